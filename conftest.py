@@ -1,0 +1,52 @@
+"""What holds for every test of this repository, the plugins' too: its backends, and that none is skipped in CI."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from importlib.util import find_spec
+from typing import Any, TypeVar
+
+import pytest
+
+Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+
+BACKENDS: dict[str, tuple[str, dict[str, Any]]] = {"asyncio": ("asyncio", {}), "trio": ("trio", {})}
+if find_spec("uvloop"):
+    BACKENDS["asyncio+uvloop"] = ("asyncio", {"use_uvloop": True})
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
+    """The event loops that every async test runs on."""
+    return BACKENDS[request.param]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--no-skips`, which CI gives."""
+    parser.addoption("--no-skips", action="store_true", help="a skipped or expectedly failing test is a failure")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn a skip during the run into a failure that gives its reason."""
+    report = yield
+    return _refuse_skip(report, item.config)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Turn a module that skips itself while it is collected into a failure that gives its reason."""
+    report = yield
+    return _refuse_skip(report, collector.config)
+
+
+def _refuse_skip(report: Report, config: pytest.Config) -> Report:
+    if report.skipped and config.getoption("--no-skips"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else getattr(report, "wasxfail", "")
+        report.outcome = "failed"
+        report.longrepr = f"{report.nodeid} was not run to its end: {reason or 'no reason given'}"
+        # An expected failure keeps this mark, by which the terminal would still count it as one.
+        report.__dict__.pop("wasxfail", None)
+    return report

@@ -1,0 +1,117 @@
+"""Everything that is checked here: `nox -l` lists it, `nox -s lint` runs one, `python3 start.py test` the whole."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).parent
+PYTHONS = ["3.11", "3.12", "3.13"]
+PLUGINS = sorted(path.parent.name for path in ROOT.glob("plugins/*/pyproject.toml"))
+CLIENTS = "tests/clients"
+GROUPS = nox.project.load_toml("pyproject.toml")
+
+nox.needs_version = ">=2025.2"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_venv = "yes"
+nox.options.error_on_missing_interpreters = False
+nox.options.sessions = ["lint", "typing", "docs", "tests", "clients"]
+
+# pyenv's interpreters are found also where its shims answer for one version only.
+for found in sorted(Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser().glob("versions/3.1[1-3].*/bin")):
+    os.environ["PATH"] = f"{found}{os.pathsep}{os.environ['PATH']}"
+
+
+def install(session: nox.Session, group: str, plugins: list[str] | None = None) -> None:
+    """Install a dependency group, then wheels of the core and of plugins (all of them, unless they are named)."""
+    named = PLUGINS if plugins is None else plugins
+    session.install(*nox.project.dependency_groups(GROUPS, group))
+    # uv would take a wheel that it built of an older state of the same folder.
+    fresh = [f"--reinstall-package={name}" for name in ("rtvi-plugins", *named)] if session.venv_backend == "uv" else []
+    session.install(*fresh, ".", *(f"./plugins/{name}" for name in named))
+
+
+def pytest(session: nox.Session, *arguments: str, **env: str) -> None:
+    """Run tests under this repository's rules, and against wheels: `python -m pytest` would find the folder."""
+    session.run("pytest", "-c", "pyproject.toml", "--no-skips", *(session.posargs or arguments), env=env)
+
+
+def npm_install(session: nox.Session) -> None:
+    """Fetch the published npm clients that tests/clients drives."""
+    with session.chdir(CLIENTS):
+        session.run_install("npm", "install", "--no-package-lock", "--no-audit", "--no-fund", external=True)
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """The tests of the core, the plugins and the docs, against built wheels, with warnings as errors."""
+    install(session, "tests")
+    pytest(session, f"--ignore={CLIENTS}")
+
+
+@nox.session
+def typing(session: nox.Session) -> None:
+    """Pyright strict and mypy strict on everything, and the promises to authors in tests/typing."""
+    session.install(*nox.project.dependency_groups(GROUPS, "typing"))
+    session.install("-e", ".", *(part for name in PLUGINS for part in ("-e", f"./plugins/{name}")))
+    session.run("pyright", "--project", "pyproject.toml")
+    session.run("mypy", "--explicit-package-bases", "rtvi_plugins", "tests", "conftest.py", "noxfile.py", "start.py")
+    for name in PLUGINS:  # one by one, for each has a tests/test_llm.py
+        session.run("mypy", *(str(path) for part in ("src", "tests") for path in Path("plugins", name).glob(part)))
+    session.run("python", "tests/typing/check.py")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Ruff's rules and formatting, and spelling."""
+    session.install(*nox.project.dependency_groups(GROUPS, "lint"))
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("codespell")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation builds without a warning. Its snippets and examples are run by `tests`."""
+    session.install(*nox.project.dependency_groups(GROUPS, "docs"))
+    session.run("mkdocs", "build", "--strict", "--quiet", "--site-dir", session.create_tmp())
+
+
+@nox.session
+def clients(session: nox.Session) -> None:
+    """The published npm clients, unmodified, against a real server."""
+    install(session, "tests")
+    npm_install(session)
+    pytest(session, CLIENTS)
+
+
+@nox.session
+@nox.parametrize("plugin", PLUGINS, ids=PLUGINS)
+def plugins(session: nox.Session, plugin: str) -> None:
+    """One plugin's wheel with the core's and nothing else: its own tests."""
+    install(session, "tests", [plugin])
+    pytest(session, f"plugins/{plugin}/tests")
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Which branches of the core no test takes."""
+    install(session, "coverage")
+    session.run("coverage", "run", "-m", "pytest", f"--ignore={CLIENTS}", *session.posargs)
+    session.run("coverage", "report")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """The benchmarks; arguments after -- go to bench/run.py."""
+    install(session, "tests")
+    session.run("python", "bench/run.py", *session.posargs)
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """The seeded faults of tests/soak, 100,000 requests of them instead of CI's 2,000."""
+    install(session, "tests")
+    pytest(session, "--timeout=0", "tests/soak", SOAK_REQUESTS=os.environ.get("SOAK_REQUESTS", "100000"))

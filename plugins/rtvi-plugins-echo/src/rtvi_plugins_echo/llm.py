@@ -1,0 +1,109 @@
+"""The provider `echo` of kind `llm`: says what the user said, word by word."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Annotated, Any, Literal, cast
+
+from anyio.lowlevel import checkpoint
+from attrs import define
+from attrs.validators import ge, le
+from rtvi_plugins import Doc, ProviderError, action, options, service
+from rtvi_plugins.context import Message
+from rtvi_plugins.errors import ProviderCategory
+from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text, Usage
+
+__all__ = ("EchoLLM", "configure", "echo_llm", "fail", "requests", "rewrite")
+
+
+@define
+class EchoLLM:
+    """Answers with the last message of the user. `failure` makes each answer fail instead, as a vendor's would."""
+
+    prefix: str = ""
+    ending: str = ""
+    times: int = 1
+    shout: bool = False
+    omit: frozenset[str] = frozenset()
+    replace: Mapping[str, str] = {}
+    failure: ProviderCategory | None = None
+    requests: int = 0
+
+    async def respond(self, request: LLMRequest, /) -> AsyncIterator[LLMPiece]:
+        """Stream the echo, a piece for each word with the space after it."""
+        self.requests += 1
+        if self.failure is not None:
+            raise ProviderError("echo", self.failure)
+        words = re.findall(r"\S+\s*", self.echo(last_said(request.messages)))
+        for word in words:
+            yield Text(word)
+            await checkpoint()
+        yield Usage(completion_tokens=len(words), model="echo")
+
+    def echo(self, text: str) -> str:
+        """The text as the options want it said."""
+        words = [self.replace.get(word, word) for word in text.split() if word not in self.omit]
+        said = self.prefix + " ".join(words * self.times) + self.ending
+        return said.upper() if self.shout else said
+
+
+def last_said(messages: Sequence[Message]) -> str:
+    """What the user said last; empty if they said nothing."""
+    said = (message.get("content") for message in reversed(messages) if message.get("role") == "user")
+    content = next(said, None)
+    if isinstance(content, list):
+        parts = (cast("dict[str, Any]", part).get("text") for part in content if isinstance(cast(object, part), dict))
+        return " ".join(part for part in parts if isinstance(part, str))
+    return content if isinstance(content, str) else ""
+
+
+@service("llm", "echo")
+@asynccontextmanager
+async def echo_llm() -> AsyncGenerator[EchoLLM]:
+    """Says what you say."""
+    yield EchoLLM()
+
+
+@options(echo_llm)
+def configure(
+    llm: EchoLLM,
+    /,
+    prefix: Annotated[str, Doc("Said before the echo, with its own space.")] = "",
+    ending: Annotated[Literal[".", "!", "?"] | str, Doc("Said after the echo.")] = "",
+    times: Annotated[int, ge(1), le(10), Doc("How often the words are said.")] = 1,
+    shout: Annotated[bool, Doc("Whether to say it in capitals.")] = False,
+) -> None:
+    """What the echo sounds like."""
+    llm.prefix, llm.ending, llm.times, llm.shout = prefix, ending, times, shout
+
+
+@options(echo_llm)
+def rewrite(
+    llm: EchoLLM,
+    /,
+    omit: Annotated[Sequence[str], Doc("Words that are left out.")] = (),
+    replace: Annotated[Mapping[str, str] | None, Doc("Words that become others.")] = None,
+) -> None:
+    """Which words come back changed. With the group above, there is an option of every RTVI type."""
+    llm.omit, llm.replace = frozenset(omit), replace or {}
+
+
+@options(echo_llm)
+def fail(
+    llm: EchoLLM,
+    /,
+    failure: Annotated[
+        Literal["auth", "quota", "rate", "timeout", "unavailable", "bad-request"] | None,
+        Doc("Makes each answer fail in this category."),
+    ] = None,
+) -> None:
+    """How a vendor's failure looks to your bot."""
+    llm.failure = failure
+
+
+@action(echo_llm)
+async def requests(llm: EchoLLM, /) -> int:
+    """How often this session has asked for an answer."""
+    return llm.requests

@@ -1,0 +1,1 @@
+"""A rule-based stand-in for an LLM. What it answers is in `rules`, how it calls functions in `calling`."""

@@ -1,0 +1,266 @@
+"""The rules: a table of patterns and the functions that answer them. The first that has an answer gives it.
+
+A reply function takes the `Scene` and the match, and returns a text, or None to leave the answer to a later rule.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeAlias
+
+from attrs import frozen
+
+from .conversation import Conversation
+from .facts import Facts, mirrored, read_facts, sentence
+from .numbers import evaluate, number_of
+from .phrases import quoted
+from .stories import STORIES
+
+__all__ = ("RULES", "Scene", "greeting", "reply")
+
+NATURE = "a rule-based stand-in for a language model"
+
+
+@frozen
+class Scene:
+    """What a rule may look at: the conversation, the facts it holds, and the name the bot goes by."""
+
+    conversation: Conversation
+    facts: Facts
+    name: str = ""
+
+
+Reply: TypeAlias = Callable[[Scene, re.Match[str]], "str | None"]
+
+
+def reply(scene: Scene) -> str:
+    """The answer to what the user said last, or the opening words where the user said nothing yet."""
+    if not scene.conversation.text:
+        return _unasked(scene)
+    for pattern, answer in RULES:
+        match = pattern.search(scene.conversation.text)
+        if match is not None and (text := answer(scene, match)) is not None:
+            return text
+    return _no_rule(scene)
+
+
+# ---- without a question --------------------------------------------------------------------------------------------
+
+_SAY = re.compile(r"\b(?:greet|say|start|begin|open|answer|introduce)\b[^.\"“]{0,80}(?=[\"“])", re.IGNORECASE)
+_NAME = re.compile(r"\b(?:your name is|you are called|you're called|called)\s+(?P<name>[A-Z][\w'-]*)")
+_PERSONA = re.compile(r"\byou are (?P<role>(?:an?|the) [^.,;!?\n]{1,80})", re.IGNORECASE)
+
+
+def _unasked(scene: Scene) -> str:
+    conversation = scene.conversation
+    if conversation.last in ("system", "developer") and (cue := _cue(conversation.instructions[-1:])):
+        return cue
+    return "Is there anything else?" if conversation.said else greeting(scene)
+
+
+def _cue(instructions: Iterable[str]) -> str | None:
+    """The words that instructions tell the bot to say."""
+    for text in instructions:
+        if (told := _SAY.search(text)) and (found := quoted(text[told.end() :])):
+            return found[0]
+    return None
+
+
+def greeting(scene: Scene) -> str:
+    """The opening words: those of the instructions, or our own."""
+    return _cue(scene.conversation.instructions) or f"Hello! I am {_self(scene)}. What can I do for you?"
+
+
+def _self(scene: Scene) -> str:
+    text = " ".join(scene.conversation.instructions)
+    named = scene.name or ((match := _NAME.search(text)) and match["name"])
+    return f"{named}, {NATURE}" if named else NATURE
+
+
+def _no_rule(scene: Scene) -> str:
+    text = scene.conversation.text
+    shown = text if len(text) <= 60 else f"{text[:59]}…"
+    return f"I have no rule for “{shown}”, and rules are all I have. Ask me what I can do."
+
+
+# ---- about the bot -------------------------------------------------------------------------------------------------
+
+
+def _what_it_is(scene: Scene, match: re.Match[str]) -> str:
+    return f"No, I am {NATURE}: I match patterns and understand nothing. The same words always get the same answer."
+
+
+def _who_it_is(scene: Scene, match: re.Match[str]) -> str:
+    role = _PERSONA.search(" ".join(scene.conversation.instructions))
+    playing = f" I have been told to be {role['role']}." if role else ""
+    return f"I am {_self(scene)}.{playing}"
+
+
+def _abilities(scene: Scene, match: re.Match[str]) -> str:
+    return (
+        "I can remember what you tell me about yourself, call the functions that I was given, do sums, count, and tell "
+        f"you a story. I am {NATURE}, so do not expect more."
+    )
+
+
+def _instructions(scene: Scene, match: re.Match[str]) -> str:
+    told = " ".join(scene.conversation.instructions)
+    return f"My instructions are: {told}" if told else "I have no instructions."
+
+
+def _no_clock(scene: Scene, match: re.Match[str]) -> str:
+    return "I have no clock and no calendar, so I cannot tell."
+
+
+# ---- recalling -----------------------------------------------------------------------------------------------------
+
+
+def _recall(name: str) -> Reply:
+    unknown = {
+        "name": "your name",
+        "home": "where you live",
+        "origin": "where you come from",
+        "work": "what your work is",
+    }
+    missing = unknown.get(name, f"your {name}")
+    return lambda scene, match: sentence(scene.facts, name) or f"You have not told me {missing}."
+
+
+def _recall_named(scene: Scene, match: re.Match[str]) -> str:
+    name = match["key"]
+    return sentence(scene.facts, name) or f"You have not told me your {mirrored(name)}."
+
+
+def _recall_all(scene: Scene, match: re.Match[str]) -> str:
+    known = [told for name in scene.facts.stated if (told := sentence(scene.facts, name))]
+    notes = [f"You asked me to remember: {mirrored(note)}." for note in scene.facts.notes]
+    return " ".join([*known, *notes]) or "You have not told me anything about yourself."
+
+
+def _said(scene: Scene, match: re.Match[str]) -> str:
+    before = scene.conversation.said[:-1]
+    if not before:
+        return "This is the first thing you said."
+    which, text = ("first", before[0]) if "first" in match[0].lower() else ("last", before[-1])
+    return f"The {which} thing you said was: “{text}”"
+
+
+def _answered(scene: Scene, match: re.Match[str]) -> str:
+    own = [text for role, text in scene.conversation.turns if role == "assistant"]
+    return own[-1] if own else "I have not said anything yet."
+
+
+def _noted(scene: Scene, match: re.Match[str]) -> str:
+    return f"I will remember: {mirrored(match['value'])}."
+
+
+def _stated(scene: Scene, match: re.Match[str]) -> str | None:
+    new = read_facts([scene.conversation.text])
+    if not new.stated:
+        return None
+    told = [text for each in new.stated if each != "name" and (text := sentence(new, each))]
+    return " ".join([f"Nice to meet you, {name}." if (name := new.value("name")) else "Noted.", *told])
+
+
+# ---- doing things --------------------------------------------------------------------------------------------------
+
+_MOST_COUNTED = 1000
+
+
+def _count(scene: Scene, match: re.Match[str]) -> str:
+    low, high = int(number_of(match["low"] or "1")), int(number_of(match["high"]))
+    if abs(high - low) > _MOST_COUNTED:
+        return f"That is too far for me. I count up to {_MOST_COUNTED} numbers."
+    step = 1 if high >= low else -1
+    return ", ".join(map(str, range(low, high + step, step))) + "."
+
+
+def _story(scene: Scene, match: re.Match[str]) -> str:
+    asked = sum(1 for text in scene.conversation.said if re.search(_STORY, text, re.IGNORECASE))
+    return STORIES[(asked - 1) % len(STORIES)]
+
+
+def _sum(scene: Scene, match: re.Match[str]) -> str | None:
+    try:
+        value = evaluate(match["sum"])
+    except ZeroDivisionError:
+        return "Nothing can be divided by zero."
+    return None if value is None else f"That is {value}."
+
+
+def _echo(scene: Scene, match: re.Match[str]) -> str:
+    return match["words"].strip(" \"'“”")
+
+
+def _says(text: str) -> Reply:
+    return lambda scene, match: text
+
+
+def _hello(scene: Scene, match: re.Match[str]) -> str:
+    known = scene.facts.value("name")
+    return f"Hello, {known}! What can I do for you?" if known else greeting(scene)
+
+
+# ---- the table -----------------------------------------------------------------------------------------------------
+
+_KEY = r"(?P<key>(?:[\w'-]+\s+){0,3}?[\w'-]+)"
+_LOW, _HIGH = (rf"(?P<{name}>-?\d{{1,6}}|[a-z]+(?:[- ][a-z]+)?)" for name in ("low", "high"))
+_STORY = r"\b(?:tell|read)\b.{0,20}\b(?:story|tale)\b|\banother (?:story|one)\b"
+
+
+def _table(*rows: tuple[str, Reply]) -> Sequence[tuple[re.Pattern[str], Reply]]:
+    return tuple((re.compile(pattern, re.IGNORECASE), answer) for pattern, answer in rows)
+
+
+#: Asked from top to bottom.
+RULES = _table(
+    # About the bot.
+    (
+        r"\bare you\b.{0,40}\b(?:model|llm|ai|a\.i\.|intelligen\w+|human|person|real|robot|bot|gpt|chatgpt)\b",
+        _what_it_is,
+    ),
+    (r"\bwhat (?:kind of )?(?:language )?model are you\b|\bwhich model\b", _what_it_is),
+    (r"\b(?:who|what) are you\b|\bwhat(?:'s| is) your name\b|\bintroduce yourself\b", _who_it_is),
+    (r"\bwhat can you do\b|\bwhat do you do\b|^\W*help\b", _abilities),
+    (r"\byour (?:instructions|system prompt|orders)\b|\bwhat were you told\b", _instructions),
+    (r"\bwhat (?:time|day|date|year)\b|\bwhat(?:'s| is) the (?:time|date|day)\b", _no_clock),
+    # Recalling.
+    (r"\bwhat (?:did i (?:just )?say|was the (?:first|last) thing i said|have i said)\b.*$", _said),
+    (r"\bwhat i said (?:first|last)\b", _said),
+    (r"\bwhat did you (?:just )?say\b|\b(?:say that|repeat that|repeat yourself)\b|^\W*pardon\b", _answered),
+    (
+        r"\bwhat (?:do you|did i|have i)\b.{0,20}\b(?:know|remember|tell you|told you|asked? you to remember)\b",
+        _recall_all,
+    ),
+    (r"\bwho am i\b|\bwhat am i called\b|\bwhat do (?:they|people) call me\b", _recall("name")),
+    (r"\bwhere (?:do i live|am i living)\b|\bwhere i live\b", _recall("home")),
+    (r"\bwhere (?:do i come|am i) from\b|\bwhere i (?:come|am) from\b", _recall("origin")),
+    (r"\b(?:where do i work|what do i do for a living)\b|\bwhere i work\b", _recall("work")),
+    (r"\bhow old am i\b|\bhow old i am\b", _recall("age")),
+    (r"\bwhat do i (?:like|love|enjoy)\b|\bwhat i (?:like|love|enjoy)\b", _recall("liking")),
+    (rf"\b(?:what|who|where|when|which)(?:'s|'re| is| are| was)\s+my\s+{_KEY}\W*$", _recall_named),
+    (
+        rf"\b(?:tell me|say|know|remember|recall|repeat|about|forgot)\s+(?:what\s+)?my\s+{_KEY}(?:\s+is)?\W*$",
+        _recall_named,
+    ),
+    (rf"\bwhat\s+my\s+{_KEY}\s+(?:is|are|was)\W*$", _recall_named),
+    (r"\b(?:remember|note|keep in mind|don't forget)\s*(?:that\s+|:\s*)(?P<value>\w.*?)[.!?]*$", _noted),
+    (r"\b(?:i|i'm|my|me)\b", _stated),
+    # Doing things.
+    (_STORY, _story),
+    (rf"\bcount\b.{{0,20}}?(?:\bfrom\s+{_LOW}\s+)?(?:\bdown\s+)?\bto\s+{_HIGH}\b", _count),
+    (r"\b(?:what is|what's|how much is|calculate|compute|work out)\s+(?P<sum>.+)$", _sum),
+    (r"^\W*(?P<sum>[\d\w(.,].*?)\W*$", _sum),
+    (r"^\W*(?:please\s+|can you\s+|could you\s+)*(?:say|repeat(?: after me)?)\b\W*(?P<words>\w.*)$", _echo),
+    (r"\btell\b.{0,20}\bjoke\b|\bjoke, please\b", _says("What is a rule's favourite day? The one it matches.")),
+    # Small talk.
+    (r"^\W*(?:hi|hello|hey|good (?:morning|afternoon|evening)|greetings)\b", _hello),
+    (r"\bhow are you\b|\bhow's it going\b", _says("All my rules are in order, thank you. How can I help?")),
+    (r"\b(?:thanks|thank you|cheers)\b", _says("You are welcome.")),
+    (r"\b(?:bye|goodbye|good night|see you)\b", _says("Goodbye!")),
+    (
+        r"^\W*(?:yes|yeah|yep|ok|okay|sure|fine|good|great|right|all right|no|nope|stop|wait|never ?mind)\W*$",
+        _says("All right."),
+    ),
+)

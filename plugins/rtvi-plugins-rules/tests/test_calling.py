@@ -1,0 +1,220 @@
+"""Which function is called, and with which arguments."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rtvi_plugins.context import Function, Message
+from rtvi_plugins.kinds import LLMRequest
+
+from rtvi_plugins_rules.calling import Call
+from rtvi_plugins_rules.llm import answer
+
+
+def function(name: str, description: str, required: Sequence[str], /, **properties: dict[str, Any]) -> Function:
+    """A function as a client declares it."""
+    schema = {"type": "object", "properties": properties, "required": list(required)}
+    return {"name": name, "description": description, "parameters": schema}
+
+
+TEXT: dict[str, Any] = {"type": "string"}
+WHOLE: dict[str, Any] = {"type": "integer", "minimum": 1}
+FUNCTIONS = [
+    function(
+        "book_room",
+        "Books a room and returns the booking.",
+        ["nights", "name"],
+        nights=WHOLE,
+        name=TEXT,
+        guests=WHOLE,
+        breakfast={"type": "boolean"},
+        size={"type": "string", "enum": ["small", "large"]},
+    ),
+    function(
+        "get_weather", "The weather in a city.", ["city"], city=TEXT, day=TEXT, unit={"enum": ["celsius", "kelvin"]}
+    ),
+    function("setLight", "Switches a lamp.", ["lamp"], lamp={"enum": ["kitchen", "hall"]}, on={"type": "boolean"}),
+    function("set_reminder", "Reminds you.", ["text", "date"], text=TEXT, date={"type": "string", "format": "date"}),
+    function("play_notes", "", ["notes"], notes={"type": "array", "items": {"enum": ["do", "re", "mi"]}}),
+    function("add_numbers", "Sums numbers.", ["values"], values={"type": "array", "items": {"type": "number"}}),
+    function(
+        "send_invitation", "", ["guests"], guests={"type": "array", "items": TEXT}, email={"type": ["null", "string"]}
+    ),
+    function("paint_wall", "", ["area"], area={"type": "object", "properties": {"width": WHOLE, "height": WHOLE}}),
+]
+
+
+def talk(*texts: str, functions: Sequence[Function] = FUNCTIONS) -> Call | str:
+    """The answer to the last text; calls on the way are answered with a result."""
+    messages: list[Message] = []
+    reply: Call | str = ""
+    for text in texts:
+        messages.append({"role": "user", "content": text})
+        reply = answer(LLMRequest(messages, functions))
+        messages += [said(reply)] if isinstance(reply, str) else exchange(reply, {"ok": True})
+    return reply
+
+
+def said(text: str) -> Message:
+    """A message of the bot."""
+    return {"role": "assistant", "content": text}
+
+
+def exchange(call: Call, result: object) -> list[Message]:
+    """The messages that a conversation keeps of a call and its result."""
+    told = {"name": call.name, "arguments": json.dumps(dict(call.arguments))}
+    calls: list[dict[str, Any]] = [{"id": "1", "type": "function", "function": told}]
+    asked: Message = {"role": "assistant", "content": None, "tool_calls": calls}
+    return [asked, {"role": "tool", "tool_call_id": "1", "content": json.dumps(result)}]
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "arguments"),
+    [
+        ("Book a room for three nights for Ada Lovelace", "book_room", {"nights": 3, "name": "Ada Lovelace"}),
+        (
+            "I need a large room booked for 2 nights, three guests, under the name of Turing, with breakfast",
+            "book_room",
+            {"nights": 2, "guests": 3, "name": "Turing", "size": "large", "breakfast": True},
+        ),
+        (
+            "book room: nights 4, name Grace, without breakfast",
+            "book_room",
+            {"nights": 4, "name": "Grace", "breakfast": False},
+        ),
+        ('Book a room for "J. R. Hartley" for one night', "book_room", {"nights": 1, "name": "J. R. Hartley"}),
+        ("What's the weather in paris tomorrow?", "get_weather", {"city": "paris", "day": "tomorrow"}),
+        ("how is the weather in New York, in kelvin", "get_weather", {"city": "New York", "unit": "kelvin"}),
+        ("Switch on the kitchen light", "setLight", {"lamp": "kitchen", "on": True}),
+        ("Remind me to call mum on 2026-12-24", "set_reminder", {"text": "call mum", "date": "2026-12-24"}),
+        ("play the notes do, mi", "play_notes", {"notes": ["do", "mi"]}),
+        ("add the numbers 1, 2.5 and twelve", "add_numbers", {"values": [1, 2.5, 12]}),
+        ("Send an invitation to guests Ann, Bob and Cy", "send_invitation", {"guests": ["Ann", "Bob", "Cy"]}),
+        ("paint the wall: width 3, height two", "paint_wall", {"area": {"width": 3, "height": 2}}),
+    ],
+)
+def test_a_function_that_is_named_is_called_with_what_was_said(text: str, name: str, arguments: dict[str, Any]) -> None:
+    """Arguments are found by the schema of the parameters."""
+    assert talk(text) == Call(name, arguments)
+
+
+def test_what_is_missing_is_asked_for() -> None:
+    """A call waits until each required argument is known, over as many turns as it takes."""
+    assert talk("I want to book a room") == "Before I book room, tell me: how many nights?"
+    assert talk("I want to book a room", "two") == "Before I book room, tell me: what is the name?"
+    assert talk("I want to book a room", "two", "Grace Hopper") == Call(
+        "book_room", {"nights": 2, "name": "Grace Hopper"}
+    )
+
+
+def test_what_was_said_at_first_is_kept_while_asking() -> None:
+    """The answer to a question adds to the request that led to it."""
+    done = talk("Book me a large room without breakfast", "for two nights", "For Charles")
+    assert done == Call("book_room", {"size": "large", "breakfast": False, "nights": 2, "name": "Charles"})
+
+
+def test_a_choice_is_asked_for_by_its_values() -> None:
+    """Who cannot know the values is told them."""
+    assert talk("switch the light on") == "Before I set light, tell me: which lamp, kitchen or hall?"
+    assert talk("switch the light on", "the hall") == Call("setLight", {"lamp": "hall", "on": True})
+
+
+def test_a_value_out_of_bounds_counts_as_missing() -> None:
+    """No call is made that its own schema refuses."""
+    assert talk("book a room for zero nights for Ada") == "Before I book room, tell me: how many nights?"
+
+
+def test_a_fact_that_the_user_stated_fills_a_missing_argument() -> None:
+    """Nobody has to say their name twice."""
+    assert talk("My name is Ada", "hello", "book a room for 2 nights") == Call(
+        "book_room", {"nights": 2, "name": "Ada"}
+    )
+
+
+@pytest.mark.parametrize("text", ["never mind", "Cancel that, please", "forget it"])
+def test_a_question_can_be_given_up(text: str) -> None:
+    """Nothing is called that the user called off."""
+    assert talk("book a room", text) == "Very well, I will not do that: book room."
+
+
+def test_another_request_takes_the_place_of_an_open_question() -> None:
+    """A user may change their mind without answering."""
+    assert talk("book a room", "What's the weather in Rome?") == Call("get_weather", {"city": "Rome"})
+
+
+def test_what_the_user_does_not_want_is_not_called() -> None:
+    """A function that is named with a no stays uncalled."""
+    assert talk("Don't book a room for two nights for Ada") == "Very well, I will not do that: book room."
+
+
+@pytest.mark.parametrize("text", ["hello", "what is my name?", "count to 3", "tell me a story"])
+def test_small_talk_calls_nothing(text: str) -> None:
+    """Functions do not get in the way of the rules."""
+    assert talk(text) == talk(text, functions=())
+
+
+@pytest.mark.parametrize(
+    ("result", "sentence"),
+    [
+        ({"booking": 12, "paid": False}, "The answer is: booking 12 and paid no."),
+        (["a", "b", "c"], "The answer is: a, b and c."),
+        ("It is sunny.", "The answer is: It is sunny."),
+        (21.5, "The answer is: 21.5."),
+        (0, "The answer is: 0."),
+        (False, "The answer is: no."),
+    ],
+)
+def test_a_result_is_told_in_a_sentence(result: object, sentence: str) -> None:
+    """Whatever JSON comes back is put into words, after what was done."""
+    messages = exchange(Call("book_room", {"nights": 2}), result)
+    assert answer(LLMRequest(messages, FUNCTIONS)) == f"Done: book room, with nights 2. {sentence}"
+
+
+@pytest.mark.parametrize("result", [None, True, "", {}])
+def test_a_result_that_says_nothing_is_confirmed(result: object) -> None:
+    """There is an answer even where the function gave none."""
+    assert answer(LLMRequest(exchange(Call("ring", {}), result))) == "Done: ring."
+
+
+def test_a_failure_is_told() -> None:
+    """A result with an error is not called done."""
+    messages = exchange(Call("ring", {}), {"error": "The bell is broken."})
+    assert answer(LLMRequest(messages)) == "That failed: ring. The reason is: The bell is broken."
+
+
+def test_the_wrapped_form_of_a_function_is_understood() -> None:
+    """Some clients wrap each function as {type, function}."""
+    wrapped: Any = {"type": "function", "function": FUNCTIONS[1]}
+    assert talk("the weather in Rome", functions=[wrapped]) == Call("get_weather", {"city": "Rome"})
+
+
+words = st.sampled_from(
+    "nights name city book room size flag list deep two 3 for in with without called 2026-12-24".split()
+)
+leaves = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | words
+keywords = (
+    st.sampled_from("type properties required items enum const anyOf format minimum maximum minLength".split()) | words
+)
+types = st.sampled_from(["string", "integer", "number", "boolean", "array", "object", "null"])
+schemas = st.recursive(
+    leaves | types,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(keywords, inner | types, max_size=5),
+    max_leaves=20,
+)
+names = words | st.text(max_size=12)
+odd = st.fixed_dictionaries({"name": names | leaves}, optional={"description": leaves, "parameters": schemas}) | schemas
+
+
+@given(
+    st.lists(odd, max_size=3),
+    st.lists(st.lists(words, max_size=6).map(" ".join) | st.text(max_size=30), min_size=1, max_size=4),
+)
+def test_no_function_makes_it_raise(functions: list[Any], texts: list[str]) -> None:
+    """Schemas are the client's, so whatever they hold there is an answer, and a call that JSON can carry."""
+    reply = talk(*texts, functions=functions)
+    assert isinstance(reply, str) or (reply.name and json.dumps(dict(reply.arguments)))

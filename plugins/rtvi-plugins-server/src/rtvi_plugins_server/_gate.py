@@ -1,0 +1,124 @@
+"""The outermost layer of the app: who may come in, what a browser may read, and what is said when all else fails."""
+
+from __future__ import annotations
+
+import logging
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from rtvi_plugins.errors import HostRefused, InternalError, OriginRefused, RequestError
+
+from ._origins import HostList, OriginList
+from ._refusal import close_event, refuse
+
+__all__ = ("SECRET_HEADER", "Gate")
+
+log = logging.getLogger("rtvi_plugins.server")
+
+#: The header that carries the operator's secret.
+SECRET_HEADER = "x-rtvi-operator-secret"
+
+_INTERNAL_ERROR = 1011
+
+# What published clients send: POST to start, PATCH for WebRTC; `cache-control` with single-turn actions.
+_PREFLIGHT = {
+    "access-control-allow-methods": "GET, POST, PATCH",
+    "access-control-allow-headers": f"content-type, cache-control, authorization, {SECRET_HEADER}",
+    "access-control-max-age": "600",
+}
+
+
+class Gate:
+    """Middleware that checks Host and Origin, speaks CORS, and answers every failure in JSON.
+
+    It stands outside of everything else because a browser shows a page only those answers, errors included, that
+    carry the CORS header.
+    """
+
+    def __init__(self, app: ASGIApp, *, origins: OriginList, hosts: HostList) -> None:
+        self.app = app
+        self._origins = origins
+        self._hosts = hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        try:
+            self._check(scope, headers)
+        except RequestError as error:
+            log.warning("refused a request: %s", error.message)
+            await refuse(error, scope, receive, send)
+            return
+        if scope["type"] == "websocket":
+            await self._websocket(scope, receive, send)
+        else:
+            await self._http(scope, headers, receive, send)
+
+    def _check(self, scope: Scope, headers: Headers) -> None:
+        host = headers.get("host", "")
+        if not self._hosts.allows(host):
+            raise HostRefused(f"This server does not answer to the name {host[:100]!r}.")
+        origin = headers.get("origin")
+        # Browsers send it with every WebSocket and every POST. What sends none is not a browser.
+        if origin is None or self._origins.allows(origin):
+            return
+        # The server's own page. Without a check of Host, a rebound name would look like it.
+        scheme = {"ws": "http", "wss": "https"}.get(scope["scheme"], scope["scheme"])
+        if not (self._hosts.checked and origin == f"{scheme}://{host}"):
+            raise OriginRefused(f"The origin {origin[:100]!r} is not on this server's list; its operator can add it.")
+
+    async def _http(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
+        answer = _Answer(send, headers.get("origin"))
+        try:
+            if scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
+                await Response(status_code=204, headers=_PREFLIGHT)(scope, receive, answer)
+            else:
+                await self.app(scope, receive, answer)
+        except RequestError as error:
+            await refuse(error, scope, receive, answer)
+        except ClientDisconnect:
+            pass  # Nobody is there to be answered.
+        except Exception as error:
+            self._report(scope, error)
+            if answer.begun:  # Half an answer cannot be taken back; the server drops the connection.
+                raise RuntimeError("An answer broke off; the reason is logged above.") from None
+            await refuse(_unexpected(), scope, receive, answer)
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self.app(scope, receive, send)
+        except Exception as error:
+            self._report(scope, error)
+            await send(close_event(_INTERNAL_ERROR, _unexpected().message))
+
+    def _report(self, scope: Scope, error: Exception) -> None:
+        # Not its text: what a start request carried, keys too, may stand in it.
+        log.error("%s raised %s; log level debug shows where", scope["path"], type(error).__name__)
+        log.debug("%s raised", scope["path"], exc_info=error)
+
+
+def _unexpected() -> InternalError:
+    return InternalError("The server made a mistake; its operator finds it in the log.")
+
+
+class _Answer:
+    """A `send` that adds the CORS headers and notes whether an answer has begun."""
+
+    def __init__(self, send: Send, origin: str | None) -> None:
+        self._send = send
+        self._origin = origin
+        self.begun = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.begun = True
+            headers = MutableHeaders(scope=message)
+            headers.add_vary_header("Origin")
+            if self._origin is not None:
+                headers["access-control-allow-origin"] = self._origin
+        await self._send(message)

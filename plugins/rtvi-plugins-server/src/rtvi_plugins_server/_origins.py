@@ -1,0 +1,87 @@
+"""Which pages may use this server, and under which names it answers.
+
+A browser names the page that asks in `Origin`, and the name that it was given for this server in `Host`. A page that
+is not on the list must not reach a bot: for HTTP that is CORS, but a WebSocket is not covered by CORS, and neither is
+a POST of plain text, which a browser sends first and checks afterwards. So the server itself refuses.
+
+Whoever owns a domain can point it at 127.0.0.1 (DNS rebinding); then Origin and Host agree, and only the name in Host
+betrays it. An address instead of a name cannot be pointed elsewhere, so addresses and localhost always pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+__all__ = ("ANY", "HostList", "OriginList", "host_of", "origin_of")
+
+#: In place of an origin: every page.
+ANY = "*"
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def origin_of(url: str) -> str:
+    """The origin of a URL as browsers write it: scheme, host, and the port unless it is the scheme's own."""
+    try:
+        parts = urlsplit(url.strip().lower())
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = parts = None
+    if parts is None or not parts.scheme or not host or parts.username is not None:
+        raise ValueError(f"{url!r} is no origin; write scheme and host, as in 'https://app.example' (or '*' for all)")
+    shown = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{shown}" + ("" if port in (None, _DEFAULT_PORTS.get(parts.scheme)) else f":{port}")
+
+
+def host_of(header: str) -> str | None:
+    """The name or address in a Host header, without its port; None when it holds neither."""
+    try:
+        return urlsplit(f"//{header.strip().lower()}").hostname
+    except ValueError:
+        return None
+
+
+class OriginList:
+    """The origins whose pages may use the server."""
+
+    def __init__(self, origins: Iterable[str]) -> None:
+        listed = [origins] if isinstance(origins, str) else list(origins)
+        self._any = ANY in listed
+        self._origins = frozenset(_exact(each) for each in listed if each != ANY)
+
+    def allows(self, origin: str) -> bool:
+        return self._any or origin.lower() in self._origins
+
+
+def _exact(url: str) -> str:
+    if urlsplit(url).path not in ("", "/"):
+        raise ValueError(f"{url!r} has a path, and browsers send none; write {origin_of(url)!r}")
+    return origin_of(url)
+
+
+class HostList:
+    """The names that the server answers to, besides localhost and addresses. None: it does not look at names."""
+
+    def __init__(self, names: Iterable[str] | None) -> None:
+        self._names = None if names is None else frozenset(name.lower() for name in names)
+
+    @property
+    def checked(self) -> bool:
+        """Whether the name of a request can be believed."""
+        return self._names is not None
+
+    def allows(self, header: str) -> bool:
+        if self._names is None:
+            return True
+        name = host_of(header)
+        return name is not None and (name in self._names or name == "localhost" or _is_address(name))
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,72 @@
+"""What every test of this distribution may use: bots, a host for them, and clients of an app in this process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeAlias
+
+import httpx2
+import pytest
+from httpx2.websockets import ASGIWebSocketTransport
+
+from rtvi_plugins.hosting import Host
+from rtvi_plugins.loading import load_bot
+from rtvi_plugins.session import Secret
+from rtvi_plugins_server import create_app
+
+DESK = Path(__file__).with_name("desk.py")
+
+Serving: TypeAlias = Callable[..., AbstractAsyncContextManager[httpx2.AsyncClient]]
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    """Async tests run on both backends."""
+    return str(request.param)
+
+
+@pytest.fixture
+def make_host(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Host]:
+    """Makes the host of a bot in desk.py."""
+
+    def make(name: str = "desk", *, dev: bool = False, modules: list[ModuleType] | None = None) -> Host:
+        monkeypatch.syspath_prepend(DESK.parent)  # so that the test leaves sys.path as it was
+        bot = load_bot(f"{DESK}:{name}")
+        return Host(bot, operator_secret=Secret("secret-of-a-test"), dev=dev, environ={}, modules=modules or [])
+
+    return make
+
+
+@pytest.fixture
+def host(make_host: Callable[..., Host]) -> Host:
+    """The host of the bot that anybody may start."""
+    return make_host()
+
+
+@pytest.fixture
+def serving() -> Serving:
+    """Serves an open host to a client in this process: `async with serving(host, origins=[...]) as client`."""
+
+    @asynccontextmanager
+    async def serve(host: Host, base_url: str = "http://127.0.0.1:7860", **options: Any) -> AsyncGenerator[httpx2.AsyncClient]:
+        transport = ASGIWebSocketTransport(create_app(host, **options))
+        async with host, httpx2.AsyncClient(transport=transport, base_url=base_url) as client:
+            yield client
+
+    return serve
+
+
+@pytest.fixture
+def action() -> Callable[..., str]:
+    """Makes the text of a call of one of the bot's own actions."""
+
+    def make(id: str, name: str, **arguments: Any) -> str:
+        listed = [{"name": key, "value": value} for key, value in arguments.items()]
+        data = {"service": "bot", "action": name, "arguments": listed}
+        return json.dumps({"label": "rtvi-ai", "type": "action", "id": id, "data": data})
+
+    return make

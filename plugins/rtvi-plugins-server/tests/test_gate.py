@@ -1,0 +1,131 @@
+"""Who may come in, and what a browser may read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any, TypeAlias
+
+import httpx2
+import pytest
+from httpx2.websockets import WebSocketDisconnect
+
+from rtvi_plugins.hosting import Host
+
+pytestmark = pytest.mark.anyio
+
+Serving: TypeAlias = Callable[..., AbstractAsyncContextManager[httpx2.AsyncClient]]
+
+APP = "https://app.example"
+EVIL = "https://evil.example"
+PREFLIGHT = {
+    "access-control-request-method": "POST",
+    "access-control-request-headers": "authorization,cache-control,content-type,x-rtvi-operator-secret",
+}
+
+
+async def test_a_listed_page_may_read_the_answer(host: Host, serving: Serving) -> None:
+    """The answer names the page's origin and varies with it."""
+    async with serving(host, origins=[APP]) as client:
+        response = await client.post("/start", headers={"origin": APP})
+        assert response.status_code == 200
+        assert response.headers["access-control-allow-origin"] == APP
+        assert response.headers["vary"] == "Origin"
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "/nowhere"), ("GET", "/start"), ("POST", "/connect")])
+async def test_a_listed_page_may_read_every_refusal(host: Host, serving: Serving, method: str, path: str) -> None:
+    """Without the header a page sees a network error in place of the reason."""
+    async with serving(host, origins=[APP]) as client:
+        response = await client.request(method, path, headers={"origin": APP}, content="[")
+        assert response.status_code >= 400
+        assert response.headers["access-control-allow-origin"] == APP
+
+
+async def test_a_preflight_allows_what_clients_send(host: Host, serving: Serving) -> None:
+    """Methods and headers of every published client, and the operator's header for pages of the operator's own."""
+    async with serving(host, origins=[APP]) as client:
+        response = await client.options("/start", headers={"origin": APP, **PREFLIGHT})
+        allowed = response.headers
+        assert (response.status_code, allowed["access-control-allow-origin"]) == (204, APP)
+        assert {"GET", "POST", "PATCH"} == set(allowed["access-control-allow-methods"].split(", "))
+        assert set(PREFLIGHT["access-control-request-headers"].split(",")) == set(
+            allowed["access-control-allow-headers"].split(", ")
+        )
+
+
+@pytest.mark.parametrize("method", ["POST", "OPTIONS"])
+@pytest.mark.parametrize("origin", [EVIL, "null", "https://app.example.evil.example", "http://app.example", ""])
+async def test_any_other_page_is_refused_before_it_starts_anything(
+    host: Host, serving: Serving, method: str, origin: str
+) -> None:
+    """CORS alone would let a POST of plain text through and only hide its answer."""
+    async with serving(host, origins=[APP]) as client:
+        response = await client.request(method, "/start", headers={"origin": origin, **PREFLIGHT})
+        assert (response.status_code, response.json()["error"]) == (403, "origin-refused")
+        assert "access-control-allow-origin" not in response.headers
+        assert host.open_sessions == 0
+
+
+async def test_a_star_lets_every_page_in(host: Host, serving: Serving) -> None:
+    """For a bot that is meant for everybody."""
+    async with serving(host, origins=["*"]) as client:
+        assert (await client.post("/start", headers={"origin": EVIL})).headers["access-control-allow-origin"] == EVIL
+
+
+@pytest.mark.parametrize(
+    ("base_url", "options", "status"),
+    [
+        ("http://127.0.0.1:7860", {"allowed_hosts": []}, 200),
+        ("http://bots.example", {"allowed_hosts": ["bots.example"]}, 200),
+        ("http://10.0.0.3", {"public_url": "http://10.0.0.3"}, 200),
+        # Names are not looked at, so the page's own name proves nothing.
+        ("http://rebound.example:7860", {}, 403),
+    ],
+)
+async def test_the_servers_own_page_may_come_in(
+    host: Host, serving: Serving, base_url: str, options: dict[str, Any], status: int
+) -> None:
+    """A page that this server itself sent names the server as its origin."""
+    async with serving(host, base_url, **options) as client:
+        assert (await client.post("/start", headers={"origin": base_url})).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [
+        ("localhost:7860", 200),
+        ("127.0.0.1:7860", 200),
+        ("[::1]:7860", 200),
+        ("Bots.Example", 200),
+        ("inside.example:80", 200),
+        ("rebound.example:7860", 421),
+        ("127.0.0.1.rebound.example", 421),
+        ("[", 421),
+        ("", 421),
+    ],
+)
+async def test_a_server_answers_to_its_own_names_only(host: Host, serving: Serving, name: str, status: int) -> None:
+    """A foreign name that was pointed at this machine is refused; addresses cannot be pointed elsewhere."""
+    async with serving(host, allowed_hosts=["inside.example"], public_url="https://bots.example") as client:
+        response = await client.post("/start", headers={"host": name})
+        assert (response.status_code, response.json().get("error")) == (status, "host-refused" if status == 421 else None)
+
+
+async def test_development_mode_looks_at_names_unasked(make_host: Callable[..., Host], serving: Serving) -> None:
+    """There every client may do everything, so no page but the listed ones may be a client."""
+    async with serving(make_host(dev=True), "http://rebound.example:7860") as client:
+        assert (await client.post("/start")).status_code == 421
+
+
+@pytest.mark.parametrize("headers", [{"origin": EVIL}, {"host": "rebound.example"}])
+async def test_a_socket_is_checked_like_a_request(host: Host, serving: Serving, headers: dict[str, str]) -> None:
+    """CORS does not cover WebSockets; the token is not even looked at, and still good for its owner."""
+    async with serving(host, origins=[APP], allowed_hosts=[]) as client:
+        token = (await client.post("/start")).json()["token"]
+        with pytest.raises(WebSocketDisconnect) as caught:
+            async with client.websocket(f"ws://127.0.0.1:7860/ws?token={token}", headers=headers):
+                raise AssertionError("the handshake succeeded")
+        assert caught.value.code == 1008
+        async with client.websocket(f"ws://127.0.0.1:7860/ws?token={token}", headers={"origin": APP}):
+            assert host.open_sessions == 1

@@ -1,0 +1,43 @@
+"""A framework for real-time voice bots that speak RTVI: declarative, typed and safe to expose.
+
+Provider authors need `service`, `options`, `action` and `Secret`; bot authors `bot`, `action`, `Session`, the kinds
+and `converse`. Servers use `rtvi_plugins.hosting`, clients `rtvi_plugins.client`, tests `rtvi_plugins.testing`.
+"""
+
+from __future__ import annotations
+
+from typing_extensions import Doc
+
+from ._declare import action, bot, options, service
+from ._grants import roles
+from ._signature import Was
+from ._specs import Grant
+from .errors import ProviderError, RequestError
+from .hookspecs import hookimpl
+from .kinds import LLM, STT, TTS, VAD, Kind
+from .session import Secret, Session
+from .voice import converse
+
+__all__ = (
+    "LLM",
+    "STT",
+    "TTS",
+    "VAD",
+    "Doc",
+    "Grant",
+    "Kind",
+    "ProviderError",
+    "RequestError",
+    "Secret",
+    "Session",
+    "Was",
+    "action",
+    "bot",
+    "converse",
+    "hookimpl",
+    "options",
+    "roles",
+    "service",
+)
+
+__version__ = "0.1.0"

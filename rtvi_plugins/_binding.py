@@ -1,0 +1,103 @@
+"""Sent values to keyword arguments, or every problem at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
+
+from ._shapes import expected, violation
+from ._specs import Parameter, Validator
+from .errors import InvalidArguments, NotGranted, Problem, clip, unknown
+
+__all__ = ("Binder", "named_values")
+
+
+class Binder:
+    """Checks the arguments of one action. What is right costs one look per argument; what is wrong is looked at twice."""
+
+    __slots__ = ("_known", "_parameters", "_required", "_restrictions")
+
+    def __init__(self, parameters: Mapping[str, Parameter], restrictions: Mapping[str, Validator]) -> None:
+        self._parameters = parameters
+        self._restrictions = restrictions
+        self._required = frozenset(name for name, each in parameters.items() if each.required)
+        self._known = {
+            name: (each.name, each.shape.exact, each.shape.load)
+            for each in parameters.values()
+            for name in (each.name, *each.was)
+        }
+
+    def bind(self, sent: Any, path: str) -> dict[str, Any]:
+        """The keyword arguments for what was sent: a list of `{name, value}`, or an object of values by name.
+
+        `InvalidArguments` with all problems, or `NotGranted` where values are right but narrowed away.
+        """
+        if sent is None:
+            sent = ()
+        bound = self._bind_fast(sent) if sent.__class__ is list else None
+        if bound is None:
+            bound = self._bind_slow(sent, path)
+        if self._restrictions:
+            self._restrict(bound, path)
+        return bound
+
+    def _bind_fast(self, sent: list[Any]) -> dict[str, Any] | None:
+        known, bound = self._known, dict[str, Any]()
+        problems: list[Problem] = []
+        try:
+            for each in sent:
+                name, exact, load = known[each["name"]]
+                value = each["value"]
+                bound[name] = value if value.__class__ is exact else load(value, "", problems)
+        except (KeyError, TypeError, IndexError):
+            return None
+        whole = len(bound) == len(sent) and not problems and self._required <= bound.keys()
+        return bound if whole else None
+
+    def _bind_slow(self, sent: Any, path: str) -> dict[str, Any]:
+        problems: list[Problem] = []
+        bound: dict[str, Any] = {}
+        for name, value, at in named_values(sent, path, problems):
+            if name not in self._known:
+                problems.append(unknown("argument", name, self._parameters, path=at))
+                continue
+            own, _, load = self._known[name]
+            if own in bound:
+                problems.append(Problem(at, f"{own}: was sent already; send each argument once."))
+                continue
+            found: list[Problem] = []
+            bound[own] = load(value, at, found)
+            problems.extend(Problem(each.path, f"{name}: {each.message}", each.suggestion) for each in found)
+        missing = [name for name in self._parameters if name in self._required and name not in bound]
+        problems.extend(Problem(path, f"{name}: is required ({self._parameters[name].shape.word})") for name in missing)
+        if problems:
+            raise InvalidArguments(problems)
+        return bound
+
+    def _restrict(self, bound: Mapping[str, Any], path: str) -> None:
+        problems = [
+            Problem(path, f"{name}: the bot does not grant this value: {found}")
+            for name, validator in self._restrictions.items()
+            if name in bound and (found := violation(validator, bound[name])) is not None
+        ]
+        if problems:
+            raise NotGranted(problems)
+
+
+def named_values(sent: Any, path: str, problems: list[Problem], *, key: str = "name") -> Iterator[tuple[str, Any, str]]:
+    """`(name, value, path of the value)` of what was sent, in either form; what is in neither becomes a problem."""
+    if isinstance(sent, Mapping):
+        for name, value in cast("Mapping[str, Any]", sent).items():
+            yield name, value, f"{path}.{name}"
+        return
+    if not isinstance(sent, Sequence) or isinstance(sent, str):
+        problems.append(Problem(path, expected(f"an array of {{{key}, value}}", sent)))
+        return
+    for index, each in enumerate(cast("Sequence[Any]", sent)):
+        at = f"{path}[{index}]"
+        if not isinstance(each, dict) or not isinstance(name := cast("dict[str, Any]", each).get(key), str):
+            problems.append(Problem(at, f"expected an object {{{key}, value}} whose {key} is a string."))
+        elif "value" not in each:
+            problems.append(Problem(at, f"{clip(name)}: has no value."))
+        else:
+            yield name, each["value"], f"{at}.value"

@@ -1,0 +1,346 @@
+"""The values of all options of a session. A change is prepared whole, or refused with everything that is wrong with it.
+
+Nothing here calls a plugin: a `Plan` says which groups are to be set to what, and the runner does it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias, cast
+
+from attrs import define, field, frozen
+
+from ._binding import named_values
+from ._offer import Offer, OfferedOption
+from ._registry import PROVIDER, Provider, Registry
+from ._shapes import check, expected, violation
+from ._specs import OptionsSpec
+from .errors import (
+    InvalidConfig,
+    NotGranted,
+    Problem,
+    RequestError,
+    UnknownOption,
+    UnknownProvider,
+    UnknownService,
+    clip,
+    unknown,
+)
+
+__all__ = (
+    "Config",
+    "Entry",
+    "GroupCall",
+    "Layers",
+    "Plan",
+    "Values",
+    "choose_providers", "every_group",
+    "read_entries",
+    "starting_values",
+)
+
+Values: TypeAlias = "dict[str, dict[str, Any]]"
+Mistake: TypeAlias = "tuple[type[RequestError], Problem]"
+
+
+@frozen
+class GroupCall:
+    """A group of options that is to be set."""
+
+    service: str
+    group: OptionsSpec
+
+
+@frozen
+class Plan:
+    """A change that was found right: the values and providers after it, and what is to be called for it, in order."""
+
+    values: Values
+    providers: Mapping[str, str]
+    switched: tuple[str, ...]
+    calls: tuple[GroupCall, ...]
+    changed: tuple[str, ...]
+
+
+@define
+class Config:
+    """The options' values, in their JSON form, by service."""
+
+    values: Values
+    revision: int = 1
+
+    def commit(self, plan: Plan) -> None:
+        """Make a plan's values the session's."""
+        self.values = plan.values
+        self.revision += 1
+
+    def revert(self, plan: Plan, before: Values) -> None:
+        """Take back what a plan changed, leaving alone what has been changed again since."""
+        self.revision += 1
+        if self.values is plan.values:
+            self.values = before
+            return
+        for name in plan.changed:
+            service, _, option = name.partition(".")
+            if option in before[service] and self.values[service].get(option) == plan.values[service].get(option):
+                self.values = {**self.values, service: {**self.values[service], option: before[service][option]}}
+
+    def arguments(self, call: GroupCall, provider: Provider) -> dict[str, Any]:
+        """The keyword arguments of a group's function: the values of all its options."""
+        values = self.values[call.service]
+        return {name: check(provider.options[name][0].shape, values[name])[0] for name in provider.effective(call.group)}
+
+    def readable(self, offer: Offer) -> list[dict[str, Any]]:
+        """The config as clients are told it: every service, and of its options those that this client may read."""
+        return [
+            {"service": service, "options": [{"name": name, "value": self._value(offer, service, name)} for name in options]}
+            for service, options in offer.options.items()
+        ]
+
+    def _value(self, offer: Offer, service: str, name: str) -> Any:
+        return offer.providers[service] if name == PROVIDER else self.values[service][name]
+
+    def prepare(self, sent: Any, offer: Offer, base: Layers, path: str = "$.data.config") -> Plan:
+        """The plan for what a client sent: a list of `{service, options}`, or an object of values by service.
+
+        Raises one `RequestError` that lists all problems; nothing has been changed then.
+        """
+        problems: list[Problem] = []
+        entries = read_entries(sent, path, problems)
+        mistakes: list[Mistake] = [(InvalidConfig, problem) for problem in problems]
+        providers = {**offer.providers, **dict(_switches(entries, offer, mistakes))}
+        after = Offer(offer.registry, providers, offer.grants) if providers != offer.providers else offer
+        switched, values = self._switched(offer, after, base)
+        mentioned = list(_checked(entries, after, values, mistakes))
+        if mistakes:
+            raise _refusal(mistakes)
+        for service, name, value in mentioned:
+            values = {**values, service: {**values[service], name: value}}
+        changed = _changed(self.values, values)
+        calls = _calls(after, changed, [(service, name) for service, name, _ in mentioned], switched)
+        return Plan(values, providers, switched, calls, changed)
+
+    def switch(self, before: Offer, after: Offer, base: Layers) -> Plan:
+        """The plan that puts other providers in place, and changes nothing else."""
+        switched, values = self._switched(before, after, base)
+        changed = _changed(self.values, values)
+        return Plan(values, after.providers, switched, _calls(after, changed, [], switched), changed)
+
+    def _switched(self, before: Offer, after: Offer, base: Layers) -> tuple[tuple[str, ...], Values]:
+        switched = tuple(name for name, label in after.providers.items() if label != before.providers[name])
+        return switched, {**self.values, **{name: self._carried(base, before, after, name) for name in switched}}
+
+    def _carried(self, base: Layers, before: Offer, after: Offer, service: str) -> dict[str, Any]:
+        """The values with which a service goes on under another provider: its kind's are kept, the rest starts afresh."""
+        kept = {name for group in before.provider(service).kind_groups for name in before.provider(service).effective(group)}
+        own = {name for group in after.provider(service).groups for name in group.parameters}
+        values = base(service, after.providers[service])
+        return {name: self.values[service][name] if name in kept - own else value for name, value in values.items()}
+
+
+# ---- where values begin --------------------------------------------------------------------------------------------
+
+
+class Layers:
+    """The values a service starts from: its provider's, under the bot's, under the operator's."""
+
+    def __init__(self, registry: Registry, defaults: Mapping[str, Mapping[str, Any]]) -> None:
+        self._registry = registry
+        self._layers = (registry.bot.config, defaults)
+
+    def __call__(self, service: str, label: str) -> dict[str, Any]:
+        provider = self._registry.services[service].providers[label]
+        values = {name: parameter.default for name, (parameter, _) in provider.options.items()}
+        for layer in self._layers:
+            for key in (service, f"{service}.{label}"):
+                values |= {name: value for name, value in layer.get(key, {}).items() if name in values}
+        return values
+
+
+def starting_values(
+    registry: Registry, providers: Mapping[str, str], defaults: Mapping[str, Mapping[str, Any]]
+) -> tuple[Values, Layers]:
+    """The values before a client has said anything, and the layers from which a switched provider starts."""
+    base = Layers(registry, defaults)
+    return {service: base(service, label) for service, label in providers.items()}, base
+
+
+def choose_providers(sent: Any, registry: Registry, path: str = "$.services") -> dict[str, str]:
+    """The provider of each service, from a start's `services`. Raises with all names that are not offered."""
+    chosen = registry.default_providers()
+    if sent is None:
+        return chosen
+    if not isinstance(sent, dict):
+        raise InvalidConfig([Problem(path, expected("an object of providers by service", sent))])
+    mistakes: list[Mistake] = []
+    for service, label in cast("dict[str, Any]", sent).items():
+        if service not in registry.services:
+            mistakes.append((UnknownService, unknown("service", service, registry.services, path=f"{path}.{clip(service)}")))
+        elif label not in (offered := registry.services[service].providers):
+            problem = unknown(f"{service} provider", label, offered, path=f"{path}.{service}")
+            mistakes.append((UnknownProvider, problem))
+        else:
+            chosen[service] = label
+    if mistakes:
+        raise _refusal(mistakes)
+    return chosen
+
+
+# ---- reading what was sent -----------------------------------------------------------------------------------------
+
+
+@frozen
+class Entry:
+    """One option that was sent."""
+
+    service: str
+    name: str
+    value: Any
+    path: str
+    service_path: str
+
+
+def read_entries(sent: Any, path: str, problems: list[Problem]) -> list[Entry]:
+    """The options that were sent, in their order: a list of `{service, options}`, or an object of values by service."""
+    return [
+        Entry(service, name, value, value_at, at)
+        for service, options, at, options_at in _services(sent, path, problems)
+        for name, value, value_at in named_values(options, options_at, problems)
+    ]
+
+
+def _services(sent: Any, path: str, problems: list[Problem]) -> Iterator[tuple[str, Any, str, str]]:
+    if isinstance(sent, Mapping):
+        for service, options in cast("Mapping[str, Any]", sent).items():
+            yield service, options, f"{path}.{service}", f"{path}.{service}"
+        return
+    if not isinstance(sent, list):
+        problems.append(Problem(path, expected("an array of {service, options}", sent)))
+        return
+    for index, each in enumerate(cast("list[Any]", sent)):
+        at = f"{path}[{index}]"
+        if not isinstance(each, dict) or not isinstance(cast("dict[str, Any]", each).get("service"), str):
+            problems.append(Problem(at, "expected an object {service, options} whose service is a string."))
+        else:
+            entry = cast("dict[str, Any]", each)
+            yield entry["service"], entry.get("options", []), f"{at}.service", f"{at}.options"
+
+
+def _switches(entries: Iterable[Entry], offer: Offer, mistakes: list[Mistake]) -> Iterator[tuple[str, str]]:
+    for entry in entries:
+        if entry.name != PROVIDER or PROVIDER not in offer.options.get(entry.service, {}):
+            continue
+        labels = offer.registry.services[entry.service].providers
+        granted = offer.options[entry.service][PROVIDER]
+        if entry.value not in labels:
+            mistakes.append((UnknownProvider, unknown(f"{entry.service} provider", entry.value, labels, path=entry.path)))
+        elif entry.value != offer.providers[entry.service] and (problem := _ungranted(entry, granted, entry.value)):
+            mistakes.append((NotGranted, problem))
+        else:
+            yield entry.service, entry.value
+
+
+def _checked(
+    entries: Sequence[Entry], offer: Offer, values: Values, mistakes: list[Mistake]
+) -> Iterator[tuple[str, str, Any]]:
+    """The options that were sent, by their present names and in their JSON form."""
+    seen: set[tuple[str, str]] = set()
+    for entry in entries:
+        if entry.service not in offer.options:
+            mistakes.append((UnknownService, unknown("service", entry.service, offer.options, path=entry.service_path)))
+            continue
+        name = offer.provider(entry.service).former_names.get(entry.name, entry.name)
+        if (entry.service, name) in seen:
+            told = f"{entry.service}.{name}: was sent already; send each option once."
+            mistakes.append((InvalidConfig, Problem(entry.path, told)))
+        elif name not in offer.options[entry.service]:
+            mistakes.append(_not_offered(entry, name, offer))
+        elif name != PROVIDER and _check_entry(entry, name, offer.options[entry.service][name], values, mistakes):
+            yield entry.service, name, entry.value
+        seen.add((entry.service, name))
+
+
+def _not_offered(entry: Entry, name: str, offer: Offer) -> Mistake:
+    if name in offer.provider(entry.service).options or name == PROVIDER:
+        return NotGranted, Problem(entry.path, f"the bot does not grant '{entry.service}.{name}' to this client.")
+    return UnknownOption, unknown(f"{entry.service} option", entry.name, offer.options[entry.service], path=entry.path)
+
+
+def _check_entry(
+    entry: Entry, name: str, option: OfferedOption, values: Values, mistakes: list[Mistake]
+) -> bool:
+    loaded, problems = check(option.parameter.shape, entry.value, entry.path)
+    label = f"{entry.service}.{name}"
+    if problems:
+        told = [Problem(each.path, f"{label}: {each.message}", each.suggestion) for each in problems]
+        mistakes.extend((InvalidConfig, problem) for problem in told)
+        return False
+    # What is in force may always be sent back, as clients do that send the whole config.
+    if entry.value != values[entry.service][name] and (problem := _ungranted(entry, option, loaded)):
+        mistakes.append((NotGranted, problem))
+        return False
+    return True
+
+
+def _ungranted(entry: Entry, option: OfferedOption, loaded: Any) -> Problem | None:
+    label = f"{entry.service}.{option.parameter.name}"
+    if not option.writable:
+        return Problem(entry.path, f"{label}: may be read by this client, not set.")
+    found = violation(option.validator, loaded) if option.validator is not None else None
+    return Problem(entry.path, f"{label}: the bot does not grant this value: {found}") if found is not None else None
+
+
+def _refusal(mistakes: Sequence[Mistake]) -> RequestError:
+    """One error for all problems: the one they share, or else the general one."""
+    families = {family for family, _ in mistakes}
+    family = families.pop() if len(families) == 1 else InvalidConfig
+    problems = [problem for _, problem in mistakes]
+    return family(problems)  # type: ignore[arg-type]  # every family here is made from its problems
+
+
+# ---- what follows from it ------------------------------------------------------------------------------------------
+
+
+def _changed(before: Values, after: Values) -> tuple[str, ...]:
+    missing = object()
+    return tuple(
+        f"{service}.{name}"
+        for service, values in after.items()
+        if values is not before.get(service)
+        for name, value in values.items()
+        if not _same(before.get(service, {}).get(name, missing), value)
+    )
+
+
+def _same(one: Any, other: Any) -> bool:
+    return one == other and one.__class__ is other.__class__  # 1 == True
+
+
+def every_group(offer: Offer) -> list[GroupCall]:
+    """All groups of all services, in the order they were declared; those that come last, last."""
+    calls = [
+        GroupCall(service, group)
+        for service in offer.registry.services
+        for group in (*offer.provider(service).groups, *offer.provider(service).kind_groups)
+        if offer.provider(service).effective(group)
+    ]
+    return sorted(calls, key=lambda call: call.group.last)
+
+
+def _calls(
+    offer: Offer, changed: Sequence[str], mentioned: Sequence[tuple[str, str]], switched: Sequence[str]
+) -> tuple[GroupCall, ...]:
+    """The groups to set, in the order they were sent: those with a changed option, and all of a provider that is new."""
+    order = {key: index for index, key in enumerate(mentioned)}
+
+    def options(call: GroupCall) -> tuple[str, ...]:
+        return offer.provider(call.service).effective(call.group)
+
+    def concerned(call: GroupCall) -> bool:
+        fresh = call.service in switched and call.group in offer.provider(call.service).groups
+        return fresh or any(f"{call.service}.{name}" in changed for name in options(call))
+
+    def position(call: GroupCall) -> tuple[bool, int]:
+        return call.group.last, min((order.get((call.service, name), -1) for name in options(call)), default=-1)
+
+    return tuple(sorted(filter(concerned, every_group(offer)), key=position))

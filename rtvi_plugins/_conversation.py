@@ -1,0 +1,363 @@
+"""The RTVI protocol without I/O: a text comes in, and what is to be done about it comes out.
+
+Whatever a client sends, `receive` returns and never raises: the answer, or a command for the runner. A request stays
+in `pending` until `settle` takes it out, and only what takes it out may answer it; that is how each is answered once.
+Facts about clients are from the published packages; where they differ by generation, the version that
+`client-ready` brought decides.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias, cast
+
+from attrs import define, field, frozen
+
+from ._codec import LABEL, decode, encode, encode_json, encode_spliced
+from ._config import Config
+from ._offer import Offer, OfferedAction
+from ._registry import BOT
+from ._shapes import expected
+from .errors import (
+    Busy,
+    InvalidArguments,
+    InvalidMessage,
+    NotGranted,
+    Problem,
+    RateLimited,
+    RequestError,
+    UnknownMessage,
+    clip,
+    unknown,
+)
+from .limits import Limits
+from .session import ClientInfo, UserText
+
+__all__ = (
+    "Call",
+    "Command",
+    "Conversation",
+    "Disconnect",
+    "Feed",
+    "FunctionResult",
+    "Ready",
+    "Reply",
+    "Request",
+    "Update",
+)
+
+#: What a bot says it speaks to a client of its own generation or a later one.
+VERSION = (2, 1, 0)
+
+
+@define(eq=False)
+class Request:
+    """A message that waits for its answer. `t` is the type inside a client message, for clients of 1.0 and later."""
+
+    id: str
+    type: str
+    t: str | None = None
+    due: float = 0.0
+    #: What carries it out, once it runs; the runner's.
+    job: Any = None
+
+
+@frozen
+class Reply:
+    """The answer is known: send it."""
+
+    text: str
+
+
+@frozen
+class Ready:
+    """The client is ready; `text` tells it that the bot is."""
+
+    client: ClientInfo
+    text: str
+
+
+@frozen(eq=False)
+class Call:
+    """Run an action."""
+
+    request: Request
+    action: OfferedAction
+    arguments: dict[str, Any]
+
+
+@frozen(eq=False)
+class Update:
+    """Change the config. It is checked when its turn comes, against what is in force then."""
+
+    request: Request
+    sent: Any
+    interrupt: bool
+    path: str
+
+
+@frozen
+class Feed:
+    """The user wrote something."""
+
+    id: str
+    input: UserText
+
+
+@frozen
+class FunctionResult:
+    """The client has carried out a function."""
+
+    id: str
+    call: str
+    result: Any
+
+
+@frozen
+class Disconnect:
+    """The client asks the bot to leave."""
+
+
+Command: TypeAlias = "Reply | Ready | Call | Update | Feed | FunctionResult | Disconnect"
+
+
+class Conversation:
+    """The state of the protocol in one session."""
+
+    def __init__(self, offer: Offer, config: Config, limits: Limits, now: float) -> None:
+        self.offer = offer
+        self.client = ClientInfo()
+        self.ready = False
+        self.pending: dict[str, Request] = {}
+        self._config = config
+        self._limits = limits
+        self._tokens, self._now = float(limits.burst), now
+        self._filled = now
+        self._waiting: list[tuple[Request, dict[str, Any]]] = []
+
+    # ---- in --------------------------------------------------------------------------------------------------------
+
+    def receive(self, text: str, now: float) -> Command | None:
+        """What is to be done about a text; None where nothing is, as for a repeated id that is being answered."""
+        id, self._now = "", now
+        try:
+            message = decode(text, size=self._limits.message_size, depth=self._limits.nesting)
+            sent = message.get("id")
+            if sent.__class__ is str and 0 < len(sent) <= 256:
+                id = cast(str, sent)
+            self._spend()
+            if id in self.pending:
+                return None
+            known = self._known(message, id)
+            if self.ready or known is Conversation._client_ready:
+                return known(self, Request(id, message["type"]), message.get("data"))
+            return self._wait(Request(id, message["type"]), message)
+        except RequestError as error:
+            return Reply(encode("error-response", id, error.to_json()))
+
+    def _spend(self) -> None:
+        """Take a token of the bucket that `Limits.rate` fills and `Limits.burst` bounds."""
+        limits = self._limits
+        self._tokens = min(float(limits.burst), self._tokens + (self._now - self._filled) * limits.rate)
+        self._filled = self._now
+        if self._tokens < 1.0:
+            raise RateLimited(f"Messages come too fast; at most {limits.rate:g} a second are accepted in the long run.")
+        self._tokens -= 1.0
+
+    def _known(self, message: Mapping[str, Any], id: str) -> _Reader:
+        if message.get("label") != LABEL:
+            raise InvalidMessage(f'A message carries "label": "{LABEL}"; this one has {clip(repr(message.get("label")))}.')
+        type = message.get("type")
+        if not isinstance(type, str):
+            raise InvalidMessage("A message has a type that is a string.")
+        if not id:
+            raise InvalidMessage("A message has an id that is a string of 1 to 256 characters.")
+        if type not in _READERS:
+            raise UnknownMessage([unknown("message type", type, _READERS, path="$.type")])
+        return _READERS[type]
+
+    def _wait(self, request: Request, message: dict[str, Any]) -> None:
+        """Keep a message until the client says it is ready; what is a request can be answered in the meantime."""
+        if len(self._waiting) >= self._limits.in_flight:
+            raise self._busy()
+        self._waiting.append((request, message))
+        if request.type in _REQUESTS:
+            self._open(request)
+
+    def release(self) -> list[Command]:
+        """What is to be done about the messages that came before the client was ready."""
+        waiting, self._waiting = self._waiting, []
+        commands: list[Command] = []
+        for request, message in waiting:
+            if request.type in _REQUESTS and not self.settle(request):
+                continue
+            try:
+                command = _READERS[request.type](self, request, message.get("data"))
+            except RequestError as error:
+                command = Reply(encode("error-response", request.id, error.to_json()))
+            if command is not None:
+                commands.append(command)
+        return commands
+
+    # ---- out -------------------------------------------------------------------------------------------------------
+
+    def settle(self, request: Request) -> bool:
+        """Take a request out of those that wait; False if it was answered already."""
+        if self.pending.get(request.id) is not request:
+            return False
+        del self.pending[request.id]
+        return True
+
+    def result(self, request: Request, result: Any) -> str:
+        """The answer with an action's result. `TypeError` when JSON cannot carry it."""
+        if request.t is not None:
+            return encode("server-response", request.id, {"t": request.t, "d": result})
+        return encode("action-response", request.id, {"result": result})
+
+    def failure(self, request: Request, error: RequestError) -> str:
+        """The answer that tells what went wrong."""
+        return encode("error-response", request.id, error.to_json())
+
+    def config(self, request: Request | None, **more: Any) -> str:
+        """The whole config: the answer to a request, or pushed when there is none."""
+        data = {"config": self._config.readable(self.offer), "revision": self._config.revision, **more}
+        if request is not None and request.t is not None:
+            return encode("server-response", request.id, {"t": request.t, "d": data})
+        return encode("config", request.id if request is not None else None, data)
+
+    # ---- one function for each type of message ---------------------------------------------------------------------
+
+    def _client_ready(self, request: Request, data: Any) -> Command:
+        told = cast("dict[str, Any]", data) if isinstance(data, dict) else {}
+        about = told.get("about")
+        self.client = ClientInfo(_version(told.get("version")), about if isinstance(about, dict) else {})
+        self.ready = True
+        return Ready(self.client, encode("bot-ready", request.id, self._bot_ready()))
+
+    def _bot_ready(self) -> dict[str, Any]:
+        version = self.client.version
+        about = {"library": "rtvi_plugins"}
+        if version < (1, 0, 0):
+            config = self._config.readable(self.offer)
+            return {"version": "0.3.0", "config": config, "revision": self._config.revision, "about": about}
+        # A 1.x client reads some events differently from a 2.x client, so it is told its own version back.
+        spoken = version if version[0] == 1 else VERSION
+        return {"version": ".".join(map(str, spoken)), "about": about}
+
+    def _describe_actions(self, request: Request, data: Any) -> Command:
+        return Reply(self._described("actions-available", request, self.offer.described_actions))
+
+    def _describe_config(self, request: Request, data: Any) -> Command:
+        return Reply(self._described("config-available", request, self.offer.described_config))
+
+    def _described(self, type: str, request: Request, text: str) -> str:
+        if request.t is None:
+            return encode_spliced(type, request.id, text)
+        return encode_spliced("server-response", request.id, f'{{"t":{encode_json(request.t)},"d":{text}}}')
+
+    def _get_config(self, request: Request, data: Any) -> Command:
+        return Reply(self.config(request))
+
+    def _update_config(self, request: Request, data: Any) -> Command:
+        path = "$.data.d" if request.t is not None else "$.data"
+        if not isinstance(data, dict) or "config" not in data:
+            raise InvalidArguments([Problem(path, "expected an object with config and, if wanted, interrupt.")])
+        told = cast("dict[str, Any]", data)
+        if not isinstance(interrupt := told.get("interrupt", False), bool):
+            raise InvalidArguments([Problem(f"{path}.interrupt", expected("true or false", interrupt))])
+        return Update(self._open(request), told["config"], interrupt, f"{path}.config")
+
+    def _action(self, request: Request, data: Any) -> Command:
+        path = "$.data.d" if request.t is not None else "$.data"
+        if data.__class__ is not dict:
+            raise InvalidArguments([Problem(path, expected("an object with service, action and arguments", data))])
+        action = self.offer.action(data.get("service"), data.get("action"), path)
+        arguments = action.binder.bind(data.get("arguments"), f"{path}.arguments")
+        return Call(self._open(request, action.spec.deadline), action, arguments)
+
+    def _client_message(self, request: Request, data: Any) -> Command | None:
+        if not isinstance(data, dict) or not isinstance(t := cast("dict[str, Any]", data).get("t"), str):
+            raise InvalidMessage("The data of a client message has a t that is a string.")
+        told = cast("dict[str, Any]", data)
+        asked = Request(request.id, request.type, t)
+        if t in _INNER:
+            return _INNER[t](self, asked, told.get("d"))
+        if (BOT, t) not in self.offer.actions:
+            known = (*_INNER, *(name for service, name in self.offer.actions if service == BOT))
+            raise UnknownMessage([unknown("request type", t, known, path="$.data.t")])
+        action = self.offer.actions[BOT, t]
+        arguments = action.binder.bind(told.get("d"), "$.data.d")
+        return Call(self._open(asked, action.spec.deadline), action, arguments)
+
+    def _send_text(self, request: Request, data: Any) -> Command:
+        told = cast("dict[str, Any]", data) if isinstance(data, dict) else {}
+        options = cast("dict[str, Any]", told.get("options")) if isinstance(told.get("options"), dict) else {}
+        run, speak = options.get("run_immediately", True), options.get("audio_response", True)
+        if not isinstance(content := told.get("content"), str) or not isinstance(run, bool) or not isinstance(speak, bool):
+            message = "expected {content: string, options: {run_immediately?: bool, audio_response?: bool}}."
+            raise InvalidArguments([Problem("$.data", message)])
+        return Feed(request.id, UserText(content, run, speak))
+
+    def _append_to_context(self, request: Request, data: Any) -> Command:
+        told = cast("dict[str, Any]", data) if isinstance(data, dict) else {}
+        run = told.get("run_immediately", False)
+        if not isinstance(content := told.get("content"), str) or not isinstance(run, bool):
+            raise InvalidArguments([Problem("$.data", "expected {role: string, content: string, run_immediately?: bool}.")])
+        if told.get("role") != "user":
+            raise NotGranted([Problem("$.data.role", "the bot does not grant this role to this client; use 'user'.")])
+        return Feed(request.id, UserText(content, run))
+
+    def _function_result(self, request: Request, data: Any) -> Command:
+        told = cast("dict[str, Any]", data) if isinstance(data, dict) else {}
+        if not isinstance(call := told.get("tool_call_id"), str):
+            raise InvalidArguments([Problem("$.data.tool_call_id", "expected the id of the function call, a string.")])
+        return FunctionResult(request.id, call, told.get("result"))
+
+    def _disconnect(self, request: Request, data: Any) -> Command:
+        return Disconnect()
+
+    def _open(self, request: Request, seconds: float | None = None) -> Request:
+        """Let a request wait for its answer, until the session's deadline or its own shorter one."""
+        if len(self.pending) >= self._limits.in_flight:
+            raise self._busy()
+        longest = self._limits.deadline
+        request.due = self._now + (longest if seconds is None or seconds > longest else seconds)
+        self.pending[request.id] = request
+        return request
+
+    def _busy(self) -> Busy:
+        return Busy(f"{self._limits.in_flight} requests of this session wait for their answer; send again later.")
+
+
+_Reader: TypeAlias = Callable[[Conversation, Request, Any], "Command | None"]
+
+_READERS: Mapping[str, _Reader] = {
+    "client-ready": Conversation._client_ready,
+    "describe-actions": Conversation._describe_actions,
+    "describe-config": Conversation._describe_config,
+    "get-config": Conversation._get_config,
+    "update-config": Conversation._update_config,
+    "action": Conversation._action,
+    "client-message": Conversation._client_message,
+    "send-text": Conversation._send_text,
+    "append-to-context": Conversation._append_to_context,
+    "llm-function-call-result": Conversation._function_result,
+    "disconnect-bot": Conversation._disconnect,
+}
+
+#: The types whose sender waits for an answer.
+_REQUESTS = frozenset(
+    ("describe-actions", "describe-config", "get-config", "update-config", "action", "client-message")
+)
+
+#: What a client of 1.0 or later may ask for inside a client message, having no messages of its own for it.
+_INNER: Mapping[str, _Reader] = {
+    name: _READERS[name] for name in ("describe-actions", "describe-config", "get-config", "update-config", "action")
+}
+
+
+def _version(sent: Any) -> tuple[int, int, int]:
+    """The protocol version that `client-ready` names; one that cannot be read is taken for 0.3.0, as pipecat did."""
+    found = re.match(r"(\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?", sent) if isinstance(sent, str) else None
+    return (int(found[1]), int(found[2]), int(found[3] or 0)) if found else (0, 3, 0)

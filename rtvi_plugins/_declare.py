@@ -1,0 +1,418 @@
+"""The four decorators: `service`, `options`, `action` and `bot`.
+
+Each marks its function and returns the same function: it stays callable, testable and exactly typed. Nothing is
+registered by importing; what is marked is found when a bot is composed (`_registry`). What an author got wrong is a
+`DeclarationError` at the author's own line.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from types import NoneType, UnionType
+from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar, Union, get_args, get_origin, overload
+
+from ._shapes import NotReadable, Shape, read
+from ._signature import Signature, read_signature, result_annotation
+from ._specs import (
+    ActionSpec,
+    BotSpec,
+    Function,
+    Grant,
+    OptionsSpec,
+    Parameter,
+    SecretSpec,
+    ServiceSpec,
+    Target,
+    Validator,
+    mark,
+    specs_of,
+)
+from .errors import DeclarationError, nearest, where
+from .kinds import BUILTIN_KINDS, LLM, STT, TTS, VAD, Kind, kind_of
+from .session import Secret, Session
+
+__all__ = ("action", "bot", "options", "service")
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+OpensLLM = TypeVar("OpensLLM", bound="Callable[..., AbstractAsyncContextManager[LLM]]")
+OpensTTS = TypeVar("OpensTTS", bound="Callable[..., AbstractAsyncContextManager[TTS]]")
+OpensSTT = TypeVar("OpensSTT", bound="Callable[..., AbstractAsyncContextManager[STT]]")
+OpensVAD = TypeVar("OpensVAD", bound="Callable[..., AbstractAsyncContextManager[VAD]]")
+Opens = TypeVar("Opens", bound="Callable[..., AbstractAsyncContextManager[Any]]")
+OnLLM = TypeVar("OnLLM", bound="Callable[Concatenate[LLM, ...], Any] | Callable[Concatenate[Session, ...], Any]")
+OnTTS = TypeVar("OnTTS", bound="Callable[Concatenate[TTS, ...], Any] | Callable[Concatenate[Session, ...], Any]")
+OnSTT = TypeVar("OnSTT", bound="Callable[Concatenate[STT, ...], Any] | Callable[Concatenate[Session, ...], Any]")
+OnVAD = TypeVar("OnVAD", bound="Callable[Concatenate[VAD, ...], Any] | Callable[Concatenate[Session, ...], Any]")
+AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
+
+
+class _OnService(Protocol[T]):
+    """Marks a function whose first parameter is the live service, or the session where it needs no service."""
+
+    def __call__(self, function: Callable[Concatenate[T, P], R], /) -> Callable[Concatenate[T, P], R]: ...
+
+
+class _OnBot(Protocol):
+    """Marks a function of a bot: its first parameter is the session, or it takes none."""
+
+    def __call__(self, function: AnyFunction, /) -> AnyFunction: ...
+
+
+# ---- service -------------------------------------------------------------------------------------------------------
+
+
+@overload
+def service(kind: Literal["llm"], provider: str, /) -> Callable[[OpensLLM], OpensLLM]: ...
+@overload
+def service(kind: Literal["tts"], provider: str, /) -> Callable[[OpensTTS], OpensTTS]: ...
+@overload
+def service(kind: Literal["stt"], provider: str, /) -> Callable[[OpensSTT], OpensSTT]: ...
+@overload
+def service(kind: Literal["vad"], provider: str, /) -> Callable[[OpensVAD], OpensVAD]: ...
+@overload
+def service(kind: Kind, provider: str, /) -> Callable[[Opens], Opens]: ...
+def service(kind: str | Kind, provider: str, /) -> Callable[[Function], Function]:
+    """Declare a provider of a kind: an async context manager of the live service.
+
+    Before the `/` stand the keys it needs, each a `Secret` (or `Secret | None` where it can do without). After it
+    stand service options: they come from the operator only and are fixed while the service is open.
+    `DeclarationError` at the function's line for anything that cannot be declared.
+    """
+
+    def declare(function: Function) -> Function:
+        if inspect.isasyncgenfunction(function):
+            message = "is an async generator. Put @asynccontextmanager between @service and the function."
+            raise DeclarationError(function, message)
+        if not inspect.isasyncgenfunction(inspect.unwrap(function)) and inspect.iscoroutinefunction(function):
+            message = "is a coroutine function. Yield the service from it, under @asynccontextmanager."
+            raise DeclarationError(function, message)
+        if not provider or "." in provider or ":" in provider:
+            raise DeclarationError(function, f"the provider's name {provider!r} must be a word without '.' and ':'.")
+        signature = read_signature(function, given="", example="", defaults=True)
+        protocol = kind.protocol if isinstance(kind, Kind) else BUILTIN_KINDS[_kind(function, kind)].protocol
+        secrets = _secrets(function, signature)
+        name = _kind(function, kind)
+        return mark(function, ServiceSpec(name, protocol, provider, function, secrets, signature.sent, signature.doc))
+
+    return declare
+
+
+def _kind(function: Function, kind: str | Kind) -> str:
+    if isinstance(kind, Kind):
+        return kind.name
+    if kind not in BUILTIN_KINDS:
+        near = nearest(str(kind), BUILTIN_KINDS)
+        hint = f"did you mean {near!r}?" if near else f"Use one of {', '.join(BUILTIN_KINDS)}, or a Kind of your own."
+        raise DeclarationError(function, f"there is no kind {kind!r}; {hint}")
+    return kind
+
+
+def _secrets(function: Function, signature: Signature) -> tuple[SecretSpec, ...]:
+    return tuple(SecretSpec(name, _is_optional(function, name, given)) for name, given in signature.given.items())
+
+
+def _is_optional(function: Function, name: str, annotation: Any) -> bool:
+    if annotation is Secret:
+        return False
+    if get_origin(annotation) in (Union, UnionType) and set(get_args(annotation)) == {Secret, NoneType}:
+        return True
+    raise DeclarationError(function, f"{name!r} stands before the '/', where a service takes keys only. Annotate it Secret.")
+
+
+# ---- options -------------------------------------------------------------------------------------------------------
+
+
+@overload
+def options(target: Literal["llm"], /, *, last: bool = False) -> Callable[[OnLLM], OnLLM]: ...
+@overload
+def options(target: Literal["tts"], /, *, last: bool = False) -> Callable[[OnTTS], OnTTS]: ...
+@overload
+def options(target: Literal["stt"], /, *, last: bool = False) -> Callable[[OnSTT], OnSTT]: ...
+@overload
+def options(target: Literal["vad"], /, *, last: bool = False) -> Callable[[OnVAD], OnVAD]: ...
+@overload
+def options(target: Kind, /, *, last: bool = False) -> _OnBot: ...
+@overload
+def options(
+    target: Callable[..., AbstractAsyncContextManager[T]],
+    /,
+    *more: Callable[..., AbstractAsyncContextManager[T]],
+    last: bool = False,
+) -> _OnService[T]: ...
+def options(*targets: Any, last: bool = False) -> Any:
+    """Declare a group of options of one or several providers, or of a kind.
+
+    The function means "this is how things are now": it is called with all values of its group when the service
+    opens, and whenever one of them changes. It runs inline on the event loop and must not block. Before the `/` it
+    takes the live service and, if it wants it, the `Session`; after it, each option with its default. A group of a
+    kind runs at the start of the session and on change. `last` groups are applied after all others of an update.
+    """
+
+    def declare(function: Function) -> Function:
+        if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+            message = "is async. An options function runs inline and only sets values: write def."
+            raise DeclarationError(function, message)
+        example = "(llm: AcmeLLM, /, model: str = 'small')"
+        given = "an options function takes the service and, if it wants it, the session"
+        signature = read_signature(function, given=given, example=example, defaults=True)
+        if not signature.sent:
+            raise DeclarationError(function, "declares no option: name at least one after the '/'.")
+        wants_service, wants_session = _wants(function, signature, targets)
+        found = _targets(function, targets)
+        return mark(
+            function, OptionsSpec(found, function, signature.sent, wants_service, wants_session, last, signature.doc)
+        )
+
+    return declare
+
+
+def _targets(function: Function, targets: Sequence[Any]) -> tuple[Target, ...]:
+    if not targets:
+        raise DeclarationError(function, "names no target. Write @options(acme_llm) or @action('tts').")
+    return tuple(_target(function, each) for each in targets)
+
+
+def _target(function: Function, target: Any) -> Target:
+    if isinstance(target, Kind):
+        return target.name
+    if isinstance(target, str):
+        return target if target == "bot" else _kind(function, target)
+    if not any(isinstance(spec, ServiceSpec | BotSpec) for spec in specs_of(target)):
+        name = where(target) if callable(target) else repr(target)
+        raise DeclarationError(function, f"the target {name} is no service. Decorate it with @service first.")
+    return target
+
+
+def _wants(function: Function, signature: Signature, targets: Sequence[Any]) -> tuple[bool, bool]:
+    """Whether the live service and the session stand before the `/`; in that order."""
+    annotations = list(signature.given.values())
+    wants_session = Session in annotations
+    services = [each for each in annotations if each is not Session]
+    if len(services) > 1 or len(annotations) > 2 or (wants_session and annotations[-1] is not Session):
+        message = "before the '/' takes the service and then, if it wants it, the session, and nothing else."
+        raise DeclarationError(function, message)
+    if services and any(each == "bot" or _is_bot(each) for each in targets):
+        raise DeclarationError(function, "is a bot's own: before the '/' it takes the session, and no service.")
+    for each in targets:
+        _check_protocol(function, each, services)
+    return bool(services), wants_session
+
+
+def _check_protocol(function: Function, target: Any, services: Sequence[Any]) -> None:
+    kind = target if isinstance(target, Kind) else BUILTIN_KINDS.get(target) if isinstance(target, str) else None
+    if kind is None or not services or services[0] in (kind.protocol, Any, object):
+        return
+    other = next((each.name for each in BUILTIN_KINDS.values() if each.protocol is services[0]), None)
+    if other is not None:
+        message = f"takes {services[0].__name__}, which is of kind {other!r}, but is declared on {kind.name!r}."
+        raise DeclarationError(function, message)
+
+
+def _is_bot(target: Any) -> bool:
+    return any(isinstance(spec, BotSpec) for spec in specs_of(target))
+
+
+# ---- action --------------------------------------------------------------------------------------------------------
+
+
+@overload
+def action(
+    target: Literal["llm"],
+    /,
+    *,
+    long: bool = ...,
+    deadline: float | None = ...,
+    narrowed: Mapping[str, Validator] | None = ...,
+) -> Callable[[OnLLM], OnLLM]: ...
+@overload
+def action(
+    target: Literal["tts"],
+    /,
+    *,
+    long: bool = ...,
+    deadline: float | None = ...,
+    narrowed: Mapping[str, Validator] | None = ...,
+) -> Callable[[OnTTS], OnTTS]: ...
+@overload
+def action(
+    target: Literal["stt"],
+    /,
+    *,
+    long: bool = ...,
+    deadline: float | None = ...,
+    narrowed: Mapping[str, Validator] | None = ...,
+) -> Callable[[OnSTT], OnSTT]: ...
+@overload
+def action(
+    target: Literal["vad"],
+    /,
+    *,
+    long: bool = ...,
+    deadline: float | None = ...,
+    narrowed: Mapping[str, Validator] | None = ...,
+) -> Callable[[OnVAD], OnVAD]: ...
+@overload
+def action(
+    target: Literal["bot"] | Kind | Callable[Concatenate[Session, ...], Any],
+    /,
+    *,
+    long: bool = ...,
+    deadline: float | None = ...,
+    narrowed: Mapping[str, Validator] | None = ...,
+) -> _OnBot: ...
+@overload
+def action(
+    target: Callable[..., AbstractAsyncContextManager[T]],
+    /,
+    *more: Callable[..., AbstractAsyncContextManager[T]],
+    long: bool = ...,
+    deadline: float | None = ...,
+    narrowed: Mapping[str, Validator] | None = ...,
+) -> _OnService[T]: ...
+def action(
+    *targets: Any,
+    long: bool = False,
+    deadline: float | None = None,
+    narrowed: Mapping[str, Validator] | None = None,
+) -> Any:
+    """Declare an action of one or several providers, of a kind, or of a bot (which clients see as service "bot").
+
+    Its name is the function's. Before the `/` it takes the live service and, if it wants it, the `Session`; after
+    it, the arguments. `async def` runs on the event loop; `def` runs in a bounded worker thread, abandoned at its
+    deadline. `deadline` in seconds may shorten the session's (clients give up after 10 s). `long` actions are
+    answered at once with a job's id; their progress and their end follow as messages. `narrowed` holds validators
+    of arguments that apply where a bot grants the action without saying otherwise.
+    """
+
+    def declare(function: Function) -> Function:
+        if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+            raise DeclarationError(function, "is a generator. An action returns one result: use return, or session.send.")
+        own = any(each == "bot" or _is_bot(each) for each in targets)
+        given = "" if own else "an action takes the service and, if it wants it, the session"
+        example = "(session: Session, /, text: str)" if own else "(tts: TTS, session: Session, /, text: str)"
+        signature = read_signature(function, given=given, example=example)
+        wants_service, wants_session = _wants(function, signature, targets)
+        spec = ActionSpec(
+            targets=_targets(function, targets),
+            name=function.__name__,
+            function=_undeprecated(function),
+            parameters=signature.sent,
+            result=_result(function, signature),
+            wants_service=wants_service,
+            wants_session=wants_session,
+            is_async=inspect.iscoroutinefunction(function),
+            long=long,
+            deadline=deadline,
+            narrowed=_narrowed(function, signature.sent, narrowed),
+            deprecated=getattr(function, "__deprecated__", None),
+            doc=signature.doc,
+        )
+        return mark(function, spec)
+
+    return declare
+
+
+def _undeprecated(function: Function) -> Function:
+    # The wrapper of @deprecated warns whoever calls; when a client does, its author is the wrong one to warn.
+    return function.__wrapped__ if hasattr(function, "__deprecated__") else function  # type: ignore[attr-defined,no-any-return]
+
+
+def _result(function: Function, signature: Signature) -> Shape:
+    try:
+        return read(result_annotation(function, signature))
+    except NotReadable as error:
+        raise DeclarationError(function, f"its result {error}.") from None
+
+
+def _narrowed(
+    function: Function, sent: Mapping[str, Parameter], narrowed: Mapping[str, Validator] | None
+) -> Mapping[str, Validator]:
+    for name in narrowed or {}:
+        if name not in sent:
+            raise DeclarationError(function, f"narrowed= names {name!r}, which is not among its arguments {list(sent)}.")
+    return dict(narrowed or {})
+
+
+# ---- bot -----------------------------------------------------------------------------------------------------------
+
+
+class _Bot(Protocol):
+    def __call__(
+        self, function: Callable[Concatenate[Session, P], Any], /
+    ) -> Callable[Concatenate[Session, P], Any]: ...
+
+
+BotFunction = TypeVar("BotFunction", bound="Callable[Concatenate[Session, ...], Any]")
+
+
+def bot(
+    *,
+    services: Mapping[str, str | Sequence[str]] | None = None,
+    config: Mapping[str, Mapping[str, Any]] | None = None,
+    client: Sequence[str | Grant] = (),
+    plugins: Sequence[str] = (),
+    public: bool = False,
+) -> Callable[[BotFunction], BotFunction]:
+    """Declare a bot: a coroutine function that takes the `Session` before the `/` and its services after it.
+
+    `services` names the providers that may fill each service, the first being the default; naming several lets
+    clients choose among them. `config` holds the bot's own defaults by service, or by `"service.provider"`.
+    `client` grants: `"llm.model"` an option, `"tts:say"` an action, `"llm.provider"` switching in mid-session, each
+    a name or a `Grant`. `plugins` names installed modules of actions and hooks. `public` lets anyone start a
+    session, with whatever that costs.
+    """
+
+    def declare(function: BotFunction) -> BotFunction:
+        if not inspect.iscoroutinefunction(function):
+            raise DeclarationError(function, "is not a coroutine function. Write async def.")
+        parameters = inspect.signature(function).parameters.values()
+        before = [each.name for each in parameters if each.kind is each.POSITIONAL_ONLY]
+        if len(before) != 1:
+            raise DeclarationError(function, "before the '/' a bot takes the session, as in (session: Session, /, llm: LLM).")
+        named = {name: _providers(function, name, each) for name, each in (services or {}).items()}
+        kinds = _bot_kinds(function, named)
+        spec = BotSpec(
+            name=function.__name__,
+            function=function,
+            services=named,
+            kinds=kinds,
+            config={name: dict(values) for name, values in (config or {}).items()},
+            grants=tuple(Grant(each) if isinstance(each, str) else each for each in client),
+            plugins=tuple(plugins),
+            public=public,
+            doc=inspect.cleandoc(function.__doc__ or "").split("\n\n")[0].replace("\n", " "),
+        )
+        return mark(function, spec)
+
+    return declare
+
+
+def _providers(function: Function, service: str, providers: str | Sequence[str]) -> tuple[str, ...]:
+    named = (providers,) if isinstance(providers, str) else tuple(providers)
+    if not named:
+        raise DeclarationError(function, f"services= names no provider for {service!r}.")
+    if service == "bot":
+        raise DeclarationError(function, "services= uses the name 'bot', which is the bot's own. Choose another.")
+    return named
+
+
+def _bot_kinds(function: Function, services: Mapping[str, Any]) -> Mapping[str, str]:
+    """The kind of each service, by the Protocol that its parameter is annotated with."""
+    hints = inspect.get_annotations(function, eval_str=True)
+    after = [each for each in inspect.signature(function).parameters.values() if each.kind is not each.POSITIONAL_ONLY]
+    if {each.name for each in after} != set(services):
+        names = f"takes {[each.name for each in after]} after the '/', but services= names {list(services)}."
+        raise DeclarationError(function, names)
+    return {each.name: _protocol_kind(function, each.name, hints.get(each.name)) for each in after}
+
+
+def _protocol_kind(function: Function, name: str, annotation: Any) -> str:
+    if (kind := kind_of(annotation)) is not None:
+        return kind.name
+    message = f"annotate {name!r} with the Protocol of a kind, as in llm: LLM, or avatar: Avatar beside its Kind."
+    raise DeclarationError(function, message)

@@ -1,0 +1,140 @@
+"""What one client may set, call and choose: the bot's grants, narrowed by the operator. Default deny."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, cast
+
+from attrs import field, frozen
+from attrs.validators import and_, ge, gt, in_, le, lt, matches_re, max_len, min_len
+
+from ._registry import BOT, Registry
+from ._shapes import expected
+from ._specs import ActionSpec, Grant, Validator
+from .errors import InvalidStart, Problem, unknown
+
+__all__ = ("Grants", "read_grants", "roles")
+
+
+@frozen(eq=False)
+class Grants:
+    """Grants by name. `everything` is what `--dev` grants: all but service options."""
+
+    by_name: Mapping[str, Grant] = field(factory=dict[str, Grant])
+    everything: bool = False
+
+    @classmethod
+    def of(cls, registry: Registry, *, everything: bool = False) -> Grants:
+        """The bot's grants. Where one leaves an argument open that its action narrows, the action's word counts."""
+        narrowed = {f"{service}:{name}": spec.narrowed for service, name, spec in _actions(registry)}
+        filled = [
+            Grant(
+                each.name,
+                *([each.validator] if each.validator else ()),
+                arguments={**narrowed.get(each.name, {}), **each.arguments},
+                writable=each.writable,
+            )
+            for each in registry.bot.grants
+        ]
+        return cls({grant.name: grant for grant in filled}, everything)
+
+    def get(self, name: str) -> Grant | None:
+        """The grant of an option (`llm.model`) or action (`tts:say`), or None."""
+        found = self.by_name.get(name)
+        return Grant(name) if found is None and self.everything else found
+
+    def narrowed(self, narrower: Sequence[Grant]) -> Grants:
+        """What both these grants and the narrower ones allow."""
+        both = {each.name: (self.get(each.name), each) for each in narrower}
+        return Grants({name: _both(ours, theirs) for name, (ours, theirs) in both.items() if ours is not None})
+
+
+def _actions(registry: Registry) -> Iterable[tuple[str, str, ActionSpec]]:
+    yield from ((BOT, name, spec) for name, spec in registry.actions.items())
+    for service in registry.services.values():
+        for provider in service.providers.values():
+            yield from ((service.name, name, spec) for name, spec in provider.actions.items())
+
+
+def _both(ours: Grant, theirs: Grant) -> Grant:
+    validators = [each for each in (ours.validator, theirs.validator) if each is not None]
+    arguments = {
+        name: and_(*(each.arguments[name] for each in (ours, theirs) if name in each.arguments))
+        for name in (*ours.arguments, *theirs.arguments)
+    }
+    return Grant(ours.name, *validators, arguments=arguments, writable=ours.writable and theirs.writable)
+
+
+# ---- grants as an operator sends them ------------------------------------------------------------------------------
+
+_BOUNDS: Mapping[str, Callable[[Any], Validator]] = {
+    "ge": ge,
+    "gt": gt,
+    "le": le,
+    "lt": lt,
+    "in": in_,
+    "min_len": min_len,
+    "max_len": max_len,
+    "matches": matches_re,
+}
+
+
+def read_grants(sent: object, path: str = "$.grants") -> list[Grant]:
+    """Grants from JSON: names, or objects `{name, writable?, arguments?}` with bounds `ge gt le lt in min_len …`."""
+    problems: list[Problem] = []
+    if not isinstance(sent, list):
+        raise InvalidStart([Problem(path, expected("an array", sent))])
+    read = [_read_grant(each, f"{path}[{index}]", problems) for index, each in enumerate(cast("list[Any]", sent))]
+    if problems:
+        raise InvalidStart(problems)
+    return read
+
+
+def _read_grant(sent: Any, path: str, problems: list[Problem]) -> Grant:
+    if isinstance(sent, str):
+        return Grant(sent)
+    if not isinstance(sent, dict) or not isinstance(name := cast("dict[str, Any]", sent).get("name"), str):
+        problems.append(Problem(path, expected("a name, or an object with a name", sent)))
+        return Grant("")
+    told = dict(cast("dict[str, Any]", sent))
+    del told["name"]
+    arguments, writable = told.pop("arguments", {}), told.pop("writable", True)
+    if not isinstance(arguments, dict) or not isinstance(writable, bool):
+        problems.append(Problem(path, "expected arguments to be an object and writable true or false"))
+        return Grant(name)
+    narrowed = {
+        argument: and_(*_bounds(bounds, f"{path}.arguments.{argument}", problems))
+        for argument, bounds in cast("dict[str, Any]", arguments).items()
+    }
+    return Grant(name, *_bounds(told, path, problems), arguments=narrowed, writable=writable)
+
+
+def _bounds(sent: Any, path: str, problems: list[Problem]) -> list[Validator]:
+    if not isinstance(sent, dict):
+        problems.append(Problem(path, expected("an object of bounds", sent)))
+        return []
+    made: list[Validator] = []
+    for name, bound in cast("dict[str, Any]", sent).items():
+        if name not in _BOUNDS:
+            problems.append(unknown("bound", name, _BOUNDS, path=path))
+            continue
+        try:
+            made.append(_BOUNDS[name](bound))
+        except Exception:
+            problems.append(Problem(f"{path}.{name}", f"is no bound for {name!r}"))
+    return made
+
+
+@frozen
+class roles:  # noqa: N801 - a validator, spelled as attrs spells its own
+    """A validator of messages: only these roles. `Grant("llm:append_to_messages", arguments={"messages": roles("user")})`."""
+
+    allowed: tuple[str, ...] = field(converter=lambda allowed: tuple(allowed))
+
+    def __init__(self, *allowed: str) -> None:
+        self.__attrs_init__(allowed)  # pyright: ignore[reportAttributeAccessIssue]
+
+    def __call__(self, instance: Any, attribute: Any, value: Any) -> None:
+        refused = {message.get("role") for message in value or ()} - set(self.allowed)
+        if refused:
+            raise ValueError(f"messages may have the role {' or '.join(self.allowed)}, not {', '.join(map(str, refused))}")

@@ -1,0 +1,177 @@
+"""What is installed: listed from entry points without importing anything, loaded one by one, isolated.
+
+A module is offered under the entry-point group `rtvi_plugins`, named `<kind>.<provider>`, or by a name without a
+dot when it holds actions and hooks alone. The group `rtvi_plugins.api` names the version of the plugin API that its
+distribution was built for. Both stand in `entry_points.txt`, so that is all that is read: `importlib.metadata` would
+double the start-up time of the command line, mostly by importing `email`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+from attrs import define, field, frozen
+
+from .errors import PluginError, nearest
+
+__all__ = ("API", "COMMANDS", "Entry", "Installed", "commands", "discover")
+
+#: The version of the plugin API. It changes when a plugin written for the one before would no longer work.
+API = "1"
+
+GROUP, API_GROUP, COMMANDS = "rtvi_plugins", "rtvi_plugins.api", "rtvi_plugins.commands"
+
+
+@frozen
+class Entry:
+    """An installed module, as its distribution's metadata tells it."""
+
+    name: str
+    module: str
+    distribution: str
+    version: str
+    api: tuple[str, ...] = (API,)
+
+    @property
+    def kind(self) -> str | None:
+        """The kind of service, or None for a module of actions and hooks."""
+        return self.name.partition(".")[0] if "." in self.name else None
+
+    @property
+    def provider(self) -> str:
+        return self.name.partition(".")[2] or self.name
+
+    @property
+    def qualified(self) -> str:
+        """The spelling that names this one even where another distribution offers the same."""
+        return f"{self.distribution}:{self.provider}"
+
+
+# ---- reading metadata ----------------------------------------------------------------------------------------------
+
+
+def discover(path: Sequence[str] | None = None) -> tuple[Entry, ...]:
+    """Every installed plugin module, sorted by name. Nothing is imported."""
+    entries: list[Entry] = []
+    for distribution, version, groups in _distributions(path):
+        api = tuple(groups.get(API_GROUP, ()))
+        for name, module in groups.get(GROUP, {}).items():
+            entries.append(Entry(name, module, distribution, version, api))
+    return tuple(sorted(entries, key=lambda entry: (entry.name, entry.distribution)))
+
+
+def commands(path: Sequence[str] | None = None) -> Mapping[str, str]:
+    """Subcommands that plugins bring: word to `module:function`. Nothing is imported."""
+    return {name: value for _, _, groups in _distributions(path) for name, value in groups.get(COMMANDS, {}).items()}
+
+
+def _distributions(path: Sequence[str] | None) -> Iterator[tuple[str, str, dict[str, dict[str, str]]]]:
+    seen: set[str] = set()
+    for folder in dict.fromkeys(sys.path if path is None else path):
+        for info in _metadata_folders(folder or "."):
+            name, _, version = info.name.rpartition(".")[0].partition("-")
+            name = name.lower().replace("_", "-").replace(".", "-")
+            if name in seen:  # the first on the path is the one that would be imported
+                continue
+            seen.add(name)
+            if (groups := _read_entry_points(info)).keys() & {GROUP, COMMANDS}:
+                yield name, version.partition("-")[0], groups
+
+
+def _metadata_folders(folder: str) -> list[Path]:
+    try:
+        with os.scandir(folder) as found:
+            names = [each.name for each in found if each.name.endswith((".dist-info", ".egg-info"))]
+    except OSError:
+        return []
+    return [Path(folder, name) for name in sorted(names)]
+
+
+def _read_entry_points(info: Path) -> dict[str, dict[str, str]]:
+    try:
+        text = (info / "entry_points.txt").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return {}
+    groups: dict[str, dict[str, str]] = {}
+    group: dict[str, str] = {}
+    for line in text.splitlines():
+        line = line.strip()
+        if line.startswith("[") and line.endswith("]"):
+            group = groups.setdefault(line[1:-1].strip(), {})
+        elif "=" in line and not line.startswith(("#", ";")):
+            name, _, value = line.partition("=")
+            group[name.strip()] = value.partition("[")[0].strip()
+    return groups
+
+
+# ---- choosing and loading ------------------------------------------------------------------------------------------
+
+
+@define
+class Installed:
+    """The installed plugins, and which of them were loaded or set aside, with the reason."""
+
+    entries: tuple[Entry, ...] = field(factory=discover)
+    _loaded: dict[str, ModuleType] = field(factory=dict[str, ModuleType])
+    broken: dict[str, str] = field(factory=dict[str, str])
+
+    def provider(self, kind: str, name: str) -> Entry:
+        """The module of a provider by name, or by its qualified name where several offer one. `PluginError` if none."""
+        offered = [entry for entry in self.entries if entry.kind == kind]
+        return self._one(f"{kind} provider", name, offered)
+
+    def module(self, name: str) -> Entry:
+        """A module of actions or hooks by name. `PluginError` if there is none."""
+        return self._one("plugin", name, [entry for entry in self.entries if entry.kind is None])
+
+    def _one(self, what: str, name: str, offered: Sequence[Entry]) -> Entry:
+        found = [entry for entry in offered if name in (entry.provider, entry.qualified)]
+        if not found:
+            raise PluginError(f"No {what} {name!r} is installed. {_hint(name, offered)}")
+        if len(found) > 1:
+            listed = " and ".join(repr(entry.qualified) for entry in found)
+            raise PluginError(f"Several distributions offer the {what} {name!r}. Write {listed.replace(' and ', ' or ')}.")
+        return found[0]
+
+    def load(self, entry: Entry) -> ModuleType:
+        """Import a module. One that fails is set aside with its reason, and the reason is raised as `PluginError`."""
+        if entry.module in self._loaded:
+            return self._loaded[entry.module]
+        if entry.module not in self.broken:
+            try:
+                self._check_api(entry)
+                module = import_module(entry.module)
+            except PluginError as error:
+                self.broken[entry.module] = str(error)
+            except (Exception, SystemExit) as error:
+                self.broken[entry.module] = _reason(error)
+            else:
+                return self._loaded.setdefault(entry.module, module)
+        reason = self.broken[entry.module]
+        raise PluginError(f"The plugin {entry.name!r} of {entry.distribution} {entry.version} cannot be used: {reason}")
+
+    def _check_api(self, entry: Entry) -> None:
+        if API not in entry.api:
+            built = f"version {', '.join(entry.api)}" if entry.api else "no version that it names"
+            raise PluginError(f"it was built for {built} of the plugin API, and this is version {API}.")
+
+
+def _hint(name: str, offered: Iterable[Entry]) -> str:
+    names = [entry.provider for entry in offered]
+    near = nearest(name.rpartition(":")[2], names)
+    if near is not None:
+        return f"Did you mean {near!r}?"
+    return f"Installed: {', '.join(dict.fromkeys(names))}." if names else "None is installed."
+
+
+def _reason(error: BaseException) -> str:
+    """What went wrong at import, where: the last line of the plugin's own that was running."""
+    frames = [each for each in traceback.extract_tb(error.__traceback__) if "importlib" not in each.filename]
+    place = f" ({frames[-1].filename}:{frames[-1].lineno})" if len(frames) > 1 else ""
+    return f"{type(error).__name__}: {error}{place}"

@@ -1,0 +1,199 @@
+"""All that a bot declares and is made of, checked for conflicts, read-only: the registry of one bot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from attrs import field, frozen
+
+from ._signature import default_problem
+from ._specs import ActionSpec, BotSpec, Grant, OptionsSpec, Parameter, ServiceSpec, Spec, Target
+from .errors import BotError, DeclarationError, nearest, where
+
+__all__ = ("BOT", "PROVIDER", "Provider", "Registry", "Service", "build")
+
+#: The service name under which clients see a bot's own actions.
+BOT = "bot"
+
+#: The option by which a client that is granted it switches the provider of a service.
+PROVIDER = "provider"
+
+
+@frozen(slots=False)
+class Provider:
+    """One provider of a service, with all options and actions that it offers: its own, and its kind's."""
+
+    label: str
+    spec: ServiceSpec
+    groups: tuple[OptionsSpec, ...]
+    kind_groups: tuple[OptionsSpec, ...]
+    actions: Mapping[str, ActionSpec]
+
+    @cached_property
+    def options(self) -> Mapping[str, tuple[Parameter, OptionsSpec]]:
+        """Each option with its group. A provider's option comes before its kind's of the same name."""
+        found: dict[str, tuple[Parameter, OptionsSpec]] = {}
+        for group in (*self.groups, *self.kind_groups):
+            for name, parameter in group.parameters.items():
+                found.setdefault(name, (parameter, group))
+        return found
+
+    @cached_property
+    def former_names(self) -> Mapping[str, str]:
+        """Former names of options, each with the present one."""
+        return {was: name for name, (parameter, _) in self.options.items() for was in parameter.was}
+
+    def effective(self, group: OptionsSpec) -> tuple[str, ...]:
+        """The options that a group really sets here: those that nobody overrides."""
+        return tuple(name for name in group.parameters if self.options[name][1] is group)
+
+
+@frozen
+class Service:
+    """A named slot of a bot and who may fill it. The first provider is the default."""
+
+    name: str
+    kind: str
+    providers: Mapping[str, Provider]
+
+    @property
+    def default(self) -> str:
+        return next(iter(self.providers))
+
+
+@frozen
+class Registry:
+    """Everything that one bot offers."""
+
+    bot: BotSpec
+    services: Mapping[str, Service]
+    actions: Mapping[str, ActionSpec] = field(factory=dict[str, ActionSpec])
+
+    def default_providers(self) -> dict[str, str]:
+        return {name: service.default for name, service in self.services.items()}
+
+
+def build(bot: BotSpec, providers: Mapping[str, Mapping[str, ServiceSpec]], specs: Sequence[Spec]) -> Registry:
+    """The registry of a bot, from its providers by service and label, and all declarations that may concern them.
+
+    `DeclarationError` for a name that is declared twice, `BotError` for defaults and grants that fit nothing.
+    """
+    actions = [spec for spec in specs if isinstance(spec, ActionSpec)]
+    groups = [spec for spec in specs if isinstance(spec, OptionsSpec)]
+    services = {
+        name: Service(
+            name, bot.kinds[name], {label: _provider(label, spec, groups, actions) for label, spec in labelled.items()}
+        )
+        for name, labelled in providers.items()
+    }
+    registry = Registry(bot, services, _by_name(_on(actions, BOT, bot.function), BOT))
+    _check_config(registry)
+    _check_grants(registry)
+    return registry
+
+
+def _provider(
+    label: str, spec: ServiceSpec, groups: Sequence[OptionsSpec], actions: Sequence[ActionSpec]
+) -> Provider:
+    own, kind = _on(groups, spec.function), _on(groups, spec.kind)
+    for each in (own, kind):
+        _refuse_twice(each, f"{spec.kind}.{spec.provider}")
+    of_kind, of_provider = _on(actions, spec.kind), _on(actions, spec.function)
+    offered = {**_by_name(of_kind, spec.kind), **_by_name(of_provider, f"{spec.kind}.{spec.provider}")}
+    return Provider(label, spec, tuple(own), tuple(kind), offered)
+
+
+def _on(specs: Iterable[Any], *targets: Target) -> list[Any]:
+    return [spec for spec in specs if any(each is target or each == target for each in spec.targets for target in targets)]
+
+
+def _by_name(actions: Iterable[ActionSpec], on: str) -> dict[str, ActionSpec]:
+    found: dict[str, ActionSpec] = {}
+    for spec in actions:
+        if spec.name in found and found[spec.name] is not spec:
+            _refuse(f"the action {spec.name!r} of {on!r}", found[spec.name], spec)
+        found[spec.name] = spec
+    return found
+
+
+def _refuse_twice(groups: Iterable[OptionsSpec], on: str) -> None:
+    found: dict[str, OptionsSpec] = {}
+    for group in groups:
+        for name in group.parameters:
+            if name == PROVIDER:
+                message = f"declares the option {PROVIDER!r}, which is the framework's own. Choose another name."
+                raise DeclarationError(group.function, message)
+            if name in found:
+                _refuse(f"the option {name!r} of {on!r}", found[name], group)
+            found[name] = group
+
+
+def _refuse(what: str, first: Any, second: Any) -> None:
+    places = f"{where(first.function)} and {where(second.function)}"
+    raise DeclarationError(None, f"{what} is declared twice: {places}. Rename one of them.")
+
+
+# ---- what a bot says of itself -------------------------------------------------------------------------------------
+
+
+def _check_config(registry: Registry) -> None:
+    bot = registry.bot
+    for key, values in bot.config.items():
+        service, _, label = key.partition(".")
+        if service not in registry.services:
+            raise BotError(f"{where(bot.function)} config= names {service!r}. {_known(service, registry.services)}")
+        providers = registry.services[service].providers
+        if label and label not in providers:
+            raise BotError(f"{where(bot.function)} config= names the provider {key!r}. {_known(label, providers)}")
+        for name, value in values.items():
+            _check_value(registry, key, name, value, [providers[label]] if label else list(providers.values()))
+
+
+def _check_value(registry: Registry, key: str, name: str, value: Any, providers: Sequence[Provider]) -> None:
+    having = [provider for provider in providers if name in provider.options]
+    if not having:
+        names = {option for provider in providers for option in provider.options}
+        raise BotError(f"{where(registry.bot.function)} config= names the option '{key}.{name}'. {_known(name, names)}")
+    for provider in having:
+        if problem := default_problem(provider.options[name][0].shape, value):
+            raise BotError(f"{where(registry.bot.function)} config= gives '{key}.{name}' a wrong value: {problem}.")
+
+
+def _check_grants(registry: Registry) -> None:
+    known = set(_grantable(registry))
+    for grant in registry.bot.grants:
+        if grant.name not in known:
+            raise BotError(f"{where(registry.bot.function)} client= grants {grant.name!r}. {_known(grant.name, known)}")
+        _check_arguments(registry, grant)
+
+
+def _check_arguments(registry: Registry, grant: Grant) -> None:
+    if not grant.arguments:
+        return
+    service, _, action = grant.name.partition(":")
+    specs = [registry.actions] if service == BOT else [each.actions for each in registry.services[service].providers.values()]
+    names = {name for each in specs if action in each for name in each[action].parameters}
+    for name in grant.arguments:
+        if name not in names:
+            raise BotError(
+                f"{where(registry.bot.function)} client= narrows the argument {name!r} of {grant.name!r}. {_known(name, names)}"
+            )
+
+
+def _grantable(registry: Registry) -> Iterable[str]:
+    yield from (f"{BOT}:{name}" for name in registry.actions)
+    for service in registry.services.values():
+        yield f"{service.name}.{PROVIDER}"
+        for provider in service.providers.values():
+            yield from (f"{service.name}.{name}" for name in provider.options)
+            yield from (f"{service.name}:{name}" for name in provider.actions)
+
+
+def _known(name: str, known: Iterable[str]) -> str:
+    names = sorted(known)
+    near = nearest(name, names)
+    if near is not None:
+        return f"Did you mean {near!r}?"
+    return f"There is {', '.join(names)}." if names else "There is none."

@@ -1,0 +1,133 @@
+"""Open a service, keep it open, and close it: each in a task of its own.
+
+A service is an async context manager and may hold a task group, so it has to be left by the task that entered it, and
+services that are replaced are not left in the reverse order in which they were entered. One task for each keeps
+either true.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup
+
+from ._registry import Provider
+from ._start import Keys
+from .errors import MissingKey, ProviderError, RequestError, StartFailed, where
+from .session import Secret
+
+__all__ = ("OpenService", "Opener")
+
+log = logging.getLogger("rtvi_plugins")
+
+
+class Opener:
+    """Opens the services of one session, with its keys and service options."""
+
+    def __init__(self, tasks: TaskGroup, keys: Keys, options: Mapping[str, Mapping[str, Any]]) -> None:
+        self._tasks = tasks
+        self._keys = keys
+        self._options = options
+
+    async def open(self, service: str, provider: Provider) -> OpenService:
+        """The open service. `MissingKey`, `StartFailed`, or what the provider raised as a `RequestError`."""
+        secrets = [self._secret(provider, each.name, each.optional) for each in provider.spec.secrets]
+        manager = provider.spec.function(*secrets, **self._options.get(provider.label, {}))
+        opened = OpenService(service, provider, manager)
+        self._tasks.start_soon(opened.keep)
+        try:
+            await opened.settled.wait()
+        except BaseException:
+            opened.abandon()
+            raise
+        if opened.error is not None:
+            raise _told(service, provider, opened.error)
+        if not isinstance(opened.live, provider.spec.protocol):
+            await opened.close()
+            log.error("%s yields no %s", where(provider.spec.function), provider.spec.protocol.__name__)
+            raise StartFailed(f"The service {service!r} ({provider.label}) is not what its kind asks for.")
+        return opened
+
+    def _secret(self, provider: Provider, name: str, optional: bool) -> Secret | None:
+        found = self._keys(provider.spec.provider, name)
+        if found is None and not optional:
+            raise MissingKey(f"The provider {provider.label!r} needs the key {name!r}, and the operator has given none.")
+        return found
+
+
+class OpenService:
+    """A service that is open, and the task that keeps it."""
+
+    __slots__ = ("_closed", "_closing", "_manager", "_scope", "error", "live", "provider", "service", "settled")
+
+    def __init__(self, service: str, provider: Provider, manager: AbstractAsyncContextManager[Any]) -> None:
+        self.service = service
+        self.provider = provider
+        self.live: Any = None
+        self.error: Exception | None = None
+        self.settled = anyio.Event()
+        self._manager: AbstractAsyncContextManager[Any] | None = manager
+        self._closing: anyio.Event | None = None
+        self._closed: anyio.Event | None = None
+        self._scope: anyio.CancelScope | None = None
+
+    async def keep(self) -> None:
+        """Enter the service, wait, leave it. It ends when it is closed, not when the session is cancelled."""
+        manager, self._manager = self._manager, None
+        try:
+            if manager is None:
+                return
+            with anyio.CancelScope(shield=True) as self._scope:
+                async with manager as self.live:
+                    self._closing = anyio.Event()
+                    self.settled.set()
+                    await self._closing.wait()
+        except (Exception, SystemExit) as error:
+            self._failed(error)
+        finally:
+            self._scope = None
+            self.settled.set()
+            if self._closed is not None:
+                self._closed.set()
+
+    def _failed(self, raised: BaseException) -> None:
+        error = raised if isinstance(raised, Exception) else StartFailed("The service ended the process.")
+        while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+            error = error.exceptions[0]
+        if self.settled.is_set():
+            log.error("the service %r (%s) failed: %s", self.service, self.provider.label, type(error).__name__)
+            log.debug("the service failed", exc_info=error)
+        self.error = error
+
+    def abandon(self) -> None:
+        """Give up on a service that is still opening, or does not close."""
+        self._manager = None
+        if self._scope is not None:
+            self._scope.cancel()
+
+    async def close(self, seconds: float = 5.0) -> None:
+        """Leave the service; one that takes longer than this is cancelled."""
+        if self._scope is None:
+            return
+        self._closed = anyio.Event()
+        if self._closing is not None:
+            self._closing.set()
+        with anyio.move_on_after(seconds):
+            await self._closed.wait()
+            return
+        self.abandon()
+
+
+def _told(service: str, provider: Provider, error: Exception) -> RequestError:
+    """What a client is told of a service that did not open: our words, never the exception's."""
+    if isinstance(error, RequestError):
+        return error
+    log.error("the service %r (%s) did not open: %s", service, provider.label, type(error).__name__)
+    log.debug("the service did not open", exc_info=error)
+    reason = f" {error}" if isinstance(error, ProviderError) else ""
+    retryable = error.retryable if isinstance(error, ProviderError) else False
+    return StartFailed(f"The service {service!r} ({provider.label}) could not be opened.{reason}", retryable=retryable)

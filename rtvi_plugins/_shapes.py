@@ -1,0 +1,482 @@
+"""A Python type, read once: what it is on the wire, its JSON Schema, and how a value is checked against it.
+
+`read` walks an annotation and returns a `Shape`. The same walk yields the RTVI type word, the JSON Schema and the
+function that checks and loads a value, so a type is either understood in all three ways or refused.
+
+Checks are strict in both directions: `"false"` is no bool, `true` no number, `3.5` no int, NaN no number. A loader
+never raises; it appends `Problem`s, so that everything wrong with a message is found at once.
+
+Validation is this project's own business and is written out here; cattrs turns values into JSON (`to_json`).
+"""
+
+from __future__ import annotations
+
+import math
+import types
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import Enum
+from functools import cache
+from typing import Annotated, Any, Literal, TypeAlias, Union, cast, get_args, get_origin, get_type_hints
+
+import attrs
+from attrs import frozen
+from cattrs import Converter
+from typing_extensions import Doc, NotRequired, ReadOnly, Required, deprecated, is_typeddict
+
+from .errors import Problem, clip, unknown
+
+__all__ = (
+    "INVALID",
+    "Loader",
+    "NotReadable",
+    "Shape",
+    "check",
+    "expected",
+    "narrow",
+    "read",
+    "to_json",
+    "validators_schema",
+    "violation",
+)
+
+#: Returned by a loader beside a problem; never reaches a function.
+INVALID: Any = object()
+
+Loader: TypeAlias = Callable[[Any, str, list[Problem]], Any]
+Validator: TypeAlias = Callable[[Any, Any, Any], Any]
+Schema: TypeAlias = dict[str, Any]
+
+
+class NotReadable(Exception):
+    """The annotation has no RTVI type; the text says what to write instead."""
+
+
+@frozen
+class Shape:
+    """What a type is on the wire. A value whose class is `exact` needs no further check."""
+
+    word: str
+    schema: Schema
+    load: Loader
+    exact: type | None = None
+
+
+def check(shape: Shape, value: Any, path: str = "$") -> tuple[Any, list[Problem]]:
+    """The loaded value and everything that is wrong with it."""
+    problems: list[Problem] = []
+    return shape.load(value, path, problems), problems
+
+
+_converter = Converter()
+
+
+def to_json(value: Any) -> Any:
+    """A value in its JSON form: attrs objects as objects, enum members as their values."""
+    return _converter.unstructure(value)
+
+
+# ---- reading -------------------------------------------------------------------------------------------------------
+
+
+def read(annotation: Any, *, nested: bool = False, _inside: tuple[type, ...] = ()) -> Shape:
+    """The shape of an annotation. `NotReadable` when it has none."""
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return narrow(read(args[0], nested=nested, _inside=_inside), _validators(args[1:]))
+    if annotation in _PRIMITIVES:
+        return _PRIMITIVES[annotation]
+    if annotation is None or annotation is type(None):
+        return Shape("object", {"type": "null"}, _load_none, type(None))
+    if annotation is Any or annotation is object:
+        if nested:
+            return _ANY
+        raise NotReadable("is Any, which describes nothing. Use dict[str, Any], list[Any] or an attrs class")
+    if origin is Literal:
+        return _choice(args)
+    if origin is Union or origin is types.UnionType:
+        return _union([read(arg, nested=nested, _inside=_inside) for arg in args])
+    if (generic := origin or annotation) in _CONTAINERS:
+        return _CONTAINERS[generic](generic, args, _inside)
+    if isinstance(annotation, type):
+        return _read_class(annotation, _inside)
+    raise NotReadable(_no_type(annotation))
+
+
+def _no_type(annotation: Any) -> str:
+    name = getattr(annotation, "__name__", None) or str(annotation)
+    return f"is {name}, which has no RTVI type. Use str, bool, int, float, list, dict, Literal, or an attrs class"
+
+
+def _read_class(cls: type, inside: tuple[type, ...]) -> Shape:
+    if issubclass(cls, Enum):
+        return _choice([member.value for member in cls], cls)
+    if not (attrs.has(cls) or is_typeddict(cls)):
+        raise NotReadable(_no_type(cls))
+    if cls in inside:
+        raise NotReadable(f"is {cls.__name__}, which contains itself. Use dict[str, Any] where it repeats")
+    try:
+        hints = get_type_hints(cls, include_extras=True)
+    except NameError as error:
+        raise NotReadable(
+            f"is {cls.__name__}, whose annotation {error.name!r} cannot be resolved. Import it at module level, "
+            "not under TYPE_CHECKING"
+        ) from None
+    reader = _read_attrs if attrs.has(cls) else _read_typeddict
+    return reader(cls, hints, (*inside, cls))
+
+
+# ---- primitives ----------------------------------------------------------------------------------------------------
+
+
+def expected(word: str, value: Any) -> str:
+    """`expected a string, got the number 5`: what was found, in JSON's words."""
+    return f"expected {word}, got {found(value)}"
+
+
+def found(value: Any) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return f"the number {clip(repr(value))}"
+        case str():
+            return f"the string {clip(repr(value))}"
+        case list() | tuple():
+            return "an array"
+        case dict():
+            return "an object"
+        case _:
+            return f"a Python {type(cast(object, value)).__name__}"
+
+
+def _exactly(cls: type, word: str) -> Loader:
+    def load(value: Any, path: str, problems: list[Problem]) -> Any:
+        if value.__class__ is cls:
+            return value
+        problems.append(Problem(path, expected(word, value)))
+        return INVALID
+
+    return load
+
+
+def _load_int(value: Any, path: str, problems: list[Problem]) -> Any:
+    if value.__class__ is int:
+        return value
+    problems.append(Problem(path, expected("a whole number", value)))
+    return INVALID
+
+
+def _load_float(value: Any, path: str, problems: list[Problem]) -> Any:
+    if value.__class__ is int or (value.__class__ is float and math.isfinite(value)):
+        return float(value)
+    problems.append(Problem(path, expected("a number", value)))
+    return INVALID
+
+
+def _load_none(value: Any, path: str, problems: list[Problem]) -> Any:
+    if value is not None:
+        problems.append(Problem(path, expected("null", value)))
+        return INVALID
+    return None
+
+
+def _load_any(value: Any, path: str, problems: list[Problem]) -> Any:
+    match value:
+        case None | bool() | int() | str():
+            pass
+        case float() if math.isfinite(value):
+            pass
+        case list() | tuple():
+            for index, item in enumerate(cast("Sequence[Any]", value)):
+                _load_any(item, f"{path}[{index}]", problems)
+        case dict():
+            for key, item in cast("dict[Any, Any]", value).items():
+                if not isinstance(key, str):
+                    problems.append(Problem(path, f"expected names that are strings, got {clip(repr(key))}"))
+                else:
+                    _load_any(item, f"{path}.{key}", problems)
+        case _:
+            problems.append(Problem(path, expected("a JSON value", value)))
+    return value
+
+
+_ANY = Shape("object", {}, _load_any)
+
+_PRIMITIVES: Mapping[Any, Shape] = {
+    str: Shape("string", {"type": "string"}, _exactly(str, "a string"), str),
+    bool: Shape("bool", {"type": "boolean"}, _exactly(bool, "true or false"), bool),
+    int: Shape("number", {"type": "integer"}, _load_int, int),
+    float: Shape("number", {"type": "number"}, _load_float),
+}
+
+
+# ---- choices and unions --------------------------------------------------------------------------------------------
+
+
+def _choice(values: Iterable[Any], make: Callable[[Any], Any] | None = None) -> Shape:
+    """One of some values, told apart by class too: `True` is not `1`."""
+    allowed = list(values)
+    if not all(isinstance(value, str | int | bool) for value in allowed):
+        raise NotReadable("has choices that are not strings, numbers or bools")
+    by_key = {(value.__class__, value): make(value) if make else value for value in allowed}
+
+    def load(value: Any, path: str, problems: list[Problem]) -> Any:
+        if isinstance(value, str | int) and (value.__class__, value) in by_key:
+            return by_key[value.__class__, value]
+        problems.append(_not_a_choice(value, allowed, path))
+        return INVALID
+
+    word = _PRIMITIVES[type(allowed[0])].word
+    return Shape(word, {"enum": allowed}, load)
+
+
+def _not_a_choice(value: Any, allowed: Sequence[Any], path: str) -> Problem:
+    names = [item for item in allowed if isinstance(item, str)]
+    suggestion = unknown("value", value, names).suggestion if isinstance(value, str) else None
+    listed = ", ".join(repr(item) for item in allowed)
+    return Problem(path, expected(f"one of {clip(listed, 300)}", value), suggestion)
+
+
+def _union(members: Sequence[Shape]) -> Shape:
+    """Any of some shapes, tried in order. `X | None` is described as X."""
+    named = [member for member in members if member.exact is not type(None)]
+    if not named:
+        return members[0]
+
+    def load(value: Any, path: str, problems: list[Problem]) -> Any:
+        tries: list[list[Problem]] = []
+        for member in members:
+            found: list[Problem] = []
+            loaded = member.load(value, path, found)
+            if not found:
+                return loaded
+            tries.append(found)
+        problems.extend(_best(tries, path))
+        return INVALID
+
+    schema: Schema = {"anyOf": [member.schema for member in members]}
+    return Shape(named[0].word, schema, load)
+
+
+def _best(tries: Sequence[list[Problem]], path: str) -> list[Problem]:
+    """The problems of the member that the value came closest to: one that failed inside, not at the value itself."""
+    inside = [found for found in tries if all(problem.path != path for problem in found)]
+    if inside:
+        return min(inside, key=len)
+    told = " or ".join(dict.fromkeys(found[0].message.removeprefix("expected ").split(", got ")[0] for found in tries))
+    got = tries[0][0].message.rpartition(", got ")[2]
+    return [Problem(path, f"expected {told}, got {got}", tries[0][0].suggestion)]
+
+
+# ---- containers ----------------------------------------------------------------------------------------------------
+
+
+def _array(generic: Any, args: tuple[Any, ...], inside: tuple[type, ...]) -> Shape:
+    if generic is tuple and args and args[-1] is not Ellipsis:
+        return _fixed_array([read(arg, nested=True, _inside=inside) for arg in args])
+    item = read(args[0], nested=True, _inside=inside) if args else _ANY
+    make: Callable[[list[Any]], Any] = list if generic is list else tuple
+
+    def load(value: Any, path: str, problems: list[Problem]) -> Any:
+        if not isinstance(value, list | tuple):
+            problems.append(Problem(path, expected("an array", value)))
+            return INVALID
+        values = cast("Sequence[Any]", value)
+        return make([item.load(each, f"{path}[{index}]", problems) for index, each in enumerate(values)])
+
+    return Shape("array", {"type": "array", "items": item.schema} if item.schema else {"type": "array"}, load)
+
+
+def _fixed_array(items: Sequence[Shape]) -> Shape:
+    def load(value: Any, path: str, problems: list[Problem]) -> Any:
+        if not isinstance(value, list | tuple) or len(cast("Sequence[Any]", value)) != len(items):
+            problems.append(Problem(path, expected(f"an array of {len(items)}", value)))
+            return INVALID
+        pairs = enumerate(zip(items, cast("Sequence[Any]", value), strict=True))
+        return tuple(item.load(each, f"{path}[{index}]", problems) for index, (item, each) in pairs)
+
+    schema = {"type": "array", "prefixItems": [item.schema for item in items], "items": False, "minItems": len(items)}
+    return Shape("array", schema, load)
+
+
+def _mapping(generic: Any, args: tuple[Any, ...], inside: tuple[type, ...]) -> Shape:
+    if args and args[0] is not str:
+        raise NotReadable("has names that are not str, which JSON objects do not have. Use dict[str, …]")
+    item = read(args[1], nested=True, _inside=inside) if args else _ANY
+
+    def load(value: Any, path: str, problems: list[Problem]) -> Any:
+        if not isinstance(value, dict):
+            problems.append(Problem(path, expected("an object", value)))
+            return INVALID
+        if bad := [key for key in cast("dict[Any, Any]", value) if not isinstance(key, str)]:
+            problems.append(Problem(path, f"expected names that are strings, got {clip(repr(bad[0]))}"))
+            return INVALID
+        fields = cast("dict[str, Any]", value)
+        return {key: item.load(each, f"{path}.{key}", problems) for key, each in fields.items()}
+
+    return Shape("object", {"type": "object", **({"additionalProperties": item.schema} if item.schema else {})}, load)
+
+
+_CONTAINERS: Mapping[Any, Callable[[Any, tuple[Any, ...], tuple[type, ...]], Shape]] = {
+    list: _array,
+    tuple: _array,
+    Sequence: _array,
+    Iterable: _array,
+    dict: _mapping,
+    Mapping: _mapping,
+}
+
+
+# ---- classes -------------------------------------------------------------------------------------------------------
+
+
+@frozen
+class _Field:
+    shape: Shape
+    required: bool
+    doc: str | None = None
+
+
+def _read_field(cls: type, name: str, annotation: Any, required: bool, inside: tuple[type, ...]) -> _Field:
+    try:
+        shape = read(annotation, nested=True, _inside=inside)
+    except NotReadable as error:
+        raise NotReadable(f"is {cls.__name__}, whose {name!r} {error}") from None
+    doc = next((str(each.documentation) for each in get_args(annotation)[1:] if isinstance(each, Doc)), None)
+    return _Field(shape, required, doc)
+
+
+def _read_attrs(cls: type, hints: Mapping[str, Any], inside: tuple[type, ...]) -> Shape:
+    made = [field for field in attrs.fields(cast(Any, cls)) if field.init]
+    fields = {
+        field.alias or field.name: _read_field(cls, field.name, hints[field.name], field.default is attrs.NOTHING, inside)
+        for field in made
+    }
+    for field in made:
+        if field.validator is not None:
+            name = field.alias or field.name
+            narrowed = narrow(fields[name].shape, [cast(Validator, field.validator)], attribute=field)
+            fields[name] = attrs.evolve(fields[name], shape=narrowed)
+
+    def make(values: dict[str, Any], path: str, problems: list[Problem]) -> Any:
+        try:
+            return cls(**values)
+        except (ValueError, TypeError) as error:
+            problems.append(Problem(path, f"is not acceptable: {clip(str(error.args[0] if error.args else error), 200)}"))
+        except Exception:
+            problems.append(Problem(path, f"is not acceptable as {cls.__name__}"))
+        return INVALID
+
+    return _object(cls, fields, make)
+
+
+def _read_typeddict(cls: type, hints: Mapping[str, Any], inside: tuple[type, ...]) -> Shape:
+    fields: dict[str, _Field] = {}
+    for name, hint in hints.items():
+        # `__required_keys__` misses qualifiers in postponed annotations, so the hints have the last word.
+        required = name in cls.__dict__["__required_keys__"]
+        while get_origin(hint) in (Required, NotRequired, ReadOnly):
+            required = {Required: True, NotRequired: False}.get(get_origin(hint), required)
+            (hint,) = get_args(hint)
+        fields[name] = _read_field(cls, name, hint, required, inside)
+    return _object(cls, fields, lambda values, path, problems: values)
+
+
+def _object(
+    cls: type, fields: Mapping[str, _Field], make: Callable[[dict[str, Any], str, list[Problem]], Any]
+) -> Shape:
+    def load(value: Any, path: str, problems: list[Problem]) -> Any:
+        if not isinstance(value, dict):
+            problems.append(Problem(path, expected("an object", value)))
+            return INVALID
+        before, loaded = len(problems), dict[str, Any]()
+        for name, each in cast("dict[str, Any]", value).items():
+            if (known := fields.get(name)) is None:
+                problems.append(unknown("field", name, fields, path=path))
+            else:
+                loaded[name] = known.shape.load(each, f"{path}.{name}", problems)
+        problems.extend(
+            Problem(f"{path}.{name}", "is required") for name, known in fields.items() if known.required and name not in value
+        )
+        return make(loaded, path, problems) if len(problems) == before else INVALID
+
+    schema: Schema = {"type": "object", "title": cls.__name__, "additionalProperties": False}
+    schema["properties"] = {
+        name: {**each.shape.schema, **({"description": each.doc} if each.doc else {})} for name, each in fields.items()
+    }
+    schema["required"] = [name for name, each in fields.items() if each.required]
+    return Shape("object", schema, load)
+
+
+# ---- constraints ---------------------------------------------------------------------------------------------------
+
+
+def _validators(metadata: Iterable[Any]) -> list[Validator]:
+    """The attrs validators among an annotation's metadata: whatever can be called and is not documentation."""
+    return [each for each in metadata if callable(each) and not isinstance(each, Doc | deprecated | type)]
+
+
+@cache
+def _attribute(name: str) -> attrs.Attribute[Any]:
+    """An attribute for validators to name in their messages."""
+    made = attrs.make_class("Value", {name: attrs.field()})
+    return cast("attrs.Attribute[Any]", attrs.fields(made)[0])
+
+
+def narrow(
+    shape: Shape, validators: Sequence[Validator], *, attribute: attrs.Attribute[Any] | None = None
+) -> Shape:
+    """The shape with attrs validators put upon it."""
+    if not validators:
+        return shape
+    named = attribute or _attribute("value")
+
+    def load(value: Any, path: str, problems: list[Problem]) -> Any:
+        before = len(problems)
+        loaded = shape.load(value, path, problems)
+        if len(problems) == before:
+            found = [violation(each, loaded, named) for each in validators]
+            problems.extend(Problem(path, each) for each in found if each is not None)
+        return loaded if len(problems) == before else INVALID
+
+    schema = {**shape.schema, **validators_schema(validators)} if shape.schema else validators_schema(validators)
+    return Shape(shape.word, schema, load)
+
+
+def violation(validator: Validator, value: Any, attribute: attrs.Attribute[Any] | None = None) -> str | None:
+    """What an attrs validator has against a value, or None."""
+    named = attribute or _attribute("value")
+    try:
+        validator(None, named, value)
+    except (ValueError, TypeError) as error:
+        return clip(str(error.args[0] if error.args else error).removeprefix(f"{named.name!r} "), 300)
+    except Exception:  # a validator that wants the instance: its own class runs it
+        return None
+    return None
+
+
+_BOUNDS = {">=": "minimum", ">": "exclusiveMinimum", "<=": "maximum", "<": "exclusiveMaximum"}
+
+
+def validators_schema(validators: Iterable[Any]) -> Schema:
+    """What JSON Schema can say of attrs' own validators; of others it says nothing."""
+    schema: Schema = {}
+    for each in validators:
+        # attrs keeps the classes of its validators private; their fields are what it documents in their repr.
+        if (operator := getattr(each, "compare_op", None)) in _BOUNDS:
+            schema[_BOUNDS[operator]] = each.bound
+        elif isinstance(options := getattr(each, "options", None), Iterable) and not isinstance(options, str):
+            schema["enum"] = list(cast("Iterable[Any]", options))
+        elif hasattr(each, "min_length"):
+            schema["minLength"] = each.min_length
+        elif hasattr(each, "max_length"):
+            schema["maxLength"] = each.max_length
+        elif hasattr(each, "pattern") and hasattr(each.pattern, "pattern"):
+            schema["pattern"] = each.pattern.pattern
+        elif hasattr(each, "_validators"):
+            schema |= validators_schema(each._validators)
+        elif hasattr(each, "json_schema"):
+            schema |= each.json_schema
+    return schema

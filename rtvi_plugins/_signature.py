@@ -1,0 +1,143 @@
+"""Read a plain function: what stands before its `/` is given, what stands after it is sent."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+from attrs import frozen
+from typing_extensions import Doc, deprecated
+
+from ._shapes import NotReadable, check, read, to_json
+from ._specs import REQUIRED, Function, Parameter
+from .errors import DeclarationError
+
+__all__ = ("Signature", "Was", "default_problem", "read_signature", "result_annotation")
+
+
+@frozen
+class Was:
+    """A former name of an argument or option, still accepted: `Annotated[str, Was("voice_id")]`."""
+
+    name: str
+
+
+@frozen
+class Signature:
+    """A function's parameters on either side of its `/`; those that are given by name and annotation."""
+
+    given: Mapping[str, Any]
+    sent: Mapping[str, Parameter]
+    returns: Any
+    doc: str
+
+
+def read_signature(function: Function, *, given: str, example: str, defaults: bool = False) -> Signature:
+    """The signature of a function to be declared.
+
+    `given` and `example` are for the message when there is no `/`; `defaults` demands one of every sent parameter.
+    """
+    parameters = list(inspect.signature(function).parameters.values())
+    hints = _hints(function)
+    before = [each for each in parameters if each.kind is each.POSITIONAL_ONLY]
+    after = [each for each in parameters if each.kind is not each.POSITIONAL_ONLY]
+    if not before and (after or given):
+        _refuse_missing_slash(function, after, given, example)
+    sent = {each.name: _sent(function, each, hints, defaults) for each in after}
+    _refuse_clashes(function, sent)
+    doc = inspect.cleandoc(function.__doc__ or "").split("\n\n")[0].replace("\n", " ")
+    return Signature({each.name: _given(function, each, hints) for each in before}, sent, hints.get("return"), doc)
+
+
+def _refuse_missing_slash(function: Function, after: Sequence[inspect.Parameter], given: str, example: str) -> None:
+    if given or after:
+        raise DeclarationError(function, f"before the '/' {given}, as in {example}.")
+
+
+def _hints(function: Function) -> dict[str, Any]:
+    try:
+        return get_type_hints(function, include_extras=True)
+    except NameError as error:
+        raise DeclarationError(
+            function,
+            f"cannot resolve the annotation {error.name!r}. Import it at module level, not under TYPE_CHECKING, "
+            "and above this function.",
+        ) from None
+    except TypeError as error:
+        raise DeclarationError(function, f"has an annotation that is not a type: {error}.") from None
+
+
+def _given(function: Function, parameter: inspect.Parameter, hints: Mapping[str, Any]) -> Any:
+    if parameter.name not in hints:
+        raise DeclarationError(function, f"annotate {parameter.name!r}.")
+    if parameter.default is not parameter.empty:
+        raise DeclarationError(
+            function, f"{parameter.name!r} stands before the '/' and is given, so it takes no default. Remove it."
+        )
+    return hints[parameter.name]
+
+
+def _sent(function: Function, parameter: inspect.Parameter, hints: Mapping[str, Any], defaults: bool) -> Parameter:
+    name = parameter.name
+    if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+        raise DeclarationError(function, f"*{name} cannot be described to a client. Name each argument.")
+    if name not in hints:
+        raise DeclarationError(function, f"annotate {name!r}.")
+    try:
+        shape = read(hints[name])
+    except NotReadable as error:
+        raise DeclarationError(function, f"{name!r} {error}.") from None
+    metadata = _metadata(hints[name])
+    return Parameter(
+        name=name,
+        shape=shape,
+        default=_default(function, parameter, shape, defaults),
+        doc=next((str(each.documentation) for each in metadata if isinstance(each, Doc)), ""),
+        was=tuple(each.name for each in metadata if isinstance(each, Was)),
+        deprecated=next((each.message for each in metadata if isinstance(each, deprecated)), None),
+    )
+
+
+def _metadata(annotation: Any) -> tuple[Any, ...]:
+    # `Annotated[X, …] | None` keeps what it says in the member; Optional must not lose a name or a doc.
+    if get_origin(annotation) is Annotated:
+        inner, *found = get_args(annotation)
+        return (*found, *_metadata(inner))
+    return tuple(each for member in get_args(annotation) if get_origin(member) is Annotated for each in _metadata(member))
+
+
+def _default(function: Function, parameter: inspect.Parameter, shape: Any, defaults: bool) -> Any:
+    if parameter.default is parameter.empty:
+        if defaults:
+            raise DeclarationError(function, f"give {parameter.name!r} a default.")
+        return REQUIRED
+    if isinstance(parameter.default, list | dict | set | bytearray):
+        raise DeclarationError(
+            function,
+            f"the default of {parameter.name!r} is a {type(parameter.default).__name__}, which every call would share. "
+            "Use (), None, or a frozen attrs object.",
+        )
+    value = to_json(parameter.default)
+    if problem := default_problem(shape, value):
+        raise DeclarationError(function, f"the default of {parameter.name!r} does not fit its type: {problem}.")
+    return value
+
+
+def default_problem(shape: Any, value: Any) -> str:
+    """What is wrong with a value that an author wrote, as one text; empty if nothing is."""
+    return "; ".join(f"{problem.path}: {problem.message}" for problem in check(shape, value)[1]).removeprefix("$: ")
+
+
+def _refuse_clashes(function: Function, sent: Mapping[str, Parameter]) -> None:
+    names = [name for parameter in sent.values() for name in (parameter.name, *parameter.was)]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise DeclarationError(function, f"uses the name {sorted(twice)[0]!r} twice, counting former names.")
+
+
+def result_annotation(function: Function, signature: Signature) -> Any:
+    """What an action returns. An action must say it, because clients are told."""
+    if "return" not in typing.get_type_hints(function, include_extras=True):
+        raise DeclarationError(function, "annotate what it returns, as in -> bool or -> None.")
+    return signature.returns

@@ -1,0 +1,182 @@
+"""A declaration as frozen data, and the mark by which a function carries it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
+from typing import Any, TypeAlias, TypeVar
+
+from attrs import frozen
+from attrs.validators import and_
+
+from ._shapes import Shape
+
+__all__ = (
+    "REQUIRED",
+    "ActionSpec",
+    "BotSpec",
+    "Function",
+    "Grant",
+    "OptionsSpec",
+    "Parameter",
+    "SecretSpec",
+    "ServiceSpec",
+    "Spec",
+    "Target",
+    "mark",
+    "specs_in",
+    "specs_of",
+)
+
+Function: TypeAlias = Callable[..., Any]
+Validator: TypeAlias = Callable[[Any, Any, Any], Any]
+
+#: The default of a parameter that has none.
+REQUIRED: Any = object()
+
+
+@frozen(eq=False)
+class Parameter:
+    """One thing that is sent: an argument or an option. `default` is in its JSON form."""
+
+    name: str
+    shape: Shape
+    default: Any = REQUIRED
+    doc: str = ""
+    was: tuple[str, ...] = ()
+    deprecated: str | None = None
+
+    @property
+    def required(self) -> bool:
+        return self.default is REQUIRED
+
+
+@frozen
+class SecretSpec:
+    """A key that a service needs before it can open."""
+
+    name: str
+    optional: bool
+
+
+#: What options and actions are declared on: a decorated service or bot, or the name of a kind (or `"bot"`).
+Target: TypeAlias = "Function | str"
+
+
+@frozen(eq=False)
+class ServiceSpec:
+    """A provider of a kind."""
+
+    kind: str
+    protocol: type
+    provider: str
+    function: Function
+    secrets: tuple[SecretSpec, ...]
+    parameters: Mapping[str, Parameter]
+    doc: str
+
+
+@frozen(eq=False)
+class OptionsSpec:
+    """A group of options that is set together."""
+
+    targets: tuple[Target, ...]
+    function: Function
+    parameters: Mapping[str, Parameter]
+    wants_service: bool
+    wants_session: bool
+    last: bool
+    doc: str
+
+
+@frozen(eq=False)
+class ActionSpec:
+    """Something that a client may have done."""
+
+    targets: tuple[Target, ...]
+    name: str
+    function: Function
+    parameters: Mapping[str, Parameter]
+    result: Shape
+    wants_service: bool
+    wants_session: bool
+    is_async: bool
+    long: bool
+    deadline: float | None
+    narrowed: Mapping[str, Validator]
+    deprecated: str | None
+    doc: str
+
+
+@frozen(init=False)
+class Grant:
+    """What a client may set, call or choose, by name, optionally narrowed.
+
+    `Grant("llm.temperature", le(1.0))` lets a client set an option within bounds that are tighter than its own;
+    `Grant("llm.model", writable=False)` lets it read one; `Grant("tts:say", arguments={"text": max_len(200)})`
+    narrows an action's arguments. The narrowing is done by attrs validators.
+    """
+
+    name: str
+    validator: Validator | None
+    arguments: Mapping[str, Validator]
+    writable: bool
+
+    def __init__(
+        self,
+        name: str,
+        /,
+        *validators: Validator,
+        arguments: Mapping[str, Validator] | None = None,
+        writable: bool = True,
+    ) -> None:
+        self.__attrs_init__(  # pyright: ignore[reportAttributeAccessIssue]
+            name, and_(*validators) if validators else None, dict(arguments or {}), writable
+        )
+
+
+@frozen(eq=False)
+class BotSpec:
+    """A bot: its services by the names that clients use, its defaults, and what it grants."""
+
+    name: str
+    function: Function
+    services: Mapping[str, tuple[str, ...]]
+    kinds: Mapping[str, str]
+    config: Mapping[str, Mapping[str, Any]]
+    grants: tuple[Grant, ...]
+    plugins: tuple[str, ...]
+    public: bool
+    doc: str
+
+
+Spec: TypeAlias = "ServiceSpec | OptionsSpec | ActionSpec | BotSpec"
+
+_MARK = "__rtvi_plugins__"
+
+F = TypeVar("F", bound=Function)
+
+
+def mark(function: F, spec: Spec) -> F:
+    """Put a declaration on a function and return the function."""
+    setattr(function, _MARK, (*specs_of(function), spec))
+    return function
+
+
+def specs_of(value: object) -> tuple[Spec, ...]:
+    """The declarations that a function carries."""
+    found = getattr(value, _MARK, ())
+    return found if isinstance(found, tuple) else ()
+
+
+def specs_in(module: ModuleType) -> Sequence[Spec]:
+    """The declarations of a module, in the order of its text.
+
+    Only functions that are defined in it count: importing another plugin's function, to attach an action to it,
+    does not declare it twice.
+    """
+    found: list[Spec] = []
+    for value in dict.fromkeys(each for each in vars(module).values() if callable(each)):
+        if getattr(value, "__module__", None) == module.__name__:
+            found.extend(specs_of(value))
+    return list(dict.fromkeys(found))

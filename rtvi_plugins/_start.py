@@ -1,0 +1,163 @@
+"""A start request, read and checked: who fills the services, with what values, under which grants and keys.
+
+`services` and `config` are the client's words, whoever forwards them, and are checked against the grants. What only
+the operator may say stands beside them, in a start that carries the operator's secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias, cast
+
+from attrs import frozen
+
+from ._config import Config, Entry, Layers, Values, choose_providers, read_entries, starting_values
+from ._grants import Grants, read_grants
+from ._offer import Offers
+from ._registry import Provider, Registry
+from ._shapes import check, expected
+from .errors import InvalidStart, OperatorOnly, Problem, unknown
+from .session import Secret
+
+__all__ = ("OPERATOR_FIELDS", "Keys", "StartPlan", "read_start")
+
+#: What a start may carry only beside the operator's secret.
+OPERATOR_FIELDS = ("api_keys", "service_options", "defaults", "grants")
+
+#: Finds a key by provider and parameter name.
+Keys: TypeAlias = "Callable[[str, str], Secret | None]"
+
+
+@frozen(eq=False)
+class StartPlan:
+    """A start that was found right. `start_data` is what it carried besides: the application's own fields."""
+
+    providers: Mapping[str, str]
+    values: Values
+    layers: Layers
+    grants: Grants | None
+    keys: Keys
+    service_options: Mapping[str, Mapping[str, Any]]
+    start_data: Mapping[str, Any]
+
+
+def read_start(body: object, offers: Offers, find_key: Keys, *, trusted: bool) -> StartPlan:
+    """The plan for a start request's body. Raises a `RequestError` with everything that is wrong with it."""
+    if not isinstance(body, dict | None):
+        raise InvalidStart([Problem("$", expected("an object with services and config", body))])
+    told = cast("dict[str, Any]", body or {})
+    if not trusted:
+        _refuse_operator_fields(told)
+    registry = offers.registry
+    problems: list[Problem] = []
+    keys = _read_keys(told, find_key, problems)
+    service_options = _read_service_options(told, registry, problems)
+    defaults = _read_defaults(told, registry, problems)
+    if problems:
+        raise InvalidStart(problems)
+    narrower = offers.grants.narrowed(read_grants(told["grants"])) if "grants" in told else None
+    providers = choose_providers(told.get("services"), registry)
+    values, layers = starting_values(registry, providers, defaults)
+    if told.get("config") is not None:
+        offer = offers.get(providers, narrower)
+        plan = Config(values).prepare(told["config"], offer, layers, "$.config")
+        values, providers = plan.values, dict(plan.providers)
+    known = (*OPERATOR_FIELDS, "services", "config")
+    data = {name: value for name, value in told.items() if name not in known}
+    return StartPlan(providers, values, layers, narrower, keys, service_options, data)
+
+
+def _refuse_operator_fields(told: Mapping[str, Any]) -> None:
+    problems = [
+        Problem(f"$.{name}", "only the operator may say this, with the operator's secret.")
+        for name in OPERATOR_FIELDS
+        if name in told
+    ]
+    if problems:
+        raise OperatorOnly(problems)
+
+
+def _objects(sent: Any, path: str, problems: list[Problem]) -> dict[str, Any]:
+    if isinstance(sent, dict | None):
+        return cast("dict[str, Any]", sent or {})
+    # Not what was found: in a start it may be a key.
+    problems.append(Problem(path, "expected an object."))
+    return {}
+
+
+# ---- keys ----------------------------------------------------------------------------------------------------------
+
+
+def _read_keys(told: Mapping[str, Any], find_key: Keys, problems: list[Problem]) -> Keys:
+    """Keys from `{provider: key}`, or `{provider: {name: key}}` for a provider that needs several, before all others."""
+    sent: dict[tuple[str, str], Secret] = {}
+    for provider, value in _objects(told.get("api_keys"), "$.api_keys", problems).items():
+        named = cast("dict[str, Any]", value) if isinstance(value, dict) else {"": value}
+        for name, key in named.items():
+            if isinstance(key, str):
+                sent[provider, name] = Secret(key)
+            else:
+                problems.append(Problem(f"$.api_keys.{provider}", "expected a string, or an object of strings."))
+
+    def find(provider: str, name: str) -> Secret | None:
+        return sent.get((provider, name)) or sent.get((provider, "")) or find_key(provider, name)
+
+    return find
+
+
+# ---- service options and defaults ----------------------------------------------------------------------------------
+
+
+def _read_service_options(
+    told: Mapping[str, Any], registry: Registry, problems: list[Problem]
+) -> Mapping[str, Mapping[str, Any]]:
+    """Service options by provider, checked and loaded."""
+    providers = {label: each for service in registry.services.values() for label, each in service.providers.items()}
+    read: dict[str, dict[str, Any]] = {}
+    for label, sent in _objects(told.get("service_options"), "$.service_options", problems).items():
+        path = f"$.service_options.{label}"
+        if label not in providers:
+            problems.append(unknown("provider", label, providers, path=path))
+            continue
+        known = providers[label].spec.parameters
+        for name, value in _objects(sent, path, problems).items():
+            if name not in known:
+                problems.append(unknown(f"service option of {label}", name, known, path=f"{path}.{name}"))
+                continue
+            loaded, found = check(known[name].shape, value, f"{path}.{name}")
+            problems.extend(found)
+            read.setdefault(label, {})[name] = loaded
+    return read
+
+
+def _read_defaults(
+    told: Mapping[str, Any], registry: Registry, problems: list[Problem]
+) -> Mapping[str, Mapping[str, Any]]:
+    """The operator's own defaults, by service or `service.provider`. They need not be granted, but they must fit."""
+    defaults: dict[str, dict[str, Any]] = {}
+    for entry in read_entries(told["defaults"], "$.defaults", problems) if told.get("defaults") is not None else ():
+        providers = _providers_of(entry.service, registry)
+        if not providers:
+            problems.append(unknown("service", entry.service, registry.services, path=entry.service_path))
+            continue
+        _check_default(entry, providers, problems)
+        defaults.setdefault(entry.service, {})[entry.name] = entry.value
+    return defaults
+
+
+def _providers_of(key: str, registry: Registry) -> list[Provider]:
+    service, _, label = key.partition(".")
+    if service not in registry.services:
+        return []
+    return [each for name, each in registry.services[service].providers.items() if label in ("", name)]
+
+
+def _check_default(entry: Entry, providers: list[Provider], problems: list[Problem]) -> None:
+    shapes = [each.options[entry.name][0].shape for each in providers if entry.name in each.options]
+    if not shapes:
+        known = dict.fromkeys(name for each in providers for name in each.options)
+        problems.append(unknown(f"{entry.service} option", entry.name, known, path=entry.path))
+    for shape in shapes:
+        if found := check(shape, entry.value, entry.path)[1]:
+            problems.extend(found)
+            return

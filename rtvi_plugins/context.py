@@ -1,0 +1,60 @@
+"""The conversation's context: what was said, and the functions that an LLM may call. It belongs to the session."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from attrs import define, field
+from typing_extensions import NotRequired, Required, TypedDict
+
+__all__ = ("Context", "Function", "Message", "Role")
+
+Role = Literal["system", "developer", "user", "assistant", "tool"]
+
+
+class Message(TypedDict, total=False):
+    """One message, in the form that OpenAI gave it and every published RTVI client sends.
+
+    `interrupted` is ours: it marks an answer that the user cut short. Providers are not shown it.
+    """
+
+    role: Required[Role]
+    content: Required[str | list[dict[str, Any]] | None]
+    name: NotRequired[str]
+    tool_calls: NotRequired[list[dict[str, Any]]]
+    tool_call_id: NotRequired[str]
+    interrupted: NotRequired[bool]
+
+
+class Function(TypedDict):
+    """A function that an LLM may call and the client carries out. `parameters` is a JSON Schema of type object."""
+
+    name: str
+    description: NotRequired[str]
+    parameters: NotRequired[dict[str, Any]]
+
+
+@define
+class Context:
+    """The messages and functions of one session. Only the session's own tasks change it."""
+
+    _messages: list[Message] = field(factory=list[Message])
+    functions: tuple[Function, ...] = ()
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The messages so far, oldest first."""
+        return tuple(self._messages)
+
+    def append(self, *messages: Message) -> None:
+        """Add messages at the end."""
+        self._messages.extend(messages)
+
+    def replace(self, messages: Sequence[Message]) -> None:
+        """Put these messages in place of all there are."""
+        self._messages = list(messages)
+
+    def to_json(self) -> dict[str, Any]:
+        """`{messages, tools}`, as the action `llm:get_context` answers it."""
+        return {"messages": list(self._messages), "tools": list(self.functions)}

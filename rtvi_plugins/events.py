@@ -1,0 +1,203 @@
+"""What a bot tells a client without being asked, and how each generation of clients spells it.
+
+Bots and conversation loops emit these records with `Session.emit`; `spell` turns one into the messages that the
+connected client knows. The spelling is read from the published clients; a generation that has no word for an event
+is not sent one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeAlias
+
+from attrs import frozen
+
+__all__ = (
+    "BotLLMStarted",
+    "BotLLMStopped",
+    "BotLLMText",
+    "BotOutput",
+    "Event",
+    "FunctionCallEnded",
+    "FunctionCallStarted",
+    "Interrupted",
+    "Metrics",
+    "UserTranscription",
+    "spell",
+)
+
+Version: TypeAlias = tuple[int, int, int]
+
+
+@frozen
+class UserTranscription:
+    """What the user said or typed. `timestamp` is ISO 8601."""
+
+    text: str
+    timestamp: str
+    final: bool = True
+    typed: bool = False
+
+
+@frozen
+class BotLLMStarted:
+    """The LLM was asked."""
+
+
+@frozen
+class BotLLMText:
+    """A piece of the LLM's answer."""
+
+    text: str
+
+
+@frozen
+class BotLLMStopped:
+    """The LLM's answer has ended, or was cut short."""
+
+
+@frozen
+class BotOutput:
+    """A sentence of what the bot says, in the order it says them. `segment` counts them within a session."""
+
+    text: str
+    segment: int
+    spoken: bool = False
+
+
+@frozen
+class Interrupted:
+    """What the bot was saying was cut short."""
+
+
+@frozen
+class FunctionCallStarted:
+    """The client is to carry out a function."""
+
+    id: str
+    name: str
+    arguments: Mapping[str, Any]
+
+
+@frozen
+class FunctionCallEnded:
+    """A function call is over: answered, or given up."""
+
+    id: str
+    name: str
+    cancelled: bool
+    result: Any = None
+
+
+@frozen
+class Metrics:
+    """Measurements of one service: seconds to the first byte, seconds of processing, tokens. None is not told."""
+
+    processor: str
+    ttfb: float | None = None
+    processing: float | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    model: str | None = None
+
+
+Event: TypeAlias = (
+    "UserTranscription | BotLLMStarted | BotLLMText | BotLLMStopped | BotOutput | Interrupted"
+    " | FunctionCallStarted | FunctionCallEnded | Metrics"
+)
+
+Spelled: TypeAlias = "tuple[str, dict[str, Any] | None]"
+
+# Protocol versions at which a spelling changed.
+_FUNCTION_EVENTS: Version = (1, 2, 0)
+_BOT_OUTPUT: Version = (1, 1, 0)
+_NEW: Version = (1, 0, 0)
+_SEGMENTS: Version = (2, 0, 0)
+
+
+def spell(event: Event, version: Version) -> Iterable[Spelled]:
+    """The `(type, data)` of the messages that tell `event` to a client of this protocol version; maybe none."""
+    return _SPELLINGS[type(event)](event, version)
+
+
+def _user_transcription(event: UserTranscription, version: Version) -> Iterable[Spelled]:
+    told = {"text": event.text, "user_id": "", "timestamp": event.timestamp, "final": event.final}
+    if not event.typed:
+        return [("user-transcription", told)]
+    # Typed text was never heard; new clients have an event for what the LLM is given.
+    return [("user-llm-text", {"text": event.text})] if version >= _NEW else []
+
+
+def _bot_output(event: BotOutput, version: Version) -> Iterable[Spelled]:
+    # 0.1 knows `tts-text`, 0.2 and later `bot-transcription`; each ignores the other's, and they look alike at
+    # `client-ready`, so a 0.x client is sent both.
+    if version < _NEW:
+        return [("tts-text", {"text": event.text}), ("bot-transcription", {"text": event.text})]
+    told: list[Spelled] = [("bot-transcription", {"text": event.text})]
+    if version >= _SEGMENTS:
+        progress = {"accumulated_text": event.text, "remaining_text": ""}
+        output = {
+            "text": event.text,
+            "aggregated_by": "sentence",
+            "segment_id": event.segment,
+            "will_be_spoken": event.spoken,
+            "spoken_status": "completed" if event.spoken else "new",
+            "spoken_progress": progress if event.spoken else {"accumulated_text": "", "remaining_text": event.text},
+        }
+        told.append(("bot-output", output))
+    elif version >= _BOT_OUTPUT:
+        told.append(("bot-output", {"text": event.text, "spoken": event.spoken, "aggregated_by": "sentence"}))
+    return told
+
+
+def _interrupted(event: Interrupted, version: Version) -> Iterable[Spelled]:
+    return [("bot-interrupted", None)] if version >= _SEGMENTS else []
+
+
+def _call_started(event: FunctionCallStarted, version: Version) -> Iterable[Spelled]:
+    # A client that understands both spellings would run its function twice, so each is sent exactly one.
+    if version >= _FUNCTION_EVENTS:
+        told = {"tool_call_id": event.id, "function_name": event.name, "arguments": event.arguments}
+        return [("llm-function-call-started", {"function_name": event.name}), ("llm-function-call-in-progress", told)]
+    call = {"function_name": event.name, "tool_call_id": event.id, "args": event.arguments}
+    return [("llm-function-call-start", {"function_name": event.name}), ("llm-function-call", call)]
+
+
+def _call_ended(event: FunctionCallEnded, version: Version) -> Iterable[Spelled]:
+    if version < _FUNCTION_EVENTS:
+        return []
+    told: dict[str, Any] = {"tool_call_id": event.id, "function_name": event.name, "cancelled": event.cancelled}
+    if not event.cancelled:
+        told["result"] = event.result
+    return [("llm-function-call-stopped", told)]
+
+
+def _metrics(event: Metrics, version: Version) -> Iterable[Spelled]:
+    told: dict[str, Any] = {}
+    name = {"processor": event.processor} | ({} if event.model is None else {"model": event.model})
+    if event.ttfb is not None:
+        told["ttfb"] = [{**name, "value": event.ttfb}]
+    if event.processing is not None:
+        told["processing"] = [{**name, "value": event.processing}]
+    if event.prompt_tokens is not None or event.completion_tokens is not None:
+        prompt, completion = event.prompt_tokens or 0, event.completion_tokens or 0
+        counts = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+        told["tokens"] = [{**name, **counts}]
+    return [("metrics", told)] if told else []
+
+
+def _always(type: str) -> Callable[[Any, Version], Iterable[Spelled]]:
+    return lambda event, version: [(type, None)]
+
+
+_SPELLINGS: Mapping[type, Callable[[Any, Version], Iterable[Spelled]]] = {
+    UserTranscription: _user_transcription,
+    BotLLMStarted: _always("bot-llm-started"),
+    BotLLMText: lambda event, version: [("bot-llm-text", {"text": event.text})],
+    BotLLMStopped: _always("bot-llm-stopped"),
+    BotOutput: _bot_output,
+    Interrupted: _interrupted,
+    FunctionCallStarted: _call_started,
+    FunctionCallEnded: _call_ended,
+    Metrics: _metrics,
+}

@@ -1,0 +1,192 @@
+"""Hold the sessions of one bot: the door for servers of any kind.
+
+A server reads a start request, passes its body to `Host.start`, hands the token to the client, and when the client
+comes with it, `Host.claim` gives it a `Connection`: texts in, texts out. Nothing here knows HTTP or WebSockets.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import secrets
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from types import ModuleType, TracebackType
+from typing import Any, TypeAlias
+
+import anyio
+from anyio.abc import TaskGroup
+from attrs import define, frozen
+
+from ._clock import Clock, ManualClock, SystemClock, Timer
+from ._grants import Grants
+from ._offer import Offers
+from ._plugins import Installed
+from ._registry import Registry
+from ._runner import LiveSession, Shared, Threads
+from ._specs import Function
+from ._start import read_start
+from .errors import Draining, ServerFull, Unauthorized, UnknownSession
+from .limits import Limits
+from .loading import compose
+from .session import Secret
+
+__all__ = ("Clock", "Connection", "Host", "Limits", "ManualClock", "Started", "SystemClock")
+
+#: One client's connection to its session: `receive`, `outgoing`, `disconnected`, `close_code`, `close_reason`.
+Connection: TypeAlias = LiveSession
+
+
+@frozen
+class Started:
+    """A session whose services are open, waiting for the client that brings `token`."""
+
+    token: str
+    session_id: str
+
+
+@define(eq=False)
+class _Unclaimed:
+    session: LiveSession
+    timer: Timer
+
+
+class Host:
+    """The sessions of one bot in one process. Enter it before anything is started.
+
+    The bot is composed when the host is made, so that everything it names is imported and checked at once
+    (`AuthorError` if it cannot be). `modules` declare providers that need no installation. Keys are looked up in the
+    trusted start, in `environ` as `ACME_API_KEY`, and through the hook `find_key`, in that order.
+    """
+
+    def __init__(
+        self,
+        bot: Function,
+        *,
+        modules: Sequence[ModuleType] = (),
+        operator_secret: Secret | None = None,
+        limits: Limits | None = None,
+        dev: bool = False,
+        environ: Mapping[str, str] | None = None,
+        installed: Installed | None = None,
+        clock: SystemClock | ManualClock | None = None,
+    ) -> None:
+        registry, self._hooks = compose(bot, installed or Installed(), tuple(modules))
+        self.bot = bot
+        self.limits = limits or Limits()
+        self.draining = False
+        self.dev = dev
+        self._environ = os.environ if environ is None else environ
+        self._operator_secret = operator_secret
+        self._clock = clock or SystemClock()
+        offers = Offers(registry, Grants.of(registry, everything=dev))
+        self._shared = Shared(offers, self._hooks, self.limits, self._clock, Threads(self.limits.threads))
+        self._unclaimed: dict[str, _Unclaimed] = {}
+        self._sessions: dict[str, LiveSession] = {}
+        self._opening = 0
+        self._tasks: TaskGroup | None = None
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Host:
+        await self._stack.enter_async_context(self._clock.running())
+        self._tasks = await self._stack.enter_async_context(anyio.create_task_group())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        """Close every session, and wait until all their services are closed."""
+        self.draining = True
+        for session in list(self._sessions.values()):
+            session.close("the server is shutting down")
+        return await self._stack.__aexit__(kind, error, trace)
+
+    @property
+    def registry(self) -> Registry:
+        """What the bot offers."""
+        return self._shared.offers.registry
+
+    @property
+    def open_sessions(self) -> int:
+        """Sessions that are open, claimed or not."""
+        return len(self._sessions)
+
+    @property
+    def public(self) -> bool:
+        """Whether anybody may start a session."""
+        return self.registry.bot.public or self.dev
+
+    @property
+    def routes(self) -> list[Any]:
+        """Routes that the bot's plugins ask a server to add."""
+        return [route for found in self._hooks.ask("server_routes") for route in found]
+
+    def drain(self) -> None:
+        """Start nothing new from now on; the sessions that are open go on."""
+        self.draining = True
+
+    # ---- starting --------------------------------------------------------------------------------------------------
+
+    async def start(self, body: object = None, *, secret: str | None = None) -> Started:
+        """Open a session for a start request's body, and wait until its services are open.
+
+        `secret` is what the operator's header carried. Raises `RequestError`, whose `status` is the HTTP status.
+        """
+        trusted = self._authorise(secret)
+        self._admit()
+        plan = read_start(body, self._shared.offers, self._find_key, trusted=trusted)
+        session = LiveSession(secrets.token_urlsafe(12), self._shared, plan)
+        self._opening += 1
+        try:
+            assert self._tasks is not None, "enter the host before starting sessions"
+            await self._tasks.start(self._hold, session)
+        finally:
+            self._opening -= 1
+        token = secrets.token_urlsafe(24)
+        timer = self._clock.call_at(self._clock.now() + self.limits.unclaimed_seconds, lambda: self._expire(token))
+        self._unclaimed[token] = _Unclaimed(session, timer)
+        return Started(token, session.id)
+
+    async def _hold(self, session: LiveSession, *, task_status: Any) -> None:
+        self._sessions[session.id] = session
+        try:
+            await session.run(task_status=task_status)
+        finally:
+            del self._sessions[session.id]
+
+    def _find_key(self, provider: str, name: str) -> Secret | None:
+        if value := self._environ.get(f"{provider}_{name}".upper().replace("-", "_")):
+            return Secret(value)
+        stored = next(iter(self._hooks.ask("find_key", provider=provider, name=name)), None)
+        return Secret(stored) if isinstance(stored, str) else None
+
+    def _authorise(self, secret: str | None) -> bool:
+        if secret is None:
+            if not self.public:
+                raise Unauthorized("This bot is started with the operator's secret; the request carries none.")
+            return False
+        right = self._operator_secret
+        if right is None or not hmac.compare_digest(secret.encode(), right.reveal().encode()):
+            raise Unauthorized("The operator's secret is wrong.")
+        return True
+
+    def _admit(self) -> None:
+        if self.draining:
+            raise Draining("The server is shutting down.")
+        waiting = len(self._unclaimed) + self._opening
+        if waiting >= self.limits.unclaimed or len(self._sessions) >= self.limits.sessions:
+            raise ServerFull("The server holds as many sessions as it can; try again later.")
+
+    def _expire(self, token: str) -> None:
+        found = self._unclaimed.pop(token, None)
+        if found is not None:
+            found.session.close("nobody came")
+
+    def claim(self, token: str | None) -> Connection:
+        """The session that was started with a token, once. `UnknownSession` for any other token."""
+        found = self._unclaimed.pop(token or "", None)
+        if found is None or found.session.closed:
+            raise UnknownSession("The session token is missing, unknown, used already or expired; start again.")
+        found.timer.cancel()
+        found.session.claimed()
+        return found.session

@@ -1,0 +1,185 @@
+"""What a service can do: the kinds that the framework knows, as Protocols, and `Kind` for new ones.
+
+Every operation takes one frozen request and yields tagged pieces, so that either can grow a field without breaking
+a provider. Operations are streams, may be cancelled at any await, and keep nothing of the conversation: the context
+belongs to the session, so that a provider can be replaced in the middle of it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+from attrs import field, frozen
+
+from .context import Function, Message
+
+__all__ = (
+    "BUILTIN_KINDS",
+    "LLM",
+    "STT",
+    "TTS",
+    "VAD",
+    "Audio",
+    "Kind",
+    "LLMPiece",
+    "LLMRequest",
+    "STTPiece",
+    "STTRequest",
+    "TTSPiece",
+    "TTSRequest",
+    "Text",
+    "ToolCall",
+    "Transcript",
+    "Usage",
+    "Word",
+    "kind_of",
+)
+
+
+@frozen
+class Kind:
+    """A kind of service that a plugin defines: its name, and the Protocol that its providers implement.
+
+    Keep it in a variable of the module that defines the Protocol, `AVATAR = Kind("avatar", Avatar)`: providers write
+    `@service(AVATAR, "acme")`, and a bot's parameter `avatar: Avatar` leads back to it.
+    """
+
+    name: str
+    protocol: type
+
+
+@frozen
+class Text:
+    """A piece of an LLM's answer, to be shown and spoken as it comes. Pieces are joined without a separator."""
+
+    text: str
+
+
+@frozen
+class ToolCall:
+    """A function that the LLM wants called. `id` is the vendor's, or made up by the provider; it is never empty."""
+
+    id: str
+    name: str
+    arguments: Mapping[str, Any]
+
+
+@frozen
+class Usage:
+    """What an operation cost, once known. Counts that a vendor does not report stay 0."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    characters: int = 0
+    model: str | None = None
+
+
+@frozen
+class Audio:
+    """16-bit signed little-endian PCM. `rate` in Hz; samples of several channels are interleaved."""
+
+    data: bytes = field(repr=lambda data: f"<{len(data)} bytes>")
+    rate: int
+    channels: int = 1
+
+    @property
+    def seconds(self) -> float:
+        return len(self.data) / (2 * self.rate * self.channels)
+
+
+@frozen
+class Word:
+    """A word of synthesized speech and when it starts, in seconds from the start of the utterance."""
+
+    text: str
+    start: float
+
+
+@frozen
+class Transcript:
+    """What was heard. An interim transcript is replaced by the next; a final one stands."""
+
+    text: str
+    final: bool
+    language: str | None = None
+
+
+@frozen
+class LLMRequest:
+    """The conversation so far, in the order it happened, and the functions that the LLM may call."""
+
+    messages: Sequence[Message]
+    functions: Sequence[Function] = ()
+
+
+@frozen
+class TTSRequest:
+    """The text to speak, in pieces as they become known; a provider may speak the first before the last is there."""
+
+    text: AsyncIterator[str]
+
+
+@frozen
+class STTRequest:
+    """The speech to recognise, as it is captured."""
+
+    audio: AsyncIterator[Audio]
+
+
+LLMPiece: TypeAlias = "Text | ToolCall | Usage"
+TTSPiece: TypeAlias = "Audio | Word | Usage"
+STTPiece: TypeAlias = "Transcript | Usage"
+
+
+@runtime_checkable
+class LLM(Protocol):
+    """Answers a conversation."""
+
+    def respond(self, request: LLMRequest, /) -> AsyncIterator[LLMPiece]:
+        """Stream the answer. `ProviderError` when the vendor fails; closing the iterator drops the vendor's stream."""
+        ...
+
+
+@runtime_checkable
+class TTS(Protocol):
+    """Turns text into speech."""
+
+    def synthesize(self, request: TTSRequest, /) -> AsyncIterator[TTSPiece]:
+        """Stream the speech of `request.text`, ahead of playing it. `ProviderError` when the vendor fails."""
+        ...
+
+
+@runtime_checkable
+class STT(Protocol):
+    """Turns speech into text."""
+
+    def transcribe(self, request: STTRequest, /) -> AsyncIterator[STTPiece]:
+        """Stream transcripts until the audio ends. `ProviderError` when the vendor fails."""
+        ...
+
+
+@runtime_checkable
+class VAD(Protocol):
+    """Tells speech from other sound."""
+
+    def speech_probability(self, frame: Audio, /) -> float:
+        """The probability, 0 to 1, that the frame (10 to 32 ms, mono) holds speech. Must not block."""
+        ...
+
+
+#: The kinds of the framework itself, by name.
+BUILTIN_KINDS: Mapping[str, Kind] = {
+    "llm": Kind("llm", LLM),
+    "stt": Kind("stt", STT),
+    "tts": Kind("tts", TTS),
+    "vad": Kind("vad", VAD),
+}
+
+
+def kind_of(protocol: object) -> Kind | None:
+    """The kind whose Protocol this is: one of ours, or one that the Protocol's own module keeps in a variable."""
+    module = sys.modules.get(getattr(protocol, "__module__", ""))
+    own = (each for each in vars(module).values() if isinstance(each, Kind)) if module is not None else ()
+    return next((kind for kind in (*BUILTIN_KINDS.values(), *own) if kind.protocol is protocol), None)

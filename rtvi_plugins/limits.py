@@ -1,0 +1,46 @@
+"""The bounds of a session and of a server, each with its error code."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+__all__ = ("Limits",)
+
+
+@frozen(kw_only=True)
+class Limits:
+    """What a session may use. Times in seconds, sizes in characters of JSON text.
+
+    `deadline` is below the 10 s after which published clients forget a request. 64 KiB is what the newest of them
+    sends at most by default.
+    """
+
+    #: The longest message accepted (`message-too-large`).
+    message_size: int = 65_536
+    #: The deepest nesting of objects and arrays accepted (`message-too-deep`).
+    nesting: int = 64
+    #: Requests of one session that may wait for their answer (`busy`).
+    in_flight: int = 128
+    #: Long actions of one session that may run (`busy`).
+    jobs: int = 16
+    #: Messages a second that a session may send in the long run, and at once (`rate-limited`).
+    rate: float = 200.0
+    burst: int = 400
+    #: The time for an answer (`action-timeout`).
+    deadline: float = 9.0
+    #: The time a client has to answer a function call (`function-call-failed`).
+    function_seconds: float = 30.0
+    #: The time services have to open (`start-failed`), and to close.
+    open_seconds: float = 15.0
+    close_seconds: float = 5.0
+    #: The longest session (`session-too-long`), and the longest silence of a client (`session-idle`).
+    session_seconds: float = 7_200.0
+    idle_seconds: float = 600.0
+    #: Messages that may wait for a client to read them (`slow-client`).
+    outbox: int = 10_000
+    #: The time a started session waits to be claimed, and how many may wait (`server-full`).
+    unclaimed_seconds: float = 30.0
+    unclaimed: int = 64
+    #: Sessions that a server holds (`server-full`), and threads for actions that are plain functions.
+    sessions: int = 1_000
+    threads: int = 16

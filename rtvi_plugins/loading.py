@@ -1,0 +1,129 @@
+"""From a bot's name on a command line to a bot that is put together from what is installed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+
+from . import builtin
+from ._hooks import Hooks
+from ._plugins import Installed
+from ._registry import Registry, build
+from ._specs import BotSpec, Function, ServiceSpec, Spec, specs_in, specs_of
+from .errors import BotError, PluginError, nearest, where
+
+__all__ = ("bot_spec", "compose", "load_bot")
+
+
+def load_bot(target: str) -> Function:
+    """The bot that `bot.py`, `bot.py:name` or `package.module:name` names.
+
+    `BotError` when there is none, with what to write instead; whatever an author's module raises comes out as it is.
+    """
+    place, name = _split(target)
+    module = _load_file(Path(place)) if place.endswith(".py") else _load_module(place)
+    bots = {spec.name: spec.function for spec in specs_in(module) if isinstance(spec, BotSpec)}
+    if name:
+        if name not in bots:
+            near = nearest(name, bots)
+            hint = f"did you mean {near!r}?" if near else f"it has {', '.join(bots) or 'none'}."
+            raise BotError(f"{place} has no bot {name!r}; {hint}")
+        return bots[name]
+    if len(bots) != 1:
+        found = f"several bots: {', '.join(bots)}. Write {place}:{next(iter(bots))}" if bots else "no function under @bot"
+        raise BotError(f"{place} has {found}.")
+    return next(iter(bots.values()))
+
+
+def _split(target: str) -> tuple[str, str]:
+    place, colon, name = target.rpartition(":")
+    # A drive letter is no module name, and neither is a path.
+    if not colon or "/" in name or "\\" in name or name.endswith(".py"):
+        return target, ""
+    return place, name
+
+
+def _load_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise BotError(f"There is no file {str(path)!r}.")
+    sys.path.insert(0, str(path.resolve().parent))  # its neighbours can be imported, as python's own `python bot.py`
+    spec = spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _load_module(name: str) -> ModuleType:
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and name.startswith(error.name):
+            raise BotError(f"There is no module {name!r}. Write a path ending in .py, or package.module:bot.") from None
+        raise
+
+
+# ---- composing -----------------------------------------------------------------------------------------------------
+
+
+def bot_spec(bot: Function) -> BotSpec:
+    """The declaration of a bot's function; `BotError` if it has none."""
+    found = next((spec for spec in specs_of(bot) if isinstance(spec, BotSpec)), None)
+    if found is None:
+        raise BotError(f"{where(bot)} is no bot. Decorate it with @bot(…).")
+    return found
+
+
+def compose(bot: Function, installed: Installed, extra: tuple[ModuleType, ...] = ()) -> tuple[Registry, Hooks]:
+    """A bot with everything that it names, all of it imported now. `AuthorError` where something is missing or broken.
+
+    What the bot's own module declares, or an `extra` module, needs no installation.
+    """
+    spec = bot_spec(bot)
+    own = sys.modules[bot.__module__]
+    modules: dict[str, ModuleType] = {each.__name__: each for each in (builtin, own, *extra)}
+    local = [each for module in modules.values() for each in specs_in(module) if isinstance(each, ServiceSpec)]
+    providers = {name: dict(_providers(spec, name, local, installed, modules)) for name in spec.services}
+    for name in spec.plugins:
+        module = installed.load(installed.module(name))
+        modules[module.__name__] = module
+    specs: list[Spec] = [each for module in modules.values() for each in specs_in(module)]
+    return build(spec, providers, list(dict.fromkeys(specs))), Hooks(modules)
+
+
+def _providers(
+    spec: BotSpec,
+    service: str,
+    local: list[ServiceSpec],
+    installed: Installed,
+    modules: dict[str, ModuleType],
+) -> Iterator[tuple[str, ServiceSpec]]:
+    kind = spec.kinds[service]
+    for label in spec.services[service]:
+        found = next((each for each in local if (each.kind, each.provider) == (kind, label)), None)
+        yield label, found or _load_provider(spec, service, kind, label, installed, modules)
+
+
+def _load_provider(
+    spec: BotSpec, service: str, kind: str, label: str, installed: Installed, modules: dict[str, ModuleType]
+) -> ServiceSpec:
+    try:
+        entry = installed.provider(kind, label)
+        module = installed.load(entry)
+    except PluginError as error:
+        raise PluginError(f"The bot {spec.name!r} names the provider {label!r} for {service!r}. {error}") from None
+    modules[module.__name__] = module
+    for each in specs_in(module):
+        if isinstance(each, ServiceSpec) and (each.kind, each.provider) == (kind, entry.provider):
+            return each
+    raise PluginError(
+        f"The plugin {entry.name!r} of {entry.distribution} declares no such service: its entry point must name the "
+        f"module in which @service({kind!r}, {entry.provider!r}) stands, and that is not {entry.module!r}."
+    )

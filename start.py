@@ -1,0 +1,81 @@
+"""The two commands of this checkout, for a machine that has Python 3.11 or newer and nothing else.
+
+    python3 start.py          talk to the receptionist in this terminal: by text, offline, without a key
+    python3 start.py test     run every check and every test (needs Node.js with npm for the published clients)
+
+Both make `.venv` in this folder, install what they need into it, and change nothing outside the folder. Run again,
+they use what is there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
+BOT = "docs/examples/receptionist/bot.py"
+PLUGINS = ("rtvi-plugins-rules", "rtvi-plugins-server")
+TESTED = ("3.11", "3.12", "3.13")
+CHECKS = ("lint", "typing", "docs")
+
+
+def main(arguments: list[str]) -> int:
+    """Do what the command line asks for, and return its exit code."""
+    if sys.version_info < (3, 11):  # noqa: UP036 - somebody may well start this with an older one
+        sys.exit(f"This needs Python 3.11 or newer; {sys.executable} is {sys.version.split()[0]}.")
+    os.chdir(ROOT)
+    if arguments in ([], ["test"]):
+        return test() if arguments else talk()
+    print(__doc__)
+    return 0 if arguments in (["-h"], ["--help"]) else 2
+
+
+def talk() -> int:
+    """Start the bot in the terminal."""
+    install("-e", ".", *(part for name in PLUGINS for part in ("-e", f"./plugins/{name}")))
+    return run(BIN / "rtvi", "console", BOT)
+
+
+def test() -> int:
+    """Run every check, then the tests on the other Pythons, then all the tests on this one; stop at what fails."""
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if version not in TESTED:
+        sys.exit(f"The tests run on Python {', '.join(TESTED)}; this is {version}. Say e.g. python3.11 start.py test")
+    install("nox>=2025.2")
+    others = [f"tests-{each}" for each in TESTED if each != version]
+    steps = (["-s", *CHECKS, *others], ["--install-only", "-s", f"tests-{version}", "clients"])
+    for step in steps:
+        if code := run(BIN / "nox", "--stop-on-first-error", *step):
+            return code
+    # Not through nox: the last line of all is then pytest's own.
+    pytest = ROOT / f".nox/tests-{version.replace('.', '-')}" / BIN.name / "pytest"
+    return run(pytest, "-c", "pyproject.toml", "--no-skips")
+
+
+def install(*what: str) -> None:
+    """Install into the virtual environment, once for every state of the projects' metadata."""
+    stamp = VENV / f"{hashlib.sha256(repr(what).encode()).hexdigest()[:12]}.installed"
+    metadata = [ROOT / "pyproject.toml", *sorted(ROOT.glob("plugins/*/pyproject.toml"))]
+    state = hashlib.sha256(b"".join([sys.version.encode(), *(path.read_bytes() for path in metadata)])).hexdigest()
+    if stamp.is_file() and stamp.read_text() == state:
+        return
+    print("Installing into .venv; this takes a minute the first time.", flush=True)
+    if run(sys.executable, "-m", "venv", VENV):
+        sys.exit("No virtual environment could be made. On Debian: apt-get install python3-venv")
+    if run(BIN / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *what):
+        sys.exit("pip could not install; what it said is above. Is the network reachable?")
+    stamp.write_text(state)
+
+
+def run(*command: str | Path) -> int:
+    """Run a command in this terminal and return its exit code."""
+    return subprocess.run([str(part) for part in command], check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

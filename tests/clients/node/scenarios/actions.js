@@ -1,0 +1,139 @@
+import assert from "node:assert/strict";
+
+import { complainsAbout, refused } from "./expecting.js";
+
+const TYPED = {
+  text: "naïve — 日本語 🎈",
+  flag: false,
+  whole: 9007199254740991,
+  ratio: 0.1,
+  items: ["", "b"],
+  record: { a: 1, b: -2 },
+  size: "large",
+};
+
+/** An action's arguments that must be refused; the session still serves afterwards. */
+const badArguments = (name, values, ...wrong) => ({
+  name,
+  async run(session) {
+    const driver = await session.connected();
+    complainsAbout(await refused(driver.action("bot", "typed", values), "invalid-arguments"), ...wrong);
+    assert.equal(await driver.action("bot", "fast"), "fast");
+  },
+});
+
+const without = ({ ...values }, name) => (delete values[name], values);
+
+/** An action that fails in its own way; the answer has this code and the session still serves. */
+const failing = (name, action, code) => ({
+  name,
+  async run(session) {
+    const driver = await session.connected();
+    const data = await refused(driver.action("bot", action), code);
+    assert.doesNotMatch(JSON.stringify(data), /hunter2/, "the text of an exception reached the wire");
+    assert.equal(await driver.action("bot", "fast"), "fast");
+  },
+});
+
+export const actions = [
+  {
+    name: "an action's result comes back",
+    async run(session) {
+      const driver = await session.connected();
+      assert.equal(await driver.action("bot", "fast"), "fast");
+    },
+  },
+  {
+    name: "arguments and results of every RTVI type travel there and back unchanged",
+    async run(session) {
+      const driver = await session.connected();
+      assert.deepEqual(await driver.action("bot", "typed", TYPED), TYPED);
+    },
+  },
+  {
+    name: "an argument that is left out takes its default",
+    async run(session) {
+      const driver = await session.connected();
+      assert.equal((await driver.action("bot", "typed", without(TYPED, "size"))).size, "small");
+    },
+  },
+  {
+    name: "results that are false, zero, empty or null arrive as they are",
+    async run(session) {
+      const driver = await session.connected();
+      const given = { false: false, zero: 0, text: "", array: [], object: {}, null: null };
+      for (const [which, value] of Object.entries(given)) {
+        assert.deepEqual(await driver.action("bot", `give_${which}`), value);
+      }
+    },
+  },
+  {
+    name: "a bot's own action answers to its bare name",
+    only: ({ generation }) => generation > 0,
+    async run(session) {
+      const driver = await session.connected();
+      assert.deepEqual(await driver.request("typed", TYPED), TYPED);
+      assert.equal(await driver.request("fast", {}), "fast");
+      assert.equal(await driver.request("fast"), "fast");
+    },
+  },
+  {
+    name: "a request of an unknown type is refused",
+    only: ({ generation }) => generation > 0,
+    async run(session) {
+      const driver = await session.connected();
+      await refused(driver.request("nonsense", {}), "unknown-message");
+    },
+  },
+  {
+    name: "an unknown action is refused, with the nearest known one",
+    async run(session) {
+      const driver = await session.connected();
+      const data = await refused(driver.action("bot", "fasst"), "unknown-action");
+      assert.equal(data.details[0].suggestion, "fast");
+    },
+  },
+  {
+    name: "an action of an unknown service is refused",
+    async run(session) {
+      const driver = await session.connected();
+      await refused(driver.action("bott", "fast"), "unknown-service");
+    },
+  },
+  {
+    name: "an action that is not granted is refused",
+    async run(session) {
+      const driver = await session.connected();
+      await refused(driver.action("bot", "hidden"), "not-granted");
+    },
+  },
+  badArguments("a wrong type is refused", { ...TYPED, whole: "3" }, "whole"),
+  badArguments("a fraction is no whole number", { ...TYPED, whole: 3.5 }, "whole"),
+  badArguments("true is no number", { ...TYPED, ratio: true }, "ratio"),
+  badArguments("a word outside the choices is refused", { ...TYPED, size: "huge" }, "size"),
+  badArguments("a missing argument is refused", without(TYPED, "text"), "text"),
+  badArguments("an unknown argument is refused", { ...TYPED, txt: "" }, "txt"),
+  badArguments(
+    "every bad argument is complained about at once",
+    { ...TYPED, text: 1, flag: "false", items: [1] },
+    "text",
+    "flag",
+    "items",
+  ),
+  failing("an action that raises is answered, without its exception's text", "raising", "action-failed"),
+  failing("a result that JSON cannot carry is answered with an error", "unserialisable", "invalid-result"),
+  failing("a result of another type than declared is answered with an error", "misdeclared", "invalid-result"),
+  failing("an action that refuses on purpose has its sentence told", "refusing", "request-failed"),
+  {
+    // Published clients give up after ten seconds: 0.x in silence, 1.x with an error of its own that has no code.
+    name: "an action that never returns is answered inside ten seconds",
+    async run(session) {
+      const driver = await session.connected();
+      const asked = performance.now();
+      const data = await refused(driver.action("bot", "never"), "action-timeout");
+      assert.ok(performance.now() - asked < 10_000);
+      assert.equal(data.retryable, true);
+      assert.equal(await driver.action("bot", "fast"), "fast");
+    },
+  },
+];

@@ -1,0 +1,110 @@
+"""The published npm clients, unmodified and driven from Node, against a real server process.
+
+`node/run.js` runs every check that applies to a client and prints a line for each; here each becomes a test. A check
+that printed nothing failed. The four clients run at the same time, since most of their time is waiting.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+RUN = HERE / "node" / "run.js"
+SECRET = "secret-of-a-test"
+READY_WITHIN = 30.0
+DONE_WITHIN = 240.0
+
+Results = Mapping[str, Mapping[str, Any]]
+
+
+def _checks() -> list[tuple[str, str]]:
+    """Every check by client, as Node lists them; without Node there is one check, which cannot pass."""
+    if shutil.which("node") is None:
+        return [("any client", "Node is installed")]
+    listed = subprocess.run(["node", str(RUN), "--list"], capture_output=True, text=True, check=True, timeout=30)
+    names: dict[str, list[str]] = json.loads(listed.stdout)
+    return [(client, check) for client, checks in names.items() for check in checks]
+
+
+CHECKS = _checks()
+CLIENTS = list(dict.fromkeys(client for client, _ in CHECKS))
+
+
+@contextmanager
+def _server(bot: str) -> Generator[str]:
+    """The address of a server process that runs one of the bots."""
+    command = [sys.executable, "-m", "rtvi_plugins", "run", f"{HERE / 'bot.py'}:{bot}", "--port", "0"]
+    environment = {**os.environ, "RTVI_OPERATOR_SECRET": SECRET, "PYTHONUNBUFFERED": "1"}
+    with (
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process,
+        ExitStack() as stack,
+    ):
+        stack.callback(process.wait, timeout=READY_WITHIN)
+        stack.callback(process.terminate)
+        yield _address(process)
+
+
+def _address(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    for line in process.stdout:  # ends when the process does
+        if (found := re.search(r"http://127\.0\.0\.1:\d+", line)) is not None:
+            return found.group()
+    raise RuntimeError(f"the server ended with {process.wait()} before it listened; its stderr says why")
+
+
+class Run:
+    """The run of one client, in a process that writes to files: nobody reads a pipe while the others are waited for."""
+
+    def __init__(self, client: str, addresses: Mapping[str, str], folder: Path) -> None:
+        self.out, self.err = folder / f"{client}.out", folder / f"{client}.err"
+        command = ["node", str(RUN), client, json.dumps(addresses)]
+        with self.out.open("w") as out, self.err.open("w") as err:
+            self.process = subprocess.Popen(command, stdout=out, stderr=err)
+
+    def results(self) -> Results:
+        """The line of each check; what was said beside them stands under an empty name."""
+        try:
+            self.process.wait(timeout=DONE_WITHIN)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        lines = [json.loads(line) for line in self.out.read_text(encoding="utf-8").splitlines()]
+        return {**{line["name"]: line for line in lines}, "": {"detail": self.err.read_text(encoding="utf-8")[-4000:]}}
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Results]]:
+    """What every check of every client came to."""
+    if not (HERE / "node_modules").is_dir():
+        pytest.fail(f"The clients are not installed. Run `npm install` in {HERE}.")
+    with _server("open_bot") as opened, _server("closed_bot") as closed:
+        addresses = {"open": opened, "closed": closed, "secret": SECRET}
+        folder = tmp_path_factory.mktemp("clients")
+        runs = {client: Run(client, addresses, folder) for client in CLIENTS}
+        yield {client: run.results() for client, run in runs.items()}
+
+
+@pytest.mark.parametrize(("client", "check"), CHECKS, ids=[f"{client}: {check}" for client, check in CHECKS])
+def test_published_client(results: Mapping[str, Results], client: str, check: str) -> None:
+    """The check ran with this client, and what it claims is so."""
+    done = results[client]
+    assert check in done, f"The check did not run. {done['']['detail']}"
+    assert done[check]["ok"], done[check]["detail"]
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_nothing_ran_that_is_not_listed(results: Mapping[str, Results], client: str) -> None:
+    """A check that is run but not listed would otherwise fail unseen."""
+    listed = {check for name, check in CHECKS if name == client}
+    assert set(results[client]) - {""} <= listed

@@ -1,0 +1,98 @@
+"""What type checkers must accept, and what they must know of a decorated function."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Annotated, Literal, Protocol, assert_type
+
+from attrs import define
+from attrs.validators import ge, le
+
+from rtvi_plugins import LLM, TTS, Kind, Secret, Session, action, bot, converse, options, service
+from rtvi_plugins.kinds import LLMRequest, Text
+
+
+@define
+class AcmeLLM:
+    key: Secret
+    model: str = ""
+    temperature: float = 0.7
+
+    async def respond(self, request: LLMRequest, /) -> AsyncIterator[Text]:
+        yield Text("hello")
+
+
+@service("llm", "acme")
+@asynccontextmanager
+async def acme_llm(api_key: Secret, /, base_url: str = "https://api.acme.example/v1") -> AsyncGenerator[AcmeLLM]:
+    yield AcmeLLM(api_key)
+
+
+@service("llm", "acme-eu")
+@asynccontextmanager
+async def acme_eu_llm(api_key: Secret | None, /) -> AsyncGenerator[AcmeLLM]:
+    yield AcmeLLM(api_key or Secret(""))
+
+
+@options(acme_llm, acme_eu_llm)
+def configure(
+    llm: AcmeLLM,
+    /,
+    model: Literal["acme-small", "acme-large"] | str = "acme-small",
+    temperature: Annotated[float, ge(0), le(2)] = 0.7,
+) -> None:
+    llm.model, llm.temperature = model, temperature
+
+
+@action(acme_llm)
+async def list_models(llm: AcmeLLM, /) -> list[str]:
+    return [llm.model]
+
+
+@action(acme_llm, acme_eu_llm, deadline=2.0)
+def count_tokens(llm: AcmeLLM, session: Session, /, texts: Sequence[str]) -> int:
+    return len(texts)
+
+
+@action("tts", long=True)
+async def read_aloud(tts: TTS, session: Session, /, text: str) -> None: ...
+
+
+class Avatar(Protocol):
+    def smile(self) -> None: ...
+
+
+avatar = Kind("avatar", Avatar)
+
+
+class AcmeAvatar:
+    def smile(self) -> None: ...
+
+
+@service(avatar, "acme")
+@asynccontextmanager
+async def acme_avatar() -> AsyncGenerator[AcmeAvatar]:
+    yield AcmeAvatar()
+
+
+@bot(services={"llm": ["acme", "acme-eu"]}, client=["llm.model", "llm:list_models"])
+async def receptionist(session: Session, /, llm: LLM) -> None:
+    await converse(session, llm=llm)
+
+
+@action(receptionist)
+async def book_room(session: Session, /, nights: Annotated[int, ge(1)], name: str) -> str:
+    return f"{nights} nights for {name}"
+
+
+async def decorated_functions_keep_their_types(session: Session, llm: AcmeLLM, tts: TTS) -> None:
+    opened: AbstractAsyncContextManager[AcmeLLM] = acme_llm(Secret("key-of-a-test"), base_url="http://localhost")
+    async with opened as live:
+        assert_type(live, AcmeLLM)
+    assert_type(configure(llm, model="another", temperature=0.3), None)
+    assert_type(await list_models(llm), list[str])
+    assert_type(count_tokens(llm, session, texts=["a"]), int)
+    assert_type(await read_aloud(tts, session, text="hello"), None)
+    assert_type(await book_room(session, nights=2, name="Ada"), str)
+    assert_type(await receptionist(session, llm), None)

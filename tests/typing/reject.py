@@ -1,0 +1,56 @@
+"""Mistakes that type checkers must find. Every marked line is one, and no other line is."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from accept import AcmeLLM, acme_llm, book_room, configure, count_tokens, list_models
+
+from rtvi_plugins import STT, TTS, Secret, Session, action, bot, options, service
+
+
+@service("tts", "acme")  # rejected: it yields an LLM
+@asynccontextmanager
+async def wrong_kind(api_key: Secret, /) -> AsyncGenerator[AcmeLLM]:
+    yield AcmeLLM(api_key)
+
+
+@service("llm", "acme")  # rejected: @asynccontextmanager is missing
+async def not_a_context_manager(api_key: Secret, /) -> AsyncGenerator[AcmeLLM]:
+    yield AcmeLLM(api_key)
+
+
+@service("lmm", "acme")  # rejected: there is no such kind
+@asynccontextmanager
+async def misspelt_kind(api_key: Secret, /) -> AsyncGenerator[AcmeLLM]:
+    yield AcmeLLM(api_key)
+
+
+@options(acme_llm)  # rejected: acme_llm yields no TTS
+def options_of_another_service(tts: TTS, /, voice: str = "ada") -> None: ...
+
+
+@options(acme_llm)
+def default_of_another_type(llm: AcmeLLM, /, temperature: float = "hot") -> None: ...  # rejected: "hot" is no float
+
+
+@action("tts")  # rejected: it takes an STT
+async def on_another_kind(stt: STT, /, text: str) -> None: ...
+
+
+@action(acme_llm)  # rejected: acme_llm yields no TTS
+async def on_another_service(tts: TTS, /, text: str) -> None: ...
+
+
+@bot(services={"llm": "acme"})  # rejected: a bot takes the session first
+async def bot_without_session(llm: AcmeLLM, /) -> None: ...
+
+
+async def wrong_calls(llm: AcmeLLM, session: Session) -> None:
+    configure(llm, heat=0.3)  # rejected: there is no such option
+    configure(llm, temperature="hot")  # rejected: of another type
+    count_tokens(llm, session)  # rejected: an argument is missing
+    await book_room(session, nights="two", name="Ada")  # rejected: of another type
+    number: int = await list_models(llm)  # rejected: the result is a list
+    print(number)
