@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent
 PYTHONS = ["3.11", "3.12", "3.13"]
 PLUGINS = sorted(path.parent.name for path in ROOT.glob("plugins/*/pyproject.toml"))
 CLIENTS = "tests/clients"
-GROUPS = nox.project.load_toml("pyproject.toml")
+CORE = nox.project.load_toml("pyproject.toml")
 
 nox.needs_version = ">=2025.2"
 nox.options.default_venv_backend = "uv|virtualenv"
@@ -24,13 +24,19 @@ for found in sorted(Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser().
     os.environ["PATH"] = f"{found}{os.pathsep}{os.environ['PATH']}"
 
 
-def install(session: nox.Session, group: str, plugins: list[str] | None = None) -> None:
-    """Install a dependency group, then wheels of the core and of plugins (all of them, unless they are named)."""
-    named = PLUGINS if plugins is None else plugins
-    session.install(*nox.project.dependency_groups(GROUPS, group))
+def group(name: str, plugins: list[str]) -> list[str]:
+    """What a dependency group asks for, and what these plugins' own tests need besides."""
+    own = [(nox.project.load_toml(f"plugins/{each}/pyproject.toml"), "tests") for each in plugins]
+    groups = [(toml, each) for toml, each in [(CORE, name), *own] if each in toml.get("dependency-groups", {})]
+    return list(dict.fromkeys(need for toml, each in groups for need in nox.project.dependency_groups(toml, each)))
+
+
+def install(session: nox.Session, name: str, plugins: list[str] = PLUGINS) -> None:
+    """Install a dependency group, then wheels of the core and of plugins."""
+    session.install(*group(name, plugins))
     # uv would take a wheel that it built of an older state of the same folder.
-    fresh = [f"--reinstall-package={name}" for name in ("rtvi-plugins", *named)] if session.venv_backend == "uv" else []
-    session.install(*fresh, ".", *(f"./plugins/{name}" for name in named))
+    stale = ["rtvi-plugins", *plugins] if session.venv_backend == "uv" else []
+    session.install(*(f"--reinstall-package={each}" for each in stale), ".", *(f"./plugins/{each}" for each in plugins))
 
 
 def pytest(session: nox.Session, *arguments: str, **env: str) -> None:
@@ -54,7 +60,7 @@ def tests(session: nox.Session) -> None:
 @nox.session
 def typing(session: nox.Session) -> None:
     """Pyright strict and mypy strict on everything, and the promises to authors in tests/typing."""
-    session.install(*nox.project.dependency_groups(GROUPS, "typing"))
+    session.install(*group("typing", PLUGINS))
     session.install("-e", ".", *(part for name in PLUGINS for part in ("-e", f"./plugins/{name}")))
     session.run("pyright", "--project", "pyproject.toml")
     session.run("mypy", "--explicit-package-bases", "rtvi_plugins", "tests", "conftest.py", "noxfile.py", "start.py")
@@ -66,7 +72,7 @@ def typing(session: nox.Session) -> None:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Ruff's rules and formatting, and spelling."""
-    session.install(*nox.project.dependency_groups(GROUPS, "lint"))
+    session.install(*group("lint", []))
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("codespell")
@@ -75,7 +81,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """The documentation builds without a warning. Its snippets and examples are run by `tests`."""
-    session.install(*nox.project.dependency_groups(GROUPS, "docs"))
+    session.install(*group("docs", []))
     session.run("mkdocs", "build", "--strict", "--quiet", "--site-dir", session.create_tmp())
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -59,22 +60,36 @@ def test() -> int:
 
 def install(*what: str) -> None:
     """Install into the virtual environment, once for every state of the projects' metadata."""
-    stamp = VENV / f"{hashlib.sha256(repr(what).encode()).hexdigest()[:12]}.installed"
+    make_venv()
     metadata = [ROOT / "pyproject.toml", *sorted(ROOT.glob("plugins/*/pyproject.toml"))]
-    state = hashlib.sha256(b"".join([sys.version.encode(), *(path.read_bytes() for path in metadata)])).hexdigest()
+    state = hashlib.sha256(b"".join(path.read_bytes() for path in metadata)).hexdigest()
+    stamp = VENV / f"{hashlib.sha256(repr(what).encode()).hexdigest()[:12]}.installed"
     if stamp.is_file() and stamp.read_text() == state:
         return
     print("Installing into .venv; this takes a minute the first time.", flush=True)
-    if run(sys.executable, "-m", "venv", VENV):
-        sys.exit("No virtual environment could be made. On Debian: apt-get install python3-venv")
     if run(BIN / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *what):
         sys.exit("pip could not install; what it said is above. Is the network reachable?")
     stamp.write_text(state)
 
 
+def make_venv() -> None:
+    """Make the virtual environment, afresh if this script made it for another Python or elsewhere."""
+    maker, made_by = f"{VENV} {sys.base_prefix} {sys.version}", VENV / "made-by"
+    if not BIN.exists() or (made_by.is_file() and made_by.read_text() != maker):
+        if run(sys.executable, "-m", "venv", "--clear", VENV):
+            shutil.rmtree(VENV, ignore_errors=True)  # half of one would be taken for a whole one the next time
+            sys.exit("No virtual environment could be made. On Debian: apt-get install python3-venv")
+        made_by.write_text(maker)
+
+
 def run(*command: str | Path) -> int:
-    """Run a command in this terminal and return its exit code."""
-    return subprocess.run([str(part) for part in command], check=False).returncode
+    """Run a command in this terminal and return its exit code; an interrupt is the command's to answer."""
+    with subprocess.Popen([str(part) for part in command]) as process:
+        while True:
+            try:
+                return process.wait()
+            except KeyboardInterrupt:
+                continue
 
 
 if __name__ == "__main__":

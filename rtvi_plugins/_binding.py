@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from ._shapes import expected, violation
+from ._json import clip, expected, is_array, is_object
+from ._shapes import violation
 from ._specs import Parameter, Validator
-from .errors import InvalidArguments, NotGranted, Problem, clip, unknown
+from .errors import InvalidArguments, NotGranted, Problem, unknown
 
 __all__ = ("Binder", "named_values")
 
@@ -84,20 +85,21 @@ class Binder:
             raise NotGranted(problems)
 
 
-def named_values(sent: Any, path: str, problems: list[Problem], *, key: str = "name") -> Iterator[tuple[str, Any, str]]:
+def named_values(sent: Any, path: str, problems: list[Problem]) -> Iterator[tuple[str, Any, str]]:
     """`(name, value, path of the value)` of what was sent, in either form; what is in neither becomes a problem."""
-    if isinstance(sent, Mapping):
-        for name, value in cast("Mapping[str, Any]", sent).items():
+    if is_object(sent):
+        for name, value in sent.items():
             yield name, value, f"{path}.{name}"
         return
-    if not isinstance(sent, Sequence) or isinstance(sent, str):
-        problems.append(Problem(path, expected(f"an array of {{{key}, value}}", sent)))
+    if not is_array(sent):
+        problems.append(Problem(path, expected("an array of {name, value}", sent)))
         return
-    for index, each in enumerate(cast("Sequence[Any]", sent)):
+    for index, each in enumerate(sent):
         at = f"{path}[{index}]"
-        if not isinstance(each, dict) or not isinstance(name := cast("dict[str, Any]", each).get(key), str):
-            problems.append(Problem(at, f"expected an object {{{key}, value}} whose {key} is a string."))
+        sent_name = each.get("name") if is_object(each) else None
+        if not isinstance(sent_name, str):
+            problems.append(Problem(at, "expected an object {name, value} whose name is a string."))
         elif "value" not in each:
-            problems.append(Problem(at, f"{clip(name)}: has no value."))
+            problems.append(Problem(at, f"{clip(sent_name)}: has no value."))
         else:
-            yield name, each["value"], f"{at}.value"
+            yield sent_name, each["value"], f"{at}.value"

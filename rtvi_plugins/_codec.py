@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import orjson
 
+from ._json import found
 from .errors import InvalidMessage, MessageTooDeep, MessageTooLarge
 
 __all__ = ("LABEL", "decode", "encode", "encode_json", "encode_spliced")
@@ -24,9 +25,11 @@ def decode(text: str, *, size: int, depth: int) -> dict[str, Any]:
     try:
         message: Any = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise InvalidMessage(f"The message is not JSON: {error.msg} (line {error.lineno}, column {error.colno}).") from None
+        raise InvalidMessage(
+            f"The message is not JSON: {error.msg} (line {error.lineno}, column {error.colno})."
+        ) from None
     if message.__class__ is not dict:
-        raise InvalidMessage(f"A message is a JSON object with label, type, id and data; this is {_kind(message)}.")
+        raise InvalidMessage(f"A message is a JSON object with label, type, id and data; this is {found(message)}.")
     return cast("dict[str, Any]", message)
 
 
@@ -50,10 +53,6 @@ def _depth(text: str) -> int:
         elif char in "]}":
             level -= 1
     return deepest
-
-
-def _kind(value: Any) -> str:
-    return {list: "an array", str: "a string", type(None): "null", bool: "a bool"}.get(type(value), "a number")
 
 
 def encode(type: str, id: str | None, data: Any) -> str:

@@ -6,14 +6,15 @@ Nothing here calls a plugin: a `Plan` says which groups are to be set to what, a
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
-from attrs import define, field, frozen
+from attrs import define, frozen
 
 from ._binding import named_values
+from ._json import clip, expected, is_array, is_object
 from ._offer import Offer, OfferedOption
 from ._registry import PROVIDER, Provider, Registry
-from ._shapes import check, expected, violation
+from ._shapes import check, violation
 from ._specs import OptionsSpec
 from .errors import (
     InvalidConfig,
@@ -23,7 +24,6 @@ from .errors import (
     UnknownOption,
     UnknownProvider,
     UnknownService,
-    clip,
     unknown,
 )
 
@@ -34,7 +34,8 @@ __all__ = (
     "Layers",
     "Plan",
     "Values",
-    "choose_providers", "every_group",
+    "choose_providers",
+    "every_group",
     "read_entries",
     "starting_values",
 )
@@ -74,12 +75,14 @@ class Config:
         self.values = plan.values
         self.revision += 1
 
+    def undo(self, before: Values) -> None:
+        """Take back the plan that was committed just now, as if it had never been."""
+        self.values = before
+        self.revision -= 1
+
     def revert(self, plan: Plan, before: Values) -> None:
-        """Take back what a plan changed, leaving alone what has been changed again since."""
+        """Take back what a plan changed some time ago, leaving alone what has been changed again since."""
         self.revision += 1
-        if self.values is plan.values:
-            self.values = before
-            return
         for name in plan.changed:
             service, _, option = name.partition(".")
             if option in before[service] and self.values[service].get(option) == plan.values[service].get(option):
@@ -88,12 +91,17 @@ class Config:
     def arguments(self, call: GroupCall, provider: Provider) -> dict[str, Any]:
         """The keyword arguments of a group's function: the values of all its options."""
         values = self.values[call.service]
-        return {name: check(provider.options[name][0].shape, values[name])[0] for name in provider.effective(call.group)}
+        return {
+            name: check(provider.options[name][0].shape, values[name])[0] for name in provider.effective(call.group)
+        }
 
     def readable(self, offer: Offer) -> list[dict[str, Any]]:
         """The config as clients are told it: every service, and of its options those that this client may read."""
         return [
-            {"service": service, "options": [{"name": name, "value": self._value(offer, service, name)} for name in options]}
+            {
+                "service": service,
+                "options": [{"name": name, "value": self._value(offer, service, name)} for name in options],
+            }
             for service, options in offer.options.items()
         ]
 
@@ -132,7 +140,9 @@ class Config:
 
     def _carried(self, base: Layers, before: Offer, after: Offer, service: str) -> dict[str, Any]:
         """The values with which a service goes on under another provider: its kind's are kept, the rest starts afresh."""
-        kept = {name for group in before.provider(service).kind_groups for name in before.provider(service).effective(group)}
+        kept = {
+            name for group in before.provider(service).kind_groups for name in before.provider(service).effective(group)
+        }
         own = {name for group in after.provider(service).groups for name in group.parameters}
         values = base(service, after.providers[service])
         return {name: self.values[service][name] if name in kept - own else value for name, value in values.items()}
@@ -170,12 +180,14 @@ def choose_providers(sent: Any, registry: Registry, path: str = "$.services") ->
     chosen = registry.default_providers()
     if sent is None:
         return chosen
-    if not isinstance(sent, dict):
+    if not is_object(sent):
         raise InvalidConfig([Problem(path, expected("an object of providers by service", sent))])
     mistakes: list[Mistake] = []
-    for service, label in cast("dict[str, Any]", sent).items():
+    for service, label in sent.items():
         if service not in registry.services:
-            mistakes.append((UnknownService, unknown("service", service, registry.services, path=f"{path}.{clip(service)}")))
+            mistakes.append(
+                (UnknownService, unknown("service", service, registry.services, path=f"{path}.{clip(service)}"))
+            )
         elif label not in (offered := registry.services[service].providers):
             problem = unknown(f"{service} provider", label, offered, path=f"{path}.{service}")
             mistakes.append((UnknownProvider, problem))
@@ -210,20 +222,19 @@ def read_entries(sent: Any, path: str, problems: list[Problem]) -> list[Entry]:
 
 
 def _services(sent: Any, path: str, problems: list[Problem]) -> Iterator[tuple[str, Any, str, str]]:
-    if isinstance(sent, Mapping):
-        for service, options in cast("Mapping[str, Any]", sent).items():
+    if is_object(sent):
+        for service, options in sent.items():
             yield service, options, f"{path}.{service}", f"{path}.{service}"
         return
-    if not isinstance(sent, list):
+    if not is_array(sent):
         problems.append(Problem(path, expected("an array of {service, options}", sent)))
         return
-    for index, each in enumerate(cast("list[Any]", sent)):
+    for index, each in enumerate(sent):
         at = f"{path}[{index}]"
-        if not isinstance(each, dict) or not isinstance(cast("dict[str, Any]", each).get("service"), str):
+        if not is_object(each) or not isinstance(each.get("service"), str):
             problems.append(Problem(at, "expected an object {service, options} whose service is a string."))
         else:
-            entry = cast("dict[str, Any]", each)
-            yield entry["service"], entry.get("options", []), f"{at}.service", f"{at}.options"
+            yield each["service"], each.get("options", []), f"{at}.service", f"{at}.options"
 
 
 def _switches(entries: Iterable[Entry], offer: Offer, mistakes: list[Mistake]) -> Iterator[tuple[str, str]]:
@@ -233,7 +244,9 @@ def _switches(entries: Iterable[Entry], offer: Offer, mistakes: list[Mistake]) -
         labels = offer.registry.services[entry.service].providers
         granted = offer.options[entry.service][PROVIDER]
         if entry.value not in labels:
-            mistakes.append((UnknownProvider, unknown(f"{entry.service} provider", entry.value, labels, path=entry.path)))
+            mistakes.append(
+                (UnknownProvider, unknown(f"{entry.service} provider", entry.value, labels, path=entry.path))
+            )
         elif entry.value != offer.providers[entry.service] and (problem := _ungranted(entry, granted, entry.value)):
             mistakes.append((NotGranted, problem))
         else:
@@ -266,9 +279,7 @@ def _not_offered(entry: Entry, name: str, offer: Offer) -> Mistake:
     return UnknownOption, unknown(f"{entry.service} option", entry.name, offer.options[entry.service], path=entry.path)
 
 
-def _check_entry(
-    entry: Entry, name: str, option: OfferedOption, values: Values, mistakes: list[Mistake]
-) -> bool:
+def _check_entry(entry: Entry, name: str, option: OfferedOption, values: Values, mistakes: list[Mistake]) -> bool:
     loaded, problems = check(option.parameter.shape, entry.value, entry.path)
     label = f"{entry.service}.{name}"
     if problems:

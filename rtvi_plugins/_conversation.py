@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
-from attrs import define, field, frozen
+from attrs import define, frozen
 
 from ._codec import LABEL, decode, encode, encode_json, encode_spliced
 from ._config import Config
+from ._json import clip, expected, is_object
 from ._offer import Offer, OfferedAction
 from ._registry import BOT
-from ._shapes import expected
 from .errors import (
     Busy,
     InvalidArguments,
@@ -28,7 +28,6 @@ from .errors import (
     RateLimited,
     RequestError,
     UnknownMessage,
-    clip,
     unknown,
 )
 from .limits import Limits
@@ -144,15 +143,16 @@ class Conversation:
         try:
             message = decode(text, size=self._limits.message_size, depth=self._limits.nesting)
             sent = message.get("id")
-            if sent.__class__ is str and 0 < len(sent) <= 256:
-                id = cast(str, sent)
+            if isinstance(sent, str) and 0 < len(sent) <= 256:
+                id = sent
             self._spend()
             if id in self.pending:
                 return None
-            known = self._known(message, id)
-            if self.ready or known is Conversation._client_ready:
-                return known(self, Request(id, message["type"]), message.get("data"))
-            return self._wait(Request(id, message["type"]), message)
+            type = self._type(message, id)
+            if self.ready or type == "client-ready":
+                return _READERS[type](self, Request(id, type), message.get("data"))
+            self._wait(Request(id, type), message)
+            return None
         except RequestError as error:
             return Reply(encode("error-response", id, error.to_json()))
 
@@ -165,9 +165,11 @@ class Conversation:
             raise RateLimited(f"Messages come too fast; at most {limits.rate:g} a second are accepted in the long run.")
         self._tokens -= 1.0
 
-    def _known(self, message: Mapping[str, Any], id: str) -> _Reader:
+    def _type(self, message: Mapping[str, Any], id: str) -> str:
         if message.get("label") != LABEL:
-            raise InvalidMessage(f'A message carries "label": "{LABEL}"; this one has {clip(repr(message.get("label")))}.')
+            raise InvalidMessage(
+                f'A message carries "label": "{LABEL}"; this one has {clip(repr(message.get("label")))}.'
+            )
         type = message.get("type")
         if not isinstance(type, str):
             raise InvalidMessage("A message has a type that is a string.")
@@ -175,7 +177,7 @@ class Conversation:
             raise InvalidMessage("A message has an id that is a string of 1 to 256 characters.")
         if type not in _READERS:
             raise UnknownMessage([unknown("message type", type, _READERS, path="$.type")])
-        return _READERS[type]
+        return type
 
     def _wait(self, request: Request, message: dict[str, Any]) -> None:
         """Keep a message until the client says it is ready; what is a request can be answered in the meantime."""
@@ -202,9 +204,13 @@ class Conversation:
 
     # ---- out -------------------------------------------------------------------------------------------------------
 
+    def waits(self, request: Request) -> bool:
+        """Whether a request still waits for its answer."""
+        return self.pending.get(request.id) is request
+
     def settle(self, request: Request) -> bool:
         """Take a request out of those that wait; False if it was answered already."""
-        if self.pending.get(request.id) is not request:
+        if not self.waits(request):
             return False
         del self.pending[request.id]
         return True
@@ -215,10 +221,6 @@ class Conversation:
             return encode("server-response", request.id, {"t": request.t, "d": result})
         return encode("action-response", request.id, {"result": result})
 
-    def failure(self, request: Request, error: RequestError) -> str:
-        """The answer that tells what went wrong."""
-        return encode("error-response", request.id, error.to_json())
-
     def config(self, request: Request | None, **more: Any) -> str:
         """The whole config: the answer to a request, or pushed when there is none."""
         data = {"config": self._config.readable(self.offer), "revision": self._config.revision, **more}
@@ -228,10 +230,10 @@ class Conversation:
 
     # ---- one function for each type of message ---------------------------------------------------------------------
 
-    def _client_ready(self, request: Request, data: Any) -> Command:
-        told = cast("dict[str, Any]", data) if isinstance(data, dict) else {}
+    def client_ready(self, request: Request, data: Any) -> Command:
+        told = data if is_object(data) else {}
         about = told.get("about")
-        self.client = ClientInfo(_version(told.get("version")), about if isinstance(about, dict) else {})
+        self.client = ClientInfo(_version(told.get("version")), about if is_object(about) else {})
         self.ready = True
         return Ready(self.client, encode("bot-ready", request.id, self._bot_ready()))
 
@@ -245,10 +247,10 @@ class Conversation:
         spoken = version if version[0] == 1 else VERSION
         return {"version": ".".join(map(str, spoken)), "about": about}
 
-    def _describe_actions(self, request: Request, data: Any) -> Command:
+    def describe_actions(self, request: Request, data: Any) -> Command:
         return Reply(self._described("actions-available", request, self.offer.described_actions))
 
-    def _describe_config(self, request: Request, data: Any) -> Command:
+    def describe_config(self, request: Request, data: Any) -> Command:
         return Reply(self._described("config-available", request, self.offer.described_config))
 
     def _described(self, type: str, request: Request, text: str) -> str:
@@ -256,65 +258,69 @@ class Conversation:
             return encode_spliced(type, request.id, text)
         return encode_spliced("server-response", request.id, f'{{"t":{encode_json(request.t)},"d":{text}}}')
 
-    def _get_config(self, request: Request, data: Any) -> Command:
+    def get_config(self, request: Request, data: Any) -> Command:
         return Reply(self.config(request))
 
-    def _update_config(self, request: Request, data: Any) -> Command:
+    def update_config(self, request: Request, data: Any) -> Command:
         path = "$.data.d" if request.t is not None else "$.data"
-        if not isinstance(data, dict) or "config" not in data:
+        if not is_object(data) or "config" not in data:
             raise InvalidArguments([Problem(path, "expected an object with config and, if wanted, interrupt.")])
-        told = cast("dict[str, Any]", data)
-        if not isinstance(interrupt := told.get("interrupt", False), bool):
+        if not isinstance(interrupt := data.get("interrupt", False), bool):
             raise InvalidArguments([Problem(f"{path}.interrupt", expected("true or false", interrupt))])
-        return Update(self._open(request), told["config"], interrupt, f"{path}.config")
+        return Update(self._open(request), data["config"], interrupt, f"{path}.config")
 
-    def _action(self, request: Request, data: Any) -> Command:
+    def action(self, request: Request, data: Any) -> Command:
         path = "$.data.d" if request.t is not None else "$.data"
-        if data.__class__ is not dict:
+        if not is_object(data):
             raise InvalidArguments([Problem(path, expected("an object with service, action and arguments", data))])
         action = self.offer.action(data.get("service"), data.get("action"), path)
         arguments = action.binder.bind(data.get("arguments"), f"{path}.arguments")
         return Call(self._open(request, action.spec.deadline), action, arguments)
 
-    def _client_message(self, request: Request, data: Any) -> Command | None:
-        if not isinstance(data, dict) or not isinstance(t := cast("dict[str, Any]", data).get("t"), str):
+    def client_message(self, request: Request, data: Any) -> Command | None:
+        if not is_object(data) or not isinstance(t := data.get("t"), str):
             raise InvalidMessage("The data of a client message has a t that is a string.")
-        told = cast("dict[str, Any]", data)
         asked = Request(request.id, request.type, t)
         if t in _INNER:
-            return _INNER[t](self, asked, told.get("d"))
+            return _INNER[t](self, asked, data.get("d"))
         if (BOT, t) not in self.offer.actions:
             known = (*_INNER, *(name for service, name in self.offer.actions if service == BOT))
             raise UnknownMessage([unknown("request type", t, known, path="$.data.t")])
         action = self.offer.actions[BOT, t]
-        arguments = action.binder.bind(told.get("d"), "$.data.d")
+        arguments = action.binder.bind(data.get("d"), "$.data.d")
         return Call(self._open(asked, action.spec.deadline), action, arguments)
 
-    def _send_text(self, request: Request, data: Any) -> Command:
-        told = cast("dict[str, Any]", data) if isinstance(data, dict) else {}
-        options = cast("dict[str, Any]", told.get("options")) if isinstance(told.get("options"), dict) else {}
+    def send_text(self, request: Request, data: Any) -> Command:
+        told = data if is_object(data) else {}
+        options = sent if is_object(sent := told.get("options")) else {}
         run, speak = options.get("run_immediately", True), options.get("audio_response", True)
-        if not isinstance(content := told.get("content"), str) or not isinstance(run, bool) or not isinstance(speak, bool):
+        if (
+            not isinstance(content := told.get("content"), str)
+            or not isinstance(run, bool)
+            or not isinstance(speak, bool)
+        ):
             message = "expected {content: string, options: {run_immediately?: bool, audio_response?: bool}}."
             raise InvalidArguments([Problem("$.data", message)])
         return Feed(request.id, UserText(content, run, speak))
 
-    def _append_to_context(self, request: Request, data: Any) -> Command:
-        told = cast("dict[str, Any]", data) if isinstance(data, dict) else {}
+    def append_to_context(self, request: Request, data: Any) -> Command:
+        told = data if is_object(data) else {}
         run = told.get("run_immediately", False)
         if not isinstance(content := told.get("content"), str) or not isinstance(run, bool):
-            raise InvalidArguments([Problem("$.data", "expected {role: string, content: string, run_immediately?: bool}.")])
+            raise InvalidArguments(
+                [Problem("$.data", "expected {role: string, content: string, run_immediately?: bool}.")]
+            )
         if told.get("role") != "user":
             raise NotGranted([Problem("$.data.role", "the bot does not grant this role to this client; use 'user'.")])
         return Feed(request.id, UserText(content, run))
 
-    def _function_result(self, request: Request, data: Any) -> Command:
-        told = cast("dict[str, Any]", data) if isinstance(data, dict) else {}
+    def function_result(self, request: Request, data: Any) -> Command:
+        told = data if is_object(data) else {}
         if not isinstance(call := told.get("tool_call_id"), str):
             raise InvalidArguments([Problem("$.data.tool_call_id", "expected the id of the function call, a string.")])
         return FunctionResult(request.id, call, told.get("result"))
 
-    def _disconnect(self, request: Request, data: Any) -> Command:
+    def disconnect(self, request: Request, data: Any) -> Command:
         return Disconnect()
 
     def _open(self, request: Request, seconds: float | None = None) -> Request:
@@ -330,31 +336,28 @@ class Conversation:
         return Busy(f"{self._limits.in_flight} requests of this session wait for their answer; send again later.")
 
 
-_Reader: TypeAlias = Callable[[Conversation, Request, Any], "Command | None"]
+#: What is done about each type of message.
+_READERS: Mapping[str, Callable[[Conversation, Request, Any], Command | None]] = {
+    "client-ready": Conversation.client_ready,
+    "describe-actions": Conversation.describe_actions,
+    "describe-config": Conversation.describe_config,
+    "get-config": Conversation.get_config,
+    "update-config": Conversation.update_config,
+    "action": Conversation.action,
+    "client-message": Conversation.client_message,
+    "send-text": Conversation.send_text,
+    "append-to-context": Conversation.append_to_context,
+    "llm-function-call-result": Conversation.function_result,
+    "disconnect-bot": Conversation.disconnect,
+}
 
-_READERS: Mapping[str, _Reader] = {
-    "client-ready": Conversation._client_ready,
-    "describe-actions": Conversation._describe_actions,
-    "describe-config": Conversation._describe_config,
-    "get-config": Conversation._get_config,
-    "update-config": Conversation._update_config,
-    "action": Conversation._action,
-    "client-message": Conversation._client_message,
-    "send-text": Conversation._send_text,
-    "append-to-context": Conversation._append_to_context,
-    "llm-function-call-result": Conversation._function_result,
-    "disconnect-bot": Conversation._disconnect,
+#: What a client of 1.0 or later may ask for inside a client message, having no messages of its own for it.
+_INNER = {
+    name: _READERS[name] for name in ("describe-actions", "describe-config", "get-config", "update-config", "action")
 }
 
 #: The types whose sender waits for an answer.
-_REQUESTS = frozenset(
-    ("describe-actions", "describe-config", "get-config", "update-config", "action", "client-message")
-)
-
-#: What a client of 1.0 or later may ask for inside a client message, having no messages of its own for it.
-_INNER: Mapping[str, _Reader] = {
-    name: _READERS[name] for name in ("describe-actions", "describe-config", "get-config", "update-config", "action")
-}
+_REQUESTS = frozenset((*_INNER, "client-message"))
 
 
 def _version(sent: Any) -> tuple[int, int, int]:

@@ -76,7 +76,7 @@ def service(kind: Literal["stt"], provider: str, /) -> Callable[[OpensSTT], Open
 def service(kind: Literal["vad"], provider: str, /) -> Callable[[OpensVAD], OpensVAD]: ...
 @overload
 def service(kind: Kind, provider: str, /) -> Callable[[Opens], Opens]: ...
-def service(kind: str | Kind, provider: str, /) -> Callable[[Function], Function]:
+def service(kind: str | Kind, provider: str, /) -> Any:
     """Declare a provider of a kind: an async context manager of the live service.
 
     Before the `/` stand the keys it needs, each a `Secret` (or `Secret | None` where it can do without). After it
@@ -121,7 +121,9 @@ def _is_optional(function: Function, name: str, annotation: Any) -> bool:
         return False
     if get_origin(annotation) in (Union, UnionType) and set(get_args(annotation)) == {Secret, NoneType}:
         return True
-    raise DeclarationError(function, f"{name!r} stands before the '/', where a service takes keys only. Annotate it Secret.")
+    raise DeclarationError(
+        function, f"{name!r} stands before the '/', where a service takes keys only. Annotate it Secret."
+    )
 
 
 # ---- options -------------------------------------------------------------------------------------------------------
@@ -185,7 +187,8 @@ def _target(function: Function, target: Any) -> Target:
     if not any(isinstance(spec, ServiceSpec | BotSpec) for spec in specs_of(target)):
         name = where(target) if callable(target) else repr(target)
         raise DeclarationError(function, f"the target {name} is no service. Decorate it with @service first.")
-    return target
+    found: Function = target
+    return found
 
 
 def _wants(function: Function, signature: Signature, targets: Sequence[Any]) -> tuple[bool, bool]:
@@ -291,7 +294,9 @@ def action(
 
     def declare(function: Function) -> Function:
         if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
-            raise DeclarationError(function, "is a generator. An action returns one result: use return, or session.send.")
+            raise DeclarationError(
+                function, "is a generator. An action returns one result: use return, or session.send."
+            )
         own = any(each == "bot" or _is_bot(each) for each in targets)
         given = "" if own else "an action takes the service and, if it wants it, the session"
         example = "(session: Session, /, text: str)" if own else "(tts: TTS, session: Session, /, text: str)"
@@ -319,7 +324,8 @@ def action(
 
 def _undeprecated(function: Function) -> Function:
     # The wrapper of @deprecated warns whoever calls; when a client does, its author is the wrong one to warn.
-    return function.__wrapped__ if hasattr(function, "__deprecated__") else function  # type: ignore[attr-defined,no-any-return]
+    inner: Function = getattr(function, "__wrapped__", function)
+    return inner if hasattr(function, "__deprecated__") else function
 
 
 def _result(function: Function, signature: Signature) -> Shape:
@@ -334,17 +340,13 @@ def _narrowed(
 ) -> Mapping[str, Validator]:
     for name in narrowed or {}:
         if name not in sent:
-            raise DeclarationError(function, f"narrowed= names {name!r}, which is not among its arguments {list(sent)}.")
+            raise DeclarationError(
+                function, f"narrowed= names {name!r}, which is not among its arguments {list(sent)}."
+            )
     return dict(narrowed or {})
 
 
 # ---- bot -----------------------------------------------------------------------------------------------------------
-
-
-class _Bot(Protocol):
-    def __call__(
-        self, function: Callable[Concatenate[Session, P], Any], /
-    ) -> Callable[Concatenate[Session, P], Any]: ...
 
 
 BotFunction = TypeVar("BotFunction", bound="Callable[Concatenate[Session, ...], Any]")
@@ -373,7 +375,9 @@ def bot(
         parameters = inspect.signature(function).parameters.values()
         before = [each.name for each in parameters if each.kind is each.POSITIONAL_ONLY]
         if len(before) != 1:
-            raise DeclarationError(function, "before the '/' a bot takes the session, as in (session: Session, /, llm: LLM).")
+            raise DeclarationError(
+                function, "before the '/' a bot takes the session, as in (session: Session, /, llm: LLM)."
+            )
         named = {name: _providers(function, name, each) for name, each in (services or {}).items()}
         kinds = _bot_kinds(function, named)
         spec = BotSpec(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from attrs import field, frozen
 from attrs.validators import and_, ge, gt, in_, le, lt, matches_re, max_len, min_len
 
+from ._json import expected, is_array, is_object
 from ._registry import BOT, Registry
-from ._shapes import expected
 from ._specs import ActionSpec, Grant, Validator
 from .errors import InvalidStart, Problem, unknown
 
@@ -82,9 +82,9 @@ _BOUNDS: Mapping[str, Callable[[Any], Validator]] = {
 def read_grants(sent: object, path: str = "$.grants") -> list[Grant]:
     """Grants from JSON: names, or objects `{name, writable?, arguments?}` with bounds `ge gt le lt in min_len …`."""
     problems: list[Problem] = []
-    if not isinstance(sent, list):
+    if not is_array(sent):
         raise InvalidStart([Problem(path, expected("an array", sent))])
-    read = [_read_grant(each, f"{path}[{index}]", problems) for index, each in enumerate(cast("list[Any]", sent))]
+    read = [_read_grant(each, f"{path}[{index}]", problems) for index, each in enumerate(sent)]
     if problems:
         raise InvalidStart(problems)
     return read
@@ -93,28 +93,27 @@ def read_grants(sent: object, path: str = "$.grants") -> list[Grant]:
 def _read_grant(sent: Any, path: str, problems: list[Problem]) -> Grant:
     if isinstance(sent, str):
         return Grant(sent)
-    if not isinstance(sent, dict) or not isinstance(name := cast("dict[str, Any]", sent).get("name"), str):
+    if not is_object(sent) or not isinstance(name := sent.get("name"), str):
         problems.append(Problem(path, expected("a name, or an object with a name", sent)))
         return Grant("")
-    told = dict(cast("dict[str, Any]", sent))
-    del told["name"]
+    told = {key: value for key, value in sent.items() if key != "name"}
     arguments, writable = told.pop("arguments", {}), told.pop("writable", True)
-    if not isinstance(arguments, dict) or not isinstance(writable, bool):
+    if not is_object(arguments) or not isinstance(writable, bool):
         problems.append(Problem(path, "expected arguments to be an object and writable true or false"))
         return Grant(name)
     narrowed = {
         argument: and_(*_bounds(bounds, f"{path}.arguments.{argument}", problems))
-        for argument, bounds in cast("dict[str, Any]", arguments).items()
+        for argument, bounds in arguments.items()
     }
     return Grant(name, *_bounds(told, path, problems), arguments=narrowed, writable=writable)
 
 
 def _bounds(sent: Any, path: str, problems: list[Problem]) -> list[Validator]:
-    if not isinstance(sent, dict):
+    if not is_object(sent):
         problems.append(Problem(path, expected("an object of bounds", sent)))
         return []
     made: list[Validator] = []
-    for name, bound in cast("dict[str, Any]", sent).items():
+    for name, bound in sent.items():
         if name not in _BOUNDS:
             problems.append(unknown("bound", name, _BOUNDS, path=path))
             continue
@@ -125,16 +124,21 @@ def _bounds(sent: Any, path: str, problems: list[Problem]) -> list[Validator]:
     return made
 
 
-@frozen
 class roles:  # noqa: N801 - a validator, spelled as attrs spells its own
-    """A validator of messages: only these roles. `Grant("llm:append_to_messages", arguments={"messages": roles("user")})`."""
+    """A validator of messages: only these roles.
 
-    allowed: tuple[str, ...] = field(converter=lambda allowed: tuple(allowed))
+    `Grant("llm:append_to_messages", arguments={"messages": roles("user", "system")})`
+    """
 
     def __init__(self, *allowed: str) -> None:
-        self.__attrs_init__(allowed)  # pyright: ignore[reportAttributeAccessIssue]
+        self.allowed = allowed
+
+    def __repr__(self) -> str:
+        return f"roles({', '.join(map(repr, self.allowed))})"
 
     def __call__(self, instance: Any, attribute: Any, value: Any) -> None:
-        refused = {message.get("role") for message in value or ()} - set(self.allowed)
+        refused = {str(message.get("role")) for message in value or ()} - set(self.allowed)
         if refused:
-            raise ValueError(f"messages may have the role {' or '.join(self.allowed)}, not {', '.join(map(str, refused))}")
+            raise ValueError(
+                f"messages may have the role {' or '.join(self.allowed)}, not {', '.join(sorted(refused))}"
+            )

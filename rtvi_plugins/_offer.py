@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
-from attrs import field, frozen
+from attrs import frozen
 
 from ._binding import Binder
 from ._codec import encode_json
@@ -51,11 +51,10 @@ class Offer:
     registry: Registry
     providers: Mapping[str, str]
     grants: Grants
-    actions: Mapping[tuple[str, str], OfferedAction] = field(init=False)
-    options: Mapping[str, Mapping[str, OfferedOption]] = field(init=False)
 
-    @actions.default
-    def _offered_actions(self) -> Mapping[tuple[str, str], OfferedAction]:
+    @cached_property
+    def actions(self) -> Mapping[tuple[str, str], OfferedAction]:
+        """The actions that this client may call, by service and name."""
         return {(action.service, action.spec.name): action for action in self._granted_actions()}
 
     def _granted_actions(self) -> Iterable[OfferedAction]:
@@ -63,7 +62,7 @@ class Offer:
             for name, spec in specs.items():
                 grant = self.grants.get(f"{service}:{name}")
                 if grant is not None or (service == BOT and name == JOB_CANCEL and self._has_jobs()):
-                    restrictions = grant.arguments if grant is not None else {}
+                    restrictions: Mapping[str, Validator] = grant.arguments if grant is not None else {}
                     yield OfferedAction(service, spec, Binder(spec.parameters, restrictions), restrictions)
 
     def _has_jobs(self) -> bool:
@@ -74,8 +73,9 @@ class Offer:
         yield from ((name, self.provider(name).actions) for name in self.registry.services)
         yield BOT, self.registry.actions
 
-    @options.default
-    def _offered_options(self) -> Mapping[str, Mapping[str, OfferedOption]]:
+    @cached_property
+    def options(self) -> Mapping[str, Mapping[str, OfferedOption]]:
+        """The options that this client may read, by service and name. Every service is there."""
         return {name: dict(self._granted_options(name)) for name in self.registry.services}
 
     def _granted_options(self, service: str) -> Iterable[tuple[str, OfferedOption]]:

@@ -136,7 +136,9 @@ class Installed:
             raise PluginError(f"No {what} {name!r} is installed. {_hint(name, offered)}")
         if len(found) > 1:
             listed = " and ".join(repr(entry.qualified) for entry in found)
-            raise PluginError(f"Several distributions offer the {what} {name!r}. Write {listed.replace(' and ', ' or ')}.")
+            raise PluginError(
+                f"Several distributions offer the {what} {name!r}. Write {listed.replace(' and ', ' or ')}."
+            )
         return found[0]
 
     def load(self, entry: Entry) -> ModuleType:

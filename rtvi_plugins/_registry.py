@@ -94,9 +94,7 @@ def build(bot: BotSpec, providers: Mapping[str, Mapping[str, ServiceSpec]], spec
     return registry
 
 
-def _provider(
-    label: str, spec: ServiceSpec, groups: Sequence[OptionsSpec], actions: Sequence[ActionSpec]
-) -> Provider:
+def _provider(label: str, spec: ServiceSpec, groups: Sequence[OptionsSpec], actions: Sequence[ActionSpec]) -> Provider:
     own, kind = _on(groups, spec.function), _on(groups, spec.kind)
     for each in (own, kind):
         _refuse_twice(each, f"{spec.kind}.{spec.provider}")
@@ -106,7 +104,9 @@ def _provider(
 
 
 def _on(specs: Iterable[Any], *targets: Target) -> list[Any]:
-    return [spec for spec in specs if any(each is target or each == target for each in spec.targets for target in targets)]
+    return [
+        spec for spec in specs if any(each is target or each == target for each in spec.targets for target in targets)
+    ]
 
 
 def _by_name(actions: Iterable[ActionSpec], on: str) -> dict[str, ActionSpec]:
@@ -173,7 +173,11 @@ def _check_arguments(registry: Registry, grant: Grant) -> None:
     if not grant.arguments:
         return
     service, _, action = grant.name.partition(":")
-    specs = [registry.actions] if service == BOT else [each.actions for each in registry.services[service].providers.values()]
+    specs = (
+        [registry.actions]
+        if service == BOT
+        else [each.actions for each in registry.services[service].providers.values()]
+    )
     names = {name for each in specs if action in each for name in each[action].parameters}
     for name in grant.arguments:
         if name not in names:

@@ -17,7 +17,7 @@ from anyio.abc import TaskGroup
 
 from ._registry import Provider
 from ._start import Keys
-from .errors import MissingKey, ProviderError, RequestError, StartFailed, where
+from .errors import MissingKey, ProviderError, RequestError, StartFailed, innermost, report, where
 from .session import Secret
 
 __all__ = ("OpenService", "Opener")
@@ -55,7 +55,9 @@ class Opener:
     def _secret(self, provider: Provider, name: str, optional: bool) -> Secret | None:
         found = self._keys(provider.spec.provider, name)
         if found is None and not optional:
-            raise MissingKey(f"The provider {provider.label!r} needs the key {name!r}, and the operator has given none.")
+            raise MissingKey(
+                f"The provider {provider.label!r} needs the key {name!r}, and the operator has given none."
+            )
         return found
 
 
@@ -95,13 +97,16 @@ class OpenService:
                 self._closed.set()
 
     def _failed(self, raised: BaseException) -> None:
-        error = raised if isinstance(raised, Exception) else StartFailed("The service ended the process.")
-        while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
-            error = error.exceptions[0]
+        error = innermost(raised)
         if self.settled.is_set():
-            log.error("the service %r (%s) failed: %s", self.service, self.provider.label, type(error).__name__)
-            log.debug("the service failed", exc_info=error)
-        self.error = error
+            report(f"the service {self.service!r} ({self.provider.label})", error)
+        self.error = error if isinstance(error, Exception) else StartFailed("The service ended the process.")
+
+    def alive(self) -> Any:
+        """The live service. `ProviderError` when it has died while it was open."""
+        if self.error is not None:
+            raise ProviderError(self.provider.label, "unavailable")
+        return self.live
 
     def abandon(self) -> None:
         """Give up on a service that is still opening, or does not close."""
@@ -126,8 +131,7 @@ def _told(service: str, provider: Provider, error: Exception) -> RequestError:
     """What a client is told of a service that did not open: our words, never the exception's."""
     if isinstance(error, RequestError):
         return error
-    log.error("the service %r (%s) did not open: %s", service, provider.label, type(error).__name__)
-    log.debug("the service did not open", exc_info=error)
+    report(f"the service {service!r} ({provider.label}), while opening,", error)
     reason = f" {error}" if isinstance(error, ProviderError) else ""
     retryable = error.retryable if isinstance(error, ProviderError) else False
     return StartFailed(f"The service {service!r} ({provider.label}) could not be opened.{reason}", retryable=retryable)

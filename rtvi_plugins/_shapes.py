@@ -16,14 +16,27 @@ import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from functools import cache
-from typing import Annotated, Any, Literal, TypeAlias, Union, cast, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NotRequired,
+    Required,
+    TypeAlias,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import attrs
 from attrs import frozen
 from cattrs import Converter
-from typing_extensions import Doc, NotRequired, ReadOnly, Required, deprecated, is_typeddict
+from typing_extensions import Doc, ReadOnly, deprecated, is_typeddict
 
-from .errors import Problem, clip, unknown
+from ._json import clip, expected, is_array, is_object
+from .errors import Problem, unknown
 
 __all__ = (
     "INVALID",
@@ -31,7 +44,6 @@ __all__ = (
     "NotReadable",
     "Shape",
     "check",
-    "expected",
     "narrow",
     "read",
     "to_json",
@@ -98,7 +110,7 @@ def read(annotation: Any, *, nested: bool = False, _inside: tuple[type, ...] = (
     if (generic := origin or annotation) in _CONTAINERS:
         return _CONTAINERS[generic](generic, args, _inside)
     if isinstance(annotation, type):
-        return _read_class(annotation, _inside)
+        return _read_class(cast("type[Any]", annotation), _inside)
     raise NotReadable(_no_type(annotation))
 
 
@@ -107,7 +119,7 @@ def _no_type(annotation: Any) -> str:
     return f"is {name}, which has no RTVI type. Use str, bool, int, float, list, dict, Literal, or an attrs class"
 
 
-def _read_class(cls: type, inside: tuple[type, ...]) -> Shape:
+def _read_class(cls: type[Any], inside: tuple[type, ...]) -> Shape:
     if issubclass(cls, Enum):
         return _choice([member.value for member in cls], cls)
     if not (attrs.has(cls) or is_typeddict(cls)):
@@ -126,29 +138,6 @@ def _read_class(cls: type, inside: tuple[type, ...]) -> Shape:
 
 
 # ---- primitives ----------------------------------------------------------------------------------------------------
-
-
-def expected(word: str, value: Any) -> str:
-    """`expected a string, got the number 5`: what was found, in JSON's words."""
-    return f"expected {word}, got {found(value)}"
-
-
-def found(value: Any) -> str:
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "true" if value else "false"
-        case int() | float():
-            return f"the number {clip(repr(value))}"
-        case str():
-            return f"the string {clip(repr(value))}"
-        case list() | tuple():
-            return "an array"
-        case dict():
-            return "an object"
-        case _:
-            return f"a Python {type(cast(object, value)).__name__}"
 
 
 def _exactly(cls: type, word: str) -> Loader:
@@ -183,23 +172,24 @@ def _load_none(value: Any, path: str, problems: list[Problem]) -> Any:
 
 
 def _load_any(value: Any, path: str, problems: list[Problem]) -> Any:
-    match value:
-        case None | bool() | int() | str():
-            pass
-        case float() if math.isfinite(value):
-            pass
-        case list() | tuple():
-            for index, item in enumerate(cast("Sequence[Any]", value)):
-                _load_any(item, f"{path}[{index}]", problems)
-        case dict():
-            for key, item in cast("dict[Any, Any]", value).items():
-                if not isinstance(key, str):
-                    problems.append(Problem(path, f"expected names that are strings, got {clip(repr(key))}"))
-                else:
-                    _load_any(item, f"{path}.{key}", problems)
-        case _:
-            problems.append(Problem(path, expected("a JSON value", value)))
+    if is_array(value):
+        for index, item in enumerate(value):
+            _load_any(item, f"{path}[{index}]", problems)
+    elif is_object(value):
+        if bad := _bad_names(value):
+            problems.append(Problem(path, bad))
+        else:
+            for key, item in value.items():
+                _load_any(item, f"{path}.{key}", problems)
+    elif not (value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))):
+        problems.append(Problem(path, expected("a JSON value", value)))
     return value
+
+
+def _bad_names(value: Mapping[Any, Any]) -> str | None:
+    """What is wrong with the names of an object that did not come from JSON."""
+    bad = next((key for key in value if not isinstance(key, str)), None)
+    return None if bad is None else f"expected names that are strings, got {clip(repr(bad))}"
 
 
 _ANY = Shape("object", {}, _load_any)
@@ -277,24 +267,23 @@ def _array(generic: Any, args: tuple[Any, ...], inside: tuple[type, ...]) -> Sha
     if generic is tuple and args and args[-1] is not Ellipsis:
         return _fixed_array([read(arg, nested=True, _inside=inside) for arg in args])
     item = read(args[0], nested=True, _inside=inside) if args else _ANY
-    make: Callable[[list[Any]], Any] = list if generic is list else tuple
+    make: Callable[[list[Any]], Any] = list[Any] if generic is list else tuple[Any, ...]
 
     def load(value: Any, path: str, problems: list[Problem]) -> Any:
-        if not isinstance(value, list | tuple):
+        if not is_array(value):
             problems.append(Problem(path, expected("an array", value)))
             return INVALID
-        values = cast("Sequence[Any]", value)
-        return make([item.load(each, f"{path}[{index}]", problems) for index, each in enumerate(values)])
+        return make([item.load(each, f"{path}[{index}]", problems) for index, each in enumerate(value)])
 
     return Shape("array", {"type": "array", "items": item.schema} if item.schema else {"type": "array"}, load)
 
 
 def _fixed_array(items: Sequence[Shape]) -> Shape:
     def load(value: Any, path: str, problems: list[Problem]) -> Any:
-        if not isinstance(value, list | tuple) or len(cast("Sequence[Any]", value)) != len(items):
+        if not is_array(value) or len(value) != len(items):
             problems.append(Problem(path, expected(f"an array of {len(items)}", value)))
             return INVALID
-        pairs = enumerate(zip(items, cast("Sequence[Any]", value), strict=True))
+        pairs = enumerate(zip(items, value, strict=True))
         return tuple(item.load(each, f"{path}[{index}]", problems) for index, (item, each) in pairs)
 
     schema = {"type": "array", "prefixItems": [item.schema for item in items], "items": False, "minItems": len(items)}
@@ -307,14 +296,13 @@ def _mapping(generic: Any, args: tuple[Any, ...], inside: tuple[type, ...]) -> S
     item = read(args[1], nested=True, _inside=inside) if args else _ANY
 
     def load(value: Any, path: str, problems: list[Problem]) -> Any:
-        if not isinstance(value, dict):
+        if not is_object(value):
             problems.append(Problem(path, expected("an object", value)))
             return INVALID
-        if bad := [key for key in cast("dict[Any, Any]", value) if not isinstance(key, str)]:
-            problems.append(Problem(path, f"expected names that are strings, got {clip(repr(bad[0]))}"))
+        if bad := _bad_names(value):
+            problems.append(Problem(path, bad))
             return INVALID
-        fields = cast("dict[str, Any]", value)
-        return {key: item.load(each, f"{path}.{key}", problems) for key, each in fields.items()}
+        return {key: item.load(each, f"{path}.{key}", problems) for key, each in value.items()}
 
     return Shape("object", {"type": "object", **({"additionalProperties": item.schema} if item.schema else {})}, load)
 
@@ -351,7 +339,9 @@ def _read_field(cls: type, name: str, annotation: Any, required: bool, inside: t
 def _read_attrs(cls: type, hints: Mapping[str, Any], inside: tuple[type, ...]) -> Shape:
     made = [field for field in attrs.fields(cast(Any, cls)) if field.init]
     fields = {
-        field.alias or field.name: _read_field(cls, field.name, hints[field.name], field.default is attrs.NOTHING, inside)
+        field.alias or field.name: _read_field(
+            cls, field.name, hints[field.name], field.default is attrs.NOTHING, inside
+        )
         for field in made
     }
     for field in made:
@@ -364,7 +354,9 @@ def _read_attrs(cls: type, hints: Mapping[str, Any], inside: tuple[type, ...]) -
         try:
             return cls(**values)
         except (ValueError, TypeError) as error:
-            problems.append(Problem(path, f"is not acceptable: {clip(str(error.args[0] if error.args else error), 200)}"))
+            problems.append(
+                Problem(path, f"is not acceptable: {clip(str(error.args[0] if error.args else error), 200)}")
+            )
         except Exception:
             problems.append(Problem(path, f"is not acceptable as {cls.__name__}"))
         return INVALID
@@ -388,17 +380,19 @@ def _object(
     cls: type, fields: Mapping[str, _Field], make: Callable[[dict[str, Any], str, list[Problem]], Any]
 ) -> Shape:
     def load(value: Any, path: str, problems: list[Problem]) -> Any:
-        if not isinstance(value, dict):
+        if not is_object(value):
             problems.append(Problem(path, expected("an object", value)))
             return INVALID
         before, loaded = len(problems), dict[str, Any]()
-        for name, each in cast("dict[str, Any]", value).items():
+        for name, each in value.items():
             if (known := fields.get(name)) is None:
                 problems.append(unknown("field", name, fields, path=path))
             else:
                 loaded[name] = known.shape.load(each, f"{path}.{name}", problems)
         problems.extend(
-            Problem(f"{path}.{name}", "is required") for name, known in fields.items() if known.required and name not in value
+            Problem(f"{path}.{name}", "is required")
+            for name, known in fields.items()
+            if known.required and name not in value
         )
         return make(loaded, path, problems) if len(problems) == before else INVALID
 
@@ -425,9 +419,7 @@ def _attribute(name: str) -> attrs.Attribute[Any]:
     return cast("attrs.Attribute[Any]", attrs.fields(made)[0])
 
 
-def narrow(
-    shape: Shape, validators: Sequence[Validator], *, attribute: attrs.Attribute[Any] | None = None
-) -> Shape:
+def narrow(shape: Shape, validators: Sequence[Validator], *, attribute: attrs.Attribute[Any] | None = None) -> Shape:
     """The shape with attrs validators put upon it."""
     if not validators:
         return shape
@@ -467,8 +459,8 @@ def validators_schema(validators: Iterable[Any]) -> Schema:
         # attrs keeps the classes of its validators private; their fields are what it documents in their repr.
         if (operator := getattr(each, "compare_op", None)) in _BOUNDS:
             schema[_BOUNDS[operator]] = each.bound
-        elif isinstance(options := getattr(each, "options", None), Iterable) and not isinstance(options, str):
-            schema["enum"] = list(cast("Iterable[Any]", options))
+        elif is_array(options := getattr(each, "options", None)):
+            schema["enum"] = list(options)
         elif hasattr(each, "min_length"):
             schema["minLength"] = each.min_length
         elif hasattr(each, "max_length"):

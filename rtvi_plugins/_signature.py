@@ -17,6 +17,9 @@ from .errors import DeclarationError
 __all__ = ("Signature", "Was", "default_problem", "read_signature", "result_annotation")
 
 
+_MUTABLE: tuple[type, ...] = (list, dict, set, bytearray)
+
+
 @frozen
 class Was:
     """A former name of an argument or option, still accepted: `Annotated[str, Was("voice_id")]`."""
@@ -105,7 +108,9 @@ def _metadata(annotation: Any) -> tuple[Any, ...]:
     if get_origin(annotation) is Annotated:
         inner, *found = get_args(annotation)
         return (*found, *_metadata(inner))
-    return tuple(each for member in get_args(annotation) if get_origin(member) is Annotated for each in _metadata(member))
+    return tuple(
+        each for member in get_args(annotation) if get_origin(member) is Annotated for each in _metadata(member)
+    )
 
 
 def _default(function: Function, parameter: inspect.Parameter, shape: Any, defaults: bool) -> Any:
@@ -113,13 +118,14 @@ def _default(function: Function, parameter: inspect.Parameter, shape: Any, defau
         if defaults:
             raise DeclarationError(function, f"give {parameter.name!r} a default.")
         return REQUIRED
-    if isinstance(parameter.default, list | dict | set | bytearray):
+    written: Any = parameter.default
+    if any(isinstance(written, each) for each in _MUTABLE):
         raise DeclarationError(
             function,
-            f"the default of {parameter.name!r} is a {type(parameter.default).__name__}, which every call would share. "
+            f"the default of {parameter.name!r} is a {written.__class__.__name__}, which every call would share. "
             "Use (), None, or a frozen attrs object.",
         )
-    value = to_json(parameter.default)
+    value = to_json(written)
     if problem := default_problem(shape, value):
         raise DeclarationError(function, f"the default of {parameter.name!r} does not fit its type: {problem}.")
     return value
@@ -133,7 +139,7 @@ def default_problem(shape: Any, value: Any) -> str:
 def _refuse_clashes(function: Function, sent: Mapping[str, Parameter]) -> None:
     names = [name for parameter in sent.values() for name in (parameter.name, *parameter.was)]
     if twice := {name for name in names if names.count(name) > 1}:
-        raise DeclarationError(function, f"uses the name {sorted(twice)[0]!r} twice, counting former names.")
+        raise DeclarationError(function, f"uses the name {min(twice)!r} twice, counting former names.")
 
 
 def result_annotation(function: Function, signature: Signature) -> Any:

@@ -108,7 +108,6 @@ class ActionSpec:
     doc: str
 
 
-@frozen(init=False)
 class Grant:
     """What a client may set, call or choose, by name, optionally narrowed.
 
@@ -117,10 +116,7 @@ class Grant:
     narrows an action's arguments. The narrowing is done by attrs validators.
     """
 
-    name: str
-    validator: Validator | None
-    arguments: Mapping[str, Validator]
-    writable: bool
+    __slots__ = ("arguments", "name", "validator", "writable")
 
     def __init__(
         self,
@@ -130,8 +126,14 @@ class Grant:
         arguments: Mapping[str, Validator] | None = None,
         writable: bool = True,
     ) -> None:
-        self.__attrs_init__(  # pyright: ignore[reportAttributeAccessIssue]
-            name, and_(*validators) if validators else None, dict(arguments or {}), writable
+        self.name = name
+        self.validator: Validator | None = and_(*validators) if validators else None
+        self.arguments: Mapping[str, Validator] = dict(arguments or {})
+        self.writable = writable
+
+    def __repr__(self) -> str:
+        return (
+            f"Grant({self.name!r}, validator={self.validator!r}, arguments={self.arguments}, writable={self.writable})"
         )
 
 
@@ -165,8 +167,8 @@ def mark(function: F, spec: Spec) -> F:
 
 def specs_of(value: object) -> tuple[Spec, ...]:
     """The declarations that a function carries."""
-    found = getattr(value, _MARK, ())
-    return found if isinstance(found, tuple) else ()
+    found: tuple[Spec, ...] = getattr(value, _MARK, ())
+    return found
 
 
 def specs_in(module: ModuleType) -> Sequence[Spec]:

@@ -7,15 +7,16 @@ the operator may say stands beside them, in a start that carries the operator's 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 from attrs import frozen
 
 from ._config import Config, Entry, Layers, Values, choose_providers, read_entries, starting_values
 from ._grants import Grants, read_grants
+from ._json import expected, is_object
 from ._offer import Offers
 from ._registry import Provider, Registry
-from ._shapes import check, expected
+from ._shapes import check
 from .errors import InvalidStart, OperatorOnly, Problem, unknown
 from .session import Secret
 
@@ -43,9 +44,9 @@ class StartPlan:
 
 def read_start(body: object, offers: Offers, find_key: Keys, *, trusted: bool) -> StartPlan:
     """The plan for a start request's body. Raises a `RequestError` with everything that is wrong with it."""
-    if not isinstance(body, dict | None):
+    told: object = {} if body is None else body
+    if not is_object(told):
         raise InvalidStart([Problem("$", expected("an object with services and config", body))])
-    told = cast("dict[str, Any]", body or {})
     if not trusted:
         _refuse_operator_fields(told)
     registry = offers.registry
@@ -78,8 +79,10 @@ def _refuse_operator_fields(told: Mapping[str, Any]) -> None:
 
 
 def _objects(sent: Any, path: str, problems: list[Problem]) -> dict[str, Any]:
-    if isinstance(sent, dict | None):
-        return cast("dict[str, Any]", sent or {})
+    if sent is None:
+        return {}
+    if is_object(sent):
+        return sent
     # Not what was found: in a start it may be a key.
     problems.append(Problem(path, "expected an object."))
     return {}
@@ -89,10 +92,10 @@ def _objects(sent: Any, path: str, problems: list[Problem]) -> dict[str, Any]:
 
 
 def _read_keys(told: Mapping[str, Any], find_key: Keys, problems: list[Problem]) -> Keys:
-    """Keys from `{provider: key}`, or `{provider: {name: key}}` for a provider that needs several, before all others."""
+    """Keys from `{provider: key}`, or `{provider: {name: key}}` where one needs several; before all other keys."""
     sent: dict[tuple[str, str], Secret] = {}
     for provider, value in _objects(told.get("api_keys"), "$.api_keys", problems).items():
-        named = cast("dict[str, Any]", value) if isinstance(value, dict) else {"": value}
+        named: dict[str, Any] = value if is_object(value) else {"": value}
         for name, key in named.items():
             if isinstance(key, str):
                 sent[provider, name] = Secret(key)

@@ -17,6 +17,7 @@ from anyio.abc import ObjectStream, TaskGroup
 from attrs import define, field, frozen
 
 from ._codec import decode, encode
+from ._json import is_object
 from .errors import RequestError, SessionClosed
 
 __all__ = ("BotReady", "Client", "ConfigState", "EventMessage", "FunctionImplementation", "NoAnswer", "open_client")
@@ -196,14 +197,14 @@ class Client:
             waiting.type, waiting.data = type, data
             waiting.answered.set()
             return
-        if type == "llm-function-call-in-progress" and data.get("function_name") in self._functions:
+        if type == "llm-function-call-in-progress" and is_object(data) and data.get("function_name") in self._functions:
             self._tasks.start_soon(self._carry_out, data)
         self._events.append(EventMessage(type, data))
         del self._events[:-_EVENTS]
         self._heard.set()
 
     async def _carry_out(self, call: Mapping[str, Any]) -> None:
-        arguments = call.get("arguments") or {}
+        arguments: Mapping[str, Any] = call.get("arguments") or {}
         try:
             result = await self._functions[call["function_name"]](arguments)
         except Exception as error:

@@ -17,10 +17,15 @@ any other exception never leaves the process.
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 from attrs import frozen
+
+from ._json import clip, is_array, is_object
+
+log = logging.getLogger("rtvi_plugins")
 
 __all__ = (
     "CATALOGUE",
@@ -70,7 +75,9 @@ __all__ = (
     "UnknownProvider",
     "UnknownService",
     "UnknownSession",
+    "innermost",
     "nearest",
+    "report",
     "unknown",
     "where",
 )
@@ -104,6 +111,18 @@ def where(function: Callable[..., Any]) -> str:
     code = getattr(inner, "__code__", None)
     name = getattr(inner, "__qualname__", repr(inner))
     return f"{name}() ({code.co_filename}:{code.co_firstlineno})" if code is not None else f"{name}()"
+
+
+def report(what: str, error: BaseException) -> None:
+    """An exception of somebody's code, to the log: its text, which may hold anything, only at level DEBUG."""
+    log.error("%s raised %s", what, type(error).__name__)
+    log.debug("%s raised", what, exc_info=error)
+
+
+def innermost(error: BaseException) -> BaseException:
+    """The one exception in a group that holds no other, as task groups make them; anything else as it is."""
+    inner = cast("tuple[BaseException, ...]", getattr(error, "exceptions", ()))
+    return innermost(inner[0]) if len(inner) == 1 else error
 
 
 # ---- mistakes of a client or an operator -----------------------------------------------------------------------
@@ -151,12 +170,13 @@ class RequestError(Exception):
     @staticmethod
     def from_json(data: object) -> RequestError:
         """The exception for the `data` of an `error-response`; whatever a server sent, it is told as it is."""
-        told: Mapping[str, Any] = data if isinstance(data, Mapping) else {"error": str(data)}
+        told = data if is_object(data) else {"error": str(data)}
+        details = listed if is_array(listed := told.get("details")) else ()
         family = CATALOGUE.get(str(told.get("code")), RequestError)
         problems = [
             Problem(str(item.get("path", "$")), str(item.get("message", "")), item.get("suggestion"))
-            for item in told.get("details") or ()
-            if isinstance(item, Mapping)
+            for item in details
+            if is_object(item)
         ]
         error = RequestError.__new__(family)
         text = told.get("error") or told.get("message") or told.get("detail") or "The request failed."
@@ -181,11 +201,6 @@ def unknown(what: str, name: object, known: Iterable[str], *, path: str = "$") -
         return Problem(path, f"unknown {what} {clip(shown)}; did you mean {suggestion!r}?", suggestion)
     listed = f"known: {', '.join(names[:20])}" if names else "there is none"
     return Problem(path, f"unknown {what} {clip(shown)}; {listed}.")
-
-
-def clip(text: str, limit: int = 80) -> str:
-    """`text`, shortened so that a huge value does not come back in an error."""
-    return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 class _Facts(RequestError):

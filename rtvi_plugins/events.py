@@ -102,8 +102,15 @@ class Metrics:
 
 
 Event: TypeAlias = (
-    "UserTranscription | BotLLMStarted | BotLLMText | BotLLMStopped | BotOutput | Interrupted"
-    " | FunctionCallStarted | FunctionCallEnded | Metrics"
+    UserTranscription
+    | BotLLMStarted
+    | BotLLMText
+    | BotLLMStopped
+    | BotOutput
+    | Interrupted
+    | FunctionCallStarted
+    | FunctionCallEnded
+    | Metrics
 )
 
 Spelled: TypeAlias = "tuple[str, dict[str, Any] | None]"

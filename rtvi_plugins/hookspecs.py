@@ -64,13 +64,15 @@ def transcript(session: Session, role: str, text: str, interrupted: bool) -> Non
 
 
 @hookspec
-def find_key(provider: str, name: str) -> str | None:  # type: ignore[empty-body]
+def find_key(provider: str, name: str) -> str | None:
     """The key store: a provider's key by the name of its parameter. The first answer that is not None counts."""
+    return None
 
 
 @hookspec
-def server_routes() -> Sequence[Any]:  # type: ignore[empty-body]
-    """Routes that a server is to add, as Starlette's `BaseRoute`s."""
+def server_routes() -> Sequence[Any]:
+    """Routes that a server is to add, as Starlette's `BaseRoute`s. They are reached without a session."""
+    return ()
 
 
 #: The names of all hooks.

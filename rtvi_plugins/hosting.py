@@ -18,12 +18,13 @@ import anyio
 from anyio.abc import TaskGroup
 from attrs import define, frozen
 
+from ._actions import Threads
 from ._clock import Clock, ManualClock, SystemClock, Timer
 from ._grants import Grants
 from ._offer import Offers
 from ._plugins import Installed
 from ._registry import Registry
-from ._runner import LiveSession, Shared, Threads
+from ._runner import LiveSession, Shared
 from ._specs import Function
 from ._start import read_start
 from .errors import Draining, ServerFull, Unauthorized, UnknownSession

@@ -178,7 +178,7 @@ BUILTIN_KINDS: Mapping[str, Kind] = {
 }
 
 
-def kind_of(protocol: object) -> Kind | None:
+def kind_of(protocol: Any) -> Kind | None:
     """The kind whose Protocol this is: one of ours, or one that the Protocol's own module keeps in a variable."""
     module = sys.modules.get(getattr(protocol, "__module__", ""))
     own = (each for each in vars(module).values() if isinstance(each, Kind)) if module is not None else ()

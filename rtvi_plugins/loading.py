@@ -34,7 +34,9 @@ def load_bot(target: str) -> Function:
             raise BotError(f"{place} has no bot {name!r}; {hint}")
         return bots[name]
     if len(bots) != 1:
-        found = f"several bots: {', '.join(bots)}. Write {place}:{next(iter(bots))}" if bots else "no function under @bot"
+        found = (
+            f"several bots: {', '.join(bots)}. Write {place}:{next(iter(bots))}" if bots else "no function under @bot"
+        )
         raise BotError(f"{place} has {found}.")
     return next(iter(bots.values()))
 
@@ -52,7 +54,8 @@ def _load_file(path: Path) -> ModuleType:
         raise BotError(f"There is no file {str(path)!r}.")
     sys.path.insert(0, str(path.resolve().parent))  # its neighbours can be imported, as python's own `python bot.py`
     spec = spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = module_from_spec(spec)
     sys.modules[path.stem] = module
     spec.loader.exec_module(module)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeAlias, final
 
@@ -26,8 +26,11 @@ class Secret:
     __slots__ = ("__reveal",)
 
     def __init__(self, value: str) -> None:
-        # A closure, so that tools which print an object's slots or locals find no text.
-        self.__reveal = lambda: value
+        # A closure, so that tools which print an object's slots find no text.
+        def reveal() -> str:
+            return value
+
+        self.__reveal: Callable[[], str] = reveal
 
     def reveal(self) -> str:
         """The value itself. Do not store, log or format what this returns."""

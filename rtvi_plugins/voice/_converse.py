@@ -17,7 +17,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import anyio
@@ -45,8 +45,8 @@ async def converse(session: Session, /, *, llm: LLM, tts: TTS | None = None) -> 
     ends its turn, is told to the client as an `error` that is not fatal, and leaves the conversation going.
     """
     loop = _Conversation(session, llm)
-    async for input in session.inputs():
-        await loop.take(input)
+    async for each in session.inputs():
+        await loop.take(each)
 
 
 @define
@@ -205,4 +205,4 @@ def _shown(messages: tuple[Message, ...]) -> list[Message]:
 
 
 def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -25,6 +25,9 @@ SECRET = "secret-of-a-test"
 READY_WITHIN = 30.0
 DONE_WITHIN = 240.0
 
+# The first test waits for all the runs.
+pytestmark = pytest.mark.timeout(DONE_WITHIN + READY_WITHIN)
+
 Results = Mapping[str, Mapping[str, Any]]
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from rtvi_plugins.context import Function, Message
 from rtvi_plugins.kinds import LLMRequest
-
 from rtvi_plugins_rules.calling import Call
 from rtvi_plugins_rules.llm import answer
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import anyio
 import pytest
+
 from rtvi_plugins.context import Function
 from rtvi_plugins.kinds import LLM, LLMRequest, Text, ToolCall, Usage
-
 from rtvi_plugins_rules.llm import Rules, configure, rules_llm
 
 pytestmark = pytest.mark.anyio

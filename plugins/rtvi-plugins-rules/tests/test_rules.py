@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from rtvi_plugins.context import Message
 from rtvi_plugins.kinds import LLMRequest
-
 from rtvi_plugins_rules.calling import Call
 from rtvi_plugins_rules.llm import answer
 from rtvi_plugins_rules.numbers import evaluate, number_of, numbers, spell_number
@@ -168,7 +168,8 @@ anything = st.recursive(
 phrases = st.lists(
     st.sampled_from(
         """my name is Ada i live in what who where remember that count to from tell me a story 1 two 3.5
-        9999999999999999 plus / divided by zero . , ? ! ' “quoted” say first don't are you call hundred thousand and""".split()
+        9999999999999999 plus / divided by zero . , ? ! ' “quoted” say first don't are you call hundred thousand
+        and""".split()
     ),
     max_size=12,
 ).map(" ".join)

@@ -49,10 +49,12 @@ def host(make_host: Callable[..., Host]) -> Host:
 
 @pytest.fixture
 def serving() -> Serving:
-    """Serves an open host to a client in this process: `async with serving(host, origins=[...]) as client`."""
+    """Serves a host to a client in this process; takes what `create_app` takes."""
 
     @asynccontextmanager
-    async def serve(host: Host, base_url: str = "http://127.0.0.1:7860", **options: Any) -> AsyncGenerator[httpx2.AsyncClient]:
+    async def serve(
+        host: Host, base_url: str = "http://127.0.0.1:7860", **options: Any
+    ) -> AsyncGenerator[httpx2.AsyncClient]:
         transport = ASGIWebSocketTransport(create_app(host, **options))
         async with host, httpx2.AsyncClient(transport=transport, base_url=base_url) as client:
             yield client

@@ -57,7 +57,9 @@ async def test_nobody_may_keep_a_token(host: Host, serving: Serving) -> None:
         assert (await client.post("/start")).headers["cache-control"] == "no-store"
 
 
-async def test_the_operators_secret_opens_a_bot_that_is_not_public(make_host: Callable[..., Host], serving: Serving) -> None:
+async def test_the_operators_secret_opens_a_bot_that_is_not_public(
+    make_host: Callable[..., Host], serving: Serving
+) -> None:
     """The header reaches the host."""
     async with serving(make_host("office")) as client:
         assert (await client.post("/start", headers=SECRET)).status_code == 200
@@ -110,7 +112,7 @@ def assert_readable(response: httpx2.Response, status: int, code: str) -> dict[s
         ("POST", "/start", '{"config": NaN}', 400, "invalid-start"),
         ("POST", "/start", b'{"config": "\xff"}', 400, "invalid-start"),
         ("POST", "/start", "[" * 5000, 400, "invalid-start"),
-        ("POST", "/connect", '{"config": [{"service": "llm", "options": []}]}', 400, "unknown-service"),
+        ("POST", "/connect", '{"services": {"llm": "acme"}}', 400, "unknown-service"),
         ("POST", "/start", '{"api_keys": {"acme": "key-of-a-test"}}', 403, "operator-only"),
         ("POST", "/start", " " * 9000, 413, "message-too-large"),
     ],
@@ -232,7 +234,9 @@ async def test_half_an_answer_is_broken_off(routed: Host, serving: Serving) -> N
     assert caught.value.__suppress_context__
 
 
-@pytest.mark.parametrize("options", [{"origins": ["app.example"]}, {"origins": ["https://a.example/x"]}, {"public_url": "x"}])
+@pytest.mark.parametrize(
+    "options", [{"origins": ["app.example"]}, {"origins": ["https://a.example/x"]}, {"public_url": "x"}]
+)
 def test_what_is_no_origin_is_refused_at_once(host: Host, options: Any) -> None:
     """An entry that could never match is an error of the operator's, not a surprise for the first browser."""
     with pytest.raises(ValueError, match="write"):

@@ -109,7 +109,10 @@ async def test_a_server_answers_to_its_own_names_only(host: Host, serving: Servi
     """A foreign name that was pointed at this machine is refused; addresses cannot be pointed elsewhere."""
     async with serving(host, allowed_hosts=["inside.example"], public_url="https://bots.example") as client:
         response = await client.post("/start", headers={"host": name})
-        assert (response.status_code, response.json().get("error")) == (status, "host-refused" if status == 421 else None)
+        assert (response.status_code, response.json().get("error")) == (
+            status,
+            "host-refused" if status == 421 else None,
+        )
 
 
 async def test_development_mode_looks_at_names_unasked(make_host: Callable[..., Host], serving: Serving) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from anyio.lowlevel import checkpoint
 from attrs import frozen
 from attrs.validators import ge, le
+
 from rtvi_plugins import LLM, Session, action
 
 __all__ = ("Everything", "count_to", "last_answer", "say_back", "say_back_types")
@@ -60,5 +61,7 @@ async def count_to(session: Session, /, number: Annotated[int, ge(1), le(1000)])
 @action("llm")
 async def last_answer(llm: LLM, session: Session, /) -> str:
     """What the bot said last, as the context holds it; empty if it has said nothing."""
-    said = (message.get("content") for message in reversed(session.context.messages) if message.get("role") == "assistant")
+    said = (
+        message.get("content") for message in reversed(session.context.messages) if message.get("role") == "assistant"
+    )
     return next((text for text in said if isinstance(text, str) and text), "")

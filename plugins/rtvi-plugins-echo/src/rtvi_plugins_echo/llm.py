@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Literal, cast
 
 from anyio.lowlevel import checkpoint
 from attrs import define
 from attrs.validators import ge, le
+
 from rtvi_plugins import Doc, ProviderError, action, options, service
 from rtvi_plugins.context import Message
 from rtvi_plugins.errors import ProviderCategory
@@ -31,7 +32,7 @@ class EchoLLM:
     failure: ProviderCategory | None = None
     requests: int = 0
 
-    async def respond(self, request: LLMRequest, /) -> AsyncIterator[LLMPiece]:
+    async def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
         """Stream the echo, a piece for each word with the space after it."""
         self.requests += 1
         if self.failure is not None:
@@ -54,7 +55,7 @@ def last_said(messages: Sequence[Message]) -> str:
     said = (message.get("content") for message in reversed(messages) if message.get("role") == "user")
     content = next(said, None)
     if isinstance(content, list):
-        parts = (cast("dict[str, Any]", part).get("text") for part in content if isinstance(cast(object, part), dict))
+        parts = (part.get("text") for part in content if isinstance(cast("object", part), dict))
         return " ".join(part for part in parts if isinstance(part, str))
     return content if isinstance(content, str) else ""
 

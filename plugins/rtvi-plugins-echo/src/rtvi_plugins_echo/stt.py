@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated
 
 from attrs import define, field
+
 from rtvi_plugins import Doc, options, service
 from rtvi_plugins.kinds import STTPiece, STTRequest, Transcript, Usage
 
@@ -20,7 +21,7 @@ class EchoSTT:
 
     script: deque[str] = field(factory=deque[str])
 
-    async def transcribe(self, request: STTRequest, /) -> AsyncIterator[STTPiece]:
+    async def transcribe(self, request: STTRequest, /) -> AsyncGenerator[STTPiece]:
         """Stream an interim transcript for each whole second, and a final one when the audio ends."""
         seconds, told = 0.0, 0
         async for audio in request.audio:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Annotated
 
 from anyio.lowlevel import checkpoint
 from attrs import define, field
 from attrs.validators import ge, le
+
 from rtvi_plugins import Doc, action, options, service
 from rtvi_plugins.kinds import TTSPiece, TTSRequest, Usage, Word
 
@@ -30,7 +31,7 @@ class EchoTTS:
     seconds_per_word: float = 0.1
     said: deque[str] = field(factory=lambda: deque[str](maxlen=_MOST_REMEMBERED))
 
-    async def synthesize(self, request: TTSRequest, /) -> AsyncIterator[TTSPiece]:
+    async def synthesize(self, request: TTSRequest, /) -> AsyncGenerator[TTSPiece]:
         """Stream each word and its tone as soon as its piece of text is there."""
         start, characters = 0.0, 0
         async for text in request.text:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from attrs import define
 from attrs.validators import ge, le
+
 from rtvi_plugins import Doc, options, service
 from rtvi_plugins.kinds import Audio
 

@@ -13,8 +13,9 @@ from typing import Any, cast
 
 from attrs import frozen
 
+from .arguments import MISSING, Wanted, wanted
 from .conversation import Conversation, Result, as_mapping, as_sequence
-from .extraction import MISSING, Wanted, answer_to, extract, wanted
+from .extraction import answer_to, extract
 from .facts import Facts
 from .phrases import alike, significant, words_of
 

@@ -1,8 +1,7 @@
-"""Values for a function's arguments, found in what the user said by the JSON Schema of its parameters.
+"""Values for a function's arguments, found in what the user said.
 
-Every argument is a `Wanted`, every text a `Reading` that remembers which of its words were used, so that "three
-nights for two guests" gives each number to the argument that it stands beside. Schemas come from clients: what
-cannot be understood of one counts as absent.
+Every text is a `Reading` that remembers which of its words were used, so that "three nights for two guests" gives
+each number to the argument that it stands beside.
 """
 
 from __future__ import annotations
@@ -11,45 +10,14 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from attrs import define, field, frozen
+from attrs import define, field
 
-from .conversation import as_mapping, as_sequence
+from .arguments import MISSING, Wanted, levels, wanted
+from .conversation import as_mapping
 from .numbers import DATE, Number, numbers
-from .phrases import phrase_after, quoted, rest_after, significant, stem, stems, words_of
+from .phrases import phrase_after, quoted, rest_after, stems
 
-__all__ = ("MISSING", "Wanted", "answer_to", "extract", "wanted")
-
-#: What a search returns that found nothing; None would be a value.
-MISSING: Any = object()
-
-#: Objects within objects are searched to this depth.
-_DEEPEST = 3
-
-
-@frozen
-class Wanted:
-    """An argument that a function takes."""
-
-    name: str
-    schema: Mapping[str, Any]
-    required: bool
-
-    @property
-    def type(self) -> str:
-        """The JSON type it must have; where the schema allows several, the first that is not null."""
-        told = self.schema.get("type")
-        types = [each for each in (told, *as_sequence(told)) if isinstance(each, str) and each != "null"]
-        return types[0] if types else "string"
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        """The words of its name that tell it from others, as stems."""
-        return significant(self.name) or tuple(map(stem, words_of(self.name)))
-
-    @property
-    def choices(self) -> tuple[Any, ...]:
-        """The values it is limited to; empty where there is no limit."""
-        return (self.schema["const"],) if "const" in self.schema else tuple(as_sequence(self.schema.get("enum")))
+__all__ = ("answer_to", "extract")
 
 
 @define
@@ -85,21 +53,6 @@ class Reading:
 
     def free_numbers(self) -> list[Number]:
         return [number for number in numbers(self.text) if self.is_free(number.start, number.end)]
-
-
-def wanted(parameters: object, depth: int = 0) -> tuple[Wanted, ...]:
-    """The arguments that a JSON Schema of type object describes, the required ones first."""
-    schema = as_mapping(parameters)
-    required = [each for each in as_sequence(schema.get("required")) if isinstance(each, str)]
-    properties = as_mapping(schema.get("properties") if depth < _DEEPEST else None)
-    found = [Wanted(str(name), _branch(each), name in required) for name, each in properties.items()]
-    return tuple(sorted(found, key=lambda each: not each.required))
-
-
-def _branch(schema: object) -> Mapping[str, Any]:
-    """The first alternative of a schema that is not null, or the schema itself."""
-    branches = (*as_sequence(as_mapping(schema).get("anyOf")), *as_sequence(as_mapping(schema).get("oneOf")))
-    return next((as_mapping(each) for each in branches if as_mapping(each).get("type") != "null"), as_mapping(schema))
 
 
 def extract(arguments: Sequence[Wanted], text: str, *, about: Sequence[str] = (), loose: bool = True) -> dict[str, Any]:
@@ -163,7 +116,7 @@ def _number_beside(argument: Wanted, reading: Reading) -> Any:
     before = re.compile(rf"\b{_label(argument)}\s*(?:\b(?:is|are|of|to|at|number|by)\b|[:=])?\s*$", re.IGNORECASE)
     for number in reading.free_numbers():
         beside = after.match(reading.text, number.end) or before.search(reading.text[: number.start])
-        if beside and (value := _fitting(argument, number.value)) is not MISSING:
+        if beside and (value := argument.fitting(number.value)) is not MISSING:
             reading.use(number.start, number.end)
             return value
     return MISSING
@@ -173,24 +126,15 @@ def _number_anywhere(argument: Wanted, reading: Reading) -> Any:
     if not argument.required:
         return _number_beside(argument, reading)
     for number in reading.free_numbers():
-        if (value := _fitting(argument, number.value)) is not MISSING:
+        if (value := argument.fitting(number.value)) is not MISSING:
             reading.use(number.start, number.end)
             return value
     return MISSING
 
 
-def _fitting(argument: Wanted, value: int | float) -> Any:
-    """The number as the schema wants it; `MISSING` if it has a fraction or lies beyond a bound."""
-    if argument.type == "integer" and int(value) != value:
-        return MISSING
-    lowest, highest = argument.schema.get("minimum"), argument.schema.get("maximum")
-    below = isinstance(lowest, int | float) and value < lowest
-    above = isinstance(highest, int | float) and value > highest
-    return MISSING if below or above else int(value) if argument.type == "integer" else value
-
-
 def _flag(argument: Wanted, reading: Reading) -> Any:
-    told = re.search(rf"(?P<no>\b(?:no|not|without|don't)\s+(?:\w+\s+)?)?\b{_label(argument)}\b", reading.text, re.I)
+    negation = r"(?P<no>\b(?:no|not|without|don't)\s+(?:\w+\s+)?)?"
+    told = re.search(rf"{negation}\b{_label(argument)}\b", reading.text, re.IGNORECASE)
     if told is None:
         return MISSING
     negated = told["no"] or re.match(r"\s*(?:is|=|:)?\s*(?:off|false|no)\b", reading.text[told.end() :], re.IGNORECASE)
@@ -216,8 +160,8 @@ _DAY = re.compile(
 
 
 def _shaped(argument: Wanted, reading: Reading) -> Any:
-    format = argument.schema.get("format")
-    patterns = [_FORMATS[format]] if isinstance(format, str) and format in _FORMATS else []
+    named = argument.schema.get("format")
+    patterns = [_FORMATS[named]] if isinstance(named, str) and named in _FORMATS else []
     if not patterns and stems("date day when") & set(argument.words):
         patterns = [DATE, _DAY]
     if not patterns and stems("email mail") & set(argument.words):
@@ -246,7 +190,7 @@ def _phrase(argument: Wanted, reading: Reading, leads: Iterable[str]) -> Any:
     search = rest_after if _FREE & set(argument.words) else phrase_after
     for lead in leads:
         for value, span in search(lead, reading.unused):
-            if reading.is_free(*span) and _length_fits(argument, value):
+            if reading.is_free(*span) and argument.allows_length(value):
                 return _take(reading, span, value)
     return MISSING
 
@@ -254,12 +198,6 @@ def _phrase(argument: Wanted, reading: Reading, leads: Iterable[str]) -> Any:
 def _take(reading: Reading, span: tuple[int, int], value: str) -> str:
     reading.use(*span)
     return value
-
-
-def _length_fits(argument: Wanted, value: str) -> bool:
-    shortest, longest = argument.schema.get("minLength"), argument.schema.get("maxLength")
-    too_short = isinstance(shortest, int) and len(value) < shortest
-    return not too_short and not (isinstance(longest, int) and len(value) > longest)
 
 
 #: Arguments whose value is a sentence rather than a name.
@@ -288,7 +226,7 @@ def _array(argument: Wanted, reading: Reading) -> Any:
         chosen = [_chosen(Wanted(item.name, {"enum": [each]}, True), reading) for each in item.choices]
         return [each for each in chosen if each is not MISSING] or MISSING
     if item.type in ("integer", "number"):
-        fitting = [_fitting(item, number.value) for number in reading.free_numbers()]
+        fitting = [item.fitting(number.value) for number in reading.free_numbers()]
         return [each for each in fitting if each is not MISSING] or MISSING
     text = next((value for value, _ in rest_after(rf"\b{_label(argument)}\s*[:=]?", reading.text)), None)
     return _listed(text) if item.type == "string" and text else MISSING
@@ -299,18 +237,13 @@ def _listed(text: str) -> list[str]:
 
 
 def _object(argument: Wanted, reading: Reading) -> Any:
-    parts = wanted(argument.schema, depth=_depth(argument.schema))
+    parts = wanted(argument.schema, depth=levels(argument.schema))
     found = {each.name: _labelled(each, reading) for each in parts}
     kept = {name: value for name, value in found.items() if value is not MISSING}
     return kept if kept and all(each.name in kept for each in parts if each.required) else MISSING
 
 
-def _depth(schema: Mapping[str, Any], limit: int = _DEEPEST) -> int:
-    """0 for an object of few levels, `_DEEPEST` for one that goes deeper than is searched."""
-    inner = [as_mapping(each) for each in as_mapping(schema.get("properties")).values()]
-    if not inner:
-        return 0
-    return _DEEPEST if limit == 0 else max(_depth(each, limit - 1) for each in inner)
+_LEADING = re.compile(r"^(?:it's|it is|that's|the|to|for|in|on|under|at|from)\s+", re.IGNORECASE)
 
 
 def _bare(argument: Wanted, reading: Reading) -> Any:
@@ -318,16 +251,14 @@ def _bare(argument: Wanted, reading: Reading) -> Any:
     match argument.type:
         case "boolean":
             told = re.match(
-                r"\W*(?:(yes|yeah|yep|sure|please|true|on)|(?:no|nope|not|false|off))\b", reading.text, re.I
+                r"\W*(?:(yes|yeah|yep|sure|please|true|on)|(?:no|nope|not|false|off))\b", reading.text, re.IGNORECASE
             )
             return bool(told[1]) if told else MISSING
         case "array" if as_mapping(argument.schema.get("items")).get("type", "string") == "string":
             return _listed(reading.text) or MISSING
         case "string" if not argument.choices and argument.schema.get("format") not in _FORMATS:
-            value = re.sub(
-                r"^(?:it's|it is|that's|the|to|for|in|on|under|at|from)\s+", "", reading.text.strip(" .!?,"), flags=re.I
-            )
-            return value if value and _length_fits(argument, value) else MISSING
+            value = _LEADING.sub("", reading.text.strip(" .!?,"))
+            return value if value and argument.allows_length(value) else MISSING
         case _:
             return MISSING
 

@@ -31,7 +31,9 @@ _STATEMENTS: Sequence[tuple[str | None, re.Pattern[str]]] = (
     (None, _pattern(r"\bmy\s+KEY\s+(?P<how>is|are|was)\s+VALUE")),
     (None, _pattern(r"\bmy\s+(?P<key>name)'s\s+VALUE")),
 )
-_NOTE = re.compile(r"\b(?:remember|note|keep in mind|don't forget)\s*(?:that\s+|:\s*)(?P<value>\w.*?)[.!?]*$", re.I)
+_NOTE = re.compile(
+    r"\b(?:remember|note|keep in mind|don't forget)\s*(?:that\s+|:\s*)(?P<value>\w.*?)[.!?]*$", re.IGNORECASE
+)
 
 _TOLD: Mapping[str, str] = {
     "home": "You live {how} {value}.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Annotated
 
@@ -11,9 +11,10 @@ import anyio
 from anyio.lowlevel import checkpoint
 from attrs import define, field
 from attrs.validators import ge, le
+from typing_extensions import Doc
+
 from rtvi_plugins import options, service
 from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text, ToolCall, Usage
-from typing_extensions import Doc
 
 from .calling import Call, told
 from .calling import reply as call_or_ask
@@ -36,7 +37,7 @@ class Rules:
     name: str = ""
     sleep: Callable[[float], Awaitable[None]] = field(default=anyio.sleep, repr=False)
 
-    async def respond(self, request: LLMRequest, /) -> AsyncIterator[LLMPiece]:
+    async def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
         """Stream the answer, a piece for each word with the space after it, or one function call."""
         reply = answer(request, self.name)
         if isinstance(reply, Call):

@@ -33,6 +33,9 @@ _OFFERED: Final = {
 }
 # What a start answers opens a session, so nobody may keep it.
 _PRIVATE: Final = {"cache-control": "no-store"}
+# A body that is too long is still read to this multiple of its bound: a client that is cut off while it sends is shown
+# a broken connection, not the reason.
+_PATIENCE: Final = 16
 
 
 def create_app(
@@ -127,12 +130,16 @@ class _Door:
         return await self.host.start(body, secret=request.headers.get(SECRET_HEADER))
 
     async def _read(self, request: Request) -> bytes:
-        body = bytearray()
+        body, size = bytearray(), 0
         async with aclosing(request.stream()) as chunks:
             async for chunk in chunks:
-                body += chunk
-                if len(body) > self.body_bytes:
-                    raise MessageTooLarge(f"The body is too long; at most {self.body_bytes} bytes are accepted.")
+                size += len(chunk)
+                if size <= self.body_bytes:
+                    body += chunk
+                elif size > _PATIENCE * self.body_bytes:
+                    break
+        if size > self.body_bytes:
+            raise MessageTooLarge(f"The body is too long; at most {self.body_bytes} bytes are accepted.")
         return bytes(body)
 
     def _ws_url(self, request: Request) -> str:

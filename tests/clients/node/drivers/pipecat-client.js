@@ -74,5 +74,7 @@ export class Driver {
   updateConfig = (config, interrupt = false) => this.request("update-config", { config, interrupt });
   action = (service, action, values = {}) => this.request("action", { service, action, arguments: values });
   type = (text) => this.client.sendText(text);
-  onFunctionCall = (name, callback) => this.client.registerFunctionCallHandler(name, (call) => callback(call.arguments));
+  interrupt = (text) => this.client.sendText(text); // what is typed is answered at once
+  onFunctionCall = (name, callback) =>
+    this.client.registerFunctionCallHandler(name, (call) => callback(call.arguments));
 }

@@ -66,6 +66,12 @@ export class Driver {
   type = (text) => answered(this.helper.appendToMessages({ role: "user", content: text }, true));
   onFunctionCall = (name, callback) => (this.#functions[name] = callback);
 
+  /** Types into what the bot is saying: of the helper's calls only `run` interrupts. */
+  async interrupt(text) {
+    await answered(this.helper.appendToMessages({ role: "user", content: text }));
+    await answered(this.helper.run(true));
+  }
+
   async action(service, action, values = {}) {
     const named = Object.entries(values).map(([name, value]) => ({ name, value }));
     return (await answered(this.client.action({ service, action, arguments: named }))).data.result;

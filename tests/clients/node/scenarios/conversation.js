@@ -1,6 +1,11 @@
 import assert from "node:assert/strict";
 
-import { messagesOf, say } from "./talk.js";
+import { END, beginStory, messagesOf, say } from "./talk.js";
+
+const QUESTION = { role: "user", content: "What is my name?" };
+
+/** The last messages of the conversation as `role`, or `role!` where it was interrupted. */
+const roles = (messages) => messages.map(({ role, interrupted }) => (interrupted ? `${role}!` : role));
 
 export const conversation = [
   {
@@ -40,6 +45,43 @@ export const conversation = [
       const output = await told("bot-output");
       assert.match(output.text, /Ada/);
       assert.equal(output.aggregated_by, "sentence");
+    },
+  },
+  {
+    name: "what is added while the bot answers is answered after it, if nothing interrupts",
+    async run(session) {
+      const driver = await session.connected();
+      await say(driver, "My name is Ada.", /Ada/);
+      await beginStory(driver);
+      await driver.action("llm", "append_to_messages", { messages: [QUESTION], run_immediately: true });
+      assert.match(await driver.heard.says(/Your name is Ada/), END);
+      await driver.heard.ends();
+      assert.deepEqual(roles((await messagesOf(driver)).slice(-4)), ["user", "assistant", "user", "assistant"]);
+    },
+  },
+  {
+    name: "one request interrupts, adds a message and has it answered",
+    async run(session) {
+      const driver = await session.connected();
+      await say(driver, "My name is Ada.", /Ada/);
+      await beginStory(driver);
+      const values = { messages: [QUESTION], run_immediately: true, interrupt: true };
+      await driver.action("llm", "append_to_messages", values);
+      assert.doesNotMatch(await driver.heard.says(/Your name is Ada/), END);
+      await driver.heard.ends();
+      assert.deepEqual(roles((await messagesOf(driver)).slice(-4)), ["user", "assistant!", "user", "assistant"]);
+    },
+  },
+  {
+    name: "a conversation that is replaced holds nothing of the answer that this interrupted",
+    async run(session) {
+      const driver = await session.connected();
+      await beginStory(driver);
+      const messages = [{ role: "user", content: "My name is Ada." }, QUESTION];
+      await driver.action("llm", "set_context", { messages, interrupt: true, run_immediately: true });
+      await driver.heard.says(/Your name is Ada/);
+      await driver.heard.ends();
+      assert.deepEqual(roles(await messagesOf(driver)), ["user", "user", "assistant"]);
     },
   },
   {

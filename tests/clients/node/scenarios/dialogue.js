@@ -2,21 +2,7 @@
 
 import assert from "node:assert/strict";
 
-import { messagesOf, say } from "./talk.js";
-
-/** How the story ends that the rules tell. */
-const END = /end of the story/;
-
-async function interrupted(driver) {
-  driver.heard.clear();
-  await driver.type("Tell me a story.");
-  await driver.heard.says(/lighthouse/);
-  // The next turn is typed into the middle of this answer.
-  await driver.type("Stop. What is my favourite colour?");
-  const said = await driver.heard.says(/teal/);
-  assert.doesNotMatch(said, END, "the answer was not cut short");
-  await driver.heard.ends();
-}
+import { END, beginStory, messagesOf, say } from "./talk.js";
 
 export const dialogue = [
   {
@@ -39,15 +25,18 @@ export const dialogue = [
       await say(driver, "What is my name?", /Ada/); // 7: six turns later
       await say(driver, "Please book a room for three nights under the name Grace.", /17/); // 8: with the function's result
       assert.deepEqual(booked, [{ nights: 3, name: "Grace" }]);
-      await interrupted(driver); // 9 and 10
+      await beginStory(driver); // 9
+      await driver.interrupt("Stop. What is my favourite colour?"); // 10, typed into the middle of the story
+      assert.doesNotMatch(await driver.heard.says(/teal/), END, "the story was not cut short");
+      await driver.heard.ends();
       await say(driver, "What is my name?", /Ada/);
       await say(driver, "Goodbye.", /\w/); // 12
 
       const messages = await messagesOf(driver);
       assert.equal(messages.filter(({ role }) => role === "user").length, 12);
-      const cut = messages.filter((message) => message.interrupted);
-      assert.equal(cut.length, 1, "one answer is marked as interrupted");
-      assert.doesNotMatch(cut[0].content, END);
+      const cut = messages.findIndex((message) => message.interrupted);
+      assert.doesNotMatch(messages[cut].content, END);
+      assert.match(messages[cut + 1].content, /^Stop/, "what interrupted stands after what it interrupted");
     },
   },
 ];

@@ -61,7 +61,7 @@ export const functions = [
       const { job } = await driver.action("bot", "ask_client_patiently", { name: "ponder", values: {} });
       const end = await endOf(driver, job, PATIENCE + 10);
       assert.equal(end.status, "failed");
-      assert.equal(end.error.code, "function-call-failed");
+      assert.equal(end.code, "function-call-failed");
       assert.equal(await driver.action("bot", "fast"), "fast");
     },
   },

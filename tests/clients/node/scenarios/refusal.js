@@ -17,7 +17,12 @@ const refusedStart = (name, start, status, pattern, server = "open") => ({
 
 export const refusal = [
   refusedStart("a start with an unknown provider rejects connect", { services: { llm: "acme" } }, 400, /acme/),
-  refusedStart("a start with an unknown service rejects connect", { services: { llm: "rules", ll: "rules" } }, 400, /ll/),
+  refusedStart(
+    "a start with an unknown service rejects connect",
+    { services: { llm: "rules", lllm: "rules" } },
+    400,
+    /lllm/,
+  ),
   refusedStart("a start with a bad config rejects connect", { config: setting("llm", { tools: 1 }) }, 400, /array/),
   refusedStart(
     "a start with an option that is not granted rejects connect",

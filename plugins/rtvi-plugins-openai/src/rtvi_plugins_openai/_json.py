@@ -1,0 +1,43 @@
+"""Read what a vendor sent: a field that is not of its type counts as absent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeGuard
+
+import orjson
+
+__all__ = ("array", "is_object", "number", "object_of", "parse", "text")
+
+
+def parse(data: str | bytes) -> Any:
+    """The JSON value, or None where it is not JSON."""
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def is_object(value: object) -> TypeGuard[dict[str, Any]]:
+    """Whether it is a JSON object."""
+    return isinstance(value, dict)
+
+
+def _is_array(value: object) -> TypeGuard[list[Any]]:
+    return isinstance(value, list)
+
+
+def object_of(value: object) -> Mapping[str, Any]:
+    return value if is_object(value) else {}
+
+
+def array(value: object) -> Sequence[Any]:
+    return value if _is_array(value) else ()
+
+
+def text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def number(value: object) -> int:
+    return value if isinstance(value, int) else 0

@@ -1,0 +1,169 @@
+"""`OpenAILLM`: a chat model behind OpenAI's API, as OpenAI, Together and many other servers offer it."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
+from contextlib import aclosing, asynccontextmanager, suppress
+from functools import cache
+from typing import Any
+
+import anyio
+import httpx2
+import orjson
+from attrs import define, field
+
+from rtvi_plugins.errors import ProviderError
+from rtvi_plugins.kinds import LLMPiece, LLMRequest
+from rtvi_plugins.session import Secret
+
+from ._answer import Answer
+from ._failures import category_of, error_in, transport_failures
+from ._json import array, is_object, object_of, parse, text
+from ._request import body
+
+__all__ = ("OpenAILLM", "connect")
+
+log = logging.getLogger(__name__)
+
+#: An answer's last words are followed by the end of the response, and only then can the connection be used again.
+_END_OF_RESPONSE_SECONDS = 0.5
+#: As much of an error is read, in bytes.
+_LONGEST_ERROR = 65536
+#: Kinds of models in Together's list that can answer a conversation. OpenAI's list names no kinds.
+_ANSWERING = ("", "chat")
+
+
+@define(eq=False)
+class OpenAILLM:
+    """A chat model behind OpenAI's API. It keeps nothing of a conversation, and may answer several at once.
+
+    `provider` names it in errors. `fields` are further fields of a request, by the vendor's names; one that is None
+    is not sent.
+    """
+
+    http: httpx2.AsyncClient = field(repr=False)
+    provider: str = "openai"
+    model: str = ""
+    fields: Mapping[str, Any] = {}
+    #: What this vendor calls the longest answer that it may give.
+    max_tokens_field: str = "max_completion_tokens"
+
+    async def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
+        """Stream the answer: text as it comes, then function calls, then what it cost.
+
+        `ProviderError` when the vendor fails. Closing the iterator, or cancelling, drops the connection.
+        """
+        answer = Answer(self.provider)
+        content = orjson.dumps(body(request, self.model, self.fields))
+        with transport_failures(self.provider):
+            async with self.http.stream("POST", "chat/completions", content=content, headers=_STREAM) as response:
+                await self._refuse(response)
+                async with _events(response) as events:
+                    async for event in events:
+                        for said in answer.take(event.data):
+                            yield said
+                        if answer.done:
+                            break
+                    for piece in answer.end():
+                        yield piece
+                    await _read_to_end(events)
+
+    async def list_models(self) -> list[str]:
+        """The names of the models that this key may use, sorted. `ProviderError` when the vendor fails."""
+        with transport_failures(self.provider):
+            async with self.http.stream("GET", "models") as response:
+                await self._refuse(response)
+                told = parse(await response.aread())
+        models = array(told.get("data") if is_object(told) else told)  # Together sends a bare array
+        listed = [object_of(each) for each in models]
+        return sorted({text(each.get("id")) for each in listed if text(each.get("type")) in _ANSWERING} - {""})
+
+    async def _refuse(self, response: httpx2.Response) -> None:
+        """Raise `ProviderError` for a response that is not a success."""
+        if response.is_success:
+            return
+        category = category_of(error_in(parse(await _start_of(response))) or {}, response.status_code)
+        log.debug("%s answered with status %s: %s", self.provider, response.status_code, category)
+        raise ProviderError(self.provider, category)
+
+
+_STREAM = {"content-type": "application/json", "accept": "text/event-stream"}
+
+
+@asynccontextmanager
+async def _events(response: httpx2.Response) -> AsyncGenerator[AsyncIterator[httpx2.ServerSentEvent]]:
+    """The events of a response. Leaving early drops the connection."""
+    events = aiter(httpx2.EventSource(response))
+    try:
+        yield events
+    finally:
+        await response.aclose()
+        # httpx2 leaves its inner iterators to the garbage collector, of which trio warns. On a closed response they
+        # come to their end.
+        with suppress(httpx2.HTTPError, httpx2.StreamError):
+            async for _ in events:
+                pass
+
+
+async def _read_to_end(events: AsyncIterator[httpx2.ServerSentEvent]) -> None:
+    """Read what follows the answer's end, which is nothing, so that the next request finds an open connection."""
+    with anyio.move_on_after(_END_OF_RESPONSE_SECONDS), suppress(httpx2.HTTPError):
+        async for _ in events:
+            pass
+
+
+async def _start_of(response: httpx2.Response) -> bytes:
+    read = bytearray()
+    async with aclosing(response.aiter_bytes()) as parts:
+        async for part in parts:
+            read += part
+            if len(read) >= _LONGEST_ERROR:
+                break
+    return bytes(read)
+
+
+# ---- connecting ------------------------------------------------------------------------------------------------------
+
+
+class _Bearer(httpx2.Auth):
+    """Puts the key on a request at the moment it is sent, so that the client object does not hold it in clear."""
+
+    def __init__(self, key: Secret) -> None:
+        self._key = key
+
+    def auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response, None]:
+        request.headers["Authorization"] = f"Bearer {self._key.reveal().strip()}"
+        yield request
+
+
+@asynccontextmanager
+async def connect(
+    provider: str,
+    api_key: Secret,
+    *,
+    base_url: str,
+    timeout: float = 30.0,
+    transport: httpx2.AsyncBaseTransport | None = None,
+) -> AsyncGenerator[OpenAILLM]:
+    """A model at `base_url`, which ends in the API's version: `https://api.openai.com/v1`.
+
+    `timeout` is how long to wait for the connection, and for each next piece of an answer, in seconds. `transport`
+    carries the requests in place of the network. `ProviderError` for a key that no vendor can have given.
+    """
+    key = api_key.reveal().strip()
+    if not (key.isascii() and key.isprintable() and key) or " " in key:  # httpx2 would show it in its refusal
+        raise ProviderError(provider, "auth")
+    verify = _tls() if transport is None else True
+    auth = _Bearer(api_key)
+    async with httpx2.AsyncClient(
+        base_url=base_url, auth=auth, timeout=timeout, transport=transport, verify=verify
+    ) as http:
+        yield OpenAILLM(http, provider)
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    # Reading the certificates takes 20 ms, and every session opens its own services.
+    return httpx2.create_ssl_context()

@@ -1,0 +1,256 @@
+"""Putting a streamed answer together from its chunks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Any
+
+import anyio
+import httpx2
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from openai_server import USAGE, calling, chunk, failing, saying
+
+from rtvi_plugins.errors import ProviderError
+from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text, ToolCall, Usage
+from rtvi_plugins.session import Secret
+from rtvi_plugins_openai import connect
+from rtvi_plugins_openai._answer import Answer
+
+
+def put_together(chunks: Iterable[Any], *, done: bool = True) -> list[LLMPiece]:
+    """The pieces that come of these chunks."""
+    answer = Answer("acme")
+    pieces: list[LLMPiece] = []
+    for each in chunks:
+        pieces += answer.take(each if isinstance(each, str) else json.dumps(each))
+    if done:
+        pieces += answer.take("[DONE]")
+    return [*pieces, *answer.end()]
+
+
+def call_chunk(function: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """A chunk with a sliver of a function call."""
+    return chunk({"tool_calls": [{"function": function, **more}]})
+
+
+def cut(text: str, places: Sequence[int]) -> list[str]:
+    """The text in slivers."""
+    edges = sorted(place % (len(text) + 1) for place in places)
+    return [text[start:end] for start, end in zip([0, *edges], [*edges, len(text)], strict=True)]
+
+
+# ---- text and usage --------------------------------------------------------------------------------------------------
+
+
+def test_text_comes_as_it_is_and_the_usage_last() -> None:
+    """Empty pieces are left out; the counts come from the chunk that follows the end."""
+    assert put_together(saying("He", "llo").chunks) == [Text("He"), Text("llo"), Usage(12, 5, model="small-1")]
+
+
+def test_usage_may_stand_on_the_last_piece() -> None:
+    """Together reports it beside the end of the answer, and others with every chunk: the last report counts."""
+    reports = [
+        {**chunk({"content": "Hi"}), "usage": {"prompt_tokens": 1}},
+        {**chunk({}, finish="stop"), "usage": USAGE},
+    ]
+    assert put_together(reports) == [Text("Hi"), Usage(12, 5, model="small-1")]
+
+
+def test_a_refusal_is_said() -> None:
+    """What the model says in declining is an answer too."""
+    assert put_together([chunk({"refusal": "I would rather not."}, finish="stop")]) == [Text("I would rather not.")]
+
+
+def test_a_second_choice_is_left_out() -> None:
+    """Somebody who asks for several answers hears the first."""
+    assert put_together([chunk({"content": "a"}), chunk({"content": "b"}, index=1)]) == [Text("a")]
+
+
+def test_an_answer_needs_no_done_when_it_said_why_it_ended() -> None:
+    """Some servers close the stream instead."""
+    assert put_together([chunk({"content": "a"}, finish="length")], done=False) == [Text("a")]
+
+
+def test_a_stream_that_breaks_off_is_an_error() -> None:
+    """Half an answer is not taken for a whole one."""
+    with pytest.raises(ProviderError, match="not available") as caught:
+        put_together([chunk({"content": "a"})], done=False)
+    assert caught.value.retryable
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {},
+        {"choices": None, "usage": 3},
+        {"choices": [None, "text"]},
+        {"choices": [{"delta": None}]},
+        {"choices": [{"delta": {"content": 5, "tool_calls": "none"}}]},
+        {"choices": [], "usage": None},
+    ],
+)
+def test_fields_of_an_unknown_shape_say_nothing(odd: dict[str, Any]) -> None:
+    """What another server adds or leaves out does no harm."""
+    assert put_together([odd, *saying("Hi").chunks])[0] == Text("Hi")
+
+
+@pytest.mark.parametrize("data", ["", "[]", "3", "{", "<html>"])
+def test_what_is_no_chunk_is_an_error(data: str) -> None:
+    """A server that speaks something else is not one that can be used."""
+    with pytest.raises(ProviderError, match="acme is not available"):
+        put_together([data])
+
+
+@pytest.mark.parametrize(
+    ("code", "type", "category"),
+    [
+        ("insufficient_quota", "insufficient_quota", "quota"),
+        ("invalid_api_key", "invalid_request_error", "auth"),
+        (None, "rate_limit_error", "rate"),
+        ("rate_limit_exceeded", "tokens", "rate"),
+        (429, "error", "rate"),
+        ("502", "error", "unavailable"),
+        (400, "error", "bad-request"),
+        (None, "timeout", "timeout"),
+        ("context_length_exceeded", "invalid_request_error", "bad-request"),
+        (None, "server_error", "unavailable"),
+        (None, "error", "unavailable"),
+    ],
+)
+def test_an_error_in_the_stream_has_its_category(code: str | int | None, type: str, category: str) -> None:
+    """The response has begun as a success, so the error object alone tells."""
+    with pytest.raises(ProviderError) as caught:
+        put_together(failing(code, type).chunks)
+    assert caught.value.category == category
+    assert "words of a vendor" not in str(caught.value)
+
+
+def test_an_error_may_be_a_sentence() -> None:
+    """Some servers send no object."""
+    with pytest.raises(ProviderError, match="not available"):
+        put_together([{"error": "overloaded, come back later"}])
+
+
+# ---- function calls --------------------------------------------------------------------------------------------------
+
+
+def test_function_calls_come_whole_and_in_order() -> None:
+    """Two calls of one answer, each with its own id and arguments."""
+    chunks = calling(("c1", "book", '{"nights": 2}'), ("c2", "greet", "")).chunks
+    assert put_together(chunks)[:2] == [ToolCall("c1", "book", {"nights": 2}), ToolCall("c2", "greet", {})]
+
+
+def test_a_call_without_an_id_is_given_one() -> None:
+    """Its result has to be told apart from those of other calls."""
+    (first,) = put_together([call_chunk({"name": "greet"}, index=0)])
+    (second,) = put_together([call_chunk({"name": "greet"}, index=0)])
+    assert isinstance(first, ToolCall)
+    assert isinstance(second, ToolCall)
+    assert first.id
+    assert first.id != second.id
+
+
+def test_calls_without_an_index_are_told_apart_by_their_ids() -> None:
+    """A server that does not count begins each call with its id."""
+    chunks = [
+        call_chunk({"name": "a", "arguments": '{"x"'}, id="c1"),
+        call_chunk({"arguments": ": 1}"}),
+        call_chunk({"name": "b", "arguments": "{}"}, id="c2"),
+    ]
+    assert put_together(chunks) == [ToolCall("c1", "a", {"x": 1}), ToolCall("c2", "b", {})]
+
+
+@pytest.mark.parametrize("arguments", ["{", '{"x": NaN}', "[1]", '"x"', "3", '{"x": 1} {"x": 2}', "[" * 5000])
+def test_arguments_that_are_no_json_object_are_a_bad_request(arguments: str) -> None:
+    """Nothing is called with arguments that have to be guessed, and trying again is not promised to help."""
+    with pytest.raises(ProviderError, match="did not accept") as caught:
+        put_together([call_chunk({"name": "book", "arguments": arguments}, index=0, id="c1")])
+    assert caught.value.category == "bad-request"
+    assert not caught.value.retryable
+
+
+def test_a_call_without_a_name_is_a_bad_request() -> None:
+    """There is nothing to call."""
+    with pytest.raises(ProviderError, match="did not accept"):
+        put_together([call_chunk({"arguments": "{}"}, index=0, id="c1")])
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+OBJECTS = st.dictionaries(st.text(), JSON, max_size=4)
+PLACES = st.lists(st.integers(0, 500), max_size=20)
+
+
+@given(OBJECTS, PLACES, st.booleans(), st.booleans())
+def test_any_cut_of_the_arguments_gives_the_same_call(
+    arguments: dict[str, Any], places: list[int], ascii: bool, repeated: bool
+) -> None:
+    """Where a vendor cuts does not matter, nor whether it repeats the id and name with every sliver."""
+    slivers = cut(json.dumps(arguments, ensure_ascii=ascii), places)
+    first = call_chunk({"name": "book", "arguments": slivers[0]}, index=0, id="c1")
+    name = {"name": "book"} if repeated else {}
+    rest = [
+        call_chunk({"arguments": each, **name}, index=0, **({"id": "c1"} if repeated else {})) for each in slivers[1:]
+    ]
+    assert put_together([first, *rest]) == [ToolCall("c1", "book", arguments)]
+
+
+@given(st.lists(OBJECTS, min_size=2, max_size=4), PLACES, st.randoms(use_true_random=False))
+def test_any_interleaving_of_calls_gives_the_same_calls(
+    several: list[dict[str, Any]], places: list[int], random: Any
+) -> None:
+    """Slivers of several calls may come mixed, each call's own in order."""
+    waiting = {index: cut(json.dumps(each), places) for index, each in enumerate(several)}
+    chunks = [call_chunk({"name": f"f{index}"}, index=index, id=f"c{index}") for index in waiting]
+    while waiting:
+        index: int = random.choice(list(waiting))
+        chunks.append(call_chunk({"arguments": waiting[index].pop(0)}, index=index))
+        waiting = {index: slivers for index, slivers in waiting.items() if slivers}
+    assert put_together(chunks) == [ToolCall(f"c{i}", f"f{i}", each) for i, each in enumerate(several)]
+
+
+# ---- bytes -----------------------------------------------------------------------------------------------------------
+
+STREAM = "".join(
+    f"data: {json.dumps(each, ensure_ascii=False)}{end}{end}"
+    for each, end in zip(
+        [chunk({"content": "Grüße, 世界 🏨"}), *calling(("c1", "book", '{"who": "Ünal"}')).chunks],
+        ["\n", "\r\n"] * 100,
+        strict=False,
+    )
+)
+BYTES = f": ping\n\n{STREAM}data: [DONE]\n\n".encode()
+
+
+class Slivers(httpx2.AsyncByteStream):
+    """A response's body, cut as given."""
+
+    def __init__(self, slivers: list[bytes]) -> None:
+        self._slivers = slivers
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for each in self._slivers:
+            yield each
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(0, len(BYTES)), max_size=30))
+def test_any_cut_of_the_bytes_gives_the_same_pieces(places: list[int]) -> None:
+    """Packets may end inside a line, a line ending or a letter."""
+    edges = sorted(places)
+    slivers = [BYTES[start:end] for start, end in zip([0, *edges], [*edges, len(BYTES)], strict=True)]
+    headers = {"content-type": "text/event-stream"}
+    transport = httpx2.MockTransport(lambda request: httpx2.Response(200, headers=headers, stream=Slivers(slivers)))
+
+    async def respond() -> list[LLMPiece]:
+        async with connect("acme", Secret("key-of-a-test"), base_url="http://server/v1", transport=transport) as llm:
+            return [piece async for piece in llm.respond(LLMRequest([]))]
+
+    expected = [Text("Grüße, 世界 🏨"), ToolCall("c1", "book", {"who": "Ünal"}), Usage(12, 5, model="small-1")]
+    assert anyio.run(respond) == expected

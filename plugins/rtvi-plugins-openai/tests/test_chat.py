@@ -1,0 +1,340 @@
+"""The model against a server that speaks the API: what it sends, what it gives, and how it fails."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import traceback
+from contextlib import aclosing
+from typing import Any
+
+import anyio
+import httpx2
+import pytest
+from openai_server import KEY, OpenAIServer, Refuses, Says, calling, chunk, failing, saying
+
+from rtvi_plugins.context import Function, Message
+from rtvi_plugins.errors import ProviderError
+from rtvi_plugins.kinds import LLM, LLMPiece, LLMRequest, Text, ToolCall, Usage
+from rtvi_plugins.session import Secret
+from rtvi_plugins_openai import OpenAILLM, connect
+
+pytestmark = pytest.mark.anyio
+
+HELLO = LLMRequest([{"role": "user", "content": "Hello, payload-of-a-test"}])
+WEATHER: Function = {
+    "name": "weather",
+    "description": "The weather in a city.",
+    "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+}
+
+
+async def pieces_of(llm: OpenAILLM, request: LLMRequest = HELLO) -> list[LLMPiece]:
+    """The whole answer."""
+    async with aclosing(llm.respond(request)) as answer:
+        return [piece async for piece in answer]
+
+
+async def failure_of(llm: OpenAILLM) -> ProviderError:
+    """The error that an answer ends in."""
+    with pytest.raises(ProviderError) as caught:
+        await pieces_of(llm)
+    return caught.value
+
+
+async def until(event: Any) -> None:
+    """Wait for what happens in the server's thread."""
+    assert await anyio.to_thread.run_sync(event.wait, 10)
+
+
+# ---- what is sent ----------------------------------------------------------------------------------------------------
+
+
+async def test_an_answer_is_streamed(llm: OpenAILLM, server: OpenAIServer) -> None:
+    """Piece by piece as the server cut it, then the usage."""
+    server.script = [saying("Good", " day.")]
+    assert isinstance(llm, LLM)
+    assert await pieces_of(llm) == [Text("Good"), Text(" day."), Usage(12, 5, model="small-1")]
+
+
+async def test_a_request_carries_key_model_and_conversation(llm: OpenAILLM, server: OpenAIServer) -> None:
+    """And nothing else, as long as no option is set."""
+    await pieces_of(llm)
+    (asked,) = server.asked
+    assert (asked.path, asked.key) == ("/v1/chat/completions", KEY.reveal())
+    assert asked.body == {
+        "model": "small-1",
+        "messages": [{"role": "user", "content": "Hello, payload-of-a-test"}],
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+
+
+async def test_messages_carry_only_the_vendors_fields(llm: OpenAILLM, server: OpenAIServer) -> None:
+    """Our mark of an interruption stays here, and instructions are called what every vendor calls them."""
+    call = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+    conversation: list[Message] = [
+        {"role": "developer", "content": "Be brief."},
+        {"role": "user", "content": "Hello", "name": "ada"},
+        {"role": "assistant", "content": "Good d", "interrupted": True},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "content": "rain", "tool_call_id": "c1"},
+    ]
+    await pieces_of(llm, LLMRequest(conversation))
+    assert server.asked[0].body["messages"] == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Hello", "name": "ada"},
+        {"role": "assistant", "content": "Good d"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "content": "rain", "tool_call_id": "c1"},
+    ]
+    assert conversation[0]["role"] == "developer"
+
+
+async def test_functions_are_offered_and_called(llm: OpenAILLM, server: OpenAIServer) -> None:
+    """In the form of the API, also one that takes no arguments; the call comes back whole."""
+    server.script = [calling(("c1", "weather", '{"city": "Köln"}'))]
+    pieces = await pieces_of(llm, LLMRequest(HELLO.messages, [WEATHER, {"name": "hang_up"}]))
+    nothing: dict[str, Any] = {"type": "object", "properties": {}}
+    assert server.asked[0].body["tools"] == [
+        {"type": "function", "function": WEATHER},
+        {"type": "function", "function": {"name": "hang_up", "parameters": nothing}},
+    ]
+    assert pieces[0] == ToolCall("c1", "weather", {"city": "Köln"})
+
+
+async def test_fields_are_sent_unless_they_are_none(llm: OpenAILLM, server: OpenAIServer) -> None:
+    """Also to leave out what a server does not know."""
+    llm.fields = {"temperature": 0.0, "seed": None, "stop": ["\n"], "stream_options": None}
+    await pieces_of(llm)
+    sent = server.asked[0].body
+    assert {name: sent[name] for name in sent if name not in ("model", "messages", "stream")} == {
+        "temperature": 0.0,
+        "stop": ["\n"],
+    }
+
+
+async def test_fields_replace_nothing_that_the_framework_decides(llm: OpenAILLM, server: OpenAIServer) -> None:
+    """Who may set further fields has not thereby been granted another model or conversation."""
+    llm.fields = {"model": "large-1", "messages": [], "stream": False, "tools": []}
+    await pieces_of(llm, LLMRequest(HELLO.messages, [WEATHER]))
+    sent = server.asked[0].body
+    assert (sent["model"], sent["messages"], sent["stream"]) == ("small-1", HELLO.messages, True)
+    assert sent["tools"] == [{"type": "function", "function": WEATHER}]
+
+
+async def test_several_answers_at_once_do_not_mix(llm: OpenAILLM, server: OpenAIServer) -> None:
+    """The object keeps nothing of a conversation."""
+    answers: dict[str, str] = {}
+
+    async def ask(word: str) -> None:
+        pieces = await pieces_of(llm, LLMRequest([{"role": "user", "content": word}]))
+        answers[word] = "".join(piece.text for piece in pieces if isinstance(piece, Text))
+
+    async with anyio.create_task_group() as tasks:
+        for word in ("one", "two", "three"):
+            tasks.start_soon(ask, word)
+    assert answers == {word: f"openai small-1 heard: {word}" for word in ("one", "two", "three")}
+
+
+# ---- models ----------------------------------------------------------------------------------------------------------
+
+
+async def test_models_are_listed_in_either_form(llm: OpenAILLM, server: OpenAIServer) -> None:
+    """OpenAI sends an object, Together an array with models of every kind."""
+    assert await llm.list_models() == ["large-1", "small-1"]
+    server.models = [{"id": "b", "type": "chat"}, {"id": "a", "type": "chat"}, {"id": "c", "type": "image"}, None]
+    assert await llm.list_models() == ["a", "b"]
+
+
+async def test_listing_models_fails_like_an_answer(server: OpenAIServer) -> None:
+    """With the same categories."""
+    transport = httpx2.ASGITransport(server.app)
+    async with connect("acme", Secret("another-key"), base_url="http://server/v1", transport=transport) as llm:
+        with pytest.raises(ProviderError, match="acme refused its key"):
+            await llm.list_models()
+
+
+# ---- failures --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "category", "retryable"),
+    [
+        (400, {"type": "invalid_request_error"}, "bad-request", False),
+        (401, {"code": "invalid_api_key", "type": "invalid_request_error"}, "auth", False),
+        (402, {"type": "credit_limit"}, "quota", False),
+        (403, {"type": "request_forbidden"}, "auth", False),
+        (403, {"type": "invalid_request_error"}, "bad-request", False),
+        (404, {"code": "model_not_found"}, "bad-request", False),
+        (408, None, "timeout", True),
+        (413, None, "bad-request", False),
+        (422, None, "bad-request", False),
+        (429, {"code": "rate_limit_exceeded", "type": "requests"}, "rate", True),
+        (429, {"code": "insufficient_quota", "type": "insufficient_quota"}, "quota", False),
+        (500, {"type": "server_error"}, "unavailable", True),
+        (503, None, "unavailable", True),
+        (302, None, "bad-request", False),
+    ],
+)
+async def test_a_refusal_has_its_category(
+    llm: OpenAILLM, server: OpenAIServer, status: int, error: Any, category: str, retryable: bool
+) -> None:
+    """By status and by the words that tell an empty account from a busy one."""
+    server.script = [Refuses(status, {"error": error} if error else "not an object")]
+    failure = await failure_of(llm)
+    assert (failure.provider, failure.category, failure.retryable) == ("openai", category, retryable)
+
+
+@pytest.mark.parametrize("script", [failing("server_error"), Says(["<html>"]), Says([chunk({"content": "a"})], "off")])
+async def test_text_before_a_failure_is_given(llm: OpenAILLM, server: OpenAIServer, script: Says) -> None:
+    """What was said was said; the failure follows it."""
+    server.script = [Says([chunk({"content": "Well"}), *script.chunks], script.then)]
+    async with aclosing(llm.respond(HELLO)) as answer:
+        assert await anext(answer) == Text("Well")
+        with pytest.raises(ProviderError, match="openai is not available"):
+            [piece async for piece in answer]
+
+
+async def test_an_answer_that_is_no_stream_is_an_error() -> None:
+    """A base URL that leads to a web page."""
+    transport = httpx2.MockTransport(lambda request: httpx2.Response(200, text="<html>"))
+    async with connect("acme", KEY, base_url="http://server", transport=transport) as llm:
+        assert (await failure_of(llm)).category == "unavailable"
+
+
+@pytest.mark.parametrize(
+    ("raised", "category"),
+    [
+        (httpx2.ConnectError("no route"), "unavailable"),
+        (httpx2.ReadError("reset"), "unavailable"),
+        (httpx2.RemoteProtocolError("not HTTP"), "unavailable"),
+        (httpx2.ConnectTimeout("slow"), "timeout"),
+        (httpx2.ReadTimeout("slow"), "timeout"),
+        (httpx2.PoolTimeout("full"), "timeout"),
+    ],
+)
+async def test_a_broken_connection_has_its_category(raised: Exception, category: str) -> None:
+    """Both may be tried again."""
+
+    def fail(request: httpx2.Request) -> httpx2.Response:
+        raise raised
+
+    async with connect("acme", KEY, base_url="http://server", transport=httpx2.MockTransport(fail)) as llm:
+        failure = await failure_of(llm)
+        with pytest.raises(ProviderError):
+            await llm.list_models()
+    assert (failure.category, failure.retryable) == (category, True)
+
+
+async def test_a_server_that_is_not_there_is_unavailable() -> None:
+    """Nobody listens at the port."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    async with connect("acme", KEY, base_url=f"http://127.0.0.1:{port}/v1") as llm:
+        assert (await failure_of(llm)).category == "unavailable"
+
+
+# ---- the key ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ["", "  ", "two words", "with\nline", "schlüssel"])
+async def test_a_key_that_no_header_can_carry_is_refused_at_once(key: str) -> None:
+    """httpx2 would show it in its complaint."""
+    with pytest.raises(ProviderError, match="acme refused its key"):
+        async with connect("acme", Secret(key), base_url="http://server/v1"):
+            pass
+
+
+async def test_white_space_around_a_key_is_not_part_of_it(server: OpenAIServer) -> None:
+    """A key that was read from a file ends in a newline."""
+    transport = httpx2.ASGITransport(server.app)
+    key = Secret(f"{KEY.reveal()}\n")
+    async with connect("acme", key, base_url="http://server/v1", transport=transport) as llm:
+        await pieces_of(llm)
+    assert server.asked[0].key == KEY.reveal()
+
+
+async def test_neither_key_nor_payload_is_told(server: OpenAIServer, caplog: pytest.LogCaptureFixture) -> None:
+    """Not by the error, its traceback, the object or any log, though the server repeats the key."""
+    caplog.set_level(logging.DEBUG)
+    server.key = "another-key"
+    transport = httpx2.ASGITransport(server.app)
+    async with connect("acme", KEY, base_url="http://server/v1", transport=transport) as llm:
+        failure = await failure_of(llm)
+        told = f"{llm!r} {vars(llm.http)!r} {failure!r} {''.join(traceback.format_exception(failure))}"
+    assert server.asked[0].key == KEY.reveal()
+    assert failure.__cause__ is None
+    for secret in (KEY.reveal(), "payload-of-a-test", "Incorrect"):
+        assert secret not in told
+        assert secret not in caplog.text
+    assert "acme answered with status 401" in caplog.text
+
+
+# ---- a real socket ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_conversation_over_a_socket(far_llm: OpenAILLM, server: OpenAIServer) -> None:
+    """Text, a function call and an error, in turn, on one connection."""
+    server.script = [saying("Good", " day."), calling(("c1", "weather", '{"city": "Köln"}'))]
+    usage = Usage(12, 5, model="small-1")
+    assert await pieces_of(far_llm) == [Text("Good"), Text(" day."), usage]
+    assert await pieces_of(far_llm) == [ToolCall("c1", "weather", {"city": "Köln"}), usage]
+    assert await far_llm.list_models() == ["large-1", "small-1"]
+    assert len({asked.port for asked in server.asked}) == 1
+
+
+async def test_a_piece_comes_before_the_answer_is_whole(far_llm: OpenAILLM, server: OpenAIServer) -> None:
+    """Speaking can begin with the first words."""
+    server.script = [Says([chunk({"content": "Well"})], "hangs")]
+    async with aclosing(far_llm.respond(HELLO)) as answer:
+        assert await anext(answer) == Text("Well")
+        assert not server.left.is_set()
+
+
+async def test_closing_the_iterator_drops_the_connection(far_llm: OpenAILLM, server: OpenAIServer) -> None:
+    """The vendor stops, and stops counting; the next answer finds a connection of its own."""
+    server.script = [Says([chunk({"content": "Well"})], "hangs")]
+    async with aclosing(far_llm.respond(HELLO)) as answer:
+        await anext(answer)
+    await until(server.left)
+    assert (await pieces_of(far_llm))[0] == Text("openai ")
+    assert len({asked.port for asked in server.asked}) == 2
+
+
+async def test_cancelling_drops_the_connection(far_llm: OpenAILLM, server: OpenAIServer) -> None:
+    """In the middle of waiting for the next piece."""
+    server.script = [Says([chunk({"content": "Well"})], "hangs")]
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(pieces_of, far_llm)
+        await until(server.hanging)
+        tasks.cancel_scope.cancel()
+    await until(server.left)
+
+
+async def test_cancelling_between_two_pieces_drops_the_connection(far_llm: OpenAILLM, server: OpenAIServer) -> None:
+    """While the bot is busy with the piece before."""
+    server.script = [Says([chunk({"content": "Well"})], "hangs")]
+    with anyio.CancelScope() as scope:
+        async with aclosing(far_llm.respond(HELLO)) as answer:
+            async for _ in answer:
+                scope.cancel()
+                await anyio.sleep_forever()
+    assert scope.cancelled_caught
+    await until(server.left)
+
+
+async def test_a_server_that_falls_silent_is_a_timeout(base_url: str, server: OpenAIServer) -> None:
+    """After the first piece, too; and the connection is dropped."""
+    server.script = [Says([chunk({"content": "Well"})], "hangs")]
+    async with connect("acme", KEY, base_url=base_url, timeout=0.2) as llm:
+        assert (await failure_of(llm)).category == "timeout"
+    await until(server.left)
+
+
+async def test_a_server_that_stays_after_its_last_word_holds_nobody(far_llm: OpenAILLM, server: OpenAIServer) -> None:
+    """The answer ended with `[DONE]`, whatever becomes of the connection."""
+    server.script = [Says([*saying("Bye").chunks, "[DONE]"], "hangs")]
+    with anyio.fail_after(5):
+        assert (await pieces_of(far_llm))[0] == Text("Bye")
+    await until(server.left)

@@ -1,0 +1,143 @@
+"""The two providers as they are declared: their addresses, options and actions."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from openai_server import KEY, OpenAIServer, serve
+
+from rtvi_plugins import LLM, Session, bot, converse
+from rtvi_plugins.kinds import LLMRequest
+from rtvi_plugins.testing import connect
+from rtvi_plugins_openai import llm as declared
+from rtvi_plugins_openai.llm import configure, list_models, openai_llm, openai_model, together_llm, together_model
+
+HELLO = LLMRequest([{"role": "user", "content": "Hello"}])
+SERVER = Path(__file__).with_name("openai_server.py")
+
+
+@pytest.mark.anyio
+async def test_both_providers_send_their_own_names_for_the_same_options(base_url: str, server: OpenAIServer) -> None:
+    """One class and one declaration; the longest answer has a different name with either vendor."""
+    async with openai_llm(KEY, base_url=base_url) as openai, together_llm(KEY, base_url=base_url) as together:
+        openai_model(openai, "gpt-4.1")
+        together_model(together)
+        for each in (openai, together):
+            configure(each, temperature=0.5, max_tokens=100, extra={"stop": ["."]})
+            assert [piece async for piece in each.respond(HELLO)]
+    first, second = (asked.body for asked in server.asked)
+    assert (first["model"], second["model"]) == ("gpt-4.1", "meta-llama/Llama-3.3-70B-Instruct-Turbo")
+    assert (first["max_completion_tokens"], second["max_tokens"]) == (100, 100)
+    for body in (first, second):
+        assert (body["temperature"], body["stop"]) == (0.5, ["."])
+
+
+@pytest.mark.anyio
+async def test_an_option_that_is_taken_back_is_no_longer_sent(base_url: str, server: OpenAIServer) -> None:
+    """The function says how things are now."""
+    async with openai_llm(KEY, base_url=base_url) as openai:
+        openai_model(openai)
+        configure(openai, temperature=0.5, seed=1)
+        configure(openai, seed=2)
+        assert [piece async for piece in openai.respond(HELLO)]
+    sent = server.asked[0].body
+    assert "temperature" not in sent
+    assert sent["seed"] == 2
+
+
+@pytest.mark.anyio
+async def test_models_can_be_listed(base_url: str) -> None:
+    """The action of both providers."""
+    async with together_llm(KEY, base_url=base_url) as together:
+        assert await list_models(together) == ["large-1", "small-1"]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("service", "address"), [(openai_llm, "https://api.openai.com/v1/"), (together_llm, "https://api.together.xyz/v1/")]
+)
+async def test_a_provider_knows_its_vendors_address(service: Any, address: str) -> None:
+    """Opening it sends nothing yet."""
+    async with service(KEY) as live:
+        assert str(live.http.base_url) == address
+
+
+# ---- in a bot --------------------------------------------------------------------------------------------------------
+
+
+@bot(
+    services={"llm": ["openai", "together"]},
+    client=["llm.model", "llm.temperature", "llm:append_to_messages", "llm:list_models"],
+)
+async def clerk(session: Session, /, llm: LLM) -> None:
+    """A clerk you can type to."""
+    await converse(session, llm=llm)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("provider", ["openai", "together"])
+async def test_a_client_chooses_the_provider_and_the_operator_brings_its_key_and_address(provider: str) -> None:
+    """Each server is asked with the key of its own provider, for the model that the client chose."""
+    servers = {name: OpenAIServer(name) for name in ("openai", "together")}
+    with serve(servers["openai"]) as first, serve(servers["together"]) as second:
+        operator = {"service_options": {"openai": {"base_url": first}, "together": {"base_url": second}}}
+        async with connect(
+            clerk,
+            declared,
+            services={"llm": provider},
+            config={"llm": {"model": "small-1"}},
+            api_keys={"openai": "first-key", "together": "second-key"},
+            operator=operator,
+        ) as client:
+            assert await client.action("llm:list_models") == ["large-1", "small-1"]
+            await client.action(
+                "llm:append_to_messages", messages=[{"role": "user", "content": "Hello"}], run_immediately=True
+            )
+            said = ""
+            async for event in client.events():
+                said += event.data["text"] if event.type == "bot-llm-text" else ""
+                if event.type == "bot-llm-stopped":
+                    break
+    assert said == f"{provider} small-1 heard: Hello"
+    asked = {name: {each.key for each in server.asked} for name, server in servers.items()}
+    assert asked == {"openai": set(), "together": set()} | {provider: {f"{_ORDINALS[provider]}-key"}}
+
+
+_ORDINALS = {"openai": "first", "together": "second"}
+
+
+# ---- the server as a process -----------------------------------------------------------------------------------------
+
+
+@contextmanager
+def running(*arguments: str) -> Generator[str]:
+    """The server in a process of its own; gives the address."""
+    command = [sys.executable, str(SERVER), *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        word, _, port = process.stdout.readline().strip().partition(" ")
+        assert word == "READY"
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+
+
+@pytest.mark.anyio
+async def test_a_server_process_tells_what_it_was_asked() -> None:
+    """By which key and for which model."""
+    with running("--port", "0", "--name", "together") as url:
+        async with together_llm(KEY, base_url=f"{url}/v1") as together:
+            together_model(together, "small-1")
+            said = "".join([getattr(piece, "text", "") async for piece in together.respond(HELLO)])
+        async with httpx2.AsyncClient() as http:
+            (asked,) = (await http.get(f"{url}/_requests")).json()
+    assert said == "together small-1 heard: Hello"
+    assert (asked["key"], asked["model"]) == (KEY.reveal(), "small-1")

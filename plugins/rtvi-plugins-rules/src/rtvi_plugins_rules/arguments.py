@@ -1,0 +1,86 @@
+"""The arguments that a function takes, as the JSON Schema of its parameters describes them.
+
+Schemas come from clients: what cannot be understood of one counts as absent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import frozen
+
+from .conversation import as_mapping, as_sequence
+from .phrases import significant, stem, words_of
+
+__all__ = ("MISSING", "Wanted", "levels", "wanted")
+
+#: What a search returns that found nothing; None would be a value.
+MISSING: Any = object()
+
+#: Objects within objects are searched to this depth.
+_DEEPEST = 3
+
+
+@frozen
+class Wanted:
+    """An argument that a function takes."""
+
+    name: str
+    schema: Mapping[str, Any]
+    required: bool
+
+    @property
+    def type(self) -> str:
+        """The JSON type it must have; where the schema allows several, the first that is not null."""
+        told = self.schema.get("type")
+        types = [each for each in (told, *as_sequence(told)) if isinstance(each, str) and each != "null"]
+        return types[0] if types else "string"
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words of its name that tell it from others, as stems."""
+        return significant(self.name) or tuple(map(stem, words_of(self.name)))
+
+    @property
+    def choices(self) -> tuple[Any, ...]:
+        """The values it is limited to; empty where there is no limit."""
+        return (self.schema["const"],) if "const" in self.schema else tuple(as_sequence(self.schema.get("enum")))
+
+    def fitting(self, value: int | float) -> Any:
+        """The number as the schema wants it; `MISSING` if it has a fraction or lies beyond a bound."""
+        if self.type == "integer" and int(value) != value:
+            return MISSING
+        lowest, highest = self.schema.get("minimum"), self.schema.get("maximum")
+        below = isinstance(lowest, int | float) and value < lowest
+        above = isinstance(highest, int | float) and value > highest
+        return MISSING if below or above else int(value) if self.type == "integer" else value
+
+    def allows_length(self, value: str) -> bool:
+        """Whether a text is neither too short nor too long."""
+        shortest, longest = self.schema.get("minLength"), self.schema.get("maxLength")
+        too_short = isinstance(shortest, int) and len(value) < shortest
+        return not too_short and not (isinstance(longest, int) and len(value) > longest)
+
+
+def wanted(parameters: object, depth: int = 0) -> tuple[Wanted, ...]:
+    """The arguments that a JSON Schema of type object describes, the required ones first."""
+    schema = as_mapping(parameters)
+    required = [each for each in as_sequence(schema.get("required")) if isinstance(each, str)]
+    properties = as_mapping(schema.get("properties") if depth < _DEEPEST else None)
+    found = [Wanted(str(name), _branch(each), name in required) for name, each in properties.items()]
+    return tuple(sorted(found, key=lambda each: not each.required))
+
+
+def _branch(schema: object) -> Mapping[str, Any]:
+    """The first alternative of a schema that is not null, or the schema itself."""
+    branches = (*as_sequence(as_mapping(schema).get("anyOf")), *as_sequence(as_mapping(schema).get("oneOf")))
+    return next((as_mapping(each) for each in branches if as_mapping(each).get("type") != "null"), as_mapping(schema))
+
+
+def levels(schema: Mapping[str, Any], limit: int = _DEEPEST) -> int:
+    """0 for an object of few levels, `_DEEPEST` for one that goes deeper than is searched."""
+    inner = [as_mapping(each) for each in as_mapping(schema.get("properties")).values()]
+    if not inner:
+        return 0
+    return _DEEPEST if limit == 0 else max(levels(each, limit - 1) for each in inner)

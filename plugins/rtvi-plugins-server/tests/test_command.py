@@ -1,0 +1,268 @@
+"""`rtvi run`: what it says to mistakes, and a real process from its first line to its end."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import httpx2
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from rtvi_plugins_server.command import run
+
+DESK = Path(__file__).with_name("desk.py")
+RUN = [sys.executable, "-c", "import sys; from rtvi_plugins_server.command import run; sys.exit(run(sys.argv[1:]))"]
+READY = '{"label": "rtvi-ai", "type": "client-ready", "id": "0", "data": {}}'
+
+
+# ---- mistakes --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("argv", "sentence"),
+    [
+        ([], "the following arguments are required: BOT"),
+        (["bot.py", "--port", "x"], "--port"),
+        (["bot.py", "--port", "70000"], "--port 70000 is no port; write 0 to 65535."),
+        (["bot.py", "--drain-seconds", "-1"], "--drain-seconds -1.0 is no time; write 0 or more."),
+        (["bot.py", "--drain-seconds", "nan"], "--drain-seconds nan is no time; write 0 or more."),
+        (["bot.py", "--dev", "--host", "0.0.0.0"], "leave out --dev or --host 0.0.0.0."),
+        (["bot.py", "--dev", "--public-url", "https://bots.example"], "leave out --dev or --public-url."),
+        (["bot.py", "--public-url", "bots.example"], "--public-url bots.example is no address; write it as in"),
+        (["nowhere.py"], "There is no file 'nowhere.py'."),
+        ([f"{DESK}"], "several bots: desk, office."),
+        ([f"{DESK}:dask"], "did you mean 'desk'?"),
+        ([f"{DESK}:desk", "--origin", "app.example"], "'app.example' is no origin; write scheme and host"),
+        ([f"{DESK}:desk", "--origin", "https://app.example/page"], "write 'https://app.example'."),
+    ],
+)
+def test_a_mistake_is_answered_by_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], argv: list[str], sentence: str
+) -> None:
+    """It says what to write instead, and the exit code is 2."""
+    monkeypatch.syspath_prepend(DESK.parent)  # so that the test leaves sys.path as it was
+    assert run(argv) == 2
+    told = capsys.readouterr()
+    assert sentence in told.err
+    assert (told.out, "Traceback" in told.err) == ("", False)
+
+
+@pytest.mark.parametrize(
+    ("source", "place"),
+    [
+        ("import json\n\njson.dumpz({})\n", "AttributeError: .*dumpz.*bot.py, line 3"),
+        ("def\n", "SyntaxError: .*bot.py, line 1"),
+    ],
+)
+def test_a_bot_that_cannot_be_imported_is_named_with_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], source: str, place: str
+) -> None:
+    """The author reads what is wrong and where, in one line."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "bot.py").write_text(source)
+    assert run([str(tmp_path / "bot.py")]) == 2
+    assert re.fullmatch(f".*bot.py cannot be imported: {place}.*\n", capsys.readouterr().err)
+
+
+def test_a_port_that_is_taken_is_said_to_be(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The exit code 1 is for what may work another time."""
+    monkeypatch.syspath_prepend(DESK.parent)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        assert run([f"{DESK}:desk", "--port", str(port)]) == 1
+    assert f"Port {port} of 127.0.0.1 is taken by another program" in capsys.readouterr().err
+
+
+def test_an_address_of_another_machine_is_said_to_be(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever else keeps it from listening is one sentence too."""
+    monkeypatch.syspath_prepend(DESK.parent)
+    assert run([f"{DESK}:desk", "--host", "192.0.2.1", "--port", "0"]) == 1
+    assert "This machine cannot listen on 192.0.2.1" in capsys.readouterr().err
+
+
+def test_help_explains_every_option(capsys: pytest.CaptureFixture[str]) -> None:
+    """Asking for help is no mistake."""
+    assert run(["--help"]) == 0
+    told = capsys.readouterr().out
+    for option in ("--dev", "--host", "--port", "--origin", "--public-url", "--drain-seconds", "--log-level"):
+        assert option in told
+
+
+def test_help_does_not_wait_for_what_it_does_not_need() -> None:
+    """Neither the server nor the core is imported to show it."""
+    seen = "import sys; from rtvi_plugins_server.command import run; run(['--help']); print(sorted(sys.modules))"
+    told = subprocess.run([sys.executable, "-c", seen], capture_output=True, text=True, check=True).stdout
+    assert not {"uvicorn", "starlette", "rtvi_plugins"} & set(re.findall(r"'(\w+)'", told))
+
+
+# ---- a real process --------------------------------------------------------------------------------------------
+
+
+class Running:
+    """A process of `rtvi run` that listens."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        self.process = process
+        self.line = process.stdout.readline()
+        found = re.match(r"RTVI bot (\w+) on (http://127\.0\.0\.1:\d+) \(.*\)$", self.line)
+        assert found is not None, f"{self.line!r} is no ready line"
+        self.bot, self.url = found.groups()
+
+    def post(self, path: str, **options: Any) -> httpx2.Response:
+        return httpx2.post(f"{self.url}{path}", trust_env=False, **options)
+
+    @contextmanager
+    def talk(self) -> Generator[ClientConnection]:
+        """A client whose session has begun."""
+        with connect(self.post("/connect").json()["ws_url"], proxy=None) as client:
+            client.send(READY)
+            assert json.loads(client.recv())["type"] == "bot-ready"
+            yield client
+
+    def signal(self, number: int = signal.SIGTERM) -> None:
+        self.process.send_signal(number)
+
+    def until_draining(self) -> httpx2.Response:
+        """The first answer of /health that is not "ok"."""
+        while (response := httpx2.get(f"{self.url}/health", trust_env=False)).status_code == 200:
+            pass
+        return response
+
+    def ended(self) -> int:
+        return self.process.wait(timeout=10)
+
+
+Start: TypeAlias = Callable[..., AbstractContextManager[Running]]
+
+
+@pytest.fixture
+def start() -> Start:
+    """Starts a process on a free port, with the options given; it is killed at the end if it still runs."""
+
+    @contextmanager
+    def begin(bot: str, *options: str, **environ: str) -> Generator[Running]:
+        env = {**os.environ, "RTVI_OPERATOR_SECRET": "", **environ}
+        argv = [*RUN, f"{DESK}:{bot}", "--port", "0", *options]
+        with subprocess.Popen(argv, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            try:
+                yield Running(process)
+            finally:
+                process.kill()
+
+    return begin
+
+
+def test_a_process_serves_drains_and_ends(start: Start, action: Callable[..., str]) -> None:
+    """The first signal refuses what is new, leaves what is live alone, and the last goodbye ends the process."""
+    with start("desk") as running:
+        assert running.bot == "desk"
+        with running.talk() as client:
+            running.signal()
+            health = running.until_draining()
+            assert (health.status_code, health.json()) == (503, {"status": "draining", "open_sessions": 1})
+            assert running.post("/start").json()["error"] == "draining"
+            client.send(action("1", "add", a=1, b=2))
+            assert json.loads(client.recv())["data"] == {"result": 3}
+        assert running.ended() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_idle_process_ends_at_once(start: Start, number: int) -> None:
+    """Nobody is waited for, and ending on request is a success."""
+    with start("desk") as running:
+        running.signal(number)
+        assert running.ended() == 0
+
+
+def test_a_session_that_outlasts_the_drain_is_closed(start: Start) -> None:
+    """The client reads the code of a restart, and can connect to the next server."""
+    with start("desk", "--drain-seconds", "0.3") as running, running.talk() as client:
+        running.signal()
+        with pytest.raises(ConnectionClosed) as closed:
+            client.recv(timeout=10)
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1012
+        assert running.ended() == 0
+
+
+def test_a_second_signal_ends_at_once(start: Start) -> None:
+    """Whoever asks twice does not wait for the drain."""
+    with start("desk", "--drain-seconds", "3600") as running, running.talk() as client:
+        running.signal()
+        running.until_draining()
+        running.signal()
+        with pytest.raises(ConnectionClosed):
+            client.recv(timeout=10)
+        assert running.ended() == 0
+
+
+def test_a_refused_handshake_is_readable(start: Start) -> None:
+    """A client outside of browsers reads status and reason."""
+    with start("desk") as running:
+        address = running.url.replace("http", "ws") + "/ws?token=unknown"
+        with pytest.raises(InvalidStatus) as refused, connect(address, proxy=None):
+            raise AssertionError("the handshake succeeded")
+        assert refused.value.response.status_code == 401
+        assert json.loads(refused.value.response.body)["error"] == "unknown-session"
+        running.signal()
+        assert running.ended() == 0
+
+
+def test_a_body_that_is_too_long_is_answered_over_a_socket_too(start: Start) -> None:
+    """The client is not cut off before it can read why."""
+    with start("desk") as running:
+        response = running.post("/start", content=b" " * 4_000_000)
+        assert (response.status_code, response.json()["error"]) == (413, "message-too-large")
+
+
+def test_the_operators_secret_comes_from_the_environment(start: Start) -> None:
+    """A trusted start carries it in a header."""
+    with start("office", RTVI_OPERATOR_SECRET="secret-of-a-test") as running:
+        assert running.post("/start").status_code == 401
+        assert running.post("/start", headers={"x-rtvi-operator-secret": "secret-of-a-test"}).status_code == 200
+        running.signal()
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [(["--dev"], "Development mode: every client may set every option"), ([], "RTVI_OPERATOR_SECRET is not set")],
+)
+def test_who_may_start_is_said_at_the_start(start: Start, options: list[str], sentence: str) -> None:
+    """Both a bot that grants everything and one that nobody can start are worth a sentence."""
+    with start("office", *options) as running:
+        running.signal()
+        assert running.process.stderr is not None
+        assert sentence in running.process.stderr.read()
+
+
+def test_a_foreign_name_for_this_machine_is_refused(start: Start) -> None:
+    """A server on loopback is reached by pages whose domain was pointed at it; its name gives them away."""
+    with start("desk") as running:
+        response = running.post("/start", headers={"host": "rebound.example"})
+        assert (response.status_code, response.json()["error"]) == (421, "host-refused")
+
+
+def test_no_token_stands_in_the_log(start: Start) -> None:
+    """Nor anything else of uvicorn's below a warning, whatever the level of the log."""
+    with start("desk", "--log-level", "debug") as running:
+        with running.talk():
+            running.signal()
+        assert running.ended() == 0
+        assert running.process.stderr is not None
+        assert "token" not in running.process.stderr.read()

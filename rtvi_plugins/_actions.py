@@ -1,0 +1,232 @@
+"""Run actions: each gets its answer with its result, or with what went wrong, whatever its function does.
+
+An action that is a plain function runs in a thread. A long action is answered with the id of a job, and tells of its
+progress and its end by messages.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from functools import partial
+from threading import Lock
+from typing import Any
+
+import anyio
+import anyio.to_thread
+from attrs import define, field
+
+from ._answers import Answers
+from ._conversation import Call, Conversation
+from ._hooks import Hooks
+from ._offer import OfferedAction
+from ._services import OpenService
+from ._shapes import check, to_json
+from ._workers import Job, Workers
+from .errors import (
+    ActionFailed,
+    Busy,
+    Cancelled,
+    InvalidResult,
+    ProviderError,
+    ProviderFailed,
+    RequestError,
+    innermost,
+    report,
+    where,
+)
+from .limits import Limits
+from .session import Session
+
+__all__ = ("Actions", "Threads")
+
+log = logging.getLogger("rtvi_plugins")
+
+#: The job of the long action that runs in this context.
+_running_job: ContextVar[str] = ContextVar("rtvi_plugins_job")
+
+
+@define(eq=False)
+class Threads:
+    """The threads for actions that are plain functions: a bounded number, counting those that were abandoned."""
+
+    limit: int
+    running: int = 0
+    abandoned: int = 0
+    _lock: Lock = field(factory=Lock)
+
+    def take(self) -> bool:
+        """Reserve a thread; False when all are taken."""
+        with self._lock:
+            free = self.running < self.limit
+            self.running += free
+            return free
+
+    def give_back(self) -> None:
+        """To be called by the thread itself, which may outlive the action's deadline."""
+        with self._lock:
+            self.running -= 1
+
+    async def run(self, function: Callable[[], Any]) -> Any:
+        """Call a function in a thread. `Busy` when all are taken; on cancellation the thread is left to itself."""
+        if not self.take():
+            raise Busy(f"All {self.limit} threads for actions are taken; send again later.")
+
+        def call() -> Any:
+            try:
+                return function()
+            finally:
+                self.give_back()
+
+        try:
+            return await anyio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=anyio.CapacityLimiter(1))
+        except anyio.get_cancelled_exc_class():
+            self.abandoned += 1
+            raise
+
+
+@define(eq=False)
+class Actions:
+    """The actions of one session, as they run."""
+
+    session: Session
+    conversation: Conversation
+    answers: Answers
+    workers: Workers
+    hooks: Hooks
+    limits: Limits
+    threads: Threads
+    find: Callable[[str], OpenService]
+    jobs: dict[str, Job] = field(factory=dict[str, Job])
+    _started: int = 0
+
+    def start(self, call: Call) -> None:
+        """Have an action run; long ones are answered at once."""
+        if call.action.spec.long:
+            self._start_job(call)
+        else:
+            call.request.job = self.workers.submit(partial(self._perform, call))
+
+    async def _perform(self, call: Call) -> None:
+        request = call.request
+        try:
+            text = self.conversation.result(request, await self._result(call))
+        except RequestError as error:
+            self.answers.fail(request, error)
+        except TypeError:
+            self.answers.fail(request, _not_json(call.action))
+        except anyio.get_cancelled_exc_class():
+            self.answers.fail(request, Cancelled("The action was cancelled."))
+            raise
+        else:
+            self.answers.answer(request, text)
+
+    async def _result(self, call: Call) -> Any:
+        """An action's result in its JSON form. Whatever it raises comes out as a `RequestError`."""
+        action, spec = call.action, call.action.spec
+        names = {"session": self.session, "service": action.service, "action": spec.name}
+        self.hooks.tell("action_started", arguments=call.arguments, **names)
+        try:
+            given = self._given(action)
+            if spec.is_async:
+                result = await spec.function(*given, **call.arguments)
+            else:
+                result = await self.threads.run(partial(spec.function, *given, **call.arguments))
+            result = _checked(action, result)
+        except (Exception, SystemExit) as raised:
+            error = _told(action, raised)
+            self.hooks.tell("action_finished", error=error.code, **names)
+            raise error from None
+        self.hooks.tell("action_finished", error=None, **names)
+        return result
+
+    def _given(self, action: OfferedAction) -> list[Any]:
+        given: list[Any] = []
+        if action.spec.wants_service:
+            given.append(self.find(action.service).alive())
+        if action.spec.wants_session:
+            given.append(self.session)
+        return given
+
+    # ---- long actions ----------------------------------------------------------------------------------------------
+
+    def _start_job(self, call: Call) -> None:
+        if len(self.jobs) >= self.limits.jobs:
+            return self.answers.fail(call.request, Busy(f"{self.limits.jobs} long actions are running; wait for one."))
+        self._started += 1
+        id = f"job-{self._started}"
+        self.answers.answer(call.request, self.conversation.result(call.request, {"job": id}))
+        self.jobs[id] = self.workers.submit(partial(self._perform_long, id, call))
+        return None
+
+    async def _perform_long(self, id: str, call: Call) -> None:
+        token = _running_job.set(id)
+        end: dict[str, Any] = {"status": "cancelled"}
+        try:
+            end = {"status": "done", "result": await self._result(call)}
+        except RequestError as error:
+            end = {"status": "failed", **error.to_json()}
+        finally:
+            _running_job.reset(token)
+            if self.jobs.pop(id, None) is not None:
+                self._tell(id, call.action, end)
+
+    def _tell(self, id: str, action: OfferedAction, more: Mapping[str, Any]) -> None:
+        message = {"type": "job", "job": id, "action": f"{action.service}:{action.spec.name}"}
+        try:
+            self.answers.send("server-message", {**message, **more})
+        except TypeError:
+            self.answers.send("server-message", {**message, "status": "failed", **_not_json(action).to_json()})
+
+    def progress(self, data: Any) -> None:
+        """Report on the long action that runs in this context."""
+        id = _running_job.get(None)
+        if id is None or id not in self.jobs:
+            raise RuntimeError("session.progress() reports on a long action: declare it @action(..., long=True).")
+        self.answers.send("server-message", {"type": "job", "job": id, "status": "progress", "data": to_json(data)})
+
+    def cancel(self, id: str) -> bool:
+        """Cancel a long action; False when none runs under this id."""
+        job = self.jobs.get(id)
+        if job is None:
+            return False
+        if job.scope is None:  # it has not started, so nothing of it is left to tell its end
+            del self.jobs[id]
+            self.answers.send("server-message", {"type": "job", "job": id, "status": "cancelled"})
+        job.cancel()
+        return True
+
+
+def _checked(action: OfferedAction, result: Any) -> Any:
+    """A result in its JSON form, if it is what the action declares."""
+    shape = action.spec.result
+    if result.__class__ is shape.exact:
+        return result
+    try:
+        told = to_json(result)
+        problems = check(shape, told)[1]
+    except (RecursionError, ValueError, TypeError):
+        raise _not_json(action) from None
+    if problems:
+        listed = "; ".join(f"{problem.path}: {problem.message}" for problem in problems[:10])
+        log.error("%s returned what it does not declare: %s", where(action.spec.function), listed)
+        raise InvalidResult(f"The action '{action.service}:{action.spec.name}' returned what it does not declare.")
+    return told
+
+
+def _not_json(action: OfferedAction) -> InvalidResult:
+    log.error("%s returned what JSON cannot carry", where(action.spec.function))
+    return InvalidResult(f"The action '{action.service}:{action.spec.name}' returned what JSON cannot carry.")
+
+
+def _told(action: OfferedAction, raised: BaseException) -> RequestError:
+    """What a client is told of an exception: our words, unless the author chose them for the client."""
+    match innermost(raised):
+        case RequestError() as error:
+            return error
+        case ProviderError() as error:
+            return ProviderFailed(str(error), retryable=error.retryable)
+        case error:
+            report(where(action.spec.function), error)
+            return ActionFailed(f"The action '{action.service}:{action.spec.name}' failed.")

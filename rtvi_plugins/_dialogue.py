@@ -1,0 +1,155 @@
+"""What a conversation loop stands on: its inputs, its turns, and function calls to the client."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, final
+
+import anyio
+from attrs import define, field
+
+from ._answers import Answers
+from ._clock import Clock
+from ._conversation import FunctionResult
+from ._services import OpenService
+from .errors import Busy, FunctionCallFailed, NoConversation, Problem, UnknownFunctionCall
+from .events import Event, FunctionCallEnded, FunctionCallStarted, Interrupted
+from .limits import Limits
+from .session import Input, Turn, UserText
+
+__all__ = ("Dialogue", "LiveTurn")
+
+
+@final
+class LiveTurn(Turn):
+    """A turn that is being held, with the services as they were when it began."""
+
+    def __init__(self, epoch: int, live: Mapping[str, OpenService]) -> None:
+        self.epoch = epoch
+        self.live = live
+        self.scope = anyio.CancelScope()
+        self._interrupted = False
+
+    @property
+    def interrupted(self) -> bool:
+        return self._interrupted
+
+    def interrupt(self) -> None:
+        """Cancel what is done within the turn."""
+        self._interrupted = True
+        self.scope.cancel()
+
+
+@define(eq=False)
+class _FunctionCall:
+    """A function call that the client has not answered yet."""
+
+    answered: anyio.Event = field(factory=anyio.Event)
+    result: Any = None
+    given_up: bool = False
+
+    def give_up(self) -> None:
+        self.given_up = True
+        self.answered.set()
+
+
+@define(eq=False)
+class Dialogue:
+    """The conversation of one session, seen from the loop that holds it."""
+
+    answers: Answers
+    limits: Limits
+    clock: Clock
+    emit: Callable[[Event], None]
+    current: LiveTurn | None = None
+    #: False once the bot's function has returned: then nobody reads the inputs any more.
+    listens: bool = True
+    _inputs: deque[Input] = field(factory=deque[Input])
+    _fed: anyio.Event | None = None
+    _epoch: int = 0
+    _calls: dict[str, _FunctionCall] = field(factory=dict[str, _FunctionCall])
+    _called: int = 0
+
+    # ---- inputs ----------------------------------------------------------------------------------------------------
+
+    def submit(self, input: Input) -> None:
+        """Feed the conversation. What the user writes to be answered interrupts what is being said."""
+        if not self.listens:
+            raise NoConversation("This bot holds no conversation, so nobody listens.")
+        if len(self._inputs) >= self.limits.in_flight:
+            raise Busy("The conversation is fed faster than it can follow; send again later.")
+        if isinstance(input, UserText) and input.run:
+            self.interrupt()
+        self._inputs.append(input)
+        if self._fed is not None:
+            self._fed.set()
+
+    async def inputs(self) -> AsyncIterator[Input]:
+        """What was fed, in order, for as long as anybody reads."""
+        while True:
+            while self._inputs:
+                yield self._inputs.popleft()
+            self._fed = anyio.Event()
+            await self._fed.wait()
+
+    # ---- turns -----------------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def turn(
+        self, live: Callable[[], Mapping[str, OpenService]], edge: Callable[[], None]
+    ) -> AsyncGenerator[Turn]:
+        """Hold a turn; `edge` is called on either side of it, and `live` tells who fills the services in it."""
+        if self.current is not None:
+            raise RuntimeError("session.turn() is held already; a session holds one turn at a time.")
+        edge()
+        self._epoch += 1
+        turn = self.current = LiveTurn(self._epoch, live())
+        try:
+            with turn.scope:
+                yield turn
+        finally:
+            self.current = None
+            edge()
+
+    def interrupt(self) -> bool:
+        """Cut the turn short; whether there was one to cut."""
+        if self.current is None or self.current.interrupted:
+            return False
+        self.current.interrupt()
+        self.emit(Interrupted())
+        return True
+
+    # ---- function calls --------------------------------------------------------------------------------------------
+
+    async def call_function(self, name: str, arguments: Mapping[str, Any], id: str | None) -> Any:
+        """Ask the client, and wait for its result. A call is answered, or given up; never both, never twice."""
+        self._called += 1
+        id = id or f"call-{self._called}"
+        if id in self._calls:
+            raise FunctionCallFailed(f"The function call {id!r} is pending already.")
+        call = self._calls[id] = _FunctionCall()
+        timer = self.clock.call_at(self.clock.now() + self.limits.function_seconds, call.give_up)
+        self.emit(FunctionCallStarted(id, name, arguments))
+        done = False
+        try:
+            await call.answered.wait()
+            done = not call.given_up
+        finally:
+            timer.cancel()
+            self._calls.pop(id, None)
+            self.emit(FunctionCallEnded(id, name, not done, call.result))
+        if call.given_up:
+            seconds = self.limits.function_seconds
+            raise FunctionCallFailed(f"The client did not answer the call of {name!r} in {seconds:g} s.")
+        return call.result
+
+    def take_result(self, told: FunctionResult) -> None:
+        """A result came from the client."""
+        call = self._calls.pop(told.call, None)
+        if call is None:
+            text = f"no function call {told.call[:80]!r} is pending: it was answered, or given up."
+            return self.answers.refuse(told.id, UnknownFunctionCall([Problem("$.data.tool_call_id", text)]))
+        call.result = told.result
+        return call.answered.set()

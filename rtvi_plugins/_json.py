@@ -1,0 +1,46 @@
+"""Tell JSON values apart, and name them in JSON's words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeGuard
+
+__all__ = ("clip", "expected", "found", "is_array", "is_object")
+
+
+def clip(text: str, limit: int = 80) -> str:
+    """`text`, shortened so that a huge value does not come back in an error."""
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def is_object(value: object) -> TypeGuard[dict[str, Any]]:
+    """Whether a value is a JSON object. Those that were decoded have names that are strings."""
+    return isinstance(value, dict)
+
+
+def is_array(value: object) -> TypeGuard[Sequence[Any]]:
+    """Whether a value is a JSON array, or a tuple in an author's defaults."""
+    return isinstance(value, list | tuple)
+
+
+def expected(word: str, value: Any) -> str:
+    """`expected a string, got the number 5`: what was found, in JSON's words."""
+    return f"expected {word}, got {found(value)}"
+
+
+def found(value: Any) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return f"the number {clip(repr(value))}"
+        case str():
+            return f"the string {clip(repr(value))}"
+        case list() | tuple():
+            return "an array"
+        case dict():
+            return "an object"
+        case _:
+            return f"a Python {value.__class__.__name__}"

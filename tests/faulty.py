@@ -1,0 +1,412 @@
+"""A bot that fails in every way there is, and a count of what it has opened and closed."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Annotated, Any, Literal
+
+import anyio
+import anyio.lowlevel
+from attrs import define, field
+from attrs.validators import ge, le
+
+from rtvi_plugins import LLM, TTS, ProviderError, RequestError, Secret, Session, Was, action, bot, options, service
+from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text, TTSPiece, TTSRequest
+from rtvi_plugins.session import UserText
+
+__all__ = ("WORDS", "Ledger", "faulty", "ledger", "talker")
+
+#: Stands in the text of every exception that is raised here; no client may ever read it.
+WORDS = "words-of-an-exception"
+
+
+@define
+class Ledger:
+    """What was opened and closed, in order, and the threads that wait to be let go."""
+
+    opened: list[str] = field(factory=list[str])
+    closed: list[str] = field(factory=list[str])
+    applied: list[str] = field(factory=list[str])
+    seen: list[str] = field(factory=list[str])
+    blocked: Counter[str] = field(factory=Counter[str])
+    release: threading.Event = field(factory=threading.Event)
+    left: threading.Semaphore = field(factory=lambda: threading.Semaphore(0))
+
+    @property
+    def open(self) -> Counter[str]:
+        """What was opened and has not been closed."""
+        return Counter(self.opened) - Counter(self.closed)
+
+    def reset(self) -> None:
+        """Begin a new count."""
+        self.__init__()  # type: ignore[misc]
+
+
+ledger = Ledger()
+
+
+@define
+class FaultyLLM:
+    """An LLM that says one word. `dies` makes the service end while it is open."""
+
+    name: str
+    model: str = ""
+    dies: anyio.Event = field(factory=anyio.Event)
+
+    async def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
+        """One word."""
+        await anyio.lowlevel.checkpoint()
+        yield Text(self.name)
+
+
+@define
+class QuietTTS:
+    """A voice that says nothing."""
+
+    voice: str = ""
+
+    async def synthesize(self, request: TTSRequest, /) -> AsyncGenerator[TTSPiece]:
+        """Take the text in, and stay silent."""
+        async for _ in request.text:
+            pass
+        return
+        yield
+
+
+@asynccontextmanager
+async def counted(name: str, llm: FaultyLLM | None = None) -> AsyncGenerator[None]:
+    """Count a service as open, and let it die when it is told to."""
+
+    async def die(dies: anyio.Event) -> None:
+        await dies.wait()
+        raise ConnectionError(WORDS)
+
+    ledger.opened.append(name)
+    try:
+        async with anyio.create_task_group() as tasks:
+            if llm is not None:
+                tasks.start_soon(die, llm.dies)
+            yield
+            tasks.cancel_scope.cancel()
+    finally:
+        ledger.closed.append(name)
+
+
+@service("llm", "first")
+@asynccontextmanager
+async def first_llm() -> AsyncGenerator[FaultyLLM]:
+    """The one that a session starts with."""
+    llm = FaultyLLM("first")
+    async with counted("llm.first", llm):
+        yield llm
+
+
+@service("llm", "second")
+@asynccontextmanager
+async def second_llm(api_key: Secret | None, /, base_url: str = "https://second.example") -> AsyncGenerator[FaultyLLM]:
+    """The one that a session can switch to."""
+    llm = FaultyLLM("second")
+    async with counted("llm.second", llm):
+        yield llm
+
+
+@service("llm", "broken")
+@asynccontextmanager
+async def broken_llm() -> AsyncGenerator[FaultyLLM]:
+    """One that does not open."""
+    raise ConnectionError(WORDS)
+    yield FaultyLLM("broken")
+
+
+@service("tts", "quiet")
+@asynccontextmanager
+async def quiet_tts() -> AsyncGenerator[QuietTTS]:
+    """A voice that says nothing."""
+    async with counted("tts.quiet"):
+        yield QuietTTS()
+
+
+# ---- options -------------------------------------------------------------------------------------------------------
+
+
+@options(first_llm)
+def configure(
+    llm: FaultyLLM,
+    /,
+    model: Annotated[Literal["small", "large"] | str, Was("engine")] = "small",
+    temperature: Annotated[float, ge(0), le(2)] = 0.7,
+) -> None:
+    """Options of the first provider; the model "breaks" cannot be set."""
+    ledger.applied.append(f"model={model} temperature={temperature:g}")
+    if model == "breaks":
+        raise RuntimeError(WORDS)
+    llm.model = model
+
+
+@options(second_llm)
+def configure_second(llm: FaultyLLM, /, depth: int = 1, model: str = "deep") -> None:
+    """Options of the second provider; a depth of 13 cannot be set."""
+    ledger.applied.append(f"depth={depth} model={model}")
+    if depth == 13:
+        raise RuntimeError(WORDS)
+    llm.model = model
+
+
+@options(first_llm, second_llm)
+def pace(llm: FaultyLLM, /, pace: Literal["slow", "fast", "exits", "vendor"] = "slow") -> None:
+    """A group that comes after the others in the text; two of its values cannot be set."""
+    ledger.applied.append(f"pace={pace}")
+    if pace == "exits":
+        raise SystemExit(WORDS)
+    if pace == "vendor":
+        raise ProviderError("first", "quota")
+
+
+@options(quiet_tts)
+def voice(tts: QuietTTS, /, voice: str = "mute") -> None:
+    """Who does not speak; nobody called "breaks" can."""
+    ledger.applied.append(f"voice={voice}")
+    if voice == "breaks":
+        raise RuntimeError(WORDS)
+    tts.voice = voice
+
+
+# ---- actions -------------------------------------------------------------------------------------------------------
+
+
+@action(first_llm, second_llm)
+async def die(llm: FaultyLLM, /) -> bool:
+    """Ends the service behind the session's back."""
+    llm.dies.set()
+    return True
+
+
+@action(first_llm, second_llm)
+async def name(llm: FaultyLLM, /) -> str:
+    """Who answers."""
+    return f"{llm.name} {llm.model}"
+
+
+@action("bot")
+async def echo(session: Session, /, text: str, times: Annotated[int, ge(1), le(9)] = 1) -> str:
+    """The text, so many times."""
+    ledger.seen.append(text)
+    return text * times
+
+
+@action("bot")
+async def fail(session: Session, /) -> str:
+    """Raises."""
+    raise RuntimeError(WORDS)
+
+
+@action("bot")
+async def fail_in_group(session: Session, /) -> str:
+    """Raises several at once."""
+    raise ExceptionGroup(WORDS, [ValueError(WORDS), KeyError(WORDS)])
+
+
+@action("bot")
+async def leave(session: Session, /) -> str:
+    """Asks the whole process to end."""
+    raise SystemExit(WORDS)
+
+
+class Rude(BaseException):
+    """An exception that means to be caught by nobody."""
+
+
+@action("bot")
+async def be_rude(session: Session, /) -> str:
+    """Raises what is no Exception."""
+    raise Rude(WORDS)
+
+
+@action("bot")
+async def refuse(session: Session, /, reason: str = "Not today.") -> str:
+    """Refuses, in the author's own words."""
+    raise RequestError(reason)
+
+
+@action("bot")
+async def ask_vendor(session: Session, /) -> str:
+    """A vendor fails."""
+    raise ProviderError("acme", "rate")
+
+
+@action("bot")
+async def hang(session: Session, /) -> str:
+    """Never ends by itself."""
+    ledger.blocked["hang"] += 1
+    try:
+        await anyio.sleep_forever()
+    finally:
+        ledger.blocked["hang"] -= 1
+
+
+@action("bot", deadline=2.0)
+async def hang_shortly(session: Session, /) -> str:
+    """Never ends by itself, and is given two seconds."""
+    await anyio.sleep_forever()
+    return ""
+
+
+@action("bot")
+async def cling(session: Session, /) -> str:
+    """Will not be cancelled."""
+    try:
+        await anyio.sleep_forever()
+    except anyio.get_cancelled_exc_class():
+        return "still here"
+
+
+@action("bot")
+async def cancel_itself(session: Session, /) -> str:
+    """Raises the exception of a cancellation that nobody asked for."""
+    raise anyio.get_cancelled_exc_class()()
+
+
+@action("bot")
+async def return_text(session: Session, /) -> int:
+    """Returns something else than it says."""
+    return "a text"  # type: ignore[return-value]
+
+
+@action("bot")
+async def return_set(session: Session, /) -> dict[str, Any]:
+    """Returns what JSON cannot carry."""
+    return {"a": {1, 2}}
+
+
+@action("bot")
+async def return_infinity(session: Session, /) -> float:
+    """Returns a number that JSON does not have."""
+    return float("inf")
+
+
+@action("bot")
+async def return_circle(session: Session, /) -> list[Any]:
+    """Returns a list that contains itself."""
+    circle: list[Any] = []
+    circle.append(circle)
+    return circle
+
+
+@action("bot")
+async def return_deep(session: Session, /) -> dict[str, Any]:
+    """Returns what is nested deeper than anybody can write down."""
+    deep: dict[str, Any] = {}
+    for _ in range(2_000):
+        deep = {"deeper": deep}
+    return deep
+
+
+@action("bot")
+async def return_nothing(session: Session, /) -> None:
+    """Returns nothing."""
+
+
+@action("bot")
+def think(session: Session, /, text: str = "done") -> str:
+    """Runs in a thread."""
+    return text
+
+
+@action("bot")
+def fail_in_thread(session: Session, /) -> str:
+    """Raises in a thread."""
+    raise StopIteration(WORDS)
+
+
+@action("bot")
+def block(session: Session, /) -> str:
+    """Holds a thread until it is let go."""
+    ledger.blocked["threads"] += 1
+    try:
+        ledger.release.wait(60)
+        return "free"
+    finally:
+        ledger.blocked["threads"] -= 1
+        ledger.left.release()
+
+
+@action("bot")
+async def ask_client(session: Session, /) -> str:
+    """Has the client carry out a function."""
+    return str(await session.call_function("look", {"at": "the sky"}))
+
+
+@action("bot")
+async def interrupt(session: Session, /) -> bool:
+    """Cuts short what the bot is saying."""
+    return session.interrupt()
+
+
+@action("bot")
+async def end(session: Session, /) -> bool:
+    """Ends the session from inside."""
+    session.close("enough")
+    await anyio.sleep_forever()
+    return True
+
+
+@action("bot", long=True)
+async def count(session: Session, /, to: int = 3) -> int:
+    """Counts, and tells."""
+    for each in range(to):
+        session.progress({"counted": each + 1})
+        await anyio.lowlevel.checkpoint()
+    return to
+
+
+@action("bot", long=True)
+async def wait_long(session: Session, /) -> int:
+    """A long action that never ends by itself."""
+    await anyio.sleep_forever()
+    return 0
+
+
+@action("bot", long=True)
+async def fail_long(session: Session, /) -> int:
+    """A long action that raises."""
+    await anyio.lowlevel.checkpoint()
+    raise RuntimeError(WORDS)
+
+
+@action("bot", long=True)
+async def return_set_long(session: Session, /) -> dict[str, Any]:
+    """A long action that returns what JSON cannot carry."""
+    return {"a": {1, 2}}
+
+
+# ---- bots ----------------------------------------------------------------------------------------------------------
+
+_OWN = """echo fail fail_in_group leave be_rude refuse ask_vendor hang hang_shortly cling cancel_itself return_text
+return_set return_infinity return_circle return_deep return_nothing think fail_in_thread block ask_client interrupt
+end count wait_long fail_long return_set_long""".split()
+
+_CLIENT = [
+    *(f"bot:{each}" for each in _OWN),
+    *"llm:die llm:name llm:append_to_messages llm:get_context llm:run tts:say tts:interrupt".split(),
+    *"llm.provider llm.model llm.temperature llm.pace llm.depth llm.messages llm.run_on_config tts.voice".split(),
+]
+
+
+@bot(services={"llm": ["first", "second", "broken"], "tts": "quiet"}, client=_CLIENT, public=True)
+async def faulty(session: Session, /, llm: LLM, tts: TTS) -> None:
+    """Holds a turn for each text: one that says "long" is held until it is interrupted."""
+    async for each in session.inputs():
+        async with session.turn():
+            if isinstance(each, UserText) and each.text == "long":
+                await anyio.sleep_forever()
+            await anyio.lowlevel.checkpoint()
+
+
+@bot(services={"llm": "first"}, client=["bot:echo"], public=True)
+async def talker(session: Session, /, llm: LLM) -> None:
+    """Raises when its conversation begins."""
+    async for _ in session.inputs():
+        raise RuntimeError(WORDS)
