@@ -1,4 +1,4 @@
-"""What goes out to the client: answers, each at most once, and messages nobody asked for; in the order they were put."""
+"""What goes out to the client, in order: answers, each at most once, and messages that nobody asked for."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ __all__ = ("Binder", "named_values")
 
 
 class Binder:
-    """Checks the arguments of one action. What is right costs one look per argument; what is wrong is looked at twice."""
+    """Checks the arguments of one action. What is right is looked at once, what is wrong twice."""
 
     __slots__ = ("_known", "_parameters", "_required", "_restrictions")
 

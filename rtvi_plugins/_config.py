@@ -139,7 +139,7 @@ class Config:
         return switched, {**self.values, **{name: self._carried(base, before, after, name) for name in switched}}
 
     def _carried(self, base: Layers, before: Offer, after: Offer, service: str) -> dict[str, Any]:
-        """The values with which a service goes on under another provider: its kind's are kept, the rest starts afresh."""
+        """What a service goes on with under another provider: its kind's values are kept, the rest starts afresh."""
         kept = {
             name for group in before.provider(service).kind_groups for name in before.provider(service).effective(group)
         }
@@ -341,7 +341,7 @@ def every_group(offer: Offer) -> list[GroupCall]:
 def _calls(
     offer: Offer, changed: Sequence[str], mentioned: Sequence[tuple[str, str]], switched: Sequence[str]
 ) -> tuple[GroupCall, ...]:
-    """The groups to set, in the order they were sent: those with a changed option, and all of a provider that is new."""
+    """The groups to set, in the order they were sent: those with a changed option, and all of a new provider."""
     order = {key: index for index, key in enumerate(mentioned)}
 
     def options(call: GroupCall) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
@@ -10,10 +9,9 @@ from typing import Any
 import pluggy
 
 from . import hookspecs
+from .errors import report
 
 __all__ = ("Hooks",)
-
-log = logging.getLogger("rtvi_plugins")
 
 
 class Hooks:
@@ -43,5 +41,4 @@ class Hooks:
             try:
                 yield each.function(**{name: facts[name] for name in each.argnames})
             except Exception as error:
-                log.error("the hook %s of the plugin %s raised %s", hook, each.plugin_name, type(error).__name__)
-                log.debug("the hook %s raised", hook, exc_info=error)
+                report(f"the hook {hook} of the plugin {each.plugin_name}", error)

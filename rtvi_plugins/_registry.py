@@ -181,9 +181,8 @@ def _check_arguments(registry: Registry, grant: Grant) -> None:
     names = {name for each in specs if action in each for name in each[action].parameters}
     for name in grant.arguments:
         if name not in names:
-            raise BotError(
-                f"{where(registry.bot.function)} client= narrows the argument {name!r} of {grant.name!r}. {_known(name, names)}"
-            )
+            narrowed = f"client= narrows the argument {name!r} of {grant.name!r}."
+            raise BotError(f"{where(registry.bot.function)} {narrowed} {_known(name, names)}")
 
 
 def _grantable(registry: Registry) -> Iterable[str]:

@@ -7,7 +7,6 @@ conversation (`_dialogue`); one timer looks after all deadlines of the session.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
@@ -61,8 +60,6 @@ from .limits import Limits
 from .session import ClientInfo, Input, Session, Turn
 
 __all__ = ("LiveSession", "Shared")
-
-log = logging.getLogger("rtvi_plugins")
 
 #: What an end means to the WebSocket: 1000 normal, 1008 policy, 1011 a failure of ours.
 _CLOSE_CODES: Mapping[str, int] = {
@@ -138,16 +135,22 @@ class LiveSession(Session):
         async with anyio.create_task_group() as keepers:
             try:
                 failed = await self._settings.open(keepers)
+                if failed is None and self.closed:
+                    failed = SessionClosed("The session was closed while its services were opening.")
                 if failed is None:
                     await self._serve(task_status)
             finally:
                 with anyio.CancelScope(shield=True):
-                    self._end("", "")
-                    await self._settings.close()
+                    await self._shut()
                 keepers.cancel_scope.cancel()
         if failed is not None:
             raise failed
-        self._tell("session_closed", reason=self._ended_with)
+
+    async def _shut(self) -> None:
+        self._end("", "")
+        await self._settings.close()
+        if self._actions is not None:
+            self._tell("session_closed", reason=self._ended_with)
 
     async def _serve(self, task_status: TaskStatus[None]) -> None:
         """Let the client in, and stay until the session ends: that cancels everything in here."""

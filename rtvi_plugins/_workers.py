@@ -9,7 +9,6 @@ another by waiting.
 
 from __future__ import annotations
 
-import logging
 import math
 import types
 from collections import deque
@@ -21,9 +20,9 @@ import anyio
 from anyio.abc import TaskGroup
 from attrs import define, field
 
-__all__ = ("Job", "Workers")
+from .errors import report
 
-log = logging.getLogger("rtvi_plugins")
+__all__ = ("Job", "Workers")
 
 #: Workers that are kept for later. More only help a session with more actions waiting at once.
 _PARKED = 4
@@ -112,7 +111,7 @@ class Workers:
                 if scope.cancel_called or anyio.current_effective_deadline() == -math.inf:
                     raise
             except Exception as error:
-                log.error("a job raised %s", type(error).__name__, exc_info=error)
+                report("a job", error)
             finally:
                 job.scope = None
 

@@ -29,8 +29,8 @@ __all__ = (
     "tools",
 )
 
-Interrupt = Annotated[bool, Doc("Cut short what the bot is saying.")]
-RunImmediately = Annotated[bool, Doc("Have the bot answer at once.")]
+_Interrupt = Annotated[bool, Doc("Cut short what the bot is saying.")]
+_RunImmediately = Annotated[bool, Doc("Have the bot answer at once.")]
 
 
 # ---- llm -----------------------------------------------------------------------------------------------------------
@@ -41,8 +41,8 @@ async def append_to_messages(
     session: Session,
     /,
     messages: Sequence[Message],
-    run_immediately: RunImmediately = False,
-    interrupt: Interrupt = False,
+    run_immediately: _RunImmediately = False,
+    interrupt: _Interrupt = False,
 ) -> bool:
     """Add messages to the conversation. Where the bot does not grant more, they are the user's."""
     if interrupt:
@@ -65,8 +65,8 @@ async def set_context(
     /,
     messages: Sequence[Message] = (),
     tools: Sequence[Function] | None = None,
-    interrupt: Interrupt = False,
-    run_immediately: RunImmediately = False,
+    interrupt: _Interrupt = False,
+    run_immediately: _RunImmediately = False,
 ) -> bool:
     """Replace the conversation, and its tools if given."""
     if interrupt:
@@ -80,7 +80,7 @@ async def set_context(
 
 
 @action("llm")
-async def run(session: Session, /, interrupt: Interrupt = False, run_immediately: RunImmediately = True) -> bool:
+async def run(session: Session, /, interrupt: _Interrupt = False, run_immediately: _RunImmediately = True) -> bool:
     """Have the LLM answer the conversation as it is."""
     if interrupt:
         session.interrupt()
@@ -122,7 +122,7 @@ def run_on_config(
 
 
 @action("tts")
-async def say(session: Session, /, text: str, interrupt: Interrupt = False) -> bool:
+async def say(session: Session, /, text: str, interrupt: _Interrupt = False) -> bool:
     """Say exactly this text, after what is being said."""
     if interrupt:
         session.interrupt()

@@ -10,6 +10,7 @@ from typing_extensions import TypedDict
 
 __all__ = ("Context", "Function", "Message", "Role")
 
+#: Who a message is from.
 Role = Literal["system", "developer", "user", "assistant", "tool"]
 
 

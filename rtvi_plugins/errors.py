@@ -18,14 +18,16 @@ from __future__ import annotations
 
 import inspect
 import logging
+import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, cast
 
 from attrs import frozen
 
 from ._json import clip, is_array, is_object
+from ._secret import scrub
 
-log = logging.getLogger("rtvi_plugins")
+_log = logging.getLogger("rtvi_plugins")
 
 __all__ = (
     "CATALOGUE",
@@ -114,9 +116,10 @@ def where(function: Callable[..., Any]) -> str:
 
 
 def report(what: str, error: BaseException) -> None:
-    """An exception of somebody's code, to the log: its text, which may hold anything, only at level DEBUG."""
-    log.error("%s raised %s", what, type(error).__name__)
-    log.debug("%s raised", what, exc_info=error)
+    """An exception of somebody's code, to the log: its text and trace only at level DEBUG, and without any key."""
+    _log.error("%s raised %s", what, type(error).__name__)
+    if _log.isEnabledFor(logging.DEBUG):
+        _log.debug("%s raised\n%s", what, scrub("".join(traceback.format_exception(error))))
 
 
 def innermost(error: BaseException) -> BaseException:
@@ -484,6 +487,7 @@ CATALOGUE: Mapping[str, type[RequestError]] = dict(_catalogue(RequestError))
 
 # ---- failures of a vendor --------------------------------------------------------------------------------------
 
+#: What a vendor's failure is about; it decides whether trying again may help.
 ProviderCategory = Literal["auth", "quota", "rate", "timeout", "unavailable", "bad-request"]
 
 _SENTENCES: Mapping[str, str] = {

@@ -26,7 +26,7 @@ __all__ = (
     "spell",
 )
 
-Version: TypeAlias = tuple[int, int, int]
+_Version: TypeAlias = tuple[int, int, int]
 
 
 @frozen
@@ -101,6 +101,7 @@ class Metrics:
     model: str | None = None
 
 
+#: Any of the events.
 Event: TypeAlias = (
     UserTranscription
     | BotLLMStarted
@@ -113,21 +114,21 @@ Event: TypeAlias = (
     | Metrics
 )
 
-Spelled: TypeAlias = "tuple[str, dict[str, Any] | None]"
+_Spelled: TypeAlias = "tuple[str, dict[str, Any] | None]"
 
 # Protocol versions at which a spelling changed.
-_FUNCTION_EVENTS: Version = (1, 2, 0)
-_BOT_OUTPUT: Version = (1, 1, 0)
-_NEW: Version = (1, 0, 0)
-_SEGMENTS: Version = (2, 0, 0)
+_FUNCTION_EVENTS: _Version = (1, 2, 0)
+_BOT_OUTPUT: _Version = (1, 1, 0)
+_NEW: _Version = (1, 0, 0)
+_SEGMENTS: _Version = (2, 0, 0)
 
 
-def spell(event: Event, version: Version) -> Iterable[Spelled]:
+def spell(event: Event, version: _Version) -> Iterable[_Spelled]:
     """The `(type, data)` of the messages that tell `event` to a client of this protocol version; maybe none."""
     return _SPELLINGS[type(event)](event, version)
 
 
-def _user_transcription(event: UserTranscription, version: Version) -> Iterable[Spelled]:
+def _user_transcription(event: UserTranscription, version: _Version) -> Iterable[_Spelled]:
     told = {"text": event.text, "user_id": "", "timestamp": event.timestamp, "final": event.final}
     if not event.typed:
         return [("user-transcription", told)]
@@ -135,12 +136,12 @@ def _user_transcription(event: UserTranscription, version: Version) -> Iterable[
     return [("user-llm-text", {"text": event.text})] if version >= _NEW else []
 
 
-def _bot_output(event: BotOutput, version: Version) -> Iterable[Spelled]:
+def _bot_output(event: BotOutput, version: _Version) -> Iterable[_Spelled]:
     # 0.1 knows `tts-text`, 0.2 and later `bot-transcription`; each ignores the other's, and they look alike at
     # `client-ready`, so a 0.x client is sent both.
     if version < _NEW:
         return [("tts-text", {"text": event.text}), ("bot-transcription", {"text": event.text})]
-    told: list[Spelled] = [("bot-transcription", {"text": event.text})]
+    told: list[_Spelled] = [("bot-transcription", {"text": event.text})]
     if version >= _SEGMENTS:
         progress = {"accumulated_text": event.text, "remaining_text": ""}
         output = {
@@ -157,11 +158,11 @@ def _bot_output(event: BotOutput, version: Version) -> Iterable[Spelled]:
     return told
 
 
-def _interrupted(event: Interrupted, version: Version) -> Iterable[Spelled]:
+def _interrupted(event: Interrupted, version: _Version) -> Iterable[_Spelled]:
     return [("bot-interrupted", None)] if version >= _SEGMENTS else []
 
 
-def _call_started(event: FunctionCallStarted, version: Version) -> Iterable[Spelled]:
+def _call_started(event: FunctionCallStarted, version: _Version) -> Iterable[_Spelled]:
     # A client that understands both spellings would run its function twice, so each is sent exactly one.
     if version >= _FUNCTION_EVENTS:
         told = {"tool_call_id": event.id, "function_name": event.name, "arguments": event.arguments}
@@ -170,7 +171,7 @@ def _call_started(event: FunctionCallStarted, version: Version) -> Iterable[Spel
     return [("llm-function-call-start", {"function_name": event.name}), ("llm-function-call", call)]
 
 
-def _call_ended(event: FunctionCallEnded, version: Version) -> Iterable[Spelled]:
+def _call_ended(event: FunctionCallEnded, version: _Version) -> Iterable[_Spelled]:
     if version < _FUNCTION_EVENTS:
         return []
     told: dict[str, Any] = {"tool_call_id": event.id, "function_name": event.name, "cancelled": event.cancelled}
@@ -179,7 +180,7 @@ def _call_ended(event: FunctionCallEnded, version: Version) -> Iterable[Spelled]
     return [("llm-function-call-stopped", told)]
 
 
-def _metrics(event: Metrics, version: Version) -> Iterable[Spelled]:
+def _metrics(event: Metrics, version: _Version) -> Iterable[_Spelled]:
     told: dict[str, Any] = {}
     name = {"processor": event.processor} | ({} if event.model is None else {"model": event.model})
     if event.ttfb is not None:
@@ -193,11 +194,11 @@ def _metrics(event: Metrics, version: Version) -> Iterable[Spelled]:
     return [("metrics", told)] if told else []
 
 
-def _always(type: str) -> Callable[[Any, Version], Iterable[Spelled]]:
+def _always(type: str) -> Callable[[Any, _Version], Iterable[_Spelled]]:
     return lambda event, version: [(type, None)]
 
 
-_SPELLINGS: Mapping[type, Callable[[Any, Version], Iterable[Spelled]]] = {
+_SPELLINGS: Mapping[type, Callable[[Any, _Version], Iterable[_Spelled]]] = {
     UserTranscription: _user_transcription,
     BotLLMStarted: _always("bot-llm-started"),
     BotLLMText: lambda event, version: [("bot-llm-text", {"text": event.text})],

@@ -21,14 +21,17 @@ __all__ = (
     "config_committed",
     "find_key",
     "hookimpl",
+    "hookspec",
     "server_routes",
     "session_closed",
     "session_opened",
     "transcript",
 )
 
+#: The name under which pluggy knows the hooks.
 PROJECT = "rtvi_plugins"
 
+#: Marks the hooks themselves, in this module; and the functions of plugins that implement one.
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 

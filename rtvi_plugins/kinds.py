@@ -128,6 +128,7 @@ class STTRequest:
     audio: AsyncIterator[Audio]
 
 
+#: What the operations of each kind yield.
 LLMPiece: TypeAlias = "Text | ToolCall | Usage"
 TTSPiece: TypeAlias = "Audio | Word | Usage"
 STTPiece: TypeAlias = "Transcript | Usage"

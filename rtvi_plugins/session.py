@@ -3,50 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Any, TypeAlias, final
+from typing import Any, TypeAlias
 
 from attrs import frozen
 
+from ._secret import Secret
 from .context import Context, Message
 from .errors import ProviderError
 from .events import Event
 
 __all__ = ("ClientInfo", "Input", "RunLLM", "Say", "Secret", "Session", "Turn", "UserText")
-
-
-@final
-class Secret:
-    """A value that never shows itself: not in `repr`, `str`, a format, a log, a pickle or a crash report.
-
-    Only `reveal()` gives it away, at the one place where it is handed to a vendor.
-    """
-
-    __slots__ = ("__reveal",)
-
-    def __init__(self, value: str) -> None:
-        # A closure, so that tools which print an object's slots find no text.
-        def reveal() -> str:
-            return value
-
-        self.__reveal: Callable[[], str] = reveal
-
-    def reveal(self) -> str:
-        """The value itself. Do not store, log or format what this returns."""
-        return self.__reveal()
-
-    def __repr__(self) -> str:
-        return "Secret('…')"
-
-    def __format__(self, spec: str) -> str:
-        return repr(self)
-
-    def __reduce__(self) -> str:
-        raise TypeError("a Secret cannot be pickled")
-
-    def __bool__(self) -> bool:
-        return bool(self.__reveal())
 
 
 @frozen

@@ -17,6 +17,7 @@ PACKAGE = ROOT / "rtvi_plugins"
 LAYERS: dict[str, dict[str, str]] = {
     "0 data": {
         "_json": "typing_extensions",
+        "_secret": "",
         "errors": "attrs",
         "limits": "attrs",
         "context": "attrs typing_extensions",
@@ -55,6 +56,14 @@ LAYERS: dict[str, dict[str, str]] = {
         "_clock": "anyio attrs",
         "_workers": "anyio attrs",
         "_services": "anyio",
+        "_answers": "anyio attrs",
+        "_actions": "anyio attrs",
+        "_dialogue": "anyio attrs",
+        "_settings": "anyio attrs",
+        "_answers": "anyio",
+        "_dialogue": "anyio attrs",
+        "_settings": "anyio attrs",
+        "_actions": "anyio attrs",
         "_runner": "anyio attrs",
         "hosting": "anyio attrs",
     },

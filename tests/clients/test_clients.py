@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,11 @@ import pytest
 HERE = Path(__file__).parent
 RUN = HERE / "node" / "run.js"
 SECRET = "secret-of-a-test"
-READY_WITHIN = 30.0
+ENDED_WITHIN = 30.0
 DONE_WITHIN = 240.0
 
 # The first test waits for all the runs.
-pytestmark = pytest.mark.timeout(DONE_WITHIN + READY_WITHIN)
+pytestmark = pytest.mark.timeout(DONE_WITHIN + ENDED_WITHIN)
 
 Results = Mapping[str, Mapping[str, Any]]
 
@@ -49,13 +49,21 @@ def _server(bot: str) -> Generator[str]:
     """The address of a server process that runs one of the bots."""
     command = [sys.executable, "-m", "rtvi_plugins", "run", f"{HERE / 'bot.py'}:{bot}", "--port", "0"]
     environment = {**os.environ, "RTVI_OPERATOR_SECRET": SECRET, "PYTHONUNBUFFERED": "1"}
-    with (
-        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process,
-        ExitStack() as stack,
-    ):
-        stack.callback(process.wait, timeout=READY_WITHIN)
-        stack.callback(process.terminate)
-        yield _address(process)
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield _address(process)
+        finally:
+            _end(process)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End a server as an operator would; one that does not go is an error, and is killed."""
+    process.terminate()
+    try:
+        process.wait(timeout=ENDED_WITHIN)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
 
 
 def _address(process: subprocess.Popen[str]) -> str:

@@ -10,6 +10,8 @@ import pytest
 
 from rtvi_plugins import LLM, STT, TTS, VAD, RequestError, Session, bot, converse
 from rtvi_plugins.client import Client, EventMessage
+from rtvi_plugins.kinds import Audio, TTSRequest
+from rtvi_plugins.session import Say
 from rtvi_plugins.testing import connect
 from rtvi_plugins_echo import actions, llm, stt, tts, vad
 
@@ -112,9 +114,31 @@ async def test_a_long_action_reports_its_progress() -> None:
     ]
 
 
+@bot(services={"tts": "echo"}, client=["tts.pitch", "tts:say"])
+async def beeper(session: Session, /, tts: TTS) -> None:
+    """Tells of the audio that it would play."""
+    async for input in session.inputs():
+        if isinstance(input, Say):
+            async for piece in tts.synthesize(TTSRequest(one(input.text))):
+                if isinstance(piece, Audio):
+                    session.send({"rate": piece.rate})
+
+
+async def one(text: str) -> AsyncGenerator[str]:
+    """A text that comes in one piece."""
+    yield text
+
+
 async def test_the_sample_rate_is_the_operators() -> None:
-    """A service option is fixed by whoever runs the bot; a client neither sees nor sets it."""
-    async with connect(parrot, *MODULES, operator={"service_options": {"echo": {"sample_rate": 8000}}}) as client:
-        assert "sample_rate" not in (await client.get_config()).values["tts"]
+    """A service option is fixed by whoever runs the bot; a client hears of it, and cannot set it."""
+    operator = {"service_options": {"echo": {"sample_rate": 8000}}}
+    async with connect(beeper, tts, operator=operator) as client, listening(client) as events:
         with pytest.raises(RequestError, match="sample_rate"):
             await client.update_config({"tts": {"sample_rate": 16000}})
+        await client.action("tts:say", text="beep")
+        async for event in events:
+            if event.type == "server-message":
+                assert event.data == {"rate": 8000}
+                break
+        else:
+            pytest.fail("the bot told of no audio")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Iterable, Sequence
+from random import Random
 from typing import Any
 
 import anyio
@@ -114,6 +115,7 @@ def test_what_is_no_chunk_is_an_error(data: str) -> None:
         (429, "error", "rate"),
         ("502", "error", "unavailable"),
         (400, "error", "bad-request"),
+        ("9" * 5000, "error", "unavailable"),
         (None, "timeout", "timeout"),
         ("context_length_exceeded", "invalid_request_error", "bad-request"),
         (None, "server_error", "unavailable"),
@@ -203,15 +205,16 @@ def test_any_cut_of_the_arguments_gives_the_same_call(
 
 @given(st.lists(OBJECTS, min_size=2, max_size=4), PLACES, st.randoms(use_true_random=False))
 def test_any_interleaving_of_calls_gives_the_same_calls(
-    several: list[dict[str, Any]], places: list[int], random: Any
+    several: list[dict[str, Any]], places: list[int], random: Random
 ) -> None:
     """Slivers of several calls may come mixed, each call's own in order."""
-    waiting = {index: cut(json.dumps(each), places) for index, each in enumerate(several)}
+    waiting: dict[int, list[str]] = {i: cut(json.dumps(each), places) for i, each in enumerate(several)}
     chunks = [call_chunk({"name": f"f{index}"}, index=index, id=f"c{index}") for index in waiting]
     while waiting:
-        index: int = random.choice(list(waiting))
+        index = random.choice(list(waiting))
         chunks.append(call_chunk({"arguments": waiting[index].pop(0)}, index=index))
-        waiting = {index: slivers for index, slivers in waiting.items() if slivers}
+        if not waiting[index]:
+            del waiting[index]
     assert put_together(chunks) == [ToolCall(f"c{i}", f"f{i}", each) for i, each in enumerate(several)]
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import aclosing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 import pytest
 from openai_server import KEY, OpenAIServer, serve
 
 from rtvi_plugins import LLM, Session, bot, converse
+from rtvi_plugins.client import Client, EventMessage
 from rtvi_plugins.kinds import LLMRequest
 from rtvi_plugins.testing import connect
 from rtvi_plugins_openai import llm as declared
@@ -69,6 +71,17 @@ async def test_a_provider_knows_its_vendors_address(service: Any, address: str) 
         assert str(live.http.base_url) == address
 
 
+def test_the_readme_tells_every_option() -> None:
+    """Whoever chooses a provider reads there what can be set."""
+    readme = Path(__file__).parent.parent.joinpath("README.md").read_text("utf-8")
+    functions: list[Callable[..., Any]] = [openai_llm, together_llm, openai_model, together_model, configure]
+    parameters = [each for function in functions for each in inspect.signature(function).parameters.values()]
+    sent = {each.name: each.default for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD}
+    assert [name for name in sent if f"| `{name}` |" not in readme] == []
+    defaults = [each.default for each in parameters if isinstance(each.default, str)]
+    assert [default for default in defaults if f"`{default}`" not in readme] == []
+
+
 # ---- in a bot --------------------------------------------------------------------------------------------------------
 
 
@@ -79,6 +92,17 @@ async def test_a_provider_knows_its_vendors_address(service: Any, address: str) 
 async def clerk(session: Session, /, llm: LLM) -> None:
     """A clerk you can type to."""
     await converse(session, llm=llm)
+
+
+async def answer_of(client: Client) -> str:
+    """What the bot says, up to the end of its answer."""
+    said = ""
+    async with aclosing(cast("AsyncGenerator[EventMessage]", client.events())) as events:
+        async for event in events:
+            if event.type == "bot-llm-stopped":
+                break
+            said += event.data["text"] if event.type == "bot-llm-text" else ""
+    return said
 
 
 @pytest.mark.anyio
@@ -93,24 +117,17 @@ async def test_a_client_chooses_the_provider_and_the_operator_brings_its_key_and
             declared,
             services={"llm": provider},
             config={"llm": {"model": "small-1"}},
-            api_keys={"openai": "first-key", "together": "second-key"},
+            api_keys={"openai": "key-of-openai", "together": "key-of-together"},
             operator=operator,
         ) as client:
             assert await client.action("llm:list_models") == ["large-1", "small-1"]
             await client.action(
                 "llm:append_to_messages", messages=[{"role": "user", "content": "Hello"}], run_immediately=True
             )
-            said = ""
-            async for event in client.events():
-                said += event.data["text"] if event.type == "bot-llm-text" else ""
-                if event.type == "bot-llm-stopped":
-                    break
+            said = await answer_of(client)
     assert said == f"{provider} small-1 heard: Hello"
     asked = {name: {each.key for each in server.asked} for name, server in servers.items()}
-    assert asked == {"openai": set(), "together": set()} | {provider: {f"{_ORDINALS[provider]}-key"}}
-
-
-_ORDINALS = {"openai": "first", "together": "second"}
+    assert asked == {"openai": set(), "together": set()} | {provider: {f"key-of-{provider}"}}
 
 
 # ---- the server as a process -----------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -29,12 +30,17 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.fixture(autouse=True)
+def same_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loading a bot puts its folder on `sys.path`; a test takes it off again."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+
 @pytest.fixture
-def make_host(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Host]:
+def make_host() -> Callable[..., Host]:
     """Makes the host of a bot in desk.py."""
 
     def make(name: str = "desk", *, dev: bool = False, modules: list[ModuleType] | None = None) -> Host:
-        monkeypatch.syspath_prepend(DESK.parent)  # so that the test leaves sys.path as it was
         bot = load_bot(f"{DESK}:{name}")
         return Host(bot, operator_secret=Secret("secret-of-a-test"), dev=dev, environ={}, modules=modules or [])
 

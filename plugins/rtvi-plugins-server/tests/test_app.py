@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager
 from types import ModuleType
 from typing import Any, TypeAlias
@@ -187,7 +187,7 @@ async def broken(request: Request) -> Response:
 async def halfway(request: Request) -> Response:
     """A route that raises after its answer has begun."""
 
-    async def pieces() -> Any:
+    async def pieces() -> AsyncGenerator[bytes]:
         yield b"half"
         raise ValueError("the password is hunter2")
 

@@ -48,10 +48,9 @@ READY = '{"label": "rtvi-ai", "type": "client-ready", "id": "0", "data": {}}'
     ],
 )
 def test_a_mistake_is_answered_by_a_sentence(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], argv: list[str], sentence: str
+    capsys: pytest.CaptureFixture[str], argv: list[str], sentence: str
 ) -> None:
     """It says what to write instead, and the exit code is 2."""
-    monkeypatch.syspath_prepend(DESK.parent)  # so that the test leaves sys.path as it was
     assert run(argv) == 2
     told = capsys.readouterr()
     assert sentence in told.err
@@ -66,31 +65,24 @@ def test_a_mistake_is_answered_by_a_sentence(
     ],
 )
 def test_a_bot_that_cannot_be_imported_is_named_with_its_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], source: str, place: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], source: str, place: str
 ) -> None:
     """The author reads what is wrong and where, in one line."""
-    monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "bot.py").write_text(source)
     assert run([str(tmp_path / "bot.py")]) == 2
     assert re.fullmatch(f".*bot.py cannot be imported: {place}.*\n", capsys.readouterr().err)
 
 
-def test_a_port_that_is_taken_is_said_to_be(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_port_that_is_taken_is_said_to_be(capsys: pytest.CaptureFixture[str]) -> None:
     """The exit code 1 is for what may work another time."""
-    monkeypatch.syspath_prepend(DESK.parent)
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         assert run([f"{DESK}:desk", "--port", str(port)]) == 1
     assert f"Port {port} of 127.0.0.1 is taken by another program" in capsys.readouterr().err
 
 
-def test_an_address_of_another_machine_is_said_to_be(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_address_of_another_machine_is_said_to_be(capsys: pytest.CaptureFixture[str]) -> None:
     """Whatever else keeps it from listening is one sentence too."""
-    monkeypatch.syspath_prepend(DESK.parent)
     assert run([f"{DESK}:desk", "--host", "192.0.2.1", "--port", "0"]) == 1
     assert "This machine cannot listen on 192.0.2.1" in capsys.readouterr().err
 

@@ -98,7 +98,13 @@ async def drive(host: Host, *, query: str, extensions: dict[str, Any]) -> list[d
     async def send(event: Any) -> None:
         sent.append(event)
 
-    scope = {"type": "websocket", "path": "/ws", "query_string": query.encode(), "headers": [], "scheme": "ws"}
+    scope: dict[str, Any] = {
+        "type": "websocket",
+        "path": "/ws",
+        "query_string": query.encode(),
+        "headers": [],
+        "scheme": "ws",
+    }
     async with host:
         await create_app(host)({**scope, "extensions": extensions}, receive, send)
     return sent
@@ -180,7 +186,12 @@ async def test_a_client_that_takes_nothing_is_given_up(
     peer = kind(READY)
     async with host:
         token = (await host.start()).token
-        scope = {"type": "websocket", "path": "/ws", "query_string": f"token={token}".encode(), "headers": []}
+        scope: dict[str, Any] = {
+            "type": "websocket",
+            "path": "/ws",
+            "query_string": f"token={token}".encode(),
+            "headers": [],
+        }
         await create_app(host)({**scope, "scheme": "ws"}, peer.receive, peer.send)
         await anyio.wait_all_tasks_blocked()
         assert peer.accepted

@@ -49,9 +49,12 @@ def category_of(error: Mapping[str, Any], status: int | None = None) -> Provider
         return "bad-request"
     if status is not None:
         return _by_status(status)
-    if words[0].isdecimal():  # gateways put the status that they were given themselves into `code`
+    if (
+        len(words[0]) == 3 and words[0].isdecimal()
+    ):  # gateways put the status that they were given themselves into `code`
         return _by_status(int(words[0]))
-    return next((_BY_WORD[word] for word in words if word in _BY_WORD), "unavailable")
+    known: list[ProviderCategory] = [_BY_WORD[word] for word in words if word in _BY_WORD]
+    return known[0] if known else "unavailable"
 
 
 def _by_status(status: int) -> ProviderCategory:

@@ -70,7 +70,9 @@ class Gate:
         # The server's own page. Without a check of Host, a rebound name would look like it.
         scheme = {"ws": "http", "wss": "https"}.get(scope["scheme"], scope["scheme"])
         if not (self._hosts.checked and origin == f"{scheme}://{host}"):
-            raise OriginRefused(f"The origin {origin[:100]!r} is not on this server's list; its operator can add it.")
+            raise OriginRefused(
+                f"The origin {origin[:100]!r} is not on this server's list; its operator adds it with --origin."
+            )
 
     async def _http(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
         answer = _Answer(send, headers.get("origin"))

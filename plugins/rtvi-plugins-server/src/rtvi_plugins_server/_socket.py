@@ -49,7 +49,8 @@ class SessionSocket:
 
 
 def _token(scope: Scope) -> str:
-    return parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
+    query: bytes = scope["query_string"]
+    return parse_qs(query.decode("latin-1")).get("token", [""])[0]
 
 
 async def _carry(connection: Connection, receive: Receive, send: Send) -> Message | None:
@@ -92,7 +93,8 @@ async def _write(connection: Connection, send: Send) -> Message | None:
 
 
 def _text_of(event: Message) -> str | None:
-    return event.get("text")
+    text: str | None = event.get("text")
+    return text
 
 
 def _frame(text: str) -> Message:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing, asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import orjson
 from attrs import frozen
@@ -159,4 +159,4 @@ def _decode(body: bytes) -> dict[str, Any] | None:
         raise InvalidStart([problem]) from None
     if not isinstance(found, dict):
         raise InvalidStart([Problem("$", 'the body must be a JSON object, as in {"config": []}.')])
-    return found
+    return cast("dict[str, Any]", found)

@@ -82,7 +82,7 @@ def _check(chosen: argparse.Namespace) -> None:
         raise ValueError(f"--port {chosen.port} is no port; write 0 to 65535.")
     if not chosen.drain_seconds >= 0:
         raise ValueError(f"--drain-seconds {chosen.drain_seconds} is no time; write 0 or more.")
-    if chosen.public_url and urlsplit(chosen.public_url).scheme not in ("http", "https"):
+    if chosen.public_url and urlsplit(str(chosen.public_url)).scheme not in ("http", "https"):
         raise ValueError(f"--public-url {chosen.public_url} is no address; write it as in https://bots.example.")
 
 
