@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from attrs import frozen
@@ -13,6 +13,7 @@ from typing_extensions import Doc, deprecated
 from ._shapes import NotReadable, check, read, to_json
 from ._specs import REQUIRED, Function, Parameter
 from .errors import DeclarationError
+from .session import Secret, Session
 
 __all__ = ("Signature", "Was", "default_problem", "read_signature", "result_annotation")
 
@@ -40,23 +41,19 @@ class Signature:
 def read_signature(function: Function, *, given: str, example: str, defaults: bool = False) -> Signature:
     """The signature of a function to be declared.
 
-    `given` and `example` are for the message when there is no `/`; `defaults` demands one of every sent parameter.
+    `given` and `example` are for the message when there is no `/`; without them, there need not be one. `defaults`
+    demands a default of every parameter that is sent.
     """
     parameters = list(inspect.signature(function).parameters.values())
     hints = _hints(function)
     before = [each for each in parameters if each.kind is each.POSITIONAL_ONLY]
     after = [each for each in parameters if each.kind is not each.POSITIONAL_ONLY]
-    if not before and (after or given):
-        _refuse_missing_slash(function, after, given, example)
+    if not before and given:
+        raise DeclarationError(function, f"before the '/' {given}, as in {example}.")
     sent = {each.name: _sent(function, each, hints, defaults) for each in after}
     _refuse_clashes(function, sent)
     doc = inspect.cleandoc(function.__doc__ or "").split("\n\n")[0].replace("\n", " ")
     return Signature({each.name: _given(function, each, hints) for each in before}, sent, hints.get("return"), doc)
-
-
-def _refuse_missing_slash(function: Function, after: Sequence[inspect.Parameter], given: str, example: str) -> None:
-    if given or after:
-        raise DeclarationError(function, f"before the '/' {given}, as in {example}.")
 
 
 def _hints(function: Function) -> dict[str, Any]:
@@ -88,6 +85,8 @@ def _sent(function: Function, parameter: inspect.Parameter, hints: Mapping[str, 
         raise DeclarationError(function, f"*{name} cannot be described to a client. Name each argument.")
     if name not in hints:
         raise DeclarationError(function, f"annotate {name!r}.")
+    if hints[name] in (Session, Secret):
+        raise DeclarationError(function, f"{name!r} is given by the framework. Put a '/' after it: ({name}: …, /, …).")
     try:
         shape = read(hints[name])
     except NotReadable as error:

@@ -178,7 +178,7 @@ def specs_in(module: ModuleType) -> Sequence[Spec]:
     does not declare it twice.
     """
     found: list[Spec] = []
-    for value in dict.fromkeys(each for each in vars(module).values() if callable(each)):
-        if getattr(value, "__module__", None) == module.__name__:
+    for value in vars(module).values():
+        if callable(value) and getattr(value, "__module__", None) == module.__name__:
             found.extend(specs_of(value))
     return list(dict.fromkeys(found))

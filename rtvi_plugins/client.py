@@ -3,41 +3,80 @@
 `open_client` speaks to a bot through an `anyio.abc.ObjectStream[str]`: a WebSocket (`rtvi-plugins-client` brings
 one), or memory (`rtvi_plugins.testing`). Every request resolves, or raises: the bot's refusal as the `RequestError`
 of its code, a missing answer as `NoAnswer`, the end of the connection as `SessionClosed`.
+
+Answers are told from events by their id: the ids of requests begin with `request-`, those of messages that nobody
+waits for do not. An answer that comes when its request has been given up, or a second one, is dropped; a refusal of
+what nobody waits for is an event. A text that is no RTVI message is dropped too, as the published clients do.
 """
 
 from __future__ import annotations
 
 import itertools
+import logging
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
-from typing import Any, TypeAlias, cast
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from operator import itemgetter
+from typing import Any, TypeAlias, TypeVar
 
 import anyio
 from anyio.abc import ObjectStream, TaskGroup
 from attrs import define, field, frozen
 
-from ._codec import decode, encode
+from ._codec import LABEL, decode, encode
 from ._json import is_object
 from .errors import RequestError, SessionClosed
 
-__all__ = ("BotReady", "Client", "ConfigState", "EventMessage", "FunctionImplementation", "NoAnswer", "open_client")
+__all__ = (
+    "BotReady",
+    "Client",
+    "ConfigState",
+    "EventMessage",
+    "FunctionImplementation",
+    "InvalidAnswer",
+    "NoAnswer",
+    "OtherFunctions",
+    "open_client",
+)
+
+log = logging.getLogger("rtvi_plugins")
+
+Answer = TypeVar("Answer")
 
 #: Carries out a function that the bot's LLM calls; its result is any JSON value.
 FunctionImplementation: TypeAlias = "Callable[[Mapping[str, Any]], Awaitable[Any]]"
 
+#: The same for functions of any name, which it is given first.
+OtherFunctions: TypeAlias = "Callable[[str, Mapping[str, Any]], Awaitable[Any]]"
+
+#: What the ids of requests begin with.
+_REQUEST = "request-"
+
 #: Events that wait to be read. A client that reads none keeps the newest.
 _EVENTS = 10_000
 
-#: Bots send at most what fits here; a text beyond it ends the connection.
+#: A text that is longer (in characters), or nests deeper, is not read.
 _SIZE, _DEPTH = 16 * 1024 * 1024, 200
+
+#: The messages that ask for a function call, of both generations, and where the arguments stand in each.
+_CALL, _OLD_CALL = "llm-function-call-in-progress", "llm-function-call"
+_ARGUMENTS: Mapping[str, str] = {_CALL: "arguments", _OLD_CALL: "args"}
 
 
 class NoAnswer(RequestError):
-    """The bot did not answer in the time the caller gave it. An answer that comes later is ignored."""
+    """The bot did not answer in the time the caller gave it. An answer that comes later is dropped."""
 
     code = "no-answer"
     status = 504
     retryable = True
+
+
+class InvalidAnswer(RequestError):
+    """The bot answered with something else than the protocol says."""
+
+    code = "invalid-answer"
+    status = 502
 
 
 @frozen
@@ -54,6 +93,10 @@ class BotReady:
 
     version: str
     data: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, data: Mapping[str, Any]) -> BotReady:
+        return cls(str(data.get("version")), data)
 
 
 @frozen
@@ -80,6 +123,17 @@ class _Waiting:
     data: Any = None
 
 
+@define(eq=False)
+class _Call:
+    """A function call that was begun. New bots tell when it is over; its id is good for one call until then."""
+
+    id: str
+    name: str
+    arguments: Mapping[str, Any]
+    is_ended_by_bot: bool
+    scope: anyio.CancelScope = field(factory=anyio.CancelScope)
+
+
 class Client:
     """A connected client. Made by `open_client`."""
 
@@ -91,21 +145,28 @@ class Client:
         self._ids = itertools.count(1)
         self._waiting: dict[str, _Waiting] = {}
         self._functions: dict[str, FunctionImplementation] = {}
-        self._events: list[EventMessage] = []
+        self._other_functions: OtherFunctions | None = None
+        self._calls: dict[str, _Call] = {}
+        self._events: deque[EventMessage] = deque(maxlen=_EVENTS)
         self._heard = anyio.Event()
         self.closed = False
 
     # ---- asking ----------------------------------------------------------------------------------------------------
 
+    async def introduce(self, version: str, about: Mapping[str, Any]) -> None:
+        """Tell the bot who this is, and wait until it is ready; `open_client` does this."""
+        told = {"version": version, "about": {"library": "rtvi_plugins", **about}}
+        self.bot = await self._ask("client-ready", told, BotReady.read)
+
     async def request(self, type: str, data: Any, *, timeout: float | None = None) -> Any:
         """Send a message and wait for the data of its answer. `timeout` in seconds, instead of the client's."""
-        id = f"{next(self._ids):08x}"
+        id = f"{_REQUEST}{next(self._ids)}"
         waiting = self._waiting[id] = _Waiting()
         seconds = self._timeout if timeout is None else timeout
         try:
             # The answer may come before `send` returns, so it is waited for from here on.
             with anyio.move_on_after(seconds):
-                await self._send(type, id, data)
+                await self._send(encode(type, id, data))
                 await waiting.answered.wait()
         finally:
             del self._waiting[id]
@@ -115,11 +176,24 @@ class Client:
             raise RequestError.from_json(waiting.data)
         return waiting.data
 
-    async def _send(self, type: str, id: str, data: Any) -> None:
+    async def _ask(
+        self, type: str, data: Any, read: Callable[[Any], Answer], *, timeout: float | None = None
+    ) -> Answer:
+        answer = await self.request(type, data, timeout=timeout)
+        try:
+            return read(answer)
+        except (KeyError, TypeError, AttributeError):
+            raise InvalidAnswer(f"The bot answered {type!r} with something that is no answer to it.") from None
+
+    async def _say(self, type: str, data: Any) -> None:
+        """Send a message that is not answered when all goes well."""
+        await self._send(encode(type, f"message-{next(self._ids)}", data))
+
+    async def _send(self, text: str) -> None:
         if self.closed:
             raise SessionClosed("The connection to the bot is closed.")
         try:
-            await self._stream.send(encode(type, id, data))
+            await self._stream.send(text)
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
             raise SessionClosed("The connection to the bot is closed.") from None
 
@@ -130,19 +204,19 @@ class Client:
         service, _, action = name.partition(":")
         sent = [{"name": name, "value": value} for name, value in {**(arguments or {}), **more}.items()]
         data = {"service": service, "action": action, "arguments": sent}
-        return (await self.request("action", data, timeout=timeout))["result"]
+        return await self._ask("action", data, itemgetter("result"), timeout=timeout)
 
     async def describe_actions(self) -> list[dict[str, Any]]:
         """The actions that this client may call, each as `{service, action, arguments, result, …}`."""
-        return cast("list[dict[str, Any]]", (await self.request("describe-actions", {}))["actions"])
+        return await self._ask("describe-actions", {}, itemgetter("actions"))
 
     async def describe_config(self) -> list[dict[str, Any]]:
         """The services, each as `{name, options: [{name, type, default, writable, …}]}`."""
-        return cast("list[dict[str, Any]]", (await self.request("describe-config", {}))["config"])
+        return await self._ask("describe-config", {}, itemgetter("config"))
 
     async def get_config(self) -> ConfigState:
         """The options' values."""
-        return ConfigState.read(await self.request("get-config", {}))
+        return await self._ask("get-config", {}, ConfigState.read)
 
     async def update_config(
         self, values: Mapping[str, Mapping[str, Any]], *, interrupt: bool = False, timeout: float | None = None
@@ -153,20 +227,27 @@ class Client:
             for service, options in values.items()
         ]
         data = {"config": config, "interrupt": interrupt}
-        return ConfigState.read(await self.request("update-config", data, timeout=timeout))
+        return await self._ask("update-config", data, ConfigState.read, timeout=timeout)
 
     async def send_text(self, text: str, *, run_immediately: bool = True, audio_response: bool = True) -> None:
         """Say something to the bot by writing. A refusal comes as an event of type `error-response`."""
         options = {"run_immediately": run_immediately, "audio_response": audio_response}
-        await self._send("send-text", f"{next(self._ids):08x}", {"content": text, "options": options})
+        await self._say("send-text", {"content": text, "options": options})
 
     async def disconnect_bot(self) -> None:
         """Ask the bot to leave."""
-        await self._send("disconnect-bot", f"{next(self._ids):08x}", {})
+        await self._say("disconnect-bot", {})
 
     def carry_out(self, name: str, implementation: FunctionImplementation) -> None:
-        """Carry out the function of this name whenever the bot's LLM calls it."""
+        """Carry out the function of this name whenever the bot's LLM calls it, once for each call.
+
+        What it raises is told to the LLM by the exception's name only. It is cancelled when the bot gives the call up.
+        """
         self._functions[name] = implementation
+
+    def carry_out_others(self, implementation: OtherFunctions) -> None:
+        """Carry out every function that has no implementation of its own. Without this, nobody answers such a call."""
+        self._other_functions = implementation
 
     # ---- hearing ---------------------------------------------------------------------------------------------------
 
@@ -174,59 +255,84 @@ class Client:
         """What the bot tells without being asked, until the connection ends. Each event is given once."""
         while True:
             while self._events:
-                yield self._events.pop(0)
+                yield self._events.popleft()
             if self.closed:
                 return
-            self._heard = anyio.Event()
+            if self._heard.is_set():
+                self._heard = anyio.Event()
             await self._heard.wait()
 
     async def listen(self) -> None:
         """Take in what the bot sends, until the connection ends; `open_client` runs this."""
         try:
             async for text in self._stream:
-                self._take(decode(text, size=_SIZE, depth=_DEPTH))
+                self._take(text)
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
             pass
         finally:
             self._end()
 
-    def _take(self, message: Mapping[str, Any]) -> None:
-        type, data = str(message.get("type")), message.get("data")
-        waiting = self._waiting.get(str(message.get("id")))
-        if waiting is not None:
-            waiting.type, waiting.data = type, data
-            waiting.answered.set()
+    def _take(self, text: str) -> None:
+        try:
+            message = decode(text, size=_SIZE, depth=_DEPTH)
+        except RequestError as error:
+            log.warning("the bot sent what is no RTVI message: %s", error.code)
             return
-        if type == "llm-function-call-in-progress" and is_object(data) and data.get("function_name") in self._functions:
-            self._tasks.start_soon(self._carry_out, data)
+        if message.get("label") != LABEL:
+            return
+        type, id, data = str(message.get("type")), message.get("id"), message.get("data")
+        if isinstance(id, str) and id.startswith(_REQUEST):
+            return self._answer(id, type, data)
+        self._follow_calls(type, data)
         self._events.append(EventMessage(type, data))
-        del self._events[:-_EVENTS]
         self._heard.set()
 
-    async def _carry_out(self, call: Mapping[str, Any]) -> None:
-        arguments: Mapping[str, Any] = call.get("arguments") or {}
-        try:
-            result = await self._functions[call["function_name"]](arguments)
-        except Exception as error:
-            result = {"error": f"the function failed: {type(error).__name__}"}
-        told = {
-            "function_name": call["function_name"],
-            "tool_call_id": call["tool_call_id"],
-            "arguments": arguments,
-            "result": result,
-        }
-        if not self.closed:
-            await self._send("llm-function-call-result", f"{next(self._ids):08x}", told)
+    def _answer(self, id: str, type: str, data: Any) -> None:
+        waiting = self._waiting.get(id)
+        if waiting is not None and not waiting.answered.is_set():
+            waiting.type, waiting.data = type, data
+            waiting.answered.set()
 
     def _end(self) -> None:
         """Nobody is left waiting."""
         self.closed = True
         gone = SessionClosed("The connection ended before the bot had answered.").to_json()
-        for waiting in self._waiting.values():
-            if not waiting.answered.is_set():
-                waiting.type, waiting.data = "error-response", gone
-                waiting.answered.set()
+        for id in self._waiting:
+            self._answer(id, "error-response", gone)
         self._heard.set()
+
+    # ---- carrying out functions ------------------------------------------------------------------------------------
+
+    def _follow_calls(self, type: str, data: Any) -> None:
+        if not is_object(data) or not isinstance(id := data.get("tool_call_id"), str):
+            return
+        if type in _ARGUMENTS and id not in self._calls:
+            name, arguments = str(data.get("function_name")), data.get(_ARGUMENTS[type])
+            implementation = self._implementation(name)
+            if implementation is not None:
+                call = self._calls[id] = _Call(id, name, arguments if is_object(arguments) else {}, type == _CALL)
+                self._tasks.start_soon(self._carry_out, call, implementation)
+        elif type == "llm-function-call-stopped" and id in self._calls:
+            self._calls.pop(id).scope.cancel()
+
+    def _implementation(self, name: str) -> FunctionImplementation | None:
+        others = None if self._other_functions is None else partial(self._other_functions, name)
+        return self._functions.get(name, others)
+
+    async def _carry_out(self, call: _Call, implementation: FunctionImplementation) -> None:
+        with call.scope, suppress(SessionClosed):
+            try:
+                await self._tell_result(call, await implementation(call.arguments))
+            except SessionClosed:
+                raise
+            except Exception as error:  # the function's, or a TypeError for a result that JSON cannot carry
+                await self._tell_result(call, {"error": f"the function failed: {type(error).__name__}"})
+        if not call.is_ended_by_bot:
+            del self._calls[call.id]
+
+    async def _tell_result(self, call: _Call, result: Any) -> None:
+        told = {"function_name": call.name, "tool_call_id": call.id, "arguments": call.arguments, "result": result}
+        await self._say("llm-function-call-result", told)
 
 
 @asynccontextmanager
@@ -239,17 +345,21 @@ async def open_client(
 ) -> AsyncGenerator[Client]:
     """Introduce a client to the bot at the other end of a stream, and wait until the bot is ready.
 
-    `timeout` in seconds is how long each request waits for its answer, this first one included.
+    `timeout` in seconds is how long each request waits for its answer, this first one included. The stream is closed
+    at the end. What is raised inside comes out as it is, not in an exception group.
     """
+    failed: Exception | None = None
     async with anyio.create_task_group() as tasks:
         client = Client(stream, timeout, tasks)
         tasks.start_soon(client.listen)
         try:
-            told = {"version": version, "about": {"library": "rtvi_plugins", **(about or {})}}
-            data = await client.request("client-ready", told)
-            client.bot = BotReady(str(data.get("version")), data)
+            await client.introduce(version, about or {})
             yield client
+        except Exception as error:
+            failed = error
         finally:
             tasks.cancel_scope.cancel()
             with anyio.CancelScope(shield=True), anyio.move_on_after(1):
                 await stream.aclose()
+    if failed is not None:
+        raise failed

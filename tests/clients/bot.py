@@ -30,7 +30,7 @@ CONFIG: Mapping[str, Mapping[str, Any]] = {
     "llm.rules": {"words_per_second": 100.0},
 }
 
-OPTIONS = ["llm.tools", "llm.name", Grant("llm.run_on_config", writable=False)]
+OPTIONS: list[str | Grant] = ["llm.tools", "llm.name", Grant("llm.run_on_config", writable=False)]
 
 STANDARD = ["llm:append_to_messages", "llm:get_context", "llm:set_context", "llm:run"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import socket
 import traceback
 from contextlib import aclosing
 from typing import Any
@@ -40,11 +39,6 @@ async def failure_of(llm: OpenAILLM) -> ProviderError:
     with pytest.raises(ProviderError) as caught:
         await pieces_of(llm)
     return caught.value
-
-
-async def until(event: Any) -> None:
-    """Wait for what happens in the server's thread."""
-    assert await anyio.to_thread.run_sync(event.wait, 10)
 
 
 # ---- what is sent ----------------------------------------------------------------------------------------------------
@@ -228,14 +222,6 @@ async def test_a_broken_connection_has_its_category(raised: type[httpx2.Transpor
     assert "words of httpx2" not in "".join(traceback.format_exception(failure))
 
 
-async def test_a_server_that_is_not_there_is_unavailable() -> None:
-    """Nobody listens at the port."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    async with connect("acme", KEY, base_url=f"http://127.0.0.1:{port}/v1") as llm:
-        assert (await failure_of(llm)).category == "unavailable"
-
-
 # ---- the key ---------------------------------------------------------------------------------------------------------
 
 
@@ -270,72 +256,3 @@ async def test_neither_key_nor_payload_is_told(server: OpenAIServer, caplog: pyt
         assert secret not in told
         assert secret not in caplog.text
     assert "acme answered with status 401" in caplog.text
-
-
-# ---- a real socket ---------------------------------------------------------------------------------------------------
-
-
-async def test_a_conversation_over_a_socket(far_llm: OpenAILLM, server: OpenAIServer) -> None:
-    """Text, a function call and an error, in turn, on one connection."""
-    server.script = [saying("Good", " day."), calling(("c1", "weather", '{"city": "Köln"}'))]
-    usage = Usage(12, 5, model="small-1")
-    assert await pieces_of(far_llm) == [Text("Good"), Text(" day."), usage]
-    assert await pieces_of(far_llm) == [ToolCall("c1", "weather", {"city": "Köln"}), usage]
-    assert await far_llm.list_models() == ["large-1", "small-1"]
-    assert len({asked.port for asked in server.asked}) == 1
-
-
-async def test_a_piece_comes_before_the_answer_is_whole(far_llm: OpenAILLM, server: OpenAIServer) -> None:
-    """Speaking can begin with the first words."""
-    server.script = [Says([chunk({"content": "Well"})], "hangs")]
-    async with aclosing(far_llm.respond(HELLO)) as answer:
-        assert await anext(answer) == Text("Well")
-        assert not server.left.is_set()
-
-
-async def test_closing_the_iterator_drops_the_connection(far_llm: OpenAILLM, server: OpenAIServer) -> None:
-    """The vendor stops, and stops counting; the next answer finds a connection of its own."""
-    server.script = [Says([chunk({"content": "Well"})], "hangs")]
-    async with aclosing(far_llm.respond(HELLO)) as answer:
-        await anext(answer)
-    await until(server.left)
-    assert (await pieces_of(far_llm))[0] == Text("openai ")
-    assert len({asked.port for asked in server.asked}) == 2
-
-
-async def test_cancelling_drops_the_connection(far_llm: OpenAILLM, server: OpenAIServer) -> None:
-    """In the middle of waiting for the next piece."""
-    server.script = [Says([chunk({"content": "Well"})], "hangs")]
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(pieces_of, far_llm)
-        await until(server.hanging)
-        tasks.cancel_scope.cancel()
-    await until(server.left)
-
-
-async def test_cancelling_between_two_pieces_drops_the_connection(far_llm: OpenAILLM, server: OpenAIServer) -> None:
-    """While the bot is busy with the piece before."""
-    server.script = [Says([chunk({"content": "Well"})], "hangs")]
-    with anyio.CancelScope() as scope:
-        async with aclosing(far_llm.respond(HELLO)) as answer:
-            async for _ in answer:
-                scope.cancel()
-                await anyio.sleep_forever()
-    assert scope.cancelled_caught
-    await until(server.left)
-
-
-async def test_a_server_that_falls_silent_is_a_timeout(base_url: str, server: OpenAIServer) -> None:
-    """After the first piece, too; and the connection is dropped."""
-    server.script = [Says([chunk({"content": "Well"})], "hangs")]
-    async with connect("acme", KEY, base_url=base_url, timeout=0.2) as llm:
-        assert (await failure_of(llm)).category == "timeout"
-    await until(server.left)
-
-
-async def test_a_server_that_stays_after_its_last_word_holds_nobody(far_llm: OpenAILLM, server: OpenAIServer) -> None:
-    """The answer ended with `[DONE]`, whatever becomes of the connection."""
-    server.script = [Says([*saying("Bye").chunks, "[DONE]"], "hangs")]
-    with anyio.fail_after(5):
-        assert (await pieces_of(far_llm))[0] == Text("Bye")
-    await until(server.left)

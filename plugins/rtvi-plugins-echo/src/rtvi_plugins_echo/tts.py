@@ -49,7 +49,7 @@ class EchoTTS:
 @service("tts", "echo")
 @asynccontextmanager
 async def echo_tts(
-    *, sample_rate: Annotated[int, ge(8000), le(48000), Doc("Of the audio it makes, in Hz.")] = 16000
+    sample_rate: Annotated[int, ge(8000), le(48000), Doc("Of the audio it makes, in Hz.")] = 16000,
 ) -> AsyncGenerator[EchoTTS]:
     """Speaks in tones."""
     yield EchoTTS(sample_rate)

@@ -49,9 +49,7 @@ def category_of(error: Mapping[str, Any], status: int | None = None) -> Provider
         return "bad-request"
     if status is not None:
         return _by_status(status)
-    if (
-        len(words[0]) == 3 and words[0].isdecimal()
-    ):  # gateways put the status that they were given themselves into `code`
+    if len(words[0]) == 3 and words[0].isdecimal():  # a gateway passes on the status that it was given
         return _by_status(int(words[0]))
     known: list[ProviderCategory] = [_BY_WORD[word] for word in words if word in _BY_WORD]
     return known[0] if known else "unavailable"

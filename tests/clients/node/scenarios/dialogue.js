@@ -23,7 +23,7 @@ export const dialogue = [
       await say(driver, "What is my favourite colour?", /teal/);
       await say(driver, "Thank you.", /\w/);
       await say(driver, "What is my name?", /Ada/); // 7: six turns later
-      await say(driver, "Please book a room for three nights under the name Grace.", /17/); // 8: with the function's result
+      await say(driver, "Please book a room for three nights under the name Grace.", /17/); // 8: the room's number
       assert.deepEqual(booked, [{ nights: 3, name: "Grace" }]);
       await beginStory(driver); // 9
       await driver.interrupt("Stop. What is my favourite colour?"); // 10, typed into the middle of the story
