@@ -100,6 +100,10 @@ class Actions:
     find: Callable[[str], OpenService]
     jobs: dict[str, Job] = field(factory=dict[str, Job])
     _started: int = 0
+    _observed: bool = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._observed = self.hooks.listens("action_started") or self.hooks.listens("action_finished")
 
     def start(self, call: Call) -> None:
         """Have an action run; long ones are answered at once."""
@@ -125,29 +129,28 @@ class Actions:
     async def _result(self, call: Call) -> Any:
         """An action's result in its JSON form. Whatever it raises comes out as a `RequestError`."""
         action, spec = call.action, call.action.spec
-        names = {"session": self.session, "service": action.service, "action": spec.name}
-        self.hooks.tell("action_started", arguments=call.arguments, **names)
+        if self._observed:
+            self._tell("action_started", action, arguments=call.arguments)
         try:
-            given = self._given(action)
+            given: list[Any] = [self.find(action.service).alive()] if spec.wants_service else []
+            if spec.wants_session:
+                given.append(self.session)
             if spec.is_async:
                 result = await spec.function(*given, **call.arguments)
             else:
                 result = await self.threads.run(partial(spec.function, *given, **call.arguments))
-            result = _checked(action, result)
+            if result.__class__ is not spec.result.exact:
+                result = _checked(action, result)
         except (Exception, SystemExit) as raised:
             error = _told(action, raised)
-            self.hooks.tell("action_finished", error=error.code, **names)
+            self._tell("action_finished", action, error=error.code)
             raise error from None
-        self.hooks.tell("action_finished", error=None, **names)
+        if self._observed:
+            self._tell("action_finished", action, error=None)
         return result
 
-    def _given(self, action: OfferedAction) -> list[Any]:
-        given: list[Any] = []
-        if action.spec.wants_service:
-            given.append(self.find(action.service).alive())
-        if action.spec.wants_session:
-            given.append(self.session)
-        return given
+    def _tell(self, hook: str, action: OfferedAction, **facts: Any) -> None:
+        self.hooks.tell(hook, session=self.session, service=action.service, action=action.spec.name, **facts)
 
     # ---- long actions ----------------------------------------------------------------------------------------------
 
@@ -170,9 +173,9 @@ class Actions:
         finally:
             _running_job.reset(token)
             if self.jobs.pop(id, None) is not None:
-                self._tell(id, call.action, end)
+                self._tell_end(id, call.action, end)
 
-    def _tell(self, id: str, action: OfferedAction, more: Mapping[str, Any]) -> None:
+    def _tell_end(self, id: str, action: OfferedAction, more: Mapping[str, Any]) -> None:
         message = {"type": "job", "job": id, "action": f"{action.service}:{action.spec.name}"}
         try:
             self.answers.send("server-message", {**message, **more})
@@ -200,12 +203,9 @@ class Actions:
 
 def _checked(action: OfferedAction, result: Any) -> Any:
     """A result in its JSON form, if it is what the action declares."""
-    shape = action.spec.result
-    if result.__class__ is shape.exact:
-        return result
     try:
         told = to_json(result)
-        problems = check(shape, told)[1]
+        problems = check(action.spec.result, told)[1]
     except (RecursionError, ValueError, TypeError):
         raise _not_json(action) from None
     if problems:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import anyio
-
 from ._codec import encode
 from ._conversation import Conversation, Request
+from ._signal import Signal
 from .errors import RequestError
 
 __all__ = ("Answers",)
@@ -25,7 +24,7 @@ class Answers:
         self._limit = limit
         self._overflow = overflow
         self._texts: list[str] = []
-        self._sendable: anyio.Event | None = None
+        self._sendable: Signal | None = None
 
     def put(self, text: str) -> None:
         """Have a text sent after all that were put before it."""
@@ -72,7 +71,7 @@ class Answers:
         while not self._texts:
             if self.closed:
                 return ()
-            self._sendable = anyio.Event()
+            self._sendable = Signal()
             await self._sendable.wait()
         batch, self._texts = self._texts, []
         return batch

@@ -43,17 +43,22 @@ class Binder:
         return bound
 
     def _bind_fast(self, sent: list[Any]) -> dict[str, Any] | None:
-        known, bound = self._known, dict[str, Any]()
-        problems: list[Problem] = []
+        known = self._known
+        bound: dict[str, Any] = {}
         try:
             for each in sent:
                 name, exact, load = known[each["name"]]
                 value = each["value"]
-                bound[name] = value if value.__class__ is exact else load(value, "", problems)
+                if value.__class__ is exact:
+                    bound[name] = value
+                else:
+                    problems: list[Problem] = []
+                    bound[name] = load(value, "", problems)
+                    if problems:
+                        return None
         except (KeyError, TypeError, IndexError):
             return None
-        whole = len(bound) == len(sent) and not problems and self._required <= bound.keys()
-        return bound if whole else None
+        return bound if len(bound) == len(sent) and self._required <= bound.keys() else None
 
     def _bind_slow(self, sent: Any, path: str) -> dict[str, Any]:
         problems: list[Problem] = []

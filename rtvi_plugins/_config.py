@@ -5,7 +5,7 @@ Nothing here calls a plugin: a `Plan` says which groups are to be set to what, a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from attrs import define, frozen
@@ -114,8 +114,9 @@ class Config:
         Raises one `RequestError` that lists all problems; nothing has been changed then.
         """
         problems: list[Problem] = []
-        entries = read_entries(sent, path, problems)
+        entries, strangers = read_entries(sent, path, problems, offer.options)
         mistakes: list[Mistake] = [(InvalidConfig, problem) for problem in problems]
+        mistakes += [(UnknownService, problem) for problem in strangers]
         providers = {**offer.providers, **dict(_switches(entries, offer, mistakes))}
         after = Offer(offer.registry, providers, offer.grants) if providers != offer.providers else offer
         switched, values = self._switched(offer, after, base)
@@ -209,16 +210,24 @@ class Entry:
     name: str
     value: Any
     path: str
-    service_path: str
 
 
-def read_entries(sent: Any, path: str, problems: list[Problem]) -> list[Entry]:
-    """The options that were sent, in their order: a list of `{service, options}`, or an object of values by service."""
-    return [
-        Entry(service, name, value, value_at, at)
-        for service, options, at, options_at in _services(sent, path, problems)
-        for name, value, value_at in named_values(options, options_at, problems)
-    ]
+def read_entries(
+    sent: Any, path: str, problems: list[Problem], known: Collection[str]
+) -> tuple[list[Entry], list[Problem]]:
+    """The options that were sent, in their order, and a problem for each service that is not among the known ones.
+
+    Either a list of `{service, options}` or an object of values by service; what is in neither form is a problem.
+    """
+    entries: list[Entry] = []
+    strangers: list[Problem] = []
+    for service, options, at, options_at in _services(sent, path, problems):
+        if service not in known:
+            strangers.append(unknown("service", service, known, path=at))
+            continue
+        found = named_values(options, options_at, problems)
+        entries.extend(Entry(service, name, value, value_at) for name, value, value_at in found)
+    return entries, strangers
 
 
 def _services(sent: Any, path: str, problems: list[Problem]) -> Iterator[tuple[str, Any, str, str]]:
@@ -239,7 +248,7 @@ def _services(sent: Any, path: str, problems: list[Problem]) -> Iterator[tuple[s
 
 def _switches(entries: Iterable[Entry], offer: Offer, mistakes: list[Mistake]) -> Iterator[tuple[str, str]]:
     for entry in entries:
-        if entry.name != PROVIDER or PROVIDER not in offer.options.get(entry.service, {}):
+        if entry.name != PROVIDER or PROVIDER not in offer.options[entry.service]:
             continue
         labels = offer.registry.services[entry.service].providers
         granted = offer.options[entry.service][PROVIDER]
@@ -259,9 +268,6 @@ def _checked(
     """The options that were sent, by their present names and in their JSON form."""
     seen: set[tuple[str, str]] = set()
     for entry in entries:
-        if entry.service not in offer.options:
-            mistakes.append((UnknownService, unknown("service", entry.service, offer.options, path=entry.service_path)))
-            continue
         name = offer.provider(entry.service).former_names.get(entry.name, entry.name)
         if (entry.service, name) in seen:
             told = f"{entry.service}.{name}: was sent already; send each option once."

@@ -46,6 +46,9 @@ __all__ = (
     "Update",
 )
 
+# Where a client before 1.0, or one after it, says what action it means, and the arguments.
+_ACTION_PATHS = (("$.data", "$.data.arguments"), ("$.data.d", "$.data.d.arguments"))
+
 #: What a bot says it speaks to a client of its own generation or a later one.
 VERSION = (2, 1, 0)
 
@@ -77,7 +80,7 @@ class Ready:
     text: str
 
 
-@frozen(eq=False)
+@define(eq=False)
 class Call:
     """Run an action."""
 
@@ -159,11 +162,12 @@ class Conversation:
     def _spend(self) -> None:
         """Take a token of the bucket that `Limits.rate` fills and `Limits.burst` bounds."""
         limits = self._limits
-        self._tokens = min(float(limits.burst), self._tokens + (self._now - self._filled) * limits.rate)
+        tokens = self._tokens + (self._now - self._filled) * limits.rate
         self._filled = self._now
-        if self._tokens < 1.0:
+        if tokens < 1.0:
+            self._tokens = tokens
             raise RateLimited(f"Messages come too fast; at most {limits.rate:g} a second are accepted in the long run.")
-        self._tokens -= 1.0
+        self._tokens = (min(limits.burst, tokens)) - 1.0
 
     def _type(self, message: Mapping[str, Any], id: str) -> str:
         if message.get("label") != LABEL:
@@ -270,11 +274,11 @@ class Conversation:
         return Update(self._open(request), data["config"], interrupt, f"{path}.config")
 
     def action(self, request: Request, data: Any) -> Command:
-        path = "$.data.d" if request.t is not None else "$.data"
+        path, arguments_path = _ACTION_PATHS[request.t is not None]
         if not is_object(data):
             raise InvalidArguments([Problem(path, expected("an object with service, action and arguments", data))])
         action = self.offer.action(data.get("service"), data.get("action"), path)
-        arguments = action.binder.bind(data.get("arguments"), f"{path}.arguments")
+        arguments = action.binder.bind(data.get("arguments"), arguments_path)
         return Call(self._open(request, action.spec.deadline), action, arguments)
 
     def client_message(self, request: Request, data: Any) -> Command | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, final
 
@@ -14,6 +14,8 @@ from ._answers import Answers
 from ._clock import Clock
 from ._conversation import FunctionResult
 from ._services import OpenService
+from ._signal import Signal
+from .context import Context, Message
 from .errors import Busy, FunctionCallFailed, NoConversation, Problem, UnknownFunctionCall
 from .events import Event, FunctionCallEnded, FunctionCallStarted, Interrupted
 from .limits import Limits
@@ -26,11 +28,21 @@ __all__ = ("Dialogue", "LiveTurn")
 class LiveTurn(Turn):
     """A turn that is being held, with the services as they were when it began."""
 
-    def __init__(self, epoch: int, live: Mapping[str, OpenService]) -> None:
+    def __init__(self, epoch: int, dialogue: Dialogue, live: Mapping[str, OpenService]) -> None:
         self.epoch = epoch
         self.live = live
         self.scope = anyio.CancelScope()
+        self._dialogue = dialogue
+        self._place = dialogue.context.take_place()
         self._interrupted = False
+
+    @property
+    def messages(self) -> Sequence[Message]:
+        return self._dialogue.context.before(self._place)
+
+    def remember(self, *messages: Message) -> None:
+        if self._dialogue.context.insert(self._place, *messages):
+            self._dialogue.tell(messages)
 
     @property
     def interrupted(self) -> bool:
@@ -46,7 +58,7 @@ class LiveTurn(Turn):
 class _FunctionCall:
     """A function call that the client has not answered yet."""
 
-    answered: anyio.Event = field(factory=anyio.Event)
+    answered: Signal = field(factory=Signal)
     result: Any = None
     given_up: bool = False
 
@@ -62,12 +74,16 @@ class Dialogue:
     answers: Answers
     limits: Limits
     clock: Clock
+    context: Context
     emit: Callable[[Event], None]
+    #: Told of every message that enters the context, other than by replacing it.
+    tell: Callable[[Sequence[Message]], None]
     current: LiveTurn | None = None
     #: False once the bot's function has returned: then nobody reads the inputs any more.
     listens: bool = True
     _inputs: deque[Input] = field(factory=deque[Input])
-    _fed: anyio.Event | None = None
+    _fed: Signal | None = None
+    _quiet: anyio.Event | None = None
     _epoch: int = 0
     _calls: dict[str, _FunctionCall] = field(factory=dict[str, _FunctionCall])
     _called: int = 0
@@ -86,13 +102,27 @@ class Dialogue:
         if self._fed is not None:
             self._fed.set()
 
-    async def inputs(self) -> AsyncIterator[Input]:
+    async def inputs(self) -> AsyncGenerator[Input]:
         """What was fed, in order, for as long as anybody reads."""
         while True:
             while self._inputs:
                 yield self._inputs.popleft()
-            self._fed = anyio.Event()
+            self._fed = Signal()
+            if self._quiet is not None:
+                self._quiet.set()
             await self._fed.wait()
+
+    def stop_listening(self) -> None:
+        """The bot's function has returned, so nobody reads the inputs any more."""
+        self.listens = False
+        if self._quiet is not None:
+            self._quiet.set()
+
+    async def idle(self) -> None:
+        """Wait until nothing is being said, and nothing waits to be answered."""
+        while self.listens and (self.current is not None or self._inputs or self._fed is None or self._fed.is_set()):
+            self._quiet = anyio.Event()
+            await self._quiet.wait()
 
     # ---- turns -----------------------------------------------------------------------------------------------------
 
@@ -105,7 +135,7 @@ class Dialogue:
             raise RuntimeError("session.turn() is held already; a session holds one turn at a time.")
         edge()
         self._epoch += 1
-        turn = self.current = LiveTurn(self._epoch, live())
+        turn = self.current = LiveTurn(self._epoch, self, live())
         try:
             with turn.scope:
                 yield turn

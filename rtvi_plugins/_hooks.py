@@ -26,6 +26,10 @@ class Hooks:
         # pluggy stops at the first hook that raises; these are called one by one.
         self._functions = {name: list(getattr(manager.hook, name).get_hookimpls()) for name in hookspecs.HOOKS}
 
+    def listens(self, hook: str) -> bool:
+        """Whether any plugin implements a hook."""
+        return bool(self._functions[hook])
+
     def tell(self, hook: str, **facts: Any) -> None:
         """Call every function of a hook; a failure is logged and changes nothing."""
         if functions := self._functions[hook]:

@@ -7,7 +7,8 @@ conversation (`_dialogue`); one timer looks after all deadlines of the session.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+import math
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any, final
@@ -38,6 +39,7 @@ from ._offer import Offers
 from ._services import OpenService
 from ._settings import Settings
 from ._shapes import to_json
+from ._signal import Signal
 from ._start import StartPlan
 from ._workers import Workers
 from .context import Context, Message
@@ -107,7 +109,7 @@ class LiveSession(Session):
         config = Config(plan.values)
         self._conversation = Conversation(shared.offers.get(plan.providers, plan.grants), config, limits, clock.now())
         self._answers = Answers(self._conversation, limits.outbox, self._overflow)
-        self._dialogue = Dialogue(self._answers, limits, clock, self.emit)
+        self._dialogue = Dialogue(self._answers, limits, clock, self.context, self.emit, self._tell_transcript)
         self._settings = Settings(
             session=self,
             plan=plan,
@@ -121,9 +123,10 @@ class LiveSession(Session):
             end=self.end,
         )
         self._actions: Actions | None = None
-        self._began = anyio.Event()
+        self._began = Signal()
         self._tasks: TaskGroup | None = None
         self._timer: Timer | None = None
+        self._armed = math.inf
         self._ends = self._heard = clock.now()
         self._ended_with = ""
 
@@ -171,7 +174,7 @@ class LiveSession(Session):
             task_status.started()
             await self._began.wait()
             await self._run_bot()
-            self._dialogue.listens = False
+            self._dialogue.stop_listening()
             await anyio.sleep_forever()
 
     async def _run_bot(self) -> None:
@@ -231,7 +234,9 @@ class LiveSession(Session):
             report("the framework", error)
             self.end(InternalError("The framework failed; please report this."))
         if self._conversation.pending:
-            self._arm(next(reversed(self._conversation.pending.values())).due)
+            newest = next(reversed(self._conversation.pending.values()))
+            if newest.due < self._armed:
+                self._arm(newest.due)
 
     async def outgoing(self) -> Sequence[str]:
         """The texts to be sent next, in order; empty when the session has ended and all were taken."""
@@ -241,6 +246,10 @@ class LiveSession(Session):
         """The client is gone."""
         self._end("", "the client has left")
         self._answers.drop()
+
+    async def idle(self) -> None:
+        """Wait until the bot is saying nothing, and nothing waits to be answered; for consoles and tests."""
+        await self._dialogue.idle()
 
     def claimed(self) -> None:
         """A client has come: the session's time begins."""
@@ -255,19 +264,18 @@ class LiveSession(Session):
 
     def _arm(self, due: float) -> None:
         """See to it that the timer fires no later than this. One timer looks after everything that falls due."""
-        if self.closed:
+        if self.closed or due >= self._armed:
             return
-        if self._timer is not None and self._timer.callback is not None:
-            if self._timer.due <= due:
-                return
+        if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._shared.clock.call_at(due, self._tick)
+        self._timer, self._armed = self._shared.clock.call_at(due, self._tick), due
 
     def _session_due(self) -> float:
         return min(self._ends, self._heard + self._shared.limits.idle_seconds)
 
     def _tick(self) -> None:
         now, limits = self._shared.clock.now(), self._shared.limits
+        self._armed = math.inf
         if now >= self._ends:
             return self.end(
                 SessionTooLong(f"The session has reached its greatest length, {limits.session_seconds:g} s.")
@@ -345,6 +353,9 @@ class LiveSession(Session):
 
     def remember(self, *messages: Message) -> None:
         self.context.append(*messages)
+        self._tell_transcript(messages)
+
+    def _tell_transcript(self, messages: Sequence[Message]) -> None:
         for message in messages:
             text, role = message.get("content"), message["role"]
             if isinstance(text, str) and role in ("user", "assistant"):
@@ -363,7 +374,7 @@ class LiveSession(Session):
     def submit(self, input: Input) -> None:
         self._dialogue.submit(input)
 
-    def inputs(self) -> AsyncIterator[Input]:
+    def inputs(self) -> AsyncGenerator[Input]:
         return self._dialogue.inputs()
 
     def turn(self) -> AbstractAsyncContextManager[Turn]:

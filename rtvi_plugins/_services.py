@@ -16,6 +16,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from ._registry import Provider
+from ._signal import Signal
 from ._start import Keys
 from .errors import MissingKey, ProviderError, RequestError, StartFailed, innermost, report, where
 from .session import Secret
@@ -36,7 +37,7 @@ class Opener:
     async def open(self, service: str, provider: Provider) -> OpenService:
         """The open service. `MissingKey`, `StartFailed`, or what the provider raised as a `RequestError`."""
         secrets = [self._secret(provider, each.name, each.optional) for each in provider.spec.secrets]
-        manager = provider.spec.function(*secrets, **self._options.get(provider.label, {}))
+        manager = provider.spec.function(*secrets, **self._options.get(f"{service}.{provider.label}", {}))
         opened = OpenService(service, provider, manager)
         self._tasks.start_soon(opened.keep)
         try:
@@ -71,10 +72,10 @@ class OpenService:
         self.provider = provider
         self.live: Any = None
         self.error: Exception | None = None
-        self.settled = anyio.Event()
+        self.settled = Signal()
         self._manager: AbstractAsyncContextManager[Any] | None = manager
-        self._closing: anyio.Event | None = None
-        self._closed: anyio.Event | None = None
+        self._closing: Signal | None = None
+        self._closed: Signal | None = None
         self._scope: anyio.CancelScope | None = None
 
     async def keep(self) -> None:
@@ -85,7 +86,7 @@ class OpenService:
                 return
             with anyio.CancelScope(shield=True) as self._scope:
                 async with manager as self.live:
-                    self._closing = anyio.Event()
+                    self._closing = Signal()
                     self.settled.set()
                     await self._closing.wait()
         except (Exception, SystemExit) as error:
@@ -118,7 +119,7 @@ class OpenService:
         """Leave the service; one that takes longer than this is cancelled."""
         if self._scope is None:
             return
-        self._closed = anyio.Event()
+        self._closed = Signal()
         if self._closing is not None:
             self._closing.set()
         with anyio.move_on_after(seconds):

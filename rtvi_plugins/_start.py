@@ -6,7 +6,7 @@ the operator may say stands beside them, in a start that carries the operator's 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from attrs import frozen
@@ -114,22 +114,39 @@ def _read_keys(told: Mapping[str, Any], find_key: Keys, problems: list[Problem])
 def _read_service_options(
     told: Mapping[str, Any], registry: Registry, problems: list[Problem]
 ) -> Mapping[str, Mapping[str, Any]]:
-    """Service options by provider, checked and loaded."""
-    providers = {label: each for service in registry.services.values() for label, each in service.providers.items()}
+    """Service options, checked and loaded, by `service.provider`. A provider's name alone means it in every service."""
+    providers = _by_label(registry)
     read: dict[str, dict[str, Any]] = {}
     for label, sent in _objects(told.get("service_options"), "$.service_options", problems).items():
         path = f"$.service_options.{label}"
         if label not in providers:
             problems.append(unknown("provider", label, providers, path=path))
             continue
-        known = providers[label].spec.parameters
-        for name, value in _objects(sent, path, problems).items():
-            if name not in known:
-                problems.append(unknown(f"service option of {label}", name, known, path=f"{path}.{name}"))
-                continue
-            loaded, found = check(known[name].shape, value, f"{path}.{name}")
+        for key, provider in providers[label].items():
+            values = _service_values(provider, _objects(sent, path, problems), path, problems)
+            read.setdefault(key, {}).update(values)
+    return read
+
+
+def _by_label(registry: Registry) -> Mapping[str, Mapping[str, Provider]]:
+    found: dict[str, dict[str, Provider]] = {}
+    for service in registry.services.values():
+        for label, provider in service.providers.items():
+            key = f"{service.name}.{label}"
+            found.setdefault(label, {})[key] = found.setdefault(key, {})[key] = provider
+    return found
+
+
+def _service_values(
+    provider: Provider, sent: Mapping[str, Any], path: str, problems: list[Problem]
+) -> Mapping[str, Any]:
+    known, read = provider.spec.parameters, dict[str, Any]()
+    for name, value in sent.items():
+        if name not in known:
+            problems.append(unknown(f"service option of {provider.label}", name, known, path=f"{path}.{name}"))
+        else:
+            read[name], found = check(known[name].shape, value, f"{path}.{name}")
             problems.extend(found)
-            read.setdefault(label, {})[name] = loaded
     return read
 
 
@@ -138,21 +155,22 @@ def _read_defaults(
 ) -> Mapping[str, Mapping[str, Any]]:
     """The operator's own defaults, by service or `service.provider`. They need not be granted, but they must fit."""
     defaults: dict[str, dict[str, Any]] = {}
-    for entry in read_entries(told["defaults"], "$.defaults", problems) if told.get("defaults") is not None else ():
-        providers = _providers_of(entry.service, registry)
-        if not providers:
-            problems.append(unknown("service", entry.service, registry.services, path=entry.service_path))
-            continue
-        _check_default(entry, providers, problems)
+    if told.get("defaults") is None:
+        return defaults
+    providers = _providers(registry)
+    entries, strangers = read_entries(told["defaults"], "$.defaults", problems, providers)
+    problems.extend(strangers)
+    for entry in entries:
+        _check_default(entry, providers[entry.service], problems)
         defaults.setdefault(entry.service, {})[entry.name] = entry.value
     return defaults
 
 
-def _providers_of(key: str, registry: Registry) -> list[Provider]:
-    service, _, label = key.partition(".")
-    if service not in registry.services:
-        return []
-    return [each for name, each in registry.services[service].providers.items() if label in ("", name)]
+def _providers(registry: Registry) -> Mapping[str, Sequence[Provider]]:
+    """The providers that a key of `defaults` means: all of a service, or one, as in "llm.together"."""
+    of_service = {name: tuple(service.providers.values()) for name, service in registry.services.items()}
+    each = {f"{name}.{one.label}": (one,) for name, found in of_service.items() for one in found}
+    return {**of_service, **each}
 
 
 def _check_default(entry: Entry, providers: list[Provider], problems: list[Problem]) -> None:

@@ -18,8 +18,9 @@ from typing import Any, TypeAlias
 
 import anyio
 from anyio.abc import TaskGroup
-from attrs import define, field
+from attrs import define
 
+from ._signal import Signal
 from .errors import report
 
 __all__ = ("Job", "Workers")
@@ -44,11 +45,14 @@ class Job:
             self.scope.cancel()
 
 
-@define(eq=False)
 class _Worker:
     """A task that leads the queue, waits inside a job, or is parked until it is woken."""
 
-    woken: anyio.Event = field(factory=anyio.Event)
+    __slots__ = ("hand_over", "woken")
+
+    def __init__(self, hand_over: Callable[[_Worker], None]) -> None:
+        self.hand_over = partial(hand_over, self)
+        self.woken = Signal()
 
 
 class Workers:
@@ -76,36 +80,43 @@ class Workers:
             self._leader = self._parked.pop()
             self._leader.woken.set()
         else:
-            self._leader = _Worker()
+            self._leader = _Worker(self._hand_over)
             self._tasks.start_soon(self._work, self._leader)
 
     async def _work(self, worker: _Worker) -> None:
-        """Take jobs while leading, then park; end when enough others are parked already."""
+        """Stay for as long as there is use for this worker. One scope serves until a job is cancelled by it."""
+        stays = True
+        while stays:
+            with anyio.CancelScope() as scope:
+                stays = await self._serve(worker, scope)
+
+    async def _serve(self, worker: _Worker, scope: anyio.CancelScope) -> bool:
+        """Take jobs while leading, park in between; False when enough others are parked already."""
         while True:
-            await self._lead(worker)
+            await self._drain(worker, scope)
+            if scope.cancel_called:
+                return True
             if len(self._parked) >= _PARKED:
-                return
-            worker.woken = anyio.Event()
+                return False
+            worker.woken = Signal()
             self._parked.append(worker)
             await worker.woken.wait()
 
-    async def _lead(self, worker: _Worker) -> None:
-        while self._jobs and self._leader in (worker, None):
-            self._leader = worker
-            with anyio.CancelScope() as scope:
-                await self._drain(worker, scope)
-        if self._leader is worker:
-            self._leader = None
+    def _leads(self, worker: _Worker) -> bool:
+        """Whether this worker is to go on: it leads, or may, and there is something to do."""
+        if self._leader in (worker, None):
+            self._leader = worker if self._jobs else None
+        return self._leader is worker
 
     async def _drain(self, worker: _Worker, scope: anyio.CancelScope) -> None:
-        """Run jobs until one is cancelled (its scope is spent then), or another worker leads."""
-        while self._jobs and self._leader is worker and not scope.cancel_called:
+        """Run jobs until one is cancelled, another worker leads, or there are none."""
+        while not scope.cancel_called and self._leads(worker):
             job = self._jobs.popleft()
             if job.cancelled:
                 continue
             job.scope = scope
             try:
-                await _watched(job.run(), partial(self._hand_over, worker))
+                await _watched(job.run(), worker.hand_over)
             except anyio.get_cancelled_exc_class():
                 # A job may raise this without anybody having cancelled it; that is its own affair.
                 if scope.cancel_called or anyio.current_effective_deadline() == -math.inf:

@@ -8,7 +8,7 @@ from typing import Any, Literal, NotRequired, Required
 from attrs import define, field
 from typing_extensions import TypedDict
 
-__all__ = ("Context", "Function", "Message", "Role")
+__all__ = ("Context", "Function", "Message", "Place", "Role")
 
 #: Who a message is from.
 Role = Literal["system", "developer", "user", "assistant", "tool"]
@@ -36,12 +36,20 @@ class Function(TypedDict):
     parameters: NotRequired[dict[str, Any]]
 
 
-@define
+@define(eq=False)
+class Place:
+    """Where in the context the messages of a turn belong, whatever others add behind it in the meantime."""
+
+    index: int
+
+
+@define(eq=False)
 class Context:
     """The messages and functions of one session. Only the session's own tasks change it."""
 
     _messages: list[Message] = field(factory=list[Message])
     functions: tuple[Function, ...] = ()
+    _place: Place | None = None
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -53,8 +61,26 @@ class Context:
         self._messages.extend(messages)
 
     def replace(self, messages: Sequence[Message]) -> None:
-        """Put these messages in place of all there are."""
+        """Put these messages in place of all there are. What a turn that is running had to say is then forgotten."""
         self._messages = list(messages)
+        self._place = None
+
+    def take_place(self) -> Place:
+        """Keep the end of the context for a turn's messages: what others append from now on comes after them."""
+        self._place = Place(len(self._messages))
+        return self._place
+
+    def before(self, place: Place) -> tuple[Message, ...]:
+        """The messages as a turn sees them: those before its place, with its own; all, once they were replaced."""
+        return tuple(self._messages[: place.index]) if place is self._place else self.messages
+
+    def insert(self, place: Place, *messages: Message) -> bool:
+        """Add a turn's messages at its place; False, and nothing, once the context was replaced."""
+        if place is not self._place:
+            return False
+        self._messages[place.index : place.index] = messages
+        place.index += len(messages)
+        return True
 
     def to_json(self) -> dict[str, Any]:
         """`{messages, tools}`, as the action `llm:get_context` answers it."""

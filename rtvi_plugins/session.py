@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeAlias
 
@@ -58,7 +58,17 @@ Input: TypeAlias = "UserText | RunLLM | Say"
 class Turn(ABC):
     """One answer of the bot, from its beginning to its end or interruption."""
 
+    #: Turns are counted within a session.
     epoch: int
+
+    @property
+    @abstractmethod
+    def messages(self) -> Sequence[Message]:
+        """The conversation as this turn sees it: what was there when it began, and what it has remembered since."""
+
+    @abstractmethod
+    def remember(self, *messages: Message) -> None:
+        """Add messages of this turn to the context, before all that others have added since it began."""
 
     @property
     @abstractmethod
@@ -125,7 +135,7 @@ class Session(ABC):
         """Feed the conversation. `NoConversation` when the bot does not hold one, `Busy` when it is fed too fast."""
 
     @abstractmethod
-    def inputs(self) -> AsyncIterator[Input]:
+    def inputs(self) -> AsyncGenerator[Input]:
         """What the conversation is fed with, in order. One loop at a time may read it; `converse` does."""
 
     @abstractmethod

@@ -15,10 +15,10 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, aclosing
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import cast
 
 import anyio
 from attrs import define, field
@@ -27,7 +27,7 @@ from ..context import Message
 from ..errors import FunctionCallFailed, ProviderError
 from ..events import BotLLMStarted, BotLLMStopped, BotLLMText, BotOutput, Metrics, UserTranscription
 from ..kinds import LLM, TTS, LLMPiece, LLMRequest, Text, ToolCall, Usage
-from ..session import Input, RunLLM, Say, Session, UserText
+from ..session import Input, RunLLM, Say, Session, Turn, UserText
 from ._sentences import Sentences
 
 __all__ = ("converse",)
@@ -45,8 +45,9 @@ async def converse(session: Session, /, *, llm: LLM, tts: TTS | None = None) -> 
     ends its turn, is told to the client as an `error` that is not fatal, and leaves the conversation going.
     """
     loop = _Conversation(session, llm)
-    async for each in session.inputs():
-        await loop.take(each)
+    async with aclosing(session.inputs()) as inputs:
+        async for each in inputs:
+            await loop.take(each)
 
 
 @define
@@ -72,26 +73,20 @@ class _Conversation:
                 self.session.remember({"role": "user", "content": input.text})
                 self.session.emit(UserTranscription(input.text, _now(), typed=True))
                 if input.run:
-                    await self._turn(self._respond)
+                    await self._respond()
             case RunLLM():
-                await self._turn(self._respond)
+                await self._respond()
             case Say():
-                await self._turn(lambda: self._say(input.text))
-
-    async def _turn(self, body: Callable[[], Any]) -> None:
-        async with cast("AbstractAsyncContextManager[Any]", self.session.turn()):
-            try:
-                await body()
-            except ProviderError as error:
-                self.session.fail(error)
+                await self._say(input.text)
 
     # ---- saying ----------------------------------------------------------------------------------------------------
 
     async def _say(self, text: str) -> None:
         sentences = Sentences()
-        for sentence in (*sentences.feed(text), *sentences.flush()):
-            self._put_out(sentence)
-        self.session.remember({"role": "assistant", "content": text})
+        async with self.session.turn() as turn:
+            for sentence in (*sentences.feed(text), *sentences.flush()):
+                self._put_out(sentence)
+            turn.remember({"role": "assistant", "content": text})
 
     def _put_out(self, sentence: str) -> None:
         self.segments += 1
@@ -100,27 +95,34 @@ class _Conversation:
     # ---- answering -------------------------------------------------------------------------------------------------
 
     async def _respond(self) -> None:
+        async with self.session.turn() as turn:
+            try:
+                await self._answer(turn)
+            except ProviderError as error:
+                self.session.fail(error)
+
+    async def _answer(self, turn: Turn) -> None:
         for _ in range(_MOST_ANSWERS):
-            answer = await self._ask()
+            answer = await self._ask(turn)
             if not answer.calls:
                 return
-            await self._carry_out(answer)
+            await self._carry_out(turn, answer)
         log.warning("an LLM called functions in %d answers of one turn; the turn was ended", _MOST_ANSWERS)
 
-    async def _ask(self) -> _Answer:
+    async def _ask(self, turn: Turn) -> _Answer:
         """One answer of the LLM: shown as it comes, and remembered, also when it is cut short."""
         answer, sentences = _Answer(), Sentences()
         self.session.emit(BotLLMStarted())
         whole = False
         try:
-            request = LLMRequest(_shown(self.session.context.messages), self.session.context.functions)
-            async with aclosing(cast("Any", self.llm.respond(request))) as pieces:
+            request = LLMRequest(_shown(turn.messages), self.session.context.functions)
+            async with aclosing(self.llm.respond(request)) as pieces:
                 await self._stream(pieces, answer, sentences)
             for sentence in sentences.flush():
                 self._put_out(sentence)
             whole = True
         finally:
-            self._end(answer, whole)
+            self._end(turn, answer, whole)
         return answer
 
     async def _stream(self, pieces: AsyncIterator[LLMPiece], answer: _Answer, sentences: Sentences) -> None:
@@ -138,13 +140,13 @@ class _Conversation:
                 case Usage():
                     answer.usage = piece
 
-    def _end(self, answer: _Answer, whole: bool) -> None:
+    def _end(self, turn: Turn, answer: _Answer, whole: bool) -> None:
         """What has been shown is what is remembered. Calls enter with their results, so that none is left open."""
         if answer.text and not (whole and answer.calls):
             message: Message = {"role": "assistant", "content": answer.text}
             if not whole:
                 message["interrupted"] = True
-            self.session.remember(message)
+            turn.remember(message)
         self.session.emit(BotLLMStopped())
         now, usage = time.monotonic(), answer.usage
         self.session.emit(
@@ -160,7 +162,7 @@ class _Conversation:
 
     # ---- functions -------------------------------------------------------------------------------------------------
 
-    async def _carry_out(self, answer: _Answer) -> None:
+    async def _carry_out(self, turn: Turn, answer: _Answer) -> None:
         """Have the client carry out all calls of an answer at once; they and their results are remembered once."""
         results: dict[str, str] = {}
         try:
@@ -168,7 +170,7 @@ class _Conversation:
                 for call in answer.calls:
                     tasks.start_soon(self._call, call, results)
         finally:
-            self.session.remember(*_remembered(answer, results))
+            turn.remember(*_remembered(answer, results))
 
     async def _call(self, call: ToolCall, results: dict[str, str]) -> None:
         try:
@@ -199,7 +201,7 @@ def _remembered(answer: _Answer, results: dict[str, str]) -> list[Message]:
     return [asked, *told]
 
 
-def _shown(messages: tuple[Message, ...]) -> list[Message]:
+def _shown(messages: Sequence[Message]) -> list[Message]:
     """The messages as a provider sees them, without our own mark."""
     return [cast(Message, {name: value for name, value in each.items() if name != "interrupted"}) for each in messages]
 

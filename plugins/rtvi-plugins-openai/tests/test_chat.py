@@ -190,6 +190,20 @@ async def test_text_before_a_failure_is_given(llm: OpenAILLM, server: OpenAIServ
             [piece async for piece in answer]
 
 
+async def test_an_answer_may_be_left_when_more_of_it_has_arrived(llm: OpenAILLM, server: OpenAIServer) -> None:
+    """Nobody takes the rest, and the next answer is a whole one."""
+    server.script = [saying("Good", " day.")]
+    async with aclosing(llm.respond(HELLO)) as answer:
+        assert await anext(answer) == Text("Good")
+    assert (await pieces_of(llm))[0] == Text("openai ")
+
+
+async def test_an_endless_error_is_not_read_to_its_end(llm: OpenAILLM, server: OpenAIServer) -> None:
+    """Its status says enough."""
+    server.script = [Refuses(503, "x" * 200_000)]
+    assert (await failure_of(llm)).category == "unavailable"
+
+
 async def test_an_answer_that_is_no_stream_is_an_error() -> None:
     """A base URL that leads to a web page."""
     transport = httpx2.MockTransport(lambda request: httpx2.Response(200, text="<html>"))

@@ -1,0 +1,1 @@
+"""Acme's chat models for rtvi_plugins."""

@@ -1,0 +1,96 @@
+"""The provider `acme` of kind `llm`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated, Any, Literal
+
+import httpx2
+from attrs import define
+from attrs.validators import ge, le
+from rtvi_plugins import Doc, ProviderError, Secret, action, options, service
+from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text, ToolCall, Usage
+
+
+@define
+class AcmeLLM:
+    """A connection to Acme."""
+
+    http: httpx2.AsyncClient
+    model: str = ""
+    temperature: float = 0.0
+
+    async def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
+        """Stream Acme's answer: one JSON object a line."""
+        body = {
+            "model": self.model,
+            "temperature": self.temperature,
+            "messages": list(request.messages),
+            "functions": list(request.functions),
+        }
+        async with self._failures(), self.http.stream("POST", "/chat", json=body) as response:
+            self._check(response)
+            async for line in response.aiter_lines():
+                yield _piece(json.loads(line))
+
+    async def models(self) -> list[str]:
+        """The names of the models."""
+        async with self._failures():
+            response = await self.http.get("/models")
+            self._check(response)
+            return response.json()
+
+    def _check(self, response: httpx2.Response) -> None:
+        if response.status_code == 401:
+            raise ProviderError("acme", "auth")
+        if response.status_code == 429:
+            raise ProviderError("acme", "rate")
+        if response.is_error:
+            raise ProviderError("acme", "unavailable")
+
+    @asynccontextmanager
+    async def _failures(self) -> AsyncIterator[None]:
+        try:
+            yield
+        except httpx2.TimeoutException:
+            raise ProviderError("acme", "timeout") from None
+        except httpx2.HTTPError:
+            raise ProviderError("acme", "unavailable") from None
+
+
+def _piece(told: dict[str, Any]) -> LLMPiece:
+    match told:
+        case {"text": text}:
+            return Text(text)
+        case {"call": call}:
+            return ToolCall(call["id"], call["name"], call["arguments"])
+        case _:
+            return Usage(told["tokens_in"], told["tokens_out"])
+
+
+@service("llm", "acme")
+@asynccontextmanager
+async def acme_llm(api_key: Secret, /, base_url: str = "https://api.acme.example/v1") -> AsyncGenerator[AcmeLLM]:
+    """Acme's chat models."""
+    headers = {"authorization": f"Bearer {api_key.reveal()}"}
+    async with httpx2.AsyncClient(base_url=base_url, headers=headers, timeout=30) as http:
+        yield AcmeLLM(http)
+
+
+@options(acme_llm)
+def configure(
+    llm: AcmeLLM,
+    /,
+    model: Annotated[Literal["acme-small", "acme-large"] | str, Doc("The model that answers.")] = "acme-small",
+    temperature: Annotated[float, ge(0), le(2), Doc("How freely it answers.")] = 0.7,
+) -> None:
+    """Which model answers, and how freely."""
+    llm.model, llm.temperature = model, temperature
+
+
+@action(acme_llm)
+async def list_models(llm: AcmeLLM, /) -> list[str]:
+    """The models this key may use."""
+    return await llm.models()

@@ -1,0 +1,96 @@
+"""Acme's provider without Acme: a few lines play the vendor."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, Iterable
+
+import httpx2
+import pytest
+import rtvi_plugins_acme.llm
+from bot import pizzeria
+from rtvi_plugins import ProviderError, RequestError
+from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text, ToolCall, Usage
+from rtvi_plugins.testing import connect
+from rtvi_plugins_acme.llm import AcmeLLM, configure, list_models
+
+pytestmark = pytest.mark.anyio
+
+REQUEST = LLMRequest([{"role": "user", "content": "Hello?"}])
+ANSWER = [{"text": "Hello "}, {"text": "there."}, {"tokens_in": 3, "tokens_out": 2}]
+
+
+class Acme:
+    """Plays the vendor."""
+
+    def __init__(self, answer: Iterable[object] = (), status: int = 200) -> None:
+        self.answer, self.status = answer, status
+        self.asked: list[object] = []
+
+    def __call__(self, request: httpx2.Request) -> httpx2.Response:
+        if request.url.path == "/models":
+            return httpx2.Response(self.status, json=["acme-small", "acme-large"])
+        self.asked.append(json.loads(request.content))
+        lines = "".join(f"{json.dumps(each)}\n" for each in self.answer)
+        return httpx2.Response(self.status, text=lines)
+
+    def llm(self) -> AcmeLLM:
+        """A connection to this one."""
+        return AcmeLLM(httpx2.AsyncClient(base_url="https://acme.test", transport=httpx2.MockTransport(self)))
+
+
+async def pieces(stream: AsyncGenerator[LLMPiece]) -> list[LLMPiece]:
+    """All that an answer consists of."""
+    return [piece async for piece in stream]
+
+
+async def test_the_answer_streams() -> None:
+    """Each line becomes a piece."""
+    assert await pieces(Acme(ANSWER).llm().respond(REQUEST)) == [Text("Hello "), Text("there."), Usage(3, 2)]
+
+
+async def test_a_function_call_is_a_piece() -> None:
+    """The vendor's id is kept."""
+    call = {"call": {"id": "c1", "name": "order", "arguments": {"pizza": "funghi"}}}
+    assert await pieces(Acme([call]).llm().respond(REQUEST)) == [ToolCall("c1", "order", {"pizza": "funghi"})]
+
+
+async def test_the_vendor_is_sent_the_options() -> None:
+    """A decorated function is still the plain function."""
+    acme = Acme(ANSWER)
+    llm = acme.llm()
+    configure(llm, model="acme-large", temperature=0.2)
+    await pieces(llm.respond(REQUEST))
+    assert acme.asked == [
+        {
+            "model": "acme-large",
+            "temperature": 0.2,
+            "messages": [{"role": "user", "content": "Hello?"}],
+            "functions": [],
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("status", "category", "retryable"), [(401, "auth", False), (429, "rate", True), (500, "unavailable", True)]
+)
+async def test_a_failure_has_a_category(status: int, category: str, retryable: bool) -> None:
+    """Whether trying again may help follows from it."""
+    with pytest.raises(ProviderError) as failed:
+        await pieces(Acme(status=status).llm().respond(REQUEST))
+    assert (failed.value.category, failed.value.retryable) == (category, retryable)
+
+
+async def test_it_lists_its_models() -> None:
+    """So is an action."""
+    assert await list_models(Acme().llm()) == ["acme-small", "acme-large"]
+
+
+async def test_a_bot_is_configured_by_its_client() -> None:
+    """In a bot, what the client sends is checked and set. The key is one of a test: nothing is asked of Acme."""
+    keys = {"acme": "key-of-a-test"}
+    async with connect(pizzeria, rtvi_plugins_acme.llm, services={"llm": "acme"}, api_keys=keys) as client:
+        config = await client.update_config({"llm": {"model": "acme-large"}})
+        assert config.values["llm"]["model"] == "acme-large"
+        with pytest.raises(RequestError, match="temperature"):
+            await client.update_config({"llm": {"temperature": 0.1}})

@@ -1,0 +1,60 @@
+"""Each example is a folder as a reader would have it: its test imports `bot`, and that is the folder's own bot.py."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+EXAMPLES = Path(__file__).parent
+
+
+def _folders(test: Path) -> list[str]:
+    """Where a test's example keeps what the test imports."""
+    example = EXAMPLES / test.relative_to(EXAMPLES).parts[0]
+    return [str(each) for each in dict.fromkeys((test.parent, example, example / "src")) if each.is_dir()]
+
+
+def _modules(folders: list[str]) -> dict[str, ModuleType]:
+    """The modules that were imported from an example."""
+    return {
+        name: module
+        for name, module in sys.modules.items()
+        if (file := getattr(module, "__file__", None)) and str(Path(file).parent).startswith(tuple(folders))
+    }
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Import an example's test with its own folder on the path, and nothing of another example in the way."""
+    if not isinstance(collector, pytest.Module) or not collector.path.is_relative_to(EXAMPLES):
+        return (yield)
+    folders = _folders(collector.path)
+    sys.path[:0] = folders
+    try:
+        report = yield
+    finally:
+        del sys.path[: len(folders)]
+        collector.stash[_OWN] = _modules(folders)
+        for name in collector.stash[_OWN]:
+            del sys.modules[name]
+    return report
+
+
+_OWN = pytest.StashKey[dict[str, ModuleType]]()
+
+
+@pytest.fixture(autouse=True)
+def its_own_modules(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """While a test runs, `bot` is the bot of its own example."""
+    module: pytest.Module = request.node.getparent(pytest.Module)
+    for name, each in module.stash.get(_OWN, {}).items():
+        monkeypatch.setitem(sys.modules, name, each)
+    for folder in reversed(_folders(module.path)):
+        monkeypatch.syspath_prepend(folder)
+    yield

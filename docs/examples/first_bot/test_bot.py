@@ -1,0 +1,30 @@
+import pytest
+from bot import pizzeria
+from rtvi_plugins import RequestError
+from rtvi_plugins.testing import connect
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_an_order_has_a_price() -> None:
+    """Two pizzas cost twice as much as one."""
+    async with connect(pizzeria) as client:
+        order = await client.action("bot:order", pizza="funghi", pieces=2)
+    assert order == {"pizza": "funghi", "pieces": 2, "euros": 18}
+
+
+async def test_there_is_no_pizza_hawaii() -> None:
+    """What is not on the menu is refused before the action runs."""
+    async with connect(pizzeria) as client:
+        with pytest.raises(RequestError, match="margherita"):
+            await client.action("bot:order", pizza="hawaii")
+
+
+async def test_it_says_its_name() -> None:
+    """The bot answers what is typed."""
+    async with connect(pizzeria) as client:
+        await client.send_text("Who are you?")
+        async for event in client.events():
+            if event.type == "bot-transcription":
+                assert "Luigi" in event.data["text"]
+                break

@@ -1,0 +1,72 @@
+"""The receptionist, tested offline: what is typed, what is booked, and what a client may not do."""
+
+from __future__ import annotations
+
+import pytest
+from bot import Booking, free_rooms, receptionist
+from rtvi_plugins import RequestError
+from rtvi_plugins.testing import connect
+
+pytestmark = pytest.mark.anyio
+
+#: Speaks only when spoken to, and as fast as it is read.
+QUIET = {"llm": {"run_on_config": False}, "llm.rules": {"words_per_second": 0}}
+
+
+@pytest.fixture(autouse=True)
+def _all_rooms_free() -> None:
+    free_rooms[:] = range(1, 13)
+
+
+async def test_it_greets_the_guest() -> None:
+    """The bot speaks first."""
+    async with connect(receptionist) as client:
+        async for event in client.events():
+            if event.type == "bot-transcription":
+                assert event.data["text"] == "Good day, this is the Seaview, Vera speaking."
+                return
+
+
+async def test_a_client_books_a_room() -> None:
+    """The result of an action is the booking, as JSON."""
+    async with connect(receptionist) as client:
+        booking = await client.action("bot:book_room", nights=3, name="Ada")
+    assert booking == {"room": 1, "name": "Ada", "nights": 3, "euros": 240}
+
+
+async def test_nobody_stays_for_no_nights() -> None:
+    """Arguments are checked before the action runs, and every problem is told with its place."""
+    async with connect(receptionist) as client:
+        with pytest.raises(RequestError) as refused:
+            await client.action("bot:book_room", nights=0)
+    assert refused.value.code == "invalid-arguments"
+    assert len(refused.value.problems) == 2
+    assert len(free_rooms) == 12
+
+
+async def test_a_full_hotel_says_so() -> None:
+    """The sentence of a `RequestError` reaches the client."""
+    free_rooms.clear()
+    async with connect(receptionist) as client:
+        with pytest.raises(RequestError, match="All twelve rooms are taken"):
+            await client.action("bot:book_room", nights=1, name="Ada")
+
+
+async def test_the_guest_books_by_typing() -> None:
+    """The LLM asks for a function, and the client carries it out by calling the action."""
+    async with connect(receptionist, operator={"defaults": QUIET}) as client:
+        client.carry_out("book_room", lambda arguments: client.action("bot:book_room", arguments))
+        await client.send_text("My name is Ada.")
+        await client.send_text("Book a room for three nights, please.")
+        async for event in client.events():
+            if event.type == "llm-function-call-stopped":
+                assert Booking(**event.data["result"]) == Booking(1, "Ada", 3, 240)
+                return
+
+
+async def test_a_client_may_not_change_the_instructions() -> None:
+    """What is not granted is refused."""
+    async with connect(receptionist) as client:
+        with pytest.raises(RequestError) as refused:
+            await client.update_config({"llm": {"messages": []}})
+    assert refused.value.code == "not-granted"

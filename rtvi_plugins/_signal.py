@@ -1,0 +1,53 @@
+"""Wake one task that waits: what an event does, at a fraction of the cost where asyncio runs.
+
+Each message wakes a worker and a writer, and a session that does nothing waits in half a dozen places. An
+`anyio.Event` is five objects on asyncio and takes 3 µs to make, wait for and set; a future takes a tenth of that. On
+any other backend this is an `anyio.Event`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import anyio
+
+__all__ = ("Signal",)
+
+
+class Signal:
+    """Set once, waited for by one task."""
+
+    __slots__ = ("_event", "_future")
+
+    def __init__(self) -> None:
+        self._future: asyncio.Future[None] | None = None
+        self._event: anyio.Event | None = None
+        try:
+            # Under trio in guest mode a loop is running as well, but no task of it.
+            task = asyncio.current_task()
+        except RuntimeError:
+            task = None
+        if task is not None:
+            self._future = task.get_loop().create_future()
+        else:
+            self._event = anyio.Event()
+
+    def set(self) -> None:
+        """Wake the task that waits, or let it pass when it comes."""
+        if self._future is None:
+            assert self._event is not None
+            self._event.set()
+        elif not self._future.done():  # it is done also when the task that waited was cancelled
+            self._future.set_result(None)
+
+    def is_set(self) -> bool:
+        """Whether `set` was called."""
+        return self._future.done() if self._future is not None else bool(self._event and self._event.is_set())
+
+    async def wait(self) -> None:
+        """Wait until it is set."""
+        if self._future is not None:
+            await self._future
+        else:
+            assert self._event is not None
+            await self._event.wait()

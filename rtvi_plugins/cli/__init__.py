@@ -1,0 +1,166 @@
+"""What the commands of `rtvi` share: exit codes, errors as sentences, and values from the command line.
+
+A plugin brings a command as an entry point of the group `rtvi_plugins.commands`: its name is the word after `rtvi`, its
+value a `module:function` that takes the words after it and returns an exit code. What the function raises is told by
+`rtvi` in a sentence: an `AuthorError` or `UsageError` with the exit code 2, anything else with 1.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ..errors import AuthorError, BotError, RequestError
+
+__all__ = (
+    "FAILED",
+    "INTERRUPTED",
+    "OK",
+    "USAGE",
+    "UsageError",
+    "guarded",
+    "load",
+    "read_arguments",
+    "read_config",
+    "read_services",
+    "read_value",
+    "told",
+)
+
+#: All went well.
+OK = 0
+
+#: The request failed, or something is broken.
+FAILED = 1
+
+#: The command line, the bot or the installation has a mistake.
+USAGE = 2
+
+#: Ended by Ctrl-C.
+INTERRUPTED = 130
+
+
+class UsageError(Exception):
+    """A mistake on the command line; the text says what to write instead."""
+
+
+# ---- errors --------------------------------------------------------------------------------------------------------
+
+
+def guarded(run: Callable[[], int], *, traceback: bool = False) -> int:
+    """What `run` returns, or the exit code of what it raised, having told that on stderr; wholly with `traceback`."""
+    try:
+        return run()
+    except SystemExit as done:  # argparse has said why
+        return done.code if isinstance(done.code, int) else OK if done.code is None else _tell(str(done.code), USAGE)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # whoever read the output has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except Exception as error:
+        if traceback:
+            sys.excepthook(type(error), error, error.__traceback__)
+        return _tell(*_sentence(_alone(error)))
+
+
+def _tell(sentence: str, code: int) -> int:
+    sys.stderr.write(f"rtvi: {sentence}\n")
+    return code
+
+
+def _alone(error: Exception) -> Exception:
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+def _sentence(error: Exception) -> tuple[str, int]:
+    match error:
+        case UsageError() | AuthorError():
+            return str(error), USAGE
+        case RequestError():
+            return f"{error.message} ({error.code})", FAILED
+        case _:
+            return f"{told(error)} Say it again with --traceback to see more.", FAILED
+
+
+def told(error: BaseException) -> str:
+    """What an exception says and where it was raised, as far as that is in somebody's own code."""
+    if isinstance(error, SyntaxError):  # its text names the place
+        return f"{type(error).__name__}: {error}."
+    return f"{type(error).__name__}: {error}{_place(error)}."
+
+
+def _place(error: BaseException) -> str:
+    import sysconfig  # here: only mistakes pay for it
+    from traceback import extract_tb
+
+    frames = [each for each in extract_tb(error.__traceback__) if not each.filename.startswith("<frozen")]
+    installed = sysconfig.get_paths()
+    others = (installed["stdlib"], installed["purelib"], os.path.dirname(os.path.dirname(__file__)))  # noqa: PTH120
+    own = [each for each in frames if not each.filename.startswith(others)]
+    return f" ({(own or frames)[-1].filename}, line {(own or frames)[-1].lineno})" if frames else ""
+
+
+def load(target: str) -> Callable[..., Any]:
+    """The bot that a command line names. Whatever its module raises comes out as a `BotError` that says where."""
+    from ..loading import load_bot
+
+    try:
+        return load_bot(target)
+    except AuthorError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise BotError(f"{target} cannot be imported: {told(error)}") from error
+
+
+# ---- values --------------------------------------------------------------------------------------------------------
+
+
+def read_value(text: str, type: str | None = None) -> Any:
+    """A value: JSON if it is JSON and not meant for what has the RTVI type "string", else the text itself."""
+    import json
+
+    if type == "string":
+        return text
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except ValueError:
+        return text
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
+def read_arguments(words: Iterable[str], types: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Arguments from `name=value`; `types` are their RTVI types by name, as far as they are known."""
+    return {name: read_value(text, (types or {}).get(name)) for name, text in _pairs(words, "name=value")}
+
+
+def read_services(words: Iterable[str]) -> dict[str, str]:
+    """Providers by service, from `llm=together`."""
+    return dict(_pairs(words, "service=provider, as in llm=together"))
+
+
+def read_config(words: Iterable[str], types: Mapping[str, str] | None = None) -> dict[str, dict[str, Any]]:
+    """Values by service and option, from `llm.model=x`; `types` are their RTVI types by `service.option`."""
+    form = "service.option=value, as in llm.model=x"
+    config: dict[str, dict[str, Any]] = {}
+    for name, text in _pairs(words, form):
+        service, dot, option = name.partition(".")
+        if not dot:
+            raise UsageError(f"{name!r} names no option of a service; write {form}.")
+        config.setdefault(service, {})[option] = read_value(text, (types or {}).get(name))
+    return config
+
+
+def _pairs(words: Iterable[str], form: str) -> Iterable[tuple[str, str]]:
+    for word in words:
+        name, sign, text = word.partition("=")
+        if not name or not sign:
+            raise UsageError(f"{word!r} cannot be read; write {form}.")
+        yield name, text
