@@ -46,7 +46,7 @@ def _run(words: list[str], traceback: bool) -> int:
     parser = _parser(listing=words[:1] in ([], ["-h"], ["--help"]))
     chosen = parser.parse_args(words)
     if chosen.command is None:
-        parser.print_help()
+        parser.print_help(sys.stderr)
         return USAGE
     chosen.traceback = traceback
     run: Callable[[argparse.Namespace], int] = import_module(_OWN[chosen.command][0], __package__).run

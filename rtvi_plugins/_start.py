@@ -173,7 +173,7 @@ def _providers(registry: Registry) -> Mapping[str, Sequence[Provider]]:
     return {**of_service, **each}
 
 
-def _check_default(entry: Entry, providers: list[Provider], problems: list[Problem]) -> None:
+def _check_default(entry: Entry, providers: Sequence[Provider], problems: list[Problem]) -> None:
     shapes = [each.options[entry.name][0].shape for each in providers if entry.name in each.options]
     if not shapes:
         known = dict.fromkeys(name for each in providers for name in each.options)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from pathlib import Path
 from types import ModuleType
 
@@ -50,11 +50,10 @@ _OWN = pytest.StashKey[dict[str, ModuleType]]()
 
 
 @pytest.fixture(autouse=True)
-def its_own_modules(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def its_own_modules(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """While a test runs, `bot` is the bot of its own example."""
     module: pytest.Module = request.node.getparent(pytest.Module)
     for name, each in module.stash.get(_OWN, {}).items():
         monkeypatch.setitem(sys.modules, name, each)
     for folder in reversed(_folders(module.path)):
         monkeypatch.syspath_prepend(folder)
-    yield

@@ -201,9 +201,10 @@ class _Console:
             self._patience.deadline = anyio.current_time() + self.timeout
             if event.type in _SHOWN:
                 _SHOWN[event.type](self, event.data or {})
-        if reason := self.connection.close_reason:
-            self.screen.line(f"The session has ended: {reason}")
-        leave(OK if self.connection.close_code == 1000 else FAILED)
+        ended_well = self.connection.close_code == 1000
+        if ended_well:  # or else an error has told
+            self.screen.line(f"The session has ended: {self.connection.close_reason or 'goodbye'}.")
+        leave(OK if ended_well else FAILED)
 
     def _show_started(self, data: Any) -> None:
         self._answering = True

@@ -2,7 +2,6 @@ from typing import Annotated, Literal
 
 from attrs import frozen
 from attrs.validators import ge, le
-
 from rtvi_plugins import LLM, Session, action, bot, converse
 
 

@@ -1,7 +1,8 @@
 import pytest
-from bot import pizzeria
 from rtvi_plugins import RequestError
 from rtvi_plugins.testing import connect
+
+from bot import pizzeria
 
 pytestmark = pytest.mark.anyio
 

@@ -1,5 +1,6 @@
 import pytest
 from rtvi_plugins.testing import connect
+
 from talking import pizzeria
 
 pytestmark = pytest.mark.anyio

@@ -6,7 +6,6 @@ from typing import Annotated
 
 from attrs import frozen
 from attrs.validators import ge, le, min_len
-
 from rtvi_plugins import LLM, Doc, RequestError, Session, action, bot, converse
 
 INSTRUCTIONS = (

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from bot import Booking, free_rooms, receptionist
 from rtvi_plugins import RequestError
 from rtvi_plugins.testing import connect
+
+from bot import Booking, free_rooms, receptionist
 
 pytestmark = pytest.mark.anyio
 

@@ -7,11 +7,12 @@ from collections.abc import AsyncGenerator, Iterable
 
 import httpx2
 import pytest
-import rtvi_plugins_acme.llm
-from bot import pizzeria
 from rtvi_plugins import ProviderError, RequestError
 from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text, ToolCall, Usage
 from rtvi_plugins.testing import connect
+
+import rtvi_plugins_acme.llm
+from bot import pizzeria
 from rtvi_plugins_acme.llm import AcmeLLM, configure, list_models
 
 pytestmark = pytest.mark.anyio

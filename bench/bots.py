@@ -1,0 +1,211 @@
+"""The bots and providers that are measured, and a session with one of them, in memory."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from types import ModuleType
+from typing import Annotated, Any
+
+import anyio
+from attrs import define
+from attrs.validators import ge, le
+from messages import READY
+
+from rtvi_plugins import LLM, STT, TTS, Session, action, bot, options, service
+from rtvi_plugins.hosting import Connection, Host, Limits
+from rtvi_plugins.kinds import LLMPiece, LLMRequest, STTPiece, STTRequest, TTSPiece, TTSRequest
+
+#: Nothing is refused for being too much, which is not what is measured.
+UNBOUNDED = Limits(rate=1e9, burst=10**9, in_flight=1_024, sessions=100_000, unclaimed=100_000)
+
+
+@define
+class Quiet:
+    """A service of any kind that does nothing."""
+
+    model: str = ""
+    language: str = ""
+
+    async def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
+        return
+        yield
+
+    async def synthesize(self, request: TTSRequest, /) -> AsyncGenerator[TTSPiece]:
+        return
+        yield
+
+    async def transcribe(self, request: STTRequest, /) -> AsyncGenerator[STTPiece]:
+        return
+        yield
+
+
+@service("stt", "quiet")
+@asynccontextmanager
+async def quiet_stt() -> AsyncGenerator[Quiet]:
+    """Hears nothing."""
+    yield Quiet()
+
+
+@service("llm", "quiet")
+@asynccontextmanager
+async def quiet_llm() -> AsyncGenerator[Quiet]:
+    """Answers nothing."""
+    yield Quiet()
+
+
+@service("tts", "quiet")
+@asynccontextmanager
+async def quiet_tts() -> AsyncGenerator[Quiet]:
+    """Says nothing."""
+    yield Quiet()
+
+
+@options(quiet_stt, quiet_llm, quiet_tts)
+def configure(quiet: Quiet, /, model: str = "some-model", language: str = "en") -> None:
+    """Two values that are kept."""
+    quiet.model, quiet.language = model, language
+
+
+# ---- actions -------------------------------------------------------------------------------------------------------
+
+
+@action(quiet_tts)
+async def say(tts: Quiet, /, text: str, interrupt: bool) -> str:
+    """The text."""
+    return text
+
+
+@action(quiet_tts)
+async def tune(tts: Quiet, /, text: str, volume: Annotated[float, ge(0), le(1)], fast: bool, times: int) -> bool:
+    """Four arguments that can all be wrong at once."""
+    return True
+
+
+@bot(services={"tts": ["quiet"]}, client=["tts:say", "tts:tune"], public=True)
+async def speaker(session: Session, /, tts: TTS) -> None:
+    """Has something to call."""
+
+
+@bot(client=["bot:wait", "bot:block", "bot:echo"], public=True)
+async def desk(session: Session, /) -> None:
+    """Has actions that take their time."""
+
+
+@action(desk)
+async def wait(session: Session, /, seconds: float) -> bool:
+    """Wait as a coroutine does."""
+    await anyio.sleep(seconds)
+    return True
+
+
+@action(desk)
+def block(session: Session, /, seconds: float) -> bool:
+    """Wait as a plain function does, in a thread."""
+    time.sleep(seconds)
+    return True
+
+
+@action(desk)
+async def echo(session: Session, /, text: str) -> str:
+    """The text."""
+    return text
+
+
+@bot(services={"stt": ["quiet"], "llm": ["quiet"], "tts": ["quiet"]}, client=["tts:say"], public=True)
+async def assistant(session: Session, /, stt: STT, llm: LLM, tts: TTS) -> None:
+    """Has three services, and stays until its client leaves."""
+    await anyio.sleep_forever()
+
+
+def crowd(count: int) -> tuple[Callable[..., Any], ModuleType]:
+    """A bot with this many actions, and the module that declares them."""
+
+    @bot(client=[f"bot:say{number}" for number in range(count)], public=True)
+    async def crowded(session: Session, /) -> None:
+        """Has many actions."""
+
+    module = ModuleType("bench_crowd")
+    for number in range(count):
+
+        async def saying(session: Session, /, text: str, interrupt: bool) -> str:
+            """The text."""
+            return text
+
+        saying.__name__ = saying.__qualname__ = f"say{number}"
+        setattr(module, saying.__name__, action(crowded)(saying))
+    return crowded, module
+
+
+# ---- ten options ---------------------------------------------------------------------------------------------------
+
+TEN = [f"option{number}" for number in range(10)]
+
+
+@define
+class Tuned:
+    """Keeps ten values."""
+
+    values: dict[str, str] = {}
+
+    async def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
+        return
+        yield
+
+
+@service("llm", "tuned")
+@asynccontextmanager
+async def tuned_llm() -> AsyncGenerator[Tuned]:
+    """Has ten options."""
+    yield Tuned()
+
+
+@options(tuned_llm)
+def ten(
+    llm: Tuned,
+    /,
+    option0: str = "",
+    option1: str = "",
+    option2: str = "",
+    option3: str = "",
+    option4: str = "",
+    option5: str = "",
+    option6: str = "",
+    option7: str = "",
+    option8: str = "",
+    option9: str = "",
+) -> None:
+    """Ten values that are kept."""
+    llm.values = {"option0": option0, "option9": option9}
+
+
+@bot(services={"llm": ["tuned"]}, client=[f"llm.{name}" for name in TEN], public=True)
+async def tunable(session: Session, /, llm: LLM) -> None:
+    """Has ten options to set."""
+
+
+# ---- sessions ------------------------------------------------------------------------------------------------------
+
+
+def host_of(found: Callable[..., Any], *modules: ModuleType, limits: Limits = UNBOUNDED) -> Host:
+    """A host that finds its bot's providers in this module."""
+    return Host(found, modules=[sys.modules[__name__], *modules], environ={}, limits=limits)
+
+
+async def start(host: Host) -> Connection:
+    """A session whose client is ready."""
+    connection = host.claim((await host.start()).token)
+    connection.receive(READY)
+    await connection.outgoing()
+    return connection
+
+
+@asynccontextmanager
+async def connected(found: Callable[..., Any], *modules: ModuleType) -> AsyncGenerator[Connection]:
+    """A session with a bot, for as long as this is held."""
+    async with host_of(found, *modules) as host:
+        connection = await start(host)
+        yield connection
+        connection.disconnected()

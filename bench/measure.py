@@ -1,0 +1,82 @@
+"""Time operations and weigh processes. Standard library only: it also runs in the environments of peers."""
+
+from __future__ import annotations
+
+import gc
+import os
+import statistics
+import subprocess
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+#: Which core measures, and which one bears the load that is put on it.
+MEASURED, LOADING = 0, 1
+
+Repeat = Callable[[int], Awaitable[object]]
+
+
+def pin(core: int) -> None:
+    """Stay on one core, where the system knows of such a thing and has that many."""
+    if hasattr(os, "sched_setaffinity") and core in os.sched_getaffinity(0):
+        os.sched_setaffinity(0, {core})
+
+
+async def cpu_us(repeat: Repeat, *, seconds: float = 0.25, samples: int = 5) -> float:
+    """Microseconds of CPU time for one of the operations of which `repeat(n)` does n: the median of the samples."""
+    count = await _count(repeat, seconds)
+    gc.collect()
+    return statistics.median([await _sample(repeat, count) for _ in range(samples)]) * 1e6
+
+
+async def _count(repeat: Repeat, seconds: float) -> int:
+    """How many operations take about as long as this, once they are warm."""
+    count = 16
+    while (took := await _sample(repeat, count) * count) < seconds / 4:
+        count *= 4
+    return max(16, int(count * seconds / took))
+
+
+async def _sample(repeat: Repeat, count: int) -> float:
+    began = time.process_time()
+    await repeat(count)
+    return (time.process_time() - began) / count
+
+
+def resident_kb() -> float:
+    """The memory that this process really holds, in kB; 0 where the system does not tell."""
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+    except OSError:
+        return 0.0
+    return next((float(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:")), 0.0)
+
+
+def cpu_seconds_of(pid: int) -> float:
+    """The CPU time of another process, all its threads together; 0 where the system does not tell."""
+    try:
+        threads = list(Path(f"/proc/{pid}/task").iterdir())
+        return sum(int((each / "schedstat").read_text().split()[0]) for each in threads) / 1e9
+    except OSError:
+        return 0.0
+
+
+def process_ms(command: Sequence[str], *, times: int = 5, **environment: str) -> float:
+    """Milliseconds of CPU time that a command takes from its start to its end: the median of a few runs.
+
+    It runs once before that, so that what it reads is in memory. `RuntimeError` when it fails.
+    """
+    return statistics.median([_process_ms(command, environment) for _ in range(times + 1)][1:])
+
+
+def _process_ms(command: Sequence[str], environment: dict[str, str]) -> float:
+    process = subprocess.Popen(
+        command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    said = process.stderr.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}: {said[-500:]}")
+    return (usage.ru_utime + usage.ru_stime) * 1e3

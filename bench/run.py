@@ -1,0 +1,141 @@
+"""Measure the framework against its targets: `python bench/run.py [section …]`. See README.md beside this file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from measure import MEASURED, pin
+from table import Row, render
+
+SECTIONS = (
+    "dispatch",
+    "refused",
+    "head_of_line",
+    "websocket",
+    "describe",
+    "update_config",
+    "sessions",
+    "startup",
+    "discovery",
+)
+HERE = Path(__file__).parent
+PEERS = "RTVI_BENCH_PEERS"
+#: Stands before the result in what a case prints, for peers print a good deal themselves.
+_MARK = "@@measured@@"
+
+
+def main() -> int:
+    arguments = _arguments()
+    if arguments.case is not None:
+        return _measure_here(*arguments.case)
+    chosen = arguments.sections or SECTIONS
+    _say_of_peers()
+    measured = {section: list(_rounds(section, arguments.rounds)) for section in chosen}
+    rows = {section: _section(section).rows(measured[section]) for section in chosen}
+    print(render(rows))
+    print(f"\nwritten to {_write(measured, rows)}")
+    return 0 if all(row.verdict in ("met", "") for found in rows.values() for row in found) else 1
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Measure the framework against its targets; 1 if one is missed.")
+    parser.add_argument("sections", nargs="*", metavar="section", help=f"of {', '.join(SECTIONS)}; all if none is named")
+    parser.add_argument("--rounds", type=int, default=5, help="how often each case takes its turn (%(default)s)")
+    parser.add_argument("--case", nargs=2, metavar=("SECTION", "CASE"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if unknown := set(arguments.sections) - set(SECTIONS):
+        parser.error(f"there is no section {', '.join(sorted(unknown))}; there is {', '.join(SECTIONS)}")
+    return arguments
+
+
+def _section(name: str) -> Any:
+    return import_module(f"sections.{name}")
+
+
+# ---- in the process of one case ------------------------------------------------------------------------------------
+
+
+def _measure_here(section: str, case: str) -> int:
+    pin(MEASURED)
+    found = _section(section).CASES[case]()
+    print(f"{_MARK}{json.dumps(found)}", flush=True)
+    # Some peers never get done with ending; nothing is left that would have to be saved.
+    os._exit(0)
+
+
+# ---- in the process that sees to it all ----------------------------------------------------------------------------
+
+
+def _rounds(section: str, count: int) -> Iterator[dict[str, dict[str, float]]]:
+    """What the cases of a section measure, taking turns; a case that fails is told once and left out."""
+    pythons = dict(_pythons(section))
+    for number in range(count):
+        print(f"{section}: round {number + 1} of {count}, {len(pythons)} cases", file=sys.stderr)
+        measured: dict[str, dict[str, float]] = {}
+        for case, python in list(pythons.items()):
+            try:
+                measured[case] = _measure(python, section, case)
+            except RuntimeError as error:
+                print(f"{section}: the case {case!r} failed and is left out: {error}", file=sys.stderr)
+                del pythons[case]
+        yield measured
+
+
+def _pythons(section: str) -> Iterator[tuple[str, str]]:
+    """Each case with the interpreter that it runs in; those of peers where their environments are."""
+    peers: Mapping[str, str] = getattr(_section(section), "PEERS", {})
+    for case in _section(section).CASES:
+        if case not in peers:
+            yield case, sys.executable
+        elif (python := _peer(peers[case])) is not None:
+            yield case, str(python)
+
+
+def _peer(environment: str) -> Path | None:
+    python = Path(os.environ.get(PEERS, os.devnull), environment, "bin", "python")
+    return python if python.exists() else None
+
+
+def _say_of_peers() -> None:
+    if PEERS not in os.environ:
+        print(f"{PEERS} names no folder with environments of peers: measuring without them.", file=sys.stderr)
+
+
+def _measure(python: str, section: str, case: str) -> dict[str, float]:
+    ran = subprocess.run(
+        [python, str(HERE / "run.py"), "--case", section, case], capture_output=True, text=True, timeout=300, check=False
+    )
+    for line in ran.stdout.splitlines():
+        if line.startswith(_MARK):
+            return json.loads(line.removeprefix(_MARK))
+    raise RuntimeError(ran.stderr.strip()[-1500:] or f"it ended with {ran.returncode}")
+
+
+def _write(measured: Mapping[str, Any], rows: Mapping[str, Sequence[Row]]) -> Path:
+    now = datetime.now(UTC)
+    folder = HERE / "results"
+    folder.mkdir(exist_ok=True)
+    told = {
+        "at": now.isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "rows": {section: [row.to_json() for row in found] for section, found in rows.items()},
+        "rounds": measured,
+    }
+    path = folder / f"{now:%Y%m%dT%H%M%SZ}.json"
+    path.write_text(json.dumps(told, indent=1), encoding="utf-8")
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+if __name__ == "__main__":
+    sys.exit(main())

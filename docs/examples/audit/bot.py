@@ -1,0 +1,7 @@
+from rtvi_plugins import LLM, Session, bot, converse
+
+
+@bot(services={"llm": "rules"}, plugins=["audit"], client=["llm:get_context", "llm:run", "bot:done_so_far"])
+async def receptionist(session: Session, /, llm: LLM) -> None:
+    """A receptionist whose doings are noted."""
+    await converse(session, llm=llm)

@@ -1,0 +1,60 @@
+"""A long action is answered at once with a job; its progress and its end follow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from rtvi_plugins.client import Client
+from rtvi_plugins.testing import connect
+
+from bot import office
+
+pytestmark = pytest.mark.anyio
+
+
+async def told(client: Client, status: str) -> list[dict[str, Any]]:
+    """What was told of jobs, up to the first message of this status."""
+    found: list[dict[str, Any]] = []
+    async for event in client.events():
+        if event.type == "server-message" and event.data["type"] == "job":
+            found.append(event.data)
+            if event.data["status"] == status:
+                break
+    return found
+
+
+async def test_progress_and_the_result_follow() -> None:
+    """Each message names the job and the action."""
+    async with connect(office) as client:
+        # --8<-- calling
+        answer = await client.action("bot:print_report", pages=2)
+        assert answer == {"job": "job-1"}
+        # --8<--
+        assert await told(client, "done") == [
+            {
+                "type": "job",
+                "job": "job-1",
+                "action": "bot:print_report",
+                "status": "progress",
+                "data": {"page": 1},
+            },
+            {
+                "type": "job",
+                "job": "job-1",
+                "action": "bot:print_report",
+                "status": "progress",
+                "data": {"page": 2},
+            },
+            {"type": "job", "job": "job-1", "action": "bot:print_report", "status": "done", "result": {"pages": 2}},
+        ]
+
+
+async def test_a_job_can_be_cancelled() -> None:
+    """The action for it comes with every long one."""
+    async with connect(office) as client:
+        answer = await client.action("bot:print_report", pages=1_000_000)
+        # --8<-- cancelling
+        assert await client.action("bot:cancel_job", job=answer["job"])
+        # --8<--
+        assert (await told(client, "cancelled"))[-1]["job"] == answer["job"]
