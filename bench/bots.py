@@ -135,6 +135,7 @@ def crowd(count: int) -> tuple[Callable[..., Any], ModuleType]:
             return text
 
         saying.__name__ = saying.__qualname__ = f"say{number}"
+        saying.__module__ = module.__name__
         setattr(module, saying.__name__, action(crowded)(saying))
     return crowded, module
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, final
@@ -81,7 +80,7 @@ class Dialogue:
     current: LiveTurn | None = None
     #: False once the bot's function has returned: then nobody reads the inputs any more.
     listens: bool = True
-    _inputs: deque[Input] = field(factory=deque[Input])
+    _inputs: list[Input] = field(factory=list[Input])
     _fed: Signal | None = None
     _quiet: anyio.Event | None = None
     _epoch: int = 0
@@ -106,7 +105,7 @@ class Dialogue:
         """What was fed, in order, for as long as anybody reads."""
         while True:
             while self._inputs:
-                yield self._inputs.popleft()
+                yield self._inputs.pop(0)
             self._fed = Signal()
             if self._quiet is not None:
                 self._quiet.set()

@@ -52,7 +52,7 @@ class Settings:
     _tasks: TaskGroup | None = None
     _retired: list[OpenService] = field(factory=list[OpenService])
     _edge: list[tuple[Plan, Values]] = field(factory=list[tuple[Plan, Values]])
-    _lock: anyio.Lock = field(factory=anyio.Lock)
+    _changing: anyio.Lock | None = None
 
     @property
     def offer(self) -> Offer:
@@ -102,7 +102,7 @@ class Settings:
 
     def update(self, update: Update) -> None:
         """Make a change at once where nothing has to be waited for, or else in its turn."""
-        if not self._lock.statistics().locked:
+        if self._changing is None or not self._changing.statistics().locked:
             plan = self._prepare(update)
             if plan is None:
                 return
@@ -121,7 +121,7 @@ class Settings:
     async def _update_in_turn(self, update: Update) -> None:
         opened: dict[str, OpenService] = {}
         try:
-            async with self._lock:
+            async with self._lock():
                 plan = self._prepare(update)
                 if plan is not None:
                     await self._open_switched(plan, opened)
@@ -155,7 +155,7 @@ class Settings:
             raise InvalidConfig([unknown(f"{service} provider", provider, known[service].providers)])
         opened: dict[str, OpenService] = {}
         try:
-            async with self._lock:
+            async with self._lock():
                 offer = self._offer_of({**self.offer.providers, service: provider})
                 plan = self.config.switch(self.offer, offer, self.plan.layers)
                 await self._open_switched(plan, opened)
@@ -167,6 +167,12 @@ class Settings:
         if error is not None:
             raise error
         self.answers.put(self.conversation.config(None))
+
+    def _lock(self) -> anyio.Lock:
+        """Held while services are being opened for a change, so that changes are made one after the other."""
+        if self._changing is None:
+            self._changing = anyio.Lock()
+        return self._changing
 
     # ---- putting a plan in force -----------------------------------------------------------------------------------
 
@@ -245,7 +251,7 @@ class Settings:
 
     async def _reopen(self, service: str) -> None:
         """Put a fresh service in the place of one that would not take its old options back."""
-        async with self._lock:
+        async with self._lock():
             provider = self.offer.provider(service)
             try:
                 opened = await self._opener.open(service, provider)

@@ -116,6 +116,22 @@ class ConfigState:
         return cls(values, data.get("revision"), data.get("applies"))
 
 
+@frozen
+class _Events:
+    """An iterator that may be left at any time; trio wants an async generator to be closed."""
+
+    take: Callable[[], Awaitable[EventMessage | None]]
+
+    def __aiter__(self) -> _Events:
+        return self
+
+    async def __anext__(self) -> EventMessage:
+        event = await self.take()
+        if event is None:
+            raise StopAsyncIteration
+        return event
+
+
 @define(eq=False)
 class _Waiting:
     answered: anyio.Event = field(factory=anyio.Event)
@@ -251,16 +267,18 @@ class Client:
 
     # ---- hearing ---------------------------------------------------------------------------------------------------
 
-    async def events(self) -> AsyncIterator[EventMessage]:
+    def events(self) -> AsyncIterator[EventMessage]:
         """What the bot tells without being asked, until the connection ends. Each event is given once."""
-        while True:
-            while self._events:
-                yield self._events.popleft()
+        return _Events(self._next_event)
+
+    async def _next_event(self) -> EventMessage | None:
+        while not self._events:
             if self.closed:
-                return
+                return None
             if self._heard.is_set():
                 self._heard = anyio.Event()
             await self._heard.wait()
+        return self._events.popleft()
 
     async def listen(self) -> None:
         """Take in what the bot sends, until the connection ends; `open_client` runs this."""

@@ -100,6 +100,9 @@ class Host:
         self.draining = True
         for session in list(self._sessions.values()):
             session.close("the server is shutting down")
+        if isinstance(error, Exception):
+            # What the body raised comes out as it is; a task group that is told of it would wrap it in a group.
+            return await self._stack.__aexit__(None, None, None)
         return await self._stack.__aexit__(kind, error, trace)
 
     @property

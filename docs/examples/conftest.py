@@ -15,7 +15,7 @@ EXAMPLES = Path(__file__).parent
 def _folders(test: Path) -> list[str]:
     """Where a test's example keeps what the test imports."""
     example = EXAMPLES / test.relative_to(EXAMPLES).parts[0]
-    return [str(each) for each in dict.fromkeys((test.parent, example, example / "src")) if each.is_dir()]
+    return [str(each) for each in dict.fromkeys((test.parent, example, example / "src", EXAMPLES)) if each.is_dir()]
 
 
 def _modules(folders: list[str]) -> dict[str, ModuleType]:

@@ -1,0 +1,137 @@
+"""Send actions over one WebSocket, so many in flight, as fast as answers come: `load.py PORT PATH IN_FLIGHT SECONDS`.
+
+It knows just as much of WebSockets as that takes, for a library would be slower than the server that it is to measure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import statistics
+import sys
+import time
+from typing import cast
+
+from measure import LOADING, pin
+from messages import READY, TEXT, call
+
+_REQUEST = (
+    "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
+_IDS = 4_096
+_WARM_SECONDS = 0.5
+
+
+def frame(text: str) -> bytes:
+    """A text frame of a client. Its mask is all zeros, which leaves the payload as it is."""
+    payload = text.encode()
+    short = len(payload) < 126
+    length = bytes((128 | len(payload),)) if short else bytes((128 | 126,)) + len(payload).to_bytes(2, "big")
+    return b"\x81" + length + bytes(4) + payload
+
+
+class Load(asyncio.Protocol):
+    """The client's side of the connection."""
+
+    def __init__(self, in_flight: int) -> None:
+        self.ended = asyncio.get_running_loop().create_future()
+        self.answered = 0
+        self.waited: list[float] = []
+        self._in_flight = in_flight
+        self._frames = [frame(call("tts", "say", {"text": TEXT, "interrupt": False}, f"@{i:08}@")) for i in range(_IDS)]
+        self._sent = [0.0] * _IDS
+        self._next = 0
+        self._buffer = b""
+        self._upgraded = self._ready = False
+        self._transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's own is none
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        if not self._upgraded:
+            head, end, self._buffer = self._buffer.partition(b"\r\n\r\n")
+            if not end:
+                self._buffer = head
+                return
+            if b" 101 " not in head:
+                raise ConnectionError(head.decode())
+            self._upgraded = True
+            self._transport.write(frame(READY))
+        answers = self._frames_received()
+        if not self._ready and answers:
+            self._ready = True
+            self._send(self._in_flight)
+        elif answers:
+            self._send(answers)
+
+    def _frames_received(self) -> int:
+        """Take in all whole frames, and count them."""
+        buffer, at, count, now = self._buffer, 0, 0, time.perf_counter()
+        while len(buffer) - at >= 4:
+            length, begins = buffer[at + 1], at + 2
+            if length == 126:
+                length, begins = int.from_bytes(buffer[at + 2 : at + 4], "big"), at + 4
+            if len(buffer) < begins + length:
+                break
+            self._answered(buffer, begins, begins + length, now)
+            at, count = begins + length, count + 1
+        self._buffer = buffer[at:]
+        return count
+
+    def _answered(self, buffer: bytes, begins: int, ends: int, now: float) -> None:
+        id = buffer.find(b"@", begins, ends)
+        if id < 0:
+            if self._ready:
+                raise ConnectionError(buffer[begins:ends].decode())
+            return
+        if buffer.find(b"error", begins, ends) >= 0:
+            raise ConnectionError(buffer[begins:ends].decode())
+        self.waited.append(now - self._sent[int(buffer[id + 1 : id + 9])])
+        self.answered += 1
+
+    def _send(self, count: int) -> None:
+        now, frames = time.perf_counter(), list[bytes]()
+        for _ in range(count):
+            frames.append(self._frames[self._next])
+            self._sent[self._next] = now
+            self._next = (self._next + 1) % _IDS
+        self._transport.write(b"".join(frames))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.ended.set_result(None)
+
+
+async def main(port: int, path: str, in_flight: int, seconds: float) -> dict[str, float]:
+    loop = asyncio.get_running_loop()
+    transport, load = await loop.create_connection(lambda: Load(in_flight), "127.0.0.1", port)
+    transport.write(_REQUEST.format(path=path, port=port).encode())
+    await asyncio.wait([load.ended], timeout=_WARM_SECONDS)
+    load.waited.clear()
+    before, began = load.answered, time.perf_counter()
+    await asyncio.wait([load.ended], timeout=seconds)
+    took = time.perf_counter() - began
+    if load.ended.done():
+        raise ConnectionError("the server has closed the connection")
+    waited = sorted(load.waited)
+    p99 = waited[len(waited) * 99 // 100]
+    transport.abort()
+    await load.ended
+    return {
+        "per_second": (load.answered - before) / took,
+        "p50_us": statistics.median(waited) * 1e6,
+        "p99_us": p99 * 1e6,
+        "load_cpu": time.process_time(),
+    }
+
+
+if __name__ == "__main__":
+    pin(LOADING)
+    try:
+        from uvloop import run
+    except ImportError:
+        from asyncio import run
+    _, port, path, in_flight, seconds = sys.argv
+    print(json.dumps(run(main(int(port), path, int(in_flight), float(seconds)))))

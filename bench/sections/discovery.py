@@ -1,0 +1,70 @@
+"""Find 100 plugins among 300 other distributions, and load one of them."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from installed import folder_of
+from table import Row, Rounds, middle, ratio
+
+PLUGINS, OTHERS = 100, 300
+_TIMES = 7
+
+
+def _by_metadata() -> int:
+    from importlib.metadata import entry_points
+
+    return len(entry_points(group="rtvi_plugins"))
+
+
+def _by_us() -> int:
+    from rtvi_plugins._plugins import discover
+
+    return len(discover())
+
+
+def _load_one() -> int:
+    from rtvi_plugins._plugins import Installed
+
+    installed = Installed()
+    installed.load(installed.provider("llm", "made050"))
+    return len(installed.entries)
+
+
+def _measured(find: Callable[[], Any]) -> dict[str, float]:
+    with folder_of(PLUGINS, OTHERS) as folder:
+        sys.path.append(folder)
+        assert find() >= PLUGINS
+        return {"ms": statistics.median(_took(find) for _ in range(_TIMES))}
+
+
+def _took(find: Callable[[], Any]) -> float:
+    began = time.process_time()
+    find()
+    return (time.process_time() - began) * 1e3
+
+
+CASES: dict[str, Callable[[], dict[str, float]]] = {
+    "importlib.metadata": partial(_measured, _by_metadata),
+    "ours": partial(_measured, _by_us),
+    "ours, one loaded": partial(_measured, _load_one),
+}
+
+
+def rows(rounds: Rounds) -> list[Row]:
+    listed = f"{middle(rounds, 'ours', 'ms'):.1f} ms, importlib.metadata {middle(rounds, 'importlib.metadata', 'ms'):.1f} ms"
+    return [
+        Row(
+            f"list {PLUGINS} plugins among {OTHERS} others, over importlib.metadata",
+            ratio(rounds, "ours", "importlib.metadata", "ms"),
+            "x",
+            1.0,
+            detail=listed,
+        ),
+        Row("list them and look one up again", middle(rounds, "ours, one loaded", "ms"), "ms"),
+    ]

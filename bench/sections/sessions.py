@@ -1,0 +1,89 @@
+"""Start sessions with three services, and hold a thousand of them."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Any
+
+from measure import resident_kb
+from table import Row, Rounds, middle, over
+
+START_US, IDLE_KB = 250.0, 26.0
+_COUNT = 1_000
+_WARM = 20
+
+Start = Callable[[], Awaitable[Any]]
+Opening = Callable[[], AbstractAsyncContextManager[Start]]
+
+
+@asynccontextmanager
+async def _services_alone() -> AsyncGenerator[Start]:
+    """Open what a session opens, and nothing else."""
+    from bots import Quiet, configure, quiet_llm, quiet_stt, quiet_tts
+
+    async def start() -> AsyncExitStack:
+        stack = AsyncExitStack()
+        for provider in (quiet_stt, quiet_llm, quiet_tts):
+            opened: Quiet = await stack.enter_async_context(provider())
+            configure(opened)
+        return stack
+
+    yield start
+
+
+@asynccontextmanager
+async def _sessions() -> AsyncGenerator[Start]:
+    from bots import assistant, host_of, start
+
+    async with host_of(assistant) as host:
+        yield lambda: start(host)
+
+
+async def _measured(opening: Opening) -> dict[str, float]:
+    async with opening() as start:
+        held = [await start() for _ in range(_WARM)]
+        await _settle()
+        weighed, began = resident_kb(), time.process_time()
+        held.extend([await start() for _ in range(_COUNT)])
+        took = time.process_time() - began
+        await _settle()
+        return {
+            "us": took / _COUNT * 1e6,
+            "kb": (resident_kb() - weighed) / _COUNT,
+            "tasks": (len(asyncio.all_tasks()) - 1) / len(held),
+            "collection_ms": _collection_ms(),
+        }
+
+
+async def _settle() -> None:
+    """Let every task come to where it waits, and the garbage go."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+    gc.collect()
+
+
+def _collection_ms() -> float:
+    began = time.perf_counter()
+    gc.collect()
+    return (time.perf_counter() - began) * 1e3
+
+
+def _case(opening: Opening) -> Callable[[], dict[str, float]]:
+    return lambda: asyncio.run(_measured(opening))
+
+
+CASES: dict[str, Callable[[], dict[str, float]]] = {"services alone": _case(_services_alone), "ours": _case(_sessions)}
+
+
+def rows(rounds: Rounds) -> list[Row]:
+    alone = f"{middle(rounds, 'ours', 'us'):.0f} µs, services alone {middle(rounds, 'services alone', 'us'):.0f} µs"
+    return [
+        Row("start, over opening its services", over(rounds, "ours", "services alone", "us"), "µs", START_US, detail=alone),
+        Row("memory of an idle session", middle(rounds, "ours", "kb"), "kB", IDLE_KB),
+        Row("tasks of an idle session", middle(rounds, "ours", "tasks"), "tasks"),
+        Row(f"a full collection with {_COUNT} of them", middle(rounds, "ours", "collection_ms"), "ms"),
+    ]

@@ -1,0 +1,77 @@
+"""Servers for the tests of examples: each in a process of its own, which ends with the test."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+__all__ = ("CLIENTS", "node_program", "rtvi_run", "running")
+
+#: Where the published npm clients are installed.
+CLIENTS = Path(__file__).parents[2] / "tests" / "clients" / "node_modules"
+
+#: Loads a published client under the name that applications import it by, and gives Node what browsers have.
+_PACKAGE = """
+import {{ createRequire }} from "node:module";
+const client = createRequire({clients!r} + "/")({package!r});
+export const {{ {names} }} = client;
+"""
+_BROWSER = """
+import { createRequire } from "node:module";
+globalThis.window ??= {};
+globalThis.WebSocket ??= createRequire(process.env.CLIENTS + "/")("ws");
+"""
+
+
+@contextmanager
+def running(command: Sequence[str], told: str, **environment: str) -> Generator[str]:
+    """Run a server until the block ends; gives what the group of the pattern `told` matches in its first lines."""
+    env = {**os.environ, "PYTHONUNBUFFERED": "1", **environment}
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield _wait_for(process, told)
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
+
+
+def _wait_for(process: subprocess.Popen[str], told: str) -> str:
+    assert process.stdout is not None
+    for line in process.stdout:  # ends when the process does
+        if (found := re.search(told, line)) is not None:
+            return found[1]
+    raise RuntimeError(f"the server ended with {process.wait()} before it listened; its stderr says why")
+
+
+@contextmanager
+def rtvi_run(bot: Path, *options: str, **environment: str) -> Generator[str]:
+    """`rtvi run` on a free port; gives its address."""
+    command = [sys.executable, "-m", "rtvi_plugins", "run", str(bot), "--port", "0", *options]
+    with running(command, r"(http://127\.0\.0\.1:\d+)", **environment) as address:
+        yield address
+
+
+def node_program(folder: Path, program: str, package: str, imported_as: str, names: str) -> str:
+    """Run a program in a folder where a published client is installed as `imported_as`; gives what it printed."""
+    home = folder / "node_modules" / imported_as
+    home.mkdir(parents=True)
+    (home / "package.json").write_text('{"type": "module", "exports": "./index.js"}')
+    (home / "index.js").write_text(_PACKAGE.format(clients=str(CLIENTS), package=package, names=names))
+    (folder / "browser.mjs").write_text(_BROWSER)
+    (folder / "program.mjs").write_text(program)
+    done = subprocess.run(
+        ["node", "--import", "./browser.mjs", "program.mjs"],
+        cwd=folder,
+        env={**os.environ, "CLIENTS": str(CLIENTS)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=50,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -1,0 +1,125 @@
+"""The proxy between a real client, a real server and a vendor that is played on this machine."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Generator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import pytest
+from processes import node_program, rtvi_run, running
+
+HERE = Path(__file__).parent
+VENDOR = HERE.parents[2] / "plugins" / "rtvi-plugins-openai" / "tests" / "openai_server.py"
+SECRET = "secret-of-a-test"
+
+PROGRAM = """
+import { LLMHelper, Transport, VoiceClient, VoiceMessage } from "realtime-ai";
+import { textSocket } from "./transport.mjs";
+
+class TextTransport extends textSocket(Transport) {
+  connect = (bundle) => this.open(bundle.ws_url);
+  disconnect = () => this.close();
+  sendReadyMessage = () => this.sendMessage(VoiceMessage.clientReady());
+}
+
+let told = "";
+const heard = new Promise((resolve) => globalThis.heard = resolve);
+const client = new VoiceClient({
+  baseUrl: process.argv[2],
+  transport: TextTransport,
+  enableMic: false,
+  services: { llm: %r },
+  config: [{ service: "llm", options: [{ name: "model", value: "model-of-a-test" }] }],
+  callbacks: {
+    onBotTranscript: (text) => {
+      told += text + " ";
+      if (told.includes("Hello")) globalThis.heard();
+    },
+  },
+});
+const llm = client.registerHelper("llm", new LLMHelper({}));
+await client.start();
+await llm.appendToMessages({ role: "user", content: "Hello" }, true);
+await heard;
+await client.disconnect();
+console.log(told);
+process.exit(0);
+"""
+
+
+@pytest.fixture(scope="module")
+def vendor() -> Generator[Mapping[str, str]]:
+    """The addresses of two servers that speak the vendors' API."""
+    with ExitStack() as stack:
+        yield {
+            name: stack.enter_context(
+                running([sys.executable, str(VENDOR), "--name", name, "--key", f"{name}-key-of-a-test"], r"READY (\d+)")
+            )
+            for name in ("openai", "together")
+        }
+
+
+@pytest.fixture(scope="module")
+def proxy(vendor: Mapping[str, str]) -> Generator[str]:
+    """The address of the proxy, in front of a bot that is not public."""
+    options = {name: {"base_url": f"http://127.0.0.1:{port}/v1"} for name, port in vendor.items()}
+    with rtvi_run(HERE / "bot.py", RTVI_OPERATOR_SECRET=SECRET) as bot:
+        settings = {
+            "BOT_URL": bot,
+            "PORT": "0",
+            "RTVI_OPERATOR_SECRET": SECRET,
+            "OPENAI_API_KEY": "openai-key-of-a-test",
+            "TOGETHER_API_KEY": "together-key-of-a-test",
+            "SERVICE_OPTIONS": json.dumps(options),
+        }
+        with running(["node", str(HERE / "server.mjs")], r"listening on (\d+)", **settings) as port:
+            yield f"http://127.0.0.1:{port}"
+
+
+def start(proxy: str, body: object) -> tuple[int, Any]:
+    """The status and body of the answer to a start."""
+    request = Request(f"{proxy}/start", json.dumps(body).encode(), {"content-type": "application/json"})
+    try:
+        with urlopen(request, timeout=20) as answer:
+            return answer.status, json.load(answer)
+    except HTTPError as refused:
+        with refused:
+            return refused.code, json.load(refused)
+
+
+@pytest.mark.parametrize("provider", ["openai", "together"])
+def test_a_page_chooses_the_provider_and_the_proxy_brings_the_key(tmp_path: Path, proxy: str, provider: str) -> None:
+    """The same program, one word of it changed, is answered by another vendor."""
+    transport = HERE.parent / "published_clients" / "transport.mjs"
+    (tmp_path / "transport.mjs").write_bytes(transport.read_bytes())
+    program = (PROGRAM % provider).replace("process.argv[2]", json.dumps(f"{proxy}/connect"))
+    names = "LLMHelper, Transport, VoiceClient, VoiceMessage"
+    printed = node_program(tmp_path, program, "rtvi-client-0.1", "realtime-ai", names)
+    assert f"{provider} model-of-a-test heard: Hello" in printed
+
+
+@pytest.mark.parametrize("name", ["api_keys", "service_options", "defaults", "grants"])
+def test_a_page_cannot_speak_as_the_operator(proxy: str, name: str) -> None:
+    """Else the secret that the proxy adds would vouch for it."""
+    status, told = start(proxy, {"services": {"llm": "openai"}, name: {"openai": "key-of-a-stranger"}})
+    assert (status, told["info"]) == (403, f"A page may not send {name}.")
+
+
+def test_a_page_cannot_lead_the_key_elsewhere(proxy: str) -> None:
+    """A base URL is no option, so the bot refuses it, and the proxy passes on what the bot says."""
+    config = [{"service": "llm", "options": [{"name": "base_url", "value": "https://stranger.example"}]}]
+    status, told = start(proxy, {"services": {"llm": "openai"}, "config": config})
+    assert (status, told["error"]) == (400, "unknown-option")
+
+
+def test_a_stranger_cannot_start_the_bot(vendor: Mapping[str, str]) -> None:
+    """Without the secret there is nobody whose keys could be spent."""
+    with rtvi_run(HERE / "bot.py", RTVI_OPERATOR_SECRET=SECRET) as bot:
+        status, told = start(bot, {"services": {"llm": "openai"}})
+    assert (status, told["error"]) == (401, "unauthorized")

@@ -1,0 +1,17 @@
+from rtvi_plugins import LLM, Session, action, bot, converse
+
+
+@bot(
+    services={"llm": ["rules", "echo"]},
+    client=["llm.name", "llm:append_to_messages", "bot:book_room"],
+    public=True,  # it costs nothing
+)
+async def receptionist(session: Session, /, llm: LLM) -> None:
+    """A receptionist you can type to."""
+    await converse(session, llm=llm)
+
+
+@action(receptionist)
+async def book_room(session: Session, /, nights: int) -> str:
+    """Books a room and returns the number of the booking."""
+    return f"A-{nights}"

@@ -1,0 +1,51 @@
+"""The programs of the page on connecting published clients, with the real clients and a real server."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from processes import node_program, rtvi_run
+
+HERE = Path(__file__).parent
+
+PROGRAM = """
+import { talk } from "./example.mjs";
+let told = "";
+const heard = new Promise((resolve) => globalThis.heard = resolve);
+const { client, booking } = await talk(%r, (text) => {
+  told += text + " ";
+  if (told.includes("Ada")) globalThis.heard();
+});
+await heard;
+await client.disconnect();
+console.log(JSON.stringify({ booking, told }));
+process.exit(0);
+"""
+
+
+@pytest.mark.parametrize(
+    ("example", "package", "imported_as"),
+    [
+        ("voice_client.mjs", "rtvi-client-0.1", "realtime-ai"),
+        ("rtvi_client.mjs", "rtvi-client-0.2", "@pipecat-ai/client-js"),
+        ("rtvi_client.mjs", "rtvi-client-0.4", "@pipecat-ai/client-js"),
+        ("pipecat_client.mjs", "rtvi-client-1", "@pipecat-ai/client-js"),
+    ],
+)
+def test_the_program_holds_a_conversation(tmp_path: Path, example: str, package: str, imported_as: str) -> None:
+    """It configures the bot, calls its action, and is answered."""
+    names = {
+        "voice_client.mjs": "LLMHelper, Transport, VoiceClient, VoiceMessage",
+        "rtvi_client.mjs": "LLMHelper, RTVIClient, RTVIMessage, Transport",
+        "pipecat_client.mjs": "PipecatClient, RTVIMessage, Transport",
+    }[example]
+    shutil.copy(HERE / "transport.mjs", tmp_path)
+    shutil.copy(HERE / example, tmp_path / "example.mjs")
+    with rtvi_run(HERE / "bot.py") as server:
+        printed = node_program(tmp_path, PROGRAM % server, package, imported_as, names)
+    told = json.loads(printed.splitlines()[-1])
+    assert told["booking"] == "A-2"
+    assert "I am Ada" in told["told"]
