@@ -64,7 +64,7 @@ class Threads:
             return free
 
     def give_back(self) -> None:
-        """To be called by the thread itself, which may outlive the action's deadline."""
+        """To be called by the thread itself, which may outlive the action's deadline, or in place of one."""
         with self._lock:
             self.running -= 1
 
@@ -73,7 +73,11 @@ class Threads:
         if not self.take():
             raise Busy(f"All {self.limit} threads for actions are taken; send again later.")
 
+        begun = Lock()  # taken by whoever comes first: the thread that begins, or a cancellation before it
+
         def call() -> Any:
+            if not begun.acquire(blocking=False):
+                return None
             try:
                 return function()
             finally:
@@ -82,7 +86,10 @@ class Threads:
         try:
             return await anyio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=anyio.CapacityLimiter(1))
         except anyio.get_cancelled_exc_class():
-            self.abandoned += 1
+            if begun.acquire(blocking=False):
+                self.give_back()
+            else:
+                self.abandoned += 1
             raise
 
 
@@ -141,7 +148,9 @@ class Actions:
                 result = await self.threads.run(partial(spec.function, *given, **call.arguments))
             if result.__class__ is not spec.result.exact:
                 result = _checked(action, result)
-        except (Exception, SystemExit) as raised:
+        except (anyio.get_cancelled_exc_class(), KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as raised:  # SystemExit, or the panic of a library in Rust
             error = _told(action, raised)
             self._tell("action_finished", action, error=error.code)
             raise error from None

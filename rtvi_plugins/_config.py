@@ -189,7 +189,8 @@ def choose_providers(sent: Any, registry: Registry, path: str = "$.services") ->
             mistakes.append(
                 (UnknownService, unknown("service", service, registry.services, path=f"{path}.{clip(service)}"))
             )
-        elif label not in (offered := registry.services[service].providers):
+        elif not isinstance(label, str) or label not in registry.services[service].providers:
+            offered = registry.services[service].providers
             problem = unknown(f"{service} provider", label, offered, path=f"{path}.{service}")
             mistakes.append((UnknownProvider, problem))
         else:
@@ -252,7 +253,7 @@ def _switches(entries: Iterable[Entry], offer: Offer, mistakes: list[Mistake]) -
             continue
         labels = offer.registry.services[entry.service].providers
         granted = offer.options[entry.service][PROVIDER]
-        if entry.value not in labels:
+        if not isinstance(entry.value, str) or entry.value not in labels:
             mistakes.append(
                 (UnknownProvider, unknown(f"{entry.service} provider", entry.value, labels, path=entry.path))
             )

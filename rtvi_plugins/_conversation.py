@@ -9,7 +9,7 @@ Facts about clients are from the published packages; where they differ by genera
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from attrs import define, frozen
@@ -157,6 +157,8 @@ class Conversation:
             self._wait(Request(id, type), message)
             return None
         except RequestError as error:
+            if id in self.pending:  # it is answered when the one that waits under it is
+                return None
             return Reply(encode("error-response", id, error.to_json()))
 
     def _spend(self) -> None:
@@ -191,10 +193,9 @@ class Conversation:
         if request.type in _REQUESTS:
             self._open(request)
 
-    def release(self) -> list[Command]:
-        """What is to be done about the messages that came before the client was ready."""
+    def release(self) -> Iterator[Command]:
+        """What is to be done about the messages that came before the client was ready, one after the other."""
         waiting, self._waiting = self._waiting, []
-        commands: list[Command] = []
         for request, message in waiting:
             if request.type in _REQUESTS and not self.settle(request):
                 continue
@@ -203,8 +204,7 @@ class Conversation:
             except RequestError as error:
                 command = Reply(encode("error-response", request.id, error.to_json()))
             if command is not None:
-                commands.append(command)
-        return commands
+                yield command
 
     # ---- out -------------------------------------------------------------------------------------------------------
 
@@ -284,7 +284,7 @@ class Conversation:
     def client_message(self, request: Request, data: Any) -> Command | None:
         if not is_object(data) or not isinstance(t := data.get("t"), str):
             raise InvalidMessage("The data of a client message has a t that is a string.")
-        asked = Request(request.id, request.type, t)
+        asked = Request(request.id, request.type, t, request.due)
         if t in _INNER:
             return _INNER[t](self, asked, data.get("d"))
         if (BOT, t) not in self.offer.actions:
@@ -332,7 +332,9 @@ class Conversation:
         if len(self.pending) >= self._limits.in_flight:
             raise self._busy()
         longest = self._limits.deadline
-        request.due = self._now + (longest if seconds is None or seconds > longest else seconds)
+        due = self._now + (longest if seconds is None or seconds > longest else seconds)
+        # One that waited for the client to be ready has had some of its time.
+        request.due = min(due, request.due) if request.due else due
         self.pending[request.id] = request
         return request
 

@@ -183,7 +183,9 @@ class LiveSession(Session):
         handles = {name: Handle(partial(self._serving, name)) for name in bot.services}
         try:
             await bot.function(self, **handles)
-        except Exception as error:
+        except (anyio.get_cancelled_exc_class(), KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:
             report(where(bot.function), error)
             self.end(BotFailed("The bot failed, and the session is over."))
 
@@ -319,6 +321,7 @@ class LiveSession(Session):
         self._began.set()
         for waited in self._conversation.release():
             self._carry_out(waited)
+        self._arm(min((each.due for each in self._conversation.pending.values()), default=math.inf))
 
     def _feed(self, command: Feed) -> None:
         try:

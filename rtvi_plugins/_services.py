@@ -81,6 +81,7 @@ class OpenService:
     async def keep(self) -> None:
         """Enter the service, wait, leave it. It ends when it is closed, not when the session is cancelled."""
         manager, self._manager = self._manager, None
+        early = False
         try:
             if manager is None:
                 return
@@ -88,7 +89,11 @@ class OpenService:
                 async with manager as self.live:
                     self._closing = Signal()
                     self.settled.set()
+                    early = True
                     await self._closing.wait()
+                    early = False
+            if early:  # its own task group was cancelled, as a client library does when its connection ends
+                self._failed(EOFError("the service ended by itself"))
         except (Exception, SystemExit) as error:
             self._failed(error)
         finally:
@@ -122,7 +127,8 @@ class OpenService:
         self._closed = Signal()
         if self._closing is not None:
             self._closing.set()
-        with anyio.move_on_after(seconds):
+        # Shielded: a session that ends in the meantime must not leave behind a service that does not want to close.
+        with anyio.move_on_after(seconds, shield=True):
             await self._closed.wait()
             return
         self.abandon()

@@ -17,7 +17,7 @@ from attrs import define, evolve, field
 
 from ._answers import Answers
 from ._config import Config, GroupCall, Plan, Values, every_group
-from ._conversation import Conversation, Update
+from ._conversation import Conversation, Request, Update
 from ._dialogue import Dialogue
 from ._hooks import Hooks
 from ._offer import Offer, Offers
@@ -108,6 +108,7 @@ class Settings:
                 return
             if not plan.switched:
                 return self._commit(update, plan, {})
+        self._queued.append(update.request)
         update.request.job = self._workers.submit(partial(self._update_in_turn, update))
         return None
 
@@ -191,7 +192,7 @@ class Settings:
 
     def _set_new(self, call: GroupCall, opened: OpenService, arguments: Mapping[str, Any]) -> None:
         try:
-            call.group.function(*self._given(call, opened), **arguments)
+            self._call(call, opened, arguments)
         except Exception as error:
             raise _refused(call, error) from None
 
@@ -236,7 +237,15 @@ class Settings:
 
     def _set(self, call: GroupCall) -> None:
         arguments = self.config.arguments(call, self.offer.provider(call.service))
-        call.group.function(*self._given(call, self.live[call.service]), **arguments)
+        self._call(call, self.live[call.service], arguments)
+
+    def _call(self, call: GroupCall, opened: OpenService, arguments: Mapping[str, Any]) -> None:
+        try:
+            call.group.function(*self._given(call, opened), **arguments)
+        except (Exception, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # it must not get past those who catch what a plugin raises
+            raise RuntimeError(f"{type(error).__name__} from an options function") from error
 
     def _given(self, call: GroupCall, opened: OpenService) -> list[Any]:
         given: list[Any] = [opened.live] if call.group.wants_service else []

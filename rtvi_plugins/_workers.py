@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 import types
-from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from functools import partial
 from typing import Any, TypeAlias
@@ -62,7 +61,7 @@ class Workers:
 
     def __init__(self, tasks: TaskGroup) -> None:
         self._tasks = tasks
-        self._jobs: deque[Job] = deque()
+        self._jobs: list[Job] = []
         self._parked: list[_Worker] = []
         self._leader: _Worker | None = None
 
@@ -111,7 +110,7 @@ class Workers:
     async def _drain(self, worker: _Worker, scope: anyio.CancelScope) -> None:
         """Run jobs until one is cancelled, another worker leads, or there are none."""
         while not scope.cancel_called and self._leads(worker):
-            job = self._jobs.popleft()
+            job = self._jobs.pop(0)
             if job.cancelled:
                 continue
             job.scope = scope

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+from collections.abc import Iterable
+
+from attrs import asdict, frozen
+
+from .errors import nearest
 
 __all__ = ("Limits",)
 
@@ -44,3 +48,28 @@ class Limits:
     #: Sessions that a server holds (`server-full`), and threads for actions that are plain functions.
     sessions: int = 1_000
     threads: int = 16
+
+    @classmethod
+    def parse(cls, written: Iterable[str]) -> Limits:
+        """Limits from texts like `idle_seconds=60`. `ValueError` with a sentence for a name or value that is none."""
+        known = asdict(cls())
+        chosen: dict[str, int | float] = {}
+        for text in written:
+            name, _, value = text.partition("=")
+            if name not in known:
+                near = nearest(name, known)
+                hint = f"did you mean {near!r}?" if near else f"use one of {', '.join(known)}."
+                raise ValueError(f"There is no limit {name!r}; {hint}")
+            chosen[name] = _number(name, value, whole=isinstance(known[name], int))
+        return cls(**chosen)  # type: ignore[arg-type]  # each is of the type of its default
+
+
+def _number(name: str, written: str, *, whole: bool) -> int | float:
+    try:
+        value = int(written) if whole else float(written)
+    except ValueError:
+        what = "a whole number" if whole else "a number"
+        raise ValueError(f"The limit {name} is {what}, as in {name}=60; {written!r} is none.") from None
+    if not value > 0:
+        raise ValueError(f"The limit {name} is more than 0; {written!r} is not.")
+    return value

@@ -140,10 +140,11 @@ async def test_an_answer_that_is_none_is_an_error(ask: Callable[[Client], Awaita
 
 async def test_what_json_cannot_carry_is_not_sent() -> None:
     """The caller is told at once, and the next request works."""
+    results: list[Any] = []
     async with meeting() as (client, peer), anyio.create_task_group() as tasks:
         with pytest.raises(TypeError):
             await client.action("bot:take", thing=object())
-        tasks.start_soon(outcome, client.action("bot:take", thing=1), results := [])
+        tasks.start_soon(outcome, client.action("bot:take", thing=1), results)
         await peer.say("action-response", {"result": "taken"}, (await peer.heard())["id"])
     assert results == ["taken"]
 
@@ -250,15 +251,14 @@ async def test_the_end_of_the_connection_answers_who_waits() -> None:
 async def test_leaving_answers_who_waits_elsewhere() -> None:
     """A task that outlives the client is not left hanging, neither in a request nor in its events."""
     results: list[Any] = []
-    async with anyio.create_task_group() as tasks:
-        async with meeting() as (client, peer):
 
-            async def read() -> None:
-                results.extend([event async for event in client.events()])
+    async def read(client: Client) -> None:
+        results.extend([event async for event in client.events()])
 
-            tasks.start_soon(outcome, client.get_config(), results)
-            tasks.start_soon(read)
-            await peer.heard("get-config")
+    async with anyio.create_task_group() as tasks, meeting() as (client, peer):
+        tasks.start_soon(outcome, client.get_config(), results)
+        tasks.start_soon(read, client)
+        await peer.heard("get-config")
     assert [type(each) for each in results] == [SessionClosed]
 
 

@@ -186,7 +186,7 @@ class _Console:
         self._patience = anyio.CancelScope(deadline=anyio.current_time() + self.timeout)
         with self._patience:
             while _is_busy(self.connection):
-                await anyio.sleep(_GLANCE)
+                await anyio.sleep(_GLANCE)  # noqa: ASYNC110 - nothing tells of a turn's end
         if self._patience.cancelled_caught:
             self.screen.line(f"! The bot has been silent for {self.timeout:g} s.")
             self._code = FAILED

@@ -46,7 +46,7 @@ def _json(told: Any) -> str:
 
 
 def schema(name: str, doc: str, actions: Sequence[Described], config: Sequence[Described]) -> dict[str, Any]:
-    """A JSON Schema whose `$defs` are the arguments of each action, `tts:say`, and the options of each service, `llm`."""
+    """A JSON Schema whose `$defs` are each action's arguments, as `tts:say`, and each service's options, as `llm`."""
     arguments = {f"{each['service']}:{each['action']}": _object(each["arguments"], each) for each in actions}
     options = {each["name"]: _object(each["options"], each) for each in config}
     return {

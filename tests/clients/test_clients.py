@@ -48,6 +48,7 @@ CLIENTS = list(dict.fromkeys(client for client, _ in CHECKS))
 def _server(bot: str) -> Generator[str]:
     """The address of a server process that runs one of the bots."""
     command = [sys.executable, "-m", "rtvi_plugins", "run", f"{HERE / 'bot.py'}:{bot}", "--port", "0"]
+    command += ["--limit", "function_seconds=5"]  # what a client that never answers a call is waited for
     environment = {**os.environ, "RTVI_OPERATOR_SECRET": SECRET, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:

@@ -12,6 +12,7 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
+
 from processes import node_program, rtvi_run, running
 
 HERE = Path(__file__).parent

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+
 from processes import node_program, rtvi_run
 
 HERE = Path(__file__).parent

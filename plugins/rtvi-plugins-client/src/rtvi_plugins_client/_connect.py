@@ -54,10 +54,10 @@ async def connect(
     """
     failed: Exception | None = None
     async with AsyncExitStack() as stack:
-        http = http or await stack.enter_async_context(httpx2.AsyncClient())
+        through = http or await stack.enter_async_context(httpx2.AsyncClient())
         body = {**(request or {}), **_given(services=services, config=config)}
-        address = await _start(http, url, body, secret, timeout)
-        socket = await _open(stack, http, address, timeout)
+        address = await _start(through, url, body, secret, timeout)
+        socket = await _open(stack, through, address, timeout)
         try:
             async with open_client(SocketStream(socket), version=version, timeout=timeout) as client:
                 yield client

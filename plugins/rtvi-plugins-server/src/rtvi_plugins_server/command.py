@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from rtvi_plugins.hosting import Host
+    from rtvi_plugins.hosting import Host, Limits
 
 __all__ = ("run",)
 
@@ -69,6 +69,13 @@ def _parser() -> argparse.ArgumentParser:
         default=10.0,
         help="how long sessions may go on after the first signal to end (%(default)s)",
     )
+    parser.add_argument(
+        "--limit",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="a bound of sessions, as in idle_seconds=60; the reference of Limits names them; may be repeated",
+    )
     parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
     return parser
 
@@ -89,9 +96,14 @@ def _check(chosen: argparse.Namespace) -> None:
 def _run(chosen: argparse.Namespace, environ: Mapping[str, str]) -> int:
     # Here, for `rtvi run --help` to be quick.
     from rtvi_plugins.errors import AuthorError
+    from rtvi_plugins.limits import Limits
 
     try:
-        host = _host(chosen, environ)
+        limits = Limits.parse(chosen.limit)
+    except ValueError as error:
+        return _say(str(error), _USAGE)
+    try:
+        host = _host(chosen, limits, environ)
     except AuthorError as error:
         return _say(str(error), _USAGE)
     except Exception as error:
@@ -104,7 +116,7 @@ def _run(chosen: argparse.Namespace, environ: Mapping[str, str]) -> int:
     return _serve(chosen, host)
 
 
-def _host(chosen: argparse.Namespace, environ: Mapping[str, str]) -> Host:
+def _host(chosen: argparse.Namespace, limits: Limits, environ: Mapping[str, str]) -> Host:
     from rtvi_plugins.hosting import Host
     from rtvi_plugins.loading import load_bot
     from rtvi_plugins.session import Secret
@@ -113,6 +125,7 @@ def _host(chosen: argparse.Namespace, environ: Mapping[str, str]) -> Host:
     return Host(
         load_bot(chosen.bot),
         operator_secret=Secret(secret) if secret else None,
+        limits=limits,
         dev=chosen.dev,
         environ=environ,
     )
