@@ -44,7 +44,7 @@ __all__ = ("Actions", "Threads")
 log = logging.getLogger("rtvi_plugins")
 
 #: The job of the long action that runs in this context.
-_running_job: ContextVar[str] = ContextVar("rtvi_plugins_job")
+_running_job: ContextVar[tuple[str, OfferedAction]] = ContextVar("rtvi_plugins_job")
 
 
 @define(eq=False)
@@ -173,7 +173,7 @@ class Actions:
         return None
 
     async def _perform_long(self, id: str, call: Call) -> None:
-        token = _running_job.set(id)
+        token = _running_job.set((id, call.action))
         end: dict[str, Any] = {"status": "cancelled"}
         try:
             end = {"status": "done", "result": await self._result(call)}
@@ -193,10 +193,12 @@ class Actions:
 
     def progress(self, data: Any) -> None:
         """Report on the long action that runs in this context."""
-        id = _running_job.get(None)
-        if id is None or id not in self.jobs:
+        job = _running_job.get(None)
+        if job is None or job[0] not in self.jobs:
             raise RuntimeError("session.progress() reports on a long action: declare it @action(..., long=True).")
-        self.answers.send("server-message", {"type": "job", "job": id, "status": "progress", "data": to_json(data)})
+        id, action = job
+        message = {"type": "job", "job": id, "action": f"{action.service}:{action.spec.name}"}
+        self.answers.send("server-message", {**message, "status": "progress", "data": to_json(data)})
 
     def cancel(self, id: str) -> bool:
         """Cancel a long action; False when none runs under this id."""

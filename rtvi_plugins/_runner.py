@@ -104,6 +104,8 @@ class LiveSession(Session):
         self.context = Context()
         self.start_data = plan.start_data
         self.close_code, self.close_reason = 1000, ""
+        #: Called once when the session ends, for a server that may be stuck in sending.
+        self.on_end: Callable[[], None] | None = None
         self._shared = shared
         limits, clock = shared.limits, shared.clock
         config = Config(plan.values)
@@ -220,6 +222,8 @@ class LiveSession(Session):
             self._timer.cancel()
         if self._tasks is not None:
             self._tasks.cancel_scope.cancel()
+        if self.on_end is not None:
+            self.on_end()
 
     # ---- the connection --------------------------------------------------------------------------------------------
 

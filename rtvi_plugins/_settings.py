@@ -53,6 +53,7 @@ class Settings:
     _retired: list[OpenService] = field(factory=list[OpenService])
     _edge: list[tuple[Plan, Values]] = field(factory=list[tuple[Plan, Values]])
     _changing: anyio.Lock | None = None
+    _queued: list[Request] = field(factory=list[Request])
 
     @property
     def offer(self) -> Offer:
@@ -102,7 +103,8 @@ class Settings:
 
     def update(self, update: Update) -> None:
         """Make a change at once where nothing has to be waited for, or else in its turn."""
-        if self._changing is None or not self._changing.statistics().locked:
+        self._queued = [each for each in self._queued if self.conversation.waits(each)]
+        if not self._queued and (self._changing is None or not self._changing.statistics().locked):
             plan = self._prepare(update)
             if plan is None:
                 return

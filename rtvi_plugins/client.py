@@ -15,17 +15,16 @@ import itertools
 import logging
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
-from functools import partial
+from contextlib import asynccontextmanager
 from operator import itemgetter
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import anyio
 from anyio.abc import ObjectStream, TaskGroup
 from attrs import define, field, frozen
 
 from ._codec import LABEL, decode, encode
-from ._json import is_object
+from ._functions import FunctionImplementation, Functions, OtherFunctions
 from .errors import RequestError, SessionClosed
 
 __all__ = (
@@ -44,12 +43,6 @@ log = logging.getLogger("rtvi_plugins")
 
 Answer = TypeVar("Answer")
 
-#: Carries out a function that the bot's LLM calls; its result is any JSON value.
-FunctionImplementation: TypeAlias = "Callable[[Mapping[str, Any]], Awaitable[Any]]"
-
-#: The same for functions of any name, which it is given first.
-OtherFunctions: TypeAlias = "Callable[[str, Mapping[str, Any]], Awaitable[Any]]"
-
 #: What the ids of requests begin with.
 _REQUEST = "request-"
 
@@ -58,10 +51,6 @@ _EVENTS = 10_000
 
 #: A text that is longer (in characters), or nests deeper, is not read.
 _SIZE, _DEPTH = 16 * 1024 * 1024, 200
-
-#: The messages that ask for a function call, of both generations, and where the arguments stand in each.
-_CALL, _OLD_CALL = "llm-function-call-in-progress", "llm-function-call"
-_ARGUMENTS: Mapping[str, str] = {_CALL: "arguments", _OLD_CALL: "args"}
 
 
 class NoAnswer(RequestError):
@@ -139,17 +128,6 @@ class _Waiting:
     data: Any = None
 
 
-@define(eq=False)
-class _Call:
-    """A function call that was begun. New bots tell when it is over; its id is good for one call until then."""
-
-    id: str
-    name: str
-    arguments: Mapping[str, Any]
-    is_ended_by_bot: bool
-    scope: anyio.CancelScope = field(factory=anyio.CancelScope)
-
-
 class Client:
     """A connected client. Made by `open_client`."""
 
@@ -157,12 +135,9 @@ class Client:
         self.bot: BotReady
         self._stream = stream
         self._timeout = timeout
-        self._tasks = tasks
         self._ids = itertools.count(1)
         self._waiting: dict[str, _Waiting] = {}
-        self._functions: dict[str, FunctionImplementation] = {}
-        self._other_functions: OtherFunctions | None = None
-        self._calls: dict[str, _Call] = {}
+        self._functions = Functions(tasks, self._say)
         self._events: deque[EventMessage] = deque(maxlen=_EVENTS)
         self._heard = anyio.Event()
         self.closed = False
@@ -259,11 +234,11 @@ class Client:
 
         What it raises is told to the LLM by the exception's name only. It is cancelled when the bot gives the call up.
         """
-        self._functions[name] = implementation
+        self._functions.by_name[name] = implementation
 
     def carry_out_others(self, implementation: OtherFunctions) -> None:
         """Carry out every function that has no implementation of its own. Without this, nobody answers such a call."""
-        self._other_functions = implementation
+        self._functions.others = implementation
 
     # ---- hearing ---------------------------------------------------------------------------------------------------
 
@@ -301,7 +276,7 @@ class Client:
         type, id, data = str(message.get("type")), message.get("id"), message.get("data")
         if isinstance(id, str) and id.startswith(_REQUEST):
             return self._answer(id, type, data)
-        self._follow_calls(type, data)
+        self._functions.follow(type, data)
         self._events.append(EventMessage(type, data))
         self._heard.set()
 
@@ -318,39 +293,6 @@ class Client:
         for id in self._waiting:
             self._answer(id, "error-response", gone)
         self._heard.set()
-
-    # ---- carrying out functions ------------------------------------------------------------------------------------
-
-    def _follow_calls(self, type: str, data: Any) -> None:
-        if not is_object(data) or not isinstance(id := data.get("tool_call_id"), str):
-            return
-        if type in _ARGUMENTS and id not in self._calls:
-            name, arguments = str(data.get("function_name")), data.get(_ARGUMENTS[type])
-            implementation = self._implementation(name)
-            if implementation is not None:
-                call = self._calls[id] = _Call(id, name, arguments if is_object(arguments) else {}, type == _CALL)
-                self._tasks.start_soon(self._carry_out, call, implementation)
-        elif type == "llm-function-call-stopped" and id in self._calls:
-            self._calls.pop(id).scope.cancel()
-
-    def _implementation(self, name: str) -> FunctionImplementation | None:
-        others = None if self._other_functions is None else partial(self._other_functions, name)
-        return self._functions.get(name, others)
-
-    async def _carry_out(self, call: _Call, implementation: FunctionImplementation) -> None:
-        with call.scope, suppress(SessionClosed):
-            try:
-                await self._tell_result(call, await implementation(call.arguments))
-            except SessionClosed:
-                raise
-            except Exception as error:  # the function's, or a TypeError for a result that JSON cannot carry
-                await self._tell_result(call, {"error": f"the function failed: {type(error).__name__}"})
-        if not call.is_ended_by_bot:
-            del self._calls[call.id]
-
-    async def _tell_result(self, call: _Call, result: Any) -> None:
-        told = {"function_name": call.name, "tool_call_id": call.id, "arguments": call.arguments, "result": result}
-        await self._say("llm-function-call-result", told)
 
 
 @asynccontextmanager

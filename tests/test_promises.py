@@ -13,7 +13,7 @@ import anyio.lowlevel
 import pytest
 from attrs import define
 
-from rtvi_plugins import LLM, Session, bot, service
+from rtvi_plugins import LLM, Session, action, bot, service
 from rtvi_plugins.errors import ServerFull, StartFailed, UnknownSession
 from rtvi_plugins.hosting import Limits, ManualClock
 
@@ -186,7 +186,7 @@ async def test_a_service_that_ends_quietly_fails_its_requests_too() -> None:
     async with connected(quiet_end_bot) as wire:
         deaths[0].set()
         await settle()
-        error = await wire.error(wire.call("llm:append_to_messages", messages=[{"role": "user", "content": "x"}]))
+        error = await wire.error(wire.call("llm:whoever"))
         assert error["code"] == "provider-failed"
 
 
@@ -209,11 +209,15 @@ async def quiet_end_llm() -> AsyncGenerator[FaultyLLM]:
         tasks.cancel_scope.cancel()
 
 
-@bot(services={"llm": "quiet-end"}, client=["llm:append_to_messages"], public=True)
+@action(quiet_end_llm)
+async def whoever(llm: FaultyLLM, /) -> str:
+    """Who answers."""
+    return llm.name
+
+
+@bot(services={"llm": "quiet-end"}, client=["llm:whoever"], public=True)
 async def quiet_end_bot(session: Session, /, llm: LLM) -> None:
-    """Uses the service when it is asked to."""
-    async for _ in session.inputs():
-        llm.respond
+    """Leaves the session to the client."""
 
 
 async def test_requests_that_wait_are_answered_when_the_session_ends() -> None:

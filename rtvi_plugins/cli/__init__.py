@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ..errors import AuthorError, BotError, RequestError
@@ -72,9 +72,9 @@ def _tell(sentence: str, code: int) -> int:
 
 
 def _alone(error: Exception) -> Exception:
-    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
+    """What is alone in its group, as it was raised."""
+    inside: Sequence[Exception] = getattr(error, "exceptions", ()) if isinstance(error, ExceptionGroup) else ()
+    return _alone(inside[0]) if len(inside) == 1 else error
 
 
 def _sentence(error: Exception) -> tuple[str, int]:

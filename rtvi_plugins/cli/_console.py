@@ -6,14 +6,13 @@ granted. A line is sent once the bot has said all it had to say to the one befor
 
 from __future__ import annotations
 
-import json
 import logging
 import shlex
 import signal
 import sys
 from argparse import Namespace
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any, TextIO, TypeAlias
+from typing import Any
 
 import anyio
 from attrs import define, field
@@ -25,10 +24,11 @@ from ..testing import ConnectionStream
 from . import FAILED, INTERRUPTED, OK, UsageError, load, read_arguments, read_config, read_services
 from ._describe import actions_text
 from ._lines import typed_lines
+from ._screen import Screen, shown
 
 __all__ = ("run",)
 
-#: Nobody is put out of a conversation with themselves.
+#: Nobody is put out of a conversation with themselves. In seconds.
 _LIMITS = Limits(session_seconds=7 * 86_400, idle_seconds=7 * 86_400)
 
 #: How often to look whether the bot has finished, in seconds.
@@ -50,10 +50,10 @@ def run(chosen: Namespace) -> int:
     if chosen.traceback:
         logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
         logging.getLogger("rtvi_plugins").setLevel(logging.DEBUG)
-    host = Host(load(chosen.bot), dev=True, limits=_LIMITS)
     services = read_services(chosen.services)
+    host = Host(load(chosen.bot), dev=True, limits=_LIMITS)
     body = {"services": services, "config": read_config(chosen.config, _types(host, services))}
-    return anyio.run(_hold, host, body, _Screen(sys.stdout, sys.stdin.isatty()), chosen.timeout)
+    return anyio.run(_hold, host, body, Screen(sys.stdout, sys.stdin.isatty()), chosen.timeout)
 
 
 def _types(host: Host, services: Mapping[str, str]) -> dict[str, str]:
@@ -66,7 +66,7 @@ def _types(host: Host, services: Mapping[str, str]) -> dict[str, str]:
     return types
 
 
-async def _hold(host: Host, body: Mapping[str, Any], screen: _Screen, timeout: float) -> int:
+async def _hold(host: Host, body: Mapping[str, Any], screen: Screen, timeout: float) -> int:
     async with host:
         started = await host.start(body)
         connection = host.claim(started.token)
@@ -76,60 +76,19 @@ async def _hold(host: Host, body: Mapping[str, Any], screen: _Screen, timeout: f
             return await _Console(connection, client, screen, timeout).hold()
 
 
-# ---- the screen ----------------------------------------------------------------------------------------------------
-
-
-@define
-class _Screen:
-    """What is written, in whole lines and pieces of lines."""
-
-    out: TextIO
-    interactive: bool
-    _at_start: bool = True
-
-    def text(self, piece: str) -> None:
-        """Go on in this line."""
-        if piece:
-            self._at_start = piece.endswith("\n")
-            self.out.write(piece)
-            self.out.flush()
-
-    def line(self, text: str) -> None:
-        """A line of its own."""
-        self.end_line()
-        self.text(f"{text}\n")
-
-    def end_line(self) -> None:
-        if not self._at_start:
-            self.text("\n")
-
-    def prompt(self) -> None:
-        if self.interactive:
-            self.end_line()
-            self.text("> ")
-
-    def entered(self) -> None:
-        """The user has ended the line."""
-        self._at_start = self._at_start or self.interactive
-
-
-# ---- the conversation ----------------------------------------------------------------------------------------------
-
-
 @define(eq=False)
 class _Console:
     connection: Connection
     client: Client
-    screen: _Screen
+    screen: Screen
     timeout: float
     _code: int = OK
-    _answering: bool = False
     _patience: anyio.CancelScope = field(factory=anyio.CancelScope)
     _shown: anyio.Event = field(factory=anyio.Event)
 
     async def hold(self) -> int:
         """Take lines until there are no more, or the session ends; returns the exit code."""
-        self.client.carry_out_others(self._decline)
+        self.client.carry_out_others(_decline)
         async with typed_lines() as lines, anyio.create_task_group() as tasks:
 
             def leave(code: int) -> None:
@@ -151,131 +110,55 @@ class _Console:
                 if not self.connection.interrupt():
                     return leave(INTERRUPTED)
 
+    async def _show_events(self, leave: Callable[[int], None]) -> None:
+        async for event in self.client.events():
+            self._patience.deadline = anyio.current_time() + self.timeout
+            if event.data == _MARK:
+                self._shown.set()
+            else:
+                self.screen.show(event)
+        ended_well = self.connection.close_code == 1000
+        if ended_well:  # or else an error has told
+            self.screen.line(f"The session has ended: {self.connection.close_reason or 'goodbye'}.")
+        leave(OK if ended_well else FAILED)
+
+    # ---- taking lines ----------------------------------------------------------------------------------------------
+
     async def _take_lines(self, lines: AsyncIterator[str]) -> None:
         await self._settle()
         self.screen.prompt()
         async for line in lines:
             self.screen.entered()
-            if not await self._take(line.strip()):
+            if line.strip() == "/quit":
                 return
+            await self._take(line.strip())
             await self._settle()
             self.screen.prompt()
 
-    async def _take(self, line: str) -> bool:
-        """Do what a line says; False when it says goodbye."""
-        if line == "/quit":
-            return False
+    async def _take(self, line: str) -> None:
         try:
             if line.startswith("/"):
-                await self._command(*_words(line))
+                word, *words = _split(line)
+                if word not in _COMMANDS:
+                    raise UsageError(f"There is no {word!r}; /help tells what there is.")
+                await _COMMANDS[word](self, *words)
             elif line:
                 await self.client.send_text(line)
         except (RequestError, UsageError) as error:
             self.screen.line(f"! {error}")
-        return True
-
-    async def _command(self, word: str, *words: str) -> None:
-        if word not in _COMMANDS:
-            raise UsageError(f"There is no {word!r}; /help tells what there is.")
-        await _COMMANDS[word](self, *words)
-
-    # ---- waiting for the bot ---------------------------------------------------------------------------------------
 
     async def _settle(self) -> None:
         """Wait until the bot has said all that it has to say, and until that is on the screen."""
         self._patience = anyio.CancelScope(deadline=anyio.current_time() + self.timeout)
         with self._patience:
-            while _is_busy(self.connection):
-                await anyio.sleep(_GLANCE)  # noqa: ASYNC110 - nothing tells of a turn's end
+            while _is_busy(self.connection):  # noqa: ASYNC110 - nothing tells of a turn's end
+                await anyio.sleep(_GLANCE)
         if self._patience.cancelled_caught:
             self.screen.line(f"! The bot has been silent for {self.timeout:g} s.")
             self._code = FAILED
         self._shown = anyio.Event()
         self.connection.send(_MARK)
         await self._shown.wait()
-
-    # ---- what the bot tells ----------------------------------------------------------------------------------------
-
-    async def _show_events(self, leave: Callable[[int], None]) -> None:
-        async for event in self.client.events():
-            self._patience.deadline = anyio.current_time() + self.timeout
-            if event.type in _SHOWN:
-                _SHOWN[event.type](self, event.data or {})
-        ended_well = self.connection.close_code == 1000
-        if ended_well:  # or else an error has told
-            self.screen.line(f"The session has ended: {self.connection.close_reason or 'goodbye'}.")
-        leave(OK if ended_well else FAILED)
-
-    def _show_started(self, data: Any) -> None:
-        self._answering = True
-
-    def _show_text(self, data: Any) -> None:
-        self.screen.text(data["text"])
-
-    def _show_stopped(self, data: Any) -> None:
-        self._answering = False
-        self.screen.end_line()
-
-    def _show_output(self, data: Any) -> None:
-        if not self._answering:  # the LLM's own words have been shown as they came
-            self.screen.line(data["text"])
-
-    def _show_interrupted(self, data: Any) -> None:
-        self.screen.line("(interrupted)")
-
-    def _show_error(self, data: Any) -> None:
-        self.screen.line(f"! {data.get('message') or data.get('error')}")
-
-    def _show_call(self, data: Any) -> None:
-        given = ", ".join(f"{name}={_json(value)}" for name, value in data["arguments"].items())
-        self.screen.line(f"(the bot calls {data['function_name']}({given}), which no client is here to carry out)")
-
-    def _show_message(self, data: Any) -> None:
-        if data == _MARK:
-            self._shown.set()
-        else:
-            self.screen.line(_json(data))
-
-    async def _decline(self, name: str, arguments: Mapping[str, Any]) -> Any:
-        return {"error": f"{name} was not carried out: this client is a console and has no functions."}
-
-    # ---- commands --------------------------------------------------------------------------------------------------
-
-    async def _help(self) -> None:
-        self.screen.line(_HELP)
-
-    async def _actions(self) -> None:
-        self.screen.line(actions_text(await self.client.describe_actions()))
-
-    async def _config(self) -> None:
-        values = (await self.client.get_config()).values
-        for service, options in values.items():
-            for name, value in options.items():
-                self.screen.line(f"{service}.{name} = {_json(value)}")
-
-    async def _set(self, *words: str) -> None:
-        if not words:
-            raise UsageError("Write /set service.option=value, as in /set llm.model=x.")
-        described = await self.client.describe_config()
-        types = {f"{each['name']}.{option['name']}": option["type"] for each in described for option in each["options"]}
-        changed = read_config(words, types)
-        state = await self.client.update_config(changed)
-        when = " from the next turn on" if state.applies == "next-turn" else ""
-        for service, options in changed.items():
-            for name in options:
-                self.screen.line(f"{service}.{name} = {_json(state.values[service].get(name))}{when}")
-
-    async def _call(self, action: str = "", *words: str) -> None:
-        if ":" not in action:
-            raise UsageError("Write /call service:action name=value, as in /call tts:say text=hi.")
-        described = await self.client.describe_actions()
-        types = {
-            each["name"]: each["type"]
-            for one in described
-            if f"{one['service']}:{one['action']}" == action
-            for each in one["arguments"]
-        }
-        self.screen.line(_json(await self.client.action(action, read_arguments(words, types))))
 
 
 def _is_busy(connection: Connection) -> bool:
@@ -285,35 +168,59 @@ def _is_busy(connection: Connection) -> bool:
     return not connection.closed and (waits or dialogue.current is not None)
 
 
-def _words(line: str) -> list[str]:
+async def _decline(name: str, arguments: Mapping[str, Any]) -> Any:
+    return {"error": f"{name} was not carried out: this client is a console and has no functions."}
+
+
+def _split(line: str) -> list[str]:
     try:
         return shlex.split(line)
     except ValueError as error:
         raise UsageError(f"The line cannot be read: {error}.") from None
 
 
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+# ---- commands ------------------------------------------------------------------------------------------------------
 
 
-_Show: TypeAlias = "Callable[[_Console, Any], None]"
+async def _help(console: _Console, *words: str) -> None:
+    console.screen.line(_HELP)
 
-_SHOWN: Mapping[str, _Show] = {
-    "bot-llm-started": _Console._show_started,
-    "bot-llm-text": _Console._show_text,
-    "bot-llm-stopped": _Console._show_stopped,
-    "bot-output": _Console._show_output,
-    "bot-interrupted": _Console._show_interrupted,
-    "error": _Console._show_error,
-    "error-response": _Console._show_error,
-    "llm-function-call-in-progress": _Console._show_call,
-    "server-message": _Console._show_message,
-}
+
+async def _actions(console: _Console, *words: str) -> None:
+    console.screen.line(actions_text(await console.client.describe_actions()))
+
+
+async def _config(console: _Console, *words: str) -> None:
+    for service, options in (await console.client.get_config()).values.items():
+        for name, value in options.items():
+            console.screen.line(f"{service}.{name} = {shown(value)}")
+
+
+async def _set(console: _Console, *words: str) -> None:
+    if not words:
+        raise UsageError("Write /set service.option=value, as in /set llm.model=x.")
+    described = await console.client.describe_config()
+    types = {f"{each['name']}.{option['name']}": option["type"] for each in described for option in each["options"]}
+    changed = read_config(words, types)
+    values = (await console.client.update_config(changed)).values
+    for service, options in changed.items():
+        for name in options:
+            console.screen.line(f"{service}.{name} = {shown(values[service].get(name))}")
+
+
+async def _call(console: _Console, action: str = "", *words: str) -> None:
+    if ":" not in action:
+        raise UsageError("Write /call service:action name=value, as in /call tts:say text=hi.")
+    described = await console.client.describe_actions()
+    arguments = [each["arguments"] for each in described if f"{each['service']}:{each['action']}" == action]
+    types = {each["name"]: each["type"] for found in arguments for each in found}
+    console.screen.line(shown(await console.client.action(action, read_arguments(words, types))))
+
 
 _COMMANDS: Mapping[str, Callable[..., Awaitable[None]]] = {
-    "/help": _Console._help,
-    "/actions": _Console._actions,
-    "/config": _Console._config,
-    "/set": _Console._set,
-    "/call": _Console._call,
+    "/help": _help,
+    "/actions": _actions,
+    "/config": _config,
+    "/set": _set,
+    "/call": _call,
 }

@@ -52,9 +52,7 @@ async def test_arguments_are_narrowed() -> None:
 
 async def test_an_operator_narrows_one_session() -> None:
     """A trusted start may take away, and never add."""
-    # --8<-- narrower
     operator = {"grants": ["llm:run", {"name": "tts:say", "arguments": {"text": {"max_len": 20}}}, "llm:get_context"]}
     async with connect(receptionist, services={"llm": "rules"}, operator=operator) as client:
         actions = {f"{each['service']}:{each['action']}" for each in await client.describe_actions()}
         assert actions == {"llm:run", "tts:say"}
-    # --8<--

@@ -27,10 +27,8 @@ async def told(client: Client, status: str) -> list[dict[str, Any]]:
 async def test_progress_and_the_result_follow() -> None:
     """Each message names the job, and the last one carries what the action returned."""
     async with connect(office) as client:
-        # --8<-- calling
         answer = await client.action("bot:print_report", pages=2)
         assert answer == {"job": "job-1"}
-        # --8<--
         *steps, end = await told(client, "done")
         assert [(each["job"], each["status"], each["data"]) for each in steps] == [
             ("job-1", "progress", {"page": 1}),
@@ -49,7 +47,5 @@ async def test_a_job_can_be_cancelled() -> None:
     """The action for it comes with every long one."""
     async with connect(office) as client:
         answer = await client.action("bot:print_report", pages=1_000_000)
-        # --8<-- cancelling
         assert await client.action("bot:cancel_job", job=answer["job"])
-        # --8<--
         assert (await told(client, "cancelled"))[-1]["job"] == answer["job"]

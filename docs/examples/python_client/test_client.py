@@ -20,6 +20,6 @@ def test_the_program_does_what_it_says() -> None:
     assert done.stdout.splitlines() == [
         "revision 2",
         "A-2",
-        "invalid-arguments ['$.data.arguments[0]']",
+        "invalid-arguments ['$.data.arguments[0].value']",
         "I am Ada, a rule-based stand-in for a language model.",
     ]

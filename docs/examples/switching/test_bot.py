@@ -29,10 +29,8 @@ async def test_the_first_provider_is_the_default() -> None:
 
 async def test_a_start_chooses_a_provider() -> None:
     """It is open before the start is answered."""
-    # --8<-- choosing
     async with connect(desk, services={"llm": "echo"}, config={"llm": {"ending": "!"}}) as client:
         assert await answer_to(client, "Who are you") == "Who are you!"
-    # --8<--
 
 
 async def test_a_start_cannot_choose_what_the_bot_does_not_name() -> None:
@@ -47,11 +45,9 @@ async def test_a_client_switches_in_the_middle() -> None:
     """The option `provider` is like any other; the conversation goes on."""
     async with connect(desk) as client:
         await answer_to(client, "My name is Ada.")
-        # --8<-- switching
         await client.update_config({"llm": {"provider": "echo", "ending": "!"}})
         assert await answer_to(client, "Who are you") == "Who are you!"
         await client.update_config({"llm": {"provider": "rules"}})
-        # --8<--
         assert "Ada" in await answer_to(client, "What is my name?")
 
 

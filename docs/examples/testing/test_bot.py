@@ -10,19 +10,16 @@ pytestmark = pytest.mark.anyio
 
 async def test_it_repeats_the_order() -> None:
     """A provider that echoes makes an answer predictable."""
-    # --8<-- talking
     async with connect(waiter) as client:
         await client.send_text("One funghi")
         async for event in client.events():
             if event.type == "bot-transcription":
                 assert event.data["text"] == "One funghi"
                 break
-    # --8<--
 
 
 async def test_a_kitchen_that_never_answers() -> None:
     """The clock of a test moves when the test says so, and no test waits."""
-    # --8<-- clock
     clock = ManualClock()
     async with connect(waiter, clock=clock) as client:
 
@@ -35,16 +32,13 @@ async def test_a_kitchen_that_never_answers() -> None:
             tasks.start_soon(ask)
             await anyio.wait_all_tasks_blocked()
             clock.advance(9)
-    # --8<--
 
 
 async def test_a_vendor_that_fails() -> None:
     """The echo provider fails on request."""
-    # --8<-- failing
     async with connect(waiter, operator={"defaults": {"llm": {"failure": "rate"}}}) as client:
         await client.send_text("One funghi")
         async for event in client.events():
             if event.type == "error":
                 assert event.data["code"] == "provider-failed"
                 break
-    # --8<--

@@ -14,7 +14,7 @@ import httpx2
 import pytest
 from httpx2.websockets import ASGIWebSocketTransport
 
-from rtvi_plugins.hosting import Host
+from rtvi_plugins.hosting import Host, ManualClock
 from rtvi_plugins.loading import load_bot
 from rtvi_plugins.session import Secret
 from rtvi_plugins_server import create_app
@@ -40,9 +40,15 @@ def same_path(monkeypatch: pytest.MonkeyPatch) -> None:
 def make_host() -> Callable[..., Host]:
     """Makes the host of a bot in desk.py."""
 
-    def make(name: str = "desk", *, dev: bool = False, modules: list[ModuleType] | None = None) -> Host:
-        bot = load_bot(f"{DESK}:{name}")
-        return Host(bot, operator_secret=Secret("secret-of-a-test"), dev=dev, environ={}, modules=modules or [])
+    def make(
+        name: str = "desk",
+        *,
+        dev: bool = False,
+        modules: list[ModuleType] | None = None,
+        clock: ManualClock | None = None,
+    ) -> Host:
+        bot, secret = load_bot(f"{DESK}:{name}"), Secret("secret-of-a-test")
+        return Host(bot, operator_secret=secret, dev=dev, environ={}, modules=modules or [], clock=clock)
 
     return make
 

@@ -12,7 +12,7 @@ import httpx2
 import pytest
 from httpx2.websockets import AsyncWebSocketSession, WebSocketDisconnect
 
-from rtvi_plugins.hosting import Host
+from rtvi_plugins.hosting import Host, ManualClock
 from rtvi_plugins_server import create_app
 
 pytestmark = pytest.mark.anyio
@@ -179,12 +179,12 @@ class GonePeer(Peer):
 
 @pytest.mark.parametrize("kind", [Peer, GonePeer])
 async def test_a_client_that_takes_nothing_is_given_up(
-    host: Host, monkeypatch: pytest.MonkeyPatch, kind: type[Peer]
+    make_host: Callable[..., Host], monkeypatch: pytest.MonkeyPatch, kind: type[Peer]
 ) -> None:
-    """Neither its session nor a task of its own stays behind."""
+    """When its session has ended, neither that nor a task of its own stays behind."""
     monkeypatch.setattr("rtvi_plugins_server._socket._STALLED_SECONDS", 0)
-    peer = kind(READY)
-    async with host:
+    peer, clock = kind(READY), ManualClock()
+    async with make_host(clock=clock) as host, anyio.create_task_group() as tasks:
         token = (await host.start()).token
         scope: dict[str, Any] = {
             "type": "websocket",
@@ -192,7 +192,9 @@ async def test_a_client_that_takes_nothing_is_given_up(
             "query_string": f"token={token}".encode(),
             "headers": [],
         }
-        await create_app(host)({**scope, "scheme": "ws"}, peer.receive, peer.send)
+        tasks.start_soon(create_app(host), {**scope, "scheme": "ws"}, peer.receive, peer.send)
         await anyio.wait_all_tasks_blocked()
         assert peer.accepted
+        clock.advance(host.limits.idle_seconds)
+        await anyio.wait_all_tasks_blocked()
         assert host.open_sessions == 0

@@ -54,7 +54,7 @@ async def connect(
     """
     failed: Exception | None = None
     async with AsyncExitStack() as stack:
-        through = http or await stack.enter_async_context(httpx2.AsyncClient())
+        through = await stack.enter_async_context(httpx2.AsyncClient()) if http is None else http
         body = {**(request or {}), **_given(services=services, config=config)}
         address = await _start(through, url, body, secret, timeout)
         socket = await _open(stack, through, address, timeout)

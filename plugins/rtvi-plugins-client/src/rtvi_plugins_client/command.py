@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from rtvi_plugins.cli import FAILED, OK, UsageError, read_arguments, read_config, read_services
 from rtvi_plugins.session import Secret
@@ -78,23 +78,29 @@ async def _call(url: str, action: str, words: Sequence[str], start: Mapping[str,
 
 def _find(actions: Iterable[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
     """How an action is described; empty for one that is not offered, which the server will say better."""
-    return next((each for each in actions if f"{each['service']}:{each['action']}" == name), {})
+    nothing: Mapping[str, Any] = {}
+    return next((each for each in actions if f"{each['service']}:{each['action']}" == name), nothing)
 
 
 async def _follow(client: Client, job: str) -> int:
     """Wait for the end of an action that goes on in the background."""
     async for event in client.events():
-        if event.type == "server-message" and isinstance(event.data, dict) and event.data.get("job") == job:
-            match event.data.get("status"):
-                case "progress":
-                    sys.stderr.write(f"{_json(event.data.get('data'))}\n")
-                case "done":
-                    _print(event.data.get("result"))
-                    return OK
-                case _:
-                    sys.stderr.write(f"rtvi: {event.data.get('error') or 'The action was cancelled.'}\n")
-                    return FAILED
-    sys.stderr.write("rtvi: The session ended before the action had.\n")
+        told = cast("Mapping[str, Any]", event.data) if isinstance(event.data, dict) else {}
+        if event.type != "server-message" or told.get("job") != job:
+            continue
+        match told.get("status"):
+            case "progress":
+                sys.stderr.write(f"{_json(told.get('data'))}\n")
+            case "done":
+                _print(told.get("result"))
+                return OK
+            case _:
+                return _failed(told.get("error") or "The action was cancelled.")
+    return _failed("The session ended before the action had.")
+
+
+def _failed(sentence: str) -> int:
+    sys.stderr.write(f"rtvi: {sentence}\n")
     return FAILED
 
 

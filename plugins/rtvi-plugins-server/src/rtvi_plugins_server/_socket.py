@@ -22,7 +22,7 @@ from ._refusal import close_event, refuse
 __all__ = ("SessionSocket",)
 
 _UNSUPPORTED_DATA: Final = 1003
-# A client that has not taken a batch of messages by then has stopped reading.
+# A client that has not taken the last messages so long after the session's end has stopped reading.
 _STALLED_SECONDS: Final = 20.0
 
 
@@ -62,7 +62,12 @@ async def _carry(connection: Connection, receive: Receive, send: Send) -> Messag
         goodbye = await _write(connection, send)
         group.cancel_scope.cancel()
 
+    def give_up() -> None:
+        # The session has ended; what it said last is still sent, unless the client has stopped reading.
+        group.cancel_scope.deadline = anyio.current_time() + _STALLED_SECONDS
+
     async with anyio.create_task_group() as group:
+        connection.on_end = give_up
         group.start_soon(write)
         goodbye = await _read(connection, receive)
         group.cancel_scope.cancel()
@@ -81,13 +86,12 @@ async def _read(connection: Connection, receive: Receive) -> Message | None:
 
 
 async def _write(connection: Connection, send: Send) -> Message | None:
-    """Send what the session says until it has ended or the peer takes nothing more."""
+    """Send what the session says until it has ended, or the peer is gone."""
     try:
         while texts := await connection.outgoing():
-            with anyio.fail_after(_STALLED_SECONDS):
-                for text in texts:
-                    await send(_frame(text))
-    except OSError:  # The peer is gone, or, as a TimeoutError, stuck.
+            for text in texts:
+                await send(_frame(text))
+    except OSError:  # The peer is gone.
         return None
     return close_event(connection.close_code, connection.close_reason)
 

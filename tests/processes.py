@@ -1,0 +1,78 @@
+"""Processes that serve while a test runs: waited for until they say where, and ended with the test."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
+
+from attrs import define, field
+
+__all__ = ("Process", "environment", "running")
+
+ENDED_WITHIN = 30.0  # seconds
+
+
+@define
+class Process:
+    """A process that serves. `told` is what it said in its first words; `said` is all its output, once it has ended."""
+
+    told: str
+    said: str = field(default="", init=False)
+
+
+def environment(**added: str) -> Mapping[str, str]:
+    """This process's environment without what concerns its own Python or bot, and with what is `added`."""
+    private = re.compile(r"PYTHON|RTVI_|VIRTUAL_ENV|.*_API_KEY$")
+    return {name: value for name, value in os.environ.items() if not private.match(name)} | added
+
+
+@contextmanager
+def running(
+    command: Sequence[str | Path], told: str, *, env: Mapping[str, str], cwd: Path | None = None
+) -> Generator[Process]:
+    """Run a server until the block ends; waits for a line in which the pattern `told` matches, and takes its group."""
+    with (
+        TemporaryFile("w+", encoding="utf-8") as errors,
+        subprocess.Popen(list(map(str, command)), env=env, cwd=cwd, stdout=subprocess.PIPE, stderr=errors) as process,
+    ):
+        assert process.stdout is not None
+        first = _first(process.stdout, told)
+        try:
+            if (found := re.search(told, first)) is None:
+                raise RuntimeError(f"it ended with {process.wait(ENDED_WITHIN)}: {_all(errors)}")
+            serving = Process(found[1])
+            yield serving
+        finally:
+            _end(process)
+        serving.said = f"{first}{process.stdout.read().decode()}{_all(errors)}"
+
+
+def _first(stdout: IO[bytes], told: str) -> str:
+    """What it says up to the line that is waited for, or to its end."""
+    said = ""
+    for line in stdout:
+        said += line.decode()
+        if re.search(told, said):
+            break
+    return said
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End it as an operator would; one that does not go is an error, and is killed."""
+    process.terminate()
+    try:
+        process.wait(ENDED_WITHIN)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+
+
+def _all(file: IO[str]) -> str:
+    file.seek(0)
+    return file.read()

@@ -1,0 +1,146 @@
+"""Whatever text a client sends, nothing is raised, and every usable id is answered exactly once."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import anyio
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rtvi_plugins import RequestError
+from rtvi_plugins.hosting import Limits, ManualClock
+
+from .faulty import faulty, ledger
+from .wire import OPERATOR, Wire, host_of, settle
+
+#: The types whose sender waits for an answer; of others only a refusal is told.
+REQUESTS = "describe-actions describe-config get-config update-config action client-message".split()
+OTHERS = "send-text append-to-context llm-function-call-result disconnect-bot client-ready no-such-type".split()
+
+#: What ends a session, blocks a thread for good or holds a turn has tests of its own.
+ACTIONS = "echo fail refuse return_set cancel_itself count hang interrupt cancel_job die name say no_such".split()
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
+values = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3), max_leaves=8
+)
+names = st.sampled_from([*ACTIONS, *"model temperature engine provider pace voice messages text times job llm tts bot".split()])
+good = st.sampled_from(["first", "second", "broken", "large", "breaks", "slow", "exits", 0.5, 1, True, "job-1"])
+pairs = st.fixed_dictionaries({"name": names | scalars, "value": good | values})
+calls = st.fixed_dictionaries(
+    {"service": st.sampled_from(["bot", "llm", "tts", "vad"]) | scalars, "action": st.sampled_from(ACTIONS) | values},
+    optional={"arguments": st.lists(pairs, max_size=3) | st.dictionaries(names, good | values, max_size=3) | values},
+)
+services = st.fixed_dictionaries(
+    {"service": st.sampled_from(["llm", "tts", "vad"]) | scalars}, optional={"options": st.lists(pairs, max_size=3) | values}
+)
+configs = st.fixed_dictionaries({"config": st.lists(services, max_size=3) | values}, optional={"interrupt": st.booleans() | values})
+inner = st.fixed_dictionaries(
+    {"t": st.sampled_from([*ACTIONS, *REQUESTS]) | scalars}, optional={"d": calls | configs | values}
+)
+messages = st.fixed_dictionaries(
+    {},
+    optional={
+        "label": st.sampled_from(["rtvi-ai", "rtvi-ai", "rtvi-ai", "rtvi-ai", "rtvi"]) | values,
+        "type": st.sampled_from([*REQUESTS, *REQUESTS, *OTHERS]) | values,
+        "id": st.sampled_from(["a", "b", "c"]) | st.text(max_size=8) | values,
+        "data": calls | configs | inner | values,
+    },
+)
+well_formed = st.fixed_dictionaries(
+    {
+        "label": st.just("rtvi-ai"),
+        "type": st.sampled_from([*REQUESTS, *REQUESTS, "no-such-type"]),
+        "id": st.sampled_from(["a", "b", "c"]) | st.text(min_size=1, max_size=8),
+        "data": calls | configs | inner | values,
+    },
+)
+texts = (
+    (well_formed | messages | values).map(json.dumps)
+    | st.text(max_size=40)
+    | st.text(alphabet='{}[]",:\\ \ud800nulltrue0-e.', max_size=40)
+)
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> Iterator[None]:
+    """A new count for each test."""
+    ledger.reset()
+    yield
+    ledger.release.set()
+
+
+def asked(text: str) -> str | None:
+    """The id that a text asks an answer for, or None."""
+    try:
+        message = json.loads(text)
+    except ValueError:
+        return None
+    if not isinstance(message, dict) or message.get("type") not in [*REQUESTS, "no-such-type"]:
+        return None
+    return message["id"] if isinstance(id := message.get("id"), str) and 0 < len(id) <= 256 else None
+
+
+async def send_all(sent: list[str], *, ready: bool) -> None:
+    """Send texts one after the other, and count what comes back."""
+    clock = ManualClock()
+    async with host_of(faulty, clock=clock, limits=Limits(rate=1e9, burst=10**6)) as host:
+        started = await host.start({}, secret=OPERATOR)
+        wire = Wire(host, host.claim(started.token), clock)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(wire.listen)
+            if ready:
+                wire.send("client-ready", {}, id="the first")
+            due = await answers_due(wire, sent)
+            if not wire.connection.closed:
+                clock.advance(9.0)
+                await settle()
+            heard = Counter(each["id"] for each in wire.received if "id" in each and each["type"] != "bot-ready")
+            assert {id: heard[id] for id in due} == dict(due)
+            assert not [each for each in wire.told("error") if each["code"] == "internal-error"]
+            tasks.cancel_scope.cancel()
+
+
+async def answers_due(wire: Wire, sent: list[str]) -> Counter[str]:
+    """How many answers each id has coming: one, and one more each time that it is used again after its answer."""
+    due: Counter[str] = Counter()
+    for text in sent:
+        if wire.connection.closed:
+            break
+        await settle()
+        id = asked(text)
+        waits = id is not None and due[id] > len(wire.answers(id))
+        wire.connection.receive(text)
+        if id is not None and not waits:
+            due[id] += 1
+    return due
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("ready", [True, False])
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(sent=st.lists(texts, min_size=1, max_size=12))
+def test_any_text_is_taken_and_every_request_answered_once(backend: str, ready: bool, sent: list[str]) -> None:
+    """Of messages well and ill formed, before and after the client is ready, in any order."""
+    ledger.reset()
+    anyio.run(lambda: send_all(sent, ready=ready), backend=backend)
+
+
+@settings(max_examples=300, deadline=None)
+@given(body=values | st.fixed_dictionaries({}, optional={"services": st.dictionaries(names, good | values), "config": configs | st.lists(services) | values}))
+def test_any_start_is_accepted_or_refused_with_a_code(body: Any) -> None:
+    """A start request's body never makes the server fail."""
+
+    async def start() -> None:
+        async with host_of(faulty) as host:
+            try:
+                await host.start(body)
+            except RequestError as error:
+                assert error.status < 500 or error.code in ("start-failed", "missing-key")
+
+    anyio.run(start)

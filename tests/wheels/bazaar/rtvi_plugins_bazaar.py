@@ -1,0 +1,31 @@
+"""A provider of the same name as another distribution's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from attrs import define
+
+from rtvi_plugins import service
+from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text
+
+Path(os.environ["IMPORTED"], __name__).touch()
+
+
+@define
+class BazaarLLM:
+    """Somebody's model."""
+
+    async def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
+        """Say who answers."""
+        yield Text("the bazaar heard it")
+
+
+@service("llm", "acme")
+@asynccontextmanager
+async def acme_llm() -> AsyncGenerator[BazaarLLM]:
+    """Acme's chat models, second-hand."""
+    yield BazaarLLM()

@@ -1,0 +1,151 @@
+"""An environment of its own, in which wheels are installed and nothing else: made of what is here, fetching nothing."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
+from importlib.metadata import Distribution, distribution
+from pathlib import Path
+
+from attrs import frozen
+from packaging.requirements import Requirement
+
+from ..processes import Process, environment, running
+
+__all__ = ("BOTS", "Scratch", "make_scratch")
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+BOTS = HERE / "bots.py"
+
+#: What a stranger has: the core, the server, the client, the rules, and four plugins that are not ours.
+INSTALLED = (
+    ROOT,
+    *(ROOT / "plugins" / f"rtvi-plugins-{name}" for name in ("server", "client", "rules")),
+    *(HERE / name for name in ("acme", "sums", "recorder", "broken")),
+)
+#: What makes trouble beside the others; only on the path of those who want it.
+TROUBLE = (HERE / "bazaar", HERE / "outdated")
+
+
+@frozen
+class Scratch:
+    """The environment. Every process leaves a mark in `imported` for each plugin's module that it imports."""
+
+    folder: Path
+    imported: Path
+
+    def marks(self) -> set[str]:
+        """Which of the plugins' modules have been imported; forgets them."""
+        marks = list(self.imported.iterdir())
+        for mark in marks:
+            mark.unlink()
+        return {mark.name for mark in marks}
+
+    def rtvi(self, *words: str | Path, trouble: bool = False, **env: str) -> subprocess.CompletedProcess[str]:
+        """Run the command `rtvi` to its end."""
+        return subprocess.run(
+            [str(self._rtvi), *map(str, words)],
+            env=self._env(trouble, env),
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=50,
+        )
+
+    @contextmanager
+    def serving(self, bot: str, *, trouble: bool = False, **env: str) -> Generator[Process]:
+        """Serve a bot of bots.py; `told` is its address."""
+        command = [self._rtvi, "run", f"{BOTS}:{bot}", "--port", "0"]
+        with running(command, r"(http://127\.0\.0\.1:\d+)", env=self._env(trouble, env), cwd=self.folder) as process:
+            yield process
+
+    @property
+    def _rtvi(self) -> Path:
+        return self.folder / "bin" / "rtvi"
+
+    def _env(self, trouble: bool, added: Mapping[str, str]) -> Mapping[str, str]:
+        also = {"PYTHONPATH": str(self.folder / "trouble")} if trouble else {}
+        return environment(IMPORTED=str(self.imported), **also, **added)
+
+
+def make_scratch(folder: Path) -> Scratch:
+    """Build the wheels, and install them with pip, which checks what they depend on against what is there."""
+    scratch = Scratch(folder, folder / "imported")
+    scratch.imported.mkdir()
+    _run(sys.executable, "-m", "venv", folder)
+    wheels = [_build(each, folder / "wheels" / each.name) for each in INSTALLED]
+    site_packages = next(folder.glob("lib/python*/site-packages"))
+    for each in _needed(_requirements(wheels)):
+        _link(each, site_packages)
+    pip = (folder / "bin" / "python", "-m", "pip", "--quiet", "--disable-pip-version-check", "install", "--no-index")
+    _run(*pip, *wheels)
+    trouble = [_build(each, folder / "wheels" / each.name) for each in TROUBLE]
+    _run(*pip, "--no-deps", "--target", folder / "trouble", *trouble)
+    return scratch
+
+
+def _run(*command: str | Path, cwd: Path | None = None) -> None:
+    done = subprocess.run(
+        list(map(str, command)), env=environment(), cwd=cwd, capture_output=True, text=True, check=False, timeout=50
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _build(source: Path, into: Path) -> Path:
+    _run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", into, cwd=source)
+    return next(into.glob("*.whl"))
+
+
+# ---- what the wheels depend on, from the environment in which the tests run ----------------------------------------
+
+
+def _requirements(wheels: Iterable[Path]) -> list[Requirement]:
+    """What the wheels need besides each other."""
+    found = [distribution_of(each) for each in wheels]
+    return [need for each in found for need in _needs(each, set()) if not need.name.startswith("rtvi-plugins")]
+
+
+def distribution_of(wheel: Path) -> Distribution:
+    """A wheel's metadata, read where it is."""
+    from zipfile import Path as Zipped
+
+    folder = "-".join(wheel.name.split("-")[:2]) + ".dist-info"
+    return Distribution.at(Zipped(str(wheel), f"{folder}/"))  # type: ignore[arg-type]
+
+
+def _needs(found: Distribution, extras: set[str]) -> list[Requirement]:
+    """The requirements of a distribution with these extras."""
+    needs = [Requirement(each) for each in found.requires or ()]
+    return [
+        need
+        for need in needs
+        if need.marker is None or any(need.marker.evaluate({"extra": extra}) for extra in ("", *extras))
+    ]
+
+
+def _needed(requirements: Iterable[Requirement]) -> list[Distribution]:
+    """The installed distributions that requirements ask for, and that those ask for in turn."""
+    found: dict[str, Distribution] = {}
+    waiting = list(requirements)
+    seen: set[str] = set()
+    while waiting:
+        need = waiting.pop()
+        if str(need) not in seen:
+            seen.add(str(need))
+            found[need.name] = distribution(need.name)
+            waiting += _needs(found[need.name], need.extras)
+    return list(found.values())
+
+
+def _link(found: Distribution, site_packages: Path) -> None:
+    """Make a distribution's modules and metadata importable from another environment as well."""
+    names = {path.parts[0] for path in found.files or () if not re.match(r"\.\.|__pycache__", path.parts[0])}
+    for name in names:
+        place = site_packages / name
+        if not place.exists():
+            place.symlink_to(Path(str(found.locate_file(name))))
