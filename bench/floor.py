@@ -23,9 +23,7 @@ async def dispatch(text: str) -> bytes:
     data = message["data"]
     sent = {each["name"]: each["value"] for each in data["arguments"]}
     result = await _ACTIONS[data["service"], data["action"]](**sent)
-    return orjson.dumps(
-        {"label": _LABEL, "type": "action-response", "id": message["id"], "data": {"result": result}}
-    )
+    return orjson.dumps({"label": _LABEL, "type": "action-response", "id": message["id"], "data": {"result": result}})
 
 
 class Described:

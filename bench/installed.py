@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-_METADATA = "Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\nSummary: Made up.\n" + "Classifier: Topic :: Text\n" * 20
+_METADATA = (
+    "Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\nSummary: Made up.\n" + "Classifier: Topic :: Text\n" * 20
+)
 _PLUGIN = '''"""A provider that is never opened."""
 
 from __future__ import annotations

@@ -74,9 +74,7 @@ def process_ms(command: Sequence[str], *, times: int = 5, **environment: str) ->
 
 
 def _process_ms(command: Sequence[str], environment: dict[str, str]) -> float:
-    process = subprocess.Popen(
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     said = process.stderr.read()
     _, status, usage = os.wait4(process.pid, 0)

@@ -49,9 +49,7 @@ async def pipecat() -> AsyncGenerator[Answer]:
 
     arguments = [RTVIActionArgument(name="text", type="string"), RTVIActionArgument(name="interrupt", type="bool")]
     rtvi = RTVIProcessor(config=RTVIConfig(config=[]))
-    rtvi.register_action(
-        RTVIAction(service="tts", action="say", arguments=arguments, result="string", handler=say)
-    )
+    rtvi.register_action(RTVIAction(service="tts", action="say", arguments=arguments, result="string", handler=say))
     source = Source()
     task = PipelineTask(Pipeline([source, rtvi, Sink()]), params=PipelineParams(), cancel_on_idle_timeout=False)
     task.set_event_loop(loop)

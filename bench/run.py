@@ -49,7 +49,9 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure the framework against its targets; 1 if one is missed.")
-    parser.add_argument("sections", nargs="*", metavar="section", help=f"of {', '.join(SECTIONS)}; all if none is named")
+    parser.add_argument(
+        "sections", nargs="*", metavar="section", help=f"of {', '.join(SECTIONS)}; all if none is named"
+    )
     parser.add_argument("--rounds", type=int, default=5, help="how often each case takes its turn (%(default)s)")
     parser.add_argument("--case", nargs=2, metavar=("SECTION", "CASE"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -113,7 +115,11 @@ def _say_of_peers() -> None:
 
 def _measure(python: str, section: str, case: str) -> dict[str, float]:
     ran = subprocess.run(
-        [python, str(HERE / "run.py"), "--case", section, case], capture_output=True, text=True, timeout=300, check=False
+        [python, str(HERE / "run.py"), "--case", section, case],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
     for line in ran.stdout.splitlines():
         if line.startswith(_MARK):

@@ -176,23 +176,23 @@ def starting_values(
     return {service: base(service, label) for service, label in providers.items()}, base
 
 
-def choose_providers(sent: Any, registry: Registry, path: str = "$.services") -> dict[str, str]:
-    """The provider of each service, from a start's `services`. Raises with all names that are not offered."""
-    chosen = registry.default_providers()
+def choose_providers(sent: Any, offered: Mapping[str, Sequence[str]], path: str = "$.services") -> dict[str, str]:
+    """The provider of each service, from a start's `services`; the first that is offered where it names none.
+
+    Raises with all names that are not offered.
+    """
+    chosen = {service: labels[0] for service, labels in offered.items()}
     if sent is None:
         return chosen
     if not is_object(sent):
         raise InvalidConfig([Problem(path, expected("an object of providers by service", sent))])
     mistakes: list[Mistake] = []
     for service, label in sent.items():
-        if service not in registry.services:
-            mistakes.append(
-                (UnknownService, unknown("service", service, registry.services, path=f"{path}.{clip(service)}"))
-            )
-        elif not isinstance(label, str) or label not in registry.services[service].providers:
-            offered = registry.services[service].providers
-            problem = unknown(f"{service} provider", label, offered, path=f"{path}.{service}")
-            mistakes.append((UnknownProvider, problem))
+        at = f"{path}.{clip(service)}"
+        if service not in offered:
+            mistakes.append((UnknownService, unknown("service", service, offered, path=at)))
+        elif label not in offered[service]:
+            mistakes.append((UnknownProvider, unknown(f"{service} provider", label, offered[service], path=at)))
         else:
             chosen[service] = label
     if mistakes:

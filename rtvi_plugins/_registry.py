@@ -71,8 +71,9 @@ class Registry:
     services: Mapping[str, Service]
     actions: Mapping[str, ActionSpec] = field(factory=dict[str, ActionSpec])
 
-    def default_providers(self) -> dict[str, str]:
-        return {name: service.default for name, service in self.services.items()}
+    def labels(self) -> dict[str, tuple[str, ...]]:
+        """The providers of each service, by the names under which clients choose them."""
+        return {name: tuple(service.providers) for name, service in self.services.items()}
 
 
 def build(bot: BotSpec, providers: Mapping[str, Mapping[str, ServiceSpec]], specs: Sequence[Spec]) -> Registry:

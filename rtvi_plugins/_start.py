@@ -15,8 +15,9 @@ from ._config import Config, Entry, Layers, Values, choose_providers, read_entri
 from ._grants import Grants, read_grants
 from ._json import expected, is_object
 from ._offer import Offers
-from ._registry import Provider, Registry
-from ._shapes import check
+from ._registry import PROVIDER, Provider, Registry
+from ._shapes import check, violation
+from ._specs import Grant
 from .errors import InvalidStart, OperatorOnly, Problem, unknown
 from .session import Secret
 
@@ -56,8 +57,9 @@ def read_start(body: object, offers: Offers, find_key: Keys, *, trusted: bool) -
     defaults = _read_defaults(told, registry, problems)
     if problems:
         raise InvalidStart(problems)
-    narrower = offers.grants.narrowed(read_grants(told["grants"])) if "grants" in told else None
-    providers = choose_providers(told.get("services"), registry)
+    operators = read_grants(told["grants"]) if "grants" in told else []
+    narrower = offers.grants.narrowed(operators) if "grants" in told else None
+    providers = choose_providers(told.get("services"), _choice(registry, operators))
     values, layers = starting_values(registry, providers, defaults)
     if told.get("config") is not None:
         offer = offers.get(providers, narrower)
@@ -66,6 +68,18 @@ def read_start(body: object, offers: Offers, find_key: Keys, *, trusted: bool) -
     known = (*OPERATOR_FIELDS, "services", "config")
     data = {name: value for name, value in told.items() if name not in known}
     return StartPlan(providers, values, layers, narrower, keys, service_options, data)
+
+
+def _choice(registry: Registry, operators: Sequence[Grant]) -> dict[str, list[str]]:
+    """The providers that may be chosen, by service: the bot's, as far as the operator's `service.provider` allows."""
+    narrowing = {each.name: each.validator for each in operators if each.validator is not None}
+    choice: dict[str, list[str]] = {}
+    for service, labels in registry.labels().items():
+        validator = narrowing.get(f"{service}.{PROVIDER}")
+        choice[service] = [each for each in labels if validator is None or violation(validator, each) is None]
+        if not choice[service]:
+            raise InvalidStart([Problem("$.grants", f"leave no provider for the service {service!r}.")])
+    return choice
 
 
 def _refuse_operator_fields(told: Mapping[str, Any]) -> None:

@@ -63,15 +63,16 @@ async def get_context(session: Session, /) -> dict[str, Any]:
 async def set_context(
     session: Session,
     /,
-    messages: Sequence[Message] = (),
+    messages: Sequence[Message] | None = None,
     tools: Sequence[Function] | None = None,
     interrupt: _Interrupt = False,
     run_immediately: _RunImmediately = False,
 ) -> bool:
-    """Replace the conversation, and its tools if given."""
+    """Replace the messages of the conversation, its tools, or both; what is not given stays."""
     if interrupt:
         session.interrupt()
-    session.context.replace(messages)
+    if messages is not None:
+        session.context.replace(messages)
     if tools is not None:
         session.context.functions = tuple(tools)
     if run_immediately:
@@ -92,8 +93,7 @@ async def run(session: Session, /, interrupt: _Interrupt = False, run_immediatel
 @options("llm")
 def messages(session: Session, /, messages: Sequence[Message] = ()) -> None:
     """The messages that the conversation starts from; a change replaces the conversation."""
-    if messages:
-        session.context.replace(messages)
+    session.context.replace(messages)
 
 
 @options("llm")

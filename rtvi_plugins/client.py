@@ -39,7 +39,7 @@ __all__ = (
     "open_client",
 )
 
-log = logging.getLogger("rtvi_plugins")
+_log = logging.getLogger("rtvi_plugins")
 
 Answer = TypeVar("Answer")
 
@@ -269,7 +269,7 @@ class Client:
         try:
             message = decode(text, size=_SIZE, depth=_DEPTH)
         except RequestError as error:
-            log.warning("the bot sent what is no RTVI message: %s", error.code)
+            _log.warning("the bot sent what is no RTVI message: %s", error.code)
             return
         if message.get("label") != LABEL:
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import anyio
@@ -670,8 +670,9 @@ async def test_a_bot_that_asks_the_process_to_end_ends_its_session_only() -> Non
 @bot(services={}, public=True)
 async def exiting_bot(session: Session, /) -> None:
     """Ends the process at the first word."""
-    async for _ in session.inputs():
-        raise SystemExit(WORDS)
+    async with aclosing(session.inputs()) as inputs:
+        async for _ in inputs:
+            raise SystemExit(WORDS)
 
 
 # ---- 8: closing closes everything ----------------------------------------------------------------------------------

@@ -57,7 +57,9 @@ CASES: dict[str, Callable[[], dict[str, float]]] = {
 
 
 def rows(rounds: Rounds) -> list[Row]:
-    listed = f"{middle(rounds, 'ours', 'ms'):.1f} ms, importlib.metadata {middle(rounds, 'importlib.metadata', 'ms'):.1f} ms"
+    listed = (
+        f"{middle(rounds, 'ours', 'ms'):.1f} ms, importlib.metadata {middle(rounds, 'importlib.metadata', 'ms'):.1f} ms"
+    )
     return [
         Row(
             f"list {PLUGINS} plugins among {OTHERS} others, over importlib.metadata",

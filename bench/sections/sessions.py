@@ -82,7 +82,13 @@ CASES: dict[str, Callable[[], dict[str, float]]] = {"services alone": _case(_ser
 def rows(rounds: Rounds) -> list[Row]:
     alone = f"{middle(rounds, 'ours', 'us'):.0f} µs, services alone {middle(rounds, 'services alone', 'us'):.0f} µs"
     return [
-        Row("start, over opening its services", over(rounds, "ours", "services alone", "us"), "µs", START_US, detail=alone),
+        Row(
+            "start, over opening its services",
+            over(rounds, "ours", "services alone", "us"),
+            "µs",
+            START_US,
+            detail=alone,
+        ),
         Row("memory of an idle session", middle(rounds, "ours", "kb"), "kB", IDLE_KB),
         Row("tasks of an idle session", middle(rounds, "ours", "tasks"), "tasks"),
         Row(f"a full collection with {_COUNT} of them", middle(rounds, "ours", "collection_ms"), "ms"),

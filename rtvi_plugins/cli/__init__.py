@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from ..errors import AuthorError, BotError, RequestError
 
@@ -73,7 +73,8 @@ def _tell(sentence: str, code: int) -> int:
 
 def _alone(error: Exception) -> Exception:
     """What is alone in its group, as it was raised."""
-    inside: Sequence[Exception] = getattr(error, "exceptions", ()) if isinstance(error, ExceptionGroup) else ()
+    group: object = error
+    inside: Sequence[Exception] = cast("Any", group).exceptions if isinstance(group, ExceptionGroup) else ()
     return _alone(inside[0]) if len(inside) == 1 else error
 
 

@@ -25,7 +25,7 @@ def run(chosen: Namespace) -> int:
     from ..loading import compose
 
     registry, _ = compose(load(chosen.bot), Installed())
-    providers = choose_providers(read_services(chosen.services), registry)
+    providers = choose_providers(read_services(chosen.services), registry.labels())
     offer = Offers(registry, Grants.of(registry, everything=chosen.dev)).get(providers)
     told = {**json.loads(offer.described_actions), **json.loads(offer.described_config)}
     if chosen.json:

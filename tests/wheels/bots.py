@@ -18,7 +18,7 @@ async def desk(session: Session, /, llm: LLM) -> None:
     await converse(session, llm=llm)
 
 
-@bot(services={"llm": ["acme", "broken"]}, public=True)
+@bot(services={"llm": ["rules", "broken"]}, public=True)
 async def needs_broken(session: Session, /, llm: LLM) -> None:
     """Cannot be had."""
 
@@ -45,4 +45,10 @@ async def either(session: Session, /, llm: LLM) -> None:
 )
 async def both(session: Session, /, llm: LLM) -> None:
     """Names both by their distributions."""
+    await converse(session, llm=llm)
+
+
+@bot(services={"llm": "rules"}, plugins=["sums"], client=["bot:add"], public=True)
+async def plain(session: Session, /, llm: LLM) -> None:
+    """Names nothing that could be mistaken."""
     await converse(session, llm=llm)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
-from importlib.metadata import Distribution, distribution
+from importlib.metadata import Distribution, distribution, distributions
 from pathlib import Path
 
 from attrs import frozen
@@ -60,7 +60,7 @@ class Scratch:
     @contextmanager
     def serving(self, bot: str, *, trouble: bool = False, **env: str) -> Generator[Process]:
         """Serve a bot of bots.py; `told` is its address."""
-        command = [self._rtvi, "run", f"{BOTS}:{bot}", "--port", "0"]
+        command: list[str | Path] = [self._rtvi, "run", f"{BOTS}:{bot}", "--port", "0"]
         with running(command, r"(http://127\.0\.0\.1:\d+)", env=self._env(trouble, env), cwd=self.folder) as process:
             yield process
 
@@ -74,18 +74,16 @@ class Scratch:
 
 
 def make_scratch(folder: Path) -> Scratch:
-    """Build the wheels, and install them with pip, which checks what they depend on against what is there."""
+    """Build the wheels, install them, and let pip check that what they depend on is there."""
     scratch = Scratch(folder, folder / "imported")
     scratch.imported.mkdir()
     _run(sys.executable, "-m", "venv", folder)
-    wheels = [_build(each, folder / "wheels" / each.name) for each in INSTALLED]
-    site_packages = next(folder.glob("lib/python*/site-packages"))
-    for each in _needed(_requirements(wheels)):
-        _link(each, site_packages)
-    pip = (folder / "bin" / "python", "-m", "pip", "--quiet", "--disable-pip-version-check", "install", "--no-index")
-    _run(*pip, *wheels)
-    trouble = [_build(each, folder / "wheels" / each.name) for each in TROUBLE]
-    _run(*pip, "--no-deps", "--target", folder / "trouble", *trouble)
+    pip = (folder / "bin" / "python", "-m", "pip", "--disable-pip-version-check")
+    install = (*pip, "install", "--no-index", "--no-deps")
+    _run(*install, *(_build(each, folder / "wheels" / each.name) for each in INSTALLED))
+    _link_dependencies(next(folder.glob("lib/python*/site-packages")))
+    _run(*pip, "check")
+    _run(*install, "--target", folder / "trouble", *(_build(each, folder / "wheels" / each.name) for each in TROUBLE))
     return scratch
 
 
@@ -104,18 +102,11 @@ def _build(source: Path, into: Path) -> Path:
 # ---- what the wheels depend on, from the environment in which the tests run ----------------------------------------
 
 
-def _requirements(wheels: Iterable[Path]) -> list[Requirement]:
-    """What the wheels need besides each other."""
-    found = [distribution_of(each) for each in wheels]
-    return [need for each in found for need in _needs(each, set()) if not need.name.startswith("rtvi-plugins")]
-
-
-def distribution_of(wheel: Path) -> Distribution:
-    """A wheel's metadata, read where it is."""
-    from zipfile import Path as Zipped
-
-    folder = "-".join(wheel.name.split("-")[:2]) + ".dist-info"
-    return Distribution.at(Zipped(str(wheel), f"{folder}/"))  # type: ignore[arg-type]
+def _link_dependencies(site_packages: Path) -> None:
+    """Link whatever the distributions in a folder need into it, as far as that is not of this repository."""
+    needs = [need for each in distributions(path=[str(site_packages)]) for need in _needs(each, set())]
+    for each in _closure(need for need in needs if not need.name.startswith("rtvi-plugins")):
+        _link(each, site_packages)
 
 
 def _needs(found: Distribution, extras: set[str]) -> list[Requirement]:
@@ -128,18 +119,17 @@ def _needs(found: Distribution, extras: set[str]) -> list[Requirement]:
     ]
 
 
-def _needed(requirements: Iterable[Requirement]) -> list[Distribution]:
+def _closure(requirements: Iterable[Requirement]) -> Iterable[Distribution]:
     """The installed distributions that requirements ask for, and that those ask for in turn."""
     found: dict[str, Distribution] = {}
-    waiting = list(requirements)
-    seen: set[str] = set()
+    waiting, seen = list(requirements), set[str]()
     while waiting:
         need = waiting.pop()
         if str(need) not in seen:
             seen.add(str(need))
             found[need.name] = distribution(need.name)
             waiting += _needs(found[need.name], need.extras)
-    return list(found.values())
+    return found.values()
 
 
 def _link(found: Distribution, site_packages: Path) -> None:

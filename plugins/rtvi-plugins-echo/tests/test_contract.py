@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from rtvi_plugins import LLM, STT, TTS, VAD, RequestError, Session, bot, converse
-from rtvi_plugins.client import Client, EventMessage
 from rtvi_plugins.kinds import Audio, TTSRequest
 from rtvi_plugins.session import Say
 from rtvi_plugins.testing import connect
@@ -33,11 +31,6 @@ async def parrot(session: Session, /, llm: LLM, stt: STT, tts: TTS, vad: VAD) ->
     await converse(session, llm=llm)
 
 
-def listening(client: Client) -> aclosing[AsyncGenerator[EventMessage]]:
-    """The client's events, closed at the end of a `with`."""
-    return aclosing(cast("AsyncGenerator[EventMessage]", client.events()))
-
-
 async def test_there_is_an_option_of_every_type() -> None:
     """Whoever writes a client can try each RTVI type against this bot."""
     async with connect(parrot, *MODULES) as client:
@@ -56,10 +49,10 @@ async def test_options_take_effect_in_the_conversation() -> None:
     async with connect(parrot, *MODULES) as client:
         await client.update_config({"llm": {"prefix": "You said: ", "replace": {"me": "you"}}})
         await client.send_text("hear me")
-        async with listening(client) as events:
-            async for event in events:
-                if event.type == "bot-llm-stopped":
-                    break
+        events = client.events()
+        async for event in events:
+            if event.type == "bot-llm-stopped":
+                break
         assert await client.action("llm:last_answer") == "You said: hear you"
         assert await client.action("llm:requests") == 1
 
@@ -100,12 +93,12 @@ async def test_a_long_action_reports_its_progress() -> None:
     async with connect(parrot, *MODULES) as client:
         job = (await client.action("bot:count_to", number=3))["job"]
         told: list[tuple[str, Any]] = []
-        async with listening(client) as events:
-            async for event in events:
-                if event.type == "server-message" and event.data["job"] == job:
-                    told.append((event.data["status"], event.data.get("data", event.data.get("result"))))
-                if told and told[-1][0] != "progress":
-                    break
+        events = client.events()
+        async for event in events:
+            if event.type == "server-message" and event.data["job"] == job:
+                told.append((event.data["status"], event.data.get("data", event.data.get("result"))))
+            if told and told[-1][0] != "progress":
+                break
     assert told == [
         ("progress", {"counted": 1}),
         ("progress", {"counted": 2}),
@@ -132,7 +125,8 @@ async def one(text: str) -> AsyncGenerator[str]:
 async def test_the_sample_rate_is_the_operators() -> None:
     """A service option is fixed by whoever runs the bot; a client hears of it, and cannot set it."""
     operator = {"service_options": {"echo": {"sample_rate": 8000}}}
-    async with connect(beeper, tts, operator=operator) as client, listening(client) as events:
+    async with connect(beeper, tts, operator=operator) as client:
+        events = client.events()
         with pytest.raises(RequestError, match="sample_rate"):
             await client.update_config({"tts": {"sample_rate": 16000}})
         await client.action("tts:say", text="beep")

@@ -5,17 +5,17 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import aclosing, contextmanager
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import httpx2
 import pytest
 from openai_server import KEY, OpenAIServer, serve
 
 from rtvi_plugins import LLM, Session, bot, converse
-from rtvi_plugins.client import Client, EventMessage
+from rtvi_plugins.client import Client
 from rtvi_plugins.kinds import LLMRequest
 from rtvi_plugins.testing import connect
 from rtvi_plugins_openai import llm as declared
@@ -97,11 +97,10 @@ async def clerk(session: Session, /, llm: LLM) -> None:
 async def answer_of(client: Client) -> str:
     """What the bot says, up to the end of its answer."""
     said = ""
-    async with aclosing(cast("AsyncGenerator[EventMessage]", client.events())) as events:
-        async for event in events:
-            if event.type == "bot-llm-stopped":
-                break
-            said += event.data["text"] if event.type == "bot-llm-text" else ""
+    async for event in client.events():
+        if event.type == "bot-llm-stopped":
+            break
+        said += event.data["text"] if event.type == "bot-llm-text" else ""
     return said
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import aclosing
-from typing import Any, cast
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
 
 import pytest
 
@@ -30,11 +29,6 @@ WEATHER: dict[str, Any] = {
 async def talker(session: Session, /, llm: LLM) -> None:
     """Somebody to talk to."""
     await converse(session, llm=llm)
-
-
-def listening(client: Client) -> aclosing[AsyncGenerator[EventMessage]]:
-    """The client's events, closed at the end of a `with`."""
-    return aclosing(cast("AsyncGenerator[EventMessage]", client.events()))
 
 
 async def hear(events: AsyncIterator[EventMessage], until: str = "bot-llm-stopped") -> str:
@@ -78,7 +72,8 @@ async def test_an_option_out_of_bounds_is_refused() -> None:
 
 async def test_a_conversation_is_remembered() -> None:
     """A fact comes back turns later, and an option changes who answers."""
-    async with connect(talker, rules) as client, listening(client) as events:
+    async with connect(talker, rules) as client:
+        events = client.events()
         await talk(client, events, "My name is Ada.", "hello", "count to 3")
         assert await talk(client, events, "What is my name?") == ["Your name is Ada."]
         await client.update_config({"llm": {"name": "Otto"}})
@@ -93,7 +88,8 @@ async def test_a_function_is_carried_out_by_the_client() -> None:
         asked.append(arguments)
         return {"sky": "clear"}
 
-    async with connect(talker, rules) as client, listening(client) as events:
+    async with connect(talker, rules) as client:
+        events = client.events()
         client.carry_out("get_weather", get_weather)
         assert await talk(client, events, "How is the weather?") == ["Before I get weather, tell me: what is the city?"]
         assert await talk(client, events, "New York") == [""]
@@ -103,7 +99,8 @@ async def test_a_function_is_carried_out_by_the_client() -> None:
 
 async def test_an_answer_is_interrupted_in_the_middle() -> None:
     """A paced story can be cut short, and the conversation goes on."""
-    async with connect(talker, rules) as client, listening(client) as events:
+    async with connect(talker, rules) as client:
+        events = client.events()
         await client.update_config({"llm": {"words_per_second": 100}})
         await client.send_text("Tell me a story")
         assert await hear(events, until="bot-llm-text") == "Once "

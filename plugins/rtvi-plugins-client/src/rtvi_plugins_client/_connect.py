@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, cast
 
 import httpx2
-from httpx2.websockets import AsyncWebSocketClient, AsyncWebSocketSession, WebSocketUpgradeError
+from httpx2.websockets import AsyncWebSocketClient, AsyncWebSocketSession, HTTPXWSException, WebSocketUpgradeError
 
 from rtvi_plugins.client import Client, InvalidAnswer, NoAnswer, open_client
 from rtvi_plugins.errors import RequestError
@@ -124,6 +124,8 @@ async def _open(
         return await stack.enter_async_context(sockets.connect(str(address), timeout=timeout))
     except WebSocketUpgradeError as error:
         raise Unreachable(f"The server refused the WebSocket: HTTP {error.response.status_code}.") from None
+    except HTTPXWSException as error:
+        raise Unreachable(f"The server refused the WebSocket: {_reason(error)}.") from None
     except httpx2.TimeoutException:
         raise NoAnswer(f"The server did not open the WebSocket within {timeout:g} s.") from None
     except httpx2.TransportError as error:

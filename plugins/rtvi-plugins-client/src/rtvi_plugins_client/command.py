@@ -85,7 +85,8 @@ def _find(actions: Iterable[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
 async def _follow(client: Client, job: str) -> int:
     """Wait for the end of an action that goes on in the background."""
     async for event in client.events():
-        told = cast("Mapping[str, Any]", event.data) if isinstance(event.data, dict) else {}
+        data: Any = event.data
+        told = cast("Mapping[str, Any]", data) if isinstance(data, dict) else dict[str, Any]()
         if event.type != "server-message" or told.get("job") != job:
             continue
         match told.get("status"):

@@ -1,0 +1,3 @@
+"""A provider that cannot be imported."""
+
+raise RuntimeError("not today")

@@ -1,0 +1,56 @@
+"""`rtvi call`: what it says to mistakes, before and after it has found a server."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from rtvi_plugins.cli import FAILED, OK, USAGE, guarded
+from rtvi_plugins_client.command import call
+
+URL = "http://127.0.0.1:7860"
+
+
+@pytest.mark.parametrize(
+    ("argv", "sentence"),
+    [
+        ([URL], "the following arguments are required: SERVICE:ACTION"),
+        ([URL, "say"], "'say' names no action; write service:action, as in tts:say."),
+        ([URL, "tts:say", "hello"], "'hello' cannot be read; write name=value."),
+        ([URL, "tts:say", "--services", "llm"], "write service=provider, as in llm=together."),
+        ([URL, "tts:say", "--config", "model=x"], "write service.option=value, as in llm.model=x."),
+        ([URL, "tts:say", "--timeout", "soon"], "--timeout"),
+        ([URL, "tts:say", "--secret-env", "NO_SUCH_SECRET"], "The environment variable NO_SUCH_SECRET is not set."),
+    ],
+)
+def test_a_mistake_is_answered_by_a_sentence(
+    capsys: pytest.CaptureFixture[str], argv: list[str], sentence: str
+) -> None:
+    """It says what to write instead, and the exit code is 2."""
+    assert guarded(lambda: call(argv)) == USAGE
+    assert sentence in capsys.readouterr().err
+
+
+def test_nobody_at_the_address_is_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
+    """One sentence with the code, and the exit code 1."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    assert guarded(lambda: call([url, "tts:say", "text=hi"])) == FAILED
+    told = capsys.readouterr()
+    assert told.err.startswith(f"rtvi: No server can be reached at {url}: ")
+    assert told.err.endswith("(unreachable)\n")
+    assert told.err.count("\n") == 1
+
+
+def test_help_needs_no_http_library() -> None:
+    """It is shown before httpx2 has been imported."""
+    script = (
+        "import sys; from rtvi_plugins.cli import guarded; from rtvi_plugins_client.command import call;"
+        "code = guarded(lambda: call(['--help'])); sys.exit(code or 10 * ('httpx2' in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == OK, done.stderr
+    assert "SERVICE:ACTION" in done.stdout
