@@ -41,22 +41,27 @@ def errors() -> str:
 
 
 def limits_table() -> str:
-    """A row for each limit, with the comment that stands above it."""
-    defaults = {each.name: each.default for each in attrs.fields(limits.Limits)}
-    return _table(("limit", "default", ""), ((f"`{name}`", f"{defaults[name]:_g}".replace("_", " "), text) for name, text in _comments()))
+    """A row for each comment in `Limits`, with the limits that it speaks of."""
+    defaults = {each.name: f"{each.default:_g}".replace("_", " ") for each in attrs.fields(limits.Limits)}
+    rows = (
+        (", ".join(f"`{name}`" for name in names), ", ".join(defaults[name] for name in names), text)
+        for text, names in _commented(inspect.getsource(limits.Limits).splitlines())
+    )
+    return _table(("limit", "default", ""), rows)
 
 
-def _comments() -> Iterator[tuple[str, str]]:
-    """The names of the limits with what is said of them; a comment counts for all that follow it."""
-    comment: list[str] = []
-    fresh = False
-    for line in inspect.getsource(limits.Limits).splitlines():
+def _commented(lines: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
+    """Each `#:` comment with the names that follow it."""
+    text, names = "", list[str]()
+    for line in lines:
         if found := re.fullmatch(r" +#: (.+)", line):
-            comment = [*comment, found[1]] if fresh else [found[1]]
-            fresh = True
+            if names:
+                yield text, names
+                text, names = "", []
+            text = f"{text} {found[1]}".strip()
         elif found := re.match(r" +(\w+): \w+ =", line):
-            yield found[1], " ".join(comment) if fresh else "The same."
-            fresh = False
+            names.append(found[1])
+    yield text, names
 
 
 def hooks() -> str:
@@ -66,7 +71,8 @@ def hooks() -> str:
 
 def _hook(name: str) -> str:
     function = getattr(hookspecs, name)
-    return f"## `{name}`\n\n```text\n{name}{inspect.signature(function)}\n```\n\n{_doc(function)}\n"
+    signature = str(inspect.signature(function)).replace("'", "")
+    return f"## `{name}`\n\n```text\n{name}{signature}\n```\n\n{_doc(function)}\n"
 
 
 #: What can be generated, by name.

@@ -359,6 +359,7 @@ def _calls(
         return fresh or any(f"{call.service}.{name}" in changed for name in options(call))
 
     def position(call: GroupCall) -> tuple[bool, int]:
-        return call.group.last, min((order.get((call.service, name), -1) for name in options(call)), default=-1)
+        sent = (order[call.service, name] for name in options(call) if (call.service, name) in order)
+        return call.group.last, min(sent, default=-1)
 
     return tuple(sorted(filter(concerned, every_group(offer)), key=position))

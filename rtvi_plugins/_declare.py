@@ -14,7 +14,7 @@ from types import NoneType, UnionType
 from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar, Union, get_args, get_origin, overload
 
 from ._shapes import NotReadable, Shape, read
-from ._signature import Signature, read_signature, result_annotation
+from ._signature import Signature, read_hints, read_signature, result_annotation
 from ._specs import (
     ActionSpec,
     BotSpec,
@@ -407,7 +407,7 @@ def _providers(function: Function, service: str, providers: str | Sequence[str])
 
 def _bot_kinds(function: Function, services: Mapping[str, Any]) -> Mapping[str, str]:
     """The kind of each service, by the Protocol that its parameter is annotated with."""
-    hints = inspect.get_annotations(function, eval_str=True)
+    hints = read_hints(function)
     after = [each for each in inspect.signature(function).parameters.values() if each.kind is not each.POSITIONAL_ONLY]
     if {each.name for each in after} != set(services):
         names = f"takes {[each.name for each in after]} after the '/', but services= names {list(services)}."

@@ -15,7 +15,7 @@ from ._binding import Binder
 from ._codec import encode_json
 from ._grants import Grants
 from ._registry import BOT, PROVIDER, Provider, Registry
-from ._shapes import Shape, read, validators_schema
+from ._shapes import Shape, narrowed_schema, read
 from ._specs import ActionSpec, Parameter, Validator
 from .errors import InvalidArguments, NotGranted, Problem, RequestError, UnknownAction, UnknownService, unknown
 
@@ -159,7 +159,7 @@ def describe(parameter: Parameter, validator: Validator | None = None) -> dict[s
     """One argument or option: name and type as every client knows them, and what else there is to say."""
     schema = parameter.shape.schema
     if validator is not None:
-        schema = {**schema, **validators_schema([validator])}
+        schema = narrowed_schema(parameter.shape, [validator])
     told: dict[str, Any] = {"name": parameter.name, "type": parameter.shape.word, "required": parameter.required}
     if not parameter.required:
         told["default"] = parameter.default

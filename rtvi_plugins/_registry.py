@@ -43,7 +43,8 @@ class Provider:
     @cached_property
     def former_names(self) -> Mapping[str, str]:
         """Former names of options, each with the present one."""
-        return {was: name for name, (parameter, _) in self.options.items() for was in parameter.was}
+        present = self.options
+        return {was: name for name, (parameter, _) in present.items() for was in parameter.was if was not in present}
 
     def effective(self, group: OptionsSpec) -> tuple[str, ...]:
         """The options that a group really sets here: those that nobody overrides."""

@@ -49,8 +49,8 @@ _alive: WeakSet[Secret] = WeakSet()
 
 def scrub(text: str) -> str:
     """`text` without the value of any secret in use."""
-    for secret in list(_alive):
-        value = secret.reveal()
-        if value and value in text:
+    # The longest first: one key may be the beginning of another.
+    for value in sorted((secret.reveal() for secret in list(_alive)), key=len, reverse=True):
+        if value:
             text = text.replace(value, "…")
     return text

@@ -141,6 +141,13 @@ class Settings:
         if update.interrupt:
             self.dialogue.interrupt()
         now = self.dialogue.current is None or update.interrupt
+        if now and self._edge:
+            # What waited for the edge was committed first. It may be taken back, and this change stands on it.
+            self._make_waiting()
+            again = self._prepare(update)
+            if again is None:
+                return None
+            plan = again
         error = self._install(plan, opened, now=now)
         if error is not None:
             return self.answers.fail(update.request, error)
@@ -278,13 +285,16 @@ class Settings:
 
     def reach_edge(self) -> None:
         """Between two turns: changes that waited are made, and services that were replaced are closed."""
+        self._make_waiting()
+        retired, self._retired = self._retired, []
+        for opened in retired:
+            self._retire(opened)
+
+    def _make_waiting(self) -> None:
         waiting, self._edge = self._edge, []
         for plan, before in waiting:
             if self._apply(plan.calls, partial(self.config.revert, plan, before)) is not None:
                 self.answers.put(self.conversation.config(None))
-        retired, self._retired = self._retired, []
-        for opened in retired:
-            self._retire(opened)
 
     def _retire(self, opened: OpenService) -> None:
         """Close a service that was replaced, once nothing is being spoken with it."""

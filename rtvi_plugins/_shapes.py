@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from enum import Enum
 from functools import cache
 from typing import (
@@ -33,6 +34,7 @@ from typing import (
 import attrs
 from attrs import frozen
 from cattrs import Converter
+from cattrs.gen import make_dict_unstructure_fn
 from typing_extensions import Doc, ReadOnly, deprecated, is_typeddict
 
 from ._json import clip, expected, is_array, is_object
@@ -45,9 +47,9 @@ __all__ = (
     "Shape",
     "check",
     "narrow",
+    "narrowed_schema",
     "read",
     "to_json",
-    "validators_schema",
     "violation",
 )
 
@@ -80,6 +82,10 @@ def check(shape: Shape, value: Any, path: str = "$") -> tuple[Any, list[Problem]
 
 
 _converter = Converter()
+# A field goes by the name under which its class takes it: `_key` is `key`.
+_converter.register_unstructure_hook_factory(
+    attrs.has, lambda cls: make_dict_unstructure_fn(cls, _converter, _cattrs_use_alias=True)
+)
 
 
 def to_json(value: Any) -> Any:
@@ -159,7 +165,8 @@ def _load_int(value: Any, path: str, problems: list[Problem]) -> Any:
 
 def _load_float(value: Any, path: str, problems: list[Problem]) -> Any:
     if value.__class__ is int or (value.__class__ is float and math.isfinite(value)):
-        return float(value)
+        with suppress(OverflowError):  # an author's default may be an int that no float holds
+            return float(value)
     problems.append(Problem(path, expected("a number", value)))
     return INVALID
 
@@ -208,8 +215,8 @@ _PRIMITIVES: Mapping[Any, Shape] = {
 def _choice(values: Iterable[Any], make: Callable[[Any], Any] | None = None) -> Shape:
     """One of some values, told apart by class too: `True` is not `1`."""
     allowed = list(values)
-    if not all(isinstance(value, str | int | bool) for value in allowed):
-        raise NotReadable("has choices that are not strings, numbers or bools")
+    if not allowed or not all(value.__class__ in (str, int, bool) for value in allowed):
+        raise NotReadable("has no choices, or choices that are not strings, whole numbers or bools")
     by_key = {(value.__class__, value): make(value) if make else value for value in allowed}
 
     def load(value: Any, path: str, problems: list[Problem]) -> Any:
@@ -423,18 +430,25 @@ def narrow(shape: Shape, validators: Sequence[Validator], *, attribute: attrs.At
     """The shape with attrs validators put upon it."""
     if not validators:
         return shape
-    named = attribute or _attribute("value")
-
     def load(value: Any, path: str, problems: list[Problem]) -> Any:
         before = len(problems)
         loaded = shape.load(value, path, problems)
         if len(problems) == before:
-            found = [violation(each, loaded, named) for each in validators]
+            found = [violation(each, loaded, attribute) for each in validators]
             problems.extend(Problem(path, each) for each in found if each is not None)
         return loaded if len(problems) == before else INVALID
 
-    schema = {**shape.schema, **validators_schema(validators)} if shape.schema else validators_schema(validators)
-    return Shape(shape.word, schema, load)
+    return Shape(shape.word, narrowed_schema(shape, validators), load)
+
+
+def narrowed_schema(shape: Shape, validators: Iterable[Any]) -> Schema:
+    """The schema of a shape with validators put upon it; where both bound the same, both hold."""
+    bounds = _BOUNDED.get(shape.word, {})
+    schema = shape.schema
+    for each in _parts(validators):
+        more = {bounds.get(name, name): bound for name, bound in _bound(each).items()}
+        schema = {**schema, "allOf": [*schema.get("allOf", ()), more]} if schema.keys() & more else {**schema, **more}
+    return schema
 
 
 def violation(validator: Validator, value: Any, attribute: attrs.Attribute[Any] | None = None) -> str | None:
@@ -444,31 +458,43 @@ def violation(validator: Validator, value: Any, attribute: attrs.Attribute[Any] 
         validator(None, named, value)
     except (ValueError, TypeError) as error:
         return clip(str(error.args[0] if error.args else error).removeprefix(f"{named.name!r} "), 300)
-    except Exception:  # a validator that wants the instance: its own class runs it
-        return None
+    except Exception:
+        # A field's validator may want the instance, and its class runs it once more. Any other has the last word.
+        return None if attribute is not None else "is not acceptable"
     return None
 
+
+#: How lengths are told of what is no string.
+_BOUNDED: Mapping[str, Mapping[str, str]] = {
+    "array": {"minLength": "minItems", "maxLength": "maxItems"},
+    "object": {"minLength": "minProperties", "maxLength": "maxProperties"},
+}
 
 _BOUNDS = {">=": "minimum", ">": "exclusiveMinimum", "<=": "maximum", "<": "exclusiveMaximum"}
 
 
-def validators_schema(validators: Iterable[Any]) -> Schema:
-    """What JSON Schema can say of attrs' own validators; of others it says nothing."""
-    schema: Schema = {}
+#: A schema's pattern may match anywhere; Python's methods are told apart by where they begin and end.
+_ANCHORED = {"fullmatch": "^(?:{})$", "match": "^(?:{})"}
+
+
+def _parts(validators: Iterable[Any]) -> Iterable[Any]:
+    """The validators with those that attrs joined by `and_` taken apart."""
     for each in validators:
-        # attrs keeps the classes of its validators private; their fields are what it documents in their repr.
-        if (operator := getattr(each, "compare_op", None)) in _BOUNDS:
-            schema[_BOUNDS[operator]] = each.bound
-        elif is_array(options := getattr(each, "options", None)):
-            schema["enum"] = list(options)
-        elif hasattr(each, "min_length"):
-            schema["minLength"] = each.min_length
-        elif hasattr(each, "max_length"):
-            schema["maxLength"] = each.max_length
-        elif hasattr(each, "pattern") and hasattr(each.pattern, "pattern"):
-            schema["pattern"] = each.pattern.pattern
-        elif hasattr(each, "_validators"):
-            schema |= validators_schema(each._validators)
-        elif hasattr(each, "json_schema"):
-            schema |= each.json_schema
+        yield from _parts(each._validators) if hasattr(each, "_validators") else (each,)
+
+
+def _bound(validator: Any) -> Schema:
+    """What JSON Schema can say of one of attrs' own validators; of others it says nothing."""
+    # attrs keeps the classes of its validators private; their fields are what it documents in their repr.
+    if (operator := getattr(validator, "compare_op", None)) in _BOUNDS:
+        return {_BOUNDS[operator]: validator.bound}
+    if is_array(options := getattr(validator, "options", None)):
+        return {"enum": list(options)}
+    if hasattr(validator, "min_length"):
+        return {"minLength": validator.min_length}
+    if hasattr(validator, "max_length"):
+        return {"maxLength": validator.max_length}
+    if hasattr(validator, "pattern") and hasattr(validator.pattern, "pattern"):
+        return {"pattern": _ANCHORED.get(validator.match_func.__name__, "{}").format(validator.pattern.pattern)}
+    schema: Schema = getattr(validator, "json_schema", {})
     return schema

@@ -42,7 +42,9 @@ class Signal:
 
     def is_set(self) -> bool:
         """Whether `set` was called."""
-        return self._future.done() if self._future is not None else bool(self._event and self._event.is_set())
+        if self._future is not None:  # that of a task that was cancelled while it waited is done, but not set
+            return self._future.done() and not self._future.cancelled()
+        return bool(self._event and self._event.is_set())
 
     async def wait(self) -> None:
         """Wait until it is set."""

@@ -15,7 +15,7 @@ from ._specs import REQUIRED, Function, Parameter
 from .errors import DeclarationError
 from .session import Secret, Session
 
-__all__ = ("Signature", "Was", "default_problem", "read_signature", "result_annotation")
+__all__ = ("Signature", "Was", "default_problem", "read_hints", "read_signature", "result_annotation")
 
 
 _MUTABLE: tuple[type, ...] = (list, dict, set, bytearray)
@@ -45,7 +45,7 @@ def read_signature(function: Function, *, given: str, example: str, defaults: bo
     demands a default of every parameter that is sent.
     """
     parameters = list(inspect.signature(function).parameters.values())
-    hints = _hints(function)
+    hints = read_hints(function)
     before = [each for each in parameters if each.kind is each.POSITIONAL_ONLY]
     after = [each for each in parameters if each.kind is not each.POSITIONAL_ONLY]
     if not before and given:
@@ -56,7 +56,8 @@ def read_signature(function: Function, *, given: str, example: str, defaults: bo
     return Signature({each.name: _given(function, each, hints) for each in before}, sent, hints.get("return"), doc)
 
 
-def _hints(function: Function) -> dict[str, Any]:
+def read_hints(function: Function) -> dict[str, Any]:
+    """A function's annotations, resolved. `DeclarationError` for one that cannot be."""
     try:
         return get_type_hints(function, include_extras=True)
     except NameError as error:
@@ -65,7 +66,7 @@ def _hints(function: Function) -> dict[str, Any]:
             f"cannot resolve the annotation {error.name!r}. Import it at module level, not under TYPE_CHECKING, "
             "and above this function.",
         ) from None
-    except TypeError as error:
+    except (TypeError, AttributeError, SyntaxError) as error:
         raise DeclarationError(function, f"has an annotation that is not a type: {error}.") from None
 
 

@@ -7,6 +7,7 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Annotated, Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from attrs.validators import ge, le
 
@@ -118,8 +119,13 @@ async def talkative(session: Session, /, llm: LLM, tts: TTS) -> None:
                 continue
             async with session.turn() as turn:
                 calls.append(f"turn {turn.epoch}")
-                if isinstance(each, UserText) and each.text == "long":
-                    await anyio.sleep_forever()
+                try:
+                    if isinstance(each, UserText) and each.text == "long":
+                        await anyio.sleep_forever()
+                finally:
+                    with anyio.CancelScope(shield=True):  # as one whose player has to stop first
+                        for _ in range(10):
+                            await anyio.lowlevel.checkpoint()
 
 
 @bot(
