@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Annotated, Any
 
 import anyio
-from attrs import define
+from attrs import define, field
 from attrs.validators import ge, le
 from messages import READY
 
@@ -149,7 +149,7 @@ TEN = [f"option{number}" for number in range(10)]
 class Tuned:
     """Keeps ten values."""
 
-    values: dict[str, str] = {}
+    values: dict[str, str] = field(factory=dict[str, str])
 
     async def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -30,7 +30,7 @@ async def provider() -> AsyncGenerator[LLM]:
 
 
 @contextmanager
-def folder_of(plugins: int, others: int) -> Iterator[str]:
+def folder_of(plugins: int, others: int) -> Generator[str]:
     """A folder with this many of either, to be put on the path."""
     with TemporaryDirectory(prefix="rtvi-bench-") as folder:
         for number in range(plugins):

@@ -10,6 +10,8 @@ import json
 import statistics
 import sys
 import time
+from importlib import import_module
+from importlib.util import find_spec
 from typing import cast
 
 from measure import LOADING, pin
@@ -129,9 +131,6 @@ async def main(port: int, path: str, in_flight: int, seconds: float) -> dict[str
 
 if __name__ == "__main__":
     pin(LOADING)
-    try:
-        from uvloop import run
-    except ImportError:
-        from asyncio import run
+    asyncio_or_uvloop = import_module("uvloop" if find_spec("uvloop") else "asyncio")
     _, port, path, in_flight, seconds = sys.argv
-    print(json.dumps(run(main(int(port), path, int(in_flight), float(seconds)))))
+    print(json.dumps(asyncio_or_uvloop.run(main(int(port), path, int(in_flight), float(seconds)))))

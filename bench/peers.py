@@ -36,13 +36,18 @@ async def pipecat() -> AsyncGenerator[Answer]:
             await super().process_frame(frame, direction)
             await self.push_frame(frame, direction)
 
-    class Sink(Source):
+    class Sink(FrameProcessor):
+        """Takes answers, as a transport does, and lets everything else go on."""
+
         async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
             await super().process_frame(frame, direction)
-            if isinstance(frame, StartFrame) and not started.done():
+            if isinstance(frame, TransportMessageUrgentFrame):
+                if frame.message["type"] == "action-response":
+                    waiting.pop(0).set_result(frame.message)
+                return
+            if isinstance(frame, StartFrame):
                 started.set_result(None)
-            elif isinstance(frame, TransportMessageUrgentFrame) and "action-response" in str(frame.message["type"]):
-                waiting.pop(0).set_result(frame.message)
+            await self.push_frame(frame, direction)
 
     async def say(processor: RTVIProcessor, service: str, arguments: dict[str, Any]) -> str:
         return arguments["text"]

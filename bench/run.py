@@ -123,7 +123,8 @@ def _measure(python: str, section: str, case: str) -> dict[str, float]:
     )
     for line in ran.stdout.splitlines():
         if line.startswith(_MARK):
-            return json.loads(line.removeprefix(_MARK))
+            found: dict[str, float] = json.loads(line.removeprefix(_MARK))
+            return found
     raise RuntimeError(ran.stderr.strip()[-1500:] or f"it ended with {ran.returncode}")
 
 

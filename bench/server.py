@@ -6,10 +6,11 @@ import socket
 
 from bots import host_of, speaker
 from measure import MEASURED, pin
-from rtvi_plugins_server import create_app
-from rtvi_plugins_server._serving import serve
 from starlette.routing import WebSocketRoute
 from starlette.types import Receive, Scope, Send
+
+from rtvi_plugins_server import create_app
+from rtvi_plugins_server._serving import serve
 
 
 class Echo:

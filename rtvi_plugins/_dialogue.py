@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, final
 
@@ -66,6 +66,19 @@ class _FunctionCall:
         self.answered.set()
 
 
+class _Inputs:
+    """Not an async generator, which a loop that leaves it early would have to close."""
+
+    def __init__(self, dialogue: Dialogue) -> None:
+        self._dialogue = dialogue
+
+    def __aiter__(self) -> AsyncIterator[Input]:
+        return self
+
+    async def __anext__(self) -> Input:
+        return await self._dialogue.next_input()
+
+
 @define(eq=False)
 class Dialogue:
     """The conversation of one session, seen from the loop that holds it."""
@@ -101,27 +114,33 @@ class Dialogue:
         if self._fed is not None:
             self._fed.set()
 
-    async def inputs(self) -> AsyncGenerator[Input]:
+    def inputs(self) -> AsyncIterator[Input]:
         """What was fed, in order, for as long as anybody reads."""
-        while True:
-            while self._inputs:
-                yield self._inputs.pop(0)
+        return _Inputs(self)
+
+    async def next_input(self) -> Input:
+        """The next of what was fed, waiting for it if need be."""
+        while not self._inputs:
             self._fed = Signal()
-            if self._quiet is not None:
-                self._quiet.set()
+            self._rest()
             await self._fed.wait()
+        return self._inputs.pop(0)
 
     def stop_listening(self) -> None:
         """The bot's function has returned, so nobody reads the inputs any more."""
         self.listens = False
-        if self._quiet is not None:
-            self._quiet.set()
+        self._rest()
 
     async def idle(self) -> None:
         """Wait until nothing is being said, and nothing waits to be answered."""
-        while self.listens and (self.current is not None or self._inputs or self._fed is None or self._fed.is_set()):
+        while self.current is not None or (self.listens and self._inputs):
             self._quiet = anyio.Event()
             await self._quiet.wait()
+
+    def _rest(self) -> None:
+        """Something has come to its end: those who wait for all of it look again."""
+        if self._quiet is not None:
+            self._quiet.set()
 
     # ---- turns -----------------------------------------------------------------------------------------------------
 
@@ -141,6 +160,7 @@ class Dialogue:
         finally:
             self.current = None
             edge()
+            self._rest()
 
     def interrupt(self) -> bool:
         """Cut the turn short; whether there was one to cut."""

@@ -67,15 +67,16 @@ def _both(ours: Grant, theirs: Grant) -> Grant:
 
 # ---- grants as an operator sends them ------------------------------------------------------------------------------
 
-_BOUNDS: Mapping[str, Callable[[Any], Validator]] = {
-    "ge": ge,
-    "gt": gt,
-    "le": le,
-    "lt": lt,
-    "in": in_,
-    "min_len": min_len,
-    "max_len": max_len,
-    "matches": matches_re,
+#: Each bound, with what an operator may give it.
+_BOUNDS: Mapping[str, tuple[tuple[type, ...], Callable[[Any], Validator]]] = {
+    "ge": ((int, float), ge),
+    "gt": ((int, float), gt),
+    "le": ((int, float), le),
+    "lt": ((int, float), lt),
+    "in": ((list,), in_),
+    "min_len": ((int,), min_len),
+    "max_len": ((int,), max_len),
+    "matches": ((str,), matches_re),
 }
 
 
@@ -117,8 +118,11 @@ def _bounds(sent: Any, path: str, problems: list[Problem]) -> list[Validator]:
         if name not in _BOUNDS:
             problems.append(unknown("bound", name, _BOUNDS, path=path))
             continue
+        classes, make = _BOUNDS[name]
         try:
-            made.append(_BOUNDS[name](bound))
+            if bound.__class__ not in classes:
+                raise TypeError
+            made.append(make(bound))
         except Exception:
             problems.append(Problem(f"{path}.{name}", f"is no bound for {name!r}"))
     return made

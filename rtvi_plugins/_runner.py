@@ -8,7 +8,7 @@ conversation (`_dialogue`); one timer looks after all deadlines of the session.
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any, final
@@ -215,6 +215,7 @@ class LiveSession(Session):
             return
         self.close_code, self.close_reason = _CLOSE_CODES.get(code, 1011), reason
         self._ended_with = code
+        self._dialogue.stop_listening()
         for request in list(self._conversation.pending.values()):
             self._answers.fail(request, SessionClosed("The session has ended."))
         self._answers.close()
@@ -254,7 +255,7 @@ class LiveSession(Session):
         self._answers.drop()
 
     async def idle(self) -> None:
-        """Wait until the bot is saying nothing, and nothing waits to be answered; for consoles and tests."""
+        """Wait until the bot is saying nothing, and nothing waits to be answered, or until the session has ended."""
         await self._dialogue.idle()
 
     def claimed(self) -> None:
@@ -381,7 +382,7 @@ class LiveSession(Session):
     def submit(self, input: Input) -> None:
         self._dialogue.submit(input)
 
-    def inputs(self) -> AsyncGenerator[Input]:
+    def inputs(self) -> AsyncIterator[Input]:
         return self._dialogue.inputs()
 
     def turn(self) -> AbstractAsyncContextManager[Turn]:

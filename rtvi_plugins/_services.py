@@ -92,7 +92,8 @@ class OpenService:
                     early = True
                     await self._closing.wait()
                     early = False
-            if early:  # its own task group was cancelled, as a client library does when its connection ends
+            if early and not self._scope.cancel_called:
+                # Its own task group was cancelled, as a client library does when its connection ends.
                 self._failed(EOFError("the service ended by itself"))
         except (Exception, SystemExit) as error:
             self._failed(error)

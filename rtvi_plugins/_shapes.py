@@ -82,10 +82,12 @@ def check(shape: Shape, value: Any, path: str = "$") -> tuple[Any, list[Problem]
 
 
 _converter = Converter()
-# A field goes by the name under which its class takes it: `_key` is `key`.
-_converter.register_unstructure_hook_factory(
-    attrs.has, lambda cls: make_dict_unstructure_fn(cls, _converter, _cattrs_use_alias=True)
-)
+
+
+@_converter.register_unstructure_hook_factory(attrs.has)
+def _dumper(cls: type[Any]) -> Callable[[Any], Any]:
+    # A field goes by the name under which its class takes it: `_key` is `key`.
+    return make_dict_unstructure_fn(cls, _converter, _cattrs_use_alias=True)
 
 
 def to_json(value: Any) -> Any:
@@ -430,6 +432,7 @@ def narrow(shape: Shape, validators: Sequence[Validator], *, attribute: attrs.At
     """The shape with attrs validators put upon it."""
     if not validators:
         return shape
+
     def load(value: Any, path: str, problems: list[Problem]) -> Any:
         before = len(problems)
         loaded = shape.load(value, path, problems)

@@ -47,7 +47,8 @@ def read_start(body: object, offers: Offers, find_key: Keys, *, trusted: bool) -
     """The plan for a start request's body. Raises a `RequestError` with everything that is wrong with it."""
     told: object = {} if body is None else body
     if not is_object(told):
-        raise InvalidStart([Problem("$", expected("an object with services and config", body))])
+        # Not what was found: it may be a key.
+        raise InvalidStart([Problem("$", "expected an object with services and config.")])
     if not trusted:
         _refuse_operator_fields(told)
     registry = offers.registry

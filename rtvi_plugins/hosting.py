@@ -15,7 +15,8 @@ from types import ModuleType, TracebackType
 from typing import Any, TypeAlias
 
 import anyio
-from anyio.abc import TaskGroup
+import anyio.lowlevel
+from anyio.abc import ObjectStream, TaskGroup
 from attrs import define, frozen
 
 from ._actions import Threads
@@ -32,7 +33,7 @@ from .limits import Limits
 from .loading import compose
 from .session import Secret
 
-__all__ = ("Clock", "Connection", "Host", "Limits", "ManualClock", "Started", "SystemClock")
+__all__ = ("Clock", "Connection", "ConnectionStream", "Host", "Limits", "ManualClock", "Started", "SystemClock")
 
 #: One client's connection to its session: `receive`, `outgoing`, `disconnected`, `close_code`, `close_reason`.
 Connection: TypeAlias = LiveSession
@@ -194,3 +195,30 @@ class Host:
         found.timer.cancel()
         found.session.claimed()
         return found.session
+
+
+class ConnectionStream(ObjectStream[str]):
+    """A session's connection as a stream of texts, for a client in the same process."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._received: list[str] = []
+
+    async def send(self, item: str) -> None:
+        if self._connection.closed:
+            raise anyio.BrokenResourceError
+        self._connection.receive(item)
+        await anyio.lowlevel.checkpoint()
+
+    async def receive(self) -> str:
+        if not self._received:
+            self._received = list(reversed(await self._connection.outgoing()))
+        if not self._received:
+            raise anyio.EndOfStream
+        return self._received.pop()
+
+    async def send_eof(self) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        self._connection.disconnected()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeAlias
 
@@ -135,7 +135,7 @@ class Session(ABC):
         """Feed the conversation. `NoConversation` when the bot does not hold one, `Busy` when it is fed too fast."""
 
     @abstractmethod
-    def inputs(self) -> AsyncGenerator[Input]:
+    def inputs(self) -> AsyncIterator[Input]:
         """What the conversation is fed with, in order. One loop at a time may read it; `converse` does."""
 
     @abstractmethod

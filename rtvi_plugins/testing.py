@@ -8,46 +8,18 @@ from types import ModuleType
 from typing import Any
 
 import anyio
-import anyio.lowlevel
-from anyio.abc import ObjectStream
 
 from ._clock import ManualClock
+from ._declare import bot as declare_bot
 from ._plugins import Installed
-from ._specs import Function
+from ._specs import Function, ServiceSpec, specs_in
 from .client import Client, open_client
-from .hosting import Connection, Host, Limits
-from .session import Secret
+from .hosting import ConnectionStream, Host, Limits
+from .session import Secret, Session
 
-__all__ = ("ConnectionStream", "ManualClock", "connect", "host_for")
+__all__ = ("ConnectionStream", "ManualClock", "check_providers", "connect", "host_for")
 
 _SECRET = "the operator's secret of a test"
-
-
-class ConnectionStream(ObjectStream[str]):
-    """A session's connection as a stream of texts, for a client in the same process."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._received: list[str] = []
-
-    async def send(self, item: str) -> None:
-        if self._connection.closed:
-            raise anyio.BrokenResourceError
-        self._connection.receive(item)
-        await anyio.lowlevel.checkpoint()
-
-    async def receive(self) -> str:
-        if not self._received:
-            self._received = list(reversed(await self._connection.outgoing()))
-        if not self._received:
-            raise anyio.EndOfStream
-        return self._received.pop()
-
-    async def send_eof(self) -> None:
-        await self.aclose()
-
-    async def aclose(self) -> None:
-        self._connection.disconnected()
 
 
 def host_for(
@@ -101,3 +73,51 @@ async def connect(
         stream = ConnectionStream(host.claim(started.token))
         async with open_client(stream, version=version, timeout=timeout) as client:
             yield client
+
+
+# ---- what every provider owes ----------------------------------------------------------------------------------------
+
+
+async def check_providers(
+    module: ModuleType,
+    *,
+    api_keys: Mapping[str, Any] | None = None,
+    service_options: Mapping[str, Any] | None = None,
+) -> None:
+    """Hold every provider of a module to what bots rely on; `AssertionError` tells what it does not keep.
+
+    It opens as its kind and closes, twice at once and when it is cancelled; it describes itself; and its options can
+    be read and sent back. `api_keys` defaults to a made-up key for each. No vendor is asked anything.
+    """
+    specs = [spec for spec in specs_in(module) if isinstance(spec, ServiceSpec)]
+    assert specs, f"{module.__name__} declares no service"
+    for spec in specs:
+        keys = {spec.provider: {each.name: "key-of-a-test" for each in spec.secrets}, **(api_keys or {})}
+        operator = {"api_keys": keys, "service_options": dict(service_options or {})}
+        await _check_provider(spec, module, operator)
+
+
+async def _check_provider(spec: ServiceSpec, module: ModuleType, operator: Mapping[str, Any]) -> None:
+    under_test, name = _bot_around(spec), f"{spec.kind}.{spec.provider}"
+    async with connect(under_test, module, operator=operator, dev=True) as client:
+        async with connect(under_test, module, operator=operator, dev=True) as second:
+            assert (await second.get_config()).values, f"{name} cannot be open twice"
+        described = {option["name"] for service in await client.describe_config() for option in service["options"]}
+        values = (await client.get_config()).values
+        assert set(values["service"]) == described, f"the options that {name} describes are not those that it has"
+        updated = await client.update_config({"service": values["service"]})
+        assert updated.values == values, f"the options of {name} change when they are sent back as they were read"
+    with anyio.move_on_after(10) as patience:
+        async with host_for(under_test, module, dev=True) as host:
+            await host.start(dict(operator), secret=_SECRET)
+    assert not patience.cancelled_caught, f"{name} does not close when the host does"
+
+
+def _bot_around(spec: ServiceSpec) -> Function:
+    """A bot that has one service, and does nothing with it."""
+
+    async def bot_under_test(session: Session, /, service: Any) -> None:
+        await anyio.sleep_forever()
+
+    bot_under_test.__annotations__ = {"session": Session, "service": spec.protocol, "return": None}
+    return declare_bot(services={"service": spec.provider}, public=True)(bot_under_test)

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
@@ -23,7 +23,7 @@ import pytest
 from attrs import frozen
 
 import rtvi_plugins
-from rtvi_plugins import errors, events, hookspecs
+from rtvi_plugins import client, errors, events, hookspecs, hosting, kinds, testing
 from rtvi_plugins._conversation import _READERS  # pyright: ignore[reportPrivateUsage]
 from rtvi_plugins._shapes import read
 from rtvi_plugins.events import spell
@@ -31,8 +31,13 @@ from rtvi_plugins.testing import ConnectionStream, host_for
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md")), *sorted(DOCS.glob("[!e]*/*.md"))]
-PAGES += sorted(DOCS.glob("explanation/*.md"))
+KINDS = ("tutorial", "how-to", "reference", "explanation")
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    DOCS / "index.md",
+    *(path for kind in KINDS for path in sorted((DOCS / kind).glob("*.md"))),
+]
 REFERENCE = "\n".join(path.read_text("utf-8") for path in sorted(DOCS.glob("reference/*.md")))
 
 #: Languages whose blocks are parts of files, of transcripts that are run, and of commands that are looked up.
@@ -69,7 +74,7 @@ def blocks(page: Path) -> Iterator[Block]:
 BLOCKS = [block for page in PAGES for block in blocks(page)]
 
 
-def of(*languages: str) -> Any:
+def of(*languages: str) -> pytest.MarkDecorator:
     """A parameter for each block of these languages."""
     found = [block for block in BLOCKS if block.language in languages]
     assert found
@@ -149,7 +154,7 @@ class Place:
 
 
 @contextmanager
-def prepared(place: Place, work: Path) -> Iterator[tuple[Path, dict[str, str], str]]:
+def prepared(place: Place, work: Path) -> Generator[tuple[Path, dict[str, str], str]]:
     """The folder to run in, the environment, and the address of the server, if there is one."""
     home, environment = work / "home", {**os.environ, "COLUMNS": "100", "PYTHONUNBUFFERED": "1"}
     home.mkdir()
@@ -177,7 +182,7 @@ def _install(folder: Path, work: Path) -> Path:
 
 
 @contextmanager
-def _served(bot: Path, environment: Mapping[str, str]) -> Iterator[str]:
+def _served(bot: Path, environment: Mapping[str, str]) -> Generator[str]:
     command = [sys.executable, "-m", "rtvi_plugins", "run", str(bot), "--dev", "--port", "0"]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -336,6 +341,10 @@ def mentioned(name: str) -> bool:
     [
         ("public name", rtvi_plugins.__all__),
         ("public name of errors", errors.__all__),
+        ("public name of client", client.__all__),
+        ("public name of hosting", hosting.__all__),
+        ("public name of kinds", kinds.__all__),
+        ("public name of testing", testing.__all__),
         ("event", [each for each in events.__all__ if each not in ("Event", "spell")]),
         ("hook", hookspecs.HOOKS),
         ("error code", errors.CATALOGUE),
@@ -344,13 +353,13 @@ def mentioned(name: str) -> bool:
 )
 def test_the_reference_leaves_nothing_out(what: str, names: Sequence[str]) -> None:
     """Whatever is public is there to be looked up."""
-    unexplained = ("clip", "is_array", "is_object", "nearest", "report", "unknown", "where", "innermost")
+    unexplained = ("clip", "is_array", "is_object", "nearest", "report", "unknown", "where", "innermost", "kind_of")
     assert [name for name in names if name not in unexplained and not mentioned(name)] == [], what
 
 
 def test_every_spelling_of_an_event_is_in_the_reference() -> None:
     """Of every generation."""
-    told = {
+    told: list[events.Event] = [
         events.UserTranscription("", "", typed=False),
         events.UserTranscription("", "", typed=True),
         events.BotLLMStarted(),
@@ -358,12 +367,13 @@ def test_every_spelling_of_an_event_is_in_the_reference() -> None:
         events.BotLLMStopped(),
         events.BotOutput("", 1),
         events.Interrupted(),
+        events.FunctionCallStarted("", "", {}),
         events.FunctionCallEnded("", "", cancelled=True),
         events.Metrics("llm", ttfb=1.0),
-    }
+    ]
     versions = [(0, 3, 0), (1, 0, 0), (1, 1, 0), (1, 2, 0), (2, 1, 0)]
-    everything = [*told, events.FunctionCallStarted("", "", {})]
-    spelled = {type for event in everything for version in versions for type, _ in spell(event, version)}
+    assert {type(event) for event in told} == set(events._SPELLINGS)  # pyright: ignore[reportPrivateUsage]
+    spelled = {type for event in told for version in versions for type, _ in spell(event, version)}
     assert [type for type in sorted(spelled) if not mentioned(type)] == []
 
 
@@ -400,6 +410,12 @@ def test_links_lead_somewhere(page: Path) -> None:
         path = (page.parent / name).resolve() if name else page
         assert path.exists(), target
         assert not anchor or anchor in anchors(path), target
+
+
+def test_every_page_is_of_one_of_the_four_kinds() -> None:
+    """A page elsewhere would not be looked at."""
+    pages = {path for path in DOCS.glob("**/*.md") if not path.is_relative_to(DOCS / "examples")}
+    assert pages - set(PAGES) == set()
 
 
 def test_every_page_is_linked_from_the_index() -> None:

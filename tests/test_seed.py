@@ -79,7 +79,8 @@ def vendors() -> Generator[Vendors]:
 def serving(bot: str) -> Generator[Process]:
     """A bot of bots.py that says all it can say, and has no key of its own."""
     command = [sys.executable, "-m", "rtvi_plugins", "run", f"bots.py:{bot}", "--port", "0", "--origin", PAGE]
-    env = environment(RTVI_OPERATOR_SECRET=SECRET)
+    # Should the vendors' own addresses ever be used, nothing is to leave this machine.
+    env = environment(RTVI_OPERATOR_SECRET=SECRET, HTTPS_PROXY="http://127.0.0.1:1")
     with running([*command, "--log-level", "debug"], r"(http://127\.0\.0\.1:\d+)", env=env, cwd=SEED) as process:
         yield process
 
@@ -123,6 +124,7 @@ def public() -> Generator[str]:
 
 def page(client: str, server: str, **start: Any) -> Mapping[str, Any]:
     """What a published client was told by a bot: `said`, `failed` or `refused`, and all that came, `wire`."""
+    assert (ROOT / "tests" / "clients" / "node_modules").is_dir(), "Run `npm install` in tests/clients first."
     done = subprocess.run(
         ["node", str(SEED / "page.mjs"), client, server, json.dumps(start)],
         env=environment(),

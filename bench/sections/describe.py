@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Sequence
-from functools import partial
 
 from measure import cpu_us
 from messages import message
+from table import Rounds, Row, times_floor
+
 from sections.dispatch import run
-from table import Row, Rounds, times_floor
 
 TARGET = 2.0
 COUNTS = (10, 100, 1_000)
@@ -35,10 +35,12 @@ async def _measured(count: int, *, floor: bool) -> dict[str, float]:
         return {"us": await cpu_us(run(Described(data).answer if floor else answer, _ASK))}
 
 
+def _case(count: int, *, floor: bool) -> Callable[[], dict[str, float]]:
+    return lambda: asyncio.run(_measured(count, floor=floor))
+
+
 CASES: dict[str, Callable[[], dict[str, float]]] = {
-    f"{who} {count}": partial(lambda count, floor: asyncio.run(_measured(count, floor=floor)), count, who == "floor")
-    for count in COUNTS
-    for who in ("floor", "ours")
+    f"{who} {count}": _case(count, floor=who == "floor") for count in COUNTS for who in ("floor", "ours")
 }
 
 

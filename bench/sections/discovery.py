@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from installed import folder_of
-from table import Row, Rounds, middle, ratio
+from table import Rounds, Row, middle, ratio
 
 PLUGINS, OTHERS = 100, 300
 _TIMES = 7

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
 from typing import Any
 
 import peers
 from measure import cpu_us
 from messages import SAY, TEXT
-from table import Row, Rounds, times_floor
+from table import Rounds, Row, times_floor
 
 TARGET = 4.5
 
@@ -57,12 +56,16 @@ def _uvloop() -> dict[str, float]:
     return uvloop.run(_ours())
 
 
+def _of_peer(name: str) -> Callable[[], dict[str, float]]:
+    return lambda: asyncio.run(_peer(name))
+
+
 PEERS = {name: environment for name, environment in peers.ENVIRONMENTS.items() if name in peers.DISPATCH}
 CASES: dict[str, Callable[[], dict[str, float]]] = {
     "floor": lambda: asyncio.run(_floor()),
     "ours": lambda: asyncio.run(_ours()),
     "ours, uvloop": _uvloop,
-    **{name: partial(lambda name: asyncio.run(_peer(name)), name) for name in PEERS},
+    **{name: _of_peer(name) for name in PEERS},
 }
 
 

@@ -5,23 +5,23 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Sequence
-from functools import partial
 
 from measure import cpu_us
 from messages import SAY, call, message
+from table import Rounds, Row, middle, times_floor
+
 from sections.dispatch import run
-from table import Row, Rounds, middle, times_floor
 
 TARGET = 10.0
 
-_FOUR_WRONG = call("tts", "tune", {"text": 5, "volume": 2.0, "fast": "false", "loud": True})
+_FIVE_WRONG = call("tts", "tune", {"text": 5, "volume": 2.0, "fast": "false", "loud": True})
 #: What is sent, the code of its refusal, and how many problems that lists.
 REFUSED: dict[str, tuple[str, str, int]] = {
     "no JSON": (SAY[:-1], "invalid-message", 0),
     "no label": (SAY.replace("rtvi-ai", "else"), "invalid-message", 0),
     "a wrong type": (call("tts", "say", {"text": 5, "interrupt": False}), "invalid-arguments", 1),
     "a missing argument": (call("tts", "say", {"interrupt": False}), "invalid-arguments", 1),
-    "five problems at once": (_FOUR_WRONG, "invalid-arguments", 5),
+    "five problems at once": (_FIVE_WRONG, "invalid-arguments", 5),
     "an unknown action": (call("tts", "sing", {}), "unknown-action", 1),
     "an action not granted": (call("tts", "interrupt", {}), "not-granted", 1),
     "an unknown type": (message("actoin", {}), "unknown-message", 1),
@@ -51,9 +51,13 @@ async def _ours(name: str) -> dict[str, float]:
         return {"us": await cpu_us(run(answer, text)), "unlisted": problems - listed}
 
 
+def _case(name: str) -> Callable[[], dict[str, float]]:
+    return lambda: asyncio.run(_ours(name))
+
+
 CASES: dict[str, Callable[[], dict[str, float]]] = {
     "floor": lambda: asyncio.run(_floor()),
-    **{name: partial(lambda name: asyncio.run(_ours(name)), name) for name in REFUSED},
+    **{name: _case(name) for name in REFUSED},
 }
 
 

@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from typing import Any
 
 from measure import resident_kb
-from table import Row, Rounds, middle, over
+from table import Rounds, Row, middle, over
 
 START_US, IDLE_KB = 250.0, 26.0
 _COUNT = 1_000

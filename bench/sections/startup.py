@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from installed import folder_of
 from measure import process_ms
-from table import Row, Rounds, middle, over
+from table import Rounds, Row, middle, over
 
 IMPORT_MS, HELP_MS, PLUGINS_MS = 60.0, 150.0, 50.0
 
@@ -26,11 +27,11 @@ def _rtvi(*words: str) -> dict[str, float]:
 
 def _listing(*, load: bool) -> dict[str, float]:
     with folder_of(plugins=100, others=0) as folder:
-        return {"ms": process_ms([*_RTVI, "plugins", *(["--load"] if load else [])], **_path(folder))}
+        return {"ms": process_ms([*_RTVI, "plugins", *(["--load"] if load else [])], PYTHONPATH=_path(folder))}
 
 
-def _path(folder: str) -> dict[str, str]:
-    return {"PYTHONPATH": ":".join([folder, *(each for each in sys.path if each and Path(each).is_dir())])}
+def _path(folder: str) -> str:
+    return os.pathsep.join(filter(None, [folder, os.environ.get("PYTHONPATH")]))
 
 
 CASES: dict[str, Callable[[], dict[str, float]]] = {

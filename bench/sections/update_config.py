@@ -10,7 +10,7 @@ from typing import Any
 
 from measure import cpu_us
 from messages import message
-from table import Row, Rounds, times_floor
+from table import Rounds, Row, times_floor
 
 TARGET = 4.0
 

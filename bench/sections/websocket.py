@@ -6,13 +6,13 @@ import json
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 from measure import cpu_seconds_of
-from table import Row, Rounds, middle, of_rounds
+from table import Rounds, Row, middle, of_rounds
 
 TARGET = 0.6
 _BENCH = Path(__file__).parent.parent
@@ -20,7 +20,7 @@ _SECONDS = 1.5
 
 
 @contextmanager
-def _server() -> Iterator[tuple[int, int]]:
+def _server() -> Generator[tuple[int, int]]:
     """A server in a process of its own: its port and its process id."""
     process = subprocess.Popen([sys.executable, str(_BENCH / "server.py")], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None

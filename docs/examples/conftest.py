@@ -53,7 +53,6 @@ _OWN = pytest.StashKey[dict[str, ModuleType]]()
 def its_own_modules(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """While a test runs, `bot` is the bot of its own example."""
     module: pytest.Module = request.node.getparent(pytest.Module)
-    for name, each in module.stash.get(_OWN, {}).items():
+    for name, each in module.stash.get(_OWN, dict[str, ModuleType]()).items():
         monkeypatch.setitem(sys.modules, name, each)
-    for folder in reversed(_folders(module.path)):
-        monkeypatch.syspath_prepend(folder)
+    monkeypatch.setattr(sys, "path", [*_folders(module.path), *sys.path])

@@ -19,8 +19,7 @@ from attrs import define, field
 
 from ..client import Client, open_client
 from ..errors import RequestError
-from ..hosting import Connection, Host, Limits
-from ..testing import ConnectionStream
+from ..hosting import Connection, ConnectionStream, Host, Limits
 from . import FAILED, INTERRUPTED, OK, UsageError, load, read_arguments, read_config, read_services
 from ._describe import actions_text
 from ._lines import typed_lines
@@ -30,9 +29,6 @@ __all__ = ("run",)
 
 #: Nobody is put out of a conversation with themselves. In seconds.
 _LIMITS = Limits(session_seconds=7 * 86_400, idle_seconds=7 * 86_400)
-
-#: How often to look whether the bot has finished, in seconds.
-_GLANCE = 0.02
 
 #: Sent by the session to itself: when it comes back, everything before it is on the screen.
 _MARK = {"type": "console-mark"}
@@ -151,21 +147,13 @@ class _Console:
         """Wait until the bot has said all that it has to say, and until that is on the screen."""
         self._patience = anyio.CancelScope(deadline=anyio.current_time() + self.timeout)
         with self._patience:
-            while _is_busy(self.connection):  # noqa: ASYNC110 - nothing tells of a turn's end
-                await anyio.sleep(_GLANCE)
+            await self.connection.idle()
         if self._patience.cancelled_caught:
             self.screen.line(f"! The bot has been silent for {self.timeout:g} s.")
             self._code = FAILED
         self._shown = anyio.Event()
         self.connection.send(_MARK)
         await self._shown.wait()
-
-
-def _is_busy(connection: Connection) -> bool:
-    """Whether the bot is saying something, or has been told something that it will take up."""
-    dialogue = connection._dialogue  # pyright: ignore[reportPrivateUsage]
-    waits = dialogue.listens and bool(dialogue._inputs)  # pyright: ignore[reportPrivateUsage]
-    return not connection.closed and (waits or dialogue.current is not None)
 
 
 async def _decline(name: str, arguments: Mapping[str, Any]) -> Any:

@@ -45,9 +45,8 @@ async def converse(session: Session, /, *, llm: LLM, tts: TTS | None = None) -> 
     ends its turn, is told to the client as an `error` that is not fatal, and leaves the conversation going.
     """
     loop = _Conversation(session, llm)
-    async with aclosing(session.inputs()) as inputs:
-        async for each in inputs:
-            await loop.take(each)
+    async for each in session.inputs():
+        await loop.take(each)
 
 
 @define

@@ -6,22 +6,22 @@ from collections import defaultdict
 
 from rtvi_plugins import Session, action, hookimpl
 
-_done: defaultdict[str, list[str]] = defaultdict(list)
+noted: defaultdict[str, list[str]] = defaultdict(list)
 
 
 @hookimpl
 def action_finished(session: Session, service: str, action: str, error: str | None) -> None:
     """Note an action and how it ended."""
-    _done[session.id].append(f"{service}:{action} {error or 'ok'}")
+    noted[session.id].append(f"{service}:{action} {error or 'ok'}")
 
 
 @hookimpl
 def session_closed(session: Session) -> None:
     """Forget a session that has ended."""
-    _done.pop(session.id, None)
+    noted.pop(session.id, None)
 
 
 @action("bot")
 async def done_so_far(session: Session, /) -> list[str]:
     """What was done in this session, oldest first."""
-    return _done[session.id]
+    return noted[session.id]

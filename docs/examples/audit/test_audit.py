@@ -28,4 +28,4 @@ async def test_a_session_is_forgotten_at_its_end() -> None:
     """Nothing piles up."""
     async with connect(watched, rtvi_plugins_audit) as client:
         await client.action("llm:get_context")
-    assert not rtvi_plugins_audit._done
+    assert not rtvi_plugins_audit.noted

@@ -1,5 +1,4 @@
-import anyio
-import anyio.lowlevel
+from anyio.lowlevel import checkpoint
 from rtvi_plugins import Session, action, bot
 
 
@@ -8,10 +7,15 @@ async def office(session: Session, /) -> None:
     """Prints reports. It holds no conversation."""
 
 
+async def print_page(number: int) -> None:
+    """Stands for what takes long."""
+    await checkpoint()
+
+
 @action(office, long=True)
 async def print_report(session: Session, /, pages: int) -> dict[str, int]:
     """Prints a report, which takes a while."""
     for page in range(1, pages + 1):
-        await anyio.lowlevel.checkpoint()
+        await print_page(page)
         session.progress({"page": page})
     return {"pages": pages}

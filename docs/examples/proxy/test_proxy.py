@@ -71,7 +71,7 @@ def proxy(vendor: Mapping[str, str]) -> Generator[str]:
     """The address of the proxy, in front of a bot that is not public."""
     options = {name: {"base_url": f"http://127.0.0.1:{port}/v1"} for name, port in vendor.items()}
     with rtvi_run(HERE / "bot.py", RTVI_OPERATOR_SECRET=SECRET) as bot:
-        settings = {
+        environment = {
             "BOT_URL": bot,
             "PORT": "0",
             "RTVI_OPERATOR_SECRET": SECRET,
@@ -79,7 +79,7 @@ def proxy(vendor: Mapping[str, str]) -> Generator[str]:
             "TOGETHER_API_KEY": "together-key-of-a-test",
             "SERVICE_OPTIONS": json.dumps(options),
         }
-        with running(["node", str(HERE / "server.mjs")], r"listening on (\d+)", **settings) as port:
+        with running(["node", str(HERE / "server.mjs")], r"listening on (\d+)", **environment) as port:
             yield f"http://127.0.0.1:{port}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from rtvi_plugins import LLM, STT, TTS, VAD, RequestError, Session, bot, converse
 from rtvi_plugins.kinds import Audio, TTSRequest
 from rtvi_plugins.session import Say
-from rtvi_plugins.testing import connect
+from rtvi_plugins.testing import check_providers, connect
 from rtvi_plugins_echo import actions, llm, stt, tts, vad
 
 pytestmark = pytest.mark.anyio
@@ -112,9 +113,8 @@ async def beeper(session: Session, /, tts: TTS) -> None:
     """Tells of the audio that it would play."""
     async for input in session.inputs():
         if isinstance(input, Say):
-            async for piece in tts.synthesize(TTSRequest(one(input.text))):
-                if isinstance(piece, Audio):
-                    session.send({"rate": piece.rate})
+            pieces = [piece async for piece in tts.synthesize(TTSRequest(one(input.text)))]
+            session.send({"rate": next(piece.rate for piece in pieces if isinstance(piece, Audio))})
 
 
 async def one(text: str) -> AsyncGenerator[str]:
@@ -136,3 +136,9 @@ async def test_the_sample_rate_is_the_operators() -> None:
                 break
         else:
             pytest.fail("the bot told of no audio")
+
+
+@pytest.mark.parametrize("module", MODULES[1:])
+async def test_each_provider_keeps_what_bots_rely_on(module: ModuleType) -> None:
+    """They open, describe themselves, take their options back, and close."""
+    await check_providers(module)

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 from rtvi_plugins import ProviderError, RequestError
 from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text, ToolCall, Usage
-from rtvi_plugins.testing import connect
+from rtvi_plugins.testing import check_providers, connect
 
 import rtvi_plugins_acme.llm
 from bot import pizzeria
@@ -95,3 +95,8 @@ async def test_a_bot_is_configured_by_its_client() -> None:
         assert config.values["llm"]["model"] == "acme-large"
         with pytest.raises(RequestError, match="temperature"):
             await client.update_config({"llm": {"temperature": 0.1}})
+
+
+async def test_it_is_a_good_provider() -> None:
+    """It opens, describes itself, takes its own values back, and closes."""
+    await check_providers(rtvi_plugins_acme.llm)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, Literal
 
@@ -51,7 +51,7 @@ class AcmeLLM:
             raise ProviderError("acme", "unavailable")
 
     @asynccontextmanager
-    async def _failures(self) -> AsyncIterator[None]:
+    async def _failures(self) -> AsyncGenerator[None]:
         try:
             yield
         except httpx2.TimeoutException:
