@@ -54,6 +54,7 @@ def npm_install(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """The tests of the core, the plugins and the docs, against built wheels, with warnings as errors."""
     install(session, "tests")
+    npm_install(session)  # the proxy of the docs and the seed case are tried with the published clients too
     pytest(session, f"--ignore={CLIENTS}")
 
 

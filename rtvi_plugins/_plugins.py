@@ -48,6 +48,14 @@ class Entry:
         return self.name.partition(".")[2] or self.name
 
     @property
+    def unfit(self) -> str | None:
+        """Why it cannot be used, as far as that can be told without importing it."""
+        if API in self.api:
+            return None
+        built = f"version {', '.join(self.api)}" if self.api else "no version that it names"
+        return f"it was built for {built} of the plugin API, and this is version {API}."
+
+    @property
     def qualified(self) -> str:
         """The spelling that names this one even where another distribution offers the same."""
         return f"{self.distribution}:{self.provider}"
@@ -146,22 +154,20 @@ class Installed:
         if entry.module in self._loaded:
             return self._loaded[entry.module]
         if entry.module not in self.broken:
-            try:
-                self._check_api(entry)
-                module = import_module(entry.module)
-            except PluginError as error:
-                self.broken[entry.module] = str(error)
-            except (Exception, SystemExit) as error:
-                self.broken[entry.module] = _reason(error)
-            else:
-                return self._loaded.setdefault(entry.module, module)
+            self._import(entry)
+        if entry.module in self._loaded:
+            return self._loaded[entry.module]
         reason = self.broken[entry.module]
         raise PluginError(f"The plugin {entry.name!r} of {entry.distribution} {entry.version} cannot be used: {reason}")
 
-    def _check_api(self, entry: Entry) -> None:
-        if API not in entry.api:
-            built = f"version {', '.join(entry.api)}" if entry.api else "no version that it names"
-            raise PluginError(f"it was built for {built} of the plugin API, and this is version {API}.")
+    def _import(self, entry: Entry) -> None:
+        if entry.unfit is not None:
+            self.broken[entry.module] = entry.unfit
+            return
+        try:
+            self._loaded[entry.module] = import_module(entry.module)
+        except (Exception, SystemExit) as error:
+            self.broken[entry.module] = _reason(error)
 
 
 def _hint(name: str, offered: Iterable[Entry]) -> str:

@@ -13,7 +13,7 @@ from attrs import frozen
 
 from ._config import Config, Entry, Layers, Values, choose_providers, read_entries, starting_values
 from ._grants import Grants, read_grants
-from ._json import expected, is_object
+from ._json import is_object
 from ._offer import Offers
 from ._registry import PROVIDER, Provider, Registry
 from ._shapes import check, violation
@@ -49,9 +49,9 @@ def read_start(body: object, offers: Offers, find_key: Keys, *, trusted: bool) -
     if not is_object(told):
         # Not what was found: it may be a key.
         raise InvalidStart([Problem("$", "expected an object with services and config.")])
-    if not trusted:
-        _refuse_operator_fields(told)
     registry = offers.registry
+    if not trusted:
+        _refuse_operator_fields(told, registry)
     problems: list[Problem] = []
     keys = _read_keys(told, find_key, problems)
     service_options = _read_service_options(told, registry, problems)
@@ -83,10 +83,13 @@ def _choice(registry: Registry, operators: Sequence[Grant]) -> dict[str, list[st
     return choice
 
 
-def _refuse_operator_fields(told: Mapping[str, Any]) -> None:
+def _refuse_operator_fields(told: Mapping[str, Any], registry: Registry) -> None:
+    """Refuse what only the operator may say; also a bare `base_url`, which somebody hopes would be heeded."""
+    providers = (provider for service in registry.services.values() for provider in service.providers.values())
+    names = (*OPERATOR_FIELDS, *(name for provider in providers for name in provider.spec.parameters))
     problems = [
         Problem(f"$.{name}", "only the operator may say this, with the operator's secret.")
-        for name in OPERATOR_FIELDS
+        for name in dict.fromkeys(names)
         if name in told
     ]
     if problems:

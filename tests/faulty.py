@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Annotated, Any, Literal
 
 import anyio
@@ -398,17 +398,15 @@ _CLIENT = [
 @bot(services={"llm": ["first", "second", "broken"], "tts": "quiet"}, client=_CLIENT, public=True)
 async def faulty(session: Session, /, llm: LLM, tts: TTS) -> None:
     """Holds a turn for each text: one that says "long" is held until it is interrupted."""
-    async with aclosing(session.inputs()) as inputs:
-        async for each in inputs:
-            async with session.turn():
-                if isinstance(each, UserText) and each.text == "long":
-                    await anyio.sleep_forever()
-                await anyio.lowlevel.checkpoint()
+    async for each in session.inputs():
+        async with session.turn():
+            if isinstance(each, UserText) and each.text == "long":
+                await anyio.sleep_forever()
+            await anyio.lowlevel.checkpoint()
 
 
 @bot(services={"llm": "first"}, client=["bot:echo"], public=True)
 async def talker(session: Session, /, llm: LLM) -> None:
     """Raises when its conversation begins."""
-    async with aclosing(session.inputs()) as inputs:
-        async for _ in inputs:
-            raise RuntimeError(WORDS)
+    async for _ in session.inputs():
+        raise RuntimeError(WORDS)

@@ -64,7 +64,14 @@ GARBAGE = (
 
 #: Arguments of actions, right and wrong; those of every other action are none.
 ARGUMENTS: Mapping[str, tuple[dict[str, Any], ...]] = {
-    "bot:echo": ({"text": "a"}, {"text": "b", "times": 3}, {"text": 5}, {}, {"text": "c", "tims": 1}, {"text": "d", "times": 99}),
+    "bot:echo": (
+        {"text": "a"},
+        {"text": "b", "times": 3},
+        {"text": 5},
+        {},
+        {"text": "c", "tims": 1},
+        {"text": "d", "times": 99},
+    ),
     "bot:count": ({"to": 2}, {"to": "two"}),
     "bot:cancel_job": ({"job": "job-1"}, {"job": "job-2"}, {"job": "job-3"}),
     "llm:append_to_messages": (
@@ -173,7 +180,11 @@ class Round:
 
     def ask(self) -> None:
         """Ask what there is."""
-        self.owe(self.wire.send(self.random.choice(("describe-actions", "describe-config", "get-config", "get-everything")), {}))
+        self.owe(
+            self.wire.send(
+                self.random.choice(("describe-actions", "describe-config", "get-config", "get-everything")), {}
+            )
+        )
 
     def inside(self) -> None:
         """Ask in the form of clients of 1.0 and later."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 import anyio
@@ -112,20 +112,19 @@ CLIENT = [
 @bot(services={"llm": ["one", "two"], "tts": "voice"}, client=CLIENT, public=True)
 async def talkative(session: Session, /, llm: LLM, tts: TTS) -> None:
     """Answers whatever is put in, until it is interrupted if that is "long"."""
-    async with aclosing(session.inputs()) as inputs:
-        async for each in inputs:
-            if isinstance(each, RunLLM):
-                calls.append("run")
-                continue
-            async with session.turn() as turn:
-                calls.append(f"turn {turn.epoch}")
-                try:
-                    if isinstance(each, UserText) and each.text == "long":
-                        await anyio.sleep_forever()
-                finally:
-                    with anyio.CancelScope(shield=True):  # as one whose player has to stop first
-                        for _ in range(10):
-                            await anyio.lowlevel.checkpoint()
+    async for each in session.inputs():
+        if isinstance(each, RunLLM):
+            calls.append("run")
+            continue
+        async with session.turn() as turn:
+            calls.append(f"turn {turn.epoch}")
+            try:
+                if isinstance(each, UserText) and each.text == "long":
+                    await anyio.sleep_forever()
+            finally:
+                with anyio.CancelScope(shield=True):  # as one whose player has to stop first
+                    for _ in range(10):
+                        await anyio.lowlevel.checkpoint()
 
 
 @bot(
@@ -392,7 +391,14 @@ async def test_a_granted_provider_can_be_switched_to() -> None:
         answer = await wire.answer(wire.update(llm={"provider": "two", "depth": 3}))
         assert answer["type"] == "config"
         assert calls == ["open two", "two model=small temperature=0.5", "depth=3", "close one"]
-        assert set((await wire.config())["llm"]) == {"model", "temperature", "depth", "provider", "messages", "run_on_config"}
+        assert set((await wire.config())["llm"]) == {
+            "model",
+            "temperature",
+            "depth",
+            "provider",
+            "messages",
+            "run_on_config",
+        }
         assert await wire.result(wire.call("llm:who")) == "two small"
 
 

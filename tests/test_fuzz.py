@@ -37,9 +37,13 @@ SETTINGS = settings(
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
 values = st.recursive(
-    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3), max_leaves=8
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
 )
-names = st.sampled_from([*ACTIONS, *"model temperature engine provider pace voice messages text times job llm tts bot".split()])
+names = st.sampled_from(
+    [*ACTIONS, *"model temperature engine provider pace voice messages text times job llm tts bot".split()]
+)
 good = st.sampled_from(["first", "second", "broken", "large", "breaks", "slow", "exits", 0.5, 1, True, "job-1"])
 pairs = st.fixed_dictionaries({"name": names | scalars, "value": good | values})
 calls = st.fixed_dictionaries(
@@ -47,9 +51,12 @@ calls = st.fixed_dictionaries(
     optional={"arguments": st.lists(pairs, max_size=3) | st.dictionaries(names, good | values, max_size=3) | values},
 )
 services = st.fixed_dictionaries(
-    {"service": st.sampled_from(["llm", "tts", "vad"]) | scalars}, optional={"options": st.lists(pairs, max_size=3) | values}
+    {"service": st.sampled_from(["llm", "tts", "vad"]) | scalars},
+    optional={"options": st.lists(pairs, max_size=3) | values},
 )
-configs = st.fixed_dictionaries({"config": st.lists(services, max_size=3) | values}, optional={"interrupt": st.booleans() | values})
+configs = st.fixed_dictionaries(
+    {"config": st.lists(services, max_size=3) | values}, optional={"interrupt": st.booleans() | values}
+)
 inner = st.fixed_dictionaries(
     {"t": st.sampled_from([*ACTIONS, *REQUESTS]) | scalars}, optional={"d": calls | configs | values}
 )
@@ -151,7 +158,13 @@ def test_any_text_is_taken_and_every_request_answered_once(backend: str, ready: 
 
 
 @settings(SETTINGS, max_examples=100)
-@given(body=values | st.fixed_dictionaries({}, optional={"services": st.dictionaries(names, good | values), "config": configs | st.lists(services) | values}))
+@given(
+    body=values
+    | st.fixed_dictionaries(
+        {},
+        optional={"services": st.dictionaries(names, good | values), "config": configs | st.lists(services) | values},
+    )
+)
 def test_any_start_is_accepted_or_refused_with_a_code(body: Any) -> None:
     """A start request's body never makes the server fail."""
 

@@ -217,7 +217,9 @@ async def test_grants_that_cannot_be_read_refuse_the_start(grants: Any) -> None:
 # ---- grants that name nothing --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["llm.modle", "llm:runn", "bot:nothing", "vad.model", "llm", "provider", "llm.model.x"])
+@pytest.mark.parametrize(
+    "name", ["llm.modle", "llm:runn", "bot:nothing", "vad.model", "llm", "provider", "llm.model.x"]
+)
 def test_a_grant_that_names_nothing_is_an_authors_mistake(name: str) -> None:
     """It is told when the bot is put together."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
@@ -670,9 +670,8 @@ async def test_a_bot_that_asks_the_process_to_end_ends_its_session_only() -> Non
 @bot(services={}, public=True)
 async def exiting_bot(session: Session, /) -> None:
     """Ends the process at the first word."""
-    async with aclosing(session.inputs()) as inputs:
-        async for _ in inputs:
-            raise SystemExit(WORDS)
+    async for _ in session.inputs():
+        raise SystemExit(WORDS)
 
 
 # ---- 8: closing closes everything ----------------------------------------------------------------------------------
@@ -768,7 +767,9 @@ class Excess:
 
 
 EXCESSES = {
-    "size": Excess(json.dumps({"label": "rtvi-ai", "type": "get-config", "id": "a", "data": "x" * 70_000}), "message-too-large"),
+    "size": Excess(
+        json.dumps({"label": "rtvi-ai", "type": "get-config", "id": "a", "data": "x" * 70_000}), "message-too-large"
+    ),
     "nesting": Excess("[" * 200 + "]" * 200, "message-too-deep"),
     "text": Excess("no json", "invalid-message"),
 }

@@ -103,7 +103,7 @@ def test_the_first_provider_is_the_default() -> None:
     """In the order in which the bot names them."""
     registry = registry_of(bot_with())
     assert list(registry.services["llm"].providers) == ["grey", "green"]
-    assert registry.default_providers() == {"llm": "grey"}
+    assert registry.services["llm"].default == "grey"
 
 
 def test_a_provider_offers_its_own_and_its_kinds() -> None:

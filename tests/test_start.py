@@ -47,7 +47,9 @@ def find_key(provider: str, name: str) -> str | None:
 
 @service("llm", "keyed")
 @asynccontextmanager
-async def keyed_llm(api_key: Secret, /, base_url: str = "https://keyed.example", retries: int = 2) -> AsyncGenerator[FaultyLLM]:
+async def keyed_llm(
+    api_key: Secret, /, base_url: str = "https://keyed.example", retries: int = 2
+) -> AsyncGenerator[FaultyLLM]:
     """Needs a key."""
     opened.append((api_key.reveal(), base_url, str(retries)))
     yield FaultyLLM("keyed")
@@ -183,7 +185,13 @@ async def test_an_untrusted_start_with_the_operators_fields_is_refused(field: st
 
 async def test_other_fields_are_the_applications_own() -> None:
     """They reach the bot; what the framework reads does not."""
-    body = {"config": {}, "services": {}, "api_keys": {"keyed": KEY}, "user": {"name": "Ada"}, "rtvi_client_version": "0.4.1"}
+    body = {
+        "config": {},
+        "services": {},
+        "api_keys": {"keyed": KEY},
+        "user": {"name": "Ada"},
+        "rtvi_client_version": "0.4.1",
+    }
     async with connected(anyones, body=body) as wire:
         told = await wire.result(wire.call("bot:start_data"))
         assert told == {"user": {"name": "Ada"}, "rtvi_client_version": "0.4.1"}
@@ -335,7 +343,15 @@ async def test_a_switch_uses_the_keys_of_the_start() -> None:
 def test_a_secret_does_not_show_itself() -> None:
     """In no way in which values come to be printed."""
     secret = Secret(KEY)
-    shown = [repr(secret), str(secret), f"{secret}", f"{secret!r:>40}", f"{secret}", f"{[secret]}", f"{vars_of(secret)}"]
+    shown = [
+        repr(secret),
+        str(secret),
+        f"{secret}",
+        f"{secret!r:>40}",
+        f"{secret}",
+        f"{[secret]}",
+        f"{vars_of(secret)}",
+    ]
     assert not [each for each in shown if KEY in each]
     with pytest.raises(TypeError):
         pickle.dumps(secret)

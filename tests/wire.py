@@ -84,7 +84,8 @@ class Wire:
         """The values that the client may read, by service and option."""
         told = await self.answer(self.send("get-config", {}))
         return {
-            entry["service"]: {each["name"]: each["value"] for each in entry["options"]} for entry in told["data"]["config"]
+            entry["service"]: {each["name"]: each["value"] for each in entry["options"]}
+            for entry in told["data"]["config"]
         }
 
     def answers(self, id: str) -> list[Message]:

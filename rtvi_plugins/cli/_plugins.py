@@ -11,7 +11,7 @@ from contextlib import redirect_stdout
 
 from attrs import asdict, frozen
 
-from .._plugins import API, Entry, Installed
+from .._plugins import Entry, Installed
 from ..errors import PluginError
 from . import FAILED, OK
 
@@ -58,7 +58,7 @@ def _rows(installed: Installed, *, load: bool) -> Iterator[Row]:
             entry.distribution,
             entry.version,
             tuple(entry.api),
-            _broken(installed, entry) if load else _unfit(entry),
+            _broken(installed, entry) if load else entry.unfit,
         )
 
 
@@ -69,12 +69,6 @@ def _broken(installed: Installed, entry: Entry) -> str | None:
     except PluginError:
         return installed.broken[entry.module]
     return None
-
-
-def _unfit(entry: Entry) -> str | None:
-    """The one reason that can be seen without importing anything."""
-    built = ", ".join(entry.api) or "none that it names"
-    return None if API in entry.api else f"it was built for another plugin API ({built}) than this one ({API})."
 
 
 # ---- showing -------------------------------------------------------------------------------------------------------

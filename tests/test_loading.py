@@ -1,0 +1,254 @@
+"""From a name on the command line to a bot that is put together, or a sentence that says what is missing."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeAlias
+
+import pytest
+
+from rtvi_plugins._plugins import Entry, Installed
+from rtvi_plugins.errors import AuthorError, BotError, PluginError
+from rtvi_plugins.loading import bot_spec, compose, load_bot
+
+HEAD = """
+from __future__ import annotations
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from rtvi_plugins import LLM, Kind, Session, action, bot, hookimpl, options, service
+"""
+
+SERVICE = """
+class Acme:
+    async def respond(self, request, /):
+        yield None
+
+@service("llm", "acme")
+@asynccontextmanager
+async def acme_llm() -> AsyncGenerator[Acme]:
+    yield Acme()
+
+@action(acme_llm)
+async def models(llm: Acme, /) -> list[str]: ...
+"""
+
+ACTIONS = """
+@action("llm")
+async def shout(llm: LLM, /) -> None: ...
+"""
+
+HOOK = """
+@hookimpl
+def session_opened(session: Session) -> None: ...
+"""
+
+
+def bot_text(name: str, provider: str = "acme", plugins: str = "()", client: str = "()") -> str:
+    """The text of a bot with one service."""
+    return f"""
+@bot(services={{"llm": {provider!r}}}, plugins={plugins}, client={client})
+async def {name}(session: Session, /, llm: LLM) -> None: ...
+"""
+
+
+Write: TypeAlias = Callable[..., Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
+    """Writes a module that can be imported from the working folder, and is forgotten afterwards."""
+    before = set(sys.modules)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.chdir(tmp_path)
+
+    def put(name: str, *texts: str) -> Path:
+        path = tmp_path / f"{name}.py"
+        path.write_text(HEAD + "".join(texts), "utf-8")
+        return path
+
+    yield put
+    for name in set(sys.modules) - before:
+        if name.startswith("written_"):
+            del sys.modules[name]
+
+
+def installed(**modules: str) -> Installed:
+    """What is installed: entry-point names, with two underscores for a dot, and their modules."""
+    return Installed(tuple(Entry(name.replace("__", "."), each, "acme", "1") for name, each in modules.items()))
+
+
+# ---- naming a bot --------------------------------------------------------------------------------------------------
+
+
+def test_a_bot_is_named_by_its_file(write: Write) -> None:
+    """Where there is one, its name need not be given."""
+    path = write("written_one", SERVICE, bot_text("receptionist"))
+    for target in (str(path), f"{path}:receptionist", "written_one.py", "written_one:receptionist", "written_one"):
+        assert bot_spec(load_bot(target)).name == "receptionist"
+
+
+def test_one_of_several_bots_is_named(write: Write) -> None:
+    """By what to write."""
+    path = write("written_two", SERVICE, bot_text("receptionist"), bot_text("cook"))
+    assert bot_spec(load_bot(f"{path}:cook")).name == "cook"
+    with pytest.raises(BotError) as raised:
+        load_bot(str(path))
+    assert f"several bots: receptionist, cook. Write {path}:receptionist" in str(raised.value)
+
+
+def test_a_bot_may_import_its_neighbours(write: Write) -> None:
+    """As under python's own `python bot.py`."""
+    write("written_neighbour", "answer = 42\n")
+    path = write("written_importing", "import written_neighbour\n", SERVICE, bot_text("receptionist"))
+    assert load_bot(str(path)).__name__ == "receptionist"
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("nowhere.py", "There is no file 'nowhere.py'."),
+        ("written_none.py", "has no function under @bot."),
+        ("written_some.py:cok", "has no bot 'cok'; did you mean 'cook'?"),
+        ("written_some.py:xyz", "has no bot 'xyz'; it has cook."),
+        ("written_none.py:xyz", "has no bot 'xyz'; it has none."),
+        ("written_nowhere:bot", "There is no module 'written_nowhere'. Write a path ending in .py"),
+        ("written_nowhere.deeper", "There is no module 'written_nowhere.deeper'."),
+    ],
+)
+def test_a_bot_that_is_not_there_is_told_with_what_to_write(target: str, message: str, write: Write) -> None:
+    """A file, a module or a name."""
+    write("written_none")
+    write("written_some", SERVICE, bot_text("cook"))
+    with pytest.raises(BotError) as raised:
+        load_bot(target)
+    assert message in str(raised.value)
+
+
+def test_a_mistake_inside_a_bots_module_comes_out_as_it_is(write: Write) -> None:
+    """Also a module that it imports and that is not there."""
+    write("written_wrong", "raise RuntimeError('mine')\n")
+    write("written_lost", "import written_lost_neighbour\n")
+    with pytest.raises(RuntimeError, match="mine"):
+        load_bot("written_wrong.py")
+    with pytest.raises(ModuleNotFoundError, match="written_lost_neighbour"):
+        load_bot("written_lost:bot")
+
+
+def test_what_is_no_bot_is_told() -> None:
+    """With its place."""
+    with pytest.raises(BotError, match=r"test_what_is_no_bot_is_told\(\) \(.*\) is no bot. Decorate it with @bot"):
+        bot_spec(test_what_is_no_bot_is_told)
+
+
+# ---- putting it together -------------------------------------------------------------------------------------------
+
+
+def module_of(path: Path) -> ModuleType:
+    """A written module, imported."""
+    return __import__(path.stem)
+
+
+def refused(bot: Any, found: Installed, family: type[AuthorError] = PluginError) -> str:
+    """What is told when a bot cannot be put together."""
+    with pytest.raises(family) as raised:
+        compose(bot, found)
+    return str(raised.value)
+
+
+def test_a_provider_is_found_in_the_bots_own_module_or_among_the_installed(write: Write) -> None:
+    """One's own comes first and needs no installation; what was not named is not imported."""
+    write("written_provider", SERVICE)
+    write("written_unused", "raise RuntimeError('imported')\n")
+    found = installed(llm__acme="written_provider", llm__unused="written_unused")
+    sys.path.insert(0, ".")
+    own = load_bot(str(write("written_own", SERVICE, bot_text("receptionist", client="['llm:models']"))))
+    other = load_bot(str(write("written_other", bot_text("receptionist", client="['llm:models']"))))
+    own_registry, other_registry = compose(own, found)[0], compose(other, found)[0]
+    functions = [each.services["llm"].providers["acme"].spec.function for each in (own_registry, other_registry)]
+    assert [each.__module__ for each in functions] == ["written_own", "written_provider"]
+
+
+def test_a_provider_may_be_named_with_its_distribution(write: Write) -> None:
+    """The bot's clients know it by the name that the bot gave it."""
+    write("written_provider", SERVICE)
+    bot = load_bot(str(write("written_bot", bot_text("receptionist", provider="acme:acme"))))
+    registry, _ = compose(bot, installed(llm__acme="written_provider"))
+    assert list(registry.services["llm"].providers) == ["acme:acme"]
+
+
+def test_an_extra_module_declares_like_an_installed_one(write: Write) -> None:
+    """As tests give their doubles."""
+    bot = load_bot(str(write("written_bot", bot_text("receptionist"))))
+    extra = module_of(write("written_extra", SERVICE))
+    assert compose(bot, installed(), (extra,))[0].services["llm"].default == "acme"
+
+
+def test_a_bot_gets_the_plugins_that_it_names(write: Write) -> None:
+    """Their actions and their hooks, and those of no other."""
+    write("written_actions", ACTIONS)
+    write("written_hook", HOOK)
+    found = installed(shout="written_actions", watch="written_hook")
+    sys.path.insert(0, ".")
+    bot = load_bot(str(write("written_bot", SERVICE, bot_text("receptionist", plugins="['shout', 'watch']"))))
+    registry, hooks = compose(bot, found)
+    assert "shout" in registry.services["llm"].providers["acme"].actions
+    assert hooks.listens("session_opened")
+    plain = load_bot(str(write("written_plain", SERVICE, bot_text("cook"))))
+    registry, hooks = compose(plain, found)
+    assert "shout" not in registry.services["llm"].providers["acme"].actions
+    assert not hooks.listens("session_opened")
+
+
+def test_a_provider_that_is_missing_or_broken_is_told_with_the_bot_and_the_service(write: Write) -> None:
+    """And only a bot that names it fails."""
+    write("written_broken", "raise RuntimeError('out of seeds')\n")
+    found = installed(llm__broken="written_broken", llm__acme="written_provider")
+    write("written_provider", SERVICE)
+    sys.path.insert(0, ".")
+    missing = load_bot(str(write("written_missing", bot_text("receptionist", provider="acmee"))))
+    broken = load_bot(str(write("written_breaking", bot_text("receptionist", provider="broken"))))
+    fine = load_bot(str(write("written_fine", bot_text("receptionist"))))
+    assert (
+        refused(missing, found) == "The bot 'receptionist' names the provider 'acmee' for 'llm'. "
+        "No llm provider 'acmee' is installed. Did you mean 'acme'?"
+    )
+    assert "cannot be used: RuntimeError: out of seeds" in refused(broken, found)
+    assert compose(fine, found)
+
+
+def test_an_entry_point_that_names_the_wrong_module_is_told(write: Write) -> None:
+    """With the decorator that has to stand in it."""
+    write("written_elsewhere", ACTIONS)
+    sys.path.insert(0, ".")
+    bot = load_bot(str(write("written_bot", bot_text("receptionist"))))
+    message = refused(bot, installed(llm__acme="written_elsewhere"))
+    assert "must name the module in which @service('llm', 'acme') stands, and that is not 'written_elsewhere'" in message
+
+
+def test_a_plugin_that_declares_nothing_is_told(write: Write) -> None:
+    """Importing what another module declares is declaring nothing."""
+    write("written_actions", ACTIONS)
+    write("written_empty", "from written_actions import shout\n")
+    sys.path.insert(0, ".")
+    bot = load_bot(str(write("written_bot", SERVICE, bot_text("receptionist", plugins="['empty']"))))
+    message = refused(bot, installed(empty="written_empty"))
+    assert "The plugin 'empty' of acme 1 declares nothing" in message
+    assert "its functions are decorated" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("@hookimpl\ndef session_openned(session): ...\n", "session_openned"),
+        ("@hookimpl\ndef session_opened(sesion): ...\n", "sesion"),
+    ],
+)
+def test_a_hook_that_is_none_is_told(text: str, message: str, write: Write) -> None:
+    """A misspelt hook, or a misspelt argument of one."""
+    write("written_hook", text)
+    sys.path.insert(0, ".")
+    bot = load_bot(str(write("written_bot", SERVICE, bot_text("receptionist", plugins="['watch']"))))
+    assert message in refused(bot, installed(watch="written_hook"))
