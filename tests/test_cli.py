@@ -269,7 +269,7 @@ def test_a_plugin_for_another_api_is_known_before_it_is_imported(run: Run, distr
     distribution("old-crow", rtvi_plugins={"llm.crow": "old_crow"}, rtvi_plugins__api={"0": "old_crow"})
     code, out, _ = run("plugins")
     assert code == OK
-    assert "llm old-crow:crow: it was built for built for version 0 of the plugin API." in out
+    assert "llm old-crow:crow: it was built for version 0 of the plugin API, and this is version 1." in out
     assert run("plugins", "--load")[0] == FAILED
 
 
