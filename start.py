@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 BOT = "docs/examples/receptionist/bot.py"
-PLUGINS = ("rtvi-plugins-rules", "rtvi-plugins-server")
+PLUGINS = sorted(path.parent.name for path in ROOT.glob("plugins/*/pyproject.toml"))
 TESTED = ("3.11", "3.12", "3.13")
 CHECKS = ("lint", "typing", "docs")
 

@@ -44,7 +44,7 @@ __all__ = ("Actions", "Threads")
 log = logging.getLogger("rtvi_plugins")
 
 #: The job of the long action that runs in this context.
-_running_job: ContextVar[tuple[str, OfferedAction]] = ContextVar("rtvi_plugins_job")
+_running_job: ContextVar[str] = ContextVar("rtvi_plugins_job")
 
 
 @define(eq=False)
@@ -94,6 +94,14 @@ class Threads:
 
 
 @define(eq=False)
+class _Long:
+    """A long action that runs, or waits to."""
+
+    action: OfferedAction
+    job: Job
+
+
+@define(eq=False)
 class Actions:
     """The actions of one session, as they run."""
 
@@ -105,7 +113,7 @@ class Actions:
     limits: Limits
     threads: Threads
     find: Callable[[str], OpenService]
-    jobs: dict[str, Job] = field(factory=dict[str, Job])
+    jobs: dict[str, _Long] = field(factory=dict[str, "_Long"])
     _started: int = 0
     _observed: bool = field(init=False)
 
@@ -169,11 +177,11 @@ class Actions:
         self._started += 1
         id = f"job-{self._started}"
         self.answers.answer(call.request, self.conversation.result(call.request, {"job": id}))
-        self.jobs[id] = self.workers.submit(partial(self._perform_long, id, call))
+        self.jobs[id] = _Long(call.action, self.workers.submit(partial(self._perform_long, id, call)))
         return None
 
     async def _perform_long(self, id: str, call: Call) -> None:
-        token = _running_job.set((id, call.action))
+        token = _running_job.set(id)
         end: dict[str, Any] = {"status": "cancelled"}
         try:
             end = {"status": "done", "result": await self._result(call)}
@@ -182,33 +190,34 @@ class Actions:
         finally:
             _running_job.reset(token)
             if self.jobs.pop(id, None) is not None:
-                self._tell_end(id, call.action, end)
+                self._report(id, call.action, end)
 
-    def _tell_end(self, id: str, action: OfferedAction, more: Mapping[str, Any]) -> None:
-        message = {"type": "job", "job": id, "action": f"{action.service}:{action.spec.name}"}
+    def _report(self, id: str, action: OfferedAction, more: Mapping[str, Any]) -> None:
         try:
-            self.answers.send("server-message", {**message, **more})
+            self._send(id, action, more)
         except TypeError:
-            self.answers.send("server-message", {**message, "status": "failed", **_not_json(action).to_json()})
+            self._send(id, action, {"status": "failed", **_not_json(action).to_json()})
+
+    def _send(self, id: str, action: OfferedAction, more: Mapping[str, Any]) -> None:
+        message = {"type": "job", "job": id, "action": f"{action.service}:{action.spec.name}"}
+        self.answers.send("server-message", {**message, **more})
 
     def progress(self, data: Any) -> None:
-        """Report on the long action that runs in this context."""
-        job = _running_job.get(None)
-        if job is None or job[0] not in self.jobs:
+        """Report on the long action that runs in this context. `TypeError` for what JSON cannot carry."""
+        id = _running_job.get(None)
+        if id is None or id not in self.jobs:
             raise RuntimeError("session.progress() reports on a long action: declare it @action(..., long=True).")
-        id, action = job
-        message = {"type": "job", "job": id, "action": f"{action.service}:{action.spec.name}"}
-        self.answers.send("server-message", {**message, "status": "progress", "data": to_json(data)})
+        self._send(id, self.jobs[id].action, {"status": "progress", "data": to_json(data)})
 
     def cancel(self, id: str) -> bool:
         """Cancel a long action; False when none runs under this id."""
-        job = self.jobs.get(id)
-        if job is None:
+        long = self.jobs.get(id)
+        if long is None:
             return False
-        if job.scope is None:  # it has not started, so nothing of it is left to tell its end
+        if long.job.scope is None:  # it has not started, so nothing of it is left to tell its end
             del self.jobs[id]
-            self.answers.send("server-message", {"type": "job", "job": id, "status": "cancelled"})
-        job.cancel()
+            self._report(id, long.action, {"status": "cancelled"})
+        long.job.cancel()
         return True
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
@@ -9,22 +10,30 @@ from typing import Any
 import pluggy
 
 from . import hookspecs
-from .errors import report
+from .errors import PluginError, report, where
 
 __all__ = ("Hooks",)
 
 
 class Hooks:
-    """The hook functions of one bot's plugins."""
+    """The hook functions of one bot's plugins. `PluginError` for one that is no hook, or that is async."""
 
     def __init__(self, modules: dict[str, ModuleType]) -> None:
         manager = pluggy.PluginManager(hookspecs.PROJECT)
         manager.add_hookspecs(hookspecs)
-        for name, module in modules.items():
-            manager.register(module, name)
-        manager.check_pending()
+        try:
+            for name, module in modules.items():
+                manager.register(module, name)
+            manager.check_pending()
+        except pluggy.PluginValidationError as error:
+            raise PluginError(f"A hook cannot be used: {' '.join(str(error).split())}.") from None
         # pluggy stops at the first hook that raises; these are called one by one.
         self._functions = {name: list(getattr(manager.hook, name).get_hookimpls()) for name in hookspecs.HOOKS}
+        for each in (function for functions in self._functions.values() for function in functions):
+            if inspect.iscoroutinefunction(each.function):
+                raise PluginError(
+                    f"{where(each.function)} is async. A hook only observes, so nobody awaits it: write def."
+                )
 
     def listens(self, hook: str) -> bool:
         """Whether any plugin implements a hook."""

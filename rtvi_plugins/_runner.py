@@ -292,7 +292,7 @@ class LiveSession(Session):
         for request in [each for each in self._conversation.pending.values() if each.due <= now]:
             self._expire(request)
         dues = (each.due for each in self._conversation.pending.values())
-        return self._arm(min(dues, default=self._session_due()))
+        return self._arm(min((*dues, self._session_due())))
 
     def _expire(self, request: Request) -> None:
         """Answer a request that took too long, without waiting for its function to unwind."""

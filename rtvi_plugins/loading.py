@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
+from itertools import count
 from pathlib import Path
 from types import ModuleType
 
@@ -15,6 +16,7 @@ from ._plugins import Installed
 from ._registry import Registry, build
 from ._specs import BotSpec, Function, ServiceSpec, Spec, specs_in, specs_of
 from .errors import BotError, PluginError, nearest, where
+from .hookspecs import PROJECT
 
 __all__ = ("bot_spec", "compose", "load_bot")
 
@@ -53,11 +55,12 @@ def _load_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise BotError(f"There is no file {str(path)!r}.")
     sys.path.insert(0, str(path.resolve().parent))  # its neighbours can be imported, as python's own `python bot.py`
-    spec = spec_from_file_location(path.stem, path)
+    # Two bots in one process may both be called bot.py.
+    name = next(name for n in count() if (name := f"{path.stem}_{n}" if n else path.stem) not in sys.modules)
+    spec = spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
-    module = module_from_spec(spec)
-    sys.modules[path.stem] = module
+    module = sys.modules[name] = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
@@ -95,10 +98,21 @@ def compose(bot: Function, installed: Installed, extra: tuple[ModuleType, ...] =
     local = [each for module in modules.values() for each in specs_in(module) if isinstance(each, ServiceSpec)]
     providers = {name: dict(_providers(spec, name, local, installed, modules)) for name in spec.services}
     for name in spec.plugins:
-        module = installed.load(installed.module(name))
+        module = _load_actions(installed, name)
         modules[module.__name__] = module
     specs: list[Spec] = [each for module in modules.values() for each in specs_in(module)]
     return build(spec, providers, list(dict.fromkeys(specs))), Hooks(modules)
+
+
+def _load_actions(installed: Installed, name: str) -> ModuleType:
+    entry = installed.module(name)
+    module = installed.load(entry)
+    if not specs_in(module) and not any(hasattr(each, f"{PROJECT}_impl") for each in vars(module).values()):
+        raise PluginError(
+            f"The plugin {name!r} of {entry.distribution} {entry.version} declares nothing: its entry point must name "
+            f"the module in which its functions are decorated, and that is not {entry.module!r}."
+        )
+    return module
 
 
 def _providers(

@@ -47,6 +47,8 @@ class Ledger:
 
 ledger = Ledger()
 
+NOTHING: tuple[TTSPiece, ...] = ()
+
 
 @define
 class FaultyLLM:
@@ -72,8 +74,8 @@ class QuietTTS:
         """Take the text in, and stay silent."""
         async for _ in request.text:
             pass
-        return
-        yield
+        for piece in NOTHING:
+            yield piece
 
 
 @asynccontextmanager
@@ -113,12 +115,20 @@ async def second_llm(api_key: Secret | None, /, base_url: str = "https://second.
         yield llm
 
 
+@asynccontextmanager
+async def refused(words: str) -> AsyncGenerator[None]:
+    """A vendor that lets nobody in."""
+    if words:
+        raise ConnectionError(words)
+    yield
+
+
 @service("llm", "broken")
 @asynccontextmanager
 async def broken_llm() -> AsyncGenerator[FaultyLLM]:
     """One that does not open."""
-    raise ConnectionError(WORDS)
-    yield FaultyLLM("broken")
+    async with refused(WORDS):
+        yield FaultyLLM("broken")
 
 
 @service("tts", "quiet")
@@ -245,6 +255,7 @@ async def hang(session: Session, /) -> str:
         await anyio.sleep_forever()
     finally:
         ledger.blocked["hang"] -= 1
+    return ""
 
 
 @action("bot", deadline=2.0)
@@ -261,6 +272,7 @@ async def cling(session: Session, /) -> str:
         await anyio.sleep_forever()
     except anyio.get_cancelled_exc_class():
         return "still here"
+    return ""
 
 
 @action("bot")

@@ -103,8 +103,9 @@ async def who(llm: LLM, /) -> str:
     return f"{getattr(llm, 'name')} {getattr(llm, 'model')}"  # noqa: B009 - not of the kind
 
 
-CLIENT = [
-    *"llm.model llm.style llm.depth llm.provider llm.messages llm.run_on_config tts.speed llm:who tts:interrupt".split(),
+CLIENT: list[str | Grant] = [
+    *"llm.model llm.style llm.depth llm.provider llm.messages llm.run_on_config".split(),
+    *"tts.speed llm:who tts:interrupt".split(),
     Grant("llm.temperature", le(1.0)),
 ]
 

@@ -233,12 +233,15 @@ async def test_requests_that_wait_are_answered_when_the_session_ends() -> None:
 async def test_what_ends_no_process_ends_no_other_session(deadly: str) -> None:
     """A plugin that raises what is no Exception takes neither the server nor anybody else's session with it."""
     clock = ManualClock()
-    async with host_of(faulty, clock=clock) as host:
-        async with connection_to(host, clock) as one, connection_to(host, clock) as other:
-            for each in (one, other):
-                each.send("client-ready", {"version": "2.1.0"})
-            assert (await one.error(one.call(f"bot:{deadly}")))["code"] == "action-failed"
-            assert await other.result(other.call("bot:echo", text="on")) == "on"
+    async with (
+        host_of(faulty, clock=clock) as host,
+        connection_to(host, clock) as one,
+        connection_to(host, clock) as other,
+    ):
+        for each in (one, other):
+            each.send("client-ready", {"version": "2.1.0"})
+        assert (await one.error(one.call(f"bot:{deadly}")))["code"] == "action-failed"
+        assert await other.result(other.call("bot:echo", text="on")) == "on"
 
 
 # ---- 2: long actions -----------------------------------------------------------------------------------------------
@@ -521,7 +524,7 @@ async def test_a_start_that_is_given_up_leaves_nothing_open() -> None:
     """Cancelling a start closes what it has opened."""
     async with host_of(slow_bot) as host:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(host.start, {})
+            tasks.start_soon(host.start)
             await settle()
             assert ledger.opened == ["llm.slow"]
             tasks.cancel_scope.cancel()
@@ -657,14 +660,17 @@ async def test_a_bot_that_fails_ends_its_session_with_a_fatal_error() -> None:
 async def test_a_bot_that_asks_the_process_to_end_ends_its_session_only() -> None:
     """`sys.exit()` in a bot is a mistake of the bot, not a command to the server."""
     clock = ManualClock()
-    async with host_of(exiting_bot, clock=clock) as host:
-        async with connection_to(host, clock) as one, connection_to(host, clock) as other:
-            other.send("client-ready", {})
-            one.send("client-ready", {})
-            one.send("send-text", {"content": "hello", "options": {}})
-            await settle()
-            assert [each["code"] for each in one.told("error")] == ["bot-failed"]
-            assert (await other.answer(other.send("get-config", {})))["type"] == "config"
+    async with (
+        host_of(exiting_bot, clock=clock) as host,
+        connection_to(host, clock) as one,
+        connection_to(host, clock) as other,
+    ):
+        other.send("client-ready", {})
+        one.send("client-ready", {})
+        one.send("send-text", {"content": "hello", "options": {}})
+        await settle()
+        assert [each["code"] for each in one.told("error")] == ["bot-failed"]
+        assert (await other.answer(other.send("get-config", {})))["type"] == "config"
 
 
 @bot(services={}, public=True)
@@ -798,29 +804,32 @@ async def test_messages_that_come_too_fast_are_each_answered() -> None:
         assert (await wire.answer(wire.send("get-config", {})))["type"] == "config"
 
 
-@pytest.mark.parametrize(
-    ("limits", "silent", "code"),
-    [
-        (Limits(idle_seconds=60.0), True, "session-idle"),
-        (Limits(session_seconds=60.0, idle_seconds=600.0), False, "session-too-long"),
-    ],
-)
-async def test_a_session_ends_at_its_limit_and_says_why(limits: Limits, silent: bool, code: str) -> None:
-    """With a fatal error, an answer for all who wait, and the close code of a broken rule."""
-    async with connected(faulty, limits=limits) as wire:
-        for _ in range(6):
-            wire.clock.advance(9.5)
-            if not silent:
-                await wire.config()
+async def test_a_session_ends_when_it_has_been_silent_for_too_long() -> None:
+    """With a fatal error, and the close code of a broken rule."""
+    async with connected(faulty, limits=Limits(idle_seconds=60.0)) as wire:
+        wire.clock.advance(59.0)
+        await wire.config()
+        wire.clock.advance(59.0)
         assert not wire.connection.closed
-        if not silent:
-            waiting = wire.call("bot:hang")
-        wire.clock.advance(3.5)
+        wire.clock.advance(1.0)
         await settle()
-        assert [each["code"] for each in wire.told("error")] == [code]
+        assert [each["code"] for each in wire.told("error")] == ["session-idle"]
         assert (wire.connection.closed, wire.connection.close_code) == (True, 1008)
-        if not silent:
-            assert (await wire.error(waiting))["code"] == "session-closed"
+
+
+async def test_a_session_ends_at_its_greatest_length() -> None:
+    """However busy it is; who waits is answered."""
+    async with connected(faulty, limits=Limits(session_seconds=60.0)) as wire:
+        for seconds in (50.0, 5.0):
+            wire.clock.advance(seconds)
+            waiting = wire.call("bot:hang")
+            await settle()
+        wire.clock.advance(4.9)
+        assert not wire.connection.closed
+        wire.clock.advance(0.1)
+        assert (await wire.error(waiting))["code"] == "session-closed"
+        assert [each["code"] for each in wire.told("error")] == ["session-too-long"]
+        assert (wire.connection.closed, wire.connection.close_code) == (True, 1008)
 
 
 async def test_a_client_that_does_not_read_is_let_go() -> None:

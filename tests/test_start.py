@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import pickle
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,7 +16,7 @@ from rtvi_plugins import LLM, ProviderError, RequestError, Secret, Session, acti
 from rtvi_plugins.errors import Draining, InvalidStart, MissingKey, OperatorOnly, StartFailed, Unauthorized
 from rtvi_plugins.hosting import Limits, ManualClock
 
-from .faulty import FaultyLLM
+from .faulty import FaultyLLM, refused
 from .wire import OPERATOR, connected, connection_to, host_of, settle
 
 pytestmark = pytest.mark.anyio
@@ -32,11 +32,10 @@ stored: dict[tuple[str, str], str] = {}
 
 
 @pytest.fixture(autouse=True)
-def fresh() -> Iterator[None]:
+def fresh() -> None:
     """Nothing was opened, and the store is empty."""
     opened.clear()
     stored.clear()
-    yield
 
 
 @hookimpl
@@ -85,8 +84,8 @@ async def leaky_llm(api_key: Secret, /) -> AsyncGenerator[FaultyLLM]:
 @asynccontextmanager
 async def unopenable_llm(api_key: Secret, /) -> AsyncGenerator[FaultyLLM]:
     """Fails while opening, with its key in the text."""
-    raise ConnectionError(f"401 for {api_key.reveal()}")
-    yield FaultyLLM("unopenable")
+    async with refused(f"401 for {api_key.reveal()}"):
+        yield FaultyLLM("unopenable")
 
 
 @options(leaky_llm)

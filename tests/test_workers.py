@@ -61,7 +61,7 @@ async def test_a_job_may_submit_others() -> None:
         pool.submit(first)
         pool.submit(lambda: run("second"))
         await settle()
-        assert seen[:3] == ["first", "second", "third"]
+        assert [each for each in seen if each != "first again"] == ["first", "second", "third"]
 
 
 async def test_a_job_that_waits_holds_up_nobody() -> None:

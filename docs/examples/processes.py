@@ -10,6 +10,8 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 __all__ = ("CLIENTS", "node_program", "rtvi_run", "running")
 
 #: Where the published npm clients are installed.
@@ -58,6 +60,8 @@ def rtvi_run(bot: Path, *options: str, **environment: str) -> Generator[str]:
 
 def node_program(folder: Path, program: str, package: str, imported_as: str, names: str) -> str:
     """Run a program in a folder where a published client is installed as `imported_as`; gives what it printed."""
+    if not CLIENTS.is_dir():
+        pytest.fail(f"The published clients are not installed. Run `npm install` in {CLIENTS.parent}.")
     home = folder / "node_modules" / imported_as
     home.mkdir(parents=True)
     (home / "package.json").write_text('{"type": "module", "exports": "./index.js"}')

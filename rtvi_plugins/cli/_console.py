@@ -84,7 +84,7 @@ class _Console:
 
     async def hold(self) -> int:
         """Take lines until there are no more, or the session ends; returns the exit code."""
-        self.client.carry_out_others(_decline)
+        self.client.carry_out_others(self._carry_out)
         async with typed_lines() as lines, anyio.create_task_group() as tasks:
 
             def leave(code: int) -> None:
@@ -105,6 +105,13 @@ class _Console:
             async for _ in signals:
                 if not self.connection.interrupt():
                     return leave(INTERRUPTED)
+
+    async def _carry_out(self, name: str, arguments: Mapping[str, Any]) -> Any:
+        """A console has no functions of its own; where the bot has an action of that name, it is that."""
+        try:
+            return await self.client.action(f"bot:{name}", arguments)
+        except RequestError as error:
+            return {"error": f"{name} was not carried out: {error}"}
 
     async def _show_events(self, leave: Callable[[int], None]) -> None:
         async for event in self.client.events():
@@ -154,10 +161,6 @@ class _Console:
         self._shown = anyio.Event()
         self.connection.send(_MARK)
         await self._shown.wait()
-
-
-async def _decline(name: str, arguments: Mapping[str, Any]) -> Any:
-    return {"error": f"{name} was not carried out: this client is a console and has no functions."}
 
 
 def _split(line: str) -> list[str]:

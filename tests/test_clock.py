@@ -1,0 +1,133 @@
+"""Two clocks: the machine's, and one for tests that stands still until it is moved."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import anyio
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rtvi_plugins._clock import ManualClock, SystemClock
+
+# ---- the one that stands still -------------------------------------------------------------------------------------
+
+
+def test_time_stands_still_until_it_is_moved() -> None:
+    """And then it is later by exactly so much."""
+    clock = ManualClock()
+    before = clock.now()
+    assert clock.now() == before
+    clock.advance(2.5)
+    assert clock.now() == before + 2.5
+
+
+def test_calls_are_made_when_they_are_due_and_at_their_own_time() -> None:
+    """Each once, in the order in which they fall due; those due at one time in the order in which they were asked for."""
+    clock, called = ManualClock(), list[tuple[str, float]]()
+    start = clock.now()
+    for name, seconds in {"late": 3, "first": 1, "second": 1, "later": 4}.items():
+        clock.call_at(start + seconds, partial(note, clock, called, name))
+    clock.advance(0.5)
+    assert called == []
+    clock.advance(2.5)
+    assert called == [("first", start + 1), ("second", start + 1), ("late", start + 3)]
+    clock.advance(9)
+    assert [name for name, _ in called] == ["first", "second", "late", "later"]
+
+
+def note(clock: ManualClock, called: list[tuple[str, float]], name: str) -> None:
+    """Write down a call, and when it was made."""
+    called.append((name, clock.now()))
+
+
+def test_a_call_may_ask_for_another() -> None:
+    """It is made on the same way, if it falls due on it."""
+    clock, called = ManualClock(), list[float]()
+
+    def again() -> None:
+        called.append(clock.now())
+        clock.call_at(clock.now() + 1, again)
+
+    start = clock.now()
+    clock.call_at(start + 1, again)
+    clock.advance(3.5)
+    assert called == [start + 1, start + 2, start + 3]
+
+
+def test_a_cancelled_call_is_not_made() -> None:
+    """And nobody waits for it; cancelling it twice, or after it was made, does nothing."""
+    clock, called = ManualClock(), list[str]()
+    timer = clock.call_at(clock.now() + 1, lambda: called.append("cancelled"))
+    other = clock.call_at(clock.now() + 2, lambda: called.append("made"))
+    timer.cancel()
+    timer.cancel()
+    assert clock.next_due() == other.due
+    clock.advance(5)
+    other.cancel()
+    clock.fire_due()
+    assert called == ["made"]
+    assert clock.next_due() == float("inf")
+
+
+def test_a_call_that_is_overdue_is_made_without_turning_time_back() -> None:
+    """As soon as time moves, by however little."""
+    clock, called = ManualClock(), list[float]()
+    start = clock.now()
+    clock.call_at(start - 5, lambda: called.append(clock.now()))
+    clock.advance(0)
+    assert called == [start]
+
+
+@given(dues=st.lists(st.integers(0, 9), max_size=10), steps=st.lists(st.integers(0, 4), max_size=5))
+def test_every_call_that_fell_due_is_made_once_and_no_other(dues: list[int], steps: list[int]) -> None:
+    """However time is moved."""
+    clock, called = ManualClock(), list[int]()
+    start = clock.now()
+    for due in dues:
+        clock.call_at(start + due, partial(called.append, due))
+    for step in steps:
+        clock.advance(step)
+    passed = [due for due in dues if steps and due <= sum(steps)]
+    assert called == sorted(passed)
+
+
+# ---- the machine's -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.anyio
+async def test_the_machines_clock_makes_calls_while_it_runs() -> None:
+    """Also one that falls due sooner than the one it waits for."""
+    clock, called = SystemClock(), list[str]()
+    done = anyio.Event()
+    async with clock.running():
+        far = clock.call_at(clock.now() + 3_600, lambda: called.append("far"))
+        await anyio.wait_all_tasks_blocked()
+        clock.call_at(clock.now() + 0.01, lambda: called.append("near"))
+        clock.call_at(clock.now() + 0.02, done.set)
+        with anyio.fail_after(5):
+            await done.wait()
+    assert called == ["near"]
+    assert clock.next_due() == far.due
+
+
+@pytest.mark.anyio
+async def test_the_machines_clock_makes_calls_that_were_asked_for_before_it_ran() -> None:
+    """Those that are overdue at once."""
+    clock, done = SystemClock(), anyio.Event()
+    clock.call_at(clock.now() - 1, done.set)
+    async with clock.running():
+        with anyio.fail_after(5):
+            await done.wait()
+
+
+@pytest.mark.anyio
+async def test_a_clock_that_is_left_makes_no_more_calls() -> None:
+    """Its task ends with it."""
+    clock, called = SystemClock(), list[str]()
+    async with clock.running():
+        await anyio.wait_all_tasks_blocked()
+    clock.call_at(clock.now() - 1, lambda: called.append("late"))
+    await anyio.wait_all_tasks_blocked()
+    assert called == []

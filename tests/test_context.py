@@ -1,0 +1,104 @@
+"""The context of a session: what a turn says stays together, whatever others add in the meantime."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rtvi_plugins.context import Context, Function, Message
+
+
+def said(text: str) -> Message:
+    """A message."""
+    return {"role": "user", "content": text}
+
+
+def texts(messages: Any) -> str:
+    """The contents of messages, one after the other."""
+    return "".join(str(each["content"]) for each in messages)
+
+
+def context_of(written: str) -> Context:
+    """A context with one message for each letter."""
+    context = Context()
+    context.append(*map(said, written))
+    return context
+
+
+def test_messages_are_kept_in_their_order() -> None:
+    """Those that were given out do not change when others come."""
+    context = context_of("ab")
+    before = context.messages
+    context.append(said("c"))
+    assert (texts(before), texts(context.messages)) == ("ab", "abc")
+
+
+def test_a_turns_messages_stand_before_what_came_while_it_ran() -> None:
+    """And the turn sees its own, not theirs."""
+    context = context_of("a")
+    place = context.take_place()
+    assert context.insert(place, said("1"))
+    context.append(said("b"))
+    assert context.insert(place, said("2"), said("3"))
+    assert texts(context.messages) == "a123b"
+    assert texts(context.before(place)) == "a123"
+
+
+def test_a_replaced_context_takes_nothing_of_the_turn_that_ran() -> None:
+    """What the turn sees from then on is what there is."""
+    context = context_of("a")
+    place = context.take_place()
+    context.insert(place, said("1"))
+    context.replace([said("x")])
+    assert not context.insert(place, said("2"))
+    assert texts(context.messages) == texts(context.before(place)) == "x"
+
+
+def test_a_new_turn_takes_the_place_of_the_one_before() -> None:
+    """What the old one would still add is too late."""
+    context = context_of("a")
+    old = context.take_place()
+    new = context.take_place()
+    assert not context.insert(old, said("1"))
+    assert context.insert(new, said("2"))
+    assert texts(context.messages) == "a2"
+
+
+def test_a_context_is_told_with_its_tools() -> None:
+    """Under the names that clients read; changing what was told changes nothing."""
+    function: Function = {"name": "look"}
+    context = context_of("a")
+    context.functions = (function,)
+    told = context.to_json()
+    assert told == {"messages": [{"role": "user", "content": "a"}], "tools": [{"name": "look"}]}
+    told["messages"].clear()
+    assert texts(context.messages) == "a"
+
+
+steps = st.lists(st.tuples(st.sampled_from(["append", "turn", "insert", "replace"]), st.sampled_from("abc")), max_size=20)
+
+
+@given(steps=steps)
+def test_a_turns_messages_are_always_together(steps: list[tuple[str, str]]) -> None:
+    """Whatever happens in which order: they stand in one row, before all that came later."""
+    context, place = Context(), None
+    before, own, after = "", "", ""
+    for step, letter in steps:
+        match step:
+            case "append":
+                context.append(said(letter))
+                before, after = (before + letter, after) if place is None else (before, after + letter)
+            case "turn":
+                place = context.take_place()
+                before, own, after = before + own + after, "", ""
+            case "replace":
+                context.replace([said(letter)])
+                before, own, after, place = letter, "", "", None
+            case _ if place is not None:
+                assert context.insert(place, said(letter))
+                own += letter
+            case _:
+                pass
+        assert texts(context.messages) == before + own + after

@@ -1,0 +1,204 @@
+"""The catalogue of errors, how they travel, and how they are told to people and to the log."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import logging
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rtvi_plugins import Secret, errors
+from rtvi_plugins.errors import (
+    CATALOGUE,
+    InvalidConfig,
+    NotGranted,
+    Problem,
+    ProviderCategory,
+    ProviderError,
+    RequestError,
+    Unauthorized,
+    innermost,
+    nearest,
+    report,
+    unknown,
+    where,
+)
+
+FAMILIES: dict[str, type[RequestError]] = {
+    name: each
+    for name, each in vars(errors).items()
+    if inspect.isclass(each) and issubclass(each, RequestError) and each is not RequestError and not name.startswith("_")
+}
+PROBLEMS = [Problem("$.data.config[0]", "is wrong", "right"), Problem("$", "is missing")]
+
+
+def made(family: type[RequestError]) -> RequestError:
+    """One of a family, with what its constructor takes."""
+    takes = list(inspect.signature(family).parameters)
+    return family(PROBLEMS) if takes[0] == "problems" else family("It went wrong.", problems=PROBLEMS)  # type: ignore[arg-type]
+
+
+# ---- the catalogue -------------------------------------------------------------------------------------------------
+
+
+def test_the_catalogue_holds_every_error_once() -> None:
+    """Two families with one code would be one to every client."""
+    assert set(CATALOGUE.values()) == set(FAMILIES.values())
+    assert len({each.code for each in FAMILIES.values()}) == len(FAMILIES)
+    assert RequestError.code not in CATALOGUE
+
+
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+def test_an_error_is_documented_and_has_its_code_and_status(family: type[RequestError]) -> None:
+    """A code in small letters, a status of HTTP's that is a failure, and a sentence for the reference page."""
+    assert re.fullmatch(r"[a-z]+(-[a-z]+)*", family.code)
+    assert 400 <= family.status < 600
+    assert (family.__doc__ or "").strip().endswith(".")
+    assert CATALOGUE[family.code] is family
+    assert family.__name__ in errors.__all__
+
+
+# ---- as they travel ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+def test_an_error_comes_out_as_it_went_in(family: type[RequestError]) -> None:
+    """Over the wire and back: its class, sentence, problems, and whether to try again."""
+    error = made(family)
+    told = json.loads(json.dumps(error.to_json()))
+    back = RequestError.from_json(told)
+    assert type(back) is family
+    assert (back.message, str(back), back.problems, back.retryable) == (
+        error.message,
+        str(error),
+        tuple(PROBLEMS),
+        error.retryable,
+    )
+    assert back.to_json() == told
+
+
+def test_an_error_tells_sentence_code_and_details() -> None:
+    """`error` is the field that published clients read; a suggestion only where there is one."""
+    assert InvalidConfig(PROBLEMS).to_json() == {
+        "error": "$.data.config[0]: is wrong; $: is missing",
+        "code": "invalid-config",
+        "retryable": False,
+        "details": [
+            {"path": "$.data.config[0]", "message": "is wrong", "suggestion": "right"},
+            {"path": "$", "message": "is missing"},
+        ],
+    }
+    assert "details" not in Unauthorized("No.").to_json()
+
+
+def test_an_author_may_refuse_in_words_of_their_own() -> None:
+    """With a general code; whether to try again is theirs to say."""
+    assert RequestError("Not today.").to_json() == {"error": "Not today.", "code": "request-failed", "retryable": False}
+    assert RequestError("Later.", retryable=True).to_json()["retryable"] is True
+
+
+def test_a_sentence_stays_short_however_many_problems() -> None:
+    """The details hold them all."""
+    error = NotGranted([Problem("$", "x" * 100)] * 100)
+    assert len(error.message) <= 2_000
+    assert len(error.to_json()["details"]) == 100
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from(list(CATALOGUE)),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(
+        st.sampled_from(["error", "code", "retryable", "details", "path", "message", "detail", "suggestion"]), inner, max_size=4
+    ),
+    max_leaves=8,
+)
+
+
+@given(data=json_values)
+def test_whatever_a_server_sends_is_an_error_to_raise(data: Any) -> None:
+    """One with a sentence, and of the family of its code where that is known."""
+    error = RequestError.from_json(data)
+    assert error.message
+    assert isinstance(error.message, str)
+    assert isinstance(error.retryable, bool)
+    if isinstance(data, dict) and isinstance(code := data.get("code"), str):  # pyright: ignore[reportUnknownMemberType]
+        assert type(error) is CATALOGUE.get(code, RequestError)
+
+
+# ---- names that are not known --------------------------------------------------------------------------------------
+
+
+def test_an_unknown_name_is_told_with_the_nearest() -> None:
+    """Or with all that there are, or that there is none."""
+    near = unknown("option", "temprature", ["model", "temperature"], path="$.a")
+    assert (near.path, near.suggestion) == ("$.a", "temperature")
+    assert near.message == "unknown option 'temprature'; did you mean 'temperature'?"
+    assert unknown("option", "xyz", ["model"]).message == "unknown option 'xyz'; known: model."
+    assert unknown("option", "xyz", []).message == "unknown option 'xyz'; there is none."
+    assert unknown("option", 3, ["model"]).message == "unknown option int; known: model."
+
+
+@given(name=st.text(max_size=2_000), known=st.lists(st.text(max_size=20), max_size=50))
+def test_an_unknown_name_is_told_in_short(name: str, known: list[str]) -> None:
+    """However long what was sent."""
+    assert len(unknown("option", name, known).message) < 700
+    assert nearest(name, known) in (None, *known)
+
+
+# ---- as they are told to authors and to the log --------------------------------------------------------------------
+
+
+def test_a_function_is_told_with_its_place() -> None:
+    """File and line; what has neither is told by its name."""
+    place = where(test_a_function_is_told_with_its_place)
+    assert re.fullmatch(r"test_a_function_is_told_with_its_place\(\) \(.*test_errors\.py:\d+\)", place)
+    assert where(len) == "len()"
+
+
+def test_the_log_quotes_an_exception_only_when_it_is_asked_to(caplog: pytest.LogCaptureFixture) -> None:
+    """And then without any key."""
+    key = Secret("key-of-a-test")
+    error = ValueError(f"the vendor refused {key.reveal()}")
+    with caplog.at_level(logging.INFO, "rtvi_plugins"):
+        report("the hook", error)
+    assert caplog.messages == ["the hook raised ValueError"]
+    with caplog.at_level(logging.DEBUG, "rtvi_plugins"):
+        report("the hook", error)
+    assert "the vendor refused …" in caplog.text
+    assert "key-of-a-test" not in caplog.text
+
+
+def test_a_group_of_one_is_told_as_what_it_holds() -> None:
+    """However many task groups it came through; a group of several is a group."""
+    error = ValueError("a")
+    several = ExceptionGroup("both", [error, KeyError("b")])
+    assert innermost(ExceptionGroup("outer", [ExceptionGroup("inner", [error])])) is error
+    assert innermost(error) is error
+    assert innermost(ExceptionGroup("outer", [several])) is several
+
+
+# ---- a vendor's failures -------------------------------------------------------------------------------------------
+
+CATEGORIES: dict[ProviderCategory, bool] = {
+    "auth": False,
+    "quota": False,
+    "rate": True,
+    "timeout": True,
+    "unavailable": True,
+    "bad-request": False,
+}
+
+
+@pytest.mark.parametrize("category", CATEGORIES)
+def test_a_vendors_failure_is_told_by_its_category(category: ProviderCategory) -> None:
+    """In our sentence; whether to try again follows from it, unless the provider knows better."""
+    error = ProviderError("acme", category)
+    assert str(error).startswith("acme ")
+    assert str(error).endswith(".")
+    assert error.retryable is CATEGORIES[category]
+    assert ProviderError("acme", category, retryable=not CATEGORIES[category]).retryable is not CATEGORIES[category]

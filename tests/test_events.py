@@ -1,0 +1,139 @@
+"""Every event in the spelling of each generation of clients."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rtvi_plugins._codec import encode
+from rtvi_plugins.events import (
+    BotLLMStarted,
+    BotLLMStopped,
+    BotLLMText,
+    BotOutput,
+    Event,
+    FunctionCallEnded,
+    FunctionCallStarted,
+    Interrupted,
+    Metrics,
+    UserTranscription,
+    spell,
+)
+
+#: The oldest, and each at which a spelling changed, with what speaks it.
+OLD, NEW, OUTPUT, CALLS, SEGMENTS = (0, 3, 0), (1, 0, 0), (1, 1, 0), (1, 2, 0), (2, 0, 0)
+GENERATIONS = (OLD, NEW, OUTPUT, CALLS, SEGMENTS, (2, 1, 0))
+
+SPOKEN = UserTranscription("hello", "2020-01-01T00:00:00+00:00")
+TYPED = UserTranscription("hello", "2020-01-01T00:00:00+00:00", typed=True)
+SAID = BotOutput("Hello.", 3)
+CALL = FunctionCallStarted("call-1", "look", {"at": "it"})
+ANSWERED = FunctionCallEnded("call-1", "look", False, {"seen": True})
+CANCELLED = FunctionCallEnded("call-1", "look", True)
+COUNTED = Metrics("llm", ttfb=0.1, processing=0.5, prompt_tokens=3, model="small")
+
+# Event -> the types of the messages that each generation is sent, in the order of GENERATIONS.
+NONE: list[str] = []
+OLD_CALL = ["llm-function-call-start", "llm-function-call"]
+NEW_CALL = ["llm-function-call-started", "llm-function-call-in-progress"]
+BOTH_OUTPUTS = ["bot-transcription", "bot-output"]
+TABLE: list[tuple[Event, list[list[str]]]] = [
+    (SPOKEN, [["user-transcription"]] * 6),
+    (TYPED, [NONE, *[["user-llm-text"]] * 5]),
+    (BotLLMStarted(), [["bot-llm-started"]] * 6),
+    (BotLLMText("he"), [["bot-llm-text"]] * 6),
+    (BotLLMStopped(), [["bot-llm-stopped"]] * 6),
+    (SAID, [["tts-text", "bot-transcription"], ["bot-transcription"], *[BOTH_OUTPUTS] * 4]),
+    (Interrupted(), [*[NONE] * 4, *[["bot-interrupted"]] * 2]),
+    (ANSWERED, [*[NONE] * 3, *[["llm-function-call-stopped"]] * 3]),
+    (CANCELLED, [*[NONE] * 3, *[["llm-function-call-stopped"]] * 3]),
+    (Metrics("llm"), [NONE] * 6),
+]
+
+
+def spelled(event: Event, version: tuple[int, int, int]) -> dict[str, Any]:
+    """The data of each message by its type."""
+    return dict(spell(event, version))
+
+
+@pytest.mark.parametrize(("event", "types"), TABLE)
+def test_each_generation_is_told_in_its_own_words(event: Event, types: list[list[str]]) -> None:
+    """Or not at all, where it has none."""
+    assert [[type for type, _ in spell(event, version)] for version in GENERATIONS] == types
+
+
+def test_a_function_call_is_told_in_one_spelling() -> None:
+    """A client that knows both would run its function twice."""
+    told = [[type for type, _ in spell(CALL, version)] for version in GENERATIONS]
+    assert told == [*[OLD_CALL] * 3, *[NEW_CALL] * 3]
+
+
+@given(version=st.tuples(st.integers(0, 3), st.integers(0, 9), st.integers(0, 9)))
+def test_no_version_is_ever_told_both_spellings_of_a_call(version: tuple[int, int, int]) -> None:
+    """Also those that were not published yet; and each is asked once."""
+    types = [type for type, _ in spell(CALL, version)]
+    assert types in (OLD_CALL, NEW_CALL)
+
+
+def test_a_function_call_carries_what_the_client_needs() -> None:
+    """The arguments under the name that its generation reads."""
+    old = spelled(CALL, NEW)["llm-function-call"]
+    new = spelled(CALL, CALLS)["llm-function-call-in-progress"]
+    assert old == {"function_name": "look", "tool_call_id": "call-1", "args": {"at": "it"}}
+    assert new == {"function_name": "look", "tool_call_id": "call-1", "arguments": {"at": "it"}}
+
+
+def test_the_end_of_a_function_call_says_how_it_ended() -> None:
+    """With its result, or that it was given up."""
+    answered, cancelled = (spelled(each, CALLS)["llm-function-call-stopped"] for each in (ANSWERED, CANCELLED))
+    assert (answered["cancelled"], answered["result"]) == (False, {"seen": True})
+    assert cancelled["cancelled"] is True
+    assert "result" not in cancelled
+
+
+def test_what_the_user_said_is_told_as_every_generation_reads_it() -> None:
+    """Typed text was not heard, so new clients are told what the LLM is given."""
+    assert spelled(SPOKEN, OLD)["user-transcription"] == {
+        "text": "hello",
+        "user_id": "",
+        "timestamp": "2020-01-01T00:00:00+00:00",
+        "final": True,
+    }
+    assert spelled(TYPED, NEW) == {"user-llm-text": {"text": "hello"}}
+
+
+def test_what_the_bot_says_is_told_with_what_is_spoken_of_it() -> None:
+    """Segments and their progress where the client has words for them."""
+    assert spelled(SAID, OUTPUT)["bot-output"] == {"text": "Hello.", "spoken": False, "aggregated_by": "sentence"}
+    silent = spelled(SAID, SEGMENTS)["bot-output"]
+    assert (silent["segment_id"], silent["will_be_spoken"], silent["spoken_status"]) == (3, False, "new")
+    assert silent["spoken_progress"] == {"accumulated_text": "", "remaining_text": "Hello."}
+    aloud = spelled(BotOutput("Hello.", 3, spoken=True), SEGMENTS)["bot-output"]
+    assert aloud["spoken_progress"] == {"accumulated_text": "Hello.", "remaining_text": ""}
+
+
+def test_metrics_tell_what_is_known() -> None:
+    """Nothing of what is not; counts are summed."""
+    told = spelled(COUNTED, OLD)["metrics"]
+    assert told["ttfb"] == [{"processor": "llm", "model": "small", "value": 0.1}]
+    assert told["processing"][0]["value"] == 0.5
+    assert told["tokens"][0] == {
+        "processor": "llm",
+        "model": "small",
+        "prompt_tokens": 3,
+        "completion_tokens": 0,
+        "total_tokens": 3,
+    }
+    assert set(spelled(Metrics("llm", ttfb=0.1), OLD)["metrics"]) == {"ttfb"}
+
+
+@pytest.mark.parametrize("version", GENERATIONS)
+def test_every_event_can_be_sent(version: tuple[int, int, int]) -> None:
+    """What it is spelled as is JSON."""
+    for event in (*(event for event, _ in TABLE), CALL, COUNTED):
+        for type, data in spell(event, version):
+            assert json.loads(encode(type, None, data))["type"] == type
