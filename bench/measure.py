@@ -67,14 +67,17 @@ def process_ms(command: Sequence[str], *, times: int = 5, **environment: str) ->
 
     It runs once before that, so that it finds its files in memory and its bytecode written. `RuntimeError` if it fails.
     """
-    with TemporaryDirectory(prefix="rtvi-bench-") as bytecode:
+    with TemporaryDirectory(prefix="rtvi-bench-") as folder:
         inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-        given = {**inherited, "PYTHONPYCACHEPREFIX": bytecode, **environment}
-        return statistics.median([_process_ms(command, given) for _ in range(times + 1)][1:])
+        given = {**inherited, "PYTHONPYCACHEPREFIX": folder, **environment}
+        return statistics.median([_process_ms(command, given, folder) for _ in range(times + 1)][1:])
 
 
-def _process_ms(command: Sequence[str], environment: dict[str, str]) -> float:
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+def _process_ms(command: Sequence[str], environment: dict[str, str], folder: str) -> float:
+    # In a folder of its own: from the repository's, Python would take the package there, not the installed one.
+    process = subprocess.Popen(
+        command, env=environment, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
     assert process.stderr is not None
     said = process.stderr.read()
     _, status, usage = os.wait4(process.pid, 0)

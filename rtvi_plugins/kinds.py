@@ -8,7 +8,7 @@ belongs to the session, so that a provider can be replaced in the middle of it.
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from attrs import field, frozen
@@ -138,7 +138,7 @@ STTPiece: TypeAlias = "Transcript | Usage"
 class LLM(Protocol):
     """Answers a conversation."""
 
-    def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
+    def respond(self, request: LLMRequest, /) -> AsyncIterator[LLMPiece]:
         """Stream the answer. `ProviderError` when the vendor fails; closing the iterator drops the vendor's stream."""
         ...
 
@@ -147,7 +147,7 @@ class LLM(Protocol):
 class TTS(Protocol):
     """Turns text into speech."""
 
-    def synthesize(self, request: TTSRequest, /) -> AsyncGenerator[TTSPiece]:
+    def synthesize(self, request: TTSRequest, /) -> AsyncIterator[TTSPiece]:
         """Stream the speech of `request.text`, ahead of playing it. `ProviderError` when the vendor fails."""
         ...
 
@@ -156,7 +156,7 @@ class TTS(Protocol):
 class STT(Protocol):
     """Turns speech into text."""
 
-    def transcribe(self, request: STTRequest, /) -> AsyncGenerator[STTPiece]:
+    def transcribe(self, request: STTRequest, /) -> AsyncIterator[STTPiece]:
         """Stream transcripts until the audio ends. `ProviderError` when the vendor fails."""
         ...
 

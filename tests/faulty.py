@@ -294,6 +294,18 @@ async def return_set(session: Session, /) -> dict[str, Any]:
 
 
 @action("bot")
+async def return_huge(session: Session, /) -> int:
+    """Returns a number with more digits than JSON is written with here."""
+    return 2**70
+
+
+@action("bot")
+async def return_half(session: Session, /) -> str:
+    """Returns half a character."""
+    return "\ud800"
+
+
+@action("bot")
 async def return_infinity(session: Session, /) -> float:
     """Returns a number that JSON does not have."""
     return float("inf")
@@ -396,9 +408,9 @@ async def return_set_long(session: Session, /) -> dict[str, Any]:
 
 # ---- bots ----------------------------------------------------------------------------------------------------------
 
-_OWN = """echo fail fail_in_group leave be_rude refuse ask_vendor hang hang_shortly cling cancel_itself return_text
-return_set return_infinity return_circle return_deep return_nothing think fail_in_thread block ask_client interrupt
-end count wait_long fail_long return_set_long""".split()
+_OWN = """echo fail fail_in_group leave be_rude refuse ask_vendor hang hang_shortly cling cancel_itself
+return_text return_set return_infinity return_circle return_deep return_huge return_half return_nothing
+think fail_in_thread block ask_client interrupt end count wait_long fail_long return_set_long""".split()
 
 _CLIENT = [
     *(f"bot:{each}" for each in _OWN),

@@ -82,11 +82,12 @@ ARGUMENTS: Mapping[str, tuple[dict[str, Any], ...]] = {
     "tts:say": ({"text": "hello"}, {"text": "hello", "interrupt": True}, {}),
 }
 
-ACTIONS = """bot:echo bot:echo bot:echo bot:fail bot:fail_in_group bot:leave bot:be_rude bot:refuse bot:ask_vendor
-bot:hang bot:hang_shortly bot:cling bot:cancel_itself bot:return_text bot:return_set bot:return_infinity
-bot:return_circle bot:return_nothing bot:think bot:fail_in_thread bot:block bot:ask_client bot:interrupt bot:count
-bot:wait_long bot:fail_long bot:return_set_long bot:cancel_job llm:die llm:name llm:name llm:append_to_messages llm:get_context
-llm:run tts:say tts:interrupt bot:nothing vad:nothing""".split()
+ACTIONS = """bot:echo bot:echo bot:echo bot:fail bot:fail_in_group bot:leave bot:be_rude bot:refuse
+bot:ask_vendor bot:hang bot:hang_shortly bot:cling bot:cancel_itself bot:return_text bot:return_set
+bot:return_infinity bot:return_circle bot:return_huge bot:return_half bot:return_nothing bot:think
+bot:fail_in_thread bot:block bot:ask_client bot:interrupt bot:count bot:wait_long bot:fail_long
+bot:return_set_long bot:cancel_job llm:die llm:name llm:name llm:append_to_messages llm:get_context llm:run
+tts:say tts:interrupt bot:nothing vad:nothing""".split()
 
 THREADED = "bot:think bot:block bot:fail_in_thread".split()
 

@@ -52,6 +52,8 @@ FAILURES = {
     "return_text": "invalid-result",
     "return_set": "invalid-result",
     "return_infinity": "invalid-result",
+    "return_huge": "invalid-result",
+    "return_half": "invalid-result",
     "return_circle": "invalid-result",
     "return_deep": "invalid-result",
 }

@@ -15,8 +15,8 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import cast
 
@@ -115,7 +115,7 @@ class _Conversation:
         whole = False
         try:
             request = LLMRequest(_shown(turn.messages), self.session.context.functions)
-            async with aclosing(self.llm.respond(request)) as pieces:
+            async with _closed_after(self.llm.respond(request)) as pieces:
                 await self._stream(pieces, answer, sentences)
             for sentence in sentences.flush():
                 self._put_out(sentence)
@@ -177,6 +177,16 @@ class _Conversation:
         except FunctionCallFailed as error:
             result = {"error": str(error)}
         results[call.id] = result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)
+
+
+@asynccontextmanager
+async def _closed_after(pieces: AsyncIterator[LLMPiece]) -> AsyncGenerator[AsyncIterator[LLMPiece]]:
+    """A stream of pieces that is closed at the end, where it can be: that drops the vendor's stream."""
+    try:
+        yield pieces
+    finally:
+        if isinstance(pieces, AsyncGenerator):
+            await pieces.aclose()
 
 
 def _remembered(answer: _Answer, results: dict[str, str]) -> list[Message]:

@@ -1,0 +1,139 @@
+"""Kinds: the framework's own, and one that a plugin defines, from its Protocol to the client."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any, Literal, Protocol, cast, runtime_checkable
+
+import pytest
+from attrs import define
+
+from rtvi_plugins import LLM, STT, TTS, VAD, Kind, Session, action, bot, options, service
+from rtvi_plugins.errors import StartFailed
+from rtvi_plugins.kinds import BUILTIN_KINDS, Audio, kind_of
+
+from .wire import connected, host_of, settle
+
+
+@runtime_checkable
+class Avatar(Protocol):
+    """Shows a face."""
+
+    mood: str
+
+    async def show(self, mood: str, /) -> str:
+        """Show it, and say what is seen."""
+        ...
+
+
+AVATAR = Kind("avatar", Avatar)
+
+
+@define
+class Cat:
+    """One who shows a face."""
+
+    fur: str = "grey"
+    mood: str = "calm"
+
+    async def show(self, mood: str, /) -> str:
+        """A cat."""
+        self.mood = mood
+        return f"a {mood} {self.fur} cat"
+
+
+@service(AVATAR, "cat")
+@asynccontextmanager
+async def cat(fur: str = "grey") -> AsyncGenerator[Cat]:
+    """A cat of some fur."""
+    yield Cat(fur)
+
+
+@service(AVATAR, "fish")
+@asynccontextmanager
+async def fish() -> AsyncGenerator[Any]:
+    """One that shows nothing."""
+    yield object()
+
+
+@options(AVATAR)
+def manner(avatar: Avatar, /, mood: Literal["calm", "cross"] = "calm") -> None:
+    """How it looks."""
+    avatar.mood = mood
+
+
+@action(AVATAR)
+async def look(avatar: Avatar, session: Session, /, mood: str | None = None) -> str:
+    """Shows a face, to whoever asks."""
+    return await avatar.show(mood or str(session.config("face")["mood"]))
+
+
+seen: list[str] = []
+
+
+@bot(
+    services={"face": ["cat", "fish"]}, client=["face.mood", "face.provider", "face:look", "bot:face_of"], public=True
+)
+async def shower(session: Session, /, face: Avatar) -> None:
+    """Shows a face as soon as somebody comes."""
+    seen.append(await face.show("glad"))
+
+
+@action(shower)
+async def face_of(session: Session, /) -> str:
+    """Who shows it."""
+    return session.providers["face"]
+
+
+def test_a_kind_is_known_by_its_protocol() -> None:
+    """Ours anywhere, a plugin's by the variable beside the Protocol."""
+    assert [cast(Kind, kind_of(each)).name for each in (LLM, TTS, STT, VAD)] == ["llm", "tts", "stt", "vad"]
+    assert kind_of(Avatar) is AVATAR
+    assert kind_of(Cat) is None
+    assert kind_of(None) is None
+    assert all(name == kind.name for name, kind in BUILTIN_KINDS.items())
+
+
+def test_audio_knows_how_long_it_is_and_does_not_print_itself() -> None:
+    """16-bit samples, of each channel."""
+    assert Audio(b"\0" * 32_000, 16_000).seconds == 1.0
+    assert Audio(b"\0" * 32_000, 8_000, channels=2).seconds == 1.0
+    assert repr(Audio(b"\0" * 32_000, 16_000)) == "Audio(data=<32000 bytes>, rate=16000, channels=1)"
+
+
+@pytest.mark.anyio
+async def test_a_plugins_kind_works_from_end_to_end() -> None:
+    """Opened, given to the bot, described, set and called, under the name that the bot gave the service."""
+    seen.clear()
+    body = {"service_options": {"cat": {"fur": "black"}}, "config": [{"service": "face", "options": []}]}
+    async with connected(shower, body=body) as wire:
+        assert seen == ["a glad black cat"]
+        described = (await wire.answer(wire.send("describe-config")))["data"]["config"]
+        assert [(each["name"], [one["name"] for one in each["options"]]) for each in described] == [
+            ("face", ["mood", "provider"]),
+        ]
+        actions = (await wire.answer(wire.send("describe-actions")))["data"]["actions"]
+        assert [(each["service"], each["action"]) for each in actions] == [("face", "look"), ("bot", "face_of")]
+        await wire.answer(wire.update(face={"mood": "cross"}))
+        assert await wire.result(wire.call("face:look")) == "a cross black cat"
+        assert await wire.result(wire.call("face:look", mood="sad")) == "a sad black cat"
+        assert await wire.result(wire.call("bot:face_of")) == "cat"
+
+
+@pytest.mark.anyio
+async def test_a_service_that_is_not_of_its_kind_does_not_start() -> None:
+    """Which its type checker would have told its author."""
+    async with host_of(shower) as host:
+        with pytest.raises(StartFailed, match=r"The service 'face' \(fish\) is not what its kind asks for\."):
+            await host.start({"services": {"face": "fish"}})
+
+
+@pytest.mark.anyio
+async def test_a_session_cannot_be_switched_to_what_is_not_of_its_kind() -> None:
+    """It goes on with who filled the service before."""
+    async with connected(shower) as wire:
+        assert (await wire.error(wire.update(face={"provider": "fish"})))["code"] == "start-failed"
+        await settle()
+        assert await wire.result(wire.call("bot:face_of")) == "cat"
+        assert await wire.result(wire.call("face:look")) == "a calm grey cat"
