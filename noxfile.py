@@ -119,6 +119,6 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def soak(session: nox.Session) -> None:
-    """The seeded faults of tests/soak, 100,000 requests of them instead of CI's 2,000."""
+    """The seeded faults of tests/test_soak.py, 100,000 requests of them instead of CI's 2,000."""
     install(session, "tests")
-    pytest(session, "--timeout=0", "tests/soak", SOAK_REQUESTS=os.environ.get("SOAK_REQUESTS", "100000"))
+    pytest(session, "--timeout=0", "tests/test_soak.py", SOAK_REQUESTS=os.environ.get("SOAK_REQUESTS", "100000"))

@@ -157,6 +157,7 @@ class Actions:
             if result.__class__ is not spec.result.exact:
                 result = _checked(action, result)
         except (anyio.get_cancelled_exc_class(), KeyboardInterrupt, GeneratorExit):
+            self._tell("action_finished", action, error=Cancelled.code)
             raise
         except BaseException as raised:  # SystemExit, or the panic of a library in Rust
             error = _told(action, raised)
@@ -177,7 +178,7 @@ class Actions:
         self._started += 1
         id = f"job-{self._started}"
         self.answers.answer(call.request, self.conversation.result(call.request, {"job": id}))
-        self.jobs[id] = _Long(call.action, self.workers.submit(partial(self._perform_long, id, call)))
+        self.jobs[id] = _Long(call.action, self.workers.submit(partial(self._perform_long, id, call), later=True))
         return None
 
     async def _perform_long(self, id: str, call: Call) -> None:
@@ -208,6 +209,12 @@ class Actions:
         if id is None or id not in self.jobs:
             raise RuntimeError("session.progress() reports on a long action: declare it @action(..., long=True).")
         self._send(id, self.jobs[id].action, {"status": "progress", "data": to_json(data)})
+
+    def end(self) -> None:
+        """The session ends: tell the end of every long action while there is somebody to tell it to."""
+        for id, long in self.jobs.items():
+            self._report(id, long.action, {"status": "cancelled"})
+        self.jobs.clear()
 
     def cancel(self, id: str) -> bool:
         """Cancel a long action; False when none runs under this id."""

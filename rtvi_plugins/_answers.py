@@ -29,7 +29,8 @@ class Answers:
     def put(self, text: str) -> None:
         """Have a text sent after all that were put before it."""
         self._texts.append(text)
-        self._wake()
+        if self._sendable is not None:
+            self._wake()
         if len(self._texts) > self._limit and not self.closed:
             self._texts.clear()
             self._overflow()

@@ -9,10 +9,14 @@ import orjson
 from ._json import found
 from .errors import InvalidMessage, MessageTooDeep, MessageTooLarge
 
-__all__ = ("LABEL", "decode", "encode", "encode_json", "encode_spliced")
+__all__ = ("LABEL", "decode", "encode", "encode_json", "encode_spliced", "refused_id")
 
 #: Every RTVI message carries it; clients drop what does not.
 LABEL = "rtvi-ai"
+
+
+#: A text beyond this many characters is not even read for the id that it carries. No published client sends as much.
+_LONGEST_READ = 4 * 1024 * 1024
 
 
 def decode(text: str, *, size: int, depth: int) -> dict[str, Any]:
@@ -31,6 +35,17 @@ def decode(text: str, *, size: int, depth: int) -> dict[str, Any]:
     if message.__class__ is not dict:
         raise InvalidMessage(f"A message is a JSON object with label, type, id and data; this is {found(message)}.")
     return cast("dict[str, Any]", message)
+
+
+def refused_id(text: str) -> Any:
+    """The id in a text that was refused as too long or too deep, for the answer to whoever waits; or None."""
+    if len(text) > _LONGEST_READ:
+        return None
+    try:
+        message: Any = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    return cast("dict[str, Any]", message).get("id") if isinstance(message, dict) else None
 
 
 def _depth(text: str) -> int:

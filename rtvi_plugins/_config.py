@@ -14,7 +14,7 @@ from ._binding import named_values
 from ._json import clip, expected, is_array, is_object
 from ._offer import Offer, OfferedOption
 from ._registry import PROVIDER, Provider, Registry
-from ._shapes import check, violation
+from ._shapes import INVALID, Shape, check, violation
 from ._specs import OptionsSpec
 from .errors import (
     InvalidConfig,
@@ -90,10 +90,8 @@ class Config:
 
     def arguments(self, call: GroupCall, provider: Provider) -> dict[str, Any]:
         """The keyword arguments of a group's function: the values of all its options."""
-        values = self.values[call.service]
-        return {
-            name: check(provider.options[name][0].shape, values[name])[0] for name in provider.effective(call.group)
-        }
+        values, parameters = self.values[call.service], call.group.parameters
+        return {name: _loaded(parameters[name].shape, values[name]) for name in provider.effective(call.group)}
 
     def readable(self, offer: Offer) -> list[dict[str, Any]]:
         """The config as clients are told it: every service, and of its options those that this client may read."""
@@ -123,8 +121,7 @@ class Config:
         mentioned = list(_checked(entries, after, values, mistakes))
         if mistakes:
             raise _refusal(mistakes)
-        for service, name, value in mentioned:
-            values = {**values, service: {**values[service], name: value}}
+        values = _with(values, mentioned)
         changed = _changed(self.values, values)
         calls = _calls(after, changed, [(service, name) for service, name, _ in mentioned], switched)
         return Plan(values, providers, switched, calls, changed)
@@ -203,7 +200,7 @@ def choose_providers(sent: Any, offered: Mapping[str, Sequence[str]], path: str 
 # ---- reading what was sent -----------------------------------------------------------------------------------------
 
 
-@frozen
+@define
 class Entry:
     """One option that was sent."""
 
@@ -288,8 +285,8 @@ def _not_offered(entry: Entry, name: str, offer: Offer) -> Mistake:
 
 def _check_entry(entry: Entry, name: str, option: OfferedOption, values: Values, mistakes: list[Mistake]) -> bool:
     loaded, problems = check(option.parameter.shape, entry.value, entry.path)
-    label = f"{entry.service}.{name}"
     if problems:
+        label = f"{entry.service}.{name}"
         told = [Problem(each.path, f"{label}: {each.message}", each.suggestion) for each in problems]
         mistakes.extend((InvalidConfig, problem) for problem in told)
         return False
@@ -301,6 +298,8 @@ def _check_entry(entry: Entry, name: str, option: OfferedOption, values: Values,
 
 
 def _ungranted(entry: Entry, option: OfferedOption, loaded: Any) -> Problem | None:
+    if option.writable and option.validator is None:
+        return None
     label = f"{entry.service}.{option.parameter.name}"
     if not option.writable:
         return Problem(entry.path, f"{label}: may be read by this client, not set.")
@@ -319,30 +318,39 @@ def _refusal(mistakes: Sequence[Mistake]) -> RequestError:
 # ---- what follows from it ------------------------------------------------------------------------------------------
 
 
+def _with(values: Values, mentioned: Iterable[tuple[str, str, Any]]) -> Values:
+    """The values with those that were sent in their places; what was there before stays as it is."""
+    touched: dict[str, dict[str, Any]] = {}
+    for service, name, value in mentioned:
+        if service not in touched:
+            touched[service] = dict(values[service])
+        touched[service][name] = value
+    return {**values, **touched}
+
+
 def _changed(before: Values, after: Values) -> tuple[str, ...]:
-    missing = object()
-    return tuple(
-        f"{service}.{name}"
-        for service, values in after.items()
-        if values is not before.get(service)
-        for name, value in values.items()
-        if not _same(before.get(service, {}).get(name, missing), value)
-    )
+    changed: list[str] = []
+    for service, values in after.items():
+        old = before.get(service, {})
+        if values is not old:
+            changed += [
+                f"{service}.{name}" for name, value in values.items() if not _same(old.get(name, INVALID), value)
+            ]
+    return tuple(changed)
+
+
+def _loaded(shape: Shape, value: Any) -> Any:
+    """A value that was checked before, as its function takes it."""
+    return value if value.__class__ is shape.exact else check(shape, value)[0]
 
 
 def _same(one: Any, other: Any) -> bool:
-    return one == other and one.__class__ is other.__class__  # 1 == True
+    return one is other or (one == other and one.__class__ is other.__class__)  # 1 == True
 
 
 def every_group(offer: Offer) -> list[GroupCall]:
     """All groups of all services, in the order they were declared; those that come last, last."""
-    calls = [
-        GroupCall(service, group)
-        for service in offer.registry.services
-        for group in (*offer.provider(service).groups, *offer.provider(service).kind_groups)
-        if offer.provider(service).effective(group)
-    ]
-    return sorted(calls, key=lambda call: call.group.last)
+    return [GroupCall(service, group) for service, group in offer.groups]
 
 
 def _calls(
@@ -350,16 +358,13 @@ def _calls(
 ) -> tuple[GroupCall, ...]:
     """The groups to set, in the order they were sent: those with a changed option, and all of a new provider."""
     order = {key: index for index, key in enumerate(mentioned)}
-
-    def options(call: GroupCall) -> tuple[str, ...]:
-        return offer.provider(call.service).effective(call.group)
-
-    def concerned(call: GroupCall) -> bool:
-        fresh = call.service in switched and call.group in offer.provider(call.service).groups
-        return fresh or any(f"{call.service}.{name}" in changed for name in options(call))
-
-    def position(call: GroupCall) -> tuple[bool, int]:
-        sent = (order[call.service, name] for name in options(call) if (call.service, name) in order)
-        return call.group.last, min(sent, default=-1)
-
-    return tuple(sorted(filter(concerned, every_group(offer)), key=position))
+    known = frozenset(changed)
+    found: list[tuple[bool, int, GroupCall]] = []
+    for service, group in offer.groups:
+        provider = offer.provider(service)
+        names = provider.effective(group)
+        fresh = service in switched and group in provider.groups
+        if fresh or any(f"{service}.{name}" in known for name in names):
+            position = min((order[service, name] for name in names if (service, name) in order), default=-1)
+            found.append((group.last, position, GroupCall(service, group)))
+    return tuple(call for *_, call in sorted(found, key=lambda each: each[:2]))

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 from attrs import define, frozen
 
-from ._codec import LABEL, decode, encode, encode_json, encode_spliced
+from ._codec import LABEL, decode, encode, encode_json, encode_spliced, refused_id
 from ._config import Config
 from ._json import clip, expected, is_object
 from ._offer import Offer, OfferedAction
@@ -23,6 +23,8 @@ from .errors import (
     Busy,
     InvalidArguments,
     InvalidMessage,
+    MessageTooDeep,
+    MessageTooLarge,
     NotGranted,
     Problem,
     RateLimited,
@@ -145,18 +147,18 @@ class Conversation:
         id, self._now = "", now
         try:
             message = decode(text, size=self._limits.message_size, depth=self._limits.nesting)
-            sent = message.get("id")
-            if isinstance(sent, str) and 0 < len(sent) <= 256:
-                id = sent
+            id = _usable(message.get("id"))
             self._spend()
-            if id in self.pending:
-                return None
             type = self._type(message, id)
+            if id in self.pending and type != "client-ready":
+                return None
             if self.ready or type == "client-ready":
                 return _READERS[type](self, Request(id, type), message.get("data"))
             self._wait(Request(id, type), message)
             return None
         except RequestError as error:
+            if isinstance(error, MessageTooLarge | MessageTooDeep):
+                id = _usable(refused_id(text))
             if id in self.pending:  # it is answered when the one that waits under it is
                 return None
             return Reply(encode("error-response", id, error.to_json()))
@@ -364,6 +366,11 @@ _INNER = {
 
 #: The types whose sender waits for an answer.
 _REQUESTS = frozenset((*_INNER, "client-message"))
+
+
+def _usable(id: Any) -> str:
+    """An id under which an answer can be sent; empty if it is none."""
+    return id if isinstance(id, str) and len(id) <= 256 else ""
 
 
 def _version(sent: Any) -> tuple[int, int, int]:

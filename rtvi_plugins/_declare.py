@@ -8,7 +8,7 @@ registered by importing; what is marked is found when a bot is composed (`_regis
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import NoneType, UnionType
 from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar, Union, get_args, get_origin, overload
@@ -349,7 +349,7 @@ def _narrowed(
 # ---- bot -----------------------------------------------------------------------------------------------------------
 
 
-BotFunction = TypeVar("BotFunction", bound="Callable[Concatenate[Session, ...], Any]")
+BotFunction = TypeVar("BotFunction", bound="Callable[Concatenate[Session, ...], Coroutine[Any, Any, None]]")
 
 
 def bot(

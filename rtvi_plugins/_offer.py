@@ -5,7 +5,7 @@ An offer depends on providers and grants alone, so sessions share it, and its de
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -16,7 +16,7 @@ from ._codec import encode_json
 from ._grants import Grants
 from ._registry import BOT, PROVIDER, Provider, Registry
 from ._shapes import Shape, narrowed_schema, read
-from ._specs import ActionSpec, Parameter, Validator
+from ._specs import ActionSpec, OptionsSpec, Parameter, Validator
 from .errors import InvalidArguments, NotGranted, Problem, RequestError, UnknownAction, UnknownService, unknown
 
 __all__ = ("JOB_CANCEL", "Offer", "OfferedAction", "OfferedOption", "Offers")
@@ -95,6 +95,17 @@ class Offer:
     def provider(self, service: str) -> Provider:
         """The provider that fills a service."""
         return self.registry.services[service].providers[self.providers[service]]
+
+    @cached_property
+    def groups(self) -> Sequence[tuple[str, OptionsSpec]]:
+        """All groups of options with their services, in the order they were declared; those that come last, last."""
+        found = [
+            (service, group)
+            for service in self.registry.services
+            for group in (*self.provider(service).groups, *self.provider(service).kind_groups)
+            if self.provider(service).effective(group)
+        ]
+        return sorted(found, key=lambda each: each[1].last)
 
     # ---- looking up ------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from ._signature import default_problem
 from ._specs import ActionSpec, BotSpec, Grant, OptionsSpec, Parameter, ServiceSpec, Spec, Target
 from .errors import BotError, DeclarationError, nearest, where
 
-__all__ = ("BOT", "PROVIDER", "Provider", "Registry", "Service", "build")
+__all__ = ("BOT", "PROVIDER", "Provider", "Registry", "Service", "build", "grantable")
 
 #: The service name under which clients see a bot's own actions.
 BOT = "bot"
@@ -48,7 +48,14 @@ class Provider:
 
     def effective(self, group: OptionsSpec) -> tuple[str, ...]:
         """The options that a group really sets here: those that nobody overrides."""
-        return tuple(name for name in group.parameters if self.options[name][1] is group)
+        return self._effective[id(group)]
+
+    @cached_property
+    def _effective(self) -> Mapping[int, tuple[str, ...]]:
+        return {
+            id(group): tuple(name for name in group.parameters if self.options[name][1] is group)
+            for group in (*self.groups, *self.kind_groups)
+        }
 
 
 @frozen
@@ -164,7 +171,7 @@ def _check_value(registry: Registry, key: str, name: str, value: Any, providers:
 
 
 def _check_grants(registry: Registry) -> None:
-    known = set(_grantable(registry))
+    known = set(grantable(registry))
     for grant in registry.bot.grants:
         if grant.name not in known:
             raise BotError(f"{where(registry.bot.function)} client= grants {grant.name!r}. {_known(grant.name, known)}")
@@ -187,7 +194,8 @@ def _check_arguments(registry: Registry, grant: Grant) -> None:
             raise BotError(f"{where(registry.bot.function)} {narrowed} {_known(name, names)}")
 
 
-def _grantable(registry: Registry) -> Iterable[str]:
+def grantable(registry: Registry) -> Iterable[str]:
+    """Everything that a grant may name."""
     yield from (f"{BOT}:{name}" for name in registry.actions)
     for service in registry.services.values():
         yield f"{service.name}.{PROVIDER}"

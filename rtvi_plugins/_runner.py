@@ -218,6 +218,8 @@ class LiveSession(Session):
         self._dialogue.stop_listening()
         for request in list(self._conversation.pending.values()):
             self._answers.fail(request, SessionClosed("The session has ended."))
+        if self._actions is not None:
+            self._actions.end()
         self._answers.close()
         if self._timer is not None:
             self._timer.cancel()

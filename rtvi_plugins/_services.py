@@ -29,19 +29,28 @@ log = logging.getLogger("rtvi_plugins")
 class Opener:
     """Opens the services of one session, with its keys and service options."""
 
-    def __init__(self, tasks: TaskGroup, keys: Keys, options: Mapping[str, Mapping[str, Any]]) -> None:
+    def __init__(self, tasks: TaskGroup, keys: Keys, options: Mapping[str, Mapping[str, Any]], seconds: float) -> None:
         self._tasks = tasks
         self._keys = keys
         self._options = options
+        self._seconds = seconds
 
     async def open(self, service: str, provider: Provider) -> OpenService:
         """The open service. `MissingKey`, `StartFailed`, or what the provider raised as a `RequestError`."""
         secrets = [self._secret(provider, each.name, each.optional) for each in provider.spec.secrets]
-        manager = provider.spec.function(*secrets, **self._options.get(f"{service}.{provider.label}", {}))
+        try:
+            manager = provider.spec.function(*secrets, **self._options.get(f"{service}.{provider.label}", {}))
+        except (Exception, SystemExit) as error:
+            raise _told(service, provider, innermost(error)) from None
         opened = OpenService(service, provider, manager)
         self._tasks.start_soon(opened.keep)
         try:
-            await opened.settled.wait()
+            with anyio.fail_after(self._seconds):
+                await opened.settled.wait()
+        except TimeoutError:
+            opened.abandon()
+            text = f"The service {service!r} ({provider.label}) did not open within {self._seconds:g} s."
+            raise StartFailed(text, retryable=True) from None
         except BaseException:
             opened.abandon()
             raise
@@ -135,7 +144,7 @@ class OpenService:
         self.abandon()
 
 
-def _told(service: str, provider: Provider, error: Exception) -> RequestError:
+def _told(service: str, provider: Provider, error: BaseException) -> RequestError:
     """What a client is told of a service that did not open: our words, never the exception's."""
     if isinstance(error, RequestError):
         return error

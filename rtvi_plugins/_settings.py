@@ -68,16 +68,12 @@ class Settings:
 
     async def open(self, keepers: TaskGroup) -> RequestError | None:
         """Open the services in the order of the bot's parameters, and set all options; or say why that failed."""
-        self._opener = Opener(keepers, self.plan.keys, self.plan.service_options)
-        seconds = self.limits.open_seconds
+        self._opener = Opener(keepers, self.plan.keys, self.plan.service_options, self.limits.open_seconds)
         try:
-            with anyio.fail_after(seconds):
-                for service in self.registry.services:
-                    self.live[service] = await self._opener.open(service, self.offer.provider(service))
+            for service in self.registry.services:
+                self.live[service] = await self._opener.open(service, self.offer.provider(service))
             for call in every_group(self.offer):
                 self._set_first(call)
-        except TimeoutError:
-            return StartFailed(f"The services did not open within {seconds:g} s.", retryable=True)
         except RequestError as error:
             return error
         return None
@@ -128,7 +124,10 @@ class Settings:
                 plan = self._prepare(update)
                 if plan is not None:
                     await self._open_switched(plan, opened)
-                    self._commit(update, plan, opened)
+                    # While they opened, the edge of a turn may have taken something back.
+                    again = self._prepare(update)
+                    if again is not None:
+                        self._commit(update, again, opened)
         except RequestError as error:
             self.answers.fail(update.request, error)
         finally:
@@ -169,6 +168,7 @@ class Settings:
                 offer = self._offer_of({**self.offer.providers, service: provider})
                 plan = self.config.switch(self.offer, offer, self.plan.layers)
                 await self._open_switched(plan, opened)
+                plan = self.config.switch(self.offer, offer, self.plan.layers)
                 if interrupt:
                     self.dialogue.interrupt()
                 error = self._install(plan, opened, now=self.dialogue.current is None or interrupt)

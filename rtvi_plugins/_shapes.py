@@ -18,6 +18,7 @@ from contextlib import suppress
 from enum import Enum
 from functools import cache
 from typing import (
+    TYPE_CHECKING,
     Annotated,
     Any,
     Literal,
@@ -33,12 +34,13 @@ from typing import (
 
 import attrs
 from attrs import frozen
-from cattrs import Converter
-from cattrs.gen import make_dict_unstructure_fn
 from typing_extensions import Doc, ReadOnly, deprecated, is_typeddict
 
 from ._json import clip, expected, is_array, is_object
 from .errors import Problem, unknown
+
+if TYPE_CHECKING:
+    from cattrs import Converter
 
 __all__ = (
     "INVALID",
@@ -81,18 +83,25 @@ def check(shape: Shape, value: Any, path: str = "$") -> tuple[Any, list[Problem]
     return shape.load(value, path, problems), problems
 
 
-_converter = Converter()
+@cache
+def _converter() -> Converter:
+    # Here, for it is a fifth of the time that an import of the framework takes, and few processes need it.
+    from cattrs import Converter
+    from cattrs.gen import make_dict_unstructure_fn
 
+    made = Converter()
 
-@_converter.register_unstructure_hook_factory(attrs.has)
-def _dumper(cls: type[Any]) -> Callable[[Any], Any]:
-    # A field goes by the name under which its class takes it: `_key` is `key`.
-    return make_dict_unstructure_fn(cls, _converter, _cattrs_use_alias=True)
+    @made.register_unstructure_hook_factory(attrs.has)
+    def dumper(cls: type[Any]) -> Callable[[Any], Any]:  # pyright: ignore[reportUnusedFunction]
+        # A field goes by the name under which its class takes it: `_key` is `key`.
+        return make_dict_unstructure_fn(cls, made, _cattrs_use_alias=True)
+
+    return made
 
 
 def to_json(value: Any) -> Any:
     """A value in its JSON form: attrs objects as objects, enum members as their values."""
-    return _converter.unstructure(value)
+    return _converter().unstructure(value)
 
 
 # ---- reading -------------------------------------------------------------------------------------------------------

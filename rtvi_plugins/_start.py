@@ -15,7 +15,7 @@ from ._config import Config, Entry, Layers, Values, choose_providers, read_entri
 from ._grants import Grants, read_grants
 from ._json import is_object
 from ._offer import Offers
-from ._registry import PROVIDER, Provider, Registry
+from ._registry import PROVIDER, Provider, Registry, grantable
 from ._shapes import check, violation
 from ._specs import Grant
 from .errors import InvalidStart, OperatorOnly, Problem, unknown
@@ -58,7 +58,7 @@ def read_start(body: object, offers: Offers, find_key: Keys, *, trusted: bool) -
     defaults = _read_defaults(told, registry, problems)
     if problems:
         raise InvalidStart(problems)
-    operators = read_grants(told["grants"]) if "grants" in told else []
+    operators = _read_grants(told, registry)
     narrower = offers.grants.narrowed(operators) if "grants" in told else None
     providers = choose_providers(told.get("services"), _choice(registry, operators))
     values, layers = starting_values(registry, providers, defaults)
@@ -69,6 +69,15 @@ def read_start(body: object, offers: Offers, find_key: Keys, *, trusted: bool) -
     known = (*OPERATOR_FIELDS, "services", "config")
     data = {name: value for name, value in told.items() if name not in known}
     return StartPlan(providers, values, layers, narrower, keys, service_options, data)
+
+
+def _read_grants(told: Mapping[str, Any], registry: Registry) -> list[Grant]:
+    """The operator's narrower grants; one that names nothing is a mistake, which would silently deny."""
+    grants = read_grants(told["grants"]) if "grants" in told else []
+    known = dict.fromkeys(grantable(registry))
+    if strangers := [each.name for each in grants if each.name not in known]:
+        raise InvalidStart([unknown("grant", name, known, path="$.grants") for name in strangers])
+    return grants
 
 
 def _choice(registry: Registry, operators: Sequence[Grant]) -> dict[str, list[str]]:

@@ -34,7 +34,7 @@ class Limits:
     deadline: float = 9.0
     #: The time a client has to answer a function call (`function-call-failed`).
     function_seconds: float = 30.0
-    #: The time services have to open (`start-failed`), and to close.
+    #: The time that each service has to open (`start-failed`), and to close.
     open_seconds: float = 15.0
     close_seconds: float = 5.0
     #: The longest session (`session-too-long`), and the longest silence of a client (`session-idle`).

@@ -24,7 +24,7 @@ def test_time_stands_still_until_it_is_moved() -> None:
 
 
 def test_calls_are_made_when_they_are_due_and_at_their_own_time() -> None:
-    """Each once, in the order in which they fall due; those due at one time in the order in which they were asked for."""
+    """Each once, in the order in which they fall due; of those due at one time, the first asked for first."""
     clock, called = ManualClock(), list[tuple[str, float]]()
     start = clock.now()
     for name, seconds in {"late": 3, "first": 1, "second": 1, "later": 4}.items():

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtvi_plugins._codec import decode, encode, encode_json, encode_spliced
-from rtvi_plugins.errors import InvalidMessage, MessageTooDeep, MessageTooLarge, RequestError
+from rtvi_plugins._codec import decode, encode, encode_json, encode_spliced, refused_id
+from rtvi_plugins._json import is_array, is_object
+from rtvi_plugins.errors import InvalidMessage, MessageTooDeep, MessageTooLarge
 
 SIZE, DEPTH = 2_000, 8
 
 #: What JSON and its fast codec can both carry: integers of 64 bits, numbers that are finite, text that is Unicode.
-scalars = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False)
+scalars = (
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False)
+)
 texts = st.text(st.characters(codec="utf-8"), max_size=8)
 values = st.recursive(
     scalars | texts,
@@ -25,15 +29,16 @@ values = st.recursive(
 objects = st.dictionaries(texts, values, max_size=4)
 
 
-def read(text: str) -> dict[str, Any]:
+def read(text: str, *, size: int = SIZE, depth: int = DEPTH) -> dict[str, Any]:
     """A text within the bounds of these tests."""
-    return decode(text, size=SIZE, depth=DEPTH)
+    return decode(text, size=size, depth=depth)
 
 
 def nesting(value: Any) -> int:
     """How deep a value nests, by looking at it."""
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
-    return 0 if inner is None else 1 + max(map(nesting, inner), default=0)
+    if is_object(value):
+        return 1 + max(map(nesting, value.values()), default=0)
+    return 1 + max(map(nesting, value), default=0) if is_array(value) else 0
 
 
 # ---- decoding ------------------------------------------------------------------------------------------------------
@@ -43,18 +48,14 @@ def nesting(value: Any) -> int:
 def test_what_json_wrote_is_read(message: dict[str, Any]) -> None:
     """Whoever wrote it."""
     for text in (json.dumps(message), json.dumps(message, ensure_ascii=False, indent=1), encode_json(message)):
-        assert decode(text, size=10_000, depth=64) == message
+        assert read(text, size=10_000, depth=64) == message
 
 
 @given(text=st.text(st.characters()) | values.map(json.dumps))
 def test_any_text_is_read_or_refused(text: str) -> None:
     """As a request that is wrong, and never in another way."""
-    try:
-        message = read(text)
-    except RequestError as error:
-        assert error.code in ("invalid-message", "message-too-large", "message-too-deep")
-    else:
-        assert message.__class__ is dict
+    with suppress(InvalidMessage, MessageTooLarge, MessageTooDeep):
+        assert read(text).__class__ is dict
 
 
 @given(message=objects, depth=st.integers(1, 6))
@@ -63,9 +64,9 @@ def test_nesting_is_counted_as_it_is(message: dict[str, Any], depth: int) -> Non
     text = json.dumps(message)
     if nesting(message) > depth:
         with pytest.raises(MessageTooDeep):
-            decode(text, size=10_000, depth=depth)
+            read(text, size=10_000, depth=depth)
     else:
-        assert decode(text, size=10_000, depth=depth) == message
+        assert read(text, size=10_000, depth=depth) == message
 
 
 @pytest.mark.parametrize("written", ["[[[[[[[[[[[[", "{{{{{{{{{{{{", '"[{', "\\", '\\"[[[[[[[[[[', "]]}}"])
@@ -77,10 +78,22 @@ def test_brackets_in_strings_nest_nothing(written: str) -> None:
 
 @pytest.mark.parametrize("opening", ["[", '{"a":', '[{"a":', "[ \n"])
 def test_a_text_that_nests_too_deep_is_refused_before_it_is_parsed(opening: str) -> None:
-    """However long it is, closed or not."""
-    for text in (opening * 50, f'{{"data": {opening * 500}'):
-        with pytest.raises(MessageTooDeep, match="deeper than the 8 levels"):
-            decode(text, size=1_000_000, depth=DEPTH)
+    """However deep it goes, and whether it is closed or not."""
+    for depth in (9, 500, 100_000):
+        closing = "".join("}" if each == "{" else "]" for each in reversed(opening) if each in "[{")
+        for text in (opening * depth, f'{{"data":{opening * depth}1{closing * depth}}}'):
+            with pytest.raises(MessageTooDeep, match="deeper than the 8 levels"):
+                read(text, size=1_000_000)
+
+
+def test_what_is_refused_for_its_size_is_still_answered() -> None:
+    """By its id, if it has one that can be read; whatever else it is."""
+    deep = '{"id":"a","data":' + "[" * 100 + "]" * 100 + "}"
+    assert refused_id(deep) == refused_id('{"id":"a","data":"%s"}' % ("x" * SIZE)) == "a"
+    assert refused_id('{"id":"a","data":"%s"}' % ("x" * 5_000_000)) is None
+    assert refused_id("[" * 100_000) is None
+    assert refused_id('{"id":"a","data":' + "[" * 100_000 + "]" * 100_000 + "}") is None
+    assert refused_id("[]") is refused_id("{}") is refused_id("") is None
 
 
 def test_a_text_may_be_as_long_and_as_deep_as_is_accepted() -> None:
@@ -88,8 +101,9 @@ def test_a_text_may_be_as_long_and_as_deep_as_is_accepted() -> None:
     longest = '{"a":"%s"}' % ("x" * (SIZE - 8))
     assert len(longest) == SIZE
     assert read(longest)
-    with pytest.raises(MessageTooLarge, match=f"2001 characters long; at most {SIZE}"):
-        read(f"{longest} ")
+    for longer in (f"{longest} ", longest + " " * 100 * SIZE):
+        with pytest.raises(MessageTooLarge, match=f"{len(longer)} characters long; at most {SIZE}"):
+            read(longer)
     deepest = '{"a":' * (DEPTH - 1) + "{}" + "}" * (DEPTH - 1)
     assert read(deepest)
     with pytest.raises(MessageTooDeep):
@@ -124,7 +138,9 @@ def test_what_is_no_json_is_refused(text: str) -> None:
         read(text)
 
 
-@pytest.mark.parametrize(("text", "found"), [("[]", "an array"), ("3", "the number 3"), ("null", "null"), ('"a"', "'a'")])
+@pytest.mark.parametrize(
+    ("text", "found"), [("[]", "an array"), ("3", "the number 3"), ("null", "null"), ('"a"', "'a'")]
+)
 def test_what_is_no_object_is_refused(text: str, found: str) -> None:
     """With what it is."""
     with pytest.raises(InvalidMessage, match=found):

@@ -77,7 +77,9 @@ def test_a_context_is_told_with_its_tools() -> None:
     assert texts(context.messages) == "a"
 
 
-steps = st.lists(st.tuples(st.sampled_from(["append", "turn", "insert", "replace"]), st.sampled_from("abc")), max_size=20)
+steps = st.lists(
+    st.tuples(st.sampled_from(["append", "turn", "insert", "replace"]), st.sampled_from("abc")), max_size=20
+)
 
 
 @given(steps=steps)

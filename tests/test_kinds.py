@@ -72,9 +72,7 @@ async def look(avatar: Avatar, session: Session, /, mood: str | None = None) -> 
 seen: list[str] = []
 
 
-@bot(
-    services={"face": ["cat", "fish"]}, client=["face.mood", "face.provider", "face:look", "bot:face_of"], public=True
-)
+@bot(services={"face": ["cat", "fish"]}, client=["face.mood", "face.provider", "face:look", "bot:face_of"], public=True)
 async def shower(session: Session, /, face: Avatar) -> None:
     """Shows a face as soon as somebody comes."""
     seen.append(await face.show("glad"))
@@ -106,7 +104,10 @@ def test_audio_knows_how_long_it_is_and_does_not_print_itself() -> None:
 async def test_a_plugins_kind_works_from_end_to_end() -> None:
     """Opened, given to the bot, described, set and called, under the name that the bot gave the service."""
     seen.clear()
-    body = {"service_options": {"cat": {"fur": "black"}}, "config": [{"service": "face", "options": []}]}
+    body: dict[str, Any] = {
+        "service_options": {"cat": {"fur": "black"}},
+        "config": [{"service": "face", "options": []}],
+    }
     async with connected(shower, body=body) as wire:
         assert seen == ["a glad black cat"]
         described = (await wire.answer(wire.send("describe-config")))["data"]["config"]

@@ -216,7 +216,7 @@ def test_a_provider_that_is_missing_or_broken_is_told_with_the_bot_and_the_servi
         "No llm provider 'acmee' is installed. Did you mean 'acme'?"
     )
     assert "cannot be used: RuntimeError: out of seeds" in refused(broken, found)
-    assert compose(fine, found)
+    assert list(compose(fine, found)[0].services) == ["llm"]
 
 
 def test_an_entry_point_that_names_the_wrong_module_is_told(write: Write) -> None:
@@ -225,7 +225,9 @@ def test_an_entry_point_that_names_the_wrong_module_is_told(write: Write) -> Non
     sys.path.insert(0, ".")
     bot = load_bot(str(write("written_bot", bot_text("receptionist"))))
     message = refused(bot, installed(llm__acme="written_elsewhere"))
-    assert "must name the module in which @service('llm', 'acme') stands, and that is not 'written_elsewhere'" in message
+    assert (
+        "must name the module in which @service('llm', 'acme') stands, and that is not 'written_elsewhere'" in message
+    )
 
 
 def test_a_plugin_that_declares_nothing_is_told(write: Write) -> None:

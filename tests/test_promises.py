@@ -794,6 +794,24 @@ async def test_too_much_is_answered_with_a_code(kind: str) -> None:
         assert await wire.result(wire.call("bot:echo", text="on")) == "on"
 
 
+@pytest.mark.parametrize("data", ["x" * 70_000, json.loads("[" * 100 + "]" * 100)], ids=["size", "nesting"])
+async def test_a_request_that_is_too_much_is_answered_by_its_id(data: Any) -> None:
+    """Whoever waits for it is told."""
+    async with connected(faulty) as wire:
+        answer = await wire.error(wire.send("get-config", data))
+        assert answer["code"] in ("message-too-large", "message-too-deep")
+
+
+async def test_the_end_of_a_session_ends_its_jobs() -> None:
+    """Each is told, for as long as there is somebody to tell."""
+    async with connected(faulty) as wire:
+        job = (await wire.result(wire.call("bot:wait_long")))["job"]
+        wire.send("disconnect-bot", {})
+        await settle()
+        ended = [each for each in wire.told("server-message") if each.get("job") == job]
+        assert [each["status"] for each in ended] == ["cancelled"]
+
+
 async def test_messages_that_come_too_fast_are_each_answered() -> None:
     """None is dropped, and after a pause all is well."""
     async with connected(faulty, limits=Limits(rate=10.0, burst=5)) as wire:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
@@ -84,7 +84,9 @@ def registry_of(function: Function, *more: Function) -> Registry:
     specs: list[Spec] = [spec for each in (*DECLARED, *more, function) for spec in specs_of(each)]
     services = {spec.provider: spec for spec in specs if isinstance(spec, ServiceSpec)}
     named = bot_spec(function)
-    return build(named, {name: {each: services[each] for each in named.services[name]} for name in named.services}, specs)
+    return build(
+        named, {name: {each: services[each] for each in named.services[name]} for name in named.services}, specs
+    )
 
 
 def bot_with(config: Any = None, client: Any = ()) -> Function:
@@ -147,10 +149,10 @@ def test_a_bots_own_actions_are_its_own() -> None:
     keeper, other = bot_with(), bot_with()
 
     @action(keeper)
-    async def count(session: Session, /) -> int: ...
+    async def count(session: Session, /) -> None: ...
 
     @action(other)
-    async def lose(session: Session, /) -> int: ...
+    async def lose(session: Session, /) -> None: ...
 
     @action("bot")
     async def sleep(session: Session, /) -> None: ...
@@ -189,13 +191,14 @@ def test_an_action_that_is_declared_twice_is_refused_with_both_places() -> None:
     """On a provider, a kind, or a bot."""
     keeper = bot_with()
 
-    def twice(target: Any, first: bool) -> Function:
+    def declared(target: Any) -> Any:
         async def sing(session: Session, /) -> None: ...
 
-        return action(target)(sing)
+        decorate: Callable[[Function], Function] = action(target)
+        return decorate(sing)
 
     for target in (grey, "llm", keeper):
-        one, other = twice(target, True), twice(target, False)
+        one, other = declared(target), declared(target)
         message = refused(keeper, one, other)
         assert "the action 'sing'" in message
         assert message.count(where(one)) == 2  # both are made at the same line

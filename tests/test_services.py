@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import anyio
@@ -18,6 +18,7 @@ from rtvi_plugins._registry import Provider
 from rtvi_plugins._services import Opener
 from rtvi_plugins._specs import ServiceSpec, specs_of
 from rtvi_plugins.errors import MissingKey, StartFailed
+from rtvi_plugins.hosting import ManualClock
 from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text
 
 from .wire import connection_to, host_of, settle
@@ -42,14 +43,16 @@ class Parrot:
 
 #: What happened, in order, and how a service behaves that is about to be opened.
 log: list[str] = []
-live: list[Parrot] = []
+opened: list[Parrot] = []
+closed: list[Parrot] = []
 
 
 @pytest.fixture(autouse=True)
 def fresh() -> None:
     """A new log for each test."""
     log.clear()
-    live.clear()
+    opened.clear()
+    closed.clear()
 
 
 @asynccontextmanager
@@ -65,16 +68,19 @@ async def logged(name: str, parrot: Parrot | None = None) -> AsyncGenerator[Parr
     try:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(die)
-            live.append(parrot)
+            opened.append(parrot)
             yield parrot
             tasks.cancel_scope.cancel()
     finally:
         log.append(f"close {name}")
+        closed.append(parrot)
 
 
 @service("llm", "good")
 @asynccontextmanager
-async def good(api_key: Secret, spare_key: Secret | None, /, base_url: str = "https://good.example") -> Any:
+async def good(
+    api_key: Secret, spare_key: Secret | None, /, base_url: str = "https://good.example"
+) -> AsyncGenerator[Parrot]:
     """Opens and closes."""
     async with logged("good", Parrot(spare_key or api_key, base_url)) as parrot:
         yield parrot
@@ -93,11 +99,18 @@ async def plain() -> AsyncGenerator[Parrot]:
 async def broken() -> AsyncGenerator[Parrot]:
     """Raises what the test has chosen."""
     log.append("open broken")
-    raise failures[0]
+    if failures:
+        raise failures[0]
     yield Parrot()
 
 
 failures: list[BaseException] = []
+
+
+@service("llm", "hasty")
+def hasty() -> AbstractAsyncContextManager[Parrot]:
+    """Raises before there is anything to enter."""
+    raise failures[0]
 
 
 @service("llm", "slow")
@@ -134,11 +147,14 @@ def provider(function: Any) -> Provider:
 
 
 def opener(
-    tasks: TaskGroup, keys: Mapping[str, str] | None = None, options: Mapping[str, Mapping[str, Any]] | None = None
+    tasks: TaskGroup,
+    keys: Mapping[str, str] | None = None,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    seconds: float = 15.0,
 ) -> Opener:
     """An opener with keys by the names of their parameters."""
     found = {name: Secret(key) for name, key in (keys or {}).items()}
-    return Opener(tasks, lambda provider, name: found.get(name), options or {})
+    return Opener(tasks, lambda provider, name: found.get(name), options or {}, seconds)
 
 
 # ---- opening -------------------------------------------------------------------------------------------------------
@@ -175,17 +191,27 @@ async def test_a_missing_key_is_told_before_anything_is_opened() -> None:
         (RequestError("Not today."), RequestError, False),
     ],
 )
+@pytest.mark.parametrize("function", [broken, hasty])
 async def test_a_service_that_does_not_open_is_told_in_our_words(
-    failure: BaseException, family: type[RequestError], retryable: bool
+    function: Any, failure: BaseException, family: type[RequestError], retryable: bool
 ) -> None:
     """Or in those that its author has chosen for the client; nothing is left behind."""
     failures[:] = [failure]
     async with anyio.create_task_group() as tasks:
         with pytest.raises(RequestError) as raised:
-            await opener(tasks).open("llm", provider(broken))
-    assert type(raised.value) is family
-    assert raised.value.retryable is retryable
-    assert WORDS not in str(raised.value.to_json())
+            await opener(tasks).open("llm", provider(function))
+        assert type(raised.value) is family
+        assert raised.value.retryable is retryable
+        assert WORDS not in str(raised.value.to_json())
+
+
+async def test_a_service_that_takes_too_long_is_given_up() -> None:
+    """What it had begun is closed, and it may be tried again."""
+    async with anyio.create_task_group() as tasks:
+        with pytest.raises(StartFailed, match=r"'llm' \(slow\) did not open within 0.01 s") as raised:
+            await opener(tasks, seconds=0.01).open("llm", provider(slow))
+        assert raised.value.retryable
+    assert log == ["open slow", "close slow"]
 
 
 async def test_an_opening_that_is_given_up_leaves_nothing_open() -> None:
@@ -200,13 +226,13 @@ async def test_an_opening_that_is_given_up_leaves_nothing_open() -> None:
     assert log == ["open slow", "close slow"]
 
 
-async def test_an_opening_that_is_given_up_at_once_opens_nothing() -> None:
-    """Its task finds out before it begins."""
+async def test_an_opening_that_is_given_up_at_once_leaves_nothing_open() -> None:
+    """Whether its task had begun or not."""
     async with anyio.create_task_group() as tasks:
         with anyio.CancelScope() as scope:
             scope.cancel()
             await opener(tasks).open("llm", provider(plain))
-    assert log == []
+    assert log.count("open plain") == log.count("close plain")
 
 
 # ---- closing -------------------------------------------------------------------------------------------------------
@@ -291,16 +317,12 @@ async def half_choir(session: Session, /, one: LLM, two: LLM, three: LLM) -> Non
 
 async def test_a_session_opens_its_services_in_order_and_closes_them_in_reverse() -> None:
     """The order is that of the bot's `services=`."""
-    from rtvi_plugins.hosting import ManualClock
-
     clock = ManualClock()
     async with host_of(choir, clock=clock) as host:
         async with connection_to(host, clock):
-            assert len(live) == 3
-            opened = list(live)
+            assert (len(opened), closed) == (3, [])
         await settle()
-    assert log == ["open plain"] * 3 + ["close plain"] * 3
-    assert [id(each) for each in opened] == [id(each) for each in live]
+    assert closed == [*reversed(opened)]
 
 
 async def test_a_session_that_does_not_start_closes_what_was_open() -> None:

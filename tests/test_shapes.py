@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum, IntEnum, StrEnum
-from typing import Annotated, Any, Literal, NotRequired, Optional, Required
+from typing import Annotated, Any, ClassVar, ForwardRef, Literal, NotRequired, Optional, Required
 
-import attrs
 import pytest
 from attrs import define, field, frozen
 from attrs.validators import and_, ge, gt, in_, le, lt, matches_re, max_len, min_len
@@ -43,7 +42,7 @@ class Guest:
 
     name: str
     age: Annotated[int, ge(0)] = 0
-    _nick: str | None = None
+    _nick: str | None = field(default=None, alias="nick")
     seen: bool = field(default=False, init=False)
 
 
@@ -78,17 +77,18 @@ class Circle(TypedDict):
     inner: NotRequired[Circle]
 
 
+def above_low(range: Any, attribute: object, value: int) -> None:
+    """A validator that wants the instance."""
+    if value < range.low:
+        raise ValueError("high is below low")
+
+
 @define
 class Range:
     """A field whose validator looks at another field."""
 
     low: int
-    high: int = field()
-
-    @high.validator
-    def _above(self, attribute: attrs.Attribute[int], value: int) -> None:
-        if value < self.low:
-            raise ValueError("high is below low")
+    high: int = field(validator=above_low)
 
 
 @define
@@ -150,24 +150,31 @@ ACCEPTED: list[tuple[Any, Any, Any]] = [
     (Range, {"low": 1, "high": 2}, Range(1, 2)),
 ]
 
+#: JSON's null and what is empty, whose types no checker could tell.
+NULL: Any = None
+EMPTY: Any = {}
+NO_ITEMS: Any = []
 REFUSED: list[tuple[Any, Any]] = [
     *((str, value) for value in (1, None, ["a"], b"a")),
-    *((bool, value) for value in (0, 1, "true", None)),
-    *((int, value) for value in (True, 3.0, 3.5, "3", None)),
-    *((float, value) for value in (True, "3", float("nan"), float("inf"), 10**400, None)),
-    *((Literal["a", 1], value) for value in ("b", True, 1.0, None, [])),
+    *((bool, value) for value in (0, 1, "true", NULL)),
+    *((int, value) for value in (True, 3.0, 3.5, "3", NULL)),
+    *((float, value) for value in (True, "3", float("nan"), float("inf"), 10**400, NULL)),
+    *((Literal["a", 1], value) for value in ("b", True, 1.0, NULL, NO_ITEMS)),
     *((Literal[True], value) for value in (1, "true")),
-    *((Literal["a"] | str, value) for value in (1, None)),
-    *((Colour, value) for value in ("RED", "green", 1, None, {})),
+    *((Literal["a"] | str, value) for value in (1, NULL)),
+    *((Colour, value) for value in ("RED", "green", 1, NULL, EMPTY)),
     *((Floor, value) for value in (True, 2, "0")),
     *((int | None, value) for value in ("a", False, 1.5)),
-    *((list[int], value) for value in ("ab", {}, None, [1, "a"], [True])),
+    *((list[int], value) for value in ("ab", EMPTY, NULL, [1, "a"], [True])),
     *((tuple[int, str], value) for value in ([1], [1, "a", 2], ["a", 1])),
-    *((dict[str, int], value) for value in ([], {"a": "b"}, {1: 1}, None)),
+    *((dict[str, int], value) for value in (NO_ITEMS, {"a": "b"}, {1: 1}, NULL)),
     *((dict[str, Any], value) for value in ({"a": float("nan")}, {"a": {1, 2}}, {"a": {1: 1}})),
-    *((Guest, value) for value in ({}, [], {"name": 1}, {"name": "a", "age": -1}, {"name": "a", "seen": True})),
-    *((Booking, value) for value in ({}, {"nights": 1}, {"nights": 1, "guest": {"name": "a"}, "tags": [1]})),
-    *((Whole, value) for value in ({}, {"name": "a", "note": None}, {"name": "a", "more": 1})),
+    *(
+        (Guest, value)
+        for value in (EMPTY, NO_ITEMS, {"name": 1}, {"name": "a", "age": -1}, {"name": "a", "seen": True})
+    ),
+    *((Booking, value) for value in (EMPTY, {"nights": 1}, {"nights": 1, "guest": {"name": "a"}, "tags": [1]})),
+    *((Whole, value) for value in (EMPTY, {"name": "a", "note": None}, {"name": "a", "more": 1})),
     *((Range, value) for value in ({"low": 3, "high": 2}, {"low": 3})),
 ]
 
@@ -252,7 +259,7 @@ def test_a_validator_of_ones_own_may_bring_its_schema() -> None:
     """By an attribute; without one it is checked and not described."""
 
     class Even:
-        json_schema = {"multipleOf": 2}
+        json_schema: ClassVar = {"multipleOf": 2}
 
         def __call__(self, instance: object, attribute: object, value: int) -> None:
             if value % 2:
@@ -321,7 +328,10 @@ def test_a_huge_value_does_not_come_back_whole() -> None:
 class Missing(TypedDict):
     """Names a type that is not there."""
 
-    what: Nothing  # type: ignore[name-defined]  # noqa: F821  # pyright: ignore
+    what: str
+
+
+Missing.__annotations__["what"] = ForwardRef("Nothing")
 
 
 class Raw(TypedDict):
@@ -404,10 +414,13 @@ SIMPLE: list[Typed] = [
 
 
 def _nested(inner: st.SearchStrategy[Typed]) -> st.SearchStrategy[Typed]:
+    lists: Any = list
+    tuples: Any = tuple
+    dicts: Any = dict
     return st.one_of(
-        inner.map(lambda each: (list[each[0]], st.lists(each[1], max_size=3))),  # type: ignore[name-defined]
-        inner.map(lambda each: (tuple[each[0], ...], st.lists(each[1], max_size=3))),  # type: ignore[name-defined]
-        inner.map(lambda each: (dict[str, each[0]], st.dictionaries(words, each[1], max_size=3))),  # type: ignore[name-defined]
+        inner.map(lambda each: (lists[each[0]], st.lists(each[1], max_size=3))),
+        inner.map(lambda each: (tuples[each[0], ...], st.lists(each[1], max_size=3))),
+        inner.map(lambda each: (dicts[str, each[0]], st.dictionaries(words, each[1], max_size=3))),
         inner.map(lambda each: (each[0] | None, each[1] | st.none())),
         st.tuples(inner, inner).map(lambda both: (both[0][0] | both[1][0], both[0][1] | both[1][1])),
     )
@@ -423,7 +436,7 @@ def test_shape_and_schema_agree(typed: Typed, data: st.DataObject) -> None:
     annotation, values = typed
     schema = read(annotation).schema
     Draft202012Validator.check_schema(schema)
-    validator = Draft202012Validator(schema)
+    validator: Any = Draft202012Validator(schema)
     fitting, other = data.draw(values), data.draw(anything)
     assert accepts(annotation, fitting)
     assert validator.is_valid(fitting)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextvars import ContextVar
+from functools import partial
+from typing import TypeAlias
 
 import anyio
 import anyio.lowlevel
@@ -16,16 +19,32 @@ from .wire import settle
 
 pytestmark = pytest.mark.anyio
 
+Pool: TypeAlias = Callable[[], AbstractAsyncContextManager[Workers]]
+
 
 @asynccontextmanager
-async def workers() -> AsyncGenerator[Workers]:
+async def opened(*, warm: bool) -> AsyncGenerator[Workers]:
     """Workers whose jobs are cancelled in the end."""
     async with anyio.create_task_group() as tasks:
-        yield Workers(tasks)
+        pool = Workers(tasks)
+        if warm:
+            pool.submit(nothing)
+            await settle()
+        yield pool
         tasks.cancel_scope.cancel()
 
 
-async def test_jobs_start_in_order_whatever_they_do() -> None:
+async def nothing() -> None:
+    """A job that is over at once."""
+
+
+@pytest.fixture(params=[False, True], ids=["new", "parked"])
+def workers(request: pytest.FixtureRequest) -> Pool:
+    """Opens workers: without any task yet, or with one that is parked, in whose name a job begins at once."""
+    return partial(opened, warm=request.param)
+
+
+async def test_jobs_start_in_order_whatever_they_do(workers: Pool) -> None:
     """Those that end at once, those that wait once, and those that wait for good."""
     seen: list[int] = []
 
@@ -43,28 +62,31 @@ async def test_jobs_start_in_order_whatever_they_do() -> None:
         assert seen == list(range(60))
 
 
-async def test_a_job_may_submit_others() -> None:
+async def test_a_job_may_submit_others(workers: Pool) -> None:
     """They start after those that were there already."""
     seen: list[str] = []
-
-    async def run(name: str) -> None:
-        seen.append(name)
+    submitted: list[str] = []
 
     async with workers() as pool:
 
-        async def first() -> None:
-            seen.append("first")
-            pool.submit(lambda: run("third"))
-            await anyio.lowlevel.checkpoint()
-            seen.append("first again")
+        def submit(name: str, then: str = "") -> None:
+            async def run() -> None:
+                seen.append(name)
+                if then:
+                    submit(then)
+                await anyio.lowlevel.checkpoint()
 
-        pool.submit(first)
-        pool.submit(lambda: run("second"))
+            submitted.append(name)
+            pool.submit(run)
+
+        submit("first", then="of the first")
+        submit("second", then="of the second")
         await settle()
-        assert [each for each in seen if each != "first again"] == ["first", "second", "third"]
+    assert seen == submitted
+    assert len(seen) == 4
 
 
-async def test_a_job_that_waits_holds_up_nobody() -> None:
+async def test_a_job_that_waits_holds_up_nobody(workers: Pool) -> None:
     """Also when all of them wait at once, and each goes on when it is let."""
     gates = [anyio.Event() for _ in range(30)]
     done: list[int] = []
@@ -83,7 +105,7 @@ async def test_a_job_that_waits_holds_up_nobody() -> None:
         assert done == list(reversed(range(30)))
 
 
-async def test_a_cancelled_job_ends_and_the_next_runs() -> None:
+async def test_a_cancelled_job_ends_and_the_next_runs(workers: Pool) -> None:
     """On the same task, and with nothing of the cancellation left over."""
     seen: list[str] = []
 
@@ -107,7 +129,7 @@ async def test_a_cancelled_job_ends_and_the_next_runs() -> None:
         assert seen == ["cancelled", "done"] * 3
 
 
-async def test_a_job_that_is_cancelled_before_it_starts_never_does() -> None:
+async def test_a_job_that_is_cancelled_before_it_starts_never_does(workers: Pool) -> None:
     """Those behind it do."""
     seen: list[str] = []
 
@@ -115,14 +137,17 @@ async def test_a_job_that_is_cancelled_before_it_starts_never_does() -> None:
         seen.append(name)
 
     async with workers() as pool:
-        pool.submit(lambda: run("first"))
-        pool.submit(lambda: run("never")).cancel()
-        pool.submit(lambda: run("last"))
+
+        async def first() -> None:
+            pool.submit(lambda: run("never")).cancel()
+            pool.submit(lambda: run("last"))
+
+        pool.submit(first)
         await settle()
-        assert seen == ["first", "last"]
+        assert seen == ["last"]
 
 
-async def test_cancelling_a_job_twice_or_after_its_end_harms_no_other() -> None:
+async def test_cancelling_a_job_twice_or_after_its_end_harms_no_other(workers: Pool) -> None:
     """A worker's next job is not hit by what was meant for the last."""
     seen: list[str] = []
 
@@ -143,7 +168,7 @@ async def test_cancelling_a_job_twice_or_after_its_end_harms_no_other() -> None:
         assert seen == ["first", "second", "third"]
 
 
-async def test_a_job_that_will_not_be_cancelled_may_finish() -> None:
+async def test_a_job_that_will_not_be_cancelled_may_finish(workers: Pool) -> None:
     """Its worker takes no other job with a scope that is spent."""
     seen: list[str] = []
 
@@ -167,7 +192,7 @@ async def test_a_job_that_will_not_be_cancelled_may_finish() -> None:
         assert seen == ["clings", "done"]
 
 
-async def test_a_job_that_raises_harms_no_other(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_job_that_raises_harms_no_other(workers: Pool, caplog: pytest.LogCaptureFixture) -> None:
     """It is told in the log, by the name of its exception and not by its text."""
     seen: list[str] = []
 
@@ -187,7 +212,7 @@ async def test_a_job_that_raises_harms_no_other(caplog: pytest.LogCaptureFixture
     assert "words of an exception" not in caplog.text
 
 
-async def test_cancel_scopes_and_timeouts_work_inside_a_job() -> None:
+async def test_cancel_scopes_and_timeouts_work_inside_a_job(workers: Pool) -> None:
     """A job runs in one task from its beginning to its end."""
     tasks: list[int] = []
     timed_out: list[bool] = []
@@ -210,7 +235,7 @@ async def test_cancel_scopes_and_timeouts_work_inside_a_job() -> None:
         assert sorted(tasks)[::2] == sorted(tasks)[1::2]
 
 
-async def test_a_job_may_hold_a_task_group() -> None:
+async def test_a_job_may_hold_a_task_group(workers: Pool) -> None:
     """Which is left by the task that entered it."""
     seen: list[str] = []
 
@@ -229,7 +254,7 @@ async def test_a_job_may_hold_a_task_group() -> None:
         assert seen == ["child", "parent"]
 
 
-async def test_the_end_cancels_every_job() -> None:
+async def test_the_end_cancels_every_job(workers: Pool) -> None:
     """Nothing is left behind, and what had not started does not start."""
     ended: list[str] = []
 
@@ -246,7 +271,7 @@ async def test_the_end_cancels_every_job() -> None:
     assert ended == ["cancelled"] * 10
 
 
-async def test_many_short_jobs_share_few_tasks() -> None:
+async def test_many_short_jobs_share_few_tasks(workers: Pool) -> None:
     """A task for each is what this module is there to save."""
     tasks: set[int] = set()
 
@@ -261,7 +286,7 @@ async def test_many_short_jobs_share_few_tasks() -> None:
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_asyncios_own_timeout_works_inside_a_job() -> None:
+async def test_asyncios_own_timeout_works_inside_a_job(workers: Pool) -> None:
     """A provider written for asyncio alone may use it."""
     timed_out: list[str] = []
 
@@ -279,3 +304,66 @@ async def test_asyncios_own_timeout_works_inside_a_job() -> None:
             pool.submit(run)
         await settle()
         assert sorted(timed_out) == ["done"] * 3 + ["timeout"] * 3
+
+
+_mark: ContextVar[int] = ContextVar("mark", default=0)
+
+
+async def test_a_context_variable_is_the_jobs_own(workers: Pool) -> None:
+    """What one job sets is seen by no other, and not by whoever submitted it, waiting or not."""
+    seen: list[int] = []
+
+    async def set_it(waits: bool) -> None:
+        token = _mark.set(5)
+        if waits:
+            await anyio.lowlevel.checkpoint()
+        seen.append(_mark.get())
+        _mark.reset(token) if waits else None
+
+    async def look() -> None:
+        seen.append(_mark.get())
+
+    async with workers() as pool:
+        for waits in (True, False):
+            pool.submit(partial(set_it, waits))
+            assert _mark.get() == 0
+            pool.submit(look)
+        await settle()
+    assert sorted(seen) == [0, 0, 5, 5]
+
+
+async def test_a_job_stays_in_one_task(workers: Pool) -> None:
+    """From its first step to its last, and that is not the task which submitted it."""
+    seen: list[int] = []
+
+    async def run() -> None:
+        seen.append(anyio.get_current_task().id)
+        await anyio.lowlevel.checkpoint()
+        seen.append(anyio.get_current_task().id)
+
+    me = anyio.get_current_task().id
+    async with workers() as pool:
+        pool.submit(run)
+        assert anyio.get_current_task().id == me
+        await settle()
+    assert len(set(seen)) == 1
+    assert me not in seen
+
+
+@pytest.mark.parametrize("steps", range(5))
+async def test_a_job_is_unwound_whenever_the_end_comes(workers: Pool, steps: int) -> None:
+    """What it began is finished, however soon after its first step it is cancelled."""
+    seen: list[str] = []
+
+    async def run() -> None:
+        seen.append("begun")
+        try:
+            await anyio.sleep_forever()
+        finally:
+            seen.append("finished")
+
+    async with workers() as pool:
+        pool.submit(run)
+        for _ in range(steps):
+            await anyio.lowlevel.checkpoint()
+    assert seen in ([], ["begun", "finished"])

@@ -53,6 +53,7 @@ _OWN = pytest.StashKey[dict[str, ModuleType]]()
 def its_own_modules(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """While a test runs, `bot` is the bot of its own example."""
     module: pytest.Module = request.node.getparent(pytest.Module)
+    monkeypatch.delitem(sys.modules, "bot", raising=False)  # somebody else's
     for name, each in module.stash.get(_OWN, dict[str, ModuleType]()).items():
         monkeypatch.setitem(sys.modules, name, each)
     monkeypatch.setattr(sys, "path", [*_folders(module.path), *sys.path])

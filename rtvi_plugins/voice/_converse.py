@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from typing import cast
 
 import anyio
+from anyio.abc import TaskStatus
 from attrs import define, field
 
 from ..context import Message
@@ -166,12 +167,13 @@ class _Conversation:
         results: dict[str, str] = {}
         try:
             async with anyio.create_task_group() as tasks:
-                for call in answer.calls:
-                    tasks.start_soon(self._call, call, results)
+                for call in answer.calls:  # trio begins tasks in any order; the client is asked in that of the calls
+                    await tasks.start(self._call, call, results)
         finally:
             turn.remember(*_remembered(answer, results))
 
-    async def _call(self, call: ToolCall, results: dict[str, str]) -> None:
+    async def _call(self, call: ToolCall, results: dict[str, str], *, task_status: TaskStatus[None]) -> None:
+        task_status.started()
         try:
             result = await self.session.call_function(call.name, call.arguments, id=call.id)
         except FunctionCallFailed as error:

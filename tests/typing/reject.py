@@ -47,6 +47,10 @@ async def on_another_service(tts: TTS, /, text: str) -> None: ...
 async def bot_without_session(llm: AcmeLLM, /) -> None: ...
 
 
+@bot(services={"llm": "acme"})  # rejected: it is no coroutine function
+def bot_that_is_not_async(session: Session, /, llm: AcmeLLM) -> None: ...
+
+
 async def wrong_calls(llm: AcmeLLM, session: Session) -> None:
     configure(llm, heat=0.3)  # rejected: there is no such option
     configure(llm, temperature="hot")  # rejected: of another type
