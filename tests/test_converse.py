@@ -320,6 +320,20 @@ async def test_a_provider_that_fails_ends_its_turn_and_no_more() -> None:
         assert (await context(wire))[-1]["content"] == "Yes?"
 
 
+async def test_a_provider_that_raises_something_of_its_own_ends_its_turn_and_no_more() -> None:
+    """Its text stays in the log; a bug of one vendor's plugin is not the end of a conversation."""
+    script.write([Text("Well "), KeyError("what a vendor said")], [Text("Yes?")])
+    async with talking() as wire:
+        say(wire, "hi")
+        await settle()
+        (error,) = wire.told("error")
+        assert (error["fatal"], error["code"]) == (False, "provider-failed")
+        assert "vendor" not in json.dumps(wire.received)
+        say(wire, "still there?")
+        await settle()
+        assert (await context(wire))[-1]["content"] == "Yes?"
+
+
 async def test_a_provider_that_fails_after_it_called_functions_calls_none() -> None:
     """A call that was never made has no place in the context."""
     script.write([Text("Well "), ToolCall("a", "look", {}), ProviderError("acme", "timeout")], [Text("Yes?")])

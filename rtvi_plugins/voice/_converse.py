@@ -25,7 +25,7 @@ from anyio.abc import TaskStatus
 from attrs import define, field
 
 from ..context import Message
-from ..errors import FunctionCallFailed, ProviderError
+from ..errors import FunctionCallFailed, ProviderError, innermost, report
 from ..events import BotLLMStarted, BotLLMStopped, BotLLMText, BotOutput, Metrics, UserTranscription
 from ..kinds import LLM, TTS, LLMPiece, LLMRequest, Text, ToolCall, Usage
 from ..session import Input, RunLLM, Say, Session, Turn, UserText
@@ -121,6 +121,8 @@ class _Conversation:
             for sentence in sentences.flush():
                 self._put_out(sentence)
             whole = True
+        except Exception as error:
+            raise _failure(error) from None
         finally:
             self._end(turn, answer, whole)
         return answer
@@ -179,6 +181,15 @@ class _Conversation:
         except FunctionCallFailed as error:
             result = {"error": str(error)}
         results[call.id] = result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)
+
+
+def _failure(error: Exception) -> ProviderError:
+    """What ends a turn. A provider that raises something of its own is reported; it ends no session."""
+    found = innermost(error)
+    if isinstance(found, ProviderError):
+        return found
+    report("an LLM, while it answered,", found)
+    return ProviderError("The LLM", "unavailable")
 
 
 @asynccontextmanager
