@@ -85,10 +85,10 @@ class Threads:
 
         try:
             return await anyio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=anyio.CapacityLimiter(1))
-        except anyio.get_cancelled_exc_class():
-            if begun.acquire(blocking=False):
+        except BaseException as error:
+            if begun.acquire(blocking=False):  # it never began: no thread could be started, or none in time
                 self.give_back()
-            else:
+            elif isinstance(error, anyio.get_cancelled_exc_class()):
                 self.abandoned += 1
             raise
 
@@ -125,12 +125,16 @@ class Actions:
         if call.action.spec.long:
             self._start_job(call)
         else:
-            call.request.job = self.workers.submit(partial(self._perform, call))
+            call.request.job = self.workers.submit(partial(self._perform, call, self._service(call)))
 
-    async def _perform(self, call: Call) -> None:
+    def _service(self, call: Call) -> OpenService | None:
+        """The service of an action, as it is when the call comes: it may be switched before its turn."""
+        return self.find(call.action.service) if call.action.spec.wants_service else None
+
+    async def _perform(self, call: Call, service: OpenService | None) -> None:
         request = call.request
         try:
-            text = self.conversation.result(request, await self._result(call))
+            text = self.conversation.result(request, await self._result(call, service))
         except RequestError as error:
             self.answers.fail(request, error)
         except TypeError:
@@ -141,13 +145,13 @@ class Actions:
         else:
             self.answers.answer(request, text)
 
-    async def _result(self, call: Call) -> Any:
+    async def _result(self, call: Call, service: OpenService | None) -> Any:
         """An action's result in its JSON form. Whatever it raises comes out as a `RequestError`."""
         action, spec = call.action, call.action.spec
         if self._observed:
             self._tell("action_started", action, arguments=call.arguments)
         try:
-            given: list[Any] = [self.find(action.service).alive()] if spec.wants_service else []
+            given: list[Any] = [service.alive()] if service is not None else []
             if spec.wants_session:
                 given.append(self.session)
             if spec.is_async:
@@ -156,10 +160,12 @@ class Actions:
                 result = await self.threads.run(partial(spec.function, *given, **call.arguments))
             if result.__class__ is not spec.result.exact:
                 result = _checked(action, result)
-        except (anyio.get_cancelled_exc_class(), KeyboardInterrupt, GeneratorExit):
+        except anyio.get_cancelled_exc_class():
             self._tell("action_finished", action, error=Cancelled.code)
             raise
         except BaseException as raised:  # SystemExit, or the panic of a library in Rust
+            if isinstance(raised, KeyboardInterrupt) and spec.is_async:
+                raise
             error = _told(action, raised)
             self._tell("action_finished", action, error=error.code)
             raise error from None
@@ -178,14 +184,16 @@ class Actions:
         self._started += 1
         id = f"job-{self._started}"
         self.answers.answer(call.request, self.conversation.result(call.request, {"job": id}))
-        self.jobs[id] = _Long(call.action, self.workers.submit(partial(self._perform_long, id, call), later=True))
+        self.jobs[id] = _Long(
+            call.action, self.workers.submit(partial(self._perform_long, id, call, self._service(call)), later=True)
+        )
         return None
 
-    async def _perform_long(self, id: str, call: Call) -> None:
+    async def _perform_long(self, id: str, call: Call, service: OpenService | None) -> None:
         token = _running_job.set(id)
         end: dict[str, Any] = {"status": "cancelled"}
         try:
-            end = {"status": "done", "result": await self._result(call)}
+            end = {"status": "done", "result": await self._result(call, service)}
         except RequestError as error:
             end = {"status": "failed", **error.to_json()}
         finally:

@@ -9,19 +9,31 @@ from ._codec import encode
 from ._conversation import Conversation, Request
 from ._signal import Signal
 from .errors import RequestError
+from .limits import Limits
 
 __all__ = ("Answers",)
 
 
 class Answers:
-    """The outgoing side of a session. It holds at most `limit` texts; `overflow` is called when it is fed more."""
+    """The outgoing side of a session. `overflow` is called, once, when more waits to be sent than the limits allow."""
 
-    __slots__ = ("_conversation", "_limit", "_overflow", "_sendable", "_texts", "closed")
+    __slots__ = (
+        "_conversation",
+        "_limits",
+        "_overflow",
+        "_overflowed",
+        "_sendable",
+        "_size",
+        "_texts",
+        "closed",
+    )
 
-    def __init__(self, conversation: Conversation, limit: int, overflow: Callable[[], None]) -> None:
+    def __init__(self, conversation: Conversation, limits: Limits, overflow: Callable[[], None]) -> None:
         self.closed = False
         self._conversation = conversation
-        self._limit = limit
+        self._limits = limits
+        self._size = 0
+        self._overflowed = False
         self._overflow = overflow
         self._texts: list[str] = []
         self._sendable: Signal | None = None
@@ -29,10 +41,13 @@ class Answers:
     def put(self, text: str) -> None:
         """Have a text sent after all that were put before it."""
         self._texts.append(text)
+        self._size += len(text)
         if self._sendable is not None:
             self._wake()
-        if len(self._texts) > self._limit and not self.closed:
-            self._texts.clear()
+        too_much = len(self._texts) > self._limits.outbox or self._size > self._limits.outbox_size
+        if too_much and not self._overflowed:
+            self._overflowed = True
+            self.drop()
             self._overflow()
 
     def send(self, type: str, data: Any) -> None:
@@ -61,6 +76,7 @@ class Answers:
     def drop(self) -> None:
         """Forget what was put: there is nobody to send it to."""
         self._texts.clear()
+        self._size = 0
 
     def _wake(self) -> None:
         if self._sendable is not None:
@@ -74,5 +90,5 @@ class Answers:
                 return ()
             self._sendable = Signal()
             await self._sendable.wait()
-        batch, self._texts = self._texts, []
+        batch, self._texts, self._size = self._texts, [], 0
         return batch

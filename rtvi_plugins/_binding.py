@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ._json import clip, expected, is_array, is_object
-from ._shapes import violation
+from ._json import MOST_PROBLEMS, clip, expected, is_array, is_object
+from ._shapes import check, violation
 from ._specs import Parameter, Validator
 from .errors import InvalidArguments, NotGranted, Problem, unknown
 
@@ -64,6 +64,8 @@ class Binder:
         problems: list[Problem] = []
         bound: dict[str, Any] = {}
         for name, value, at in named_values(sent, path, problems):
+            if len(problems) >= MOST_PROBLEMS:
+                break
             if name not in self._known:
                 problems.append(unknown("argument", name, self._parameters, path=at))
                 continue
@@ -80,11 +82,16 @@ class Binder:
             raise InvalidArguments(problems)
         return bound
 
+    def _value(self, name: str, bound: Mapping[str, Any]) -> Any:
+        """What the function gets for an argument: leaving one out is no way around what narrows it."""
+        parameter = self._parameters[name]
+        return bound[name] if name in bound else check(parameter.shape, parameter.default)[0]
+
     def _restrict(self, bound: Mapping[str, Any], path: str) -> None:
         problems = [
             Problem(path, f"{name}: the bot does not grant this value: {found}")
             for name, validator in self._restrictions.items()
-            if name in bound and (found := violation(validator, bound[name])) is not None
+            if (found := violation(validator, self._value(name, bound))) is not None
         ]
         if problems:
             raise NotGranted(problems)

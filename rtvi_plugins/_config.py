@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 from attrs import define, frozen
 
 from ._binding import named_values
+from ._codec import encode_json
 from ._json import clip, expected, is_array, is_object
 from ._offer import Offer, OfferedOption
 from ._registry import PROVIDER, Provider, Registry
@@ -85,8 +86,11 @@ class Config:
         self.revision += 1
         for name in plan.changed:
             service, _, option = name.partition(".")
-            if option in before[service] and self.values[service].get(option) == plan.values[service].get(option):
-                self.values = {**self.values, service: {**self.values[service], option: before[service][option]}}
+            now, then = self.values[service], before[service]
+            if service in plan.switched or option not in then:
+                continue  # the service has another provider now, and that one's values
+            if _same(now.get(option), plan.values[service].get(option)):
+                self.values = {**self.values, service: {**now, option: then[option]}}
 
     def arguments(self, call: GroupCall, provider: Provider) -> dict[str, Any]:
         """The keyword arguments of a group's function: the values of all its options."""
@@ -291,7 +295,7 @@ def _check_entry(entry: Entry, name: str, option: OfferedOption, values: Values,
         mistakes.extend((InvalidConfig, problem) for problem in told)
         return False
     # What is in force may always be sent back, as clients do that send the whole config.
-    if entry.value != values[entry.service][name] and (problem := _ungranted(entry, option, loaded)):
+    if not _same(entry.value, values[entry.service][name]) and (problem := _ungranted(entry, option, loaded)):
         mistakes.append((NotGranted, problem))
         return False
     return True
@@ -345,7 +349,10 @@ def _loaded(shape: Shape, value: Any) -> Any:
 
 
 def _same(one: Any, other: Any) -> bool:
-    return one is other or (one == other and one.__class__ is other.__class__)  # 1 == True
+    """Whether two JSON values are the same, inside too, where Python says that 1 == True."""
+    if one is other or one.__class__ is not other.__class__ or one != other:
+        return one is other
+    return not isinstance(one, list | tuple | dict) or encode_json(one) == encode_json(other)
 
 
 def every_group(offer: Offer) -> list[GroupCall]:

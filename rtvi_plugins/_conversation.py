@@ -146,9 +146,9 @@ class Conversation:
         """What is to be done about a text; None where nothing is, as for a repeated id that is being answered."""
         id, self._now = "", now
         try:
+            self._spend()
             message = decode(text, size=self._limits.message_size, depth=self._limits.nesting)
             id = _usable(message.get("id"))
-            self._spend()
             type = self._type(message, id)
             if id in self.pending and type != "client-ready":
                 return None
@@ -157,7 +157,7 @@ class Conversation:
             self._wait(Request(id, type), message)
             return None
         except RequestError as error:
-            if isinstance(error, MessageTooLarge | MessageTooDeep):
+            if isinstance(error, MessageTooLarge | MessageTooDeep | RateLimited):
                 id = _usable(refused_id(text))
             if id in self.pending:  # it is answered when the one that waits under it is
                 return None

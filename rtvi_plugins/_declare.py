@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import NoneType, UnionType
-from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar, Union, get_args, get_origin, overload
+from typing import Any, Concatenate, Literal, Never, ParamSpec, Protocol, TypeVar, Union, get_args, get_origin, overload
 
 from ._shapes import NotReadable, Shape, read
 from ._signature import Signature, read_hints, read_signature, result_annotation
@@ -54,7 +54,10 @@ AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
 class _OnService(Protocol[T]):
     """Marks a function whose first parameter is the live service, or the session where it needs no service."""
 
+    @overload
     def __call__(self, function: Callable[Concatenate[T, P], R], /) -> Callable[Concatenate[T, P], R]: ...
+    @overload
+    def __call__(self, function: Callable[Concatenate[Session, P], R], /) -> Callable[Concatenate[Session, P], R]: ...
 
 
 class _OnBot(Protocol):
@@ -91,6 +94,8 @@ def service(kind: str | Kind, provider: str, /) -> Any:
         if not inspect.isasyncgenfunction(inspect.unwrap(function)) and inspect.iscoroutinefunction(function):
             message = "is a coroutine function. Yield the service from it, under @asynccontextmanager."
             raise DeclarationError(function, message)
+        if inspect.isgeneratorfunction(inspect.unwrap(function)):
+            raise DeclarationError(function, "is a generator. Write async def under @asynccontextmanager.")
         if not provider or "." in provider or ":" in provider:
             raise DeclarationError(function, f"the provider's name {provider!r} must be a word without '.' and ':'.")
         signature = read_signature(function, given="", example="", defaults=True)
@@ -154,6 +159,7 @@ def options(*targets: Any, last: bool = False) -> Any:
     takes the live service and, if it wants it, the `Session`; after it, each option with its default. A group of a
     kind runs at the start of the session and on change. `last` groups are applied after all others of an update.
     """
+    _refuse_bare("options", targets)
 
     def declare(function: Function) -> Function:
         if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
@@ -171,6 +177,15 @@ def options(*targets: Any, last: bool = False) -> Any:
         )
 
     return declare
+
+
+def _refuse_bare(decorator: str, targets: Sequence[Any]) -> None:
+    """Refuse `@action` without parentheses: what it stands on would be taken for the target, and be lost."""
+    for each in targets:
+        if inspect.isfunction(each) and not any(isinstance(spec, ServiceSpec | BotSpec) for spec in specs_of(each)):
+            message = f"is no service and no bot. Decorate it with @service or @bot before @{decorator} names it; "
+            message += f"or write @{decorator}(acme_llm) above it, with what it belongs to."
+            raise DeclarationError(each, message)
 
 
 def _targets(function: Function, targets: Sequence[Any]) -> tuple[Target, ...]:
@@ -196,7 +211,7 @@ def _wants(function: Function, signature: Signature, targets: Sequence[Any]) -> 
     annotations = list(signature.given.values())
     wants_session = Session in annotations
     services = [each for each in annotations if each is not Session]
-    if len(services) > 1 or len(annotations) > 2 or (wants_session and annotations[-1] is not Session):
+    if len(services) > 1 or annotations.count(Session) > 1 or (wants_session and annotations[-1] is not Session):
         message = "before the '/' takes the service and then, if it wants it, the session, and nothing else."
         raise DeclarationError(function, message)
     if services and any(each == "bot" or _is_bot(each) for each in targets):
@@ -291,17 +306,24 @@ def action(
     answered at once with a job's id; their progress and their end follow as messages. `narrowed` holds validators
     of arguments that apply where a bot grants the action without saying otherwise.
     """
+    _refuse_bare("action", targets)
 
     def declare(function: Function) -> Function:
         if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
             raise DeclarationError(
                 function, "is a generator. An action returns one result: use return, or session.send."
             )
+        seconds: Any = deadline
+        if seconds is not None and not (isinstance(seconds, int | float) and seconds > 0):
+            raise DeclarationError(function, f"deadline= is a number of seconds above 0, as in 2.5, not {deadline!r}.")
         own = any(each == "bot" or _is_bot(each) for each in targets)
         given = "" if own else "an action takes the service and, if it wants it, the session"
         example = "(session: Session, /, text: str)" if own else "(tts: TTS, session: Session, /, text: str)"
         signature = read_signature(function, given=given, example=example)
         wants_service, wants_session = _wants(function, signature, targets)
+        if wants_session and not inspect.iscoroutinefunction(function):
+            message = "takes the session, but runs in a thread, where that must not be touched. Write async def, and "
+            raise DeclarationError(function, f"{message}have anyio.to_thread.run_sync call what blocks.")
         spec = ActionSpec(
             targets=_targets(function, targets),
             name=function.__name__,
@@ -353,7 +375,7 @@ BotFunction = TypeVar("BotFunction", bound="Callable[Concatenate[Session, ...], 
 
 
 def bot(
-    *,
+    *bare: Never,
     services: Mapping[str, str | Sequence[str]] | None = None,
     config: Mapping[str, Mapping[str, Any]] | None = None,
     client: Sequence[str | Grant] = (),
@@ -368,8 +390,12 @@ def bot(
     a name or a `Grant`. `plugins` names installed modules of actions and hooks. `public` lets anyone start a
     session, with whatever that costs.
     """
+    mistaken: Function
+    for mistaken in bare:
+        raise DeclarationError(mistaken, "is under a bare @bot. Write @bot() or @bot(services={…}).")
 
     def declare(function: BotFunction) -> BotFunction:
+        _check_bot_arguments(function, services, config, client, plugins)
         if not inspect.iscoroutinefunction(function):
             raise DeclarationError(function, "is not a coroutine function. Write async def.")
         parameters = inspect.signature(function).parameters.values()
@@ -394,6 +420,21 @@ def bot(
         return mark(function, spec)
 
     return declare
+
+
+def _check_bot_arguments(function: Function, services: Any, config: Any, client: Any, plugins: Any) -> None:
+    """Refuse what Python would take, letter by letter or not at all."""
+    if not isinstance(services or {}, Mapping):
+        raise DeclarationError(function, "services= is a mapping, as in services={'llm': ['rules', 'openai']}.")
+    if not isinstance(config or {}, Mapping) or not _are_mappings(config or {}):
+        raise DeclarationError(function, "config= is a mapping of mappings, as in config={'llm': {'model': 'small'}}.")
+    for name, value in (("client", client), ("plugins", plugins)):
+        if isinstance(value, str | Grant):
+            raise DeclarationError(function, f"{name}= is a list: write {name}=[{value!r}].")
+
+
+def _are_mappings(config: Mapping[str, Any]) -> bool:
+    return all(isinstance(each, Mapping) for each in config.values())
 
 
 def _providers(function: Function, service: str, providers: str | Sequence[str]) -> tuple[str, ...]:

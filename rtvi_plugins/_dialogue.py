@@ -39,6 +39,10 @@ class LiveTurn(Turn):
     def messages(self) -> Sequence[Message]:
         return self._dialogue.context.before(self._place)
 
+    @property
+    def superseded(self) -> bool:
+        return not self._dialogue.context.holds(self._place)
+
     def remember(self, *messages: Message) -> None:
         if self._dialogue.context.insert(self._place, *messages):
             self._dialogue.tell(messages)
@@ -134,7 +138,8 @@ class Dialogue:
     async def idle(self) -> None:
         """Wait until nothing is being said, and nothing waits to be answered."""
         while self.current is not None or (self.listens and self._inputs):
-            self._quiet = anyio.Event()
+            if self._quiet is None or self._quiet.is_set():
+                self._quiet = anyio.Event()
             await self._quiet.wait()
 
     def _rest(self) -> None:

@@ -74,7 +74,7 @@ class Functions:
             except Exception as error:  # the function's, or a TypeError for a result that JSON cannot carry
                 await self._tell(call, {"error": f"the function failed: {type(error).__name__}"})
         if not call.is_ended_by_bot:
-            del self._calls[call.id]
+            self._calls.pop(call.id, None)
 
     async def _tell(self, call: _Call, result: Any) -> None:
         told = {"function_name": call.name, "tool_call_id": call.id, "arguments": call.arguments, "result": result}

@@ -26,7 +26,7 @@ class Grants:
     @classmethod
     def of(cls, registry: Registry, *, everything: bool = False) -> Grants:
         """The bot's grants. Where one leaves an argument open that its action narrows, the action's word counts."""
-        narrowed = {f"{service}:{name}": spec.narrowed for service, name, spec in _actions(registry)}
+        narrowed = _narrowed(registry)
         filled = [
             Grant(
                 each.name,
@@ -45,8 +45,22 @@ class Grants:
 
     def narrowed(self, narrower: Sequence[Grant]) -> Grants:
         """What both these grants and the narrower ones allow."""
-        both = {each.name: (self.get(each.name), each) for each in narrower}
-        return Grants({name: _both(ours, theirs) for name, (ours, theirs) in both.items() if ours is not None})
+        left: dict[str, Grant] = {}
+        for theirs in narrower:
+            ours = left.get(theirs.name) or self.get(theirs.name)
+            if ours is not None:
+                left[theirs.name] = _both(ours, theirs)
+        return Grants(left)
+
+
+def _narrowed(registry: Registry) -> Mapping[str, Mapping[str, Validator]]:
+    """How actions narrow their own arguments, by name; where providers differ, all of them count."""
+    found: dict[str, dict[str, Validator]] = {}
+    for service, name, spec in _actions(registry):
+        arguments = found.setdefault(f"{service}:{name}", {})
+        for argument, validator in spec.narrowed.items():
+            arguments[argument] = and_(arguments[argument], validator) if argument in arguments else validator
+    return found
 
 
 def _actions(registry: Registry) -> Iterable[tuple[str, str, ActionSpec]]:

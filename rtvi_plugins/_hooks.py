@@ -52,6 +52,10 @@ class Hooks:
     def _results(self, hook: str, functions: list[Any], facts: dict[str, Any]) -> Iterator[Any]:
         for each in reversed(functions):  # pluggy calls the last registered first
             try:
-                yield each.function(**{name: facts[name] for name in each.argnames})
-            except Exception as error:
+                found = each.function(**{name: facts[name] for name in each.argnames})
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
                 report(f"the hook {hook} of the plugin {each.plugin_name}", error)
+            else:
+                yield found

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeGuard
 
-__all__ = ("clip", "expected", "found", "is_array", "is_object")
+__all__ = ("MOST_PROBLEMS", "clip", "expected", "found", "is_array", "is_deeper", "is_object")
+
+#: The most problems that are looked for in one message: looking for more would cost more than sending them did.
+MOST_PROBLEMS = 25
 
 
 def clip(text: str, limit: int = 80) -> str:
@@ -44,3 +47,14 @@ def found(value: Any) -> str:
             return "an object"
         case _:
             return f"a Python {value.__class__.__name__}"
+
+
+def is_deeper(value: object, depth: int) -> bool:
+    """Whether objects and arrays nest deeper than this, looking no deeper than that."""
+    level: list[Any] = [value]
+    for _ in range(depth + 1):
+        inner = [[*each.values()] if is_object(each) else each for each in level if is_object(each) or is_array(each)]
+        if not inner:
+            return False
+        level = [item for items in inner for item in items]
+    return True

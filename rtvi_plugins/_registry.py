@@ -12,7 +12,7 @@ from ._signature import default_problem
 from ._specs import ActionSpec, BotSpec, Grant, OptionsSpec, Parameter, ServiceSpec, Spec, Target
 from .errors import BotError, DeclarationError, nearest, where
 
-__all__ = ("BOT", "PROVIDER", "Provider", "Registry", "Service", "build", "grantable")
+__all__ = ("BOT", "PROVIDER", "Provider", "Registry", "Service", "build", "grant_problem")
 
 #: The service name under which clients see a bot's own actions.
 BOT = "bot"
@@ -171,27 +171,37 @@ def _check_value(registry: Registry, key: str, name: str, value: Any, providers:
 
 
 def _check_grants(registry: Registry) -> None:
-    known = set(grantable(registry))
     for grant in registry.bot.grants:
-        if grant.name not in known:
-            raise BotError(f"{where(registry.bot.function)} client= grants {grant.name!r}. {_known(grant.name, known)}")
-        _check_arguments(registry, grant)
+        if (problem := grant_problem(registry, grant)) is not None:
+            raise BotError(f"{where(registry.bot.function)} client= {problem}")
 
 
-def _check_arguments(registry: Registry, grant: Grant) -> None:
-    if not grant.arguments:
-        return
-    service, _, action = grant.name.partition(":")
-    specs = (
-        [registry.actions]
-        if service == BOT
-        else [each.actions for each in registry.services[service].providers.values()]
-    )
-    names = {name for each in specs if action in each for name in each[action].parameters}
+def grant_problem(registry: Registry, grant: Grant) -> str | None:
+    """What is wrong with a grant, a bot's or an operator's. One that would be ignored would allow too much."""
+    known = set(grantable(registry))
+    if grant.name not in known:
+        return f"grants {grant.name!r}. {_known(grant.name, known)}"
+    if ":" not in grant.name:
+        return f"narrows arguments of {grant.name!r}, which is an option." if grant.arguments else None
+    arguments = _arguments(registry, grant.name)
+    if grant.validator is not None:
+        example = next(iter(arguments), "argument")
+        return f"narrows {grant.name!r}, which is an action: name the argument, as in arguments={{{example!r}: …}}."
+    if not grant.writable:
+        return f"grants {grant.name!r} as not writable, but it is an action; leave the grant out instead."
     for name in grant.arguments:
-        if name not in names:
-            narrowed = f"client= narrows the argument {name!r} of {grant.name!r}."
-            raise BotError(f"{where(registry.bot.function)} {narrowed} {_known(name, names)}")
+        if name not in arguments:
+            return f"narrows the argument {name!r} of {grant.name!r}. {_known(name, arguments)}"
+    return None
+
+
+def _arguments(registry: Registry, action: str) -> Iterable[str]:
+    """The arguments of an action, `"tts:say"`, whichever provider has it."""
+    service, _, name = action.partition(":")
+    offered = [registry.actions]
+    if service != BOT:
+        offered = [each.actions for each in registry.services[service].providers.values()]
+    return dict.fromkeys(argument for each in offered if name in each for argument in each[name].parameters)
 
 
 def grantable(registry: Registry) -> Iterable[str]:

@@ -92,6 +92,8 @@ class Handle:
         self._find = find
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
         return getattr(self._find().alive(), name)
 
 
@@ -110,7 +112,7 @@ class LiveSession(Session):
         limits, clock = shared.limits, shared.clock
         config = Config(plan.values)
         self._conversation = Conversation(shared.offers.get(plan.providers, plan.grants), config, limits, clock.now())
-        self._answers = Answers(self._conversation, limits.outbox, self._overflow)
+        self._answers = Answers(self._conversation, limits, self._overflow)
         self._dialogue = Dialogue(self._answers, limits, clock, self.context, self.emit, self._tell_transcript)
         self._settings = Settings(
             session=self,
@@ -131,12 +133,15 @@ class LiveSession(Session):
         self._armed = math.inf
         self._ends = self._heard = clock.now()
         self._ended_with = ""
+        self._ending = False
 
     # ---- the life of a session -------------------------------------------------------------------------------------
 
-    async def run(self, *, task_status: TaskStatus[None]) -> None:
-        """Open the services, run the bot once the client is ready, close everything. Raises only before it started."""
-        failed: RequestError | None = None
+    async def run(self, *, task_status: TaskStatus[RequestError | None]) -> None:
+        """Open the services, run the bot once the client is ready, close everything.
+
+        `task_status` is told None when the client may come, or why it may not; that waits for nothing to be closed.
+        """
         async with anyio.create_task_group() as keepers:
             try:
                 failed = await self._settings.open(keepers)
@@ -144,12 +149,12 @@ class LiveSession(Session):
                     failed = SessionClosed("The session was closed while its services were opening.")
                 if failed is None:
                     await self._serve(task_status)
+                else:
+                    task_status.started(failed)
             finally:
                 with anyio.CancelScope(shield=True):
                     await self._shut()
                 keepers.cancel_scope.cancel()
-        if failed is not None:
-            raise failed
 
     async def _shut(self) -> None:
         self._end("", "")
@@ -157,7 +162,7 @@ class LiveSession(Session):
         if self._actions is not None:
             self._tell("session_closed", reason=self._ended_with)
 
-    async def _serve(self, task_status: TaskStatus[None]) -> None:
+    async def _serve(self, task_status: TaskStatus[RequestError | None]) -> None:
         """Let the client in, and stay until the session ends: that cancels everything in here."""
         async with anyio.create_task_group() as self._tasks:
             shared, workers = self._shared, Workers(self._tasks)
@@ -173,7 +178,7 @@ class LiveSession(Session):
                 find=lambda service: self._settings.live[service],
             )
             self._tell("session_opened")
-            task_status.started()
+            task_status.started(None)
             await self._began.wait()
             await self._run_bot()
             self._dialogue.stop_listening()
@@ -185,7 +190,7 @@ class LiveSession(Session):
         handles = {name: Handle(partial(self._serving, name)) for name in bot.services}
         try:
             await bot.function(self, **handles)
-        except (anyio.get_cancelled_exc_class(), KeyboardInterrupt, GeneratorExit):
+        except (anyio.get_cancelled_exc_class(), KeyboardInterrupt):
             raise
         except BaseException as error:
             report(where(bot.function), error)
@@ -211,8 +216,9 @@ class LiveSession(Session):
 
     def _end(self, code: str, reason: str) -> None:
         """The end, once: every pending request is answered, and what runs is cancelled."""
-        if self.closed:
+        if self.closed or self._ending:
             return
+        self._ending = True
         self.close_code, self.close_reason = _CLOSE_CODES.get(code, 1011), reason
         self._ended_with = code
         self._dialogue.stop_listening()

@@ -14,10 +14,11 @@ from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
+from typing_extensions import get_protocol_members
 
 from ._registry import Provider
 from ._signal import Signal
-from ._start import Keys
+from ._start import Keys, key_variable
 from .errors import MissingKey, ProviderError, RequestError, StartFailed, innermost, report, where
 from .session import Secret
 
@@ -56,17 +57,19 @@ class Opener:
             raise
         if opened.error is not None:
             raise _told(service, provider, opened.error)
-        if not isinstance(opened.live, provider.spec.protocol):
+        if not _fits(opened.live, provider.spec.protocol):
             await opened.close()
-            log.error("%s yields no %s", where(provider.spec.function), provider.spec.protocol.__name__)
+            log.error("%s", _misfit(provider, opened.live))
             raise StartFailed(f"The service {service!r} ({provider.label}) is not what its kind asks for.")
         return opened
 
     def _secret(self, provider: Provider, name: str, optional: bool) -> Secret | None:
         found = self._keys(provider.spec.provider, name)
         if found is None and not optional:
+            variable = key_variable(provider.spec.provider, name)
             raise MissingKey(
-                f"The provider {provider.label!r} needs the key {name!r}, and the operator has given none."
+                f"The provider {provider.label!r} needs the key {name!r}, and the operator has given none: "
+                f"set {variable}, or send it in a trusted start."
             )
         return found
 
@@ -104,7 +107,9 @@ class OpenService:
             if early and not self._scope.cancel_called:
                 # Its own task group was cancelled, as a client library does when its connection ends.
                 self._failed(EOFError("the service ended by itself"))
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # nothing that a service raises may end the others
             self._failed(error)
         finally:
             self._scope = None
@@ -142,6 +147,21 @@ class OpenService:
             await self._closed.wait()
             return
         self.abandon()
+
+
+def _fits(live: object, protocol: type) -> bool:
+    try:
+        return isinstance(live, protocol)
+    except Exception:  # a live object may answer `hasattr` with anything
+        return False
+
+
+def _misfit(provider: Provider, live: object) -> str:
+    """What a service lacks of its kind, for its author."""
+    members = get_protocol_members(provider.spec.protocol)
+    lacks = ", ".join(f"{name}()" for name in sorted(members) if not hasattr(live, name))
+    kind = provider.spec.protocol.__name__
+    return f"{where(provider.spec.function)} yields {type(live).__name__}, which is no {kind}: it has no {lacks}"
 
 
 def _told(service: str, provider: Provider, error: BaseException) -> RequestError:

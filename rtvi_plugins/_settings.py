@@ -90,7 +90,7 @@ class Settings:
         self._tasks, self._workers = tasks, workers
 
     async def close(self) -> None:
-        """Close the services, the last opened first; this ends also where one does not want to be closed."""
+        """Close the services, the last opened first; one that takes too long is cancelled, and waited for."""
         self._tasks = None
         for opened in (*reversed(self.live.values()), *self._retired):
             await opened.close(self.limits.close_seconds)
@@ -223,6 +223,11 @@ class Settings:
         self.hooks.tell("config_committed", session=self.session, revision=self.config.revision, changed=plan.changed)
         return None
 
+    def _is_offered(self, call: GroupCall) -> bool:
+        """Whether a group is one of the provider in force: it may have been switched since the change was made."""
+        provider = self.offer.provider(call.service)
+        return call.group in (*provider.groups, *provider.kind_groups)
+
     def _is_own(self, call: GroupCall) -> bool:
         return call.group in self.offer.provider(call.service).groups
 
@@ -230,22 +235,29 @@ class Settings:
         self.live, self.conversation.offer = live, offer
         self.config.undo(before)
 
-    def _apply(self, calls: Sequence[GroupCall], undo: Callable[[], None]) -> RequestError | None:
-        """Set groups one after the other. If one raises, those before it are set back, or their service reopened."""
+    def _apply(
+        self, calls: Sequence[GroupCall], undo: Callable[[], None], new: Config | None = None, old: Config | None = None
+    ) -> RequestError | None:
+        """Set groups one after the other. If one raises, those before it are set back, or their service reopened.
+
+        `new` and `old` hold the values where they are not those of the session before and after the undo.
+        """
         done: list[GroupCall] = []
+        restore = self.session.context.snapshot()
         for call in calls:
             done.append(call)
             try:
-                self._set(call)
+                self._set(call, new)
             except Exception as error:
                 undo()
                 for each in done:
-                    self._set_back(each)
+                    self._set_back(each, old)
+                restore()  # setting the messages back would start the conversation over
                 return _refused(call, error)
         return None
 
-    def _set(self, call: GroupCall) -> None:
-        arguments = self.config.arguments(call, self.offer.provider(call.service))
+    def _set(self, call: GroupCall, config: Config | None = None) -> None:
+        arguments = (config or self.config).arguments(call, self.offer.provider(call.service))
         self._call(call, self.live[call.service], arguments)
 
     def _call(self, call: GroupCall, opened: OpenService, arguments: Mapping[str, Any]) -> None:
@@ -260,9 +272,9 @@ class Settings:
         given: list[Any] = [opened.live] if call.group.wants_service else []
         return [*given, self.session] if call.group.wants_session else given
 
-    def _set_back(self, call: GroupCall) -> None:
+    def _set_back(self, call: GroupCall, config: Config | None) -> None:
         try:
-            self._set(call)
+            self._set(call, config)
         except Exception as error:
             report(where(call.group.function), error)
             self._workers.submit(partial(self._reopen, call.service))
@@ -293,7 +305,9 @@ class Settings:
     def _make_waiting(self) -> None:
         waiting, self._edge = self._edge, []
         for plan, before in waiting:
-            if self._apply(plan.calls, partial(self.config.revert, plan, before)) is not None:
+            calls = [call for call in plan.calls if self._is_offered(call)]
+            values = Config(plan.values), Config(before)
+            if self._apply(calls, partial(self.config.revert, plan, before), *values) is not None:
                 self.answers.put(self.conversation.config(None))
 
     def _retire(self, opened: OpenService) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import types
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from enum import Enum
 from functools import cache
@@ -25,6 +25,7 @@ from typing import (
     NotRequired,
     Required,
     TypeAlias,
+    TypeVar,
     Union,
     cast,
     get_args,
@@ -36,7 +37,7 @@ import attrs
 from attrs import frozen
 from typing_extensions import Doc, ReadOnly, deprecated, is_typeddict
 
-from ._json import clip, expected, is_array, is_object
+from ._json import MOST_PROBLEMS, clip, expected, is_array, is_object
 from .errors import Problem, unknown
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ __all__ = (
 
 #: Returned by a loader beside a problem; never reaches a function.
 INVALID: Any = object()
+
+T = TypeVar("T")
 
 Loader: TypeAlias = Callable[[Any, str, list[Problem]], Any]
 Validator: TypeAlias = Callable[[Any, Any, Any], Any]
@@ -191,13 +194,13 @@ def _load_none(value: Any, path: str, problems: list[Problem]) -> Any:
 
 def _load_any(value: Any, path: str, problems: list[Problem]) -> Any:
     if is_array(value):
-        for index, item in enumerate(value):
+        for index, item in _until_enough(enumerate(value), problems):
             _load_any(item, f"{path}[{index}]", problems)
     elif is_object(value):
         if bad := _bad_names(value):
             problems.append(Problem(path, bad))
         else:
-            for key, item in value.items():
+            for key, item in _until_enough(value.items(), problems):
                 _load_any(item, f"{path}.{key}", problems)
     elif not (value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))):
         problems.append(Problem(path, expected("a JSON value", value)))
@@ -291,9 +294,18 @@ def _array(generic: Any, args: tuple[Any, ...], inside: tuple[type, ...]) -> Sha
         if not is_array(value):
             problems.append(Problem(path, expected("an array", value)))
             return INVALID
-        return make([item.load(each, f"{path}[{index}]", problems) for index, each in enumerate(value)])
+        items = (item.load(each, f"{path}[{index}]", problems) for index, each in enumerate(value))
+        return make(list(_until_enough(items, problems)))
 
     return Shape("array", {"type": "array", "items": item.schema} if item.schema else {"type": "array"}, load)
+
+
+def _until_enough(items: Iterable[T], problems: list[Problem]) -> Iterator[T]:
+    """The items, until so much is wrong that nobody is helped by more."""
+    for item in items:
+        if len(problems) >= MOST_PROBLEMS:
+            return
+        yield item
 
 
 def _fixed_array(items: Sequence[Shape]) -> Shape:
@@ -320,7 +332,8 @@ def _mapping(generic: Any, args: tuple[Any, ...], inside: tuple[type, ...]) -> S
         if bad := _bad_names(value):
             problems.append(Problem(path, bad))
             return INVALID
-        return {key: item.load(each, f"{path}.{key}", problems) for key, each in value.items()}
+        items = ((key, item.load(each, f"{path}.{key}", problems)) for key, each in value.items())
+        return dict(_until_enough(items, problems))
 
     return Shape("object", {"type": "object", **({"additionalProperties": item.schema} if item.schema else {})}, load)
 
@@ -402,7 +415,7 @@ def _object(
             problems.append(Problem(path, expected("an object", value)))
             return INVALID
         before, loaded = len(problems), dict[str, Any]()
-        for name, each in value.items():
+        for name, each in _until_enough(value.items(), problems):
             if (known := fields.get(name)) is None:
                 problems.append(unknown("field", name, fields, path=path))
             else:

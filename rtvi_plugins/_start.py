@@ -15,19 +15,24 @@ from ._config import Config, Entry, Layers, Values, choose_providers, read_entri
 from ._grants import Grants, read_grants
 from ._json import is_object
 from ._offer import Offers
-from ._registry import PROVIDER, Provider, Registry, grantable
+from ._registry import PROVIDER, Provider, Registry, grant_problem
 from ._shapes import check, violation
 from ._specs import Grant
 from .errors import InvalidStart, OperatorOnly, Problem, unknown
 from .session import Secret
 
-__all__ = ("OPERATOR_FIELDS", "Keys", "StartPlan", "read_start")
+__all__ = ("OPERATOR_FIELDS", "Keys", "StartPlan", "key_variable", "read_start")
 
 #: What a start may carry only beside the operator's secret.
 OPERATOR_FIELDS = ("api_keys", "service_options", "defaults", "grants")
 
 #: Finds a key by provider and parameter name.
 Keys: TypeAlias = "Callable[[str, str], Secret | None]"
+
+
+def key_variable(provider: str, name: str) -> str:
+    """The environment variable that may hold a provider's key: `ACME_API_KEY`."""
+    return f"{provider}_{name}".upper().replace("-", "_")
 
 
 @frozen(eq=False)
@@ -60,7 +65,7 @@ def read_start(body: object, offers: Offers, find_key: Keys, *, trusted: bool) -
         raise InvalidStart(problems)
     operators = _read_grants(told, registry)
     narrower = offers.grants.narrowed(operators) if "grants" in told else None
-    providers = choose_providers(told.get("services"), _choice(registry, operators))
+    providers = choose_providers(told.get("services"), _choice(registry, [*registry.bot.grants, *operators]))
     values, layers = starting_values(registry, providers, defaults)
     if told.get("config") is not None:
         offer = offers.get(providers, narrower)
@@ -72,21 +77,21 @@ def read_start(body: object, offers: Offers, find_key: Keys, *, trusted: bool) -
 
 
 def _read_grants(told: Mapping[str, Any], registry: Registry) -> list[Grant]:
-    """The operator's narrower grants; one that names nothing is a mistake, which would silently deny."""
+    """The operator's narrower grants. One that names nothing, or narrows what it cannot, is a mistake."""
     grants = read_grants(told["grants"]) if "grants" in told else []
-    known = dict.fromkeys(grantable(registry))
-    if strangers := [each.name for each in grants if each.name not in known]:
-        raise InvalidStart([unknown("grant", name, known, path="$.grants") for name in strangers])
+    found = [Problem("$.grants", text) for each in grants if (text := grant_problem(registry, each)) is not None]
+    if found:
+        raise InvalidStart(found)
     return grants
 
 
-def _choice(registry: Registry, operators: Sequence[Grant]) -> dict[str, list[str]]:
-    """The providers that may be chosen, by service: the bot's, as far as the operator's `service.provider` allows."""
-    narrowing = {each.name: each.validator for each in operators if each.validator is not None}
+def _choice(registry: Registry, grants: Sequence[Grant]) -> dict[str, list[str]]:
+    """The providers that may be chosen, by service: those that the bot lists, as far as `service.provider` allows."""
+    narrowing = [(each.name, each.validator) for each in grants if each.validator is not None]
     choice: dict[str, list[str]] = {}
     for service, labels in registry.labels().items():
-        validator = narrowing.get(f"{service}.{PROVIDER}")
-        choice[service] = [each for each in labels if validator is None or violation(validator, each) is None]
+        validators = [validator for name, validator in narrowing if name == f"{service}.{PROVIDER}"]
+        choice[service] = [each for each in labels if all(violation(one, each) is None for one in validators)]
         if not choice[service]:
             raise InvalidStart([Problem("$.grants", f"leave no provider for the service {service!r}.")])
     return choice

@@ -153,8 +153,10 @@ class Workers:
         worker.task = _asyncio_task()
         while True:
             with worker.scope:
-                while not worker.scope.cancel_called:
+                while True:
                     await self._lead(worker)
+                    if worker.scope.cancel_called:  # it is spent, also where the job that it was for is over
+                        break
                     if len(self._parked) >= _PARKED:
                         return
                     await self._park(worker)

@@ -91,22 +91,24 @@ async def run(session: Session, /, interrupt: _Interrupt = False, run_immediatel
 
 
 @options("llm")
-def messages(session: Session, /, messages: Sequence[Message] = ()) -> None:
+def messages(session: Session, /, messages: Sequence[Message] | None = None) -> None:
     """The messages that the conversation starts from; a change replaces the conversation."""
-    session.context.replace(messages)
+    if messages is not None:
+        session.context.replace(messages)
 
 
 @options("llm")
-def initial_messages(session: Session, /, initial_messages: Sequence[Message] = ()) -> None:
+def initial_messages(session: Session, /, initial_messages: Sequence[Message] | None = None) -> None:
     """The same as `messages`, under the name that older configs use."""
-    if initial_messages:
+    if initial_messages is not None:
         session.context.replace(initial_messages)
 
 
 @options("llm")
-def tools(session: Session, /, tools: Sequence[Function] = ()) -> None:
+def tools(session: Session, /, tools: Sequence[Function] | None = None) -> None:
     """The functions that the LLM may have the client carry out."""
-    session.context.functions = tuple(tools)
+    if tools is not None:
+        session.context.functions = tuple(tools)
 
 
 @options("llm", last=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NotRequired, Required
 
 from attrs import define, field
@@ -69,6 +69,22 @@ class Context:
         """Keep the end of the context for a turn's messages: what others append from now on comes after them."""
         self._place = Place(len(self._messages))
         return self._place
+
+    def holds(self, place: Place) -> bool:
+        """Whether a turn's place is still there."""
+        return place is self._place
+
+    def snapshot(self) -> Callable[[], None]:
+        """What puts the context back as it is now."""
+        messages, functions, place = list(self._messages), self.functions, self._place
+        index = place.index if place is not None else 0
+
+        def restore() -> None:
+            self._messages, self.functions, self._place = messages, functions, place
+            if place is not None:
+                place.index = index
+
+        return restore
 
     def before(self, place: Place) -> tuple[Message, ...]:
         """The messages as a turn sees them: those before its place, with its own; all, once they were replaced."""

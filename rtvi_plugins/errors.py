@@ -152,13 +152,14 @@ class RequestError(Exception):
     later.
     """
 
-    code: ClassVar[str] = "request-failed"
+    code: str = "request-failed"
     status: ClassVar[int] = 400
     retryable: bool = False
 
     def __init__(self, message: str, *, problems: Sequence[Problem] = (), retryable: bool | None = None) -> None:
-        super().__init__(message)
-        self.message = message
+        # Whatever an author raises must be answerable: a text, and one that JSON can carry.
+        self.message = str(message).encode("utf-8", "replace").decode()
+        super().__init__(self.message)
         self.problems = tuple(problems)
         if retryable is not None:
             self.retryable = retryable
@@ -184,6 +185,8 @@ class RequestError(Exception):
         error = RequestError.__new__(family)
         text = told.get("error") or told.get("message") or told.get("detail") or "The request failed."
         RequestError.__init__(error, str(text), problems=problems, retryable=bool(told.get("retryable", False)))
+        if family is RequestError and isinstance(code := told.get("code"), str):
+            error.code = code  # somebody else's: a bot may have codes of its own
         return error
 
 

@@ -10,25 +10,36 @@ import hmac
 import os
 import secrets
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from types import ModuleType, TracebackType
 from typing import Any, TypeAlias
 
 import anyio
 import anyio.lowlevel
-from anyio.abc import ObjectStream, TaskGroup
+from anyio.abc import ObjectStream, TaskGroup, TaskStatus
 from attrs import define, frozen
 
 from ._actions import Threads
 from ._clock import Clock, ManualClock, SystemClock, Timer
 from ._grants import Grants
+from ._json import is_deeper
 from ._offer import Offers
 from ._plugins import Installed
 from ._registry import Registry
 from ._runner import LiveSession, Shared
 from ._specs import Function
-from ._start import read_start
-from .errors import Draining, ServerFull, Unauthorized, UnknownSession
+from ._start import key_variable, read_start
+from .errors import (
+    Draining,
+    InternalError,
+    InvalidStart,
+    Problem,
+    RequestError,
+    ServerFull,
+    Unauthorized,
+    UnknownSession,
+    report,
+)
 from .limits import Limits
 from .loading import compose
 from .session import Secret
@@ -139,28 +150,37 @@ class Host:
         """
         trusted = self._authorise(secret)
         self._admit()
+        if is_deeper(body, self.limits.nesting):
+            raise InvalidStart([Problem("$", f"nests deeper than the {self.limits.nesting} levels that are accepted.")])
         plan = read_start(body, self._shared.offers, self._find_key, trusted=trusted)
         session = LiveSession(secrets.token_urlsafe(12), self._shared, plan)
+        assert self._tasks is not None, "enter the host before starting sessions"
         self._opening += 1
+        self._sessions[session.id] = session
         try:
-            assert self._tasks is not None, "enter the host before starting sessions"
-            await self._tasks.start(self._hold, session)
+            failed: RequestError | None = await self._tasks.start(self._hold, session)
         finally:
             self._opening -= 1
+        if failed is not None:
+            raise failed
         token = secrets.token_urlsafe(24)
         timer = self._clock.call_at(self._clock.now() + self.limits.unclaimed_seconds, lambda: self._expire(token))
         self._unclaimed[token] = _Unclaimed(session, timer)
         return Started(token, session.id)
 
-    async def _hold(self, session: LiveSession, *, task_status: Any) -> None:
-        self._sessions[session.id] = session
+    async def _hold(self, session: LiveSession, *, task_status: TaskStatus[RequestError | None]) -> None:
+        """Run a session to its end. Whatever gets out of it, the other sessions go on."""
         try:
             await session.run(task_status=task_status)
+        except Exception as error:
+            report("a session", error)
+            with suppress(RuntimeError):  # it had started, so nobody waits to be told
+                task_status.started(InternalError("The framework failed; please report this."))
         finally:
             del self._sessions[session.id]
 
     def _find_key(self, provider: str, name: str) -> Secret | None:
-        if value := self._environ.get(f"{provider}_{name}".upper().replace("-", "_")):
+        if value := self._environ.get(key_variable(provider, name)):
             return Secret(value)
         stored = next(iter(self._hooks.ask("find_key", provider=provider, name=name)), None)
         return Secret(stored) if isinstance(stored, str) else None
@@ -171,7 +191,7 @@ class Host:
                 raise Unauthorized("This bot is started with the operator's secret; the request carries none.")
             return False
         right = self._operator_secret
-        if right is None or not hmac.compare_digest(secret.encode(), right.reveal().encode()):
+        if not right or not hmac.compare_digest(secret.encode(), right.reveal().encode()):
             raise Unauthorized("The operator's secret is wrong.")
         return True
 

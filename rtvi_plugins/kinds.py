@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 from attrs import field, frozen
 
 from .context import Function, Message
+from .errors import DeclarationError
 
 __all__ = (
     "BUILTIN_KINDS",
@@ -48,6 +49,11 @@ class Kind:
 
     name: str
     protocol: type
+
+    def __attrs_post_init__(self) -> None:
+        if not getattr(self.protocol, "_is_runtime_protocol", False):
+            protocol = self.protocol.__name__
+            raise DeclarationError(None, f"{protocol}, of the kind {self.name!r}, must be under @runtime_checkable.")
 
 
 @frozen
@@ -129,9 +135,9 @@ class STTRequest:
 
 
 #: What the operations of each kind yield.
-LLMPiece: TypeAlias = "Text | ToolCall | Usage"
-TTSPiece: TypeAlias = "Audio | Word | Usage"
-STTPiece: TypeAlias = "Transcript | Usage"
+LLMPiece: TypeAlias = Text | ToolCall | Usage
+TTSPiece: TypeAlias = Audio | Word | Usage
+STTPiece: TypeAlias = Transcript | Usage
 
 
 @runtime_checkable

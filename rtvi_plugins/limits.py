@@ -40,8 +40,9 @@ class Limits:
     #: The longest session (`session-too-long`), and the longest silence of a client (`session-idle`).
     session_seconds: float = 7_200.0
     idle_seconds: float = 600.0
-    #: Messages that may wait for a client to read them (`slow-client`).
+    #: Messages, and characters of them, that may wait for a client to read them (`slow-client`).
     outbox: int = 10_000
+    outbox_size: int = 16 * 1024 * 1024
     #: The time a started session waits to be claimed, and how many may wait (`server-full`).
     unclaimed_seconds: float = 30.0
     unclaimed: int = 64

@@ -52,7 +52,7 @@ class Say:
 
 
 #: What a conversation loop is fed with.
-Input: TypeAlias = "UserText | RunLLM | Say"
+Input: TypeAlias = UserText | RunLLM | Say
 
 
 class Turn(ABC):
@@ -65,6 +65,11 @@ class Turn(ABC):
     @abstractmethod
     def messages(self) -> Sequence[Message]:
         """The conversation as this turn sees it: what was there when it began, and what it has remembered since."""
+
+    @property
+    @abstractmethod
+    def superseded(self) -> bool:
+        """Whether the context was replaced since the turn began; what it remembers then is not kept."""
 
     @abstractmethod
     def remember(self, *messages: Message) -> None:

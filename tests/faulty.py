@@ -334,19 +334,19 @@ async def return_nothing(session: Session, /) -> None:
 
 
 @action("bot")
-def think(session: Session, /, text: str = "done") -> str:
+def think(text: str = "done") -> str:
     """Runs in a thread."""
     return text
 
 
 @action("bot")
-def fail_in_thread(session: Session, /) -> str:
+def fail_in_thread() -> str:
     """Raises in a thread."""
     raise StopIteration(WORDS)
 
 
 @action("bot")
-def block(session: Session, /) -> str:
+def block() -> str:
     """Holds a thread until it is let go."""
     ledger.blocked["threads"] += 1
     try:

@@ -56,7 +56,7 @@ LAYERS: dict[str, dict[str, str]] = {
         "_signal": "anyio",
         "_clock": "anyio attrs",
         "_workers": "anyio attrs",
-        "_services": "anyio",
+        "_services": "anyio typing_extensions",
         "_answers": "",
         "_dialogue": "anyio attrs",
         "_settings": "anyio attrs",

@@ -90,9 +90,11 @@ def test_what_is_refused_for_its_size_is_still_answered() -> None:
     """By its id, if it has one that can be read; whatever else it is."""
     deep = '{"id":"a","data":' + "[" * 100 + "]" * 100 + "}"
     assert refused_id(deep) == refused_id('{"id":"a","data":"%s"}' % ("x" * SIZE)) == "a"
-    assert refused_id('{"id":"a","data":"%s"}' % ("x" * 5_000_000)) is None
+    assert refused_id('{"id":"a","data":"%s"}' % ("x" * 5_000_000)) == "a"
+    assert refused_id('{"data":"%s","id":"a"}' % ("x" * SIZE)) is None
+    assert refused_id('{"data":{"id":"b"}, "id":"a"}') is None
     assert refused_id("[" * 100_000) is None
-    assert refused_id('{"id":"a","data":' + "[" * 100_000 + "]" * 100_000 + "}") is None
+    assert refused_id('{"id":"a","data":' + "[" * 100_000 + "]" * 100_000 + "}") == "a"
     assert refused_id("[]") is refused_id("{}") is refused_id("") is None
 
 

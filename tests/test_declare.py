@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Protocol, runtime_checkable
 
 import pytest
 from attrs import define
@@ -166,6 +166,7 @@ def test_a_bot_knows_its_services_their_kinds_and_its_grants() -> None:
     assert [each.name for each in spec.grants] == ["llm.model", "llm:run"]
 
 
+@runtime_checkable
 class Avatar(Protocol):
     """Smiles."""
 
@@ -377,14 +378,54 @@ async def configure(llm: Acme, /, model: str = "a") -> None: ...
 """,
         "is async. An options function runs inline and only sets values: write def.",
     ),
-    "target that is no service": (
+    "bare action": (
         """
-def undecorated(): ...
-
-@action(undecorated)  # here
+@action  # here
 async def say(llm: Acme, /) -> None: ...
 """,
-        "is no service. Decorate it with @service first.",
+        "or write @action(acme_llm) above it, with what it belongs to.",
+    ),
+    "bare options": (
+        """
+@options  # here
+def configure(llm: Acme, /, model: str = "small") -> None: ...
+""",
+        "or write @options(acme_llm) above it, with what it belongs to.",
+    ),
+    "bare bot": (
+        """
+@bot  # here
+async def receptionist(session: Session, /) -> None: ...
+""",
+        "is under a bare @bot. Write @bot() or @bot(services={…}).",
+    ),
+    "deadline that is no number": (
+        """
+@action(acme_llm, deadline="9")  # here
+async def say(llm: Acme, /) -> None: ...
+""",
+        "deadline= is a number of seconds above 0, as in 2.5, not '9'.",
+    ),
+    "session in a thread": (
+        """
+@action(acme_llm)  # here
+def say(llm: Acme, session: Session, /) -> None: ...
+""",
+        "takes the session, but runs in a thread",
+    ),
+    "grants that are a string": (
+        """
+@bot(client="llm:run")  # here
+async def receptionist(session: Session, /) -> None: ...
+""",
+        "client= is a list: write client=['llm:run'].",
+    ),
+    "two sessions": (
+        """
+@action(acme_llm)  # here
+async def say(llm: Session, session: Session, /) -> None: ...
+""",
+        "takes the service and then, if it wants it, the session, and nothing else.",
     ),
     "no target": (
         """

@@ -12,17 +12,18 @@ The events of a turn, in order: `user-llm-text` (typed text, new clients), then 
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import cast
+from typing import Any, cast
 
 import anyio
 from anyio.abc import TaskStatus
-from attrs import define, field
+from attrs import define, evolve, field
 
 from ..context import Message
 from ..errors import FunctionCallFailed, ProviderError, innermost, report
@@ -106,7 +107,10 @@ class _Conversation:
             answer = await self._ask(turn)
             if not answer.calls:
                 return
+            await anyio.lowlevel.checkpoint()  # an interruption that came with the last piece comes before the calls
             await self._carry_out(turn, answer)
+            if turn.superseded:
+                return
         log.warning("an LLM called functions in %d answers of one turn; the turn was ended", _MOST_ANSWERS)
 
     async def _ask(self, turn: Turn) -> _Answer:
@@ -138,9 +142,11 @@ class _Conversation:
                     for sentence in sentences.feed(piece.text):
                         self._put_out(sentence)
                 case ToolCall():
-                    answer.calls.append(piece)
+                    answer.calls.append(_unique(piece, answer.calls))
                 case Usage():
                     answer.usage = piece
+                case other:  # pyright: ignore[reportUnnecessaryComparison]  # what a provider yields is not checked
+                    raise _NoPiece(other)
 
     def _end(self, turn: Turn, answer: _Answer, whole: bool) -> None:
         """What has been shown is what is remembered. Calls enter with their results, so that none is left open."""
@@ -183,18 +189,40 @@ class _Conversation:
         results[call.id] = result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)
 
 
+class _NoPiece(Exception):
+    """A provider's mistake: it gives something else than pieces."""
+
+    def __init__(self, found: object) -> None:
+        hint = "Text('…')" if isinstance(found, str) else "Text(…), ToolCall(…) or Usage(…)"
+        super().__init__(
+            f"an LLM's respond() gave {type(found).__name__}, which is no piece of an answer: yield {hint}"
+        )
+
+
+def _unique(call: ToolCall, before: Sequence[ToolCall]) -> ToolCall:
+    """A call under an id that no other call of the answer has; some vendors repeat theirs."""
+    taken = {each.id for each in before}
+    return call if call.id not in taken else evolve(call, id=f"{call.id}-{len(before)}")
+
+
 def _failure(error: Exception) -> ProviderError:
     """What ends a turn. A provider that raises something of its own is reported; it ends no session."""
     found = innermost(error)
     if isinstance(found, ProviderError):
         return found
+    if isinstance(found, _NoPiece):
+        log.error("%s", found)
     report("an LLM, while it answered,", found)
     return ProviderError("The LLM", "unavailable")
 
 
 @asynccontextmanager
-async def _closed_after(pieces: AsyncIterator[LLMPiece]) -> AsyncGenerator[AsyncIterator[LLMPiece]]:
+async def _closed_after(pieces: Any) -> AsyncGenerator[AsyncIterator[LLMPiece]]:
     """A stream of pieces that is closed at the end, where it can be: that drops the vendor's stream."""
+    if not isinstance(pieces, AsyncIterator):
+        if inspect.iscoroutine(pieces):
+            pieces.close()
+        raise _NoPiece(pieces)
     try:
         yield pieces
     finally:

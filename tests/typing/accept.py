@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Annotated, Literal, Protocol, assert_type
+from typing import Annotated, Literal, Protocol, assert_type, runtime_checkable
 
 from attrs import define
 from attrs.validators import ge, le
@@ -51,7 +51,7 @@ async def list_models(llm: AcmeLLM, /) -> list[str]:
 
 
 @action(acme_llm, acme_eu_llm, deadline=2.0)
-def count_tokens(llm: AcmeLLM, session: Session, /, texts: Sequence[str]) -> int:
+def count_tokens(llm: AcmeLLM, /, texts: Sequence[str]) -> int:
     return len(texts)
 
 
@@ -59,6 +59,7 @@ def count_tokens(llm: AcmeLLM, session: Session, /, texts: Sequence[str]) -> int
 async def read_aloud(tts: TTS, session: Session, /, text: str) -> None: ...
 
 
+@runtime_checkable
 class Avatar(Protocol):
     def smile(self) -> None: ...
 
