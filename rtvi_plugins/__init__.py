@@ -1,4 +1,4 @@
-"""A framework for real-time voice bots that speak RTVI: declarative, typed and safe to expose.
+"""A framework for bots that people talk to in real time, over RTVI: declarative, typed and safe to expose.
 
 Provider authors need `service`, `options`, `action` and `Secret`; bot authors `bot`, `action`, `Session`, the kinds
 and `converse`. Servers use `rtvi_plugins.hosting`, clients `rtvi_plugins.client`, tests `rtvi_plugins.testing`.

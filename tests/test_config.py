@@ -15,7 +15,7 @@ from rtvi_plugins import LLM, TTS, Grant, Session, Was, action, bot, options, se
 from rtvi_plugins.errors import InvalidConfig, NotGranted, UnknownProvider, UnknownService
 from rtvi_plugins.session import RunLLM, UserText
 
-from .faulty import FaultyLLM, QuietTTS
+from .faulty import FaultyLLM, QuietTTS, faulty
 from .wire import OPERATOR, Wire, connected, host_of, settle
 
 pytestmark = pytest.mark.anyio
@@ -490,3 +490,31 @@ async def test_a_start_with_a_wrong_config_is_refused(body: dict[str, Any], erro
             with pytest.raises(error):
                 await host.start(body, secret=secret)
         assert calls == []
+
+
+async def test_a_change_that_is_refused_leaves_the_conversation_as_it_was() -> None:
+    """Setting the messages back would start it over, and what the user has said would be lost."""
+    async with connected(faulty) as wire:
+        messages = [{"role": "user", "content": "I want a room"}]
+        assert await wire.result(wire.call("llm:append_to_messages", messages=messages))
+        before = await wire.result(wire.call("llm:get_context"))
+        update = wire.update(llm={"messages": [{"role": "system", "content": "Begin anew."}], "pace": "vendor"})
+        assert (await wire.error(update))["code"] == "apply-failed"
+        assert await wire.result(wire.call("llm:get_context")) == before
+        assert messages[0] in before["messages"]
+
+
+async def test_what_waits_for_the_edge_is_not_put_to_a_provider_that_came_since() -> None:
+    """A change of the first one's options, then a switch: the second is set to what the config says, and that alone."""
+    async with connected(faulty) as wire:
+        wire.send("send-text", {"content": "long"})
+        await settle()
+        assert (await wire.answer(wire.update(llm={"model": "large"})))["data"]["applies"] == "next-turn"
+        answer = await wire.answer(wire.update(llm={"provider": "second", "model": "deeper"}))
+        assert answer["data"]["applies"] == "next-turn"
+        assert await wire.result(wire.call("tts:interrupt"))
+        await settle()
+        assert await wire.result(wire.call("llm:name")) == "second"
+        config = (await wire.answer(wire.send("get-config", {})))["data"]
+        assert {each["name"]: each["value"] for each in config["config"][0]["options"]}["model"] == "deeper"
+        assert (await wire.answer(wire.update(llm={"model": "deeper"})))["data"]["revision"] == config["revision"] + 1

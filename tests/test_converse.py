@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
@@ -10,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rtvi_plugins import LLM, TTS, Grant, ProviderError, Session, bot, converse, roles
-from rtvi_plugins.kinds import Text, ToolCall, Usage
+from rtvi_plugins import LLM, TTS, Grant, ProviderError, Session, bot, converse, roles, service
+from rtvi_plugins.kinds import LLMRequest, Text, ToolCall, Usage
 
 from . import faulty, scripted
 from .scripted import WAIT, Step, check_conversation, script
@@ -488,3 +490,30 @@ def test_an_invalid_conversation_is_noticed() -> None:
     for wrong in ([asked], [result], [asked, {"role": "user", "content": "hi"}, result], [asked, result, result]):
         with pytest.raises(AssertionError):
             check_conversation(wrong)
+
+
+@service("llm", "mistaken")
+@asynccontextmanager
+async def mistaken_llm() -> AsyncGenerator[Any]:
+    """Yields a text where a piece belongs, as a first provider easily does."""
+
+    class Mistaken:
+        async def respond(self, request: LLMRequest, /) -> AsyncGenerator[Any]:
+            yield "hi"
+
+    yield Mistaken()
+
+
+@bot(services={"llm": "mistaken"}, public=True)
+async def mistaken_bot(session: Session, /, llm: LLM) -> None:
+    """Talks by it."""
+    await converse(session, llm=llm)
+
+
+async def test_what_is_no_piece_is_told_to_the_author(caplog: pytest.LogCaptureFixture) -> None:
+    """With what to write; the client hears that the provider failed."""
+    async with connected(mistaken_bot) as wire:
+        say(wire, "hi")
+        await settle()
+        assert [each["code"] for each in wire.told("error")] == ["provider-failed"]
+    assert "gave str, which is no piece of an answer: yield Text('…')" in caplog.text

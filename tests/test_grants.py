@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import anyio
@@ -250,3 +251,52 @@ async def test_dev_grants_everything_but_service_options() -> None:
         assert host.claim(started.token).providers["llm"] == "second"
         with pytest.raises(OperatorOnly):
             await host.start({"service_options": {"llm.second": {"base_url": "https://evil.example"}}})
+
+
+# ---- nothing is a way around ---------------------------------------------------------------------------------------
+
+
+@bot(
+    client=[Grant("bot:pay", arguments={"euros": le(5)})],
+    public=True,
+)
+async def payer(session: Session, /) -> None:
+    """Grants an action whose own default is more than it grants."""
+
+
+@action(payer)
+async def pay(euros: int = 100) -> int:
+    """Pays."""
+    return euros
+
+
+async def test_leaving_an_argument_out_is_no_way_around_its_narrowing() -> None:
+    """What the function would get by default is held to the grant as well."""
+    async with connected(payer) as wire:
+        assert (await wire.error(wire.call("bot:pay")))["code"] == "not-granted"
+        assert (await wire.error(wire.call("bot:pay", euros=6)))["code"] == "not-granted"
+        assert await wire.result(wire.call("bot:pay", euros=5)) == 5
+
+
+@pytest.mark.parametrize(
+    ("grant", "told"),
+    [
+        ({"name": "bot:pay", "le": 5}, "which is an action: name the argument, as in arguments={'euros': …}"),
+        ({"name": "bot:pay", "writable": False}, "as not writable, but it is an action"),
+        ({"name": "bot:pay", "arguments": {"euro": {"le": 5}}}, "Did you mean 'euros'?"),
+        ({"name": "bot:pai"}, "Did you mean 'bot:pay'?"),
+    ],
+)
+async def test_a_narrowing_that_narrows_nothing_refuses_the_start(grant: dict[str, Any], told: str) -> None:
+    """It would allow what the operator meant to forbid."""
+    async with host_of(payer) as host:
+        with pytest.raises(InvalidStart, match=re.escape(told)):
+            await host.start({"grants": [grant]}, secret=OPERATOR)
+
+
+async def test_every_narrowing_of_one_action_counts() -> None:
+    """Also where the same grant is sent twice."""
+    grants = [{"name": "bot:pay", "arguments": {"euros": {"ge": 2}}}, "bot:pay"]
+    async with connected(payer, body={"grants": grants}) as wire:
+        assert (await wire.error(wire.call("bot:pay", euros=1)))["code"] == "not-granted"
+        assert await wire.result(wire.call("bot:pay", euros=2)) == 2

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import asynccontextmanager
-from typing import Any
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Literal
 
 import anyio
 import anyio.lowlevel
@@ -866,3 +866,39 @@ async def test_a_client_that_does_not_read_is_let_go() -> None:
         assert connection.close_code == 1008
         await settle()
         assert host.open_sessions == 0
+
+
+# ---- one session and the others ------------------------------------------------------------------------------------
+
+
+class Panic(BaseException):
+    """What no `except Exception` catches, as the panics of libraries that are not written in Python."""
+
+
+@service("llm", "panicking")
+@asynccontextmanager
+async def panicking_llm(when: Literal["never", "opening", "closing"] = "never") -> AsyncGenerator[FaultyLLM]:
+    """Fails in the worst way."""
+    if when == "opening":
+        raise Panic
+    yield FaultyLLM("panicking")
+    if when == "closing":
+        raise Panic
+
+
+@bot(services={"llm": "panicking"}, public=True, plugins=[])
+async def panicking_bot(session: Session, /, llm: LLM) -> None:
+    """Does nothing with it."""
+
+
+@pytest.mark.parametrize("when", ["opening", "closing"])
+async def test_what_one_sessions_service_raises_ends_no_other_session(when: str) -> None:
+    """Whatever it is, and whenever it comes."""
+    async with connected(panicking_bot) as wire:
+        with suppress(StartFailed):
+            options = {"service_options": {"panicking": {"when": when}}}
+            async with connection_to(wire.host, wire.clock, options) as other:
+                other.connection.close()
+        await settle()
+        assert wire.host.open_sessions == 1
+        assert (await wire.answer(wire.send("get-config", {})))["type"] == "config"

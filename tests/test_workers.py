@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from contextvars import ContextVar
@@ -13,7 +14,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from rtvi_plugins._workers import Workers
+from rtvi_plugins._workers import Job, Workers
 
 from .wire import settle
 
@@ -367,3 +368,45 @@ async def test_a_job_is_unwound_whenever_the_end_comes(workers: Pool, steps: int
         for _ in range(steps):
             await anyio.lowlevel.checkpoint()
     assert seen in ([], ["begun", "finished"])
+
+
+@pytest.mark.parametrize("seed", range(40))
+async def test_no_job_is_hit_by_what_was_meant_for_another(workers: Pool, seed: int) -> None:
+    """However ends and cancellations fall together, in one turn of the loop and between them."""
+    chance, hit, unfinished = random.Random(seed), list[int](), set[int]()
+    meant: set[int] = set()
+    over = False
+
+    async def run(number: int, steps: int, let: anyio.Event) -> None:
+        try:
+            for _ in range(steps):
+                await anyio.lowlevel.checkpoint()
+            if steps % 2:
+                await let.wait()
+            unfinished.discard(number)
+        except anyio.get_cancelled_exc_class():
+            if number not in meant and not over:
+                hit.append(number)
+            raise
+
+    async with workers() as pool:
+        jobs: list[tuple[int, Job, anyio.Event]] = []
+        for number in range(60):
+            let = anyio.Event()
+            unfinished.add(number)
+            job = pool.submit(partial(run, number, chance.randrange(4), let), later=chance.random() < 0.3)
+            jobs.append((number, job, let))
+            for other, found, event in chance.sample(jobs, min(2, len(jobs))):
+                if chance.random() < 0.5:
+                    event.set()
+                if chance.random() < 0.4 and found.scope is not None:
+                    meant.add(other)
+                    found.cancel()
+            for _ in range(chance.randrange(3)):
+                await anyio.lowlevel.checkpoint()
+        for _, _, event in jobs:
+            event.set()
+        await settle()
+        over = True
+    assert hit == []
+    assert unfinished <= meant

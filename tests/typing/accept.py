@@ -93,7 +93,7 @@ async def decorated_functions_keep_their_types(session: Session, llm: AcmeLLM, t
         assert_type(live, AcmeLLM)
     assert_type(configure(llm, model="another", temperature=0.3), None)
     assert_type(await list_models(llm), list[str])
-    assert_type(count_tokens(llm, session, texts=["a"]), int)
+    assert_type(count_tokens(llm, texts=["a"]), int)
     assert_type(await read_aloud(tts, session, text="hello"), None)
     assert_type(await book_room(session, nights=2, name="Ada"), str)
     assert_type(await receptionist(session, llm), None)

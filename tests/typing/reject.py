@@ -54,7 +54,7 @@ def bot_that_is_not_async(session: Session, /, llm: AcmeLLM) -> None: ...
 async def wrong_calls(llm: AcmeLLM, session: Session) -> None:
     configure(llm, heat=0.3)  # rejected: there is no such option
     configure(llm, temperature="hot")  # rejected: of another type
-    count_tokens(llm, session)  # rejected: an argument is missing
+    count_tokens(llm)  # rejected: an argument is missing
     await book_room(session, nights="two", name="Ada")  # rejected: of another type
     number: int = await list_models(llm)  # rejected: the result is a list
     print(number)
