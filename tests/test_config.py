@@ -514,7 +514,7 @@ async def test_what_waits_for_the_edge_is_not_put_to_a_provider_that_came_since(
         assert answer["data"]["applies"] == "next-turn"
         assert await wire.result(wire.call("tts:interrupt"))
         await settle()
-        assert await wire.result(wire.call("llm:name")) == "second"
+        assert await wire.result(wire.call("llm:name")) == "second deeper"
         config = (await wire.answer(wire.send("get-config", {})))["data"]
         assert {each["name"]: each["value"] for each in config["config"][0]["options"]}["model"] == "deeper"
         assert (await wire.answer(wire.update(llm={"model": "deeper"})))["data"]["revision"] == config["revision"] + 1

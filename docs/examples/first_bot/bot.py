@@ -8,7 +8,7 @@ from rtvi_plugins import LLM, Session, action, bot, converse
 @bot(
     services={"llm": "rules"},
     config={"llm": {"messages": [{"role": "system", "content": "You are a pizzeria called Luigi."}]}},
-    client=["llm:append_to_messages", "bot:order"],
+    client=["bot:order"],
 )
 async def pizzeria(session: Session, /, llm: LLM) -> None:
     """Takes orders by text."""
