@@ -92,7 +92,7 @@ def _text(
         f"{name}: {doc}" if doc else name,
         _titled("Services", (f"{each}  {_providers(labels, providers[each])}" for each, labels in services.items())),
         _titled("Actions that clients may call", [actions_text(told["actions"])] if told["actions"] else ()),
-        _titled("Options that clients may read", _options(told["config"])),
+        _titled("Options of clients", _options(told["config"])),
     ]
     return "\n\n".join(parts) + "\n"
 

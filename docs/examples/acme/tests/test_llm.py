@@ -83,7 +83,7 @@ async def test_a_failure_has_a_category(status: int, category: str, retryable: b
 
 
 async def test_it_lists_its_models() -> None:
-    """So is an action."""
+    """An action is the plain function too."""
     assert await list_models(Acme().llm()) == ["acme-small", "acme-large"]
 
 
