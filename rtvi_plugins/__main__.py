@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import Any
 
 from . import __version__
-from .cli import USAGE, UsageError, guarded, told
+from .cli import USAGE, UsageError, guarded, read_seconds, told
 from .errors import PluginError, nearest
 
 __all__ = ("main",)
@@ -29,7 +29,7 @@ exit codes:
   0    all went well
   1    the request failed, or something is broken
   2    the command line, the bot or the installation has a mistake
-  130  ended by Ctrl-C
+  130  ended by Ctrl-C before it was done; `rtvi run`, which is ended so, returns 0
 """
 
 
@@ -90,7 +90,11 @@ def _add_console(parser: argparse.ArgumentParser) -> None:
         "--config", metavar="SERVICE.OPTION=VALUE", action="append", default=[], help="set an option; may be repeated"
     )
     parser.add_argument(
-        "--timeout", metavar="SECONDS", type=float, default=60.0, help="how long the bot may be silent (%(default)g)"
+        "--timeout",
+        metavar="SECONDS",
+        type=read_seconds,
+        default=60.0,
+        help="how long the bot may be silent (%(default)g)",
     )
 
 

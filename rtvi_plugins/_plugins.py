@@ -50,10 +50,15 @@ class Entry:
     @property
     def unfit(self) -> str | None:
         """Why it cannot be used, as far as that can be told without importing it."""
-        if API in self.api:
-            return None
-        built = f"version {', '.join(self.api)}" if self.api else "no version that it names"
-        return f"it was built for {built} of the plugin API, and this is version {API}."
+        module, colon, name = self.module.partition(":")
+        if colon:
+            return f"its entry point must name a module; leave out ':{name}'."
+        if not self.api:
+            line = f'[project.entry-points."{API_GROUP}"] {API} = "{module.partition(".")[0]}"'
+            return f"it names no version of the plugin API; add {line} to its pyproject.toml."
+        if API not in self.api:
+            return f"it was built for version {', '.join(self.api)} of the plugin API, and this is version {API}."
+        return None
 
     @property
     def qualified(self) -> str:
@@ -179,7 +184,13 @@ def _hint(name: str, offered: Iterable[Entry]) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    """What went wrong at import, where: the last line of the plugin's own that was running."""
-    frames = [each for each in traceback.extract_tb(error.__traceback__) if "importlib" not in each.filename]
-    place = f" ({frames[-1].filename}:{frames[-1].lineno})" if len(frames) > 1 else ""
-    return f"{type(error).__name__}: {error}{place}"
+    """What went wrong at import, and where, unless it says so itself: the last line that ran and is not ours."""
+    told = f"{type(error).__name__}: {error}"
+    frames = [each for each in traceback.extract_tb(error.__traceback__) if not _is_ours(each.filename)]
+    if not frames or frames[-1].filename in told:
+        return told
+    return f"{told} ({frames[-1].filename}:{frames[-1].lineno})"
+
+
+def _is_ours(file: str) -> bool:
+    return "importlib" in file or Path(__file__).parent in Path(file).parents

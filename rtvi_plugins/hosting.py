@@ -128,6 +128,11 @@ class Host:
         return len(self._sessions)
 
     @property
+    def busy_threads(self) -> int:
+        """Threads in which an action runs, also one that was abandoned at its deadline."""
+        return self._shared.threads.running
+
+    @property
     def public(self) -> bool:
         """Whether anybody may start a session."""
         return self.registry.bot.public or self.dev

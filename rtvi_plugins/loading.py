@@ -12,13 +12,13 @@ from types import ModuleType
 
 from . import builtin
 from ._hooks import Hooks
-from ._plugins import Installed
+from ._plugins import Entry, Installed
 from ._registry import Registry, build
 from ._specs import BotSpec, Function, ServiceSpec, Spec, specs_in, specs_of
 from .errors import BotError, PluginError, nearest, where
 from .hookspecs import PROJECT
 
-__all__ = ("bot_spec", "compose", "load_bot")
+__all__ = ("bot_spec", "compose", "lack", "load_bot", "services_in")
 
 
 def load_bot(target: str) -> Function:
@@ -109,14 +109,40 @@ def compose(bot: Function, installed: Installed, extra: tuple[ModuleType, ...] =
 
 
 def _load_actions(installed: Installed, name: str) -> ModuleType:
-    entry = installed.module(name)
+    return _load(installed, installed.module(name))
+
+
+def _load(installed: Installed, entry: Entry) -> ModuleType:
+    """A plugin's module that declares what its entry point says."""
     module = installed.load(entry)
-    if not specs_in(module) and not any(hasattr(each, f"{PROJECT}_impl") for each in vars(module).values()):
-        raise PluginError(
-            f"The plugin {name!r} of {entry.distribution} {entry.version} declares nothing: its entry point must name "
-            f"the module in which its functions are decorated, and that is not {entry.module!r}."
-        )
+    if (lacking := lack(entry, module)) is not None:
+        raise PluginError(f"The plugin {entry.name!r} of {entry.distribution} {entry.version} {lacking}")
     return module
+
+
+def lack(entry: Entry, module: ModuleType) -> str | None:
+    """What is wrong with a module that declares something else than its entry point says; None if nothing is."""
+    if entry.kind is None:
+        return None if _declares(module) else f"declares nothing: {_must(entry, 'its functions are decorated')}."
+    services = services_in(module)
+    if entry.name in services:
+        return None
+    stands = f"@service({entry.kind!r}, {entry.provider!r}) stands"
+    others = f"; it declares {', '.join(services)}" if services else ""
+    return f"declares no such service: {_must(entry, stands)}{others}."
+
+
+def _declares(module: ModuleType) -> bool:
+    return bool(specs_in(module)) or any(hasattr(each, f"{PROJECT}_impl") for each in vars(module).values())
+
+
+def _must(entry: Entry, stands: str) -> str:
+    return f"its entry point must name the module in which {stands}, and that is not {entry.module!r}"
+
+
+def services_in(module: ModuleType) -> dict[str, ServiceSpec]:
+    """The services that a module declares, by the names that their entry points must have, as in "llm.acme"."""
+    return {f"{each.kind}.{each.provider}": each for each in specs_in(module) if isinstance(each, ServiceSpec)}
 
 
 def _providers(
@@ -137,14 +163,8 @@ def _load_provider(
 ) -> ServiceSpec:
     try:
         entry = installed.provider(kind, label)
-        module = installed.load(entry)
+        module = _load(installed, entry)
     except PluginError as error:
         raise PluginError(f"The bot {spec.name!r} names the provider {label!r} for {service!r}. {error}") from None
     modules[module.__name__] = module
-    for each in specs_in(module):
-        if isinstance(each, ServiceSpec) and (each.kind, each.provider) == (kind, entry.provider):
-            return each
-    raise PluginError(
-        f"The plugin {entry.name!r} of {entry.distribution} declares no such service: its entry point must name the "
-        f"module in which @service({kind!r}, {entry.provider!r}) stands, and that is not {entry.module!r}."
-    )
+    return services_in(module)[entry.name]

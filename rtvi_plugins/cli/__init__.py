@@ -2,14 +2,17 @@
 
 A plugin brings a command as an entry point of the group `rtvi_plugins.commands`: its name is the word after `rtvi`, its
 value a `module:function` that takes the words after it and returns an exit code. What the function raises is told by
-`rtvi` in a sentence: an `AuthorError` or `UsageError` with the exit code 2, anything else with 1.
+`rtvi` in a sentence: an `AuthorError` or `UsageError` with the exit code 2, anything else with 1. A `Failure` is for
+what could not be done and is told in the command's own words.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from argparse import ArgumentTypeError
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, cast
 
 from ..errors import AuthorError, BotError, RequestError
@@ -19,13 +22,16 @@ __all__ = (
     "INTERRUPTED",
     "OK",
     "USAGE",
+    "Failure",
     "UsageError",
     "guarded",
     "load",
     "read_arguments",
     "read_config",
+    "read_seconds",
     "read_services",
     "read_value",
+    "requested",
     "told",
 )
 
@@ -38,12 +44,16 @@ FAILED = 1
 #: The command line, the bot or the installation has a mistake.
 USAGE = 2
 
-#: Ended by Ctrl-C.
+#: Ended by Ctrl-C, before it was done.
 INTERRUPTED = 130
 
 
 class UsageError(Exception):
     """A mistake on the command line; the text says what to write instead."""
+
+
+class Failure(Exception):
+    """What was asked for rightly, and could not be done; the text says why."""
 
 
 # ---- errors --------------------------------------------------------------------------------------------------------
@@ -82,6 +92,8 @@ def _sentence(error: Exception) -> tuple[str, int]:
     match error:
         case UsageError() | AuthorError():
             return str(error), USAGE
+        case Failure():
+            return str(error), FAILED
         case RequestError():
             return f"{error.message} ({error.code})", FAILED
         case _:
@@ -101,7 +113,8 @@ def _place(error: BaseException) -> str:
 
     frames = [each for each in extract_tb(error.__traceback__) if not each.filename.startswith("<frozen")]
     installed = sysconfig.get_paths()
-    others = (installed["stdlib"], installed["purelib"], os.path.dirname(os.path.dirname(__file__)))  # noqa: PTH120
+    ours = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")  # noqa: PTH118, PTH120
+    others = (installed["stdlib"], installed["purelib"], ours)
     own = [each for each in frames if not each.filename.startswith(others)]
     return f" ({(own or frames)[-1].filename}, line {(own or frames)[-1].lineno})" if frames else ""
 
@@ -116,6 +129,17 @@ def load(target: str) -> Callable[..., Any]:
         raise
     except (Exception, SystemExit) as error:
         raise BotError(f"{target} cannot be imported: {told(error)}") from error
+
+
+@contextmanager
+def requested() -> Generator[None]:
+    """What the bot refuses in here was written on the command line: that is a mistake, where else it is a failure."""
+    try:
+        yield
+    except RequestError as error:
+        if error.status >= 500:  # it would be granted, but cannot be done
+            raise
+        raise UsageError(f"{error.message} ({error.code})") from error
 
 
 # ---- values --------------------------------------------------------------------------------------------------------
@@ -135,6 +159,17 @@ def read_value(text: str, type: str | None = None) -> Any:
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON")
+
+
+def read_seconds(text: str) -> float:
+    """How long something may take, for `argparse`: more than 0."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if seconds > 0:  # nor is nan
+        return seconds
+    raise ArgumentTypeError(f"{text!r} is no time; write seconds, more than 0.")
 
 
 def read_arguments(words: Iterable[str], types: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -160,8 +195,12 @@ def read_config(words: Iterable[str], types: Mapping[str, str] | None = None) ->
 
 
 def _pairs(words: Iterable[str], form: str) -> Iterable[tuple[str, str]]:
+    pairs: dict[str, str] = {}
     for word in words:
         name, sign, text = word.partition("=")
         if not name or not sign:
             raise UsageError(f"{word!r} cannot be read; write {form}.")
-        yield name, text
+        if name in pairs:
+            raise UsageError(f"{name!r} is given twice; write it once.")
+        pairs[name] = text
+    return pairs.items()

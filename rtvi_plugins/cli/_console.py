@@ -18,14 +18,16 @@ import anyio
 from attrs import define, field
 
 from ..client import Client, open_client
-from ..errors import RequestError
+from ..errors import ActionFailed, RequestError
 from ..hosting import Connection, ConnectionStream, Host, Limits
-from . import FAILED, INTERRUPTED, OK, UsageError, load, read_arguments, read_config, read_services
+from . import FAILED, INTERRUPTED, OK, UsageError, load, read_arguments, read_config, read_services, requested
 from ._describe import actions_text
 from ._lines import typed_lines
 from ._screen import Screen, shown
 
 __all__ = ("run",)
+
+_log = logging.getLogger("rtvi_plugins")
 
 #: Nobody is put out of a conversation with themselves. In seconds.
 _LIMITS = Limits(session_seconds=7 * 86_400, idle_seconds=7 * 86_400)
@@ -42,14 +44,19 @@ _HELP = """\
 
 
 def run(chosen: Namespace) -> int:
-    """Hold the conversation. The exit code is 0 when it was left, 1 when it failed, 130 after Ctrl-C."""
+    """Hold the conversation. The exit code is 0 when it was left, 1 when it failed, 130 after Ctrl-C.
+
+    A conversation that is piped in has failed as soon as one of its lines has: nobody is there to mend it.
+    """
     if chosen.traceback:
         logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
-        logging.getLogger("rtvi_plugins").setLevel(logging.DEBUG)
+        _log.setLevel(logging.DEBUG)
     services = read_services(chosen.services)
     host = Host(load(chosen.bot), dev=True, limits=_LIMITS)
     body = {"services": services, "config": read_config(chosen.config, _types(host, services))}
-    return anyio.run(_hold, host, body, Screen(sys.stdout, sys.stdin.isatty()), chosen.timeout)
+    screen = Screen(sys.stdout, sys.stdin.isatty(), host.registry.actions)
+    code = anyio.run(_hold, host, body, screen, chosen.timeout)
+    return FAILED if code == OK and screen.failed and not screen.interactive else code
 
 
 def _types(host: Host, services: Mapping[str, str]) -> dict[str, str]:
@@ -64,7 +71,8 @@ def _types(host: Host, services: Mapping[str, str]) -> dict[str, str]:
 
 async def _hold(host: Host, body: Mapping[str, Any], screen: Screen, timeout: float) -> int:
     async with host:
-        started = await host.start(body)
+        with requested():
+            started = await host.start(body)
         connection = host.claim(started.token)
         async with open_client(ConnectionStream(connection)) as client:
             if screen.interactive:
@@ -132,7 +140,7 @@ class _Console:
         self.screen.prompt()
         async for line in lines:
             self.screen.entered()
-            if line.strip() == "/quit":
+            if line.split()[:1] == ["/quit"]:
                 return
             await self._take(line.strip())
             await self._settle()
@@ -147,8 +155,11 @@ class _Console:
                 await _COMMANDS[word](self, *words)
             elif line:
                 await self.client.send_text(line)
+        except ActionFailed as error:
+            hint = "" if _log.isEnabledFor(logging.DEBUG) else " (rtvi --traceback console … shows why.)"
+            self.screen.failure(f"{error}{hint}")
         except (RequestError, UsageError) as error:
-            self.screen.line(f"! {error}")
+            self.screen.failure(str(error))
 
     async def _settle(self) -> None:
         """Wait until the bot has said all that it has to say, and until that is on the screen."""
@@ -156,7 +167,7 @@ class _Console:
         with self._patience:
             await self.connection.idle()
         if self._patience.cancelled_caught:
-            self.screen.line(f"! The bot has been silent for {self.timeout:g} s.")
+            self.screen.failure(f"The bot has been silent for {self.timeout:g} s.")
             self._code = FAILED
         self._shown = anyio.Event()
         self.connection.send(_MARK)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from textwrap import indent
 from typing import Any, TypeAlias
 
-from . import OK, load, read_services
+from . import OK, load, read_services, requested
 
 __all__ = ("actions_text", "run", "schema")
 
@@ -25,7 +25,8 @@ def run(chosen: Namespace) -> int:
     from ..loading import compose
 
     registry, _ = compose(load(chosen.bot), Installed())
-    providers = choose_providers(read_services(chosen.services), registry.labels())
+    with requested():
+        providers = choose_providers(read_services(chosen.services), registry.labels())
     offer = Offers(registry, Grants.of(registry, everything=chosen.dev)).get(providers)
     told = {**json.loads(offer.described_actions), **json.loads(offer.described_config)}
     if chosen.json:

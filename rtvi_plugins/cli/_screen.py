@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, TextIO, TypeAlias
 
-from attrs import define
+from attrs import define, field
 
 from ..client import EventMessage
 
@@ -24,6 +24,10 @@ class Screen:
 
     out: TextIO
     interactive: bool
+    #: The bot's own actions, by which the console carries out the functions of the same names.
+    actions: Collection[str] = ()
+    #: Whether a failure was shown.
+    failed: bool = field(default=False, init=False)
     #: Whether the LLM's words are being shown as they come; then whole sentences of the same are not.
     streaming: bool = False
     _at_start: bool = True
@@ -39,6 +43,11 @@ class Screen:
         """A line of its own."""
         self.end_line()
         self.text(f"{text}\n")
+
+    def failure(self, text: str) -> None:
+        """A line of its own, for what was not done."""
+        self.failed = True
+        self.line(f"! {text}")
 
     def end_line(self) -> None:
         """Begin a new line, unless this is one."""
@@ -84,12 +93,14 @@ def _interrupted(screen: Screen, data: Any) -> None:
 
 
 def _error(screen: Screen, data: Any) -> None:
-    screen.line(f"! {data.get('message') or data.get('error')}")
+    screen.failure(f"{data.get('message') or data.get('error')}")
 
 
 def _call(screen: Screen, data: Any) -> None:
+    name = data["function_name"]
     given = ", ".join(f"{name}={shown(value)}" for name, value in data["arguments"].items())
-    screen.line(f"(the bot calls {data['function_name']}({given}), which no client is here to carry out)")
+    carried = f"; the console carries it out by bot:{name}" if name in screen.actions else None
+    screen.line(f"(the bot calls {name}({given}){carried or ', which no client is here to carry out'})")
 
 
 def _message(screen: Screen, data: Any) -> None:

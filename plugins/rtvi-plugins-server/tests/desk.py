@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from threading import Event
+
 import anyio
 
 from rtvi_plugins import Session, action, bot
 
 
-@bot(client=["bot:add", "bot:hang_up"], public=True)
+@bot(client=["bot:add", "bot:hang_up", "bot:stall"], public=True)
 async def desk(session: Session, /) -> None:
     """Adds numbers for anybody."""
     await anyio.sleep_forever()
@@ -17,6 +19,12 @@ async def desk(session: Session, /) -> None:
 async def add(session: Session, /, a: int, b: int) -> int:
     """The sum of two numbers."""
     return a + b
+
+
+@action(desk, deadline=0.2)
+def stall() -> bool:
+    """Blocks its thread for far longer than its deadline."""
+    return Event().wait(600)
 
 
 @action(desk)

@@ -196,6 +196,16 @@ def test_a_session_that_outlasts_the_drain_is_closed(start: Start) -> None:
         assert running.ended() == 0
 
 
+def test_a_stuck_thread_does_not_hold_up_the_end(start: Start, action: Callable[..., str]) -> None:
+    """It was abandoned at its action's deadline, and whoever restarts the server does not wait for it."""
+    with start("desk") as running:
+        with running.talk() as client:
+            client.send(action("1", "stall"))
+            assert "action-timeout" in str(client.recv(timeout=10))
+        running.signal()
+        assert running.ended() == 0
+
+
 def test_a_second_signal_ends_at_once(start: Start) -> None:
     """Whoever asks twice does not wait for the drain."""
     with start("desk", "--drain-seconds", "3600") as running, running.talk() as client:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import logging
-
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from rtvi_plugins.errors import HostRefused, InternalError, OriginRefused, RequestError
+from rtvi_plugins.errors import HostRefused, InternalError, OriginRefused, RequestError, report
 
 from ._origins import HostList, OriginList
 from ._refusal import close_event, refuse
 
 __all__ = ("SECRET_HEADER", "Gate")
 
-log = logging.getLogger("rtvi_plugins.server")
 
 #: The header that carries the operator's secret.
 SECRET_HEADER = "x-rtvi-operator-secret"
@@ -99,9 +96,8 @@ class Gate:
             await send(close_event(_INTERNAL_ERROR, _unexpected().message))
 
     def _report(self, scope: Scope, error: Exception) -> None:
-        # Not its text: what a start request carried, keys too, may stand in it.
-        log.error("%s raised %s; log level debug shows where", scope["path"], type(error).__name__)
-        log.debug("%s raised", scope["path"], exc_info=error)
+        # Not its text, unless at level debug and scrubbed: what a start request carried, keys too, may stand in it.
+        report(f"the request {scope['path']}", error)
 
 
 def _unexpected() -> InternalError:

@@ -158,6 +158,16 @@ def _serve(chosen: argparse.Namespace, host: Host) -> int:
         return _say(_unavailable(chosen.host, chosen.port, error), _FAILED)
     with listener:
         serve(app, host, listener, drain_seconds=chosen.drain_seconds, ready=lambda: _announce(chosen, host, listener))
+    return _leave(host)
+
+
+def _leave(host: Host) -> int:
+    """The end, which no action may hold up: Python would wait for a thread that was abandoned at its deadline."""
+    if host.busy_threads:
+        logging.getLogger("rtvi_plugins.server").warning("%d actions were still running", host.busy_threads)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(_DONE)
     return _DONE
 
 
