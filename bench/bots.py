@@ -102,7 +102,7 @@ async def wait(session: Session, /, seconds: float) -> bool:
 
 
 @action(desk)
-def block(session: Session, /, seconds: float) -> bool:
+def block(seconds: float) -> bool:
     """Wait as a plain function does, in a thread."""
     time.sleep(seconds)
     return True

@@ -72,7 +72,7 @@ def _parser(*, listing: bool) -> argparse.ArgumentParser:
 
 
 def _add_plugins(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--load", action="store_true", help="import each, and tell which are broken")
+    parser.add_argument("--load", action="store_true", help="import each, and tell which work")
     parser.add_argument("--json", action="store_true", help="for programs")
 
 

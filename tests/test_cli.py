@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+from argparse import ArgumentTypeError
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -19,17 +20,19 @@ import anyio
 import pytest
 from attrs.validators import ge, le, max_len
 
-from rtvi_plugins import LLM, Doc, Grant, ProviderError, Session, action, bot, converse, options, service
+from rtvi_plugins import LLM, Doc, Grant, ProviderError, Secret, Session, action, bot, converse, options, service
 from rtvi_plugins.__main__ import main
 from rtvi_plugins.cli import (
     FAILED,
     INTERRUPTED,
     OK,
     USAGE,
+    Failure,
     UsageError,
     guarded,
     read_arguments,
     read_config,
+    read_seconds,
     read_services,
     read_value,
 )
@@ -54,6 +57,8 @@ class Repeating:
         said = str(last["content"])
         if last["role"] == "user" and said == "book":
             yield ToolCall("call-1", "book_room", {"nights": 2})
+        elif last["role"] == "user" and said == "wave":
+            yield ToolCall("call-2", "greet", {"name": "you"})
         elif said == "fail":
             raise ProviderError("repeating", "quota")
         elif said == "forever":
@@ -109,9 +114,27 @@ async def count(session: Session, /, to: int) -> int:
 
 
 @action(parrot)
+async def stumble(session: Session, /) -> None:
+    """Fails."""
+    raise ValueError("a secret of the author's")
+
+
+@action(parrot)
 async def hang_up(session: Session, /) -> None:
     """Ends the session."""
     session.close("the bird has flown")
+
+
+@service("llm", "locked")
+@asynccontextmanager
+async def locked(api_key: Secret, /) -> AsyncGenerator[Repeating]:
+    """Needs a key that nobody has."""
+    yield Repeating()
+
+
+@bot(services={"llm": "locked"})
+async def keyless(session: Session, /, llm: LLM) -> None:
+    """Cannot start."""
 
 
 @bot()
@@ -214,6 +237,17 @@ def rows(out: str, *names: str) -> dict[str, dict[str, Any]]:
     return {row["qualified"]: row for row in json.loads(out) if row["distribution"] in names}
 
 
+LISTS = (("plugins", "--load"), ("plugins",))
+
+
+def service_text(provider: str) -> str:
+    """The text of a module with one service."""
+    return (
+        "from contextlib import asynccontextmanager\nfrom rtvi_plugins import service\n\n"
+        f"@service('llm', {provider!r})\n@asynccontextmanager\nasync def opened():\n    yield None\n"
+    )
+
+
 def test_plugins_are_listed_without_being_imported(run: Run, distribution: Callable[..., None]) -> None:
     """Kind, provider, distribution, version and API version, from metadata alone."""
     distribution(
@@ -236,6 +270,8 @@ def test_plugins_are_listed_without_being_imported(run: Run, distribution: Calla
         "version": "1.0",
         "api": ["1"],
         "broken": None,
+        "loaded": False,
+        "unnamed": [],
     }
     assert listed["acme-bird:seeds"]["kind"] is None
 
@@ -253,15 +289,53 @@ def test_an_ambiguous_name_is_shown_with_its_qualified_spelling(run: Run, distri
 
 def test_load_tells_which_plugins_are_broken(run: Run, distribution: Callable[..., None]) -> None:
     """With the reason and its place; the good one beside it is not harmed, and what it prints is not our output."""
-    bad, good = "x = 1\nraise KeyError('seeds')", "print('hello')"
+    bad, good = "x = 1\nraise KeyError('seeds')", f"print('hello')\n{service_text('good_hen')}"
     distribution("bad-hen", bad, rtvi_plugins={"llm.bad_hen": "bad_hen"}, rtvi_plugins__api={"1": "bad_hen"})
     distribution("good-hen", good, rtvi_plugins={"llm.good_hen": "good_hen"}, rtvi_plugins__api={"1": "good_hen"})
     code, out, _ = run("plugins", "--load", "--json")
     listed = rows(out, "bad-hen", "good-hen")
     assert code == FAILED
-    assert listed["good-hen:good_hen"]["broken"] is None
+    assert (listed["good-hen:good_hen"]["broken"], listed["good-hen:good_hen"]["loaded"]) == (None, True)
+    assert not listed["bad-hen:bad_hen"]["loaded"]
     assert listed["bad-hen:bad_hen"]["broken"].startswith("KeyError: 'seeds' (")
     assert listed["bad-hen:bad_hen"]["broken"].endswith("bad_hen.py:2)")
+
+
+def test_what_was_loaded_is_said_to_be(run: Run, distribution: Callable[..., None]) -> None:
+    """That nothing is said of what was not tried is no praise."""
+    distribution("well-hen", service_text("well"), rtvi_plugins={"llm.well": "well_hen"}, rtvi_plugins__api={"1": "x"})
+    tried, listed = ("\n".join(row for row in run(*words)[1].splitlines() if "well-hen" in row) for words in LISTS)
+    assert (tried.split()[-1], listed.split()[-1]) == ("loaded", "1")
+
+
+@pytest.mark.parametrize("name", ["llm.reed_henn", "lmm.reed_hen", "tts.reed_hen"])
+def test_load_tells_which_plugins_declare_something_else(
+    run: Run, distribution: Callable[..., None], request: pytest.FixtureRequest, name: str
+) -> None:
+    """A bot that names it would be told the same; the sentence says what there is."""
+    module = f"reed_hen_{name.replace('.', '_')}"
+    source = service_text("reed_hen")
+    distribution(module.replace("_", "-"), source, rtvi_plugins={name: module}, rtvi_plugins__api={"1": module})
+    kind, _, provider = name.partition(".")
+    code, out, _ = run("plugins", "--load")
+    assert code == FAILED
+    assert (
+        f"it declares no such service: its entry point must name the module in which @service({kind!r}, {provider!r}) "
+        f"stands, and that is not {module!r}; it declares llm.reed_hen.\n" in out
+    )
+
+
+def test_load_tells_of_services_that_no_bot_can_name(run: Run, distribution: Callable[..., None]) -> None:
+    """The kind was forgotten in the entry point; what else the module declares can be used."""
+    api = {"1": "x"}
+    distribution("lone-hen", service_text("lone"), rtvi_plugins={"lone": "lone_hen"}, rtvi_plugins__api=api)
+    both = {"pair": "pair_hen", "llm.pair": "pair_hen"}
+    distribution("pair-hen", service_text("pair"), rtvi_plugins=both, rtvi_plugins__api=api)
+    _, out, _ = run("plugins", "--load")
+    told = "plugin lone-hen:lone: it declares the service llm.lone, which no bot can name; call the entry point"
+    assert f"{told} 'llm.lone'.\n" in out
+    unnamed = {name: row["unnamed"] for name, row in rows(run("plugins", "--load", "--json")[1], "pair-hen").items()}
+    assert unnamed == {"pair-hen:pair": []}
 
 
 def test_a_plugin_for_another_api_is_known_before_it_is_imported(run: Run, distribution: Callable[..., None]) -> None:
@@ -363,6 +437,15 @@ SOURCES = {
         (["describe", "lacking.py"], "No llm provider 'no_such' is installed."),
         (["describe", BOT, "--services", "llm"], "'llm' cannot be read; write service=provider, as in llm=together."),
         (["console", BOT, "--config", "times=2"], "'times' names no option of a service; write service.option=value"),
+        (["console", BOT, "--config", "llm.a=2", "--config", "llm.a=3"], "'llm.a' is given twice; write it once."),
+        (["console", BOT, "--timeout", "0"], "--timeout: '0' is no time; write seconds, more than 0."),
+        (["console", BOT, "--services", "foo=rules"], "unknown service 'foo'"),
+        (["console", BOT, "--services", "llm=repeeting"], "did you mean 'repeating'?"),
+        (["console", BOT, "--config", "foo.times=2"], "unknown service 'foo'"),
+        (["console", BOT, "--config", "llm.foo=1"], "unknown llm option 'foo'"),
+        (["console", BOT, "--config", "llm.times=9"], "must be <= 3"),
+        (["describe", BOT, "--services", "foo=rules"], "unknown service 'foo'"),
+        (["describe", BOT, "--services", "llm=repeeting"], "did you mean 'repeating'? (unknown-provider)"),
     ],
 )
 def test_a_mistake_is_answered_by_a_sentence(run: Run, tmp_path: Path, words: list[str], sentence: str) -> None:
@@ -375,12 +458,11 @@ def test_a_mistake_is_answered_by_a_sentence(run: Run, tmp_path: Path, words: li
     assert "Traceback" not in err
 
 
-def test_a_refusal_is_a_failure(run: Run) -> None:
-    """What a client could have asked wrongly has a code, and the exit code 1."""
-    code, _, err = run("describe", BOT, "--services", "llm=repeeting")
+def test_what_cannot_be_done_is_a_failure(run: Run) -> None:
+    """The command line is right, and yet the session does not start: the exit code is 1."""
+    code, _, err = run("console", f"{__file__}:keyless")
     assert code == FAILED
-    assert "did you mean 'repeating'?" in err
-    assert err.endswith("(unknown-provider)\n")
+    assert err.endswith("(missing-key)\n")
 
 
 def test_traceback_shows_all(run: Run, tmp_path: Path) -> None:
@@ -397,6 +479,7 @@ def test_traceback_shows_all(run: Run, tmp_path: Path) -> None:
     ("raised", "code"),
     [
         (UsageError("No."), USAGE),
+        (Failure("No."), FAILED),
         (ExceptionGroup("group", [ExceptionGroup("group", [UsageError("No.")])]), USAGE),
         (ConnectionRefusedError("refused"), FAILED),
         (ExceptionGroup("group", [ValueError("a"), ValueError("b")]), FAILED),
@@ -443,12 +526,20 @@ def test_a_value_is_json_unless_it_is_meant_for_a_string(text: str, type: str | 
 
 
 def test_words_become_services_config_and_arguments() -> None:
-    """A value may hold further signs; the last of several counts."""
+    """A value may hold further signs."""
     assert read_services(["llm=acme", "tts=other"]) == {"llm": "acme", "tts": "other"}
     config = {"llm": {"model": "7", "temperature": 0.5}, "tts": {"voice": "a=b"}}
-    words = ["llm.model=7", "llm.temperature=1", "llm.temperature=0.5", "tts.voice=a=b"]
+    words = ["llm.model=7", "llm.temperature=0.5", "tts.voice=a=b"]
     assert read_config(words, {"llm.model": "string"}) == config
     assert read_arguments(["a=1", "b=1"], {"a": "string"}) == {"a": "1", "b": 1}
+
+
+def test_seconds_are_more_than_none() -> None:
+    """Whoever sets no bound writes "inf"."""
+    assert (read_seconds("0.5"), read_seconds("inf")) == (0.5, float("inf"))
+    for text in ("0", "-1", "nan", "soon", ""):
+        with pytest.raises(ArgumentTypeError, match="write seconds, more than 0"):
+            read_seconds(text)
 
 
 # ---- commands of plugins -------------------------------------------------------------------------------------------
@@ -506,7 +597,10 @@ def test_a_conversation_can_be_piped_in() -> None:
 
 
 def test_the_console_obeys_its_commands() -> None:
-    """Options are set, actions called, with the types that the bot declares; mistakes are told and the talk goes on."""
+    """Options are set, actions called, with the types that the bot declares; mistakes are told and the talk goes on.
+
+    A piped conversation with a mistake has failed.
+    """
     code, lines, _ = talk(
         "/set llm.times=2",
         "hello",
@@ -516,10 +610,10 @@ def test_the_console_obeys_its_commands() -> None:
         "/call greet",
         "/wave",
         '/call "',
-        "/quit",
+        "/quit now",
         "never said",
     )
-    assert code == OK
+    assert code == FAILED
     assert lines[:2] == ["llm.times = 2", "hellohello"]
     assert "must be <= 3" in lines[2]
     assert lines[3] == '"Hello 5!"'
@@ -547,25 +641,41 @@ def test_a_function_that_the_bot_calls_is_answered_with_an_error() -> None:
     assert lines[2] == "thanks"
 
 
+def test_a_function_that_is_an_action_of_the_bots_is_carried_out() -> None:
+    """The line says by what; the LLM goes on with its result."""
+    code, lines, _ = talk("wave")
+    assert code == OK
+    assert lines == ['(the bot calls greet(name="you"); the console carries it out by bot:greet)', "Hello you."]
+
+
+def test_an_action_that_raises_says_how_to_see_why() -> None:
+    """Until that is what was asked for."""
+    code, lines, err = talk("/call bot:stumble")
+    assert (code, "secret" in err) == (FAILED, False)
+    assert lines == ["! The action 'bot:stumble' failed. (rtvi --traceback console … shows why.)"]
+    _, lines, err = talk("/call bot:stumble", words=(BOT, "--traceback"))
+    assert lines == ["! The action 'bot:stumble' failed."]
+    assert "secret of the author's" in err
+
+
 def test_a_vendors_failure_is_a_line() -> None:
-    """The conversation goes on."""
+    """The conversation goes on; what is piped in has failed all the same."""
     code, lines, _ = talk("fail", "hello")
-    assert (code, lines) == (OK, ["! repeating has no quota left for this account.", "hello"])
+    assert (code, lines) == (FAILED, ["! repeating has no quota left for this account.", "hello"])
 
 
 def test_services_and_config_are_given_at_the_start() -> None:
     """And a bad one ends the console before it began."""
     assert talk("hi", words=(BOT, "--services", "llm=repeating", "--config", "llm.times=3"))[:2] == (OK, ["hihihi"])
     code, lines, err = talk("hi", words=(BOT, "--config", "llm.times=9"))
-    assert (code, lines) == (FAILED, [])
+    assert (code, lines) == (USAGE, [])
     assert err.endswith("(invalid-config)\n")
 
 
 def test_the_end_of_the_session_is_the_end_of_the_console() -> None:
     """A goodbye of the bot's is no failure."""
     code, lines, _ = talk("/call bot:hang_up", "never said")
-    assert code == OK
-    assert lines[-1] == "The session has ended: the bird has flown."
+    assert (code, lines) == (OK, ["The session has ended: the bird has flown."])
 
 
 def test_a_bot_that_raises_is_a_failure() -> None:
@@ -642,6 +752,14 @@ def call(url: str, capsys: pytest.CaptureFixture[str]) -> Run:
 def test_call_prints_the_result_as_json(call: Run) -> None:
     """A value for a string is not taken for a number."""
     assert call("bot:greet", "name=5", "loud=true") == (OK, '"Hello 5!"\n', "")
+
+
+def test_call_takes_options_anywhere(call: Run) -> None:
+    """Also before the arguments."""
+    assert call("bot:greet", "--timeout", "5", "name=you", "--config", "llm.times=2", "loud=true")[:2] == (
+        OK,
+        '"Hello you!"\n',
+    )
 
 
 def test_call_tells_what_the_server_refuses(call: Run) -> None:

@@ -220,14 +220,24 @@ def test_a_provider_that_is_missing_or_broken_is_told_with_the_bot_and_the_servi
 
 
 def test_an_entry_point_that_names_the_wrong_module_is_told(write: Write) -> None:
-    """With the decorator that has to stand in it."""
+    """With the bot, and the decorator that has to stand in it."""
     write("written_elsewhere", ACTIONS)
     sys.path.insert(0, ".")
     bot = load_bot(str(write("written_bot", bot_text("receptionist"))))
-    message = refused(bot, installed(llm__acme="written_elsewhere"))
-    assert (
-        "must name the module in which @service('llm', 'acme') stands, and that is not 'written_elsewhere'" in message
+    assert refused(bot, installed(llm__acme="written_elsewhere")) == (
+        "The bot 'receptionist' names the provider 'acme' for 'llm'. The plugin 'llm.acme' of acme 1 declares no such "
+        "service: its entry point must name the module in which @service('llm', 'acme') stands, and that is not "
+        "'written_elsewhere'."
     )
+
+
+def test_an_entry_point_with_the_wrong_name_is_told(write: Write) -> None:
+    """With the name that would be right."""
+    write("written_provider", SERVICE)
+    sys.path.insert(0, ".")
+    bot = load_bot(str(write("written_bot", bot_text("receptionist", provider="acmee"))))
+    message = refused(bot, installed(llm__acmee="written_provider"))
+    assert message.endswith("and that is not 'written_provider'; it declares llm.acme.")
 
 
 def test_a_plugin_that_declares_nothing_is_told(write: Write) -> None:

@@ -214,14 +214,55 @@ def test_a_broken_module_is_set_aside_with_its_reason(install: Install) -> None:
     assert set(installed.broken) == {"acme_broken", "acme_exits", "acme_gone"}
 
 
-@pytest.mark.parametrize(("api", "told"), [("7", "version 7"), (None, "no version that it names")])
-def test_a_plugin_for_another_api_is_not_imported(api: str | None, told: str, install: Install) -> None:
-    """Its metadata says enough."""
-    install("acme-1.dist-info", points("llm.acme = acme_good", api=api), acme_good=GOOD)
+@pytest.mark.parametrize(
+    ("module", "api", "told"),
+    [
+        ("acme_good", "7", f"it was built for version 7 of the plugin API, and this is version {API}."),
+        (
+            "acme_good.llm",
+            None,
+            (
+                "it names no version of the plugin API; "
+                f'add [project.entry-points."rtvi_plugins.api"] {API} = "acme_good" to its pyproject.toml.'
+            ),
+        ),
+        ("acme_good:acme_llm", API, "its entry point must name a module; leave out ':acme_llm'."),
+    ],
+)
+def test_a_plugin_whose_metadata_is_wrong_is_not_imported(
+    module: str, api: str | None, told: str, install: Install
+) -> None:
+    """That says enough, also what to write instead."""
+    install("acme-1.dist-info", points(f"llm.acme = {module}", api=api), acme_good=GOOD)
     installed = Installed()
-    with pytest.raises(PluginError, match=f"it was built for {told} of the plugin API, and this is version {API}"):
+    with pytest.raises(PluginError) as raised:
         installed.load(installed.provider("llm", "acme"))
+    assert str(raised.value) == f"The plugin 'llm.acme' of acme 1 cannot be used: {told}"
     assert "acme_good" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    "declared",
+    ["@service('llm', 'acme')\nasync def acme_llm(): ...\n", "\n@service('lmm', 'acme')\ndef acme_llm(): ...\n"],
+)
+def test_a_mistake_of_declaration_is_told_with_one_place(declared: str, install: Install) -> None:
+    """The author's, not that of the framework which found it."""
+    source = f"from rtvi_plugins import service\n\n{declared}"
+    install("acme-1.dist-info", points("llm.acme = acme_bad"), acme_bad=source)
+    installed = Installed()
+    with pytest.raises(PluginError) as raised:
+        installed.load(installed.provider("llm", "acme"))
+    assert str(raised.value).count(".py:") == 1
+    assert "acme_bad.py:" in str(raised.value)
+
+
+def test_a_mistake_that_the_framework_finds_is_told_with_the_plugins_line(install: Install) -> None:
+    """Where its own text names none."""
+    source = "from rtvi_plugins.limits import Limits\n\nLimits.parse(['nothing'])\n"
+    install("acme-1.dist-info", points("llm.acme = acme_bad"), acme_bad=source)
+    installed = Installed()
+    with pytest.raises(PluginError, match=r"ValueError: .* \(\S*acme_bad\.py:3\)$"):
+        installed.load(installed.provider("llm", "acme"))
 
 
 def test_a_plugin_may_serve_several_apis(install: Install) -> None:

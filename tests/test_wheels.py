@@ -82,7 +82,7 @@ def test_all_plugins_are_listed_and_none_is_imported(scratch: Scratch) -> None:
         "rtvi-plugins-rules": ("llm", "rules", "0.1.0"),
         "rtvi-plugins-sums": (None, "sums", "0.3.0"),
     }
-    assert all(each["broken"] is None for each in listed.values())
+    assert all((each["broken"], each["loaded"]) == (None, False) for each in listed.values())
     assert scratch.marks() == set()
     assert seen_by_python(done.stderr) == set()
 
@@ -91,7 +91,9 @@ def test_loading_sets_the_broken_one_aside_with_its_reason(scratch: Scratch) -> 
     """The others are loaded, whatever their order; the exit code tells that something is broken."""
     done = scratch.rtvi("plugins", "--load", "--json", PYTHONVERBOSE="1")
     assert done.returncode == 1
-    reasons = {each["provider"]: each["broken"] for each in json.loads(done.stdout)}
+    listed = json.loads(done.stdout)
+    assert {each["provider"] for each in listed if each["loaded"]} == {"acme", "recorder", "rules", "sums"}
+    reasons = {each["provider"]: each["broken"] for each in listed}
     broken = reasons.pop("broken")
     assert broken.startswith(REASON)
     assert "rtvi_plugins_broken.py:" in broken
@@ -243,14 +245,14 @@ def test_a_bot_that_cannot_be_had_is_refused_with_a_sentence(scratch: Scratch, b
     """When it is to be served, before anybody comes: one line that says what to do, and the exit code 2."""
     done = scratch.rtvi("run", f"{BOTS}:{bot}", "--port", "0", trouble=True)
     assert (done.returncode, done.stdout) == (2, "")
-    assert re.fullmatch(rf"(rtvi: )?The bot '{bot}' {REFUSED[bot]}\n", done.stderr)
+    assert re.fullmatch(rf"rtvi: The bot '{bot}' {REFUSED[bot]}\n", done.stderr)
 
 
 def test_a_misspelled_plugin_is_refused_with_the_nearest_name(scratch: Scratch) -> None:
     """In the same way."""
     done = scratch.rtvi("run", f"{BOTS}:misspelled", "--port", "0")
     assert (done.returncode, done.stdout) == (2, "")
-    assert re.fullmatch(r".*No plugin 'summs' is installed\. Did you mean 'sums'\?\n", done.stderr)
+    assert re.fullmatch(r"rtvi: .*No plugin 'summs' is installed\. Did you mean 'sums'\?\n", done.stderr)
 
 
 def test_a_plugin_for_another_api_is_not_even_imported(scratch: Scratch) -> None:

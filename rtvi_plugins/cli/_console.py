@@ -18,7 +18,7 @@ import anyio
 from attrs import define, field
 
 from ..client import Client, open_client
-from ..errors import ActionFailed, RequestError
+from ..errors import ActionFailed, RequestError, SessionClosed
 from ..hosting import Connection, ConnectionStream, Host, Limits
 from . import FAILED, INTERRUPTED, OK, UsageError, load, read_arguments, read_config, read_services, requested
 from ._describe import actions_text
@@ -155,11 +155,10 @@ class _Console:
                 await _COMMANDS[word](self, *words)
             elif line:
                 await self.client.send_text(line)
-        except ActionFailed as error:
-            hint = "" if _log.isEnabledFor(logging.DEBUG) else " (rtvi --traceback console … shows why.)"
-            self.screen.failure(f"{error}{hint}")
+        except SessionClosed:
+            pass  # the session itself tells how it ended
         except (RequestError, UsageError) as error:
-            self.screen.failure(str(error))
+            self.screen.failure(f"{error}{_hint(error)}")
 
     async def _settle(self) -> None:
         """Wait until the bot has said all that it has to say, and until that is on the screen."""
@@ -172,6 +171,12 @@ class _Console:
         self._shown = anyio.Event()
         self.connection.send(_MARK)
         await self._shown.wait()
+
+
+def _hint(error: Exception) -> str:
+    """How to see what an action raised, unless that is seen already."""
+    hidden = isinstance(error, ActionFailed) and not _log.isEnabledFor(logging.DEBUG)
+    return " (rtvi --traceback console … shows why.)" if hidden else ""
 
 
 def _split(line: str) -> list[str]:

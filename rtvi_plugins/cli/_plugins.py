@@ -1,4 +1,4 @@
-"""`rtvi plugins`: what is installed, without importing any of it, and with `--load` what of it is broken."""
+"""`rtvi plugins`: what is installed, without importing any of it, and with `--load` which of it works."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ __all__ = ("run",)
 
 @frozen
 class Row:
-    """One plugin module, as it is listed. `broken` is the reason, or None for what works or was not tried."""
+    """One plugin module, as it is listed. It works if it was `loaded`; `broken` is why it does not, if that is known.
+
+    `unnamed` are the services that it declares and that no entry point offers.
+    """
 
     kind: str | None
     provider: str
@@ -31,12 +34,23 @@ class Row:
     version: str
     api: Sequence[str]
     broken: str | None
+    loaded: bool
+    unnamed: Sequence[str]
 
     def cells(self) -> tuple[str, ...]:
         """The row of the table for people."""
-        notes = [f"write {self.qualified!r}"] * self.ambiguous + ["broken"] * (self.broken is not None)
+        state = ["broken"] * (self.broken is not None) + ["loaded"] * self.loaded
+        notes = [f"write {self.qualified!r}"] * self.ambiguous + state
         version = self.version or "?"
         return self.kind or "-", self.provider, self.distribution, version, ", ".join(self.api), "; ".join(notes)
+
+    def remarks(self) -> Iterator[str]:
+        """What is said of it below the table."""
+        name = f"{self.kind or 'plugin'} {self.qualified}"
+        if self.broken is not None:
+            yield f"{name}: {self.broken}"
+        for each in self.unnamed:
+            yield f"{name}: it declares the service {each}, which no bot can name; call the entry point {each!r}."
 
 
 def run(chosen: Namespace) -> int:
@@ -49,6 +63,7 @@ def run(chosen: Namespace) -> int:
 def _rows(installed: Installed, *, load: bool) -> Iterator[Row]:
     named = Counter(entry.name for entry in installed.entries)
     for entry in installed.entries:
+        broken, unnamed = _load(installed, entry) if load else (entry.unfit, ())
         yield Row(
             entry.kind,
             entry.provider,
@@ -57,18 +72,26 @@ def _rows(installed: Installed, *, load: bool) -> Iterator[Row]:
             entry.module,
             entry.distribution,
             entry.version,
-            tuple(entry.api),
-            _broken(installed, entry) if load else entry.unfit,
+            entry.api,
+            broken,
+            load and broken is None,
+            unnamed,
         )
 
 
-def _broken(installed: Installed, entry: Entry) -> str | None:
+def _load(installed: Installed, entry: Entry) -> tuple[str | None, Sequence[str]]:
+    """Why a plugin cannot be used, if so, and the services that it declares for nobody."""
+    from ..loading import lack, services_in  # here: a list alone does not need it
+
     try:
         with redirect_stdout(sys.stderr):  # what a plugin prints while it is imported is not our output
-            installed.load(entry)
+            module = installed.load(entry)
     except PluginError:
-        return installed.broken[entry.module]
-    return None
+        return installed.broken[entry.module], ()
+    if (lacking := lack(entry, module)) is not None:
+        return f"it {lacking}", ()
+    offered = [each.name for each in installed.entries if each.module == entry.module]
+    return None, [each for each in services_in(module) if entry.kind is None and each not in offered]
 
 
 # ---- showing -------------------------------------------------------------------------------------------------------
@@ -84,5 +107,5 @@ def _text(rows: Sequence[Row]) -> str:
     table = [("KIND", "PROVIDER", "DISTRIBUTION", "VERSION", "API", ""), *(row.cells() for row in rows)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = ["  ".join(map(str.ljust, cells, widths)).rstrip() for cells in table]
-    reasons = [f"{row.kind or 'plugin'} {row.qualified}: {row.broken}" for row in rows if row.broken]
-    return "\n".join([*lines, *([""] if reasons else []), *reasons, ""])
+    remarks = [remark for row in rows for remark in row.remarks()]
+    return "\n".join([*lines, *([""] if remarks else []), *remarks, ""])

@@ -17,7 +17,14 @@ URL = "http://127.0.0.1:7860"
 @pytest.mark.parametrize(
     ("argv", "sentence"),
     [
-        ([URL], "the following arguments are required: SERVICE:ACTION"),
+        ([URL], "the following arguments are required: SERVICE:ACTION\n"),
+        (["127.0.0.1:7860", "tts:say"], "'127.0.0.1:7860' is no address; write http://127.0.0.1:7860."),
+        (["ws://bots.example/ws", "tts:say"], "write http://bots.example/ws."),
+        ([URL, "tts:say", "text=a", "text=b"], "'text' is given twice; write it once."),
+        ([URL, "tts:say", "--config", "llm.model=a", "--config", "llm.model=b"], "'llm.model' is given twice"),
+        ([URL, "tts:say", "--timeout", "0"], "--timeout: '0' is no time; write seconds, more than 0."),
+        ([URL, "tts:say", "--timeout", "nan"], "--timeout: 'nan' is no time"),
+        ([URL, "tts:say", "--timeout", "5", "hello"], "'hello' cannot be read; write name=value."),
         ([URL, "say"], "'say' names no action; write service:action, as in tts:say."),
         ([URL, "tts:say", "hello"], "'hello' cannot be read; write name=value."),
         ([URL, "tts:say", "--services", "llm"], "write service=provider, as in llm=together."),

@@ -19,11 +19,17 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from rtvi_plugins_server.command import run
+from rtvi_plugins.cli import FAILED, OK, USAGE, guarded
+from rtvi_plugins_server import command
 
 DESK = Path(__file__).with_name("desk.py")
 RUN = [sys.executable, "-c", "import sys; from rtvi_plugins_server.command import run; sys.exit(run(sys.argv[1:]))"]
 READY = '{"label": "rtvi-ai", "type": "client-ready", "id": "0", "data": {}}'
+
+
+def run(argv: list[str]) -> int:
+    """The exit code of `rtvi run`."""
+    return guarded(lambda: command.run(argv))
 
 
 # ---- mistakes --------------------------------------------------------------------------------------------------
@@ -54,10 +60,11 @@ def test_a_mistake_is_answered_by_a_sentence(
     capsys: pytest.CaptureFixture[str], argv: list[str], sentence: str
 ) -> None:
     """It says what to write instead, and the exit code is 2."""
-    assert run(argv) == 2
+    assert run(argv) == USAGE
     told = capsys.readouterr()
     assert sentence in told.err
     assert (told.out, "Traceback" in told.err) == ("", False)
+    assert told.err.startswith(("rtvi: ", "usage: rtvi run "))
 
 
 @pytest.mark.parametrize(
@@ -72,37 +79,41 @@ def test_a_bot_that_cannot_be_imported_is_named_with_its_line(
 ) -> None:
     """The author reads what is wrong and where, in one line."""
     (tmp_path / "bot.py").write_text(source)
-    assert run([str(tmp_path / "bot.py")]) == 2
-    assert re.fullmatch(f".*bot.py cannot be imported: {place}.*\n", capsys.readouterr().err)
+    assert run([str(tmp_path / "bot.py")]) == USAGE
+    assert re.fullmatch(f"rtvi: .*bot.py cannot be imported: {place}.*\n", capsys.readouterr().err)
 
 
 def test_a_port_that_is_taken_is_said_to_be(capsys: pytest.CaptureFixture[str]) -> None:
     """The exit code 1 is for what may work another time."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        assert run([f"{DESK}:desk", "--port", str(port)]) == 1
-    assert f"Port {port} of 127.0.0.1 is taken by another program" in capsys.readouterr().err
+        assert run([f"{DESK}:desk", "--port", str(port)]) == FAILED
+    assert capsys.readouterr().err.startswith(f"rtvi: Port {port} of 127.0.0.1 is taken by another program")
 
 
 def test_an_address_of_another_machine_is_said_to_be(capsys: pytest.CaptureFixture[str]) -> None:
     """Whatever else keeps it from listening is one sentence too."""
-    assert run([f"{DESK}:desk", "--host", "192.0.2.1", "--port", "0"]) == 1
+    assert run([f"{DESK}:desk", "--host", "192.0.2.1", "--port", "0"]) == FAILED
     assert "This machine cannot listen on 192.0.2.1" in capsys.readouterr().err
 
 
 def test_help_explains_every_option(capsys: pytest.CaptureFixture[str]) -> None:
     """Asking for help is no mistake."""
-    assert run(["--help"]) == 0
+    assert run(["--help"]) == OK
     told = capsys.readouterr().out
     for option in ("--dev", "--host", "--port", "--origin", "--public-url", "--drain-seconds", "--log-level"):
         assert option in told
 
 
 def test_help_does_not_wait_for_what_it_does_not_need() -> None:
-    """Neither the server nor the core is imported to show it."""
-    seen = "import sys; from rtvi_plugins_server.command import run; run(['--help']); print(sorted(sys.modules))"
+    """Neither the server nor what runs sessions is imported to show it."""
+    seen = (
+        "import sys; from rtvi_plugins.cli import guarded; from rtvi_plugins_server.command import run;"
+        "guarded(lambda: run(['--help'])); print(sorted(sys.modules))"
+    )
     told = subprocess.run([sys.executable, "-c", seen], capture_output=True, text=True, check=True).stdout
-    assert not {"uvicorn", "starlette", "rtvi_plugins"} & set(re.findall(r"'(\w+)'", told))
+    assert "'rtvi_plugins_server.command'" in told
+    assert not {"uvicorn", "starlette", "rtvi_plugins.hosting"} & set(re.findall(r"'([\w.]+)'", told))
 
 
 # ---- a real process --------------------------------------------------------------------------------------------

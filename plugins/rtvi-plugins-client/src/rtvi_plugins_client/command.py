@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from rtvi_plugins.cli import FAILED, OK, UsageError, read_arguments, read_config, read_services
+from rtvi_plugins.cli import OK, Failure, UsageError, read_arguments, read_config, read_seconds, read_services
 from rtvi_plugins.session import Secret
 
 if TYPE_CHECKING:
@@ -19,10 +19,12 @@ __all__ = ("call",)
 
 
 def call(argv: Sequence[str]) -> int:
-    """Run the command. Returns 0 when the action was done and 1 when a background one failed; else it raises."""
+    """Run the command. Returns 0 when the action was done; else it raises."""
     import anyio  # here, for `rtvi call --help` to be quick
 
-    chosen = _parser().parse_args(argv)
+    chosen = _parser().parse_intermixed_args(argv)
+    if not chosen.url.lower().startswith(("http://", "https://")):
+        raise UsageError(f"{chosen.url!r} is no address; write http://{chosen.url.rpartition('://')[2]}.")
     if not all(chosen.action.partition(":")):
         raise UsageError(f"{chosen.action!r} names no action; write service:action, as in tts:say.")
     start = {
@@ -43,10 +45,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("url", metavar="URL", help="the server's base URL, as http://127.0.0.1:7860")
     parser.add_argument("action", metavar="SERVICE:ACTION", help="as tts:say; a bot's own are bot:…")
-    parser.add_argument("arguments", metavar="NAME=VALUE", nargs="*", help="the action's arguments")
+    parser.add_argument("arguments", metavar="NAME=VALUE", nargs="*", default=[], help="the action's arguments")
     for option, form in (("--services", "SERVICE=PROVIDER"), ("--config", "SERVICE.OPTION=VALUE")):
         parser.add_argument(option, metavar=form, action="append", default=[], help="for the start; may be repeated")
-    parser.add_argument("--timeout", metavar="SECONDS", type=float, default=10.0, help="for each answer (%(default)g)")
+    parser.add_argument(
+        "--timeout", metavar="SECONDS", type=read_seconds, default=10.0, help="for each answer (%(default)g)"
+    )
     parser.add_argument(
         "--secret-env",
         metavar="NAME",
@@ -71,7 +75,7 @@ async def _call(url: str, action: str, words: Sequence[str], start: Mapping[str,
         types = {each["name"]: each["type"] for each in described.get("arguments", ())}
         result = await client.action(action, read_arguments(words, types))
         if described.get("long"):
-            return await _follow(client, result["job"])
+            result = await _follow(client, result["job"])
         _print(result)
         return OK
 
@@ -82,8 +86,8 @@ def _find(actions: Iterable[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
     return next((each for each in actions if f"{each['service']}:{each['action']}" == name), nothing)
 
 
-async def _follow(client: Client, job: str) -> int:
-    """Wait for the end of an action that goes on in the background."""
+async def _follow(client: Client, job: str) -> Any:
+    """Wait for the result of an action that goes on in the background."""
     async for event in client.events():
         data: Any = event.data
         told = cast("Mapping[str, Any]", data) if isinstance(data, dict) else dict[str, Any]()
@@ -93,16 +97,10 @@ async def _follow(client: Client, job: str) -> int:
             case "progress":
                 sys.stderr.write(f"{_json(told.get('data'))}\n")
             case "done":
-                _print(told.get("result"))
-                return OK
+                return told.get("result")
             case _:
-                return _failed(told.get("error") or "The action was cancelled.")
-    return _failed("The session ended before the action had.")
-
-
-def _failed(sentence: str) -> int:
-    sys.stderr.write(f"rtvi: {sentence}\n")
-    return FAILED
+                raise Failure(told.get("error") or "The action was cancelled.")
+    raise Failure("The session ended before the action had.")
 
 
 def _print(value: Any) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -13,6 +15,8 @@ from ._origins import HostList, OriginList
 from ._refusal import close_event, refuse
 
 __all__ = ("SECRET_HEADER", "Gate")
+
+log = logging.getLogger("rtvi_plugins.server")
 
 
 #: The header that carries the operator's secret.

@@ -7,10 +7,11 @@ import logging
 import os
 import socket
 import sys
-import traceback
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
+
+from rtvi_plugins.cli import OK, Failure, UsageError, load
 
 if TYPE_CHECKING:
     from rtvi_plugins.hosting import Host, Limits
@@ -19,8 +20,6 @@ __all__ = ("run",)
 
 SECRET_VARIABLE: Final = "RTVI_OPERATOR_SECRET"
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
-
-_DONE, _FAILED, _USAGE = 0, 1, 2
 
 _DEV = (
     "Development mode: every client may set every option and call every action of this bot, without a secret. "
@@ -34,14 +33,9 @@ _DEV_IS_LOCAL = "--dev grants clients everything, so it listens on this machine 
 
 
 def run(argv: Sequence[str]) -> int:
-    """Run the command. Returns 0 when it was ended, 1 when it cannot listen, 2 for a mistake of the caller's."""
-    try:
-        chosen = _parser().parse_args(argv)
-        _check(chosen)
-    except SystemExit as done:  # argparse has said why
-        return done.code if isinstance(done.code, int) else _USAGE
-    except ValueError as error:
-        return _say(str(error), _USAGE)
+    """Run the command. Returns 0 when it was ended, by a signal; else it raises."""
+    chosen = _parser().parse_args(argv)
+    _check(chosen)
     logging.basicConfig(level=chosen.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
     # At "info" it writes every URL, tokens too, and at "debug" every frame.
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
@@ -82,60 +76,47 @@ def _parser() -> argparse.ArgumentParser:
 
 def _check(chosen: argparse.Namespace) -> None:
     if chosen.dev and chosen.host not in LOOPBACK:
-        raise ValueError(_DEV_IS_LOCAL.format(option=f"--host {chosen.host}"))
+        raise UsageError(_DEV_IS_LOCAL.format(option=f"--host {chosen.host}"))
     if chosen.dev and chosen.public_url:
-        raise ValueError(_DEV_IS_LOCAL.format(option="--public-url"))
+        raise UsageError(_DEV_IS_LOCAL.format(option="--public-url"))
     if not 0 <= chosen.port <= 65_535:
-        raise ValueError(f"--port {chosen.port} is no port; write 0 to 65535.")
+        raise UsageError(f"--port {chosen.port} is no port; write 0 to 65535.")
     if not chosen.drain_seconds >= 0:
-        raise ValueError(f"--drain-seconds {chosen.drain_seconds} is no time; write 0 or more.")
+        raise UsageError(f"--drain-seconds {chosen.drain_seconds} is no time; write 0 or more.")
     if chosen.public_url and urlsplit(str(chosen.public_url)).scheme not in ("http", "https"):
-        raise ValueError(f"--public-url {chosen.public_url} is no address; write it as in https://bots.example.")
+        raise UsageError(f"--public-url {chosen.public_url} is no address; write it as in https://bots.example.")
 
 
 def _run(chosen: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    # Here, for `rtvi run --help` to be quick.
-    from rtvi_plugins.errors import AuthorError
-    from rtvi_plugins.limits import Limits
+    host = _host(chosen, _limits(chosen.limit), environ)
+    if chosen.dev:
+        sys.stderr.write(f"{_DEV}\n")
+    elif not host.public and not environ.get(SECRET_VARIABLE):
+        sys.stderr.write(f"{_NO_SECRET}\n")
+    return _serve(chosen, host)
+
+
+def _limits(words: Sequence[str]) -> Limits:
+    from rtvi_plugins.limits import Limits  # here, as below, for `rtvi run --help` to be quick
 
     try:
-        limits = Limits.parse(chosen.limit)
+        return Limits.parse(words)
     except ValueError as error:
-        return _say(str(error), _USAGE)
-    try:
-        host = _host(chosen, limits, environ)
-    except AuthorError as error:
-        return _say(str(error), _USAGE)
-    except Exception as error:
-        logging.getLogger("rtvi_plugins.server").debug("the bot raised while it was imported", exc_info=error)
-        return _say(f"{chosen.bot} cannot be imported: {_place(error)}", _USAGE)
-    if chosen.dev:
-        _say(_DEV)
-    elif not host.public and not environ.get(SECRET_VARIABLE):
-        _say(_NO_SECRET)
-    return _serve(chosen, host)
+        raise UsageError(str(error)) from None
 
 
 def _host(chosen: argparse.Namespace, limits: Limits, environ: Mapping[str, str]) -> Host:
     from rtvi_plugins.hosting import Host
-    from rtvi_plugins.loading import load_bot
     from rtvi_plugins.session import Secret
 
     secret = environ.get(SECRET_VARIABLE)
     return Host(
-        load_bot(chosen.bot),
+        load(chosen.bot),
         operator_secret=Secret(secret) if secret else None,
         limits=limits,
         dev=chosen.dev,
         environ=environ,
     )
-
-
-def _place(error: Exception) -> str:
-    """What an author's module raised, and on which line."""
-    told = f"{type(error).__name__}: {error}"
-    frames = traceback.extract_tb(error.__traceback__)
-    return told if isinstance(error, SyntaxError) else f"{told} ({frames[-1].filename}, line {frames[-1].lineno})"
 
 
 def _serve(chosen: argparse.Namespace, host: Host) -> int:
@@ -151,12 +132,8 @@ def _serve(chosen: argparse.Namespace, host: Host) -> int:
             public_url=chosen.public_url,
         )
     except ValueError as error:
-        return _say(f"{error}.", _USAGE)
-    try:
-        listener = _listen(chosen.host, chosen.port)
-    except OSError as error:
-        return _say(_unavailable(chosen.host, chosen.port, error), _FAILED)
-    with listener:
+        raise UsageError(f"{error}.") from None
+    with _listen(chosen.host, chosen.port) as listener:
         serve(app, host, listener, drain_seconds=chosen.drain_seconds, ready=lambda: _announce(chosen, host, listener))
     return _leave(host)
 
@@ -167,12 +144,16 @@ def _leave(host: Host) -> int:
         logging.getLogger("rtvi_plugins.server").warning("%d actions were still running", host.busy_threads)
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(_DONE)
-    return _DONE
+        os._exit(OK)
+    return OK
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=2048)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise Failure(_unavailable(host, port, error)) from error
 
 
 def _unavailable(host: str, port: int, error: OSError) -> str:
@@ -190,8 +171,3 @@ def _announce(chosen: argparse.Namespace, host: Host, listener: socket.socket) -
     address = f"http://{shown}:{listener.getsockname()[1]}"
     sys.stdout.write(f"RTVI bot {host.registry.bot.name} on {address} (POST /connect or /start, then WebSocket /ws)\n")
     sys.stdout.flush()
-
-
-def _say(sentence: str, code: int = _DONE) -> int:
-    sys.stderr.write(f"{sentence}\n")
-    return code
