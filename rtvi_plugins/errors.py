@@ -245,19 +245,19 @@ class UnknownMessage(_Facts):
 
 
 class UnknownService(_Facts):
-    """No service of this name is offered to this client."""
+    """The bot has no service of this name."""
 
     code = "unknown-service"
 
 
 class UnknownAction(_Facts):
-    """The service has no action of this name for this client."""
+    """The service has no action of this name."""
 
     code = "unknown-action"
 
 
 class UnknownOption(_Facts):
-    """The service has no option of this name for this client."""
+    """The service has no option of this name."""
 
     code = "unknown-option"
 
