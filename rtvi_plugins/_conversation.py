@@ -171,7 +171,9 @@ class Conversation:
         if tokens < 1.0:
             self._tokens = tokens
             raise RateLimited(f"Messages come too fast; at most {limits.rate:g} a second are accepted in the long run.")
-        self._tokens = (min(limits.burst, tokens)) - 1.0
+        if tokens > limits.burst:
+            tokens = float(limits.burst)
+        self._tokens = tokens - 1.0
 
     def _type(self, message: Mapping[str, Any], id: str) -> str:
         if message.get("label") != LABEL:
