@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ._json import MOST_PROBLEMS, clip, expected, is_array, is_object
-from ._shapes import check, violation
-from ._specs import Parameter, Validator
+from ._shapes import Validator, check, violation
+from ._specs import Parameter
 from .errors import InvalidArguments, NotGranted, Problem, unknown
 
 __all__ = ("Binder", "named_values")

@@ -13,8 +13,8 @@ from contextlib import AbstractAsyncContextManager
 from types import NoneType, UnionType
 from typing import Any, Concatenate, Literal, Never, ParamSpec, Protocol, TypeVar, Union, get_args, get_origin, overload
 
-from ._shapes import NotReadable, Shape, read
-from ._signature import Signature, read_hints, read_signature, result_annotation
+from ._shapes import NotReadable, Shape, Validator, read
+from ._signature import Signature, read_hints, read_signature, result_annotation, summary
 from ._specs import (
     ActionSpec,
     BotSpec,
@@ -25,7 +25,6 @@ from ._specs import (
     SecretSpec,
     ServiceSpec,
     Target,
-    Validator,
     mark,
     specs_of,
 )
@@ -99,9 +98,9 @@ def service(kind: str | Kind, provider: str, /) -> Any:
         if not provider or "." in provider or ":" in provider:
             raise DeclarationError(function, f"the provider's name {provider!r} must be a word without '.' and ':'.")
         signature = read_signature(function, given="", example="", defaults=True)
-        protocol = kind.protocol if isinstance(kind, Kind) else BUILTIN_KINDS[_kind(function, kind)].protocol
-        secrets = _secrets(function, signature)
         name = _kind(function, kind)
+        protocol = kind.protocol if isinstance(kind, Kind) else BUILTIN_KINDS[name].protocol
+        secrets = _secrets(function, signature)
         return mark(function, ServiceSpec(name, protocol, provider, function, secrets, signature.sent, signature.doc))
 
     return declare
@@ -415,7 +414,7 @@ def bot(
             grants=tuple(Grant(each) if isinstance(each, str) else each for each in client),
             plugins=tuple(plugins),
             public=public,
-            doc=inspect.cleandoc(function.__doc__ or "").split("\n\n")[0].replace("\n", " "),
+            doc=summary(function),
         )
         return mark(function, spec)
 

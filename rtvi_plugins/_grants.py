@@ -10,7 +10,8 @@ from attrs.validators import and_, ge, gt, in_, le, lt, matches_re, max_len, min
 
 from ._json import expected, is_array, is_object
 from ._registry import BOT, Registry
-from ._specs import ActionSpec, Grant, Validator
+from ._shapes import Validator
+from ._specs import ActionSpec, Grant
 from .errors import InvalidStart, Problem, unknown
 
 __all__ = ("Grants", "read_grants", "roles")

@@ -15,14 +15,14 @@ from ._binding import Binder
 from ._codec import encode_json
 from ._grants import Grants
 from ._registry import BOT, PROVIDER, Provider, Registry
-from ._shapes import Shape, narrowed_schema, read
-from ._specs import ActionSpec, OptionsSpec, Parameter, Validator
+from ._shapes import Shape, Validator, narrowed_schema, read
+from ._specs import ActionSpec, OptionsSpec, Parameter
 from .errors import InvalidArguments, NotGranted, Problem, RequestError, UnknownAction, UnknownService, unknown
 
-__all__ = ("JOB_CANCEL", "Offer", "OfferedAction", "OfferedOption", "Offers")
+__all__ = ("Offer", "OfferedAction", "OfferedOption", "Offers")
 
 #: The action by which a client cancels a long action of its own session; offered with every one of them.
-JOB_CANCEL = "cancel_job"
+_JOB_CANCEL = "cancel_job"
 
 
 @frozen(eq=False)
@@ -61,7 +61,7 @@ class Offer:
         for service, specs in self._all_actions():
             for name, spec in specs.items():
                 grant = self.grants.get(f"{service}:{name}")
-                if grant is not None or (service == BOT and name == JOB_CANCEL and self._has_jobs()):
+                if grant is not None or (service == BOT and name == _JOB_CANCEL and self._has_jobs()):
                     restrictions: Mapping[str, Validator] = grant.arguments if grant is not None else {}
                     yield OfferedAction(service, spec, Binder(spec.parameters, restrictions), restrictions)
 

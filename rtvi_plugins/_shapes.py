@@ -48,6 +48,7 @@ __all__ = (
     "Loader",
     "NotReadable",
     "Shape",
+    "Validator",
     "check",
     "narrow",
     "narrowed_schema",

@@ -15,7 +15,7 @@ from ._specs import REQUIRED, Function, Parameter
 from .errors import DeclarationError
 from .session import Secret, Session
 
-__all__ = ("Signature", "Was", "default_problem", "read_hints", "read_signature", "result_annotation")
+__all__ = ("Signature", "Was", "default_problem", "read_hints", "read_signature", "result_annotation", "summary")
 
 
 _MUTABLE: tuple[type, ...] = (list, dict, set, bytearray)
@@ -52,7 +52,7 @@ def read_signature(function: Function, *, given: str, example: str, defaults: bo
         raise DeclarationError(function, f"before the '/' {given}, as in {example}.")
     sent = {each.name: _sent(function, each, hints, defaults) for each in after}
     _refuse_clashes(function, sent)
-    doc = inspect.cleandoc(function.__doc__ or "").split("\n\n")[0].replace("\n", " ")
+    doc = summary(function)
     return Signature({each.name: _given(function, each, hints) for each in before}, sent, hints.get("return"), doc)
 
 
@@ -129,6 +129,11 @@ def _default(function: Function, parameter: inspect.Parameter, shape: Any, defau
     if problem := default_problem(shape, value):
         raise DeclarationError(function, f"the default of {parameter.name!r} does not fit its type: {problem}.")
     return value
+
+
+def summary(function: Function) -> str:
+    """The first paragraph of a function's docstring, as one line: what clients are told of it."""
+    return inspect.cleandoc(function.__doc__ or "").split("\n\n")[0].replace("\n", " ")
 
 
 def default_problem(shape: Any, value: Any) -> str:

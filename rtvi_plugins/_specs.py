@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, TypeVar
 from attrs import frozen
 from attrs.validators import and_
 
-from ._shapes import Shape
+from ._shapes import Shape, Validator
 
 __all__ = (
     "REQUIRED",
@@ -29,7 +29,6 @@ __all__ = (
 )
 
 Function: TypeAlias = Callable[..., Any]
-Validator: TypeAlias = Callable[[Any, Any, Any], Any]
 
 #: The default of a parameter that has none.
 REQUIRED: Any = object()
