@@ -1,4 +1,4 @@
-"""What goes out to the client, in order: answers, each at most once, and messages that nobody asked for."""
+"""What goes out to the client, in order: answers, each at most once, messages that nobody asked for, and audio."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from ._codec import encode
 from ._conversation import Conversation, Request
 from ._signal import Signal
 from .errors import RequestError
+from .kinds import Audio
 from .limits import Limits
 
 __all__ = ("Answers",)
@@ -24,7 +25,7 @@ class Answers:
         "_overflowed",
         "_sendable",
         "_size",
-        "_texts",
+        "_waiting",
         "closed",
     )
 
@@ -35,16 +36,24 @@ class Answers:
         self._size = 0
         self._overflowed = False
         self._overflow = overflow
-        self._texts: list[str] = []
+        self._waiting: list[str | Audio] = []
         self._sendable: Signal | None = None
 
     def put(self, text: str) -> None:
-        """Have a text sent after all that were put before it."""
-        self._texts.append(text)
-        self._size += len(text)
+        """Have a text sent after all that was put before it."""
+        self._waiting.append(text)
+        self._added(len(text))
+
+    def put_audio(self, audio: Audio) -> None:
+        """Have a frame of audio sent after all that was put before it."""
+        self._waiting.append(audio)
+        self._added(len(audio.data))
+
+    def _added(self, size: int) -> None:
+        self._size += size
         if self._sendable is not None:
             self._wake()
-        too_much = len(self._texts) > self._limits.outbox or self._size > self._limits.outbox_size
+        too_much = len(self._waiting) > self._limits.outbox or self._size > self._limits.outbox_size
         if too_much and not self._overflowed:
             self._overflowed = True
             self.drop()
@@ -75,20 +84,27 @@ class Answers:
 
     def drop(self) -> None:
         """Forget what was put: there is nobody to send it to."""
-        self._texts.clear()
+        self._waiting.clear()
         self._size = 0
+
+    def take_back_audio(self) -> int:
+        """Forget the frames of audio that are still waiting; returns how many there were."""
+        texts: list[str | Audio] = [each for each in self._waiting if isinstance(each, str)]
+        dropped, self._waiting = len(self._waiting) - len(texts), texts
+        self._size = sum(map(len, (each for each in texts if isinstance(each, str)))) if dropped else self._size
+        return dropped
 
     def _wake(self) -> None:
         if self._sendable is not None:
             self._sendable.set()
             self._sendable = None
 
-    async def take(self) -> Sequence[str]:
-        """The texts to be sent next, in order; empty when the session has ended and all were taken."""
-        while not self._texts:
+    async def take(self) -> Sequence[str | Audio]:
+        """What is to be sent next, in order; empty when the session has ended and all was taken."""
+        while not self._waiting:
             if self.closed:
                 return ()
             self._sendable = Signal()
             await self._sendable.wait()
-        batch, self._texts, self._size = self._texts, [], 0
+        batch, self._waiting, self._size = self._waiting, [], 0
         return batch

@@ -10,13 +10,15 @@ import anyio
 from attrs import define, field
 
 from ._answers import Answers
-from ._clock import Clock
+from ._audio import AudioLink, Playback
 from ._conversation import FunctionResult
 from ._services import OpenService
 from ._signal import Signal
+from ._timers import Clock
 from .context import Context, Message
 from .errors import Busy, FunctionCallFailed, NoConversation, Problem, UnknownFunctionCall
 from .events import Event, FunctionCallEnded, FunctionCallStarted, Interrupted
+from .kinds import Audio
 from .limits import Limits
 from .session import Input, Turn, UserText
 
@@ -34,6 +36,7 @@ class LiveTurn(Turn):
         self._dialogue = dialogue
         self._place = dialogue.context.take_place()
         self._interrupted = False
+        self._playback = Playback(dialogue.audio) if dialogue.audio is not None else None
 
     @property
     def messages(self) -> Sequence[Message]:
@@ -52,9 +55,46 @@ class LiveTurn(Turn):
         return self._interrupted
 
     def interrupt(self) -> None:
-        """Cancel what is done within the turn."""
+        """Cancel what is done within the turn, and be silent at once."""
         self._interrupted = True
         self.scope.cancel()
+        self.end()
+
+    # ---- audio -----------------------------------------------------------------------------------------------------
+
+    def play(self, audio: Audio) -> None:
+        self._heard_through().feed(audio)
+
+    def flush(self) -> None:
+        self._heard_through().flush()
+
+    async def room(self) -> None:
+        await self._heard_through().room()
+
+    async def played(self) -> None:
+        if self._playback is not None:
+            await self._playback.played()
+
+    @property
+    def given(self) -> float:
+        return self._playback.given if self._playback is not None else 0.0
+
+    @property
+    def heard(self) -> float:
+        return self._playback.heard if self._playback is not None else 0.0
+
+    def on_heard(self, callback: Callable[[float], None]) -> None:
+        self._heard_through().on_heard = callback
+
+    def end(self) -> None:
+        """The turn is over: nothing of it is heard from now on."""
+        if self._playback is not None:
+            self._playback.close()
+
+    def _heard_through(self) -> Playback:
+        if self._playback is None:
+            raise RuntimeError("This session has no audio; look at session.has_audio before playing any.")
+        return self._playback
 
 
 @define(eq=False)
@@ -94,6 +134,8 @@ class Dialogue:
     emit: Callable[[Event], None]
     #: Told of every message that enters the context, other than by replacing it.
     tell: Callable[[Sequence[Message]], None]
+    #: Where audio goes, if the client's transport carries any.
+    audio: AudioLink | None = None
     current: LiveTurn | None = None
     #: False once the bot's function has returned: then nobody reads the inputs any more.
     listens: bool = True
@@ -163,6 +205,7 @@ class Dialogue:
             with turn.scope:
                 yield turn
         finally:
+            turn.end()
             self.current = None
             edge()
             self._rest()
@@ -171,8 +214,8 @@ class Dialogue:
         """Cut the turn short; whether there was one to cut."""
         if self.current is None or self.current.interrupted:
             return False
-        self.current.interrupt()
         self.emit(Interrupted())
+        self.current.interrupt()
         return True
 
     # ---- function calls --------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, final
 
@@ -19,7 +19,7 @@ from attrs import frozen
 
 from ._actions import Actions, Threads
 from ._answers import Answers
-from ._clock import Clock, Timer
+from ._audio import AudioLink
 from ._config import Config
 from ._conversation import (
     Call,
@@ -41,6 +41,7 @@ from ._settings import Settings
 from ._shapes import to_json
 from ._signal import Signal
 from ._start import StartPlan
+from ._timers import Clock, Timer
 from ._workers import Workers
 from .context import Context, Message
 from .errors import (
@@ -58,8 +59,9 @@ from .errors import (
     where,
 )
 from .events import Event, spell
+from .kinds import Audio
 from .limits import Limits
-from .session import ClientInfo, Input, Session, Turn
+from .session import ClientInfo, Input, Listener, Session, Turn, VADParams
 
 __all__ = ("LiveSession", "Shared")
 
@@ -105,6 +107,8 @@ class LiveSession(Session):
         self.id = id
         self.context = Context()
         self.start_data = plan.start_data
+        self.clock = shared.clock
+        self.vad_params = VADParams()
         self.close_code, self.close_reason = 1000, ""
         #: Called once when the session ends, for a server that may be stuck in sending.
         self.on_end: Callable[[], None] | None = None
@@ -253,8 +257,35 @@ class LiveSession(Session):
             if newest.due < self._armed:
                 self._arm(newest.due)
 
-    async def outgoing(self) -> Sequence[str]:
-        """The texts to be sent next, in order; empty when the session has ended and all were taken."""
+    def open_audio(self, output_rate: int) -> None:
+        """The transport carries audio. Call it before the client's first message is received.
+
+        What the bot says then comes from `outgoing` as well: 16-bit mono frames of 20 ms at `output_rate` Hz, in real
+        time.
+        """
+        if self._dialogue.audio is None:
+            answers = self._answers
+            self._dialogue.audio = AudioLink(
+                output_rate,
+                self.clock,
+                emit=self.emit,
+                put=answers.put_audio,
+                take_back=answers.take_back_audio,
+            )
+
+    def receive_audio(self, audio: Audio) -> None:
+        """Take what the user says, of any rate. Never blocks, never raises."""
+        if self._dialogue.audio is not None and not self.closed:
+            self._heard = self.clock.now()
+            self._dialogue.audio.receive(audio)
+
+    def microphone(self, enabled: bool) -> None:
+        """The client has switched its microphone. Where a transport does not tell, its silence does."""
+        if self._dialogue.audio is not None and not self.closed:
+            self._dialogue.audio.microphone(enabled)
+
+    async def outgoing(self) -> Sequence[str | Audio]:
+        """What is to be sent next, in order: texts, and audio once it is open. Empty when the session has ended."""
         return await self._answers.take()
 
     def disconnected(self) -> None:
@@ -343,6 +374,14 @@ class LiveSession(Session):
             self._answers.refuse(command.id, error)
 
     # ---- what bots and actions may know and do ---------------------------------------------------------------------
+
+    @property
+    def has_audio(self) -> bool:
+        return self._dialogue.audio is not None
+
+    def listening(self, listener: Listener) -> AbstractContextManager[None]:
+        audio = self._dialogue.audio
+        return nullcontext() if audio is None else audio.listening(listener)
 
     @property
     def client(self) -> ClientInfo:

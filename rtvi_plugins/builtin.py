@@ -13,7 +13,7 @@ from typing_extensions import Doc
 from ._declare import action, options
 from ._grants import roles
 from .context import Function, Message
-from .session import RunLLM, Say, Session
+from .session import RunLLM, Say, Session, VADParams
 
 __all__ = (
     "append_to_messages",
@@ -22,6 +22,7 @@ __all__ = (
     "initial_messages",
     "interrupt",
     "messages",
+    "params",
     "run",
     "run_on_config",
     "say",
@@ -136,6 +137,15 @@ async def say(session: Session, /, text: str, interrupt: _Interrupt = False) -> 
 async def interrupt(session: Session, /) -> bool:
     """Cut short what the bot is saying; whether there was anything to cut."""
     return session.interrupt()
+
+
+# ---- vad -----------------------------------------------------------------------------------------------------------
+
+
+@options("vad")
+def params(session: Session, /, params: VADParams = VADParams()) -> None:  # noqa: B008 - it is frozen
+    """When speech begins and ends."""
+    session.vad_params = params
 
 
 # ---- bot -----------------------------------------------------------------------------------------------------------

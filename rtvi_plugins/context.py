@@ -60,6 +60,13 @@ class Context:
         """Add messages at the end."""
         self._messages.extend(messages)
 
+    def amend(self, message: Message, content: str) -> bool:
+        """Change the content of the last message, if it is this very one; whether it was."""
+        if not self._messages or self._messages[-1] is not message:
+            return False
+        message["content"] = content
+        return True
+
     def replace(self, messages: Sequence[Message]) -> None:
         """Put these messages in place of all there are. What a turn that is running had to say is then forgotten."""
         self._messages = list(messages)

@@ -8,7 +8,7 @@ is not sent one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from attrs import frozen
 
@@ -17,11 +17,19 @@ __all__ = (
     "BotLLMStopped",
     "BotLLMText",
     "BotOutput",
+    "BotStartedSpeaking",
+    "BotStoppedSpeaking",
+    "BotTTSStarted",
+    "BotTTSStopped",
+    "BotTTSText",
     "Event",
     "FunctionCallEnded",
     "FunctionCallStarted",
     "Interrupted",
     "Metrics",
+    "UserLLMText",
+    "UserStartedSpeaking",
+    "UserStoppedSpeaking",
     "UserTranscription",
     "spell",
 )
@@ -30,13 +38,29 @@ _Version: TypeAlias = tuple[int, int, int]
 
 
 @frozen
+class UserStartedSpeaking:
+    """The user has begun to speak."""
+
+
+@frozen
+class UserStoppedSpeaking:
+    """The user has been silent for long enough to have stopped."""
+
+
+@frozen
 class UserTranscription:
-    """What the user said or typed. `timestamp` is ISO 8601."""
+    """What the user was heard to say. `timestamp` is ISO 8601. The next one replaces one that is not final."""
 
     text: str
     timestamp: str
     final: bool = True
-    typed: bool = False
+
+
+@frozen
+class UserLLMText:
+    """What the LLM is given as the user's words: typed, or all that was heard of a turn."""
+
+    text: str
 
 
 @frozen
@@ -57,12 +81,44 @@ class BotLLMStopped:
 
 
 @frozen
+class BotTTSStarted:
+    """The TTS was given the first text of an answer."""
+
+
+@frozen
+class BotTTSText:
+    """Text that is being heard now: a word, where the TTS tells when its words start, or a sentence."""
+
+    text: str
+
+
+@frozen
+class BotTTSStopped:
+    """The speech of an answer has ended, or was cut short."""
+
+
+@frozen
+class BotStartedSpeaking:
+    """The first audio of a turn is on its way."""
+
+
+@frozen
+class BotStoppedSpeaking:
+    """All audio of a turn has been heard, or it was cut short."""
+
+
+@frozen
 class BotOutput:
-    """A sentence of what the bot says, in the order it says them. `segment` counts them within a session."""
+    """A sentence of what the bot says, in the order it says them. `segment` counts them within a session.
+
+    Text that is shown only is `"new"` once. Text that is `spoken` too is `"new"` when it is known, `"in-progress"`
+    when its first word is heard and `"completed"` after its last.
+    """
 
     text: str
     segment: int
     spoken: bool = False
+    status: Literal["new", "in-progress", "completed"] = "new"
 
 
 @frozen
@@ -91,22 +147,36 @@ class FunctionCallEnded:
 
 @frozen
 class Metrics:
-    """Measurements of one service: seconds to the first byte, seconds of processing, tokens. None is not told."""
+    """Measurements of one service: seconds to the first byte, seconds of processing, tokens, characters.
+
+    `voice_to_voice` is the time from the end of the user's speech to the first audio of the answer, in seconds; its
+    processor is `"bot"`. What is None is not told.
+    """
 
     processor: str
     ttfb: float | None = None
     processing: float | None = None
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    characters: int | None = None
+    voice_to_voice: float | None = None
     model: str | None = None
 
 
 #: Any of the events.
 Event: TypeAlias = (
-    UserTranscription
+    UserStartedSpeaking
+    | UserStoppedSpeaking
+    | UserTranscription
+    | UserLLMText
     | BotLLMStarted
     | BotLLMText
     | BotLLMStopped
+    | BotTTSStarted
+    | BotTTSText
+    | BotTTSStopped
+    | BotStartedSpeaking
+    | BotStoppedSpeaking
     | BotOutput
     | Interrupted
     | FunctionCallStarted
@@ -130,32 +200,41 @@ def spell(event: Event, version: _Version) -> Iterable[_Spelled]:
 
 def _user_transcription(event: UserTranscription, version: _Version) -> Iterable[_Spelled]:
     told = {"text": event.text, "user_id": "", "timestamp": event.timestamp, "final": event.final}
-    if not event.typed:
-        return [("user-transcription", told)]
-    # Typed text was never heard; new clients have an event for what the LLM is given.
+    return [("user-transcription", told)]
+
+
+def _user_llm_text(event: UserLLMText, version: _Version) -> Iterable[_Spelled]:
     return [("user-llm-text", {"text": event.text})] if version >= _NEW else []
 
 
 def _bot_output(event: BotOutput, version: _Version) -> Iterable[_Spelled]:
-    # 0.1 knows `tts-text`, 0.2 and later `bot-transcription`; each ignores the other's, and they look alike at
-    # `client-ready`, so a 0.x client is sent both.
-    if version < _NEW:
-        return [("tts-text", {"text": event.text}), ("bot-transcription", {"text": event.text})]
-    told: list[_Spelled] = [("bot-transcription", {"text": event.text})]
+    told: list[_Spelled] = []
+    if event.status == "new":
+        # 0.1 knows `tts-text`, 0.2 and later `bot-transcription`; each ignores the other's, and they look alike at
+        # `client-ready`, so a 0.x client is sent both.
+        old = ["tts-text"] if version < _NEW else []
+        told.extend((type, {"text": event.text}) for type in (*old, "bot-transcription"))
     if version >= _SEGMENTS:
-        progress = {"accumulated_text": event.text, "remaining_text": ""}
-        output = {
-            "text": event.text,
-            "aggregated_by": "sentence",
-            "segment_id": event.segment,
-            "will_be_spoken": event.spoken,
-            "spoken_status": "completed" if event.spoken else "new",
-            "spoken_progress": progress if event.spoken else {"accumulated_text": "", "remaining_text": event.text},
-        }
-        told.append(("bot-output", output))
-    elif version >= _BOT_OUTPUT:
+        told.append(("bot-output", _segment(event)))
+    elif version >= _BOT_OUTPUT and event.status == ("in-progress" if event.spoken else "new"):
+        # Before there were segments, each text was told once: when it was spoken, or when it was known not to be.
         told.append(("bot-output", {"text": event.text, "spoken": event.spoken, "aggregated_by": "sentence"}))
     return told
+
+
+def _segment(event: BotOutput) -> dict[str, Any]:
+    done = event.status == "completed"
+    return {
+        "text": event.text,
+        "aggregated_by": "sentence",
+        "segment_id": event.segment,
+        "will_be_spoken": event.spoken,
+        "spoken_status": event.status,
+        "spoken_progress": {
+            "accumulated_text": event.text if done else "",
+            "remaining_text": "" if done else event.text,
+        },
+    }
 
 
 def _interrupted(event: Interrupted, version: _Version) -> Iterable[_Spelled]:
@@ -191,6 +270,10 @@ def _metrics(event: Metrics, version: _Version) -> Iterable[_Spelled]:
         prompt, completion = event.prompt_tokens or 0, event.completion_tokens or 0
         counts = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
         told["tokens"] = [{**name, **counts}]
+    if event.characters is not None:
+        told["characters"] = [{**name, "value": event.characters}]
+    if event.voice_to_voice is not None:
+        told["voice_to_voice"] = [{**name, "value": event.voice_to_voice}]
     return [("metrics", told)] if told else []
 
 
@@ -198,11 +281,23 @@ def _always(type: str) -> Callable[[Any, _Version], Iterable[_Spelled]]:
     return lambda event, version: [(type, None)]
 
 
+def _text(type: str) -> Callable[[Any, _Version], Iterable[_Spelled]]:
+    return lambda event, version: [(type, {"text": event.text})]
+
+
 _SPELLINGS: Mapping[type, Callable[[Any, _Version], Iterable[_Spelled]]] = {
+    UserStartedSpeaking: _always("user-started-speaking"),
+    UserStoppedSpeaking: _always("user-stopped-speaking"),
     UserTranscription: _user_transcription,
+    UserLLMText: _user_llm_text,
     BotLLMStarted: _always("bot-llm-started"),
-    BotLLMText: lambda event, version: [("bot-llm-text", {"text": event.text})],
+    BotLLMText: _text("bot-llm-text"),
     BotLLMStopped: _always("bot-llm-stopped"),
+    BotTTSStarted: _always("bot-tts-started"),
+    BotTTSText: _text("bot-tts-text"),
+    BotTTSStopped: _always("bot-tts-stopped"),
+    BotStartedSpeaking: _always("bot-started-speaking"),
+    BotStoppedSpeaking: _always("bot-stopped-speaking"),
     BotOutput: _bot_output,
     Interrupted: _interrupted,
     FunctionCallStarted: _call_started,

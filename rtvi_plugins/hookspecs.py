@@ -73,8 +73,11 @@ def find_key(provider: str, name: str) -> str | None:
 
 
 @hookspec
-def server_routes() -> Sequence[Any]:
-    """Routes that a server is to add, as Starlette's `BaseRoute`s. They are reached without a session."""
+def server_routes(host: Any) -> Sequence[Any]:
+    """Routes that a server is to add, as Starlette's `BaseRoute`s. They are reached without a session.
+
+    `host` is the `Host` whose sessions they may start and claim, as a transport of its own does.
+    """
     return ()
 
 

@@ -68,7 +68,8 @@ class Host:
     """The sessions of one bot in one process. Enter it before anything is started.
 
     The bot is composed when the host is made, so that everything it names is imported and checked at once
-    (`AuthorError` if it cannot be). `modules` declare providers that need no installation. Keys are looked up in the
+    (`AuthorError` if it cannot be). `modules` declare providers that need no installation; `plugins` names installed
+    modules of hooks and actions besides those that the bot names, such as a transport. Keys are looked up in the
     trusted start, in `environ` as `ACME_API_KEY`, and through the hook `find_key`, in that order.
     """
 
@@ -77,14 +78,16 @@ class Host:
         bot: Function,
         *,
         modules: Sequence[ModuleType] = (),
+        plugins: Sequence[str] = (),
         operator_secret: Secret | None = None,
         limits: Limits | None = None,
         dev: bool = False,
         environ: Mapping[str, str] | None = None,
         installed: Installed | None = None,
         clock: SystemClock | ManualClock | None = None,
+        record: str | os.PathLike[str] | None = None,
     ) -> None:
-        registry, self._hooks = compose(bot, installed or Installed(), tuple(modules))
+        registry, self._hooks = compose(bot, installed or Installed(), tuple(modules), tuple(plugins))
         self.bot = bot
         self.limits = limits or Limits()
         self.draining = False
@@ -140,7 +143,7 @@ class Host:
     @property
     def routes(self) -> list[Any]:
         """Routes that the bot's plugins ask a server to add."""
-        return [route for found in self._hooks.ask("server_routes") for route in found]
+        return [route for found in self._hooks.ask("server_routes", host=self) for route in found]
 
     def drain(self) -> None:
         """Start nothing new from now on; the sessions that are open go on."""
@@ -236,10 +239,11 @@ class ConnectionStream(ObjectStream[str]):
         await anyio.lowlevel.checkpoint()
 
     async def receive(self) -> str:
-        if not self._received:
-            self._received = list(reversed(await self._connection.outgoing()))
-        if not self._received:
-            raise anyio.EndOfStream
+        while not self._received:
+            batch = await self._connection.outgoing()
+            if not batch:
+                raise anyio.EndOfStream
+            self._received = [each for each in reversed(batch) if isinstance(each, str)]
         return self._received.pop()
 
     async def send_eof(self) -> None:

@@ -129,7 +129,7 @@ class TTSRequest:
 
 @frozen
 class STTRequest:
-    """The speech to recognise, as it is captured."""
+    """The speech to recognise, as it is captured: one utterance, 16 kHz and mono, from shortly before it begins."""
 
     audio: AsyncIterator[Audio]
 
@@ -172,7 +172,10 @@ class VAD(Protocol):
     """Tells speech from other sound."""
 
     def speech_probability(self, frame: Audio, /) -> float:
-        """The probability, 0 to 1, that the frame (10 to 32 ms, mono) holds speech. Must not block."""
+        """The probability, 0 to 1, that the frame holds speech. Must not block.
+
+        It is asked about every 512 samples (32 ms) of what the user says, 16 kHz and mono, in their order.
+        """
         ...
 
 

@@ -91,17 +91,20 @@ def bot_spec(bot: Function) -> BotSpec:
     return found
 
 
-def compose(bot: Function, installed: Installed, extra: tuple[ModuleType, ...] = ()) -> tuple[Registry, Hooks]:
+def compose(
+    bot: Function, installed: Installed, extra: tuple[ModuleType, ...] = (), plugins: tuple[str, ...] = ()
+) -> tuple[Registry, Hooks]:
     """A bot with everything that it names, all of it imported now. `AuthorError` where something is missing or broken.
 
-    What the bot's own module declares, or an `extra` module, needs no installation.
+    What the bot's own module declares, or an `extra` module, needs no installation. `plugins` are those that the
+    operator adds to the bot's.
     """
     spec = bot_spec(bot)
     own = sys.modules[bot.__module__]
     modules: dict[str, ModuleType] = {each.__name__: each for each in (builtin, own, *extra)}
     local = [each for module in modules.values() for each in specs_in(module) if isinstance(each, ServiceSpec)]
     providers = {name: dict(_providers(spec, name, local, installed, modules)) for name in spec.services}
-    for name in spec.plugins:
+    for name in dict.fromkeys((*spec.plugins, *plugins)):
         module = _load_actions(installed, name)
         modules[module.__name__] = module
     specs: list[Spec] = [each for module in modules.values() for each in specs_in(module)]

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
-from typing import Any, TypeAlias
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from typing import Annotated, Any, TypeAlias
 
 from attrs import frozen
+from attrs.validators import ge, le
 
 from ._secret import Secret
+from ._timers import Clock
 from .context import Context, Message
 from .errors import ProviderError
 from .events import Event
+from .kinds import Audio
 
-__all__ = ("ClientInfo", "Input", "RunLLM", "Say", "Secret", "Session", "Turn", "UserText")
+__all__ = ("ClientInfo", "Input", "Listener", "RunLLM", "Say", "Secret", "Session", "Turn", "UserText", "VADParams")
 
 
 @frozen
@@ -30,11 +33,15 @@ class ClientInfo:
 
 @frozen
 class UserText:
-    """The user wrote something. `run` asks for an answer at once, interrupting what is being said."""
+    """The user said something. `run` asks for an answer at once, interrupting what is being said.
+
+    `spoken_until` is when they stopped speaking, on the session's clock; None for what was typed.
+    """
 
     text: str
     run: bool = True
     speak: bool = True
+    spoken_until: float | None = None
 
 
 @frozen
@@ -53,6 +60,33 @@ class Say:
 
 #: What a conversation loop is fed with.
 Input: TypeAlias = UserText | RunLLM | Say
+
+
+@frozen
+class VADParams:
+    """When speech begins and ends. The names are those that published clients send as the option `params` of a VAD.
+
+    A frame counts as speech when the VAD gives it at least the probability `confidence` and it is at least as loud as
+    `min_volume` (root mean square, 1 is full scale). `start_secs` of speech in a row begin it, `stop_secs` of silence
+    end it.
+    """
+
+    confidence: Annotated[float, ge(0), le(1)] = 0.5
+    start_secs: Annotated[float, ge(0), le(5)] = 0.1
+    stop_secs: Annotated[float, ge(0.05), le(10)] = 0.5
+    min_volume: Annotated[float, ge(0), le(1)] = 0.0
+
+
+class Listener(ABC):
+    """Takes what the user says. It is called as the audio arrives, so it must neither block nor raise."""
+
+    @abstractmethod
+    def hear(self, audio: Audio) -> None:
+        """Take a piece of what the microphone recorded: 16 kHz, mono, of any length."""
+
+    @abstractmethod
+    def microphone(self, enabled: bool) -> None:
+        """The user has switched the microphone on or off. Not every client tells."""
 
 
 class Turn(ABC):
@@ -80,6 +114,39 @@ class Turn(ABC):
     def interrupted(self) -> bool:
         """Whether somebody interrupted this turn."""
 
+    @abstractmethod
+    def play(self, audio: Audio) -> None:
+        """Have the user hear this after what was played before; once the turn is interrupted, nothing is played.
+
+        Audio is made ahead and played in real time. `RuntimeError` in a session without audio.
+        """
+
+    @abstractmethod
+    def flush(self) -> None:
+        """An utterance is complete: what is left of it, less than a frame, is played too."""
+
+    @abstractmethod
+    async def room(self) -> None:
+        """Wait until not much more is waiting to be played than is needed, to make audio without end in no memory."""
+
+    @abstractmethod
+    async def played(self) -> None:
+        """Wait until all that was given to `play` has been heard."""
+
+    @property
+    @abstractmethod
+    def given(self) -> float:
+        """The seconds of audio that were given to `play`."""
+
+    @property
+    @abstractmethod
+    def heard(self) -> float:
+        """The seconds of them that the user has heard, as far as the bot's side can know."""
+
+    @abstractmethod
+    def on_heard(self, callback: Callable[[float], None]) -> None:
+        """Have `callback` told, as audio is played, how many seconds have been heard. It must not block or raise."""
+
 
 class Session(ABC):
     """One client's session with a bot. Given to bots, actions and options functions; never made by them."""
@@ -89,6 +156,19 @@ class Session(ABC):
     context: Context
     #: What the start request carried besides services and config: the application's own fields.
     start_data: Mapping[str, Any]
+    #: The time that all of this goes by; in tests it stands still until it is moved.
+    clock: Clock
+    #: When speech begins and ends, as the options of the VAD say.
+    vad_params: VADParams
+
+    @property
+    @abstractmethod
+    def has_audio(self) -> bool:
+        """Whether the client's transport carries audio. Known once the bot's function is called."""
+
+    @abstractmethod
+    def listening(self, listener: Listener) -> AbstractContextManager[None]:
+        """Have `listener` hear the user. One at a time; without audio it hears nothing."""
 
     @property
     @abstractmethod

@@ -516,4 +516,4 @@ async def test_what_is_no_piece_is_told_to_the_author(caplog: pytest.LogCaptureF
         say(wire, "hi")
         await settle()
         assert [each["code"] for each in wire.told("error")] == ["provider-failed"]
-    assert "gave str, which is no piece of an answer: yield Text('…')" in caplog.text
+    assert "an LLM's respond() gave str, which is no piece of its stream: yield Text(…)" in caplog.text

@@ -111,8 +111,8 @@ def test_the_reference_leaves_nothing_out(what: str, names: Sequence[str]) -> No
 def test_every_spelling_of_an_event_is_in_the_reference() -> None:
     """Of every generation."""
     told: list[events.Event] = [
-        events.UserTranscription("", "", typed=False),
-        events.UserTranscription("", "", typed=True),
+        events.UserTranscription("", ""),
+        events.UserLLMText(""),
         events.BotLLMStarted(),
         events.BotLLMText(""),
         events.BotLLMStopped(),

@@ -20,6 +20,7 @@ from rtvi_plugins.events import (
     FunctionCallStarted,
     Interrupted,
     Metrics,
+    UserLLMText,
     UserTranscription,
     spell,
 )
@@ -29,7 +30,7 @@ OLD, NEW, OUTPUT, CALLS, SEGMENTS = (0, 3, 0), (1, 0, 0), (1, 1, 0), (1, 2, 0), 
 GENERATIONS = (OLD, NEW, OUTPUT, CALLS, SEGMENTS, (2, 1, 0))
 
 SPOKEN = UserTranscription("hello", "2020-01-01T00:00:00+00:00")
-TYPED = UserTranscription("hello", "2020-01-01T00:00:00+00:00", typed=True)
+TYPED = UserLLMText("hello")
 SAID = BotOutput("Hello.", 3)
 CALL = FunctionCallStarted("call-1", "look", {"at": "it"})
 ANSWERED = FunctionCallEnded("call-1", "look", False, {"seen": True})

@@ -20,7 +20,7 @@ from attrs import frozen
 from attrs.validators import ge, le
 
 from rtvi_plugins import LLM, Doc, Grant, Session, Was, action, bot, options, service
-from rtvi_plugins.events import BotLLMStarted, BotLLMStopped, BotLLMText, BotOutput, UserTranscription
+from rtvi_plugins.events import BotLLMStarted, BotLLMStopped, BotLLMText, BotOutput, UserLLMText
 from rtvi_plugins.session import UserText
 
 from .faulty import FaultyLLM
@@ -85,7 +85,7 @@ async def desk(session: Session, /, llm: LLM) -> None:
 
 async def say(session: Session, text: str) -> None:
     """The events of one answer."""
-    session.emit(UserTranscription(text, "2025-01-01T00:00:00Z", typed=True))
+    session.emit(UserLLMText(text))
     session.emit(BotLLMStarted())
     session.emit(BotLLMText(text))
     session.emit(BotLLMStopped())

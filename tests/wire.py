@@ -14,6 +14,7 @@ import anyio.lowlevel
 from attrs import define, field
 
 from rtvi_plugins.hosting import Connection, Host, Limits, ManualClock
+from rtvi_plugins.kinds import Audio
 from rtvi_plugins.session import Secret
 
 __all__ = ("OPERATOR", "Message", "Wire", "connected", "connection_to", "host_of", "settle")
@@ -33,12 +34,16 @@ async def settle() -> None:
 
 @define(eq=False)
 class Wire:
-    """One client. `received` is all that the bot has sent, in order, as far as it has been let."""
+    """One client. `received` is all that the bot has sent, in order, as far as it has been let.
+
+    `heard` is the audio that it has sent, each frame with the number of messages that came before it.
+    """
 
     host: Host
     connection: Connection
     clock: ManualClock
     received: list[Message] = field(factory=list[Message])
+    heard: list[tuple[int, Audio]] = field(factory=list[tuple[int, Audio]])
     _ids: Iterator[int] = field(factory=lambda: itertools.count(1))
 
     def send(self, type: str, data: Any = None, *, id: str | None = None) -> str:
@@ -99,7 +104,11 @@ class Wire:
     async def listen(self) -> None:
         """Keep what the bot sends, until the session has ended."""
         while batch := await self.connection.outgoing():
-            self.received.extend(json.loads(text) for text in batch)
+            for each in batch:
+                if isinstance(each, Audio):
+                    self.heard.append((len(self.received), each))
+                else:
+                    self.received.append(json.loads(each))
 
 
 def host_of(
@@ -141,10 +150,16 @@ async def connected(
     ready: bool = True,
     body: object = None,
     limits: Limits | None = None,
+    audio: int | None = None,
 ) -> AsyncGenerator[Wire]:
-    """A session with a bot, its client ready. `version=None` is a client of 0.x, which names none."""
+    """A session with a bot, its client ready. `version=None` is a client of 0.x, which names none.
+
+    `audio` is the rate at which the transport plays what the bot says; without one it carries text alone.
+    """
     clock = ManualClock()
     async with host_of(bot, *modules, limits=limits, clock=clock) as host, connection_to(host, clock, body) as wire:
+        if audio is not None:
+            wire.connection.open_audio(audio)
         if ready:
             wire.send("client-ready", {} if version is None else {"version": version, "about": {"library": "test"}})
             await settle()

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from ._converse import converse
+from ._taking import EndOfTurn, TurnTaking, UserTurn
 
-__all__ = ("converse",)
+__all__ = ("EndOfTurn", "TurnTaking", "UserTurn", "converse")

@@ -1,0 +1,266 @@
+"""The audio of one session: what the user says goes to whoever listens, what the bot says is played in real time.
+
+Speech is made faster than it is heard, and published clients play whatever they are sent, with no way to take it
+back. So frames are sent when they are due, a little ahead, and an interruption drops all that is not yet sent.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+import anyio
+
+from ._timers import Clock, Timer
+from .errors import report
+from .events import BotStartedSpeaking, BotStoppedSpeaking, Event
+from .kinds import Audio
+from .session import Listener
+
+if TYPE_CHECKING:
+    from .voice.resampling import Resampler
+
+__all__ = ("FRAME_SECONDS", "INPUT_RATE", "LEAD_SECONDS", "AudioLink", "Playback")
+
+#: The rate, in Hz, at which listeners are given the user's audio: what recognisers and VADs are trained on.
+INPUT_RATE: Final = 16_000
+#: The length of a frame of the bot's audio: that of WebRTC's codecs.
+FRAME_SECONDS: Final = 0.020
+#: How far ahead of real time frames are sent: two of them, for a network that is not quite regular.
+LEAD_SECONDS: Final = 0.040
+#: The user's audio beyond this much ahead of real time is dropped: a microphone does not run ahead.
+_FLOOD_SECONDS: Final = 10.0
+#: Audio is made this far ahead of what is heard.
+_AHEAD_SECONDS: Final = 20.0
+#: Sums of 20 ms are not exact.
+_EPSILON: Final = 1e-6
+
+
+class AudioLink:
+    """The audio side of a session's transport. `put` sends a frame; `take_back` drops those that have not left yet.
+
+    `take_back` returns how many it dropped.
+    """
+
+    def __init__(
+        self,
+        output_rate: int,
+        clock: Clock,
+        *,
+        emit: Callable[[Event], None],
+        put: Callable[[Audio], None],
+        take_back: Callable[[], int],
+    ) -> None:
+        self.output_rate = output_rate
+        self.clock = clock
+        self.emit = emit
+        self.put = put
+        self.take_back = take_back
+        #: Told of the user's audio and of the bot's, each as it is heard, for a recording.
+        self.on_user: Callable[[bytes], None] | None = None
+        self.on_bot: Callable[[bytes], None] | None = None
+        self._listener: Listener | None = None
+        self._resampler: tuple[int, Resampler] | None = None
+        self._received_until = -math.inf
+
+    @contextmanager
+    def listening(self, listener: Listener) -> Generator[None]:
+        """Have `listener` hear the user."""
+        if self._listener is not None:
+            raise RuntimeError("Somebody listens to this session already; one listener hears it at a time.")
+        self._listener = listener
+        try:
+            yield
+        finally:
+            self._listener = None
+
+    def receive(self, audio: Audio) -> None:
+        """Take what the microphone recorded, of any rate and number of channels. Never raises."""
+        now = self.clock.now()
+        until = max(self._received_until, now) + audio.seconds
+        if until - now > _FLOOD_SECONDS:
+            return
+        self._received_until = until
+        if self._listener is None and self.on_user is None:
+            return
+        try:
+            data = self._as_input(audio)
+            if data and self.on_user is not None:
+                self.on_user(data)
+            if data and self._listener is not None:
+                self._listener.hear(Audio(data, INPUT_RATE))
+        except Exception as error:
+            report("what listens to the user", error)
+
+    def microphone(self, enabled: bool) -> None:
+        """The client has said that its microphone was switched."""
+        if self._listener is not None:
+            self._listener.microphone(enabled)
+
+    def _as_input(self, audio: Audio) -> bytes:
+        if audio.rate == INPUT_RATE and audio.channels == 1:
+            return audio.data
+        from .voice.resampling import Resampler, to_mono
+
+        mono = to_mono(audio)
+        if audio.rate == INPUT_RATE:
+            return mono
+        if self._resampler is None or self._resampler[0] != audio.rate:
+            self._resampler = audio.rate, Resampler(audio.rate, INPUT_RATE)
+        return self._resampler[1].feed(mono)
+
+
+class Playback:
+    """What one turn has the user hear."""
+
+    def __init__(self, link: AudioLink) -> None:
+        self.on_heard: Callable[[float], None] | None = None
+        self.began = False
+        self._link = link
+        self._frames: deque[bytes] = deque()
+        self._rest = bytearray()
+        self._frame_size = 2 * round(link.output_rate * FRAME_SECONDS)
+        self._resampler: tuple[int, Resampler] | None = None
+        self._given = self._sent = self._heard_at_end = 0.0
+        #: When the next frame is due. Those before it have been sent.
+        self._due = -math.inf
+        self._closed = False
+        self._timer: Timer | None = None
+        self._silent: anyio.Event | None = None
+        self._roomy: anyio.Event | None = None
+
+    # ---- what is given ---------------------------------------------------------------------------------------------
+
+    @property
+    def given(self) -> float:
+        """Seconds of audio that were fed."""
+        return self._given
+
+    def feed(self, audio: Audio) -> None:
+        """Have this heard after all that was fed before."""
+        if self._closed:
+            return
+        self._given += audio.seconds
+        self._cut(self._as_output(audio))
+        self._run()
+
+    def flush(self) -> None:
+        """All of an utterance was fed: what is left of it is filled up to a frame."""
+        if self._resampler is not None:
+            self._cut(self._resampler[1].feed(b"", last=True))
+            self._resampler = None
+        if self._rest:
+            self._frames.append(bytes(self._rest.ljust(self._frame_size, b"\0")))
+            self._rest.clear()
+        self._run()
+
+    def _as_output(self, audio: Audio) -> bytes:
+        rate = self._link.output_rate
+        if audio.rate == rate and audio.channels == 1:
+            return audio.data
+        from .voice.resampling import Resampler, to_mono
+
+        mono = to_mono(audio)
+        if audio.rate == rate:
+            return mono
+        if self._resampler is None or self._resampler[0] != audio.rate:
+            self._resampler = audio.rate, Resampler(audio.rate, rate)
+        return self._resampler[1].feed(mono)
+
+    def _cut(self, data: bytes) -> None:
+        self._rest += data
+        size, whole = self._frame_size, len(self._rest) // self._frame_size * self._frame_size
+        self._frames.extend(bytes(self._rest[at : at + size]) for at in range(0, whole, size))
+        del self._rest[:whole]
+
+    # ---- what is heard ---------------------------------------------------------------------------------------------
+
+    @property
+    def heard(self) -> float:
+        """Seconds that the user has heard: of what was sent, what is not still in the lead."""
+        return self._heard_at_end if self._closed else self._heard_by(self._link.clock.now())
+
+    def _heard_by(self, now: float) -> float:
+        return min(self._given, max(0.0, self._sent - max(0.0, self._silent_from() - now)))
+
+    def _silent_from(self) -> float:
+        return self._due + LEAD_SECONDS
+
+    def _run(self) -> None:
+        """Send what is due, and come back for the rest."""
+        if self._timer is None and not self._closed:
+            self._tick()
+
+    def _tick(self) -> None:
+        self._timer, now = None, self._link.clock.now()
+        if self._frames:  # after a pause there is no catching up: time has passed in silence
+            self._due = max(self._due, now - LEAD_SECONDS)
+        while self._frames and self._due <= now + _EPSILON:
+            self._send(self._frames.popleft())
+        if self.on_heard is not None and self.began:
+            self.on_heard(self._heard_by(now))
+        due = self._next_due(now)
+        if due is not None and not self._closed:
+            self._timer = self._link.clock.call_at(due, self._tick)
+        self._wake()
+
+    def _next_due(self, now: float) -> float | None:
+        """When to come back. All sessions are served at the same moments, so that the loop wakes once for all."""
+        if self._frames:
+            return math.ceil((self._due - _EPSILON) / FRAME_SECONDS) * FRAME_SECONDS
+        return self._silent_from() if now < self._silent_from() - _EPSILON else None
+
+    def _send(self, frame: bytes) -> None:
+        if not self.began:
+            self.began = True
+            self._link.emit(BotStartedSpeaking())
+        self._link.put(Audio(frame, self._link.output_rate))
+        self._due += FRAME_SECONDS
+        self._sent += FRAME_SECONDS
+        if self._link.on_bot is not None:
+            self._link.on_bot(frame)
+
+    def close(self) -> None:
+        """Nothing more is heard of this."""
+        if self._closed:
+            return
+        now = self._link.clock.now()
+        if self._frames or now < self._silent_from():
+            self._sent -= FRAME_SECONDS * self._link.take_back()
+        self._heard_at_end, self._closed = self._heard_by(now), True
+        self._frames.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self.began:
+            self._link.emit(BotStoppedSpeaking())
+        self._wake()
+
+    # ---- waiting ---------------------------------------------------------------------------------------------------
+
+    async def played(self) -> None:
+        """Wait until everything was heard."""
+        self.flush()
+        while self._frames or self._timer is not None:
+            self._silent = self._silent or anyio.Event()
+            await self._silent.wait()
+
+    async def room(self) -> None:
+        """Wait while too much is waiting to be heard."""
+        while self._is_full():
+            self._roomy = self._roomy or anyio.Event()
+            await self._roomy.wait()
+
+    def _is_full(self) -> bool:
+        return len(self._frames) * FRAME_SECONDS > _AHEAD_SECONDS
+
+    def _wake(self) -> None:
+        if self._silent is not None and not self._frames and self._timer is None:
+            self._silent.set()
+            self._silent = None
+        if self._roomy is not None and not self._is_full():
+            self._roomy.set()
+            self._roomy = None

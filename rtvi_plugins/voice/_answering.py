@@ -1,0 +1,286 @@
+"""One turn of the bot: the LLM is asked, its answer shown and spoken as it comes, its functions carried out.
+
+A turn asks the LLM, and again with the results of the functions that it called, until an answer calls none. What
+enters the context is what the user really heard or, where nothing is spoken, was sent.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Final, cast
+
+import anyio
+from anyio.abc import TaskGroup, TaskStatus
+from attrs import define, evolve, field
+
+from ..context import Message
+from ..errors import FunctionCallFailed
+from ..events import BotLLMStarted, BotLLMStopped, BotLLMText, BotOutput, Metrics
+from ..kinds import LLM, LLMPiece, LLMRequest, Text, ToolCall, Usage
+from ..session import Session, Turn
+from ._closing import NoPiece, closed_after, failure
+from ._sentences import Sentences
+from ._speaking import Speech, Voice
+
+__all__ = ("Answering",)
+
+log = logging.getLogger("rtvi_plugins")
+
+#: An LLM that keeps calling functions is stopped after as many answers in one turn.
+_MOST_ANSWERS: Final = 8
+#: How often an LLM that fails before it has said anything is asked, if its failure may pass.
+_ATTEMPTS: Final = 2
+_PIECES: Final = "Text(…), ToolCall(…) or Usage(…)"
+_CANCELLED: Final = json.dumps({"error": "The call was cancelled: the user interrupted."})
+
+
+@define(eq=False)
+class _Answer:
+    """One answer of the LLM, as far as it has come, and how it is spoken."""
+
+    started: float
+    speech: Speech | None
+    text: str = ""
+    calls: list[ToolCall] = field(factory=list[ToolCall])
+    results: dict[str, str] | None = None
+    first: float | None = None
+    usage: Usage | None = None
+    #: The LLM has said all that it wanted to say.
+    whole: bool = False
+    #: Nothing more comes, neither text nor results.
+    settled: bool = False
+
+    @property
+    def has_said_nothing(self) -> bool:
+        return not self.text and not self.calls
+
+    def messages(self, heard: float | None) -> list[Message]:
+        """What of it is remembered when so much of the turn was heard; None takes all as heard.
+
+        Calls come with their results, in the order that vendors demand, so that none is left open.
+        """
+        text, cut = self.text, not self.whole
+        if self.speech is not None and heard is not None:
+            spoken = self.speech.heard_text(heard)
+            text, cut = (self.text, cut) if spoken is None else (spoken, True)
+        if self.calls and self.results is not None:
+            return self._with_results(text, cut and self.speech is not None, self.results)
+        return [_marked({"role": "assistant", "content": text}, cut)] if text else []
+
+    def _with_results(self, text: str, cut: bool, results: dict[str, str]) -> list[Message]:
+        asked: Message = {
+            "role": "assistant",
+            "content": text or None,
+            "tool_calls": [
+                {
+                    "id": call.id,
+                    "type": "function",
+                    "function": {"name": call.name, "arguments": json.dumps(dict(call.arguments), ensure_ascii=False)},
+                }
+                for call in self.calls
+            ],
+        }
+        told: list[Message] = [
+            {"role": "tool", "tool_call_id": call.id, "content": results.get(call.id, _CANCELLED)}
+            for call in self.calls
+        ]
+        return [_marked(asked, cut), *told]
+
+
+@define(eq=False)
+class Answering:
+    """One turn as it goes. `voice` is None where nothing is spoken."""
+
+    session: Session
+    turn: Turn
+    llm: LLM
+    segments: Callable[[], int]
+    voice: Voice | None = None
+    #: Answers that are not in the context yet: their speech is still being heard.
+    _waiting: list[_Answer] = field(factory=list[_Answer])
+    remembered: bool = False
+    _spoken: anyio.Event | None = None
+
+    async def answer(self) -> None:
+        """The LLM's answer, or answers. `ProviderError` when it fails for good."""
+        async with self._speaking() as tasks:
+            for _ in range(_MOST_ANSWERS):
+                answer = await self._ask(tasks)
+                if not answer.calls:
+                    return
+                await anyio.lowlevel.checkpoint()  # an interruption that came with the last piece comes first
+                await self._carry_out(answer)
+                if self.turn.superseded:
+                    return
+            log.warning("an LLM called functions in %d answers of one turn; the turn was ended", _MOST_ANSWERS)
+
+    async def say(self, text: str) -> None:
+        """Exactly this text."""
+        async with self._speaking() as tasks:
+            answer = self._begin(tasks)
+            answer.text, answer.whole = text, True
+            sentences = Sentences()
+            for sentence in (*sentences.feed(text), *sentences.flush()):
+                self._put_out(answer, sentence)
+            self._settled(answer)
+
+    # ---- the LLM ---------------------------------------------------------------------------------------------------
+
+    async def _ask(self, tasks: TaskGroup) -> _Answer:
+        """One answer of the LLM: shown as it comes, and remembered, also when it is cut short."""
+        answer = self._begin(tasks)
+        self.session.emit(BotLLMStarted())
+        try:
+            await self._stream_with_patience(answer)
+            answer.whole = True
+        finally:
+            self._end(answer)
+        return answer
+
+    async def _stream_with_patience(self, answer: _Answer) -> None:
+        for attempt in range(_ATTEMPTS):
+            try:
+                return await self._stream(answer)
+            except Exception as error:
+                found = failure(error, "an LLM", "answered")
+                if attempt + 1 == _ATTEMPTS or not found.retryable or not answer.has_said_nothing:
+                    raise found from None
+
+    async def _stream(self, answer: _Answer) -> None:
+        sentences = Sentences()
+        earlier = (message for each in self._waiting if each is not answer for message in each.messages(None))
+        request = LLMRequest(_shown([*self.turn.messages, *earlier]), self.session.context.functions)
+        async with closed_after(self.llm.respond(request), "an LLM's respond()", _PIECES) as pieces:
+            await self._take(pieces, answer, sentences)
+        for sentence in sentences.flush():
+            self._put_out(answer, sentence)
+
+    async def _take(self, pieces: AsyncIterator[LLMPiece], answer: _Answer, sentences: Sentences) -> None:
+        async for piece in pieces:
+            if answer.first is None and not isinstance(piece, Usage):
+                answer.first = self.session.clock.now()
+            match piece:
+                case Text():
+                    answer.text += piece.text
+                    self.session.emit(BotLLMText(piece.text))
+                    for sentence in sentences.feed(piece.text):
+                        self._put_out(answer, sentence)
+                case ToolCall():
+                    answer.calls.append(_unique(piece, answer.calls))
+                case Usage():
+                    answer.usage = piece
+                case other:  # pyright: ignore[reportUnnecessaryComparison]  # what a provider yields is not checked
+                    raise NoPiece(other, "an LLM's respond()", _PIECES)
+
+    def _put_out(self, answer: _Answer, sentence: str) -> None:
+        if answer.speech is not None:
+            answer.speech.say(sentence)
+        else:
+            self.session.emit(BotOutput(sentence, self.segments()))
+
+    def _end(self, answer: _Answer) -> None:
+        if not (answer.whole and answer.calls):
+            self._settled(answer)
+        self.session.emit(BotLLMStopped())
+        now, usage = self.session.clock.now(), answer.usage
+        self.session.emit(
+            Metrics(
+                "llm",
+                ttfb=answer.first - answer.started if answer.first is not None else None,
+                processing=now - answer.started,
+                prompt_tokens=usage.prompt_tokens if usage else None,
+                completion_tokens=usage.completion_tokens if usage else None,
+                model=usage.model if usage else None,
+            )
+        )
+
+    # ---- functions -------------------------------------------------------------------------------------------------
+
+    async def _carry_out(self, answer: _Answer) -> None:
+        """Have all functions that an answer calls carried out at once."""
+        results: dict[str, str] = {}
+        if answer.speech is not None:
+            answer.speech.sentences.end()  # what was said before the calls is spoken while they are carried out
+        try:
+            async with anyio.create_task_group() as tasks:
+                for call in answer.calls:  # trio begins tasks in any order; the client is asked in that of the calls
+                    await tasks.start(self._call, call, results)
+        finally:
+            answer.results = results
+            self._settled(answer)
+
+    async def _call(self, call: ToolCall, results: dict[str, str], *, task_status: TaskStatus[None]) -> None:
+        task_status.started()
+        try:
+            result = await self.session.call_function(call.name, call.arguments, id=call.id)
+        except FunctionCallFailed as error:
+            result = {"error": str(error)}
+        results[call.id] = result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)
+
+    # ---- speech and memory -----------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def _speaking(self) -> AsyncGenerator[TaskGroup]:
+        """Speak while the block thinks, until all of it has been heard."""
+        try:
+            async with anyio.create_task_group() as tasks:
+                if self.voice is not None:
+                    self.voice.on_heard = partial(self.remember, at_end=False)
+                yield tasks
+            await self.turn.played()
+        finally:
+            self.remember(at_end=True)
+
+    def _begin(self, tasks: TaskGroup) -> _Answer:
+        speech = None
+        if self.voice is not None:
+            speech, before, self._spoken = self.voice.speech(), self._spoken, anyio.Event()
+            tasks.start_soon(self._speak, speech, before, self._spoken)
+        answer = _Answer(self.session.clock.now(), speech)
+        self._waiting.append(answer)
+        return answer
+
+    async def _speak(self, speech: Speech, before: anyio.Event | None, spoken: anyio.Event) -> None:
+        assert self.voice is not None
+        try:
+            await self.voice.speak(speech, before)
+        finally:
+            spoken.set()
+
+    def _settled(self, answer: _Answer) -> None:
+        """An answer is complete, with the results of what it called."""
+        answer.settled = True
+        if answer.speech is not None:
+            answer.speech.sentences.end()
+        self.remember(at_end=False)
+
+    def remember(self, *, at_end: bool) -> None:
+        """Put into the context what has been heard to its end; at the end of the turn, what was heard of the rest."""
+        while self._waiting and (at_end or self._is_over(self._waiting[0])):
+            answer = self._waiting.pop(0)
+            messages = answer.messages(self.turn.heard)
+            self.remembered = self.remembered or bool(messages)
+            self.turn.remember(*messages)
+
+    def _is_over(self, answer: _Answer) -> bool:
+        return answer.settled and (answer.speech is None or answer.speech.heard_text(self.turn.heard) is None)
+
+
+def _unique(call: ToolCall, before: Sequence[ToolCall]) -> ToolCall:
+    """A call under an id that no other call of the answer has; some vendors repeat theirs."""
+    taken = {each.id for each in before}
+    return call if call.id not in taken else evolve(call, id=f"{call.id}-{len(before)}")
+
+
+def _marked(message: Message, cut: bool) -> Message:
+    """A message, with our own mark where it was cut short."""
+    return {**message, "interrupted": True} if cut else message
+
+
+def _shown(messages: Sequence[Message]) -> list[Message]:
+    """The messages as a provider sees them, without our own mark."""
+    return [cast(Message, {name: value for name, value in each.items() if name != "interrupted"}) for each in messages]

@@ -1,0 +1,47 @@
+"""Read what a provider streams, and close the stream at the end: that is what drops the vendor's."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from ..errors import ProviderError, innermost, report
+
+__all__ = ("NoPiece", "closed_after", "failure")
+
+log = logging.getLogger("rtvi_plugins")
+
+
+class NoPiece(Exception):
+    """A provider's mistake: an operation gives something else than pieces. The sentence is for its author."""
+
+    def __init__(self, found: object, operation: str, pieces: str) -> None:
+        super().__init__(f"{operation} gave {type(found).__name__}, which is no piece of its stream: yield {pieces}")
+
+
+@asynccontextmanager
+async def closed_after(pieces: Any, operation: str, kinds: str) -> AsyncGenerator[AsyncIterator[Any]]:
+    """A stream of pieces that is closed at the end, where it can be. `NoPiece` if it is no stream at all."""
+    if not isinstance(pieces, AsyncIterator):
+        if inspect.iscoroutine(pieces):
+            pieces.close()
+        raise NoPiece(pieces, operation, kinds)
+    try:
+        yield pieces
+    finally:
+        if isinstance(pieces, AsyncGenerator):
+            await pieces.aclose()
+
+
+def failure(error: Exception, service: str, doing: str) -> ProviderError:
+    """What a provider's failure is to the conversation. One that raises something of its own is reported."""
+    found = innermost(error)
+    if isinstance(found, ProviderError):
+        return found
+    if isinstance(found, NoPiece):
+        log.error("%s", found)
+    report(f"{service}, while it {doing},", found)
+    return ProviderError(f"The {service.rpartition(' ')[2]}", "unavailable", retryable=False)

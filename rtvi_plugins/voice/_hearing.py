@@ -1,0 +1,297 @@
+"""The bot's ears: the user's audio becomes utterances, utterances become text, and text becomes the user's turn.
+
+With a VAD, speech begins and ends where it says. Without one, all audio is speech, and a turn is what comes while the
+microphone is on: push-to-talk. Published clients send nothing while it is off, so silence is inferred from nothing
+coming.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from array import array
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from anyio.abc import TaskGroup
+from attrs import define
+
+from .._timers import Timer
+from ..errors import ProviderError, RequestError, innermost, report, where
+from ..events import Metrics, UserStartedSpeaking, UserStoppedSpeaking, UserTranscription
+from ..kinds import STT, VAD, Audio, STTRequest, Transcript, Usage
+from ..session import Listener, Session, UserText, VADParams
+from ._closing import NoPiece, closed_after, failure
+from ._growing import Growing
+from ._now import timestamp
+from ._speech import SpeechDetector
+from ._taking import TurnTaking, UserTurn
+
+__all__ = ("Ears",)
+
+#: A frame as VADs take it: 512 samples of 16 bits at 16 kHz.
+_FRAME_BYTES: Final = 1024
+_FRAME_SECONDS: Final = 0.032
+#: What a recogniser is given from before the speech begins: first sounds are often too soft for a VAD.
+_BEFORE_SECONDS: Final = 0.3
+#: How often an utterance is given to a recogniser that fails, or is replaced while it listens.
+_ATTEMPTS: Final = 2
+_PIECES: Final = "Transcript(…) or Usage(…)"
+#: Without a VAD there is no noise to be patient with.
+_PUSH_TO_TALK: Final = VADParams(start_secs=0.0)
+
+
+@define(eq=False)
+class _Utterance:
+    """What is said without a pause: its frames, and when it was over, on the session's clock.
+
+    All of it is kept until it is recognised, so that a recogniser can be replaced while it listens.
+    """
+
+    audio: Growing[Audio]
+    until: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        return len(self.audio.items) * _FRAME_SECONDS
+
+
+class Ears(Listener):
+    """Hears one session. `started` is told when the user begins to speak, `failed` of what fails for good."""
+
+    def __init__(
+        self,
+        session: Session,
+        stt: STT,
+        vad: VAD | None,
+        taking: TurnTaking,
+        tasks: TaskGroup,
+        *,
+        bot_is_heard: Callable[[], bool],
+        started: Callable[[], None],
+        failed: Callable[[ProviderError], None],
+    ) -> None:
+        self._session = session
+        self._stt = stt
+        self._vad = vad
+        self._taking = taking
+        self._tasks = tasks
+        self._bot_is_heard = bot_is_heard
+        self._user_started = started
+        self._failed = failed
+        self._detector = SpeechDetector()
+        self._is_deaf = False
+        self._rest = bytearray()
+        self._before: deque[Audio] = deque(maxlen=_frames(_BEFORE_SECONDS))
+        self._utterance: _Utterance | None = None
+        self._last_audio = -math.inf
+        self._gap: Timer | None = None
+        # The user's turn: what was said in it, and what is still being recognised.
+        self._said: list[str] = []
+        self._seconds = 0.0
+        self._until = 0.0
+        self._recognising = 0
+        self._answer: Timer | None = None
+
+    @property
+    def speaking(self) -> bool:
+        """Whether the user is speaking now."""
+        return self._utterance is not None
+
+    # ---- audio ---------------------------------------------------------------------------------------------------
+
+    def hear(self, audio: Audio) -> None:
+        if self._is_deaf:
+            return
+        self._last_audio = self._session.clock.now()
+        rest = self._rest
+        rest += audio.data
+        while len(rest) >= _FRAME_BYTES:
+            frame = Audio(bytes(rest[:_FRAME_BYTES]), audio.rate)
+            del rest[:_FRAME_BYTES]
+            self._frame(frame)
+
+    def microphone(self, enabled: bool) -> None:
+        if not enabled:
+            self._silence()
+
+    def _frame(self, frame: Audio) -> None:
+        params, heard = self._session.vad_params, self._bot_is_heard()
+        if heard and not self._taking.interruptible and not self._detector.speaking:
+            return
+        at_least = self._taking.interrupt_seconds if heard else 0.0
+        if self._vad is None:
+            params = _PUSH_TO_TALK
+        change = self._detector.feed(self._is_speech(frame), _FRAME_SECONDS, params, at_least=at_least)
+        if self._utterance is not None:
+            self._utterance.audio.add(frame)
+        else:
+            keep = _frames(_BEFORE_SECONDS + max(params.start_secs, at_least))
+            if self._before.maxlen != keep:
+                self._before = deque(self._before, keep)
+            self._before.append(frame)
+        if change == "started":
+            self._started()
+        elif change == "stopped":
+            self._stopped(self._session.clock.now() - params.stop_secs)
+        elif self._utterance is not None and self._is_too_long(self._utterance):
+            self._silence()
+
+    def _is_too_long(self, utterance: _Utterance) -> bool:
+        return utterance.seconds + self._seconds >= self._taking.longest_turn_seconds
+
+    def _is_speech(self, frame: Audio) -> bool:
+        if self._vad is None:
+            return True
+        params = self._session.vad_params
+        try:
+            probability = self._vad.speech_probability(frame)
+        except Exception as error:
+            self._deaf(error)
+            return False
+        return probability >= params.confidence and (params.min_volume <= 0 or _volume(frame) >= params.min_volume)
+
+    def _deaf(self, error: Exception) -> None:
+        """A VAD that fails is told once. From then on nothing is heard, and the user has to write."""
+        self._is_deaf = True
+        found = innermost(error)
+        if not isinstance(found, ProviderError):
+            report("a VAD", found)
+        self._failed(found if isinstance(found, ProviderError) else ProviderError("The VAD", "unavailable"))
+        self._silence()
+
+    def _silence(self) -> None:
+        """The audio has ended, so whatever was being said has ended too."""
+        if self._detector.stop() == "stopped":
+            self._stopped(self._last_audio)
+
+    # ---- speech --------------------------------------------------------------------------------------------------
+
+    def _started(self) -> None:
+        if self._answer is not None:
+            self._answer.cancel()
+            self._answer = None
+        self._utterance = _Utterance(Growing(list(self._before)))
+        self._before.clear()
+        self._session.emit(UserStartedSpeaking())
+        self._user_started()
+        self._session.interrupt()
+        self._recognising += 1
+        self._tasks.start_soon(self._recognise, self._utterance)
+        self._watch()
+
+    def _watch(self) -> None:
+        """Look for audio that no longer comes, for as long as somebody speaks."""
+        patience = max(self._session.vad_params.stop_secs, 0.3)
+        self._gap = self._session.clock.call_at(self._last_audio + patience, self._look)
+
+    def _look(self) -> None:
+        patience = max(self._session.vad_params.stop_secs, 0.3)
+        if self._session.clock.now() >= self._last_audio + patience - 1e-6:
+            self._silence()
+        elif self._utterance is not None:
+            self._watch()
+
+    def _stopped(self, until: float) -> None:
+        assert self._utterance is not None
+        if self._gap is not None:
+            self._gap.cancel()
+        utterance, self._utterance = self._utterance, None
+        self._seconds += utterance.seconds
+        self._until = until
+        self._session.emit(UserStoppedSpeaking())
+        utterance.until = until
+        utterance.audio.end()
+
+    # ---- text ----------------------------------------------------------------------------------------------------
+
+    async def _recognise(self, utterance: _Utterance) -> None:
+        """One utterance, from its first frame to its last word."""
+        try:
+            for attempt in range(_ATTEMPTS):
+                providers = self._session.providers
+                try:
+                    await self._transcribe(utterance, providers)
+                    break
+                except Exception as error:
+                    if attempt + 1 < _ATTEMPTS and self._is_worth_another(error, providers):
+                        continue
+                    self._failed(failure(error, "an STT", "listened"))
+                    break
+        finally:
+            self._recognising -= 1
+        await self._consider()
+
+    def _is_worth_another(self, error: Exception, providers: Mapping[str, str]) -> bool:
+        """A recogniser that was replaced is expected to break off; its successor gets the whole utterance."""
+        found = innermost(error)
+        return providers != self._session.providers or (isinstance(found, ProviderError) and found.retryable)
+
+    async def _transcribe(self, utterance: _Utterance, providers: Mapping[str, str]) -> None:
+        said: list[str] = []
+        stream = self._stt.transcribe(STTRequest(utterance.audio.read()))
+        async with closed_after(stream, "an STT's transcribe()", _PIECES) as pieces:
+            async for piece in pieces:
+                if providers != self._session.providers:
+                    raise ProviderError("The STT", "unavailable", retryable=True)
+                match piece:
+                    case Transcript():
+                        self._told(piece, said)
+                    case Usage():
+                        pass
+                    case other:
+                        raise NoPiece(other, "an STT's transcribe()", _PIECES)
+        self._session.emit(Metrics("stt", ttfb=self._session.clock.now() - utterance.until))
+        self._said += said
+
+    def _told(self, piece: Transcript, said: list[str]) -> None:
+        text = piece.text.strip()
+        if text:
+            self._session.emit(UserTranscription(text, timestamp(), final=piece.final))
+            if piece.final:
+                said.append(text)
+
+    # ---- the user's turn -----------------------------------------------------------------------------------------
+
+    async def _consider(self) -> None:
+        """Whether the user has finished. They may go on while that is being asked."""
+        if self._is_busy() or not self._said:
+            return
+        said = list(self._said)
+        seconds = await self._end_of_turn(UserTurn(" ".join(said), self._seconds))
+        if self._is_busy() or said != self._said:
+            return
+        if seconds <= 0:
+            self._finish()
+        else:
+            self._answer = self._session.clock.call_at(self._session.clock.now() + seconds, self._finish)
+
+    async def _end_of_turn(self, turn: UserTurn) -> float:
+        try:
+            return await self._taking.end_of_turn(turn)
+        except Exception as error:
+            report(where(self._taking.end_of_turn), error)
+            return 0.0
+
+    def _is_busy(self) -> bool:
+        return self._utterance is not None or self._recognising > 0
+
+    def _finish(self) -> None:
+        text, self._said, self._seconds, self._answer = " ".join(self._said), [], 0.0, None
+        try:
+            self._session.submit(UserText(text, spoken_until=self._until))
+        except RequestError as error:
+            self._session.fail(ProviderError("The conversation", "rate", retryable=error.retryable))
+
+
+def _frames(seconds: float) -> int:
+    return math.ceil(seconds / _FRAME_SECONDS)
+
+
+def _volume(frame: Audio) -> float:
+    """The root mean square of the samples, where 1 is full scale."""
+    samples = array("h", frame.data)
+    if sys.byteorder == "big":  # pragma: no cover
+        samples.byteswap()
+    return math.sqrt(sum(each * each for each in samples) / max(1, len(samples))) / 32_768

@@ -1,0 +1,195 @@
+"""The bot's voice in one turn: text becomes speech as it comes, and what was heard of it is known at any moment."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Final, Literal
+
+import anyio
+from attrs import define, field
+
+from ..errors import ProviderError
+from ..events import BotOutput, BotTTSStarted, BotTTSStopped, BotTTSText, Metrics
+from ..kinds import TTS, Audio, TTSRequest, Usage, Word
+from ..session import Session, Turn
+from ._closing import NoPiece, closed_after, failure
+from ._growing import Growing
+from ._timeline import Timeline
+
+__all__ = ("Speech", "Voice")
+
+_PIECES: Final = "Audio(…), Word(…) or Usage(…)"
+#: How often a TTS that fails before it has made any audio is asked.
+_ATTEMPTS: Final = 2
+
+
+@define(eq=False)
+class Speech:
+    """One answer as it is spoken. Sentences go in by `say`; after the last one, `sentences` is ended."""
+
+    segments: Callable[[], int]
+    session: Session
+    #: Where in the turn's audio it begins, once it has begun.
+    start: float = 0.0
+    timeline: Timeline = field(factory=Timeline)
+    #: The speech could not be made; its text was shown.
+    failed: bool = False
+    done: bool = False
+    sentences: Growing[str] = field(factory=Growing[str])
+    _numbers: list[int] = field(factory=list[int])
+    _begun: int = 0
+    _completed: int = 0
+    _told: int = 0
+
+    def say(self, sentence: str) -> None:
+        """Have this said next."""
+        segment = self.segments()
+        self._numbers.append(segment)
+        self.session.emit(BotOutput(sentence, segment, spoken=True))
+        self.sentences.add(sentence)
+
+    def pieces(self) -> AsyncIterator[str]:
+        """The text, as a TTS takes it."""
+        return self.sentences.read(lambda piece: self.timeline.take(piece))
+
+    def again(self) -> None:
+        """Begin anew, with a TTS that has made nothing so far."""
+        self.timeline = Timeline()
+
+    # ---- what was heard --------------------------------------------------------------------------------------------
+
+    def heard_text(self, heard: float) -> str | None:
+        """What of it was heard when so much of the turn was; None when that is all of it."""
+        if self.failed or (self.done and heard - self.start >= self.timeline.seconds - 1e-6):
+            return None
+        return self.timeline.heard_text(heard - self.start)
+
+    def progress(self, heard: float) -> None:
+        """Tell the client what is being heard now."""
+        if self._completed == len(self._numbers):
+            return
+        position = self.timeline.heard(heard - self.start)
+        whole = self.done and heard - self.start >= self.timeline.seconds - 1e-6
+        while self._goes_on(position, whole):
+            pass
+        if self.timeline.has_words and position > self._told:
+            self.session.emit(BotTTSText(self.timeline.text[self._told : position].strip()))
+            self._told = position
+
+    def _goes_on(self, position: int, whole: bool) -> bool:
+        """Tell of the next beginning or end of a sentence, if it has been reached."""
+        pieces, begun = self.timeline.pieces, self._begun
+        if self._completed < begun:
+            if not (whole if begun == len(pieces) else position > pieces[self._completed][1]):
+                return False
+            self._tell("completed", self._completed)
+            self._completed += 1
+            return True
+        if begun == len(pieces) or position <= pieces[begun][0]:
+            return False
+        self._tell("in-progress", begun)
+        self._begun += 1
+        if not self.timeline.has_words:
+            self.session.emit(BotTTSText(self.sentences.items[begun]))
+        return True
+
+    def _tell(self, status: Literal["in-progress", "completed"], index: int) -> None:
+        sentence, segment = self.sentences.items[index], self._numbers[index]
+        self.session.emit(BotOutput(sentence, segment, spoken=True, status=status))
+
+
+@define(eq=False)
+class Voice:
+    """Speaks the answers of one turn, one after the other."""
+
+    session: Session
+    turn: Turn
+    tts: TTS
+    segments: Callable[[], int]
+    #: When the user stopped speaking, if that is what is being answered.
+    spoken_until: float | None = None
+    #: Called whenever more has been heard.
+    on_heard: Callable[[], None] | None = None
+    speeches: list[Speech] = field(factory=list[Speech])
+    _broken: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        self.turn.on_heard(self._heard)
+
+    def speech(self) -> Speech:
+        """What is said next. `speak` makes it heard."""
+        speech = Speech(self.segments, self.session)
+        self.speeches.append(speech)
+        return speech
+
+    async def speak(self, speech: Speech, after: anyio.Event | None) -> None:
+        """Make the audio of an answer, once that of the one before is made. A TTS that fails leaves the text."""
+        something = await speech.sentences.reaches(1)
+        if after is not None:
+            await after.wait()
+        speech.start = self.turn.given
+        if not something:
+            speech.done = True
+            return
+        if self._broken:
+            speech.failed = True
+            return
+        self.session.emit(BotTTSStarted())
+        try:
+            await self._synthesize(speech)
+        except ProviderError as error:
+            self._broken = speech.failed = True
+            self.session.fail(error)
+        finally:
+            speech.done = True
+            self.session.emit(BotTTSStopped())
+
+    async def _synthesize(self, speech: Speech) -> None:
+        for attempt in range(_ATTEMPTS):
+            try:
+                return await self._make(speech)
+            except Exception as error:
+                found = failure(error, "a TTS", "spoke")
+                if attempt + 1 < _ATTEMPTS and found.retryable and speech.timeline.seconds == 0:
+                    speech.again()
+                    continue
+                raise found from None
+
+    async def _make(self, speech: Speech) -> None:
+        began, first, usage = self.session.clock.now(), None, Usage()
+        async with closed_after(
+            self.tts.synthesize(TTSRequest(speech.pieces())), "a TTS's synthesize()", _PIECES
+        ) as pieces:
+            async for piece in pieces:
+                match piece:
+                    case Audio():
+                        first = self.session.clock.now() if first is None else first
+                        speech.timeline.made(piece.seconds)
+                        self.turn.play(piece)
+                        await self.turn.room()
+                    case Word():
+                        speech.timeline.word(piece.text, piece.start)
+                    case Usage():
+                        usage = piece
+                    case other:  # pyright: ignore[reportUnnecessaryComparison]  # what a provider yields is not checked
+                        raise NoPiece(other, "a TTS's synthesize()", _PIECES)
+        self.turn.flush()
+        speech.timeline.finish()
+        self.session.emit(
+            Metrics(
+                "tts",
+                ttfb=first - began if first is not None else None,
+                processing=self.session.clock.now() - began,
+                characters=usage.characters or len(speech.timeline.text),
+                model=usage.model,
+            )
+        )
+
+    def _heard(self, seconds: float) -> None:
+        if self.spoken_until is not None:
+            delay, self.spoken_until = self.session.clock.now() - self.spoken_until, None
+            self.session.emit(Metrics("bot", voice_to_voice=delay))
+        for speech in self.speeches:
+            speech.progress(seconds)
+        if self.on_heard is not None:
+            self.on_heard()

@@ -1,0 +1,93 @@
+"""Which text is heard when: what a TTS was given and what it made of it, laid out along the seconds of its audio."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+
+from attrs import define, field
+
+__all__ = ("Timeline",)
+
+#: Characters that are spoken in a second, until there is audio to measure it by.
+_CHARACTERS_A_SECOND = 15.0
+
+
+@define
+class Timeline:
+    """The pieces of text of one utterance, in order, and where in its audio each of them is.
+
+    Where the TTS tells the times of words, they count. Otherwise a piece begins where the TTS, having made all the
+    audio before it, took it; within pieces, the text is spread evenly.
+    """
+
+    text: str = ""
+    #: Where in the text each piece begins and ends.
+    pieces: list[tuple[int, int]] = field(factory=list[tuple[int, int]])
+    seconds: float = 0.0
+    finished: bool = False
+    #: Seconds of audio, and characters of text that were spoken in them; both only rise.
+    _marks: list[tuple[float, int]] = field(factory=lambda: [(0.0, 0)])
+    #: When each word starts, and where in the text it ends.
+    _words: list[tuple[float, int]] = field(factory=list[tuple[float, int]])
+
+    def take(self, piece: str) -> None:
+        """The TTS takes another piece of text."""
+        start = len(self.text) + 1 if self.text else 0
+        self.text = f"{self.text} {piece}" if self.text else piece
+        if self.seconds > self._marks[-1][0]:
+            self._marks.append((self.seconds, start))
+        self.pieces.append((start, len(self.text)))
+
+    def made(self, seconds: float) -> None:
+        """The TTS has made so much more audio."""
+        self.seconds += seconds
+
+    def word(self, text: str, start: float) -> None:
+        """The TTS says when a word starts. One that is not in the text, as a number read out, is passed over."""
+        said = self._words[-1][1] if self._words else 0
+        found = self.text.find(text, said) if text else -1
+        if found >= 0:
+            after = self._words[-1][0] if self._words else 0.0
+            self._words.append((max(start, after), found + len(text)))
+
+    @property
+    def has_words(self) -> bool:
+        """Whether the TTS tells when words start."""
+        return bool(self._words)
+
+    def finish(self) -> None:
+        """All audio of the utterance is made."""
+        self.finished = True
+
+    def heard(self, seconds: float) -> int:
+        """How many characters of the text have been heard, at least in part, after so many seconds of its audio."""
+        if seconds <= 0:
+            return 0
+        if self.finished and seconds >= self.seconds - 1e-6:
+            return len(self.text)
+        if self._words:
+            index = bisect_right(self._words, seconds, key=lambda word: word[0])
+            return self._words[index - 1][1] if index else 0
+        return self._whole_words(self._spread(seconds))
+
+    def heard_text(self, seconds: float) -> str:
+        """The text that has been heard."""
+        return self.text[: self.heard(seconds)].rstrip()
+
+    def _spread(self, seconds: float) -> float:
+        index = bisect_right(self._marks, seconds, key=lambda mark: mark[0])
+        start, said = self._marks[index - 1]
+        if index < len(self._marks):
+            end, then = self._marks[index]
+        elif self.finished:
+            end, then = self.seconds, len(self.text)
+        else:
+            end, then = start + (len(self.text) - said) / _CHARACTERS_A_SECOND, len(self.text)
+        return said + (then - said) * min(1.0, (seconds - start) / (end - start)) if end > start else then
+
+    def _whole_words(self, characters: float) -> int:
+        """The end of the last word that is not cut by the position."""
+        position = min(len(self.text), int(characters + 1e-6))
+        if position == len(self.text) or self.text[position].isspace():
+            return position
+        return max(self.text.rfind(" ", 0, position), 0)
