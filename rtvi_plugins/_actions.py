@@ -134,7 +134,7 @@ class Actions:
     async def _perform(self, call: Call, service: OpenService | None) -> None:
         request = call.request
         try:
-            text = self.conversation.result(request, await self._result(call, service))
+            text = self.conversation.result(request, await self._result(call.action, call.arguments, service))
         except RequestError as error:
             self.answers.fail(request, error)
         except TypeError:
@@ -145,19 +145,19 @@ class Actions:
         else:
             self.answers.answer(request, text)
 
-    async def _result(self, call: Call, service: OpenService | None) -> Any:
+    async def _result(self, action: OfferedAction, arguments: Mapping[str, Any], service: OpenService | None) -> Any:
         """An action's result in its JSON form. Whatever it raises comes out as a `RequestError`."""
-        action, spec = call.action, call.action.spec
+        spec = action.spec
         if self._observed:
-            self._tell("action_started", action, arguments=call.arguments)
+            self._tell("action_started", action, arguments=arguments)
         try:
             given: list[Any] = [service.alive()] if service is not None else []
             if spec.wants_session:
                 given.append(self.session)
             if spec.is_async:
-                result = await spec.function(*given, **call.arguments)
+                result = await spec.function(*given, **arguments)
             else:
-                result = await self.threads.run(partial(spec.function, *given, **call.arguments))
+                result = await self.threads.run(partial(spec.function, *given, **arguments))
             if result.__class__ is not spec.result.exact:
                 result = _checked(action, result)
         except anyio.get_cancelled_exc_class():
@@ -176,6 +176,12 @@ class Actions:
     def _tell(self, hook: str, action: OfferedAction, **facts: Any) -> None:
         self.hooks.tell(hook, session=self.session, service=action.service, action=action.spec.name, **facts)
 
+    async def call(self, action: OfferedAction, sent: Mapping[str, Any]) -> Any:
+        """Run an action that the bot's own LLM calls; its result in its JSON form. `RequestError` for what fails."""
+        arguments = action.binder.bind(dict(sent), "$.arguments")
+        service = self.find(action.service) if action.spec.wants_service else None
+        return await self._result(action, arguments, service)
+
     # ---- long actions ----------------------------------------------------------------------------------------------
 
     def _start_job(self, call: Call) -> None:
@@ -193,7 +199,7 @@ class Actions:
         token = _running_job.set(id)
         end: dict[str, Any] = {"status": "cancelled"}
         try:
-            end = {"status": "done", "result": await self._result(call, service)}
+            end = {"status": "done", "result": await self._result(call.action, call.arguments, service)}
         except RequestError as error:
             end = {"status": "failed", **error.to_json()}
         finally:

@@ -378,6 +378,7 @@ def bot(
     services: Mapping[str, str | Sequence[str]] | None = None,
     config: Mapping[str, Mapping[str, Any]] | None = None,
     client: Sequence[str | Grant] = (),
+    functions: Sequence[str | Grant] = (),
     plugins: Sequence[str] = (),
     public: bool = False,
 ) -> Callable[[BotFunction], BotFunction]:
@@ -386,7 +387,8 @@ def bot(
     `services` names the providers that may fill each service, the first being the default; naming several lets
     clients choose among them. `config` holds the bot's own defaults by service, or by `"service.provider"`.
     `client` grants: `"llm.model"` an option, `"tts:say"` an action, `"llm.provider"` switching in mid-session, each
-    a name or a `Grant`. `plugins` names installed modules of actions and hooks. `public` lets anyone start a
+    a name or a `Grant`. `functions` grants actions, as in `"bot:book_room"`, to the bot's own LLM, which may call them
+    as functions. `plugins` names installed modules of actions and hooks. `public` lets anyone start a
     session, with whatever that costs.
     """
     mistaken: Function
@@ -394,7 +396,7 @@ def bot(
         raise DeclarationError(mistaken, "is under a bare @bot. Write @bot() or @bot(services={…}).")
 
     def declare(function: BotFunction) -> BotFunction:
-        _check_bot_arguments(function, services, config, client, plugins)
+        _check_bot_arguments(function, services, config, {"client": client, "functions": functions, "plugins": plugins})
         if not inspect.iscoroutinefunction(function):
             raise DeclarationError(function, "is not a coroutine function. Write async def.")
         parameters = inspect.signature(function).parameters.values()
@@ -411,7 +413,8 @@ def bot(
             services=named,
             kinds=kinds,
             config={name: dict(values) for name, values in (config or {}).items()},
-            grants=tuple(Grant(each) if isinstance(each, str) else each for each in client),
+            grants=_grants(client),
+            functions=_grants(functions),
             plugins=tuple(plugins),
             public=public,
             doc=summary(function),
@@ -421,13 +424,17 @@ def bot(
     return declare
 
 
-def _check_bot_arguments(function: Function, services: Any, config: Any, client: Any, plugins: Any) -> None:
+def _grants(named: Sequence[str | Grant]) -> tuple[Grant, ...]:
+    return tuple(Grant(each) if isinstance(each, str) else each for each in named)
+
+
+def _check_bot_arguments(function: Function, services: Any, config: Any, lists: Mapping[str, Any]) -> None:
     """Refuse what Python would take, letter by letter or not at all."""
     if not isinstance(services or {}, Mapping):
         raise DeclarationError(function, "services= is a mapping, as in services={'llm': ['rules', 'openai']}.")
     if not isinstance(config or {}, Mapping) or not _are_mappings(config or {}):
         raise DeclarationError(function, "config= is a mapping of mappings, as in config={'llm': {'model': 'small'}}.")
-    for name, value in (("client", client), ("plugins", plugins)):
+    for name, value in lists.items():
         if isinstance(value, str | Grant):
             raise DeclarationError(function, f"{name}= is a list: write {name}=[{value!r}].")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, final
 
@@ -16,7 +16,7 @@ from ._services import OpenService
 from ._signal import Signal
 from ._timers import Clock
 from .context import Context, Message
-from .errors import Busy, FunctionCallFailed, NoConversation, Problem, UnknownFunctionCall
+from .errors import Busy, FunctionCallFailed, NoConversation, Problem, RequestError, UnknownFunctionCall
 from .events import Event, FunctionCallEnded, FunctionCallStarted, Interrupted
 from .kinds import Audio
 from .limits import Limits
@@ -242,6 +242,26 @@ class Dialogue:
             raise FunctionCallFailed(f"The client did not answer the call of {name!r} in {seconds:g} s.")
         return call.result
 
+    async def carry_out(self, name: str, id: str | None, function: Callable[[], Awaitable[Any]]) -> Any:
+        """Run a function of the bot's own in place of asking the client, who is told of it."""
+        self._called += 1
+        id = id or f"call-{self._called}"
+        scope, result, done = anyio.CancelScope(), None, False
+        timer = self.clock.call_at(self.clock.now() + self.limits.function_seconds, scope.cancel)
+        self.emit(FunctionCallStarted(id, name, {}, by_client=False))
+        try:
+            with scope:
+                result = await function()
+                done = True
+        except RequestError as error:
+            raise FunctionCallFailed(_sentence(error)) from None
+        finally:
+            timer.cancel()
+            self.emit(FunctionCallEnded(id, name, not done, result))
+        if not done:
+            raise FunctionCallFailed(f"The function {name!r} took longer than {self.limits.function_seconds:g} s.")
+        return result
+
     def take_result(self, told: FunctionResult) -> None:
         """A result came from the client."""
         call = self._calls.pop(told.call, None)
@@ -250,3 +270,8 @@ class Dialogue:
             return self.answers.refuse(told.id, UnknownFunctionCall([Problem("$.data.tool_call_id", text)]))
         call.result = told.result
         return call.answered.set()
+
+
+def _sentence(error: RequestError) -> str:
+    """What an LLM is told of a function that failed, with all that is wrong with its arguments."""
+    return " ".join((error.message, *(f"{each.path}: {each.message}" for each in error.problems)))

@@ -25,8 +25,11 @@ class Grants:
     everything: bool = False
 
     @classmethod
-    def of(cls, registry: Registry, *, everything: bool = False) -> Grants:
-        """The bot's grants. Where one leaves an argument open that its action narrows, the action's word counts."""
+    def of(cls, registry: Registry, granted: Iterable[Grant] | None = None, *, everything: bool = False) -> Grants:
+        """What a bot grants: to clients, or what is `granted`.
+
+        Where one leaves an argument open that its action narrows, the action's word counts.
+        """
         narrowed = _narrowed(registry)
         filled = [
             Grant(
@@ -35,7 +38,7 @@ class Grants:
                 arguments={**narrowed.get(each.name, {}), **each.arguments},
                 writable=each.writable,
             )
-            for each in registry.bot.grants
+            for each in (registry.bot.grants if granted is None else granted)
         ]
         return cls({grant.name: grant for grant in filled}, everything)
 

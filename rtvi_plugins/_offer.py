@@ -17,6 +17,7 @@ from ._grants import Grants
 from ._registry import BOT, PROVIDER, Provider, Registry
 from ._shapes import Shape, Validator, narrowed_schema, read
 from ._specs import ActionSpec, OptionsSpec, Parameter
+from .context import Function
 from .errors import InvalidArguments, NotGranted, Problem, RequestError, UnknownAction, UnknownService, unknown
 
 __all__ = ("Offer", "OfferedAction", "OfferedOption", "Offers")
@@ -72,6 +73,16 @@ class Offer:
     def _all_actions(self) -> Iterable[tuple[str, Mapping[str, ActionSpec]]]:
         yield from ((name, self.provider(name).actions) for name in self.registry.services)
         yield BOT, self.registry.actions
+
+    @cached_property
+    def functions(self) -> Mapping[str, OfferedAction]:
+        """The same actions as functions of an LLM, by the names that it knows them by."""
+        return {action.spec.name: action for action in self._granted_actions() if not action.spec.long}
+
+    @cached_property
+    def described_functions(self) -> tuple[Function, ...]:
+        """What an LLM is told of them."""
+        return tuple(describe_function(each) for each in self.functions.values())
 
     @cached_property
     def options(self) -> Mapping[str, Mapping[str, OfferedOption]]:
@@ -160,6 +171,20 @@ def describe_action(action: OfferedAction) -> dict[str, Any]:
     if spec.deprecated is not None:
         told["deprecated"] = spec.deprecated
     return told
+
+
+def describe_function(action: OfferedAction) -> Function:
+    described = [describe(each, action.restrictions.get(name)) for name, each in action.spec.parameters.items()]
+    properties = {each["name"]: {**each["schema"], **_description(each)} for each in described}
+    required = [each["name"] for each in described if each["required"]]
+    parameters: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
+    if required:
+        parameters["required"] = required
+    return {"name": action.spec.name, "description": action.spec.doc, "parameters": parameters}
+
+
+def _description(argument: Mapping[str, Any]) -> dict[str, Any]:
+    return {"description": argument["description"]} if argument["description"] else {}
 
 
 def describe_option(option: OfferedOption) -> dict[str, Any]:

@@ -174,6 +174,23 @@ def _check_grants(registry: Registry) -> None:
     for grant in registry.bot.grants:
         if (problem := grant_problem(registry, grant)) is not None:
             raise BotError(f"{where(registry.bot.function)} client= {problem}")
+    named: dict[str, str] = {}
+    for grant in registry.bot.functions:
+        problem = grant_problem(registry, grant) or _function_problem(registry, grant.name, named)
+        if problem is not None:
+            raise BotError(f"{where(registry.bot.function)} functions= {problem}")
+
+
+def _function_problem(registry: Registry, granted: str, named: dict[str, str]) -> str | None:
+    """Why something that can be granted is no function for an LLM."""
+    _, colon, name = granted.partition(":")
+    if not colon:
+        return f"grants {granted!r}, which is an option. An LLM can call actions, as in 'bot:book_room'."
+    if any(each.long for each in _having(registry, granted)):
+        return f"grants {granted!r}, which is a long action. An LLM waits for the result: leave out long=True."
+    if named.setdefault(name, granted) != granted:
+        return f"grants both {named[name]!r} and {granted!r}. An LLM knows them by {name!r} alone: rename one."
+    return None
 
 
 def grant_problem(registry: Registry, grant: Grant) -> str | None:
@@ -197,11 +214,16 @@ def grant_problem(registry: Registry, grant: Grant) -> str | None:
 
 def _arguments(registry: Registry, action: str) -> Iterable[str]:
     """The arguments of an action, `"tts:say"`, whichever provider has it."""
+    return dict.fromkeys(argument for each in _having(registry, action) for argument in each.parameters)
+
+
+def _having(registry: Registry, action: str) -> Sequence[ActionSpec]:
+    """An action, `"tts:say"`, as each of the providers that have it declares it."""
     service, _, name = action.partition(":")
     offered = [registry.actions]
     if service != BOT:
         offered = [each.actions for each in registry.services[service].providers.values()]
-    return dict.fromkeys(argument for each in offered if name in each for argument in each[name].parameters)
+    return [each[name] for each in offered if name in each]
 
 
 def grantable(registry: Registry) -> Iterable[str]:

@@ -35,7 +35,7 @@ from ._conversation import (
 )
 from ._dialogue import Dialogue
 from ._hooks import Hooks
-from ._offer import Offers
+from ._offer import Offer, Offers
 from ._services import OpenService
 from ._settings import Settings
 from ._shapes import to_json
@@ -43,7 +43,7 @@ from ._signal import Signal
 from ._start import StartPlan
 from ._timers import Clock, Timer
 from ._workers import Workers
-from .context import Context, Message
+from .context import Context, Function, Message
 from .errors import (
     ActionTimeout,
     BotFailed,
@@ -79,6 +79,8 @@ class Shared:
     """What the sessions of one host have in common."""
 
     offers: Offers
+    #: What the bot grants to its LLM, as the offers are what it grants to clients.
+    functions: Offers
     hooks: Hooks
     limits: Limits
     clock: Clock
@@ -423,8 +425,23 @@ class LiveSession(Session):
     def cancel_job(self, job: str) -> bool:
         return self._actions is not None and self._actions.cancel(job)
 
+    @property
+    def functions(self) -> Sequence[Function]:
+        own = self._own_functions
+        theirs = (each for each in self.context.functions if each["name"] not in own.functions)
+        return (*own.described_functions, *theirs)
+
     async def call_function(self, name: str, arguments: Mapping[str, Any], *, id: str | None = None) -> Any:
-        return await self._dialogue.call_function(name, arguments, id)
+        own = self._own_functions.functions.get(name)
+        if own is None:
+            return await self._dialogue.call_function(name, arguments, id)
+        assert self._actions is not None
+        return await self._dialogue.carry_out(name, id, partial(self._actions.call, own, arguments))
+
+    @property
+    def _own_functions(self) -> Offer:
+        """What the bot grants its LLM, with the providers in force."""
+        return self._shared.functions.get(self.providers)
 
     def submit(self, input: Input) -> None:
         self._dialogue.submit(input)

@@ -146,6 +146,8 @@ class BotSpec:
     kinds: Mapping[str, str]
     config: Mapping[str, Mapping[str, Any]]
     grants: tuple[Grant, ...]
+    #: The actions that its LLM may call as functions.
+    functions: tuple[Grant, ...]
     plugins: tuple[str, ...]
     public: bool
     doc: str

@@ -128,11 +128,12 @@ class Interrupted:
 
 @frozen
 class FunctionCallStarted:
-    """The client is to carry out a function."""
+    """A function is carried out: by the client, which is asked to, or by the bot itself, of which it is told."""
 
     id: str
     name: str
     arguments: Mapping[str, Any]
+    by_client: bool = True
 
 
 @frozen
@@ -243,11 +244,12 @@ def _interrupted(event: Interrupted, version: _Version) -> Iterable[_Spelled]:
 
 def _call_started(event: FunctionCallStarted, version: _Version) -> Iterable[_Spelled]:
     # A client that understands both spellings would run its function twice, so each is sent exactly one.
-    if version >= _FUNCTION_EVENTS:
-        told = {"tool_call_id": event.id, "function_name": event.name, "arguments": event.arguments}
-        return [("llm-function-call-started", {"function_name": event.name}), ("llm-function-call-in-progress", told)]
-    call = {"function_name": event.name, "tool_call_id": event.id, "args": event.arguments}
-    return [("llm-function-call-start", {"function_name": event.name}), ("llm-function-call", call)]
+    new = version >= _FUNCTION_EVENTS
+    named: _Spelled = ("llm-function-call-started" if new else "llm-function-call-start", {"function_name": event.name})
+    if not event.by_client:  # a client that is told of the call itself would carry it out
+        return [named]
+    told = {"tool_call_id": event.id, "function_name": event.name, "arguments" if new else "args": event.arguments}
+    return [named, ("llm-function-call-in-progress" if new else "llm-function-call", told)]
 
 
 def _call_ended(event: FunctionCallEnded, version: _Version) -> Iterable[_Spelled]:

@@ -96,7 +96,8 @@ class Host:
         self._operator_secret = operator_secret
         self._clock = clock or SystemClock()
         offers = Offers(registry, Grants.of(registry, everything=dev))
-        self._shared = Shared(offers, self._hooks, self.limits, self._clock, Threads(self.limits.threads))
+        functions = Offers(registry, Grants.of(registry, registry.bot.functions))
+        self._shared = Shared(offers, functions, self._hooks, self.limits, self._clock, Threads(self.limits.threads))
         self._unclaimed: dict[str, _Unclaimed] = {}
         self._sessions: dict[str, LiveSession] = {}
         self._opening = 0

@@ -12,7 +12,7 @@ from attrs.validators import ge, le
 
 from ._secret import Secret
 from ._timers import Clock
-from .context import Context, Message
+from .context import Context, Function, Message
 from .errors import ProviderError
 from .events import Event
 from .kinds import Audio
@@ -208,11 +208,17 @@ class Session(ABC):
     def remember(self, *messages: Message) -> None:
         """Add messages to the context; plugins that listen for transcripts are told."""
 
+    @property
+    @abstractmethod
+    def functions(self) -> Sequence[Function]:
+        """The functions that the LLM may call: the bot's own actions that it grants, then those of the client."""
+
     @abstractmethod
     async def call_function(self, name: str, arguments: Mapping[str, Any], *, id: str | None = None) -> Any:
-        """Have the client carry out a function; returns its result, any JSON value.
+        """Have a function carried out, by the bot if the action is its own, else by the client; returns its result.
 
-        `FunctionCallFailed` when no result comes within `Limits.function_seconds`.
+        Any JSON value. `FunctionCallFailed` when no result comes within `Limits.function_seconds`, or when the action
+        fails.
         """
 
     @abstractmethod

@@ -113,7 +113,7 @@ def test_what_the_bot_says_is_told_with_what_is_spoken_of_it() -> None:
     silent = spelled(SAID, SEGMENTS)["bot-output"]
     assert (silent["segment_id"], silent["will_be_spoken"], silent["spoken_status"]) == (3, False, "new")
     assert silent["spoken_progress"] == {"accumulated_text": "", "remaining_text": "Hello."}
-    aloud = spelled(BotOutput("Hello.", 3, spoken=True), SEGMENTS)["bot-output"]
+    aloud = spelled(BotOutput("Hello.", 3, spoken=True, status="completed"), SEGMENTS)["bot-output"]
     assert aloud["spoken_progress"] == {"accumulated_text": "Hello.", "remaining_text": ""}
 
 

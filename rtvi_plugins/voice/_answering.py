@@ -153,7 +153,7 @@ class Answering:
     async def _stream(self, answer: _Answer) -> None:
         sentences = Sentences()
         earlier = (message for each in self._waiting if each is not answer for message in each.messages(None))
-        request = LLMRequest(_shown([*self.turn.messages, *earlier]), self.session.context.functions)
+        request = LLMRequest(_shown([*self.turn.messages, *earlier]), self.session.functions)
         async with closed_after(self.llm.respond(request), "an LLM's respond()", _PIECES) as pieces:
             await self._take(pieces, answer, sentences)
         for sentence in sentences.flush():
