@@ -21,6 +21,7 @@ from .kinds import Audio
 from .session import Listener
 
 if TYPE_CHECKING:
+    from .voice.recording import Recorder
     from .voice.resampling import Resampler
 
 __all__ = ("FRAME_SECONDS", "INPUT_RATE", "LEAD_SECONDS", "AudioLink", "Playback")
@@ -59,11 +60,10 @@ class AudioLink:
         self.emit = emit
         self.put = put
         self.take_back = take_back
-        #: Told of the user's audio and of the bot's, each as it is heard, for a recording.
-        self.on_user: Callable[[bytes], None] | None = None
-        self.on_bot: Callable[[bytes], None] | None = None
+        self._recorder: Recorder | None = None
         self._listener: Listener | None = None
         self._resampler: tuple[int, Resampler] | None = None
+        self._played: Resampler | None = None
         self._received_until = -math.inf
 
     @contextmanager
@@ -84,16 +84,31 @@ class AudioLink:
         if until - now > _FLOOD_SECONDS:
             return
         self._received_until = until
-        if self._listener is None and self.on_user is None:
+        if self._listener is None and self._recorder is None:
             return
         try:
             data = self._as_input(audio)
-            if data and self.on_user is not None:
-                self.on_user(data)
+            if data and self._recorder is not None:
+                self._recorder.user(now - audio.seconds, data)
             if data and self._listener is not None:
                 self._listener.hear(Audio(data, INPUT_RATE))
         except Exception as error:
             report("what listens to the user", error)
+
+    def record(self, recorder: Recorder) -> None:
+        """Have both sides recorded from now on."""
+        self._recorder = recorder
+        if self.output_rate != INPUT_RATE:
+            from .voice.resampling import Resampler
+
+            self._played = Resampler(self.output_rate, INPUT_RATE)
+
+    def send(self, frame: bytes) -> None:
+        """Send a frame of what the bot says."""
+        self.put(Audio(frame, self.output_rate))
+        if self._recorder is not None:
+            data = frame if self._played is None else self._played.feed(frame)
+            self._recorder.bot(self.clock.now() + LEAD_SECONDS, data)
 
     def microphone(self, enabled: bool) -> None:
         """The client has said that its microphone was switched."""
@@ -217,11 +232,9 @@ class Playback:
         if not self.began:
             self.began = True
             self._link.emit(BotStartedSpeaking())
-        self._link.put(Audio(frame, self._link.output_rate))
+        self._link.send(frame)
         self._due += FRAME_SECONDS
         self._sent += FRAME_SECONDS
-        if self._link.on_bot is not None:
-            self._link.on_bot(frame)
 
     def close(self) -> None:
         """Nothing more is heard of this."""

@@ -8,9 +8,10 @@ conversation (`_dialogue`); one timer looks after all deadlines of the session.
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
 from functools import partial
+from pathlib import Path
 from typing import Any, final
 
 import anyio
@@ -62,6 +63,7 @@ from .events import Event, spell
 from .kinds import Audio
 from .limits import Limits
 from .session import ClientInfo, Input, Listener, Session, Turn, VADParams
+from .voice.recording import Recorder, record
 
 __all__ = ("LiveSession", "Shared")
 
@@ -85,6 +87,8 @@ class Shared:
     limits: Limits
     clock: Clock
     threads: Threads
+    #: The folder that sessions are recorded in, if they are.
+    record: Path | None = None
 
 
 class Handle:
@@ -140,6 +144,7 @@ class LiveSession(Session):
         self._ends = self._heard = clock.now()
         self._ended_with = ""
         self._ending = False
+        self._recorder: Recorder | None = None
 
     # ---- the life of a session -------------------------------------------------------------------------------------
 
@@ -186,9 +191,22 @@ class LiveSession(Session):
             self._tell("session_opened")
             task_status.started(None)
             await self._began.wait()
-            await self._run_bot()
-            self._dialogue.stop_listening()
-            await anyio.sleep_forever()
+            async with self._recorded():
+                await self._run_bot()
+                self._dialogue.stop_listening()
+                await anyio.sleep_forever()
+
+    @asynccontextmanager
+    async def _recorded(self) -> AsyncGenerator[None]:
+        """Record what is said, if the operator wants it recorded."""
+        folder = self._shared.record
+        if folder is None:
+            yield
+            return
+        async with record(folder, self.id, now=self.clock.now) as self._recorder:
+            if self._dialogue.audio is not None:
+                self._dialogue.audio.record(self._recorder)
+            yield
 
     async def _run_bot(self) -> None:
         """Run the bot's function. It may return and leave the session to the client; if it raises, that is the end."""
@@ -416,7 +434,10 @@ class LiveSession(Session):
         for message in messages:
             text, role = message.get("content"), message["role"]
             if isinstance(text, str) and role in ("user", "assistant"):
-                self._tell("transcript", role=role, text=text, interrupted=message.get("interrupted", False))
+                interrupted = message.get("interrupted", False)
+                if self._recorder is not None:
+                    self._recorder.said(self.clock.now(), role, text, interrupted)
+                self._tell("transcript", role=role, text=text, interrupted=interrupted)
 
     def progress(self, data: Any) -> None:
         assert self._actions is not None

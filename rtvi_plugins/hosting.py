@@ -11,6 +11,7 @@ import os
 import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
+from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, TypeAlias
 
@@ -43,6 +44,7 @@ from .errors import (
 from .limits import Limits
 from .loading import compose
 from .session import Secret
+from .voice.recording import check_folder
 
 __all__ = ("Clock", "Connection", "ConnectionStream", "Host", "Limits", "ManualClock", "Started", "SystemClock")
 
@@ -70,7 +72,8 @@ class Host:
     The bot is composed when the host is made, so that everything it names is imported and checked at once
     (`AuthorError` if it cannot be). `modules` declare providers that need no installation; `plugins` names installed
     modules of hooks and actions besides those that the bot names, such as a transport. Keys are looked up in the
-    trusted start, in `environ` as `ACME_API_KEY`, and through the hook `find_key`, in that order.
+    trusted start, in `environ` as `ACME_API_KEY`, and through the hook `find_key`, in that order. `record` is a folder
+    for the transcript and the audio of every session; nothing is recorded without it.
     """
 
     def __init__(
@@ -97,7 +100,11 @@ class Host:
         self._clock = clock or SystemClock()
         offers = Offers(registry, Grants.of(registry, everything=dev))
         functions = Offers(registry, Grants.of(registry, registry.bot.functions))
-        self._shared = Shared(offers, functions, self._hooks, self.limits, self._clock, Threads(self.limits.threads))
+        folder = None if record is None else Path(record)
+        if folder is not None:
+            check_folder(folder)
+        threads = Threads(self.limits.threads)
+        self._shared = Shared(offers, functions, self._hooks, self.limits, self._clock, threads, folder)
         self._unclaimed: dict[str, _Unclaimed] = {}
         self._sessions: dict[str, LiveSession] = {}
         self._opening = 0

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import anyio.lowlevel
-from attrs import define
+from attrs import define, field
 
 from rtvi_plugins import service
 from rtvi_plugins.kinds import Audio, LLMPiece, LLMRequest, Text, ToolCall, TTSPiece, TTSRequest, Word
@@ -29,8 +29,8 @@ class Count:
     opened: int = 0
     closed: int = 0
     answers: int = 0
-    full: dict[int, str] = {}
-    dice: random.Random = random.Random(0)
+    full: dict[int, str] = field(factory=dict[int, str])
+    dice: random.Random = field(factory=random.Random)
 
     def begin(self, seed: int) -> None:
         """A new conversation."""

@@ -59,6 +59,7 @@ LAYERS: dict[str, dict[str, str]] = {
         "_workers": "anyio attrs",
         "_services": "anyio typing_extensions",
         "voice.resampling": "numpy soxr",
+        "voice.recording": "anyio attrs",
         "_audio": "anyio",
         "_answers": "",
         "_dialogue": "anyio attrs",

@@ -1,0 +1,299 @@
+"""Record a session: what was said as lines of JSON, and how it sounded as a WAV file, the user left and the bot right.
+
+Whoever hears and speaks tells a `Recorder` of each piece when it is heard or played; that takes microseconds, and a
+thread writes what has gathered about once a second. A piece goes to its own place in the file, so silence is never
+written, the two sides need not wait for each other, and after a crash the file is whole up to the last write.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import struct
+from array import array
+from collections.abc import AsyncGenerator, Callable
+from contextlib import ExitStack, asynccontextmanager, suppress
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import BinaryIO, Literal
+
+import anyio
+import anyio.to_thread
+from attrs import Factory, define, frozen
+
+from ..errors import AuthorError
+
+__all__ = ("RATE", "Recorder", "Recording", "check_folder", "record")
+
+_log = logging.getLogger("rtvi_plugins")
+
+#: Samples a second, of each side, in Hz.
+RATE = 16000
+#: A shorter pause between two pieces of one side is jitter, not silence; in samples, 40 ms.
+_JITTER = RATE * 40 // 1000
+#: How far a side may run ahead of its times, as after a stalled network; what comes beyond is left out. 5 s in samples.
+_MOST_AHEAD = RATE * 5
+#: How often the files are written, in seconds.
+_INTERVAL = 1.0
+#: What may wait for a slow disk, in bytes: both sides for a minute.
+_MOST_WAITING = 4_000_000
+#: How long the end of a session waits for the disk, in seconds.
+_PATIENCE = 5.0
+
+#: RIFF header, `fmt ` chunk and the head of the `data` chunk: 16-bit PCM, two channels.
+_HEADER = struct.Struct("<4sI4s4sIHHIIHH4sI")
+_BYTES_PER_FRAME = 4
+#: The sizes in a WAV header have 32 bits, which is 18 hours.
+_MOST_FRAMES = (2**32 - _HEADER.size) // _BYTES_PER_FRAME
+
+
+@frozen
+class Recording:
+    """The two files of a session."""
+
+    transcript: Path
+    audio: Path
+
+    @classmethod
+    def of(cls, folder: Path, name: str) -> Recording:
+        """Those of the session `name`. `ValueError` if that is no name of a file."""
+        if not re.fullmatch(r"[\w-][\w.-]*", name):
+            raise ValueError(f"A recording cannot be called {name!r}: use the id of the session.")
+        return cls(folder / f"{name}.jsonl", folder / f"{name}.wav")
+
+
+def check_folder(folder: Path) -> None:
+    """Make a folder for recordings, for this user only, if it is not there. `AuthorError` if it cannot be written."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise _unwritable(folder, error) from None
+
+
+def _unwritable(path: Path | str, error: OSError) -> AuthorError:
+    return AuthorError(f"Cannot record to {path}: {error.strerror}. Name another folder, which this bot may write to.")
+
+
+# ---- what a session tells --------------------------------------------------------------------------------------------
+
+
+@frozen
+class _Piece:
+    """Sound of one side: its channel (0 is the user's), the sample where it starts, and the samples."""
+
+    channel: int
+    start: int
+    pcm: bytearray
+
+
+@define
+class _Side:
+    """One channel: where its sound ends so far, in samples, and what waits to be written."""
+
+    channel: int
+    end: int = 0
+    waiting: list[_Piece] = Factory(list[_Piece])
+
+    def add(self, at: int, pcm: bytes) -> None:
+        """Take a piece whose time is `at`, in samples: after the one before it, unless there is silence between."""
+        if self.end - at > _MOST_AHEAD:
+            return
+        start = at if at - self.end >= _JITTER else self.end
+        if self.waiting and start == self.end:
+            self.waiting[-1].pcm.extend(pcm)
+        else:
+            self.waiting.append(_Piece(self.channel, start, bytearray(pcm)))
+        self.end = start + len(pcm) // 2
+
+
+@define(eq=False)
+class Recorder:
+    """Takes what a session hears, plays and says. Its methods neither block nor raise, and do nothing once closed.
+
+    Times are those of the clock that `record` was given. Audio is 16-bit PCM at 16 kHz, mono, in pieces of any size,
+    and its time is when its first sample was heard or played.
+    """
+
+    recording: Recording
+    _began: float
+    _files: _Files
+    _user: _Side = Factory(lambda: _Side(0))
+    _bot: _Side = Factory(lambda: _Side(1))
+    _lines: list[bytes] = Factory(list[bytes])
+    _waiting: int = 0
+    _due: float = 0.0
+    _wake: anyio.Event = Factory(anyio.Event)
+    _closed: bool = False
+    _failed: bool = False
+
+    def user(self, at: float, pcm: bytes) -> None:
+        """Take a piece of what the user was heard to say."""
+        self._add(self._user, at, pcm)
+
+    def bot(self, at: float, pcm: bytes) -> None:
+        """Take a piece of what the bot was played to say."""
+        self._add(self._bot, at, pcm)
+
+    def said(self, at: float, role: Literal["user", "assistant"], text: str, interrupted: bool = False) -> None:
+        """Take what a side said, once that is known, for the transcript. It is written at once."""
+        if not self._closed:
+            line = {"at": round(at - self._began, 3), "role": role, "text": text, "interrupted": interrupted}
+            # A text of JSON may hold half a character, which no file can.
+            self._lines.append(json.dumps(line, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
+            self._grow(len(self._lines[-1]))
+            self._wake.set()
+
+    def close(self) -> None:
+        """Take nothing more. What was taken is in the files when the `record` block has ended."""
+        self._closed = True
+        self._wake.set()
+
+    def _add(self, side: _Side, at: float, pcm: bytes) -> None:
+        if self._closed or len(pcm) < 2:
+            return
+        before = side.end
+        side.add(max(0, round((at - self._began) * RATE)), pcm[: len(pcm) // 2 * 2])
+        if side.end > _MOST_FRAMES:
+            self._fail("a WAV file cannot be longer than 18 hours")
+        if side.end > before:
+            self._grow(len(pcm))
+        if at >= self._due:
+            self._due = at + _INTERVAL
+            self._wake.set()
+
+    def _grow(self, size: int) -> None:
+        self._waiting += size
+        if self._waiting > _MOST_WAITING:
+            self._fail("the disk does not keep up")
+
+    def _fail(self, reason: str) -> None:
+        """Record nothing more, and say so once. What is in the files stays."""
+        if not self._failed:
+            _log.error("The recording %s is not complete: %s.", self.recording.audio, reason)
+        self._failed = True
+        self._take()
+        self.close()
+
+    # ---- how it is written ---------------------------------------------------------------------------------------
+
+    async def write(self, scope: anyio.CancelScope) -> None:
+        """Write what is taken until closed; `record` runs this, in a scope that shields the last write."""
+        thread = anyio.CapacityLimiter(1)  # a slow disk holds up no other use of threads
+        run = partial(anyio.to_thread.run_sync, abandon_on_cancel=True, limiter=thread)
+        with scope:
+            closed = False
+            while not closed:
+                await self._wake.wait()
+                self._wake, closed = anyio.Event(), self._closed
+                try:
+                    await run(self._files.write, *self._take())
+                except Exception as error:
+                    self._fail(getattr(error, "strerror", None) or type(error).__name__)
+            await run(self._files.close)
+        if scope.cancelled_caught:
+            self._fail("the disk takes too long")
+
+    def _take(self) -> tuple[bytes, list[_Piece]]:
+        """What waits, which no longer does: lines of the transcript, and sound."""
+        taken = b"".join(self._lines), [*self._user.waiting, *self._bot.waiting]
+        self._lines, self._user.waiting, self._bot.waiting, self._waiting = [], [], [], 0
+        return taken
+
+
+@asynccontextmanager
+async def record(folder: Path, name: str, *, now: Callable[[], float]) -> AsyncGenerator[Recorder]:
+    """Record the session `name` for as long as this is held; the recording begins at `now()`, a monotonic clock.
+
+    `AuthorError` if the files cannot be made, or are there already. A disk that fails later ends the recording with a
+    line in the log, and nothing else.
+    """
+    recording = Recording.of(folder, name)
+    try:
+        files = await anyio.to_thread.run_sync(_Files.create, recording)
+    except OSError as error:
+        raise _unwritable(error.filename or folder, error) from None
+    recorder, scope = Recorder(recording, now(), files), anyio.CancelScope(shield=True)
+    raised: Exception | None = None
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(recorder.write, scope)
+        try:
+            yield recorder
+        except Exception as error:  # outside it is raised as it is, not in a group
+            raised = error
+        finally:
+            recorder.close()
+            scope.deadline = anyio.current_time() + _PATIENCE
+    if raised is not None:
+        raise raised
+
+
+# ---- the files, for a thread -----------------------------------------------------------------------------------------
+
+
+@define(eq=False)
+class _Files:
+    """The files of a recording; what is written is with the operating system when `write` returns."""
+
+    transcript: BinaryIO
+    audio: BinaryIO
+    frames: int = 0
+
+    @classmethod
+    def create(cls, recording: Recording) -> _Files:
+        """Make both files, which only this user may read. `OSError` if they cannot be made."""
+        recording.audio.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with ExitStack() as opened:
+            transcript = opened.enter_context(_create(recording.transcript))
+            files = cls(transcript, opened.enter_context(_create(recording.audio)))
+            files.update_header()
+            opened.pop_all()
+        return files
+
+    def write(self, lines: bytes, pieces: list[_Piece]) -> None:
+        """Add lines to the transcript, and put sound in its place."""
+        if lines:
+            self.transcript.write(lines)
+            self.transcript.flush()
+        for piece in pieces:
+            self.place(piece)
+        if pieces:
+            self.update_header()
+
+    def place(self, piece: _Piece) -> None:
+        """Replace one channel of a stretch of the file. What the file did not have yet reads as silence."""
+        length, offset = len(piece.pcm) // 2, _HEADER.size + _BYTES_PER_FRAME * piece.start
+        self.audio.seek(offset)
+        samples = array("h", self.audio.read(_BYTES_PER_FRAME * length).ljust(_BYTES_PER_FRAME * length, b"\0"))
+        samples[piece.channel :: 2] = array("h", bytes(piece.pcm))
+        self.audio.seek(offset)
+        self.audio.write(samples.tobytes())
+        self.frames = max(self.frames, piece.start + length)
+
+    def update_header(self) -> None:
+        """Count in what was written: after the sound, so that at any time the file holds what its header says."""
+        size = self.frames * _BYTES_PER_FRAME
+        self.audio.flush()
+        self.audio.seek(0)
+        self.audio.write(
+            _HEADER.pack(
+                *(b"RIFF", _HEADER.size - 8 + size, b"WAVE"),
+                *(b"fmt ", 16, 1, 2, RATE, RATE * _BYTES_PER_FRAME, _BYTES_PER_FRAME, 16),
+                *(b"data", size),
+            )
+        )
+        self.audio.flush()
+
+    def close(self) -> None:
+        """Let the files go. A disk that failed has been told of already."""
+        for file in (self.transcript, self.audio):
+            with suppress(OSError):
+                file.close()
+
+
+def _create(path: Path) -> BinaryIO:
+    """A new file for this user only, to be read and written."""
+    return open(path, "x+b", opener=partial(os.open, mode=0o600))
