@@ -1,0 +1,1 @@
+"""The Silero model as the VAD of a voice bot."""
