@@ -99,6 +99,12 @@ class Handle:
     def __init__(self, find: Callable[[], OpenService]) -> None:
         self._find = find
 
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """That of who fills it, so that a bot can ask for what only some providers have, with `isinstance`."""
+        found: type[Any] = type(self._find().live)
+        return found
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)

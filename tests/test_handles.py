@@ -1,0 +1,74 @@
+"""The services as a bot holds them: whoever fills them now, whatever they can do besides their kind."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Protocol, runtime_checkable
+
+import pytest
+
+from rtvi_plugins import LLM, Session, bot, service
+from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text
+from rtvi_plugins.testing import connect
+
+pytestmark = pytest.mark.anyio
+
+
+@runtime_checkable
+class Counts(Protocol):
+    """What only some providers can do."""
+
+    def count(self, text: str) -> int:
+        """The tokens of a text."""
+        ...
+
+
+class Plain:
+    """An LLM, and nothing else."""
+
+    async def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
+        """Nothing much."""
+        yield Text("")
+
+
+class Counting(Plain):
+    """An LLM that can count."""
+
+    def count(self, text: str) -> int:
+        """By words."""
+        return len(text.split())
+
+
+@service("llm", "plain")
+@asynccontextmanager
+async def plain_llm() -> AsyncGenerator[Plain]:
+    """Cannot count."""
+    yield Plain()
+
+
+@service("llm", "counting")
+@asynccontextmanager
+async def counting_llm() -> AsyncGenerator[Counting]:
+    """Can count."""
+    yield Counting()
+
+
+@bot(services={"llm": ["plain", "counting"]}, public=True)
+async def asker(session: Session, /, llm: LLM) -> None:
+    """Looks at what it holds, before and after a switch."""
+    for provider in ("plain", "counting"):
+        await session.switch("llm", provider)
+        session.send([isinstance(llm, LLM), llm.count("a b") if isinstance(llm, Counts) else None])
+
+
+async def test_a_handle_is_an_instance_of_what_its_provider_is() -> None:
+    """Optional Protocols work as they would on the service itself."""
+    told: list[object] = []
+    async with connect(asker, version="2.1.0") as client:
+        async for event in client.events():
+            if event.type == "server-message":
+                told.append(event.data)
+            if len(told) == 2:
+                break
+    assert told == [[True, None], [True, 2]]
