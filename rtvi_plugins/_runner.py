@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Se
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any, final
+from typing import Any, cast, final
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
@@ -102,8 +102,7 @@ class Handle:
     @property  # type: ignore[misc]
     def __class__(self) -> type:  # pyright: ignore[reportIncompatibleMethodOverride]
         """That of who fills it, so that a bot can ask for what only some providers have, with `isinstance`."""
-        found: type[Any] = type(self._find().live)
-        return found
+        return cast("type[object]", type(self._find().live))
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
