@@ -30,11 +30,11 @@ async def provider() -> AsyncGenerator[LLM]:
 
 
 @contextmanager
-def folder_of(plugins: int, others: int) -> Generator[str]:
-    """A folder with this many of either, to be put on the path."""
+def folder_of(plugins: int, others: int, source: str = _PLUGIN, group: str = "rtvi_plugins") -> Generator[str]:
+    """A folder with this many of either, to be put on the path; plugins may have another module and be for others."""
     with TemporaryDirectory(prefix="rtvi-bench-") as folder:
         for number in range(plugins):
-            _add_plugin(Path(folder), f"made{number:03}")
+            _add_plugin(Path(folder), f"made{number:03}", source, group)
         for number in range(others):
             # One in three of what is usually installed brings a command.
             script = f"[console_scripts]\nother{number:03} = other{number:03}:main\n" if number % 3 == 0 else ""
@@ -42,10 +42,10 @@ def folder_of(plugins: int, others: int) -> Generator[str]:
         yield folder
 
 
-def _add_plugin(folder: Path, provider: str) -> None:
+def _add_plugin(folder: Path, provider: str, source: str, group: str) -> None:
     module = f"rtvi_plugins_{provider}"
-    (folder / f"{module}.py").write_text(_PLUGIN.format(provider=provider), encoding="utf-8")
-    _add(folder, module, f"[rtvi_plugins]\nllm.{provider} = {module}\n\n[rtvi_plugins.api]\n1 = {module}\n")
+    (folder / f"{module}.py").write_text(source.format(provider=provider), encoding="utf-8")
+    _add(folder, module, f"[{group}]\nllm.{provider} = {module}\n\n[{group}.api]\n1 = {module}\n")
 
 
 def _add(folder: Path, name: str, entry_points: str) -> None:

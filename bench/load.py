@@ -1,6 +1,7 @@
-"""Send actions over one WebSocket, so many in flight, as fast as answers come: `load.py PORT PATH IN_FLIGHT SECONDS`.
+"""Send actions over one WebSocket, so many in flight, as fast as answers come.
 
-It knows just as much of WebSockets as that takes, for a library would be slower than the server that it is to measure.
+`load.py PORT PATH IN_FLIGHT SECONDS WIRE`, where the wire is one of `WIRES`. It knows just as much of WebSockets as
+that takes, for a library would be slower than the server that it is to measure.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ import json
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
 from typing import cast
 
 from measure import LOADING, pin
-from messages import READY, TEXT, call
+from messages import READY, TEXT, call, client_message
 
 _REQUEST = (
     "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -23,25 +25,48 @@ _REQUEST = (
 )
 _IDS = 4_096
 _WARM_SECONDS = 0.5
+#: How long a peer, which has no word for being ready, is left alone with a new client.
+_SETTLE_SECONDS = 0.3
+_TEXT, _BINARY = b"\x81", b"\x82"
 
 
-def frame(text: str) -> bytes:
-    """A text frame of a client. Its mask is all zeros, which leaves the payload as it is."""
-    payload = text.encode()
+def frame(payload: bytes, kind: bytes = _TEXT) -> bytes:
+    """A frame of a client. Its mask is all zeros, which leaves the payload as it is."""
     short = len(payload) < 126
     length = bytes((128 | len(payload),)) if short else bytes((128 | 126,)) + len(payload).to_bytes(2, "big")
-    return b"\x81" + length + bytes(4) + payload
+    return kind + length + bytes(4) + payload
+
+
+def _action(id: str) -> bytes:
+    return frame(call("tts", "say", {"text": TEXT, "interrupt": False}, id).encode())
+
+
+def _protobuf(id: str) -> bytes:
+    """A client's message as pipecat's serializer has it: text in field 1 of a message that is field 4 of a frame."""
+    return frame(_field(4, _field(1, client_message(id).encode())), _BINARY)
+
+
+def _field(number: int, value: bytes) -> bytes:
+    """A field with a length, of less than 16,384 bytes."""
+    long = len(value) > 127
+    length = bytes((len(value) & 127 | 128, len(value) >> 7)) if long else bytes((len(value),))
+    return bytes((number << 3 | 2,)) + length + value
+
+
+#: How an action is sent; `rtvi` says first that the client is ready, and waits for the bot to be.
+WIRES: dict[str, Callable[[str], bytes]] = {"rtvi": _action, "action": _action, "protobuf": _protobuf}
 
 
 class Load(asyncio.Protocol):
     """The client's side of the connection."""
 
-    def __init__(self, in_flight: int) -> None:
+    def __init__(self, in_flight: int, wire: str) -> None:
         self.ended = asyncio.get_running_loop().create_future()
         self.answered = 0
         self.waited: list[float] = []
         self._in_flight = in_flight
-        self._frames = [frame(call("tts", "say", {"text": TEXT, "interrupt": False}, f"@{i:08}@")) for i in range(_IDS)]
+        self._greets = wire == "rtvi"
+        self._frames = [WIRES[wire](f"@{i:08}@") for i in range(_IDS)]
         self._sent = [0.0] * _IDS
         self._next = 0
         self._buffer = b""
@@ -61,13 +86,22 @@ class Load(asyncio.Protocol):
             if b" 101 " not in head:
                 raise ConnectionError(head.decode())
             self._upgraded = True
-            self._transport.write(frame(READY))
+            self._greet()
         answers = self._frames_received()
-        if not self._ready and answers:
-            self._ready = True
-            self._send(self._in_flight)
-        elif answers:
+        if not self._ready and answers and self._greets:
+            self._begin()
+        elif self._ready and answers:
             self._send(answers)
+
+    def _greet(self) -> None:
+        if self._greets:
+            self._transport.write(frame(READY.encode()))
+        else:
+            asyncio.get_running_loop().call_later(_SETTLE_SECONDS, self._begin)
+
+    def _begin(self) -> None:
+        self._ready = True
+        self._send(self._in_flight)
 
     def _frames_received(self) -> int:
         """Take in all whole frames, and count them."""
@@ -84,8 +118,8 @@ class Load(asyncio.Protocol):
         return count
 
     def _answered(self, buffer: bytes, begins: int, ends: int, now: float) -> None:
-        id = buffer.find(b"@", begins, ends)
-        if id < 0:
+        id = buffer.find(b'"@', begins, ends) + 1
+        if not id:
             if self._ready:
                 raise ConnectionError(buffer[begins:ends].decode())
             return
@@ -106,11 +140,11 @@ class Load(asyncio.Protocol):
         self.ended.set_result(None)
 
 
-async def main(port: int, path: str, in_flight: int, seconds: float) -> dict[str, float]:
+async def main(port: int, path: str, in_flight: int, seconds: float, wire: str) -> dict[str, float]:
     loop = asyncio.get_running_loop()
-    transport, load = await loop.create_connection(lambda: Load(in_flight), "127.0.0.1", port)
+    transport, load = await loop.create_connection(lambda: Load(in_flight, wire), "127.0.0.1", port)
     transport.write(_REQUEST.format(path=path, port=port).encode())
-    await asyncio.wait([load.ended], timeout=_WARM_SECONDS)
+    await asyncio.wait([load.ended], timeout=_SETTLE_SECONDS + _WARM_SECONDS)
     load.waited.clear()
     before, began = load.answered, time.perf_counter()
     await asyncio.wait([load.ended], timeout=seconds)
@@ -125,6 +159,7 @@ async def main(port: int, path: str, in_flight: int, seconds: float) -> dict[str
         "per_second": (load.answered - before) / took,
         "p50_us": statistics.median(waited) * 1e6,
         "p99_us": p99 * 1e6,
+        "answered": load.answered,
         "load_cpu": time.process_time(),
     }
 
@@ -132,5 +167,5 @@ async def main(port: int, path: str, in_flight: int, seconds: float) -> dict[str
 if __name__ == "__main__":
     pin(LOADING)
     asyncio_or_uvloop = import_module("uvloop" if find_spec("uvloop") else "asyncio")
-    _, port, path, in_flight, seconds = sys.argv
-    print(json.dumps(asyncio_or_uvloop.run(main(int(port), path, int(in_flight), float(seconds)))))
+    _, port, path, in_flight, seconds, wire = sys.argv
+    print(json.dumps(asyncio_or_uvloop.run(main(int(port), path, int(in_flight), float(seconds), wire))))

@@ -20,5 +20,11 @@ def call(service: str, action: str, arguments: Mapping[str, Any], id: str = "@00
     return message("action", {"service": service, "action": action, "arguments": sent}, id)
 
 
+def client_message(id: str = "@00000001@") -> str:
+    """RTVI 2's message that asks a bot for the same as `SAY`; pipecat's newer versions answer no actions."""
+    return message("client-message", {"t": "tts:say", "d": {"text": TEXT, "interrupt": False}}, id)
+
+
 SAY = call("tts", "say", {"text": TEXT, "interrupt": False})
 READY = message("client-ready", {"version": "0.4.0", "about": {"library": "bench"}}, "ready")
+DESCRIBE = message("describe-actions", {})

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from measure import MEASURED, pin
+from peers.environments import FOLDER, python_of
 from table import Row, render
 
 SECTIONS = (
@@ -29,9 +30,10 @@ SECTIONS = (
     "discovery",
 )
 HERE = Path(__file__).parent
-PEERS = "RTVI_BENCH_PEERS"
 #: Stands before the result in what a case prints, for peers print a good deal themselves.
 _MARK = "@@measured@@"
+#: How long one case may take.
+_SECONDS = 300
 
 
 def main() -> int:
@@ -95,32 +97,27 @@ def _rounds(section: str, count: int) -> Iterator[dict[str, dict[str, float]]]:
 
 def _pythons(section: str) -> Iterator[tuple[str, str]]:
     """Each case with the interpreter that it runs in; those of peers where their environments are."""
-    peers: Mapping[str, str] = getattr(_section(section), "PEERS", {})
+    inside: Mapping[str, str] = getattr(_section(section), "PEERS", {})
+    beside: Mapping[str, str] = getattr(_section(section), "STARTED", {})
     for case in _section(section).CASES:
-        if case not in peers:
+        if case in inside:
+            if python := python_of(inside[case]):
+                yield case, str(python)
+        elif case not in beside or python_of(beside[case]):
             yield case, sys.executable
-        elif (python := _peer(peers[case])) is not None:
-            yield case, str(python)
-
-
-def _peer(environment: str) -> Path | None:
-    python = Path(os.environ.get(PEERS, os.devnull), environment, "bin", "python")
-    return python if python.exists() else None
 
 
 def _say_of_peers() -> None:
-    if PEERS not in os.environ:
-        print(f"{PEERS} names no folder with environments of peers: measuring without them.", file=sys.stderr)
+    if FOLDER not in os.environ:
+        print(f"{FOLDER} names no folder with environments of peers: measuring without them.", file=sys.stderr)
 
 
 def _measure(python: str, section: str, case: str) -> dict[str, float]:
-    ran = subprocess.run(
-        [python, str(HERE / "run.py"), "--case", section, case],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    command = [python, str(HERE / "run.py"), "--case", section, case]
+    try:
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise RuntimeError(f"it takes longer than {_SECONDS} s") from error
     for line in ran.stdout.splitlines():
         if line.startswith(_MARK):
             found: dict[str, float] = json.loads(line.removeprefix(_MARK))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
+
+from peers.environments import python_of
 
 #: One for each round: what each case measured in it, by name.
 Rounds = Sequence[Mapping[str, Mapping[str, float]]]
@@ -14,7 +16,10 @@ Rounds = Sequence[Mapping[str, Mapping[str, float]]]
 
 @dataclass(frozen=True)
 class Row:
-    """One figure. Without a target it is told for comparison; with `least` the target is a lower bound."""
+    """One figure. Without a target it is told for comparison; with `least` the target is a lower bound.
+
+    A peer that is not installed has no figure.
+    """
 
     what: str
     value: float
@@ -22,9 +27,12 @@ class Row:
     target: float | None = None
     least: bool = False
     detail: str = ""
+    installed: bool = True
 
     @property
     def verdict(self) -> str:
+        if not self.installed:
+            return ""
         if math.isnan(self.value):
             return "FAILED"
         if self.target is None:
@@ -32,7 +40,7 @@ class Row:
         return "met" if (self.value >= self.target) == self.least or self.value == self.target else "MISSED"
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "verdict": self.verdict}
+        return {**asdict(self), "value": None if math.isnan(self.value) else self.value, "verdict": self.verdict}
 
 
 def of_rounds(rounds: Rounds, figure: Callable[[Mapping[str, Mapping[str, float]]], float]) -> float:
@@ -67,6 +75,21 @@ def times_floor(rounds: Rounds, what: str, case: str, floor: str = "floor", targ
     return Row(what, ratio(rounds, case, floor), "x", target, detail=detail)
 
 
+def of_peer(environment: str, row: Row) -> Row:
+    """A row with a peer's figure, which says so where the peer is not installed."""
+    return row if python_of(environment) else replace(row, value=math.nan, installed=False, detail="")
+
+
+def ahead_of(
+    rounds: Rounds, peer: tuple[str, str], case: str, ours: str, floor: str, what: str = "", target: float | None = None
+) -> Row:
+    """A row that tells how many times ours a peer's case takes, the peer told by its name and environment."""
+    name, environment = peer
+    detail = f"{middle(rounds, case, 'us'):,.1f} µs, {ratio(rounds, case, floor):,.1f} times the floor"
+    row = Row(f"{what}ahead of {name}", ratio(rounds, case, ours), "x", target, least=True, detail=detail)
+    return of_peer(environment, row)
+
+
 def render(rows: Mapping[str, Sequence[Row]]) -> str:
     """The rows of each section as a table for a terminal."""
     header = ("section", "what", "measured", "target", "verdict", "detail")
@@ -81,4 +104,10 @@ def render(rows: Mapping[str, Sequence[Row]]) -> str:
 
 def _cells(section: str, row: Row) -> tuple[str, ...]:
     target = "" if row.target is None else f"{'>=' if row.least else '<='} {row.target:g} {row.unit}"
-    return section, row.what, f"{row.value:.3g} {row.unit}", target, row.verdict, row.detail
+    return section, row.what, _measured(row), target, row.verdict, row.detail
+
+
+def _measured(row: Row) -> str:
+    if not row.installed:
+        return "not installed"
+    return f"{row.value:,.0f} {row.unit}" if row.value >= 1_000 else f"{row.value:.3g} {row.unit}"

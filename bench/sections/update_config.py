@@ -8,11 +8,13 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import peers
 from measure import cpu_us
 from messages import message
-from table import Rounds, Row, times_floor
+from peers.environments import named
+from table import Rounds, Row, ahead_of, times_floor
 
-TARGET = 4.0
+TARGET, AHEAD = 4.0, 3.0
 
 
 def _texts() -> list[str]:
@@ -58,18 +60,35 @@ async def _ours() -> dict[str, float]:
             connection.receive(text)
             return (await connection.outgoing())[0]
 
-        for text in _texts():
-            sent = json.loads(text)["data"]["config"]
-            told = json.loads(await answer(text))["data"]
-            assert told["config"] == sent, told
-        return {"us": await cpu_us(_run(answer))}
+        return await _measured(answer)
 
 
+async def _peer(environment: str) -> dict[str, float]:
+    return await _measured(await peers.offered(environment, "update_config")())
+
+
+async def _measured(answer: Callable[[str], Awaitable[str]]) -> dict[str, float]:
+    for text in _texts():
+        sent = json.loads(text)["data"]["config"]
+        told = json.loads(await answer(text))["data"]
+        assert told["config"] == sent, told
+    return {"us": await cpu_us(_run(answer))}
+
+
+def _of_peer(environment: str) -> Callable[[], dict[str, float]]:
+    return lambda: peers.run(_peer(environment))
+
+
+PEERS = named("pipecat060")
 CASES: dict[str, Callable[[], dict[str, float]]] = {
     "floor": lambda: asyncio.run(_floor()),
     "ours": lambda: asyncio.run(_ours()),
+    **{name: _of_peer(environment) for name, environment in PEERS.items()},
 }
 
 
 def rows(rounds: Rounds) -> list[Row]:
-    return [times_floor(rounds, "ten options", "ours", target=TARGET)]
+    return [
+        times_floor(rounds, "ten options", "ours", target=TARGET),
+        *(ahead_of(rounds, peer, peer[0], "ours", "floor", "ten options, ", AHEAD) for peer in PEERS.items()),
+    ]

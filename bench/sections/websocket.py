@@ -12,17 +12,22 @@ from functools import partial
 from pathlib import Path
 
 from measure import cpu_seconds_of
-from table import Rounds, Row, middle, of_rounds
+from peers.environments import named, python_of
+from table import Rounds, Row, middle, of_peer, of_rounds
 
 TARGET = 0.6
+#: How far ahead of a peer we mean to be.
+AHEAD = {"pipecat060": 2.0, "pipecat_latest": 10.0}
+#: What each peer's server takes of `load.WIRES`.
+_WIRES = {"pipecat060": "action", "pipecat0108": "protobuf", "pipecat_latest": "protobuf", "fastapi": "action"}
 _BENCH = Path(__file__).parent.parent
 _SECONDS = 1.5
 
 
 @contextmanager
-def _server() -> Generator[tuple[int, int]]:
+def _server(*command: str) -> Generator[tuple[int, int]]:
     """A server in a process of its own: its port and its process id."""
-    process = subprocess.Popen([sys.executable, str(_BENCH / "server.py")], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
         line = process.stdout.readline()
@@ -41,38 +46,66 @@ def _path(port: int) -> str:
         return f"/ws?token={json.load(answer)['token']}"
 
 
-def _measured(*, echo: bool, in_flight: int) -> dict[str, float]:
-    with _server() as (port, pid):
-        path = "/echo" if echo else _path(port)
-        before = cpu_seconds_of(pid)
-        ran = subprocess.run(
-            [sys.executable, str(_BENCH / "load.py"), str(port), path, str(in_flight), str(_SECONDS)],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        if ran.returncode:
-            raise RuntimeError(ran.stderr[-1_000:])
-        return {**json.loads(ran.stdout), "server_cpu": cpu_seconds_of(pid) - before}
+def _ours(*, echo: bool, in_flight: int) -> dict[str, float]:
+    with _server(sys.executable, str(_BENCH / "server.py")) as (port, pid):
+        return _loaded(port, pid, "/echo" if echo else _path(port), in_flight, "rtvi")
 
 
+def _peer(environment: str, in_flight: int) -> dict[str, float]:
+    with _server(str(python_of(environment)), str(_BENCH / "serve_peer.py"), environment) as (port, pid):
+        return _loaded(port, pid, "/", in_flight, _WIRES[environment])
+
+
+def _loaded(port: int, pid: int, path: str, in_flight: int, wire: str) -> dict[str, float]:
+    before = cpu_seconds_of(pid)
+    ran = subprocess.run(
+        [sys.executable, str(_BENCH / "load.py"), str(port), path, str(in_flight), str(_SECONDS), wire],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    if ran.returncode:
+        raise RuntimeError(ran.stderr[-1_000:])
+    found: dict[str, float] = json.loads(ran.stdout)
+    return {**found, "cpu_us": (cpu_seconds_of(pid) - before) / found["answered"] * 1e6}
+
+
+STARTED = named(*_WIRES)
 CASES: dict[str, Callable[[], dict[str, float]]] = {
-    f"{what}, {in_flight} in flight": partial(_measured, echo=what == "echo", in_flight=in_flight)
-    for in_flight in (1, 64)
-    for what in ("echo", "actions")
+    **{
+        f"{what}, {in_flight} in flight": partial(_ours, echo=what == "echo", in_flight=in_flight)
+        for in_flight in (1, 64)
+        for what in ("echo", "actions")
+    },
+    **{name: partial(_peer, environment, 64) for name, environment in STARTED.items()},
 }
 
 
 def rows(rounds: Rounds) -> list[Row]:
-    return [_row(rounds, 64, TARGET), _row(rounds, 1, None)]
+    peers = [_peer_row(rounds, name, environment) for name, environment in STARTED.items()]
+    return [_row(rounds, 64, TARGET), *peers, _row(rounds, 1, None)]
+
+
+def _peer_row(rounds: Rounds, name: str, environment: str) -> Row:
+    ours, echo = "actions, 64 in flight", "echo, 64 in flight"
+    times = of_rounds(rounds, lambda cases: cases[ours]["per_second"] / cases[name]["per_second"])
+    share = of_rounds(rounds, lambda cases: cases[name]["per_second"] / cases[echo]["per_second"])
+    detail = f"{_speed(rounds, name)}, {share:.2g} of our server's echo"
+    row = Row(f"64 in flight, ahead of {name}", times, "x", AHEAD.get(environment), least=True, detail=detail)
+    return of_peer(environment, row)
 
 
 def _row(rounds: Rounds, in_flight: int, target: float | None) -> Row:
     actions, echo = f"actions, {in_flight} in flight", f"echo, {in_flight} in flight"
     share = of_rounds(rounds, lambda cases: cases[actions]["per_second"] / cases[echo]["per_second"])
     detail = (
-        f"{middle(rounds, actions, 'per_second'):,.0f}/s, echo {middle(rounds, echo, 'per_second'):,.0f}/s; "
+        f"{_speed(rounds, actions)}, echo {_speed(rounds, echo)}; "
         f"answered in {middle(rounds, actions, 'p50_us'):,.0f} µs, p99 {middle(rounds, actions, 'p99_us'):,.0f} µs"
     )
     return Row(f"{in_flight} in flight, share of the echo", share, "x", target, least=True, detail=detail)
+
+
+def _speed(rounds: Rounds, case: str) -> str:
+    """How many a second, and what each costs the server, which a busy machine changes less."""
+    return f"{middle(rounds, case, 'per_second'):,.0f}/s ({middle(rounds, case, 'cpu_us'):.0f} µs of CPU)"
