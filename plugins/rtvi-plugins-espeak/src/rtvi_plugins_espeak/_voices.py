@@ -1,0 +1,97 @@
+"""The voices that espeak has, and which of them a name means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from attrs import define, field, frozen
+
+from rtvi_plugins.errors import InvalidConfig, unknown
+
+__all__ = ("Voice", "VoiceList", "read_voices")
+
+
+@frozen
+class Voice:
+    """A voice: what to set the option to, its name for people, and the languages that it speaks."""
+
+    voice: str
+    name: str
+    languages: Sequence[str]
+
+
+@define
+class VoiceList:
+    """All voices and variants, and the names that they are known by."""
+
+    voices: Sequence[Voice]
+    variants: Sequence[str]
+    _files: dict[str, str] = field(repr=False)
+    _variant_files: dict[str, str] = field(repr=False)
+
+    def find(self, name: str) -> str:
+        """What espeak calls the voice, and the variant behind a plus if there is one. `InvalidConfig` if it has none.
+
+        A voice may be named by its language, its file or its full name, in small or capital letters.
+        """
+        wanted, plus, variant = name.strip().partition("+")
+        file = self._files.get(wanted.strip().lower())
+        if file is None:
+            raise InvalidConfig([unknown("voice", wanted, self._files, path="$.voice")])
+        if not plus:
+            return file
+        kept = self._variant_files.get(variant.strip().lower())
+        if kept is None:
+            raise InvalidConfig([unknown("variant of a voice", variant, self._variant_files, path="$.voice")])
+        return f"{file}+{kept}"
+
+    def of(self, language: str) -> list[Voice]:
+        """The voices that speak a language, given with or without its region; all of them where none is given."""
+        wanted = language.strip().lower()
+        if not wanted:
+            return list(self.voices)
+        return [
+            voice
+            for voice in self.voices
+            if any(f"{each.lower()}-".startswith(f"{wanted}-") for each in voice.languages)
+        ]
+
+
+def read_voices(voices: Sequence[Sequence[Any]], variants: Sequence[Sequence[Any]]) -> VoiceList:
+    """The list from what the helper process told: each a name, its languages and its file."""
+    named: dict[str, tuple[str, Sequence[str], str]] = {}
+    for name, languages, file in voices:
+        own = str(languages[0]).lower() if languages else _stem(file)
+        named[own if own not in named else _stem(file)] = name, languages, file
+    files: dict[str, str] = {}
+    for key, file in _names(named):
+        files.setdefault(key.lower(), file)
+    kept = {name.lower(): _file_name(file) for name, _, file in variants}
+    kept |= {_stem(file): _file_name(file) for _, _, file in variants}
+    return VoiceList(
+        sorted((Voice(key, name, list(languages)) for key, (name, languages, _) in named.items()), key=_by_voice),
+        sorted({_file_name(file) for _, _, file in variants}, key=str.lower),
+        files,
+        kept,
+    )
+
+
+def _names(named: dict[str, tuple[str, Sequence[str], str]]) -> Iterator[tuple[str, str]]:
+    """Each name of each voice, the most particular first: where two voices share one, the first is meant."""
+    yield from ((key, file) for key, (_, _, file) in named.items())
+    yield from ((_stem(file), file) for _, _, file in named.values())
+    yield from ((language, file) for _, languages, file in named.values() for language in languages)
+    yield from ((name, file) for name, _, file in named.values())
+
+
+def _by_voice(voice: Voice) -> str:
+    return voice.voice
+
+
+def _file_name(identifier: str) -> str:
+    return identifier.rpartition("/")[2]
+
+
+def _stem(identifier: str) -> str:
+    return _file_name(identifier).lower()

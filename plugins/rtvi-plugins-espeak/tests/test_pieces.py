@@ -1,0 +1,81 @@
+"""Words and audio, told in the order in which they are heard."""
+
+from __future__ import annotations
+
+from rtvi_plugins.kinds import Audio, Word
+from rtvi_plugins_espeak._pieces import Pieces
+from rtvi_plugins_espeak._protocol import Frame, Kind, pack_word
+
+RATE = 1000
+
+
+def word(position: int, sample: int) -> Frame:
+    """A word begins."""
+    return Frame(Kind.WORD, 1, pack_word(position, sample))
+
+
+def audio(samples: int) -> Frame:
+    """So much has been made."""
+    return Frame(Kind.AUDIO, 1, bytes(2 * samples))
+
+
+def told(pieces: Pieces, *frames: Frame) -> list[Audio | Word]:
+    """Everything that is told of a part."""
+    return [*(piece for frame in frames for piece in pieces.take(frame)), *pieces.end()]
+
+
+def seconds(pieces: list[Audio | Word]) -> float:
+    """How long they are."""
+    return sum(piece.seconds for piece in pieces if isinstance(piece, Audio))
+
+
+def test_audio_is_told_after_its_word_and_in_short_pieces() -> None:
+    """Each 60 ms of espeak's are two pieces."""
+    pieces = Pieces(RATE)
+    pieces.begin("One two")
+    first, half, _, second, rest = told(pieces, word(0, 0), audio(60), word(4, 60), audio(20))
+    assert (first, second) == (Word("One", 0), Word("two", 0.06))
+    assert isinstance(half, Audio)
+    assert half.seconds == 0.03
+    assert isinstance(rest, Audio)
+    assert rest.seconds == 0.02
+
+
+def test_words_that_espeak_passed_over_share_the_time_of_the_one_before() -> None:
+    """They are told before the audio that holds them, also the last of all."""
+    pieces = Pieces(RATE)
+    pieces.begin("out of it is")
+    said = told(pieces, word(0, 0), audio(100), word(7, 100), audio(200))
+    assert [piece for piece in said if isinstance(piece, Word)] == [
+        Word("out", 0),
+        Word("of", 0.05),
+        Word("it", 0.1),
+        Word("is", 0.2),
+    ]
+    assert [type(piece) for piece in said[:3]] == [Word, Word, Audio]
+
+
+def test_the_next_part_goes_on_where_this_one_ended() -> None:
+    """Times are those of the whole request."""
+    pieces = Pieces(RATE)
+    pieces.begin("One")
+    told(pieces, word(0, 0), audio(500))
+    pieces.begin("two")
+    assert told(pieces, word(0, 100), audio(500))[0] == Word("two", 0.6)
+
+
+def test_no_word_starts_before_the_one_before_it() -> None:
+    """Where words are odd, the times that espeak gives go back."""
+    pieces = Pieces(RATE)
+    pieces.begin("<< >>")
+    said = told(pieces, word(0, 90), audio(100), word(3, 80), audio(100))
+    assert [piece.start for piece in said if isinstance(piece, Word)] == [0.09, 0.09]
+
+
+def test_audio_without_a_word_is_told_all_the_same() -> None:
+    """A row of dots is silence, and nothing of it is lost."""
+    pieces = Pieces(RATE)
+    pieces.begin("...")
+    said = told(pieces, audio(60), audio(40))
+    assert said[0] == Word("...", 0)
+    assert round(seconds(said), 3) == 0.1
