@@ -1,4 +1,4 @@
-"""The bots that this distribution's tests serve: one that anybody may start, one that only its operator may."""
+"""The bots that this distribution's tests serve: for anybody, for its operator, and for whoever has a voice."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from threading import Event
 import anyio
 
 from rtvi_plugins import Session, action, bot
+from rtvi_plugins.kinds import Audio
+from rtvi_plugins.session import Listener, Turn
 
 
 @bot(client=["bot:add", "bot:hang_up", "bot:stall"], public=True)
@@ -37,3 +39,25 @@ async def hang_up(session: Session, /) -> None:
 async def office(session: Session, /) -> None:
     """Nothing for strangers."""
     await anyio.sleep_forever()
+
+
+class Beak(Listener):
+    """Has the user hear themselves."""
+
+    def __init__(self, turn: Turn) -> None:
+        self._turn = turn
+
+    def hear(self, audio: Audio) -> None:
+        self._turn.play(audio)
+
+    def microphone(self, enabled: bool) -> None:
+        raise AssertionError("a socket knows nothing of switches")
+
+
+@bot(public=True)
+async def parrot(session: Session, /) -> None:
+    """Says whether it can hear, and plays back what it hears."""
+    session.send({"audio": session.has_audio})
+    async with session.turn() as turn:
+        with session.listening(Beak(turn)):
+            await anyio.sleep_forever()

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
+from array import array
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -20,11 +24,29 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from rtvi_plugins.cli import FAILED, OK, USAGE, guarded
+from rtvi_plugins.kinds import Audio
 from rtvi_plugins_server import command
+from rtvi_plugins_server._frames import decode, encode
 
 DESK = Path(__file__).with_name("desk.py")
 RUN = [sys.executable, "-c", "import sys; from rtvi_plugins_server.command import run; sys.exit(run(sys.argv[1:]))"]
 READY = '{"label": "rtvi-ai", "type": "client-ready", "id": "0", "data": {}}'
+
+#: A plugin with a route of its own.
+HELLO = """
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from rtvi_plugins.hookspecs import hookimpl
+
+
+@hookimpl
+def server_routes(host):
+    async def hello(request):
+        return PlainTextResponse(f"hello from {host.registry.bot.name}")
+
+    return [Route("/hello", hello)]
+"""
 
 
 def run(argv: list[str]) -> int:
@@ -50,8 +72,10 @@ def run(argv: list[str]) -> int:
         (["bot.py", "--dev", "--public-url", "https://bots.example"], "leave out --dev or --public-url."),
         (["bot.py", "--public-url", "bots.example"], "--public-url bots.example is no address; write it as in"),
         (["nowhere.py"], "There is no file 'nowhere.py'."),
-        ([f"{DESK}"], "several bots: desk, office."),
+        ([f"{DESK}"], "several bots: desk, office, parrot."),
         ([f"{DESK}:dask"], "did you mean 'desk'?"),
+        ([f"{DESK}:desk", "--plugin", "nowhere"], "No plugin 'nowhere' is installed."),
+        ([f"{DESK}:desk", "--record", str(DESK)], f"Cannot record to {DESK}: "),
         ([f"{DESK}:desk", "--origin", "app.example"], "'app.example' is no origin; write scheme and host"),
         ([f"{DESK}:desk", "--origin", "https://app.example/page"], "write 'https://app.example'."),
     ],
@@ -101,8 +125,9 @@ def test_help_explains_every_option(capsys: pytest.CaptureFixture[str]) -> None:
     """Asking for help is no mistake."""
     assert run(["--help"]) == OK
     told = capsys.readouterr().out
-    for option in ("--dev", "--host", "--port", "--origin", "--public-url", "--drain-seconds", "--log-level"):
+    for option in ("--dev", "--host", "--port", "--origin", "--public-url", "--drain-seconds", "--limit", "--plugin"):
         assert option in told
+    assert {"--record", "--log-level"} <= set(told.split())
 
 
 def test_help_does_not_wait_for_what_it_does_not_need() -> None:
@@ -113,7 +138,9 @@ def test_help_does_not_wait_for_what_it_does_not_need() -> None:
     )
     told = subprocess.run([sys.executable, "-c", seen], capture_output=True, text=True, check=True).stdout
     assert "'rtvi_plugins_server.command'" in told
-    assert not {"uvicorn", "starlette", "rtvi_plugins.hosting"} & set(re.findall(r"'([\w.]+)'", told))
+    assert not {"uvicorn", "starlette", "google.protobuf", "numpy", "rtvi_plugins.hosting"} & set(
+        re.findall(r"'([\w.]+)'", told)
+    )
 
 
 # ---- a real process --------------------------------------------------------------------------------------------
@@ -194,6 +221,70 @@ def test_an_idle_process_ends_at_once(start: Start, number: int) -> None:
     with start("desk") as running:
         running.signal(number)
         assert running.ended() == 0
+
+
+@contextmanager
+def speak(running: Running) -> Generator[ClientConnection]:
+    """A client whose session has begun, in binary frames."""
+    with connect(running.post("/connect").json()["ws_url"], proxy=None) as client:
+        client.send(encode(READY, 0))
+        assert json.loads(str(heard(client)))["type"] == "bot-ready"
+        yield client
+
+
+def heard(client: ClientConnection) -> str | Audio | None:
+    """What the next frame carries."""
+    frame = client.recv(timeout=10)
+    assert isinstance(frame, bytes), f"{frame!r} is no binary frame"
+    return decode(frame)
+
+
+def test_binary_frames_are_carried_over_a_socket(start: Start, action: Callable[..., str]) -> None:
+    """A conversation in the frames of the published transport."""
+    with start("desk") as running, speak(running) as client:
+        client.send(encode(action("1", "add", a=1, b=2), 0))
+        assert json.loads(str(heard(client)))["data"] == {"result": 3}
+        running.signal()
+
+
+def test_audio_keeps_its_pitch_over_a_socket(start: Start) -> None:
+    """What is said into a microphone of 16 kHz sounds the same from a player of 24 kHz."""
+    with start("parrot") as running, speak(running) as client:
+        said = b"".join(struct.pack("<h", round(9000 * math.sin(math.tau * 440 * at / 16_000))) for at in range(16_000))
+        for at in range(0, len(said), 640):
+            client.send(encode(Audio(said[at : at + 640], 16_000), 0))
+        played: list[Audio] = []
+        while len(played) < 40:
+            item = heard(client)
+            played += [item] if isinstance(item, Audio) else []
+        samples = array("h", b"".join(each.data for each in played))
+        rises = sum(one < 0 <= other for one, other in pairwise(samples))
+        assert {(each.rate, each.channels) for each in played} == {(24_000, 1)}
+        assert rises / (len(samples) / 24_000) == pytest.approx(440, rel=0.01)
+        running.signal()
+
+
+def test_a_plugin_of_the_operators_is_used(start: Start, tmp_path: Path) -> None:
+    """The bot need not name what adds routes or hooks to it."""
+    (tmp_path / "hello.py").write_text(HELLO)
+    info = tmp_path / "hello-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: hello\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[rtvi_plugins]\nhello = hello\n[rtvi_plugins.api]\n1 = hello\n")
+    with start("desk", "--plugin", "hello", PYTHONPATH=str(tmp_path)) as running:
+        assert httpx2.get(f"{running.url}/hello", trust_env=False).text == "hello from desk"
+        running.signal()
+
+
+def test_sessions_are_recorded_where_the_operator_says(start: Start, tmp_path: Path) -> None:
+    """The folder is made, and holds a transcript and a sound when the session is over."""
+    folder = tmp_path / "recordings"
+    with start("parrot", "--record", str(folder)) as running:
+        with speak(running) as client:
+            client.send(encode(Audio(bytes(6400), 16_000), 0))
+            running.signal()
+        assert running.ended() == 0
+    assert sorted(each.suffix for each in folder.iterdir()) == [".jsonl", ".wav"]
 
 
 def test_a_session_that_outlasts_the_drain_is_closed(start: Start) -> None:

@@ -1,19 +1,26 @@
-"""The WebSocket: texts in and out, and every way in which it ends."""
+"""The WebSocket: texts and audio in and out, and every way in which it ends."""
 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from types import ModuleType
 from typing import Any, TypeAlias
 
 import anyio
 import httpx2
 import pytest
+from anyio.lowlevel import checkpoint
 from httpx2.websockets import AsyncWebSocketSession, WebSocketDisconnect
 
+from rtvi_plugins.hookspecs import hookimpl
 from rtvi_plugins.hosting import Host, ManualClock
+from rtvi_plugins.kinds import Audio
+from rtvi_plugins.session import Session
 from rtvi_plugins_server import create_app
+from rtvi_plugins_server._frames import decode, encode
 
 pytestmark = pytest.mark.anyio
 
@@ -31,6 +38,15 @@ async def receive(socket: AsyncWebSocketSession) -> dict[str, Any]:
     """The next message."""
     message: dict[str, Any] = json.loads(await socket.receive_text())
     return message
+
+
+async def until_closed(socket: AsyncWebSocketSession) -> WebSocketDisconnect:
+    """How the server closes, whatever it has said before."""
+    while True:
+        try:
+            await socket.receive()
+        except WebSocketDisconnect as closed:
+            return closed
 
 
 async def assert_refused(client: httpx2.AsyncClient, address: str) -> None:
@@ -60,6 +76,149 @@ async def test_many_at_once_are_all_answered(host: Host, serving: Serving, actio
             await socket.send_text(action(str(number), "add", a=number, b=1))
         answers = [await receive(socket) for _ in range(100)]
         assert {each["id"]: each["data"]["result"] for each in answers} == {str(each): each + 1 for each in range(100)}
+
+
+# ---- binary frames ---------------------------------------------------------------------------------------------
+
+
+async def read(socket: AsyncWebSocketSession) -> Any:
+    """What the next binary frame carries: a message as it is written in JSON, or audio."""
+    item = decode(await socket.receive_bytes())
+    return json.loads(item) if isinstance(item, str) else item
+
+
+async def test_a_binary_client_is_answered_in_binary_frames(
+    host: Host, serving: Serving, action: Callable[..., str]
+) -> None:
+    """It is the same conversation in the frames of the published transport."""
+    async with serving(host) as client, client.websocket(await start(client)) as socket:
+        await socket.send_bytes(encode(READY, 0))
+        assert (await read(socket))["type"] == "bot-ready"
+        await socket.send_bytes(encode(action("1", "add", a=1, b=2), 0))
+        answer = await read(socket)
+        assert (answer["id"], answer["type"], answer["data"]) == ("1", "action-response", {"result": 3})
+
+
+async def test_audio_is_carried_both_ways(make_host: Callable[..., Host], serving: Serving) -> None:
+    """What the client's microphone records at 16 kHz is heard, and what is played comes at 24 kHz, 20 ms a frame."""
+    async with serving(make_host("parrot")) as client, client.websocket(await start(client)) as socket:
+        await socket.send_bytes(encode(READY, 0))
+        told = [await read(socket) for _ in range(2)]
+        assert (told[0]["type"], told[1]["data"]) == ("bot-ready", {"audio": True})
+        for _ in range(10):
+            await socket.send_bytes(encode(Audio(bytes(640), 16_000), 0))
+        heard: list[Audio] = []
+        while len(heard) < 5:
+            item = await read(socket)
+            heard += [item] if isinstance(item, Audio) else []
+        assert {(each.rate, each.channels, len(each.data)) for each in heard} == {(24_000, 1, 960)}
+
+
+async def test_audio_is_open_before_the_bot_begins(make_host: Callable[..., Host], serving: Serving) -> None:
+    """A microphone that is heard before client-ready is no reason to lose audio."""
+    async with serving(make_host("parrot")) as client, client.websocket(await start(client)) as socket:
+        await socket.send_bytes(encode(Audio(bytes(640), 16_000), 0))
+        await socket.send_bytes(encode(READY, 0))
+        told = [await read(socket) for _ in range(2)]
+        assert told[1]["data"] == {"audio": True}
+
+
+async def test_a_client_of_texts_has_no_audio(make_host: Callable[..., Host], serving: Serving) -> None:
+    """Text frames cannot carry it, so a bot does not make any."""
+    async with serving(make_host("parrot")) as client, client.websocket(await start(client)) as socket:
+        await socket.send_text(READY)
+        told = [await receive(socket) for _ in range(2)]
+        assert told[1]["data"] == {"audio": False}
+
+
+async def test_audio_that_cannot_be_costs_no_more_than_itself(
+    host: Host, serving: Serving, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A client with a mistake in its audio still has its session, and whoever looks for the mistake finds it."""
+    caplog.set_level(logging.DEBUG, "rtvi_plugins.server")
+    async with serving(host) as client, client.websocket(await start(client)) as socket:
+        for audio in (Audio(bytes(640), 0), Audio(bytes(641), 16_000), Audio(bytes(640), 16_000, 0)):
+            await socket.send_bytes(encode(audio, 0))
+        await socket.send_bytes(encode(READY, 0))
+        assert (await read(socket))["type"] == "bot-ready"
+    reasons = [each.getMessage().rpartition("its ")[2] for each in caplog.records if "refused a frame" in each.message]
+    assert [each.partition(" ")[0] for each in reasons] == ["sample_rate", "641", "num_channels"]
+
+
+async def test_frames_of_other_kinds_are_passed_over(host: Host, serving: Serving) -> None:
+    """Text, transcription, interruption, the kinds of the future and an empty frame mean nothing to a session."""
+    async with serving(host) as client, client.websocket(await start(client)) as socket:
+        for frame in (b"", b"\x0a\x02\x08\x01", b"\x1a\x02\x08\x01", b"\x2a\x02\x08\x01", b"\x32\x02\x08\x01"):
+            await socket.send_bytes(frame)
+        await socket.send_bytes(encode(READY, 0))
+        assert (await read(socket))["type"] == "bot-ready"
+
+
+async def test_frames_are_numbered_as_they_are_sent(make_host: Callable[..., Host], serving: Serving) -> None:
+    """Whoever looks at a recording of the wire sees which is missing."""
+    async with serving(make_host("parrot")) as client, client.websocket(await start(client)) as socket:
+        await socket.send_bytes(encode(READY, 0))
+        await socket.send_bytes(encode(Audio(bytes(6400), 16_000), 0))
+        frames = [await socket.receive_bytes() for _ in range(8)]
+        assert [encode(decode(frame) or "", number) for number, frame in enumerate(frames, 1)] == frames
+
+
+# ---- before the first frame ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def talkative(make_host: Callable[..., Host]) -> Host:
+    """The host of a bot that has something to say before a client has come."""
+    module = ModuleType("hooks_of_a_plugin")
+
+    @hookimpl
+    def session_opened(session: Session) -> None:
+        session.send("welcome")
+
+    vars(module)["session_opened"] = session_opened
+    return make_host(modules=[module])
+
+
+@pytest.mark.parametrize("form", ["text", "bytes"])
+async def test_nothing_is_sent_before_the_first_frame(talkative: Host, form: str) -> None:
+    """Only that tells how it is to be sent, and then nothing is missing."""
+    first: dict[str, Any] = {"text": READY} if form == "text" else {"bytes": encode(READY, 0)}
+    peer = Peer()
+    async with talkative, anyio.create_task_group() as tasks:
+        tasks.start_soon(create_app(talkative), await peer.scope(talkative), peer.receive, peer.send)
+        await anyio.wait_all_tasks_blocked()
+        assert [each["type"] for each in peer.sent] == ["websocket.accept"]
+        peer.say(first)
+        await anyio.wait_all_tasks_blocked()
+        frames = [each[form] for each in peer.sent[1:]]
+        texts = [each if isinstance(each, str) else decode(each) for each in frames]
+        assert [json.loads(str(each))["type"] for each in texts] == ["server-message", "bot-ready"]
+        tasks.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("at", ["accept", "later"])
+async def test_a_session_that_ends_before_the_first_frame_only_closes_its_socket(
+    make_host: Callable[..., Host], at: str
+) -> None:
+    """There is no form in which more could be said, and nobody waits for one."""
+    clock = ManualClock()
+    peer = Peer(on_accept=lambda: clock.advance(100_000) if at == "accept" else None)
+    async with make_host(clock=clock) as host:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(create_app(host), await peer.scope(host), peer.receive, peer.send)
+            await anyio.wait_all_tasks_blocked()
+            clock.advance(100_000)
+        assert [each["type"] for each in peer.sent] == ["websocket.accept", "websocket.close"]
+        assert peer.sent[1]["code"] == 1008
+
+
+async def test_a_client_that_leaves_without_a_word_ends_its_session(host: Host, serving: Serving) -> None:
+    """A socket that was opened and closed leaves nothing behind."""
+    async with serving(host) as client:
+        async with client.websocket(await start(client)):
+            pass
+        await anyio.wait_all_tasks_blocked()
+        assert host.open_sessions == 0
 
 
 # ---- how it is refused -----------------------------------------------------------------------------------------
@@ -113,14 +272,25 @@ async def drive(host: Host, *, query: str, extensions: dict[str, Any]) -> list[d
 # ---- how it ends -----------------------------------------------------------------------------------------------
 
 
-async def test_a_binary_frame_is_refused_with_a_reason(host: Host, serving: Serving) -> None:
-    """A client that speaks protobuf frames is told, and its session is over."""
+@pytest.mark.parametrize(
+    ("frames", "code", "reason"),
+    [
+        ([READY, b"\x22\x00"], 1002, "began with text frames; go on with them"),
+        ([encode(READY, 0), READY], 1002, "began with binary frames; go on with them"),
+        ([READY.encode()], 1007, "JSON goes in text frames"),
+        ([encode(READY, 0), b"\xff"], 1007, "must be a protobuf Frame"),
+    ],
+)
+async def test_a_frame_of_no_form_ends_the_session_with_a_reason(
+    host: Host, serving: Serving, frames: list[str | bytes], code: int, reason: str
+) -> None:
+    """A client that mixes forms, or sends what is none, is told at the socket's end."""
     async with serving(host) as client, client.websocket(await start(client)) as socket:
-        await socket.send_bytes(b"\x0a\x00")
-        with pytest.raises(WebSocketDisconnect) as closed:
-            await socket.receive()
-        assert closed.value.code == 1003
-        assert "text frames" in str(closed.value.reason)
+        for frame in frames:
+            await (socket.send_text(frame) if isinstance(frame, str) else socket.send_bytes(frame))
+        closed = await until_closed(socket)
+        assert closed.code == code
+        assert reason in str(closed.reason)
         await anyio.wait_all_tasks_blocked()
         assert host.open_sessions == 0
 
@@ -148,23 +318,42 @@ async def test_a_client_that_leaves_ends_its_session(host: Host, serving: Servin
 
 
 class Peer:
-    """The server's side of a socket whose client asks and then reads nothing, as an ASGI server shows it."""
+    """A client as an ASGI server shows it: says what it is made to, and notes what it is sent."""
 
-    def __init__(self, *texts: str) -> None:
-        self._texts = [{"type": "websocket.connect"}, *({"type": "websocket.receive", "text": text} for text in texts)]
-        self.accepted = False
+    def __init__(self, *said: str, on_accept: Callable[[], None] = lambda: None) -> None:
+        self.sent: list[dict[str, Any]] = []
+        self._on_accept = on_accept
+        self._said = [{"type": "websocket.connect"}, *({"type": "websocket.receive", "text": text} for text in said)]
+        self._spoke = anyio.Event()
+
+    async def scope(self, host: Host) -> dict[str, Any]:
+        """The handshake for a new session."""
+        query = f"token={(await host.start()).token}".encode()
+        return {"type": "websocket", "scheme": "ws", "path": "/ws", "query_string": query, "headers": []}
+
+    def say(self, frame: dict[str, Any]) -> None:
+        self._said.append({"type": "websocket.receive", **frame})
+        self._spoke.set()
 
     async def receive(self) -> dict[str, Any]:
-        if self._texts:
-            return self._texts.pop(0)
-        await anyio.sleep_forever()
-        raise AssertionError
+        if not self._said:
+            self._spoke = anyio.Event()
+            await self._spoke.wait()
+        return self._said.pop(0)
 
     async def send(self, event: Any) -> None:
+        self.sent.append(event)
         if event["type"] == "websocket.accept":
-            self.accepted = True
+            self._on_accept()
         else:
             await self.take()
+
+    async def take(self) -> None:
+        await checkpoint()
+
+
+class StuckPeer(Peer):
+    """A client that asks and then reads nothing."""
 
     async def take(self) -> None:
         await anyio.sleep_forever()
@@ -177,7 +366,7 @@ class GonePeer(Peer):
         raise OSError("the peer is gone")
 
 
-@pytest.mark.parametrize("kind", [Peer, GonePeer])
+@pytest.mark.parametrize("kind", [StuckPeer, GonePeer])
 async def test_a_client_that_takes_nothing_is_given_up(
     make_host: Callable[..., Host], monkeypatch: pytest.MonkeyPatch, kind: type[Peer]
 ) -> None:
@@ -185,16 +374,9 @@ async def test_a_client_that_takes_nothing_is_given_up(
     monkeypatch.setattr("rtvi_plugins_server._socket._STALLED_SECONDS", 0)
     peer, clock = kind(READY), ManualClock()
     async with make_host(clock=clock) as host, anyio.create_task_group() as tasks:
-        token = (await host.start()).token
-        scope: dict[str, Any] = {
-            "type": "websocket",
-            "path": "/ws",
-            "query_string": f"token={token}".encode(),
-            "headers": [],
-        }
-        tasks.start_soon(create_app(host), {**scope, "scheme": "ws"}, peer.receive, peer.send)
+        tasks.start_soon(create_app(host), await peer.scope(host), peer.receive, peer.send)
         await anyio.wait_all_tasks_blocked()
-        assert peer.accepted
+        assert [each["type"] for each in peer.sent] == ["websocket.accept", "websocket.send"]
         clock.advance(host.limits.idle_seconds)
         await anyio.wait_all_tasks_blocked()
         assert host.open_sessions == 0

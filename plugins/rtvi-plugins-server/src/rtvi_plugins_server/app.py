@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable
-from contextlib import aclosing, asynccontextmanager
-from typing import Any, Final, cast
+from contextlib import asynccontextmanager
+from typing import Any, Final
 
-import orjson
 from attrs import frozen
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -15,13 +14,16 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 
-from rtvi_plugins.errors import InvalidStart, MessageTooLarge, Problem
+# NumPy is loaded with it, and that must not be when somebody speaks.
+import rtvi_plugins.voice.resampling  # noqa: F401  # pyright: ignore[reportUnusedImport]
 from rtvi_plugins.hosting import Host, Started
 
-from ._gate import SECRET_HEADER, Gate
+from ._gate import Gate
 from ._origins import HostList, OriginList, host_of, origin_of
+from ._page import Page
 from ._refusal import unrouted
 from ._socket import SessionSocket
+from .starting import BODY_BYTES, PRIVATE, base_url, start_session
 
 __all__ = ("create_app",)
 
@@ -31,11 +33,6 @@ _OFFERED: Final = {
     "/health": "GET /health",
     "/ws": "the WebSocket /ws",
 }
-# What a start answers opens a session, so nobody may keep it.
-_PRIVATE: Final = {"cache-control": "no-store"}
-# A body that is too long is still read to this multiple of its bound: a client that is cut off while it sends is shown
-# a broken connection, not the reason.
-_PATIENCE: Final = 16
 
 
 def create_app(
@@ -44,7 +41,8 @@ def create_app(
     origins: Iterable[str] = (),
     allowed_hosts: Iterable[str] | None = None,
     public_url: str | None = None,
-    body_bytes: int = 1_048_576,
+    body_bytes: int = BODY_BYTES,
+    page: bool = True,
 ) -> Starlette:
     """The app that serves `host`. Its lifespan opens and closes the host, so run it with lifespan on.
 
@@ -52,20 +50,22 @@ def create_app(
     not browsers send no origin and are not concerned. `allowed_hosts` lists the names that the server answers to
     besides localhost and addresses; without it, names are looked at in development mode only. `public_url` is the
     address that clients know when a proxy stands in front, as in `"https://bots.example/hotel"`: the WebSocket's
-    address is made from it. `body_bytes` bounds the body of a start. `ValueError` for an origin or a URL that is none.
+    address is made from it. `body_bytes` bounds the body of a start. `page` is whether a browser finds a page at `/`,
+    on which to talk to the bot. `ValueError` for an origin or a URL that is none.
     """
     public_origin = [] if public_url is None else [origin_of(public_url)]
     if allowed_hosts is None and host.dev:
         allowed_hosts = ()
     names = None if allowed_hosts is None else [*allowed_hosts, *filter(None, map(_name, public_origin))]
-    door = _Door(host, None if public_url is None else public_url.rstrip("/"), body_bytes)
+    door, added = _Door(host, body_bytes), host.routes
     app = Starlette(
         routes=[
             Route("/connect", door.connect, methods=["POST"]),
             Route("/start", door.start, methods=["POST"]),
             Route("/health", door.health, methods=["GET"]),
             WebSocketRoute("/ws", SessionSocket(host)),
-            *host.routes,
+            *added,
+            *(Page(host, added).routes if page else ()),
         ],
         middleware=[
             Middleware(Gate, origins=OriginList([*_listed(origins), *public_origin]), hosts=HostList(names)),
@@ -73,6 +73,7 @@ def create_app(
         exception_handlers={HTTPException: _unrouted},
         lifespan=_lifespan(host),
     )
+    app.state.public_url = public_url  # for `base_url`, also in the routes of plugins
     # A redirect to the path without the slash would go to the name that a proxy gave us, not to the public one.
     app.router.redirect_slashes = False
     return app
@@ -105,58 +106,27 @@ class _Door:
     """The HTTP endpoints."""
 
     host: Host
-    public_url: str | None
     body_bytes: int
 
     async def connect(self, request: Request) -> Response:
         """Start a session for a 0.x client: the answer is what its WebSocket transport takes."""
         started = await self._started(request)
         # A token is of characters that need no quoting in a URL.
-        return JSONResponse({"ws_url": f"{self._ws_url(request)}?token={started.token}"}, headers=_PRIVATE)
+        return JSONResponse({"ws_url": f"{self._ws_url(request)}?token={started.token}"}, headers=PRIVATE)
 
     async def start(self, request: Request) -> Response:
         """Start a session for a 1.x client, whose WebSocket transport refuses any key besides these two."""
         started = await self._started(request)
-        return JSONResponse({"wsUrl": self._ws_url(request), "token": started.token}, headers=_PRIVATE)
+        return JSONResponse({"wsUrl": self._ws_url(request), "token": started.token}, headers=PRIVATE)
 
     async def health(self, request: Request) -> Response:
         """Whether new sessions are taken, for load balancers: 503 says that the server is draining."""
         draining = self.host.draining
         body = {"status": "draining" if draining else "ok", "open_sessions": self.host.open_sessions}
-        return JSONResponse(body, 503 if draining else 200, headers=_PRIVATE)
+        return JSONResponse(body, 503 if draining else 200, headers=PRIVATE)
 
     async def _started(self, request: Request) -> Started:
-        body = _decode(await self._read(request))
-        return await self.host.start(body, secret=request.headers.get(SECRET_HEADER))
-
-    async def _read(self, request: Request) -> bytes:
-        body, size = bytearray(), 0
-        async with aclosing(request.stream()) as chunks:
-            async for chunk in chunks:
-                size += len(chunk)
-                if size <= self.body_bytes:
-                    body += chunk
-                elif size > _PATIENCE * self.body_bytes:
-                    break
-        if size > self.body_bytes:
-            raise MessageTooLarge(f"The body is too long; at most {self.body_bytes} bytes are accepted.")
-        return bytes(body)
+        return await start_session(request, self.host, body_bytes=self.body_bytes)
 
     def _ws_url(self, request: Request) -> str:
-        # X-Forwarded-Proto is not asked: anybody can send it, and who has a proxy can say the public URL.
-        base = self.public_url or str(request.base_url).rstrip("/")
-        return f"ws{base.removeprefix('http')}/ws"
-
-
-def _decode(body: bytes) -> dict[str, Any] | None:
-    """The object in a start's body; None when there is no body, which clients send when they have nothing to say."""
-    if not body.strip():
-        return None
-    try:
-        found: Any = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        problem = Problem("$", f"the body is not JSON: {error.msg} (line {error.lineno}, column {error.colno}).")
-        raise InvalidStart([problem]) from None
-    if not isinstance(found, dict):
-        raise InvalidStart([Problem("$", 'the body must be a JSON object, as in {"config": []}.')])
-    return cast("dict[str, Any]", found)
+        return f"ws{base_url(request).removeprefix('http')}/ws"

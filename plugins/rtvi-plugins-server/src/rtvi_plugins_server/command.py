@@ -70,6 +70,14 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         help="a bound of sessions, as in idle_seconds=60; the reference of Limits names them; may be repeated",
     )
+    parser.add_argument(
+        "--plugin",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="an installed plugin to use besides those that the bot names, as in webrtc; may be repeated",
+    )
+    parser.add_argument("--record", metavar="FOLDER", help="write what is said in each session to this folder")
     parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
     return parser
 
@@ -116,6 +124,8 @@ def _host(chosen: argparse.Namespace, limits: Limits, environ: Mapping[str, str]
         limits=limits,
         dev=chosen.dev,
         environ=environ,
+        plugins=chosen.plugin,
+        record=chosen.record or None,
     )
 
 

@@ -1,0 +1,157 @@
+"""The page that a browser finds at `/`: its files, and what it must know of the bot before there is a session."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from hashlib import sha256
+from importlib.resources import files
+from typing import Any, Final
+
+import attrs
+from attrs import define, frozen
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Match, Route
+from starlette.types import Scope
+
+from rtvi_plugins.hosting import Host
+
+from .starting import PRIVATE
+
+__all__ = ("Page",)
+
+# Not left to `mimetypes`, which believes the machine's registry: with `nosniff`, only a script's own type is run.
+_TYPES: Final = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+# Nothing but the page's own files, and no markup or script that is made of text.
+_POLICY: Final = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self'",
+        "connect-src 'self'",
+        "media-src 'self' blob:",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'",
+        "trusted-types 'none'",
+    )
+)
+_HEADERS: Final[Mapping[str, str]] = {
+    "cache-control": "no-cache",  # kept, but asked for again: after an upgrade, old and new files would not fit
+    "content-security-policy": _POLICY,
+    "cross-origin-opener-policy": "same-origin",
+    "permissions-policy": "microphone=(self), camera=(), geolocation=()",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+}
+_FOLDER: Final = files("rtvi_plugins_server") / "page"
+_INDEX: Final = "index.html"
+_WEBRTC_START: Final = "/webrtc/start"
+#: The kinds that no microphone is needed for; a bot that is made of these alone reads and writes.
+_WRITTEN: Final = frozenset({"llm"})
+
+
+@frozen
+class _File:
+    body: bytes
+    headers: Mapping[str, str]
+
+
+@define(slots=False, eq=False)
+class Page:
+    """The routes of the page. `others` are those that plugins add, which tell what transports there are."""
+
+    host: Host
+    others: Sequence[BaseRoute] = ()
+
+    @property
+    def routes(self) -> list[BaseRoute]:
+        """To stand behind all other routes, so that a plugin can have a page of its own at `/`."""
+        return [
+            Route("/", self.index, methods=["GET"]),
+            Route("/page.json", self.facts, methods=["GET"]),
+            Route("/page/{name}", self.file, methods=["GET"]),
+        ]
+
+    async def index(self, request: Request) -> Response:
+        """The page itself. All that it refers to is relative, so that it works behind a path prefix."""
+        return self._serve(request, _INDEX)
+
+    async def file(self, request: Request) -> Response:
+        """A file of the page, by its name."""
+        return self._serve(request, request.path_params["name"])
+
+    async def facts(self, request: Request) -> Response:
+        """What the page must know to offer a start. Of a bot that it may not start it is told no more than the name."""
+        return JSONResponse(self._facts(), headers={**PRIVATE, "x-content-type-options": "nosniff"})
+
+    def _serve(self, request: Request, name: str) -> Response:
+        found = self._files.get(name)
+        if found is None:
+            raise HTTPException(404)
+        if request.headers.get("if-none-match") == found.headers["etag"]:
+            return Response(status_code=304, headers=found.headers)
+        return Response(found.body, headers=found.headers)
+
+    @cached_property
+    def _files(self) -> Mapping[str, _File]:
+        """Every file, read once: a name that is not among them leads nowhere."""
+        return {each.name: _file(each.name, each.read_bytes()) for each in _FOLDER.iterdir()}
+
+    # ---- the facts -------------------------------------------------------------------------------------------------
+
+    def _facts(self) -> Mapping[str, Any]:
+        bot = self.host.registry.bot
+        if not self.host.public:
+            return {"name": bot.name, "description": "", "open": False, "transports": [], "services": []}
+        services = self.host.registry.services.values()
+        return {
+            "name": bot.name,
+            "description": bot.doc,
+            "open": True,
+            "microphone": any(service.kind not in _WRITTEN for service in services),
+            "transports": ["websocket", *(["webrtc"] if self._has_webrtc() else [])],
+            "services": [
+                {"name": service.name, "kind": service.kind, "providers": self._choice(service.name, service.providers)}
+                for service in services
+            ],
+        }
+
+    def _has_webrtc(self) -> bool:
+        scope: Scope = {"type": "http", "method": "POST", "path": _WEBRTC_START, "root_path": "", "headers": []}
+        return any(route.matches(scope)[0] is Match.FULL for route in self.others)
+
+    def _choice(self, service: str, labels: Iterable[str]) -> list[str]:
+        """The providers that a start may name, the default first: those that the bot lists, as far as grants allow."""
+        grants = [each for each in self.host.registry.bot.grants if each.name == f"{service}.provider"]
+        validators = [each.validator for each in grants if each.validator is not None]
+        return [label for label in labels if all(_accepts(each, label) for each in validators)]
+
+
+def _file(name: str, body: bytes) -> _File:
+    kind = _TYPES[name[name.rindex(".") :]]
+    return _File(body, {**_HEADERS, "content-type": kind, "etag": f'"{sha256(body).hexdigest()[:24]}"'})
+
+
+@frozen
+class _Choice:
+    """What a grant's validator is told that it looks at."""
+
+    provider: str
+
+
+def _accepts(validator: Any, label: str) -> bool:
+    try:
+        validator(None, attrs.fields(_Choice).provider, label)
+    except Exception:
+        return False
+    return True

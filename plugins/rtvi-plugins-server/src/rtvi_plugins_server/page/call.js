@@ -1,0 +1,120 @@
+// One call: a transport, the session on it, and the sound both ways.
+
+import { openMicrophone } from "./microphone.js";
+import { openPlayer, playStream } from "./player.js";
+import { Session } from "./session.js";
+import { WebRTCTransport } from "./webrtc.js";
+import { WebSocketTransport } from "./websocket.js";
+
+const TRANSPORTS = { websocket: WebSocketTransport, webrtc: WebRTCTransport };
+
+/**
+ * A call to the bot. `on` holds the callbacks `event(type, data)`, `seen(direction, message)`,
+ * `closed({clean, reason})`, `microphoneLost()`, `userLevel(rms)` and `botLevel(rms)`.
+ */
+export class Call {
+  #on;
+  #transport;
+  #microphone = null;
+  #player = null;
+  #asking = null; // the microphone, while the browser asks the user
+  #speaking = false;
+  #ready = false;
+  #over = false;
+
+  constructor(transport, on) {
+    this.#on = on;
+    this.#transport = new TRANSPORTS[transport]({
+      text: (text) => this.session.receive(text),
+      audio: (bytes) => this.#player?.play(bytes),
+      stream: (stream) => this.#play(stream),
+      closed: (how) => this.#closed(how),
+    });
+    this.session = new Session((text) => this.#transport.send(text), {
+      event: (type, data) => this.#event(type, data),
+      seen: on.seen,
+    });
+  }
+
+  get hasMicrophone() {
+    return this.#microphone !== null;
+  }
+
+  /** Connect, and return when the bot is ready. Call it from a click: only then may the page make a sound. */
+  async open(startBody) {
+    // Without a device to play on, the rest still works.
+    if (this.#transport.bringsAudio) {
+      this.#player = await openPlayer({ level: this.#on.botLevel }).catch(() => null);
+    }
+    await this.#transport.open(startBody);
+    if (this.#over) throw new Error("You hung up.");
+    await this.session.ready();
+    this.#ready = true;
+  }
+
+  /** Ask for the microphone. Rejects with an Error that says why there is none. */
+  openMicrophone() {
+    this.#asking ??= this.#openMicrophone().finally(() => (this.#asking = null));
+    return this.#asking;
+  }
+
+  async #openMicrophone() {
+    const microphone = await openMicrophone({ piece: (bytes) => this.#piece(bytes), level: (rms) => this.#heard(rms) });
+    if (this.#over) return microphone.close();
+    this.#microphone = microphone;
+    microphone.track.onended = () => this.#on.microphoneLost();
+    await this.speak(this.#speaking);
+  }
+
+  /** Let the bot hear the microphone, or not. */
+  async speak(on) {
+    this.#speaking = on;
+    if (!on) this.#on.userLevel(0);
+    await this.#transport.setMicrophone(this.#microphone?.track ?? null, on);
+  }
+
+  /** Let the page make a sound, where the browser waited for a click. */
+  resume() {
+    this.#player?.resume()?.catch?.(() => {});
+  }
+
+  close() {
+    if (this.#over) return;
+    if (this.#ready) this.session.send("disconnect-bot", {});
+    this.#end();
+  }
+
+  #event(type, data) {
+    if (type === "bot-interrupted") this.#player?.clear();
+    this.#on.event(type, data);
+  }
+
+  #piece(bytes) {
+    if (this.#speaking && this.#ready) this.#transport.sendAudio(bytes);
+  }
+
+  #heard(rms) {
+    this.#on.userLevel(this.#speaking ? rms : 0);
+  }
+
+  async #play(stream) {
+    this.#player = await playStream(stream, { level: this.#on.botLevel });
+    if (this.#over) this.#player.close();
+  }
+
+  #closed(how) {
+    if (this.#over) return;
+    this.#end();
+    this.#on.closed(how);
+  }
+
+  #end() {
+    this.#over = true;
+    this.session.end("The conversation has ended.");
+    this.#transport.close();
+    this.#microphone?.close();
+    this.#player?.close();
+    this.#on.userLevel(0);
+    this.#on.botLevel(0);
+  }
+}

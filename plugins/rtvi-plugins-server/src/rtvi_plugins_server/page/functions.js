@@ -1,0 +1,106 @@
+// Functions that the bot asks its client to carry out: shown to the user, who lets them run, answers, or declines.
+
+import { make } from "./elements.js";
+
+/** Shows each function call as a card. `run(name, args)` carries one out where `can(name)` says that it may. */
+export class FunctionCalls {
+  #cards = new Map();
+
+  constructor({ insert, can, run, answer }) {
+    Object.assign(this, { insert, can, run, answer });
+  }
+
+  clear() {
+    this.#cards.clear();
+  }
+
+  /** Take one event of the session. */
+  take(type, data = {}) {
+    if (type === "llm-function-call-in-progress") this.#asked(data);
+    if (type === "llm-function-call-stopped") {
+      const card = this.#cards.get(data.tool_call_id);
+      card?.close(data.cancelled ? "This is no longer wanted." : null);
+    }
+  }
+
+  #asked({ tool_call_id, function_name, arguments: args = {} }) {
+    const settle = async (getResult, sentence) => {
+      try {
+        const result = await getResult();
+        this.answer({ function_name, tool_call_id, arguments: args, result });
+        card.close(sentence);
+      } catch (error) {
+        card.fail(error.message);
+      }
+    };
+    const card = new Card(function_name, args, {
+      run: this.can(function_name) ? () => settle(() => this.run(function_name, args), "Done.") : null,
+      reply: (text) => settle(() => asJson(text), "Answered."),
+      decline: () => settle(() => ({ error: "The user declined." }), "Declined."),
+    });
+    this.#cards.set(tool_call_id, card);
+    this.insert(card.element);
+  }
+}
+
+function asJson(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
+let cards = 0;
+
+class Card {
+  #controls;
+  #status = make("p", { role: "status" });
+
+  constructor(name, args, { run, reply, decline }) {
+    this.#controls = run ? yesOrNo(run, decline) : answering(reply, decline);
+    const about = run ? "May it?" : "This page does not know how; what is the answer?";
+    this.element = make(
+      "div",
+      { class: "card", role: "group", "aria-label": `The bot asks for ${name}` },
+      make("p", {}, "The bot wants to run ", make("strong", {}, name), ". ", about),
+      make("pre", { tabindex: 0 }, JSON.stringify(args, null, 2)),
+      this.#controls,
+      this.#status,
+    );
+  }
+
+  close(sentence) {
+    if (!this.#controls.isConnected) return;
+    this.#controls.remove();
+    this.#status.textContent = sentence ?? "Answered.";
+  }
+
+  fail(sentence) {
+    this.#status.textContent = sentence;
+  }
+}
+
+function button(text, act, kind) {
+  const made = make("button", { type: "button", class: kind }, text);
+  made.addEventListener("click", act);
+  return made;
+}
+
+function yesOrNo(run, decline) {
+  return make("div", { class: "buttons" }, button("Run it", run, "primary"), button("Decline", decline));
+}
+
+function answering(reply, decline) {
+  const id = `answer-${++cards}`;
+  const input = make("input", { id, type: "text", autocomplete: "off" });
+  const label = make("label", { for: id, class: "unseen" }, "The answer, as JSON or text");
+  return make(
+    "div",
+    { class: "buttons" },
+    label,
+    input,
+    button("Answer", () => reply(input.value), "primary"),
+    button("Decline", decline),
+  );
+}

@@ -1,0 +1,30 @@
+// Requests to the page's own server, whose failures are sentences.
+
+/** POST JSON to a path beside this page and return the JSON answer. */
+export async function postJson(path, body) {
+  return sendJson("POST", path, body);
+}
+
+/** Send JSON to a path beside this page. Throws an Error that says what the server said. */
+export async function sendJson(method, path, body) {
+  const request = { method, headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
+  return answered(fetch(new URL(path, document.baseURI), request));
+}
+
+/** GET JSON from a path beside this page. */
+export async function getJson(path) {
+  return answered(fetch(new URL(path, document.baseURI), { cache: "no-store" }));
+}
+
+async function answered(request) {
+  let response;
+  try {
+    response = await request;
+  } catch {
+    throw new Error("The server cannot be reached. Is it still running?");
+  }
+  const told = await response.json().catch(() => null);
+  if (!response.ok)
+    throw new Error(told?.info ?? told?.detail ?? `The server answered with status ${response.status}.`);
+  return told;
+}

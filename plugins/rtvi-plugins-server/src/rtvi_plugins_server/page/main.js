@@ -1,0 +1,295 @@
+// The page: puts its parts together, and lets the user call, type, choose and look.
+
+import { ActionsPanel } from "./actions.js";
+import { Call } from "./call.js";
+import { Choices } from "./choices.js";
+import { byId } from "./elements.js";
+import { FunctionCalls } from "./functions.js";
+import { getJson } from "./http.js";
+import { Meter } from "./levels.js";
+import { Log } from "./log.js";
+import { announce, note, say } from "./notices.js";
+import { OptionsPanel } from "./options.js";
+import { plot } from "./plot.js";
+import { useTabs } from "./tabs.js";
+import { Talking } from "./talking.js";
+import { Transcript } from "./transcript.js";
+import { Timings, TurnState } from "./turns.js";
+
+const ui = Object.fromEntries(
+  ["talk", "talk-label", "mute", "push-to-talk", "state", "ring", "text", "send", "composer", "welcome"]
+    .concat(["transcript", "plot", "name", "about", "invitation"])
+    .map((id) => [id, byId(id)]),
+);
+
+let bot = { transports: ["websocket"], services: [], open: true, microphone: true };
+let call = null;
+let connecting = null; // until the call is there, or has failed
+let connected = false;
+
+// ---- the parts
+
+const talking = new Talking({ onChange: (heard) => (call?.speak(heard), showMicrophone()) });
+const state = new TurnState(showState);
+const timings = new Timings();
+const userMeter = new Meter(byId("user-level"), (level) => ui.ring.style.setProperty("--user-level", level.toFixed(3)));
+const botMeter = new Meter(byId("bot-level"), (level) => ui.ring.style.setProperty("--bot-level", level.toFixed(3)));
+const transcript = new Transcript(ui.transcript, { announce: (text) => announce(`Bot: ${text}`) });
+const options = new OptionsPanel(byId("options"), { onConfig: (values) => choices.took(values, options) });
+const actions = new ActionsPanel(byId("actions"));
+const choices = new Choices(byId("choices"), { switchProvider });
+const functions = new FunctionCalls({
+  insert: (element) => (welcome(false), transcript.insert(element)),
+  can: (name) => actions.has("bot", name),
+  run: (name, args) => call.session.action("bot", name, args),
+  answer: (result) => call.session.send("llm-function-call-result", result),
+});
+const log = new Log({
+  list: byId("log"),
+  filter: byId("log-filter"),
+  direction: byId("log-direction"),
+  copy: byId("log-copy"),
+  clear: byId("log-clear"),
+  status: byId("log-status"),
+});
+
+// ---- calling
+
+function connect({ microphone }) {
+  connecting ??= open({ microphone });
+  return connecting;
+}
+
+/** Call the bot; true when it is there. The microphone may come later, when the user has allowed it. */
+async function open({ microphone }) {
+  say("");
+  note("");
+  state.set("connecting");
+  transcript.clear();
+  functions.clear();
+  timings.clear();
+  drawPlot();
+  const mine = new Call(choices.transport, {
+    event: (type, data) => call === mine && took(type, data),
+    seen: (direction, message) => log.add(direction, message),
+    closed: (how) => call === mine && left(how),
+    userLevel: (rms) => userMeter.set(rms),
+    botLevel: (rms) => botMeter.set(rms),
+    microphoneLost: () => note("The microphone has gone. You can go on typing."),
+  });
+  call = mine;
+  showCall();
+  try {
+    if (microphone) openMicrophone(mine);
+    await mine.open(choices.startBody());
+  } catch (error) {
+    mine.close();
+    if (call === mine) left({ clean: false, reason: error.message });
+    return false;
+  }
+  if (call !== mine) return false;
+  connected = true;
+  connecting = null;
+  announce("Connected.");
+  if (state.now === "connecting") state.set("listening");
+  showCall();
+  showMicrophone();
+  describe(mine);
+  return true;
+}
+
+async function openMicrophone(mine) {
+  talking.active = true;
+  await mine.speak(talking.heard);
+  try {
+    await mine.openMicrophone();
+  } catch (error) {
+    if (call !== mine) return;
+    talking.active = false;
+    note(`${error.message} You can go on typing.`);
+  }
+  showMicrophone();
+  showState(state.now);
+}
+
+async function describe(mine) {
+  try {
+    await actions.open(mine.session);
+    await options.open(mine.session);
+  } catch (error) {
+    if (call === mine) say(error.message);
+  }
+}
+
+function hangUp() {
+  call?.close();
+  left({ clean: true, reason: "" });
+}
+
+function left({ clean, reason }) {
+  call = null;
+  connected = talking.active = false;
+  connecting = null;
+  state.set("offline");
+  options.close();
+  actions.close();
+  choices.open();
+  showCall();
+  showMicrophone();
+  if (clean) note(reason);
+  else say(reason);
+  announce("Not connected any more.");
+}
+
+function took(type, data) {
+  state.take(type, data);
+  if (/^(user-|bot-(llm|output|tts))/.test(type)) welcome(false);
+  transcript.take(type, data);
+  functions.take(type, data);
+  if (timings.take(type, data)) drawPlot();
+  OTHERS[type]?.(data);
+}
+
+const OTHERS = {
+  error: (data) => say(data.message ?? data.error ?? "The bot failed."),
+  "error-response": (data) => say(data.error ?? "The bot refused a message."),
+  config: (data) => options.took(data).catch((error) => say(error.message)),
+  "server-message": (data) => data?.type === "job" && actions.job(data),
+};
+
+async function switchProvider(service, value) {
+  say("");
+  try {
+    await options.update([{ service, name: "provider", value }]);
+    await actions.open(call.session);
+    return true;
+  } catch (error) {
+    say(error.message);
+    return false;
+  }
+}
+
+// ---- typing
+
+async function write(event) {
+  event.preventDefault();
+  const text = ui.text.value.trim();
+  if (!text) return;
+  ui.send.disabled = true;
+  // Whoever types first need not be asked for a microphone.
+  if (!connected && !(await connect({ microphone: false }))) {
+    ui.send.disabled = false;
+    return;
+  }
+  ui.send.disabled = false;
+  ui.text.value = "";
+  say("");
+  welcome(false);
+  transcript.typed(text);
+  call.session.sendText(text);
+  ui.text.focus();
+}
+
+// ---- showing
+
+const STATES = {
+  offline: "Not connected",
+  connecting: "Connecting…",
+  listening: "Listening",
+  hearing: "You are speaking",
+  thinking: "Thinking…",
+  answering: "Answering…",
+  speaking: "The bot is speaking",
+};
+
+function showState(now) {
+  ui.state.dataset.state = ui.ring.dataset.state = now;
+  const deaf = now === "listening" && !(call?.hasMicrophone && talking.heard);
+  const wait = call?.hasMicrophone && talking.pushing ? "Hold the space bar to speak" : "Ready";
+  ui.state.textContent = deaf ? wait : STATES[now];
+}
+
+function showCall() {
+  const here = call !== null;
+  const name = here ? (connected ? "Hang up" : "Cancel") : bot.microphone ? "Talk" : "Connect";
+  ui["talk-label"].textContent = name;
+  ui.talk.classList.toggle("live", here);
+  choices.lock(here, connected);
+}
+
+function showMicrophone() {
+  const { mute } = ui;
+  const has = Boolean(call?.hasMicrophone);
+  mute.disabled = !connected || !bot.microphone;
+  const pushing = has && talking.pushing;
+  mute.classList.toggle("hold", pushing);
+  mute.classList.toggle("held", pushing && talking.held);
+  if (pushing) mute.removeAttribute("aria-pressed");
+  else mute.setAttribute("aria-pressed", String(has && talking.muted));
+  if (connected && !has) mute.textContent = "Use the microphone";
+  else if (pushing) mute.textContent = "Hold to speak";
+  else mute.textContent = talking.muted ? "Muted" : "Mute";
+  showState(state.now);
+}
+
+function muteClicked() {
+  if (!call) return;
+  if (!call.hasMicrophone) openMicrophone(call);
+  else if (!talking.pushing) talking.mute(!talking.muted);
+}
+
+function welcome(shown) {
+  ui.welcome.hidden = !shown;
+}
+
+function drawPlot() {
+  if (!byId("timing").hidden) plot(ui.plot, timings.turns);
+}
+
+// ---- beginning
+
+async function begin() {
+  showCall();
+  try {
+    bot = await getJson("page.json");
+  } catch (error) {
+    say(error.message);
+    return;
+  }
+  document.title = bot.name;
+  ui.name.textContent = bot.name;
+  ui.about.textContent = bot.description;
+  timings.kinds = Object.fromEntries(bot.services.map(({ name, kind }) => [name, kind]));
+  choices.offer(bot);
+  byId("push-to-talk").closest(".switch-row").hidden = !bot.microphone;
+  ui.mute.hidden = byId("meters").hidden = !bot.microphone;
+  if (!bot.microphone) ui.invitation.textContent = "This bot reads and writes; it does not listen. Type below.";
+  if (bot.open) ui.talk.disabled = false;
+  else closed();
+  if (bot.open && bot.microphone && !window.isSecureContext) {
+    note("Browsers give the microphone only to pages that come by https or from localhost. Here you can type.");
+  }
+  showCall();
+  showMicrophone();
+}
+
+function closed() {
+  ui.text.disabled = ui.send.disabled = true;
+  ui.welcome.replaceChildren("Nobody can call this bot from here.");
+  say(
+    "This bot is started with its operator's secret, which has no place in a browser. To try it on your own machine, " +
+      "run it with --dev; to let anybody talk to it, write public=True in its @bot.",
+  );
+}
+
+ui.talk.addEventListener("click", () => (call ? hangUp() : connect({ microphone: bot.microphone })));
+ui.mute.addEventListener("click", muteClicked);
+ui["push-to-talk"].addEventListener("change", () => talking.push(ui["push-to-talk"].checked));
+ui.composer.addEventListener("submit", write);
+addEventListener("pointerdown", () => call?.resume());
+addEventListener("pagehide", () => call?.close());
+addEventListener("resize", drawPlot);
+talking.useButton(ui.mute);
+useTabs(document.querySelector("[role=tablist]"), { onShow: () => (drawPlot(), log.shown()) });
+drawPlot();
+begin();

@@ -1,0 +1,130 @@
+// What a conversation's events tell: whose turn it is, and how long each part of a turn took.
+
+/** Whose turn it is: "offline", "connecting", "listening", "hearing", "thinking", "answering" or "speaking". */
+export class TurnState {
+  #onChange;
+  #speaks = false; // what is being answered is spoken too
+
+  constructor(onChange) {
+    this.#onChange = onChange;
+    this.now = "offline";
+  }
+
+  set(state) {
+    if (state === this.now) return;
+    this.now = state;
+    this.#onChange(state);
+  }
+
+  /** Take one event of the session. */
+  take(type, data = {}) {
+    const next = this.#next(type, data);
+    if (next) this.set(next);
+  }
+
+  #next(type, data) {
+    switch (type) {
+      case "user-started-speaking":
+        return "hearing";
+      case "user-stopped-speaking":
+        return this.now === "hearing" ? "thinking" : null;
+      case "user-llm-text":
+        return this.now === "hearing" ? null : "thinking";
+      case "bot-llm-started":
+        this.#speaks = false;
+        return ["speaking", "hearing"].includes(this.now) ? null : "thinking";
+      case "bot-output":
+        this.#speaks ||= Boolean(data.will_be_spoken);
+        return null;
+      case "bot-llm-text":
+        return this.now === "thinking" ? "answering" : null;
+      case "bot-llm-stopped":
+        return !this.#speaks && ["thinking", "answering"].includes(this.now) ? "listening" : null;
+      case "bot-started-speaking":
+        return this.now === "hearing" ? null : "speaking";
+      case "bot-stopped-speaking":
+        return this.now === "hearing" ? null : "listening";
+      default:
+        return null;
+    }
+  }
+}
+
+const PARTS = ["stt", "llm", "tts"];
+
+/**
+ * How long the parts of each turn took, in milliseconds: `turns` holds `{number, stt, llm, tts, total}`, each part only
+ * where it was told. `kinds` maps names of services to their kinds.
+ */
+export class Timings {
+  turns = [];
+  #most;
+  #current = null;
+  #fresh = true;
+  #begun = new Set();
+  #count = 0;
+
+  constructor({ most = 12, kinds = {} } = {}) {
+    this.#most = most;
+    this.kinds = kinds;
+  }
+
+  clear() {
+    this.turns = [];
+    this.#current = null;
+    this.#fresh = true;
+    this.#begun.clear();
+    this.#count = 0;
+  }
+
+  /** Take one event; true if there is something new to show. */
+  take(type, data = {}) {
+    switch (type) {
+      case "user-started-speaking":
+      case "user-llm-text":
+        if (this.#current && (this.#current.llm !== undefined || this.#current.tts !== undefined)) this.#renew();
+        return false;
+      case "bot-llm-started":
+        this.#begun.add("llm");
+        return false;
+      case "bot-tts-started":
+        this.#begun.add("tts");
+        return false;
+      case "metrics":
+        return this.#measure(data);
+      default:
+        return false;
+    }
+  }
+
+  #renew() {
+    this.#fresh = true;
+    this.#begun.clear();
+  }
+
+  #measure({ ttfb = [], voice_to_voice = [] }) {
+    let news = false;
+    for (const { processor, value } of ttfb) news = this.#note(this.kinds[processor] ?? processor, value) || news;
+    for (const { value } of voice_to_voice) news = this.#note("total", value) || news;
+    return news;
+  }
+
+  #note(part, seconds) {
+    if (part !== "total" && !PARTS.includes(part)) return false;
+    // What an interrupted turn tells last does not belong to the next one.
+    if ((part === "llm" || part === "tts") && !this.#begun.has(part)) return false;
+    const turn = this.#turn();
+    if (turn[part] !== undefined) return false;
+    turn[part] = seconds * 1000;
+    return true;
+  }
+
+  #turn() {
+    if (this.#fresh || !this.#current) {
+      this.#current = { number: ++this.#count };
+      this.#fresh = false;
+      this.turns = [...this.turns, this.#current].slice(-this.#most);
+    }
+    return this.#current;
+  }
+}

@@ -1,0 +1,135 @@
+// The WebRTC transport: audio on the first media line, RTVI messages on the data channel "chat".
+
+import { postJson, sendJson } from "./http.js";
+
+const PING_EVERY = 1000; // ms
+const CANDIDATES_EVERY = 200; // ms
+const OPEN_WITHIN = 20000; // ms
+
+/** Carries a session over WebRTC. `on` holds the callbacks `text`, `stream` and `closed`. */
+export class WebRTCTransport {
+  #on;
+  #peer = null;
+  #channel = null;
+  #offers = "";
+  #pc_id = null;
+  #candidates = [];
+  #timers = [];
+  #track = null;
+  #enabled = false;
+
+  constructor(on) {
+    this.#on = on;
+  }
+
+  get bringsAudio() {
+    return false;
+  }
+
+  /** Start a session and connect to it. Rejects with an Error whose message is a sentence. */
+  async open(startBody) {
+    const { sessionId, iceConfig } = await postJson("webrtc/start", startBody);
+    this.#offers = `webrtc/sessions/${encodeURIComponent(sessionId)}/api/offer`;
+    const peer = new RTCPeerConnection(iceConfig ?? {});
+    this.#peer = peer;
+    // The order of the media lines is the order of these: the bot's audio comes back on the first.
+    peer.addTransceiver("audio", { direction: "sendrecv" });
+    peer.addTransceiver("video", { direction: "sendrecv" });
+    await this.#useTrack();
+    this.#channel = peer.createDataChannel("chat", { ordered: true });
+    peer.onicecandidate = ({ candidate }) => candidate?.candidate && this.#candidates.push(candidate);
+    peer.ontrack = ({ track }) => track.kind === "audio" && this.#on.stream(new MediaStream([track]));
+    peer.onconnectionstatechange = () => peer.connectionState === "failed" && this.#lost();
+    const opened = this.#opened();
+    await this.#negotiate();
+    this.#timers.push(setInterval(() => this.#tellCandidates(), CANDIDATES_EVERY));
+    await opened;
+    this.#channel.onclose = () => this.#lost("The bot has left.");
+    this.#timers.push(setInterval(() => this.send(`ping: ${Date.now()}`), PING_EVERY));
+    this.#tellTracks();
+  }
+
+  send(text) {
+    if (this.#channel?.readyState === "open") this.#channel.send(text);
+  }
+
+  sendAudio() {}
+
+  /** Send a track, or none; and tell the bot whether anything is to be heard. */
+  async setMicrophone(track, enabled) {
+    this.#track = track;
+    this.#enabled = Boolean(track) && enabled;
+    if (track) track.enabled = enabled;
+    await this.#useTrack();
+    this.#tellTracks();
+  }
+
+  // The microphone may be there before the connection is, or long after it.
+  async #useTrack() {
+    const [audio] = this.#peer?.getTransceivers() ?? [];
+    if (audio && audio.sender.track !== this.#track) await audio.sender.replaceTrack(this.#track);
+  }
+
+  close() {
+    this.#timers.splice(0).forEach(clearInterval);
+    if (this.#channel) this.#channel.onclose = null;
+    this.#peer?.close();
+    this.#peer = null;
+  }
+
+  async #negotiate() {
+    await this.#peer.setLocalDescription(await this.#peer.createOffer());
+    const { sdp, type } = this.#peer.localDescription;
+    const answer = await postJson(this.#offers, { sdp, type, pc_id: this.#pc_id, restart_pc: false });
+    this.#pc_id = answer.pc_id;
+    await this.#peer.setRemoteDescription({ sdp: answer.sdp, type: answer.type });
+  }
+
+  #tellCandidates() {
+    if (!this.#candidates.length) return;
+    const candidates = this.#candidates.splice(0).map((each) => ({
+      candidate: each.candidate,
+      sdp_mid: each.sdpMid,
+      sdp_mline_index: each.sdpMLineIndex,
+    }));
+    sendJson("PATCH", this.#offers, { pc_id: this.#pc_id, candidates }).catch((error) => console.warn(error.message));
+  }
+
+  #tellTracks() {
+    [this.#enabled, false].forEach((enabled, receiver_index) => {
+      const message = { type: "trackStatus", receiver_index, enabled };
+      this.send(JSON.stringify({ type: "signalling", message }));
+    });
+  }
+
+  #opened() {
+    return new Promise((resolve, reject) => {
+      const sentence = "No WebRTC connection came about. Choose the WebSocket instead.";
+      const timer = setTimeout(() => reject(new Error(sentence)), OPEN_WITHIN);
+      this.#channel.onopen = () => (clearTimeout(timer), resolve());
+      this.#channel.onmessage = ({ data }) => this.#receive(data);
+    });
+  }
+
+  #receive(text) {
+    const message = signalling(text);
+    if (!message) this.#on.text(text);
+    else if (message.type === "renegotiate") this.#negotiate().catch((error) => this.#lost(error.message));
+    else if (message.type === "peerLeft") this.#lost("The bot has left.", true);
+  }
+
+  #lost(reason = "The connection was lost.", clean = false) {
+    if (!this.#peer) return;
+    this.close();
+    this.#on.closed({ clean, reason });
+  }
+}
+
+function signalling(text) {
+  try {
+    const { type, message } = JSON.parse(text);
+    return type === "signalling" ? message : null;
+  } catch {
+    return null;
+  }
+}

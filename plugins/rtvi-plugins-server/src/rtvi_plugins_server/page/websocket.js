@@ -1,0 +1,82 @@
+// The WebSocket transport: RTVI messages and audio as protobuf frames over one socket.
+
+import { decode, encodeAudio, encodeMessage } from "./frames.js";
+import { postJson } from "./http.js";
+
+/** Carries a session over a WebSocket. `on` holds the callbacks `text`, `audio` and `closed`. */
+export class WebSocketTransport {
+  #on;
+  #socket = null;
+
+  constructor(on) {
+    this.#on = on;
+  }
+
+  /** Whether the page itself plays what the bot says, piece by piece. */
+  get bringsAudio() {
+    return true;
+  }
+
+  /** Start a session and open its socket. Rejects with an Error whose message is a sentence. */
+  async open(startBody) {
+    const { token } = await postJson("start", startBody);
+    const socket = new WebSocket(address(token));
+    socket.binaryType = "arraybuffer";
+    this.#socket = socket;
+    await new Promise((resolve, reject) => {
+      socket.onopen = resolve;
+      socket.onclose = () => reject(new Error("The server refused the connection. Try to connect again."));
+    });
+    socket.onmessage = (event) => this.#receive(event.data);
+    socket.onclose = (event) => this.#on.closed({ clean: event.code === 1000, reason: reasonOf(event) });
+  }
+
+  send(text) {
+    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(encodeMessage(text));
+  }
+
+  /** Send 16 kHz mono s16le samples, as bytes. */
+  sendAudio(pcm) {
+    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(encodeAudio(pcm));
+  }
+
+  /** What is sent ends when the microphone is off; the server infers silence. */
+  setMicrophone() {}
+
+  close() {
+    if (!this.#socket) return;
+    this.#socket.onclose = null;
+    this.#socket.close(1000);
+  }
+
+  #receive(data) {
+    try {
+      const frame = decode(new Uint8Array(data));
+      if (frame?.message !== undefined) this.#on.text(frame.message);
+      else if (frame) this.#on.audio(frame.audio, frame.rate);
+    } catch (error) {
+      console.warn("a frame that cannot be read was left out:", error.message);
+    }
+  }
+}
+
+// Relative to this page, so that it works behind a path prefix and with whatever scheme the page came by.
+function address(token) {
+  const url = new URL("ws", document.baseURI);
+  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+  url.searchParams.set("token", token);
+  return url;
+}
+
+const REASONS = {
+  1006: "The connection was lost.",
+  1008: "The server ended the conversation.",
+  1011: "The bot failed. Its operator finds the reason in the server's log.",
+  1012: "The server is restarting.",
+};
+
+function reasonOf(event) {
+  const said = event.reason ? `${event.reason[0].toUpperCase()}${event.reason.slice(1).replace(/\.?$/, ".")}` : "";
+  if (event.code === 1000) return said || "The bot has left.";
+  return [REASONS[event.code] ?? "The connection was closed.", said].filter(Boolean).join(" ");
+}

@@ -1,0 +1,106 @@
+// Whose turn it is, and how long its parts took, from the events of whole turns.
+
+import assert from "node:assert/strict";
+import test from "node:test";
+
+import { Timings, TurnState } from "../../src/rtvi_plugins_server/page/turns.js";
+
+function states(events, begin = "listening") {
+  const seen = [];
+  const state = new TurnState((now) => seen.push(now));
+  state.now = begin;
+  for (const [type, data] of events) state.take(type, data);
+  return seen;
+}
+
+const SPOKEN = [
+  ["user-started-speaking"],
+  ["user-stopped-speaking"],
+  ["user-transcription", { text: "Hello", final: true }],
+  ["user-llm-text", { text: "Hello" }],
+  ["bot-llm-started"],
+  ["bot-llm-text", { text: "Good day." }],
+  ["bot-output", { text: "Good day.", segment_id: 1, will_be_spoken: true, spoken_status: "new" }],
+  ["bot-llm-stopped"],
+  ["bot-started-speaking"],
+  ["bot-stopped-speaking"],
+];
+
+test("a spoken turn goes from hearing to listening", () => {
+  assert.deepEqual(states(SPOKEN), ["hearing", "thinking", "answering", "speaking", "listening"]);
+});
+
+test("a written turn ends when the answer does", () => {
+  const events = [
+    ["user-llm-text", { text: "Hello" }],
+    ["bot-llm-started"],
+    ["bot-llm-text", { text: "Good day." }],
+    ["bot-output", { text: "Good day.", segment_id: 1, will_be_spoken: false, spoken_status: "new" }],
+    ["bot-llm-stopped"],
+  ];
+  assert.deepEqual(states(events), ["thinking", "answering", "listening"]);
+});
+
+test("an answer of nothing but function calls ends the thinking too", () => {
+  assert.deepEqual(states([["bot-llm-started"], ["bot-llm-stopped"]]), ["thinking", "listening"]);
+});
+
+test("who talks over the bot is heard until they stop", () => {
+  const events = [["user-started-speaking"], ["bot-interrupted"], ["bot-llm-stopped"], ["bot-stopped-speaking"]];
+  assert.deepEqual(states([...events, ["user-stopped-speaking"]], "speaking"), ["hearing", "thinking"]);
+});
+
+const ttfb = (processor, value) => ["metrics", { ttfb: [{ processor, value }] }];
+const total = (value) => ["metrics", { voice_to_voice: [{ processor: "bot", value }] }];
+
+function measured(events, options) {
+  const timings = new Timings(options);
+  for (const [type, data] of events) timings.take(type, data);
+  return timings.turns;
+}
+
+const TURN = [
+  ["user-started-speaking"],
+  ["user-stopped-speaking"],
+  ttfb("stt", 0.25),
+  ["user-llm-text"],
+  ["bot-llm-started"],
+  ["bot-tts-started"],
+  total(1),
+  ["bot-llm-stopped"],
+  ttfb("llm", 0.5),
+  ttfb("tts", 0.125),
+];
+
+test("the parts of a turn come together, whatever comes first", () => {
+  assert.deepEqual(measured(TURN), [{ number: 1, stt: 250, total: 1000, llm: 500, tts: 125 }]);
+});
+
+test("each turn has a row of its own, and the oldest go", () => {
+  assert.deepEqual(
+    measured([...TURN, ...TURN, ...TURN], { most: 2 }).map((turn) => turn.number),
+    [2, 3],
+  );
+});
+
+test("a service is known by its kind, whatever the bot calls it", () => {
+  const [turn] = measured([["bot-tts-started"], ttfb("voice", 0.1)], { kinds: { voice: "tts" } });
+  assert.deepEqual(turn, { number: 1, tts: 100 });
+});
+
+test("what an interrupted answer tells last is not the next turn's", () => {
+  const events = [
+    ...TURN,
+    ["bot-llm-started"],
+    ["user-started-speaking"],
+    ["bot-interrupted"],
+    ttfb("llm", 9),
+    ...TURN.slice(1),
+  ];
+  assert.equal(measured(events).at(-1).llm, 500);
+});
+
+test("of several answers in one turn the first counts", () => {
+  const events = [["user-llm-text"], ["bot-llm-started"], ttfb("llm", 0.5), ["bot-llm-started"], ttfb("llm", 0.25)];
+  assert.deepEqual(measured(events), [{ number: 1, llm: 500 }]);
+});

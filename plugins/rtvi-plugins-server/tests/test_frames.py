@@ -1,0 +1,138 @@
+"""The codec of binary frames: byte for byte what the published transport sends and takes."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from rtvi_plugins.kinds import Audio
+from rtvi_plugins_server._frames import BadAudio, NotAFrame, decode, encode
+
+READY = '{"label":"rtvi-ai","type":"client-ready","id":"1f2e3d4c","data":{}}'
+
+
+def recorded(moments: bytes, rate: int, channels: int) -> Audio:
+    """Audio of as many moments as there are bytes."""
+    return Audio(moments * 2 * channels, rate, channels)
+
+
+def spoilt(item: str | Audio, at: int, by: int) -> bytes:
+    """A frame in which one byte is wrong."""
+    data = encode(item, 1)
+    at %= len(data)
+    return data[:at] + bytes([data[at] ^ by]) + data[at + 1 :]
+
+
+ITEMS = st.text(st.characters(exclude_categories=["Cs"])) | st.builds(
+    recorded, st.binary(max_size=80), st.integers(8_000, 192_000), st.integers(1, 8)
+)
+SPOILT = st.builds(spoilt, ITEMS, st.integers(0), st.integers(1, 255))
+
+
+def made(tag: str, *fields: str) -> str:
+    """A field of fields, all in hexadecimal: its tag, its length, and what is in it."""
+    content = "".join(fields)
+    return f"{tag}{len(content) // 2:02x}{content}"
+
+
+NAME = made("12", b"audio".hex())
+PCM = made("1a", "0100ffff")
+
+#: Frames as a client wrote them, field by field, and what they carry.
+RECEIVED = [
+    pytest.param(made("22", made("0a", READY.encode().hex())), READY, id="message"),
+    pytest.param(made("22", made("0a", "c3a9")), "é", id="message in UTF-8"),
+    pytest.param(made("22"), "", id="message without its text"),
+    pytest.param(
+        made("12", NAME, PCM, "20807d", "2801"),
+        Audio(b"\x01\x00\xff\xff", 16000),
+        id="audio as the published transport writes it, without the id 0",
+    ),
+    pytest.param(
+        made("12", "0807", NAME, PCM, "20c0bb01", "2802", "30ffff03"),
+        Audio(b"\x01\x00\xff\xff", 24000, 2),
+        id="audio of two channels with every field",
+    ),
+    pytest.param(made("12", NAME, "20807d", "2801"), Audio(b"", 16000), id="audio of no length"),
+    pytest.param(made("0a", "0801", made("1a", "6869")), None, id="text"),
+    pytest.param(made("1a", made("1a", "6869"), made("22", "7531"), made("2a", "74")), None, id="transcription"),
+    pytest.param(made("2a", "0801"), None, id="interruption"),
+    pytest.param(made("32", "666f6f"), None, id="a kind of the future"),
+    pytest.param("", None, id="nothing"),
+    pytest.param(made("22", made("0a", "6869")) + made("2a", "0801"), None, id="of two kinds the last counts"),
+]
+
+
+@pytest.mark.parametrize(("sent", "carried"), RECEIVED)
+def test_what_a_client_sends_is_read(sent: str, carried: str | Audio | None) -> None:
+    """Messages and audio come through as they are; other kinds mean nothing."""
+    assert decode(bytes.fromhex(sent)) == carried
+
+
+@pytest.mark.parametrize(
+    ("item", "written"),
+    [
+        (READY, made("22", made("0a", READY.encode().hex()))),
+        ("é", made("22", made("0a", "c3a9"))),
+        (Audio(b"\x01\x00\xff\xff", 24000), made("12", "0807", NAME, PCM, "20c0bb01", "2801")),
+    ],
+)
+def test_what_a_client_is_sent_is_as_it_reads_it(item: str | Audio, written: str) -> None:
+    """Audio carries its number, the name that the client gives its own, and its rate."""
+    assert encode(item, 7).hex() == written
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param(READY.encode(), id="JSON"),
+        pytest.param(b"\x00\x00\x00\x00", id="bare silence"),
+        pytest.param(b"\xff", id="half a number"),
+        pytest.param(b"\x22\x45\x0a", id="a frame cut off"),
+        pytest.param(b"\x22\x03\x0a\x01\xff", id="a message that is no UTF-8"),
+        pytest.param(b"\x12\x02\x12\xff", id="a name that is cut off"),
+        pytest.param(b"\x0b" * 5000, id="groups nested without end"),
+    ],
+)
+def test_what_is_no_frame_is_told_apart(sent: bytes) -> None:
+    """It is an error of its own, for the socket is closed."""
+    with pytest.raises(NotAFrame):
+        decode(sent)
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ((PCM, "2801"), "its sample_rate is 0; send 8000 to 192000 Hz"),
+        ((PCM, "2001", "2801"), "its sample_rate is 1;"),
+        ((PCM, "20ffffffff0f", "2801"), "its sample_rate is 4294967295;"),
+        ((PCM, "20807d"), "its num_channels is 0; send 1 to 8"),
+        ((PCM, "20807d", "2809"), "its num_channels is 9;"),
+        ((made("1a", "010001"), "20807d", "2801"), "its 3 bytes are no whole 16-bit samples of 1 channels"),
+        ((made("1a", "0100"), "20807d", "2802"), "its 2 bytes are no whole 16-bit samples of 2 channels"),
+    ],
+)
+def test_audio_that_cannot_be_is_refused_with_its_reason(fields: tuple[str, ...], reason: str) -> None:
+    """The frame is one of the protocol's, so only its audio is lost."""
+    with pytest.raises(BadAudio) as refused:
+        decode(bytes.fromhex(made("12", *fields)))
+    assert str(refused.value).startswith(reason)
+
+
+@given(ITEMS, st.integers(0, 2**64 - 1))
+def test_what_is_written_is_read_again(item: str | Audio, number: int) -> None:
+    """Nothing is lost or changed on the way, whatever a message says and however audio is sampled."""
+    assert decode(encode(item, number)) == item
+
+
+@given(st.binary() | SPOILT)
+@example(b"\x08" * 11)
+@example(b"\x12\xff\xff\xff\xff\x0f")
+def test_no_bytes_break_the_codec(data: bytes) -> None:
+    """A stranger's bytes are something, nothing, or one of the two errors."""
+    try:
+        found = decode(data)
+    except (BadAudio, NotAFrame):
+        return
+    assert found is None or decode(encode(found, 0)) == found
