@@ -1,0 +1,112 @@
+"""Read the bodies that the published client posts: an offer, and the ICE candidates that follow it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final, cast
+
+import orjson
+from aiortc import RTCIceCandidate
+from aiortc.sdp import candidate_from_sdp
+from attrs import frozen
+
+from .errors import InvalidOffer
+
+__all__ = ("BODY_BYTES", "Candidate", "Offer", "Trickle", "read_offer", "read_trickle")
+
+#: The longest body accepted. The offer of a browser with three media lines has 6 to 12 KiB.
+BODY_BYTES: Final = 262_144
+
+_UFRAG = re.compile(r"\bufrag (\S+)")
+
+
+@frozen
+class Offer:
+    """What a client proposes. `pc_id` names the peer connection that it is about, once the client knows of one."""
+
+    sdp: str
+    pc_id: str | None
+    restart: bool
+
+
+@frozen
+class Candidate:
+    """An address at which the client may be reached. `ufrag` tells of which of its peer connections, where given."""
+
+    address: RTCIceCandidate
+    ufrag: str | None = None
+
+
+@frozen
+class Trickle:
+    """Candidates that became known after the offer."""
+
+    pc_id: str
+    candidates: Sequence[Candidate]
+
+
+def read_offer(body: bytes) -> Offer:
+    """The offer in a body. Whatever else is in it, as `requestData`, is left alone. `InvalidOffer` if there is none."""
+    found = _object(body, 'as in {"sdp": "…", "type": "offer", "pc_id": null, "restart_pc": false}')
+    sdp, kind = found.get("sdp"), found.get("type")
+    if kind != "offer":
+        raise InvalidOffer(f'$.type: only an "offer" is accepted here, not {_shown(kind)}.')
+    if not isinstance(sdp, str) or not sdp.strip():
+        raise InvalidOffer("$.sdp: the description of the offer is missing; it is a text.")
+    restart = found.get("restart_pc", False)
+    if not isinstance(restart, bool):
+        raise InvalidOffer(f"$.restart_pc: write true or false, not {_shown(restart)}.")
+    return Offer(sdp, _pc_id(found), restart)
+
+
+def read_trickle(body: bytes) -> Trickle:
+    """The candidates in a body. `InvalidOffer` if one of them cannot be read."""
+    found = _object(body, 'as in {"pc_id": "…", "candidates": []}')
+    pc_id, listed = _pc_id(found), found.get("candidates")
+    if pc_id is None:
+        raise InvalidOffer("$.pc_id: write the pc_id that the answer to the offer told.")
+    if not isinstance(listed, list):
+        raise InvalidOffer("$.candidates: write a list of objects.")
+    candidates = [_candidate(each, f"$.candidates[{place}]") for place, each in enumerate(cast("list[Any]", listed))]
+    return Trickle(pc_id, [each for each in candidates if each is not None])
+
+
+def _object(body: bytes, example: str) -> dict[str, Any]:
+    try:
+        found: Any = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise InvalidOffer(f"The body is not JSON: {error.msg}; write an object, {example}.") from None
+    if not isinstance(found, dict):
+        raise InvalidOffer(f"The body is no JSON object; write one, {example}.")
+    return cast("dict[str, Any]", found)
+
+
+def _pc_id(found: dict[str, Any]) -> str | None:
+    pc_id = found.get("pc_id")
+    if pc_id is not None and not isinstance(pc_id, str):
+        raise InvalidOffer(f"$.pc_id: write a text or null, not {_shown(pc_id)}.")
+    return pc_id
+
+
+def _candidate(found: Any, path: str) -> Candidate | None:
+    """None for the empty text that marks the end: this server waits for more until it is connected."""
+    told = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+    text, mid, index = told.get("candidate"), told.get("sdp_mid"), told.get("sdp_mline_index")
+    if not isinstance(text, str):
+        raise InvalidOffer(f"{path}.candidate: write the candidate's text.")
+    if not text.strip():
+        return None
+    if not isinstance(mid, str | None) or not isinstance(index, int | None) or (mid is None and index is None):
+        raise InvalidOffer(f"{path}: write sdp_mid, a text, or sdp_mline_index, a whole number.")
+    try:
+        address = candidate_from_sdp(text.removeprefix("a=").removeprefix("candidate:"))
+    except (AssertionError, ValueError):
+        raise InvalidOffer(f"{path}.candidate: {_shown(text)} is no ICE candidate.") from None
+    address.sdpMid, address.sdpMLineIndex = mid, index
+    ufrag = _UFRAG.search(text)
+    return Candidate(address, ufrag[1] if ufrag else None)
+
+
+def _shown(value: Any) -> str:
+    return repr(value)[:80]

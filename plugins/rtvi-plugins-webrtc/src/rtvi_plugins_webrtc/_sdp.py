@@ -1,0 +1,69 @@
+"""What an offer describes, checked before aiortc builds a connection of it: half-built ones are noisy to take down."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from aiortc.sdp import DIRECTIONS, MediaDescription, SessionDescription
+
+from ._bodies import Candidate
+from .errors import InvalidOffer
+
+__all__ = ("CHANNEL", "candidates_in", "read_sdp", "ufrags_in", "without_candidates")
+
+#: The label of the published client's data channel.
+CHANNEL = "chat"
+
+_CANDIDATE_LINES = re.compile(r"^a=(candidate:.*|end-of-candidates)\r?\n?", re.MULTILINE)
+
+
+def read_sdp(sdp: str) -> SessionDescription:
+    """What is offered. `InvalidOffer` if RTVI cannot run over it: no data channel, or a line that is not complete."""
+    try:
+        offered = SessionDescription.parse(sdp)
+    except Exception:  # whatever the parser stumbles over
+        raise InvalidOffer("$.sdp: this is no session description.") from None
+    for place, media in enumerate(offered.media):
+        if (lacking := _lacking(media)) is not None:
+            raise InvalidOffer(f"$.sdp: media line {place} ({media.kind}) {lacking}.")
+    if not any(media.kind == "application" for media in offered.media):
+        raise InvalidOffer(f'$.sdp: no data channel is offered; open one called "{CHANNEL}" before the offer is made.')
+    known = {media.rtp.muxId for media in offered.media}
+    bundled = [mid for group in offered.group if group.semantic == "BUNDLE" for mid in group.items]
+    if not known.issubset(bundled) or not known.issuperset(bundled):
+        raise InvalidOffer("$.sdp: the media lines are not bundled; one BUNDLE group with all of them is accepted.")
+    return offered
+
+
+def _lacking(media: MediaDescription) -> str | None:
+    if media.ice is None or not media.ice.usernameFragment or not media.ice.password:
+        return "has no ice-ufrag and ice-pwd"
+    if media.dtls is None or not media.dtls.fingerprints or media.dtls.role not in ("auto", "client", "server"):
+        return "has no fingerprint and setup"
+    if media.kind in ("audio", "video") and media.direction not in DIRECTIONS:
+        return f"names no direction; write one of {', '.join(DIRECTIONS)}"
+    if media.kind == "audio" and not any(codec.mimeType.lower() == "audio/opus" for codec in media.rtp.codecs):
+        return "does not list Opus"
+    return None
+
+
+def ufrags_in(offered: SessionDescription) -> set[str]:
+    """The names under which the client's candidates of this offer go."""
+    return {media.ice.usernameFragment or "" for media in offered.media if media.ice is not None}
+
+
+def candidates_in(offered: SessionDescription) -> Iterator[Candidate]:
+    """The candidates that came with the offer."""
+    for media in offered.media:
+        for address in media.ice_candidates:
+            address.sdpMid = media.rtp.muxId
+            yield Candidate(address)
+
+
+def without_candidates(sdp: str) -> str:
+    """An offer whose candidates are added one by one, so that one that cannot be used does not spoil the rest.
+
+    Nor does it say that there are no more of them, for those that come after that would be left out.
+    """
+    return _CANDIDATE_LINES.sub("", sdp)

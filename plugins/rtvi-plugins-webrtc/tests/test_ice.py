@@ -1,0 +1,46 @@
+"""The operator's list of ICE servers."""
+
+from __future__ import annotations
+
+import pytest
+
+from rtvi_plugins_webrtc._ice import read_ice_servers
+
+
+@pytest.mark.parametrize("written", [None, "", " ", "[]"])
+def test_there_are_no_servers_by_default(written: str | None) -> None:
+    """Nothing outside of the network is asked for anything."""
+    assert read_ice_servers(written).own == []
+
+
+def test_servers_are_written_as_browsers_take_them() -> None:
+    """One address or several, with the name and password of a TURN server."""
+    servers = read_ice_servers(
+        '[{"urls": "stun:stun.example"},'
+        ' {"urls": ["turn:turn.example:3478?transport=udp"], "username": "me", "credential": "key-of-a-test"}]'
+    )
+    stun, turn = servers.own
+    assert stun.urls == "stun:stun.example"
+    assert (turn.username, turn.credential) == ("me", "key-of-a-test")
+    assert [each["urls"] for each in servers.told] == ["stun:stun.example", ["turn:turn.example:3478?transport=udp"]]
+
+
+@pytest.mark.parametrize(
+    ("written", "reason"),
+    [
+        ("stun:stun.example", "is not JSON"),
+        ('{"urls": "stun:stun.example"}', "is no list"),
+        ('["stun:stun.example"]', "item 1: write an object"),
+        ('[{"urls": "stun:stun.example"}, {"url": "stun:stun.example"}]', "item 2: write an object"),
+        ('[{"urls": [5]}]', "item 1: write an object"),
+        ('[{"username": "me"}]', "'urls' is missing"),
+        ('[{"urls": []}]', "'urls' is missing"),
+        ('[{"urls": "https://stun.example"}]', "is no STUN or TURN address"),
+        ('[{"urls": "stun:stun.example?transport=udp"}]', "is no STUN or TURN address"),
+    ],
+)
+def test_a_mistake_is_told_with_its_place(written: str, reason: str) -> None:
+    """The sentence names the variable and what to write."""
+    with pytest.raises(ValueError, match="RTVI_ICE_SERVERS") as caught:
+        read_ice_servers(written)
+    assert reason in str(caught.value)

@@ -1,0 +1,245 @@
+"""A session over WebRTC: texts, sound, restarts, and every way in which it ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import TypeAlias
+
+import pytest
+from rtc_bots import parrot
+from rtc_caller import PEER_LEFT, Caller, Message, Microphone, hertz_of
+
+from rtvi_plugins.hosting import Host
+
+pytestmark = pytest.mark.anyio
+
+Calling: TypeAlias = Callable[..., AbstractAsyncContextManager[Caller]]
+
+
+def typed(text: str) -> Message:
+    """What a client sends that its user types."""
+    return {"label": "rtvi-ai", "type": "send-text", "id": "typed", "data": {"content": text, "options": {}}}
+
+
+# ---- texts -----------------------------------------------------------------------------------------------------
+
+
+async def test_texts_go_both_ways(host: Host, calling: Calling) -> None:
+    """A client that is connected calls an action, and is answered."""
+    async with calling(host) as caller:
+        await caller.connect()
+        await caller.ready()
+        assert (await caller.call("add", a=2, b=3))["data"] == {"result": 5}
+
+
+async def test_pings_are_taken_for_what_they_are(host: Host, calling: Calling) -> None:
+    """A ping is not JSON; it is not answered, and nobody complains of it."""
+    async with calling(host) as caller:
+        await caller.connect()
+        caller.say("ping: 1753900000000")
+        await caller.ready()
+        assert [each["type"] for each in caller.received] == ["bot-ready"]
+
+
+async def test_what_is_no_message_is_answered_as_anywhere(host: Host, calling: Calling) -> None:
+    """Neither broken JSON nor a message that only looks like signalling is swallowed."""
+    async with calling(host) as caller:
+        await caller.connect()
+        await caller.ready()
+        caller.say('{"type": "signalling"')
+        assert (await caller.answer_to(""))["data"]["code"] == "invalid-message"
+        caller.say({"label": "rtvi-ai", "type": "signalling", "id": "s", "data": {}})
+        assert (await caller.answer_to("s"))["data"]["code"] == "unknown-message"
+
+
+async def test_the_microphone_is_told_of(host: Host, calling: Calling) -> None:
+    """The first track's state reaches the bot; those of camera and screen, and signals of other kinds, do not."""
+    async with calling(host) as caller:
+        await caller.connect()
+        await caller.ready()
+        caller.say({"type": "signalling", "message": "nothing"})
+        caller.tell_track(0, False)
+        caller.tell_track(1, False)
+        caller.tell_track(2, False)
+        caller.tell_track(0, True)
+        await caller.find(lambda each: each.get("data") == {"microphone": True})
+        told = [each["data"]["microphone"] for each in caller.received if "microphone" in each.get("data", {})]
+        assert told[-2:] == [False, True]
+        assert told.count(False) == 1
+
+
+async def test_a_long_answer_arrives_whole(host: Host, calling: Calling) -> None:
+    """What has many times the size of a packet is put together again."""
+    async with calling(host) as caller:
+        await caller.connect()
+        await caller.ready()
+        assert (await caller.call("fill", size=200_000))["data"]["result"] == "x" * 200_000
+
+
+async def test_an_answer_that_is_too_long_is_refused(host: Host, calling: Calling) -> None:
+    """A client is told that the answer is longer than it accepts, and its session goes on."""
+    async with calling(host) as caller:
+        await caller.connect()
+        await caller.ready()
+        answer = await caller.call("fill", size=300_000)
+        assert (answer["type"], answer["data"]["code"]) == ("error-response", "message-too-large")
+        assert (await caller.call("add", a=2, b=3))["data"] == {"result": 5}
+
+
+async def test_many_answers_arrive_in_order(host: Host, calling: Calling) -> None:
+    """More than may be under way at once waits its turn."""
+    async with calling(host) as caller:
+        await caller.connect()
+        await caller.ready()
+        results = await asyncio.gather(*(caller.call("fill", size=40_000 + each) for each in range(10)))
+        assert [len(each["data"]["result"]) for each in results] == list(range(40_000, 40_010))
+
+
+# ---- sound -----------------------------------------------------------------------------------------------------
+
+
+async def test_the_bot_is_heard_at_its_pitch(host: Host, calling: Calling) -> None:
+    """What the bot plays comes back on the first transceiver, neither too fast nor too slow, and all of it."""
+    async with calling(host) as caller:
+        await caller.connect()
+        await caller.ready()
+        caller.say(typed("440"))
+        await caller.message("bot-stopped-speaking")
+        frames = caller.frames
+        await caller.until(lambda: caller.frames > frames + 25)
+        loud = caller.loud()
+        assert hertz_of(loud, 48_000) == pytest.approx(440, rel=0.02)
+        assert len(loud) / 48_000 == pytest.approx(0.5, abs=0.1)
+
+
+async def test_the_bot_hears_the_user(host: Host, calling: Calling) -> None:
+    """The microphone's tone reaches the bot at its pitch."""
+    async with calling(host, microphone=Microphone(300)) as caller:
+        await caller.connect()
+        await caller.ready()
+        told = await caller.find(lambda each: abs(each.get("data", {}).get("hertz", 0) - 300) < 9)
+        assert told["data"]["rate"] == 16_000
+
+
+async def test_a_conversation_is_spoken(calling: Calling) -> None:
+    """What is said into the microphone is heard, answered, and the answer is heard."""
+    microphone = Microphone(300)
+    async with calling(Host(parrot, environ={}), microphone=microphone) as caller:
+        await caller.connect()
+        await caller.ready()
+        await caller.message("user-started-speaking")
+        microphone.mute()
+        await caller.message("user-transcription")
+        await caller.message("bot-stopped-speaking")
+        assert hertz_of(caller.loud(), 48_000) == pytest.approx(440, rel=0.02)
+
+
+async def test_a_client_may_do_without_media(host: Host, calling: Calling) -> None:
+    """A data channel alone carries a conversation in text."""
+    async with calling(host) as caller:
+        await caller.connect(lines=0)
+        await caller.ready()
+        assert (await caller.call("add", a=2, b=3))["data"] == {"result": 5}
+
+
+# ---- restarts --------------------------------------------------------------------------------------------------
+
+
+async def test_a_restart_keeps_the_session(host: Host, calling: Calling) -> None:
+    """After a restart in the middle of what the bot says the session goes on, and needs no second client-ready."""
+    async with calling(host, microphone=Microphone(300)) as caller:
+        await caller.connect()
+        await caller.ready()
+        known = caller.pc_id
+        caller.say(typed("440"))
+        await caller.message("bot-started-speaking")
+        caller.microphone = Microphone(500)
+        await caller.restart()
+        assert (await caller.call("add", a=2, b=3))["data"] == {"result": 5}
+        await caller.message("bot-stopped-speaking")
+        await caller.find(lambda each: abs(each.get("data", {}).get("hertz", 0) - 500) < 10)
+        assert (caller.pc_id, host.open_sessions) == (known, 1)
+
+
+async def test_texts_wait_for_a_restart(host: Host, calling: Calling) -> None:
+    """What the bot says while its client cannot be reached is told once it can be."""
+    async with calling(host) as caller:
+        await caller.connect()
+        await caller.ready()
+        caller.say(typed("440"))
+        await caller.message("bot-started-speaking")
+        await caller.pc.close()
+        await caller.connect(restart=True)
+        await caller.message("bot-stopped-speaking")
+
+
+async def test_a_lost_client_may_restart(hasty: None, host: Host, calling: Calling) -> None:
+    """A client that comes back in time finds its session."""
+    async with calling(host) as caller:
+        await caller.connect()
+        await caller.ready()
+        await caller.pc.close()
+        await caller.connect(restart=True)
+        assert (await caller.call("add", a=2, b=3))["data"] == {"result": 5}
+
+
+async def test_a_changed_offer_is_applied_to_what_there_is(host: Host, calling: Calling) -> None:
+    """A new offer for the same peer connection leaves the connection as it is."""
+    async with calling(host) as caller:
+        await caller.connect(lines=2)
+        await caller.ready()
+        before = caller.answer
+        caller.pc.addTransceiver("video", "sendonly")
+        await caller.accept(await caller.post(await caller.renew_offer()))
+        assert caller.answer["pc_id"] == before["pc_id"]
+        assert [kind for kind, _ in caller.answered_lines] == ["audio", "video", "video"]
+        assert (await caller.call("add", a=2, b=3))["data"] == {"result": 5}
+
+
+# ---- the end ---------------------------------------------------------------------------------------------------
+
+
+async def test_the_client_is_told_that_the_bot_has_left(host: Host, calling: Calling) -> None:
+    """The last message of a session that its bot ends is peerLeft, after all that was said before."""
+    async with calling(host) as caller:
+        await caller.connect()
+        await caller.ready()
+        await caller.call("hang_up")
+        await caller.find(lambda each: each == PEER_LEFT)
+        assert caller.received[-1] == PEER_LEFT
+        await caller.until(lambda: caller.pc.connectionState == "closed")
+
+
+async def test_a_server_that_ends_says_goodbye(host: Host, calling: Calling) -> None:
+    """A client that is connected when the server ends is told so, and does not wait."""
+    async with calling(host) as caller:
+        await caller.connect()
+        await caller.ready()
+    assert caller.received[-1] == PEER_LEFT
+
+
+async def test_a_client_that_closes_is_gone(hasty: None, host: Host, calling: Calling) -> None:
+    """Its session ends when it has not come back in time."""
+    async with calling(host) as caller:
+        await caller.connect()
+        await caller.ready()
+        await caller.pc.close()
+        await caller.until(lambda: caller.ended == 1)
+
+
+async def test_a_client_that_falls_silent_is_gone(hasty: None, host: Host, calling: Calling) -> None:
+    """One that pinged, and shows no sign any more, is not waited for until ICE gives it up."""
+    async with calling(host) as caller:
+        await caller.connect()
+        await caller.ready()
+        caller.say("ping: 1753900000000")
+        await caller.until(lambda: caller.ended == 1)
+
+
+async def test_a_client_that_never_connects_is_gone(hasty: None, host: Host, calling: Calling) -> None:
+    """An offer alone holds no session for ever."""
+    async with calling(host) as caller:
+        assert (await caller.post(await caller.make_offer())).status_code == 200
+        await caller.until(lambda: caller.ended == 1)
