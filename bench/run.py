@@ -28,6 +28,8 @@ SECTIONS = (
     "sessions",
     "startup",
     "discovery",
+    "voice_to_voice",
+    "interruption",
 )
 HERE = Path(__file__).parent
 #: Stands before the result in what a case prints, for peers print a good deal themselves.

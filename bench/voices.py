@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import anyio
-from attrs import define
+from attrs import define, field
 from bots import UNBOUNDED
 from messages import READY
 
@@ -111,6 +112,30 @@ async def talker(session: Session, /, stt: STT, llm: LLM, tts: TTS, vad: VAD) ->
     await converse(session, stt=stt, llm=llm, tts=tts, vad=vad)
 
 
+@define(eq=False)
+class Heard:
+    """What one client is sent: when audio came first, since it was asked for, and when last."""
+
+    connection: Connection
+    first: float = 0.0
+    last: float = 0.0
+    began: anyio.Event = field(factory=anyio.Event)
+
+    def wait_for_audio(self) -> anyio.Event:
+        """From now on, the next frame is the first."""
+        self.began = anyio.Event()
+        return self.began
+
+    async def listen(self) -> None:
+        """Take everything, until the session has ended."""
+        while batch := await self.connection.outgoing():
+            if any(not isinstance(each, str) for each in batch):
+                self.last = time.perf_counter()
+                if not self.began.is_set():
+                    self.first = self.last
+                    self.began.set()
+
+
 def host() -> Host:
     """A host of the bot."""
     return Host(talker, modules=[sys.modules[__name__]], environ={}, limits=UNBOUNDED)
@@ -122,4 +147,5 @@ async def start(found: Host, seconds: float) -> Connection:
     connection.open_audio(RATE)
     connection.receive(READY)
     await connection.outgoing()
+    await anyio.sleep(0.01)  # the bot's function begins, and listens
     return connection

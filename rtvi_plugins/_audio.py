@@ -65,6 +65,7 @@ class AudioLink:
         self._resampler: tuple[int, Resampler] | None = None
         self._played: Resampler | None = None
         self._received_until = -math.inf
+        self._microphone_on = True
 
     @contextmanager
     def listening(self, listener: Listener) -> Generator[None]:
@@ -72,6 +73,8 @@ class AudioLink:
         if self._listener is not None:
             raise RuntimeError("Somebody listens to this session already; one listener hears it at a time.")
         self._listener = listener
+        if not self._microphone_on:  # told before anybody listened, as clients do when they connect
+            listener.microphone(False)
         try:
             yield
         finally:
@@ -112,6 +115,7 @@ class AudioLink:
 
     def microphone(self, enabled: bool) -> None:
         """The client has said that its microphone was switched."""
+        self._microphone_on = enabled
         if self._listener is not None:
             self._listener.microphone(enabled)
 

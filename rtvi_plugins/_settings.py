@@ -83,7 +83,8 @@ class Settings:
             self._set(call)
         except Exception as error:
             report(where(call.group.function), error)
-            raise StartFailed(f"The options of the service {call.service!r} could not be set.") from None
+            text = f"The options of the service {call.service!r} could not be set.{_reason(error)}"
+            raise StartFailed(text) from None
 
     def serve(self, tasks: TaskGroup, workers: Workers) -> None:
         """The session runs: changes may be made from now on."""
@@ -327,5 +328,9 @@ class Settings:
 def _refused(call: GroupCall, error: Exception) -> ApplyFailed:
     """What the client is told when an options function raised."""
     report(where(call.group.function), error)
-    reason = f" {error}" if isinstance(error, ProviderError | RequestError) else ""
-    return ApplyFailed(f"The options of {call.service!r} could not be set; the old ones are in force.{reason}")
+    return ApplyFailed(f"The options of {call.service!r} could not be set; the old ones are in force.{_reason(error)}")
+
+
+def _reason(error: Exception) -> str:
+    """What an options function itself had to say, where that is meant to be told."""
+    return f" {error}" if isinstance(error, ProviderError | RequestError) else ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from types import ModuleType, TracebackType
@@ -156,6 +156,14 @@ class Host:
     def drain(self) -> None:
         """Start nothing new from now on; the sessions that are open go on."""
         self.draining = True
+
+    def start_soon(self, function: Callable[..., Coroutine[Any, Any, object]], *args: object) -> None:
+        """Have a task of a transport run in the host, which waits for it when it closes, after ending every session.
+
+        What it raises would end the host, so it should raise nothing.
+        """
+        assert self._tasks is not None, "enter the host first"
+        self._tasks.start_soon(function, *args)
 
     # ---- starting --------------------------------------------------------------------------------------------------
 

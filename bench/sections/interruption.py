@@ -13,53 +13,30 @@ from messages import call
 from table import Rounds, Row, middle
 
 if TYPE_CHECKING:
-    from rtvi_plugins.hosting import Connection
+    from voices import Heard
 
 #: Milliseconds to the last frame, p99, and to the end of the turn, p50.
 TARGET_LAST, TARGET_CLOSED = 20.0, 0.5
 _TIMES = 6
 
 
-class _Heard:
-    """What one client is sent, and when the last frame of audio came."""
-
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
-        self.last = 0.0
-        self.spoken = asyncio.Event()
-
-    async def listen(self) -> None:
-        while batch := await self.connection.outgoing():
-            if any(not isinstance(each, str) for each in batch):
-                self.last = time.perf_counter()
-                self.spoken.set()
-
-    async def interrupt(self) -> tuple[float, float]:
-        """Milliseconds to the last frame after an interruption, and to the end of the turn."""
-        began = time.perf_counter()
-        self.connection.receive(call("tts", "interrupt", {}, "1"))
-        await self.connection.idle()
-        closed = time.perf_counter()
-        await asyncio.sleep(0.1)
-        return max(0.0, self.last - began) * 1e3, (closed - began) * 1e3
-
-
 async def _measured(sessions: int) -> dict[str, float]:
-    from voices import host, start
+    from voices import Heard, host, start
 
     last: list[float] = []
     closed: list[float] = []
     async with host() as found:
-        heard = [_Heard(await start(found, 30.0)) for _ in range(sessions)]
+        heard = [Heard(await start(found, 30.0)) for _ in range(sessions)]
         tasks = [asyncio.ensure_future(each.listen()) for each in heard]
         for _ in range(max(_TIMES, 30 // sessions)):
+            audible = [each.wait_for_audio() for each in heard]
             for each in heard:
-                each.spoken.clear()
                 each.connection.receive(call("llm", "run", {}, "2"))
-            await asyncio.gather(*(each.spoken.wait() for each in heard))
+            for each in audible:
+                await each.wait()
             await asyncio.sleep(0.25)
             for each in heard:  # one after the other, as people do, while all the others speak
-                found_last, found_closed = await each.interrupt() if each is heard[0] else await _at_once(each)
+                found_last, found_closed = await _interrupt(each)
                 last.append(found_last)
                 closed.append(found_closed)
         for each in heard:
@@ -73,12 +50,13 @@ async def _measured(sessions: int) -> dict[str, float]:
     }
 
 
-async def _at_once(heard: _Heard) -> tuple[float, float]:
+async def _interrupt(heard: Heard) -> tuple[float, float]:
+    """Milliseconds to the last frame after an interruption, and to the end of the turn."""
     began = time.perf_counter()
     heard.connection.receive(call("tts", "interrupt", {}, "1"))
     await heard.connection.idle()
     closed = time.perf_counter()
-    await asyncio.sleep(0.022)  # longer than a frame: whatever was to come has come
+    await asyncio.sleep(0.05)  # longer than two frames: whatever was to come has come
     return max(0.0, heard.last - began) * 1e3, (closed - began) * 1e3
 
 

@@ -29,23 +29,22 @@ async def _floor() -> dict[str, float]:
 
 
 async def _ours() -> dict[str, float]:
-    from voices import LOUD, SILENT, host, start
+    from voices import LOUD, SILENT, Heard, host, start
 
     took: list[float] = []
     async with host() as found:
-        connection = await start(found, 0.2)
+        heard = Heard(connection := await start(found, 0.2))
+        task = asyncio.ensure_future(heard.listen())
         for _ in range(_TURNS):
-            for _ in range(10):
-                connection.receive_audio(LOUD)
-            # Silence at once, as much as ends the turn: what is left is waiting for providers, and the loop.
-            for _ in range(6):
-                connection.receive_audio(SILENT)
-            began = time.perf_counter()
-            while all(isinstance(each, str) for each in await connection.outgoing()):
-                pass
-            took.append(time.perf_counter() - began)
+            began, audible = time.perf_counter(), heard.wait_for_audio()
+            # Speech, and at once as much silence as ends the turn: what is left is waiting, and the loop.
+            for frame in (*[LOUD] * 10, *[SILENT] * 6):
+                connection.receive_audio(frame)
+            await audible.wait()
+            took.append(heard.first - began)
             await connection.idle()
         connection.disconnected()
+        await task
     return _told(took)
 
 

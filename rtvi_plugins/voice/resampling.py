@@ -39,4 +39,6 @@ def to_mono(audio: Audio) -> bytes:
         return audio.data
     whole = len(audio.data) // (2 * audio.channels) * 2 * audio.channels
     samples: Any = np.frombuffer(audio.data[:whole], "<i2").reshape(-1, audio.channels)
+    if audio.channels == 2:  # what WebRTC sends; far cheaper than a mean
+        return bytes(((samples[:, 0] >> 1) + (samples[:, 1] >> 1)).tobytes())
     return bytes(samples.mean(axis=1).astype("<i2").tobytes())

@@ -116,7 +116,7 @@ class SmallWebRTC:
         except UnknownSession:
             raise NoSuchSession("The session is unknown, over, or was not claimed in time; start again.") from None
         link = self._links[id] = Link(connection, servers, self._patience, outbox_size=self._host.limits.outbox_size)
-        _carry(self._host, self._run, id, link)
+        self._host.start_soon(self._run, id, link)
         return link
 
     async def _run(self, id: str, link: Link) -> None:
@@ -124,8 +124,3 @@ class SmallWebRTC:
             await link.run()
         finally:
             del self._links[id]
-
-
-def _carry(host: Host, function: Any, *arguments: Any) -> None:
-    """Run something that the host waits for when it closes."""
-    cast("Any", host)._tasks.start_soon(function, *arguments)
