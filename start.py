@@ -1,6 +1,6 @@
 """The two commands of this checkout, for a machine that has Python 3.11 or newer and nothing else.
 
-    python3 start.py          talk to the receptionist in this terminal: by text, offline, without a key
+    python3 start.py          start the receptionist, to be talked to on a page in your browser: offline, without a key
     python3 start.py test     run every check and every test (needs Node.js with npm for the published clients)
 
 Both make `.venv` in this folder, install what they need into it, and change nothing outside the folder. Run again,
@@ -37,9 +37,9 @@ def main(arguments: list[str]) -> int:
 
 
 def talk() -> int:
-    """Start the bot in the terminal."""
+    """Serve the bot and the page from which it is talked to."""
     install("-e", ".", *(part for name in PLUGINS for part in ("-e", f"./plugins/{name}")))
-    return run(BIN / "rtvi", "console", BOT)
+    return run(BIN / "rtvi", "run", BOT, "--dev", "--plugin", "webrtc")
 
 
 def test() -> int:

@@ -1,4 +1,4 @@
-"""The receptionist of a small hotel: a bot you can type to, offline and without a key."""
+"""The receptionist of a small hotel: a bot you can talk to, and type to, offline and without a key."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated
 
 from attrs import frozen
 from attrs.validators import ge, le, min_len
-from rtvi_plugins import LLM, Doc, RequestError, Session, action, bot, converse
+from rtvi_plugins import LLM, STT, TTS, VAD, Doc, RequestError, Session, action, bot, converse
 
 INSTRUCTIONS = (
     "You are the receptionist of the Seaview, a small hotel with twelve rooms, and your name is Vera. "
@@ -14,36 +14,22 @@ INSTRUCTIONS = (
     'Greet the guest with "Good day, this is the Seaview, Vera speaking. Would you like to book a room?"'
 )
 
-# What the LLM may ask for, and the client carries out: here, by calling the action below once the guest agrees.
-BOOK_ROOM = {
-    "name": "book_room",
-    "description": "Books a room of the hotel.",
-    "parameters": {
-        "type": "object",
-        "properties": {
-            "nights": {"type": "integer", "minimum": 1, "maximum": 14, "description": "How many nights."},
-            "name": {"type": "string", "minLength": 1, "description": "Who will stay."},
-        },
-        "required": ["nights", "name"],
-    },
-}
-
 
 @bot(
-    services={"llm": ["rules", "openai", "together"]},
+    services={"stt": "pocketsphinx", "llm": ["rules", "openai", "together"], "tts": "espeak", "vad": "silero"},
     config={
-        "llm": {
-            "messages": [{"role": "system", "content": INSTRUCTIONS}],
-            "tools": [BOOK_ROOM],
-            "run_on_config": True,
-        },
+        "llm": {"messages": [{"role": "system", "content": INSTRUCTIONS}], "run_on_config": True},
         "llm.rules": {"words_per_second": 15},
     },
-    client=["llm.provider", "llm.model", "llm.temperature", "llm:append_to_messages", "llm:run", "bot:book_room"],
+    client=[
+        *("llm.provider", "llm.model", "llm.temperature", "tts.voice", "tts.words_per_minute", "vad.params"),
+        *("llm:append_to_messages", "llm:run", "tts:say", "tts:interrupt", "bot:book_room"),
+    ],
+    functions=["bot:book_room"],
 )
-async def receptionist(session: Session, /, llm: LLM) -> None:
-    """A receptionist you can type to."""
-    await converse(session, llm=llm)
+async def receptionist(session: Session, /, stt: STT, llm: LLM, tts: TTS, vad: VAD) -> None:
+    """A receptionist you can talk to."""
+    await converse(session, stt=stt, llm=llm, tts=tts, vad=vad)
 
 
 @frozen
