@@ -11,13 +11,14 @@ ROOT = Path(__file__).parent
 PYTHONS = ["3.11", "3.12", "3.13"]
 PLUGINS = sorted(path.parent.name for path in ROOT.glob("plugins/*/pyproject.toml"))
 CLIENTS = "tests/clients"
+BROWSER = "tests/browser"
 CORE = nox.project.load_toml("pyproject.toml")
 
 nox.needs_version = ">=2025.2"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_venv = "yes"
 nox.options.error_on_missing_interpreters = False
-nox.options.sessions = ["lint", "typing", "docs", "tests", "clients"]
+nox.options.sessions = ["lint", "typing", "docs", "tests", "clients", "browser"]
 
 # pyenv's interpreters are found also where its shims answer for one version only.
 for found in sorted(Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser().glob("versions/3.1[1-3].*/bin")):
@@ -45,9 +46,10 @@ def pytest(session: nox.Session, *arguments: str, **env: str) -> None:
 
 
 def npm_install(session: nox.Session) -> None:
-    """Fetch the published npm clients that tests/clients drives."""
-    with session.chdir(CLIENTS):
-        session.run_install("npm", "install", "--no-package-lock", "--no-audit", "--no-fund", external=True)
+    """Fetch the published npm clients that the tests drive, from Node and in a browser."""
+    for folder in (CLIENTS, BROWSER):
+        with session.chdir(folder):
+            session.run_install("npm", "install", "--no-package-lock", "--no-audit", "--no-fund", external=True)
 
 
 @nox.session(python=PYTHONS)
@@ -55,7 +57,7 @@ def tests(session: nox.Session) -> None:
     """The tests of the core, the plugins and the docs, against built wheels, with warnings as errors."""
     install(session, "tests")
     npm_install(session)  # the proxy of the docs and the seed case are tried with the published clients too
-    pytest(session, f"--ignore={CLIENTS}")
+    pytest(session, f"--ignore={CLIENTS}", f"--ignore={BROWSER}")
 
 
 @nox.session
@@ -95,6 +97,14 @@ def clients(session: nox.Session) -> None:
 
 
 @nox.session
+def browser(session: nox.Session) -> None:
+    """The published client with its two transports of speech, and our page, in Chromium with a microphone that speaks."""
+    install(session, "tests")
+    npm_install(session)
+    pytest(session, BROWSER)
+
+
+@nox.session
 @nox.parametrize("plugin", PLUGINS, ids=PLUGINS)
 def plugins(session: nox.Session, plugin: str) -> None:
     """One plugin's wheel with the core's and nothing else: its own tests."""
@@ -106,7 +116,7 @@ def plugins(session: nox.Session, plugin: str) -> None:
 def coverage(session: nox.Session) -> None:
     """Which branches of the core no test takes."""
     install(session, "coverage")
-    session.run("coverage", "run", "-m", "pytest", f"--ignore={CLIENTS}", *session.posargs)
+    session.run("coverage", "run", "-m", "pytest", f"--ignore={CLIENTS}", f"--ignore={BROWSER}", *session.posargs)
     session.run("coverage", "report")
 
 

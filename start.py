@@ -1,7 +1,7 @@
 """The two commands of this checkout, for a machine that has Python 3.11 or newer and nothing else.
 
     python3 start.py          start the receptionist, to be talked to on a page in your browser: offline, without a key
-    python3 start.py test     run every check and every test (needs Node.js with npm for the published clients)
+    python3 start.py test     run every check and every test (needs Node.js with npm, Chromium, flite and espeak-ng)
 
 Both make `.venv` in this folder, install what they need into it, and change nothing outside the folder. Run again,
 they use what is there.
@@ -23,6 +23,9 @@ BOT = "docs/examples/receptionist/bot.py"
 PLUGINS = sorted(path.parent.name for path in ROOT.glob("plugins/*/pyproject.toml"))
 TESTED = ("3.11", "3.12", "3.13")
 CHECKS = ("lint", "typing", "docs")
+#: What the tests speak with, listen with and look with, besides Python.
+TEST_PROGRAMS = ("node", "npm", "chromium", "flite", "espeak-ng")
+DEBIAN_PACKAGES = "nodejs npm chromium flite espeak-ng"
 
 
 def main(arguments: list[str]) -> int:
@@ -47,6 +50,8 @@ def test() -> int:
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     if version not in TESTED:
         sys.exit(f"The tests run on Python {', '.join(TESTED)}; this is {version}. Say e.g. python3.11 start.py test")
+    if missing := [name for name in TEST_PROGRAMS if not shutil.which(name)]:
+        sys.exit(f"The tests need {', '.join(missing)}. On Debian: apt-get install {DEBIAN_PACKAGES}")
     install("nox>=2025.2")
     others = [f"tests-{each}" for each in TESTED if each != version]
     steps = (["-s", *CHECKS, *others], ["--install-only", "-s", f"tests-{version}", "clients"])

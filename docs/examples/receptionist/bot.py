@@ -19,7 +19,7 @@ INSTRUCTIONS = (
     services={"stt": "pocketsphinx", "llm": ["rules", "openai", "together"], "tts": "espeak", "vad": "silero"},
     config={
         "llm": {"messages": [{"role": "system", "content": INSTRUCTIONS}], "run_on_config": True},
-        "llm.rules": {"words_per_second": 15},
+        "llm.rules": {"words_per_second": 40},
     },
     client=[
         *("llm.provider", "llm.model", "llm.temperature", "tts.voice", "tts.words_per_minute", "vad.params"),

@@ -54,9 +54,8 @@ async def test_a_full_hotel_says_so() -> None:
 
 
 async def test_the_guest_books_by_typing() -> None:
-    """The LLM asks for a function, and the client carries it out by calling the action."""
+    """The LLM calls the action that the bot grants it; the client is told of it."""
     async with connect(receptionist, operator={"defaults": QUIET}) as client:
-        client.carry_out("book_room", lambda arguments: client.action("bot:book_room", arguments))
         await client.send_text("My name is Ada.")
         await client.send_text("Book a room for three nights, please.")
         async for event in client.events():

@@ -179,5 +179,6 @@ def _unavailable(host: str, port: int, error: OSError) -> str:
 def _announce(chosen: argparse.Namespace, host: Host, listener: socket.socket) -> None:
     shown = f"[{chosen.host}]" if ":" in chosen.host else chosen.host
     address = f"http://{shown}:{listener.getsockname()[1]}"
-    sys.stdout.write(f"RTVI bot {host.registry.bot.name} on {address} (POST /connect or /start, then WebSocket /ws)\n")
+    how = "open it in a browser to talk; clients start with POST /start or /connect"
+    sys.stdout.write(f"RTVI bot {host.registry.bot.name} on {address} ({how})\n")
     sys.stdout.flush()
