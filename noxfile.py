@@ -98,7 +98,7 @@ def clients(session: nox.Session) -> None:
 
 @nox.session
 def browser(session: nox.Session) -> None:
-    """The published client with its two transports of speech, and our page, in Chromium with a microphone that speaks."""
+    """The published client with its two transports of speech, and our page, in Chromium that is spoken to."""
     install(session, "tests")
     npm_install(session)
     pytest(session, BROWSER)

@@ -1,10 +1,14 @@
-from rtvi_plugins import LLM, Session, action, bot, converse
+from rtvi_plugins import LLM, STT, TTS, VAD, Session, action, bot, converse
 
 
-@bot(services={"llm": ["rules", "openai"]}, client=["llm.model", "bot:book_room"])
-async def receptionist(session: Session, /, llm: LLM) -> None:
-    """A receptionist you can type to."""
-    await converse(session, llm=llm)
+@bot(
+    services={"stt": "pocketsphinx", "llm": ["rules", "openai"], "tts": "espeak", "vad": "silero"},
+    client=["llm.model", "tts.voice", "bot:book_room"],
+    functions=["bot:book_room"],
+)
+async def receptionist(session: Session, /, stt: STT, llm: LLM, tts: TTS, vad: VAD) -> None:
+    """A receptionist you can talk to."""
+    await converse(session, stt=stt, llm=llm, tts=tts, vad=vad)
 
 
 @action(receptionist)
