@@ -1,0 +1,38 @@
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from rtvi_plugins.client import Client
+from rtvi_plugins.testing import connect
+
+from bot import guide
+
+pytestmark = pytest.mark.anyio
+
+
+async def show_map(arguments: Mapping[str, Any]) -> str:
+    """Carries it out: here, by words."""
+    return f"a map of {arguments['place']}"
+
+
+async def test_the_client_shows_a_map() -> None:
+    """The LLM asks for it, the client does it, and the LLM goes on with the result."""
+    async with connect(guide) as client:
+        client.carry_out("show_map", show_map)
+        await client.send_text("Please show the map for Paris.")
+        assert "Paris" in await answer(client)
+
+
+async def test_a_bot_asks_by_itself() -> None:
+    """No LLM is needed for it."""
+    async with connect(guide) as client:
+        client.carry_out("show_map", show_map)
+        assert await client.action("bot:show_rome") == "a map of Rome"
+
+
+async def answer(client: Client) -> str:
+    """The first sentence that the bot says."""
+    async for event in client.events():
+        if event.type == "bot-transcription":
+            return str(event.data["text"])
+    raise AssertionError("the session ended")

@@ -1,0 +1,57 @@
+import json
+import wave
+from pathlib import Path
+
+import pytest
+from rtvi_plugins.hosting import Host, ManualClock
+from rtvi_plugins.session import Secret
+
+import stand_ins
+from bot import hotline
+from caller import silence, speak, wait
+from transport.memory import call
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_what_a_recording_holds(tmp_path: Path) -> None:
+    """The transcript line by line, and both sides in one file."""
+    folder = tmp_path / "recordings"
+    clock = ManualClock()
+    stand_ins.lines.extend(["My name is Ada."])
+    host = Host(
+        hotline, modules=[stand_ins], clock=clock, operator_secret=Secret("secret-of-a-test-operator"), record=folder
+    )
+    async with host, call(host, secret="secret-of-a-test-operator") as line:
+        while not line.told("bot-started-speaking"):
+            await wait(clock, 0.02)
+        await wait(clock, 2.0)
+        await speak(line, clock, 1.0)
+        await silence(line, clock, 2.0)
+        session = line.connection.id
+
+    said = [json.loads(each) for each in (folder / f"{session}.jsonl").read_text("utf-8").splitlines()]
+    assert [(each["role"], each["text"]) for each in said] == [
+        ("assistant", "This call is recorded. Hang up if you do not want that."),
+        ("user", "My name is Ada."),
+        ("assistant", "Nice to meet you, Ada."),
+    ]
+    assert {tuple(each) for each in said} == {("at", "role", "text", "interrupted")}
+
+    with wave.open(str(folder / f"{session}.wav")) as audio:
+        assert (audio.getnchannels(), audio.getframerate(), audio.getsampwidth()) == (2, 16_000, 2)
+        assert audio.getnframes() / 16_000 > 4.0
+
+
+async def test_nothing_is_recorded_unless_it_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host that was given no folder writes nothing."""
+    monkeypatch.chdir(tmp_path)
+    clock = ManualClock()
+    async with Host(hotline, modules=[stand_ins], clock=clock, dev=True) as host, call(host):
+        await wait(clock, 1.0)
+    assert files_in(tmp_path) == []
+
+
+def files_in(folder: Path) -> list[Path]:
+    """What is in a folder."""
+    return list(folder.iterdir())

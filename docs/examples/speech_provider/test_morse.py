@@ -1,0 +1,117 @@
+import tomllib
+from collections.abc import AsyncIterator, Sequence
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from rtvi_plugins import ProviderError
+from rtvi_plugins.kinds import Audio, STTRequest, Transcript, TTSPiece, TTSRequest, Usage, Word
+from rtvi_plugins.testing import ManualClock, check_providers, host_for
+
+import rtvi_plugins_morse as morse
+from bot import telegraph
+from caller import play, settle, silence
+from transport.memory import call
+
+pytestmark = pytest.mark.anyio
+
+
+async def one_by_one(items: Sequence[str]) -> AsyncIterator[str]:
+    """Sentences, as an LLM says them."""
+    for item in items:
+        yield item
+
+
+async def frames(audio: bytes) -> AsyncIterator[Audio]:
+    """32 ms each, as a session gives them to an STT."""
+    for at in range(0, len(audio), 1024):
+        yield Audio(audio[at : at + 1024], 16_000)
+
+
+async def spoken(*sentences: str) -> list[TTSPiece]:
+    """All that the TTS makes of sentences."""
+    return [piece async for piece in morse.MorseTTS().synthesize(TTSRequest(one_by_one(sentences)))]
+
+
+async def test_they_keep_what_bots_rely_on() -> None:
+    """They open and close, also twice at once, and their options can be read and sent back."""
+    await check_providers(morse)
+
+
+async def test_what_is_tapped_can_be_read() -> None:
+    """The STT understands the TTS."""
+    pieces = await spoken("Hello there.", "Bye!")
+    audio = b"".join(piece.data for piece in pieces if isinstance(piece, Audio))
+    heard = [piece async for piece in morse.MorseSTT().transcribe(STTRequest(frames(audio)))]
+    assert heard[0] == Transcript("hello", final=False)
+    assert heard[-1] == Transcript("hello there bye", final=True)
+
+
+async def test_each_word_is_told_with_its_time() -> None:
+    """In seconds of the audio that was made before it."""
+    pieces = await spoken("Hi there.", "Bye!")
+    made = 0.0
+    for piece in pieces:
+        match piece:
+            case Word():
+                assert piece.start == pytest.approx(made)
+            case Audio():
+                made += piece.seconds
+            case Usage():
+                assert piece.characters == 13
+
+
+async def test_a_sentence_is_spoken_before_the_next_is_taken() -> None:
+    """So the framework knows which audio is whose."""
+    taken: list[str] = []
+
+    async def sentences() -> AsyncIterator[str]:
+        for each in ("One.", "Two."):
+            taken.append(each)
+            yield each
+
+    words = [
+        (piece.text, len(taken))
+        async for piece in morse.MorseTTS().synthesize(TTSRequest(sentences()))
+        if isinstance(piece, Word)
+    ]
+    assert words == [("One.", 1), ("Two.", 2)]
+
+
+async def test_what_cannot_be_spoken_is_a_provider_error() -> None:
+    """Of the category that says whose fault it is."""
+    with pytest.raises(ProviderError) as failed:
+        await spoken("Привет")
+    assert failed.value.category == "bad-request"
+
+
+async def test_silence_is_nothing() -> None:
+    """An empty transcript asks nobody for an answer."""
+    heard = [piece async for piece in morse.MorseSTT().transcribe(STTRequest(frames(bytes(32_000))))]
+    assert heard == [Transcript("", final=True)]
+
+
+async def test_a_conversation_in_morse() -> None:
+    """From sound to sound."""
+    clock = ManualClock()
+    async with host_for(telegraph, morse, clock=clock, dev=True) as host, call(host) as line:
+        await settle()
+        await play(line, clock, morse.tap("hi", 600))
+        await silence(line, clock, 5.0)
+        assert [each["text"] for each in line.told("user-llm-text")] == ["hi"]
+        assert [each["text"] for each in line.told("bot-tts-text")] == ["hi"]
+        heard = [
+            piece
+            async for piece in morse.MorseSTT().transcribe(
+                STTRequest(frames(b"".join(each.data for each in line.audio)))
+            )
+        ]
+        assert heard[-1] == Transcript("hi", final=True)
+
+
+def test_pyproject_names_what_the_module_has() -> None:
+    """Each entry point leads to a service."""
+    project = tomllib.loads((Path(__file__).parent / "pyproject.toml").read_text("utf-8"))["project"]
+    named = project["entry-points"]["rtvi_plugins"]
+    assert sorted(named) == ["stt.morse", "tts.morse", "vad.morse"]
+    assert {import_module(each) for each in named.values()} == {morse}

@@ -1,0 +1,67 @@
+import pytest
+from rtvi_plugins.testing import ManualClock, connect, host_for
+
+import stand_ins
+from bot import receptionist
+from caller import seconds_heard, settle, silence, speak, wait
+from push_to_talk import radio
+from transport.memory import call
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_it_hears_and_answers_aloud() -> None:
+    """It greets, understands what is said, and says its answer: a tone of 0.1 s for each word."""
+    stand_ins.lines.extend(["My name is Ada."])
+    clock = ManualClock()
+    async with host_for(receptionist, stand_ins, clock=clock, dev=True) as host, call(host) as line:
+        await wait(clock, 1.0)
+        assert [each["text"] for each in line.told("bot-transcription")] == ["Good day.", "Who are you?"]
+        assert 0.4 <= seconds_heard(line) <= 0.6
+        await speak(line, clock, 1.0)
+        await silence(line, clock, 2.0)
+        assert line.told("user-transcription")[-1]["text"] == "My name is Ada."
+        assert line.told("bot-transcription")[-1]["text"] == "Nice to meet you, Ada."
+        assert 0.9 <= seconds_heard(line) <= 1.1
+
+
+async def test_speaking_over_it_silences_it() -> None:
+    """What was heard of it is what it remembers having said."""
+    stand_ins.lines.extend(["Stop."])
+    clock = ManualClock()
+    async with host_for(receptionist, stand_ins, clock=clock, dev=True) as host, call(host) as line:
+        await wait(clock, 1.0)
+        line.send("send-text", {"content": "Tell me a story."})
+        await wait(clock, 2.0)
+        await speak(line, clock, 0.5)
+        await silence(line, clock, 1.0)
+        line.send("action", {"service": "llm", "action": "get_context", "arguments": []}, id="context")
+        await settle()
+        (answer,) = [each["data"]["result"] for each in line.messages if each.get("id") == "context"]
+        story = next(each for each in answer["messages"] if each.get("interrupted"))
+        assert "bot-interrupted" in [each["type"] for each in line.messages]
+        assert 10 <= len(story["content"].split()) <= 25
+
+
+async def test_it_can_be_typed_to() -> None:
+    """A transport of texts has no audio, and the same bot is a text bot."""
+    async with connect(receptionist, stand_ins) as client:
+        await client.send_text("My name is Ada.")
+        async for event in client.events():
+            if event.type == "bot-transcription" and "Ada" in event.data["text"]:
+                break
+
+
+async def test_a_radio_answers_when_the_microphone_is_switched_off() -> None:
+    """Pauses in between end nothing."""
+    stand_ins.lines.extend(["What is 3 plus four?"])
+    clock = ManualClock()
+    async with host_for(radio, stand_ins, clock=clock, dev=True) as host, call(host) as line:
+        await settle()
+        await speak(line, clock, 0.5)
+        await silence(line, clock, 2.0)
+        await speak(line, clock, 0.5)
+        assert line.told("bot-transcription") == []
+        line.connection.microphone(False)
+        await wait(clock, 1.0)
+        assert [each["text"] for each in line.told("bot-transcription")] == ["That is 7."]
