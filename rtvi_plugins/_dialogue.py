@@ -254,7 +254,8 @@ class Dialogue:
                 result = await function()
                 done = True
         except RequestError as error:
-            raise FunctionCallFailed(_sentence(error)) from None
+            result, done = {"error": error.message}, True
+            raise FunctionCallFailed(error.message) from None
         finally:
             timer.cancel()
             self.emit(FunctionCallEnded(id, name, not done, result))
@@ -270,8 +271,3 @@ class Dialogue:
             return self.answers.refuse(told.id, UnknownFunctionCall([Problem("$.data.tool_call_id", text)]))
         call.result = told.result
         return call.answered.set()
-
-
-def _sentence(error: RequestError) -> str:
-    """What an LLM is told of a function that failed, with all that is wrong with its arguments."""
-    return " ".join((error.message, *(f"{each.path}: {each.message}" for each in error.problems)))

@@ -435,6 +435,12 @@ class LiveSession(Session):
         self.context.append(*messages)
         self._tell_transcript(messages)
 
+    def amend(self, message: Message, more: str) -> bool:
+        if not self.context.amend(message, f"{message['content']} {more}"):
+            return False
+        self._tell_transcript([{"role": message["role"], "content": more}])
+        return True
+
     def _tell_transcript(self, messages: Sequence[Message]) -> None:
         for message in messages:
             text, role = message.get("content"), message["role"]

@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 from attrs import define
 
+from .errors import report
+
 __all__ = ("Clock", "Timer")
 
 
@@ -49,7 +51,11 @@ class Clock(ABC):
     def fire_due(self) -> None:
         """Make the calls that are due, in the order in which they fall due."""
         while self._timers and self._timers[0][0] <= self.now():
-            heapq.heappop(self._timers)[2].fire()
+            timer = heapq.heappop(self._timers)[2]
+            try:
+                timer.fire()
+            except Exception as error:  # one session's mistake must not stop the time of all
+                report("a call that was due", error)
 
     def next_due(self) -> float:
         """When the next call falls due; infinity if there is none."""

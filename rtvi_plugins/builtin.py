@@ -143,7 +143,11 @@ async def interrupt(session: Session, /) -> bool:
 
 
 @options("vad")
-def params(session: Session, /, params: VADParams = VADParams()) -> None:  # noqa: B008 - it is frozen
+def params(
+    session: Session,
+    /,
+    params: Annotated[VADParams, Doc("How sure, how long and how loud.")] = VADParams(),  # noqa: B008 - it is frozen
+) -> None:
     """When speech begins and ends."""
     session.vad_params = params
 

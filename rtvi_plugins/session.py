@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeAlias
 
 from attrs import frozen
 from attrs.validators import ge, le
+from typing_extensions import Doc
 
 from ._secret import Secret
 from ._timers import Clock
@@ -71,10 +72,10 @@ class VADParams:
     end it.
     """
 
-    confidence: Annotated[float, ge(0), le(1)] = 0.5
-    start_secs: Annotated[float, ge(0), le(5)] = 0.1
-    stop_secs: Annotated[float, ge(0.05), le(10)] = 0.5
-    min_volume: Annotated[float, ge(0), le(1)] = 0.0
+    confidence: Annotated[float, ge(0), le(1), Doc("The least probability that counts as speech.")] = 0.5
+    start_secs: Annotated[float, ge(0), le(5), Doc("Seconds of speech that begin it.")] = 0.1
+    stop_secs: Annotated[float, ge(0.05), le(10), Doc("Seconds of silence that end it.")] = 0.5
+    min_volume: Annotated[float, ge(0), le(1), Doc("The least loudness of speech, where 1 is full scale.")] = 0.0
 
 
 class Listener(ABC):
@@ -207,6 +208,13 @@ class Session(ABC):
     @abstractmethod
     def remember(self, *messages: Message) -> None:
         """Add messages to the context; plugins that listen for transcripts are told."""
+
+    @abstractmethod
+    def amend(self, message: Message, more: str) -> bool:
+        """Add words to the last message of the context, if it is this very one; plugins are told of what was added.
+
+        Returns whether it was.
+        """
 
     @property
     @abstractmethod

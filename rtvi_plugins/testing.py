@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import ModuleType
@@ -29,11 +30,15 @@ def host_for(
     limits: Limits | None = None,
     clock: ManualClock | None = None,
     dev: bool = False,
+    plugins: Sequence[str] = (),
+    record: str | os.PathLike[str] | None = None,
 ) -> Host:
     """A host whose bot finds its providers in `modules`, then among what is installed. The environment holds no key."""
     return Host(
         bot,
         modules=modules,
+        plugins=plugins,
+        record=record,
         installed=installed,
         limits=limits,
         clock=clock,

@@ -24,7 +24,7 @@ LAYERS: dict[str, dict[str, str]] = {
         "events": "attrs",
         "kinds": "attrs",
         "_timers": "attrs",
-        "session": "attrs",
+        "session": "attrs typing_extensions",
     },
     "1 reading": {
         "_shapes": "attrs cattrs typing_extensions",

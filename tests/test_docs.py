@@ -113,6 +113,13 @@ def test_every_spelling_of_an_event_is_in_the_reference() -> None:
     told: list[events.Event] = [
         events.UserTranscription("", ""),
         events.UserLLMText(""),
+        events.UserStartedSpeaking(),
+        events.UserStoppedSpeaking(),
+        events.BotTTSStarted(),
+        events.BotTTSText(""),
+        events.BotTTSStopped(),
+        events.BotStartedSpeaking(),
+        events.BotStoppedSpeaking(),
         events.BotLLMStarted(),
         events.BotLLMText(""),
         events.BotLLMStopped(),

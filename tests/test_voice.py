@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import wave
+from array import array
+from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -318,6 +323,21 @@ async def test_a_tts_that_is_replaced_finishes_its_turn() -> None:
         assert spoken.spoken(wire).rstrip() == FORTY
 
 
+async def test_another_service_that_is_replaced_does_not_concern_the_stt() -> None:
+    """What is being said is heard once."""
+    begin()
+    script.write([Text("Fine.")])
+    async with talking() as wire:
+        await speak(wire, 1, 0.5)
+        for name in ("words", "spell", "words"):
+            await wire.answer(wire.update(tts={"provider": name}))
+        await speak(wire, 4, 0.5)
+        await silence(wire, 2.0)
+        assert await said(wire) == [("user", "hello there and then"), ("assistant", "Fine.")]
+        assert plan.utterances == 1
+        assert wire.told("error") == []
+
+
 async def test_an_stt_that_is_replaced_leaves_the_utterance_to_the_new_one() -> None:
     """Nothing of what the old one heard is kept."""
     begin()
@@ -383,6 +403,62 @@ async def test_who_speaks_for_too_long_is_answered() -> None:
         await speak(wire, 1, 2.2)
         await settle()
         assert ("user", "hello there") in await said(wire)
+
+
+async def test_who_goes_on_after_the_longest_turn_is_heard_again_after_a_pause() -> None:
+    """What they said until then is one turn, and it is answered."""
+    begin()
+    script.write([Text("Fine.")], [Text("Well.")])
+    async with talking(polite) as wire:
+        await wait(wire, 1.0)
+        await speak(wire, 1, 6.0)
+        assert plan.utterances == 1
+        await silence(wire, 2.0)
+        await speak(wire, 4, 0.5)
+        await silence(wire, 2.0)
+        assert await said(wire) == [
+            ("assistant", "Good day."),
+            ("user", "hello there"),
+            ("assistant", "Fine."),
+            ("user", "and then"),
+            ("assistant", "Well."),
+        ]
+
+
+async def test_a_session_that_ends_asks_nobody_whether_they_are_there() -> None:
+    """And other sessions go on."""
+    begin()
+    script.write()
+    async with talking(polite) as wire:
+        await wait(wire, 1.0)
+        wire.connection.disconnected()
+        await settle()
+        await wait(wire, 10.0)
+        started = await wire.host.start({})
+        assert wire.host.claim(started.token).closed is False
+
+
+async def test_words_that_are_merged_are_told_to_plugins_as_well(tmp_path: Path) -> None:
+    """A recording has all that was said."""
+    begin()
+    script.write([WAIT], [Text("Fine.")])
+    async with talking(record=tmp_path) as wire:
+        await speak(wire, 1, 0.5)
+        await silence(wire, 0.6)
+        await speak(wire, 4, 0.5)
+        await silence(wire, 2.0)
+    lines, samples = recorded_in(tmp_path)
+    assert lines == ["hello there", "and then", "Fine."]
+    assert {each for each in samples[0::2] if each} == {1, 4}
+    assert "".join(chr(each) for each, _ in groupby(each for each in samples[1::2] if each)).strip() == "Fine."
+
+
+def recorded_in(folder: Path) -> tuple[list[str], array[int]]:
+    """The texts of a session's transcript, and its samples, the user's and the bot's in turn."""
+    lines = [json.loads(line) for line in next(folder.glob("*.jsonl")).read_text("utf-8").splitlines()]
+    with wave.open(str(next(folder.glob("*.wav")))) as recorded:
+        assert (recorded.getnchannels(), recorded.getframerate()) == (2, 16_000)
+        return texts(lines), array("h", recorded.readframes(recorded.getnframes()))
 
 
 @bot(services={**SERVICES}, client=CLIENT, public=True)

@@ -6,6 +6,7 @@ import itertools
 import json
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
@@ -117,6 +118,7 @@ def host_of(
     limits: Limits | None = None,
     clock: ManualClock | None = None,
     environ: Mapping[str, str] | None = None,
+    record: Path | None = None,
 ) -> Host:
     """A host on a clock that stands still, in an environment that is empty unless it is given."""
     return Host(
@@ -126,6 +128,7 @@ def host_of(
         clock=clock or ManualClock(),
         environ=environ or {},
         operator_secret=Secret(OPERATOR),
+        record=record,
     )
 
 
@@ -151,13 +154,18 @@ async def connected(
     body: object = None,
     limits: Limits | None = None,
     audio: int | None = None,
+    record: Path | None = None,
 ) -> AsyncGenerator[Wire]:
     """A session with a bot, its client ready. `version=None` is a client of 0.x, which names none.
 
-    `audio` is the rate at which the transport plays what the bot says; without one it carries text alone.
+    `audio` is the rate at which the transport plays what the bot says; without one it carries text alone. `record` is
+    the folder in which the session is recorded.
     """
     clock = ManualClock()
-    async with host_of(bot, *modules, limits=limits, clock=clock) as host, connection_to(host, clock, body) as wire:
+    async with (
+        host_of(bot, *modules, limits=limits, clock=clock, record=record) as host,
+        connection_to(host, clock, body) as wire,
+    ):
         if audio is not None:
             wire.connection.open_audio(audio)
         if ready:

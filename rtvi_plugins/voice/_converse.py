@@ -9,14 +9,14 @@ of events is written down in the documentation, under "Events".
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import anyio
 from attrs import define
 
 from .._timers import Timer
 from ..context import Message
-from ..errors import ProviderError, innermost
+from ..errors import ProviderError, RequestError, innermost
 from ..events import UserLLMText
 from ..kinds import LLM, STT, TTS, VAD
 from ..session import Input, RunLLM, Say, Session, Turn, UserText
@@ -50,9 +50,13 @@ async def converse(
     loop = _Conversation(session, llm, tts, taking, apology)
     if greeting:
         session.submit(Say(greeting))
-    async with loop.hearing(stt, vad):
-        async for each in session.inputs():
-            await loop.take(each)
+    try:
+        async with loop.hearing(stt, vad):
+            loop.wait_for_the_user()
+            async for each in session.inputs():
+                await loop.take(each)
+    finally:
+        loop.stop_waiting()
 
 
 @define(eq=False)
@@ -95,7 +99,7 @@ class _Conversation:
 
     async def take(self, input: Input) -> None:
         """Do what is asked for, to its end or interruption."""
-        self._stop_waiting()
+        self.stop_waiting()
         match input:
             case UserText():
                 self._user_is_there()
@@ -108,7 +112,7 @@ class _Conversation:
             case Say():
                 async with self._answering(True, None) as answering:
                     await answering.say(input.text)
-        self._wait_for_the_user()
+        self.wait_for_the_user()
 
     # ---- the user's words ------------------------------------------------------------------------------------------
 
@@ -116,7 +120,7 @@ class _Conversation:
         """Who goes on before an answer was heard has said one thing, not two."""
         spoken, text, before = input.spoken_until is not None, input.text, self.unanswered
         together = f"{before['content']} {text}" if before is not None else text
-        if spoken and before is not None and self.session.context.amend(before, together):
+        if spoken and before is not None and self.session.amend(before, text):
             self.session.emit(UserLLMText(together))
             return
         message: Message = {"role": "user", "content": text}
@@ -158,24 +162,31 @@ class _Conversation:
         self.session.fail(error)
         if self.session.has_audio and self.tts is not None and self.apology and not self._apologised:
             self._apologised = True
-            self.session.submit(Say(self.apology))
+            self._say_soon(self.apology)
+
+    def _say_soon(self, text: str) -> None:
+        """Say something of our own accord, which is not worth a failure."""
+        with suppress(RequestError):
+            self.session.submit(Say(text))
 
     # ---- a user who says nothing -----------------------------------------------------------------------------------
 
-    def _wait_for_the_user(self) -> None:
+    def wait_for_the_user(self) -> None:
+        """From now on, the user is expected to say something."""
         seconds = self.taking.idle_seconds
         if seconds is not None and not self._asked:
             self._idle = self.session.clock.call_at(self.session.clock.now() + seconds, self._ask_for_the_user)
 
     def _ask_for_the_user(self) -> None:
         self._asked = True
-        self.session.submit(Say(self.taking.idle_text))
+        self._say_soon(self.taking.idle_text)
 
     def _user_is_there(self) -> None:
         self._asked = False
-        self._stop_waiting()
+        self.stop_waiting()
 
-    def _stop_waiting(self) -> None:
+    def stop_waiting(self) -> None:
+        """The user has said something, or there is nobody to wait for."""
         if self._idle is not None:
             self._idle.cancel()
             self._idle = None

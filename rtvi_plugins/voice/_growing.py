@@ -43,6 +43,11 @@ class Growing(Generic[T]):
             await self._more.wait()
         return len(self.items) >= number
 
+    async def over(self) -> None:
+        """Wait until there will be no more."""
+        while not self.ended:
+            await self.reaches(len(self.items) + 1)
+
     def read(self, taken: Callable[[T], None] | None = None) -> AsyncIterator[T]:
         """All items, waiting for those to come; `taken` is told of each just before it is given."""
         return _Reader(self, taken)

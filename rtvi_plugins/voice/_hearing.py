@@ -11,7 +11,7 @@ import math
 import sys
 from array import array
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final
 
 from anyio.abc import TaskGroup
@@ -44,13 +44,13 @@ _PUSH_TO_TALK: Final = VADParams(start_secs=0.0)
 
 @define(eq=False)
 class _Utterance:
-    """What is said without a pause: its frames, and when it was over, on the session's clock.
+    """What is said without a pause: its frames, and when their stream ended, on the session's clock.
 
     All of it is kept until it is recognised, so that a recogniser can be replaced while it listens.
     """
 
     audio: Growing[Audio]
-    until: float = 0.0
+    ended_at: float = 0.0
 
     @property
     def seconds(self) -> float:
@@ -82,6 +82,7 @@ class Ears(Listener):
         self._failed = failed
         self._detector = SpeechDetector()
         self._is_deaf = False
+        self._waited_out: SpeechDetector | None = None
         self._rest = bytearray()
         self._before: deque[Audio] = deque(maxlen=_frames(_BEFORE_SECONDS))
         self._utterance: _Utterance | None = None
@@ -118,6 +119,13 @@ class Ears(Listener):
 
     def _frame(self, frame: Audio) -> None:
         params, heard = self._session.vad_params, self._bot_is_heard()
+        if self._waited_out is not None:  # who has spoken for too long is heard again after a pause
+            speech = self._is_speech(frame)
+            if speech:
+                self._user_started()
+            if self._waited_out.feed(speech, _FRAME_SECONDS, params) == "stopped":
+                self._waited_out = None
+            return
         if heard and not self._taking.interruptible and not self._detector.speaking:
             return
         at_least = self._taking.interrupt_seconds if heard else 0.0
@@ -137,6 +145,7 @@ class Ears(Listener):
             self._stopped(self._session.clock.now() - params.stop_secs)
         elif self._utterance is not None and self._is_too_long(self._utterance):
             self._silence()
+            self._waited_out = SpeechDetector(speaking=True)
 
     def _is_too_long(self, utterance: _Utterance) -> bool:
         return utterance.seconds + self._seconds >= self._taking.longest_turn_seconds
@@ -163,6 +172,7 @@ class Ears(Listener):
 
     def _silence(self) -> None:
         """The audio has ended, so whatever was being said has ended too."""
+        self._waited_out = None
         if self._detector.stop() == "stopped":
             self._stopped(self._last_audio)
 
@@ -201,7 +211,7 @@ class Ears(Listener):
         self._seconds += utterance.seconds
         self._until = until
         self._session.emit(UserStoppedSpeaking())
-        utterance.until = until
+        utterance.ended_at = self._session.clock.now()
         utterance.audio.end()
 
     # ---- text ----------------------------------------------------------------------------------------------------
@@ -209,31 +219,38 @@ class Ears(Listener):
     async def _recognise(self, utterance: _Utterance) -> None:
         """One utterance, from its first frame to its last word."""
         try:
-            for attempt in range(_ATTEMPTS):
-                providers = self._session.providers
-                try:
-                    await self._transcribe(utterance, providers)
-                    break
-                except Exception as error:
-                    if attempt + 1 < _ATTEMPTS and self._is_worth_another(error, providers):
-                        continue
-                    self._failed(failure(error, "an STT", "listened"))
-                    break
+            if (failed := await self._attempt(utterance)) is not None:
+                await utterance.audio.over()  # nobody is told in the middle of a sentence that it is not heard
+                self._failed(failed)
         finally:
             self._recognising -= 1
         await self._consider()
 
-    def _is_worth_another(self, error: Exception, providers: Mapping[str, str]) -> bool:
-        """A recogniser that was replaced is expected to break off; its successor gets the whole utterance."""
-        found = innermost(error)
-        return providers != self._session.providers or (isinstance(found, ProviderError) and found.retryable)
+    async def _attempt(self, utterance: _Utterance) -> ProviderError | None:
+        """Have it recognised, as often as it takes; what failed for good."""
+        attempts = 0
+        while True:
+            recogniser = self._recogniser()
+            try:
+                await self._transcribe(utterance, recogniser)
+                return None
+            except Exception as error:
+                if recogniser is not self._recogniser():
+                    continue  # who was replaced breaks off, and its successor gets the whole utterance
+                failed, attempts = failure(error, "an STT", "listened"), attempts + 1
+                if attempts == _ATTEMPTS or not failed.retryable:
+                    return failed
 
-    async def _transcribe(self, utterance: _Utterance, providers: Mapping[str, str]) -> None:
+    def _recogniser(self) -> object:
+        """Who it is that recognises now, behind the handle of the service."""
+        return getattr(self._stt.transcribe, "__self__", None)
+
+    async def _transcribe(self, utterance: _Utterance, recogniser: object) -> None:
         said: list[str] = []
         stream = self._stt.transcribe(STTRequest(utterance.audio.read()))
         async with closed_after(stream, "an STT's transcribe()", _PIECES) as pieces:
             async for piece in pieces:
-                if providers != self._session.providers:
+                if recogniser is not self._recogniser():
                     raise ProviderError("The STT", "unavailable", retryable=True)
                 match piece:
                     case Transcript():
@@ -242,7 +259,7 @@ class Ears(Listener):
                         pass
                     case other:
                         raise NoPiece(other, "an STT's transcribe()", _PIECES)
-        self._session.emit(Metrics("stt", ttfb=self._session.clock.now() - utterance.until))
+        self._session.emit(Metrics("stt", ttfb=self._session.clock.now() - utterance.ended_at))
         self._said += said
 
     def _told(self, piece: Transcript, said: list[str]) -> None:
@@ -256,7 +273,10 @@ class Ears(Listener):
 
     async def _consider(self) -> None:
         """Whether the user has finished. They may go on while that is being asked."""
-        if self._is_busy() or not self._said:
+        if self._is_busy():
+            return
+        if not self._said:
+            self._seconds = 0.0  # it was no speech, or none that anybody understood
             return
         said = list(self._said)
         seconds = await self._end_of_turn(UserTurn(" ".join(said), self._seconds))
