@@ -1,0 +1,1 @@
+"""Speech recognition with PocketSphinx, in worker processes: no key, no network, and demo grade."""

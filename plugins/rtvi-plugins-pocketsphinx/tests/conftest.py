@@ -1,0 +1,99 @@
+"""Speech for the tests: said by the programs flite and espeak-ng, as 16 kHz audio in frames of 32 ms."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import wave
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from rtvi_plugins.kinds import Audio, STTRequest
+from rtvi_plugins_pocketsphinx.stt import PocketSphinxSTT
+
+Resample = Callable[["NDArray[np.int16]", int, int], "NDArray[np.int16]"]
+resample = cast("Resample", importlib.import_module("soxr").resample)  # it tells no types
+
+RATE = 16000
+FRAME = 1024  # bytes of 32 ms
+
+SENTENCES = """\
+good morning how can i help you
+i would like to book a table for two
+what time do you open on sunday
+please call me back this afternoon
+my flight was cancelled this morning
+where can i park my car
+is breakfast included in the price
+i have lost the key to my room
+could you send someone to clean the kitchen
+the doctor will see you now
+can i change my appointment to next friday
+how much does a single ticket cost
+please turn off the lights in the hall
+i need a taxi to the railway station
+what is the weather like in london today
+tell me a story about a little dog
+the meeting has been moved to ten o'clock
+do you have a quiet room with a view of the sea
+thank you very much for your help
+i will be there in about twenty minutes""".splitlines()
+
+#: None of these is one of those above.
+OTHERS = """\
+the quick brown fox jumps over the lazy dog
+my sister plays the violin in an orchestra
+seven green bottles are hanging on the wall
+can you tell me how to fix a bicycle""".splitlines()
+
+
+@pytest.fixture(scope="session")
+def sentences() -> Sequence[str]:
+    """What is said at a reception."""
+    return SENTENCES
+
+
+@pytest.fixture(scope="session")
+def others() -> Sequence[str]:
+    """What is said elsewhere."""
+    return OTHERS
+
+
+@pytest.fixture(scope="session")
+def speech(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], bytes]:
+    """`speech(voice, text)`: PCM with silence around it. The voices are flite's, and `espeak-ng`."""
+    file = tmp_path_factory.mktemp("speech") / "said.wav"
+
+    @cache
+    def say(voice: str, text: str) -> bytes:
+        flite = ["flite", "-voice", voice, "-t", text, "-o", str(file)]
+        command = ["espeak-ng", "-v", "en-us", "-w", str(file), text] if voice == "espeak-ng" else flite
+        subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+        return bytes(2 * RATE * 3 // 10) + read(file) + bytes(2 * RATE * 3 // 10)
+
+    return say
+
+
+def read(file: Path) -> bytes:
+    """A mono WAV file's samples at 16 kHz."""
+    with wave.open(str(file)) as audio:
+        samples = np.frombuffer(audio.readframes(audio.getnframes()), np.int16)
+        return resample(samples, audio.getframerate(), RATE).tobytes()
+
+
+@pytest.fixture(scope="session")
+def hear() -> Callable[[PocketSphinxSTT, bytes], AsyncIterator[object]]:
+    """`hear(stt, pcm)`: the pieces that it transcribes an utterance to."""
+    return lambda stt, pcm: stt.transcribe(STTRequest(frames(pcm)))
+
+
+async def frames(pcm: bytes) -> AsyncIterator[Audio]:
+    """The frames of an utterance, as fast as they are taken."""
+    for at in range(0, len(pcm), FRAME):
+        yield Audio(pcm[at : at + FRAME], RATE)

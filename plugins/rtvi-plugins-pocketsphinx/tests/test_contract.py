@@ -1,0 +1,35 @@
+"""The provider inside a bot: what a client sees of it, over the protocol."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+
+from rtvi_plugins import STT, RequestError, Session, bot
+from rtvi_plugins.testing import check_providers, connect
+from rtvi_plugins_pocketsphinx import stt
+
+pytestmark = pytest.mark.anyio
+
+
+@bot(services={"stt": "pocketsphinx"}, client=["stt.grammar", "stt:can_recognise"], public=True)
+async def listener(session: Session, /, stt: STT) -> None:
+    """Would listen."""
+    await anyio.sleep_forever()
+
+
+async def test_it_keeps_what_bots_rely_on() -> None:
+    """It opens, describes itself, takes its options back, and closes."""
+    await check_providers(stt)
+
+
+async def test_a_grammar_with_an_unknown_word_changes_nothing() -> None:
+    """The client is told which word it is, and the nearest; what was in force stays so."""
+    async with connect(listener, stt) as client:
+        await client.update_config({"stt": {"grammar": ["yes", "no"]}})
+        with pytest.raises(RequestError) as caught:
+            await client.update_config({"stt": {"grammar": ["yes", "a receptionst"]}})
+        told = "has words that the dictionary lacks: 'receptionst' (the nearest that it has is 'receptionist')"
+        assert [problem.message for problem in caught.value.problems] == [f"stt.grammar: {told}"]
+        assert (await client.get_config()).values["stt"]["grammar"] == ["yes", "no"]
+        assert await client.action("stt:can_recognise", words=["yes", "yez"]) == {"yes": True, "yez": False}

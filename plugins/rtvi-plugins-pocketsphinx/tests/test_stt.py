@@ -1,0 +1,197 @@
+"""The service itself: interim transcripts, several utterances, workers that die, and leaving in the middle."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
+from itertools import pairwise
+from pathlib import Path
+
+import anyio
+import pytest
+
+from rtvi_plugins import ProviderError
+from rtvi_plugins.errors import StartFailed
+from rtvi_plugins.kinds import STT, Audio, STTRequest, Transcript, Usage
+from rtvi_plugins_pocketsphinx import _pool, stt
+from rtvi_plugins_pocketsphinx.stt import PocketSphinxSTT, can_recognise, configure, pocketsphinx_stt
+
+pytestmark = pytest.mark.anyio
+
+Hear = Callable[[PocketSphinxSTT, bytes], AsyncIterator[object]]
+Speech = Callable[[str, str], bytes]
+
+THANKS = "thank you very much"
+DOCTOR = "the doctor will see you now"
+
+
+@pytest.fixture(autouse=True)
+def launched(monkeypatch: pytest.MonkeyPatch) -> list[_pool.Worker]:
+    """Every worker that a test starts."""
+    workers: list[_pool.Worker] = []
+    launch = _pool.Worker.launch
+
+    async def remembered() -> _pool.Worker:
+        workers.append(await launch())
+        return workers[-1]
+
+    monkeypatch.setattr(_pool.Worker, "launch", remembered)
+    return workers
+
+
+async def final(pieces: AsyncIterator[object]) -> str:
+    """The final transcript."""
+    return next(each.text for each in [each async for each in pieces] if isinstance(each, Transcript) and each.final)
+
+
+async def test_interim_transcripts_come_while_audio_does(speech: Speech) -> None:
+    """They come before the last audio is taken, at most five a second, each another one; the last piece is the cost."""
+    pcm, taken = speech("kal16", THANKS), 0
+
+    async def audio() -> AsyncGenerator[Audio]:
+        nonlocal taken
+        for taken in range(0, len(pcm), 1024):
+            yield Audio(pcm[taken : taken + 1024], 16000)
+
+    async with pocketsphinx_stt() as service:
+        assert isinstance(service, STT)
+        heard = [(piece, taken) async for piece in service.transcribe(STTRequest(audio()))]
+    interims = [(piece.text, at) for piece, at in heard if isinstance(piece, Transcript) and not piece.final]
+    assert len(interims) > 1
+    assert all(one != other and at - before >= 6400 for (one, before), (other, at) in pairwise(interims))
+    assert interims[-1][1] < taken
+    assert heard[-2:] == [
+        (Transcript(THANKS, final=True, language="en"), taken),
+        (Usage(model="pocketsphinx en-us"), taken),
+    ]
+
+
+async def test_interim_transcripts_can_be_turned_off(speech: Speech, hear: Hear) -> None:
+    """Then there is one transcript, the final one. One of a grammar is as its author wrote it."""
+    async with pocketsphinx_stt() as service:
+        configure(service, grammar=["Thank you, very much!", "No."], interim=False)
+        heard = [each async for each in hear(service, speech("kal16", THANKS))]
+    assert heard[:-1] == [Transcript("Thank you, very much!", final=True, language="en")]
+
+
+async def test_two_utterances_at_once_are_kept_apart(speech: Speech, hear: Hear, launched: list[_pool.Worker]) -> None:
+    """Each of two sessions hears its own, in workers that outlive neither."""
+    heard: dict[str, str] = {}
+
+    async def listen(text: str) -> None:
+        async with pocketsphinx_stt() as service:
+            heard[text] = await final(hear(service, speech("kal16", text)))
+
+    async with anyio.create_task_group() as sessions:
+        sessions.start_soon(listen, THANKS)
+        sessions.start_soon(listen, DOCTOR)
+    assert heard == {THANKS: THANKS, DOCTOR: DOCTOR}
+    assert_gone(launched)
+
+
+async def test_a_worker_that_dies_fails_its_utterance_only(
+    speech: Speech, hear: Hear, launched: list[_pool.Worker]
+) -> None:
+    """The failure may be retried, and the next utterance has another worker."""
+    pcm = speech("kal16", THANKS)
+
+    async def audio() -> AsyncGenerator[Audio]:
+        yield Audio(pcm[:6400], 16000)
+        os.kill(launched[0].process.pid, signal.SIGKILL)
+        yield Audio(pcm[6400:], 16000)
+
+    async with pocketsphinx_stt() as service:
+        with pytest.raises(ProviderError, match=r"pocketsphinx is not available\.") as caught:
+            await final(service.transcribe(STTRequest(audio())))
+        assert caught.value.retryable
+        assert await final(hear(service, pcm)) == THANKS
+    assert len(launched) == 2
+    assert_gone(launched)
+
+
+async def test_a_worker_that_died_while_idle_is_not_given_out(
+    speech: Speech, hear: Hear, launched: list[_pool.Worker]
+) -> None:
+    """Nobody's utterance pays for it."""
+    async with pocketsphinx_stt() as service:
+        launched[0].process.kill()
+        await launched[0].process.wait()
+        assert await final(hear(service, speech("kal16", THANKS))) == THANKS
+
+
+async def test_an_utterance_that_is_cancelled_leaves_nothing_behind(
+    speech: Speech, hear: Hear, launched: list[_pool.Worker]
+) -> None:
+    """Also not in what the same worker hears next."""
+    waiting = anyio.Event()
+
+    async def audio() -> AsyncGenerator[Audio]:
+        yield Audio(speech("kal16", DOCTOR)[:40960], 16000)
+        waiting.set()
+        await anyio.sleep_forever()
+
+    async with pocketsphinx_stt() as service:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(final, service.transcribe(STTRequest(audio())))
+            await waiting.wait()
+            tasks.cancel_scope.cancel()
+        assert await final(hear(service, speech("kal16", THANKS))) == THANKS
+    assert len(launched) == 1
+    assert_gone(launched)
+
+
+async def test_an_utterance_that_is_closed_gives_its_worker_back(
+    speech: Speech, hear: Hear, launched: list[_pool.Worker]
+) -> None:
+    """As a turn does that does not want to hear the rest."""
+    async with pocketsphinx_stt() as service:
+        async with (
+            aclosing(one(Audio(speech("kal16", DOCTOR), 16000))) as audio,
+            aclosing(service.transcribe(STTRequest(audio))) as pieces,
+        ):
+            assert isinstance(await anext(pieces), Transcript)
+        assert await final(hear(service, speech("kal16", THANKS))) == THANKS
+    assert len(launched) == 1
+
+
+async def one(audio: Audio) -> AsyncGenerator[Audio]:
+    """An utterance that comes in one piece."""
+    yield audio
+
+
+async def test_no_audio_is_no_words(hear: Hear) -> None:
+    """An utterance may end before it has begun."""
+    async with pocketsphinx_stt() as service:
+        assert await final(hear(service, b"")) == ""
+
+
+async def test_audio_of_another_rate_is_refused() -> None:
+    """A session always gives 16 kHz mono, and anything else would be heard as nonsense."""
+    async with pocketsphinx_stt() as service, aclosing(one(Audio(bytes(960), 48000))) as audio:
+        with pytest.raises(ProviderError, match="did not accept the request"):
+            await final(service.transcribe(STTRequest(audio)))
+
+
+async def test_it_tells_which_words_it_knows() -> None:
+    """A bot's author can ask before a grammar is set."""
+    async with pocketsphinx_stt() as service:
+        asked = ["Receptionist", "o'clock", "flugelhornist"]
+        told = await can_recognise(service, asked)
+    assert told == {"Receptionist": True, "o'clock": True, "flugelhornist": False}
+
+
+async def test_where_it_is_not_installed_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There are platforms without a wheel; the session is told what to do instead."""
+    monkeypatch.setattr(stt, "installed", lambda: False)
+    with pytest.raises(StartFailed, match=r"no wheel for Python 3\.\d+ on \w+ \(\w+\)\. Type instead\."):
+        async with pocketsphinx_stt():
+            pytest.fail("it opened")
+
+
+def assert_gone(workers: list[_pool.Worker]) -> None:
+    """The processes have ended, and were waited for."""
+    assert workers
+    assert all(each.process.returncode is not None for each in workers)
+    assert not [each for each in workers if Path(f"/proc/{each.process.pid}/stat").exists()]
