@@ -213,7 +213,7 @@ async def record(folder: Path, name: str, *, now: Callable[[], float]) -> AsyncG
     """
     recording = Recording.of(folder, name)
     try:
-        files = await anyio.to_thread.run_sync(_Files.create, recording)
+        files = _Files.create(recording)  # at once: the session waits for it, and two empty files are soon made
     except OSError as error:
         raise _unwritable(error.filename or folder, error) from None
     recorder, scope = Recorder(recording, now(), files), anyio.CancelScope(shield=True)

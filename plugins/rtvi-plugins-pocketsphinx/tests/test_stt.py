@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
@@ -13,7 +14,6 @@ import anyio
 import pytest
 
 from rtvi_plugins import ProviderError
-from rtvi_plugins.errors import StartFailed
 from rtvi_plugins.kinds import STT, Audio, STTRequest, Transcript, Usage
 from rtvi_plugins_pocketsphinx import _pool, stt
 from rtvi_plugins_pocketsphinx.stt import PocketSphinxSTT, can_recognise, configure, pocketsphinx_stt
@@ -182,12 +182,16 @@ async def test_it_tells_which_words_it_knows() -> None:
     assert told == {"Receptionist": True, "o'clock": True, "flugelhornist": False}
 
 
-async def test_where_it_is_not_installed_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    """There are platforms without a wheel; the session is told what to do instead."""
+async def test_where_it_is_not_installed_a_session_opens_and_is_typed_to(
+    hear: Hear, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """There are platforms without a wheel; the operator is told at once, the user when they speak."""
     monkeypatch.setattr(stt, "installed", lambda: False)
-    with pytest.raises(StartFailed, match=r"no wheel for Python 3\.\d+ on \w+ \(\w+\)\. Type instead\."):
-        async with pocketsphinx_stt():
-            pytest.fail("it opened")
+    async with pocketsphinx_stt() as service:
+        assert re.search(r"no wheel for Python 3\.\d+ on \w+ \(\w+\)", caplog.text)
+        with pytest.raises(ProviderError) as raised:
+            await final(hear(service, bytes(1024)))
+    assert not raised.value.retryable
 
 
 def assert_gone(workers: list[_pool.Worker]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import platform
 import re
 import sys
@@ -14,7 +15,6 @@ from attrs import define
 from attrs.validators import ge, le, max_len
 
 from rtvi_plugins import Doc, ProviderError, action, options, service
-from rtvi_plugins.errors import StartFailed
 from rtvi_plugins.kinds import Audio, STTPiece, STTRequest, Transcript, Usage
 
 from ._dictionary import installed, knows, words
@@ -22,6 +22,8 @@ from ._grammar import Grammar, Heard, Recognisable, read_grammar
 from ._pool import Pool, shared_pool
 
 __all__ = ("PocketSphinxSTT", "can_recognise", "configure", "pocketsphinx_stt")
+
+log = logging.getLogger("rtvi_plugins.pocketsphinx")
 
 #: Of audio, in seconds: at most five interim transcripts a second.
 _BETWEEN_INTERIMS = 0.2
@@ -31,9 +33,12 @@ _RATE = 16000
 
 @define(eq=False)
 class PocketSphinxSTT:
-    """Recognises English in 16 kHz mono audio. Several utterances at once are recognised side by side."""
+    """Recognises English in 16 kHz mono audio. Several utterances at once are recognised side by side.
 
-    _pool: Pool
+    Without a pool, where PocketSphinx cannot be installed, every utterance fails for good.
+    """
+
+    _pool: Pool | None
     grammar: Grammar | None = None
     agreement: float = 0.6
     interim: bool = True
@@ -45,6 +50,8 @@ class PocketSphinxSTT:
 
         `ProviderError` when the worker dies (another try has a new one), or when the audio is not 16 kHz mono.
         """
+        if self._pool is None:
+            raise ProviderError("pocketsphinx", "unavailable", retryable=False)
         grammar, agreement = self.grammar, self.agreement
         async with self._pool.worker() as worker:
             await worker.start(grammar.jsgf if grammar else None, self._cmn)
@@ -86,7 +93,9 @@ async def pocketsphinx_stt() -> AsyncGenerator[PocketSphinxSTT]:
     """Recognises English offline; demo grade."""
     if not installed():
         here = f"Python {sys.version_info[0]}.{sys.version_info[1]} on {platform.system()} ({platform.machine()})"
-        raise StartFailed(f"PocketSphinx is not installed; it may have no wheel for {here}. Type instead.")
+        log.warning("PocketSphinx is not installed; it may have no wheel for %s. Nobody is heard, so type.", here)
+        yield PocketSphinxSTT(None)
+        return
     await anyio.to_thread.run_sync(words)  # options are checked against them, and must not block
     async with shared_pool() as pool:
         yield PocketSphinxSTT(pool)
