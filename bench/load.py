@@ -19,7 +19,7 @@ from typing import cast
 from measure import LOADING, pin
 from messages import READY, TEXT, call, client_message
 
-_REQUEST = (
+REQUEST = (
     "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
 )
@@ -27,7 +27,7 @@ _IDS = 4_096
 _WARM_SECONDS = 0.5
 #: How long a peer, which has no word for being ready, is left alone with a new client.
 _SETTLE_SECONDS = 0.3
-_TEXT, _BINARY = b"\x81", b"\x82"
+_TEXT, BINARY = b"\x81", b"\x82"
 
 
 def frame(payload: bytes, kind: bytes = _TEXT) -> bytes:
@@ -43,10 +43,10 @@ def _action(id: str) -> bytes:
 
 def _protobuf(id: str) -> bytes:
     """A client's message as pipecat's serializer has it: text in field 1 of a message that is field 4 of a frame."""
-    return frame(_field(4, _field(1, client_message(id).encode())), _BINARY)
+    return frame(field(4, field(1, client_message(id).encode())), BINARY)
 
 
-def _field(number: int, value: bytes) -> bytes:
+def field(number: int, value: bytes) -> bytes:
     """A field with a length, of less than 16,384 bytes."""
     long = len(value) > 127
     length = bytes((len(value) & 127 | 128, len(value) >> 7)) if long else bytes((len(value),))
@@ -143,7 +143,7 @@ class Load(asyncio.Protocol):
 async def main(port: int, path: str, in_flight: int, seconds: float, wire: str) -> dict[str, float]:
     loop = asyncio.get_running_loop()
     transport, load = await loop.create_connection(lambda: Load(in_flight, wire), "127.0.0.1", port)
-    transport.write(_REQUEST.format(path=path, port=port).encode())
+    transport.write(REQUEST.format(path=path, port=port).encode())
     await asyncio.wait([load.ended], timeout=_SETTLE_SECONDS + _WARM_SECONDS)
     load.waited.clear()
     before, began = load.answered, time.perf_counter()

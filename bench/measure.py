@@ -55,9 +55,18 @@ def resident_kb() -> float:
 
 def cpu_seconds_of(pid: int) -> float:
     """The CPU time of another process, all its threads together; 0 where the system does not tell."""
+    return _scheduled(pid, 0)
+
+
+def waited_seconds_of(pid: int) -> float:
+    """For how long another process had work and no core to do it on; 0 where the system does not tell."""
+    return _scheduled(pid, 1)
+
+
+def _scheduled(pid: int, column: int) -> float:
     try:
         threads = list(Path(f"/proc/{pid}/task").iterdir())
-        return sum(int((each / "schedstat").read_text().split()[0]) for each in threads) / 1e9
+        return sum(int((each / "schedstat").read_text().split()[column]) for each in threads) / 1e9
     except OSError:
         return 0.0
 

@@ -30,6 +30,7 @@ SECTIONS = (
     "discovery",
     "voice_to_voice",
     "interruption",
+    "audio",
 )
 HERE = Path(__file__).parent
 #: Stands before the result in what a case prints, for peers print a good deal themselves.

@@ -1,4 +1,7 @@
-"""A peer behind its own server: `python bench/serve_peer.py ENVIRONMENT`, in that environment. It prints its port."""
+"""A peer behind its own server: `python bench/serve_peer.py ENVIRONMENT [WHAT [NUMBER]]`, in that environment.
+
+It prints the port, or the ports, on which it listens.
+"""
 
 from __future__ import annotations
 
@@ -9,4 +12,5 @@ from peers import offered
 
 if __name__ == "__main__":
     pin(MEASURED)
-    offered(sys.argv[1], "serve")(lambda port: print(port, flush=True))
+    environment, what, *number = (*sys.argv[1:], "serve") if len(sys.argv) == 2 else sys.argv[1:]
+    offered(environment, what)(lambda *ports: print(*ports, flush=True), *map(int, number))

@@ -23,6 +23,7 @@ class Process:
     """A process that serves. `told` is what it said in its first words; `said` is all its output, once it has ended."""
 
     told: str
+    pid: int
     said: str = field(default="", init=False)
 
 
@@ -46,7 +47,7 @@ def running(
         try:
             if (found := re.search(told, first)) is None:
                 raise RuntimeError(f"it ended with {process.wait(ENDED_WITHIN)}: {_all(errors)}")
-            serving = Process(found[1])
+            serving = Process(found[1], process.pid)
             yield serving
         finally:
             _end(process)

@@ -187,7 +187,7 @@ async def test_words_that_the_tts_times_are_told_as_they_are_heard() -> None:
     script.write([Text(FORTY)])
     async with talking(body={"services": {"tts": "words"}}) as wire:
         wire.send("send-text", {"content": "go", "options": {}})
-        await wait(wire, 0.5)
+        await wait(wire, 0.6)
         assert texts(wire.told("bot-tts-text")) == ["Now", "this", "is"]
         wire.call("tts:interrupt")
         await settle()

@@ -7,6 +7,9 @@ A module here is named like its environment and is imported in there only. What 
 - `update_config()`: what answers RTVI's message of that name, for ten options of a service `llm`
 - `sessions()`: what starts a session
 - `serve(ready)`: a server that calls `ready(port)` and goes on until its process is ended
+- `serve_audio(ready, sessions)`: the same with a bot for each session that speaks a frame whenever it hears one; it
+  calls `ready` with one port, or one for each session
+- `speakers(sessions)`: so many bots in one loop that speak until they are interrupted, each a `Speaker`
 """
 
 from __future__ import annotations
@@ -14,10 +17,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from importlib import import_module
-from typing import Any
+from typing import Any, Protocol
 
 Answer = Callable[[str], Awaitable[Any]]
 Start = Callable[[], Awaitable[Any]]
+
+
+class Speaker(Protocol):
+    """A bot that speaks: when it sent a frame last, and when it gave up making more, on `time.perf_counter`."""
+
+    last: float
+    stopped_at: float
+
+    async def speak(self) -> None:
+        """Begin, and wait for the first frame."""
+
+    async def interrupt(self) -> None:
+        """Ask for silence."""
+
+    async def stopped(self) -> None:
+        """Wait until nothing more is made."""
 
 
 def offered(environment: str, what: str) -> Callable[..., Any]:

@@ -1,4 +1,4 @@
-"""pipecat 0.0.60: actions and options of its RTVI processor."""
+"""pipecat 0.0.60: actions and options of its RTVI processor, and bots that speak."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from messages import DESCRIBE, SAY
-from pipecat.frames.frames import Frame, TransportMessageUrgentFrame
+from pipecat.frames.frames import Frame, StartInterruptionFrame, TransportMessageUrgentFrame
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.runner import PipelineRunner
 from pipecat.pipeline.task import PipelineParams, PipelineTask
@@ -17,8 +17,8 @@ from pipecat.processors.frameworks import rtvi
 from pipecat.serializers.base_serializer import FrameSerializer, FrameSerializerType
 from pipecat.transports.network.websocket_server import WebsocketServerParams, WebsocketServerTransport
 
-from peers import Answer, Start
-from peers.pipecat_ends import RUNNING, Passing, Sink, answering, free_port, tell_when_ready
+from peers import Answer, Speaker, Start
+from peers.pipecat_ends import RUNNING, Conversing, Passing, Sink, answering, free_port, tell_when_ready
 
 
 async def dispatch() -> tuple[str, Answer]:
@@ -44,6 +44,16 @@ async def sessions() -> Start:
         return await _running(_with_actions(1), Passing(), Passing(), Passing())
 
     return start
+
+
+async def speakers(sessions: int) -> list[Speaker]:
+    found: list[Speaker] = []
+    for _ in range(sessions):
+        speaker = Conversing(lambda first: first.push_frame(StartInterruptionFrame()))
+        _run(*speaker.processors)
+        await speaker.heard.started.wait()
+        found.append(speaker)
+    return found
 
 
 def serve(ready: Callable[[int], None]) -> None:
@@ -80,11 +90,16 @@ def _action(name: str) -> rtvi.RTVIAction:
 async def _running(*processors: FrameProcessor) -> tuple[FrameProcessor, Sink]:
     """Both ends of a pipeline that has started."""
     source, sink = Passing(), Sink(TransportMessageUrgentFrame)
-    task = PipelineTask(Pipeline([source, *processors, sink]), params=PipelineParams(), cancel_on_idle_timeout=False)
-    task.set_event_loop(asyncio.get_running_loop())
-    RUNNING.append(asyncio.ensure_future(task.run()))
+    _run(source, *processors, sink)
     await sink.started.wait()
     return source, sink
+
+
+def _run(*processors: FrameProcessor) -> None:
+    parameters = PipelineParams(allow_interruptions=True)
+    task = PipelineTask(Pipeline([*processors]), params=parameters, cancel_on_idle_timeout=False)
+    task.set_event_loop(asyncio.get_running_loop())
+    RUNNING.append(asyncio.ensure_future(task.run()))
 
 
 async def _answering(processor: rtvi.RTVIProcessor) -> Answer:

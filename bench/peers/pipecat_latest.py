@@ -1,4 +1,4 @@
-"""pipecat 1.14.0: RTVI's client messages, answered in an event handler of a pipeline's worker."""
+"""pipecat 1.14.0: RTVI's client messages, answered in an event handler of a pipeline's worker, and bots that speak."""
 
 from __future__ import annotations
 
@@ -7,17 +7,23 @@ from collections.abc import Callable
 from typing import Any
 
 from messages import client_message
-from pipecat.frames.frames import InputTransportMessageFrame, OutputTransportMessageUrgentFrame
+from pipecat.frames.frames import (
+    Frame,
+    InputAudioRawFrame,
+    InputTransportMessageFrame,
+    OutputAudioRawFrame,
+    OutputTransportMessageUrgentFrame,
+)
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineWorker
-from pipecat.processors.frame_processor import FrameProcessor
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.processors.frameworks.rtvi import RTVIProcessor
 from pipecat.serializers.protobuf import ProtobufFrameSerializer
 from pipecat.transports.websocket.server import SingleClientWebsocketServerParams, SingleClientWebsocketServerTransport
 from pipecat.workers.runner import WorkerRunner
 
-from peers import Answer, Start
-from peers.pipecat_ends import RUNNING, Passing, Sink, answering, free_port, reply, tell_when_ready
+from peers import Answer, Speaker, Start
+from peers.pipecat_ends import RUNNING, Conversing, Passing, Sink, answering, free_port, reply, tell_when_ready
 
 
 async def dispatch() -> tuple[str, Answer]:
@@ -33,8 +39,23 @@ async def sessions() -> Start:
     return start
 
 
+async def speakers(sessions: int) -> list[Speaker]:
+    found: list[Speaker] = []
+    for _ in range(sessions):
+        speaker = Conversing(lambda first: first.broadcast_interruption())
+        runner = await _runner(*speaker.processors)
+        RUNNING.append(asyncio.ensure_future(runner.run()))
+        await speaker.heard.started.wait()
+        found.append(speaker)
+    return found
+
+
 def serve(ready: Callable[[int], None]) -> None:
     asyncio.run(_serve(ready))
+
+
+def serve_audio(ready: Callable[..., None], sessions: int) -> None:
+    asyncio.run(_serve_audio(ready, sessions))
 
 
 async def _running(*processors: FrameProcessor) -> tuple[FrameProcessor, Sink]:
@@ -60,3 +81,45 @@ async def _serve(ready: Callable[[int], None]) -> None:
     transport = SingleClientWebsocketServerTransport(parameters, host="127.0.0.1", port=port)
     tell_when_ready(transport, port, ready)
     await (await _runner(transport.input(), transport.output())).run()
+
+
+class _Speaking(FrameProcessor):
+    """Stands for what makes speech: a frame of the bot's for each of the user's, so that nothing else sets the pace."""
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        await super().process_frame(frame, direction)
+        if isinstance(frame, InputAudioRawFrame):
+            frame = OutputAudioRawFrame(audio=bytes(960), sample_rate=24_000, num_channels=1)
+        await self.push_frame(frame, direction)
+
+
+async def _serve_audio(ready: Callable[..., None], sessions: int) -> None:
+    """Its transport has one client, so that each session has a port."""
+    ports: list[int] = []
+    listening: list[int] = []
+
+    def listens(port: int) -> None:
+        listening.append(port)
+        if len(listening) == sessions:
+            ready(*ports)
+
+    for _ in range(sessions):
+        port = free_port()
+        ports.append(port)
+        transport = _with_audio(port)
+        tell_when_ready(transport, port, listens)
+        runner = await _runner(transport.input(), Passing(), _Speaking(), Passing(), transport.output())
+        RUNNING.append(asyncio.ensure_future(runner.run()))
+    await asyncio.gather(*RUNNING)
+
+
+def _with_audio(port: int) -> SingleClientWebsocketServerTransport:
+    parameters = SingleClientWebsocketServerParams(
+        serializer=ProtobufFrameSerializer(),
+        audio_in_enabled=True,
+        audio_in_sample_rate=16_000,
+        audio_out_enabled=True,
+        audio_out_sample_rate=24_000,
+        audio_out_10ms_chunks=2,
+    )
+    return SingleClientWebsocketServerTransport(parameters, host="127.0.0.1", port=port)

@@ -25,15 +25,15 @@ _SECONDS = 1.5
 
 
 @contextmanager
-def _server(*command: str) -> Generator[tuple[int, int]]:
-    """A server in a process of its own: its port and its process id."""
+def server(*command: str) -> Generator[tuple[list[int], int]]:
+    """A server in a process of its own: its ports, which it prints in one line, and its process id."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
-        line = process.stdout.readline()
-        if not line.strip().isdigit():
+        ports = process.stdout.readline().split()
+        if not ports or not all(each.isdigit() for each in ports):
             raise RuntimeError("the server did not start")
-        yield int(line), process.pid
+        yield [int(each) for each in ports], process.pid
     finally:
         process.kill()
         process.wait()
@@ -47,12 +47,12 @@ def _path(port: int) -> str:
 
 
 def _ours(*, echo: bool, in_flight: int) -> dict[str, float]:
-    with _server(sys.executable, str(_BENCH / "server.py")) as (port, pid):
+    with server(sys.executable, str(_BENCH / "server.py")) as ((port,), pid):
         return _loaded(port, pid, "/echo" if echo else _path(port), in_flight, "rtvi")
 
 
 def _peer(environment: str, in_flight: int) -> dict[str, float]:
-    with _server(str(python_of(environment)), str(_BENCH / "serve_peer.py"), environment) as (port, pid):
+    with server(str(python_of(environment)), str(_BENCH / "serve_peer.py"), environment) as ((port,), pid):
         return _loaded(port, pid, "/", in_flight, _WIRES[environment])
 
 

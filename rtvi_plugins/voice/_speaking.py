@@ -19,6 +19,8 @@ from ._timeline import Timeline
 __all__ = ("Speech", "Voice")
 
 _PIECES: Final = "Audio(…), Word(…) or Usage(…)"
+#: How exactly the client is told what is being heard, in seconds: no reader notices less, and each look has its price.
+_STEP: Final = 0.060
 #: How often a TTS that fails before it has made any audio is asked.
 _ATTEMPTS: Final = 2
 
@@ -112,6 +114,7 @@ class Voice:
     on_heard: Callable[[], None] | None = None
     speeches: list[Speech] = field(factory=list[Speech])
     _broken: bool = False
+    _look_at: float = 0.0
 
     def __attrs_post_init__(self) -> None:
         self.turn.on_heard(self._heard)
@@ -189,6 +192,9 @@ class Voice:
         if self.spoken_until is not None:
             delay, self.spoken_until = self.session.clock.now() - self.spoken_until, None
             self.session.emit(Metrics("bot", voice_to_voice=delay))
+        if seconds < self._look_at and seconds < self.turn.given - 1e-6:
+            return
+        self._look_at = seconds + _STEP
         for speech in self.speeches:
             speech.progress(seconds)
         if self.on_heard is not None:
