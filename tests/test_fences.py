@@ -24,7 +24,9 @@ pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
 CONVERSATIONS = 50
 POINTS = 20  # in each of them: 1,000 on each backend
 
-FUNCTIONS = [{"name": "look", "description": "Looks.", "parameters": {"type": "object", "properties": {}}}]
+FUNCTIONS: list[dict[str, Any]] = [
+    {"name": "look", "description": "Looks.", "parameters": {"type": "object", "properties": {}}},
+]
 
 
 @bot(
@@ -66,8 +68,8 @@ class Talk:
         for each in self.wire.told("llm-function-call-in-progress")[self.answered :]:
             self.answered += 1
             if self.dice.random() < 0.8:
-                told = {"function_name": "look", "tool_call_id": each["tool_call_id"], "arguments": {}, "result": "ok"}
-                self.wire.send("llm-function-call-result", told)
+                told: dict[str, Any] = {"tool_call_id": each["tool_call_id"], "result": "ok"}
+                self.wire.send("llm-function-call-result", {"function_name": "look", "arguments": {}, **told})
 
     async def write(self) -> None:
         """The user writes, which interrupts."""

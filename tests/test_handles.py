@@ -59,7 +59,7 @@ async def asker(session: Session, /, llm: LLM) -> None:
     """Looks at what it holds, before and after a switch."""
     for provider in ("plain", "counting"):
         await session.switch("llm", provider)
-        session.send([isinstance(llm, LLM), llm.count("a b") if isinstance(llm, Counts) else None])
+        session.send([callable(llm.respond), llm.count("a b") if isinstance(llm, Counts) else None])
 
 
 async def test_a_handle_is_an_instance_of_what_its_provider_is() -> None:
