@@ -34,6 +34,9 @@ FRAME_SECONDS: Final = 0.020
 LEAD_SECONDS: Final = 0.040
 #: The user's audio beyond this much ahead of real time is dropped: a microphone does not run ahead.
 _FLOOD_SECONDS: Final = 10.0
+#: Pieces of audio in a second: twenty times what any transport sends. And the rates that one client may send.
+_MOST_PIECES: Final = 1_000
+_MOST_RATES: Final = 4
 #: Audio is made this far ahead of what is heard.
 _AHEAD_SECONDS: Final = 20.0
 #: Sums of 20 ms are not exact.
@@ -62,10 +65,11 @@ class AudioLink:
         self.take_back = take_back
         self._recorder: Recorder | None = None
         self._listener: Listener | None = None
-        self._resampler: tuple[int, Resampler] | None = None
+        self._resamplers: dict[int, Resampler] = {}
         self._played: Resampler | None = None
         self._received_until = -math.inf
         self._microphone_on = True
+        self._second, self._pieces = -math.inf, 0
 
     @contextmanager
     def listening(self, listener: Listener) -> Generator[None]:
@@ -82,21 +86,30 @@ class AudioLink:
 
     def receive(self, audio: Audio) -> None:
         """Take what the microphone recorded, of any rate and number of channels. Never raises."""
-        now = self.clock.now()
-        until = max(self._received_until, now) + audio.seconds
-        if until - now > _FLOOD_SECONDS:
-            return
-        self._received_until = until
-        if self._listener is None and self._recorder is None:
+        if not self._microphone_on or (self._listener is None and self._recorder is None):
             return
         try:
-            data = self._as_input(audio)
+            now = self.clock.now()
+            data = self._as_input(audio) if self._is_plausible(audio, now) else b""
             if data and self._recorder is not None:
                 self._recorder.user(now - audio.seconds, data)
             if data and self._listener is not None:
                 self._listener.hear(Audio(data, INPUT_RATE))
         except Exception as error:
             report("what listens to the user", error)
+
+    def _is_plausible(self, audio: Audio, now: float) -> bool:
+        """Whether a microphone could have recorded this: its work is bounded by time, a client's is not."""
+        if not audio.data or audio.rate < 1 or audio.channels < 1:
+            return False
+        if now >= self._second + 1:
+            self._second, self._pieces = now, 0
+        self._pieces += 1
+        until = max(self._received_until, now) + audio.seconds
+        if until - now > _FLOOD_SECONDS or self._pieces > _MOST_PIECES:
+            return False
+        self._received_until = until
+        return True
 
     def record(self, recorder: Recorder) -> None:
         """Have both sides recorded from now on."""
@@ -116,8 +129,11 @@ class AudioLink:
     def microphone(self, enabled: bool) -> None:
         """The client has said that its microphone was switched."""
         self._microphone_on = enabled
-        if self._listener is not None:
-            self._listener.microphone(enabled)
+        try:
+            if self._listener is not None:
+                self._listener.microphone(enabled)
+        except Exception as error:
+            report("what listens to the user", error)
 
     def _as_input(self, audio: Audio) -> bytes:
         if audio.rate == INPUT_RATE and audio.channels == 1:
@@ -127,9 +143,11 @@ class AudioLink:
         mono = to_mono(audio)
         if audio.rate == INPUT_RATE:
             return mono
-        if self._resampler is None or self._resampler[0] != audio.rate:
-            self._resampler = audio.rate, Resampler(audio.rate, INPUT_RATE)
-        return self._resampler[1].feed(mono)
+        if audio.rate not in self._resamplers:
+            if len(self._resamplers) == _MOST_RATES:
+                return b""
+            self._resamplers[audio.rate] = Resampler(audio.rate, INPUT_RATE)
+        return self._resamplers[audio.rate].feed(mono)
 
 
 class Playback:
@@ -142,6 +160,7 @@ class Playback:
         self._frames: deque[bytes] = deque()
         self._rest = bytearray()
         self._frame_size = 2 * round(link.output_rate * FRAME_SECONDS)
+        self._odd = b""
         self._resampler: tuple[int, Resampler] | None = None
         self._given = self._sent = self._heard_at_end = 0.0
         #: When the next frame is due. Those before it have been sent.
@@ -162,6 +181,10 @@ class Playback:
         """Have this heard after all that was fed before."""
         if self._closed:
             return
+        data, frame = self._odd + audio.data, 2 * audio.channels
+        whole = len(data) - len(data) % frame
+        self._odd = data[whole:]  # a vendor's stream may be cut anywhere
+        audio = Audio(data[:whole], audio.rate, audio.channels)
         self._given += audio.seconds
         self._cut(self._as_output(audio))
         self._run()
@@ -177,17 +200,19 @@ class Playback:
         self._run()
 
     def _as_output(self, audio: Audio) -> bytes:
-        rate = self._link.output_rate
+        rate, before = self._link.output_rate, b""
+        if self._resampler is not None and self._resampler[0] != audio.rate:
+            before, self._resampler = self._resampler[1].feed(b"", last=True), None
         if audio.rate == rate and audio.channels == 1:
-            return audio.data
+            return before + audio.data
         from .voice.resampling import Resampler, to_mono
 
         mono = to_mono(audio)
         if audio.rate == rate:
-            return mono
-        if self._resampler is None or self._resampler[0] != audio.rate:
+            return before + mono
+        if self._resampler is None:
             self._resampler = audio.rate, Resampler(audio.rate, rate)
-        return self._resampler[1].feed(mono)
+        return before + self._resampler[1].feed(mono)
 
     def _cut(self, data: bytes) -> None:
         self._rest += data
@@ -220,11 +245,18 @@ class Playback:
         while self._frames and self._due <= now + _EPSILON:
             self._send(self._frames.popleft())
         if self.on_heard is not None and self.began:
-            self.on_heard(self._heard_by(now))
+            self._tell_heard(self.on_heard, self._heard_by(now))
         due = self._next_due(now)
         if due is not None and not self._closed:
             self._timer = self._link.clock.call_at(due, self._tick)
         self._wake()
+
+    def _tell_heard(self, callback: Callable[[float], None], seconds: float) -> None:
+        try:
+            callback(seconds)
+        except Exception as error:  # what is being said is said to its end
+            self.on_heard = None
+            report("what was told of audio being heard", error)
 
     def _next_due(self, now: float) -> float | None:
         """When to come back. All sessions are served at the same moments, so that the loop wakes once for all."""

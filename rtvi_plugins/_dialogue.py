@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any, final
 
 import anyio
-from attrs import define, field
+from attrs import define, evolve, field
 
 from ._answers import Answers
 from ._audio import AudioLink, Playback
@@ -20,7 +20,7 @@ from .errors import Busy, FunctionCallFailed, NoConversation, Problem, RequestEr
 from .events import Event, FunctionCallEnded, FunctionCallStarted, Interrupted
 from .kinds import Audio
 from .limits import Limits
-from .session import Input, Turn, UserText
+from .session import Input, Say, Turn, UserText
 
 __all__ = ("Dialogue", "LiveTurn")
 
@@ -156,6 +156,8 @@ class Dialogue:
             raise Busy("The conversation is fed faster than it can follow; send again later.")
         if isinstance(input, UserText) and input.run:
             self.interrupt()
+            # What was written just before, and is not answered yet, is answered together with it.
+            self._inputs = [evolve(each, run=False) if isinstance(each, UserText) else each for each in self._inputs]
         self._inputs.append(input)
         if self._fed is not None:
             self._fed.set()
@@ -211,7 +213,8 @@ class Dialogue:
             self._rest()
 
     def interrupt(self) -> bool:
-        """Cut the turn short; whether there was one to cut."""
+        """Cut the turn short, and forget what was still to be said; whether there was a turn to cut."""
+        self._inputs = [each for each in self._inputs if not isinstance(each, Say)]
         if self.current is None or self.current.interrupted:
             return False
         self.emit(Interrupted())

@@ -16,6 +16,7 @@ from typing import Any, cast, final
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
+from anyio.lowlevel import checkpoint_if_cancelled
 from attrs import frozen
 
 from ._actions import Actions, Threads
@@ -196,6 +197,7 @@ class LiveSession(Session):
             self._tell("session_opened")
             task_status.started(None)
             await self._began.wait()
+            await checkpoint_if_cancelled()  # the client may be gone already
             async with self._recorded():
                 await self._run_bot()
                 self._dialogue.stop_listening()

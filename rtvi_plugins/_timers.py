@@ -44,6 +44,8 @@ class Clock(ABC):
 
     def call_at(self, due: float, callback: Callable[[], None]) -> Timer:
         """Have `callback` called when it is `due`. It must neither block nor raise."""
+        if math.isnan(due):
+            raise ValueError("a call is due at a number of seconds, and NaN is none")
         timer = Timer(due, callback)
         heapq.heappush(self._timers, (due, next(self._count), timer))
         return timer

@@ -70,7 +70,7 @@ LAYERS: dict[str, dict[str, str]] = {
     },
     "voice": {
         "voice._now": "",
-        "voice._closing": "",
+        "voice._closing": "anyio",
         "voice._sentences": "attrs",
         "voice._timeline": "attrs",
         "voice._speech": "attrs",

@@ -18,11 +18,11 @@ from anyio.abc import TaskGroup, TaskStatus
 from attrs import define, evolve, field
 
 from ..context import Message
-from ..errors import FunctionCallFailed
+from ..errors import FunctionCallFailed, ProviderError
 from ..events import BotLLMStarted, BotLLMStopped, BotLLMText, BotOutput, Metrics
 from ..kinds import LLM, LLMPiece, LLMRequest, Text, ToolCall, Usage
 from ..session import Session, Turn
-from ._closing import NoPiece, closed_after, failure
+from ._closing import NoPiece, closed_after, failure, patience
 from ._sentences import Sentences
 from ._speaking import Speech, Voice
 
@@ -34,6 +34,10 @@ log = logging.getLogger("rtvi_plugins")
 _MOST_ANSWERS: Final = 8
 #: How often an LLM that fails before it has said anything is asked, if its failure may pass.
 _ATTEMPTS: Final = 2
+#: How long an LLM may say nothing, in seconds.
+_SECONDS: Final = 30.0
+#: How many pieces that are there already are taken without letting others go on.
+_AT_ONCE: Final = 100
 _PIECES: Final = "Text(…), ToolCall(…) or Usage(…)"
 _CANCELLED: Final = json.dumps({"error": "The call was cancelled: the user interrupted."})
 
@@ -69,7 +73,7 @@ class _Answer:
             text, cut = (self.text, cut) if spoken is None else (spoken, True)
         if self.calls and self.results is not None:
             return self._with_results(text, cut and self.speech is not None, self.results)
-        return [_marked({"role": "assistant", "content": text}, cut)] if text else []
+        return [_marked({"role": "assistant", "content": text}, cut)] if text.strip() else []
 
     def _with_results(self, text: str, cut: bool, results: dict[str, str]) -> list[Message]:
         asked: Message = {
@@ -147,6 +151,8 @@ class Answering:
                 return await self._stream(answer)
             except Exception as error:
                 found = failure(error, "an LLM", "answered")
+                if self.turn.interrupted:
+                    await anyio.lowlevel.checkpoint()  # it stumbled over being cancelled, which is no failure
                 if attempt + 1 == _ATTEMPTS or not found.retryable or not answer.has_said_nothing:
                     raise found from None
 
@@ -154,23 +160,32 @@ class Answering:
         sentences = Sentences()
         earlier = (message for each in self._waiting if each is not answer for message in each.messages(None))
         request = LLMRequest(_shown([*self.turn.messages, *earlier]), self.session.functions)
-        async with closed_after(self.llm.respond(request), "an LLM's respond()", _PIECES) as pieces:
-            await self._take(pieces, answer, sentences)
+        with patience(self.session.clock, _SECONDS, "The LLM") as touch:
+            async with closed_after(self.llm.respond(request), "an LLM's respond()", _PIECES) as pieces:
+                await self._take(pieces, answer, sentences, touch)
         for sentence in sentences.flush():
             self._put_out(answer, sentence)
 
-    async def _take(self, pieces: AsyncIterator[LLMPiece], answer: _Answer, sentences: Sentences) -> None:
+    async def _take(
+        self, pieces: AsyncIterator[LLMPiece], answer: _Answer, sentences: Sentences, touch: Callable[[], None]
+    ) -> None:
+        taken = 0
         async for piece in pieces:
+            touch()
+            taken += 1
+            if taken % _AT_ONCE == 0:
+                await anyio.lowlevel.checkpoint()  # for what was put out to be sent
             if answer.first is None and not isinstance(piece, Usage):
                 answer.first = self.session.clock.now()
             match piece:
                 case Text():
-                    answer.text += piece.text
-                    self.session.emit(BotLLMText(piece.text))
-                    for sentence in sentences.feed(piece.text):
+                    text = piece.text.encode("utf-8", "replace").decode()  # JSON cannot carry half a character
+                    answer.text += text
+                    self.session.emit(BotLLMText(text))
+                    for sentence in sentences.feed(text):
                         self._put_out(answer, sentence)
                 case ToolCall():
-                    answer.calls.append(_unique(piece, answer.calls))
+                    answer.calls.append(_unique(_callable(piece), answer.calls))
                 case Usage():
                     answer.usage = piece
                 case other:  # pyright: ignore[reportUnnecessaryComparison]  # what a provider yields is not checked
@@ -225,15 +240,23 @@ class Answering:
 
     @asynccontextmanager
     async def _speaking(self) -> AsyncGenerator[TaskGroup]:
-        """Speak while the block thinks, until all of it has been heard."""
+        """Speak while the block thinks, until all of it has been heard, also when the LLM fails in the middle."""
+        failed: ProviderError | None = None
         try:
             async with anyio.create_task_group() as tasks:
                 if self.voice is not None:
                     self.voice.on_heard = partial(self.remember, at_end=False)
-                yield tasks
+                try:
+                    yield tasks
+                except ProviderError as error:
+                    failed = error
             await self.turn.played()
         finally:
+            if self.voice is not None:
+                self.voice.settle()
             self.remember(at_end=True)
+        if failed is not None:
+            raise failed
 
     def _begin(self, tasks: TaskGroup) -> _Answer:
         speech = None
@@ -268,6 +291,14 @@ class Answering:
 
     def _is_over(self, answer: _Answer) -> bool:
         return answer.settled and (answer.speech is None or answer.speech.heard_text(self.turn.heard) is None)
+
+
+def _callable(call: ToolCall) -> ToolCall:
+    """A call whose arguments can be sent and remembered."""
+    try:
+        return evolve(call, arguments=json.loads(json.dumps(dict(call.arguments), allow_nan=False)))
+    except (TypeError, ValueError):
+        raise NoPiece(call.arguments, "an LLM's ToolCall", "arguments that are a mapping JSON can carry") from None
 
 
 def _unique(call: ToolCall, before: Sequence[ToolCall]) -> ToolCall:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
+import anyio
+
+from .._timers import Clock
 from ..errors import ProviderError, innermost, report
 
-__all__ = ("NoPiece", "closed_after", "failure")
+__all__ = ("NoPiece", "closed_after", "failure", "patience")
 
 log = logging.getLogger("rtvi_plugins")
 
@@ -33,7 +36,39 @@ async def closed_after(pieces: Any, operation: str, kinds: str) -> AsyncGenerato
         yield pieces
     finally:
         if isinstance(pieces, AsyncGenerator):
-            await pieces.aclose()
+            try:
+                await pieces.aclose()
+            except Exception as error:  # what it gave is good all the same
+                report(f"{operation}, while it was closed,", error)
+
+
+@contextmanager
+def patience(clock: Clock, seconds: float, service: str) -> Generator[Callable[[], None]]:
+    """Wait for a provider no longer than this between two calls of what is given; `ProviderError` when it took longer.
+
+    One timer is enough for a stream of any length.
+    """
+    scope, heard, done = anyio.CancelScope(), clock.now(), False
+
+    def touch() -> None:
+        nonlocal heard
+        heard = clock.now()
+
+    def look() -> None:
+        if clock.now() >= heard + seconds:
+            scope.cancel()
+        elif not done:
+            clock.call_at(heard + seconds, look)
+
+    timer = clock.call_at(heard + seconds, look)
+    try:
+        with scope:
+            yield touch
+    finally:
+        done = True
+        timer.cancel()
+    if scope.cancelled_caught:
+        raise ProviderError(service, "timeout")
 
 
 def failure(error: Exception, service: str, doing: str) -> ProviderError:

@@ -8,7 +8,7 @@ of events is written down in the documentation, under "Events".
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 
 import anyio
@@ -16,7 +16,7 @@ from attrs import define
 
 from .._timers import Timer
 from ..context import Message
-from ..errors import ProviderError, RequestError, innermost
+from ..errors import ProviderError, RequestError
 from ..events import UserLLMText
 from ..kinds import LLM, STT, TTS, VAD
 from ..session import Input, RunLLM, Say, Session, Turn, UserText
@@ -48,10 +48,10 @@ async def converse(
     `error` that is not fatal, and leaves the conversation going; in a spoken one, `apology` is said.
     """
     loop = _Conversation(session, llm, tts, taking, apology)
-    if greeting:
-        session.submit(Say(greeting))
     try:
         async with loop.hearing(stt, vad):
+            if greeting:
+                await loop.take(Say(greeting))
             loop.wait_for_the_user()
             async for each in session.inputs():
                 await loop.take(each)
@@ -70,7 +70,10 @@ class _Conversation:
     turn: Turn | None = None
     #: What the user said last, as long as they have heard nothing of an answer to it.
     unanswered: Message | None = None
-    _user_speaks: Callable[[], bool] = lambda: False
+    ears: Ears | None = None
+    #: What was being answered or said when a voice cut it short, before anything of it was heard.
+    cut_short: Input | None = None
+    _by_voice: bool = False
     _apologised: bool = False
     _idle: Timer | None = None
     _asked: bool = False
@@ -88,11 +91,12 @@ class _Conversation:
                 vad,
                 self.taking,
                 tasks,
-                bot_is_heard=lambda: self.turn is not None and self.turn.given > 0,
-                started=self._user_is_there,
+                bot_is_heard=lambda: self.turn is not None,
+                started=self._user_begins,
+                heard_nothing=self._user_said_nothing,
                 failed=self.failed,
             )
-            self._user_speaks = lambda: ears.speaking
+            self.ears = ears
             with self.session.listening(ears):
                 yield
             tasks.cancel_scope.cancel()
@@ -106,13 +110,26 @@ class _Conversation:
                 self._remember(input)
                 spoken = input.spoken_until is not None
                 if input.run and not (spoken and self._user_speaks()):  # who goes on has not finished
-                    await self._respond(input.speak, input.spoken_until)
+                    await self._respond(input)
             case RunLLM():
-                await self._respond(input.speak, None)
+                if not await self._user_said_more():
+                    await self._respond(input)
             case Say():
-                async with self._answering(True, None) as answering:
+                await self._user_said_more()
+                async with self._answering(input) as answering:
                     await answering.say(input.text)
         self.wait_for_the_user()
+
+    async def _user_said_more(self) -> bool:
+        """Let the user finish; whether they said anything, which is then answered in its turn."""
+        if self.ears is None or not self.ears.busy:
+            return False
+        before = self.ears.turns
+        await self.ears.quiet()
+        return self.ears.turns > before
+
+    def _user_speaks(self) -> bool:
+        return self.ears is not None and self.ears.speaking
 
     # ---- the user's words ------------------------------------------------------------------------------------------
 
@@ -130,37 +147,41 @@ class _Conversation:
 
     # ---- the bot's turn --------------------------------------------------------------------------------------------
 
-    async def _respond(self, speak: bool, spoken_until: float | None) -> None:
-        async with self._answering(speak, spoken_until) as answering:
+    async def _respond(self, input: UserText | RunLLM) -> None:
+        async with self._answering(input) as answering:
             try:
                 await answering.answer()
                 self._apologised = False
-            except* ProviderError as group:
-                self.failed(innermost(group))
+            except ProviderError as error:
+                self.failed(error, aloud=input.speak)
 
     @asynccontextmanager
-    async def _answering(self, speak: bool, spoken_until: float | None) -> AsyncGenerator[Answering]:
+    async def _answering(self, input: Input) -> AsyncGenerator[Answering]:
+        self.cut_short = None
         async with self.session.turn() as self.turn:
             voice = None
-            if speak and self.tts is not None and self.session.has_audio:
+            if (isinstance(input, Say) or input.speak) and self.tts is not None and self.session.has_audio:
+                spoken_until = input.spoken_until if isinstance(input, UserText) else None
                 voice = Voice(self.session, self.turn, self.tts, self._next_segment, spoken_until)
             answering = Answering(self.session, self.turn, self.llm, self._next_segment, voice)
             try:
                 yield answering
             finally:
-                if answering.remembered or not self.turn.interrupted:
+                unheard = self._by_voice and self.turn.interrupted and not answering.remembered
+                self.cut_short = input if unheard else None
+                if not unheard:
                     self.unanswered = None
+                self._by_voice = False
         self.turn = None
 
     def _next_segment(self) -> int:
         self.segments += 1
         return self.segments
 
-    def failed(self, error: BaseException) -> None:
+    def failed(self, error: ProviderError, *, aloud: bool = True) -> None:
         """A provider has failed for good. In a spoken conversation, silence is no answer."""
-        assert isinstance(error, ProviderError)
         self.session.fail(error)
-        if self.session.has_audio and self.tts is not None and self.apology and not self._apologised:
+        if aloud and self.session.has_audio and self.tts is not None and self.apology and not self._apologised:
             self._apologised = True
             self._say_soon(self.apology)
 
@@ -174,12 +195,28 @@ class _Conversation:
     def wait_for_the_user(self) -> None:
         """From now on, the user is expected to say something."""
         seconds = self.taking.idle_seconds
-        if seconds is not None and not self._asked:
+        self.stop_waiting()
+        if seconds is not None and not self._asked and (self.ears is None or not self.ears.busy):
             self._idle = self.session.clock.call_at(self.session.clock.now() + seconds, self._ask_for_the_user)
 
     def _ask_for_the_user(self) -> None:
         self._asked = True
         self._say_soon(self.taking.idle_text)
+
+    def _user_begins(self) -> None:
+        """The user begins to speak: the bot falls silent."""
+        self._user_is_there()
+        self._by_voice = self.session.interrupt() or self._by_voice
+
+    def _user_said_nothing(self) -> None:
+        """It was a noise. What it cut off before anything was heard is said after all."""
+        input, self.cut_short = self.cut_short, None
+        if input is not None:
+            again = RunLLM(input.speak) if isinstance(input, UserText) else input
+            with suppress(RequestError):
+                self.session.submit(again)
+        elif self.turn is None:
+            self.wait_for_the_user()
 
     def _user_is_there(self) -> None:
         self._asked = False

@@ -14,8 +14,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+import anyio
 from anyio.abc import TaskGroup
-from attrs import define
+from attrs import define, field
 
 from .._timers import Timer
 from ..errors import ProviderError, RequestError, innermost, report, where
@@ -37,6 +38,8 @@ _FRAME_SECONDS: Final = 0.032
 _BEFORE_SECONDS: Final = 0.3
 #: How often an utterance is given to a recogniser that fails, or is replaced while it listens.
 _ATTEMPTS: Final = 2
+#: How long a recogniser may take after the end of an utterance, in seconds.
+_SECONDS: Final = 15.0
 _PIECES: Final = "Transcript(…) or Usage(…)"
 #: Without a VAD there is no noise to be patient with.
 _PUSH_TO_TALK: Final = VADParams(start_secs=0.0)
@@ -50,7 +53,12 @@ class _Utterance:
     """
 
     audio: Growing[Audio]
-    ended_at: float = 0.0
+    ended_at: float | None = None
+    said: list[str] = field(factory=list[str])
+    recognised: bool = False
+    #: Cancelled when a recogniser takes too long after the end.
+    scope: anyio.CancelScope = field(factory=anyio.CancelScope)
+    patience: Timer | None = None
 
     @property
     def seconds(self) -> float:
@@ -58,7 +66,11 @@ class _Utterance:
 
 
 class Ears(Listener):
-    """Hears one session. `started` is told when the user begins to speak, `failed` of what fails for good."""
+    """Hears one session.
+
+    `started` is told when the user begins to speak, `heard_nothing` when that was no speech or none that was
+    understood, `failed` of what fails for good.
+    """
 
     def __init__(
         self,
@@ -70,6 +82,7 @@ class Ears(Listener):
         *,
         bot_is_heard: Callable[[], bool],
         started: Callable[[], None],
+        heard_nothing: Callable[[], None],
         failed: Callable[[ProviderError], None],
     ) -> None:
         self._session = session
@@ -79,6 +92,7 @@ class Ears(Listener):
         self._tasks = tasks
         self._bot_is_heard = bot_is_heard
         self._user_started = started
+        self._heard_nothing = heard_nothing
         self._failed = failed
         self._detector = SpeechDetector()
         self._is_deaf = False
@@ -88,17 +102,23 @@ class Ears(Listener):
         self._utterance: _Utterance | None = None
         self._last_audio = -math.inf
         self._gap: Timer | None = None
-        # The user's turn: what was said in it, and what is still being recognised.
-        self._said: list[str] = []
-        self._seconds = 0.0
+        # The user's turn: its utterances, in order, and when the last one was over.
+        self._turn: list[_Utterance] = []
         self._until = 0.0
-        self._recognising = 0
         self._answer: Timer | None = None
+        self._settled: anyio.Event | None = None
+        #: How many of them there have been.
+        self.turns = 0
 
     @property
     def speaking(self) -> bool:
         """Whether the user is speaking now."""
         return self._utterance is not None
+
+    @property
+    def busy(self) -> bool:
+        """Whether the user is speaking, or has said something that is not handed on yet."""
+        return self._utterance is not None or bool(self._turn) or self._waited_out is not None
 
     # ---- audio ---------------------------------------------------------------------------------------------------
 
@@ -108,7 +128,7 @@ class Ears(Listener):
         self._last_audio = self._session.clock.now()
         rest = self._rest
         rest += audio.data
-        while len(rest) >= _FRAME_BYTES:
+        while len(rest) >= _FRAME_BYTES and not self._is_deaf:
             frame = Audio(bytes(rest[:_FRAME_BYTES]), audio.rate)
             del rest[:_FRAME_BYTES]
             self._frame(frame)
@@ -120,11 +140,8 @@ class Ears(Listener):
     def _frame(self, frame: Audio) -> None:
         params, heard = self._session.vad_params, self._bot_is_heard()
         if self._waited_out is not None:  # who has spoken for too long is heard again after a pause
-            speech = self._is_speech(frame)
-            if speech:
-                self._user_started()
-            if self._waited_out.feed(speech, _FRAME_SECONDS, params) == "stopped":
-                self._waited_out = None
+            if self._waited_out.feed(self._is_speech(frame), _FRAME_SECONDS, params) == "stopped":
+                self._have_waited()
             return
         if heard and not self._taking.interruptible and not self._detector.speaking:
             return
@@ -148,7 +165,7 @@ class Ears(Listener):
             self._waited_out = SpeechDetector(speaking=True)
 
     def _is_too_long(self, utterance: _Utterance) -> bool:
-        return utterance.seconds + self._seconds >= self._taking.longest_turn_seconds
+        return self._seconds >= self._taking.longest_turn_seconds
 
     def _is_speech(self, frame: Audio) -> bool:
         if self._vad is None:
@@ -172,9 +189,17 @@ class Ears(Listener):
 
     def _silence(self) -> None:
         """The audio has ended, so whatever was being said has ended too."""
-        self._waited_out = None
+        self._rest.clear()
+        if self._waited_out is not None:
+            self._have_waited()
         if self._detector.stop() == "stopped":
             self._stopped(self._last_audio)
+
+    def _have_waited(self) -> None:
+        """Who has spoken for too long is silent at last."""
+        self._waited_out = None
+        self._heard_nothing()
+        self._settle()
 
     # ---- speech --------------------------------------------------------------------------------------------------
 
@@ -184,10 +209,9 @@ class Ears(Listener):
             self._answer = None
         self._utterance = _Utterance(Growing(list(self._before)))
         self._before.clear()
+        self._turn.append(self._utterance)
         self._session.emit(UserStartedSpeaking())
         self._user_started()
-        self._session.interrupt()
-        self._recognising += 1
         self._tasks.start_soon(self._recognise, self._utterance)
         self._watch()
 
@@ -208,22 +232,27 @@ class Ears(Listener):
         if self._gap is not None:
             self._gap.cancel()
         utterance, self._utterance = self._utterance, None
-        self._seconds += utterance.seconds
         self._until = until
         self._session.emit(UserStoppedSpeaking())
-        utterance.ended_at = self._session.clock.now()
+        utterance.ended_at = now = self._session.clock.now()
+        utterance.patience = self._session.clock.call_at(now + _SECONDS, utterance.scope.cancel)
         utterance.audio.end()
 
     # ---- text ----------------------------------------------------------------------------------------------------
 
     async def _recognise(self, utterance: _Utterance) -> None:
         """One utterance, from its first frame to its last word."""
+        failed: ProviderError | None = ProviderError("The STT", "timeout")
         try:
-            if (failed := await self._attempt(utterance)) is not None:
-                await utterance.audio.over()  # nobody is told in the middle of a sentence that it is not heard
+            with utterance.scope:
+                failed = await self._attempt(utterance)
+            await utterance.audio.over()  # an STT may have its own idea of when it was; and nobody is told of a failure
+            if failed is not None:  # in the middle of a sentence
                 self._failed(failed)
         finally:
-            self._recognising -= 1
+            utterance.recognised = True
+            if utterance.patience is not None:
+                utterance.patience.cancel()
         await self._consider()
 
     async def _attempt(self, utterance: _Utterance) -> ProviderError | None:
@@ -259,8 +288,9 @@ class Ears(Listener):
                         pass
                     case other:
                         raise NoPiece(other, "an STT's transcribe()", _PIECES)
-        self._session.emit(Metrics("stt", ttfb=self._session.clock.now() - utterance.ended_at))
-        self._said += said
+        utterance.said = said
+        if utterance.ended_at is not None:
+            self._session.emit(Metrics("stt", ttfb=self._session.clock.now() - utterance.ended_at))
 
     def _told(self, piece: Transcript, said: list[str]) -> None:
         text = piece.text.strip()
@@ -275,34 +305,65 @@ class Ears(Listener):
         """Whether the user has finished. They may go on while that is being asked."""
         if self._is_busy():
             return
-        if not self._said:
-            self._seconds = 0.0  # it was no speech, or none that anybody understood
-            return
-        said = list(self._said)
-        seconds = await self._end_of_turn(UserTurn(" ".join(said), self._seconds))
-        if self._is_busy() or said != self._said:
-            return
+        text = self._text()
+        if not text:  # it was no speech, or none that anybody understood
+            self._turn.clear()
+            self._heard_nothing()
+            return self._settle()
+        seconds = await self._end_of_turn(UserTurn(text, self._seconds))
+        if self._is_busy() or text != self._text():
+            return None
         if seconds <= 0:
-            self._finish()
-        else:
-            self._answer = self._session.clock.call_at(self._session.clock.now() + seconds, self._finish)
+            return self._finish()
+        if self._answer is not None:
+            self._answer.cancel()
+        self._answer = self._session.clock.call_at(self._session.clock.now() + seconds, self._finish)
+        return None
 
     async def _end_of_turn(self, turn: UserTurn) -> float:
+        policy = self._taking.end_of_turn
         try:
-            return await self._taking.end_of_turn(turn)
+            seconds = float(await policy(turn))
+            if not math.isfinite(seconds):
+                raise ValueError(f"{seconds} is no number of seconds")
         except Exception as error:
-            report(where(self._taking.end_of_turn), error)
+            report(where(policy), error)
             return 0.0
+        return seconds
 
     def _is_busy(self) -> bool:
-        return self._utterance is not None or self._recognising > 0
+        return self._utterance is not None or not all(each.recognised for each in self._turn)
+
+    def _text(self) -> str:
+        """What was said in this turn, in the order in which it was said."""
+        return " ".join(text for each in self._turn for text in each.said)
+
+    @property
+    def _seconds(self) -> float:
+        return sum(each.seconds for each in self._turn)
 
     def _finish(self) -> None:
-        text, self._said, self._seconds, self._answer = " ".join(self._said), [], 0.0, None
-        try:
-            self._session.submit(UserText(text, spoken_until=self._until))
-        except RequestError as error:
-            self._session.fail(ProviderError("The conversation", "rate", retryable=error.retryable))
+        text, self._answer = self._text(), None
+        self._turn.clear()
+        if text:
+            self.turns += 1
+            try:
+                self._session.submit(UserText(text, spoken_until=self._until))
+            except RequestError as error:
+                self._session.fail(ProviderError("The conversation", "rate", retryable=error.retryable))
+        self._settle()
+
+    def _settle(self) -> None:
+        """The user's turn is over."""
+        if self._settled is not None:
+            self._settled.set()
+            self._settled = None
+
+    async def quiet(self) -> None:
+        """Wait until the user neither speaks nor has said anything that is not understood and handed on."""
+        while self.busy:
+            self._settled = self._settled or anyio.Event()
+            await self._settled.wait()
 
 
 def _frames(seconds: float) -> int:

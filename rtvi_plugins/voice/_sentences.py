@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from attrs import define
 
 __all__ = ("Sentences",)
 
-# An end of sentence is only one when something follows: "3.5" and "example.com" are not at an end.
-_END = re.compile(r"[.!?…]+[\"')\]]*(?=\s)|\n+|[。！？]+")
+# An end of sentence is only one when something follows: "3.5" and "example.com" are not at an end. A run of stops is
+# looked at from its beginning alone, and never twice: an LLM may be asked for ten thousand of them.
+_END: Final = re.compile(r"(?<![.!?…])[.!?…]++[\"')\]]*+(?=\s)|\n+|[。！？]++")
+
+#: What an end may still be made of, when more text comes.
+_OPEN: Final = ".!?…\"')]"
+
+#: A sentence that is longer is cut between two words; text without an end is spoken all the same.
+_LONGEST: Final = 600
 
 #: Words whose full stop ends no sentence.
-_ABBREVIATIONS = frozenset(("mr.", "mrs.", "ms.", "dr.", "prof.", "st.", "e.g.", "i.e.", "etc.", "no.", "vs."))
+_ABBREVIATIONS: Final = frozenset(("mr.", "mrs.", "ms.", "dr.", "prof.", "st.", "e.g.", "i.e.", "etc.", "no.", "vs."))
 
 
 @define
@@ -20,21 +28,32 @@ class Sentences:
     """Collects text and gives away each sentence once it is whole."""
 
     _rest: str = ""
+    #: Up to here, the rest is known to hold no end.
+    _seen: int = 0
 
     def feed(self, text: str) -> list[str]:
         """The sentences that are whole now."""
         self._rest += text
         found: list[str] = []
         start = 0
-        for end in _END.finditer(self._rest):
+        for end in _END.finditer(self._rest, self._seen):
             sentence = self._rest[start : end.end()].strip()
-            if sentence and sentence.rpartition(" ")[2].lower() not in _ABBREVIATIONS:
+            if sentence and sentence[-20:].rpartition(" ")[2].lower() not in _ABBREVIATIONS:
                 found.append(sentence)
                 start = end.end()
         self._rest = self._rest[start:]
+        while len(self._rest) > _LONGEST:
+            found.append(self._cut())
+        self._seen = len(self._rest.rstrip(_OPEN))
         return found
+
+    def _cut(self) -> str:
+        """The beginning of a sentence that is too long."""
+        at = self._rest.rfind(" ", 1, _LONGEST) + 1 or _LONGEST
+        cut, self._rest = self._rest[:at].strip(), self._rest[at:]
+        return cut
 
     def flush(self) -> list[str]:
         """What is left when the text has ended."""
-        rest, self._rest = self._rest.strip(), ""
+        rest, self._rest, self._seen = self._rest.strip(), "", 0
         return [rest] if rest else []

@@ -12,7 +12,7 @@ from ..errors import ProviderError
 from ..events import BotOutput, BotTTSStarted, BotTTSStopped, BotTTSText, Metrics
 from ..kinds import TTS, Audio, TTSRequest, Usage, Word
 from ..session import Session, Turn
-from ._closing import NoPiece, closed_after, failure
+from ._closing import NoPiece, closed_after, failure, patience
 from ._growing import Growing
 from ._timeline import Timeline
 
@@ -23,6 +23,8 @@ _PIECES: Final = "Audio(…), Word(…) or Usage(…)"
 _STEP: Final = 0.060
 #: How often a TTS that fails before it has made any audio is asked.
 _ATTEMPTS: Final = 2
+#: How long a TTS may be silent, in seconds: longer than an LLM may, whose text it may be waiting for.
+_SECONDS: Final = 45.0
 
 
 @define(eq=False)
@@ -36,7 +38,8 @@ class Speech:
     timeline: Timeline = field(factory=Timeline)
     #: The speech could not be made; its text was shown.
     failed: bool = False
-    done: bool = False
+    #: All of its audio was made.
+    made: bool = False
     sentences: Growing[str] = field(factory=Growing[str])
     _numbers: list[int] = field(factory=list[int])
     _begun: int = 0
@@ -62,17 +65,19 @@ class Speech:
 
     def heard_text(self, heard: float) -> str | None:
         """What of it was heard when so much of the turn was; None when that is all of it."""
-        if self.failed or (self.done and heard - self.start >= self.timeline.seconds - 1e-6):
+        if self.failed or self._is_over(heard):
             return None
         return self.timeline.heard_text(heard - self.start)
+
+    def _is_over(self, heard: float) -> bool:
+        return self.made and heard - self.start >= self.timeline.seconds - 1e-6
 
     def progress(self, heard: float) -> None:
         """Tell the client what is being heard now."""
         if self._completed == len(self._numbers):
             return
         position = self.timeline.heard(heard - self.start)
-        whole = self.done and heard - self.start >= self.timeline.seconds - 1e-6
-        while self._goes_on(position, whole):
+        while self._goes_on(position, self._is_over(heard)):
             pass
         if self.timeline.has_words and position > self._told:
             self.session.emit(BotTTSText(self.timeline.text[self._told : position].strip()))
@@ -93,6 +98,7 @@ class Speech:
         self._begun += 1
         if not self.timeline.has_words:
             self.session.emit(BotTTSText(self.sentences.items[begun]))
+            self._told = pieces[begun][1]
         return True
 
     def _tell(self, status: Literal["in-progress", "completed"], index: int) -> None:
@@ -132,7 +138,7 @@ class Voice:
             await after.wait()
         speech.start = self.turn.given
         if not something:
-            speech.done = True
+            speech.made = True
             return
         if self._broken:
             speech.failed = True
@@ -144,7 +150,6 @@ class Voice:
             self._broken = speech.failed = True
             self.session.fail(error)
         finally:
-            speech.done = True
             self.session.emit(BotTTSStopped())
 
     async def _synthesize(self, speech: Speech) -> None:
@@ -153,6 +158,8 @@ class Voice:
                 return await self._make(speech)
             except Exception as error:
                 found = failure(error, "a TTS", "spoke")
+                if self.turn.interrupted:
+                    await anyio.lowlevel.checkpoint()  # it stumbled over being cancelled, which is no failure
                 if attempt + 1 < _ATTEMPTS and found.retryable and speech.timeline.seconds == 0:
                     speech.again()
                     continue
@@ -160,22 +167,23 @@ class Voice:
 
     async def _make(self, speech: Speech) -> None:
         began, first, usage = self.session.clock.now(), None, Usage()
-        async with closed_after(
-            self.tts.synthesize(TTSRequest(speech.pieces())), "a TTS's synthesize()", _PIECES
-        ) as pieces:
-            async for piece in pieces:
-                match piece:
-                    case Audio():
-                        first = self.session.clock.now() if first is None else first
-                        speech.timeline.made(piece.seconds)
-                        self.turn.play(piece)
-                        await self.turn.room()
-                    case Word():
-                        speech.timeline.word(piece.text, piece.start)
-                    case Usage():
-                        usage = piece
-                    case other:  # pyright: ignore[reportUnnecessaryComparison]  # what a provider yields is not checked
-                        raise NoPiece(other, "a TTS's synthesize()", _PIECES)
+        with patience(self.session.clock, _SECONDS, "The TTS") as touch:
+            stream = self.tts.synthesize(TTSRequest(speech.pieces()))
+            async with closed_after(stream, "a TTS's synthesize()", _PIECES) as pieces:
+                async for piece in pieces:
+                    touch()
+                    match piece:
+                        case Audio():
+                            first = self.session.clock.now() if first is None else first
+                            await self._play(piece, speech)
+                            touch()
+                        case Word():
+                            speech.timeline.word(piece.text, piece.start)
+                        case Usage():
+                            usage = piece
+                        case other:
+                            raise NoPiece(other, "a TTS's synthesize()", _PIECES)
+        speech.made = True
         self.turn.flush()
         speech.timeline.finish()
         self.session.emit(
@@ -187,6 +195,17 @@ class Voice:
                 model=usage.model,
             )
         )
+
+    async def _play(self, audio: Audio, speech: Speech) -> None:
+        before = self.turn.given
+        self.turn.play(audio)
+        speech.timeline.made(self.turn.given - before)
+        await self.turn.room()
+
+    def settle(self) -> None:
+        """The turn is over, or nearly: tell of what was heard to its end."""
+        for speech in self.speeches:
+            speech.progress(self.turn.heard)
 
     def _heard(self, seconds: float) -> None:
         if self.spoken_until is not None:

@@ -10,6 +10,8 @@ __all__ = ("Timeline",)
 
 #: Characters that are spoken in a second, until there is audio to measure it by.
 _CHARACTERS_A_SECOND = 15.0
+#: How far ahead, in characters, a word that a TTS tells of is looked for.
+_NEAR = 60
 
 
 @define
@@ -32,8 +34,10 @@ class Timeline:
 
     def take(self, piece: str) -> None:
         """The TTS takes another piece of text."""
-        start = len(self.text) + 1 if self.text else 0
-        self.text = f"{self.text} {piece}" if self.text else piece
+        # Languages that write no spaces between words write none between sentences either.
+        space = " " if self.text and (self.text[-1].isascii() or piece[:1].isascii()) else ""
+        start = len(self.text) + len(space)
+        self.text = f"{self.text}{space}{piece}"
         if self.seconds > self._marks[-1][0]:
             self._marks.append((self.seconds, start))
         self.pieces.append((start, len(self.text)))
@@ -44,11 +48,20 @@ class Timeline:
 
     def word(self, text: str, start: float) -> None:
         """The TTS says when a word starts. One that is not in the text, as a number read out, is passed over."""
-        said = self._words[-1][1] if self._words else 0
-        found = self.text.find(text, said) if text else -1
-        if found >= 0:
-            after = self._words[-1][0] if self._words else 0.0
-            self._words.append((max(start, after), found + len(text)))
+        after, said = self._words[-1] if self._words else (0.0, 0)
+        end = self._end_of(text, said)
+        if end is not None:
+            self._words.append((max(start, after), end))
+
+    def _end_of(self, word: str, said: int) -> int | None:
+        """Where a word ends that comes soon after what was said; not one that is part of another."""
+        at = self.text.find(word, said, said + _NEAR + len(word)) if word else -1
+        while at >= 0:
+            end = at + len(word)
+            if not (self.text[at - 1 : at].isalnum() or (self.text[end : end + 1].isalnum() and word[-1].isascii())):
+                return end
+            at = self.text.find(word, at + 1, said + _NEAR + len(word))
+        return None
 
     @property
     def has_words(self) -> bool:
@@ -90,4 +103,11 @@ class Timeline:
         position = min(len(self.text), int(characters + 1e-6))
         if position == len(self.text) or self.text[position].isspace():
             return position
-        return max(self.text.rfind(" ", 0, position), 0)
+        piece = max((start for start, _ in self.pieces if start <= position), default=0)
+        space = self.text.rfind(" ", piece, position)
+        if space < 0 and " " not in self.text[piece : self._end_of_piece(piece)]:
+            return position  # this language has no spaces to cut at
+        return max(space, piece - 1, 0)
+
+    def _end_of_piece(self, start: int) -> int:
+        return next(end for begins, end in self.pieces if begins == start)
