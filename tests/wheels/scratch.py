@@ -20,6 +20,7 @@ __all__ = ("BOTS", "Scratch", "make_scratch")
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 BOTS = HERE / "bots.py"
+CORE = distribution("rtvi-plugins")
 
 #: What a stranger has: the core, the server, the client, the rules, and four plugins that are not ours.
 INSTALLED = (
@@ -105,6 +106,8 @@ def _build(source: Path, into: Path) -> Path:
 def _link_dependencies(site_packages: Path) -> None:
     """Link whatever the distributions in a folder need into it, as far as that is not of this repository."""
     needs = [need for each in distributions(path=[str(site_packages)]) for need in _needs(each, set())]
+    # An extra of one of ours, as in rtvi-plugins[voice], stands for what it asks for.
+    needs += [more for need in needs if need.name == "rtvi-plugins" for more in _needs(CORE, need.extras)]
     for each in _closure(need for need in needs if not need.name.startswith("rtvi-plugins")):
         _link(each, site_packages)
 

@@ -1,0 +1,29 @@
+"""A browser and a server process, which all the tests of this folder share."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from ..processes import environment, running
+from .chromium import Browser, browsing
+
+BOT = Path(__file__).parent / "bot.py"
+
+
+@pytest.fixture(scope="package")
+def browser() -> Generator[Browser]:
+    """A browser."""
+    with browsing() as found:
+        yield found
+
+
+@pytest.fixture(scope="package")
+def server(browser: Browser) -> Generator[str]:
+    """The address of a server process with the porter, which lets the page of the published clients in."""
+    command = [sys.executable, "-m", "rtvi_plugins", "run", str(BOT), "--port", "0", "--origin", browser.pages]
+    with running(command, r"(http://127\.0\.0\.1:\d+)", env=environment(PYTHONUNBUFFERED="1")) as process:
+        yield process.told

@@ -1,0 +1,98 @@
+// Drives headless Chromium for the tests: a JSON line with an operation in, a JSON line with its outcome out.
+//
+//   node drive.js CHROMIUM     the first line it prints says where it serves the page of the published clients
+//
+// In:  {"id": 1, "do": "open", "url": "http://…"}       Out: {"id": 1, "result": …} or {"id": 1, "error": "…"}
+
+import { readFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import { createInterface } from "node:readline";
+
+import { build } from "esbuild";
+import { chromium } from "playwright-core";
+
+const FLAGS = [
+  "--no-sandbox", // containers give it no user namespaces
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+  "--autoplay-policy=no-user-gesture-required",
+  "--use-fake-device-for-media-stream", // a microphone to be listed; what it hears comes from microphone.js
+];
+const PERMISSIONS = ["microphone", "clipboard-read", "clipboard-write"];
+const SIZE = { width: 1280, height: 900 };
+
+const near = (file) => new URL(file, import.meta.url);
+const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
+
+/** Serve the page of the published clients, at an origin of its own, as an application would. */
+async function serve() {
+  const entry = near("../page/published.js").pathname;
+  const built = await build({ entryPoints: [entry], bundle: true, write: false, format: "esm", logLevel: "error" });
+  const files = {
+    "/": ["text/html", await readFile(near("../page/index.html"))],
+    "/published.js": ["text/javascript", built.outputFiles[0].contents],
+  };
+  const server = createServer(({ url }, answer) => {
+    const [type, content] = files[url] ?? [];
+    answer.writeHead(type ? 200 : 404, { "content-type": type ?? "text/plain" }).end(content);
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return `http://127.0.0.1:${server.address().port}`;
+}
+
+const pages = new Map();
+
+const OPERATIONS = {
+  /** Open an address in a browser of its own, which nobody has used before. */
+  async open(browser, { url, size = SIZE, ...options }) {
+    const context = await browser.newContext({ viewport: size, permissions: PERMISSIONS, ...options });
+    for (const script of ["microphone.js", "ear.js"]) await context.addInitScript({ path: near(script).pathname });
+    const page = await context.newPage();
+    const complaints = [];
+    page.on("pageerror", (error) => complaints.push(String(error.stack ?? error)));
+    page.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
+    page.setDefaultTimeout(20_000);
+    await page.goto(url);
+    pages.set(pages.size, { page, complaints });
+    return pages.size - 1;
+  },
+
+  /** Call a function of the page, as in "microphone.speak", and wait for what it promises. */
+  call: (_, { page, path, values }) =>
+    pages.get(page).page.evaluate(
+      ([path, values]) => {
+        const parts = path.split(".");
+        const owner = parts.slice(0, -1).reduce((found, part) => found[part], window);
+        return owner[parts.at(-1)](...values);
+      },
+      [path, values],
+    ),
+
+  /** Do something with an element, by the name of the method of Playwright's Locator. */
+  element: (_, { page, selector, method, values }) => pages.get(page).page.locator(selector)[method](...values),
+
+  screenshot: (_, { page, path }) => pages.get(page).page.screenshot({ path, animations: "disabled" }).then(() => null),
+
+  complaints: (_, { page }) => pages.get(page).complaints,
+
+  close: (_, { page }) => pages.get(page).page.context().close(),
+};
+
+async function carryOut(browser, { id, do: name, ...rest }) {
+  try {
+    say({ id, result: (await OPERATIONS[name](browser, rest)) ?? null });
+  } catch (error) {
+    say({ id, error: String(error?.stack ?? JSON.stringify(error)) });
+  }
+}
+
+const browser = await chromium.launch({ executablePath: process.argv[2], headless: true, args: FLAGS });
+say({ pages: await serve(), version: browser.version() });
+// Operations run side by side: two pages may talk at the same time.
+for await (const line of createInterface({ input: process.stdin })) void carryOut(browser, JSON.parse(line));
+await browser.close();
+process.exit(0);

@@ -1,0 +1,103 @@
+"""Speech for a microphone, and a listener who knows which sentences may be said to it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, cast
+
+import numpy as np
+import pocketsphinx  # type: ignore[import-untyped]
+
+from .sound import Samples, resampled, trimmed
+
+__all__ = ("Listener", "say", "word_errors", "words")
+
+#: It says nothing about its types.
+SPHINX = cast("Any", pocketsphinx)
+RATE = 16_000
+#: Between what the sounds of a sentence have in common with a recognition of it, and with that of another.
+ALIKE = 0.15
+#: How much nearer another sentence may be.
+NEAR = 0.15
+
+
+def say(text: str, voice: str = "rms") -> bytes:
+    """A WAV file in which flite says a text, in a voice that dictation understands."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder, "speech.wav")
+        subprocess.run(["flite", "-voice", voice, "-t", text, "-o", str(file)], check=True, timeout=30)
+        return file.read_bytes()
+
+
+def words(text: str) -> Sequence[str]:
+    """The words of a text, without case and punctuation."""
+    return re.findall(r"[a-z']+", text.lower())
+
+
+def word_errors(said: Sequence[str], heard: Sequence[str]) -> int:
+    """How many words must be put in, left out or replaced to make one from the other (Levenshtein's distance)."""
+    row = list(range(len(heard) + 1))
+    for place, word in enumerate(said, 1):
+        last, row = row, [place]
+        for other, found in enumerate(heard, 1):
+            row.append(min(row[-1] + 1, last[other] + 1, last[other - 1] + (word != found)))
+    return row[-1]
+
+
+class Listener:
+    """Tells which of its sentences was said, and that it was none of them.
+
+    Espeak's voice is beyond dictation, but not beyond a grammar. A grammar alone would find one of its sentences in
+    almost anything; so what it finds counts only if it is also among the nearest to the sounds that are recognised
+    without any grammar.
+    """
+
+    def __init__(self, sentences: Iterable[str]) -> None:
+        self._sentences = {" ".join(words(sentence)): sentence for sentence in sentences}
+        # Without the search for a best path afterwards, which would replace a right result by a part of it.
+        self._grammar = _decoder(lm=None, bestpath=False, beam=1e-60, pbeam=1e-60, wbeam=1e-50)
+        choices = " | ".join(self._sentences)
+        self._grammar.add_jsgf_string("sentences", f"#JSGF V1.0; grammar sentences; public <any> = {choices};")
+        self._grammar.activate_search("sentences")
+        model = f"{SPHINX.get_model_path()}/en-us/en-us-phone.lm.bin"
+        self._free = _decoder(lm=None, allphone=model, lw=2.0, beam=1e-20, pbeam=1e-20)
+        self._sounds = {text: self._sounds_of(text) for text in self._sentences}
+
+    def hear(self, samples: Samples, rate: int) -> str | None:
+        """The sentence that was said; None if it was none of them."""
+        silence = np.zeros(RATE // 4, np.int16)
+        # Long digital silence would spoil what it takes for the loudness of the voice.
+        sound = np.concatenate([silence, resampled(trimmed(samples), rate, RATE), silence])
+        found = _recognise(self._grammar, sound)
+        sounds = [each for each in _recognise(self._free, sound).split() if each.isalpha() and each != "SIL"]
+        likeness = {text: _likeness(expected, sounds) for text, expected in self._sounds.items()}
+        close = likeness.get(found, 0) > max(ALIKE, max(likeness.values()) - NEAR)
+        return self._sentences[found] if close else None
+
+    def _sounds_of(self, text: str) -> Sequence[str]:
+        return [sound for word in text.split() for sound in str(self._grammar.lookup_word(word)).split()]
+
+
+def _likeness(expected: Sequence[str], heard: Sequence[str]) -> float:
+    """1 for the same sounds, 0 for sounds that have nothing in common."""
+    return 1 - word_errors(expected, heard) / max(len(expected), len(heard))
+
+
+def _decoder(**options: Any) -> Any:
+    return SPHINX.Decoder(samprate=RATE, loglevel="FATAL", **options)
+
+
+def _recognise(decoder: Any, sound: Samples) -> str:
+    """What is recognised at the second hearing: the first tells how loud and how bright the voice is."""
+    for _ in range(2):
+        decoder.start_utt()
+        # In small pieces, as from a microphone: given all at once, it would level the sound in another way.
+        for at in range(0, len(sound), 320):
+            decoder.process_raw(sound[at : at + 320].tobytes(), False, False)
+        decoder.end_utt()
+    found = decoder.hyp()
+    return str(found.hypstr) if found else ""

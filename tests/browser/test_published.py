@@ -1,0 +1,105 @@
+"""The published client, unmodified in Chromium: interrupting, typing and muting over each of its transports."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from .bot import ANSWERS, LONG_STORY, STORY
+from .calls import PublishedCall, ask, calling, chain, listen, write
+from .chromium import Browser
+from .speech import Listener, say, words
+
+pytestmark = pytest.mark.timeout(120)
+
+#: What a frame of audio, a jitter buffer and a busy machine may take between the word and the deed, in milliseconds.
+SILENT_WITHIN = 400.0
+#: Audio may be played before the message that was sent ahead of it has reached the application.
+EARLY = 100.0
+
+FIRST, SECOND, THIRD = list(ANSWERS)[4:7]
+
+
+@pytest.fixture(params=("websocket", "webrtc"))
+def call(browser: Browser, server: str, request: pytest.FixtureRequest) -> Generator[PublishedCall]:
+    """A conversation over each transport."""
+    with calling(browser, server, request.param) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def listener() -> Listener:
+    """Somebody who knows the porter's twenty answers."""
+    return Listener(ANSWERS.values())
+
+
+def test_speech_over_an_answer_silences_it(call: PublishedCall, listener: Listener) -> None:
+    """The bot falls silent, says nothing more of what it was saying, and answers what was said instead."""
+    since = call.page.now()
+    call.write(LONG_STORY)
+    call.until("bot-tts-text", since, text="remembers")  # in its second sentence
+    asked = call.page.now()
+    call.page.speak(say(FIRST))
+    interrupted = call.until("bot-interrupted", asked)
+    again = call.until("bot-started-speaking", interrupted.at)
+    exchange = listen(call, FIRST, asked)
+
+    loud = exchange.answer.loud()
+    assert loud[loud < interrupted.at].size, "it was speaking when it was interrupted"
+    assert not loud[(loud > interrupted.at + SILENT_WITHIN) & (loud < again.at - EARLY)].size
+    answer = exchange.answer.between(again.at - EARLY, call.page.now())
+    assert listener.hear(answer.samples, answer.rate) == ANSWERS[FIRST]
+    assert chain(exchange.messages, "user-started-speaking", "bot-interrupted", "bot-stopped-speaking")
+
+
+def test_the_context_has_what_was_heard_of_an_interrupted_answer(call: PublishedCall) -> None:
+    """The story ends where it was interrupted, and is marked; the answer that was heard to its end is not."""
+    call.write(LONG_STORY)
+    call.until("bot-tts-text", text="remembers")
+    ask(call, FIRST)
+
+    told = call.context()
+    story, answer = [each for each in told if each["role"] == "assistant"]
+    heard = words(story["content"])
+    assert heard == words(" ".join(STORY))[: len(heard)]
+    assert len(words(STORY[0])) < len(heard) < len(words(" ".join(STORY[:5])))
+    assert story["interrupted"] is True
+    assert words(answer["content"]) == words(ANSWERS[FIRST])
+    assert "interrupted" not in answer
+    assert [each["role"] for each in told] == ["user", "assistant", "user", "assistant"]
+
+
+def test_speech_and_typing_go_together(call: PublishedCall, listener: Listener) -> None:
+    """In one conversation, what is typed is answered like what is spoken: in text, and aloud."""
+    for by, question in ((ask, FIRST), (write, SECOND), (ask, THIRD)):
+        exchange = by(call, question)
+        assert exchange.text == ANSWERS[question]
+        assert listener.hear(exchange.answer.samples, exchange.answer.rate) == ANSWERS[question]
+    assert [each["role"] for each in call.context()] == ["user", "assistant"] * 3
+
+
+def test_a_microphone_that_is_off_is_not_heard(call: PublishedCall) -> None:
+    """What is said while it is off is not transcribed; once it is on again, the next words are."""
+    since = call.page.now()
+    call.microphone(False)
+    call.page.speak(say(FIRST))
+    call.microphone(True)
+    exchange = ask(call, SECOND)
+    assert exchange.text == ANSWERS[SECOND]
+    assert [each.type for each in call.messages(since)].count("user-started-speaking") == 1
+
+
+def test_an_utterance_ends_with_the_microphone(call: PublishedCall) -> None:
+    """Whoever switches it off while speaking has finished, although no silence is sent."""
+    since = call.page.now()
+    with ThreadPoolExecutor() as pool:
+        speaking = pool.submit(call.page.speak, say(f"{FIRST} {SECOND} {THIRD}"))
+        call.until("user-started-speaking", since)
+        call.microphone(False)
+        call.until("user-stopped-speaking", since)
+        off = call.page.now()
+        spoken = speaking.result()
+    assert off < spoken.ended
+    call.until("user-transcription", since, final=True)
