@@ -45,6 +45,16 @@ class Loud:
 
 
 @define
+class Silence:
+    """When any of the voices gave up making audio last, on `time.perf_counter`."""
+
+    since: float = 0.0
+
+
+silence = Silence()
+
+
+@define
 class Timed:
     """Waits as long as its kind is said to take, then does all at once. `seconds` of speech for each sentence."""
 
@@ -61,10 +71,13 @@ class Timed:
         yield Text("Hello. ")
 
     async def synthesize(self, request: TTSRequest, /) -> AsyncGenerator[TTSPiece]:
-        async for _ in request.text:
-            await anyio.sleep(TTS_SECONDS)
-            for _ in range(round(self.seconds / 0.1)):
-                yield Audio(bytes(round(0.1 * RATE) * 2), RATE)
+        try:
+            async for _ in request.text:
+                await anyio.sleep(TTS_SECONDS)
+                for _ in range(round(self.seconds / 0.1)):
+                    yield Audio(bytes(round(0.1 * RATE) * 2), RATE)
+        finally:
+            silence.since = time.perf_counter()
 
 
 @service("vad", "loud")

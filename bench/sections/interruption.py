@@ -1,11 +1,13 @@
-"""Bots that speak are interrupted: until the last frame is sent, and until the turn is closed."""
+"""Bots that speak are interrupted: until the last frame is sent, the TTS has stopped, and the turn is closed."""
 
 from __future__ import annotations
 
 import asyncio
+import math
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -26,11 +28,19 @@ COUNTS = (1, 50)
 _TIMES = 6
 
 
+@dataclass(frozen=True)
+class _Interruption:
+    """Seconds to the last frame that came out, until the TTS made no more, and to the end of the turn."""
+
+    last: float
+    stopped: float
+    closed: float = math.nan
+
+
 async def _measured(sessions: int) -> dict[str, float]:
     from voices import Heard, host, start
 
-    last: list[float] = []
-    closed: list[float] = []
+    found_in_all: list[_Interruption] = []
     async with host() as found:
         heard = [Heard(await start(found, 30.0)) for _ in range(sessions)]
         tasks = [asyncio.ensure_future(each.listen()) for each in heard]
@@ -41,29 +51,29 @@ async def _measured(sessions: int) -> dict[str, float]:
             for each in audible:
                 await each.wait()
             await asyncio.sleep(0.25)
-            for each in heard:  # one after the other, as people do, while all the others speak
-                found_last, found_closed = await _interrupt(each)
-                last.append(found_last)
-                closed.append(found_closed)
+            # One after the other, as people do, while all the others speak.
+            found_in_all.extend([await _interrupt(each) for each in heard])
         for each in heard:
             each.connection.disconnected()
         await asyncio.gather(*tasks)
-    return _told(last, closed)
+    return _told(found_in_all)
 
 
-async def _interrupt(heard: Heard) -> tuple[float, float]:
-    """Milliseconds to the last frame after an interruption, and to the end of the turn."""
+async def _interrupt(heard: Heard) -> _Interruption:
+    from voices import silence
+
     began = time.perf_counter()
     heard.connection.receive(call("tts", "interrupt", {}, "1"))
     await heard.connection.idle()
     closed = time.perf_counter()
+    assert began < silence.since <= closed
+    stopped = silence.since
     await asyncio.sleep(0.05)  # longer than two frames: whatever was to come has come
-    return max(0.0, heard.last - began) * 1e3, (closed - began) * 1e3
+    return _Interruption(max(0.0, heard.last - began), stopped - began, closed - began)
 
 
 async def _peer(environment: str, sessions: int) -> dict[str, float]:
-    last: list[float] = []
-    closed: list[float] = []
+    found: list[_Interruption] = []
     speakers: list[Speaker] = await peers.offered(environment, "speakers")(sessions)
     for _ in range(max(_TIMES, 30 // sessions)):
         for each in speakers:
@@ -74,19 +84,18 @@ async def _peer(environment: str, sessions: int) -> dict[str, float]:
             await each.interrupt()
             await asyncio.wait_for(each.stopped(), 5)
             await asyncio.sleep(0.05)
-            last.append(max(0.0, each.last - began) * 1e3)
-            closed.append((each.stopped_at - began) * 1e3)
-    return _told(last, closed)
+            found.append(_Interruption(max(0.0, each.last - began), each.stopped_at - began))
+    return _told(found)
 
 
-def _told(last: list[float], closed: list[float]) -> dict[str, float]:
-    last, closed = sorted(last), sorted(closed)
-    return {
-        "last_p50": statistics.median(last),
-        "last_p99": last[len(last) * 99 // 100],
-        "closed": statistics.median(closed),
-        "closed_p99": closed[len(closed) * 99 // 100],
-    }
+def _told(found: list[_Interruption]) -> dict[str, float]:
+    """The median and the 99th percentile of each figure, in milliseconds."""
+    told: dict[str, float] = {}
+    for name in ("last", "stopped", "closed"):
+        ordered = sorted(getattr(each, name) * 1e3 for each in found)
+        told[name] = statistics.median(ordered)
+        told[f"{name}_p99"] = ordered[len(ordered) * 99 // 100]
+    return told
 
 
 def _run(sessions: int) -> dict[str, float]:
@@ -107,8 +116,9 @@ CASES: dict[str, Callable[[], dict[str, float]]] = {
 
 def rows(rounds: Rounds) -> list[Row]:
     return [
-        *(_last(rounds, count) for count in COUNTS),
-        *(row for count in COUNTS for row in (_closed(rounds, count), *_ahead(rounds, count))),
+        *(_row(rounds, count, "to the last frame, p99", "last_p99", TARGET_LAST) for count in COUNTS),
+        *(_row(rounds, count, "to the end of the turn, p50", "closed", TARGET_CLOSED) for count in COUNTS),
+        *(row for count in COUNTS for row in _stopped(rounds, count)),
     ]
 
 
@@ -116,26 +126,24 @@ def _sessions(count: int) -> str:
     return f"{count} session{'' if count == 1 else 's'}"
 
 
-def _last(rounds: Rounds, count: int) -> Row:
-    case, what = f"ours, {count}", f"{_sessions(count)}: to the last frame, p99"
-    detail = f"p50 {middle(rounds, case, 'last_p50'):.3f} ms"
-    return Row(what, middle(rounds, case, "last_p99"), "ms", TARGET_LAST, detail=detail)
+def _row(rounds: Rounds, count: int, what: str, key: str, target: float) -> Row:
+    name, case = key.removesuffix("_p99"), f"ours, {count}"
+    detail = f"p50 {middle(rounds, case, name):.3f} ms, p99 {middle(rounds, case, f'{name}_p99'):.3f} ms"
+    return Row(f"{_sessions(count)}: {what}", middle(rounds, case, key), "ms", target, detail=detail)
 
 
-def _closed(rounds: Rounds, count: int) -> Row:
-    case, what = f"ours, {count}", f"{_sessions(count)}: to the end of the turn, p50"
-    detail = f"p99 {middle(rounds, case, 'closed_p99'):.3f} ms"
-    return Row(what, middle(rounds, case, "closed"), "ms", TARGET_CLOSED, detail=detail)
+def _stopped(rounds: Rounds, count: int) -> list[Row]:
+    """Until the TTS makes no more, p99: the one figure that peers have as well."""
+    what, ours = f"{_sessions(count)}: to the end of the TTS, p99", f"ours, {count}"
+    value = middle(rounds, ours, "stopped_p99")
+    detail = f"p50 {middle(rounds, ours, 'stopped'):.3f} ms"
+    return [Row(what, value, "ms", detail=detail), *(_ahead(rounds, each, what, count) for each in _PEERS.items())]
 
 
-def _ahead(rounds: Rounds, count: int) -> list[Row]:
-    return [
-        of_peer(environment, _ahead_of(rounds, f"{name}, {count}", f"{_sessions(count)}: ahead of {name}", count))
-        for name, environment in _PEERS.items()
-    ]
-
-
-def _ahead_of(rounds: Rounds, case: str, what: str, count: int) -> Row:
-    told = f"p50 {middle(rounds, case, 'closed'):.3f} ms, p99 {middle(rounds, case, 'closed_p99'):.3f} ms"
-    detail = f"{told}; the last frame p99 {middle(rounds, case, 'last_p99'):.3f} ms"
-    return Row(what, ratio(rounds, case, f"ours, {count}", "closed"), "x", AHEAD, least=True, detail=detail)
+def _ahead(rounds: Rounds, peer: tuple[str, str], what: str, count: int) -> Row:
+    name, environment = peer
+    case, target = f"{name}, {count}", AHEAD if count == COUNTS[-1] else None
+    p50, p99 = middle(rounds, case, "stopped"), middle(rounds, case, "stopped_p99")
+    detail = f"p50 {p50:.3f} ms, p99 {p99:.3f} ms; to the last frame, p99 {middle(rounds, case, 'last_p99'):.3f} ms"
+    times = ratio(rounds, case, f"ours, {count}", "stopped_p99")
+    return of_peer(environment, Row(f"{what}, ahead of {name}", times, "x", target, least=True, detail=detail))
