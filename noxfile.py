@@ -29,7 +29,20 @@ def group(name: str, plugins: list[str]) -> list[str]:
     """What a dependency group asks for, and what these plugins' own tests need besides."""
     own = [(nox.project.load_toml(f"plugins/{each}/pyproject.toml"), "tests") for each in plugins]
     groups = [(toml, each) for toml, each in [(CORE, name), *own] if each in toml.get("dependency-groups", {})]
-    return list(dict.fromkeys(need for toml, each in groups for need in nox.project.dependency_groups(toml, each)))
+    needs = (need for toml, each in groups for need in nox.project.dependency_groups(toml, each))
+    return list(dict.fromkeys(need for need in needs if not ours(need)))
+
+
+def ours(need: str) -> str:
+    """The plugin of this repository that a requirement names, if it names one."""
+    return next((each for each in PLUGINS if need.partition(">")[0].partition("[")[0].strip() == each), "")
+
+
+def with_others(plugin: str) -> list[str]:
+    """A plugin and those of this repository that it, or its tests, cannot do without."""
+    toml = nox.project.load_toml(f"plugins/{plugin}/pyproject.toml")
+    needs = [*toml["project"]["dependencies"], *toml.get("dependency-groups", {}).get("tests", [])]
+    return [plugin, *filter(None, map(ours, needs))]
 
 
 def install(session: nox.Session, name: str, plugins: list[str] = PLUGINS) -> None:
@@ -107,8 +120,8 @@ def browser(session: nox.Session) -> None:
 @nox.session
 @nox.parametrize("plugin", PLUGINS, ids=PLUGINS)
 def plugins(session: nox.Session, plugin: str) -> None:
-    """One plugin's wheel with the core's and nothing else: its own tests."""
-    install(session, "tests", [plugin])
+    """One plugin's wheel with the core's and those that it needs, and nothing else: its own tests."""
+    install(session, "tests", with_others(plugin))
     pytest(session, f"plugins/{plugin}/tests")
 
 
