@@ -215,8 +215,12 @@ class Playback:
         return before + self._resampler[1].feed(mono)
 
     def _cut(self, data: bytes) -> None:
+        size = self._frame_size
+        if not self._rest and len(data) == size:  # what a TTS makes in frames is not copied
+            self._frames.append(data)
+            return
         self._rest += data
-        size, whole = self._frame_size, len(self._rest) // self._frame_size * self._frame_size
+        whole = len(self._rest) // size * size
         self._frames.extend(bytes(self._rest[at : at + size]) for at in range(0, whole, size))
         del self._rest[:whole]
 

@@ -15,6 +15,11 @@ from ._timers import Clock, Timer
 __all__ = ("Clock", "ManualClock", "SystemClock", "Timer")
 
 
+def _whole(seconds: float) -> float:
+    """A wait of whole milliseconds. uvloop's timers have no others, and anyio would ask again until it is time."""
+    return max(0.0009, math.ceil(seconds * 1e3) / 1e3 - 1e-4) if 0 < seconds < math.inf else max(0.0, seconds)
+
+
 @final
 class SystemClock(Clock):
     """The machine's monotonic clock. Its timers fire while `running` is held."""
@@ -48,7 +53,7 @@ class SystemClock(Clock):
             self._sooner = anyio.Event()
             self.fire_due()
             self._waits_until = self.next_due()
-            with anyio.move_on_after(max(0.0, self._waits_until - self.now())):
+            with anyio.move_on_after(_whole(self._waits_until - self.now())):
                 await self._sooner.wait()
 
 

@@ -52,3 +52,37 @@ def test_nothing_is_lost_added_or_put_in_another_order(pieces: list[str]) -> Non
     found = [sentence for piece in pieces for sentence in cutter.feed(piece)] + cutter.flush()
     assert "".join("".join(found).split()) == "".join("".join(pieces).split())
     assert all(sentence == sentence.strip() != "" for sentence in found)
+
+
+def test_a_sentence_without_an_end_is_cut_between_two_words() -> None:
+    """Text that never ends is spoken all the same, and no word of it is broken."""
+    cutter = Sentences()
+    found = [sentence for _ in range(1_000) for sentence in cutter.feed("word ")]
+    assert len(found) >= 5
+    assert all(500 <= len(sentence) <= 600 for sentence in found)
+    assert set(" ".join([*found, *cutter.flush()]).split()) == {"word"}
+    assert sum(sentence.count("word") for sentence in found) > 800
+
+
+def test_a_single_word_that_is_too_long_is_cut_anywhere() -> None:
+    """Nothing of it is lost."""
+    cutter = Sentences()
+    found = cutter.feed("a" * 1_500)
+    assert [len(sentence) for sentence in [*found, *cutter.flush()]] == [600, 600, 300]
+
+
+@pytest.mark.parametrize("piece", [".", "...", ".)", "!?", "word ", "a.", "\n", "。", " "])
+def test_pieces_without_number_take_a_time_in_proportion(piece: str) -> None:
+    """None of what was seen is looked at again; the test's time limit is the judge."""
+    cutter = Sentences()
+    found = [sentence for _ in range(50_000) for sentence in cutter.feed(piece)]
+    text = "".join("".join([*found, *cutter.flush()]).split())
+    assert len(text) == 50_000 * len(piece.strip())
+
+
+@pytest.mark.parametrize("stops", [".", "!?", '.")', "…", "。"])
+def test_one_piece_of_stops_without_number_takes_a_time_in_proportion(stops: str) -> None:
+    """A run of them is looked at from its beginning alone."""
+    cutter = Sentences()
+    found = cutter.feed(stops * 300_000 + "x")
+    assert "".join([*found, *cutter.flush()]) == stops * 300_000 + "x"

@@ -290,7 +290,7 @@ class Answering:
             self.turn.remember(*messages)
 
     def _is_over(self, answer: _Answer) -> bool:
-        return answer.settled and (answer.speech is None or answer.speech.heard_text(self.turn.heard) is None)
+        return answer.settled and (answer.speech is None or answer.speech.is_settled(self.turn.heard))
 
 
 def _callable(call: ToolCall) -> ToolCall:

@@ -99,6 +99,7 @@ class Ears(Listener):
         self._waited_out: SpeechDetector | None = None
         self._rest = bytearray()
         self._before: deque[Audio] = deque(maxlen=_frames(_BEFORE_SECONDS))
+        self._kept_seconds = _BEFORE_SECONDS
         self._utterance: _Utterance | None = None
         self._last_audio = -math.inf
         self._gap: Timer | None = None
@@ -152,10 +153,7 @@ class Ears(Listener):
         if self._utterance is not None:
             self._utterance.audio.add(frame)
         else:
-            keep = _frames(_BEFORE_SECONDS + max(params.start_secs, at_least))
-            if self._before.maxlen != keep:
-                self._before = deque(self._before, keep)
-            self._before.append(frame)
+            self._keep(frame, _BEFORE_SECONDS + max(params.start_secs, at_least))
         if change == "started":
             self._started()
         elif change == "stopped":
@@ -163,6 +161,12 @@ class Ears(Listener):
         elif self._utterance is not None and self._is_too_long(self._utterance):
             self._silence()
             self._waited_out = SpeechDetector(speaking=True)
+
+    def _keep(self, frame: Audio, seconds: float) -> None:
+        """Remember a frame for as long as it may turn out to be the beginning of something."""
+        if self._kept_seconds != seconds:
+            self._kept_seconds, self._before = seconds, deque(self._before, _frames(seconds))
+        self._before.append(frame)
 
     def _is_too_long(self, utterance: _Utterance) -> bool:
         return self._seconds >= self._taking.longest_turn_seconds

@@ -65,9 +65,13 @@ class Speech:
 
     def heard_text(self, heard: float) -> str | None:
         """What of it was heard when so much of the turn was; None when that is all of it."""
-        if self.failed or self._is_over(heard):
+        if self.is_settled(heard):
             return None
         return self.timeline.heard_text(heard - self.start)
+
+    def is_settled(self, heard: float) -> bool:
+        """Whether all of it counts as heard."""
+        return self.failed or self._is_over(heard)
 
     def _is_over(self, heard: float) -> bool:
         return self.made and heard - self.start >= self.timeline.seconds - 1e-6

@@ -1,0 +1,113 @@
+"""A bot that never stops talking behind our server plugin: `python bench/audio_server.py`. It prints its port.
+
+Beside it are two echoes. Both answer each frame of the user's with one of the bot's; `/codec` decodes and encodes them.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+
+import anyio.lowlevel
+import voices
+from attrs import define
+from bots import UNBOUNDED
+from measure import MEASURED, pin
+from starlette.routing import WebSocketRoute
+from starlette.types import Receive, Scope, Send
+from voices import RATE
+
+from rtvi_plugins import LLM, STT, TTS, VAD, Session, bot, converse, service
+from rtvi_plugins.hosting import Host
+from rtvi_plugins.kinds import Audio, LLMPiece, LLMRequest, Text, TTSPiece, TTSRequest
+from rtvi_plugins_server import create_app
+from rtvi_plugins_server._frames import decode, encode
+from rtvi_plugins_server._serving import serve
+
+#: What the bot says: more than anybody listens to here. Each sentence takes as long as a person needs for it.
+SENTENCES, SENTENCE_SECONDS = 60, 3.0
+_SENTENCE = "This is a sentence of about as many words as one. "
+#: What a TTS makes at once, and what is sent of it at once.
+_PIECE = Audio(bytes(2 * RATE // 10), RATE)
+_FRAME = Audio(bytes(2 * RATE // 50), RATE)
+
+
+@define
+class Talking:
+    """Has a lot to say, and a voice that makes it without delay."""
+
+    async def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
+        for _ in range(SENTENCES):
+            yield Text(_SENTENCE)
+            await anyio.lowlevel.checkpoint()
+
+    async def synthesize(self, request: TTSRequest, /) -> AsyncGenerator[TTSPiece]:
+        async for _ in request.text:
+            for _ in range(round(SENTENCE_SECONDS * 10)):
+                yield _PIECE
+
+
+@service("llm", "talking")
+@asynccontextmanager
+async def talking_llm() -> AsyncGenerator[Talking]:
+    """Answers at length."""
+    yield Talking()
+
+
+@service("tts", "talking")
+@asynccontextmanager
+async def talking_tts() -> AsyncGenerator[Talking]:
+    """Is silent for as long as a sentence takes."""
+    yield Talking()
+
+
+@bot(
+    services={"stt": "timed", "llm": "talking", "tts": "talking", "vad": "loud"},
+    client=["llm:run"],
+    public=True,
+)
+async def narrator(session: Session, /, stt: STT, llm: LLM, tts: TTS, vad: VAD) -> None:
+    """Talks on, and listens meanwhile."""
+    await converse(session, stt=stt, llm=llm, tts=tts, vad=vad)
+
+
+class Echo:
+    """Every frame is answered by one of the bot's audio."""
+
+    def __init__(self, answer: Callable[[bytes], bytes]) -> None:
+        self._answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer = self._answer
+        await receive()
+        await send({"type": "websocket.accept"})
+        while (event := await receive())["type"] == "websocket.receive":
+            await send({"type": "websocket.send", "bytes": answer(event["bytes"])})
+
+
+def _bare(data: bytes) -> bytes:
+    return _ENCODED
+
+
+def _coded(data: bytes) -> bytes:
+    assert isinstance(decode(data), Audio)
+    return encode(_FRAME, 1)
+
+
+_ENCODED = encode(_FRAME, 1)
+
+
+def main() -> None:
+    pin(MEASURED)
+    host = Host(narrator, modules=[sys.modules[__name__], voices], environ={}, limits=UNBOUNDED)
+    app = create_app(host)
+    app.router.routes[:0] = [WebSocketRoute("/echo", Echo(_bare)), WebSocketRoute("/codec", Echo(_coded))]
+    listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+    port = listener.getsockname()[1]
+    serve(app, host, listener, drain_seconds=0, ready=lambda: print(port, flush=True))
+
+
+if __name__ == "__main__":
+    main()

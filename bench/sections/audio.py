@@ -1,0 +1,111 @@
+"""Audio both ways over our server's WebSocket, in many sessions at once, against an echo by the same server."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from peers.environments import named, python_of
+from table import Rounds, Row, ahead_of, middle, times_floor
+
+from sections.websocket import server
+
+#: Times the echo, and times a peer's sessions to a core.
+TARGET, AHEAD = 1.6, 10.0
+COUNTS = (20, 50)
+#: About half of what a core carries, to see that frames still come in time.
+MANY = 150
+#: About half of what a core carries of a peer.
+_PEER_COUNT = COUNTS[0]
+_BENCH = Path(__file__).parent.parent
+_SECONDS = 3.0
+#: A frame every 20 ms in each direction.
+_FRAME_US = 20_000
+_PATHS = {"echo": "/echo", "echo with the codec": "/codec", "ours": "/start"}
+
+
+def _ours(path: str, count: int) -> dict[str, float]:
+    with server(sys.executable, str(_BENCH / "audio_server.py")) as (ports, pid):
+        return _loaded(pid, count, path, ports)
+
+
+def _peer(environment: str) -> dict[str, float]:
+    serving = (str(_BENCH / "serve_peer.py"), environment, "serve_audio", str(_PEER_COUNT))
+    with server(str(python_of(environment)), *serving) as (ports, pid):
+        return _loaded(pid, _PEER_COUNT, "/", ports)
+
+
+def _loaded(pid: int, count: int, path: str, ports: list[int]) -> dict[str, float]:
+    ran = subprocess.run(
+        [sys.executable, str(_BENCH / "audio_load.py"), *map(str, (pid, count, _SECONDS, path, *ports))],
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    if ran.returncode:
+        raise RuntimeError(ran.stderr[-1_000:])
+    found: dict[str, float] = json.loads(ran.stdout)
+    if found["silent"]:
+        raise RuntimeError(f"not every session was answered: {ran.stdout}")
+    return found
+
+
+def _cases() -> dict[str, Callable[[], dict[str, float]]]:
+    ours = {f"{name}, {count}": partial(_ours, path, count) for count in COUNTS for name, path in _PATHS.items()}
+    return {**ours, **{f"{name}, {MANY}": partial(_ours, _PATHS[name], MANY) for name in ("echo", "ours")}}
+
+
+STARTED = named("pipecat_latest")
+CASES = {**_cases(), **{name: partial(_peer, environment) for name, environment in STARTED.items()}}
+
+
+def rows(rounds: Rounds) -> list[Row]:
+    return [
+        *(row for count in COUNTS for row in _rows(rounds, count)),
+        _carried(rounds),
+        _punctual(rounds),
+        *(row for peer in STARTED.items() for row in _ahead(rounds, peer)),
+    ]
+
+
+def _rows(rounds: Rounds, count: int) -> list[Row]:
+    what, ours = f"{count} sessions, a frame each way", f"ours, {count}"
+    return [
+        times_floor(rounds, what, ours, f"echo, {count}", TARGET),
+        times_floor(rounds, f"{what}, over an echo with the codec", ours, f"echo with the codec, {count}"),
+    ]
+
+
+def _carried(rounds: Rounds) -> Row:
+    each, echo = middle(rounds, f"ours, {MANY}", "us"), middle(rounds, f"echo, {MANY}", "us")
+    detail = f"extrapolated from {MANY}, which take {each:.1f} µs a pair; the echo alone {_FRAME_US / echo:,.0f}"
+    return Row("sessions that one core carries", _FRAME_US / each, "sessions", detail=detail)
+
+
+def _punctual(rounds: Rounds) -> Row:
+    """On a machine that others use as well, the echo's frames tell how late any are."""
+    ours, echo = f"ours, {MANY}", f"echo, {MANY}"
+    detail = (
+        f"echo {middle(rounds, echo, 'late') * 100:.3g} %; p99 {middle(rounds, ours, 'late_p99_ms'):.1f} ms, "
+        f"echo {middle(rounds, echo, 'late_p99_ms'):.1f} ms; {middle(rounds, ours, 'core') * 100:.0f} % of a core, "
+        f"which others kept it from for {middle(rounds, ours, 'waited') * 100:.0f} %"
+    )
+    late = middle(rounds, ours, "late") * 100
+    return Row(f"{MANY} sessions, frames that come more than 20 ms late", late, "%", detail=detail)
+
+
+def _ahead(rounds: Rounds, peer: tuple[str, str]) -> list[Row]:
+    """Sessions to a core where each has about half of one to do; and as many sessions as the peer's with either."""
+    few, many, echo = f"ours, {_PEER_COUNT}", f"ours, {MANY}", f"echo, {_PEER_COUNT}"
+    told = f"extrapolated from our {MANY} and its {_PEER_COUNT}: {_FRAME_US / middle(rounds, peer[0], 'us'):.0f} of its"
+    carried = ahead_of(rounds, peer, peer[0], many, echo, "sessions to a core, ", AHEAD)
+    return [
+        replace(carried, detail=told) if carried.installed else carried,
+        ahead_of(rounds, peer, peer[0], few, echo, f"{_PEER_COUNT} sessions, a frame each way, "),
+    ]
