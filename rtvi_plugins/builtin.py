@@ -126,7 +126,7 @@ def run_on_config(
 
 @action("tts")
 async def say(session: Session, /, text: str, interrupt: _Interrupt = False) -> bool:
-    """Say exactly this text, after what is being said."""
+    """Say exactly this text, after what is being said, or with `interrupt` in the place of it."""
     if interrupt:
         session.interrupt()
     session.submit(Say(text))
@@ -135,7 +135,7 @@ async def say(session: Session, /, text: str, interrupt: _Interrupt = False) -> 
 
 @action("tts")
 async def interrupt(session: Session, /) -> bool:
-    """Cut short what the bot is saying; whether there was anything to cut."""
+    """Cut short what the bot is saying, and forget what it was still to say; whether there was anything to cut."""
     return session.interrupt()
 
 
