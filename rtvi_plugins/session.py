@@ -243,7 +243,7 @@ class Session(ABC):
 
     @abstractmethod
     def interrupt(self) -> bool:
-        """Cut short what is being said, and forget what was still to be said. Returns whether there was a turn to cut."""
+        """Cut short what is being said, and forget what was still to be said. Returns whether there was a turn."""
 
     @abstractmethod
     async def switch(self, service: str, provider: str, *, interrupt: bool = False) -> None:
