@@ -89,7 +89,8 @@ class AudioLink:
         if not self._microphone_on or (self._listener is None and self._recorder is None):
             return
         try:
-            now = self.clock.now()
+            now, whole = self.clock.now(), len(audio.data) // (2 * max(1, audio.channels)) * 2 * max(1, audio.channels)
+            audio = Audio(audio.data[:whole], audio.rate, audio.channels)
             data = self._as_input(audio) if self._is_plausible(audio, now) else b""
             if data and self._recorder is not None:
                 self._recorder.user(now - audio.seconds, data)

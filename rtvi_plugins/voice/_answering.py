@@ -128,8 +128,7 @@ class Answering:
             answer = self._begin(tasks)
             answer.text, answer.whole = text, True
             sentences = Sentences()
-            for sentence in (*sentences.feed(text), *sentences.flush()):
-                self._put_out(answer, sentence)
+            await self._put_out(answer, [*sentences.feed(text), *sentences.flush()])
             self._settled(answer)
 
     # ---- the LLM ---------------------------------------------------------------------------------------------------
@@ -163,8 +162,7 @@ class Answering:
         with patience(self.session.clock, _SECONDS, "The LLM") as touch:
             async with closed_after(self.llm.respond(request), "an LLM's respond()", _PIECES) as pieces:
                 await self._take(pieces, answer, sentences, touch)
-        for sentence in sentences.flush():
-            self._put_out(answer, sentence)
+        await self._put_out(answer, sentences.flush())
 
     async def _take(
         self, pieces: AsyncIterator[LLMPiece], answer: _Answer, sentences: Sentences, touch: Callable[[], None]
@@ -182,8 +180,7 @@ class Answering:
                     text = piece.text.encode("utf-8", "replace").decode()  # JSON cannot carry half a character
                     answer.text += text
                     self.session.emit(BotLLMText(text))
-                    for sentence in sentences.feed(text):
-                        self._put_out(answer, sentence)
+                    await self._put_out(answer, sentences.feed(text))
                 case ToolCall():
                     answer.calls.append(_unique(_callable(piece), answer.calls))
                 case Usage():
@@ -191,11 +188,14 @@ class Answering:
                 case other:  # pyright: ignore[reportUnnecessaryComparison]  # what a provider yields is not checked
                     raise NoPiece(other, "an LLM's respond()", _PIECES)
 
-    def _put_out(self, answer: _Answer, sentence: str) -> None:
-        if answer.speech is not None:
-            answer.speech.say(sentence)
-        else:
-            self.session.emit(BotOutput(sentence, self.segments()))
+    async def _put_out(self, answer: _Answer, sentences: Sequence[str]) -> None:
+        for number, sentence in enumerate(sentences, 1):
+            if answer.speech is not None:
+                answer.speech.say(sentence)
+            else:
+                self.session.emit(BotOutput(sentence, self.segments()))
+            if number % _AT_ONCE == 0:
+                await anyio.lowlevel.checkpoint()
 
     def _end(self, answer: _Answer) -> None:
         if not (answer.whole and answer.calls):
@@ -286,7 +286,9 @@ class Answering:
         while self._waiting and (at_end or self._is_over(self._waiting[0])):
             answer = self._waiting.pop(0)
             messages = answer.messages(self.turn.heard)
-            self.remembered = self.remembered or bool(messages)
+            self.remembered = self.remembered or any(
+                each["role"] == "assistant" and each["content"] for each in messages
+            )
             self.turn.remember(*messages)
 
     def _is_over(self, answer: _Answer) -> bool:

@@ -74,6 +74,8 @@ class _Conversation:
     #: What was being answered or said when a voice cut it short, before anything of it was heard.
     cut_short: Input | None = None
     _by_voice: bool = False
+    #: It was a noise that cut a turn short whose end is still to come.
+    _noise: bool = False
     _apologised: bool = False
     _idle: Timer | None = None
     _asked: bool = False
@@ -173,6 +175,9 @@ class _Conversation:
                     self.unanswered = None
                 self._by_voice = False
         self.turn = None
+        if self._noise:
+            self._noise = False
+            self._user_said_nothing()
 
     def _next_segment(self) -> int:
         self.segments += 1
@@ -206,10 +211,14 @@ class _Conversation:
     def _user_begins(self) -> None:
         """The user begins to speak: the bot falls silent."""
         self._user_is_there()
+        self._noise = False
         self._by_voice = self.session.interrupt() or self._by_voice
 
     def _user_said_nothing(self) -> None:
         """It was a noise. What it cut off before anything was heard is said after all."""
+        if self._by_voice:
+            self._noise = True
+            return
         input, self.cut_short = self.cut_short, None
         if input is not None:
             again = RunLLM(input.speak) if isinstance(input, UserText) else input

@@ -23,7 +23,7 @@ from ..errors import ProviderError, RequestError, innermost, report, where
 from ..events import Metrics, UserStartedSpeaking, UserStoppedSpeaking, UserTranscription
 from ..kinds import STT, VAD, Audio, STTRequest, Transcript, Usage
 from ..session import Listener, Session, UserText, VADParams
-from ._closing import NoPiece, closed_after, failure
+from ._closing import NoPiece, closed_after, failure, patience
 from ._growing import Growing
 from ._now import timestamp
 from ._speech import SpeechDetector
@@ -280,9 +280,13 @@ class Ears(Listener):
 
     async def _transcribe(self, utterance: _Utterance, recogniser: object) -> None:
         said: list[str] = []
+        taken = 0
         stream = self._stt.transcribe(STTRequest(utterance.audio.read()))
         async with closed_after(stream, "an STT's transcribe()", _PIECES) as pieces:
             async for piece in pieces:
+                taken += 1
+                if taken % 100 == 0:
+                    await anyio.lowlevel.checkpoint()
                 if recogniser is not self._recogniser():
                     raise ProviderError("The STT", "unavailable", retryable=True)
                 match piece:
@@ -327,7 +331,8 @@ class Ears(Listener):
     async def _end_of_turn(self, turn: UserTurn) -> float:
         policy = self._taking.end_of_turn
         try:
-            seconds = float(await policy(turn))
+            with patience(self._session.clock, _SECONDS, "The end of turn"):
+                seconds = float(await policy(turn))
             if not math.isfinite(seconds):
                 raise ValueError(f"{seconds} is no number of seconds")
         except Exception as error:

@@ -37,13 +37,15 @@ class Sentences:
         found: list[str] = []
         start = 0
         for end in _END.finditer(self._rest, self._seen):
-            sentence = self._rest[start : end.end()].strip()
-            if sentence and sentence[-20:].rpartition(" ")[2].lower() not in _ABBREVIATIONS:
+            if self._rest[max(start, end.end() - 20) : end.end()].strip().rpartition(" ")[2].lower() in _ABBREVIATIONS:
+                continue
+            sentence, start = self._rest[start : end.end()].strip(), end.end()
+            if sentence:
                 found.append(sentence)
-                start = end.end()
         self._rest = self._rest[start:]
         while len(self._rest) > _LONGEST:
-            found.append(self._cut())
+            if cut := self._cut():
+                found.append(cut)
         self._seen = len(self._rest.rstrip(_OPEN))
         return found
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
+from typing import Final
 
 from attrs import define, field
 
@@ -12,6 +14,10 @@ __all__ = ("Timeline",)
 _CHARACTERS_A_SECOND = 15.0
 #: How far ahead, in characters, a word that a TTS tells of is looked for.
 _NEAR = 60
+#: Scripts that write no spaces between words: Thai and Lao, Burmese, Khmer, Chinese and Japanese.
+_UNSPACED: Final = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef]"
+)
 
 
 @define
@@ -35,7 +41,7 @@ class Timeline:
     def take(self, piece: str) -> None:
         """The TTS takes another piece of text."""
         # Languages that write no spaces between words write none between sentences either.
-        space = " " if self.text and (self.text[-1].isascii() or piece[:1].isascii()) else ""
+        space = " " if self.text and not (_UNSPACED.match(self.text[-1]) and _UNSPACED.match(piece)) else ""
         start = len(self.text) + len(space)
         self.text = f"{self.text}{space}{piece}"
         if self.seconds > self._marks[-1][0]:
@@ -58,7 +64,7 @@ class Timeline:
         at = self.text.find(word, said, said + _NEAR + len(word)) if word else -1
         while at >= 0:
             end = at + len(word)
-            if not (self.text[at - 1 : at].isalnum() or (self.text[end : end + 1].isalnum() and word[-1].isascii())):
+            if not (_joins(self.text[at - 1 : at], word[0]) or _joins(word[-1], self.text[end : end + 1])):
                 return end
             at = self.text.find(word, at + 1, said + _NEAR + len(word))
         return None
@@ -105,9 +111,11 @@ class Timeline:
             return position
         piece = max((start for start, _ in self.pieces if start <= position), default=0)
         space = self.text.rfind(" ", piece, position)
-        if space < 0 and " " not in self.text[piece : self._end_of_piece(piece)]:
-            return position  # this language has no spaces to cut at
+        if space < 0 and _UNSPACED.match(self.text, position):
+            return position
         return max(space, piece - 1, 0)
 
-    def _end_of_piece(self, start: int) -> int:
-        return next(end for begins, end in self.pieces if begins == start)
+
+def _joins(before: str, after: str) -> bool:
+    """Whether two characters side by side belong to one word."""
+    return before.isalnum() and after.isalnum() and not (_UNSPACED.match(before) or _UNSPACED.match(after))

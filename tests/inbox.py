@@ -1,0 +1,85 @@
+"""What a client has been told by a bot in another process, and waiting for what it will be told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from attrs import define, field
+
+__all__ = ("PATIENCE", "Inbox", "Message")
+
+Message: TypeAlias = dict[str, Any]
+
+#: How long any one thing may take, in seconds, on a machine that has other things to do.
+PATIENCE = 30.0
+
+
+def _anything(data: Any) -> bool:
+    return True
+
+
+@define(eq=False)
+class Inbox:
+    """Messages in the order in which they came. A place is the number of messages before one."""
+
+    received: list[Message] = field(factory=list[Message], init=False)
+    gone: bool = field(default=False, init=False)
+    _news: asyncio.Event = field(factory=asyncio.Event, init=False)
+
+    def take(self, message: Message) -> None:
+        """One more has come."""
+        self.received.append(message)
+        self.notice()
+
+    def end(self) -> None:
+        """No more will come."""
+        self.gone = True
+        self.notice()
+
+    def notice(self) -> None:
+        """Have those who wait look again."""
+        self._news.set()
+
+    async def find(self, type: str, fits: Callable[[Any], bool] = _anything, *, after: int = 0) -> int:
+        """The place of the first message of a type whose data fits, once it is there."""
+        place = after
+
+        def found() -> bool:
+            nonlocal place
+            while place < len(self.received):
+                message = self.received[place]
+                if message["type"] == type and fits(message.get("data")):
+                    return True
+                place += 1
+            return False
+
+        await self.until(found, type)
+        return place
+
+    async def find_within(self, seconds: float, type: str, *, after: int = 0) -> int | None:
+        """The same, or None if it has not come in time."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await self.find(type, after=after)
+        except TimeoutError:
+            return None
+
+    async def until(self, true: Callable[[], bool], what: str) -> None:
+        """Wait until something is so that a message, a frame or a state brings about."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while not true():
+                    if self.gone:
+                        raise ConnectionError(f"the bot has gone, and this has not come: {what}")
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError as error:
+            types = [each["type"] for each in self.received[-20:]]
+            error.add_note(f"this has not come: {what}; the last to come were {', '.join(types)}")
+            raise
+
+    def told(self, type: str, *, after: int = 0, before: int | None = None) -> list[Any]:
+        """The data of all messages of a type between two places."""
+        return [each.get("data") for each in self.received[after:before] if each["type"] == type]

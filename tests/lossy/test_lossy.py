@@ -1,0 +1,122 @@
+"""A spoken conversation over WebRTC and a network that loses 5 % of the packets and delays each by up to 100 ms.
+
+Who is not understood says it again, as one does on such a line.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Generator, Iterable, Iterator
+
+import pytest
+
+from ..voice_server import Server, serving
+from .caller import Caller, calling
+from .path import LOSS, LossyPath
+
+SEED = int(os.environ.get("LOSSY_SEED", "1"))
+TOLD = f"with LOSSY_SEED={SEED}"
+#: How often somebody says the same before giving up.
+ATTEMPTS = 6
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(150)]
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    """What aiortc runs on."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+def server() -> Generator[Server]:
+    """A server process, which has nothing to complain of."""
+    # Sessions that were left wait for a restart that does not come.
+    with serving("--plugin", "webrtc", "--drain-seconds", "0") as process:
+        yield process
+    for complaint in ("Traceback", "ERROR", "WARNING"):
+        assert complaint not in process.said, process.said
+
+
+async def ask(caller: Caller, line: str, answer: str) -> int:
+    """Say something until the answer is one to it; how often that took."""
+    for attempt in range(1, ATTEMPTS + 1):
+        mark = len(caller.inbox.received)
+        loud = caller.loud_frames
+        caller.say(line)
+        # Nothing may be heard of it at all, and then nothing is answered.
+        asked = await caller.inbox.find_within(5.0, "user-llm-text", after=mark)
+        if asked is None:
+            continue
+        await caller.inbox.find("bot-stopped-speaking", after=asked)
+        told = "".join(each["text"] for each in caller.inbox.told("bot-llm-text", after=asked))
+        if re.search(answer, told):
+            assert caller.loud_frames > loud, f"the answer was not heard, {TOLD}"
+            return attempt
+    raise AssertionError(f"{line!r} was not understood, {TOLD}: {caller.inbox.told('user-transcription')}")
+
+
+def is_bad(path: LossyPath) -> bool:
+    """Whether the path was as bad as it should be."""
+    return LOSS / 2 < path.lost / path.packets < LOSS * 2 and path.overtaken > path.packets / 10
+
+
+def in_order(found: Iterable[str], whole: Iterable[str]) -> bool:
+    """Whether all that was found comes in this order in the whole."""
+    rest: Iterator[str] = iter(whole)
+    return all(each in rest for each in found)
+
+
+async def open_sessions(server: Server) -> int:
+    """How many sessions the server holds."""
+    async with server.client() as http:
+        return int((await http.get("/health")).json()["open_sessions"])
+
+
+async def test_a_conversation_is_held_over_a_bad_network(server: Server) -> None:
+    """What is said is understood, and its answer is heard; messages come whole and in order."""
+    async with calling(server.url, SEED) as caller:
+        for line, answer in (
+            ("what time is it", "no clock"),
+            ("please tell me a joke", "favourite day"),
+        ):
+            await ask(caller, line, answer)
+        caller.send("send-text", {"content": "Count to 300.", "options": {"audio_response": False}})
+        numbers = ", ".join(map(str, range(1, 301)))
+        await caller.inbox.find("bot-llm-text", lambda data: "300" in data["text"])
+        assert numbers in "".join(each["text"] for each in caller.inbox.told("bot-llm-text")), TOLD
+        assert all(map(is_bad, caller.paths)), (TOLD, caller.paths)
+
+
+async def test_a_restart_in_the_middle_of_an_answer_keeps_the_session(server: Server) -> None:
+    """The answer goes on over the new peer connection, without a second client-ready; nothing is forgotten."""
+    async with calling(server.url, SEED) as caller:
+        inbox = caller.inbox
+        caller.send("send-text", {"content": "I live in Paris."})
+        await inbox.find("bot-stopped-speaking")
+        mark = len(inbox.received)
+        caller.send("send-text", {"content": "Tell me a story."})
+        await inbox.find("bot-started-speaking", after=mark)
+        await caller.heard(2.0)
+        restarted, sessions = len(inbox.received), await open_sessions(server)
+        await caller.connect(restart=True)
+        await inbox.find("bot-tts-text", after=restarted)
+        await caller.heard(2.0)
+        new = {each["type"] for each in inbox.received[restarted:]}
+        assert not new & {"bot-ready", "bot-interrupted", "bot-stopped-speaking", "bot-started-speaking"}, TOLD
+        spoken = [each["text"].strip() for each in inbox.told("bot-tts-text", after=mark)]
+        story = "".join(each["text"] for each in inbox.told("bot-llm-text", after=mark))
+        assert in_order(spoken, story.split()), (TOLD, spoken, story)
+        assert await open_sessions(server) <= sessions, TOLD
+
+        await ask(caller, "where do i live", "You live in Paris")
+        assert inbox.told("bot-interrupted", after=restarted), TOLD
+        messages = (await caller.call("llm", "get_context"))["messages"]
+        said = [(each["role"], each.get("interrupted", False)) for each in messages]
+        assert said[:4] == [("user", False), ("assistant", False), ("user", False), ("assistant", True)], (
+            TOLD,
+            messages,
+        )
+        assert story.startswith(messages[3]["content"][:20]), (TOLD, messages)
+        assert all(map(is_bad, caller.paths)), (TOLD, caller.paths)
