@@ -6,6 +6,8 @@ and `converse`. Servers use `rtvi_plugins.hosting`, clients `rtvi_plugins.client
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from typing_extensions import Doc
 
 from ._declare import action, bot, options, service
@@ -16,7 +18,9 @@ from .errors import ProviderError, RequestError
 from .hookspecs import hookimpl
 from .kinds import LLM, STT, TTS, VAD, Kind
 from .session import Secret, Session
-from .voice import converse
+
+if TYPE_CHECKING:
+    from .voice import converse
 
 __all__ = (
     "LLM",
@@ -41,3 +45,12 @@ __all__ = (
 )
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    # Only now: a module of providers needs no turn loop, which takes as long to import as a third of all the rest.
+    if name == "converse":
+        from .voice import converse
+
+        return converse
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -37,9 +37,7 @@ _TICK = 0.02  # seconds: a frame of audio
 _LONGEST = 250  # ticks
 
 
-efine
-
-
+@define
 class Closings:
     """How many sessions were left, by what they were doing then; and what was left of them in the end."""
 
