@@ -80,7 +80,7 @@ def test_a_package_exports_everything_public_that_it_imports() -> None:
     imported = {
         alias.asname or alias.name
         for node in ast.parse(inspect.getsource(package)).body
-        if isinstance(node, ast.ImportFrom) and node.module != "__future__"
+        if isinstance(node, ast.ImportFrom) and node.module not in ("__future__", "typing")
         for alias in node.names
     }
     assert sorted(name for name in imported - set(package.__all__) if not name.startswith("_")) == []
@@ -94,6 +94,6 @@ def test_the_module_says_what_it_is_for(module: ModuleType) -> None:
 def test_everything_public_is_documented(module: ModuleType) -> None:
     """Each class and function has a docstring, each constant and alias a `#:` comment."""
     missing = [name for name, node in definitions(module).items() if not is_documented(module, node)]
-    borrowed = [vars(module)[name] for name in set(module.__all__) - definitions(module).keys()]
+    borrowed = [getattr(module, name) for name in set(module.__all__) - definitions(module).keys()]
     missing += [value.__name__ for value in borrowed if inspect.isclass(value) and not value.__doc__]
     assert missing == []
