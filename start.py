@@ -54,7 +54,7 @@ def test() -> int:
         sys.exit(f"The tests need {', '.join(missing)}. On Debian: apt-get install {DEBIAN_PACKAGES}")
     install("nox>=2025.2")
     others = [f"tests-{each}" for each in TESTED if each != version]
-    steps = (["-s", *CHECKS, *others], ["--install-only", "-s", f"tests-{version}", "clients", "browser"])
+    steps = (["-s", *CHECKS, *others], ["--install-only", "-s", f"tests-{version}"])
     for step in steps:
         if code := run(BIN / "nox", "--stop-on-first-error", *step):
             return code
