@@ -26,6 +26,12 @@ pytestmark = pytest.mark.timeout(120 + 90 * MINUTES + 2 * SESSIONS)
 
 TOLD = f"with SOAK_SEED={SEED}"
 
+#: What memory may grow by, in KiB. In twenty minutes of one conversation it stays within 2 MiB of itself. From rest to
+#: rest it swings by 60 MiB, for it depends on chance how much of what the VAD's models leave can be used for others;
+#: what a session leaves is counted more exactly in this process, by its objects.
+GROWTH_OF_A_QUARTER = 4 * 1024
+GROWTH_OF_HALF = 96 * 1024
+
 
 @pytest.fixture(scope="module")
 def server() -> Generator[Server]:
@@ -46,10 +52,12 @@ def before(server: Server) -> Gauges:
 def test_a_long_conversation_leaves_nothing_behind(server: Server, before: Gauges) -> None:
     """Each utterance is heard and answered; then threads, children, files and sockets are as before."""
     talk = asyncio.run(converse_for(server, MINUTES, SEED))
-    assert len(talk.wrong) <= len(talk.exchanges) / 10, (TOLD, talk.wrong)
+    assert len(talk.wrong) <= max(1, len(talk.exchanges) / 10), (TOLD, talk.wrong)
     assert len(talk.exchanges) >= 4 * MINUTES, TOLD
     assert talk.stray_frames == 0, f"audio after the bot said that it is silent, {TOLD}"
     assert talk.loud_seconds >= len(talk.exchanges) / 2, TOLD
+    if MINUTES >= 5:  # before that, caches are still filling
+        assert talk.grown <= GROWTH_OF_A_QUARTER, (TOLD, talk.memory)
     assert asyncio.run(quiet(server, before)).more_than(before) == {}, TOLD
 
 
@@ -58,6 +66,8 @@ def test_sessions_left_at_random_moments_leave_nothing_behind(server: Server, be
     visits = asyncio.run(come_and_go(server, SESSIONS, SEED, before))
     assert visits.moments.total() == SESSIONS
     assert visits.left == {}, (TOLD, visits)
+    if SESSIONS >= 100:
+        assert visits.grown <= GROWTH_OF_HALF, (TOLD, visits.memory)
 
 
 @pytest.mark.anyio

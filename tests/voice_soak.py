@@ -38,7 +38,7 @@ LINES: Sequence[Line] = (
     Line("i live in london", "london", "london"),
     Line("where do i live", "live", "live"),
     Line("what is seven times six", "seven times", "42"),
-    Line("what is nine minus four", "nine", "5"),
+    Line("how old am i", "how old", "your age"),
     Line("what time is it", "time", "clock"),
     Line("please tell me a joke", "joke", "favourite"),
     Line("what can you do", "can you", "remember"),
@@ -80,11 +80,11 @@ class Conversation:
         return [each for each in self.exchanges if not each.right]
 
     @property
-    def growth(self) -> float:
-        """KiB of memory a minute, in the second half: before it, caches fill."""
+    def grown(self) -> float:
+        """KiB of memory from the third quarter of the time to the last: before them, caches fill."""
         half = self.memory[len(self.memory) // 2 :]
         middle = len(half) // 2
-        return (median(half[middle:]) - median(half[:middle])) / (self.seconds / 60 / 4)
+        return median(half[middle:]) - median(half[:middle])
 
 
 async def converse_for(server: Server, minutes: float, seed: int) -> Conversation:
@@ -140,11 +140,11 @@ async def _by_hand(server: Server, minutes: float, sessions: int, seed: int) -> 
     after = await quiet(server, before)
     print(  # noqa: T201
         f"{talk.seconds:.0f} s, {len(talk.exchanges)} exchanges, {talk.interrupted} cut short, {len(talk.wrong)} wrong"
-        f": {talk.wrong}; {talk.loud_seconds:.0f} s of speech, {talk.stray_frames} stray frames; {talk.growth:.0f} KiB "
-        f"a minute: {talk.memory}; left: {after.more_than(before)} {after}"
+        f": {talk.wrong}; {talk.loud_seconds:.0f} s of speech, {talk.stray_frames} stray frames; {talk.grown:+.0f} KiB "
+        f"in the last quarter: {talk.memory}; left: {after.more_than(before)} {after}"
     )
     visits = await come_and_go(server, sessions, seed, after)
-    print(visits, f"{visits.growth:.1f} KiB a session")  # noqa: T201
+    print(visits, f"{visits.grown:+.0f} KiB in the second half")  # noqa: T201
 
 
 def main() -> None:

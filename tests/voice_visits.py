@@ -22,7 +22,7 @@ __all__ = ("Visits", "come_and_go")
 #: How many sessions are open at the same time.
 AT_ONCE = 8
 
-SAYINGS = ("what time is it", "please tell me a joke", "tell me a story", "what is nine minus four")
+SAYINGS = ("what time is it", "please tell me a joke", "tell me a story", "what is seven times six")
 
 
 @define
@@ -36,10 +36,10 @@ class Visits:
     left: dict[str, int] = field(factory=dict[str, int])
 
     @property
-    def growth(self) -> float:
-        """KiB of memory for each session of the second half."""
+    def grown(self) -> float:
+        """KiB of memory from the first half of the rests to the second."""
         half = len(self.memory) // 2
-        return (median(self.memory[half:]) - median(self.memory[:half])) / (self.moments.total() / 2)
+        return median(self.memory[half:]) - median(self.memory[:half])
 
 
 async def come_and_go(server: Server, sessions: int, seed: int, before: Gauges) -> Visits:
