@@ -89,9 +89,9 @@ class Answers:
 
     def take_back_audio(self) -> int:
         """Forget the frames of audio that are still waiting; returns how many there were."""
-        texts: list[str | Audio] = [each for each in self._waiting if isinstance(each, str)]
-        dropped, self._waiting = len(self._waiting) - len(texts), texts
-        self._size = sum(map(len, (each for each in texts if isinstance(each, str)))) if dropped else self._size
+        texts = [each for each in self._waiting if isinstance(each, str)]
+        dropped = len(self._waiting) - len(texts)
+        self._waiting, self._size = list[str | Audio](texts), sum(map(len, texts))
         return dropped
 
     def _wake(self) -> None:

@@ -43,6 +43,11 @@ _AHEAD_SECONDS: Final = 20.0
 _EPSILON: Final = 1e-6
 
 
+def _whole(data: bytes, channels: int) -> int:
+    """How many of the bytes are whole samples of all channels."""
+    return len(data) - len(data) % (2 * channels)
+
+
 class AudioLink:
     """The audio side of a session's transport. `put` sends a frame; `take_back` drops those that have not left yet.
 
@@ -89,8 +94,9 @@ class AudioLink:
         if not self._microphone_on or (self._listener is None and self._recorder is None):
             return
         try:
-            now, whole = self.clock.now(), len(audio.data) // (2 * max(1, audio.channels)) * 2 * max(1, audio.channels)
-            audio = Audio(audio.data[:whole], audio.rate, audio.channels)
+            now, whole = self.clock.now(), _whole(audio.data, max(1, audio.channels))
+            if whole != len(audio.data):
+                audio = Audio(audio.data[:whole], audio.rate, audio.channels)
             data = self._as_input(audio) if self._is_plausible(audio, now) else b""
             if data and self._recorder is not None:
                 self._recorder.user(now - audio.seconds, data)
@@ -182,8 +188,8 @@ class Playback:
         """Have this heard after all that was fed before."""
         if self._closed:
             return
-        data, frame = self._odd + audio.data, 2 * audio.channels
-        whole = len(data) - len(data) % frame
+        data = self._odd + audio.data
+        whole = _whole(data, audio.channels)
         self._odd = data[whole:]  # a vendor's stream may be cut anywhere
         audio = Audio(data[:whole], audio.rate, audio.channels)
         self._given += audio.seconds

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,7 +11,7 @@ from pathlib import Path
 from peers.environments import named, python_of
 from table import Rounds, Row, ahead_of, middle, times_floor
 
-from sections.websocket import server
+from sections.websocket import load, server
 
 #: Times the echo, and times a peer's sessions to a core.
 TARGET, AHEAD = 1.6, 10.0
@@ -41,18 +39,9 @@ def _peer(environment: str) -> dict[str, float]:
 
 
 def _loaded(pid: int, count: int, path: str, ports: list[int]) -> dict[str, float]:
-    ran = subprocess.run(
-        [sys.executable, str(_BENCH / "audio_load.py"), *map(str, (pid, count, _SECONDS, path, *ports))],
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
-    if ran.returncode:
-        raise RuntimeError(ran.stderr[-1_000:])
-    found: dict[str, float] = json.loads(ran.stdout)
+    found = load("audio_load.py", pid, count, _SECONDS, path, *ports, timeout=90)
     if found["silent"]:
-        raise RuntimeError(f"not every session was answered: {ran.stdout}")
+        raise RuntimeError(f"not every session was answered: {found}")
     return found
 
 

@@ -56,18 +56,24 @@ def _peer(environment: str, in_flight: int) -> dict[str, float]:
         return _loaded(port, pid, "/", in_flight, _WIRES[environment])
 
 
-def _loaded(port: int, pid: int, path: str, in_flight: int, wire: str) -> dict[str, float]:
-    before = cpu_seconds_of(pid)
+def load(script: str, *arguments: object, timeout: float) -> dict[str, float]:
+    """What a script of this folder measures, in a process of its own, while it puts load on a server."""
     ran = subprocess.run(
-        [sys.executable, str(_BENCH / "load.py"), str(port), path, str(in_flight), str(_SECONDS), wire],
+        [sys.executable, str(_BENCH / script), *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=timeout,
         check=False,
     )
     if ran.returncode:
         raise RuntimeError(ran.stderr[-1_000:])
     found: dict[str, float] = json.loads(ran.stdout)
+    return found
+
+
+def _loaded(port: int, pid: int, path: str, in_flight: int, wire: str) -> dict[str, float]:
+    before = cpu_seconds_of(pid)
+    found = load("load.py", port, path, in_flight, _SECONDS, wire, timeout=60)
     return {**found, "cpu_us": (cpu_seconds_of(pid) - before) / found["answered"] * 1e6}
 
 

@@ -22,7 +22,7 @@ from ..errors import FunctionCallFailed, ProviderError
 from ..events import BotLLMStarted, BotLLMStopped, BotLLMText, BotOutput, Metrics
 from ..kinds import LLM, LLMPiece, LLMRequest, Text, ToolCall, Usage
 from ..session import Session, Turn
-from ._closing import NoPiece, closed_after, failure, patience
+from ._closing import AT_ONCE, NoPiece, closed_after, failure, patience
 from ._sentences import Sentences
 from ._speaking import Speech, Voice
 
@@ -36,8 +36,6 @@ _MOST_ANSWERS: Final = 8
 _ATTEMPTS: Final = 2
 #: How long an LLM may say nothing, in seconds.
 _SECONDS: Final = 30.0
-#: How many pieces that are there already are taken without letting others go on.
-_AT_ONCE: Final = 100
 _PIECES: Final = "Text(…), ToolCall(…) or Usage(…)"
 _CANCELLED: Final = json.dumps({"error": "The call was cancelled: the user interrupted."})
 
@@ -171,7 +169,7 @@ class Answering:
         async for piece in pieces:
             touch()
             taken += 1
-            if taken % _AT_ONCE == 0:
+            if taken % AT_ONCE == 0:
                 await anyio.lowlevel.checkpoint()  # for what was put out to be sent
             if answer.first is None and not isinstance(piece, Usage):
                 answer.first = self.session.clock.now()
@@ -194,7 +192,7 @@ class Answering:
                 answer.speech.say(sentence)
             else:
                 self.session.emit(BotOutput(sentence, self.segments()))
-            if number % _AT_ONCE == 0:
+            if number % AT_ONCE == 0:
                 await anyio.lowlevel.checkpoint()
 
     def _end(self, answer: _Answer) -> None:

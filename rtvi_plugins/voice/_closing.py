@@ -6,14 +6,17 @@ import inspect
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from typing import Any, Final
 
 import anyio
 
 from .._timers import Clock
 from ..errors import ProviderError, innermost, report
 
-__all__ = ("NoPiece", "closed_after", "failure", "patience")
+__all__ = ("AT_ONCE", "NoPiece", "closed_after", "failure", "patience")
+
+#: How many pieces that are there already are taken without letting others go on, so that what they make can be sent.
+AT_ONCE: Final = 100
 
 log = logging.getLogger("rtvi_plugins")
 

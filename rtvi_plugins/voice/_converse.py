@@ -138,9 +138,8 @@ class _Conversation:
     def _remember(self, input: UserText) -> None:
         """Who goes on before an answer was heard has said one thing, not two."""
         spoken, text, before = input.spoken_until is not None, input.text, self.unanswered
-        together = f"{before['content']} {text}" if before is not None else text
         if spoken and before is not None and self.session.amend(before, text):
-            self.session.emit(UserLLMText(together))
+            self.session.emit(UserLLMText(str(before["content"])))
             return
         message: Message = {"role": "user", "content": text}
         self.session.remember(message)

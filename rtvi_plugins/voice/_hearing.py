@@ -23,7 +23,7 @@ from ..errors import ProviderError, RequestError, innermost, report, where
 from ..events import Metrics, UserStartedSpeaking, UserStoppedSpeaking, UserTranscription
 from ..kinds import STT, VAD, Audio, STTRequest, Transcript, Usage
 from ..session import Listener, Session, UserText, VADParams
-from ._closing import NoPiece, closed_after, failure, patience
+from ._closing import AT_ONCE, NoPiece, closed_after, failure, patience
 from ._growing import Growing
 from ._now import timestamp
 from ._speech import SpeechDetector
@@ -36,6 +36,8 @@ _FRAME_BYTES: Final = 1024
 _FRAME_SECONDS: Final = 0.032
 #: What a recogniser is given from before the speech begins: first sounds are often too soft for a VAD.
 _BEFORE_SECONDS: Final = 0.3
+#: A pause in what arrives is the network's up to this much, in seconds.
+_GAP_SECONDS: Final = 0.3
 #: How often an utterance is given to a recogniser that fails, or is replaced while it listens.
 _ATTEMPTS: Final = 2
 #: How long a recogniser may take after the end of an utterance, in seconds.
@@ -119,7 +121,7 @@ class Ears(Listener):
     @property
     def busy(self) -> bool:
         """Whether the user is speaking, or has said something that is not handed on yet."""
-        return self._utterance is not None or bool(self._turn) or self._waited_out is not None
+        return bool(self._turn) or self._waited_out is not None
 
     # ---- audio ---------------------------------------------------------------------------------------------------
 
@@ -158,7 +160,7 @@ class Ears(Listener):
             self._started()
         elif change == "stopped":
             self._stopped(self._session.clock.now() - params.stop_secs)
-        elif self._utterance is not None and self._is_too_long(self._utterance):
+        elif self._utterance is not None and self._seconds >= self._taking.longest_turn_seconds:
             self._silence()
             self._waited_out = SpeechDetector(speaking=True)
 
@@ -167,9 +169,6 @@ class Ears(Listener):
         if self._kept_seconds != seconds:
             self._kept_seconds, self._before = seconds, deque(self._before, _frames(seconds))
         self._before.append(frame)
-
-    def _is_too_long(self, utterance: _Utterance) -> bool:
-        return self._seconds >= self._taking.longest_turn_seconds
 
     def _is_speech(self, frame: Audio) -> bool:
         if self._vad is None:
@@ -221,12 +220,15 @@ class Ears(Listener):
 
     def _watch(self) -> None:
         """Look for audio that no longer comes, for as long as somebody speaks."""
-        patience = max(self._session.vad_params.stop_secs, 0.3)
-        self._gap = self._session.clock.call_at(self._last_audio + patience, self._look)
+        self._gap = self._session.clock.call_at(self._gap_due, self._look)
+
+    @property
+    def _gap_due(self) -> float:
+        """When audio that has not come by then has ended."""
+        return self._last_audio + max(self._session.vad_params.stop_secs, _GAP_SECONDS)
 
     def _look(self) -> None:
-        patience = max(self._session.vad_params.stop_secs, 0.3)
-        if self._session.clock.now() >= self._last_audio + patience - 1e-6:
+        if self._session.clock.now() >= self._gap_due - 1e-6:
             self._silence()
         elif self._utterance is not None:
             self._watch()
@@ -285,7 +287,7 @@ class Ears(Listener):
         async with closed_after(stream, "an STT's transcribe()", _PIECES) as pieces:
             async for piece in pieces:
                 taken += 1
-                if taken % 100 == 0:
+                if taken % AT_ONCE == 0:
                     await anyio.lowlevel.checkpoint()
                 if recogniser is not self._recogniser():
                     raise ProviderError("The STT", "unavailable", retryable=True)
@@ -341,7 +343,7 @@ class Ears(Listener):
         return seconds
 
     def _is_busy(self) -> bool:
-        return self._utterance is not None or not all(each.recognised for each in self._turn)
+        return not all(each.recognised for each in self._turn)  # what is still being spoken is not
 
     def _text(self) -> str:
         """What was said in this turn, in the order in which it was said."""

@@ -38,8 +38,6 @@ class Speech:
     timeline: Timeline = field(factory=Timeline)
     #: The speech could not be made; its text was shown.
     failed: bool = False
-    #: All of its audio was made.
-    made: bool = False
     sentences: Growing[str] = field(factory=Growing[str])
     _numbers: list[int] = field(factory=list[int])
     _begun: int = 0
@@ -74,7 +72,7 @@ class Speech:
         return self.failed or self._is_over(heard)
 
     def _is_over(self, heard: float) -> bool:
-        return self.made and heard - self.start >= self.timeline.seconds - 1e-6
+        return self.timeline.is_over(heard - self.start)
 
     def progress(self, heard: float) -> None:
         """Tell the client what is being heard now."""
@@ -142,7 +140,7 @@ class Voice:
             await after.wait()
         speech.start = self.turn.given
         if not something:
-            speech.made = True
+            speech.timeline.finish()
             return
         if self._broken:
             speech.failed = True
@@ -187,9 +185,8 @@ class Voice:
                             usage = piece
                         case other:
                             raise NoPiece(other, "a TTS's synthesize()", _PIECES)
-        speech.made = True
-        self.turn.flush()
         speech.timeline.finish()
+        self.turn.flush()
         self.session.emit(
             Metrics(
                 "tts",

@@ -78,11 +78,15 @@ class Timeline:
         """All audio of the utterance is made."""
         self.finished = True
 
+    def is_over(self, seconds: float) -> bool:
+        """Whether all of it has been heard after so many seconds."""
+        return self.finished and seconds >= self.seconds - 1e-6
+
     def heard(self, seconds: float) -> int:
         """How many characters of the text have been heard, at least in part, after so many seconds of its audio."""
         if seconds <= 0:
             return 0
-        if self.finished and seconds >= self.seconds - 1e-6:
+        if self.is_over(seconds):
             return len(self.text)
         if self._words:
             index = bisect_right(self._words, seconds, key=lambda word: word[0])
