@@ -97,11 +97,13 @@ class AudioLink:
             now, whole = self.clock.now(), _whole(audio.data, max(1, audio.channels))
             if whole != len(audio.data):
                 audio = Audio(audio.data[:whole], audio.rate, audio.channels)
-            data = self._as_input(audio) if self._is_plausible(audio, now) else b""
-            if data and self._recorder is not None:
-                self._recorder.user(now - audio.seconds, data)
-            if data and self._listener is not None:
-                self._listener.hear(Audio(data, INPUT_RATE))
+            heard = self._as_input(audio) if self._is_plausible(audio, now) else None
+            if heard is None:
+                return
+            if self._recorder is not None:
+                self._recorder.user(now - audio.seconds, heard.data)
+            if self._listener is not None:
+                self._listener.hear(heard)
         except Exception as error:
             report("what listens to the user", error)
 
@@ -142,19 +144,20 @@ class AudioLink:
         except Exception as error:
             report("what listens to the user", error)
 
-    def _as_input(self, audio: Audio) -> bytes:
+    def _as_input(self, audio: Audio) -> Audio | None:
+        """As listeners take it; None while there is nothing of it, or for one rate too many."""
         if audio.rate == INPUT_RATE and audio.channels == 1:
-            return audio.data
+            return audio
         from .voice.resampling import Resampler, to_mono
 
-        mono = to_mono(audio)
-        if audio.rate == INPUT_RATE:
-            return mono
-        if audio.rate not in self._resamplers:
-            if len(self._resamplers) == _MOST_RATES:
-                return b""
-            self._resamplers[audio.rate] = Resampler(audio.rate, INPUT_RATE)
-        return self._resamplers[audio.rate].feed(mono)
+        data = to_mono(audio)
+        if audio.rate != INPUT_RATE:
+            if audio.rate not in self._resamplers:
+                if len(self._resamplers) == _MOST_RATES:
+                    return None
+                self._resamplers[audio.rate] = Resampler(audio.rate, INPUT_RATE)
+            data = self._resamplers[audio.rate].feed(data)
+        return Audio(data, INPUT_RATE) if data else None
 
 
 class Playback:
@@ -165,7 +168,7 @@ class Playback:
         self.began = False
         self._link = link
         self._frames: deque[bytes] = deque()
-        self._rest = bytearray()
+        self._rest = b""
         self._frame_size = 2 * round(link.output_rate * FRAME_SECONDS)
         self._odd = b""
         self._resampler: tuple[int, Resampler] | None = None
@@ -202,8 +205,8 @@ class Playback:
             self._cut(self._resampler[1].feed(b"", last=True))
             self._resampler = None
         if self._rest:
-            self._frames.append(bytes(self._rest.ljust(self._frame_size, b"\0")))
-            self._rest.clear()
+            self._frames.append(self._rest.ljust(self._frame_size, b"\0"))
+            self._rest = b""
         self._run()
 
     def _as_output(self, audio: Audio) -> bytes:
@@ -222,14 +225,10 @@ class Playback:
         return before + self._resampler[1].feed(mono)
 
     def _cut(self, data: bytes) -> None:
-        size = self._frame_size
-        if not self._rest and len(data) == size:  # what a TTS makes in frames is not copied
-            self._frames.append(data)
-            return
-        self._rest += data
-        whole = len(self._rest) // size * size
-        self._frames.extend(bytes(self._rest[at : at + size]) for at in range(0, whole, size))
-        del self._rest[:whole]
+        data, size = self._rest + data, self._frame_size
+        whole = len(data) - len(data) % size
+        self._frames.extend(data[at : at + size] for at in range(0, whole, size))
+        self._rest = data[whole:]
 
     # ---- what is heard ---------------------------------------------------------------------------------------------
 

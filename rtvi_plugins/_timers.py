@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -35,8 +34,9 @@ class Clock(ABC):
     """Seconds on some monotonic scale, and timers on it."""
 
     def __init__(self) -> None:
-        self._timers: list[tuple[float, int, Timer]] = []
-        self._count = itertools.count()
+        # All sessions play their audio at the same moments, so one moment has many timers.
+        self._timers: dict[float, list[Timer]] = {}
+        self._moments: list[float] = []
 
     @abstractmethod
     def now(self) -> float:
@@ -47,20 +47,23 @@ class Clock(ABC):
         if math.isnan(due):
             raise ValueError("a call is due at a number of seconds, and NaN is none")
         timer = Timer(due, callback)
-        heapq.heappush(self._timers, (due, next(self._count), timer))
+        if due not in self._timers:
+            self._timers[due] = []
+            heapq.heappush(self._moments, due)
+        self._timers[due].append(timer)
         return timer
 
     def fire_due(self) -> None:
         """Make the calls that are due, in the order in which they fall due."""
-        while self._timers and self._timers[0][0] <= self.now():
-            timer = heapq.heappop(self._timers)[2]
-            try:
-                timer.fire()
-            except Exception as error:  # one session's mistake must not stop the time of all
-                report("a call that was due", error)
+        while self._moments and self._moments[0] <= self.now():
+            for timer in self._timers.pop(heapq.heappop(self._moments)):
+                try:
+                    timer.fire()
+                except Exception as error:  # one session's mistake must not stop the time of all
+                    report("a call that was due", error)
 
     def next_due(self) -> float:
         """When the next call falls due; infinity if there is none."""
-        while self._timers and self._timers[0][2].callback is None:
-            heapq.heappop(self._timers)
-        return self._timers[0][0] if self._timers else math.inf
+        while self._moments and all(timer.callback is None for timer in self._timers[self._moments[0]]):
+            del self._timers[heapq.heappop(self._moments)]
+        return self._moments[0] if self._moments else math.inf

@@ -19,7 +19,7 @@ from anyio.abc import TaskGroup
 from attrs import define, field
 
 from .._timers import Timer
-from ..errors import ProviderError, RequestError, innermost, report, where
+from ..errors import ProviderError, RequestError, report, where
 from ..events import Metrics, UserStartedSpeaking, UserStoppedSpeaking, UserTranscription
 from ..kinds import STT, VAD, Audio, STTRequest, Transcript, Usage
 from ..session import Listener, Session, UserText, VADParams
@@ -99,7 +99,7 @@ class Ears(Listener):
         self._detector = SpeechDetector()
         self._is_deaf = False
         self._waited_out: SpeechDetector | None = None
-        self._rest = bytearray()
+        self._rest = b""
         self._before: deque[Audio] = deque(maxlen=_frames(_BEFORE_SECONDS))
         self._kept_seconds = _BEFORE_SECONDS
         self._utterance: _Utterance | None = None
@@ -129,12 +129,12 @@ class Ears(Listener):
         if self._is_deaf:
             return
         self._last_audio = self._session.clock.now()
-        rest = self._rest
-        rest += audio.data
-        while len(rest) >= _FRAME_BYTES and not self._is_deaf:
-            frame = Audio(bytes(rest[:_FRAME_BYTES]), audio.rate)
-            del rest[:_FRAME_BYTES]
-            self._frame(frame)
+        data = self._rest + audio.data
+        whole = len(data) - len(data) % _FRAME_BYTES
+        self._rest = data[whole:]
+        for at in range(0, whole, _FRAME_BYTES):
+            if not self._is_deaf:
+                self._frame(Audio(data[at : at + _FRAME_BYTES], audio.rate))
 
     def microphone(self, enabled: bool) -> None:
         if not enabled:
@@ -184,15 +184,12 @@ class Ears(Listener):
     def _deaf(self, error: Exception) -> None:
         """A VAD that fails is told once. From then on nothing is heard, and the user has to write."""
         self._is_deaf = True
-        found = innermost(error)
-        if not isinstance(found, ProviderError):
-            report("a VAD", found)
-        self._failed(found if isinstance(found, ProviderError) else ProviderError("The VAD", "unavailable"))
+        self._failed(failure(error, "a VAD", "listened"))
         self._silence()
 
     def _silence(self) -> None:
         """The audio has ended, so whatever was being said has ended too."""
-        self._rest.clear()
+        self._rest = b""
         if self._waited_out is not None:
             self._have_waited()
         if self._detector.stop() == "stopped":
