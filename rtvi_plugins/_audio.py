@@ -30,7 +30,8 @@ __all__ = ("FRAME_SECONDS", "INPUT_RATE", "LEAD_SECONDS", "AudioLink", "Playback
 INPUT_RATE: Final = 16_000
 #: The length of a frame of the bot's audio: that of WebRTC's codecs.
 FRAME_SECONDS: Final = 0.020
-#: How far ahead of real time frames are sent: two of them, for a network that is not quite regular.
+#: How far ahead of real time a frame is sent, for a network that is not quite regular: two frames wait at the client
+#: while it plays a third.
 LEAD_SECONDS: Final = 0.040
 #: The user's audio beyond this much ahead of real time is dropped: a microphone does not run ahead.
 _FLOOD_SECONDS: Final = 10.0
@@ -51,7 +52,7 @@ def _whole(data: bytes, channels: int) -> int:
 class AudioLink:
     """The audio side of a session's transport. `put` sends a frame; `take_back` drops those that have not left yet.
 
-    `take_back` returns how many it dropped.
+    `take_back` returns how many it dropped. `hush` has the transport drop what it holds back itself.
     """
 
     def __init__(
@@ -62,12 +63,14 @@ class AudioLink:
         emit: Callable[[Event], None],
         put: Callable[[Audio], None],
         take_back: Callable[[], int],
+        hush: Callable[[], None],
     ) -> None:
         self.output_rate = output_rate
         self.clock = clock
         self.emit = emit
         self.put = put
         self.take_back = take_back
+        self.hush = hush
         self._recorder: Recorder | None = None
         self._listener: Listener | None = None
         self._resamplers: dict[int, Resampler] = {}
@@ -184,7 +187,7 @@ class Playback:
 
     @property
     def given(self) -> float:
-        """Seconds of audio that were fed."""
+        """Seconds of audio that were fed, and of the silence that filled the last frame of each utterance."""
         return self._given
 
     def feed(self, audio: Audio) -> None:
@@ -201,10 +204,12 @@ class Playback:
 
     def flush(self) -> None:
         """All of an utterance was fed: what is left of it is filled up to a frame."""
+        self._odd = b""  # half a sample is none
         if self._resampler is not None:
             self._cut(self._resampler[1].feed(b"", last=True))
             self._resampler = None
         if self._rest:
+            self._given += FRAME_SECONDS * (1 - len(self._rest) / self._frame_size)
             self._frames.append(self._rest.ljust(self._frame_size, b"\0"))
             self._rest = b""
         self._run()
@@ -286,10 +291,12 @@ class Playback:
         """Nothing more is heard of this."""
         if self._closed:
             return
-        now = self._link.clock.now()
+        now, unsent = self._link.clock.now(), 0
         if self._frames or now < self._silent_from():
-            self._sent -= FRAME_SECONDS * self._link.take_back()
-        self._heard_at_end, self._closed = self._heard_by(now), True
+            unsent = self._link.take_back()
+            self._link.hush()
+        self._heard_at_end = max(0.0, min(self._heard_by(now), self._sent - unsent * FRAME_SECONDS))
+        self._closed = True
         self._frames.clear()
         if self._timer is not None:
             self._timer.cancel()

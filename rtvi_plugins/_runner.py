@@ -7,9 +7,16 @@ conversation (`_dialogue`); one timer looks after all deadlines of the session.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    nullcontext,
+)
 from functools import partial
 from pathlib import Path
 from typing import Any, cast, final
@@ -48,6 +55,7 @@ from ._workers import Workers
 from .context import Context, Function, Message
 from .errors import (
     ActionTimeout,
+    AuthorError,
     BotFailed,
     InternalError,
     ProviderError,
@@ -65,6 +73,8 @@ from .kinds import Audio
 from .limits import Limits
 from .session import ClientInfo, Input, Listener, Session, Turn, VADParams
 from .voice.recording import Recorder, record
+
+log = logging.getLogger("rtvi_plugins")
 
 __all__ = ("LiveSession", "Shared")
 
@@ -210,9 +220,14 @@ class LiveSession(Session):
         if folder is None:
             yield
             return
-        async with record(folder, self.id, now=self.clock.now) as self._recorder:
-            if self._dialogue.audio is not None:
-                self._dialogue.audio.record(self._recorder)
+        async with AsyncExitStack() as recording:
+            try:
+                self._recorder = await recording.enter_async_context(record(folder, self.id, now=self.clock.now))
+            except AuthorError as error:  # a session that cannot be recorded is a session
+                log.error("session %s is not recorded: %s", self.id, error)
+            else:
+                if self._dialogue.audio is not None:
+                    self._dialogue.audio.record(self._recorder)
             yield
 
     async def _run_bot(self) -> None:
@@ -284,11 +299,11 @@ class LiveSession(Session):
             if newest.due < self._armed:
                 self._arm(newest.due)
 
-    def open_audio(self, output_rate: int) -> None:
+    def open_audio(self, output_rate: int, *, hush: Callable[[], None] = lambda: None) -> None:
         """The transport carries audio. Call it before the client's first message is received.
 
         What the bot says then comes from `outgoing` as well: 16-bit mono frames of 20 ms at `output_rate` Hz, in real
-        time.
+        time. `hush` is called when the bot is interrupted, for a transport that holds frames back.
         """
         if self._dialogue.audio is None:
             answers = self._answers
@@ -298,6 +313,7 @@ class LiveSession(Session):
                 emit=self.emit,
                 put=answers.put_audio,
                 take_back=answers.take_back_audio,
+                hush=hush,
             )
 
     def receive_audio(self, audio: Audio) -> None:

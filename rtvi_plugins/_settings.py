@@ -7,6 +7,7 @@ of the turn, unless the change interrupts it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -30,6 +31,8 @@ from .limits import Limits
 from .session import Session
 
 __all__ = ("Settings",)
+
+log = logging.getLogger("rtvi_plugins")
 
 
 @define(eq=False)
@@ -82,9 +85,17 @@ class Settings:
         try:
             self._set(call)
         except Exception as error:
-            report(where(call.group.function), error)
             text = f"The options of the service {call.service!r} could not be set.{_reason(error)}"
+            if isinstance(error, RequestError) and self._is_as_written(call.service):
+                log.error("%s", text)  # no client's mistake, so those who made it have to read of it here
+            else:
+                report(where(call.group.function), error)
             raise StartFailed(text) from None
+
+    def _is_as_written(self, service: str) -> bool:
+        """Whether a service starts from what its bot and its operator wrote, and nothing else."""
+        plan = self.plan
+        return plan.values[service] == plan.layers(service, plan.providers[service])
 
     def serve(self, tasks: TaskGroup, workers: Workers) -> None:
         """The session runs: changes may be made from now on."""
@@ -326,8 +337,9 @@ class Settings:
 
 
 def _refused(call: GroupCall, error: Exception) -> ApplyFailed:
-    """What the client is told when an options function raised."""
-    report(where(call.group.function), error)
+    """What the client is told when an options function raised; a value that it refuses is no mistake of its own."""
+    if not isinstance(error, RequestError):
+        report(where(call.group.function), error)
     return ApplyFailed(f"The options of {call.service!r} could not be set; the old ones are in force.{_reason(error)}")
 
 

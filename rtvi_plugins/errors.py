@@ -116,8 +116,12 @@ def where(function: Callable[..., Any]) -> str:
 
 
 def report(what: str, error: BaseException) -> None:
-    """An exception of somebody's code, to the log: its text and trace only at level DEBUG, and without any key."""
-    _log.error("%s raised %s", what, type(error).__name__)
+    """An exception of somebody's code, to the log: its text and trace only at level DEBUG, and without any key.
+
+    The text of an `AuthorError` is ours, and written for this log.
+    """
+    told = f": {error}" if isinstance(error, AuthorError) else ""
+    _log.error("%s raised %s%s", what, type(error).__name__, told)
     if _log.isEnabledFor(logging.DEBUG):
         _log.debug("%s raised\n%s", what, scrub("".join(traceback.format_exception(error))))
 

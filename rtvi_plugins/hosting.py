@@ -40,6 +40,7 @@ from .errors import (
     Unauthorized,
     UnknownSession,
     report,
+    where,
 )
 from .limits import Limits
 from .loading import compose
@@ -160,10 +161,16 @@ class Host:
     def start_soon(self, function: Callable[..., Coroutine[Any, Any, object]], *args: object) -> None:
         """Have a task of a transport run in the host, which waits for it when it closes, after ending every session.
 
-        What it raises would end the host, so it should raise nothing.
+        What it raises is reported, and nothing else: one client's trouble is not that of all.
         """
         assert self._tasks is not None, "enter the host first"
-        self._tasks.start_soon(function, *args)
+        self._tasks.start_soon(self._run, function, args)
+
+    async def _run(self, function: Callable[..., Coroutine[Any, Any, object]], args: tuple[object, ...]) -> None:
+        try:
+            await function(*args)
+        except Exception as error:
+            report(where(function), error)
 
     # ---- starting --------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from attrs import field, frozen
+from attrs.validators import instance_of, optional
 
 from .context import Function, Message
 from .errors import DeclarationError
@@ -67,8 +68,8 @@ class Text:
 class ToolCall:
     """A function that the LLM wants called. `id` is the vendor's, or made up by the provider; it is never empty."""
 
-    id: str
-    name: str
+    id: str = field(validator=instance_of(str))
+    name: str = field(validator=instance_of(str))
     arguments: Mapping[str, Any]
 
 
@@ -76,10 +77,10 @@ class ToolCall:
 class Usage:
     """What an operation cost, once known. Counts that a vendor does not report stay 0."""
 
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    characters: int = 0
-    model: str | None = None
+    prompt_tokens: int = field(default=0, validator=instance_of(int))
+    completion_tokens: int = field(default=0, validator=instance_of(int))
+    characters: int = field(default=0, validator=instance_of(int))
+    model: str | None = field(default=None, validator=optional(instance_of(str)))
 
 
 @frozen

@@ -137,7 +137,7 @@ class Turn(ABC):
     @property
     @abstractmethod
     def given(self) -> float:
-        """The seconds of audio that were given to `play`."""
+        """The seconds of audio that were given to `play`, and of the silence that `flush` filled a frame with."""
 
     @property
     @abstractmethod

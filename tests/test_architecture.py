@@ -69,7 +69,6 @@ LAYERS: dict[str, dict[str, str]] = {
         "hosting": "anyio attrs",
     },
     "voice": {
-        "voice._now": "",
         "voice._closing": "anyio",
         "voice._sentences": "attrs",
         "voice._timeline": "attrs",

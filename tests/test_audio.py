@@ -56,11 +56,18 @@ class Transport:
     sent: list[tuple[float, bytes]] = field(factory=list[tuple[float, bytes]])
     events: list[Event] = field(factory=list[Event])
     unsent: int = 0
+    hushed: int = 0
     began: float = field(default=Factory(lambda self: self.clock.now(), takes_self=True))
 
     def link(self) -> AudioLink:
         """A session's audio that goes out by this."""
-        return AudioLink(self.rate, self.clock, emit=self.events.append, put=self.put, take_back=lambda: self.unsent)
+        return AudioLink(
+            self.rate, self.clock, emit=self.events.append, put=self.put, take_back=lambda: self.unsent, hush=self.hush
+        )
+
+    def hush(self) -> None:
+        """Drop what is held back here."""
+        self.hushed += 1
 
     def put(self, audio: Audio) -> None:
         """Take a frame."""
@@ -122,15 +129,16 @@ def test_after_a_pause_there_is_no_catching_up() -> None:
 
 
 def test_what_was_sent_is_heard_when_its_lead_has_passed() -> None:
-    """To the end of what was given, and not a sample more."""
+    """To the end of what was given, and of the silence that fills its last frame, and not a sample more."""
     transport, playback = playing()
     playback.feed(samples(1, 1.01))
+    assert playback.given == pytest.approx(1.01)
     playback.flush()
     assert playback.heard == pytest.approx(0.0, abs=0.021)
     transport.clock.advance(0.5)
     assert playback.heard == pytest.approx(0.5, abs=0.021)
     transport.clock.advance(5.0)
-    assert playback.heard == playback.given == pytest.approx(1.01)
+    assert playback.heard == playback.given == pytest.approx(1.02)
     assert len(transport.sent) == 51
 
 
@@ -157,7 +165,28 @@ def test_frames_that_the_transport_gives_back_were_not_heard() -> None:
     transport.clock.advance(0.5)
     transport.unsent = 10
     playback.close()
-    assert playback.heard == pytest.approx(0.3, abs=0.021)
+    assert playback.heard == pytest.approx(0.5 + 3 * FRAME_SECONDS - 10 * FRAME_SECONDS)
+    assert transport.hushed == 1
+
+
+def test_frames_that_were_not_due_yet_are_not_counted_twice() -> None:
+    """The one that was just sent would not have been heard yet either."""
+    transport, playback = playing()
+    playback.feed(samples(1, 1.0))
+    transport.clock.advance(0.5)
+    transport.unsent = 1
+    heard = playback.heard
+    playback.close()
+    assert playback.heard == heard == pytest.approx(0.5)
+
+
+def test_a_transport_that_holds_nothing_of_a_turn_is_not_hushed() -> None:
+    """All of it was heard."""
+    transport, playback = playing()
+    playback.feed(samples(1, 0.1))
+    transport.clock.advance(1.0)
+    playback.close()
+    assert transport.hushed == 0
 
 
 def test_the_client_is_told_once_when_the_bot_begins_and_when_it_stops() -> None:
@@ -226,7 +255,7 @@ async def test_whoever_waits_for_the_end_waits_until_all_was_heard() -> None:
             await settle()
         assert over == []
         transport.clock.advance(0.1)
-    assert over == [pytest.approx(0.51)]
+    assert over == [pytest.approx(0.52)]
 
 
 @pytest.mark.anyio

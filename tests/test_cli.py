@@ -652,10 +652,12 @@ def test_an_action_that_raises_says_how_to_see_why() -> None:
     """Until that is what was asked for."""
     code, lines, err = talk("/call bot:stumble")
     assert (code, "secret" in err) == (FAILED, False)
-    assert lines == ["! The action 'bot:stumble' failed. (rtvi --traceback console … shows why.)"]
+    assert lines == ["! The action 'bot:stumble' failed."]
+    assert err.endswith("raised ValueError (--traceback shows why)\n")
     _, lines, err = talk("/call bot:stumble", words=(BOT, "--traceback"))
     assert lines == ["! The action 'bot:stumble' failed."]
     assert "secret of the author's" in err
+    assert "shows why" not in err
 
 
 def test_a_vendors_failure_is_a_line() -> None:
@@ -683,6 +685,7 @@ def test_a_bot_that_raises_is_a_failure() -> None:
     code, lines, err = talk("hello", words=(f"{__file__}:broken",))
     assert (code, lines) == (FAILED, ["! The bot failed, and the session is over."])
     assert f"({__file__}:" in err
+    assert err.endswith("raised ValueError (--traceback shows why)\n")
     assert "secret" not in err
     assert "secret of the author's" in talk("hello", words=(f"{__file__}:broken", "--traceback"))[2]
 

@@ -12,7 +12,7 @@ import pytest
 from attrs.validators import ge, le
 
 from rtvi_plugins import LLM, TTS, Grant, Session, Was, action, bot, options, service
-from rtvi_plugins.errors import InvalidConfig, NotGranted, UnknownProvider, UnknownService
+from rtvi_plugins.errors import InvalidConfig, NotGranted, Problem, StartFailed, UnknownProvider, UnknownService
 from rtvi_plugins.session import RunLLM, UserText
 
 from .faulty import FaultyLLM, QuietTTS, faulty
@@ -95,6 +95,8 @@ def depth(llm: FaultyLLM, /, depth: int = 1) -> None:
 def speed(tts: QuietTTS, /, speed: float = 1.0) -> None:
     """How fast it speaks."""
     calls.append(f"speed={speed:g}")
+    if speed > 9:
+        raise InvalidConfig([Problem("$.speed", "nobody understands that")])
 
 
 @action("llm")
@@ -353,6 +355,30 @@ async def test_what_waits_for_the_edge_is_settled_before_an_update_that_interrup
 
 
 # ---- what cannot be applied ----------------------------------------------------------------------------------------
+
+
+@bot(services={"llm": "one", "tts": "voice"}, config={"tts": {"speed": 10}}, client=["tts.speed"], public=True)
+async def hasty(session: Session, /, llm: LLM, tts: TTS) -> None:
+    """Speaks too fast to begin with."""
+
+
+async def test_a_value_that_a_provider_refuses_is_no_error_of_the_servers(caplog: pytest.LogCaptureFixture) -> None:
+    """The client is told why, and the log says nothing."""
+    async with connected(talkative) as wire:
+        error = await wire.error(wire.update(tts={"speed": 10}))
+        assert "nobody understands that" in error["error"]
+    with pytest.raises(StartFailed, match="nobody understands that"):
+        async with connected(hasty, body={"config": {"tts": {"speed": 11}}}):
+            pass
+    assert "nobody" not in caplog.text
+
+
+async def test_a_bots_own_value_that_a_provider_refuses_is_told_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Every client is told too, but it is not theirs to mend."""
+    with pytest.raises(StartFailed):
+        async with connected(hasty):
+            pass
+    assert [each for each in caplog.messages if "'tts' could not be set. $.speed: nobody understands that" in each]
 
 
 async def test_what_was_set_before_the_failure_is_set_back() -> None:

@@ -30,7 +30,10 @@ from .pages import COMMANDS, DOCS, ROOT, RUN, Block, of
 
 @frozen
 class Place:
-    """Where a transcript is run: `run in FOLDER with A as B against BOT`, or `run … with FOLDER installed`."""
+    """Where a transcript is run: `run in FOLDER with A as B against BOT`, or `run … with FOLDER installed`.
+
+    It is run in a copy of the folder, but for "." in the checkout itself.
+    """
 
     folder: str | None
     renamed: tuple[str, str] | None
@@ -55,9 +58,10 @@ class Place:
 @contextmanager
 def prepared(place: Place, work: Path) -> Generator[tuple[Path, dict[str, str], str]]:
     """The folder to run in, the environment, and the address of the server, if there is one."""
-    home, environment = work / "home", {**os.environ, "COLUMNS": "100", "PYTHONUNBUFFERED": "1"}
-    home.mkdir()
-    if place.folder is not None:
+    home = ROOT if place.folder == "." else work / "home"
+    environment = {**os.environ, "COLUMNS": "100", "PYTHONUNBUFFERED": "1"}
+    home.mkdir(exist_ok=True)
+    if place.folder not in (None, "."):
         shutil.copytree(ROOT / place.folder, home, dirs_exist_ok=True)
     if place.renamed is not None:
         shutil.copy(home / place.renamed[0], home / place.renamed[1])
@@ -116,7 +120,7 @@ def test_a_transcript_is_what_happens(block: Block, tmp_path: Path) -> None:
     with prepared(Place.read(block.comment), tmp_path) as (home, environment, address):
         for command, typed, expected in steps(block.text):
             program, *words = shlex.split(command.replace("http://127.0.0.1:7860", address))
-            start = {"rtvi": [sys.executable, "-m", "rtvi_plugins"], "python": [sys.executable]}[program]
+            start = {"rtvi": [sys.executable, "-m", "rtvi_plugins"], "python": [sys.executable]}[Path(program).name]
             done = subprocess.run(
                 [*start, *words],
                 cwd=home,
@@ -146,7 +150,7 @@ def test_commands_have_the_options_that_are_shown(block: Block) -> None:
     """A command that is only shown is looked up."""
     for line in block.text.splitlines():
         words = shlex.split(line.removeprefix("$ "))
-        if words[:1] == ["rtvi"] and not words[1].startswith("-"):
+        if words and Path(words[0]).name == "rtvi" and not words[1].startswith("-"):
             for option in (word for word in words if word.startswith("--")):
                 assert option in help_of(words[1]), line
 

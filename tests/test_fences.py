@@ -21,6 +21,9 @@ from .wire import Wire, connected, settle
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
 
+#: What tells of the bot's words, and the number of those that are no answer.
+TEXTS = {"bot-llm-text", "bot-tts-text", "bot-output"}
+SAID = 0
 CONVERSATIONS = 50
 POINTS = 20  # in each of them: 1,000 on each backend
 
@@ -78,7 +81,7 @@ class Talk:
 
     async def say(self) -> None:
         """An action has the bot say something."""
-        self.wire.call("tts:say", text="0 exactly this.")
+        self.wire.call("tts:say", text="0exactly 0this.")
         await self.settle_sometimes()
 
     async def interrupt(self) -> None:
@@ -119,12 +122,12 @@ def numbers_of(audio: Audio) -> set[int]:
 
 
 def check_fences(wire: Wire) -> None:
-    """Every token and sample that came after an interruption is of a later answer."""
+    """Every text and sample of an answer that came after an interruption is of a later answer."""
     interruptions = [index for index, each in enumerate(wire.received) if each["type"] == "bot-interrupted"]
-    tokens = [(index, each) for index, each in enumerate(wire.received) if each["type"] == "bot-llm-text"]
+    texts = [(index, number_in(each)) for index, each in enumerate(wire.received) if each["type"] in TEXTS]
     for at in interruptions:
-        before = max((number_in(each) for index, each in tokens if index < at), default=0)
-        assert all(number_in(each) > before for index, each in tokens if index > at)
+        before = max((number for index, number in texts if index < at), default=0)
+        assert all(number > before for index, number in texts if index > at and number != SAID)
         spoken = [number for index, audio in wire.heard if index > at for number in numbers_of(audio)]
         assert all(number > before for number in spoken)
 
@@ -145,7 +148,7 @@ def check_switches(wire: Wire) -> None:
 
 
 def number_in(message: Any) -> int:
-    """The answer that a token is of."""
+    """The answer that a text is of."""
     found = re.match(r"\d+", message["data"]["text"])
     assert found is not None
     return int(found[0])

@@ -219,6 +219,26 @@ def test_a_provider_that_is_missing_or_broken_is_told_with_the_bot_and_the_servi
     assert list(compose(fine, found)[0].services) == ["llm"]
 
 
+def test_everything_that_is_missing_is_told_at_once(write: Write) -> None:
+    """Each in a line of its own, with the name that its package may have."""
+    text = bot_text("receptionist", provider="acme", plugins="['webrtc']")
+    missing = load_bot(str(write("written_missing", text)))
+    first, second = refused(missing, installed(llm__rules="written_rules")).splitlines()
+    assert first.endswith(
+        "No llm provider 'acme' is installed. Installed: rules. Is there a package rtvi-plugins-acme?"
+    )
+    assert second == "No plugin 'webrtc' is installed. Is there a package rtvi-plugins-webrtc?"
+
+
+def test_a_service_that_is_annotated_with_another_kind_is_told(write: Write) -> None:
+    """The provider is there, and is not what is missing."""
+    bot = load_bot(str(write("written_bot", bot_text("receptionist"))))
+    assert refused(bot, installed(stt__acme="written_provider")) == (
+        "The bot 'receptionist' names the provider 'acme' for 'llm'. "
+        "'llm' is annotated with LLM, and 'acme' is not one; annotate it with STT."
+    )
+
+
 def test_an_entry_point_that_names_the_wrong_module_is_told(write: Write) -> None:
     """With the bot, and the decorator that has to stand in it."""
     write("written_elsewhere", ACTIONS)

@@ -162,7 +162,12 @@ def test_a_name_that_several_offer_must_be_qualified() -> None:
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("acmee", "Did you mean 'acme'?"), ("other:acmee", "Did you mean 'acme'?"), ("xyz", "Installed: acme.")],
+    [
+        ("acmee", "Did you mean 'acme'?"),
+        ("other:acmee", "Did you mean 'acme'?"),
+        ("xyz", "Installed: acme. Is there a package rtvi-plugins-xyz?"),
+        ("bird:xyz", "Is there a package bird?"),
+    ],
 )
 def test_a_provider_that_is_not_installed_is_told_with_those_that_are(name: str, message: str) -> None:
     """Of its own kind."""
@@ -170,7 +175,7 @@ def test_a_provider_that_is_not_installed_is_told_with_those_that_are(name: str,
     with pytest.raises(PluginError) as raised:
         installed.provider("llm", name)
     assert message in str(raised.value)
-    with pytest.raises(PluginError, match="None is installed"):
+    with pytest.raises(PluginError, match=r"is installed\. Is there a package rtvi-plugins-acme\?$"):
         installed.provider("vad", "acme")
 
 

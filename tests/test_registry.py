@@ -12,7 +12,7 @@ from attrs import define
 from attrs.validators import ge, in_
 
 from rtvi_plugins import LLM, Grant, Session, Was, action, bot, options, service
-from rtvi_plugins._registry import Registry, build
+from rtvi_plugins._registry import Registry, _known, build  # pyright: ignore[reportPrivateUsage]
 from rtvi_plugins._specs import Function, ServiceSpec, Spec, specs_of
 from rtvi_plugins.errors import AuthorError, BotError, DeclarationError, where
 from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text
@@ -255,6 +255,12 @@ def test_a_grant_that_names_nothing_is_refused(grant: Any, message: str) -> None
     told = refused(keeper, family=BotError)
     assert told.startswith(where(keeper))
     assert message in told
+
+
+def test_many_names_are_not_all_listed() -> None:
+    """Where none is near: some, of the same service if there are any, and how many more."""
+    listed = _known("llm:zzz", [f"{service}.option_{n}" for service in ("llm", "tts") for n in range(10)])
+    assert listed == f"There is {', '.join(f'llm.option_{n}' for n in range(8))} and 2 more."
 
 
 def test_a_grant_may_name_what_one_provider_has() -> None:

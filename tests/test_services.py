@@ -333,3 +333,16 @@ async def test_a_session_that_does_not_start_closes_what_was_open() -> None:
             await host.start({})
         await settle()
     assert log == ["open plain", "open broken", "close plain"]
+
+
+async def test_a_transports_task_that_raises_ends_nobody_else(caplog: pytest.LogCaptureFixture) -> None:
+    """It is reported by its name."""
+
+    async def carry(line: str) -> None:
+        raise EOFError(line)
+
+    async with host_of(half_choir) as host:
+        host.start_soon(carry, "the line is dead")
+        await settle()
+        assert host.draining is False
+    assert [each for each in caplog.messages if "carry" in each and "EOFError" in each]

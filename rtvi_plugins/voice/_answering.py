@@ -250,7 +250,7 @@ class Answering:
                     failed = error
             await self.turn.played()
         finally:
-            if self.voice is not None:
+            if self.voice is not None and not self.turn.interrupted:
                 self.voice.settle()
             self.remember(at_end=True)
         if failed is not None:
@@ -294,11 +294,13 @@ class Answering:
 
 
 def _callable(call: ToolCall) -> ToolCall:
-    """A call whose arguments can be sent and remembered."""
+    """A call that can be sent and remembered."""
     try:
-        return evolve(call, arguments=json.loads(json.dumps(dict(call.arguments), allow_nan=False)))
+        text = json.dumps(dict(call.arguments), allow_nan=False, ensure_ascii=False)
+        f"{call.id}{call.name}{text}".encode()  # half a character can be carried neither
+        return evolve(call, arguments=json.loads(text))
     except (TypeError, ValueError):
-        raise NoPiece(call.arguments, "an LLM's ToolCall", "arguments that are a mapping JSON can carry") from None
+        raise NoPiece(call.arguments, "an LLM's ToolCall", "a name and a mapping that JSON can carry") from None
 
 
 def _unique(call: ToolCall, before: Sequence[ToolCall]) -> ToolCall:

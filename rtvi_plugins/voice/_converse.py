@@ -71,7 +71,7 @@ class _Conversation:
     #: What the user said last, as long as they have heard nothing of an answer to it.
     unanswered: Message | None = None
     ears: Ears | None = None
-    #: What was being answered or said when a voice cut it short, before anything of it was heard.
+    #: What a voice has cut short before anything of the bot's answer was heard, or kept from being answered.
     cut_short: Input | None = None
     _by_voice: bool = False
     #: It was a noise that cut a turn short whose end is still to come.
@@ -111,7 +111,9 @@ class _Conversation:
                 self._user_is_there()
                 self._remember(input)
                 spoken = input.spoken_until is not None
-                if input.run and not (spoken and self._user_speaks()):  # who goes on has not finished
+                if input.run and spoken and self._user_speaks():  # who goes on has not finished, unless it is a noise
+                    self.cut_short = input
+                elif input.run:
                     await self._respond(input)
             case RunLLM():
                 if not await self._user_said_more():
@@ -200,7 +202,8 @@ class _Conversation:
         """From now on, the user is expected to say something."""
         seconds = self.taking.idle_seconds
         self.stop_waiting()
-        if seconds is not None and not self._asked and (self.ears is None or not self.ears.busy):
+        there = self.ears is not None and (self.ears.busy or self.ears.talks_on)
+        if seconds is not None and not self._asked and not there:
             self._idle = self.session.clock.call_at(self.session.clock.now() + seconds, self._ask_for_the_user)
 
     def _ask_for_the_user(self) -> None:

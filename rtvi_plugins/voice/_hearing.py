@@ -12,20 +12,20 @@ import sys
 from array import array
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from datetime import UTC, datetime
+from typing import Any, Final
 
 import anyio
 from anyio.abc import TaskGroup
 from attrs import define, field
 
 from .._timers import Timer
-from ..errors import ProviderError, RequestError, report, where
+from ..errors import AuthorError, ProviderError, RequestError, report, where
 from ..events import Metrics, UserStartedSpeaking, UserStoppedSpeaking, UserTranscription
 from ..kinds import STT, VAD, Audio, STTRequest, Transcript, Usage
 from ..session import Listener, Session, UserText, VADParams
 from ._closing import AT_ONCE, NoPiece, closed_after, failure, patience
 from ._growing import Growing
-from ._now import timestamp
 from ._speech import SpeechDetector
 from ._taking import TurnTaking, UserTurn
 
@@ -120,15 +120,23 @@ class Ears(Listener):
 
     @property
     def busy(self) -> bool:
-        """Whether the user is speaking, or has said something that is not handed on yet."""
-        return bool(self._turn) or self._waited_out is not None
+        """Whether the user has a turn: is speaking, or has said something that is not handed on yet."""
+        return bool(self._turn)
+
+    @property
+    def talks_on(self) -> bool:
+        """Whether the user has spoken for too long, and has not stopped yet. They are not listened to."""
+        return self._waited_out is not None
 
     # ---- audio ---------------------------------------------------------------------------------------------------
 
     def hear(self, audio: Audio) -> None:
         if self._is_deaf:
             return
-        self._last_audio = self._session.clock.now()
+        now = self._session.clock.now()
+        if now > self._last_audio + _GAP_SECONDS and self._utterance is None:
+            self._forget()  # what was heard long ago is no beginning of what comes now
+        self._last_audio = now
         data = self._rest + audio.data
         whole = len(data) - len(data) % _FRAME_BYTES
         self._rest = data[whole:]
@@ -163,6 +171,7 @@ class Ears(Listener):
         elif self._utterance is not None and self._seconds >= self._taking.longest_turn_seconds:
             self._silence()
             self._waited_out = SpeechDetector(speaking=True)
+            self._watch()
 
     def _keep(self, frame: Audio, seconds: float) -> None:
         """Remember a frame for as long as it may turn out to be the beginning of something."""
@@ -175,11 +184,11 @@ class Ears(Listener):
             return True
         params = self._session.vad_params
         try:
-            probability = self._vad.speech_probability(frame)
+            is_speech = self._vad.speech_probability(frame) >= params.confidence
         except Exception as error:
             self._deaf(error)
             return False
-        return probability >= params.confidence and (params.min_volume <= 0 or _volume(frame) >= params.min_volume)
+        return is_speech and (params.min_volume <= 0 or _volume(frame) >= params.min_volume)
 
     def _deaf(self, error: Exception) -> None:
         """A VAD that fails is told once. From then on nothing is heard, and the user has to write."""
@@ -187,9 +196,13 @@ class Ears(Listener):
         self._failed(failure(error, "a VAD", "listened"))
         self._silence()
 
+    def _forget(self) -> None:
+        self._rest = b""
+        self._before.clear()
+
     def _silence(self) -> None:
         """The audio has ended, so whatever was being said has ended too."""
-        self._rest = b""
+        self._forget()
         if self._waited_out is not None:
             self._have_waited()
         if self._detector.stop() == "stopped":
@@ -199,7 +212,6 @@ class Ears(Listener):
         """Who has spoken for too long is silent at last."""
         self._waited_out = None
         self._heard_nothing()
-        self._settle()
 
     # ---- speech --------------------------------------------------------------------------------------------------
 
@@ -216,7 +228,7 @@ class Ears(Listener):
         self._watch()
 
     def _watch(self) -> None:
-        """Look for audio that no longer comes, for as long as somebody speaks."""
+        """Look for audio that no longer comes, for as long as somebody speaks, also for too long."""
         self._gap = self._session.clock.call_at(self._gap_due, self._look)
 
     @property
@@ -227,7 +239,7 @@ class Ears(Listener):
     def _look(self) -> None:
         if self._session.clock.now() >= self._gap_due - 1e-6:
             self._silence()
-        elif self._utterance is not None:
+        elif self._utterance is not None or self._waited_out is not None:
             self._watch()
 
     def _stopped(self, until: float) -> None:
@@ -274,8 +286,11 @@ class Ears(Listener):
                     return failed
 
     def _recogniser(self) -> object:
-        """Who it is that recognises now, behind the handle of the service."""
-        return getattr(self._stt.transcribe, "__self__", None)
+        """Who it is that recognises now, behind the handle of the service; None once that has failed."""
+        try:
+            return getattr(self._stt.transcribe, "__self__", None)
+        except ProviderError:  # raised again where it is asked to listen
+            return None
 
     async def _transcribe(self, utterance: _Utterance, recogniser: object) -> None:
         said: list[str] = []
@@ -302,7 +317,8 @@ class Ears(Listener):
     def _told(self, piece: Transcript, said: list[str]) -> None:
         text = piece.text.strip()
         if text:
-            self._session.emit(UserTranscription(text, timestamp(), final=piece.final))
+            now = datetime.now(UTC).isoformat(timespec="milliseconds")
+            self._session.emit(UserTranscription(text, now, final=piece.final))
             if piece.final:
                 said.append(text)
 
@@ -310,7 +326,7 @@ class Ears(Listener):
 
     async def _consider(self) -> None:
         """Whether the user has finished. They may go on while that is being asked."""
-        if self._is_busy():
+        if self._recognising:
             return
         text = self._text()
         if not text:  # it was no speech, or none that anybody understood
@@ -318,7 +334,7 @@ class Ears(Listener):
             self._heard_nothing()
             return self._settle()
         seconds = await self._end_of_turn(UserTurn(text, self._seconds))
-        if self._is_busy() or text != self._text():
+        if self._recognising or text != self._text():
             return None
         if seconds <= 0:
             return self._finish()
@@ -328,18 +344,22 @@ class Ears(Listener):
         return None
 
     async def _end_of_turn(self, turn: UserTurn) -> float:
-        policy = self._taking.end_of_turn
+        policy: Any = self._taking.end_of_turn
         try:
             with patience(self._session.clock, _SECONDS, "The end of turn"):
-                seconds = float(await policy(turn))
-            if not math.isfinite(seconds):
-                raise ValueError(f"{seconds} is no number of seconds")
+                awaited: Any = policy(turn)
+                if not hasattr(awaited, "__await__"):
+                    raise AuthorError(f"end_of_turn gave {type(awaited).__name__} at once. Write async def.")
+                seconds: Any = await awaited
+            if not isinstance(seconds, int | float) or not math.isfinite(seconds):
+                raise AuthorError(f"end_of_turn gave {seconds!r}. Return a number of seconds.")
         except Exception as error:
             report(where(policy), error)
             return 0.0
-        return seconds
+        return float(seconds)
 
-    def _is_busy(self) -> bool:
+    @property
+    def _recognising(self) -> bool:
         return not all(each.recognised for each in self._turn)  # what is still being spoken is not
 
     def _text(self) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Final, Literal
 
 import anyio
-from attrs import define, field
+from attrs import define, evolve, field
 
 from ..errors import ProviderError
 from ..events import BotOutput, BotTTSStarted, BotTTSStopped, BotTTSText, Metrics
@@ -164,6 +164,7 @@ class Voice:
                     await anyio.lowlevel.checkpoint()  # it stumbled over being cancelled, which is no failure
                 if attempt + 1 < _ATTEMPTS and found.retryable and speech.timeline.seconds == 0:
                     speech.again()
+                    self.turn.flush()  # of what the failed attempt began with
                     continue
                 raise found from None
 
@@ -177,8 +178,7 @@ class Voice:
                     match piece:
                         case Audio():
                             first = self.session.clock.now() if first is None else first
-                            await self._play(piece, speech)
-                            touch()
+                            await self._play(piece, speech, touch)
                         case Word():
                             speech.timeline.word(piece.text, piece.start)
                         case Usage():
@@ -197,11 +197,13 @@ class Voice:
             )
         )
 
-    async def _play(self, audio: Audio, speech: Speech) -> None:
-        before = self.turn.given
-        self.turn.play(audio)
-        speech.timeline.made(self.turn.given - before)
-        await self.turn.room()
+    async def _play(self, audio: Audio, speech: Speech, touch: Callable[[], None]) -> None:
+        for second in _seconds(audio):  # so that it is us who wait for room, however much comes in one piece
+            before = self.turn.given
+            self.turn.play(second)
+            speech.timeline.made(self.turn.given - before)
+            await self.turn.room()
+            touch()
 
     def settle(self) -> None:
         """The turn is over, or nearly: tell of what was heard to its end."""
@@ -219,3 +221,13 @@ class Voice:
             speech.progress(seconds)
         if self.on_heard is not None:
             self.on_heard()
+
+
+def _seconds(audio: Audio) -> Iterator[Audio]:
+    """The audio in pieces of a second at most."""
+    size = 2 * audio.rate * audio.channels
+    if not 0 < size < len(audio.data):
+        yield audio
+        return
+    for at in range(0, len(audio.data), size):
+        yield evolve(audio, data=audio.data[at : at + size])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from attrs import frozen
+from attrs import Attribute, field, frozen
+
+from ..errors import AuthorError
 
 __all__ = ("EndOfTurn", "TurnTaking", "UserTurn", "at_once")
 
@@ -27,18 +30,40 @@ async def at_once(turn: UserTurn) -> float:
     return 0.0
 
 
+def _is(what: str, right: Callable[[Any], bool]) -> Any:
+    """A check of a field of `TurnTaking`: what is wrong is told where it is written, not in the middle of a call."""
+
+    def check(taking: object, attribute: Attribute[Any], value: object) -> None:
+        if not right(value):
+            raise AuthorError(f"TurnTaking({attribute.name}={value!r}): give {what}.")
+
+    return check
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+_AT_LEAST_0: Any = _is("seconds, 0 or more", lambda value: _is_number(value) and value >= 0)
+_ABOVE_0: Any = _is("seconds, more than 0", lambda value: _is_number(value) and value > 0)
+_OR_NONE: Any = _is("seconds, more than 0, or None", lambda value: value is None or (_is_number(value) and value > 0))
+_POLICY: Any = _is("a coroutine function that takes a UserTurn and returns seconds", callable)
+_FLAG: Any = _is("True or False", lambda value: isinstance(value, bool))
+_TEXT: Any = _is("a text", lambda value: isinstance(value, str))
+
+
 @frozen(kw_only=True)
 class TurnTaking:
-    """The manners of a spoken conversation. Times in seconds.
+    """The manners of a spoken conversation. Times in seconds. `AuthorError` for a value that cannot be.
 
     `end_of_turn` decides whether somebody who is silent has finished; it may ask a model. Speech of at least
     `interrupt_seconds` silences the bot, unless it is not `interruptible`. Whoever speaks for `longest_turn_seconds`
     is answered. A user who says nothing for `idle_seconds` after the bot has spoken is asked `idle_text`, once.
     """
 
-    end_of_turn: EndOfTurn = at_once
-    interruptible: bool = True
-    interrupt_seconds: float = 0.2
-    longest_turn_seconds: float = 60.0
-    idle_seconds: float | None = None
-    idle_text: str = "Are you still there?"
+    end_of_turn: EndOfTurn = field(default=at_once, validator=_POLICY)
+    interruptible: bool = field(default=True, validator=_FLAG)
+    interrupt_seconds: float = field(default=0.2, validator=_AT_LEAST_0)
+    longest_turn_seconds: float = field(default=60.0, validator=_ABOVE_0)
+    idle_seconds: float | None = field(default=None, validator=_OR_NONE)
+    idle_text: str = field(default="Are you still there?", validator=_TEXT)

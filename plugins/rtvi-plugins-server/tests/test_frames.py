@@ -60,7 +60,7 @@ RECEIVED = [
     pytest.param(made("2a", "0801"), None, id="interruption"),
     pytest.param(made("32", "666f6f"), None, id="a kind of the future"),
     pytest.param("", None, id="nothing"),
-    pytest.param(made("22", made("0a", "6869")) + made("2a", "0801"), None, id="of two kinds the last counts"),
+    pytest.param(made("12", "") + made("22", made("0a", "6869")), "hi", id="of two kinds the last counts"),
 ]
 
 

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from types import ModuleType
 from typing import Any, TypeAlias
 
 import httpx2
 import pytest
 from httpx2.websockets import WebSocketDisconnect
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.websockets import WebSocket
 
+from rtvi_plugins.hookspecs import hookimpl
 from rtvi_plugins.hosting import Host
 
 pytestmark = pytest.mark.anyio
@@ -132,3 +138,44 @@ async def test_a_socket_is_checked_like_a_request(host: Host, serving: Serving, 
         assert caught.value.code == 1008
         async with client.websocket(f"ws://127.0.0.1:7860/ws?token={token}", headers={"origin": APP}):
             assert host.open_sessions == 1
+
+
+async def broken(request: Request) -> Response:
+    """A route that raises."""
+    raise ValueError
+
+
+async def broken_socket(socket: WebSocket) -> None:
+    """A WebSocket that raises."""
+    raise ValueError
+
+
+@pytest.fixture
+def fragile(make_host: Callable[..., Host]) -> Host:
+    """A host with a plugin whose routes take a token in their path, and raise."""
+    module = ModuleType("routes_of_a_plugin")
+    routes: list[BaseRoute] = [
+        Route("/sessions/{id}/offer", broken, methods=["POST"]),
+        WebSocketRoute("/sockets/{id}", broken_socket),
+    ]
+
+    @hookimpl
+    def server_routes() -> list[BaseRoute]:
+        return routes
+
+    vars(module)["server_routes"] = server_routes
+    return make_host(modules=[module])
+
+
+async def test_a_failure_is_logged_without_the_token_in_its_path(
+    fragile: Host, serving: Serving, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The operator reads which route failed; who reads the log cannot take a session by it."""
+    async with serving(fragile) as client:
+        assert (await client.post("/sessions/token-of-a-test/offer")).status_code == 500
+        with pytest.raises(WebSocketDisconnect):
+            async with client.websocket("ws://127.0.0.1:7860/sockets/token-of-a-test"):
+                raise AssertionError("the handshake succeeded")
+    logged = [each.getMessage() for each in caplog.records if each.name.startswith("rtvi_plugins")]
+    expected = ["/sessions/{id}/offer", "/sockets/{id}"]
+    assert logged == [f"the request {path} raised ValueError" for path in expected]

@@ -44,7 +44,7 @@ class _Ear(Listener):
         self.session.send({"microphone": enabled})
 
 
-@bot(client=["bot:add", "bot:fill", "bot:hang_up"], plugins=["webrtc"], public=True)
+@bot(client=["bot:add", "bot:fill", "bot:hang_up", "bot:has_sound", "bot:hush"], plugins=["webrtc"], public=True)
 async def desk(session: Session, /) -> None:
     """Hums the number that it is sent, in Hz, and tells what it hears."""
     with session.listening(_Ear(session)):
@@ -65,6 +65,18 @@ async def add(session: Session, /, a: int, b: int) -> int:
 async def fill(session: Session, /, size: int) -> str:
     """A text of this many characters."""
     return "x" * size
+
+
+@action(desk)
+async def has_sound(session: Session, /) -> bool:
+    """Whether the session carries audio."""
+    return session.has_audio
+
+
+@action(desk)
+async def hush(session: Session, /) -> None:
+    """Cuts short what is being said."""
+    session.interrupt()
 
 
 @action(desk)

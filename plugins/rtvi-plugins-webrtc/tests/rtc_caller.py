@@ -155,10 +155,10 @@ class Caller:
         """Wait until texts can be sent."""
         await self.until(lambda: self.channel is not None and self.channel.readyState == "open")
 
-    async def restart(self) -> None:
+    async def restart(self, *, lines: int = 3) -> None:
         """A new peer connection for the session, and the end of the old one."""
         self._left.append(self.pc)
-        await self.connect(restart=True)
+        await self.connect(lines=lines, restart=True)
         await self._left[-1].close()
 
     # ---- texts -----------------------------------------------------------------------------------------------------

@@ -153,8 +153,10 @@ async def test_only_who_knows_the_id_of_the_connection_may_restart(host: Host, c
         await caller.connect()
         stranger = Caller(caller.http)
         offer = await stranger.make_offer(restart=True)
-        for guess in (None, "another"):
-            assert_readable(await caller.post({**offer, "pc_id": guess}), 404, "unknown-session")
+        for guess in (None, "", "another"):
+            for restart in (True, False):
+                body = {**offer, "pc_id": guess, "restart_pc": restart}
+                assert_readable(await caller.post(body), 404, "unknown-session")
         await stranger.close()
         foreign = await caller.http.patch(caller.url, json={"pc_id": "another", "candidates": []})
         assert_readable(foreign, 404, "unknown-session")
@@ -187,7 +189,7 @@ BROKEN: dict[str, Any] = {
     '{"sdp": "v=0", "type": "answer"}': "$.type",
     '{"type": "offer"}': "$.sdp",
     '{"sdp": 5, "type": "offer"}': "$.sdp",
-    '{"sdp": "hello", "type": "offer"}': "no data channel",
+    '{"sdp": "hello", "type": "offer"}': "one data channel",
     '{"sdp": "v=0", "type": "offer", "restart_pc": "yes"}': "$.restart_pc",
     '{"sdp": "v=0", "type": "offer", "pc_id": 7}': "$.pc_id",
 }
@@ -215,8 +217,12 @@ async def test_a_broken_offer_is_told_what_is_wrong(host: Host, calling: Calling
         ("a=group:BUNDLE", "a=group:BUNDLE 0 1 2 3 9", "not bundled"),
         ("a=rtcp-mux", None, "RTCP mux"),
         ("a=rtpmap:96 opus", "a=rtpmap:96 lyra/48000/2", "Opus"),
-        ("m=application", None, "no data channel"),
+        ("m=application", None, "one data channel"),
         ("m=audio", "m=audio x", "no session description"),
+        ("m=audio", "m=text 9 UDP/TLS/RTP/SAVPF 96", "of a kind that is not known"),
+        ("m=audio", "m=application 9 UDP/DTLS/SCTP webrtc-datachannel", "one data channel"),
+        ("a=mid:1", "a=mid:0", "not bundled"),
+        ("a=mid:1", "a=mid", "not bundled"),
     ],
 )
 async def test_a_description_that_cannot_be_used_is_refused(
@@ -228,6 +234,47 @@ async def test_a_description_that_cannot_be_used_is_refused(
         kept = (instead if each.startswith(line) else each for each in offer["sdp"].split("\r\n"))
         sdp = "\r\n".join(each for each in kept if each is not None)
         assert reason in assert_readable(await caller.post({**offer, "sdp": sdp}), 400, "invalid-offer")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("line", "instead", "reason"),
+    [
+        ("m=audio", "m=text 9 UDP/TLS/RTP/SAVPF 96", "of a kind that is not known"),
+        ("a=mid:0", "a=mid:9", "repeat the media lines"),
+        ("a=rtcp-mux", None, "RTCP mux"),
+    ],
+)
+async def test_a_changed_offer_that_cannot_be_used_changes_nothing(
+    host: Host, calling: Calling, line: str, instead: str | None, reason: str
+) -> None:
+    """It is refused as what it is; the session goes on, and takes a good one."""
+    async with calling(host) as caller:
+        await caller.connect()
+        await caller.ready()
+        offer = await caller.renew_offer()
+        kept = (instead if each.startswith(line) else each for each in offer["sdp"].split("\r\n"))
+        sdp = "\r\n".join(each for each in kept if each is not None)
+        sdp = sdp.replace("BUNDLE 0", "BUNDLE 9") if instead == "a=mid:9" else sdp
+        assert reason in assert_readable(await caller.post({**offer, "sdp": sdp}), 400, "invalid-offer")
+        assert (await caller.call("add", a=2, b=3))["data"] == {"result": 5}
+        await caller.accept(await caller.post(offer))
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("lines", [0, 1])
+async def test_a_changed_offer_keeps_its_media_lines(host: Host, calling: Calling, lines: int) -> None:
+    """One with fewer than there are is refused; the session goes on, and takes a good one."""
+    async with calling(host) as caller:
+        await caller.connect()
+        await caller.ready()
+        fewer = Caller(caller.http)
+        offer = await fewer.make_offer(lines=lines)
+        refused = await caller.post({**offer, "pc_id": caller.pc_id})
+        await fewer.close()
+        assert "repeat the media lines" in assert_readable(refused, 400, "invalid-offer")
+        assert (await caller.call("add", a=2, b=3))["data"] == {"result": 5}
+        await caller.accept(await caller.post(await caller.renew_offer()))
 
 
 # ---- candidates ------------------------------------------------------------------------------------------------

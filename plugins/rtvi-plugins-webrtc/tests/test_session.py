@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pytest
+from av import Packet
 from rtc_bots import parrot
 from rtc_caller import PEER_LEFT, Caller, Message, Microphone, hertz_of
 
 from rtvi_plugins.hosting import Host
+from rtvi_plugins_webrtc._sound import BotTrack
 
 pytestmark = pytest.mark.anyio
 
@@ -88,6 +91,31 @@ async def test_an_answer_that_is_too_long_is_refused(host: Host, calling: Callin
         assert (await caller.call("add", a=2, b=3))["data"] == {"result": 5}
 
 
+async def test_a_client_that_takes_no_answer_ends_its_own_session(
+    host: Host, calling: Calling, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One to which not even the refusal can be sent is given up, with a reason; the other sessions go on."""
+    async with calling(host) as caller:
+        await caller.connect()
+        await caller.ready()
+        deaf = Caller(caller.http)
+        await deaf.start()
+        assert host.open_sessions == 2
+        offer = await deaf.make_offer()
+        sdp = re.sub(r"a=max-message-size:\d+", "a=max-message-size:10", offer["sdp"])
+        await deaf.accept(await deaf.post({**offer, "sdp": sdp}))
+        await deaf.patch(offer["sdp"])
+        await deaf.opened()
+        deaf.say({"label": "rtvi-ai", "type": "client-ready", "id": "ready", "data": {"version": "2.1.0"}})
+        await caller.until(lambda: caller.ended == 1)
+        await deaf.until(lambda: deaf.channel is not None and deaf.channel.readyState == "closed")
+        assert deaf.received == []
+        assert (await caller.call("add", a=2, b=3))["data"] == {"result": 5}
+        await deaf.close()
+    assert "is given up" in caplog.text
+    assert "raised" not in caplog.text
+
+
 async def test_many_answers_arrive_in_order(host: Host, calling: Calling) -> None:
     """More than may be under way at once waits its turn."""
     async with calling(host) as caller:
@@ -112,6 +140,27 @@ async def test_the_bot_is_heard_at_its_pitch(host: Host, calling: Calling) -> No
         loud = caller.loud()
         assert hertz_of(loud, 48_000) == pytest.approx(440, rel=0.02)
         assert len(loud) / 48_000 == pytest.approx(0.5, abs=0.1)
+
+
+async def test_what_was_cut_short_is_not_heard(host: Host, calling: Calling, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frames that the track still holds when the bot is interrupted are not sent after the client was told so."""
+    let, recv = asyncio.Event(), BotTrack.recv
+
+    async def recv_when_let(track: BotTrack) -> Packet[Any]:
+        await let.wait()
+        return await recv(track)
+
+    monkeypatch.setattr(BotTrack, "recv", recv_when_let)
+    async with calling(host) as caller:
+        await caller.connect()
+        await caller.ready()
+        caller.say(typed("440"))
+        await caller.message("bot-started-speaking")
+        await caller.call("hush")
+        await caller.message("bot-interrupted")
+        let.set()
+        await caller.until(lambda: caller.frames > 20)
+        assert len(caller.loud()) == 0
 
 
 async def test_the_bot_hears_the_user(host: Host, calling: Calling) -> None:
@@ -142,6 +191,31 @@ async def test_a_client_may_do_without_media(host: Host, calling: Calling) -> No
         await caller.connect(lines=0)
         await caller.ready()
         assert (await caller.call("add", a=2, b=3))["data"] == {"result": 5}
+
+
+async def test_sound_is_decided_by_the_first_offer(host: Host, calling: Calling) -> None:
+    """Audio that a session without sound is offered later carries nothing, and the answer says so."""
+    async with calling(host, microphone=Microphone(300)) as caller:
+        await caller.connect(lines=0)
+        await caller.ready()
+        caller.pc.addTransceiver("audio", "sendrecv")
+        await caller.accept(await caller.post(await caller.renew_offer()))
+        assert caller.answered_lines == [("audio", "inactive")]
+        await caller.restart()
+        assert caller.answered_lines[0] == ("audio", "inactive")
+        assert (await caller.call("has_sound"))["data"] == {"result": False}
+
+
+async def test_a_restart_may_bring_sound_back(host: Host, calling: Calling) -> None:
+    """A session with sound that was restarted without has it again when it is restarted with it."""
+    async with calling(host, microphone=Microphone(300)) as caller:
+        await caller.connect()
+        await caller.ready()
+        await caller.restart(lines=0)
+        caller.microphone = Microphone(300)
+        await caller.restart()
+        assert caller.answered_lines[0] == ("audio", "sendrecv")
+        await caller.find(lambda each: abs(each.get("data", {}).get("hertz", 0) - 300) < 9)
 
 
 # ---- restarts --------------------------------------------------------------------------------------------------

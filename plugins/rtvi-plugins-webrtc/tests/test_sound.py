@@ -97,6 +97,17 @@ async def test_too_much_drops_the_oldest(monkeypatch: pytest.MonkeyPatch) -> Non
     assert max(map(abs, samples[12_000:])) < 200
 
 
+async def test_what_waits_can_be_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After it, there is silence, and then what is played next."""
+    Clock(monkeypatch)
+    track = BotTrack()
+    track.play(tone(440, 0.1, 48_000))
+    track.clear()
+    assert await packets(track, 1) == [b"\xf8\xff\xfe"]
+    track.play(tone(880, 0.1, 48_000))
+    assert hertz_of(decoded(await packets(track, 5)), 48_000) == pytest.approx(880, rel=0.05)
+
+
 async def test_a_short_rest_is_filled_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is shorter than a frame becomes one."""
     Clock(monkeypatch)

@@ -1,8 +1,8 @@
 """The binary frames of the published WebSocket transport: protobuf to and from texts and audio.
 
 One WebSocket message is one `Frame`. Of its kinds, `message` carries an RTVI message as JSON text and `audio` carries
-PCM, both ways. The others (`text`, `transcription`, `interruption`, and what later versions add) are told apart from
-garbage, and mean nothing here.
+PCM, both ways. The others (`text`, `transcription`, `interruption`, and what later versions add) mean nothing here, so
+they are not defined: protobuf passes over what it does not know.
 
 The descriptors are built when this is imported, in a pool of their own: a process that has loaded another definition
 of the same names is not disturbed.
@@ -29,7 +29,6 @@ _UINT64: Final = FieldDescriptorProto.TYPE_UINT64
 
 #: The fields of each message by their numbers, as the published transport spells them.
 _MESSAGES: Final[Mapping[str, Mapping[int, tuple[str, Any]]]] = {
-    "TextFrame": {1: ("id", _UINT64), 2: ("name", _STRING), 3: ("text", _STRING)},
     "AudioRawFrame": {
         1: ("id", _UINT64),
         2: ("name", _STRING),
@@ -38,23 +37,12 @@ _MESSAGES: Final[Mapping[str, Mapping[int, tuple[str, Any]]]] = {
         5: ("num_channels", _UINT32),
         6: ("pts", _UINT64),
     },
-    "TranscriptionFrame": {
-        1: ("id", _UINT64),
-        2: ("name", _STRING),
-        3: ("text", _STRING),
-        4: ("user_id", _STRING),
-        5: ("timestamp", _STRING),
-    },
     "MessageFrame": {1: ("data", _STRING)},
-    "InterruptionFrame": {1: ("id", _UINT64), 2: ("name", _STRING)},
 }
-#: The kinds of a `Frame`, by their numbers; it holds one of them at most.
+#: The kinds of a `Frame` that are used here, by their numbers; it holds one of them at most.
 _KINDS: Final[Mapping[int, tuple[str, str]]] = {
-    1: ("text", "TextFrame"),
     2: ("audio", "AudioRawFrame"),
-    3: ("transcription", "TranscriptionFrame"),
     4: ("message", "MessageFrame"),
-    5: ("interruption", "InterruptionFrame"),
 }
 
 # From telephones to studios; anything else is a mistake, and resampling it would be work for nothing.

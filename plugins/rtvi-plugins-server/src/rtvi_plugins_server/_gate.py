@@ -101,7 +101,8 @@ class Gate:
 
     def _report(self, scope: Scope, error: Exception) -> None:
         # Not its text, unless at level debug and scrubbed: what a start request carried, keys too, may stand in it.
-        report(f"the request {scope['path']}", error)
+        # Nor its path, for that may hold a session's token: the pattern of its route.
+        report(f"the request {getattr(scope.get('route'), 'path', '')}".rstrip(), error)
 
 
 def _unexpected() -> InternalError:

@@ -86,7 +86,7 @@ def _pc_id(found: dict[str, Any]) -> str | None:
     pc_id = found.get("pc_id")
     if pc_id is not None and not isinstance(pc_id, str):
         raise InvalidOffer(f"$.pc_id: write a text or null, not {_shown(pc_id)}.")
-    return pc_id
+    return pc_id or None
 
 
 def _candidate(found: Any, path: str) -> Candidate | None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import secrets
 from collections import deque
+from contextlib import suppress
 from typing import Any, Final, cast
 
 import anyio
@@ -69,7 +70,8 @@ class Link:
         self._closing: set[asyncio.Task[None]] = set()
         self._waiting: deque[str] = deque()
         self._waiting_size = 0
-        self._audible = False
+        #: Whether the session has sound, once its first offer has decided that.
+        self._audible: bool | None = None
         self._over = False
         self._lost: float | None = None
         self._pinged = False
@@ -91,19 +93,23 @@ class Link:
         return {"sdp": sdp, "type": "answer", "pc_id": self.pc_id}
 
     def _check(self, offer: Offer) -> None:
-        self._check_open(offer.pc_id or self.pc_id)
+        self._check_open()
+        if offer.pc_id is not None:
+            self._check_id(offer.pc_id)
         # Who has not learnt the id never got an answer, and cannot be the one that is connected.
-        if offer.pc_id is None and self._peer is not None and self._peer.was_connected:
+        elif self._peer is not None and self._peer.was_connected:
             raise NoSuchSession("This session is connected; to restart it, send the pc_id that the answer told.")
 
-    def _check_open(self, pc_id: str) -> None:
+    def _check_open(self) -> None:
         if self._over or self._connection.closed:
             raise NoSuchSession("The session has ended; start again.")
+
+    def _check_id(self, pc_id: str) -> None:
         if pc_id != self.pc_id:
             raise NoSuchSession("The session has no peer connection with this pc_id.")
 
     async def _begin(self, sdp: str) -> str:
-        peer = Peer(self._listener, self._servers.own)
+        peer = Peer(self._listener, self._servers.own, sound=self._audible is not False)
         try:
             answer = await peer.answer(sdp)
         except BaseException:
@@ -112,9 +118,10 @@ class Link:
         if self._over:
             self._dismiss(peer)
             raise NoSuchSession("The session has ended; start again.")
-        if peer.has_audio and not self._audible:
-            self._connection.open_audio(RATE)
-            self._audible = True
+        if self._audible is None:
+            self._audible = peer.has_audio
+            if self._audible:
+                self._connection.open_audio(RATE, hush=self._hush)
         if self._peer is not None:
             self._dismiss(self._peer)
         self._peer, self._lost, self._pinged = peer, None, False
@@ -127,7 +134,8 @@ class Link:
 
     async def add(self, trickle: Trickle) -> None:
         """Try more addresses of the client. `NoSuchSession` if they are those of another peer connection."""
-        self._check_open(trickle.pc_id)
+        self._check_open()
+        self._check_id(trickle.pc_id)
         if self._peer is not None:
             await self._peer.add(trickle.candidates)
 
@@ -155,12 +163,16 @@ class Link:
     async def run(self) -> None:
         """Carry what the session says until it has ended, then say goodbye. Never raises."""
         try:
+            await self._run()
+        except Exception as error:
+            report("a WebRTC session", error)
+
+    async def _run(self) -> None:
+        try:
             async with anyio.create_task_group() as group:
                 group.start_soon(self._watch)
                 await self._carry()
                 group.cancel_scope.cancel()
-        except Exception as error:
-            report("a WebRTC session", error)
         finally:
             self._over = True
             self._connection.disconnected()
@@ -171,14 +183,21 @@ class Link:
         while items := await self._connection.outgoing():
             for item in items:
                 if isinstance(item, str):
-                    self._waiting.append(item)
-                    self._waiting_size += len(item)
+                    self._put(item)
                 elif self._peer is not None:
                     self._peer.play(item)
             self._flush()
             if self._waiting_size > self._outbox_size:
                 log.warning("a client does not take what is sent to it, and is given up")
                 return
+
+    def _hush(self) -> None:
+        if self._peer is not None:
+            self._peer.hush()
+
+    def _put(self, text: str) -> None:
+        self._waiting.append(text)
+        self._waiting_size += len(text)
 
     def _changed(self) -> None:
         self._changes.set()
@@ -196,15 +215,24 @@ class Link:
             peer.send(text)
         except TooLong as error:
             log.warning("a message was not sent: %s", error)
-            if (instead := _apology(text)) is not None:
+            self._apologise(peer, text)
+
+    def _apologise(self, peer: Peer, text: str) -> None:
+        instead = _apology(text)
+        try:
+            if instead is not None:
                 peer.send(instead)
+        except TooLong:  # whoever can be told nothing would wait for ever
+            log.warning("a client accepts no text that is long enough for an answer, and is given up")
+            self._connection.close("the client accepts no text that is long enough for an answer")
 
     async def _leave(self) -> None:
         peer = self._peer
         if peer is not None and peer.open:
             while self._waiting:
                 self._send(peer)
-            peer.send(_PEER_LEFT)
+            with suppress(TooLong):
+                peer.send(_PEER_LEFT)
             with anyio.move_on_after(self._patience.goodbye):
                 while peer.open:
                     self._changes.clear()

@@ -63,15 +63,19 @@ class Listener:
 
 
 class Peer:
-    """A peer connection with one client, the answering side. Needs a running asyncio loop."""
+    """A peer connection with one client, the answering side. Needs a running asyncio loop.
 
-    def __init__(self, listener: Listener, servers: Sequence[RTCIceServer]) -> None:
+    With `sound`, audio goes both ways on the first audio line of the first offer. All other media stay inactive.
+    """
+
+    def __init__(self, listener: Listener, servers: Sequence[RTCIceServer], *, sound: bool) -> None:
         # Without a list, aiortc would ask a STUN server of its own choice.
         config = RTCConfiguration(iceServers=list(servers), bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
         self.connection = RTCPeerConnection(config)
-        self.has_audio = False
         self.was_connected = False
         self._listener = listener
+        self._sound = sound
+        self._lines: list[tuple[str, str]] = []
         self._bot = BotTrack()
         self._voice: RTCRtpTransceiver | None = None
         self._channel: RTCDataChannel | None = None
@@ -85,14 +89,14 @@ class Peer:
     # ---- how it stands ---------------------------------------------------------------------------------------------
 
     @property
+    def has_audio(self) -> bool:
+        """Whether sound goes both ways."""
+        return self._voice is not None
+
+    @property
     def connected(self) -> bool:
         """Whether the client can be reached, as far as is known."""
         return self.connection.connectionState == "connected"
-
-    @property
-    def over(self) -> bool:
-        """Whether this peer connection will not come back."""
-        return self.connection.connectionState in ("failed", "closed")
 
     @property
     def open(self) -> bool:
@@ -116,10 +120,25 @@ class Peer:
         `InvalidOffer` for what cannot be used, `NoNetwork` when this machine has no address to offer.
         """
         offered = read_sdp(sdp)
-        self._make_voice(offered)
-        self._ufrags = ufrags_in(offered)
+        lines = [(media.kind, media.rtp.muxId) for media in offered.media]
+        if lines[: len(self._lines)] != self._lines:
+            # aiortc would notice when it has taken half of it.
+            raise InvalidOffer(
+                "$.sdp: repeat the media lines of the offer before as they were; new ones come after them."
+            )
+        if self._sound and not self._lines:
+            self._make_voice(offered)
+        answer = await self._negotiated(without_candidates(sdp))
+        self._lines, self._ufrags = lines, ufrags_in(offered)
+        if "a=candidate:" not in answer:
+            raise NoNetwork("This server has no network address that WebRTC may use; the WebSocket works without one.")
+        # Finding out the address behind a name takes up to a second, which the answer need not wait for.
+        self._start(self.add(list(candidates_in(offered))))
+        return answer
+
+    async def _negotiated(self, sdp: str) -> str:
         try:
-            await self.connection.setRemoteDescription(RTCSessionDescription(without_candidates(sdp), "offer"))
+            await self.connection.setRemoteDescription(RTCSessionDescription(sdp, "offer"))
         except Exception as error:  # it is about the offer, whatever it is
             told = f": {error}" if isinstance(error, (OperationError, ValueError)) else ""
             raise InvalidOffer(f"$.sdp: the offer cannot be used{told}.") from None
@@ -127,19 +146,16 @@ class Peer:
             if transceiver is not self._voice:
                 # Video, a screen, a second microphone: nothing is decoded, nothing is sent.
                 transceiver.direction = "inactive"
-        await self.connection.setLocalDescription()
-        answer = self.connection.localDescription.sdp
-        if "a=candidate:" not in answer:
-            raise NoNetwork("This server has no network address that WebRTC may use; the WebSocket works without one.")
-        # Finding out the address behind a name takes up to a second, which the answer need not wait for.
-        self._start(self.add(list(candidates_in(offered))))
-        return answer
+        try:
+            await self.connection.setLocalDescription()
+        except ValueError as error:  # other errors are those of our network
+            raise InvalidOffer(f"$.sdp: the offer cannot be answered: {error}.") from None
+        return self.connection.localDescription.sdp
 
     def _make_voice(self, offered: SessionDescription) -> None:
         """Ready the first audio line for the bot's voice before aiortc makes one that only receives."""
-        if self._voice is not None or not any(media.kind == "audio" for media in offered.media):
+        if not any(media.kind == "audio" for media in offered.media):
             return
-        self.has_audio = True
         self._voice = self.connection.addTransceiver(self._bot, "sendrecv")
         codecs = RTCRtpSender.getCapabilities("audio").codecs
         self._voice.setCodecPreferences([each for each in codecs if each.mimeType.lower() == "audio/opus"])
@@ -192,6 +208,10 @@ class Peer:
         if self.connected:
             self._bot.play(audio)
 
+    def hush(self) -> None:
+        """Say nothing more of what waits to be said."""
+        self._bot.clear()
+
     def _on_track(self, track: MediaStreamTrack) -> None:
         if self._voice is not None and track is self._voice.receiver.track:
             self._start(self._hear(track))
@@ -218,7 +238,7 @@ class Peer:
             task.cancel()
         try:
             async with asyncio.timeout(_CLOSE_SECONDS):
-                connecting = not (self.was_connected or self.over)
+                connecting = not self.was_connected and self.connection.connectionState not in ("failed", "closed")
                 await self.connection.close()
                 if connecting:
                     await asyncio.sleep(_NOTICE_SECONDS)

@@ -27,16 +27,18 @@ def read_sdp(sdp: str) -> SessionDescription:
     for place, media in enumerate(offered.media):
         if (lacking := _lacking(media)) is not None:
             raise InvalidOffer(f"$.sdp: media line {place} ({media.kind}) {lacking}.")
-    if not any(media.kind == "application" for media in offered.media):
-        raise InvalidOffer(f'$.sdp: no data channel is offered; open one called "{CHANNEL}" before the offer is made.')
-    known = {media.rtp.muxId for media in offered.media}
+    if [media.kind for media in offered.media].count("application") != 1:
+        raise InvalidOffer(f'$.sdp: one data channel is needed; open one called "{CHANNEL}" before the offer is made.')
+    known = [media.rtp.muxId for media in offered.media]
     bundled = [mid for group in offered.group if group.semantic == "BUNDLE" for mid in group.items]
-    if not known.issubset(bundled) or not known.issuperset(bundled):
+    if len(set(known)) != len(known) or set(known) != set(bundled):
         raise InvalidOffer("$.sdp: the media lines are not bundled; one BUNDLE group with all of them is accepted.")
     return offered
 
 
 def _lacking(media: MediaDescription) -> str | None:
+    if media.kind not in ("audio", "video", "application"):
+        return "is of a kind that is not known here; offer audio, video and a data channel"
     if media.ice is None or not media.ice.usernameFragment or not media.ice.password:
         return "has no ice-ufrag and ice-pwd"
     if media.dtls is None or not media.dtls.fingerprints or media.dtls.role not in ("auto", "client", "server"):

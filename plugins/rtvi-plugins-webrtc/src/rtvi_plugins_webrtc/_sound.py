@@ -55,6 +55,10 @@ class BotTrack(MediaStreamTrack):
         for start in range(0, len(audio.data), _BYTES):
             self._frames.append(audio.data[start : start + _BYTES].ljust(_BYTES, b"\0"))
 
+    def clear(self) -> None:
+        """Say nothing more of what waits."""
+        self._frames.clear()
+
     async def recv(self) -> Packet[Any]:
         """The next packet, when its time has come. `MediaStreamError` once the track has ended."""
         if self.readyState != "live":
