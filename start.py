@@ -1,6 +1,7 @@
 """The two commands of this checkout, for a machine that has Python 3.11 or newer and nothing else.
 
-    python3 start.py          start the receptionist, to be talked to on a page in your browser: offline, without a key
+    python3 start.py          start the receptionist, to be talked to on a page in your browser: offline, without a key;
+                              takes the options of `rtvi run`, as in --port 7861
     python3 start.py test     run every check and every test (needs Node.js with npm, Chromium, flite and espeak-ng)
 
 Both make `.venv` in this folder, install what they need into it, and change nothing outside the folder. Run again,
@@ -12,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -33,16 +35,23 @@ def main(arguments: list[str]) -> int:
     if sys.version_info < (3, 11):  # noqa: UP036 - somebody may well start this with an older one
         sys.exit(f"This needs Python 3.11 or newer; {sys.executable} is {sys.version.split()[0]}.")
     os.chdir(ROOT)
-    if arguments in ([], ["test"]):
-        return test() if arguments else talk()
+    if arguments == ["test"]:
+        return test()
+    if not arguments or (arguments[0].startswith("--") and arguments != ["--help"]):
+        return talk(arguments)
     print(__doc__)
     return 0 if arguments in (["-h"], ["--help"]) else 2
 
 
-def talk() -> int:
+def talk(options: list[str]) -> int:
     """Serve the bot and the page from which it is talked to."""
     install("-e", ".", *(part for name in PLUGINS for part in ("-e", f"./plugins/{name}")))
-    return run(BIN / "rtvi", "run", BOT, "--dev", "--plugin", "webrtc")
+    rtvi = BIN.relative_to(ROOT) / "rtvi"
+    print(f"To type to it in a terminal, say in {ROOT}: {rtvi} console {BOT}", flush=True)
+    command = [str(rtvi), "run", BOT, "--dev", "--plugin", "webrtc", *options]
+    if sys.platform == "win32":
+        return run(*command)
+    os.execv(command[0], command)  # signals to this process are then signals to the server
 
 
 def test() -> int:
@@ -72,7 +81,7 @@ def install(*what: str) -> None:
     if stamp.is_file() and stamp.read_text() == state:
         return
     print("Installing into .venv; this takes a minute the first time.", flush=True)
-    if run(BIN / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *what):
+    if not finish(BIN / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *what):
         sys.exit("pip could not install; what it said is above. Is the network reachable?")
     stamp.write_text(state)
 
@@ -81,10 +90,26 @@ def make_venv() -> None:
     """Make the virtual environment, afresh if this script made it for another Python or elsewhere."""
     maker, made_by = f"{VENV} {sys.base_prefix} {sys.version}", VENV / "made-by"
     if not BIN.exists() or (made_by.is_file() and made_by.read_text() != maker):
-        if run(sys.executable, "-m", "venv", "--clear", VENV):
-            shutil.rmtree(VENV, ignore_errors=True)  # half of one would be taken for a whole one the next time
+        made = False
+        try:
+            made = finish(sys.executable, "-m", "venv", "--clear", VENV)
+        finally:
+            if not made:  # half of one would be taken for a whole one the next time
+                shutil.rmtree(VENV, ignore_errors=True)
+        if not made:
             sys.exit("No virtual environment could be made. On Debian: apt-get install python3-venv")
         made_by.write_text(maker)
+
+
+def finish(*command: str | Path) -> bool:
+    """Whether a step of the installation went well. An interrupt ends it, without a word from it."""
+    with subprocess.Popen([str(part) for part in command], start_new_session=True) as process:
+        try:
+            return process.wait() == 0
+        except KeyboardInterrupt:
+            if sys.platform != "win32":  # where it has got the interrupt itself
+                os.killpg(process.pid, signal.SIGTERM)
+            raise
 
 
 def run(*command: str | Path) -> int:
@@ -98,4 +123,7 @@ def run(*command: str | Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import Any
 
 from . import __version__
-from .cli import USAGE, UsageError, guarded, read_seconds, told
+from .cli import USAGE, UsageError, guarded, read_seconds, show_traces, told
 from .errors import PluginError, nearest
 
 __all__ = ("main",)
@@ -42,7 +42,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(words: list[str], traceback: bool) -> int:
     if words and not words[0].startswith("-") and words[0] not in _OWN:
-        return _command(words[0])(words[1:])
+        run_brought = _command(words[0])
+        if traceback:
+            show_traces()
+        return run_brought(words[1:])
     parser = _parser(listing=words[:1] in ([], ["-h"], ["--help"]))
     chosen = parser.parse_args(words)
     if chosen.command is None:

@@ -180,7 +180,9 @@ def _hint(name: str, offered: Iterable[Entry]) -> str:
     near = nearest(name.rpartition(":")[2], names)
     if near is not None:
         return f"Did you mean {near!r}?"
-    return f"Installed: {', '.join(dict.fromkeys(names))}." if names else "None is installed."
+    listed = f"Installed: {', '.join(dict.fromkeys(names))}. " if names else ""
+    distribution, colon, _ = name.rpartition(":")
+    return f"{listed}Is there a package {distribution if colon else f'rtvi-plugins-{name}'}?"
 
 
 def _reason(error: BaseException) -> str:

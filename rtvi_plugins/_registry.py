@@ -20,6 +20,9 @@ BOT = "bot"
 #: The option by which a client that is granted it switches the provider of a service.
 PROVIDER = "provider"
 
+#: How many names a sentence lists where none is near.
+_LISTED = 8
+
 
 @frozen(slots=False)
 class Provider:
@@ -176,7 +179,7 @@ def _check_grants(registry: Registry) -> None:
             raise BotError(f"{where(registry.bot.function)} client= {problem}")
     named: dict[str, str] = {}
     for grant in registry.bot.functions:
-        problem = grant_problem(registry, grant) or _function_problem(registry, grant.name, named)
+        problem = _function_problem(registry, grant.name, named) or grant_problem(registry, grant)
         if problem is not None:
             raise BotError(f"{where(registry.bot.function)} functions= {problem}")
 
@@ -184,6 +187,9 @@ def _check_grants(registry: Registry) -> None:
 def _function_problem(registry: Registry, granted: str, named: dict[str, str]) -> str | None:
     """Why something that can be granted is no function for an LLM."""
     _, colon, name = granted.partition(":")
+    known = set(grantable(registry))
+    if granted not in known:
+        return f"grants {granted!r}. {_known(granted, (each for each in known if ':' in each))}"
     if not colon:
         return f"grants {granted!r}, which is an option. An LLM can call actions, as in 'bot:book_room'."
     if any(each.long for each in _having(registry, granted)):
@@ -241,4 +247,7 @@ def _known(name: str, known: Iterable[str]) -> str:
     near = nearest(name, names)
     if near is not None:
         return f"Did you mean {near!r}?"
-    return f"There is {', '.join(names)}." if names else "There is none."
+    service = name.replace(".", ":").partition(":")[0]
+    alike = [each for each in names if each.startswith((f"{service}.", f"{service}:"))] or names
+    more = f" and {len(alike) - _LISTED} more" if len(alike) > _LISTED else ""
+    return f"There is {', '.join(alike[:_LISTED])}{more}." if names else "There is none."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from itertools import count
@@ -17,6 +16,7 @@ from ._registry import Registry, build
 from ._specs import BotSpec, Function, ServiceSpec, Spec, specs_in, specs_of
 from .errors import BotError, PluginError, nearest, where
 from .hookspecs import PROJECT
+from .kinds import BUILTIN_KINDS
 
 __all__ = ("bot_spec", "compose", "lack", "load_bot", "services_in")
 
@@ -103,10 +103,17 @@ def compose(
     own = sys.modules[bot.__module__]
     modules: dict[str, ModuleType] = {each.__name__: each for each in (builtin, own, *extra)}
     local = [each for module in modules.values() for each in specs_in(module) if isinstance(each, ServiceSpec)]
-    providers = {name: dict(_providers(spec, name, local, installed, modules)) for name in spec.services}
+    lacking: list[str] = []  # told together: whoever has to install three things does it at once
+    providers = {name: _providers(spec, name, local, installed, modules, lacking) for name in spec.services}
     for name in dict.fromkeys((*spec.plugins, *plugins)):
-        module = _load_actions(installed, name)
-        modules[module.__name__] = module
+        try:
+            module = _load_actions(installed, name)
+        except PluginError as error:
+            lacking.append(str(error))
+        else:
+            modules[module.__name__] = module
+    if lacking:
+        raise PluginError("\n".join(lacking))
     specs: list[Spec] = [each for module in modules.values() for each in specs_in(module)]
     return build(spec, providers, list(dict.fromkeys(specs))), Hooks(modules)
 
@@ -154,20 +161,31 @@ def _providers(
     local: list[ServiceSpec],
     installed: Installed,
     modules: dict[str, ModuleType],
-) -> Iterator[tuple[str, ServiceSpec]]:
-    kind = spec.kinds[service]
+    lacking: list[str],
+) -> dict[str, ServiceSpec]:
+    """The providers of a service; why one cannot be had is added to `lacking`."""
+    kind, found = spec.kinds[service], dict[str, ServiceSpec]()
     for label in spec.services[service]:
-        found = next((each for each in local if (each.kind, each.provider) == (kind, label)), None)
-        yield label, found or _load_provider(spec, service, kind, label, installed, modules)
+        own = next((each for each in local if (each.kind, each.provider) == (kind, label)), None)
+        try:
+            found[label] = own or _load_provider(kind, label, installed, modules)
+        except PluginError as error:
+            why = _mistaken_kind(service, kind, label, installed) or error
+            lacking.append(f"The bot {spec.name!r} names the provider {label!r} for {service!r}. {why}")
+    return found
 
 
-def _load_provider(
-    spec: BotSpec, service: str, kind: str, label: str, installed: Installed, modules: dict[str, ModuleType]
-) -> ServiceSpec:
-    try:
-        entry = installed.provider(kind, label)
-        module = _load(installed, entry)
-    except PluginError as error:
-        raise PluginError(f"The bot {spec.name!r} names the provider {label!r} for {service!r}. {error}") from None
+def _load_provider(kind: str, label: str, installed: Installed, modules: dict[str, ModuleType]) -> ServiceSpec:
+    entry = installed.provider(kind, label)
+    module = _load(installed, entry)
     modules[module.__name__] = module
     return services_in(module)[entry.name]
+
+
+def _mistaken_kind(service: str, kind: str, label: str, installed: Installed) -> str | None:
+    """What to say of a provider that is there, but of other kinds than the one that its service is annotated with."""
+    kinds = sorted({each.kind for each in installed.entries if each.kind and each.provider == label})
+    if not kinds or kind in kinds:
+        return None
+    given, *right = (found.protocol.__name__ if (found := BUILTIN_KINDS.get(each)) else each for each in (kind, *kinds))
+    return f"{service!r} is annotated with {given}, and {label!r} is not one; annotate it with {' or '.join(right)}."

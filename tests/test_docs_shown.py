@@ -148,7 +148,7 @@ def help_of(command: str) -> str:
 @of(*COMMANDS, *RUN)
 def test_commands_have_the_options_that_are_shown(block: Block) -> None:
     """A command that is only shown is looked up."""
-    for line in block.text.splitlines():
+    for line in block.text.replace("\\\n", " ").splitlines():
         words = shlex.split(line.removeprefix("$ "))
         if words and Path(words[0]).name == "rtvi" and not words[1].startswith("-"):
             for option in (word for word in words if word.startswith("--")):

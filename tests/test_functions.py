@@ -143,7 +143,7 @@ async def test_the_bots_own_come_before_the_clients_of_the_same_name() -> None:
     ("granted", "message"),
     [
         ("bot:bookk", "Did you mean 'bot:book'?"),
-        ("bot:xyzzy", "functions= grants 'bot:xyzzy'. There is bot:book, bot:slow."),
+        ("bot:xyzzy", "functions= grants 'bot:xyzzy'. There is bot:book, "),
         ("llm.messages", "which is an option"),
         ("bot:slow", "which is a long action"),
     ],

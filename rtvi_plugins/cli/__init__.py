@@ -8,6 +8,7 @@ what could not be done and is told in the command's own words.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from argparse import ArgumentTypeError
@@ -15,7 +16,9 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
-from ..errors import AuthorError, BotError, RequestError
+from ..errors import AuthorError, BotError, RequestError, report
+
+_log = logging.getLogger("rtvi_plugins")
 
 __all__ = (
     "FAILED",
@@ -26,12 +29,14 @@ __all__ = (
     "UsageError",
     "guarded",
     "load",
+    "log_to_stderr",
     "read_arguments",
     "read_config",
     "read_seconds",
     "read_services",
     "read_value",
     "requested",
+    "show_traces",
     "told",
 )
 
@@ -117,6 +122,24 @@ def _place(error: BaseException) -> str:
     others = (installed["stdlib"], installed["purelib"], ours)
     own = [each for each in frames if not each.filename.startswith(others)]
     return f" ({(own or frames)[-1].filename}, line {(own or frames)[-1].lineno})" if frames else ""
+
+
+def log_to_stderr(level: str) -> None:
+    """Log from this level on. What a bot or a provider raised is told with how to see more of it."""
+    handler = logging.StreamHandler()
+    handler.addFilter(_hint_at_traceback)
+    logging.basicConfig(level=level.upper(), format="%(levelname)s %(name)s: %(message)s", handlers=[handler])
+
+
+def show_traces() -> None:
+    """Have the log tell what bots and providers raise with its text and trace, which may hold what clients said."""
+    _log.setLevel(logging.DEBUG)
+
+
+def _hint_at_traceback(record: logging.LogRecord) -> bool:
+    if record.funcName == report.__name__ and not _log.isEnabledFor(logging.DEBUG):
+        record.msg = f"{record.msg} (--traceback shows why)"
+    return True
 
 
 def load(target: str) -> Callable[..., Any]:

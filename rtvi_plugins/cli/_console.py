@@ -6,7 +6,6 @@ granted. A line is sent once the bot has said all it had to say to the one befor
 
 from __future__ import annotations
 
-import logging
 import shlex
 import signal
 import sys
@@ -18,16 +17,26 @@ import anyio
 from attrs import define, field
 
 from ..client import Client, open_client
-from ..errors import ActionFailed, RequestError, SessionClosed
+from ..errors import RequestError, SessionClosed
 from ..hosting import Connection, ConnectionStream, Host, Limits
-from . import FAILED, INTERRUPTED, OK, UsageError, load, read_arguments, read_config, read_services, requested
+from . import (
+    FAILED,
+    INTERRUPTED,
+    OK,
+    UsageError,
+    load,
+    log_to_stderr,
+    read_arguments,
+    read_config,
+    read_services,
+    requested,
+    show_traces,
+)
 from ._describe import actions_text
 from ._lines import typed_lines
 from ._screen import Screen, shown
 
 __all__ = ("run",)
-
-_log = logging.getLogger("rtvi_plugins")
 
 #: Nobody is put out of a conversation with themselves. In seconds.
 _LIMITS = Limits(session_seconds=7 * 86_400, idle_seconds=7 * 86_400)
@@ -48,9 +57,9 @@ def run(chosen: Namespace) -> int:
 
     A conversation that is piped in has failed as soon as one of its lines has: nobody is there to mend it.
     """
+    log_to_stderr("warning")
     if chosen.traceback:
-        logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
-        _log.setLevel(logging.DEBUG)
+        show_traces()
     services = read_services(chosen.services)
     host = Host(load(chosen.bot), dev=True, limits=_LIMITS)
     body = {"services": services, "config": read_config(chosen.config, _types(host, services))}
@@ -158,7 +167,7 @@ class _Console:
         except SessionClosed:
             pass  # the session itself tells how it ended
         except (RequestError, UsageError) as error:
-            self.screen.failure(f"{error}{_hint(error)}")
+            self.screen.failure(str(error))
 
     async def _settle(self) -> None:
         """Wait until the bot has said all that it has to say, and until that is on the screen."""
@@ -171,12 +180,6 @@ class _Console:
         self._shown = anyio.Event()
         self.connection.send(_MARK)
         await self._shown.wait()
-
-
-def _hint(error: Exception) -> str:
-    """How to see what an action raised, unless that is seen already."""
-    hidden = isinstance(error, ActionFailed) and not _log.isEnabledFor(logging.DEBUG)
-    return " (rtvi --traceback console … shows why.)" if hidden else ""
 
 
 def _split(line: str) -> list[str]:

@@ -11,7 +11,7 @@ from rtvi_plugins.kinds import Audio
 from rtvi_plugins.session import Listener, Turn
 
 
-@bot(client=["bot:add", "bot:hang_up", "bot:stall"], public=True)
+@bot(client=["bot:add", "bot:hang_up", "bot:stall", "bot:stumble"], public=True)
 async def desk(session: Session, /) -> None:
     """Adds numbers for anybody."""
     await anyio.sleep_forever()
@@ -27,6 +27,12 @@ async def add(session: Session, /, a: int, b: int) -> int:
 def stall() -> bool:
     """Blocks its thread for far longer than its deadline."""
     return Event().wait(600)
+
+
+@action(desk)
+async def stumble(session: Session, /) -> None:
+    """Fails."""
+    raise ValueError("a text of the author's")
 
 
 @action(desk)

@@ -29,7 +29,7 @@ from rtvi_plugins_server import command
 from rtvi_plugins_server._frames import decode, encode
 
 DESK = Path(__file__).with_name("desk.py")
-RUN = [sys.executable, "-c", "import sys; from rtvi_plugins_server.command import run; sys.exit(run(sys.argv[1:]))"]
+RUN = [sys.executable, "-m", "rtvi_plugins", "run"]
 READY = '{"label": "rtvi-ai", "type": "client-ready", "id": "0", "data": {}}'
 
 #: A plugin with a route of its own.
@@ -153,7 +153,7 @@ class Running:
         assert process.stdout is not None
         self.process = process
         self.line = process.stdout.readline()
-        found = re.match(r"RTVI bot (\w+) on (http://127\.0\.0\.1:\d+) \(.*\)$", self.line)
+        found = re.match(r"RTVI bot (\w+) on (http://127\.0\.0\.1:\d+)(?: \(.*\))?$", self.line)
         assert found is not None, f"{self.line!r} is no ready line"
         self.bot, self.url = found.groups()
 
@@ -317,6 +317,9 @@ def test_a_second_signal_ends_at_once(start: Start) -> None:
         with pytest.raises(ConnectionClosed):
             client.recv(timeout=10)
         assert running.ended() == 0
+        assert running.process.stderr is not None
+        told = "Waiting for 1 session to end, at most 3600 s; press Ctrl-C again to end it now.\n"
+        assert running.process.stderr.read() == told
 
 
 def test_a_refused_handshake_is_readable(start: Start) -> None:
@@ -348,7 +351,7 @@ def test_the_operators_secret_comes_from_the_environment(start: Start) -> None:
 
 @pytest.mark.parametrize(
     ("options", "sentence"),
-    [(["--dev"], "Development mode: every client may set every option"), ([], "RTVI_OPERATOR_SECRET is not set")],
+    [(["--dev"], "every client is granted everything but service options"), ([], "RTVI_OPERATOR_SECRET is not set")],
 )
 def test_who_may_start_is_said_at_the_start(start: Start, options: list[str], sentence: str) -> None:
     """Both a bot that grants everything and one that nobody can start are worth a sentence."""
@@ -356,6 +359,37 @@ def test_who_may_start_is_said_at_the_start(start: Start, options: list[str], se
         running.signal()
         assert running.process.stderr is not None
         assert sentence in running.process.stderr.read()
+        assert ("open it in a browser" in running.line) == ("--dev" in options)
+
+
+@pytest.mark.parametrize(
+    ("options", "tells"),
+    [([], False), (["--dev"], True), (["--dev", "--log-level", "info"], False), (["--traceback"], True)],
+)
+def test_what_a_bot_raises_is_told_to_its_author(
+    start: Start, action: Callable[..., str], options: list[str], tells: bool
+) -> None:
+    """With text and trace in development and where they are asked for; else with the option that tells them."""
+    with start("desk", *options) as running:
+        with running.talk() as client:
+            client.send(action("1", "stumble"))
+            assert "action-failed" in str(client.recv(timeout=10))
+        running.signal()
+        assert running.process.stderr is not None
+        told = running.process.stderr.read()
+        assert ("ValueError: a text of the author's" in told) == tells
+        assert ("raised ValueError (--traceback shows why)" in told) != tells
+
+
+def test_a_library_of_sound_that_is_missing_is_told_with_what_brings_it() -> None:
+    """As where the server was installed without what it needs."""
+    script = (
+        "import sys; sys.modules['soxr'] = None; from rtvi_plugins.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", script, "run", f"{DESK}:desk"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (USAGE, "")
+    assert done.stderr == 'rtvi: soxr is not installed. Say: pip install "rtvi-plugins[voice]"\n'
 
 
 def test_a_foreign_name_for_this_machine_is_refused(start: Start) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Callable
 from time import monotonic
 from types import FrameType
@@ -72,5 +73,19 @@ class Server(uvicorn.Server):
             return True
         if self._deadline is None:
             return False
-        self._host.drain()
-        return self._host.open_sessions == 0 or monotonic() >= self._deadline
+        if self._host.open_sessions == 0 or monotonic() >= self._deadline:
+            return True
+        if not self._host.draining:
+            self._host.drain()
+            sys.stderr.write(_waiting(self._host.open_sessions, self._drain_seconds))
+        return False
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        if self.force_exit:  # then uvicorn leaves the host open, to be cancelled, and logs a trace of that
+            await self.lifespan.shutdown()
+
+
+def _waiting(sessions: int, seconds: float) -> str:
+    what, them = ("1 session", "it") if sessions == 1 else (f"{sessions} sessions", "them")
+    return f"Waiting for {what} to end, at most {seconds:g} s; press Ctrl-C again to end {them} now.\n"

@@ -8,10 +8,11 @@ import os
 import socket
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from rtvi_plugins.cli import OK, Failure, UsageError, load
+from rtvi_plugins.cli import OK, Failure, UsageError, load, log_to_stderr, show_traces
 
 if TYPE_CHECKING:
     from rtvi_plugins.hosting import Host, Limits
@@ -21,22 +22,24 @@ __all__ = ("run",)
 SECRET_VARIABLE: Final = "RTVI_OPERATOR_SECRET"
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
-_DEV = (
-    "Development mode: every client may set every option and call every action of this bot, without a secret. "
-    "It listens on this machine only."
-)
+#: What the extra `voice` of `rtvi-plugins` installs.
+_VOICE: Final = frozenset({"numpy", "soxr"})
+
+_DEV = "Development mode: every client is granted everything but service options, on this machine only."
 _NO_SECRET = (
     f"No client can start this bot: it is not public, and {SECRET_VARIABLE} is not set. Set it and have a proxy send "
     "it, or write public=True in @bot, or try the bot out with --dev."
 )
-_DEV_IS_LOCAL = "--dev grants clients everything, so it listens on this machine only; leave out --dev or {option}."
+_DEV_IS_LOCAL = "--dev grants everything to everybody, so it listens on this machine only; leave out --dev or {option}."
 
 
 def run(argv: Sequence[str]) -> int:
     """Run the command. Returns 0 when it was ended, by a signal; else it raises."""
     chosen = _parser().parse_args(argv)
     _check(chosen)
-    logging.basicConfig(level=chosen.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
+    log_to_stderr(chosen.log_level or "info")
+    if chosen.dev and chosen.log_level is None:  # whoever reads this log is the author
+        show_traces()
     # At "info" it writes every URL, tokens too, and at "debug" every frame.
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     return _run(chosen, os.environ)
@@ -45,7 +48,9 @@ def run(argv: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="rtvi run", description="Serve a bot over HTTP and WebSocket.")
     parser.add_argument("bot", metavar="BOT", help="bot.py, bot.py:name or package.module:name")
-    parser.add_argument("--dev", action="store_true", help="grant clients everything, on this machine only")
+    parser.add_argument(
+        "--dev", action="store_true", help="grant clients everything but service options, on this machine only"
+    )
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (%(default)s)")
     parser.add_argument("--port", type=int, default=7860, help="the port; 0 picks a free one (%(default)s)")
     parser.add_argument(
@@ -78,7 +83,11 @@ def _parser() -> argparse.ArgumentParser:
         help="an installed plugin to use besides those that the bot names, as in webrtc; may be repeated",
     )
     parser.add_argument("--record", metavar="FOLDER", help="write what is said in each session to this folder")
-    parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
+    parser.add_argument(
+        "--log-level",
+        choices=("debug", "info", "warning", "error"),
+        help="(info, and with --dev the traces of what the bot and its providers raise)",
+    )
     return parser
 
 
@@ -99,9 +108,14 @@ def _run(chosen: argparse.Namespace, environ: Mapping[str, str]) -> int:
     host = _host(chosen, _limits(chosen.limit), environ)
     if chosen.dev:
         sys.stderr.write(f"{_DEV}\n")
-    elif not host.public and not environ.get(SECRET_VARIABLE):
+    elif not _startable(host, environ):
         sys.stderr.write(f"{_NO_SECRET}\n")
-    return _serve(chosen, host)
+    return _serve(chosen, host, inviting=_startable(host, environ))
+
+
+def _startable(host: Host, environ: Mapping[str, str]) -> bool:
+    """Whether anybody can start the bot."""
+    return host.public or bool(environ.get(SECRET_VARIABLE))
 
 
 def _limits(words: Sequence[str]) -> Limits:
@@ -129,10 +143,15 @@ def _host(chosen: argparse.Namespace, limits: Limits, environ: Mapping[str, str]
     )
 
 
-def _serve(chosen: argparse.Namespace, host: Host) -> int:
+def _serve(chosen: argparse.Namespace, host: Host, *, inviting: bool) -> int:
     from ._serving import serve
-    from .app import create_app
 
+    try:
+        from .app import create_app
+    except ModuleNotFoundError as error:
+        if error.name not in _VOICE:
+            raise
+        raise UsageError(f'{error.name} is not installed. Say: pip install "rtvi-plugins[voice]"') from error
     try:
         app = create_app(
             host,
@@ -144,7 +163,8 @@ def _serve(chosen: argparse.Namespace, host: Host) -> int:
     except ValueError as error:
         raise UsageError(f"{error}.") from None
     with _listen(chosen.host, chosen.port) as listener:
-        serve(app, host, listener, drain_seconds=chosen.drain_seconds, ready=lambda: _announce(chosen, host, listener))
+        ready = partial(_announce, chosen, host, listener, inviting=inviting)
+        serve(app, host, listener, drain_seconds=chosen.drain_seconds, ready=ready)
     return _leave(host)
 
 
@@ -176,9 +196,9 @@ def _unavailable(host: str, port: int, error: OSError) -> str:
     return f"This machine cannot listen on {host}, port {port}: {error.strerror or 'the address is not known'}."
 
 
-def _announce(chosen: argparse.Namespace, host: Host, listener: socket.socket) -> None:
+def _announce(chosen: argparse.Namespace, host: Host, listener: socket.socket, *, inviting: bool) -> None:
     shown = f"[{chosen.host}]" if ":" in chosen.host else chosen.host
     address = f"http://{shown}:{listener.getsockname()[1]}"
-    how = "open it in a browser to talk; clients start with POST /start or /connect"
-    sys.stdout.write(f"RTVI bot {host.registry.bot.name} on {address} ({how})\n")
+    how = " (open it in a browser to talk; clients start with POST /start or /connect)" if inviting else ""
+    sys.stdout.write(f"RTVI bot {host.registry.bot.name} on {address}{how}\n")
     sys.stdout.flush()
