@@ -319,7 +319,9 @@ class Settings:
         for plan, before in waiting:
             calls = [call for call in plan.calls if self._is_offered(call)]
             values = Config(plan.values), Config(before)
-            if self._apply(calls, partial(self.config.revert, plan, before), *values) is not None:
+            failed = self._apply(calls, partial(self.config.revert, plan, before), *values)
+            if failed is not None:  # whoever asked for it was answered long ago
+                self.answers.send("error", {"message": failed.message, "fatal": False, **failed.to_json()})
                 self.answers.put(self.conversation.config(None))
 
     def _retire(self, opened: OpenService) -> None:

@@ -340,6 +340,7 @@ async def test_an_update_at_the_edge_that_fails_does_not_take_a_later_one_with_i
         config = await wire.config()
         assert (config["llm"]["model"], config["tts"]["speed"]) == ("small", 3)
         assert calls[-1] == "speed=3"
+        assert [(each["code"], each["fatal"]) for each in wire.told("error")] == [("apply-failed", False)]
         assert not wire.connection.closed
 
 

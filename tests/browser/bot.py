@@ -88,6 +88,7 @@ def manners(llm: Porter, /, politely: str = "") -> None:
 GRANTED = [
     "llm.politely",
     "llm.provider",
+    "tts.voice",
     "llm:get_context",
     "llm:append_to_messages",
     "tts:say",

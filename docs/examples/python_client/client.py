@@ -1,9 +1,37 @@
+import math
 import sys
 
 import anyio
 from rtvi_plugins import RequestError
+from rtvi_plugins.client import Client
 
 from rtvi_plugins_client import connect
+
+
+async def answer(client: Client, text: str) -> list[str]:
+    """Say something, and return the sentences that the bot says to it, until its turn is over."""
+    await client.send_text(text)
+    events = client.events()
+    async for event in events:  # what comes before is of a turn that is over: a greeting, say
+        if event.type == "user-llm-text" and event.data["text"].endswith(text):
+            break
+    async for event in events:
+        if event.type == "bot-llm-started":
+            break
+    said, busy = list[str](), 1
+    while True:
+        # A turn asks the LLM again after its functions. It is over when neither is at work, and nothing follows.
+        event = None
+        with anyio.move_on_after(math.inf if busy else 0.5):
+            event = await anext(events, None)
+        if event is None:
+            return said
+        if event.type == "bot-output":
+            said.append(event.data["text"])
+        elif event.type in ("bot-llm-started", "llm-function-call-started"):
+            busy += 1
+        elif event.type in ("bot-llm-stopped", "llm-function-call-stopped"):
+            busy -= 1
 
 
 async def main(url: str) -> None:
@@ -18,12 +46,9 @@ async def main(url: str) -> None:
         except RequestError as error:
             print(error.code, [problem.path for problem in error.problems])
 
-        await client.send_text("Who are you?")
-        async for event in client.events():
-            if event.type == "bot-output":
-                print(event.data["text"])
-            if event.type == "bot-llm-stopped":
-                break
+        for sentence in await answer(client, "Who are you?"):
+            print(sentence)
 
 
-anyio.run(main, sys.argv[1])
+if __name__ == "__main__":
+    anyio.run(main, sys.argv[1])

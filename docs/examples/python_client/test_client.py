@@ -6,7 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import anyio
+import pytest
+from rtvi_plugins.testing import connect
+
+from client import answer
 from processes import rtvi_run
+from receptionist.bot import receptionist
 
 HERE = Path(__file__).parent
 
@@ -23,3 +29,21 @@ def test_the_program_does_what_it_says() -> None:
         "invalid-arguments ['$.data.arguments[0].value']",
         "I am Ada, a rule-based stand-in for a language model.",
     ]
+
+
+@pytest.mark.anyio
+async def test_an_answer_is_whole_and_nobody_elses() -> None:
+    """A greeting is not taken for it, and what comes after a function is part of it."""
+    async with connect(receptionist) as client:
+        said = await answer(client, "Book a room for two nights under Robert.")
+        assert [each.partition(":")[0] for each in said] == ["Done", "The answer is"], said
+        assert await answer(client, "Thank you.") == ["You are welcome."]
+
+
+@pytest.mark.anyio
+async def test_an_answer_ends_with_the_session() -> None:
+    """Who is hung up on does not wait."""
+    async with connect(receptionist) as client, anyio.create_task_group() as tasks:
+        tasks.start_soon(answer, client, "Tell me a story.")
+        await anyio.wait_all_tasks_blocked()
+        await client.disconnect_bot()

@@ -64,6 +64,27 @@ async def test_the_guest_books_by_typing() -> None:
                 return
 
 
+async def test_the_guest_answers_its_questions() -> None:
+    """What it asks can be answered in a word or two."""
+    async with connect(receptionist) as client:
+        said = ["Yes, please.", "Two nights.", "My name is Robert."]
+        async for event in client.events():
+            if event.type == "bot-transcription" and event.data["text"].endswith("?"):
+                await client.send_text(said.pop(0))
+            if event.type == "llm-function-call-stopped":
+                assert Booking(**event.data["result"]) == Booking(1, "Robert", 2, 160)
+                return
+
+
+async def test_who_is_at_a_loss_is_told_what_to_say() -> None:
+    """Whatever it does not understand, it says how to go on."""
+    async with connect(receptionist, operator={"defaults": QUIET}) as client:
+        await client.send_text("Flugelhorn")
+        async for event in client.events():
+            if event.type == "bot-transcription" and "You can say: book a room for two nights." in event.data["text"]:
+                return
+
+
 async def test_a_client_may_not_change_the_instructions() -> None:
     """What is not granted is refused."""
     async with connect(receptionist) as client:

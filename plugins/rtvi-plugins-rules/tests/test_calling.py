@@ -147,6 +147,68 @@ def test_another_request_takes_the_place_of_an_open_question() -> None:
     assert talk("book a room", "What's the weather in Rome?") == Call("get_weather", {"city": "Rome"})
 
 
+def offered(offer: str, *texts: str) -> Call | str:
+    """The answer to the last text of somebody to whom the bot has made an offer."""
+    messages = [said(offer)]
+    reply: Call | str = ""
+    for text in texts:
+        messages.append({"role": "user", "content": text})
+        reply = answer(LLMRequest(messages, FUNCTIONS))
+        messages += [said(reply)] if isinstance(reply, str) else []
+    return reply
+
+
+OFFER = "Good day, Vera speaking. Would you like to book a room?"
+
+
+@pytest.mark.parametrize("yes", ["Yes.", "yes please", "Sure!", "Okay", "I would like to", "please"])
+def test_yes_to_an_offer_is_a_request(yes: str) -> None:
+    """The bot asks for what it needs for the function that its question named."""
+    assert offered(OFFER, yes) == "Before I book room, tell me: how many nights?"
+    assert offered(OFFER, yes, "two nights", "my name is Grace") == Call("book_room", {"nights": 2, "name": "Grace"})
+
+
+def test_yes_may_say_more() -> None:
+    """What the answer to an offer says of the arguments counts."""
+    assert offered(OFFER, "yes, for two nights", "Grace") == Call("book_room", {"nights": 2, "name": "Grace"})
+
+
+@pytest.mark.parametrize("text", ["No, thanks.", "no", "hello", "yes please tell me a long story about the sea"])
+def test_an_offer_may_be_declined_or_passed_over(text: str) -> None:
+    """Nothing is called, and the rules answer."""
+    assert offered(OFFER, text) == answer(LLMRequest([said(OFFER), {"role": "user", "content": text}]))
+
+
+def test_yes_to_what_names_no_function_calls_none() -> None:
+    """Neither does a yes to a statement."""
+    assert offered("How do you do?", "yes") == "All right. Ask me what I can do."
+    assert offered("I could book a room.", "yes") == "All right. Ask me what I can do."
+
+
+@pytest.mark.parametrize("heard", ["but the room for two nights", "put her in for two nights please", "two nights"])
+def test_a_number_beside_an_arguments_name_is_a_request(heard: str) -> None:
+    """Speech is heard wrong, and seldom all of it."""
+    assert offered(OFFER, heard) == "Before I book room, tell me: what is the name?"
+
+
+@pytest.mark.parametrize(("heard", "nights"), [("to", 2), ("too", 2), ("for nights", 4), ("won", 1)])
+def test_a_number_alone_may_have_been_heard_as_another_word(heard: str, nights: int) -> None:
+    """Where a number was asked for, these are numbers."""
+    assert offered(OFFER, "yes", heard, "Grace") == Call("book_room", {"nights": nights, "name": "Grace"})
+
+
+@pytest.mark.parametrize("text", ["What can you do?", "help"])
+def test_who_asks_for_help_gives_no_name(text: str) -> None:
+    """Not every answer to a question is one."""
+    assert offered(OFFER, "two nights", text) == answer(LLMRequest([{"role": "user", "content": text}]))
+
+
+@pytest.mark.parametrize("text", ["Goodbye.", "no thanks", "No, thank you."])
+def test_who_declines_or_takes_leave_gives_no_name(text: str) -> None:
+    """The question is given up."""
+    assert offered(OFFER, "two nights", text) == "Very well, I will not do that: book room."
+
+
 def test_what_the_user_does_not_want_is_not_called() -> None:
     """A function that is named with a no stays uncalled."""
     assert talk("Don't book a room for two nights for Ada") == "Very well, I will not do that: book room."

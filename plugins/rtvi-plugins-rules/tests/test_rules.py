@@ -127,6 +127,36 @@ def test_it_speaks_first_when_nobody_has_said_anything() -> None:
     assert answer(LLMRequest([])) == "Hello! I am a rule-based stand-in for a language model. What can I do for you?"
 
 
+HELPFUL = 'Greet the caller with "Good day!" Whoever needs help is told: "You can say: book a room."'
+
+
+@pytest.mark.parametrize(
+    "text", ["What can you do?", "Help!", "what can i say", "Flugelhorn", "no", "No, thanks.", "Yes."]
+)
+def test_a_prompt_may_say_what_to_suggest(text: str) -> None:
+    """Who does not know how to go on is told what there is to say."""
+    assert "You can say: book a room." in say(text, system=HELPFUL)
+    assert "You can say" not in say("Hello", system=HELPFUL)
+
+
+@pytest.mark.parametrize(
+    ("text", "reply"),
+    [
+        ("thanks", "You are welcome."),
+        ("Thank you very much.", "You are welcome."),
+        ("goodbye", "Goodbye!"),
+        ("no thanks", "All right. Ask me what I can do."),
+        ("Yes, please.", "All right. Ask me what I can do."),
+        ("okay then", "All right."),
+        ("my name is robert", "Nice to meet you, Robert."),
+        ("my name is a bit", "Nice to meet you, A Bit."),
+    ],
+)
+def test_small_talk_is_answered(text: str, reply: str) -> None:
+    """Also as a recogniser writes it, and where it has heard a name wrong."""
+    assert say(text) == reply
+
+
 def test_instructions_at_the_end_are_followed() -> None:
     """A bot can make it say something in the middle of a conversation."""
     messages: list[Message] = [

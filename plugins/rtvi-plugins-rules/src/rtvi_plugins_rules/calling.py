@@ -15,14 +15,24 @@ from attrs import frozen
 
 from .arguments import MISSING, Wanted, wanted
 from .conversation import Conversation, Result, as_mapping, as_sequence
-from .extraction import answer_to, extract
+from .extraction import answer_to, extract, states_number
 from .facts import Facts
 from .phrases import alike, significant, words_of
 
 __all__ = ("Call", "reply", "told")
 
 _REFUSED = re.compile(r"\b(?:don't|do not|never|not to)\b", re.IGNORECASE)
-_GIVEN_UP = re.compile(r"\b(?:never ?mind|forget it|cancel|stop)\b", re.IGNORECASE)
+_GIVEN_UP = re.compile(r"\b(?:never ?mind|forget it|cancel|stop|no,? thank(?:s| you)|good ?bye)\b", re.IGNORECASE)
+#: A yes to what was offered, with a few words of detail; a long sentence asks for something of its own.
+_ACCEPTED = re.compile(
+    r"\W*(?:(?:yes|yeah|yep|sure|okay|ok|of course|certainly)\b(?:\W+[\w']+){0,5}"
+    r"|please|(?:i would|i'd)(?: like| love)?(?: to| that)?)\W*",
+    re.IGNORECASE,
+)
+#: What is said to the bot itself, whatever it has just asked for.
+_ASIDE = re.compile(
+    r"\bwhat can (?:you|i) (?:do|say)\b|^\W*(?:help|pardon|hello)\W*$|\bwhat did you (?:just )?say\b", re.IGNORECASE
+)
 
 
 @frozen
@@ -52,7 +62,11 @@ class _Function:
 def reply(conversation: Conversation, functions: Sequence[object], facts: Facts) -> Call | str | None:
     """A call, a question for what is missing, or None where the user means none of the functions."""
     known = list(_known(functions))
-    return _go_on(conversation, known, facts) or _begin(conversation, known, facts)
+    if _ASIDE.search(conversation.text):
+        return None
+    return (
+        _go_on(conversation, known, facts) or _accept(conversation, known, facts) or _begin(conversation, known, facts)
+    )
 
 
 def _known(functions: Iterable[object]) -> Iterable[_Function]:
@@ -66,14 +80,29 @@ def _known(functions: Iterable[object]) -> Iterable[_Function]:
 # ---- which function ------------------------------------------------------------------------------------------------
 
 
+def _accept(conversation: Conversation, functions: Sequence[_Function], facts: Facts) -> Call | str | None:
+    """The call that the bot has just offered, where the user says yes to it."""
+    offered = conversation.turns[-2][1] if len(conversation.turns) > 1 else ""
+    if not offered.endswith("?") or not _ACCEPTED.fullmatch(conversation.text):
+        return None
+    question = re.split(r"[.!]\s+", offered)[-1]
+    best = _meant(functions, conversation.text) or _meant(functions, question)
+    return None if best is None else _call(best, extract(best.arguments, conversation.text, about=best.words), facts)
+
+
 def _begin(conversation: Conversation, functions: Sequence[_Function], facts: Facts) -> Call | str | None:
     text = conversation.text
-    best = max(functions, key=lambda function: _likeness(function, text), default=None)
-    if best is None or _likeness(best, text) == 0:
+    best = _meant(functions, text)
+    if best is None:
         return None
     if _REFUSED.search(text):
         return f"Very well, I will not do that: {best.title}."
     return _call(best, extract(best.arguments, text, about=best.words), facts)
+
+
+def _meant(functions: Sequence[_Function], text: str) -> _Function | None:
+    best = max(functions, key=lambda function: _likeness(function, text), default=None)
+    return best if best is not None and _likeness(best, text) > 0 else None
 
 
 def _likeness(function: _Function, text: str) -> float:
@@ -84,7 +113,10 @@ def _likeness(function: _Function, text: str) -> float:
     described = {*significant(function.description), *(word for each in function.arguments for word in each.words)}
     hits, more = _shared(name, spoken), _shared(described - name, spoken)
     meant = hits and (hits == len(name) or hits + more >= 2)
-    return hits + hits / len(name) + 0.1 * more if meant else 0.0
+    if meant:
+        return hits + hits / len(name) + 0.1 * more
+    # A recogniser that heard "but the room for two nights", or "put her in for two nights", has heard what counts.
+    return 0.1 if any(each.required and states_number(each, text) for each in function.arguments) else 0.0
 
 
 def _is_named(function: _Function, text: str) -> bool:

@@ -17,7 +17,7 @@ from .conversation import as_mapping
 from .numbers import DATE, Number, numbers
 from .phrases import phrase_after, quoted, rest_after, stems
 
-__all__ = ("answer_to", "extract")
+__all__ = ("answer_to", "extract", "states_number")
 
 
 @define
@@ -75,6 +75,13 @@ def answer_to(argument: Wanted, text: str) -> Any:
         if (value := search(argument, reading)) is not MISSING:
             return value
     return MISSING
+
+
+def states_number(argument: Wanted, text: str) -> bool:
+    """Whether a text has a number for this argument beside its name, such as "two nights"."""
+    if argument.choices or argument.type not in ("integer", "number"):
+        return False
+    return _number_beside(argument, Reading(text)) is not MISSING
 
 
 # ---- searching -----------------------------------------------------------------------------------------------------
@@ -243,6 +250,8 @@ def _object(argument: Wanted, reading: Reading) -> Any:
     return kept if kept and all(each.name in kept for each in parts if each.required) else MISSING
 
 
+#: What a recogniser may make of a number that is said alone.
+_SOUNDS_LIKE = {"won": 1, "to": 2, "too": 2, "for": 4, "fore": 4, "ate": 8}
 _LEADING = re.compile(r"^(?:it's|it is|that's|the|to|for|in|on|under|at|from)\s+", re.IGNORECASE)
 
 
@@ -256,6 +265,10 @@ def _bare(argument: Wanted, reading: Reading) -> Any:
             return bool(told[1]) if told else MISSING
         case "array" if as_mapping(argument.schema.get("items")).get("type", "string") == "string":
             return _listed(reading.text) or MISSING
+        case "integer" | "number" if not argument.choices:
+            heard = re.fullmatch(r"\W*(\w+)(?:\s+\w+)?\W*", reading.text)
+            number = _SOUNDS_LIKE.get(heard[1].lower()) if heard else None
+            return MISSING if number is None else argument.fitting(number)
         case "string" if not argument.choices and argument.schema.get("format") not in _FORMATS:
             value = _LEADING.sub("", reading.text.strip(" .!?,"))
             return value if value and argument.allows_length(value) else MISSING

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from string import capwords
 
 from attrs import frozen
 
@@ -82,7 +83,10 @@ def _stated(text: str) -> Iterable[tuple[str, Fact]]:
             found = match.groupdict()
             value = found["value"].strip()
             if not re.match(r"(?:not|what|called what)\b", value, re.IGNORECASE):
-                yield name or keyed(found["key"]), Fact(value, (found.get("how") or "is").lower())
+                key = name or keyed(found["key"])
+                # A recogniser writes everything in lower case.
+                shown = capwords(value) if key == "name" and value.islower() else value
+                yield key, Fact(shown, (found.get("how") or "is").lower())
 
 
 def keyed(name: str) -> str:

@@ -47,6 +47,7 @@ def reply(scene: Scene) -> str:
 
 # ---- without a question --------------------------------------------------------------------------------------------
 
+_HELP = re.compile(r"\bhelp\b[^.\"“]{0,80}(?=[\"“])", re.IGNORECASE)
 _SAY = re.compile(r"\b(?:greet|say|start|begin|open|answer|introduce)\b[^.\"“]{0,80}(?=[\"“])", re.IGNORECASE)
 _NAME = re.compile(r"\b(?:your name is|you are called|you're called|called)\s+(?P<name>[A-Z][\w'-]*)")
 _PERSONA = re.compile(r"\byou are (?P<role>(?:an?|the) [^.,;!?\n]{1,80})", re.IGNORECASE)
@@ -59,10 +60,10 @@ def _unasked(scene: Scene) -> str:
     return "Is there anything else?" if conversation.said else greeting(scene)
 
 
-def _cue(instructions: Iterable[str]) -> str | None:
-    """The words that instructions tell the bot to say."""
+def _cue(instructions: Iterable[str], occasion: re.Pattern[str] = _SAY) -> str | None:
+    """The words that instructions tell the bot to say, when it greets or on another occasion."""
     for text in instructions:
-        if (told := _SAY.search(text)) and (found := quoted(text[told.end() :])):
+        if (told := occasion.search(text)) and (found := quoted(text[told.end() :])):
             return found[0]
     return None
 
@@ -70,6 +71,11 @@ def _cue(instructions: Iterable[str]) -> str | None:
 def greeting(scene: Scene) -> str:
     """The opening words: those of the instructions, or our own."""
     return _cue(scene.conversation.instructions) or f"Hello! I am {_self(scene)}. What can I do for you?"
+
+
+def _hint(scene: Scene) -> str:
+    """What the user may say next: the words of the instructions, or our own."""
+    return _cue(scene.conversation.instructions, _HELP) or "Ask me what I can do."
 
 
 def _self(scene: Scene) -> str:
@@ -81,7 +87,7 @@ def _self(scene: Scene) -> str:
 def _no_rule(scene: Scene) -> str:
     text = scene.conversation.text
     shown = text if len(text) <= 60 else f"{text[:59]}…"
-    return f"I have no rule for “{shown}”, and rules are all I have. Ask me what I can do."
+    return f"I have no rule for “{shown}”, and rules are all I have. {_hint(scene)}"
 
 
 # ---- about the bot -------------------------------------------------------------------------------------------------
@@ -98,7 +104,8 @@ def _who_it_is(scene: Scene, match: re.Match[str]) -> str:
 
 
 def _abilities(scene: Scene, match: re.Match[str]) -> str:
-    return (
+    told = _cue(scene.conversation.instructions, _HELP)
+    return f"{told} " * bool(told) + (
         "I can remember what you tell me about yourself, call the functions that I was given, do sums, count, and tell "
         f"you a story. I am {NATURE}, so do not expect more."
     )
@@ -197,6 +204,10 @@ def _says(text: str) -> Reply:
     return lambda scene, match: text
 
 
+def _all_right(scene: Scene, match: re.Match[str]) -> str:
+    return f"All right. {_hint(scene)}"
+
+
 def _hello(scene: Scene, match: re.Match[str]) -> str:
     known = scene.facts.value("name")
     return f"Hello, {known}! What can I do for you?" if known else greeting(scene)
@@ -222,7 +233,7 @@ RULES = _table(
     ),
     (r"\bwhat (?:kind of )?(?:language )?model are you\b|\bwhich model\b", _what_it_is),
     (r"\b(?:who|what) are you\b|\bwhat(?:'s| is) your name\b|\bintroduce yourself\b", _who_it_is),
-    (r"\bwhat can you do\b|\bwhat do you do\b|^\W*help\b", _abilities),
+    (r"\bwhat can (?:you do|i say)\b|\bwhat do you do\b|^\W*help\b", _abilities),
     (r"\byour (?:instructions|system prompt|orders)\b|\bwhat were you told\b", _instructions),
     (r"\bwhat (?:time|day|date|year)\b|\bwhat(?:'s| is) the (?:time|date|day)\b", _no_clock),
     # Recalling.
@@ -257,10 +268,12 @@ RULES = _table(
     # Small talk.
     (r"^\W*(?:hi|hello|hey|good (?:morning|afternoon|evening)|greetings)\b", _hello),
     (r"\bhow are you\b|\bhow's it going\b", _says("All my rules are in order, thank you. How can I help?")),
+    (r"^\W*(?:no|nope|not now)\b(?:\W+\w+){0,2}\W*$", _all_right),
     (r"\b(?:thanks|thank you|cheers)\b", _says("You are welcome.")),
     (r"\b(?:bye|goodbye|good night|see you)\b", _says("Goodbye!")),
+    (r"^\W*(?:yes|yeah|yep|sure|of course|certainly)\b(?:\W+\w+){0,2}\W*$", _all_right),
     (
-        r"^\W*(?:yes|yeah|yep|ok|okay|sure|fine|good|great|right|all right|no|nope|stop|wait|never ?mind)\W*$",
+        r"^\W*(?:ok|okay|fine|good|great|right|all right|stop|wait|never ?mind)\b(?:\W+(?:please|then))?\W*$",
         _says("All right."),
     ),
 )

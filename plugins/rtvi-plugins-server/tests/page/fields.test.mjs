@@ -124,37 +124,3 @@ test("an update holds the changed options, service by service, in their order", 
     { service: "tts", options: [{ name: "voice", value: "en" }] },
   ]);
 });
-
-test("a problem's path leads to the option that was sent", () => {
-  const config = fields.toConfig([
-    { service: "llm", name: "a", value: 1 },
-    { service: "tts", name: "b", value: 2 },
-  ]);
-  assert.deepEqual(fields.optionAt("$.data.d.config[1].options[0].value", config), { service: "tts", name: "b" });
-  assert.deepEqual(fields.optionAt("$.data.d.config[0].options[0].value[3].role", config), {
-    service: "llm",
-    name: "a",
-  });
-  assert.equal(fields.optionAt("$.data.d.config[7].options[0].value", config), null);
-  assert.equal(fields.optionAt("$.data.d.interrupt", config), null);
-});
-
-test("a problem leads to the argument by its path, or by its first word", () => {
-  const names = ["nights", "name"];
-  assert.equal(fields.argumentAt({ path: "$.data.d.arguments.nights", message: "nights: expected" }, names), "nights");
-  assert.equal(fields.argumentAt({ path: "$.data.d.arguments", message: "name: is required (string)" }, names), "name");
-  assert.equal(fields.argumentAt({ path: "$.data.d", message: "no such thing: never" }, names), null);
-});
-
-test("a problem beside its field is a sentence without the field's name", () => {
-  const problem = { path: "$.data.d.arguments.nights", message: "nights: expected a whole number, got '2'" };
-  assert.equal(fields.sentence(problem, "nights"), "Expected a whole number, got '2'.");
-  const option = { path: "$.data.d.config[0].options[0].value", message: "tts.speed: must be <= 2: 3" };
-  assert.equal(fields.sentence(option, "speed"), "Must be <= 2: 3.");
-  const inside = { path: "$.data.d.config[0].options[0].value[2].role", message: "is required" };
-  assert.equal(fields.sentence(inside, "messages"), "Is required. (at [2].role)");
-  assert.equal(
-    fields.sentence({ path: "$", message: "unknown x", suggestion: "y" }, "x"),
-    "Unknown x. Did you mean y?",
-  );
-});

@@ -1,14 +1,15 @@
 // The actions panel: a form for each action, made from describe-actions, with the answer below it.
 
 import { make, titled } from "./elements.js";
-import { argumentAt, same, sentence } from "./fields.js";
+import { same } from "./fields.js";
 import { Field } from "./forms.js";
+import { argumentAt, sentence } from "./problems.js";
 
 /** Shows the actions that a client may call. */
 export class ActionsPanel {
   #element;
   #session = null;
-  #actions = [];
+  #actions = null;
   #jobs = new Map();
 
   constructor(element) {
@@ -28,14 +29,14 @@ export class ActionsPanel {
 
   close() {
     this.#session = null;
-    this.#actions = [];
+    this.#actions = null;
     this.#jobs.clear();
     this.#element.replaceChildren(make("p", { class: "empty" }, "Connect to see what this bot can do for you."));
   }
 
   /** Whether the client may call an action. */
   has(service, action) {
-    return this.#actions.some((each) => each.service === service && each.action === action);
+    return Boolean(this.#actions?.some((each) => each.service === service && each.action === action));
   }
 
   /** Take a message about a long action. */
@@ -86,6 +87,7 @@ export class ActionsPanel {
     } finally {
       call.disabled = false;
     }
+    answer.scrollIntoView({ block: "nearest" });
   }
 }
 

@@ -6,6 +6,7 @@ import { Session } from "./session.js";
 import { WebRTCTransport } from "./webrtc.js";
 import { WebSocketTransport } from "./websocket.js";
 
+const ENDED = "The conversation has ended.";
 const TRANSPORTS = { websocket: WebSocketTransport, webrtc: WebRTCTransport };
 
 /**
@@ -21,13 +22,14 @@ export class Call {
   #speaking = false;
   #ready = false;
   #over = false;
+  #giveUp = () => {};
 
   constructor(transport, on) {
     this.#on = on;
     this.#transport = new TRANSPORTS[transport]({
       text: (text) => this.session.receive(text),
       audio: (bytes) => this.#player?.play(bytes),
-      stream: (stream) => this.#play(stream),
+      stream: (stream) => this.#use(playStream(stream, { level: on.botLevel })),
       closed: (how) => this.#closed(how),
     });
     this.session = new Session((text) => this.#transport.send(text), {
@@ -41,13 +43,20 @@ export class Call {
   }
 
   /** Connect, and return when the bot is ready. Call it from a click: only then may the page make a sound. */
-  async open(startBody) {
+  open(startBody) {
+    return new Promise((resolve, reject) => {
+      // What is awaited may never come once it is closed.
+      this.#giveUp = () => reject(new Error(ENDED));
+      this.#connect(startBody).then(resolve, reject);
+    });
+  }
+
+  async #connect(startBody) {
     // Without a device to play on, the rest still works.
-    if (this.#transport.bringsAudio) {
-      this.#player = await openPlayer({ level: this.#on.botLevel }).catch(() => null);
-    }
+    if (this.#transport.bringsAudio) this.#use(await openPlayer({ level: this.#on.botLevel }).catch(() => null));
+    if (this.#over) return;
     await this.#transport.open(startBody);
-    if (this.#over) throw new Error("You hung up.");
+    if (this.#over) return;
     await this.session.ready();
     this.#ready = true;
   }
@@ -62,7 +71,15 @@ export class Call {
     const microphone = await openMicrophone({ piece: (bytes) => this.#piece(bytes), level: (rms) => this.#heard(rms) });
     if (this.#over) return microphone.close();
     this.#microphone = microphone;
-    microphone.track.onended = () => this.#on.microphoneLost();
+    microphone.track.onended = () => this.#lost(microphone);
+    await this.speak(this.#speaking);
+  }
+
+  async #lost(microphone) {
+    microphone.close();
+    this.#microphone = null;
+    this.#on.userLevel(0);
+    this.#on.microphoneLost();
     await this.speak(this.#speaking);
   }
 
@@ -97,9 +114,9 @@ export class Call {
     this.#on.userLevel(this.#speaking ? rms : 0);
   }
 
-  async #play(stream) {
-    this.#player = await playStream(stream, { level: this.#on.botLevel });
-    if (this.#over) this.#player.close();
+  #use(player) {
+    if (this.#over) player?.close();
+    else this.#player = player;
   }
 
   #closed(how) {
@@ -110,7 +127,8 @@ export class Call {
 
   #end() {
     this.#over = true;
-    this.session.end("The conversation has ended.");
+    this.#giveUp();
+    this.session.end(ENDED);
     this.#transport.close();
     this.#microphone?.close();
     this.#player?.close();

@@ -55,20 +55,20 @@ export class Choices {
     if (!this.#inCall || select.value === before) return;
     select.disabled = true;
     const done = await this.switchProvider(service, select.value);
-    if (!done) select.value = before;
-    known.before = select.value;
-    select.disabled = !this.#inCall;
-    select.focus();
+    if (!done) {
+      select.value = known.before;
+      select.disabled = false;
+    }
+    // A control that is disabled loses the focus; by now the user may be elsewhere.
+    if (document.activeElement === document.body) select.focus();
   }
 
   #inCall = false;
 
-  /** No call: everything may be chosen. */
-  open() {
-    this.lock(false, false);
-  }
-
-  /** In a call the transport stays, and providers are switched by the bot's leave, which `took` learns. */
+  /**
+   * With no call everything may be chosen. In one the transport stays, and providers are switched by the bot's leave,
+   * which `took` learns.
+   */
   lock(calling, connected) {
     this.#inCall = connected;
     this.#transport.disabled = calling;

@@ -58,7 +58,6 @@ function boundsOf(schema) {
     below: lowest("exclusiveMaximum"),
     minLength: highest("minLength"),
     maxLength: lowest("maxLength"),
-    pattern: told("pattern")[0],
   };
 }
 
@@ -157,28 +156,4 @@ export function toConfig(changes) {
     services.get(service).options.push({ name, value });
   }
   return [...services.values()];
-}
-
-/** Which option of an update's config a problem's JSON path means, `{service, name}`, or null. */
-export function optionAt(path, config) {
-  const [, entry, option] = /\.config\[(\d+)\](?:\.options\[(\d+)\])?/.exec(path) ?? [];
-  const found = config[entry];
-  return found?.options[option] ? { service: found.service, name: found.options[option].name } : null;
-}
-
-/** Which argument of an action a problem means, or null. A missing one is named by its message alone. */
-export function argumentAt({ path, message }, names) {
-  const [, direct] = /\.arguments\.([^.[]+)/.exec(path) ?? [];
-  const [, told] = /^([^\s:]+): /.exec(message) ?? [];
-  return [direct, told].find((each) => names.includes(each)) ?? null;
-}
-
-/** A problem as it stands beside its field: without the field's name, as a sentence, with the place inside if any. */
-export function sentence({ path, message, suggestion }, name) {
-  // A problem names its argument, or the service and its option, before a colon.
-  const [before, ...rest] = message.split(": ");
-  const plainly = rest.length && (before === name || before.endsWith(`.${name}`)) ? rest.join(": ") : message;
-  const inside = /(?:\.value|\.arguments\.[^.[]+)([.[].+)$/.exec(path)?.[1];
-  const hinted = suggestion ? ` Did you mean ${suggestion}?` : "";
-  return `${plainly[0].toUpperCase()}${plainly.slice(1).replace(/\.?$/, ".")}${hinted}${inside ? ` (at ${inside})` : ""}`;
 }

@@ -5,7 +5,10 @@ import { control, hint, isLong, read, same, show } from "./fields.js";
 
 let made = 0;
 
-/** One labelled control with its hint and its error. `onEdit` is called whenever the user changes it. */
+/**
+ * One labelled control with its hint and its error; `long` if it takes much room. `onEdit` is called whenever the user
+ * changes it, `onReveal` when it has something to show.
+ */
 export class Field {
   #control;
   #input;
@@ -17,6 +20,8 @@ export class Field {
     this.writable = writable;
     this.#control = control(described);
     this.#known = value;
+    this.long = this.#control.kind === "json" || isLong(this.#control, value);
+    this.onReveal = () => {};
     const id = `field-${++made}`;
     this.#input = input(this.#control, described, { id, value, writable });
     this.#error = make("p", { id: `${id}-error`, class: "field-error", hidden: true });
@@ -96,8 +101,9 @@ export class Field {
   fail(sentence) {
     this.#error.textContent = sentence;
     this.#error.hidden = !sentence;
-    if (sentence) this.#input.setAttribute("aria-invalid", "true");
-    else this.#input.removeAttribute("aria-invalid");
+    if (!sentence) return this.#input.removeAttribute("aria-invalid");
+    this.#input.setAttribute("aria-invalid", "true");
+    this.onReveal();
   }
 
   focus() {

@@ -10,15 +10,15 @@ export function encodeMessage(text) {
   return delimited(MESSAGE, delimited(1, new TextEncoder().encode(text)));
 }
 
-/** The bytes of a frame of audio: s16le samples as bytes, their rate in Hz, and the number of channels. */
-export function encodeAudio(pcm, rate = 16000, channels = 1) {
+/** The bytes of a frame of audio, from s16le samples as bytes: 16 kHz, mono. */
+export function encodeAudio(pcm) {
   const name = new TextEncoder().encode("audio");
-  return delimited(AUDIO, join([delimited(2, name), delimited(3, pcm), number(4, rate), number(5, channels)]));
+  return delimited(AUDIO, join([delimited(2, name), delimited(3, pcm), number(4, 16000), number(5, 1)]));
 }
 
 /**
- * What a frame carries: `{message}` with JSON text, `{audio, rate, channels}`, or null for a form that no client needs.
- * Throws an Error for bytes that are no frame.
+ * What a frame carries: `{message}` with JSON text, `{audio}`, or null for a form that no client needs. Throws an Error
+ * for bytes that are no frame. The rate that audio tells is passed over: players of this protocol run at 24 kHz, mono.
  */
 export function decode(bytes) {
   const frame = fields(bytes);
@@ -27,12 +27,8 @@ export function decode(bytes) {
     return { message: new TextDecoder("utf-8", { fatal: true }).decode(expectBytes(text ?? new Uint8Array())) };
   }
   if (!frame.has(AUDIO)) return null;
-  const audio = fields(expectBytes(frame.get(AUDIO)));
-  return {
-    audio: expectBytes(audio.get(3) ?? new Uint8Array()),
-    rate: audio.get(4) ?? 0,
-    channels: audio.get(5) ?? 0,
-  };
+  const samples = fields(expectBytes(frame.get(AUDIO))).get(3);
+  return { audio: expectBytes(samples ?? new Uint8Array()) };
 }
 
 function expectBytes(value) {

@@ -2,6 +2,8 @@
 
 import { make } from "./elements.js";
 
+const LATE = "This is no longer wanted.";
+
 /** Shows each function call as a card. `run(name, args)` carries one out where `can(name)` says that it may. */
 export class FunctionCalls {
   #cards = new Map();
@@ -10,7 +12,9 @@ export class FunctionCalls {
     Object.assign(this, { insert, can, run, answer });
   }
 
+  /** The conversation is over: nothing is wanted any more. */
   clear() {
+    for (const card of this.#cards.values()) card.close(LATE);
     this.#cards.clear();
   }
 
@@ -19,17 +23,21 @@ export class FunctionCalls {
     if (type === "llm-function-call-in-progress") this.#asked(data);
     if (type === "llm-function-call-stopped") {
       const card = this.#cards.get(data.tool_call_id);
-      card?.close(data.cancelled ? "This is no longer wanted." : null);
+      card?.close(data.cancelled ? LATE : null);
     }
   }
 
   #asked({ tool_call_id, function_name, arguments: args = {} }) {
+    let busy = false; // a second click must not run it twice
     const settle = async (getResult, sentence) => {
+      if (busy) return;
+      busy = true;
       try {
         const result = await getResult();
         this.answer({ function_name, tool_call_id, arguments: args, result });
         card.close(sentence);
       } catch (error) {
+        busy = false;
         card.fail(error.message);
       }
     };
@@ -77,7 +85,7 @@ class Card {
   }
 
   fail(sentence) {
-    this.#status.textContent = sentence;
+    if (this.#controls.isConnected) this.#status.textContent = sentence;
   }
 }
 

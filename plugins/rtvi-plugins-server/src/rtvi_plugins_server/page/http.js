@@ -26,5 +26,6 @@ async function answered(request) {
   const told = await response.json().catch(() => null);
   if (!response.ok)
     throw new Error(told?.info ?? told?.detail ?? `The server answered with status ${response.status}.`);
+  if (told === null) throw new Error("The server answered with something that is no JSON.");
   return told;
 }

@@ -11,10 +11,11 @@ import { Log } from "./log.js";
 import { announce, note, say } from "./notices.js";
 import { OptionsPanel } from "./options.js";
 import { plot } from "./plot.js";
+import { plainly } from "./problems.js";
 import { useTabs } from "./tabs.js";
 import { Talking } from "./talking.js";
 import { Transcript } from "./transcript.js";
-import { Timings, TurnState } from "./turns.js";
+import { STATES, Timings, TurnState } from "./turns.js";
 
 const ui = Object.fromEntries(
   ["talk", "talk-label", "mute", "push-to-talk", "state", "ring", "text", "send", "composer", "welcome"]
@@ -65,17 +66,13 @@ async function open({ microphone }) {
   say("");
   note("");
   state.set("connecting");
-  transcript.clear();
-  functions.clear();
-  timings.clear();
-  drawPlot();
   const mine = new Call(choices.transport, {
     event: (type, data) => call === mine && took(type, data),
     seen: (direction, message) => log.add(direction, message),
     closed: (how) => call === mine && left(how),
     userLevel: (rms) => userMeter.set(rms),
     botLevel: (rms) => botMeter.set(rms),
-    microphoneLost: () => note("The microphone has gone. You can go on typing."),
+    microphoneLost: () => call === mine && microphoneLost(),
   });
   call = mine;
   showCall();
@@ -100,8 +97,9 @@ async function open({ microphone }) {
 
 async function openMicrophone(mine) {
   talking.active = true;
-  await mine.speak(talking.heard);
+  note("");
   try {
+    await mine.speak(talking.heard);
     await mine.openMicrophone();
   } catch (error) {
     if (call !== mine) return;
@@ -109,7 +107,12 @@ async function openMicrophone(mine) {
     note(`${error.message} You can go on typing.`);
   }
   showMicrophone();
-  showState(state.now);
+}
+
+function microphoneLost() {
+  talking.active = false;
+  note("The microphone has gone. You can go on typing.");
+  showMicrophone();
 }
 
 async function describe(mine) {
@@ -133,12 +136,18 @@ function left({ clean, reason }) {
   state.set("offline");
   options.close();
   actions.close();
-  choices.open();
+  functions.clear();
   showCall();
   showMicrophone();
-  if (clean) note(reason);
-  else say(reason);
+  (clean ? note : say)(reason);
   announce("Not connected any more.");
+}
+
+/** A new conversation is there; until then the former one may be read. */
+function forget() {
+  transcript.clear();
+  timings.clear();
+  drawPlot();
 }
 
 function took(type, data) {
@@ -147,24 +156,26 @@ function took(type, data) {
   transcript.take(type, data);
   functions.take(type, data);
   if (timings.take(type, data)) drawPlot();
-  OTHERS[type]?.(data);
+  OTHERS[type]?.(data, call);
 }
 
 const OTHERS = {
-  error: (data) => say(data.message ?? data.error ?? "The bot failed."),
-  "error-response": (data) => say(data.error ?? "The bot refused a message."),
-  config: (data) => options.took(data).catch((error) => say(error.message)),
+  "bot-ready": forget,
+  error: (data) => say(plainly(data.message ?? data.error ?? "The bot failed.")),
+  "error-response": (data) => say(plainly(data.error ?? "The bot refused a message.")),
+  config: (data, mine) => options.took(data).catch((error) => call === mine && say(error.message)),
   "server-message": (data) => data?.type === "job" && actions.job(data),
 };
 
 async function switchProvider(service, value) {
+  const mine = call;
   say("");
   try {
     await options.update([{ service, name: "provider", value }]);
-    await actions.open(call.session);
+    await actions.open(mine.session);
     return true;
   } catch (error) {
-    say(error.message);
+    if (call === mine) say(error.message);
     return false;
   }
 }
@@ -177,11 +188,9 @@ async function write(event) {
   if (!text) return;
   ui.send.disabled = true;
   // Whoever types first need not be asked for a microphone.
-  if (!connected && !(await connect({ microphone: false }))) {
-    ui.send.disabled = false;
-    return;
-  }
+  const there = connected || (await connect({ microphone: false }));
   ui.send.disabled = false;
+  if (!there) return;
   ui.text.value = "";
   say("");
   welcome(false);
@@ -191,16 +200,6 @@ async function write(event) {
 }
 
 // ---- showing
-
-const STATES = {
-  offline: "Not connected",
-  connecting: "Connecting…",
-  listening: "Listening",
-  hearing: "You are speaking",
-  thinking: "Thinking…",
-  answering: "Answering…",
-  speaking: "The bot is speaking",
-};
 
 function showState(now) {
   ui.state.dataset.state = ui.ring.dataset.state = now;
@@ -221,6 +220,7 @@ function showMicrophone() {
   const { mute } = ui;
   const has = Boolean(call?.hasMicrophone);
   mute.disabled = !connected || !bot.microphone;
+  ui["push-to-talk"].closest(".switch-row").hidden = !bot.microphone || (connected && !has);
   const pushing = has && talking.pushing;
   mute.classList.toggle("hold", pushing);
   mute.classList.toggle("held", pushing && talking.held);
@@ -261,7 +261,6 @@ async function begin() {
   ui.about.textContent = bot.description;
   timings.kinds = Object.fromEntries(bot.services.map(({ name, kind }) => [name, kind]));
   choices.offer(bot);
-  byId("push-to-talk").closest(".switch-row").hidden = !bot.microphone;
   ui.mute.hidden = byId("meters").hidden = !bot.microphone;
   if (!bot.microphone) ui.invitation.textContent = "This bot reads and writes; it does not listen. Type below.";
   if (bot.open) ui.talk.disabled = false;
@@ -284,12 +283,12 @@ function closed() {
 
 ui.talk.addEventListener("click", () => (call ? hangUp() : connect({ microphone: bot.microphone })));
 ui.mute.addEventListener("click", muteClicked);
-ui["push-to-talk"].addEventListener("change", () => talking.push(ui["push-to-talk"].checked));
 ui.composer.addEventListener("submit", write);
 addEventListener("pointerdown", () => call?.resume());
-addEventListener("pagehide", () => call?.close());
+addEventListener("pagehide", () => call && hangUp()); // the browser may show this very page again
 addEventListener("resize", drawPlot);
 talking.useButton(ui.mute);
+talking.useSwitch(ui["push-to-talk"]);
 useTabs(document.querySelector("[role=tablist]"), { onShow: () => (drawPlot(), log.shown()) });
 drawPlot();
 begin();

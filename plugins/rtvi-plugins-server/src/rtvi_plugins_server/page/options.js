@@ -1,9 +1,11 @@
 // The options panel: a form made from describe-config, which sends only what was changed.
 
 import { make, titled } from "./elements.js";
-import { optionAt, sentence, toConfig } from "./fields.js";
+import { toConfig } from "./fields.js";
 import { Field } from "./forms.js";
+import { optionAt, sentence } from "./problems.js";
 
+const BESIDE = "Nothing was changed; what is wrong stands beside it.";
 const WHEN = { now: "It is in force now.", "next-turn": "It is in force from the next turn." };
 
 /** Shows and changes the config of a session. `onConfig(values)` is told of every config, by service and option. */
@@ -13,6 +15,7 @@ export class OptionsPanel {
   #session = null;
   #status;
   #apply;
+  #undo;
   #interrupt;
   #revision = null;
   #described = [];
@@ -50,6 +53,7 @@ export class OptionsPanel {
 
   /** Change some options, given as `{service, name, value}`, and show what came of it. Throws what the bot refused. */
   async update(changes, interrupt = false) {
+    this.#say(this.#shown());
     const told = await this.#session.request("update-config", { config: toConfig(changes), interrupt });
     this.#took(told);
     const switched = changes.some((each) => each.name === "provider");
@@ -115,7 +119,7 @@ export class OptionsPanel {
     if (!options.length) return null;
     const fields = options.map((each) => {
       const value = each.name in values ? values[each.name] : each.default;
-      const field = new Field(each, { value, writable: each.writable !== false, onEdit: () => this.#edited() });
+      const field = new Field(each, { value, writable: each.writable !== false, onEdit: () => this.#changed() });
       return Object.assign(field, { service: service.name });
     });
     this.#fields.push(...fields);
@@ -124,44 +128,50 @@ export class OptionsPanel {
       "fieldset",
       {},
       make("legend", {}, titled(service.name), provider),
-      ...fields.map((each) => each.element),
+      ...folded(fields),
     );
   }
 
   #footer() {
     if (!this.#fields.some((each) => each.writable)) {
-      this.#apply = null;
+      this.#apply = this.#undo = null;
       return make("div", { class: "panel-footer" }, this.#status);
     }
     this.#interrupt = make("input", { type: "checkbox", id: "interrupt" });
     this.#apply = make("button", { type: "submit", class: "primary", id: "apply" }, "Apply");
+    this.#undo = make("button", { type: "reset", id: "undo" }, "Undo");
     return make(
       "div",
       { class: "panel-footer" },
       make("div", { class: "switch-row" }, this.#interrupt, make("label", { for: "interrupt" }, "Interrupt the bot")),
-      make("div", { class: "buttons" }, this.#apply, make("button", { type: "reset" }, "Undo")),
+      make("div", { class: "buttons" }, this.#apply, this.#undo),
       this.#status,
     );
+  }
+
+  #changed() {
+    this.#edited();
+    this.#say(this.#shown()); // what was said of a refusal is about what stood here before
   }
 
   #edited() {
     const changed = this.#fields.filter((each) => each.writable && each.changed);
     for (const each of this.#fields) each.element.classList.toggle("changed", changed.includes(each));
     if (!this.#apply) return;
-    this.#apply.disabled = !changed.length;
+    this.#apply.disabled = this.#undo.disabled = !changed.length;
     this.#apply.textContent = changed.length > 1 ? `Apply ${changed.length} changes` : "Apply";
   }
 
   #reset() {
     for (const each of this.#fields) each.restore();
-    this.#edited();
+    this.#changed();
   }
 
   async #submit() {
     const edited = this.#fields.filter((each) => each.writable && each.changed);
     const read = edited.map((field) => ({ field, found: field.read() }));
     const wrong = read.find(({ found }) => found.problem);
-    if (wrong) return wrong.field.focus();
+    if (wrong) return this.#refuse(wrong.field);
     const changes = read
       .filter(({ found }) => "value" in found)
       .map(({ field, found }) => ({ service: field.service, name: field.name, value: found.value }));
@@ -174,15 +184,21 @@ export class OptionsPanel {
   }
 
   #refused(error, config) {
-    let beside = 0;
+    let first = null;
     for (const problem of error.details ?? []) {
-      const at = optionAt(problem.path, config);
+      const at = optionAt(problem, config);
       const field = at && this.#fields.find((each) => each.service === at.service && each.name === at.name);
       if (!field) continue;
       field.fail(sentence(problem, field.name));
-      if (beside++ === 0) field.focus();
+      first ??= field;
     }
-    this.#say(beside ? "Nothing was changed; what is wrong stands beside it." : error.message, true);
+    if (first) this.#refuse(first);
+    else this.#say(error.message, true);
+  }
+
+  #refuse(field) {
+    field.focus();
+    this.#say(BESIDE, true);
   }
 
   #say(text, failed = false) {
@@ -190,6 +206,18 @@ export class OptionsPanel {
     this.#status.textContent = text;
     this.#status.classList.toggle("failed", failed);
   }
+}
+
+// Long ones stand below the short ones, folded, lest these be far down.
+function folded(fields) {
+  const short = fields.filter((each) => !each.long);
+  const long = fields.filter((each) => each.long);
+  const elements = (some) => some.map((each) => each.element);
+  if (!short.length || !long.length) return elements(fields);
+  const names = long.map((each) => titled(each.name)).join(", ");
+  const fold = make("details", { class: "more" }, make("summary", {}, names), ...elements(long));
+  for (const each of long) each.onReveal = () => (fold.open = true);
+  return [...elements(short), fold];
 }
 
 /** The values of a config by service and option. */

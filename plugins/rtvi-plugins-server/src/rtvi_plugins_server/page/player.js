@@ -30,16 +30,15 @@ export async function openPlayer({ level }) {
 }
 
 /** Play the track of a WebRTC connection, and measure it. */
-export async function playStream(stream, { level }) {
+export function playStream(stream, { level }) {
   const element = new Audio();
   element.srcObject = stream;
-  const playing = element.play().catch(() => {});
+  element.play().catch(() => {}); // it waits for a click, or for the first sound
   const context = new AudioContext();
   const analyser = context.createAnalyser();
   analyser.fftSize = 1024;
   context.createMediaStreamSource(stream).connect(analyser);
   const timer = setInterval(() => level(measured(analyser)), 40);
-  await playing;
   return {
     resume: () => (context.resume(), element.play()),
     clear() {},

@@ -1,5 +1,7 @@
 // RTVI over any transport: requests with their answers, and events.
 
+import { plainly, problemsOf } from "./problems.js";
+
 export const VERSION = "2.1.0";
 const ANSWER_WITHIN = 15000; // ms
 const READY_WITHIN = 15000; // ms
@@ -7,9 +9,9 @@ const READY_WITHIN = 15000; // ms
 /** A request that was refused: `message` is a sentence, `details` says what was wrong where. */
 export class Refused extends Error {
   constructor(told) {
-    super(told?.error ?? told?.message ?? "The bot refused this without saying why.");
+    super(plainly(told?.error ?? told?.message ?? "The bot refused this without saying why."));
     this.code = told?.code ?? "";
-    this.details = Array.isArray(told?.details) ? told.details : [];
+    this.details = problemsOf(told ?? {});
   }
 }
 

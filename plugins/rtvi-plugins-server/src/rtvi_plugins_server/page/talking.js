@@ -1,17 +1,16 @@
 // When the microphone is heard: muting, and push-to-talk by the space bar or a button that is held.
 
-const FIELDS = "input:not([type=checkbox]), textarea, select, [contenteditable]";
+const FIELDS = "input, textarea, select, [contenteditable]";
 
-/** Decides whether the microphone is heard; `onChange(heard)` is told whenever that changes. */
+/** Decides whether the microphone is heard; `onChange(heard)` is told after each change, also of how. */
 export class Talking {
   #muted = false;
   #pushing = false;
   #held = false;
-  #heard = true;
+  #active = false;
 
   constructor({ onChange }) {
     this.onChange = onChange;
-    this.active = false;
     addEventListener("keydown", (event) => this.#key(event, true));
     addEventListener("keyup", (event) => this.#key(event, false));
     addEventListener("blur", () => this.hold(false));
@@ -33,6 +32,12 @@ export class Talking {
     return this.#held;
   }
 
+  /** Whether there is a microphone to be heard. Whoever holds on when it goes must press anew when it is back. */
+  set active(on) {
+    this.#active = on;
+    if (!on) this.#held = false;
+  }
+
   mute(muted) {
     this.#muted = muted;
     this.#tell();
@@ -46,15 +51,24 @@ export class Talking {
   }
 
   hold(on) {
-    if (!this.#pushing || !this.active || this.#held === on) return;
+    if (!this.#pushing || !this.#active || this.#held === on) return;
     this.#held = on;
     this.#tell();
+  }
+
+  /** A switch for push-to-talk. */
+  useSwitch(box) {
+    box.addEventListener("change", () => {
+      this.push(box.checked);
+      // After a click the next press of the space bar is meant for the bot; whoever got here by keyboard stays.
+      if (!box.matches(":focus-visible")) box.blur();
+    });
   }
 
   /** A button that talks while it is held. */
   useButton(button) {
     button.addEventListener("pointerdown", (event) => {
-      if (!this.#pushing || !this.active) return;
+      if (!this.#pushing || !this.#active) return;
       button.setPointerCapture(event.pointerId);
       this.hold(true);
     });
@@ -65,15 +79,13 @@ export class Talking {
   }
 
   #key(event, down) {
-    if (event.code !== "Space" || !this.#pushing || !this.active || event.target.closest?.(FIELDS)) return;
+    if (event.code !== "Space" || !this.#pushing || !this.#active || event.target.closest?.(FIELDS)) return;
     // Otherwise the page would scroll, or the button that has the focus would be pressed.
     event.preventDefault();
     if (!event.repeat) this.hold(down);
   }
 
   #tell() {
-    if (this.heard === this.#heard) return this.onChange(this.heard, false);
-    this.#heard = this.heard;
-    this.onChange(this.heard, true);
+    this.onChange(this.heard);
   }
 }

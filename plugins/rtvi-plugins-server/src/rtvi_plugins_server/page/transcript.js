@@ -1,28 +1,48 @@
-// The transcript: what the user says as it is understood, and what the bot says as it is heard.
+// The transcript: who said what, in its order, with its end in sight unless the user looks back.
 
 import { make } from "./elements.js";
+import { BotEntry, UserEntry } from "./entries.js";
 
 const MOST = 300; // entries
+const NEAR = 60; // px from the end at which one is still at the end
+const PAUSE = 1000; // ms after which the bot, unasked, says something new
 
 /** Shows both sides of a conversation. `announce` is given what is only written, for screen readers. */
 export class Transcript {
   #list;
   #announce;
-  #user = null; // the user's entry that is still being spoken or understood
-  #typed = []; // entries of typed text that the bot has not taken yet
-  #bot = null;
-  #next = true; // what the bot says next begins an entry of its own
+  #clock;
+  #follows = true; // until the user scrolls back
+  #user; // the user's entry that is still being spoken or understood
+  #typed; // entries of typed text that the bot has not taken yet
+  #bot; // the bot's last entry
+  #open; // the bot's entries of which more may be heard
+  #segments; // the bot's entries by the ids of their sentences
+  #next; // what the bot says next begins an entry of its own
+  #writing; // the LLM goes on
+  #late; // what the LLM still writes is of an answer that was interrupted
+  #said; // when the bot last said something new
+  #aloud = true; // what the bot says is spoken
 
-  constructor(list, { announce }) {
+  constructor(list, { announce, clock = () => performance.now() }) {
     this.#list = list;
     this.#announce = announce;
+    this.#clock = clock;
+    this.clear();
+    list.addEventListener("scroll", () => (this.#follows = this.#atEnd()));
+    // A sentence or a keyboard that shows elsewhere takes room from the list.
+    new ResizeObserver(() => this.#keep()).observe(list);
   }
 
   clear() {
     this.#list.replaceChildren();
     this.#user = this.#bot = null;
     this.#typed = [];
-    this.#next = true;
+    this.#open = new Set();
+    this.#segments = new Map();
+    this.#next = this.#follows = true;
+    this.#writing = this.#late = false;
+    this.#said = 0;
   }
 
   /** Show what the user has typed, before the bot has taken it. */
@@ -30,6 +50,7 @@ export class Transcript {
     const entry = new UserEntry(this.#add("user"));
     entry.typed(text);
     this.#typed.push(entry);
+    this.#follow();
   }
 
   /** Add an element of another kind, in its place in the conversation. */
@@ -41,21 +62,20 @@ export class Transcript {
 
   /** Take one event of the session. */
   take(type, data = {}) {
-    const follows = this.#atEnd();
-    this.#events[type]?.(data);
-    if (follows) this.#follow();
+    this.#events[type]?.(data ?? {});
+    this.#keep();
   }
 
   #events = {
     "user-transcription": (data) => this.#heard(data),
     "user-llm-text": (data) => this.#taken(data.text),
-    "bot-llm-started": () => (this.#next = true),
+    "bot-llm-started": () => this.#begun(),
     "bot-llm-text": ({ text }) => this.#answer().stream(text),
     "bot-output": (data) => this.#output(data),
-    "bot-tts-text": ({ text }) => this.#bot?.hear(text),
+    "bot-tts-text": ({ text }) => [...this.#open].some((each) => each.hear(text)),
     "bot-llm-stopped": () => this.#written(),
-    "bot-stopped-speaking": () => this.#bot?.end(),
-    "bot-interrupted": () => this.#bot?.interrupt(),
+    "bot-stopped-speaking": () => this.#spoken(),
+    "bot-interrupted": () => this.#interrupted(),
   };
 
   #heard({ text, final }) {
@@ -75,25 +95,60 @@ export class Transcript {
     else new UserEntry(this.#add("user")).taken(text);
   }
 
-  // A sentence that is known already is shown where it stands, also while the next turn has begun.
+  // A sentence that is known already is shown where it stands, also while the next answer has begun.
   #output(data) {
-    const entry = this.#bot?.has(data.segment_id) ? this.#bot : this.#answer();
+    const entry = this.#segments.get(data.segment_id) ?? this.#answer();
+    this.#segments.set(data.segment_id, entry);
     entry.output(data);
+    this.#aloud = Boolean(data.will_be_spoken);
+  }
+
+  #begun() {
+    this.#next = this.#writing = true;
+    this.#late = false;
   }
 
   #answer() {
-    if (!this.#bot || this.#bot.interrupted || (this.#next && !this.#bot.empty)) {
-      this.#bot = new BotEntry(this.#add("bot"));
+    if (this.#late) return this.#bot;
+    const now = this.#clock();
+    if (!this.#bot || this.#isNew(now)) {
+      this.#bot = new BotEntry(this.#add("bot"), { aloud: this.#aloud });
+      for (const [id, entry] of this.#segments) if (entry.ended) this.#segments.delete(id);
+      this.#open.add(this.#bot);
       this.#user = null;
     }
     this.#next = false;
+    this.#said = now;
     return this.#bot;
   }
 
+  // What no LLM says, such as a prompt, comes at once, and is told no beginning.
+  #isNew(now) {
+    return this.#bot.ended || (this.#next ? !this.#bot.empty : !this.#writing && now - this.#said > PAUSE);
+  }
+
   #written() {
+    this.#writing = this.#late = false;
     if (!this.#bot || this.#bot.spoken) return;
     if (!this.#bot.ended && this.#bot.text) this.#announce(this.#bot.text);
-    this.#bot.end();
+    this.#end(this.#bot);
+  }
+
+  #spoken() {
+    for (const each of this.#open) this.#end(each);
+  }
+
+  #interrupted() {
+    this.#late = this.#writing && !this.#next;
+    for (const each of this.#open) {
+      each.interrupt({ written: this.#late && each === this.#bot });
+      this.#end(each);
+    }
+  }
+
+  #end(entry) {
+    entry.end();
+    this.#open.delete(entry);
   }
 
   #add(who) {
@@ -104,169 +159,16 @@ export class Transcript {
   }
 
   #atEnd() {
-    const list = this.#list;
-    return list.scrollHeight - list.scrollTop - list.clientHeight < 60;
+    const { scrollHeight, scrollTop, clientHeight } = this.#list;
+    return scrollHeight - scrollTop - clientHeight < NEAR;
+  }
+
+  #keep() {
+    if (this.#follows) this.#follow();
   }
 
   #follow() {
+    this.#follows = true;
     this.#list.scrollTop = this.#list.scrollHeight;
-  }
-}
-
-class UserEntry {
-  #element;
-  #final = make("span", { class: "final" });
-  #interim = make("span", { class: "interim", "aria-hidden": true });
-
-  constructor(element) {
-    this.#element = element;
-    element.append(make("span", { class: "who" }, "You"), make("p", { class: "words" }, this.#final, this.#interim));
-    element.dataset.final = "false";
-  }
-
-  get text() {
-    return this.#final.textContent;
-  }
-
-  get empty() {
-    return !this.text && !this.#interim.textContent;
-  }
-
-  typed(text) {
-    this.#final.textContent = text;
-    this.#element.classList.add("waiting");
-  }
-
-  /** The bot has taken what was typed. */
-  settle() {
-    this.#element.classList.remove("waiting");
-    this.#element.dataset.final = "true";
-  }
-
-  heard(text, final) {
-    const joint = this.text && text ? " " : "";
-    this.#interim.textContent = final ? "" : joint + text;
-    if (final) this.#final.textContent += joint + text;
-    this.#element.dataset.final = String(final);
-  }
-
-  /** What the LLM is given has the last word. */
-  taken(text) {
-    this.#final.textContent = text;
-    this.#interim.textContent = "";
-    this.settle();
-  }
-
-  remove() {
-    this.#element.remove();
-  }
-}
-
-class BotEntry {
-  #element;
-  #words = make("p", { class: "words" });
-  #tail = make("span", { class: "unheard tail" });
-  #segments = new Map();
-  #streamed = "";
-  #shown = 0; // how much of what was streamed stands in sentences
-  spoken = false;
-  ended = false;
-  interrupted = false;
-
-  constructor(element) {
-    this.#element = element;
-    this.#words.append(this.#tail);
-    element.append(make("span", { class: "who" }, "Bot"), this.#words);
-  }
-
-  get text() {
-    return this.#words.textContent;
-  }
-
-  get empty() {
-    return !this.text;
-  }
-
-  has(segment) {
-    return this.#segments.has(segment);
-  }
-
-  stream(text) {
-    this.#streamed += text;
-    this.#showTail();
-  }
-
-  output({ text, segment_id, will_be_spoken, spoken_status, spoken_progress }) {
-    const segment = this.#segments.get(segment_id) ?? this.#segment(segment_id, text);
-    this.spoken ||= Boolean(will_be_spoken);
-    if (!will_be_spoken || spoken_status === "completed") segment.hear(text.length);
-    else if (spoken_status === "in-progress") segment.begin(spoken_progress?.accumulated_text?.length ?? 0);
-  }
-
-  #segment(id, text) {
-    const at = this.#streamed.indexOf(text, this.#shown);
-    if (at >= 0) this.#shown = at + text.length;
-    const segment = new Segment(text);
-    this.#segments.set(id, segment);
-    this.#tail.before(segment.element, " ");
-    this.#showTail();
-    return segment;
-  }
-
-  #showTail() {
-    this.#tail.textContent = this.#streamed.slice(this.#shown).trimStart();
-  }
-
-  /** A word or a sentence is being heard. */
-  hear(text) {
-    for (const segment of this.#segments.values()) if (segment.hearing && segment.find(text)) return;
-  }
-
-  end() {
-    this.ended = true;
-  }
-
-  interrupt() {
-    if (this.ended || this.empty) return;
-    this.interrupted = this.ended = true;
-    this.#element.dataset.interrupted = "true";
-    this.#element.append(make("span", { class: "cut" }, "interrupted"));
-  }
-}
-
-/** A sentence, of which as much is dark as has been heard. */
-class Segment {
-  #heard = make("span", { class: "heard" });
-  #unheard = make("span", { class: "unheard" });
-  #text;
-  #at = 0;
-  hearing = false;
-
-  constructor(text) {
-    this.#text = text;
-    this.element = make("span", { class: "segment" }, this.#heard, this.#unheard);
-    this.#show();
-  }
-
-  begin(length) {
-    this.hearing = true;
-    this.hear(length);
-  }
-
-  hear(length) {
-    this.#at = Math.max(this.#at, length);
-    this.hearing &&= this.#at < this.#text.length;
-    this.#show();
-  }
-
-  find(text) {
-    const at = this.#text.indexOf(text.trim(), this.#at);
-    if (at >= 0) this.hear(at + text.trim().length);
-    return at >= 0;
-  }
-
-  #show() {
-    this.#heard.textContent = this.#text.slice(0, this.#at);
-    this.#unheard.textContent = this.#text.slice(this.#at);
   }
 }

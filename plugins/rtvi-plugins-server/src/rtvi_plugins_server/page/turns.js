@@ -1,6 +1,17 @@
 // What a conversation's events tell: whose turn it is, and how long each part of a turn took.
 
-/** Whose turn it is: "offline", "connecting", "listening", "hearing", "thinking", "answering" or "speaking". */
+/** Each state of a conversation, in words. */
+export const STATES = {
+  offline: "Not connected",
+  connecting: "Connecting…",
+  listening: "Listening",
+  hearing: "You are speaking",
+  thinking: "Thinking…",
+  answering: "Answering…",
+  speaking: "The bot is speaking",
+};
+
+/** Whose turn it is: `now` is one of the names of `STATES`. */
 export class TurnState {
   #onChange;
   #speaks = false; // what is being answered is spoken too

@@ -17,6 +17,7 @@ export class WebRTCTransport {
   #timers = [];
   #track = null;
   #enabled = false;
+  #over = false;
 
   constructor(on) {
     this.#on = on;
@@ -29,6 +30,7 @@ export class WebRTCTransport {
   /** Start a session and connect to it. Rejects with an Error whose message is a sentence. */
   async open(startBody) {
     const { sessionId, iceConfig } = await postJson("webrtc/start", startBody);
+    if (this.#over) return;
     this.#offers = `webrtc/sessions/${encodeURIComponent(sessionId)}/api/offer`;
     const peer = new RTCPeerConnection(iceConfig ?? {});
     this.#peer = peer;
@@ -36,14 +38,17 @@ export class WebRTCTransport {
     peer.addTransceiver("audio", { direction: "sendrecv" });
     peer.addTransceiver("video", { direction: "sendrecv" });
     await this.#useTrack();
+    if (this.#over) return;
     this.#channel = peer.createDataChannel("chat", { ordered: true });
     peer.onicecandidate = ({ candidate }) => candidate?.candidate && this.#candidates.push(candidate);
     peer.ontrack = ({ track }) => track.kind === "audio" && this.#on.stream(new MediaStream([track]));
     peer.onconnectionstatechange = () => peer.connectionState === "failed" && this.#lost();
     const opened = this.#opened();
-    await this.#negotiate();
+    await this.#negotiate(peer);
+    if (this.#over) return;
     this.#timers.push(setInterval(() => this.#tellCandidates(), CANDIDATES_EVERY));
     await opened;
+    if (this.#over) return;
     this.#channel.onclose = () => this.#lost("The bot has left.");
     this.#timers.push(setInterval(() => this.send(`ping: ${Date.now()}`), PING_EVERY));
     this.#tellTracks();
@@ -71,18 +76,19 @@ export class WebRTCTransport {
   }
 
   close() {
+    this.#over = true;
     this.#timers.splice(0).forEach(clearInterval);
     if (this.#channel) this.#channel.onclose = null;
     this.#peer?.close();
     this.#peer = null;
   }
 
-  async #negotiate() {
-    await this.#peer.setLocalDescription(await this.#peer.createOffer());
-    const { sdp, type } = this.#peer.localDescription;
-    const answer = await postJson(this.#offers, { sdp, type, pc_id: this.#pc_id, restart_pc: false });
+  async #negotiate(peer) {
+    await peer.setLocalDescription(await peer.createOffer());
+    const { sdp, type } = peer.localDescription;
+    const answer = await postJson(this.#offers, { sdp, type, pc_id: null, restart_pc: false });
     this.#pc_id = answer.pc_id;
-    await this.#peer.setRemoteDescription({ sdp: answer.sdp, type: answer.type });
+    await peer.setRemoteDescription({ sdp: answer.sdp, type: answer.type });
   }
 
   #tellCandidates() {
@@ -106,6 +112,7 @@ export class WebRTCTransport {
     return new Promise((resolve, reject) => {
       const sentence = "No WebRTC connection came about. Choose the WebSocket instead.";
       const timer = setTimeout(() => reject(new Error(sentence)), OPEN_WITHIN);
+      this.#timers.push(timer);
       this.#channel.onopen = () => (clearTimeout(timer), resolve());
       this.#channel.onmessage = ({ data }) => this.#receive(data);
     });
@@ -114,12 +121,11 @@ export class WebRTCTransport {
   #receive(text) {
     const message = signalling(text);
     if (!message) this.#on.text(text);
-    else if (message.type === "renegotiate") this.#negotiate().catch((error) => this.#lost(error.message));
     else if (message.type === "peerLeft") this.#lost("The bot has left.", true);
   }
 
   #lost(reason = "The connection was lost.", clean = false) {
-    if (!this.#peer) return;
+    if (this.#over) return;
     this.close();
     this.#on.closed({ clean, reason });
   }

@@ -7,6 +7,7 @@ import { postJson } from "./http.js";
 export class WebSocketTransport {
   #on;
   #socket = null;
+  #over = false;
 
   constructor(on) {
     this.#on = on;
@@ -20,6 +21,7 @@ export class WebSocketTransport {
   /** Start a session and open its socket. Rejects with an Error whose message is a sentence. */
   async open(startBody) {
     const { token } = await postJson("start", startBody);
+    if (this.#over) return;
     const socket = new WebSocket(address(token));
     socket.binaryType = "arraybuffer";
     this.#socket = socket;
@@ -44,16 +46,15 @@ export class WebSocketTransport {
   setMicrophone() {}
 
   close() {
-    if (!this.#socket) return;
-    this.#socket.onclose = null;
-    this.#socket.close(1000);
+    this.#over = true;
+    this.#socket?.close(1000);
   }
 
   #receive(data) {
     try {
       const frame = decode(new Uint8Array(data));
       if (frame?.message !== undefined) this.#on.text(frame.message);
-      else if (frame) this.#on.audio(frame.audio, frame.rate);
+      else if (frame) this.#on.audio(frame.audio);
     } catch (error) {
       console.warn("a frame that cannot be read was left out:", error.message);
     }
