@@ -185,7 +185,7 @@ def _check_grants(registry: Registry) -> None:
 
 
 def _function_problem(registry: Registry, granted: str, named: dict[str, str]) -> str | None:
-    """Why something that can be granted is no function for an LLM."""
+    """Why a name is none of a function for an LLM."""
     _, colon, name = granted.partition(":")
     known = set(grantable(registry))
     if granted not in known:

@@ -86,10 +86,10 @@ class Settings:
             self._set(call)
         except Exception as error:
             text = f"The options of the service {call.service!r} could not be set.{_reason(error)}"
-            if isinstance(error, RequestError) and self._is_as_written(call.service):
-                log.error("%s", text)  # no client's mistake, so those who made it have to read of it here
-            else:
+            if not isinstance(error, RequestError):
                 report(where(call.group.function), error)
+            elif self._is_as_written(call.service):
+                log.error("%s", text)  # no client's mistake, so those who made it have to read of it here
             raise StartFailed(text) from None
 
     def _is_as_written(self, service: str) -> bool:

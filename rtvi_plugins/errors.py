@@ -120,8 +120,10 @@ def report(what: str, error: BaseException) -> None:
 
     The text of an `AuthorError` is ours, and written for this log.
     """
-    told = f": {error}" if isinstance(error, AuthorError) else ""
-    _log.error("%s raised %s%s", what, type(error).__name__, told)
+    if isinstance(error, AuthorError):
+        _log.error("%s: %s", what, error)
+    else:
+        _log.error("%s raised %s", what, type(error).__name__)
     if _log.isEnabledFor(logging.DEBUG):
         _log.debug("%s raised\n%s", what, scrub("".join(traceback.format_exception(error))))
 

@@ -371,7 +371,7 @@ async def test_a_value_that_a_provider_refuses_is_no_error_of_the_servers(caplog
     with pytest.raises(StartFailed, match="nobody understands that"):
         async with connected(hasty, body={"config": {"tts": {"speed": 11}}}):
             pass
-    assert "nobody" not in caplog.text
+    assert caplog.messages == []
 
 
 async def test_a_bots_own_value_that_a_provider_refuses_is_told_in_the_log(caplog: pytest.LogCaptureFixture) -> None:

@@ -232,6 +232,17 @@ async def test_what_was_heard_before_the_microphone_was_off_is_no_beginning() ->
 
 
 @pytest.mark.anyio
+async def test_sounds_that_are_far_apart_do_not_add_up_to_speech() -> None:
+    """Also where a client sends nothing while its microphone is off."""
+    begin()
+    async with talking() as wire:
+        for _ in range(5):
+            await speak(wire, 1, 0.08)
+            await wait(wire, 10.0)
+        assert wire.told("user-started-speaking") == []
+
+
+@pytest.mark.anyio
 async def test_what_a_noise_cut_off_is_not_said_after_the_user_has_spoken() -> None:
     """Though the vendor's stream took so long to close that both were over before it."""
 
@@ -385,11 +396,11 @@ def test_the_silence_that_fills_a_frame_is_not_taken_for_the_next_speech() -> No
 @pytest.mark.parametrize(
     ("how", "instead"),
     [
-        ({"idle_seconds": -1}, "seconds, more than 0, or None"),
-        ({"idle_seconds": 0}, "seconds, more than 0, or None"),
-        ({"interrupt_seconds": "x"}, "seconds, 0 or more"),
-        ({"longest_turn_seconds": float("nan")}, "seconds, more than 0"),
-        ({"longest_turn_seconds": True}, "seconds, more than 0"),
+        ({"idle_seconds": -1}, "a finite number of seconds, more than 0"),
+        ({"idle_seconds": 0}, "a finite number of seconds, more than 0"),
+        ({"interrupt_seconds": "x"}, "a finite number of seconds, 0 or more"),
+        ({"longest_turn_seconds": float("nan")}, "a finite number of seconds, more than 0"),
+        ({"longest_turn_seconds": True}, "a finite number of seconds, more than 0"),
         ({"end_of_turn": 3}, "a coroutine function that takes a UserTurn and returns seconds"),
         ({"interruptible": "no"}, "True or False"),
         ({"idle_text": None}, "a text"),

@@ -137,7 +137,8 @@ def show_traces() -> None:
 
 
 def _hint_at_traceback(record: logging.LogRecord) -> bool:
-    if record.funcName == report.__name__ and not _log.isEnabledFor(logging.DEBUG):
+    untold = record.funcName == report.__name__ and " raised " in record.getMessage()
+    if untold and not _log.isEnabledFor(logging.DEBUG):
         record.msg = f"{record.msg} (--traceback shows why)"
     return True
 

@@ -300,7 +300,8 @@ def _callable(call: ToolCall) -> ToolCall:
         f"{call.id}{call.name}{text}".encode()  # half a character can be carried neither
         return evolve(call, arguments=json.loads(text))
     except (TypeError, ValueError):
-        raise NoPiece(call.arguments, "an LLM's ToolCall", "a name and a mapping that JSON can carry") from None
+        kinds = "a ToolCall whose id, name and arguments JSON can carry"
+        raise NoPiece(call, "an LLM's respond()", kinds) from None
 
 
 def _unique(call: ToolCall, before: Sequence[ToolCall]) -> ToolCall:

@@ -27,7 +27,7 @@ from ..session import Listener, Session, UserText, VADParams
 from ._closing import AT_ONCE, NoPiece, closed_after, failure, patience
 from ._growing import Growing
 from ._speech import SpeechDetector
-from ._taking import TurnTaking, UserTurn
+from ._taking import TurnTaking, UserTurn, is_seconds
 
 __all__ = ("Ears",)
 
@@ -136,6 +136,7 @@ class Ears(Listener):
         now = self._session.clock.now()
         if now > self._last_audio + _GAP_SECONDS and self._utterance is None:
             self._forget()  # what was heard long ago is no beginning of what comes now
+            self._detector.stop()
         self._last_audio = now
         data = self._rest + audio.data
         whole = len(data) - len(data) % _FRAME_BYTES
@@ -351,8 +352,9 @@ class Ears(Listener):
                 if not hasattr(awaited, "__await__"):
                     raise AuthorError(f"end_of_turn gave {type(awaited).__name__} at once. Write async def.")
                 seconds: Any = await awaited
-            if not isinstance(seconds, int | float) or not math.isfinite(seconds):
-                raise AuthorError(f"end_of_turn gave {seconds!r}. Return a number of seconds.")
+            if not is_seconds(seconds):
+                found = "no finite number" if isinstance(seconds, float) else type(seconds).__name__
+                raise AuthorError(f"end_of_turn gave {found}. Return a number of seconds.")
         except Exception as error:
             report(where(policy), error)
             return 0.0

@@ -7,10 +7,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
 from attrs import Attribute, field, frozen
+from attrs.validators import optional
 
 from ..errors import AuthorError
 
-__all__ = ("EndOfTurn", "TurnTaking", "UserTurn", "at_once")
+__all__ = ("EndOfTurn", "TurnTaking", "UserTurn", "at_once", "is_seconds")
 
 
 @frozen
@@ -40,13 +41,13 @@ def _is(what: str, right: Callable[[Any], bool]) -> Any:
     return check
 
 
-def _is_number(value: object) -> bool:
+def is_seconds(value: object) -> bool:
+    """Whether this is a time that can be waited for."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-_AT_LEAST_0: Any = _is("seconds, 0 or more", lambda value: _is_number(value) and value >= 0)
-_ABOVE_0: Any = _is("seconds, more than 0", lambda value: _is_number(value) and value > 0)
-_OR_NONE: Any = _is("seconds, more than 0, or None", lambda value: value is None or (_is_number(value) and value > 0))
+_AT_LEAST_0: Any = _is("a finite number of seconds, 0 or more", lambda value: is_seconds(value) and value >= 0)
+_ABOVE_0: Any = _is("a finite number of seconds, more than 0", lambda value: is_seconds(value) and value > 0)
 _POLICY: Any = _is("a coroutine function that takes a UserTurn and returns seconds", callable)
 _FLAG: Any = _is("True or False", lambda value: isinstance(value, bool))
 _TEXT: Any = _is("a text", lambda value: isinstance(value, str))
@@ -65,5 +66,5 @@ class TurnTaking:
     interruptible: bool = field(default=True, validator=_FLAG)
     interrupt_seconds: float = field(default=0.2, validator=_AT_LEAST_0)
     longest_turn_seconds: float = field(default=60.0, validator=_ABOVE_0)
-    idle_seconds: float | None = field(default=None, validator=_OR_NONE)
+    idle_seconds: float | None = field(default=None, validator=optional(_ABOVE_0))
     idle_text: str = field(default="Are you still there?", validator=_TEXT)

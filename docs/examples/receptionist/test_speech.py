@@ -21,7 +21,8 @@ pytestmark = pytest.mark.timeout(240)
 
 RATE = 16_000
 VOICES = ("slt", "rms", "kal16", "awb")
-GREETING = "Good day, this is the Seaview, Vera speaking. Would you like to book a room?"
+#: What the bot has said first, quoted in its instructions.
+GREETING = INSTRUCTIONS.split('"')[1]
 BOOK_ROOM: Function = {
     "name": "book_room",
     "description": "Books a room and returns the booking.",

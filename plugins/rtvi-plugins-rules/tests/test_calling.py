@@ -185,6 +185,21 @@ def test_yes_to_what_names_no_function_calls_none() -> None:
     assert offered("I could book a room.", "yes") == "All right. Ask me what I can do."
 
 
+@pytest.mark.parametrize("text", ["Okay, don't book a room.", "Sure, never mind.", "Yes, but do not book it"])
+def test_a_yes_that_takes_itself_back_calls_nothing(text: str) -> None:
+    """Nothing is asked for that somebody does not want."""
+    reply = offered(OFFER, text)
+    assert isinstance(reply, str)
+    assert not reply.startswith("Before I book room")
+
+
+def test_a_yes_to_what_the_user_asked_themselves_calls_nothing() -> None:
+    """Only the bot's offers are accepted."""
+    messages: list[Message] = [{"role": "user", "content": "Would you like to book a room?"}]
+    reply = answer(LLMRequest([*messages, {"role": "user", "content": "yes"}], FUNCTIONS))
+    assert reply == "All right. Ask me what I can do."
+
+
 @pytest.mark.parametrize("heard", ["but the room for two nights", "put her in for two nights please", "two nights"])
 def test_a_number_beside_an_arguments_name_is_a_request(heard: str) -> None:
     """Speech is heard wrong, and seldom all of it."""

@@ -139,6 +139,13 @@ def test_a_prompt_may_say_what_to_suggest(text: str) -> None:
     assert "You can say" not in say("Hello", system=HELPFUL)
 
 
+def test_a_greeting_that_offers_help_is_no_suggestion() -> None:
+    """What follows its quotation mark is not what is said to who needs help."""
+    prompt = 'Greet the caller with "How can I help?" Whoever needs help is told: "You can say: book a room."'
+    assert "You can say: book a room." in say("Flugelhorn", system=prompt)
+    assert "Whoever" not in say("Flugelhorn", system=prompt)
+
+
 @pytest.mark.parametrize(
     ("text", "reply"),
     [

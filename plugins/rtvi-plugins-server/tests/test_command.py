@@ -346,6 +346,8 @@ def test_the_operators_secret_comes_from_the_environment(start: Start) -> None:
     with start("office", RTVI_OPERATOR_SECRET="secret-of-a-test") as running:
         assert running.post("/start").status_code == 401
         assert running.post("/start", headers={"x-rtvi-operator-secret": "secret-of-a-test"}).status_code == 200
+        assert "who has the secret starts a session" in running.line
+        assert "browser" not in running.line
         running.signal()
 
 

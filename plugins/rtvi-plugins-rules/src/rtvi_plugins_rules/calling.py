@@ -82,8 +82,11 @@ def _known(functions: Iterable[object]) -> Iterable[_Function]:
 
 def _accept(conversation: Conversation, functions: Sequence[_Function], facts: Facts) -> Call | str | None:
     """The call that the bot has just offered, where the user says yes to it."""
-    offered = conversation.turns[-2][1] if len(conversation.turns) > 1 else ""
-    if not offered.endswith("?") or not _ACCEPTED.fullmatch(conversation.text):
+    role, offered = conversation.turns[-2] if len(conversation.turns) > 1 else ("", "")
+    text = conversation.text
+    if role != "assistant" or not offered.endswith("?") or not _ACCEPTED.fullmatch(text):
+        return None
+    if _REFUSED.search(text) or _GIVEN_UP.search(text):
         return None
     question = re.split(r"[.!]\s+", offered)[-1]
     best = _meant(functions, conversation.text) or _meant(functions, question)

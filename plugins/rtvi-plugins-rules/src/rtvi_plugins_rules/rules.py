@@ -47,7 +47,7 @@ def reply(scene: Scene) -> str:
 
 # ---- without a question --------------------------------------------------------------------------------------------
 
-_HELP = re.compile(r"\bhelp\b[^.\"“]{0,80}(?=[\"“])", re.IGNORECASE)
+_HELP = re.compile(r"\bhelp\b[^.?!\"“]{0,80}(?=[\"“])", re.IGNORECASE)
 _SAY = re.compile(r"\b(?:greet|say|start|begin|open|answer|introduce)\b[^.\"“]{0,80}(?=[\"“])", re.IGNORECASE)
 _NAME = re.compile(r"\b(?:your name is|you are called|you're called|called)\s+(?P<name>[A-Z][\w'-]*)")
 _PERSONA = re.compile(r"\byou are (?P<role>(?:an?|the) [^.,;!?\n]{1,80})", re.IGNORECASE)

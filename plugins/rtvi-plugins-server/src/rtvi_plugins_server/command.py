@@ -30,7 +30,10 @@ _NO_SECRET = (
     f"No client can start this bot: it is not public, and {SECRET_VARIABLE} is not set. Set it and have a proxy send "
     "it, or write public=True in @bot, or try the bot out with --dev."
 )
-_DEV_IS_LOCAL = "--dev grants everything to everybody, so it listens on this machine only; leave out --dev or {option}."
+_DEV_IS_LOCAL = (
+    "--dev grants everybody everything but service options, so it listens on this machine only; leave out --dev or "
+    "{option}."
+)
 
 
 def run(argv: Sequence[str]) -> int:
@@ -114,7 +117,7 @@ def _run(chosen: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 
 def _startable(host: Host, environ: Mapping[str, str]) -> bool:
-    """Whether anybody can start the bot."""
+    """Whether somebody can start the bot: anybody, or who has the operator's secret."""
     return host.public or bool(environ.get(SECRET_VARIABLE))
 
 
@@ -199,6 +202,8 @@ def _unavailable(host: str, port: int, error: OSError) -> str:
 def _announce(chosen: argparse.Namespace, host: Host, listener: socket.socket, *, inviting: bool) -> None:
     shown = f"[{chosen.host}]" if ":" in chosen.host else chosen.host
     address = f"http://{shown}:{listener.getsockname()[1]}"
-    how = " (open it in a browser to talk; clients start with POST /start or /connect)" if inviting else ""
+    how = " (open it in a browser to talk; clients start with POST /start or /connect)"
+    if not host.public:  # a browser has no secret
+        how = " (who has the secret starts a session with POST /start or /connect)" if inviting else ""
     sys.stdout.write(f"RTVI bot {host.registry.bot.name} on {address}{how}\n")
     sys.stdout.flush()

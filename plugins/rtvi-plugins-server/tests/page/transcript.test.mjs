@@ -150,6 +150,13 @@ test("what an LLM wrote before it knew of the interruption stands with what was 
   assert.deepEqual([words(), marks()], [["One two three.", "Four."], ["interrupted", undefined]]);
 });
 
+test("an answer whose voice failed is not marked by what is interrupted turns later", () => {
+  const { marks, tell } = telling();
+  tell(["bot-llm-started"], streamed("One two three."), known("One two three.", true), ["bot-llm-stopped"]);
+  tell(["user-llm-text", { text: "Go on" }], ["bot-llm-started"], streamed("Four."), ["bot-interrupted"]);
+  assert.equal(marks()[0], undefined);
+});
+
 test("a written answer that was whole is not marked by what is interrupted after it", () => {
   const { tell, marks } = telling();
   tell(["bot-llm-started"], streamed("One."), known("One.", false), ["bot-llm-stopped"]);

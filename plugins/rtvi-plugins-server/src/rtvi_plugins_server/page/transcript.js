@@ -89,6 +89,7 @@ export class Transcript {
   }
 
   #taken(text) {
+    this.#spoken(); // also what a voice that failed has never begun to say
     const waiting = this.#typed.findIndex((each) => text.includes(each.text));
     if (waiting >= 0) this.#typed.splice(waiting, 1)[0].settle();
     else if (this.#user) this.#user.taken(text);
