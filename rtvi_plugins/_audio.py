@@ -176,8 +176,11 @@ class Playback:
         self._odd = b""
         self._resampler: tuple[int, Resampler] | None = None
         self._given = self._sent = self._heard_at_end = 0.0
-        #: When the next frame is due. Those before it have been sent.
-        self._due = -math.inf
+        #: When the next frame is due, in frames of the clock; those before it have been sent. All sessions share these
+        #: moments, so that the loop wakes once for all.
+        self._slot = 0
+        #: How much later than its moment a frame is heard: speech begins at once, and seldom at one of them.
+        self._after = 0.0
         self._closed = False
         self._timer: Timer | None = None
         self._silent: anyio.Event | None = None
@@ -245,8 +248,12 @@ class Playback:
     def _heard_by(self, now: float) -> float:
         return min(self._given, max(0.0, self._sent - max(0.0, self._silent_from() - now)))
 
+    @property
+    def _due(self) -> float:
+        return self._slot * FRAME_SECONDS
+
     def _silent_from(self) -> float:
-        return self._due + LEAD_SECONDS
+        return self._due + self._after + LEAD_SECONDS
 
     def _run(self) -> None:
         """Send what is due, and come back for the rest."""
@@ -255,8 +262,8 @@ class Playback:
 
     def _tick(self) -> None:
         self._timer, now = None, self._link.clock.now()
-        if self._frames:  # after a pause there is no catching up: time has passed in silence
-            self._due = max(self._due, now - LEAD_SECONDS)
+        if self._frames and self._due < now - LEAD_SECONDS:
+            self._begin(now - LEAD_SECONDS)
         while self._frames and self._due <= now + _EPSILON:
             self._send(self._frames.popleft())
         if self.on_heard is not None and self.began:
@@ -266,6 +273,11 @@ class Playback:
             self._timer = self._link.clock.call_at(due, self._tick)
         self._wake()
 
+    def _begin(self, due: float) -> None:
+        """Speak, or speak again. After a pause there is no catching up: time has passed in silence."""
+        self._slot = math.floor(due / FRAME_SECONDS)
+        self._after = due - self._due
+
     def _tell_heard(self, callback: Callable[[float], None], seconds: float) -> None:
         try:
             callback(seconds)
@@ -274,9 +286,9 @@ class Playback:
             report("what was told of audio being heard", error)
 
     def _next_due(self, now: float) -> float | None:
-        """When to come back. All sessions are served at the same moments, so that the loop wakes once for all."""
+        """When to come back."""
         if self._frames:
-            return math.ceil((self._due - _EPSILON) / FRAME_SECONDS) * FRAME_SECONDS
+            return self._due
         return self._silent_from() if now < self._silent_from() - _EPSILON else None
 
     def _send(self, frame: bytes) -> None:
@@ -284,7 +296,7 @@ class Playback:
             self.began = True
             self._link.emit(BotStartedSpeaking())
         self._link.send(frame)
-        self._due += FRAME_SECONDS
+        self._slot += 1
         self._sent += FRAME_SECONDS
 
     def close(self) -> None:

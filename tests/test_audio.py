@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtvi_plugins._audio import FRAME_SECONDS, INPUT_RATE, LEAD_SECONDS, AudioLink, Playback
-from rtvi_plugins._clock import ManualClock
+from rtvi_plugins._clock import Clock, ManualClock
 from rtvi_plugins.events import BotStartedSpeaking, BotStoppedSpeaking, Event
 from rtvi_plugins.kinds import Audio
 from rtvi_plugins.session import Listener
@@ -126,6 +126,33 @@ def test_after_a_pause_there_is_no_catching_up() -> None:
     assert len(transport.sent) == 5 + AT_ONCE
     transport.clock.advance(0.5)
     assert len(transport.sent) <= 5 + AT_ONCE + 25
+
+
+class LateClock(Clock):
+    """Wakes nobody in time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds = 1_000.0003
+
+    def now(self) -> float:
+        return self.seconds
+
+    def wake(self, seconds: float) -> None:
+        """It is so late when those who are due are woken."""
+        self.seconds = seconds
+        self.fire_due()
+
+
+def test_a_frame_goes_out_at_each_moment_however_late_the_loop_wakes() -> None:
+    """Not two at one and none at the next, although speech began between them."""
+    clock, sent = LateClock(), list[Audio]()
+    link = AudioLink(16_000, clock, emit=lambda event: None, put=sent.append, take_back=lambda: 0, hush=lambda: None)
+    Playback(link).feed(samples(1, 1.0))
+    assert len(sent) == AT_ONCE
+    for step in range(1, 40):
+        clock.wake(1_000.0 + step * FRAME_SECONDS + (0.0001 if step % 3 else 0.007))
+        assert len(sent) == AT_ONCE + step
 
 
 def test_what_was_sent_is_heard_when_its_lead_has_passed() -> None:
