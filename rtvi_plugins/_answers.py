@@ -77,6 +77,10 @@ class Answers:
         """Tell of the failure of a message that waits for no answer when all goes well."""
         self.put(encode("error-response", id, error.to_json()))
 
+    def tell(self, error: RequestError, *, fatal: bool) -> None:
+        """Tell of what went wrong where no request waits to be answered; `fatal` is the end of the session."""
+        self.send("error", {"message": error.message, "fatal": fatal, **error.to_json()})
+
     def close(self) -> None:
         """Take nothing more; what was put is still given out."""
         self.closed = True

@@ -74,9 +74,9 @@ from .limits import Limits
 from .session import ClientInfo, Input, Listener, Session, Turn, VADParams
 from .voice.recording import Recorder, record
 
-log = logging.getLogger("rtvi_plugins")
-
 __all__ = ("LiveSession", "Shared")
+
+log = logging.getLogger("rtvi_plugins")
 
 #: What an end means to the WebSocket: 1000 normal, 1008 policy, 1011 a failure of ours.
 _CLOSE_CODES: Mapping[str, int] = {
@@ -257,7 +257,7 @@ class LiveSession(Session):
 
     def end(self, error: RequestError) -> None:
         """End the session for a reason that the client is told as a fatal error."""
-        self._answers.send("error", {"message": error.message, "fatal": True, **error.to_json()})
+        self._answers.tell(error, fatal=True)
         self._end(error.code, error.message)
 
     def _end(self, code: str, reason: str) -> None:
@@ -446,8 +446,7 @@ class LiveSession(Session):
         self._answers.send("server-message", to_json(data))
 
     def fail(self, error: ProviderError) -> None:
-        told = ProviderFailed(str(error), retryable=error.retryable)
-        self._answers.send("error", {"message": told.message, "fatal": False, **told.to_json()})
+        self._answers.tell(ProviderFailed(str(error), retryable=error.retryable), fatal=False)
 
     def remember(self, *messages: Message) -> None:
         self.context.append(*messages)

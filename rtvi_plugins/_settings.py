@@ -321,7 +321,7 @@ class Settings:
             values = Config(plan.values), Config(before)
             failed = self._apply(calls, partial(self.config.revert, plan, before), *values)
             if failed is not None:  # whoever asked for it was answered long ago
-                self.answers.send("error", {"message": failed.message, "fatal": False, **failed.to_json()})
+                self.answers.tell(failed, fatal=False)
                 self.answers.put(self.conversation.config(None))
 
     def _retire(self, opened: OpenService) -> None:

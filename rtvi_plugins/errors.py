@@ -118,12 +118,12 @@ def where(function: Callable[..., Any]) -> str:
 def report(what: str, error: BaseException) -> None:
     """An exception of somebody's code, to the log: its text and trace only at level DEBUG, and without any key.
 
-    The text of an `AuthorError` is ours, and written for this log.
+    The text of an `AuthorError` is ours, and written for this log. A record that holds its text back is `untold`.
     """
     if isinstance(error, AuthorError):
         _log.error("%s: %s", what, error)
     else:
-        _log.error("%s raised %s", what, type(error).__name__)
+        _log.error("%s raised %s", what, type(error).__name__, extra={"untold": True})
     if _log.isEnabledFor(logging.DEBUG):
         _log.debug("%s raised\n%s", what, scrub("".join(traceback.format_exception(error))))
 

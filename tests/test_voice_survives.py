@@ -34,7 +34,7 @@ from .awkward import NOISE, AwkwardSTT, acts, begin, spell
 from .scripted import script
 from .spoken import RATE, samples, silence, speak, wait
 from .test_audio import Transport
-from .test_voice_faults import APOLOGY, CLIENT, failures, said, types, write
+from .test_voice_faults import APOLOGY, CLIENT, failures, later, said, types, write
 from .wire import Wire, connected, settle
 
 TEXTS = {"bot-llm-text", "bot-tts-text", "bot-output", "bot-transcription"}
@@ -331,7 +331,7 @@ async def test_half_a_sample_at_the_end_of_speech_is_not_the_beginning_of_the_ne
         result: dict[str, Any] = {"function_name": "look", "tool_call_id": "1", "arguments": {}, "result": "ok"}
         wire.send("llm-function-call-result", result)
         await wait(wire, 1.0)
-        assert [each["content"] for each in (await wire.result(wire.call("llm:get_context")))["messages"]][-1] == "Two."
+        assert (await said(wire))[-1] == ("assistant", "Two.")
         assert heard(wire) == {100}
 
 
@@ -369,9 +369,7 @@ async def test_a_tts_that_makes_all_at_once_is_not_blamed_for_our_waiting() -> N
     script.write([Text("One long thing. Two.")])
     async with talking() as wire:
         await write(wire)
-        for _ in range(800):
-            wire.clock.advance(0.1)
-            await settle()
+        await later(wire, 80.0)
         assert failures(wire) == []
 
 

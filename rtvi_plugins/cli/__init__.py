@@ -16,9 +16,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
-from ..errors import AuthorError, BotError, RequestError, report
-
-_log = logging.getLogger("rtvi_plugins")
+from ..errors import AuthorError, BotError, RequestError
 
 __all__ = (
     "FAILED",
@@ -39,6 +37,8 @@ __all__ = (
     "show_traces",
     "told",
 )
+
+_log = logging.getLogger("rtvi_plugins")
 
 #: All went well.
 OK = 0
@@ -137,8 +137,7 @@ def show_traces() -> None:
 
 
 def _hint_at_traceback(record: logging.LogRecord) -> bool:
-    untold = record.funcName == report.__name__ and " raised " in record.getMessage()
-    if untold and not _log.isEnabledFor(logging.DEBUG):
+    if getattr(record, "untold", False) and not _log.isEnabledFor(logging.DEBUG):
         record.msg = f"{record.msg} (--traceback shows why)"
     return True
 

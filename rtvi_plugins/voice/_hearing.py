@@ -7,6 +7,7 @@ coming.
 
 from __future__ import annotations
 
+import inspect
 import math
 import sys
 from array import array
@@ -349,7 +350,7 @@ class Ears(Listener):
         try:
             with patience(self._session.clock, _SECONDS, "The end of turn"):
                 awaited: Any = policy(turn)
-                if not hasattr(awaited, "__await__"):
+                if not inspect.isawaitable(awaited):
                     raise AuthorError(f"end_of_turn gave {type(awaited).__name__} at once. Write async def.")
                 seconds: Any = await awaited
             if not is_seconds(seconds):

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-import soxr  # type: ignore[import-untyped]  # pyright: ignore[reportMissingTypeStubs]
-
+from ..errors import AuthorError
 from ..kinds import Audio
+
+try:
+    import numpy as np
+    import soxr  # type: ignore[import-untyped]  # pyright: ignore[reportMissingTypeStubs]
+except ModuleNotFoundError as error:
+    raise AuthorError(f'{error.name} is not installed. Say: pip install "rtvi-plugins[voice]"') from error
 
 __all__ = ("Resampler", "to_mono")
 

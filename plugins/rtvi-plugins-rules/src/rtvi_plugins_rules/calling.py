@@ -89,8 +89,8 @@ def _accept(conversation: Conversation, functions: Sequence[_Function], facts: F
     if _REFUSED.search(text) or _GIVEN_UP.search(text):
         return None
     question = re.split(r"[.!]\s+", offered)[-1]
-    best = _meant(functions, conversation.text) or _meant(functions, question)
-    return None if best is None else _call(best, extract(best.arguments, conversation.text, about=best.words), facts)
+    best = _meant(functions, text) or _meant(functions, question)
+    return None if best is None else _call(best, extract(best.arguments, text, about=best.words), facts)
 
 
 def _begin(conversation: Conversation, functions: Sequence[_Function], facts: Facts) -> Call | str | None:

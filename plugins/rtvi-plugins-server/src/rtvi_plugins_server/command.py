@@ -22,9 +22,6 @@ __all__ = ("run",)
 SECRET_VARIABLE: Final = "RTVI_OPERATOR_SECRET"
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
-#: What the extra `voice` of `rtvi-plugins` installs.
-_VOICE: Final = frozenset({"numpy", "soxr"})
-
 _DEV = "Development mode: every client is granted everything but service options, on this machine only."
 _NO_SECRET = (
     f"No client can start this bot: it is not public, and {SECRET_VARIABLE} is not set. Set it and have a proxy send "
@@ -109,16 +106,19 @@ def _check(chosen: argparse.Namespace) -> None:
 
 def _run(chosen: argparse.Namespace, environ: Mapping[str, str]) -> int:
     host = _host(chosen, _limits(chosen.limit), environ)
+    has_secret = bool(environ.get(SECRET_VARIABLE))
     if chosen.dev:
         sys.stderr.write(f"{_DEV}\n")
-    elif not _startable(host, environ):
+    elif not host.public and not has_secret:
         sys.stderr.write(f"{_NO_SECRET}\n")
-    return _serve(chosen, host, inviting=_startable(host, environ))
+    return _serve(chosen, host, _invitation(host, has_secret))
 
 
-def _startable(host: Host, environ: Mapping[str, str]) -> bool:
-    """Whether somebody can start the bot: anybody, or who has the operator's secret."""
-    return host.public or bool(environ.get(SECRET_VARIABLE))
+def _invitation(host: Host, has_secret: bool) -> str:
+    """How to start the bot, for those who can. A browser has no secret."""
+    if host.public:
+        return " (open it in a browser to talk; clients start with POST /start or /connect)"
+    return " (who has the secret starts a session with POST /start or /connect)" if has_secret else ""
 
 
 def _limits(words: Sequence[str]) -> Limits:
@@ -146,15 +146,10 @@ def _host(chosen: argparse.Namespace, limits: Limits, environ: Mapping[str, str]
     )
 
 
-def _serve(chosen: argparse.Namespace, host: Host, *, inviting: bool) -> int:
+def _serve(chosen: argparse.Namespace, host: Host, invitation: str) -> int:
     from ._serving import serve
+    from .app import create_app
 
-    try:
-        from .app import create_app
-    except ModuleNotFoundError as error:
-        if error.name not in _VOICE:
-            raise
-        raise UsageError(f'{error.name} is not installed. Say: pip install "rtvi-plugins[voice]"') from error
     try:
         app = create_app(
             host,
@@ -166,7 +161,7 @@ def _serve(chosen: argparse.Namespace, host: Host, *, inviting: bool) -> int:
     except ValueError as error:
         raise UsageError(f"{error}.") from None
     with _listen(chosen.host, chosen.port) as listener:
-        ready = partial(_announce, chosen, host, listener, inviting=inviting)
+        ready = partial(_announce, chosen, host, listener, invitation)
         serve(app, host, listener, drain_seconds=chosen.drain_seconds, ready=ready)
     return _leave(host)
 
@@ -199,11 +194,8 @@ def _unavailable(host: str, port: int, error: OSError) -> str:
     return f"This machine cannot listen on {host}, port {port}: {error.strerror or 'the address is not known'}."
 
 
-def _announce(chosen: argparse.Namespace, host: Host, listener: socket.socket, *, inviting: bool) -> None:
+def _announce(chosen: argparse.Namespace, host: Host, listener: socket.socket, invitation: str) -> None:
     shown = f"[{chosen.host}]" if ":" in chosen.host else chosen.host
     address = f"http://{shown}:{listener.getsockname()[1]}"
-    how = " (open it in a browser to talk; clients start with POST /start or /connect)"
-    if not host.public:  # a browser has no secret
-        how = " (who has the secret starts a session with POST /start or /connect)" if inviting else ""
-    sys.stdout.write(f"RTVI bot {host.registry.bot.name} on {address}{how}\n")
+    sys.stdout.write(f"RTVI bot {host.registry.bot.name} on {address}{invitation}\n")
     sys.stdout.flush()

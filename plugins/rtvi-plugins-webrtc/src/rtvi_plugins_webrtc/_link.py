@@ -183,7 +183,8 @@ class Link:
         while items := await self._connection.outgoing():
             for item in items:
                 if isinstance(item, str):
-                    self._put(item)
+                    self._waiting.append(item)
+                    self._waiting_size += len(item)
                 elif self._peer is not None:
                     self._peer.play(item)
             self._flush()
@@ -194,10 +195,6 @@ class Link:
     def _hush(self) -> None:
         if self._peer is not None:
             self._peer.hush()
-
-    def _put(self, text: str) -> None:
-        self._waiting.append(text)
-        self._waiting_size += len(text)
 
     def _changed(self) -> None:
         self._changes.set()

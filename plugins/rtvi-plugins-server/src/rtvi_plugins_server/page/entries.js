@@ -80,10 +80,6 @@ export class BotEntry {
     return !this.text;
   }
 
-  has(segment) {
-    return this.#segments.has(segment);
-  }
-
   stream(text) {
     this.#streamed += text;
     this.#showTail();
