@@ -121,6 +121,36 @@ async def test_a_worker_that_died_while_idle_is_not_given_out(
         assert await final(hear(service, speech("kal16", THANKS))) == THANKS
 
 
+async def test_a_session_that_opens_while_the_last_one_closes_keeps_its_worker(
+    launched: list[_pool.Worker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pool ends the workers of the session that closes, and no others."""
+    stop, stopping, go_on = _pool.Worker.stop, anyio.Event(), anyio.Event()
+
+    async def slow_stop(worker: _pool.Worker) -> None:
+        stopping.set()
+        with anyio.CancelScope(shield=True):
+            await go_on.wait()
+        await stop(worker)
+
+    monkeypatch.setattr(_pool.Worker, "stop", slow_stop)
+
+    async def open_and_close() -> None:
+        async with pocketsphinx_stt():
+            pass
+
+    async with anyio.create_task_group() as closing:
+        closing.start_soon(open_and_close)
+        await stopping.wait()
+        async with pocketsphinx_stt():
+            assert len(launched) == 2
+            go_on.set()
+            await launched[0].process.wait()
+            await anyio.wait_all_tasks_blocked()
+            assert launched[1].usable
+    assert_gone(launched)
+
+
 async def test_an_utterance_that_is_cancelled_leaves_nothing_behind(
     speech: Speech, hear: Hear, launched: list[_pool.Worker]
 ) -> None:

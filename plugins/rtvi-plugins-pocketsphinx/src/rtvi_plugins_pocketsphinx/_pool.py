@@ -173,9 +173,11 @@ class Pool:
             await worker.stop()
 
     async def close(self) -> None:
-        """End the idle workers; one that is busy is ended by its utterance."""
-        while self.idle:
-            await self.idle.pop().stop()
+        """End the workers that are idle now; one that is busy is ended by its utterance."""
+        # Taken out first: a session that opens while these end has workers of its own, which stay.
+        ending, self.idle = self.idle, []
+        for worker in ending:
+            await worker.stop()
 
 
 _pool: RunVar[Pool] = RunVar("rtvi_plugins_pocketsphinx.pool")
