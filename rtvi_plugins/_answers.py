@@ -26,7 +26,9 @@ class Answers:
         "_sendable",
         "_size",
         "_waiting",
+        "_watched",
         "closed",
+        "on_sendable",
     )
 
     def __init__(self, conversation: Conversation, limits: Limits, overflow: Callable[[], None]) -> None:
@@ -38,6 +40,9 @@ class Answers:
         self._overflow = overflow
         self._waiting: list[str | Audio] = []
         self._sendable: Signal | None = None
+        #: Called when there is something to take, or nothing will come any more: once after each `take_now`.
+        self.on_sendable: Callable[[], None] | None = None
+        self._watched = True
 
     def put(self, text: str) -> None:
         """Have a text sent after all that was put before it."""
@@ -51,8 +56,7 @@ class Answers:
 
     def _added(self, size: int) -> None:
         self._size += size
-        if self._sendable is not None:
-            self._wake()
+        self._wake()
         too_much = len(self._waiting) > self._limits.outbox or self._size > self._limits.outbox_size
         if too_much and not self._overflowed:
             self._overflowed = True
@@ -102,6 +106,9 @@ class Answers:
         if self._sendable is not None:
             self._sendable.set()
             self._sendable = None
+        elif self._watched and self.on_sendable is not None:
+            self._watched = False
+            self.on_sendable()
 
     async def take(self) -> Sequence[str | Audio]:
         """What is to be sent next, in order; empty when the session has ended and all was taken."""
@@ -110,5 +117,10 @@ class Answers:
                 return ()
             self._sendable = Signal()
             await self._sendable.wait()
+        return self.take_now()
+
+    def take_now(self) -> Sequence[str | Audio]:
+        """Return what is to be sent, in order; empty when there is nothing."""
+        self._watched = True
         batch, self._waiting, self._size = self._waiting, [], 0
         return batch

@@ -18,6 +18,7 @@ from ._codec import LABEL, decode, encode, encode_json, encode_spliced, refused_
 from ._config import Config
 from ._json import clip, expected, is_object
 from ._offer import Offer, OfferedAction
+from ._rate import Bucket
 from ._registry import BOT
 from .errors import (
     Busy,
@@ -136,8 +137,7 @@ class Conversation:
         self.pending: dict[str, Request] = {}
         self._config = config
         self._limits = limits
-        self._tokens, self._now = float(limits.burst), now
-        self._filled = now
+        self._rate, self._now = Bucket(limits.rate, limits.burst, now), now
         self._waiting: list[tuple[Request, dict[str, Any]]] = []
 
     # ---- in --------------------------------------------------------------------------------------------------------
@@ -146,7 +146,9 @@ class Conversation:
         """What is to be done about a text; None where nothing is, as for a repeated id that is being answered."""
         id, self._now = "", now
         try:
-            self._spend()
+            if not self._rate.take(1, now):
+                limit = self._limits.rate
+                raise RateLimited(f"Messages come too fast; at most {limit:g} a second are accepted in the long run.")
             message = decode(text, size=self._limits.message_size, depth=self._limits.nesting)
             id = _usable(message.get("id"))
             type = self._type(message, id)
@@ -162,18 +164,6 @@ class Conversation:
             if id in self.pending:  # it is answered when the one that waits under it is
                 return None
             return Reply(encode("error-response", id, error.to_json()))
-
-    def _spend(self) -> None:
-        """Take a token of the bucket that `Limits.rate` fills and `Limits.burst` bounds."""
-        limits = self._limits
-        tokens = self._tokens + (self._now - self._filled) * limits.rate
-        self._filled = self._now
-        if tokens < 1.0:
-            self._tokens = tokens
-            raise RateLimited(f"Messages come too fast; at most {limits.rate:g} a second are accepted in the long run.")
-        if tokens > limits.burst:
-            tokens = float(limits.burst)
-        self._tokens = tokens - 1.0
 
     def _type(self, message: Mapping[str, Any], id: str) -> str:
         if message.get("label") != LABEL:

@@ -43,8 +43,10 @@ from ._conversation import (
     Update,
 )
 from ._dialogue import Dialogue
+from ._home import Home
 from ._hooks import Hooks
 from ._offer import Offer, Offers
+from ._rate import Bucket
 from ._services import OpenService
 from ._settings import Settings
 from ._shapes import to_json
@@ -60,6 +62,7 @@ from .errors import (
     InternalError,
     ProviderError,
     ProviderFailed,
+    RateLimited,
     RequestError,
     SessionClosed,
     SessionIdle,
@@ -78,12 +81,16 @@ __all__ = ("LiveSession", "Shared")
 
 log = logging.getLogger("rtvi_plugins")
 
+# So many bytes of a frame cost as much as the frame itself.
+_FREE_BYTES = 4_096
+
 #: What an end means to the WebSocket: 1000 normal, 1008 policy, 1011 a failure of ours.
 _CLOSE_CODES: Mapping[str, int] = {
     "": 1000,
     SessionIdle.code: 1008,
     SessionTooLong.code: 1008,
     SlowClient.code: 1008,
+    RateLimited.code: 1008,
 }
 
 
@@ -161,6 +168,8 @@ class LiveSession(Session):
         self._ended_with = ""
         self._ending = False
         self._recorder: Recorder | None = None
+        self._frames = Bucket(limits.frame_rate, limits.frame_burst, clock.now())
+        self._home: AbstractContextManager[None] = nullcontext()
 
     # ---- the life of a session -------------------------------------------------------------------------------------
 
@@ -169,6 +178,7 @@ class LiveSession(Session):
 
         `task_status` is told None when the client may come, or why it may not; that waits for nothing to be closed.
         """
+        self._home = Home()
         async with anyio.create_task_group() as keepers:
             try:
                 failed = await self._settings.open(keepers)
@@ -282,22 +292,36 @@ class LiveSession(Session):
 
     # ---- the connection --------------------------------------------------------------------------------------------
 
+    def charge(self, size: int) -> bool:
+        """Count a frame of `size` bytes that the client has sent, whatever it holds; call it before `receive`.
+
+        Return False when the client sends more than the limits allow; the session has ended then.
+        """
+        if self.closed:
+            return False
+        if self._frames.take(1 + size / _FREE_BYTES, self._shared.clock.now()):
+            return True
+        with self._home:
+            self.end(RateLimited("The client sends more than the session accepts, and the session is over."))
+        return False
+
     def receive(self, text: str) -> None:
         """Take a text from the client. Every request in it gets its answer in `outgoing`, sooner or later."""
         if self.closed:
             return
         self._heard = now = self._shared.clock.now()
-        try:
-            command = self._conversation.receive(text, now)
-            if command is not None:
-                self._carry_out(command)
-        except Exception as error:
-            report("the framework", error)
-            self.end(InternalError("The framework failed; please report this."))
-        if self._conversation.pending:
-            newest = next(reversed(self._conversation.pending.values()))
-            if newest.due < self._armed:
-                self._arm(newest.due)
+        with self._home:
+            try:
+                command = self._conversation.receive(text, now)
+                if command is not None:
+                    self._carry_out(command)
+            except Exception as error:
+                report("the framework", error)
+                self.end(InternalError("The framework failed; please report this."))
+            if self._conversation.pending:
+                newest = next(reversed(self._conversation.pending.values()))
+                if newest.due < self._armed:
+                    self._arm(newest.due)
 
     def open_audio(self, output_rate: int, *, hush: Callable[[], None] = lambda: None) -> None:
         """The transport carries audio. Call it before the client's first message is received.
@@ -320,20 +344,40 @@ class LiveSession(Session):
         """Take what the user says, of any rate. Never blocks, never raises."""
         if self._dialogue.audio is not None and not self.closed:
             self._heard = self.clock.now()
-            self._dialogue.audio.receive(audio)
+            with self._home:
+                self._dialogue.audio.receive(audio)
 
     def microphone(self, enabled: bool) -> None:
         """The client has switched its microphone. Where a transport does not tell, its silence does."""
         if self._dialogue.audio is not None and not self.closed:
-            self._dialogue.audio.microphone(enabled)
+            with self._home:
+                self._dialogue.audio.microphone(enabled)
 
     async def outgoing(self) -> Sequence[str | Audio]:
         """What is to be sent next, in order: texts, and audio once it is open. Empty when the session has ended."""
         return await self._answers.take()
 
+    def take(self) -> Sequence[str | Audio]:
+        """Return what is to be sent now, in order; empty when there is nothing. See `on_sendable`."""
+        return self._answers.take_now()
+
+    @property
+    def on_sendable(self) -> Callable[[], None] | None:
+        """A function that is called when `take` has something to give, once after each call of `take`.
+
+        It is for a transport that has no task to wait in `outgoing`. The function is called also when the session
+        ends; `closed` is true then.
+        """
+        return self._answers.on_sendable
+
+    @on_sendable.setter
+    def on_sendable(self, callback: Callable[[], None] | None) -> None:
+        self._answers.on_sendable = callback
+
     def disconnected(self) -> None:
         """The client is gone."""
-        self._end("", "the client has left")
+        with self._home:
+            self._end("", "the client has left")
         self._answers.drop()
 
     async def idle(self) -> None:

@@ -30,6 +30,10 @@ class Limits:
     #: Messages a second that a session may send in the long run, and at once (`rate-limited`).
     rate: float = 200.0
     burst: int = 400
+    #: Frames a second, of whatever kind and content, that a session may send in the long run, and at once; one of more
+    #: than 4 KiB counts for several (`rate-limited`, which ends the session).
+    frame_rate: float = 500.0
+    frame_burst: int = 4_000
     #: The time for an answer (`action-timeout`).
     deadline: float = 9.0
     #: The time a client has to answer a function call (`function-call-failed`).

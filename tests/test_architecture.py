@@ -50,11 +50,13 @@ LAYERS: dict[str, dict[str, str]] = {
     },
     "4 protocol": {
         "loading": "",
+        "_rate": "",
         "_conversation": "attrs",
         "_start": "attrs",
     },
     "5 I/O": {
         "_signal": "anyio",
+        "_home": "",
         "_clock": "anyio",
         "_workers": "anyio attrs",
         "_services": "anyio typing_extensions",

@@ -143,6 +143,8 @@ class Link:
 
     def _take_text(self, text: str) -> None:
         self._sign = asyncio.get_running_loop().time()
+        if not self._connection.charge(len(text)):
+            return
         if text.startswith("ping"):
             self._pinged = True
         elif _SIGNALLING in text[:_LONGEST_SIGNALLING] and (told := _signalling(text)) is not None:
@@ -156,7 +158,8 @@ class Link:
 
     def _take_audio(self, audio: Audio) -> None:
         self._sign = asyncio.get_running_loop().time()
-        self._connection.receive_audio(audio)
+        if self._connection.charge(len(audio.data)):
+            self._connection.receive_audio(audio)
 
     # ---- to the client ---------------------------------------------------------------------------------------------
 
