@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, cast
 
 import orjson
@@ -10,16 +9,10 @@ import orjson
 from ._json import found
 from .errors import InvalidMessage, MessageTooDeep, MessageTooLarge
 
-__all__ = ("LABEL", "decode", "encode", "encode_json", "encode_spliced", "refused_id")
+__all__ = ("LABEL", "decode", "encode", "encode_json", "encode_spliced")
 
 #: Every RTVI message carries it; clients drop what does not.
 LABEL = "rtvi-ai"
-
-
-# Where published clients write it: among the first names, before the data. Reading the whole would be the work that a
-# refusal is there to save.
-_NEAR = 1024
-_ID = re.compile(r'^\s*\{(?:(?!"data")[^{}])*?"id"\s*:\s*("[^"\\]*")')
 
 
 def decode(text: str, *, size: int, depth: int) -> dict[str, Any]:
@@ -38,12 +31,6 @@ def decode(text: str, *, size: int, depth: int) -> dict[str, Any]:
     if message.__class__ is not dict:
         raise InvalidMessage(f"A message is a JSON object with label, type, id and data; this is {found(message)}.")
     return cast("dict[str, Any]", message)
-
-
-def refused_id(text: str) -> Any:
-    """The id near the start of a text that is refused unread, for the answer to whoever waits; or None."""
-    found = _ID.search(text[:_NEAR])
-    return orjson.loads(found[1]) if found is not None else None
 
 
 def _depth(text: str) -> int:

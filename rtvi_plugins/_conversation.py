@@ -14,9 +14,10 @@ from typing import Any, TypeAlias
 
 from attrs import define, frozen
 
-from ._codec import LABEL, decode, encode, encode_json, encode_spliced, refused_id
+from ._codec import LABEL, decode, encode, encode_json, encode_spliced
 from ._config import Config
 from ._json import clip, expected, is_object
+from ._message_id import refused_id
 from ._offer import Offer, OfferedAction
 from ._rate import Bucket
 from ._registry import BOT
@@ -24,8 +25,6 @@ from .errors import (
     Busy,
     InvalidArguments,
     InvalidMessage,
-    MessageTooDeep,
-    MessageTooLarge,
     NotGranted,
     Problem,
     RateLimited,
@@ -144,7 +143,8 @@ class Conversation:
 
     def receive(self, text: str, now: float) -> Command | None:
         """What is to be done about a text; None where nothing is, as for a repeated id that is being answered."""
-        id, self._now = "", now
+        id: str | None = None
+        self._now = now
         try:
             if not self._rate.take(1, now):
                 limit = self._limits.rate
@@ -159,7 +159,7 @@ class Conversation:
             self._wait(Request(id, type), message)
             return None
         except RequestError as error:
-            if isinstance(error, MessageTooLarge | MessageTooDeep | RateLimited):
+            if id is None:  # refused before it was parsed, or because it cannot be
                 id = _usable(refused_id(text))
             if id in self.pending:  # it is answered when the one that waits under it is
                 return None

@@ -35,6 +35,7 @@ LAYERS: dict[str, dict[str, str]] = {
         "hookspecs": "pluggy",
         "_declare": "",
         "_codec": "orjson",
+        "_message_id": "orjson",
         "_binding": "",
         "_registry": "attrs",
     },

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtvi_plugins._codec import decode, encode, encode_json, encode_spliced, refused_id
+from rtvi_plugins._codec import decode, encode, encode_json, encode_spliced
 from rtvi_plugins._json import is_array, is_object
 from rtvi_plugins.errors import InvalidMessage, MessageTooDeep, MessageTooLarge
 
@@ -84,18 +84,6 @@ def test_a_text_that_nests_too_deep_is_refused_before_it_is_parsed(opening: str)
         for text in (opening * depth, f'{{"data":{opening * depth}1{closing * depth}}}'):
             with pytest.raises(MessageTooDeep, match="deeper than the 8 levels"):
                 read(text, size=1_000_000)
-
-
-def test_what_is_refused_for_its_size_is_still_answered() -> None:
-    """By its id, if it has one that can be read; whatever else it is."""
-    deep = '{"id":"a","data":' + "[" * 100 + "]" * 100 + "}"
-    assert refused_id(deep) == refused_id('{"id":"a","data":"%s"}' % ("x" * SIZE)) == "a"
-    assert refused_id('{"id":"a","data":"%s"}' % ("x" * 5_000_000)) == "a"
-    assert refused_id('{"data":"%s","id":"a"}' % ("x" * SIZE)) is None
-    assert refused_id('{"data":{"id":"b"}, "id":"a"}') is None
-    assert refused_id("[" * 100_000) is None
-    assert refused_id('{"id":"a","data":' + "[" * 100_000 + "]" * 100_000 + "}") == "a"
-    assert refused_id("[]") is refused_id("{}") is refused_id("") is None
 
 
 def test_a_text_may_be_as_long_and_as_deep_as_is_accepted() -> None:

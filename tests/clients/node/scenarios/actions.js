@@ -35,6 +35,20 @@ const failing = (name, action, code) => ({
   },
 });
 
+/** A message that is refused before it is parsed; the answer comes under its id, and the session still serves. */
+const unparsed = (name, text, code) => ({
+  name,
+  async run(session) {
+    const driver = await session.connected();
+    await refused(driver.action("bot", "typed", { ...TYPED, text }), code);
+    assert.equal(await driver.action("bot", "fast"), "fast");
+  },
+});
+
+const LONG = '{"id":"x"}'.repeat(6_700);
+
+const nested = (depth) => (depth === 0 ? "id" : { id: [nested(depth - 1)] });
+
 export const actions = [
   {
     name: "an action's result comes back",
@@ -124,6 +138,10 @@ export const actions = [
   failing("a result that JSON cannot carry is answered with an error", "unserialisable", "invalid-result"),
   failing("a result of another type than declared is answered with an error", "misdeclared", "invalid-result"),
   failing("an action that refuses on purpose has its sentence told", "refusing", "request-failed"),
+  unparsed("half an emoji is refused", "\u{1f388}".slice(0, 1), "invalid-message"),
+  // The 1.x client does not send one.
+  { ...unparsed("a message that is too long is refused", LONG, "message-too-large"), only: ({ generation }) => generation === 0 },
+  unparsed("a message that nests too deep is refused", nested(40), "message-too-deep"),
   {
     // Published clients give up after ten seconds: 0.x in silence, 1.x with an error of its own that has no code.
     name: "an action that never returns is answered inside ten seconds",

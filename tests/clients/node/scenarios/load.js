@@ -26,6 +26,17 @@ export const load = [
     },
   },
   {
+    name: "six hundred requests at once are all answered, those that come too fast too",
+    async run(session) {
+      const driver = await session.connected();
+      const asked = Array.from({ length: 600 }, () => driver.action("bot", "fast"));
+      const results = await Promise.allSettled(asked);
+      const codes = new Set(results.map(({ value, reason }) => value ?? reason.code));
+      assert.ok(codes.has("rate-limited"), [...codes].join());
+      for (const code of codes) assert.ok(["fast", "busy", "rate-limited"].includes(code), String(code));
+    },
+  },
+  {
     name: "a slow action does not hold up a fast one",
     async run(session) {
       const driver = await session.connected();
