@@ -55,14 +55,14 @@ def talk(options: list[str]) -> int:
 
 
 def test() -> int:
-    """Run every check, then the tests on the other Pythons, then all the tests on this one; stop at what fails."""
+    """Run every check, then the core's tests on the other Pythons, then every test on this one. Stop at a failure."""
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     if version not in TESTED:
         sys.exit(f"The tests run on Python {', '.join(TESTED)}; this is {version}. Say e.g. python3.11 start.py test")
     if missing := [name for name in TEST_PROGRAMS if not shutil.which(name)]:
         sys.exit(f"The tests need {', '.join(missing)}. On Debian: apt-get install {DEBIAN_PACKAGES}")
     install("nox>=2025.2")
-    others = [f"tests-{each}" for each in TESTED if each != version]
+    others = [f"core-{each}" for each in TESTED if each != version]
     steps = (["-s", *CHECKS, *others], ["--install-only", "-s", f"tests-{version}"])
     for step in steps:
         if code := run(BIN / "nox", "--stop-on-first-error", *step):
