@@ -61,7 +61,8 @@ class Plan:
     providers: Mapping[str, str]
     switched: tuple[str, ...]
     calls: tuple[GroupCall, ...]
-    changed: tuple[str, ...]
+    #: The options whose values change, each by service and name.
+    changed: tuple[tuple[str, str], ...]
 
 
 @define
@@ -81,16 +82,10 @@ class Config:
         self.values = before
         self.revision -= 1
 
-    def revert(self, plan: Plan, before: Values) -> None:
-        """Take back what a plan changed some time ago, leaving alone what has been changed again since."""
+    def revise(self, options: Mapping[tuple[str, str], Any]) -> None:
+        """Set options, each by service and name, to values that were checked before."""
+        self.values = _with(self.values, ((service, name, value) for (service, name), value in options.items()))
         self.revision += 1
-        for name in plan.changed:
-            service, _, option = name.partition(".")
-            now, then = self.values[service], before[service]
-            if service in plan.switched or option not in then:
-                continue  # the service has another provider now, and that one's values
-            if _same(now.get(option), plan.values[service].get(option)):
-                self.values = {**self.values, service: {**now, option: then[option]}}
 
     def arguments(self, call: GroupCall, provider: Provider) -> dict[str, Any]:
         """The keyword arguments of a group's function: the values of all its options."""
@@ -127,14 +122,14 @@ class Config:
             raise _refusal(mistakes)
         values = _with(values, mentioned)
         changed = _changed(self.values, values)
-        calls = _calls(after, changed, [(service, name) for service, name, _ in mentioned], switched)
+        calls = _calls(offer, after, changed, [(service, name) for service, name, _ in mentioned], switched)
         return Plan(values, providers, switched, calls, changed)
 
     def switch(self, before: Offer, after: Offer, base: Layers) -> Plan:
         """The plan that puts other providers in place, and changes nothing else."""
         switched, values = self._switched(before, after, base)
         changed = _changed(self.values, values)
-        return Plan(values, after.providers, switched, _calls(after, changed, [], switched), changed)
+        return Plan(values, after.providers, switched, _calls(before, after, changed, [], switched), changed)
 
     def _switched(self, before: Offer, after: Offer, base: Layers) -> tuple[tuple[str, ...], Values]:
         switched = tuple(name for name, label in after.providers.items() if label != before.providers[name])
@@ -142,12 +137,9 @@ class Config:
 
     def _carried(self, base: Layers, before: Offer, after: Offer, service: str) -> dict[str, Any]:
         """What a service goes on with under another provider: its kind's values are kept, the rest starts afresh."""
-        kept = {
-            name for group in before.provider(service).kind_groups for name in before.provider(service).effective(group)
-        }
-        own = {name for group in after.provider(service).groups for name in group.parameters}
+        kept = before.provider(service).kind_options & after.provider(service).kind_options
         values = base(service, after.providers[service])
-        return {name: self.values[service][name] if name in kept - own else value for name, value in values.items()}
+        return {name: self.values[service][name] if name in kept else value for name, value in values.items()}
 
 
 # ---- where values begin --------------------------------------------------------------------------------------------
@@ -332,15 +324,14 @@ def _with(values: Values, mentioned: Iterable[tuple[str, str, Any]]) -> Values:
     return {**values, **touched}
 
 
-def _changed(before: Values, after: Values) -> tuple[str, ...]:
-    changed: list[str] = []
-    for service, values in after.items():
-        old = before.get(service, {})
-        if values is not old:
-            changed += [
-                f"{service}.{name}" for name, value in values.items() if not _same(old.get(name, INVALID), value)
-            ]
-    return tuple(changed)
+def _changed(before: Values, after: Values) -> tuple[tuple[str, str], ...]:
+    return tuple(
+        (service, name)
+        for service, values in after.items()
+        if values is not (old := before.get(service, {}))
+        for name, value in values.items()
+        if not _same(old.get(name, INVALID), value)
+    )
 
 
 def _loaded(shape: Shape, value: Any) -> Any:
@@ -361,17 +352,25 @@ def every_group(offer: Offer) -> list[GroupCall]:
 
 
 def _calls(
-    offer: Offer, changed: Sequence[str], mentioned: Sequence[tuple[str, str]], switched: Sequence[str]
+    before: Offer,
+    after: Offer,
+    changed: Sequence[tuple[str, str]],
+    mentioned: Sequence[tuple[str, str]],
+    switched: Sequence[str],
 ) -> tuple[GroupCall, ...]:
-    """The groups to set, in the order they were sent: those with a changed option, and all of a new provider."""
+    """The groups to set, in the order they were sent: those with a changed option, and all that are new to a service.
+
+    New are the groups that set something of a new service, and those of the kind of which it overrides other options.
+    """
     order = {key: index for index, key in enumerate(mentioned)}
     known = frozenset(changed)
     found: list[tuple[bool, int, GroupCall]] = []
-    for service, group in offer.groups:
-        provider = offer.provider(service)
-        names = provider.effective(group)
-        fresh = service in switched and group in provider.groups
-        if fresh or any(f"{service}.{name}" in known for name in names):
+    for service, group in after.groups:
+        names = after.provider(service).effective(group)
+        fresh = service in switched and (
+            after.provider(service).sets(group) or before.provider(service).effective(group) != names
+        )
+        if fresh or any((service, name) in known for name in names):
             position = min((order[service, name] for name in names if (service, name) in order), default=-1)
             found.append((group.last, position, GroupCall(service, group)))
     return tuple(call for *_, call in sorted(found, key=lambda each: each[:2]))

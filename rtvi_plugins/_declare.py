@@ -156,7 +156,8 @@ def options(*targets: Any, last: bool = False) -> Any:
     The function means "this is how things are now": it is called with all values of its group when the service
     opens, and whenever one of them changes. It runs inline on the event loop and must not block. Before the `/` it
     takes the live service and, if it wants it, the `Session`; after it, each option with its default. A group of a
-    kind runs at the start of the session and on change. `last` groups are applied after all others of an update.
+    kind runs at the start of the session and on change; one that takes the live service runs for a new one, too.
+    `last` groups are applied after all others of an update.
     """
     _refuse_bare("options", targets)
 

@@ -49,9 +49,23 @@ class Provider:
         present = self.options
         return {was: name for name, (parameter, _) in present.items() for was in parameter.was if was not in present}
 
+    @cached_property
+    def kind_options(self) -> frozenset[str]:
+        """The options of the kind that the provider does not override."""
+        return frozenset(name for group in self.kind_groups for name in self.effective(group))
+
+    @cached_property
+    def session_options(self) -> frozenset[str]:
+        """Those options of the kind whose groups set something of the session, and not of the live service."""
+        return frozenset(name for group in self.kind_groups for name in self.effective(group) if not self.sets(group))
+
+    def sets(self, group: OptionsSpec) -> bool:
+        """Return whether a group sets something of the live service, so that a new one has to be passed it."""
+        return group in self.groups or (group in self.kind_groups and group.wants_service)
+
     def effective(self, group: OptionsSpec) -> tuple[str, ...]:
         """The options that a group really sets here: those that nobody overrides."""
-        return self._effective[id(group)]
+        return self._effective.get(id(group), ())
 
     @cached_property
     def _effective(self) -> Mapping[int, tuple[str, ...]]:

@@ -543,7 +543,7 @@ class LiveSession(Session):
         return self._dialogue.inputs()
 
     def turn(self) -> AbstractAsyncContextManager[Turn]:
-        return self._dialogue.turn(lambda: self._settings.live, self._settings.reach_edge)
+        return self._dialogue.turn(lambda: self._settings.live, self._settings.turn_boundary)
 
     def interrupt(self) -> bool:
         return self._dialogue.interrupt()

@@ -1,23 +1,24 @@
 """The services and options of one session as they are in force, and every way in which they change.
 
 A change is prepared (`_config`), new providers are opened and set up, and only then is anything replaced. What is
-being spoken is finished with the old values: groups are set, and services that were replaced are closed, at the edge
-of the turn, unless the change interrupts it.
+being spoken is finished with the old values: groups are set (`_applied`), and services that were replaced are closed,
+at the end of the turn, unless the change interrupts it.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
-from attrs import define, evolve, field
+from attrs import define, field
 
 from ._answers import Answers
-from ._config import Config, GroupCall, Plan, Values, every_group
+from ._applied import Applied, reason, refused
+from ._config import Config, GroupCall, Plan, every_group
 from ._conversation import Conversation, Request, Update
 from ._dialogue import Dialogue
 from ._hooks import Hooks
@@ -26,7 +27,7 @@ from ._registry import Registry
 from ._services import Opener, OpenService
 from ._start import StartPlan
 from ._workers import Workers
-from .errors import ApplyFailed, InvalidConfig, ProviderError, RequestError, StartFailed, report, unknown, where
+from .errors import InvalidConfig, RequestError, StartFailed, report, unknown, where
 from .limits import Limits
 from .session import Session
 
@@ -54,9 +55,16 @@ class Settings:
     _workers: Workers = field(init=False)
     _tasks: TaskGroup | None = None
     _retired: list[OpenService] = field(factory=list[OpenService])
-    _edge: list[tuple[Plan, Values]] = field(factory=list[tuple[Plan, Values]])
+    _applied: Applied = field(init=False)
     _changing: anyio.Lock | None = None
     _queued: list[Request] = field(factory=list[Request])
+    #: Services that could not be set back, until they are open again.
+    _broken: dict[str, OpenService] = field(factory=dict[str, OpenService])
+
+    def __attrs_post_init__(self) -> None:
+        self._applied = Applied(
+            self.session, self.config, lambda: self.offer, lambda service: self.live[service], self._replace_broken
+        )
 
     @property
     def offer(self) -> Offer:
@@ -83,9 +91,9 @@ class Settings:
 
     def _set_first(self, call: GroupCall) -> None:
         try:
-            self._set(call)
+            self._applied.set_again(call)
         except Exception as error:
-            text = f"The options of the service {call.service!r} could not be set.{_reason(error)}"
+            text = f"The options of the service {call.service!r} could not be set.{reason(error)}"
             if not isinstance(error, RequestError):
                 report(where(call.group.function), error)
             elif self._is_as_written(call.service):
@@ -112,7 +120,7 @@ class Settings:
     def update(self, update: Update) -> None:
         """Make a change at once where nothing has to be waited for, or else in its turn."""
         self._queued = [each for each in self._queued if self.conversation.waits(each)]
-        if not self._queued and (self._changing is None or not self._changing.statistics().locked):
+        if not self._queued and not self._broken and not self._lock().statistics().locked:
             plan = self._prepare(update)
             if plan is None:
                 return
@@ -136,7 +144,7 @@ class Settings:
                 plan = self._prepare(update)
                 if plan is not None:
                     await self._open_switched(plan, opened)
-                    # While they opened, the edge of a turn may have taken something back.
+                    # While they opened, a turn may have ended, and something may have been taken back.
                     again = self._prepare(update)
                     if again is not None:
                         self._commit(update, again, opened)
@@ -152,9 +160,8 @@ class Settings:
         if update.interrupt:
             self.dialogue.interrupt()
         now = self.dialogue.current is None or update.interrupt
-        if now and self._edge:
-            # What waited for the edge was committed first. It may be taken back, and this change stands on it.
-            self._make_waiting()
+        if now and self._apply_waiting():
+            # What was taken back may be what this change stands on.
             again = self._prepare(update)
             if again is None:
                 return None
@@ -180,10 +187,13 @@ class Settings:
                 offer = self._offer_of({**self.offer.providers, service: provider})
                 plan = self.config.switch(self.offer, offer, self.plan.layers)
                 await self._open_switched(plan, opened)
-                plan = self.config.switch(self.offer, offer, self.plan.layers)
                 if interrupt:
                     self.dialogue.interrupt()
-                error = self._install(plan, opened, now=self.dialogue.current is None or interrupt)
+                now = self.dialogue.current is None or interrupt
+                if now:
+                    self._apply_waiting()
+                plan = self.config.switch(self.offer, offer, self.plan.layers)
+                error = self._install(plan, opened, now=now)
         finally:
             self._retire_unused(opened)
         if error is not None:
@@ -208,121 +218,88 @@ class Settings:
             provider = offer.provider(service)
             opened[service] = await self._opener.open(service, provider)
             for call in plan.calls:
-                if call.service == service and call.group in provider.groups:
+                if call.service == service and provider.sets(call.group):
                     self._set_new(call, opened[service], config.arguments(call, provider))
 
     def _set_new(self, call: GroupCall, opened: OpenService, arguments: Mapping[str, Any]) -> None:
         try:
-            self._call(call, opened, arguments)
+            self._applied.call(call, opened, arguments)
         except Exception as error:
-            raise _refused(call, error) from None
+            raise refused(call, error) from None
 
     def _install(self, plan: Plan, opened: Mapping[str, OpenService], *, now: bool) -> RequestError | None:
-        """Put a plan in force, at once or at the turn's edge. If a provider refuses it, what was is in force again."""
+        """Put a plan in force, at once or at the end of the turn. If a provider refuses it, nothing has changed."""
         before, offer, live = self.config.values, self.offer, self.live
+
+        def undo() -> None:
+            self.live, self.conversation.offer = live, offer
+            self.config.undo(before)
+
         self.config.commit(plan)
         self.conversation.offer = self._offer_of(plan.providers)
         self.live = {**live, **opened}
-        calls = [call for call in plan.calls if call.service not in opened or not self._is_own(call)]
-        if now:
-            failed = self._apply(calls, partial(self._restore, live, offer, before))
-            if failed is not None:
-                return failed
-        elif calls:
-            self._edge.append((evolve(plan, calls=tuple(calls)), before))
+        calls = [call for call in plan.calls if call.service not in opened or not self._sets_service(call)]
+        if now and (failed := self._applied.apply(calls, plan.values, undo)) is not None:
+            return failed
         for service in opened:
+            kept = offer.provider(service).session_options & self.offer.provider(service).session_options
+            self._applied.replaced(service, kept)
             self._retire(live[service])
-        self.hooks.tell("config_committed", session=self.session, revision=self.config.revision, changed=plan.changed)
+        if now:
+            self._applied.forget(plan.changed)
+        else:
+            self._applied.wait(plan.changed, calls)
+        changed = [f"{service}.{name}" for service, name in plan.changed]
+        self.hooks.tell("config_committed", session=self.session, revision=self.config.revision, changed=changed)
         return None
 
-    def _is_offered(self, call: GroupCall) -> bool:
-        """Whether a group is one of the provider in force: it may have been switched since the change was made."""
-        provider = self.offer.provider(call.service)
-        return call.group in (*provider.groups, *provider.kind_groups)
+    def _sets_service(self, call: GroupCall) -> bool:
+        return self.offer.provider(call.service).sets(call.group)
 
-    def _is_own(self, call: GroupCall) -> bool:
-        return call.group in self.offer.provider(call.service).groups
+    # ---- services that are replaced --------------------------------------------------------------------------------
 
-    def _restore(self, live: dict[str, OpenService], offer: Offer, before: Values) -> None:
-        self.live, self.conversation.offer = live, offer
-        self.config.undo(before)
-
-    def _apply(
-        self, calls: Sequence[GroupCall], undo: Callable[[], None], new: Config | None = None, old: Config | None = None
-    ) -> RequestError | None:
-        """Set groups one after the other. If one raises, those before it are set back, or their service reopened.
-
-        `new` and `old` hold the values where they are not those of the session before and after the undo.
-        """
-        done: list[GroupCall] = []
-        restore = self.session.context.snapshot()
-        for call in calls:
-            done.append(call)
-            try:
-                self._set(call, new)
-            except Exception as error:
-                undo()
-                for each in done:
-                    self._set_back(each, old)
-                restore()  # setting the messages back would start the conversation over
-                return _refused(call, error)
-        return None
-
-    def _set(self, call: GroupCall, config: Config | None = None) -> None:
-        arguments = (config or self.config).arguments(call, self.offer.provider(call.service))
-        self._call(call, self.live[call.service], arguments)
-
-    def _call(self, call: GroupCall, opened: OpenService, arguments: Mapping[str, Any]) -> None:
-        try:
-            call.group.function(*self._given(call, opened), **arguments)
-        except (Exception, KeyboardInterrupt):
-            raise
-        except BaseException as error:  # it must not get past those who catch what a plugin raises
-            raise RuntimeError(f"{type(error).__name__} from an options function") from error
-
-    def _given(self, call: GroupCall, opened: OpenService) -> list[Any]:
-        given: list[Any] = [opened.live] if call.group.wants_service else []
-        return [*given, self.session] if call.group.wants_session else given
-
-    def _set_back(self, call: GroupCall, config: Config | None) -> None:
-        try:
-            self._set(call, config)
-        except Exception as error:
-            report(where(call.group.function), error)
-            self._workers.submit(partial(self._reopen, call.service))
+    def _replace_broken(self, service: str) -> None:
+        """Put a fresh service in the place of one that would not take its old options back."""
+        if service not in self._broken:
+            self._broken[service] = self.live[service]
+            self._workers.submit(partial(self._reopen, service))
 
     async def _reopen(self, service: str) -> None:
-        """Put a fresh service in the place of one that would not take its old options back."""
-        async with self._lock():
-            provider = self.offer.provider(service)
-            try:
-                opened = await self._opener.open(service, provider)
-                replaced, self.live = self.live[service], {**self.live, service: opened}
-                self._retire(replaced)
-                for call in every_group(self.offer):
-                    if call.service == service and self._is_own(call):
-                        self._set_first(call)
-            except RequestError as error:
-                self.end(error)
+        try:
+            async with self._lock():
+                broken = self._broken[service]
+                if self.live[service] is broken:
+                    opened = await self._opener.open(service, self.offer.provider(service))
+                    self.live = {**self.live, service: opened}
+                    self._retire(broken)
+                    for call in every_group(self.offer):
+                        if call.service == service and self._sets_service(call):
+                            self._set_first(call)
+        except RequestError as error:
+            return self.end(error)
+        finally:
+            del self._broken[service]
+        if self.dialogue.current is None:
+            self._apply_waiting()
+        return None
 
-    # ---- the edge of a turn ----------------------------------------------------------------------------------------
-
-    def reach_edge(self) -> None:
+    def turn_boundary(self) -> None:
         """Between two turns: changes that waited are made, and services that were replaced are closed."""
-        self._make_waiting()
+        self._apply_waiting()
         retired, self._retired = self._retired, []
         for opened in retired:
             self._retire(opened)
 
-    def _make_waiting(self) -> None:
-        waiting, self._edge = self._edge, []
-        for plan, before in waiting:
-            calls = [call for call in plan.calls if self._is_offered(call)]
-            values = Config(plan.values), Config(before)
-            failed = self._apply(calls, partial(self.config.revert, plan, before), *values)
-            if failed is not None:  # whoever asked for it was answered long ago
-                self.answers.tell(failed, fatal=False)
-                self.answers.put(self.conversation.config(None))
+    def _apply_waiting(self) -> bool:
+        """Make the changes that wait for the end of the turn; return whether any had to be taken back."""
+        if self._broken:
+            return False  # they are made once the broken service is open again
+        failed = self._applied.apply_waiting()
+        for error in failed:  # whoever asked for it was answered long ago
+            self.answers.tell(error, fatal=False)
+        if failed:
+            self.answers.put(self.conversation.config(None))
+        return bool(failed)
 
     def _retire(self, opened: OpenService) -> None:
         """Close a service that was replaced, once nothing is being spoken with it."""
@@ -336,15 +313,3 @@ class Settings:
         for each in opened.values():
             if each is not self.live.get(each.service):
                 self._retire(each)
-
-
-def _refused(call: GroupCall, error: Exception) -> ApplyFailed:
-    """What the client is told when an options function raised; a value that it refuses is no mistake of its own."""
-    if not isinstance(error, RequestError):
-        report(where(call.group.function), error)
-    return ApplyFailed(f"The options of {call.service!r} could not be set; the old ones are in force.{_reason(error)}")
-
-
-def _reason(error: Exception) -> str:
-    """What an options function itself had to say, where that is meant to be told."""
-    return f" {error}" if isinstance(error, ProviderError | RequestError) else ""

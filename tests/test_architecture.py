@@ -18,6 +18,7 @@ LAYERS: dict[str, dict[str, str]] = {
     "0 data": {
         "_json": "typing_extensions",
         "_secret": "",
+        "_interrupt": "",
         "errors": "attrs",
         "limits": "attrs",
         "context": "attrs typing_extensions",
@@ -66,6 +67,7 @@ LAYERS: dict[str, dict[str, str]] = {
         "_audio": "anyio",
         "_answers": "",
         "_dialogue": "anyio attrs",
+        "_applied": "attrs",
         "_settings": "anyio attrs",
         "_actions": "anyio attrs",
         "_runner": "anyio attrs",

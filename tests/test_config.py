@@ -344,6 +344,46 @@ async def test_an_update_at_the_edge_that_fails_does_not_take_a_later_one_with_i
         assert not wire.connection.closed
 
 
+async def test_a_waiting_value_that_was_replaced_is_never_set() -> None:
+    """What is set at the end of the turn are the values in force then, each group once."""
+    async with connected(talkative) as wire:
+        await start_turn(wire)
+        for model in ("breaks", "large"):
+            wire.update(llm={"model": model})
+        await settle()
+        calls.clear()
+        wire.call("tts:interrupt")
+        await settle()
+        assert calls == ["one model=large temperature=0.5"]
+        assert wire.told("error") == []
+
+
+async def test_of_two_waiting_updates_only_the_one_that_fails_is_taken_back_whole() -> None:
+    """An update is all or nothing at the end of the turn, too; one of the same group stays."""
+    async with connected(talkative) as wire:
+        await start_turn(wire)
+        wire.update(llm={"model": "breaks"}, tts={"speed": 3})
+        wire.update(llm={"temperature": 0.9})
+        await settle()
+        wire.call("tts:interrupt")
+        await settle()
+        config = await wire.config()
+        assert (config["llm"]["model"], config["llm"]["temperature"], config["tts"]["speed"]) == ("small", 0.9, 1)
+        assert [each for each in calls if each.startswith("one")][-1] == "one model=small temperature=0.9"
+        assert [each["code"] for each in wire.told("error")] == ["apply-failed"]
+
+
+async def test_a_switch_that_interrupts_sets_what_waits_first() -> None:
+    """And afterwards nothing that waited is set on the new provider."""
+    async with connected(talkative) as wire:
+        await start_turn(wire)
+        wire.update(llm={"temperature": 0.9})
+        await settle()
+        await wire.answer(wire.update(interrupt=True, llm={"provider": "two", "temperature": 0.1}))
+        assert (await wire.config())["llm"]["temperature"] == 0.1
+        assert [each for each in calls if each.startswith("two")] == ["two model=small temperature=0.1"]
+
+
 async def test_what_waits_for_the_edge_is_settled_before_an_update_that_interrupts() -> None:
     """A waiting value that cannot be set is taken back, and does not end the session when the next update is made."""
     async with connected(talkative) as wire:
