@@ -7,6 +7,7 @@ from typing import Any
 
 from ._codec import encode
 from ._conversation import Conversation, Request
+from ._rate import answer_units
 from ._signal import Signal
 from .errors import RequestError
 from .kinds import Audio
@@ -71,6 +72,7 @@ class Answers:
     def answer(self, request: Request, text: str) -> None:
         """Answer a request, unless it was answered already."""
         if self._conversation.settle(request):
+            self._conversation.rate.add(answer_units(len(text)))
             self.put(text)
 
     def fail(self, request: Request, error: RequestError) -> None:

@@ -33,10 +33,7 @@ FRAME_SECONDS: Final = 0.020
 #: How far ahead of real time a frame is sent, for a network that is not quite regular: two frames wait at the client
 #: while it plays a third.
 LEAD_SECONDS: Final = 0.040
-#: The user's audio beyond this much ahead of real time is dropped: a microphone does not run ahead.
-_FLOOD_SECONDS: Final = 10.0
-#: Pieces of audio in a second: twenty times what any transport sends. And the rates that one client may send.
-_MOST_PIECES: Final = 1_000
+#: The different rates of audio that one client may send.
 _MOST_RATES: Final = 4
 #: Audio is made this far ahead of what is heard.
 _AHEAD_SECONDS: Final = 20.0
@@ -52,7 +49,8 @@ def _whole(data: bytes, channels: int) -> int:
 class AudioLink:
     """The audio side of a session's transport. `put` sends a frame; `take_back` drops those that have not left yet.
 
-    `take_back` returns how many it dropped. `hush` has the transport drop what it holds back itself.
+    `take_back` returns how many it dropped. `hush` has the transport drop what it holds back itself. `ahead` is how far
+    ahead of real time the user's audio may come, in seconds.
     """
 
     def __init__(
@@ -60,6 +58,7 @@ class AudioLink:
         output_rate: int,
         clock: Clock,
         *,
+        ahead: float,
         emit: Callable[[Event], None],
         put: Callable[[Audio], None],
         take_back: Callable[[], int],
@@ -67,6 +66,7 @@ class AudioLink:
     ) -> None:
         self.output_rate = output_rate
         self.clock = clock
+        self._ahead = ahead
         self.emit = emit
         self.put = put
         self.take_back = take_back
@@ -77,7 +77,6 @@ class AudioLink:
         self._played: Resampler | None = None
         self._received_until = -math.inf
         self._microphone_on = True
-        self._second, self._pieces = -math.inf, 0
 
     @contextmanager
     def listening(self, listener: Listener) -> Generator[None]:
@@ -111,14 +110,14 @@ class AudioLink:
             report("what listens to the user", error)
 
     def _is_plausible(self, audio: Audio, now: float) -> bool:
-        """Whether a microphone could have recorded this: its work is bounded by time, a client's is not."""
+        """Whether a microphone could have recorded this: it does not run ahead of real time.
+
+        Only a network that stood still has some seconds of audio arrive at once.
+        """
         if not audio.data or audio.rate < 1 or audio.channels < 1:
             return False
-        if now >= self._second + 1:
-            self._second, self._pieces = now, 0
-        self._pieces += 1
         until = max(self._received_until, now) + audio.seconds
-        if until - now > _FLOOD_SECONDS or self._pieces > _MOST_PIECES:
+        if until - now > self._ahead:
             return False
         self._received_until = until
         return True

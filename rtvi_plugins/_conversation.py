@@ -19,7 +19,7 @@ from ._config import Config
 from ._json import clip, expected, is_object
 from ._message_id import refused_id
 from ._offer import Offer, OfferedAction
-from ._rate import Bucket
+from ._rate import Rate, answer_units, text_units
 from ._registry import BOT
 from .errors import (
     Busy,
@@ -136,7 +136,7 @@ class Conversation:
         self.pending: dict[str, Request] = {}
         self._config = config
         self._limits = limits
-        self._rate, self._now = Bucket(limits.rate, limits.burst, now), now
+        self.rate, self._now = Rate(limits, now), now
         self._waiting: list[tuple[Request, dict[str, Any]]] = []
 
     # ---- in --------------------------------------------------------------------------------------------------------
@@ -146,21 +146,25 @@ class Conversation:
         id: str | None = None
         self._now = now
         try:
-            if not self._rate.take(1, now):
-                limit = self._limits.rate
-                raise RateLimited(f"Messages come too fast; at most {limit:g} a second are accepted in the long run.")
+            if not self.rate.take(text_units(len(text)), now):
+                raise RateLimited("Messages come too fast, or are too large for how fast they come; send fewer.")
             message = decode(text, size=self._limits.message_size, depth=self._limits.nesting)
             id = _usable(message.get("id"))
             type = self._type(message, id)
             if id in self.pending and type != "client-ready":
                 return None
             if self.ready or type == "client-ready":
-                return _READERS[type](self, Request(id, type), message.get("data"))
+                command = _READERS[type](self, Request(id, type), message.get("data"))
+                if isinstance(command, Reply):
+                    self.rate.add(answer_units(len(command.text)))
+                return command
             self._wait(Request(id, type), message)
             return None
         except RequestError as error:
             if id is None:  # refused before it was parsed, or because it cannot be
                 id = _usable(refused_id(text))
+            if not isinstance(error, RateLimited):
+                self.rate.add_problems(len(error.problems))
             if id in self.pending:  # it is answered when the one that waits under it is
                 return None
             return Reply(encode("error-response", id, error.to_json()))

@@ -46,7 +46,7 @@ from ._dialogue import Dialogue
 from ._home import Home
 from ._hooks import Hooks
 from ._offer import Offer, Offers
-from ._rate import Bucket
+from ._rate import frame_units
 from ._services import OpenService
 from ._settings import Settings
 from ._shapes import to_json
@@ -81,8 +81,6 @@ __all__ = ("LiveSession", "Shared")
 
 log = logging.getLogger("rtvi_plugins")
 
-# So many bytes of a frame cost as much as the frame itself.
-_FREE_BYTES = 4_096
 
 #: What an end means to the WebSocket: 1000 normal, 1008 policy, 1011 a failure of ours.
 _CLOSE_CODES: Mapping[str, int] = {
@@ -168,7 +166,6 @@ class LiveSession(Session):
         self._ended_with = ""
         self._ending = False
         self._recorder: Recorder | None = None
-        self._frames = Bucket(limits.frame_rate, limits.frame_burst, clock.now())
         self._home: AbstractContextManager[None] = nullcontext()
 
     # ---- the life of a session -------------------------------------------------------------------------------------
@@ -292,19 +289,6 @@ class LiveSession(Session):
 
     # ---- the connection --------------------------------------------------------------------------------------------
 
-    def charge(self, size: int) -> bool:
-        """Count a frame of `size` bytes that the client has sent, whatever it holds; call it before `receive`.
-
-        Return False when the client sends more than the limits allow; the session has ended then.
-        """
-        if self.closed:
-            return False
-        if self._frames.take(1 + size / _FREE_BYTES, self._shared.clock.now()):
-            return True
-        with self._home:
-            self.end(RateLimited("The client sends more than the session accepts, and the session is over."))
-        return False
-
     def receive(self, text: str) -> None:
         """Take a text from the client. Every request in it gets its answer in `outgoing`, sooner or later."""
         if self.closed:
@@ -322,6 +306,24 @@ class LiveSession(Session):
                 newest = next(reversed(self._conversation.pending.values()))
                 if newest.due < self._armed:
                     self._arm(newest.due)
+        if self._conversation.rate.flooded:
+            self._flooded()
+
+    def charge(self, size: int) -> bool:
+        """Count a frame of `size` bytes that the client has sent, whatever it holds; call it before `receive`.
+
+        Return False when the session has ended, also because the client goes on to send more than the limits allow.
+        """
+        if not self.closed:
+            rate = self._conversation.rate
+            rate.take(frame_units(size), self._shared.clock.now())
+            if rate.flooded:
+                self._flooded()
+        return not self.closed
+
+    def _flooded(self) -> None:
+        with self._home:
+            self.end(RateLimited("The client went on sending far more than the session accepts."))
 
     def open_audio(self, output_rate: int, *, hush: Callable[[], None] = lambda: None) -> None:
         """The transport carries audio. Call it before the client's first message is received.
@@ -335,6 +337,7 @@ class LiveSession(Session):
                 output_rate,
                 self.clock,
                 emit=self.emit,
+                ahead=self._shared.limits.audio_seconds,
                 put=answers.put_audio,
                 take_back=answers.take_back_audio,
                 hush=hush,
@@ -342,7 +345,7 @@ class LiveSession(Session):
 
     def receive_audio(self, audio: Audio) -> None:
         """Take what the user says, of any rate. Never blocks, never raises."""
-        if self._dialogue.audio is not None and not self.closed:
+        if self._dialogue.audio is not None and not self.closed and not self._conversation.rate.in_debt:
             self._heard = self.clock.now()
             with self._home:
                 self._dialogue.audio.receive(audio)

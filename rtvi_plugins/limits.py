@@ -15,8 +15,9 @@ __all__ = ("Limits",)
 class Limits:
     """What a session may use. Times in seconds, sizes in characters of JSON text.
 
-    `deadline` is below the 10 s after which published clients forget a request. 64 KiB is what the newest of them
-    sends at most by default.
+    `rate` and `burst` leave room for audio at 100 frames a second, a request every few milliseconds, and some hundred
+    requests at the start. `deadline` is below the 10 s after which published clients forget a request. 64 KiB is what
+    the newest of them sends at most by default.
     """
 
     #: The longest message accepted (`message-too-large`).
@@ -27,13 +28,12 @@ class Limits:
     in_flight: int = 128
     #: Long actions of one session that may run (`busy`).
     jobs: int = 16
-    #: Messages a second that a session may send in the long run, and at once (`rate-limited`).
-    rate: float = 200.0
-    burst: int = 400
-    #: Frames a second, of whatever kind and content, that a session may send in the long run, and at once; one of more
-    #: than 4 KiB counts for several (`rate-limited`, which ends the session).
-    frame_rate: float = 500.0
-    frame_burst: int = 4_000
+    #: Units a second that a session may send in the long run, and at once (`rate-limited`). A frame costs one unit for
+    #: each 4 KiB, a message another one for each 512 characters, at least one each; a refused message costs more.
+    rate: float = 400.0
+    burst: int = 800
+    #: How far ahead of real time a client may send audio, in seconds of it. More is dropped.
+    audio_seconds: float = 3.0
     #: The time for an answer (`action-timeout`).
     deadline: float = 9.0
     #: The time a client has to answer a function call (`function-call-failed`).

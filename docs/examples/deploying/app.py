@@ -9,7 +9,7 @@ from bot import receptionist
 host = Host(
     receptionist,
     operator_secret=Secret(os.environ["RTVI_OPERATOR_SECRET"]),
-    limits=Limits(sessions=200, session_seconds=900, idle_seconds=120, rate=20, burst=60),
+    limits=Limits(sessions=200, session_seconds=900, idle_seconds=120, rate=200, burst=400),
 )
 
 app = create_app(
