@@ -7,13 +7,15 @@ belongs to the session, so that a provider can be replaced in the middle of it.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, NoReturn, Protocol, TypeAlias, runtime_checkable
 
 from attrs import field, frozen
 from attrs.validators import instance_of, optional
 
+from ._json import clip, found, is_object
 from .context import Function, Message
 from .errors import DeclarationError
 
@@ -66,11 +68,32 @@ class Text:
 
 @frozen
 class ToolCall:
-    """A function that the LLM wants called. `id` is the vendor's, or made up by the provider; it is never empty."""
+    """A function that the LLM calls. `id` is the vendor's, or made up by the provider; it is never empty.
+
+    `problem` is a sentence for the LLM that says why its arguments could not be read. A call with a problem is not
+    carried out: the LLM reads the sentence as its result, and may call again.
+    """
 
     id: str = field(validator=instance_of(str))
     name: str = field(validator=instance_of(str))
     arguments: Mapping[str, Any]
+    problem: str | None = field(default=None, validator=optional(instance_of(str)))
+
+    @classmethod
+    def parse(cls, id: str, name: str, arguments: object) -> ToolCall:
+        """Return the call for arguments as a vendor sent them: a JSON object, its text, or nothing.
+
+        Nothing is None, an empty text or the text `null`; the call has no arguments then. Text that holds the text of
+        an object is read twice, for some models write it so. For everything else the call has a `problem`; a vendor's
+        malformed call never raises.
+        """
+        read = arguments
+        for _ in range(_ENCODED_AT_MOST):
+            if isinstance(read, str):
+                read = _json_in(read)
+        if read is None or is_object(read):
+            return cls(id, name, read or {})
+        return cls(id, name, {}, _not_an_object(arguments))
 
 
 @frozen
@@ -133,6 +156,34 @@ class STTRequest:
     """The speech to recognise, as it is captured: one utterance, 16 kHz and mono, from shortly before it begins."""
 
     audio: AsyncIterator[Audio]
+
+
+# ---- arguments of a function call as vendors send them ---------------------------------------------------------------
+
+#: How often JSON text may be encoded as a JSON string, itself included.
+_ENCODED_AT_MOST = 2
+
+
+def _json_in(text: str) -> object:
+    """Return the JSON value of a text, None for a blank one, and the exception where the text is not JSON."""
+    try:
+        return json.loads(text, parse_constant=_reject) if text.strip() else None
+    except (ValueError, RecursionError) as error:
+        return error
+
+
+def _reject(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _not_an_object(arguments: object) -> str:
+    failed = _json_in(arguments) if isinstance(arguments, str) else None
+    reason = f" ({failed.msg}, column {failed.colno})" if isinstance(failed, json.JSONDecodeError) else ""
+    shown = clip(arguments, 200) if isinstance(arguments, str) else found(arguments)
+    return (
+        f"The arguments are not a JSON object{reason}: {shown}\nThe function was not called. "
+        "Call it again with all arguments in one complete JSON object."
+    )
 
 
 #: What the operations of each kind yield.

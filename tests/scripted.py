@@ -14,10 +14,13 @@ from attrs import define, field
 from rtvi_plugins import service
 from rtvi_plugins.kinds import LLMPiece, LLMRequest
 
-__all__ = ("WAIT", "Script", "Step", "check_conversation", "other_llm", "script", "scripted_llm")
+__all__ = ("LOOK", "WAIT", "Script", "Step", "check_conversation", "other_llm", "script", "scripted_llm")
 
 #: In an answer: say nothing more until the turn is interrupted.
 WAIT = "wait"
+
+#: The config of a bot whose client carries out a function `look`.
+LOOK: dict[str, dict[str, Any]] = {"llm": {"tools": [{"name": "look"}]}}
 
 #: What an answer is made of: pieces, a failure, or `WAIT`.
 Step: TypeAlias = "LLMPiece | Exception | str"

@@ -89,6 +89,7 @@ def configure(
 
 @bot(
     services={"llm": ["repeating"]},
+    config={"llm": {"tools": [{"name": "book_room"}, {"name": "greet"}]}},
     client=["llm.times", Grant("llm.voice", writable=False), "bot:greet", "bot:count"],
     public=True,
 )

@@ -16,7 +16,7 @@ from rtvi_plugins import LLM, TTS, Grant, ProviderError, Session, bot, converse,
 from rtvi_plugins.kinds import LLMRequest, Text, ToolCall, Usage
 
 from . import faulty, scripted
-from .scripted import WAIT, Step, check_conversation, script
+from .scripted import LOOK, WAIT, Step, check_conversation, script
 from .wire import Wire, connected, settle
 
 pytestmark = pytest.mark.anyio
@@ -27,7 +27,7 @@ CLIENT: list[str | Grant] = [
 ]
 
 
-@bot(services={"llm": ["scripted", "other"], "tts": "quiet"}, client=CLIENT, public=True)
+@bot(services={"llm": ["scripted", "other"], "tts": "quiet"}, config=LOOK, client=CLIENT, public=True)
 async def talker(session: Session, /, llm: LLM, tts: TTS) -> None:
     """Holds a conversation."""
     await converse(session, llm=llm, tts=tts)

@@ -32,6 +32,12 @@ async def clerk(session: Session, /, llm: LLM) -> None:
     await converse(session, llm=llm)
 
 
+@bot(services={"llm": "scripted"}, public=True)
+async def chatter(session: Session, /, llm: LLM) -> None:
+    """Has no functions."""
+    await converse(session, llm=llm)
+
+
 @action(clerk)
 async def book(session: Session, /, nights: Annotated[int, ge(1), le(14), Doc("How many.")], name: str = "") -> int:
     """Books a room; returns what it costs."""
@@ -121,13 +127,46 @@ async def test_what_is_wrong_is_told_to_the_llm(name: str, arguments: dict[str, 
         assert told.lower() in found.lower()
 
 
-async def test_an_action_that_is_not_granted_is_the_clients_to_carry_out() -> None:
-    """An LLM that makes up a name reaches nothing of the bot's."""
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("not_for_the_llm", ""),
+        ("bookk", "Did you mean 'book'?"),
+        ("functions.book", ""),
+        ("", ""),
+        ("a b", ""),
+    ],
+)
+async def test_an_llm_that_calls_a_function_that_is_not_declared_is_given_the_names_at_once(
+    name: str, hint: str
+) -> None:
+    """An LLM that makes up a name reaches nothing of the bot's, and no client waits for it."""
     async with connected(clerk, scripted) as wire:
-        script.write([ToolCall("1", "not_for_the_llm", {})])
+        found = await calling(wire, name)
+        assert f"There is no function {name!r}." in found
+        assert "get_context, book, rename, break_down" in found
+        assert hint in found
+        assert wire.told("llm-function-call-started") == wire.told("llm-function-call-stopped") == []
+
+
+async def test_an_llm_that_calls_a_function_where_there_is_none_is_asked_to_answer_in_words() -> None:
+    """There is no name to suggest."""
+    async with connected(chatter, scripted) as wire:
+        assert "no other function" in await calling(wire, "search_web")
+
+
+async def test_a_call_whose_arguments_could_not_be_read_is_not_carried_out() -> None:
+    """Its problem is the result that the LLM reads; the call stands in the context as a valid one."""
+    script.write([ToolCall.parse("1", "book", '{"nights": 2')], [ToolCall("2", "book", {"nights": 2})], [Text("Done.")])
+    async with connected(clerk, scripted) as wire:
         wire.send("send-text", {"content": "go", "options": {}})
         await settle()
-        assert [each["function_name"] for each in wire.told("llm-function-call-in-progress")] == ["not_for_the_llm"]
+        first, second = (request.messages for request in script.requests[1:])
+        assert [each["role"] for each in first] == ["user", "assistant", "tool"]
+        assert "not a JSON object" in str(first[-1]["content"])
+        assert '{\\"nights\\": 2' in str(first[-1]["content"])
+        assert second[-1]["content"] == "160"
+        assert [each["tool_call_id"] for each in wire.told("llm-function-call-stopped")] == ["2"]
 
 
 async def test_the_bots_own_come_before_the_clients_of_the_same_name() -> None:
@@ -137,6 +176,20 @@ async def test_the_bots_own_come_before_the_clients_of_the_same_name() -> None:
         assert await calling(wire, "book", nights=1) == "80"
         assert [each["name"] for each in script.requests[0].functions].count("book") == 1
         assert "paint" in [each["name"] for each in script.requests[0].functions]
+
+
+@pytest.mark.parametrize("again", ["1", ""])
+async def test_each_call_of_a_conversation_has_an_id_of_its_own(again: str) -> None:
+    """Some vendors count anew in each answer, or repeat an id within one; some send none."""
+    async with connected(clerk, scripted) as wire:
+        await calling(wire, "book", nights=1)
+        script.write([ToolCall(again, "book", {"nights": 2}), ToolCall(again, "book", {"nights": 3})], [Text("Done.")])
+        wire.send("send-text", {"content": "go", "options": {}})
+        await settle()
+        results = {each.get("tool_call_id"): each["content"] for each in script.requests[-1].messages}
+        del results[None]
+        assert "" not in results
+        assert list(results.values()) == ["80", "160", "240"]
 
 
 @pytest.mark.parametrize(

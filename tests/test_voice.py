@@ -16,7 +16,7 @@ from rtvi_plugins.kinds import Text, ToolCall, Usage
 from rtvi_plugins.voice import TurnTaking
 
 from . import scripted, spoken
-from .scripted import WAIT, script
+from .scripted import LOOK, WAIT, script
 from .spoken import RATE, begin, plan, silence, speak, texts, wait
 from .wire import Wire, connected, settle
 
@@ -34,7 +34,7 @@ SERVICES: dict[str, Any] = {
 FORTY = "Now this is a sentence of forty letters."
 
 
-@bot(services=SERVICES, client=CLIENT, public=True)
+@bot(services=SERVICES, config=LOOK, client=CLIENT, public=True)
 async def talker(session: Session, /, llm: LLM, stt: STT, tts: TTS, vad: VAD) -> None:
     """Holds a spoken conversation."""
     await converse(session, llm=llm, stt=stt, tts=tts, vad=vad)

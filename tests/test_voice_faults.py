@@ -28,7 +28,7 @@ from rtvi_plugins.voice import TurnTaking, UserTurn
 
 from . import awkward, scripted, spoken
 from .awkward import NOISE, acts, begin, recognise, spell
-from .scripted import WAIT, script
+from .scripted import LOOK, WAIT, script
 from .spoken import RATE, samples, silence, speak, texts, wait
 from .wire import Wire, connected, settle
 
@@ -41,6 +41,7 @@ CLIENT = "llm:get_context llm:run tts:say tts:interrupt llm.provider tts.provide
 
 @bot(
     services={"llm": ["scripted", "awkward"], "stt": "awkward", "tts": ["awkward", "words"], "vad": "awkward"},
+    config=LOOK,
     client=CLIENT,
     public=True,
 )
@@ -447,8 +448,8 @@ async def test_an_llm_that_fails_in_the_middle_is_heard_as_far_as_it_came() -> N
         assert apology["content"] == APOLOGY
 
 
-@pytest.mark.parametrize("arguments", [{"x": {1, 2}}, {"x": math.nan}, None, ["x"]], ids=str)
-async def test_a_call_with_arguments_that_json_cannot_carry_is_a_failure_of_the_provider(arguments: Any) -> None:
+@pytest.mark.parametrize("arguments", [{"x": {1, 2}}, None, ["x"]], ids=str)
+async def test_a_call_with_arguments_that_are_no_json_object_is_a_failure_of_the_provider(arguments: Any) -> None:
     """The session goes on."""
     begin()
     script.write([Text("Let me look. "), ToolCall("1", "look", arguments)], [Text("Fine.")])

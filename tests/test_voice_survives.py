@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import sys
 from array import array
@@ -31,7 +32,7 @@ from rtvi_plugins.voice import TurnTaking, UserTurn
 
 from . import awkward, scripted, spoken
 from .awkward import NOISE, AwkwardSTT, acts, begin, spell
-from .scripted import script
+from .scripted import LOOK, script
 from .spoken import RATE, samples, silence, speak, wait
 from .test_audio import Transport
 from .test_voice_faults import APOLOGY, CLIENT, failures, later, said, types, write
@@ -62,6 +63,7 @@ async def mortal_stt() -> AsyncGenerator[AwkwardSTT]:
         "tts": ["awkward", "words"],
         "vad": "awkward",
     },
+    config=LOOK,
     client=CLIENT,
     public=True,
 )
@@ -126,17 +128,24 @@ async def test_a_vad_that_gives_no_number_is_told_once(caplog: pytest.LogCapture
 @pytest.mark.anyio
 @pytest.mark.parametrize(
     "call",
-    [ToolCall("1", "look", {"for": "\ud800"}), ToolCall("1", "look\ud800", {}), ToolCall("\ud800", "look", {})],
-    ids=["arguments", "name", "id"],
+    [
+        ToolCall("1", "look", {"for": "\ud800"}),
+        ToolCall("1", "look", {"for": math.nan}),
+        ToolCall("1", "look\ud800", {}),
+        ToolCall("1", "look", {}, "half a character: \ud800"),
+    ],
+    ids=["arguments", "number", "name", "problem"],
 )
-async def test_a_function_call_that_json_cannot_carry_fails_the_answer(call: ToolCall) -> None:
-    """Not the session."""
+async def test_a_function_call_that_json_cannot_carry_is_answered_with_an_error(call: ToolCall) -> None:
+    """The LLM reads why, and can call again; neither the session nor the provider has failed."""
     begin()
-    script.write([call])
+    script.write([call], [Text("Fine.")])
     async with talking() as wire:
         await write(wire)
         await wait(wire, 1.0)
-        assert len(failures(wire)) == 1
+        assert failures(wire) == []
+        assert wire.told("llm-function-call-started") == []
+        assert '"error"' in str(script.requests[1].messages[-1]["content"])
 
 
 def test_usage_and_calls_of_other_types_are_refused_where_they_are_made() -> None:

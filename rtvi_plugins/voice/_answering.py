@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Container, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Final, cast
+from itertools import count
+from typing import Any, Final, cast
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
 from attrs import define, evolve, field
 
+from .._json import clip
 from ..context import Message
-from ..errors import FunctionCallFailed, ProviderError
+from ..errors import FunctionCallFailed, ProviderError, nearest
 from ..events import BotLLMStarted, BotLLMStopped, BotLLMText, BotOutput, Metrics
 from ..kinds import LLM, LLMPiece, LLMRequest, Text, ToolCall, Usage
 from ..session import Session, Turn
@@ -36,6 +38,8 @@ _MOST_ANSWERS: Final = 8
 _ATTEMPTS: Final = 2
 #: How long an LLM may say nothing, in seconds.
 _SECONDS: Final = 30.0
+#: How much is shown to an LLM of the names of its functions, in characters.
+_NAMES_SHOWN: Final = 2000
 _PIECES: Final = "Text(…), ToolCall(…) or Usage(…)"
 _CANCELLED: Final = json.dumps({"error": "The call was cancelled: the user interrupted."})
 
@@ -175,16 +179,23 @@ class Answering:
                 answer.first = self.session.clock.now()
             match piece:
                 case Text():
-                    text = piece.text.encode("utf-8", "replace").decode()  # JSON cannot carry half a character
+                    text = _whole(piece.text)
                     answer.text += text
                     self.session.emit(BotLLMText(text))
                     await self._put_out(answer, sentences.feed(text))
                 case ToolCall():
-                    answer.calls.append(_unique(_callable(piece), answer.calls))
+                    answer.calls.append(_unique(_callable(piece), self._call_ids()))
                 case Usage():
                     answer.usage = piece
                 case other:  # pyright: ignore[reportUnnecessaryComparison]  # what a provider yields is not checked
                     raise NoPiece(other, "an LLM's respond()", _PIECES)
+
+    def _call_ids(self) -> set[str]:
+        """Return the ids of all calls so far, in the context and in the answers that are not yet in it."""
+        remembered = (each for message in self.turn.messages for each in message.get("tool_calls", ()))
+        return {str(each.get("id")) for each in remembered} | {
+            each.id for answer in self._waiting for each in answer.calls
+        }
 
     async def _put_out(self, answer: _Answer, sentences: Sequence[str]) -> None:
         for number, sentence in enumerate(sentences, 1):
@@ -229,10 +240,23 @@ class Answering:
     async def _call(self, call: ToolCall, results: dict[str, str], *, task_status: TaskStatus[None]) -> None:
         task_status.started()
         try:
+            if (problem := call.problem or self._unknown(call.name)) is not None:
+                raise FunctionCallFailed(problem)
             result = await self.session.call_function(call.name, call.arguments, id=call.id)
         except FunctionCallFailed as error:
             result = {"error": str(error)}
         results[call.id] = result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)
+
+    def _unknown(self, name: str) -> str | None:
+        """Return the sentence for an LLM that calls a function that there is not, with the names that there are."""
+        names = [each["name"] for each in self.session.functions]
+        if name in names:
+            return None
+        if not names:
+            return f"There is no function {clip(name)!r}, and no other function. Answer in words."
+        near = nearest(name, names)
+        hint = f" Did you mean {near!r}?" if near is not None else ""
+        return f"There is no function {clip(name)!r}.{hint} The functions are: {clip(', '.join(names), _NAMES_SHOWN)}."
 
     # ---- speech and memory -----------------------------------------------------------------------------------------
 
@@ -294,20 +318,33 @@ class Answering:
 
 
 def _callable(call: ToolCall) -> ToolCall:
-    """A call that can be sent and remembered."""
+    """A call that can be sent and remembered. Arguments that JSON cannot carry become its problem."""
+    not_an_object = NoPiece(call, "an LLM's respond()", "a ToolCall whose arguments are a JSON object")
+    if not isinstance(cast(object, call.arguments), Mapping):  # a mistake in the provider's code
+        raise not_an_object
+    arguments: dict[str, Any] = {}
     try:
         text = json.dumps(dict(call.arguments), allow_nan=False, ensure_ascii=False)
-        f"{call.id}{call.name}{text}".encode()  # half a character can be carried neither
-        return evolve(call, arguments=json.loads(text))
-    except (TypeError, ValueError):
-        kinds = "a ToolCall whose id, name and arguments JSON can carry"
-        raise NoPiece(call, "an LLM's respond()", kinds) from None
+        text.encode()  # half a character cannot be carried
+        arguments, problem = json.loads(text), call.problem
+    except (ValueError, RecursionError):
+        problem = "The arguments hold a value that JSON cannot carry. The function was not called."
+    except TypeError:
+        raise not_an_object from None
+    return ToolCall(_whole(call.id), _whole(call.name), arguments, _whole(problem) if problem is not None else None)
 
 
-def _unique(call: ToolCall, before: Sequence[ToolCall]) -> ToolCall:
-    """A call under an id that no other call of the answer has; some vendors repeat theirs."""
-    taken = {each.id for each in before}
-    return call if call.id not in taken else evolve(call, id=f"{call.id}-{len(before)}")
+def _whole(text: str) -> str:
+    """A text that JSON can carry: half a character is replaced."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _unique(call: ToolCall, taken: Container[str]) -> ToolCall:
+    """A call under an id that no other call of the conversation has; some vendors count anew in each answer."""
+    if call.id and call.id not in taken:
+        return call
+    free = (id for number in count(1) if (id := f"{call.id or 'call'}-{number}") not in taken)
+    return evolve(call, id=next(free))
 
 
 def _marked(message: Message, cut: bool) -> Message:

@@ -65,6 +65,16 @@ def test_a_refusal_is_said() -> None:
     assert put_together([chunk({"refusal": "I would rather not."}, finish="stop")]) == [Text("I would rather not.")]
 
 
+def test_a_character_may_be_cut_in_two() -> None:
+    """Some servers end a chunk between the halves of an emoji. A half that stands alone is replaced, not a failure."""
+    halves = [chunk({"content": "Hi \ud83d"}), chunk({"content": "\ude00!"}), chunk({"content": "\ude00?"})]
+    assert put_together(halves) == [Text("Hi "), Text("\U0001f600!"), Text("\ufffd?")]
+    cut_call = [call_chunk({"name": "a", "arguments": '{"x":"\ud83d'}), call_chunk({"arguments": '\ude00"}'})]
+    (call,) = put_together(cut_call)
+    assert isinstance(call, ToolCall)
+    assert call.arguments == {"x": "\U0001f600"}
+
+
 def test_a_second_choice_is_left_out() -> None:
     """Somebody who asks for several answers hears the first."""
     assert put_together([chunk({"content": "a"}), chunk({"content": "b"}, index=1)]) == [Text("a")]
@@ -165,19 +175,145 @@ def test_calls_without_an_index_are_told_apart_by_their_ids() -> None:
     assert put_together(chunks) == [ToolCall("c1", "a", {"x": 1}), ToolCall("c2", "b", {})]
 
 
-@pytest.mark.parametrize("arguments", ["{", '{"x": NaN}', "[1]", '"x"', "3", '{"x": 1} {"x": 2}', "[" * 5000])
-def test_arguments_that_are_no_json_object_are_a_bad_request(arguments: str) -> None:
-    """Nothing is called with arguments that have to be guessed, and trying again is not promised to help."""
-    with pytest.raises(ProviderError, match="did not accept") as caught:
-        put_together([call_chunk({"name": "book", "arguments": arguments}, index=0, id="c1")])
-    assert caught.value.category == "bad-request"
-    assert not caught.value.retryable
+@pytest.mark.parametrize(
+    "arguments",
+    ["{", '{"x": NaN}', "[1]", "[]", '"x"', "3", "true", '{"x": 1} {"x": 2}', '{"x": 1,}', "x=1", "[" * 5000, [1], 3],
+)
+def test_arguments_that_are_no_json_object_are_reported_to_the_llm(arguments: Any) -> None:
+    """The vendor has not failed: the model wrote them, and can write them again."""
+    (call,) = put_together([call_chunk({"name": "book", "arguments": arguments}, index=0, id="c1")])
+    assert isinstance(call, ToolCall)
+    assert (call.id, call.name, call.arguments) == ("c1", "book", {})
+    assert call.problem is not None
+    assert "not a JSON object" in call.problem
 
 
-def test_a_call_without_a_name_is_a_bad_request() -> None:
-    """There is nothing to call."""
-    with pytest.raises(ProviderError, match="did not accept"):
-        put_together([call_chunk({"arguments": "{}"}, index=0, id="c1")])
+@pytest.mark.parametrize("arguments", ["", "  \n", None, "null", " null ", "{}", {}, '"null"', '""', '"{}"'])
+def test_arguments_that_say_nothing_are_none(arguments: Any) -> None:
+    """Servers write a call without arguments in many ways."""
+    (call,) = put_together([call_chunk({"name": "count", "arguments": arguments}, index=0, id="c1")])
+    assert call == ToolCall("c1", "count", {})
+
+
+@pytest.mark.parametrize("arguments", [{"x": [1]}, '{"x": [1]}', ' {"x":[1]}\n', json.dumps('{"x": [1]}')])
+def test_arguments_may_be_an_object_or_text_encoded_twice(arguments: Any) -> None:
+    """Some servers parse what the model wrote, some models encode it once more."""
+    (call,) = put_together([call_chunk({"name": "book", "arguments": arguments}, index=0, id="c1")])
+    assert call == ToolCall("c1", "book", {"x": [1]})
+
+
+A, B = '{"x": 1}', '{"x": 2}'
+
+
+@pytest.mark.parametrize(
+    ("fragments", "expected"),
+    [
+        # two calls under one index, or under none, told apart by their ids or by their names
+        ([(0, "c1", "a", A), (0, "c2", "a", B)], [("c1", "a", 1), ("c2", "a", 2)]),
+        ([(0, "c1", "a", A), (0, "c2", "a", A)], [("c1", "a", 1), ("c2", "a", 1)]),
+        ([(None, "", "a", A), (None, "", "b", B)], [(None, "a", 1), (None, "b", 2)]),
+        ([(None, "", "a", A), (None, "", "a", B)], [(None, "a", 1), (None, "a", 2)]),
+        ([(0, "", "a", '{"x"'), (0, "", "", ": 1}"), (0, "", "b", B)], [(None, "a", 1), (None, "b", 2)]),
+        ([(None, "c1", "a", A), (None, "c2", "b", B)], [("c1", "a", 1), ("c2", "b", 2)]),
+        # one id for two calls
+        ([(0, "c1", "a", A), (1, "c1", "a", B)], [("c1", "a", 1), ("c1", "a", 2)]),
+        ([(0, "c1", "a", A), (0, "c1", "a", B)], [("c1", "a", 1), ("c1", "a", 2)]),
+        # fragments of calls without an index, mixed, told apart by their ids
+        (
+            [(None, "c1", "a", '{"x"'), (None, "c2", "b", '{"x"'), (None, "c1", "", ":1}"), (None, "c2", "", ":2}")],
+            [("c1", "a", 1), ("c2", "b", 2)],
+        ),
+        # the last fragment under the next index: bare, with the id repeated, or with an id of its own
+        ([(0, "c1", "a", '{"x": '), (1, "", "", "1}")], [("c1", "a", 1)]),
+        ([(0, "c1", "a", '{"x": '), (1, "", "", "1"), (1, "", "", "}")], [("c1", "a", 1)]),
+        ([(0, "c1", "a", '{"x": '), (1, "c1", "", "1}")], [("c1", "a", 1)]),
+        ([(0, "c1", "a", '{"x": '), (0, "c2", "", "1"), (0, "c3", "", "}")], [("c1", "a", 1)]),
+        # the id first, the name later
+        ([(1, "c1", "", ""), (1, "", "a", ""), (1, "", "", A)], [("c1", "a", 1)]),
+        # all of a call again at the end, or an empty object before its text
+        ([(0, "c1", "a", '{"x":'), (0, "", "", " 1}"), (0, "c1", "a", A)], [("c1", "a", 1)]),
+        ([(0, "c1", "a", A), (0, "", "", A)], [("c1", "a", 1)]),
+        ([(0, "c1", "a", "{}"), (0, "", "", '{"x"'), (0, "", "", ": 1}")], [("c1", "a", 1)]),
+        ([(0, "c1", "a", None), (0, "", "", A), (0, "", "", "")], [("c1", "a", 1)]),
+        # white space is no part of a name
+        ([(0, "c1", " a\n", A)], [("c1", "a", 1)]),
+        # a fragment that says nothing is no call
+        ([(0, "c1", "a", A), (1, "", "", ""), (2, "c2", "", "")], [("c1", "a", 1)]),
+        # no name at all: a call that can only be answered with the names there are
+        ([(0, "c1", "", A)], [("c1", "unnamed", 1)]),
+    ],
+)
+def test_fragments_are_put_together_however_a_server_labels_them(
+    fragments: list[tuple[int | None, str, str, str | None]], expected: list[tuple[str | None, str, int]]
+) -> None:
+    """Each fragment is an index, an id, a name and arguments; each call an id (None for any), a name and x."""
+    chunks: list[Any] = []
+    for index, id, name, arguments in fragments:
+        labels: dict[str, Any] = {} if index is None else {"index": index}
+        chunks.append(call_chunk({"name": name, "arguments": arguments}, id=id, **labels))
+    calls = [each for each in put_together(chunks) if isinstance(each, ToolCall)]
+    assert [(each.name, each.arguments, each.problem) for each in calls] == [
+        (name, {"x": x}, None) for _, name, x in expected
+    ]
+    assert all(each.id == id if id else each.id for each, (id, _, _) in zip(calls, expected, strict=True))
+
+
+def test_a_call_may_have_no_function_object() -> None:
+    """Its name and arguments then stand beside its id."""
+    assert put_together([chunk({"tool_calls": [{"id": "c1", "name": "a", "arguments": A}]})]) == [
+        ToolCall("c1", "a", {"x": 1})
+    ]
+
+
+def test_the_older_function_call_is_a_call_unless_it_repeats_one() -> None:
+    """Some servers send both forms of the same call."""
+    old = [chunk({"function_call": {"name": "a"}}), *(chunk({"function_call": {"arguments": each}}) for each in A)]
+    (call,) = put_together(old)
+    assert isinstance(call, ToolCall)
+    assert (call.name, call.arguments) == ("a", {"x": 1})
+    assert put_together([*old, call_chunk({"name": "a", "arguments": A}, index=0, id="c1")]) == [
+        ToolCall("c1", "a", {"x": 1})
+    ]
+
+
+def test_text_and_calls_may_share_a_chunk() -> None:
+    """The text is said, and the function is called."""
+    delta = {"content": "One moment.", "tool_calls": [{"index": 0, "id": "c1", "function": {"name": "a"}}]}
+    assert put_together([chunk(delta)]) == [Text("One moment."), ToolCall("c1", "a", {})]
+
+
+def test_content_may_be_a_list_of_parts() -> None:
+    """Only those of type text are said."""
+    parts = [{"type": "thinking", "thinking": "Hm."}, {"type": "text", "text": "Hello"}, {"type": "text", "text": "!"}]
+    assert put_together([chunk({"content": parts})]) == [Text("Hello!")]
+
+
+FRAGMENT = st.fixed_dictionaries(
+    {},
+    optional={
+        "index": st.sampled_from([0, 1, 2, None, "0", True, -1]),
+        "id": st.sampled_from(["", "c1", "c2", None, 7]),
+        "function": st.none()
+        | st.fixed_dictionaries(
+            {},
+            optional={
+                "name": st.sampled_from(["", "a", "b", None, 7]),
+                "arguments": st.sampled_from(["", '{"x"', ": 1}", A, "{}", "null", None, {"x": 2}, [1], 3, "\ud800"]),
+            },
+        ),
+    },
+)
+
+
+@given(st.lists(FRAGMENT, max_size=8))
+def test_no_fragments_of_calls_are_a_failure(fragments: list[dict[str, Any]]) -> None:
+    """Whatever a server sends, each call has an id and a name, and arguments or a problem."""
+    calls = put_together([chunk({"tool_calls": [each]}) for each in fragments])
+    for each in calls:
+        assert isinstance(each, ToolCall)
+        assert each.id
+        assert each.name
+        assert each.problem is None or not each.arguments
 
 
 JSON = st.recursive(

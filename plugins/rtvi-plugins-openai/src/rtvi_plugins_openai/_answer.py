@@ -1,42 +1,25 @@
-"""Put a streamed answer together from its chunks: text as it comes, function calls and usage at the end.
+"""Put an answer together from its chunks: text as it comes, function calls and usage at the end.
 
-A function call arrives in slivers. The first names its id and function, each brings some more text of its arguments,
-and those of several calls may be interleaved, told apart by `index`. Nothing here reads from the network.
+Nothing here reads from the network.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
-from uuid import uuid4
 
 from attrs import define, field
 
 from rtvi_plugins.errors import ProviderError
-from rtvi_plugins.kinds import LLMPiece, Text, ToolCall, Usage
+from rtvi_plugins.kinds import LLMPiece, Text, Usage
 
+from ._calls import Calls
 from ._failures import category_of, error_in
-from ._json import array, is_object, number, object_of, parse, text
+from ._json import array, is_object, number, object_of, parse, text, whole_characters
 
 __all__ = ("Answer",)
 
 _DONE = "[DONE]"
-
-
-@define
-class _Call:
-    """A function call of which a part has arrived."""
-
-    id: str = ""
-    name: str = ""
-    arguments: list[str] = field(factory=list[str])
-
-    def add(self, delta: Mapping[str, Any]) -> None:
-        function = object_of(delta.get("function"))
-        # Some servers repeat the id and the name with every sliver, so the first of each stands.
-        self.id = self.id or text(delta.get("id"))
-        self.name = self.name or text(function.get("name"))
-        self.arguments.append(text(function.get("arguments")))
 
 
 @define
@@ -47,15 +30,22 @@ class Answer:
     #: The vendor said that nothing follows.
     done: bool = False
     _finished: bool = False
-    _calls: dict[int, _Call] = field(factory=dict[int, _Call])
+    #: The server does not stream: it sends one object that holds the whole message.
+    _is_whole: bool = False
+    _calls: Calls = field(factory=Calls)
+    #: A call in the form that came before `tool_calls`. Some servers send both forms.
+    _old_call: Calls = field(factory=Calls)
     _usage: Usage | None = None
+    _half: str = ""
 
     def take(self, data: str) -> Iterator[Text]:
         """The text that an event brings. `ProviderError` when it reports an error, or is no chunk at all."""
         if data.strip() == _DONE:
             self.done = True
             return
-        chunk = parse(data)
+        yield from self._take(parse(data))
+
+    def _take(self, chunk: object) -> Iterator[Text]:
         if (error := error_in(chunk)) is not None:
             raise ProviderError(self.provider, category_of(error))
         if not is_object(chunk):
@@ -64,11 +54,16 @@ class Answer:
         for choice in array(chunk.get("choices")):
             yield from self._choice(object_of(choice))
 
+    def take_whole(self, body: bytes) -> Iterator[Text]:
+        """The text of an answer that was not streamed. `ProviderError` as for `take`."""
+        self._is_whole = self.done = True
+        yield from self._take(parse(body))
+
     def end(self) -> Iterator[LLMPiece]:
-        """The function calls and the usage. `ProviderError` when the stream broke off, or a call cannot be read."""
+        """Yield the function calls and the usage. Raise `ProviderError` when the stream broke off."""
         if not (self.done or self._finished):
             raise ProviderError(self.provider, "unavailable")
-        yield from [self._tool_call(call) for _, call in sorted(self._calls.items())]
+        yield from (self._calls or self._old_call).end()
         if self._usage is not None:
             yield self._usage
 
@@ -84,20 +79,22 @@ class Answer:
         if number(choice.get("index")) != 0:  # other answers to choose from, which nobody asked for
             return
         self._finished = self._finished or bool(choice.get("finish_reason"))
-        delta = object_of(choice.get("delta"))
+        delta = object_of(choice.get("message" if self._is_whole else "delta"))
         for call in array(delta.get("tool_calls")):
-            self._call(object_of(call))
-        if said := text(delta.get("content")) or text(delta.get("refusal")):
+            self._calls.add(object_of(call))
+        if old_call := object_of(delta.get("function_call")):
+            self._old_call.add({"function": old_call})
+        yield from self._text(_content(delta.get("content")) or text(delta.get("refusal")))
+
+    def _text(self, said: str) -> Iterator[Text]:
+        """Text, but for half a character at its end, whose other half comes with the next chunk."""
+        said = self._half + said
+        self._half = said[-1:] if "\ud800" <= said[-1:] <= "\udbff" else ""
+        if said := whole_characters(said[: len(said) - len(self._half)]):
             yield Text(said)
 
-    def _call(self, delta: Mapping[str, Any]) -> None:
-        index = delta.get("index")
-        if not isinstance(index, int):  # a server that does not count: an id begins the next call
-            index = len(self._calls) - (0 if delta.get("id") or not self._calls else 1)
-        self._calls.setdefault(index, _Call()).add(delta)
 
-    def _tool_call(self, call: _Call) -> ToolCall:
-        arguments = parse("".join(call.arguments).strip() or "{}")
-        if not call.name or not is_object(arguments):
-            raise ProviderError(self.provider, "bad-request")
-        return ToolCall(call.id or f"call-{uuid4().hex}", call.name, arguments)
+def _content(content: object) -> str:
+    """Return the text of a content: itself, or its parts of type text, where a server also sends other parts."""
+    parts = [object_of(each) for each in array(content)]
+    return text(content) or "".join(text(each.get("text")) for each in parts if each.get("type") == "text")

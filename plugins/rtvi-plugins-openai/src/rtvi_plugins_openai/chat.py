@@ -29,8 +29,9 @@ log = logging.getLogger(__name__)
 
 #: An answer's last words are followed by the end of the response, and only then can the connection be used again.
 _END_OF_RESPONSE_SECONDS = 0.5
-#: As much of an error is read, in bytes.
+#: How much is read of an error, and of an answer that is not streamed, in bytes.
 _LONGEST_ERROR = 65536
+_LONGEST_ANSWER = 4 * 1024 * 1024
 #: Kinds of models in Together's list that can answer a conversation. OpenAI's list names no kinds.
 _ANSWERING = ("", "chat")
 
@@ -60,6 +61,12 @@ class OpenAILLM:
         with transport_failures(self.provider):
             async with self.http.stream("POST", "chat/completions", content=content, headers=_STREAM) as response:
                 await self._refuse(response)
+                if _is_json(response):
+                    for said in answer.take_whole(await _start_of(response, _LONGEST_ANSWER)):
+                        yield said
+                    for piece in answer.end():
+                        yield piece
+                    return
                 async with _events(response) as events:
                     async for event in events:
                         for said in answer.take(event.data):
@@ -84,7 +91,7 @@ class OpenAILLM:
         """Raise `ProviderError` for a response that is not a success."""
         if response.is_success:
             return
-        category = category_of(error_in(parse(await _start_of(response))) or {}, response.status_code)
+        category = category_of(error_in(parse(await _start_of(response, _LONGEST_ERROR))) or {}, response.status_code)
         log.debug("%s answered with status %s: %s", self.provider, response.status_code, category)
         raise ProviderError(self.provider, category)
 
@@ -114,12 +121,17 @@ async def _read_to_end(events: AsyncIterator[httpx2.ServerSentEvent]) -> None:
             pass
 
 
-async def _start_of(response: httpx2.Response) -> bytes:
+def _is_json(response: httpx2.Response) -> bool:
+    """Whether a server answers in one JSON object, although it was asked for a stream."""
+    return response.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
+
+
+async def _start_of(response: httpx2.Response, longest: int) -> bytes:
     read = bytearray()
     async with aclosing(response.aiter_bytes()) as parts:
         async for part in parts:
             read += part
-            if len(read) >= _LONGEST_ERROR:
+            if len(read) >= longest:
                 break
     return bytes(read)
 
