@@ -89,7 +89,16 @@ class AudioLink:
         try:
             yield
         finally:
-            self._listener = None
+            self.close()
+
+    def close(self) -> None:
+        """Have nobody hear the user any more."""
+        listener, self._listener = self._listener, None
+        try:
+            if listener is not None:
+                listener.close()
+        except Exception as error:
+            report("what listens to the user", error)
 
     def receive(self, audio: Audio) -> None:
         """Take what the microphone recorded, of any rate and number of channels. Never raises."""

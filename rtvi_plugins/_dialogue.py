@@ -16,7 +16,15 @@ from ._services import OpenService
 from ._signal import Signal
 from ._timers import Clock
 from .context import Context, Message
-from .errors import Busy, FunctionCallFailed, NoConversation, Problem, RequestError, UnknownFunctionCall
+from .errors import (
+    Busy,
+    FunctionCallFailed,
+    NoConversation,
+    Problem,
+    RequestError,
+    SessionClosed,
+    UnknownFunctionCall,
+)
 from .events import Event, FunctionCallEnded, FunctionCallStarted, Interrupted
 from .kinds import Audio
 from .limits import Limits
@@ -29,8 +37,9 @@ __all__ = ("Dialogue", "LiveTurn")
 class LiveTurn(Turn):
     """A turn that is being held, with the services as they were when it began."""
 
-    def __init__(self, epoch: int, dialogue: Dialogue, live: Mapping[str, OpenService]) -> None:
+    def __init__(self, epoch: int, dialogue: Dialogue, live: Mapping[str, OpenService], interruptible: bool) -> None:
         self.epoch = epoch
+        self.interruptible = interruptible
         self.live = live
         self.scope = anyio.CancelScope()
         self._dialogue = dialogue
@@ -139,6 +148,10 @@ class Dialogue:
     current: LiveTurn | None = None
     #: False once the bot's function has returned: then nobody reads the inputs any more.
     listens: bool = True
+    #: The session ends once what was submitted so far is done.
+    closing: bool = False
+    #: An input was taken, and the next one was not asked for yet.
+    _working: bool = False
     _inputs: list[Input] = field(factory=list[Input])
     _fed: Signal | None = None
     _quiet: anyio.Event | None = None
@@ -152,6 +165,8 @@ class Dialogue:
         """Feed the conversation. What the user writes to be answered interrupts what is being said."""
         if not self.listens:
             raise NoConversation("This bot holds no conversation, so nobody listens.")
+        if self.closing:
+            raise SessionClosed("The session is ending, so nothing more is said in it.")
         if len(self._inputs) >= self.limits.in_flight:
             raise Busy("The conversation is fed faster than it can follow; send again later.")
         if isinstance(input, UserText) and input.run:
@@ -168,10 +183,12 @@ class Dialogue:
 
     async def next_input(self) -> Input:
         """The next of what was fed, waiting for it if need be."""
+        self._working = False
         while not self._inputs:
             self._fed = Signal()
             self._rest()
             await self._fed.wait()
+        self._working = True
         return self._inputs.pop(0)
 
     def stop_listening(self) -> None:
@@ -179,9 +196,14 @@ class Dialogue:
         self.listens = False
         self._rest()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is being said, and nothing waits to be answered."""
+        return self.current is None and not (self.listens and (self._inputs or self._working))
+
     async def idle(self) -> None:
         """Wait until nothing is being said, and nothing waits to be answered."""
-        while self.current is not None or (self.listens and self._inputs):
+        while not self.is_idle:
             if self._quiet is None or self._quiet.is_set():
                 self._quiet = anyio.Event()
             await self._quiet.wait()
@@ -195,14 +217,14 @@ class Dialogue:
 
     @asynccontextmanager
     async def turn(
-        self, live: Callable[[], Mapping[str, OpenService]], edge: Callable[[], None]
+        self, live: Callable[[], Mapping[str, OpenService]], edge: Callable[[], None], *, interruptible: bool
     ) -> AsyncGenerator[Turn]:
         """Hold a turn; `edge` is called on either side of it, and `live` tells who fills the services in it."""
         if self.current is not None:
             raise RuntimeError("session.turn() is held already; a session holds one turn at a time.")
         edge()
         self._epoch += 1
-        turn = self.current = LiveTurn(self._epoch, self, live())
+        turn = self.current = LiveTurn(self._epoch, self, live(), interruptible)
         try:
             with turn.scope:
                 yield turn
@@ -213,9 +235,9 @@ class Dialogue:
             self._rest()
 
     def interrupt(self) -> bool:
-        """Cut the turn short, and forget what was still to be said; whether there was a turn to cut."""
-        self._inputs = [each for each in self._inputs if not isinstance(each, Say)]
-        if self.current is None or self.current.interrupted:
+        """Cut the turn short, and forget what was still to be said, where that may be; whether a turn was cut short."""
+        self._inputs = [each for each in self._inputs if not isinstance(each, Say) or not each.interruptible]
+        if self.current is None or self.current.interrupted or not self.current.interruptible:
             return False
         self.emit(Interrupted())
         self.current.interrupt()

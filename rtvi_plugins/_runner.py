@@ -259,8 +259,32 @@ class LiveSession(Session):
         """Whether the session has ended."""
         return self._answers.closed
 
-    def close(self, reason: str = "") -> None:
-        self._end("", reason)
+    @property
+    def closing(self) -> bool:
+        return self._dialogue.closing
+
+    def close(self, reason: str = "", *, now: bool = False) -> None:
+        end = partial(self._end, "", reason)
+        if now:
+            end()
+        else:
+            self._end_when_heard(end)
+
+    def _end_when_heard(self, end: Callable[[], None]) -> None:
+        """End the session once what is being said was heard, or took longer than `Limits.goodbye_seconds`."""
+        if self.closed or self.closing:
+            return
+        if self._tasks is None or self._dialogue.is_idle:
+            return end()
+        self._dialogue.closing = True
+        timer = self.clock.call_at(self.clock.now() + self._shared.limits.goodbye_seconds, end)
+        self._tasks.start_soon(self._end_when_idle, end, timer)
+        return None
+
+    async def _end_when_idle(self, end: Callable[[], None], timer: Timer) -> None:
+        await self._dialogue.idle()
+        timer.cancel()
+        end()
 
     def end(self, error: RequestError) -> None:
         """End the session for a reason that the client is told as a fatal error."""
@@ -275,6 +299,8 @@ class LiveSession(Session):
         self.close_code, self.close_reason = _CLOSE_CODES.get(code, 1011), reason
         self._ended_with = code
         self._dialogue.stop_listening()
+        if self._dialogue.audio is not None:
+            self._dialogue.audio.close()
         for request in list(self._conversation.pending.values()):
             self._answers.fail(request, SessionClosed("The session has ended."))
         if self._actions is not None:
@@ -407,17 +433,19 @@ class LiveSession(Session):
         self._timer, self._armed = self._shared.clock.call_at(due, self._tick), due
 
     def _session_due(self) -> float:
-        return min(self._ends, self._heard + self._shared.limits.idle_seconds)
+        return math.inf if self.closing else min(self._ends, self._heard + self._shared.limits.idle_seconds)
 
     def _tick(self) -> None:
         now, limits = self._shared.clock.now(), self._shared.limits
         self._armed = math.inf
         if now >= self._ends:
-            return self.end(
-                SessionTooLong(f"The session has reached its greatest length, {limits.session_seconds:g} s.")
-            )
-        if now >= self._heard + limits.idle_seconds:
-            return self.end(SessionIdle(f"The client sent nothing for {limits.idle_seconds:g} s."))
+            length = f"The session has reached its greatest length, {limits.session_seconds:g} s."
+            self._end_when_heard(partial(self.end, SessionTooLong(length)))
+        elif now >= self._heard + limits.idle_seconds:
+            silence = f"The client sent nothing for {limits.idle_seconds:g} s."
+            self._end_when_heard(partial(self.end, SessionIdle(silence)))
+        if self.closed:
+            return None
         for request in [each for each in self._conversation.pending.values() if each.due <= now]:
             self._expire(request)
         dues = (each.due for each in self._conversation.pending.values())
@@ -545,8 +573,9 @@ class LiveSession(Session):
     def inputs(self) -> AsyncIterator[Input]:
         return self._dialogue.inputs()
 
-    def turn(self) -> AbstractAsyncContextManager[Turn]:
-        return self._dialogue.turn(lambda: self._settings.live, self._settings.turn_boundary)
+    def turn(self, *, interruptible: bool = True) -> AbstractAsyncContextManager[Turn]:
+        boundary = self._settings.turn_boundary
+        return self._dialogue.turn(lambda: self._settings.live, boundary, interruptible=interruptible)
 
     def interrupt(self) -> bool:
         return self._dialogue.interrupt()

@@ -159,7 +159,7 @@ class Settings:
             return
         if update.interrupt:
             self.dialogue.interrupt()
-        now = self.dialogue.current is None or update.interrupt
+        now = self._is_free(update.interrupt)
         if now and self._apply_waiting():
             # What was taken back may be what this change stands on.
             again = self._prepare(update)
@@ -189,7 +189,7 @@ class Settings:
                 await self._open_switched(plan, opened)
                 if interrupt:
                     self.dialogue.interrupt()
-                now = self.dialogue.current is None or interrupt
+                now = self._is_free(interrupt)
                 if now:
                     self._apply_waiting()
                 plan = self.config.switch(self.offer, offer, self.plan.layers)
@@ -199,6 +199,11 @@ class Settings:
         if error is not None:
             raise error
         self.answers.put(self.conversation.config(None))
+
+    def _is_free(self, interrupted: bool) -> bool:
+        """Whether no turn keeps the old values; one that may not be interrupted keeps them to its end."""
+        turn = self.dialogue.current
+        return turn is None or (interrupted and turn.interrupted)
 
     def _lock(self) -> anyio.Lock:
         """Held while services are being opened for a change, so that changes are made one after the other."""

@@ -49,7 +49,10 @@ class UserStoppedSpeaking:
 
 @frozen
 class UserTranscription:
-    """What the user was heard to say. `timestamp` is ISO 8601. The next one replaces one that is not final."""
+    """What the user was heard to say. `timestamp` is ISO 8601. The next one replaces one that is not final.
+
+    A final one without text removes it: nothing was said, after all.
+    """
 
     text: str
     timestamp: str

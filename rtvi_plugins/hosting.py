@@ -123,7 +123,7 @@ class Host:
         """Close every session, and wait until all their services are closed."""
         self.draining = True
         for session in list(self._sessions.values()):
-            session.close("the server is shutting down")
+            session.close("the server is shutting down", now=True)
         if isinstance(error, Exception):
             # What the body raised comes out as it is; a task group that is told of it would wrap it in a group.
             return await self._stack.__aexit__(None, None, None)
@@ -236,7 +236,7 @@ class Host:
     def _expire(self, token: str) -> None:
         found = self._unclaimed.pop(token, None)
         if found is not None:
-            found.session.close("nobody came")
+            found.session.close("nobody came", now=True)
 
     def claim(self, token: str | None) -> Connection:
         """The session that was started with a token, once. `UnknownSession` for any other token."""

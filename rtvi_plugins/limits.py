@@ -41,6 +41,8 @@ class Limits:
     #: The time that each service has to open (`start-failed`), and to close.
     open_seconds: float = 15.0
     close_seconds: float = 5.0
+    #: The time that what is being said has to be heard when the session is closed.
+    goodbye_seconds: float = 30.0
     #: The longest session (`session-too-long`), and the longest silence of a client (`session-idle`).
     session_seconds: float = 7_200.0
     idle_seconds: float = 600.0

@@ -54,9 +54,14 @@ class RunLLM:
 
 @frozen
 class Say:
-    """Somebody asks the bot to say exactly this."""
+    """Have the bot say exactly this text.
+
+    With `interruptible=False` it is said to its end: nothing but the end of the session cuts it short. What the user
+    says or writes in the meantime is answered afterwards.
+    """
 
     text: str
+    interruptible: bool = True
 
 
 #: What a conversation loop is fed with.
@@ -88,6 +93,9 @@ class Listener(ABC):
     @abstractmethod
     def microphone(self, enabled: bool) -> None:
         """The user has switched the microphone on or off. Not every client tells."""
+
+    def close(self) -> None:  # noqa: B027 - a listener that has nothing to finish needs none
+        """Finish what was heard: the session ends, or nobody listens any more. What is emitted here is still sent."""
 
 
 class Turn(ABC):
@@ -238,17 +246,32 @@ class Session(ABC):
         """What the conversation is fed with, in order. One loop at a time may read it; `converse` does."""
 
     @abstractmethod
-    def turn(self) -> AbstractAsyncContextManager[Turn]:
-        """Hold one turn: changes of config that waited for the edge are made, and `interrupt` cancels its body."""
+    def turn(self, *, interruptible: bool = True) -> AbstractAsyncContextManager[Turn]:
+        """Hold one turn: changes of config that waited for the edge are made, and `interrupt` cancels its body.
+
+        Nothing but the end of the session cancels a turn that is not `interruptible`.
+        """
 
     @abstractmethod
     def interrupt(self) -> bool:
-        """Cut short what is being said, and forget what was still to be said. Returns whether there was a turn."""
+        """Cut short what is being said, and forget what was still to be said. Returns whether a turn was cut short.
+
+        A turn that is not interruptible goes on, and a `Say` that is not interruptible is still said.
+        """
 
     @abstractmethod
     async def switch(self, service: str, provider: str, *, interrupt: bool = False) -> None:
         """Fill a service with another provider that the bot names, at the turn's edge or at once."""
 
+    @property
     @abstractmethod
-    def close(self, reason: str = "") -> None:
-        """End the session: everything it opened is closed, every pending request is answered."""
+    def closing(self) -> bool:
+        """Whether `close` was called. The session ends when what is being said was heard."""
+
+    @abstractmethod
+    def close(self, reason: str = "", *, now: bool = False) -> None:
+        """End the session: everything it opened is closed, every pending request is answered.
+
+        What is being said, and all that was submitted before, is heard first, for at most `Limits.goodbye_seconds`;
+        nothing more can be submitted (`SessionClosed`). With `now=True` the session ends at once.
+        """

@@ -120,9 +120,14 @@ class Answering:
                     return
                 await anyio.lowlevel.checkpoint()  # an interruption that came with the last piece comes first
                 await self._carry_out(answer)
-                if self.turn.superseded:
+                if self.turn.superseded or self._has_said_goodbye:
                     return
             log.warning("an LLM called functions in %d answers of one turn; the turn was ended", _MOST_ANSWERS)
+
+    @property
+    def _has_said_goodbye(self) -> bool:
+        """Whether one of the functions closed the session, and the LLM has said something before it called them."""
+        return self.session.closing and (self.remembered or any(each.text.strip() for each in self._waiting))
 
     async def say(self, text: str) -> None:
         """Exactly this text."""

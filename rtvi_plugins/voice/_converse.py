@@ -37,21 +37,23 @@ async def converse(
     tts: TTS | None = None,
     vad: VAD | None = None,
     taking: TurnTaking = TurnTaking(),  # noqa: B008 - it is frozen
-    greeting: str = "",
+    greeting: str | Say = "",
     apology: str = "I am sorry, something went wrong. Please try again.",
 ) -> None:
     """Hold a conversation until the session ends: answer what the user says or writes, and what actions ask for.
 
     What the bot says is spoken by `tts` where the client's transport carries audio, and is text alone elsewhere. The
     user is heard by `stt`; with `vad` at any time, without it while the microphone is on (push-to-talk). `taking` are
-    the manners of it. `greeting` is said first. A provider that fails ends its turn, is told to the client as an
-    `error` that is not fatal, and leaves the conversation going; in a spoken one, `apology` is said.
+    the manners of it. `greeting` is said first; nothing interrupts `Say(text, interruptible=False)`. A provider that
+    fails ends its turn, is told to the client as an `error` that is not fatal, and leaves the conversation going; in a
+    spoken one, `apology` is said.
     """
     loop = _Conversation(session, llm, tts, taking, apology)
     try:
         async with loop.hearing(stt, vad):
-            if greeting:
-                await loop.take(Say(greeting))
+            first = greeting if isinstance(greeting, Say) else Say(greeting)
+            if first.text:
+                await loop.take(first)
             loop.wait_for_the_user()
             async for each in session.inputs():
                 await loop.take(each)
@@ -78,6 +80,8 @@ class _Conversation:
     _noise: bool = False
     _apologised: bool = False
     _idle: Timer | None = None
+    #: When the user was first expected to say something; None while the bot does something.
+    _waiting_since: float | None = None
     _asked: bool = False
 
     @asynccontextmanager
@@ -106,9 +110,10 @@ class _Conversation:
     async def take(self, input: Input) -> None:
         """Do what is asked for, to its end or interruption."""
         self.stop_waiting()
+        self._waiting_since = None
         match input:
             case UserText():
-                self._user_is_there()
+                self._asked = False
                 self._remember(input)
                 spoken = input.spoken_until is not None
                 if input.run and spoken and self._user_speaks():  # who goes on has not finished, unless it is a noise
@@ -126,7 +131,7 @@ class _Conversation:
 
     async def _user_said_more(self) -> bool:
         """Let the user finish; whether they said anything, which is then answered in its turn."""
-        if self.ears is None or not self.ears.busy:
+        if self.ears is None or not self.ears.busy or self.session.closing:
             return False
         before = self.ears.turns
         await self.ears.quiet()
@@ -161,7 +166,8 @@ class _Conversation:
     @asynccontextmanager
     async def _answering(self, input: Input) -> AsyncGenerator[Answering]:
         self.cut_short = None
-        async with self.session.turn() as self.turn:
+        interruptible = not isinstance(input, Say) or input.interruptible
+        async with self.session.turn(interruptible=interruptible) as self.turn:
             voice = None
             if (isinstance(input, Say) or input.speak) and self.tts is not None and self.session.has_audio:
                 spoken_until = input.spoken_until if isinstance(input, UserText) else None
@@ -200,11 +206,20 @@ class _Conversation:
 
     def wait_for_the_user(self) -> None:
         """From now on, the user is expected to say something."""
-        seconds = self.taking.idle_seconds
+        self._waiting_since = self.session.clock.now()
+        self._go_on_waiting()
+
+    def _go_on_waiting(self) -> None:
+        """Ask for the user when their time is over, unless they speak.
+
+        After a noise they have the same time again, but noises without end do not put the question off for ever.
+        """
+        seconds, since, now = self.taking.idle_seconds, self._waiting_since, self.session.clock.now()
         self.stop_waiting()
         there = self.ears is not None and (self.ears.busy or self.ears.talks_on)
-        if seconds is not None and not self._asked and not there:
-            self._idle = self.session.clock.call_at(self.session.clock.now() + seconds, self._ask_for_the_user)
+        if seconds is not None and since is not None and not self._asked and not there:
+            due = min(now, since + seconds) + seconds
+            self._idle = self.session.clock.call_at(due, self._ask_for_the_user)
 
     def _ask_for_the_user(self) -> None:
         self._asked = True
@@ -212,9 +227,10 @@ class _Conversation:
 
     def _user_begins(self) -> None:
         """The user begins to speak: the bot falls silent."""
-        self._user_is_there()
+        self.stop_waiting()
         self._noise = False
-        self._by_voice = self.session.interrupt() or self._by_voice
+        if not self.session.closing:  # a goodbye is heard to its end
+            self._by_voice = self.session.interrupt() or self._by_voice
 
     def _user_said_nothing(self) -> None:
         """It was a noise. What it cut off before anything was heard is said after all."""
@@ -226,12 +242,8 @@ class _Conversation:
             again = RunLLM(input.speak) if isinstance(input, UserText) else input
             with suppress(RequestError):
                 self.session.submit(again)
-        elif self.turn is None:
-            self.wait_for_the_user()
-
-    def _user_is_there(self) -> None:
-        self._asked = False
-        self.stop_waiting()
+        else:
+            self._go_on_waiting()
 
     def stop_waiting(self) -> None:
         """The user has said something, or there is nobody to wait for."""

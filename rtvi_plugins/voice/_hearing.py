@@ -21,7 +21,7 @@ from anyio.abc import TaskGroup
 from attrs import define, field
 
 from .._timers import Timer
-from ..errors import AuthorError, ProviderError, RequestError, report, where
+from ..errors import AuthorError, ProviderError, RequestError, SessionClosed, report, where
 from ..events import Metrics, UserStartedSpeaking, UserStoppedSpeaking, UserTranscription
 from ..kinds import STT, VAD, Audio, STTRequest, Transcript, Usage
 from ..session import Listener, Session, UserText, VADParams
@@ -58,6 +58,9 @@ class _Utterance:
     audio: Growing[Audio]
     ended_at: float | None = None
     said: list[str] = field(factory=list[str])
+    #: What the client shows of it: final transcripts, and one that may still change.
+    shown: list[str] = field(factory=list[str])
+    interim: str = ""
     recognised: bool = False
     #: Cancelled when a recogniser takes too long after the end.
     scope: anyio.CancelScope = field(factory=anyio.CancelScope)
@@ -257,6 +260,19 @@ class Ears(Listener):
 
     # ---- text ----------------------------------------------------------------------------------------------------
 
+    def close(self) -> None:
+        """Remember what the user has said, as the client shows it: nobody listens any more."""
+        for each in self._turn:
+            each.said = each.said or list(each.shown)
+            if each.interim:
+                each.said.append(self._accept(each))
+        text = self._text()
+        self._turn.clear()
+        if self._answer is not None:
+            self._answer.cancel()
+        if text:
+            self._session.remember({"role": "user", "content": text})
+
     async def _recognise(self, utterance: _Utterance) -> None:
         """One utterance, from its first frame to its last word."""
         failed: ProviderError | None = ProviderError("The STT", "timeout")
@@ -265,6 +281,8 @@ class Ears(Listener):
                 failed = await self._attempt(utterance)
             await utterance.audio.over()  # an STT may have its own idea of when it was; and nobody is told of a failure
             if failed is not None:  # in the middle of a sentence
+                utterance.said = list(utterance.shown)
+                self._retract(utterance)
                 self._failed(failed)
         finally:
             utterance.recognised = True
@@ -296,7 +314,7 @@ class Ears(Listener):
 
     async def _transcribe(self, utterance: _Utterance, recogniser: object) -> None:
         said: list[str] = []
-        taken = 0
+        last, taken = "", 0
         stream = self._stt.transcribe(STTRequest(utterance.audio.read()))
         async with closed_after(stream, "an STT's transcribe()", _PIECES) as pieces:
             async for piece in pieces:
@@ -307,22 +325,52 @@ class Ears(Listener):
                     raise ProviderError("The STT", "unavailable", retryable=True)
                 match piece:
                     case Transcript():
-                        self._told(piece, said)
+                        last = self._told(piece, utterance, said)
                     case Usage():
                         pass
                     case other:
                         raise NoPiece(other, "an STT's transcribe()", _PIECES)
+        if last:  # no final transcript came after it
+            said.append(self._accept(utterance))
+        self._retract(utterance)
         utterance.said = said
         if utterance.ended_at is not None:
             self._session.emit(Metrics("stt", ttfb=self._session.clock.now() - utterance.ended_at))
 
-    def _told(self, piece: Transcript, said: list[str]) -> None:
+    def _told(self, piece: Transcript, utterance: _Utterance, said: list[str]) -> str:
+        """Show a transcript; what of it may still change."""
         text = piece.text.strip()
-        if text:
-            now = datetime.now(UTC).isoformat(timespec="milliseconds")
-            self._session.emit(UserTranscription(text, now, final=piece.final))
-            if piece.final:
-                said.append(text)
+        if not text:  # there was nothing, after all
+            self._retract(utterance)
+            return ""
+        if not piece.final:
+            utterance.interim = text
+            self._show(text, final=False)
+            return text
+        said.append(text)
+        if utterance.shown[len(said) - 1 : len(said)] == [text]:  # by a recogniser that failed later
+            self._retract(utterance)
+        else:
+            utterance.interim = text
+            self._accept(utterance)
+        return ""
+
+    def _accept(self, utterance: _Utterance) -> str:
+        """Let what the client shows of an utterance stand."""
+        text, utterance.interim = utterance.interim, ""
+        utterance.shown.append(text)
+        self._show(text, final=True)
+        return text
+
+    def _retract(self, utterance: _Utterance) -> None:
+        """Have the client remove what it shows of an utterance that is not final."""
+        if utterance.interim:
+            utterance.interim = ""
+            self._show("", final=True)
+
+    def _show(self, text: str, *, final: bool) -> None:
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        self._session.emit(UserTranscription(text, now, final=final))
 
     # ---- the user's turn -----------------------------------------------------------------------------------------
 
@@ -380,6 +428,8 @@ class Ears(Listener):
             self.turns += 1
             try:
                 self._session.submit(UserText(text, spoken_until=self._until))
+            except SessionClosed:  # nobody answers any more
+                self._session.remember({"role": "user", "content": text})
             except RequestError as error:
                 self._session.fail(ProviderError("The conversation", "rate", retryable=error.retryable))
         self._settle()

@@ -22,12 +22,25 @@ test("the parts of a turn stand side by side, and what is left of voice to voice
   }
 });
 
-test("parts that overlap, and so exceed voice to voice, leave no rest", () => {
-  const [row] = layout([{ number: 1, stt: 600, llm: 600, total: 1000 }], 600).rows;
+test("parts that overlap, and so exceed voice to voice, leave no rest, and end with it", () => {
+  const turns = [
+    { number: 1, stt: 600, llm: 600, tts: 100, total: 1000 },
+    { number: 2, total: 1000 },
+  ];
+  const [row, whole] = layout(turns, 600).rows;
   assert.deepEqual(
-    row.parts.map(({ name }) => name),
-    ["stt", "llm"],
+    row.parts.map(({ name, value }) => [name, value]),
+    [
+      ["stt", 600],
+      ["llm", 400],
+    ],
   );
+  assert.equal(row.total, 1000);
+  assert.ok(Math.abs(row.end - whole.end) < 1e-9);
+});
+
+test("a turn whose voice to voice is not known is as long as its parts", () => {
+  assert.equal(layout([{ number: 1, llm: 300, tts: 100 }], 600).rows[0].total, 400);
 });
 
 test("everything stays within the width", () => {

@@ -83,6 +83,16 @@ test("each turn has a row of its own, and the oldest go", () => {
   );
 });
 
+test("of utterances that are merged into one turn, the recognition of the last counts", () => {
+  const first = [["user-started-speaking"], ["user-stopped-speaking"]];
+  const told = measured([...first, ttfb("stt", 4), ...TURN]);
+  assert.deepEqual(told, [{ number: 1, stt: 250, total: 1000, llm: 500, tts: 125 }]);
+  const late = measured([...first, ...TURN.slice(0, 2), ttfb("stt", 4), ...TURN.slice(2)]);
+  assert.deepEqual(late, told);
+  const unheard = measured([...first, ttfb("stt", 4), ...TURN.filter(([, data]) => data?.ttfb?.[0].processor !== "stt")]);
+  assert.deepEqual(unheard, [{ number: 1, total: 1000, llm: 500, tts: 125 }]);
+});
+
 test("a service is known by its kind, whatever the bot calls it", () => {
   const [turn] = measured([["bot-tts-started"], ttfb("voice", 0.1)], { kinds: { voice: "tts" } });
   assert.deepEqual(turn, { number: 1, tts: 100 });

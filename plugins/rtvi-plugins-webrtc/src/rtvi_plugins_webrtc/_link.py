@@ -224,7 +224,7 @@ class Link:
                 peer.send(instead)
         except TooLong:  # whoever can be told nothing would wait for ever
             log.warning("a client accepts no text that is long enough for an answer, and is given up")
-            self._connection.close("the client accepts no text that is long enough for an answer")
+            self._connection.close("the client accepts no text that is long enough for an answer", now=True)
 
     async def _leave(self) -> None:
         peer = self._peer

@@ -34,20 +34,21 @@ export function layout(turns, width) {
   return { rows: placed, ticks, height: TOP + rows.length * ROW + AXIS };
 }
 
+// Parts overlap: a voice may begin while the LLM goes on, and a recogniser may be busy with an earlier utterance while
+// the user speaks. What exceeds voice to voice is not drawn.
 function partsOf(turn) {
-  const parts = ["stt", "llm", "tts"]
-    .filter((name) => turn[name] !== undefined)
-    .map((name) => ({ name, value: turn[name] }));
-  const rest = (turn.total ?? 0) - sum(parts);
-  return rest > 0 ? [...parts, { name: "rest", value: rest }] : parts;
+  let left = turn.total ?? Infinity;
+  const parts = [];
+  for (const name of ["stt", "llm", "tts"]) {
+    const value = Math.min(turn[name] ?? 0, left);
+    left -= value;
+    if (turn[name] !== undefined && (value > 0 || turn[name] === 0)) parts.push({ name, value });
+  }
+  return turn.total !== undefined && left > 0 ? [...parts, { name: "rest", value: left }] : parts;
 }
 
 function totalOf(turn) {
-  return sum(partsOf(turn));
-}
-
-function sum(parts) {
-  return parts.reduce((total, { value }) => total + value, 0);
+  return turn.total ?? partsOf(turn).reduce((total, { value }) => total + value, 0);
 }
 
 /** A round end of the axis that is no less than `value`, and the step between its two to five ticks. */

@@ -92,6 +92,8 @@ export class Timings {
   take(type, data = {}) {
     switch (type) {
       case "user-started-speaking":
+        if (this.#current && !this.#begun.has("llm") && !this.#fresh) delete this.#current.stt; // the user goes on
+      // falls through
       case "user-llm-text":
         if (this.#current && (this.#current.llm !== undefined || this.#current.tts !== undefined)) this.#renew();
         return false;
@@ -125,7 +127,9 @@ export class Timings {
     // What an interrupted turn tells last does not belong to the next one.
     if ((part === "llm" || part === "tts") && !this.#begun.has(part)) return false;
     const turn = this.#turn();
-    if (turn[part] !== undefined) return false;
+    // Of the utterances that are merged into one turn, the last is the one that the bot was waited for.
+    const replaces = part === "stt" && !this.#begun.has("llm");
+    if (turn[part] !== undefined && !replaces) return false;
     turn[part] = seconds * 1000;
     return true;
   }
