@@ -273,5 +273,5 @@ class Session(ABC):
         """End the session: everything it opened is closed, every pending request is answered.
 
         What is being said, and all that was submitted before, is heard first, for at most `Limits.goodbye_seconds`;
-        nothing more can be submitted (`SessionClosed`). With `now=True` the session ends at once.
+        nothing more can be submitted (`SessionClosed`). With `now=True`, or without audio, the session ends at once.
         """

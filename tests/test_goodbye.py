@@ -257,7 +257,7 @@ async def test_a_session_at_its_limit_ends_after_what_is_being_said(limits: Limi
 
 
 async def test_the_goodbye_of_a_session_without_audio_is_sent_whole() -> None:
-    """There it is the LLM that takes its time."""
+    """Nothing has to be heard there, so it ends at once."""
     begin()
     script.write([Text("Good"), ToolCall("c1", "hang_up", {}), Text("bye.")])
     async with connected(talker, scripted, spoken) as wire:
