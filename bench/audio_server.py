@@ -23,6 +23,7 @@ from rtvi_plugins import LLM, STT, TTS, VAD, Session, bot, converse, service
 from rtvi_plugins.hosting import Host
 from rtvi_plugins.kinds import Audio, LLMPiece, LLMRequest, Text, TTSPiece, TTSRequest
 from rtvi_plugins_server import create_app
+from rtvi_plugins_server._door import Bounds
 from rtvi_plugins_server._frames import decode, encode
 from rtvi_plugins_server._serving import serve
 
@@ -32,6 +33,8 @@ _SENTENCE = "This is a sentence of about as many words as one. "
 #: What a TTS makes at once, and what is sent of it at once.
 _PIECE = Audio(bytes(2 * RATE // 10), RATE)
 _FRAME = Audio(bytes(2 * RATE // 50), RATE)
+#: All load comes from one address.
+BOUNDS = Bounds(connections=10_000, connections_per_address=10_000)
 
 
 @define
@@ -106,7 +109,7 @@ def main() -> None:
     app.router.routes[:0] = [WebSocketRoute("/echo", Echo(_bare)), WebSocketRoute("/codec", Echo(_coded))]
     listener = socket.create_server(("127.0.0.1", 0), backlog=512)
     port = listener.getsockname()[1]
-    serve(app, host, listener, drain_seconds=0, ready=lambda: print(port, flush=True))
+    serve(app, host, listener, drain_seconds=0, ready=lambda: print(port, flush=True), bounds=BOUNDS)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,9 @@ from rtvi_plugins.hosting import Connection, Host, Limits
 from rtvi_plugins.kinds import LLMPiece, LLMRequest, STTPiece, STTRequest, TTSPiece, TTSRequest
 
 #: Nothing is refused for being too much, which is not what is measured.
-UNBOUNDED = Limits(rate=1e9, burst=10**9, in_flight=1_024, sessions=100_000, unclaimed=100_000)
+UNBOUNDED = Limits(
+    rate=1e9, burst=10**9, in_flight=1_024, sessions=100_000, unclaimed=100_000, unclaimed_per_address=100_000
+)
 
 
 @define

@@ -10,7 +10,11 @@ from starlette.routing import WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
 from rtvi_plugins_server import create_app
+from rtvi_plugins_server._door import Bounds
 from rtvi_plugins_server._serving import serve
+
+#: All load comes from one address.
+BOUNDS = Bounds(connections=10_000, connections_per_address=10_000)
 
 
 class Echo:
@@ -30,7 +34,7 @@ def main() -> None:
     app.router.routes.insert(0, WebSocketRoute("/echo", Echo()))
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
-    serve(app, host, listener, drain_seconds=0, ready=lambda: print(port, flush=True))
+    serve(app, host, listener, drain_seconds=0, ready=lambda: print(port, flush=True), bounds=BOUNDS)
 
 
 if __name__ == "__main__":

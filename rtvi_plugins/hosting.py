@@ -9,6 +9,7 @@ from __future__ import annotations
 import hmac
 import os
 import secrets
+from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
@@ -65,6 +66,7 @@ class Started:
 class _Unclaimed:
     session: LiveSession
     timer: Timer
+    address: str | None
 
 
 class Host:
@@ -109,6 +111,8 @@ class Host:
         self._unclaimed: dict[str, _Unclaimed] = {}
         self._sessions: dict[str, LiveSession] = {}
         self._opening = 0
+        #: The sessions that wait for their client, or for their services, by the address that has started them.
+        self._waiting: Counter[str] = Counter()
         self._tasks: TaskGroup | None = None
         self._stack = AsyncExitStack()
 
@@ -174,13 +178,16 @@ class Host:
 
     # ---- starting --------------------------------------------------------------------------------------------------
 
-    async def start(self, body: object = None, *, secret: str | None = None) -> Started:
+    async def start(self, body: object = None, *, secret: str | None = None, address: str | None = None) -> Started:
         """Open a session for a start request's body, and wait until its services are open.
 
-        `secret` is what the operator's header carried. Raises `RequestError`, whose `status` is the HTTP status.
+        `secret` is what the operator's header carried. `address` is the client's, in any spelling that is the same for
+        all its requests: of the sessions that wait for their client, one address may have started only some. The
+        operator's starts are not counted. Raises `RequestError`, whose `status` is the HTTP status.
         """
         trusted = self._authorise(secret)
-        self._admit()
+        address = None if trusted else address
+        self._admit(address)
         if is_deeper(body, self.limits.nesting):
             raise InvalidStart([Problem("$", f"nests deeper than the {self.limits.nesting} levels that are accepted.")])
         plan = read_start(body, self._shared.offers, self._find_key, trusted=trusted)
@@ -188,15 +195,19 @@ class Host:
         assert self._tasks is not None, "enter the host before starting sessions"
         self._opening += 1
         self._sessions[session.id] = session
+        self._wait(address)
         try:
             failed: RequestError | None = await self._tasks.start(self._hold, session)
+            if failed is not None:
+                raise failed
+        except BaseException:
+            self._no_longer_waits(address)
+            raise
         finally:
             self._opening -= 1
-        if failed is not None:
-            raise failed
         token = secrets.token_urlsafe(24)
         timer = self._clock.call_at(self._clock.now() + self.limits.unclaimed_seconds, lambda: self._expire(token))
-        self._unclaimed[token] = _Unclaimed(session, timer)
+        self._unclaimed[token] = _Unclaimed(session, timer, address)
         return Started(token, session.id)
 
     async def _hold(self, session: LiveSession, *, task_status: TaskStatus[RequestError | None]) -> None:
@@ -226,21 +237,37 @@ class Host:
             raise Unauthorized("The operator's secret is wrong.")
         return True
 
-    def _admit(self) -> None:
+    def _admit(self, address: str | None) -> None:
         if self.draining:
             raise Draining("The server is shutting down.")
         waiting = len(self._unclaimed) + self._opening
         if waiting >= self.limits.unclaimed or len(self._sessions) >= self.limits.sessions:
             raise ServerFull("The server holds as many sessions as it can; try again later.")
+        most = self.limits.unclaimed_per_address
+        if address is not None and self._waiting[address] >= most:
+            raise ServerFull(f"{most} sessions that this address has started wait for their client; try again later.")
+
+    def _wait(self, address: str | None) -> None:
+        if address is not None:
+            self._waiting[address] += 1
+
+    def _no_longer_waits(self, address: str | None) -> None:
+        if address is not None:
+            self._waiting[address] -= 1
+            if not self._waiting[address]:
+                del self._waiting[address]
 
     def _expire(self, token: str) -> None:
         found = self._unclaimed.pop(token, None)
         if found is not None:
+            self._no_longer_waits(found.address)
             found.session.close("nobody came", now=True)
 
     def claim(self, token: str | None) -> Connection:
         """The session that was started with a token, once. `UnknownSession` for any other token."""
         found = self._unclaimed.pop(token or "", None)
+        if found is not None:
+            self._no_longer_waits(found.address)
         if found is None or found.session.closed:
             raise UnknownSession("The session token is missing, unknown, used already or expired; start again.")
         found.timer.cancel()

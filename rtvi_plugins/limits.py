@@ -52,6 +52,8 @@ class Limits:
     #: The time a started session waits to be claimed, and how many may wait (`server-full`).
     unclaimed_seconds: float = 30.0
     unclaimed: int = 64
+    #: How many of them one address may have started, unless the operator did (`server-full`).
+    unclaimed_per_address: int = 16
     #: Sessions that a server holds (`server-full`), and threads for actions that are plain functions.
     sessions: int = 1_000
     threads: int = 16

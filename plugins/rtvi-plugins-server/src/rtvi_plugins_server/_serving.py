@@ -2,32 +2,55 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import sys
 from collections.abc import Callable
 from time import monotonic
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from rtvi_plugins.hosting import Host
 
-__all__ = ("Server", "serve")
+from ._accepting import Acceptor
+from ._door import Bounds, Door, Visit
+from ._http import Guard, http_protocol
+
+__all__ = ("Server", "serve", "server_of")
 
 # Far above the longest message that a session accepts, so that the session can answer one that is too long.
 _FRAME_BYTES = 4 * 1_048_576
 # For answers that are being sent when the last session is over.
 _LAST_SECONDS = 2
+# uvicorn ticks ten times a second.
+_TICKS = 10
 
 
 def serve(
-    app: ASGIApp, host: Host, listener: socket.socket, *, drain_seconds: float, ready: Callable[[], None]
+    app: ASGIApp,
+    host: Host,
+    listener: socket.socket,
+    *,
+    drain_seconds: float,
+    ready: Callable[[], None],
+    bounds: Bounds | None = None,
 ) -> None:
     """Serve until a signal ends it. `ready` is called once, when requests are taken."""
+    server_of(app, host, drain_seconds=drain_seconds, ready=ready, bounds=bounds).run([listener])
+
+
+def server_of(
+    app: ASGIApp, host: Host, *, drain_seconds: float, ready: Callable[[], None], bounds: Bounds | None = None
+) -> Server:
+    """Return a server that `serve` would run."""
     config = uvicorn.Config(
         app,
-        ws="websockets-sansio",
+        http=http_protocol(),
+        ws=WebSocket,
         ws_per_message_deflate=False,  # costs more than everything else that is done for a short message
         ws_max_size=_FRAME_BYTES,
         lifespan="on",
@@ -37,7 +60,23 @@ def serve(
         proxy_headers=False,  # whoever has a proxy says the public URL
         timeout_graceful_shutdown=_LAST_SECONDS,
     )
-    Server(config, host, drain_seconds=drain_seconds, ready=ready).run([listener])
+    return Server(config, host, Door(bounds or Bounds()), drain_seconds=drain_seconds, ready=ready)
+
+
+class WebSocket(WebSocketsSansIOProtocol):
+    """uvicorn's own, counted until its socket is closed."""
+
+    def __init__(self, *, visit: Visit, **given: Any) -> None:
+        super().__init__(**given)
+        self._visit = visit
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._visit.begin(self.transport, lambda now: None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._visit.end()
 
 
 class Server(uvicorn.Server):
@@ -47,17 +86,28 @@ class Server(uvicorn.Server):
     closed with code 1012 (service restart).
     """
 
-    def __init__(self, config: uvicorn.Config, host: Host, *, drain_seconds: float, ready: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, host: Host, door: Door, *, drain_seconds: float, ready: Callable[[], None]
+    ) -> None:
         super().__init__(config)
         self._host = host
+        self.door = door
         self._drain_seconds = drain_seconds
         self._ready = ready
         self._deadline: float | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        await super().startup([])  # it accepts nothing: that is done here
         if self.started:
+            servers: list[Any] = self.servers
+            servers += [Acceptor(each, self.door, self._protocol) for each in sockets or ()]
             self._ready()
+
+    def _protocol(self, visit: Visit) -> asyncio.BaseProtocol:
+        make: Any = self.config.http_protocol_class
+        protocol: Guard = make(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+        protocol.guard(visit)
+        return protocol
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         # Called between any two instructions of the loop's thread: it only takes a note, and leaves uvicorn's own
@@ -69,6 +119,8 @@ class Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Called ten times a second; true ends the server."""
+        if counter % _TICKS == 0:
+            self.door.look(asyncio.get_running_loop().time())
         if await super().on_tick(counter):
             return True
         if self._deadline is None:

@@ -18,6 +18,7 @@ from starlette.routing import Route, WebSocketRoute
 import rtvi_plugins.voice.resampling  # noqa: F401  # pyright: ignore[reportUnusedImport]
 from rtvi_plugins.hosting import Host, Started
 
+from ._door import proxies_of
 from ._gate import Gate
 from ._origins import HostList, OriginList, host_of, origin_of
 from ._page import Page
@@ -43,6 +44,7 @@ def create_app(
     public_url: str | None = None,
     body_bytes: int = BODY_BYTES,
     page: bool = True,
+    proxies: Iterable[str] = (),
 ) -> Starlette:
     """The app that serves `host`. Its lifespan opens and closes the host, so run it with lifespan on.
 
@@ -51,7 +53,9 @@ def create_app(
     besides localhost and addresses; without it, names are looked at in development mode only. `public_url` is the
     address that clients know when a proxy stands in front, as in `"https://bots.example/hotel"`: the WebSocket's
     address is made from it. `body_bytes` bounds the body of a start. `page` is whether a browser finds a page at `/`,
-    on which to talk to the bot. `ValueError` for an origin or a URL that is none.
+    on which to talk to the bot. `proxies` lists the addresses or networks of the proxies in front, whose
+    `X-Forwarded-For` says which client asks; without it, `public_url` means that clients cannot be told apart.
+    `ValueError` for an origin, a URL or an address that is none.
     """
     public_origin = [] if public_url is None else [origin_of(public_url)]
     if allowed_hosts is None and host.dev:
@@ -73,6 +77,7 @@ def create_app(
         exception_handlers={HTTPException: _unrouted},
         lifespan=_lifespan(host),
     )
+    app.state.proxies = proxies_of(proxies, public_url)  # for `client_address`
     app.state.public_url = public_url  # for `base_url`, also in the routes of plugins
     # A redirect to the path without the slash would go to the name that a proxy gave us, not to the public one.
     app.router.redirect_slashes = False

@@ -22,6 +22,9 @@ __all__ = ("run",)
 SECRET_VARIABLE: Final = "RTVI_OPERATOR_SECRET"
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
+# Connections that wait to be accepted; more wait at their client.
+_BACKLOG: Final = 128
+
 _DEV = "Development mode: every client is granted everything but service options, on this machine only."
 _NO_SECRET = (
     f"No client can start this bot: it is not public, and {SECRET_VARIABLE} is not set. Set it and have a proxy send "
@@ -40,8 +43,8 @@ def run(argv: Sequence[str]) -> int:
     log_to_stderr(chosen.log_level or "info")
     if chosen.dev and chosen.log_level is None:  # whoever reads this log is the author
         show_traces()
-    # At "info" it writes every URL, tokens too, and at "debug" every frame.
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    # At "info" it writes every URL, tokens too, and at "debug" every frame; it warns of what we log ourselves.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     return _run(chosen, os.environ)
 
 
@@ -61,6 +64,27 @@ def _parser() -> argparse.ArgumentParser:
         help="a web page's origin that may use the bot, as in https://app.example; '*' for all; may be repeated",
     )
     parser.add_argument("--public-url", metavar="URL", help="the address that clients know, when behind a proxy")
+    parser.add_argument(
+        "--proxy",
+        metavar="ADDRESS",
+        action="append",
+        default=[],
+        help="the address or network of a proxy in front, whose X-Forwarded-For is believed; may be repeated",
+    )
+    parser.add_argument(
+        "--connections",
+        metavar="N",
+        type=int,
+        default=2_000,
+        help="the most connections at once (%(default)s, and fewer where the process may not open as many)",
+    )
+    parser.add_argument(
+        "--connections-per-address",
+        metavar="N",
+        type=int,
+        default=100,
+        help="the most connections at once of one address; those of proxies are not counted (%(default)s)",
+    )
     parser.add_argument(
         "--drain-seconds",
         metavar="N",
@@ -98,6 +122,10 @@ def _check(chosen: argparse.Namespace) -> None:
         raise UsageError(_DEV_IS_LOCAL.format(option="--public-url"))
     if not 0 <= chosen.port <= 65_535:
         raise UsageError(f"--port {chosen.port} is no port; write 0 to 65535.")
+    for option in ("connections", "connections_per_address"):
+        if getattr(chosen, option) < 1:
+            name = option.replace("_", "-")
+            raise UsageError(f"--{name} {getattr(chosen, option)} is no bound; write 1 or more.")
     if not chosen.drain_seconds >= 0:
         raise UsageError(f"--drain-seconds {chosen.drain_seconds} is no time; write 0 or more.")
     if chosen.public_url and urlsplit(str(chosen.public_url)).scheme not in ("http", "https"):
@@ -147,22 +175,29 @@ def _host(chosen: argparse.Namespace, limits: Limits, environ: Mapping[str, str]
 
 
 def _serve(chosen: argparse.Namespace, host: Host, invitation: str) -> int:
+    from ._door import Bounds, proxies_of
     from ._serving import serve
     from .app import create_app
 
     try:
+        bounds = Bounds(
+            connections=chosen.connections,
+            connections_per_address=chosen.connections_per_address,
+            proxies=proxies_of(chosen.proxy, chosen.public_url),
+        )
         app = create_app(
             host,
             origins=chosen.origin,
             # A name that somebody else owns may be pointed at this machine, but not at one that all can reach anyway.
             allowed_hosts=() if chosen.host in LOOPBACK else None,
             public_url=chosen.public_url,
+            proxies=chosen.proxy,
         )
     except ValueError as error:
         raise UsageError(f"{error}.") from None
     with _listen(chosen.host, chosen.port) as listener:
         ready = partial(_announce, chosen, host, listener, invitation)
-        serve(app, host, listener, drain_seconds=chosen.drain_seconds, ready=ready)
+        serve(app, host, listener, drain_seconds=chosen.drain_seconds, ready=ready, bounds=bounds)
     return _leave(host)
 
 
@@ -179,7 +214,7 @@ def _leave(host: Host) -> int:
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
         raise Failure(_unavailable(host, port, error)) from error
 

@@ -19,9 +19,10 @@ from starlette.requests import Request
 from rtvi_plugins.errors import InvalidStart, MessageTooLarge, Problem
 from rtvi_plugins.hosting import Host, Started
 
+from ._door import client_of
 from ._gate import SECRET_HEADER
 
-__all__ = ("BODY_BYTES", "PRIVATE", "base_url", "read_body", "read_object", "start_session")
+__all__ = ("BODY_BYTES", "PRIVATE", "base_url", "client_address", "read_body", "read_object", "start_session")
 
 #: The longest body of a start that is accepted when nobody says otherwise, in bytes.
 BODY_BYTES: Final = 1_048_576
@@ -40,7 +41,18 @@ async def start_session(request: Request, host: Host, *, body_bytes: int = BODY_
     the host does not offer, or grant.
     """
     body = await read_object(request, body_bytes=body_bytes)
-    return await host.start(body, secret=request.headers.get(SECRET_HEADER))
+    return await host.start(body, secret=request.headers.get(SECRET_HEADER), address=client_address(request))
+
+
+def client_address(request: Request) -> str | None:
+    """Return what is counted as the client's address, for `Host.start`; None where it is not known.
+
+    It is the address that has connected or, where that is one of the app's `proxies`, what they say of theirs. All of
+    an IPv6 network of 64 bits are one.
+    """
+    if request.client is None:
+        return None
+    return client_of(request.client.host, request.headers.getlist("x-forwarded-for"), request.app.state.proxies)
 
 
 def base_url(request: Request, public_url: str | None = None) -> str:

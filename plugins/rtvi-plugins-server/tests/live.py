@@ -1,0 +1,93 @@
+"""A server in a thread of this process, reached over real sockets, and what a client of bare sockets does."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Any
+
+from attrs import define
+
+from rtvi_plugins.hosting import Host
+from rtvi_plugins_server import create_app
+from rtvi_plugins_server._door import Bounds
+from rtvi_plugins_server._serving import Server, server_of
+
+#: How long a test waits for what must come.
+PATIENCE = 10.0
+
+
+@define(eq=False)
+class Live:
+    """A server that runs."""
+
+    server: Server
+    address: tuple[str, int]
+    loop: asyncio.AbstractEventLoop
+
+    def connect(self, sent: bytes = b"") -> socket.socket:
+        """A connection over which some bytes were sent already."""
+        found = socket.create_connection(self.address, timeout=PATIENCE)
+        found.sendall(sent)
+        return found
+
+    def ask(self, function: Callable[[], Any]) -> Any:
+        """The result of a function that is called on the server's loop."""
+
+        async def call() -> Any:
+            return function()
+
+        return asyncio.run_coroutine_threadsafe(call(), self.loop).result(PATIENCE)
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until something is so, on the server's loop."""
+
+        async def wait() -> None:
+            while not condition():  # noqa: ASYNC110  # it is not for the server to say that it is so
+                await asyncio.sleep(0.01)
+
+        asyncio.run_coroutine_threadsafe(wait(), self.loop).result(PATIENCE)
+
+
+@contextmanager
+def live(host: Host, bounds: Bounds | None = None, **options: Any) -> Generator[Live]:
+    """Serve a host until the block is left."""
+    ready, found = threading.Event(), list[asyncio.AbstractEventLoop]()
+
+    def begin() -> None:
+        found.append(asyncio.get_running_loop())
+        ready.set()
+
+    server = server_of(create_app(host, **options), host, drain_seconds=0, ready=begin, bounds=bounds)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = listener.getsockname()[:2]
+        thread = threading.Thread(target=server.run, args=([listener],))
+        thread.start()
+        try:
+            assert ready.wait(PATIENCE)
+            yield Live(server, address, found[0])
+        finally:
+            server.should_exit = True
+            thread.join(PATIENCE)
+            assert not thread.is_alive()
+
+
+def everything(client: socket.socket) -> bytes:
+    """What the server still sends, until it closes."""
+    parts: list[bytes] = []
+    try:
+        while part := client.recv(65_536):
+            parts.append(part)
+    except ConnectionResetError:
+        pass
+    return b"".join(parts)
+
+
+def answer(client: socket.socket) -> tuple[int, dict[str, Any]]:
+    """The status and the JSON body of an answer after which the server closes."""
+    head, _, body = everything(client).partition(b"\r\n\r\n")
+    return int(head.split()[1]), json.loads(body)

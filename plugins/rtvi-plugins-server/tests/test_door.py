@@ -1,0 +1,331 @@
+"""Connections: how many there may be, how long a request may take to come, and how large it may be."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import httpx2
+import pytest
+
+from rtvi_plugins.errors import ServerFull
+from rtvi_plugins.hosting import Host, Limits
+from rtvi_plugins.loading import load_bot
+from rtvi_plugins_server import _http
+from rtvi_plugins_server._accepting import Acceptor
+from rtvi_plugins_server._door import Bounds, Door, Proxies, Visit, client_of, proxies_of
+
+from .conftest import DESK
+from .live import Live, answer, everything, live
+
+HANDSHAKE = (
+    b"GET /ws?token=x HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+)
+HEALTH = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+START = b"POST /start HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+
+
+@pytest.fixture(params=["httptools", "h11"])
+def parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Serves with either parser of HTTP."""
+    if request.param == "h11":
+        monkeypatch.setattr("rtvi_plugins_server._serving.http_protocol", lambda: _http.GuardedH11)
+    else:
+        pytest.importorskip("httptools")
+    return str(request.param)
+
+
+def quick(**bounds: Any) -> Bounds:
+    """Bounds whose times are over at once."""
+    times: dict[str, Any] = {"head_seconds": 0.05, "body_seconds": 0.05, "close_seconds": 0.05}
+    return Bounds(**{**times, **bounds})
+
+
+def none_is_left(server: Live) -> None:
+    """Check that every connection is closed, and counts no more."""
+    server.until(lambda: len(server.server.door) == 0)
+
+
+# ---- each connection -------------------------------------------------------------------------------------------
+
+
+def test_a_kept_connection_answers_without_a_delay(host: Host) -> None:
+    """Nagle's algorithm would hold back the second packet of an answer for 40 ms."""
+    with live(host) as server, server.connect() as client:
+        server.until(lambda: len(server.server.door) == 1)
+        (visit,) = server.server.door.visits
+        accepted = server.ask(lambda: visit.transport and visit.transport.get_extra_info("socket"))
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        client.close()
+        none_is_left(server)
+
+
+# ---- requests that do not end ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sent", "missing"),
+    [
+        (b"", "head"),
+        (b"GET /hea", "head"),
+        (HEALTH[:-2], "head"),
+        (HANDSHAKE, "head"),
+        (START + b"Content-Length: 10\r\n\r\n{", "body"),
+        (START + b"Transfer-Encoding: chunked\r\n\r\n5\r\n{", "body"),
+    ],
+    ids=["silent", "half a line", "half a head", "half a handshake", "half a body", "half a chunk"],
+)
+def test_what_does_not_come_is_not_waited_for(host: Host, parser: str, sent: bytes, missing: str) -> None:
+    """The client reads why, and its connection is closed."""
+    with live(host, quick()) as server, server.connect(sent) as client:
+        status, body = answer(client)
+        assert (status, body["error"]) == (408, "request-timeout")
+        assert f"The {missing} of the request did not come" in body["info"]
+        none_is_left(server)
+
+
+def test_a_connection_on_which_nothing_more_is_asked_is_closed(host: Host, parser: str) -> None:
+    """Also when another head was begun on it."""
+    with live(host) as server:
+        server.server.config.timeout_keep_alive = 0
+        with server.connect(HEALTH + b"GET /hea") as client:
+            assert b"200 OK" in everything(client)
+            none_is_left(server)
+
+
+# ---- requests that are too large -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("beginning", [HEALTH[:-2], HANDSHAKE], ids=["request", "handshake"])
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        (b"Cookie: " + b"x" * 20_000 + b"\r\n\r\n", "longer than 16384 bytes"),
+        (b"Cookie: " + b"x" * 20_000, "longer than 16384 bytes"),
+        (b"".join(b"X-%d: 1\r\n" % each for each in range(200)) + b"\r\n", "more than 100 headers"),
+    ],
+    ids=["cookie", "without an end", "200 headers"],
+)
+def test_a_head_that_is_too_large_is_answered(
+    host: Host, parser: str, beginning: bytes, more: bytes, sentence: str
+) -> None:
+    """A browser with a large cookie reads what is wrong, instead of waiting."""
+    with live(host) as server, server.connect(beginning + more) as client:
+        status, body = answer(client)
+        assert (status, body["error"]) == (431, "headers-too-large")
+        assert sentence in body["info"]
+        none_is_left(server)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n0\r\n\r\n",
+        b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+        b"Content-Length: -2\r\n\r\n{}",
+        b"Content-Length: two\r\n\r\n{}",
+        b"nonsense\r\n\r\n",
+    ],
+)
+def test_a_request_of_two_lengths_is_refused(host: Host, parser: str, headers: bytes) -> None:
+    """A proxy may read it in the other way; what follows is not believed."""
+    with live(host) as server, server.connect(START + headers + HEALTH) as client:
+        status, body = answer(client)
+        assert (status, body["error"]) == (400, "bad-request")
+        none_is_left(server)
+
+
+# ---- requests as they should be --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "body", [b"Content-Length: 2\r\n\r\n{}", b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"]
+)
+def test_requests_follow_each_other_on_a_connection(host: Host, parser: str, body: bytes) -> None:
+    """Whatever the pieces in which they come."""
+    with live(host) as server, server.connect() as client:
+        for _ in range(3):
+            for at in range(0, len(START + body), 7):
+                client.sendall((START + body)[at : at + 7])
+            assert b"200 OK" in (got := client.recv(65_536)), got
+        client.sendall(HEALTH + HEALTH)
+        got = b""
+        while got.count(b"200 OK") < 2:
+            got += client.recv(65_536)
+
+
+def test_a_refusal_leaves_the_connection_to_the_next_request(host: Host, parser: str) -> None:
+    """What is left of the body is not taken for the next head."""
+    with live(host, body_bytes=10) as server, server.connect() as client:
+        client.sendall(START + b"Content-Length: 1000\r\n\r\n" + b" " * 1000)
+        assert b"413" in client.recv(65_536)
+        client.sendall(HEALTH)
+        assert b"200 OK" in client.recv(65_536)
+
+
+# ---- how many --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bound", ["connections", "connections_per_address"])
+def test_no_more_connections_than_the_bound(host: Host, caplog: pytest.LogCaptureFixture, bound: str) -> None:
+    """More are told so and closed, one line stands in the log, and one that ends makes room."""
+    with live(host, quick(**{bound: 3})) as server:
+        held = [server.connect() for _ in range(3)]
+        server.until(lambda: len(server.server.door) == 3)
+        for _ in range(50):
+            with server.connect() as client:
+                status, body = answer(client)
+                assert (status, body["error"], body["retryable"]) == (503, "server-full", True)
+        held.pop().close()
+        server.until(lambda: len(server.server.door) == 2)
+        with server.connect(HEALTH) as client:
+            assert b"200 OK" in client.recv(65_536)
+        for each in held:
+            each.close()
+        none_is_left(server)
+    assert len([each for each in caplog.records if "refused a connection" in each.message]) == 1
+
+
+def test_clients_that_take_nothing_are_counted_and_given_up(host: Host) -> None:
+    """They stay in the count for as long as their sockets are open, which is not long."""
+    with live(host, quick(stalled_seconds=0.1)) as server:
+        clients: list[socket.socket] = []
+        for _ in range(3):
+            client = socket.socket()
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+            client.connect(server.address)
+            client.setblocking(False)
+            clients.append(client)
+            try:
+                for _ in range(300):
+                    client.send(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            except BlockingIOError:
+                pass
+        server.until(lambda: len(server.server.door) == 3)
+        none_is_left(server)
+        for each in clients:
+            each.close()
+
+
+def test_exhausted_descriptors_are_logged_once(
+    host: Host, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Connections are accepted again as soon as there is something to accept them with."""
+    monkeypatch.setattr("rtvi_plugins_server._accepting._RETRY_SECONDS", 0.01)
+
+    async def accept() -> None:
+        loop = asyncio.get_running_loop()
+        left, original = [20], loop.sock_accept
+        accepted: asyncio.Future[Visit] = loop.create_future()
+
+        async def failing(listener: socket.socket) -> Any:
+            if left[0]:
+                left[0] -= 1
+                raise OSError(errno.EMFILE, "Too many open files")
+            return await original(listener)
+
+        monkeypatch.setattr(loop, "sock_accept", failing)
+
+        def make(visit: Visit) -> asyncio.Protocol:
+            accepted.set_result(visit)
+            return asyncio.Protocol()
+
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            acceptor = Acceptor(listener, Door(Bounds()), make)
+            _, writer = await asyncio.open_connection(*listener.getsockname()[:2])
+            await accepted
+            writer.close()
+            acceptor.close()
+            await acceptor.wait_closed()
+
+    caplog.set_level(logging.WARNING)
+    loop = asyncio.SelectorEventLoop()  # uvloop's methods cannot be replaced
+    try:
+        loop.run_until_complete(accept())
+    finally:
+        loop.close()
+    told = [each.getMessage() for each in caplog.records if each.name == "rtvi_plugins.server"]
+    assert told == [
+        "no connection can be accepted: Too many open files; trying again every second",
+        "connections are accepted again",
+    ]
+
+
+def test_a_process_keeps_descriptors_for_its_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So the bound of connections is reached before that of descriptors."""
+    resource = pytest.importorskip("resource")
+
+    def getrlimit(which: int) -> tuple[int, int]:
+        return 128, 128
+
+    monkeypatch.setattr(resource, "getrlimit", getrlimit)
+    door = Door(Bounds(connections_per_address=1_000))
+    entered = [door.enter("127.0.0.1") for _ in range(200)]
+    assert sum(each is not None for each in entered) == 96
+
+
+# ---- whose address ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "proxies", "client"),
+    [
+        ("203.0.113.7", [], [], "203.0.113.7"),
+        ("203.0.113.7", ["198.51.100.1"], [], "203.0.113.7"),
+        ("10.0.0.1", ["198.51.100.1"], ["10.0.0.0/8"], "198.51.100.1"),
+        ("10.0.0.1", ["192.0.2.66, 198.51.100.1"], ["10.0.0.1"], "198.51.100.1"),
+        ("10.0.0.1", ["192.0.2.66", "198.51.100.1, 10.0.0.2"], ["10.0.0.0/8"], "198.51.100.1"),
+        ("10.0.0.1", [], ["10.0.0.1"], None),
+        ("10.0.0.1", ["nonsense"], ["10.0.0.1"], None),
+        ("2001:db8:1:2:3::4", [], [], "2001:db8:1:2::/64"),
+        ("::ffff:203.0.113.7", [], [], "203.0.113.7"),
+        ("testclient", [], [], None),
+    ],
+)
+def test_a_client_is_known_by_its_address(peer: str, forwarded: list[str], proxies: list[str], client: str) -> None:
+    """That of its connection, or what our own proxies say; nobody else is believed."""
+    assert client_of(peer, forwarded, Proxies(proxies)) == client
+
+
+def test_behind_a_proxy_that_was_not_named_clients_are_not_told_apart() -> None:
+    """All connections come from it, whatever its address."""
+    assert client_of("10.0.0.1", ["192.0.2.66"], proxies_of([], "https://bots.example")) is None
+    assert client_of("10.0.0.1", [], proxies_of(["10.9.9.9"], "https://bots.example")) == "10.0.0.1"
+
+
+def test_one_address_does_not_take_all_sessions_that_may_wait() -> None:
+    """Others are let in; and so is it, once its own have been claimed."""
+    host = Host(load_bot(f"{DESK}:desk"), environ={}, limits=Limits(unclaimed=8, unclaimed_per_address=4))
+    with live(host, proxies=["127.0.0.1"]) as server:
+        url = f"http://127.0.0.1:{server.address[1]}/start"
+
+        def start(address: str) -> httpx2.Response:
+            return httpx2.post(url, headers={"x-forwarded-for": address}, trust_env=False)
+
+        assert [start("192.0.2.1").status_code for _ in range(6)] == [200] * 4 + [503] * 2
+        assert start("192.0.2.1").json()["error"] == ServerFull.code
+        found = start("192.0.2.2")
+        assert found.status_code == 200
+        assert server.ask(lambda: host.open_sessions) == 5
+
+
+@pytest.mark.anyio
+async def test_the_operators_starts_are_not_counted_by_address(make_host: Callable[..., Host]) -> None:
+    """A server of its own starts sessions for all users."""
+    async with make_host("office") as host:
+        for _ in range(host.limits.unclaimed_per_address + 1):
+            await host.start(secret="secret-of-a-test", address="192.0.2.1")
+
+
+@pytest.mark.anyio
+async def test_a_start_that_fails_or_is_claimed_counts_no_more(make_host: Callable[..., Host]) -> None:
+    """What waits is counted, nothing else."""
+    async with make_host("desk") as host:
+        for _ in range(3 * host.limits.unclaimed_per_address):
+            host.claim((await host.start(address="192.0.2.1")).token).close()
