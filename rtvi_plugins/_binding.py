@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ._json import MOST_PROBLEMS, clip, expected, is_array, is_object
+from ._json import below, clip, expected, is_array, is_object, until_enough
 from ._shapes import Validator, check, violation
 from ._specs import Parameter
 from .errors import InvalidArguments, NotGranted, Problem, unknown
@@ -64,8 +64,6 @@ class Binder:
         problems: list[Problem] = []
         bound: dict[str, Any] = {}
         for name, value, at in named_values(sent, path, problems):
-            if len(problems) >= MOST_PROBLEMS:
-                break
             if name not in self._known:
                 problems.append(unknown("argument", name, self._parameters, path=at))
                 continue
@@ -100,13 +98,13 @@ class Binder:
 def named_values(sent: Any, path: str, problems: list[Problem]) -> Iterator[tuple[str, Any, str]]:
     """`(name, value, path of the value)` of what was sent, in either form; what is in neither becomes a problem."""
     if is_object(sent):
-        for name, value in sent.items():
-            yield name, value, f"{path}.{name}"
+        for name, value in until_enough(sent.items(), problems):
+            yield name, value, below(path, name)
         return
     if not is_array(sent):
         problems.append(Problem(path, expected("an array of {name, value}", sent)))
         return
-    for index, each in enumerate(sent):
+    for index, each in until_enough(enumerate(sent), problems):
         at = f"{path}[{index}]"
         sent_name = each.get("name") if is_object(each) else None
         if not isinstance(sent_name, str):

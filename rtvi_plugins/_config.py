@@ -6,13 +6,14 @@ Nothing here calls a plugin: a `Plan` says which groups are to be set to what, a
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, TypeAlias
 
 from attrs import define, frozen
 
 from ._binding import named_values
 from ._codec import encode_json
-from ._json import clip, expected, is_array, is_object
+from ._json import below, expected, is_array, is_object, until_enough
 from ._offer import Offer, OfferedOption
 from ._registry import PROVIDER, Provider, Registry
 from ._shapes import INVALID, Shape, check, violation
@@ -42,6 +43,9 @@ __all__ = (
 )
 
 Values: TypeAlias = "dict[str, dict[str, Any]]"
+#: More options than any bot has: a config of so many is not read to its end.
+_MOST_ENTRIES = 1_000
+
 Mistake: TypeAlias = "tuple[type[RequestError], Problem]"
 
 
@@ -180,8 +184,8 @@ def choose_providers(sent: Any, offered: Mapping[str, Sequence[str]], path: str 
     if not is_object(sent):
         raise InvalidConfig([Problem(path, expected("an object of providers by service", sent))])
     mistakes: list[Mistake] = []
-    for service, label in sent.items():
-        at = f"{path}.{clip(service)}"
+    for service, label in until_enough(sent.items(), mistakes):
+        at = below(path, service)
         if service not in offered:
             mistakes.append((UnknownService, unknown("service", service, offered, path=at)))
         elif label not in offered[service]:
@@ -215,24 +219,29 @@ def read_entries(
     """
     entries: list[Entry] = []
     strangers: list[Problem] = []
-    for service, options, at, options_at in _services(sent, path, problems):
+    for service, options, at, options_at in until_enough(_services(sent, path, problems), strangers):
         if service not in known:
             strangers.append(unknown("service", service, known, path=at))
             continue
         found = named_values(options, options_at, problems)
-        entries.extend(Entry(service, name, value, value_at) for name, value, value_at in found)
+        left = islice(found, _MOST_ENTRIES - len(entries))
+        entries.extend(Entry(service, name, value, value_at) for name, value, value_at in left)
+        if len(entries) >= _MOST_ENTRIES:
+            problems.append(Problem(path, f"has {_MOST_ENTRIES} options or more; send each option once."))
+            break
     return entries, strangers
 
 
 def _services(sent: Any, path: str, problems: list[Problem]) -> Iterator[tuple[str, Any, str, str]]:
     if is_object(sent):
-        for service, options in sent.items():
-            yield service, options, f"{path}.{service}", f"{path}.{service}"
+        for service, options in until_enough(sent.items(), problems):
+            at = below(path, service)
+            yield service, options, at, at
         return
     if not is_array(sent):
         problems.append(Problem(path, expected("an array of {service, options}", sent)))
         return
-    for index, each in enumerate(sent):
+    for index, each in until_enough(enumerate(sent), problems):
         at = f"{path}[{index}]"
         if not is_object(each) or not isinstance(each.get("service"), str):
             problems.append(Problem(at, "expected an object {service, options} whose service is a string."))
@@ -241,7 +250,7 @@ def _services(sent: Any, path: str, problems: list[Problem]) -> Iterator[tuple[s
 
 
 def _switches(entries: Iterable[Entry], offer: Offer, mistakes: list[Mistake]) -> Iterator[tuple[str, str]]:
-    for entry in entries:
+    for entry in until_enough(entries, mistakes):
         if entry.name != PROVIDER or PROVIDER not in offer.options[entry.service]:
             continue
         labels = offer.registry.services[entry.service].providers
@@ -261,7 +270,7 @@ def _checked(
 ) -> Iterator[tuple[str, str, Any]]:
     """The options that were sent, by their present names and in their JSON form."""
     seen: set[tuple[str, str]] = set()
-    for entry in entries:
+    for entry in until_enough(entries, mistakes):
         name = offer.provider(entry.service).former_names.get(entry.name, entry.name)
         if (entry.service, name) in seen:
             told = f"{entry.service}.{name}: was sent already; send each option once."

@@ -8,7 +8,7 @@ from typing import Any
 from attrs import field, frozen
 from attrs.validators import and_, ge, gt, in_, le, lt, matches_re, max_len, min_len
 
-from ._json import expected, is_array, is_object
+from ._json import below, expected, is_array, is_object, until_enough
 from ._registry import BOT, Registry
 from ._shapes import Validator
 from ._specs import ActionSpec, Grant
@@ -103,7 +103,8 @@ def read_grants(sent: object, path: str = "$.grants") -> list[Grant]:
     problems: list[Problem] = []
     if not is_array(sent):
         raise InvalidStart([Problem(path, expected("an array", sent))])
-    read = [_read_grant(each, f"{path}[{index}]", problems) for index, each in enumerate(sent)]
+    each_of = until_enough(enumerate(sent), problems)
+    read = [_read_grant(each, f"{path}[{index}]", problems) for index, each in each_of]
     if problems:
         raise InvalidStart(problems)
     return read
@@ -121,8 +122,8 @@ def _read_grant(sent: Any, path: str, problems: list[Problem]) -> Grant:
         problems.append(Problem(path, "expected arguments to be an object and writable true or false"))
         return Grant(name)
     narrowed = {
-        argument: and_(*_bounds(bounds, f"{path}.arguments.{argument}", problems))
-        for argument, bounds in arguments.items()
+        argument: and_(*_bounds(bounds, below(f"{path}.arguments", argument), problems))
+        for argument, bounds in until_enough(arguments.items(), problems)
     }
     return Grant(name, *_bounds(told, path, problems), arguments=narrowed, writable=writable)
 
@@ -132,7 +133,7 @@ def _bounds(sent: Any, path: str, problems: list[Problem]) -> list[Validator]:
         problems.append(Problem(path, expected("an object of bounds", sent)))
         return []
     made: list[Validator] = []
-    for name, bound in sent.items():
+    for name, bound in until_enough(sent.items(), problems):
         if name not in _BOUNDS:
             problems.append(unknown("bound", name, _BOUNDS, path=path))
             continue

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, TypeGuard
+from collections.abc import Iterable, Iterator, Sequence, Sized
+from typing import Any, TypeGuard, TypeVar
 
-__all__ = ("MOST_PROBLEMS", "clip", "expected", "found", "is_array", "is_deeper", "is_object")
+__all__ = (
+    "MOST_PROBLEMS",
+    "below",
+    "clip",
+    "expected",
+    "found",
+    "is_array",
+    "is_deeper",
+    "is_object",
+    "until_enough",
+)
+
+T = TypeVar("T")
 
 #: The most problems that are looked for in one message: looking for more would cost more than sending them did.
 MOST_PROBLEMS = 25
@@ -14,6 +26,19 @@ MOST_PROBLEMS = 25
 def clip(text: str, limit: int = 80) -> str:
     """`text`, shortened so that a huge value does not come back in an error."""
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def below(path: str, name: str) -> str:
+    """The JSON path of a member; a huge name, which a client may send, is shortened."""
+    return f"{path}.{name}" if len(name) <= 80 else f"{path}.{clip(name)}"
+
+
+def until_enough(items: Iterable[T], problems: Sized) -> Iterator[T]:
+    """Yield the items until there are `MOST_PROBLEMS` problems: more of them help nobody."""
+    for item in items:
+        if len(problems) >= MOST_PROBLEMS:
+            return
+        yield item
 
 
 def is_object(value: object) -> TypeGuard[dict[str, Any]]:
@@ -51,10 +76,15 @@ def found(value: Any) -> str:
 
 def is_deeper(value: object, depth: int) -> bool:
     """Whether objects and arrays nest deeper than this, looking no deeper than that."""
-    level: list[Any] = [value]
+    level: list[Any] = [value] if isinstance(value, _NESTING) else []
     for _ in range(depth + 1):
-        inner = [[*each.values()] if is_object(each) else each for each in level if is_object(each) or is_array(each)]
-        if not inner:
+        if not level:
             return False
-        level = [item for items in inner for item in items]
+        inner: list[Any] = []
+        for each in level:
+            inner.extend(each.values() if is_object(each) else each)
+        level = [each for each in inner if isinstance(each, _NESTING)]
     return True
+
+
+_NESTING = (dict, list, tuple)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import types
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from enum import Enum
 from functools import cache
@@ -37,7 +37,7 @@ import attrs
 from attrs import frozen
 from typing_extensions import Doc, ReadOnly, deprecated, is_typeddict
 
-from ._json import MOST_PROBLEMS, clip, expected, is_array, is_object
+from ._json import below, clip, expected, is_array, is_object, until_enough
 from .errors import Problem, unknown
 
 if TYPE_CHECKING:
@@ -195,13 +195,13 @@ def _load_none(value: Any, path: str, problems: list[Problem]) -> Any:
 
 def _load_any(value: Any, path: str, problems: list[Problem]) -> Any:
     if is_array(value):
-        for index, item in _until_enough(enumerate(value), problems):
+        for index, item in until_enough(enumerate(value), problems):
             _load_any(item, f"{path}[{index}]", problems)
     elif is_object(value):
         if bad := _bad_names(value):
             problems.append(Problem(path, bad))
         else:
-            for key, item in _until_enough(value.items(), problems):
+            for key, item in until_enough(value.items(), problems):
                 _load_any(item, f"{path}.{key}", problems)
     elif not (value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))):
         problems.append(Problem(path, expected("a JSON value", value)))
@@ -296,17 +296,9 @@ def _array(generic: Any, args: tuple[Any, ...], inside: tuple[type, ...]) -> Sha
             problems.append(Problem(path, expected("an array", value)))
             return INVALID
         items = (item.load(each, f"{path}[{index}]", problems) for index, each in enumerate(value))
-        return make(list(_until_enough(items, problems)))
+        return make(list(until_enough(items, problems)))
 
     return Shape("array", {"type": "array", "items": item.schema} if item.schema else {"type": "array"}, load)
-
-
-def _until_enough(items: Iterable[T], problems: list[Problem]) -> Iterator[T]:
-    """The items, until so much is wrong that nobody is helped by more."""
-    for item in items:
-        if len(problems) >= MOST_PROBLEMS:
-            return
-        yield item
 
 
 def _fixed_array(items: Sequence[Shape]) -> Shape:
@@ -333,8 +325,8 @@ def _mapping(generic: Any, args: tuple[Any, ...], inside: tuple[type, ...]) -> S
         if bad := _bad_names(value):
             problems.append(Problem(path, bad))
             return INVALID
-        items = ((key, item.load(each, f"{path}.{key}", problems)) for key, each in value.items())
-        return dict(_until_enough(items, problems))
+        items = ((key, item.load(each, below(path, key), problems)) for key, each in value.items())
+        return dict(until_enough(items, problems))
 
     return Shape("object", {"type": "object", **({"additionalProperties": item.schema} if item.schema else {})}, load)
 
@@ -416,7 +408,7 @@ def _object(
             problems.append(Problem(path, expected("an object", value)))
             return INVALID
         before, loaded = len(problems), dict[str, Any]()
-        for name, each in _until_enough(value.items(), problems):
+        for name, each in until_enough(value.items(), problems):
             if (known := fields.get(name)) is None:
                 problems.append(unknown("field", name, fields, path=path))
             else:

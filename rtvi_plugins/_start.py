@@ -7,13 +7,14 @@ the operator may say stands beside them, in a start that carries the operator's 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from typing import Any, TypeAlias
 
 from attrs import frozen
 
 from ._config import Config, Entry, Layers, Values, choose_providers, read_entries, starting_values
 from ._grants import Grants, read_grants
-from ._json import is_object
+from ._json import MOST_PROBLEMS, below, is_object, until_enough
 from ._offer import Offers
 from ._registry import PROVIDER, Provider, Registry, grant_problem
 from ._shapes import check, violation
@@ -79,7 +80,8 @@ def read_start(body: object, offers: Offers, find_key: Keys, *, trusted: bool) -
 def _read_grants(told: Mapping[str, Any], registry: Registry) -> list[Grant]:
     """The operator's narrower grants. One that names nothing, or narrows what it cannot, is a mistake."""
     grants = read_grants(told["grants"]) if "grants" in told else []
-    found = [Problem("$.grants", text) for each in grants if (text := grant_problem(registry, each)) is not None]
+    texts = (text for each in grants if (text := grant_problem(registry, each)) is not None)
+    found = [Problem("$.grants", text) for text in islice(texts, MOST_PROBLEMS)]
     if found:
         raise InvalidStart(found)
     return grants
@@ -126,13 +128,13 @@ def _objects(sent: Any, path: str, problems: list[Problem]) -> dict[str, Any]:
 def _read_keys(told: Mapping[str, Any], find_key: Keys, problems: list[Problem]) -> Keys:
     """Keys from `{provider: key}`, or `{provider: {name: key}}` where one needs several; before all other keys."""
     sent: dict[tuple[str, str], Secret] = {}
-    for provider, value in _objects(told.get("api_keys"), "$.api_keys", problems).items():
+    for provider, value in until_enough(_objects(told.get("api_keys"), "$.api_keys", problems).items(), problems):
         named: dict[str, Any] = value if is_object(value) else {"": value}
         for name, key in named.items():
             if isinstance(key, str):
                 sent[provider, name] = Secret(key)
             else:
-                problems.append(Problem(f"$.api_keys.{provider}", "expected a string, or an object of strings."))
+                problems.append(Problem(below("$.api_keys", provider), "expected a string, or an object of strings."))
 
     def find(provider: str, name: str) -> Secret | None:
         return sent.get((provider, name)) or sent.get((provider, "")) or find_key(provider, name)
@@ -149,8 +151,9 @@ def _read_service_options(
     """Service options, checked and loaded, by `service.provider`. A provider's name alone means it in every service."""
     providers = _by_label(registry)
     read: dict[str, dict[str, Any]] = {}
-    for label, sent in _objects(told.get("service_options"), "$.service_options", problems).items():
-        path = f"$.service_options.{label}"
+    told_options = _objects(told.get("service_options"), "$.service_options", problems)
+    for label, sent in until_enough(told_options.items(), problems):
+        path = below("$.service_options", label)
         if label not in providers:
             problems.append(unknown("provider", label, providers, path=path))
             continue
@@ -173,9 +176,9 @@ def _service_values(
     provider: Provider, sent: Mapping[str, Any], path: str, problems: list[Problem]
 ) -> Mapping[str, Any]:
     known, read = provider.spec.parameters, dict[str, Any]()
-    for name, value in sent.items():
+    for name, value in until_enough(sent.items(), problems):
         if name not in known:
-            problems.append(unknown(f"service option of {provider.label}", name, known, path=f"{path}.{name}"))
+            problems.append(unknown(f"service option of {provider.label}", name, known, path=below(path, name)))
         else:
             read[name], found = check(known[name].shape, value, f"{path}.{name}")
             problems.extend(found)
@@ -192,7 +195,7 @@ def _read_defaults(
     providers = _providers(registry)
     entries, strangers = read_entries(told["defaults"], "$.defaults", problems, providers)
     problems.extend(strangers)
-    for entry in entries:
+    for entry in until_enough(entries, problems):
         _check_default(entry, providers[entry.service], problems)
         defaults.setdefault(entry.service, {})[entry.name] = entry.value
     return defaults

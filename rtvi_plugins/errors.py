@@ -20,11 +20,11 @@ import inspect
 import logging
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Final, Literal, cast
 
-from attrs import frozen
+from attrs import field, frozen
 
-from ._json import clip, is_array, is_object
+from ._json import MOST_PROBLEMS, clip, is_array, is_object
 from ._secret import scrub
 
 _log = logging.getLogger("rtvi_plugins")
@@ -137,12 +137,21 @@ def innermost(error: BaseException) -> BaseException:
 # ---- mistakes of a client or an operator -----------------------------------------------------------------------
 
 
+def _clipped(limit: int) -> Callable[[str], str]:
+    """A converter that shortens a text, and leaves its two ends: a client's own words may stand in it."""
+
+    def convert(text: str) -> str:
+        return text if len(text) <= limit else f"{text[: limit // 2]}…{text[1 - limit // 2 :]}"
+
+    return convert
+
+
 @frozen
 class Problem:
     """One thing wrong with a message: where it is (a JSON path), what it is, and the nearest known name if any."""
 
-    path: str
-    message: str
+    path: str = field(converter=_clipped(300))
+    message: str = field(converter=_clipped(1_000))
     suggestion: str | None = None
 
     def to_json(self) -> dict[str, str]:
@@ -196,11 +205,21 @@ class RequestError(Exception):
         return error
 
 
+#: How much of a name is compared with the known ones, and with how many of them: to compare two takes 20 µs and more.
+_LONGEST_NAME: Final = 64
+_MOST_NAMES: Final = 40
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that looks most like `name`, if any does."""
+    """The known name that looks most like `name`, if any does. The time that this takes is bounded."""
     from difflib import get_close_matches  # here: only mistakes pay for it
 
-    found = get_close_matches(name[:100], list(known), n=1, cutoff=0.6)
+    name = name[:_LONGEST_NAME]
+    # Names of very different lengths cannot be alike.
+    likely = [each for each in known if 3 * len(each) >= len(name) and 3 * len(name) >= len(each)]
+    if len(likely) > _MOST_NAMES:
+        likely.sort(key=lambda each: (each[:1] != name[:1], abs(len(each) - len(name))))
+    found = get_close_matches(name, likely[:_MOST_NAMES], n=1, cutoff=0.6)
     return found[0] if found else None
 
 
@@ -216,11 +235,12 @@ def unknown(what: str, name: object, known: Iterable[str], *, path: str = "$") -
 
 
 class _Facts(RequestError):
-    """A `RequestError` whose sentence is made from its problems."""
+    """A `RequestError` whose sentence is made from its problems, the first of them where there are very many."""
 
     lead: ClassVar[str] = ""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
+        problems = problems[:MOST_PROBLEMS]
         told = "; ".join(f"{problem.path}: {problem.message}" for problem in problems)
         super().__init__(f"{self.lead}{told}"[:2000], problems=problems)
 
