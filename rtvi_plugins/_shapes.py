@@ -3,8 +3,8 @@
 `read` walks an annotation and returns a `Shape`. The same walk yields the RTVI type word, the JSON Schema and the
 function that checks and loads a value, so a type is either understood in all three ways or refused.
 
-Checks are strict in both directions: `"false"` is no bool, `true` no number, `3.5` no int, NaN no number. A loader
-never raises; it appends `Problem`s, so that everything wrong with a message is found at once.
+Checks are strict in both directions: `"false"` is no bool, `true` no number, `3.5` no int (`3.0` is one), NaN no
+number. A loader never raises; it appends `Problem`s, so that everything wrong with a message is found at once.
 
 Validation is this project's own business and is written out here; cattrs turns values into JSON (`to_json`).
 """
@@ -172,10 +172,21 @@ def _exactly(cls: type, word: str) -> Loader:
 
 
 def _load_int(value: Any, path: str, problems: list[Problem]) -> Any:
-    if value.__class__ is int:
-        return value
-    problems.append(Problem(path, expected("a whole number", value)))
+    whole = _whole(value)
+    if whole.__class__ is int:
+        return whole
+    is_large = value.__class__ is float and value.is_integer()
+    word = "a whole number written without fraction and exponent" if is_large else "a whole number"
+    problems.append(Problem(path, expected(word, value)))
     return INVALID
+
+
+def _whole(value: Any) -> Any:
+    """Return the int for a float such as 2.0, which JSON Schema counts as an integer; any other value as it is.
+
+    A float from 2**53 on does not tell which whole number was meant, so it is no int.
+    """
+    return int(value) if value.__class__ is float and value.is_integer() and abs(value) < 2**53 else value
 
 
 def _load_float(value: Any, path: str, problems: list[Problem]) -> Any:
@@ -235,8 +246,9 @@ def _choice(values: Iterable[Any], make: Callable[[Any], Any] | None = None) -> 
     by_key = {(value.__class__, value): make(value) if make else value for value in allowed}
 
     def load(value: Any, path: str, problems: list[Problem]) -> Any:
-        if isinstance(value, str | int) and (value.__class__, value) in by_key:
-            return by_key[value.__class__, value]
+        sent = _whole(value)
+        if isinstance(sent, str | int) and (sent.__class__, sent) in by_key:
+            return by_key[sent.__class__, sent]
         problems.append(_not_a_choice(value, allowed, path))
         return INVALID
 

@@ -24,6 +24,7 @@ LAYERS: dict[str, dict[str, str]] = {
         "context": "attrs typing_extensions",
         "events": "attrs",
         "kinds": "attrs",
+        "thoughts": "attrs",
         "_timers": "attrs",
         "session": "attrs typing_extensions",
     },

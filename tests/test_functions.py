@@ -102,7 +102,7 @@ async def test_an_action_is_described_to_the_llm_as_to_clients() -> None:
 async def test_the_bot_carries_it_out_and_the_client_is_told_of_it() -> None:
     """It is not asked to do it, which would do it twice."""
     async with connected(clerk, scripted) as wire:
-        assert await calling(wire, "book", nights=2) == "160"
+        assert await calling(wire, "book", nights=2.0) == "160"
         assert wire.told("llm-function-call-started") == [{"function_name": "book"}]
         assert wire.told("llm-function-call-in-progress") == []
         assert wire.told("llm-function-call-stopped") == [

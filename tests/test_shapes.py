@@ -125,6 +125,14 @@ ACCEPTED: list[tuple[Any, Any, Any]] = [
     (bool, False, False),
     (int, 3, 3),
     (int, 10**400, 10**400),
+    (int, 2.0, 2),
+    (int, -0.0, 0),
+    (int, 2.0**53 - 1, 2**53 - 1),
+    (Annotated[int, ge(1)], 2.0, 2),
+    (int | None, 2.0, 2),
+    (list[int], [1, 2.0], [1, 2]),
+    (Literal["a", 1], 1.0, 1),
+    (Floor, 1.0, Floor.FIRST),
     (float, 3, 3.0),
     (float, 0.5, 0.5),
     (Literal["a", 1], 1, 1),
@@ -157,9 +165,9 @@ NO_ITEMS: Any = []
 REFUSED: list[tuple[Any, Any]] = [
     *((str, value) for value in (1, None, ["a"], b"a")),
     *((bool, value) for value in (0, 1, "true", NULL)),
-    *((int, value) for value in (True, 3.0, 3.5, "3", NULL)),
+    *((int, value) for value in (True, 3.5, "3", float("inf"), float("nan"), 2.0**53, -1e300, NULL)),
     *((float, value) for value in (True, "3", float("nan"), float("inf"), 10**400, NULL)),
-    *((Literal["a", 1], value) for value in ("b", True, 1.0, NULL, NO_ITEMS)),
+    *((Literal["a", 1], value) for value in ("b", True, 1.5, 2.0, NULL, NO_ITEMS)),
     *((Literal[True], value) for value in (1, "true")),
     *((Literal["a"] | str, value) for value in (1, NULL)),
     *((Colour, value) for value in ("RED", "green", 1, NULL, EMPTY)),
@@ -314,6 +322,12 @@ def test_a_union_tells_what_its_nearest_member_says() -> None:
     assert told(int | list[str] | None, "a") == [
         ("$", "expected a whole number or an array or null, got the string 'a'"),
     ]
+
+
+def test_a_float_that_is_too_large_for_a_whole_number_says_how_to_write_it() -> None:
+    """Its digits are not certain."""
+    expected = "expected a whole number written without fraction and exponent, got the number 1e+20"
+    assert told(int, 1e20) == [("$", expected)]
 
 
 def test_a_huge_value_does_not_come_back_whole() -> None:

@@ -65,6 +65,15 @@ def test_a_refusal_is_said() -> None:
     assert put_together([chunk({"refusal": "I would rather not."}, finish="stop")]) == [Text("I would rather not.")]
 
 
+def test_thoughts_are_no_part_of_an_answer() -> None:
+    """Neither those in front of it, nor those in a field of their own, nor when there is nothing else."""
+    thinking = [chunk({"reasoning_content": "Hm.", "reasoning": "Hm."}), chunk({"content": "\n<thi"})]
+    said = [*thinking, chunk({"content": "nk>I should greet.</think>\n"}), chunk({"content": "\nHello."})]
+    assert put_together(said) == [Text("Hello.")]
+    assert put_together([*thinking, chunk({"content": "nk>I should"})]) == []
+    assert put_together([chunk({"content": "<th"})]) == [Text("<th")]
+
+
 def test_a_character_may_be_cut_in_two() -> None:
     """Some servers end a chunk between the halves of an emoji. A half that stands alone is replaced, not a failure."""
     halves = [chunk({"content": "Hi \ud83d"}), chunk({"content": "\ude00!"}), chunk({"content": "\ude00?"})]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import traceback
 from contextlib import aclosing
@@ -74,6 +75,7 @@ async def test_messages_carry_only_the_vendors_fields(llm: OpenAILLM, server: Op
         {"role": "assistant", "content": None, "tool_calls": [call]},
         {"role": "tool", "content": "rain", "tool_call_id": "c1"},
     ]
+    llm.alternate_roles = False
     await pieces_of(llm, LLMRequest(conversation))
     assert server.asked[0].body["messages"] == [
         {"role": "system", "content": "Be brief."},
@@ -83,6 +85,65 @@ async def test_messages_carry_only_the_vendors_fields(llm: OpenAILLM, server: Op
         {"role": "tool", "content": "rain", "tool_call_id": "c1"},
     ]
     assert conversation[0]["role"] == "developer"
+
+
+async def test_roles_take_turns_where_a_server_demands_it(llm: OpenAILLM, server: OpenAIServer) -> None:
+    """Unless it is OpenAI's own, a server is taken for one that does."""
+    said: list[Message] = [{"role": "user", "content": "Two nights."}, {"role": "user", "content": "For Ada."}]
+    await pieces_of(llm, LLMRequest(said))
+    assert server.asked[0].body["messages"] == [{"role": "user", "content": "Two nights.\n\nFor Ada."}]
+    llm.alternate_roles = False
+    await pieces_of(llm, LLMRequest(said))
+    assert server.asked[1].body["messages"] == said
+
+
+@pytest.mark.parametrize(
+    ("base_url", "alternate_roles", "expected"),
+    [
+        ("https://api.openai.com/v1", None, False),
+        ("https://api.openai.com/v1", True, True),
+        ("http://localhost:8000/v1", None, True),
+        ("https://api.openai.com.example.org/v1", None, True),
+        ("http://localhost:8000/v1", False, False),
+    ],
+)
+async def test_whether_roles_take_turns_follows_from_the_server_unless_it_is_set(
+    base_url: str, alternate_roles: bool | None, expected: bool
+) -> None:
+    """OpenAI's own accepts any order."""
+    async with connect("acme", KEY, base_url=base_url, alternate_roles=alternate_roles) as model:
+        assert model.alternate_roles is expected
+
+
+async def test_a_call_in_the_context_has_a_name_that_may_be_sent(llm: OpenAILLM, server: OpenAIServer) -> None:
+    """A model may have called a function that there is not, by a name that vendors reject."""
+    names = ["weather", "search the web", "a.b", "", "x" * 100, "wetter.köln"]
+    calls = [{"id": "c", "type": "function", "function": {"name": each, "arguments": "{}"}} for each in names]
+    asked: list[Message] = [{"role": "assistant", "content": None, "tool_calls": calls}]
+    await pieces_of(llm, LLMRequest([*HELLO.messages, *asked], [WEATHER, {"name": "wetter.köln"}]))
+    sent = next(each for each in server.asked[0].body["messages"] if "tool_calls" in each)
+    assert [each["function"]["name"] for each in sent["tool_calls"]] == [
+        *["weather", "search_the_web", "a_b", "unnamed", "x" * 64, "wetter.köln"]
+    ]
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "application/json; charset=utf-8"])
+async def test_an_answer_in_one_object_is_an_answer(content_type: str) -> None:
+    """Some servers do not stream, or not with functions."""
+    call = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Bonn"}'}}
+    message = {"role": "assistant", "content": "<think>Hm.</think>One moment.", "tool_calls": [call]}
+    usage = {"prompt_tokens": 3, "completion_tokens": 4}
+    whole = {"model": "m", "choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}], "usage": usage}
+    answers: list[Any] = [whole, {"error": {"code": 429}}, "no object"]
+    headers = {"content-type": content_type}
+    content = iter([json.dumps(each) for each in answers])
+    transport = httpx2.MockTransport(lambda request: httpx2.Response(200, headers=headers, content=next(content)))
+    async with connect("acme", KEY, base_url="http://server", transport=transport) as llm:
+        assert await pieces_of(llm) == [
+            *[Text("One moment."), ToolCall("c1", "weather", {"city": "Bonn"}), Usage(3, 4, model="m")]
+        ]
+        assert (await failure_of(llm)).category == "rate"
+        assert (await failure_of(llm)).category == "unavailable"
 
 
 async def test_functions_are_offered_and_called(llm: OpenAILLM, server: OpenAIServer) -> None:

@@ -12,6 +12,7 @@ from attrs import define, field
 
 from rtvi_plugins.errors import ProviderError
 from rtvi_plugins.kinds import LLMPiece, Text, Usage
+from rtvi_plugins.thoughts import WithoutThoughts
 
 from ._calls import Calls
 from ._failures import category_of, error_in
@@ -37,6 +38,7 @@ class Answer:
     _old_call: Calls = field(factory=Calls)
     _usage: Usage | None = None
     _half: str = ""
+    _thoughts: WithoutThoughts = field(factory=WithoutThoughts)
 
     def take(self, data: str) -> Iterator[Text]:
         """The text that an event brings. `ProviderError` when it reports an error, or is no chunk at all."""
@@ -60,9 +62,11 @@ class Answer:
         yield from self._take(parse(body))
 
     def end(self) -> Iterator[LLMPiece]:
-        """Yield the function calls and the usage. Raise `ProviderError` when the stream broke off."""
+        """Yield the rest of the text, function calls and usage. Raise `ProviderError` when the stream broke off."""
         if not (self.done or self._finished):
             raise ProviderError(self.provider, "unavailable")
+        if said := self._thoughts.end():
+            yield Text(said)
         yield from (self._calls or self._old_call).end()
         if self._usage is not None:
             yield self._usage
@@ -90,7 +94,7 @@ class Answer:
         """Text, but for half a character at its end, whose other half comes with the next chunk."""
         said = self._half + said
         self._half = said[-1:] if "\ud800" <= said[-1:] <= "\udbff" else ""
-        if said := whole_characters(said[: len(said) - len(self._half)]):
+        if said := self._thoughts.feed(whole_characters(said[: len(said) - len(self._half)])):
             yield Text(said)
 
 

@@ -2,31 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Container, Mapping
 from typing import Any
 
 from rtvi_plugins.context import Function, Message
 from rtvi_plugins.kinds import LLMRequest
 
+from ._json import object_of, text
+from ._roles import alternating
+
 __all__ = ("body",)
 
 _MESSAGE_FIELDS = ("role", "content", "name", "tool_calls", "tool_call_id")
+_NOT_IN_A_NAME = re.compile(r"[^a-zA-Z0-9_-]")
 _NO_ARGUMENTS: Mapping[str, Any] = {"type": "object", "properties": {}}
 
 
-def body(request: LLMRequest, model: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The JSON object to send. A field that is None is left out; none replaces what the framework decides."""
+def body(request: LLMRequest, model: str, fields: Mapping[str, Any], *, alternate: bool = False) -> dict[str, Any]:
+    """The JSON object to send. A field that is None is left out; none replaces what the framework decides.
+
+    `alternate` makes the roles of user and assistant take turns.
+    """
+    names = {each["name"] for each in request.functions}
+    messages = [_message(each, names) for each in request.messages]
     wanted = {"stream_options": {"include_usage": True}, **fields}
-    wanted |= {"model": model, "messages": [_message(each) for each in request.messages], "stream": True}
+    wanted |= {"model": model, "messages": alternating(messages) if alternate else messages, "stream": True}
     if request.functions:
         wanted["tools"] = [_tool(each) for each in request.functions]
     return {name: value for name, value in wanted.items() if value is not None}
 
 
-def _message(message: Message) -> dict[str, Any]:
-    sent = {name: value for name, value in message.items() if name in _MESSAGE_FIELDS}
+def _message(message: Message, names: Container[str]) -> dict[str, Any]:
+    sent: dict[str, Any] = {name: value for name, value in message.items() if name in _MESSAGE_FIELDS}
+    if "tool_calls" in sent:
+        sent["tool_calls"] = [_call(each, names) for each in sent["tool_calls"]]
     # Every vendor knows "system", and OpenAI's newer models read it as "developer"; the reverse does not hold.
     return {**sent, "role": "system"} if message["role"] == "developer" else sent
+
+
+def _call(call: Mapping[str, Any], names: Container[str]) -> Mapping[str, Any]:
+    """A call as it may be sent. Models call functions that there are not, by names that vendors reject in a request."""
+    function = object_of(call.get("function"))
+    name = text(function.get("name"))
+    if name in names:
+        return call
+    return {**call, "function": {**function, "name": _NOT_IN_A_NAME.sub("_", name)[:64] or "unnamed"}}
 
 
 def _tool(function: Function) -> dict[str, Any]:

@@ -32,6 +32,8 @@ _END_OF_RESPONSE_SECONDS = 0.5
 #: How much is read of an error, and of an answer that is not streamed, in bytes.
 _LONGEST_ERROR = 65536
 _LONGEST_ANSWER = 4 * 1024 * 1024
+#: OpenAI's own server. It accepts the roles of messages in any order.
+_OPENAI = "api.openai.com"
 #: Kinds of models in Together's list that can answer a conversation. OpenAI's list names no kinds.
 _ANSWERING = ("", "chat")
 
@@ -50,6 +52,8 @@ class OpenAILLM:
     fields: Mapping[str, Any] = {}
     #: What this vendor calls the longest answer that it may give.
     max_tokens_field: str = "max_completion_tokens"
+    #: Send messages whose roles take turns, which some servers demand.
+    alternate_roles: bool = False
 
     async def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
         """Stream the answer: text as it comes, then function calls, then what it cost.
@@ -57,7 +61,7 @@ class OpenAILLM:
         `ProviderError` when the vendor fails. Closing the iterator, or cancelling, drops the connection.
         """
         answer = Answer(self.provider)
-        content = orjson.dumps(body(request, self.model, self.fields))
+        content = orjson.dumps(body(request, self.model, self.fields, alternate=self.alternate_roles))
         with transport_failures(self.provider):
             async with self.http.stream("POST", "chat/completions", content=content, headers=_STREAM) as response:
                 await self._refuse(response)
@@ -157,12 +161,15 @@ async def connect(
     *,
     base_url: str,
     timeout: float = 30.0,
+    alternate_roles: bool | None = None,
     transport: httpx2.AsyncBaseTransport | None = None,
 ) -> AsyncGenerator[OpenAILLM]:
     """A model at `base_url`, which ends in the API's version: `https://api.openai.com/v1`.
 
-    `timeout` is how long to wait for the connection, and for each next piece of an answer, in seconds. `transport`
-    carries the requests in place of the network. `ProviderError` for a key that no vendor can have given.
+    `timeout` is how long to wait for the connection, and for each next piece of an answer, in seconds.
+    `alternate_roles` joins messages so that user and assistant take turns; None does so for every server but OpenAI's
+    own. `transport` carries the requests in place of the network. `ProviderError` for a key that no vendor can have
+    given.
     """
     key = api_key.reveal().strip()
     if not (key.isascii() and key.isprintable() and key) or " " in key:  # httpx2 would show it in its refusal
@@ -172,7 +179,9 @@ async def connect(
     async with httpx2.AsyncClient(
         base_url=base_url, auth=auth, timeout=timeout, transport=transport, verify=verify
     ) as http:
-        yield OpenAILLM(http, provider)
+        if alternate_roles is None:
+            alternate_roles = http.base_url.host != _OPENAI
+        yield OpenAILLM(http, provider, alternate_roles=alternate_roles)
 
 
 @cache

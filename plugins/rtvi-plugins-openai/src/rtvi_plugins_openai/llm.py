@@ -21,26 +21,38 @@ BaseURL: TypeAlias = Annotated[
 Timeout: TypeAlias = Annotated[
     float, gt(0), le(600), Doc("Seconds to wait for a connection, and for each next piece of an answer.")
 ]
+AlternateRoles: TypeAlias = Annotated[
+    bool | None,
+    Doc("Join messages so that user and assistant take turns; unset does so for every server but OpenAI's own."),
+]
 Penalty: TypeAlias = Annotated[float, ge(-2), le(2)]
 
 
 @service("llm", "openai")
 @asynccontextmanager
 async def openai_llm(
-    api_key: Secret, /, base_url: BaseURL = "https://api.openai.com/v1", timeout: Timeout = 30.0
+    api_key: Secret,
+    /,
+    base_url: BaseURL = "https://api.openai.com/v1",
+    timeout: Timeout = 30.0,
+    alternate_roles: AlternateRoles = None,
 ) -> AsyncGenerator[OpenAILLM]:
     """OpenAI's chat models, or any server that speaks OpenAI's chat API."""
-    async with connect("openai", api_key, base_url=base_url, timeout=timeout) as llm:
+    async with connect("openai", api_key, base_url=base_url, timeout=timeout, alternate_roles=alternate_roles) as llm:
         yield llm
 
 
 @service("llm", "together")
 @asynccontextmanager
 async def together_llm(
-    api_key: Secret, /, base_url: BaseURL = "https://api.together.xyz/v1", timeout: Timeout = 30.0
+    api_key: Secret,
+    /,
+    base_url: BaseURL = "https://api.together.xyz/v1",
+    timeout: Timeout = 30.0,
+    alternate_roles: AlternateRoles = None,
 ) -> AsyncGenerator[OpenAILLM]:
     """Open models, served by Together."""
-    async with connect("together", api_key, base_url=base_url, timeout=timeout) as llm:
+    async with connect("together", api_key, base_url=base_url, timeout=timeout, alternate_roles=alternate_roles) as llm:
         llm.max_tokens_field = "max_tokens"
         yield llm
 

@@ -1,0 +1,72 @@
+"""Make user and assistant take turns, for servers whose chat templates accept nothing else.
+
+Such a template wants at most one system message, at the beginning, then user and assistant in turn, the user first and
+the assistant never last; results of function calls follow their calls, and the assistant speaks after them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+__all__ = ("alternating",)
+
+Sent: TypeAlias = "dict[str, Any]"
+
+#: Said in the place of a turn that is missing.
+_BEGINS: Sent = {"role": "user", "content": "(The conversation begins.)"}
+_GOES_ON: Sent = {"role": "user", "content": "(Please go on.)"}
+_UNANSWERED: Sent = {"role": "assistant", "content": "(No answer.)"}
+
+
+def alternating(messages: Sequence[Sent]) -> list[Sent]:
+    """Return the messages with those of one role in a row joined, and what is missing between them put in.
+
+    System messages in the middle of the conversation become the user's, in their place. Nothing is left out.
+    """
+    said = [each for each in messages if each.get("content") or each.get("tool_calls") or each["role"] == "tool"]
+    start = next((at for at, each in enumerate(said) if each["role"] != "system"), len(said))
+    system = [_joined(said[:start])] if start else []
+    turns: list[Sent] = []
+    for each in said[start:]:
+        message = {**each, "role": "user"} if each["role"] == "system" else each
+        _add(turns, message)
+    if not turns or turns[-1]["role"] == "assistant":
+        turns.append(_GOES_ON if turns else _BEGINS)
+    return [*system, *turns]
+
+
+def _add(turns: list[Sent], message: Sent) -> None:
+    last = turns[-1] if turns else None
+    if last is None and message["role"] != "user":
+        turns.append(_BEGINS)
+    if last is not None and last["role"] == "tool" and message["role"] == "user":
+        turns.append(_UNANSWERED)
+    if last is not None and last["role"] == message["role"] in ("user", "assistant") and "tool_calls" not in last:
+        turns[-1] = _joined([last, message])
+    else:
+        turns.append(message)
+
+
+def _joined(messages: Sequence[Sent]) -> Sent:
+    """Return one message in the place of several of one role. Only a name that all of them have stays."""
+    first, *more = messages
+    joined: Sent = {**first}
+    for each in more:
+        joined = {**joined, **each, "content": _contents(joined.get("content"), each.get("content"))}
+    if len({each.get("name") for each in messages}) > 1:
+        joined.pop("name", None)
+    return joined
+
+
+def _contents(first: Any, second: Any) -> Any:
+    """Return the content that holds both: a text, or a list of parts where one of them is a list."""
+    if not first or not second:
+        return first or second
+    if isinstance(first, str) and isinstance(second, str):
+        return f"{first}\n\n{second}"
+    return [*_parts(first), *_parts(second)]
+
+
+def _parts(content: Any) -> list[Any]:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else list(content)
