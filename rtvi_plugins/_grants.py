@@ -8,11 +8,11 @@ from typing import Any
 from attrs import field, frozen
 from attrs.validators import and_, ge, gt, in_, le, lt, matches_re, max_len, min_len
 
-from ._json import below, expected, is_array, is_object, until_enough
+from ._json import below, is_array, is_object, kind, until_enough
 from ._registry import BOT, Registry
 from ._shapes import Validator
 from ._specs import ActionSpec, Grant
-from .errors import InvalidStart, Problem, unknown
+from .errors import InvalidStart, Problem, nearest
 
 __all__ = ("Grants", "read_grants", "roles")
 
@@ -102,7 +102,7 @@ def read_grants(sent: object, path: str = "$.grants") -> list[Grant]:
     """Grants from JSON: names, or objects `{name, writable?, arguments?}` with bounds `ge gt le lt in min_len …`."""
     problems: list[Problem] = []
     if not is_array(sent):
-        raise InvalidStart([Problem(path, expected("an array", sent))])
+        raise InvalidStart([Problem(path, f"expected an array, got {kind(sent)}")])
     each_of = until_enough(enumerate(sent), problems)
     read = [_read_grant(each, f"{path}[{index}]", problems) for index, each in each_of]
     if problems:
@@ -114,7 +114,7 @@ def _read_grant(sent: Any, path: str, problems: list[Problem]) -> Grant:
     if isinstance(sent, str):
         return Grant(sent)
     if not is_object(sent) or not isinstance(name := sent.get("name"), str):
-        problems.append(Problem(path, expected("a name, or an object with a name", sent)))
+        problems.append(Problem(path, f"expected a name, or an object with a name, got {kind(sent)}"))
         return Grant("")
     told = {key: value for key, value in sent.items() if key != "name"}
     arguments, writable = told.pop("arguments", {}), told.pop("writable", True)
@@ -130,12 +130,13 @@ def _read_grant(sent: Any, path: str, problems: list[Problem]) -> Grant:
 
 def _bounds(sent: Any, path: str, problems: list[Problem]) -> list[Validator]:
     if not is_object(sent):
-        problems.append(Problem(path, expected("an object of bounds", sent)))
+        problems.append(Problem(path, f"expected an object of bounds, got {kind(sent)}"))
         return []
     made: list[Validator] = []
     for name, bound in until_enough(sent.items(), problems):
         if name not in _BOUNDS:
-            problems.append(unknown("bound", name, _BOUNDS, path=path))
+            # Not its name: in the operator's part of a start anything may be a key.
+            problems.append(Problem(path, f"unknown bound; known: {', '.join(_BOUNDS)}.", nearest(name, _BOUNDS)))
             continue
         classes, make = _BOUNDS[name]
         try:

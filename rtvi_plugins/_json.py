@@ -14,6 +14,7 @@ __all__ = (
     "is_array",
     "is_deeper",
     "is_object",
+    "kind",
     "until_enough",
 )
 
@@ -72,6 +73,13 @@ def found(value: Any) -> str:
             return "an object"
         case _:
             return f"a Python {value.__class__.__name__}"
+
+
+def kind(value: Any) -> str:
+    """What a value is, without the value: `a string`."""
+    if isinstance(value, bool):
+        return "true or false"
+    return "a number" if isinstance(value, int | float) else "a string" if isinstance(value, str) else found(value)
 
 
 def is_deeper(value: object, depth: int) -> bool:

@@ -1,12 +1,15 @@
-"""Keys that do not show themselves, and a net under those that somebody shows all the same."""
+"""Keys that do not show themselves, and `scrub`, which takes them out of text that shows them all the same."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from typing import final
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
-__all__ = ("Secret", "scrub")
+from ._needles import Needles, covered
+
+__all__ = ("Secret", "key_values", "scrub")
 
 
 @final
@@ -24,7 +27,7 @@ class Secret:
             return value
 
         self.__reveal: Callable[[], str] = reveal
-        _alive.add(self)
+        _alive[self] = cache(lambda: Needles(value))  # made when the first text is scrubbed
 
     def reveal(self) -> str:
         """The value itself. Do not store, log or format what this returns."""
@@ -43,14 +46,37 @@ class Secret:
         return bool(self.__reveal())
 
 
-#: Every secret in use. A vendor's exception may quote a key, so what is logged of one goes through `scrub`.
-_alive: WeakSet[Secret] = WeakSet()
+#: Every secret in use, with how it is found. A vendor's exception may quote a key: all that is logged is scrubbed.
+_alive: WeakKeyDictionary[Secret, Callable[[], Needles]] = WeakKeyDictionary()
 
 
 def scrub(text: str) -> str:
-    """`text` without the value of any secret in use."""
-    # The longest first: one key may be the beginning of another.
-    for value in sorted((secret.reveal() for secret in list(_alive)), key=len, reverse=True):
-        if value:
-            text = text.replace(value, "…")
-    return text
+    """Return `text` without the values of the secrets in use, and without the user name and password of any URL.
+
+    A value is found also when it is percent-encoded, escaped as in JSON or `repr`, in base64 or hexadecimal, and when
+    only its beginning or its end is shown, as in `sk-abc…wxyz`.
+    """
+    # Many sessions have the same key: each value is looked for once.
+    needles = {secret.reveal(): made for secret, made in list(_alive.items())}
+    return covered(text, [made() for made in needles.values()])
+
+
+# ---- keys in the environment ---------------------------------------------------------------------------------------
+
+#: The last word of the names under which people keep secrets: `OPENAI_API_KEY`, `HF_TOKEN`.
+_KEY_WORDS = frozenset({"key", "keys", "apikey", "secret", "token", "password", "passwd", "passphrase"})
+
+#: A shorter value under such a name is a switch or a word ("true", "default"), not a key.
+_SHORTEST_KEY = 8
+
+
+def key_values(environ: Mapping[str, str], declared: Iterable[str] = ()) -> list[Secret]:
+    """Return the secrets of an environment: those of the `declared` variables, and all that are named like a key."""
+    found = [environ[name] for name in declared if environ.get(name)]
+    named = (value for name, value in environ.items() if name.lower().rpartition("_")[2] in _KEY_WORDS)
+    return [Secret(value) for value in dict.fromkeys((*found, *(each for each in named if _is_key(each))))]
+
+
+def _is_key(value: str) -> bool:
+    # A path to a key file is no key, and would be taken out of every traceback.
+    return len(value.strip()) >= _SHORTEST_KEY and not value.startswith(("/", "./", "~"))

@@ -1,23 +1,25 @@
 """A start request, read and checked: who fills the services, with what values, under which grants and keys.
 
 `services` and `config` are the client's words, whoever forwards them, and are checked against the grants. What only
-the operator may say stands beside them, in a start that carries the operator's secret.
+the operator may say stands beside them, in a start that carries the operator's secret. A proxy passes a refusal on
+to the client, so the problems of these parts name a path, a type and what is expected there, never a value.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeAlias
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ._config import Config, Entry, Layers, Values, choose_providers, read_entries, starting_values
 from ._grants import Grants, read_grants
-from ._json import MOST_PROBLEMS, below, is_object, until_enough
+from ._json import MOST_PROBLEMS, below, clip, is_object, kind, until_enough
 from ._offer import Offers
 from ._registry import PROVIDER, Provider, Registry, grant_problem
-from ._shapes import check, violation
+from ._shapes import Shape, check, violation
 from ._specs import Grant
 from .errors import InvalidStart, OperatorOnly, Problem, unknown
 from .session import Secret
@@ -79,8 +81,15 @@ def read_start(body: object, offers: Offers, find_key: Keys, *, trusted: bool) -
 
 def _read_grants(told: Mapping[str, Any], registry: Registry) -> list[Grant]:
     """The operator's narrower grants. One that names nothing, or narrows what it cannot, is a mistake."""
-    grants = read_grants(told["grants"]) if "grants" in told else []
-    texts = (text for each in grants if (text := grant_problem(registry, each)) is not None)
+    try:
+        grants = read_grants(told["grants"]) if "grants" in told else []
+    except InvalidStart as error:
+        raise InvalidStart([evolve(each, path=_safe_path(each.path)) for each in error.problems]) from None
+    texts = (
+        text if _is_name(each.name) else "names no option or action of this bot."
+        for each in grants
+        if (text := grant_problem(registry, each)) is not None
+    )
     found = [Problem("$.grants", text) for text in islice(texts, MOST_PROBLEMS)]
     if found:
         raise InvalidStart(found)
@@ -122,6 +131,42 @@ def _objects(sent: Any, path: str, problems: list[Problem]) -> dict[str, Any]:
     return {}
 
 
+# ---- problems that show no value -------------------------------------------------------------------------------------
+
+#: Names of services, providers and options look like this. Anything else in the place of a name may be a key or a URL.
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(-[A-Za-z0-9_]+)?(\[\d+\])*")
+_LONGEST_NAME = 32
+
+_DEFAULTS = "expected the values of each service's options, each once, as in {service: {option: value}}."
+
+
+def _is_name(text: str) -> bool:
+    """Whether every part of a dotted name is a plain word, so that it may be shown."""
+    return all(_NAME.fullmatch(part) and len(part) <= _LONGEST_NAME for part in re.split(r"[.:]", text))
+
+
+def _safe_path(path: str) -> str:
+    """A path without the parts that are no plain names."""
+    return ".".join(part if part == "$" or _is_name(part) else "…" for part in path.split("."))
+
+
+def _unknown(what: str, name: str, known: Iterable[str], path: str) -> Problem:
+    if _is_name(name):
+        return unknown(what, name, known, path=path)
+    return Problem(_safe_path(path), f"unknown {what}; known: {', '.join(islice(known, 20))}.")
+
+
+def _unfit(found: Sequence[Problem], shape: Shape, value: Any, path: str) -> list[Problem]:
+    """The problems of a value, told by what its option takes."""
+    if not found:
+        return []
+    import json  # here: only mistakes pay for it
+
+    takes = clip(json.dumps(shape.schema, ensure_ascii=False, default=str), 300)
+    places = dict.fromkeys(_safe_path(each.path) for each in found)
+    return [Problem(at, f"expected {takes}{f', got {kind(value)}' if at == path else ''}.") for at in places]
+
+
 # ---- keys ----------------------------------------------------------------------------------------------------------
 
 
@@ -129,12 +174,13 @@ def _read_keys(told: Mapping[str, Any], find_key: Keys, problems: list[Problem])
     """Keys from `{provider: key}`, or `{provider: {name: key}}` where one needs several; before all other keys."""
     sent: dict[tuple[str, str], Secret] = {}
     for provider, value in until_enough(_objects(told.get("api_keys"), "$.api_keys", problems).items(), problems):
+        path = _safe_path(below("$.api_keys", provider))
         named: dict[str, Any] = value if is_object(value) else {"": value}
         for name, key in named.items():
             if isinstance(key, str):
                 sent[provider, name] = Secret(key)
             else:
-                problems.append(Problem(below("$.api_keys", provider), "expected a string, or an object of strings."))
+                problems.append(Problem(path, "expected a string, or an object of strings."))
 
     def find(provider: str, name: str) -> Secret | None:
         return sent.get((provider, name)) or sent.get((provider, "")) or find_key(provider, name)
@@ -155,7 +201,7 @@ def _read_service_options(
     for label, sent in until_enough(told_options.items(), problems):
         path = below("$.service_options", label)
         if label not in providers:
-            problems.append(unknown("provider", label, providers, path=path))
+            problems.append(_unknown("provider", label, providers, path))
             continue
         for key, provider in providers[label].items():
             values = _service_values(provider, _objects(sent, path, problems), path, problems)
@@ -178,10 +224,10 @@ def _service_values(
     known, read = provider.spec.parameters, dict[str, Any]()
     for name, value in until_enough(sent.items(), problems):
         if name not in known:
-            problems.append(unknown(f"service option of {provider.label}", name, known, path=below(path, name)))
+            problems.append(_unknown(f"service option of {provider.label}", name, known, below(path, name)))
         else:
             read[name], found = check(known[name].shape, value, f"{path}.{name}")
-            problems.extend(found)
+            problems.extend(_unfit(found, known[name].shape, value, f"{path}.{name}"))
     return read
 
 
@@ -193,8 +239,11 @@ def _read_defaults(
     if told.get("defaults") is None:
         return defaults
     providers = _providers(registry)
-    entries, strangers = read_entries(told["defaults"], "$.defaults", problems, providers)
-    problems.extend(strangers)
+    malformed: list[Problem] = []
+    entries, strangers = read_entries(told["defaults"], "$.defaults", malformed, providers)
+    problems.extend(Problem(_safe_path(each.path), _DEFAULTS) for each in malformed)
+    told_services = f"names no service of this bot; known: {', '.join(islice(providers, 20))}."
+    problems.extend(Problem(_safe_path(each.path), told_services, each.suggestion) for each in strangers)
     for entry in until_enough(entries, problems):
         _check_default(entry, providers[entry.service], problems)
         defaults.setdefault(entry.service, {})[entry.name] = entry.value
@@ -212,8 +261,8 @@ def _check_default(entry: Entry, providers: Sequence[Provider], problems: list[P
     shapes = [each.options[entry.name][0].shape for each in providers if entry.name in each.options]
     if not shapes:
         known = dict.fromkeys(name for each in providers for name in each.options)
-        problems.append(unknown(f"{entry.service} option", entry.name, known, path=entry.path))
+        problems.append(_unknown(f"{entry.service} option", entry.name, known, entry.path))
     for shape in shapes:
         if found := check(shape, entry.value, entry.path)[1]:
-            problems.extend(found)
+            problems.extend(_unfit(found, shape, entry.value, entry.path))
             return

@@ -18,14 +18,13 @@ from __future__ import annotations
 
 import inspect
 import logging
-import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final, Literal, cast
 
 from attrs import field, frozen
 
 from ._json import MOST_PROBLEMS, clip, is_array, is_object
-from ._secret import scrub
+from ._logtext import escape, trace
 
 _log = logging.getLogger("rtvi_plugins")
 
@@ -116,7 +115,7 @@ def where(function: Callable[..., Any]) -> str:
 
 
 def report(what: str, error: BaseException) -> None:
-    """An exception of somebody's code, to the log: its text and trace only at level DEBUG, and without any key.
+    """Log an exception of a plugin's or a bot's code: its text and traceback only at level DEBUG, and without any key.
 
     The text of an `AuthorError` is ours, and written for this log. A record that holds its text back is `untold`.
     """
@@ -125,7 +124,8 @@ def report(what: str, error: BaseException) -> None:
     else:
         _log.error("%s raised %s", what, type(error).__name__, extra={"untold": True})
     if _log.isEnabledFor(logging.DEBUG):
-        _log.debug("%s raised\n%s", what, scrub("".join(traceback.format_exception(error))))
+        # As text, not as `exc_info`: a handler of somebody else's would print that with its keys.
+        _log.debug("%s raised\n%s", escape(what), trace(error), extra={"multiline": True})
 
 
 def innermost(error: BaseException) -> BaseException:

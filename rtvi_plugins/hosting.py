@@ -29,6 +29,7 @@ from ._offer import Offers
 from ._plugins import Installed
 from ._registry import Registry
 from ._runner import LiveSession, Shared
+from ._secret import key_values
 from ._specs import Function
 from ._start import key_variable, read_start
 from .errors import (
@@ -100,6 +101,8 @@ class Host:
         self.dev = dev
         self._environ = os.environ if environ is None else environ
         self._operator_secret = operator_secret
+        # Kept, so that the log shows none of them, also when no session uses it.
+        self._known_secrets = key_values(self._environ, _key_variables(registry))
         self._clock = clock or SystemClock()
         offers = Offers(registry, Grants.of(registry, everything=dev))
         functions = Offers(registry, Grants.of(registry, registry.bot.functions))
@@ -273,6 +276,12 @@ class Host:
         found.timer.cancel()
         found.session.claimed()
         return found.session
+
+
+def _key_variables(registry: Registry) -> list[str]:
+    """The environment variables of all keys that the bot's providers declare."""
+    specs = [each.spec for service in registry.services.values() for each in service.providers.values()]
+    return [key_variable(spec.provider, secret.name) for spec in specs for secret in spec.secrets]
 
 
 class ConnectionStream(ObjectStream[str]):

@@ -17,8 +17,11 @@ PACKAGE = ROOT / "rtvi_plugins"
 LAYERS: dict[str, dict[str, str]] = {
     "0 data": {
         "_json": "typing_extensions",
+        "_needles": "",
         "_secret": "",
         "_interrupt": "",
+        "_logtext": "",
+        "security": "",
         "errors": "attrs",
         "limits": "attrs",
         "context": "attrs typing_extensions",

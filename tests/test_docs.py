@@ -13,7 +13,7 @@ from typing import Any, Literal
 import pytest
 
 import rtvi_plugins
-from rtvi_plugins import client, errors, events, hookspecs, hosting, kinds, testing, thoughts
+from rtvi_plugins import client, errors, events, hookspecs, hosting, kinds, security, testing, thoughts
 from rtvi_plugins._conversation import _READERS  # pyright: ignore[reportPrivateUsage]
 from rtvi_plugins._shapes import read
 from rtvi_plugins.events import spell
@@ -95,6 +95,7 @@ def mentioned(name: str) -> bool:
         ("public name of client", client.__all__),
         ("public name of hosting", hosting.__all__),
         ("public name of kinds", kinds.__all__),
+        ("public name of security", security.__all__),
         ("public name of thoughts", thoughts.__all__),
         ("public name of testing", testing.__all__),
         ("event", [each for each in events.__all__ if each not in ("Event", "spell")]),

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import pickle
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import anyio
 import pytest
+from attrs.validators import le
 
 from rtvi_plugins import LLM, ProviderError, RequestError, Secret, Session, action, bot, hookimpl, options, service
 from rtvi_plugins.errors import Draining, InvalidStart, MissingKey, OperatorOnly, StartFailed, Unauthorized
@@ -52,6 +53,11 @@ async def keyed_llm(
     """Needs a key."""
     opened.append((api_key.reveal(), base_url, str(retries)))
     yield FaultyLLM("keyed")
+
+
+@options(keyed_llm)
+def manner(llm: FaultyLLM, /, tone: Literal["mild", "wild"] = "mild", pace: Annotated[float, le(2)] = 1.0) -> None:
+    """How it talks."""
 
 
 @service("llm", "two-keys")
@@ -243,6 +249,73 @@ async def test_service_options_are_checked(service_options: Any, path: str) -> N
             await host.start({"service_options": service_options}, secret=OPERATOR)
         assert [problem.path for problem in raised.value.problems] == [path]
         assert opened == []
+
+
+#: What an operator may have written in the wrong place.
+SENT = ["http://user:PASSWORD@host/v1", KEY, f"Bearer {KEY}", "PASSWORD of mine", "PASSWORD" * 20]
+
+
+#: The bodies of starts with it in every place.
+BODIES: list[Callable[[str], Any]] = [
+    lambda sent: {"service_options": {"llm.keyed": {"retries": sent}}},
+    lambda sent: {"service_options": {"llm.keyed": {"base_url": [sent]}}},
+    lambda sent: {"service_options": {"llm.keyed": {"address": sent}}},
+    lambda sent: {"service_options": {"llm.keyed": {sent: sent}}},
+    lambda sent: {"service_options": {"llm.keyed": sent}},
+    lambda sent: {"service_options": {sent: {}}},
+    lambda sent: {"service_options": [sent]},
+    lambda sent: {"service_options": sent},
+    lambda sent: {"defaults": {"llm": {"tone": sent}}},
+    lambda sent: {"defaults": {"llm": {"pace": sent}}},
+    lambda sent: {"defaults": {"llm": {"pace": {sent: sent}}}},
+    lambda sent: {"defaults": {"llm": {"messages": sent}}},
+    lambda sent: {"defaults": {"llm": {"messages": [{"role": sent, "content": sent}, {sent: sent}]}}},
+    lambda sent: {"defaults": {"llm": {"tools": [{"name": 5, "parameters": {sent: sent}}]}}},
+    lambda sent: {"defaults": {"llm": {sent: sent}}},
+    lambda sent: {"defaults": {"llm": sent}},
+    lambda sent: {"defaults": {sent: {}}},
+    lambda sent: {
+        "defaults": [{"service": sent, "options": [{"name": sent}]}, {"service": "llm", "options": [{"name": sent}]}]
+    },
+    lambda sent: {"defaults": [sent, {"service": "llm", "options": sent}]},
+    lambda sent: {"defaults": sent},
+    lambda sent: {"grants": sent},
+    lambda sent: {"grants": [sent]},
+    lambda sent: {"grants": [{"name": sent}, {"name": "llm.pace", "le": sent, sent: 1, "matches": sent}]},
+    lambda sent: {"grants": [{"name": "llm.pace", "arguments": sent}]},
+    lambda sent: {"grants": [{"name": "llm.pace", "arguments": {"pace": sent, sent: {sent: sent}}}]},
+    lambda sent: {"api_keys": {sent: 5}},
+    lambda sent: {"api_keys": {sent: {sent: [sent]}}},
+    lambda sent: {"api_keys": sent},
+    lambda sent: {"api_keys": [sent]},
+    lambda sent: sent,
+    lambda sent: [sent],
+]
+
+
+@pytest.mark.parametrize("body", BODIES)
+async def test_a_refused_start_does_not_repeat_what_the_operator_sent(body: Callable[[str], Any]) -> None:
+    """A proxy passes the refusal on to the page; it says where, and what is expected there."""
+    async with host_of(mine, environ={"KEYED_API_KEY": KEY}) as host:
+        for sent in SENT:
+            with pytest.raises(InvalidStart) as raised:
+                await host.start(body(sent), secret=OPERATOR)
+            told = json.dumps(raised.value.to_json()) + str(raised.value)
+            assert "$" in told
+            assert "PASSWORD" not in told
+            assert KEY not in told
+
+
+async def test_a_wrong_value_is_told_by_its_path_and_by_what_is_expected() -> None:
+    """So that the operator can mend it."""
+    body = {"service_options": {"llm.keyed": {"retries": "many"}}, "defaults": {"llm": {"pace": 9}}}
+    async with host_of(mine, environ={"KEYED_API_KEY": KEY}) as host:
+        with pytest.raises(InvalidStart) as raised:
+            await host.start(body, secret=OPERATOR)
+    assert [(each.path, each.message) for each in raised.value.problems] == [
+        ("$.service_options.llm.keyed.retries", 'expected {"type": "integer"}, got a string.'),
+        ("$.defaults.llm.pace", 'expected {"type": "number", "maximum": 2}, got a number.'),
+    ]
 
 
 async def test_service_options_reach_the_service() -> None:

@@ -11,12 +11,15 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 from argparse import ArgumentTypeError
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
+from .._logtext import LINES, clean, trace
 from ..errors import AuthorError, BotError, RequestError
+from ..security import LogFormatter, quiet_http_clients
 
 __all__ = (
     "FAILED",
@@ -65,9 +68,13 @@ class Failure(Exception):
 
 
 def guarded(run: Callable[[], int], *, traceback: bool = False) -> int:
-    """What `run` returns, or the exit code of what it raised, having told that on stderr; wholly with `traceback`."""
+    """Return what `run` returns, or the exit code of what it raised, which is written to stderr.
+
+    With `traceback` the whole traceback is written. What threads and finalizers raise meanwhile is written as well.
+    """
     try:
-        return run()
+        with _uncaught_to_stderr():
+            return run()
     except SystemExit as done:  # argparse has said why
         return done.code if isinstance(done.code, int) else OK if done.code is None else _tell(str(done.code), USAGE)
     except KeyboardInterrupt:
@@ -77,12 +84,30 @@ def guarded(run: Callable[[], int], *, traceback: bool = False) -> int:
         return FAILED
     except Exception as error:
         if traceback:
-            sys.excepthook(type(error), error, error.__traceback__)
+            sys.stderr.write(f"{trace(error)}\n")
         return _tell(*_sentence(_alone(error)))
 
 
+@contextmanager
+def _uncaught_to_stderr() -> Generator[None]:
+    """Write without secrets what Python itself writes to stderr: exceptions in threads, and where nobody can catch."""
+    hooks = sys.excepthook, threading.excepthook, sys.unraisablehook
+    sys.excepthook = lambda kind, error, place: _write_uncaught("uncaught", error)
+    threading.excepthook = lambda told: _write_uncaught("in a thread", told.exc_value)
+    sys.unraisablehook = lambda told: _write_uncaught("ignored", told.exc_value)
+    try:
+        yield
+    finally:
+        sys.excepthook, threading.excepthook, sys.unraisablehook = hooks
+
+
+def _write_uncaught(where: str, error: BaseException | None) -> None:
+    if error is not None and not isinstance(error, SystemExit):
+        sys.stderr.write(f"rtvi: an exception ({where})\n{trace(error)}\n")
+
+
 def _tell(sentence: str, code: int) -> int:
-    sys.stderr.write(f"rtvi: {sentence}\n")
+    sys.stderr.write(f"rtvi: {clean(sentence, LINES)}\n")
     return code
 
 
@@ -100,7 +125,7 @@ def _sentence(error: Exception) -> tuple[str, int]:
         case Failure():
             return str(error), FAILED
         case RequestError():
-            return f"{error.message} ({error.code})", FAILED
+            return f"{clean(error.message)} ({clean(error.code)})", FAILED
         case _:
             return f"{told(error)} Say it again with --traceback to see more.", FAILED
 
@@ -108,8 +133,8 @@ def _sentence(error: Exception) -> tuple[str, int]:
 def told(error: BaseException) -> str:
     """What an exception says and where it was raised, as far as that is in somebody's own code."""
     if isinstance(error, SyntaxError):  # its text names the place
-        return f"{type(error).__name__}: {error}."
-    return f"{type(error).__name__}: {error}{_place(error)}."
+        return f"{type(error).__name__}: {clean(str(error))}."
+    return f"{type(error).__name__}: {clean(str(error))}{_place(error)}."
 
 
 def _place(error: BaseException) -> str:
@@ -125,10 +150,16 @@ def _place(error: BaseException) -> str:
 
 
 def log_to_stderr(level: str) -> None:
-    """Log from this level on. What a bot or a provider raised is told with how to see more of it."""
+    """Log from this level on, without secrets. A record of what a bot or a provider raised names the way to see more.
+
+    Python's warnings are logged as well, and HTTP clients log warnings only.
+    """
     handler = logging.StreamHandler()
     handler.addFilter(_hint_at_traceback)
-    logging.basicConfig(level=level.upper(), format="%(levelname)s %(name)s: %(message)s", handlers=[handler])
+    handler.setFormatter(LogFormatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=level.upper(), handlers=[handler])
+    logging.captureWarnings(True)
+    quiet_http_clients()
 
 
 def show_traces() -> None:

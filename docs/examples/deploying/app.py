@@ -1,7 +1,9 @@
+import logging
 import os
 
 from rtvi_plugins import Secret
 from rtvi_plugins.hosting import Host, Limits
+from rtvi_plugins.security import LogFormatter, quiet_http_clients
 from rtvi_plugins_server import create_app
 
 from bot import receptionist
@@ -18,3 +20,8 @@ app = create_app(
     allowed_hosts=["bots.hotel.example"],
     public_url="https://bots.hotel.example",
 )
+
+handler = logging.StreamHandler()
+handler.setFormatter(LogFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+logging.basicConfig(level="INFO", handlers=[handler])
+quiet_http_clients()

@@ -121,7 +121,8 @@ async def test_opening_may_be_cancelled() -> None:
 
 async def test_the_process_has_no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     """What it is given of the environment is what it needs to run."""
-    monkeypatch.setenv("ACME_API_KEY", "key-of-a-test")
+    for name in ("ACME_API_KEY", "RTVI_OPERATOR_SECRET", "DATABASE_URL", "RTVI_ICE_SERVERS"):
+        monkeypatch.setenv(name, "key-of-a-test")
     async with open_speech() as tts:
         given = await anyio.Path(f"/proc/{await pid_of(tts)}/environ").read_bytes()
     assert b"key-of-a-test" not in given

@@ -331,3 +331,27 @@ async def test_neither_key_nor_payload_is_told(server: OpenAIServer, caplog: pyt
         assert secret not in told
         assert secret not in caplog.text
     assert "acme answered with status 401" in caplog.text
+
+
+@pytest.mark.parametrize("url", ["http://user:PASSWORD@host/v1", "https://PASSWORD@host", "ftp://host", "host/v1"])
+async def test_an_address_with_a_password_is_refused_without_being_repeated(url: str) -> None:
+    """The HTTP client would log it with every request."""
+    with pytest.raises(ValueError, match="must") as caught:
+        async with connect("acme", KEY, base_url=url):
+            pytest.fail("it opened")
+    assert "PASSWORD" not in str(caught.value)
+    assert "host" not in str(caught.value)
+
+
+async def test_the_http_client_logs_no_requests(caplog: pytest.LogCaptureFixture) -> None:
+    """At level info it would log every address, and the server's reason phrase, which may repeat a key."""
+    caplog.set_level(logging.INFO)
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        reason = request.headers["authorization"].encode()
+        return httpx2.Response(401, json={}, extensions={"reason_phrase": reason})
+
+    async with connect("acme", KEY, base_url="http://server/v1", transport=httpx2.MockTransport(answer)) as llm:
+        await failure_of(llm)
+    assert KEY.reveal() not in caplog.text
+    assert "server/v1" not in caplog.text

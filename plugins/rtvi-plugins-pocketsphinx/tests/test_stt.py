@@ -191,6 +191,17 @@ async def one(audio: Audio) -> AsyncGenerator[Audio]:
     yield audio
 
 
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="the environment of a process is read from /proc")
+async def test_a_worker_has_no_keys(monkeypatch: pytest.MonkeyPatch, launched: list[_pool.Worker]) -> None:
+    """Its environment is what programs need to run."""
+    for name in ("ACME_API_KEY", "RTVI_OPERATOR_SECRET", "DATABASE_URL", "RTVI_ICE_SERVERS"):
+        monkeypatch.setenv(name, "key-of-a-test")
+    async with pocketsphinx_stt():
+        given = await anyio.Path(f"/proc/{launched[0].process.pid}/environ").read_bytes()
+    assert b"PATH=" in given
+    assert b"key-of-a-test" not in given
+
+
 async def test_no_audio_is_no_words(hear: Hear) -> None:
     """An utterance may end before it has begun."""
     async with pocketsphinx_stt() as service:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections import deque
@@ -17,6 +16,8 @@ from anyio.abc import Process
 from attrs import define, field
 from espeakng_loader import get_data_path, get_library_path  # type: ignore[import-untyped]
 
+from rtvi_plugins.security import helper_environment
+
 from ._protocol import FIRST, Decoder, Frame, Kind, ProtocolError, encode
 from ._voices import VoiceList, read_voices
 
@@ -27,9 +28,6 @@ __all__ = ("COMMAND", "DATA", "LIBRARY", "HelperProcess", "Lost", "command_for",
 _START = (
     "import sys; sys.path.append(sys.argv.pop(1)); from rtvi_plugins_espeak.worker import main; main(*sys.argv[1:])"
 )
-
-#: What the process needs of our environment. Keys of vendors are none of its business.
-_NEEDED = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "TEMP", "TMPDIR")
 
 _START_SECONDS = 10.0
 #: A part of a text takes some 15 ms. Whoever needs as long as this hangs.
@@ -61,9 +59,9 @@ COMMAND = command_for(LIBRARY, DATA)
 
 async def start(command: Sequence[str] = COMMAND) -> HelperProcess:
     """A process that is ready. `Lost` if it does not come up."""
-    env = {name: os.environ[name] for name in _NEEDED if name in os.environ}
     try:
-        process = await anyio.open_process(command, stderr=subprocess.DEVNULL, env=env)
+        # Its environment holds neither the operator's secret nor the keys of vendors.
+        process = await anyio.open_process(command, stderr=subprocess.DEVNULL, env=helper_environment())
     except OSError:
         raise Lost(taken=False) from None
     helper = HelperProcess(process)

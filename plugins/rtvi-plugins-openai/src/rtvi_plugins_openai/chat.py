@@ -16,6 +16,7 @@ from attrs import define, field
 
 from rtvi_plugins.errors import ProviderError
 from rtvi_plugins.kinds import LLMPiece, LLMRequest
+from rtvi_plugins.security import http_url, quiet_http_clients
 from rtvi_plugins.session import Secret
 
 from ._answer import Answer
@@ -169,8 +170,10 @@ async def connect(
     `timeout` is how long to wait for the connection, and for each next piece of an answer, in seconds.
     `alternate_roles` joins messages so that user and assistant take turns; None does so for every server but OpenAI's
     own. `transport` carries the requests in place of the network. `ProviderError` for a key that no vendor can have
-    given.
+    given, `ValueError` for a `base_url` that is no http or https URL, or that contains a user name or password.
     """
+    http_url(None, None, base_url)
+    quiet_http_clients()
     key = api_key.reveal().strip()
     if not (key.isascii() and key.isprintable() and key) or " " in key:  # httpx2 would show it in its refusal
         raise ProviderError(provider, "auth")

@@ -6,17 +6,18 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, Literal, TypeAlias
 
-from attrs.validators import ge, gt, le, matches_re
+from attrs.validators import ge, gt, le
 from typing_extensions import Doc
 
 from rtvi_plugins import Secret, action, options, service
+from rtvi_plugins.security import http_url
 
 from .chat import OpenAILLM, connect
 
 __all__ = ("configure", "list_models", "openai_llm", "openai_model", "together_llm", "together_model")
 
 BaseURL: TypeAlias = Annotated[
-    str, matches_re(r"https?://\S+"), Doc("Where the API is, its version included; any server that speaks it will do.")
+    str, http_url, Doc("Where the API is, its version included; any server that speaks it will do.")
 ]
 Timeout: TypeAlias = Annotated[
     float, gt(0), le(600), Doc("Seconds to wait for a connection, and for each next piece of an answer.")

@@ -25,6 +25,7 @@ from anyio.lowlevel import RunVar
 from attrs import define, field
 
 from rtvi_plugins import ProviderError
+from rtvi_plugins.security import helper_environment
 
 from ._frames import AUDIO, END, HEADER, INTERIM, START, frame
 from ._grammar import Heard
@@ -58,7 +59,15 @@ class Worker:
         command = [sys.executable, "-P", "-m", "rtvi_plugins_pocketsphinx.worker"]
         pipe = subprocess.PIPE
         try:
-            return cls(await anyio.open_process(command, stdin=pipe, stdout=pipe, stderr=None, start_new_session=True))
+            process = await anyio.open_process(
+                command,
+                stdin=pipe,
+                stdout=pipe,
+                stderr=None,
+                start_new_session=True,
+                env=helper_environment(),  # without the operator's secret and the keys of vendors
+            )
+            return cls(process)
         except OSError as error:
             raise ProviderError("pocketsphinx", "unavailable", retryable=True) from error
 

@@ -59,7 +59,7 @@ def _server(found: Any, place: int) -> dict[str, Any]:
         try:
             parse_stun_turn_uri(url)
         except ValueError:
-            raise ValueError(f"{where} {url!r} is no STUN or TURN address; write it as in {_EXAMPLE}.") from None
+            raise ValueError(f"{where} a URL is no STUN or TURN address; write it as in {_EXAMPLE}.") from None
     return server
 
 

@@ -1,0 +1,221 @@
+r"""Find a secret in text, in the forms in which libraries and vendors show it.
+
+Text is searched as UTF-8 bytes, first as it is and then with its escapes decoded (`%2B`, `\n`, `\u002b`), as long
+as there are any. What is found in decoded text is covered in the original.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeAlias
+
+__all__ = ("Needles", "covered")
+
+#: What stands in the place of what was found.
+_COVER = "…"
+
+#: A value or an encoded form from this length on is also looked for in parts: less would have no part that is rare.
+_LONG = 16
+
+#: As much of the beginning or of the end of a long value is a part.
+_PART = 8
+
+#: What stands in the place of what a vendor leaves out of a key.
+_GAP = re.compile(rb"(?:\*|\.|\xe2\x80\xa6|\xe2\x80\xa2){2,}|[xX#]{3,}|\xe2\x80\xa6")
+
+#: A value shorter than this has nothing to leave out.
+_ABRIDGED = 12
+
+#: The user name and the password of a URL.
+_USERINFO = re.compile(rb"(?<=://)[^/?#\s\"'<>@]*(?:@[^/?#\s\"'<>@]+)*(?=@)")
+
+#: Text that was escaped more often than this is not read by anybody.
+_LAYERS = 3
+
+Span: TypeAlias = "tuple[int, int]"
+
+
+class Needles:
+    """A secret's value in its forms. It shows none of them."""
+
+    __slots__ = ("__find",)
+
+    def __init__(self, value: str) -> None:
+        forms = list(dict.fromkeys(each for each in _forms(value) if each))
+
+        def find(text: bytes) -> Iterator[Span]:
+            for form in forms:
+                yield from _whole(text, form) if len(form) < _LONG else _parts(text, form)
+            if forms and len(forms[0]) >= _ABRIDGED:
+                yield from _abridged(text, forms[0])
+
+        self.__find: Callable[[bytes], Iterator[Span]] = find
+
+    def find(self, text: bytes) -> Iterator[Span]:
+        """Yield the places in `text` that show the value or a part of it."""
+        return self.__find(text)
+
+
+def covered(text: str, needles: Iterable[Needles]) -> str:
+    """Return `text` with everything covered that the needles find, and the user name and password of every URL."""
+    raw = text.encode("utf-8", "surrogatepass")
+    spans = [match.span() for match in _USERINFO.finditer(raw)]
+    searched = list(needles)
+    for view, starts in _views(raw):
+        found = (span for each in searched for span in each.find(view))
+        spans += [(starts[begin], starts[end]) for begin, end in found] if starts is not None else found
+    return _cover(raw, spans).decode("utf-8", "surrogatepass") if spans else text
+
+
+def _cover(raw: bytes, spans: Iterable[Span]) -> bytes:
+    """The text with the spans covered; those that overlap or touch become one."""
+    shown, done, ended = list[bytes](), 0, -1
+    for begin, end in sorted(spans):
+        if begin > ended:
+            shown += [raw[done:begin], _COVER.encode()]
+        done = ended = max(done, end)
+    return b"".join((*shown, raw[done:]))
+
+
+# ---- forms of a value ----------------------------------------------------------------------------------------------
+
+
+def _forms(value: str) -> Iterator[bytes]:
+    # Providers strip a key that was read from a file with its newline.
+    for text in (value.strip(), value) if value.strip() else ():
+        raw = text.encode("utf-8", "surrogatepass")
+        yield raw
+        yield raw.replace(b" ", b"+")  # a query
+        yield raw.decode("latin-1").encode()  # the repr of bytes
+        if len(raw) >= _PART:
+            yield from (raw.hex().encode(), raw.hex().upper().encode())
+            for before in range(3):
+                form = _base64(raw, before)
+                yield from (form, form.replace(b"+", b"-").replace(b"/", b"_"))
+
+
+def _base64(raw: bytes, before: int) -> bytes:
+    """What a value is in base64 with so many bytes before it, as in Basic auth: the characters that are all its own."""
+    encoded = b64encode(bytes(before) + raw)
+    bits = 8 * before, 8 * (before + len(raw))
+    return encoded[-(-bits[0] // 6) : bits[1] // 6]
+
+
+# ---- finding -------------------------------------------------------------------------------------------------------
+
+
+def _whole(text: bytes, form: bytes) -> Iterator[Span]:
+    at = text.find(form)
+    while at >= 0:
+        yield at, at + len(form)
+        at = text.find(form, at + 1)
+
+
+def _parts(text: bytes, form: bytes) -> Iterator[Span]:
+    """Where a long value stands, or as much of its beginning or of its end as is no ordinary word."""
+    for begin, _ in _whole(text, form[:_PART]):
+        length = _common(form, text[begin : begin + len(form)])
+        if _is_rare(form[:length], form):
+            yield begin, begin + length
+    for _, end in _whole(text, form[-_PART:]):
+        length = _common(form[::-1], text[max(0, end - len(form)) : end][::-1])
+        if _is_rare(form[-length:], form):
+            yield end - length, end
+
+
+def _common(one: bytes, other: bytes) -> int:
+    """How many bytes two texts have in common at their beginning."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((index for index, (mine, others) in pairs if mine != others), min(len(one), len(other)))
+
+
+def _is_rare(part: bytes, form: bytes) -> bool:
+    """Whether a part is most of the value, or something that no ordinary word looks like."""
+    return 2 * len(part) >= len(form) or not (part.isalpha() and (part.islower() or part.isupper() or part.istitle()))
+
+
+def _abridged(text: bytes, value: bytes) -> Iterator[Span]:
+    """Where a value stands with a part left out, as in `sk-abc...wxyz`, `sk-abc****` or `****c-wxyz`."""
+    for gap in _GAP.finditer(text):
+        begin, end = gap.span()
+        left, right = _ends_before(text, begin, value), _begins_after(text, end, value)
+        both = left >= 2 and right >= 2 and left + right >= 6
+        if both or (left >= 4 and _is_rare(value[:left], value)) or (right >= 4 and _is_rare(value[-right:], value)):
+            yield begin - left, end + right
+
+
+def _ends_before(text: bytes, end: int, value: bytes) -> int:
+    """How much of the value's beginning stands in the text before `end`."""
+    if text[max(0, end - 2) : end] not in value:  # most texts
+        return 0
+    return _longest(len(value), lambda length: text.endswith(value[:length], 0, end))
+
+
+def _begins_after(text: bytes, begin: int, value: bytes) -> int:
+    """How much of the value's end stands in the text from `begin` on."""
+    if text[begin : begin + 2] not in value:
+        return 0
+    return _longest(len(value), lambda length: text.startswith(value[-length:], begin))
+
+
+def _longest(size: int, fits: Callable[[int], bool]) -> int:
+    return next((length for length in range(size - 1, 0, -1) if fits(length)), 0)
+
+
+# ---- decoding ------------------------------------------------------------------------------------------------------
+
+_PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})")
+_BACKSLASH = re.compile(rb"\\(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|([nrtbf\"'\\/]))")
+_ENTITY = re.compile(rb"&(?:#(\d{2,3})|#[xX]([0-9A-Fa-f]{2})|(amp|lt|gt|quot|apos));")
+
+_LETTERS = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f"}
+_NAMES = {b"amp": b"&", b"lt": b"<", b"gt": b">", b"quot": b'"', b"apos": b"'"}
+
+
+def _percent(match: re.Match[bytes]) -> bytes:
+    return bytes([int(match[1], 16)])
+
+
+def _backslash(match: re.Match[bytes]) -> bytes:
+    if match[1]:
+        return chr(int(match[1], 16)).encode("utf-8", "surrogatepass")
+    return chr(int(match[2], 16)).encode() if match[2] else _LETTERS.get(match[3], match[3])
+
+
+def _entity(match: re.Match[bytes]) -> bytes:
+    if match[3]:
+        return _NAMES[match[3]]
+    return chr(int(match[1]) if match[1] else int(match[2], 16)).encode()
+
+
+_DECODERS = ((_PERCENT, _percent), (_BACKSLASH, _backslash), (_ENTITY, _entity))
+
+
+def _views(raw: bytes) -> Iterator[tuple[bytes, list[int] | None]]:
+    """Yield the text as it is, then decoded, with where in the original each byte begins; once per layer of escapes."""
+    yield raw, None
+    view, starts = raw, list[int]()
+    for _ in range(_LAYERS):
+        before = view
+        for pattern, decode in _DECODERS:
+            if pattern.search(view) is not None:
+                starts = starts or list(range(len(raw) + 1))
+                view, starts = _decoded(view, starts, pattern, decode)
+        if view == before:
+            return
+        yield view, starts
+
+
+def _decoded(
+    view: bytes, starts: list[int], pattern: re.Pattern[bytes], decode: Callable[[re.Match[bytes]], bytes]
+) -> tuple[bytes, list[int]]:
+    text, places, done = bytearray(), list[int](), 0
+    for match in pattern.finditer(view):
+        begin, end = match.span()
+        made = decode(match)
+        text += view[done:begin] + made
+        places += [*starts[done:begin], *(starts[begin],) * len(made)]
+        done = end
+    return bytes(text + view[done:]), [*places, *starts[done:]]

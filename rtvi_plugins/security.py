@@ -1,0 +1,97 @@
+"""Keep secrets out of logs, URLs and helper processes: for servers and for providers.
+
+::
+
+    handler.setFormatter(LogFormatter("%(levelname)s %(name)s: %(message)s"))
+    base_url: Annotated[str, http_url] = "https://api.acme.example/v1"
+    await anyio.open_process(command, env=helper_environment())
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from ._logtext import LogFormatter
+
+__all__ = ("LogFormatter", "helper_environment", "http_url", "quiet_http_clients")
+
+
+# ---- helper processes ----------------------------------------------------------------------------------------------
+
+#: The variables by which an operating system and Python find programs, libraries, time zones and languages.
+_NEEDED = frozenset(
+    """
+    PATH HOME TMPDIR TEMP TMP LANG LANGUAGE TZ LD_LIBRARY_PATH DYLD_LIBRARY_PATH DYLD_FALLBACK_LIBRARY_PATH
+    SYSTEMROOT SYSTEMDRIVE WINDIR COMSPEC PATHEXT USERPROFILE
+    PYTHONPATH PYTHONHOME PYTHONUTF8 PYTHONIOENCODING PYTHONDONTWRITEBYTECODE PYTHONPYCACHEPREFIX PYTHONHASHSEED
+    """.split()
+)
+
+
+def helper_environment(*more: str, environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the environment for a helper process: what programs need to run, and the variables named by `more`.
+
+    Everything else is left out, the operator's secret and the keys of all vendors with it. `environ` is the
+    environment to choose from; the process's own by default.
+    """
+    present = os.environ if environ is None else environ
+    allowed = _NEEDED.union(more)
+    return {name: value for name, value in present.items() if name in allowed or name.startswith("LC_")}
+
+
+# ---- URLs ----------------------------------------------------------------------------------------------------------
+
+
+class _HttpUrl:
+    """A validator, as attrs' own are."""
+
+    json_schema: Mapping[str, Any] = {
+        "description": "An http or https URL without a user name or password.",
+        "format": "uri",
+        "pattern": r"^https?://[^\s/?#@\\]+([/?#][^\s\\]*)?$",
+    }
+
+    def __repr__(self) -> str:
+        return "http_url"
+
+    def __call__(self, instance: Any, attribute: Any, value: Any) -> None:
+        if (problem := _url_problem(value)) is not None:
+            raise ValueError(problem)  # without the value, which may hold a password
+
+
+#: A validator of options and service options: an `http` or `https` URL without a user name and a password, which would
+#: appear in logs and errors. A key is a `Secret` of its own. Its `ValueError` does not repeat the value.
+http_url = _HttpUrl()
+
+
+def _url_problem(value: object) -> str | None:
+    if not isinstance(value, str) or not value.isprintable() or " " in value or "\\" in value:
+        return "must be an http or https URL, without spaces"
+    try:
+        parts = urlsplit(value)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return "must be an http or https URL"
+    if "@" in parts.netloc:
+        return "must not contain a user name or password; give the key in the start's api_keys or in the environment"
+    if parts.scheme not in ("http", "https") or not host:
+        return "must be an http or https URL, as in https://api.acme.example/v1"
+    return None
+
+
+# ---- logs ----------------------------------------------------------------------------------------------------------
+
+#: At INFO these log every URL and reason phrase, and at DEBUG every header.
+_HTTP_CLIENTS = ("httpx2", "httpcore2", "httpx", "httpcore")
+
+
+def quiet_http_clients() -> None:
+    """Have HTTP client libraries log warnings only, unless a level was chosen for them."""
+    for name in _HTTP_CLIENTS:
+        logger = logging.getLogger(name)
+        if logger.level == logging.NOTSET:
+            logger.setLevel(logging.WARNING)
