@@ -20,6 +20,7 @@ from attrs import define, field
 from ._answers import Answers
 from ._conversation import Call, Conversation
 from ._hooks import Hooks
+from ._interrupt import let_through
 from ._offer import OfferedAction
 from ._services import OpenService
 from ._shapes import check, to_json
@@ -75,22 +76,28 @@ class Threads:
 
         begun = Lock()  # taken by whoever comes first: the thread that begins, or a cancellation before it
 
-        def call() -> Any:
+        def call() -> tuple[Any, BaseException | None]:
             if not begun.acquire(blocking=False):
-                return None
+                return None, None
             try:
-                return function()
+                return function(), None
+            except BaseException as error:  # an event loop cannot take every class of exception from a thread
+                return None, error
             finally:
                 self.give_back()
 
         try:
-            return await anyio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=anyio.CapacityLimiter(1))
+            limiter = anyio.CapacityLimiter(1)
+            result, raised = await anyio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=limiter)
         except BaseException as error:
             if begun.acquire(blocking=False):  # it never began: no thread could be started, or none in time
                 self.give_back()
             elif isinstance(error, anyio.get_cancelled_exc_class()):
                 self.abandoned += 1
             raise
+        if raised is not None:
+            raise raised
+        return result
 
 
 @define(eq=False)
@@ -164,8 +171,7 @@ class Actions:
             self._tell("action_finished", action, error=Cancelled.code)
             raise
         except BaseException as raised:  # SystemExit, or the panic of a library in Rust
-            if isinstance(raised, KeyboardInterrupt) and spec.is_async:
-                raise
+            let_through(raised)
             error = _told(action, raised)
             self._tell("action_finished", action, error=error.code)
             raise error from None

@@ -12,7 +12,7 @@ from typing import Any
 from attrs import define, evolve, field, frozen
 
 from ._config import Config, GroupCall, Values
-from ._interrupt import is_ctrl_c
+from ._interrupt import let_through
 from ._offer import Offer
 from ._services import OpenService
 from .errors import ApplyFailed, ProviderError, RequestError, report, where
@@ -56,8 +56,7 @@ class Applied:
         except Exception:
             raise
         except BaseException as error:
-            if is_ctrl_c(error):
-                raise
+            let_through(error)
             raise RuntimeError(f"{type(error).__name__} from an options function") from error
 
     def set_again(self, call: GroupCall) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
+from ._interrupt import let_through
 from ._timers import Clock, Timer
 from .errors import report
 from .events import BotStartedSpeaking, BotStoppedSpeaking, Event
@@ -115,7 +116,8 @@ class AudioLink:
                 self._recorder.user(now - audio.seconds, heard.data)
             if self._listener is not None:
                 self._listener.hear(heard)
-        except Exception as error:
+        except BaseException as error:
+            let_through(error)
             report("what listens to the user", error)
 
     def _is_plausible(self, audio: Audio, now: float) -> bool:
@@ -152,7 +154,8 @@ class AudioLink:
         try:
             if self._listener is not None:
                 self._listener.microphone(enabled)
-        except Exception as error:
+        except BaseException as error:
+            let_through(error)
             report("what listens to the user", error)
 
     def _as_input(self, audio: Audio) -> Audio | None:
@@ -289,7 +292,8 @@ class Playback:
     def _tell_heard(self, callback: Callable[[float], None], seconds: float) -> None:
         try:
             callback(seconds)
-        except Exception as error:  # what is being said is said to its end
+        except BaseException as error:  # what is being said is said to its end
+            let_through(error)
             self.on_heard = None
             report("what was told of audio being heard", error)
 

@@ -10,6 +10,7 @@ from typing import Any
 import pluggy
 
 from . import hookspecs
+from ._interrupt import let_through
 from .errors import PluginError, report, where
 
 __all__ = ("Hooks",)
@@ -53,9 +54,8 @@ class Hooks:
         for each in reversed(functions):  # pluggy calls the last registered first
             try:
                 found = each.function(**{name: facts[name] for name in each.argnames})
-            except KeyboardInterrupt:
-                raise
             except BaseException as error:
+                let_through(error)
                 report(f"the hook {hook} of the plugin {each.plugin_name}", error)
             else:
                 yield found

@@ -1,4 +1,7 @@
-"""Distinguish a Ctrl-C, which ends the process, from a `KeyboardInterrupt` that somebody's code raises."""
+"""Contain what plugins raise: no exception of any class ends more than the call that it came from.
+
+What ends more is a Ctrl-C of the operator, the cancellation of a task, and the end of a generator that is closed.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,27 @@ import threading
 from types import CodeType, TracebackType
 from typing import Any, cast
 
-__all__ = ("is_ctrl_c",)
+__all__ = ("is_ctrl_c", "let_through")
 
 _RAISE = dis.opmap["RAISE_VARARGS"]
 
 #: The modules of event loops that turn SIGINT into an exception.
 _LOOPS = ("asyncio.runners", "trio._core")
+
+
+def let_through(error: BaseException, *more: type[BaseException]) -> None:
+    """Raise an exception again if it may not be contained, or if it is one of `more`, also inside a group.
+
+    An async caller names the class of cancellations.
+    """
+    if is_ctrl_c(error) or _holds(error, more) or (isinstance(error, GeneratorExit) and not _is_raised(error)):
+        raise error
+
+
+def _holds(error: BaseException, classes: tuple[type[BaseException], ...]) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        return any(_holds(each, classes) for each in cast("BaseExceptionGroup[BaseException]", error).exceptions)
+    return isinstance(error, classes)
 
 
 def is_ctrl_c(error: BaseException) -> bool:
@@ -31,7 +49,13 @@ def is_ctrl_c(error: BaseException) -> bool:
         return True
     if handler is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
         return False
-    return frame.f_code.co_code[place.tb_lasti] != _RAISE  # the default handler has no frame of its own
+    return not _is_raised(error)  # the default handler has no frame of its own
+
+
+def _is_raised(error: BaseException) -> bool:
+    """Return whether a `raise` statement has raised an exception, and nothing from outside of the code."""
+    place = _innermost(error.__traceback__)
+    return place is not None and place.tb_frame.f_code.co_code[place.tb_lasti] == _RAISE
 
 
 def _innermost(traceback: TracebackType | None) -> TracebackType | None:

@@ -18,6 +18,7 @@ from types import ModuleType
 
 from attrs import define, field, frozen
 
+from ._interrupt import let_through
 from .errors import PluginError, nearest
 
 __all__ = ("API", "COMMANDS", "Entry", "Installed", "commands", "discover")
@@ -171,7 +172,8 @@ class Installed:
             return
         try:
             self._loaded[entry.module] = import_module(entry.module)
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            let_through(error)
             self.broken[entry.module] = _reason(error)
 
 

@@ -45,6 +45,7 @@ from ._conversation import (
 from ._dialogue import Dialogue
 from ._home import Home
 from ._hooks import Hooks
+from ._interrupt import let_through
 from ._offer import Offer, Offers
 from ._rate import frame_units
 from ._services import OpenService
@@ -243,9 +244,10 @@ class LiveSession(Session):
         handles = {name: Handle(partial(self._serving, name)) for name in bot.services}
         try:
             await bot.function(self, **handles)
-        except (anyio.get_cancelled_exc_class(), KeyboardInterrupt):
-            raise
         except BaseException as error:
+            # A bot may raise a cancellation that nobody asked for: that is a failure.
+            is_cancelled = anyio.current_effective_deadline() == -math.inf
+            let_through(error, *([anyio.get_cancelled_exc_class()] if is_cancelled else []))
             report(where(bot.function), error)
             self.end(BotFailed("The bot failed, and the session is over."))
 
@@ -325,7 +327,8 @@ class LiveSession(Session):
                 command = self._conversation.receive(text, now)
                 if command is not None:
                     self._carry_out(command)
-            except Exception as error:
+            except BaseException as error:
+                let_through(error)
                 report("the framework", error)
                 self.end(InternalError("The framework failed; please report this."))
             if self._conversation.pending:

@@ -16,6 +16,7 @@ import anyio
 from anyio.abc import TaskGroup
 from typing_extensions import get_protocol_members
 
+from ._interrupt import let_through
 from ._registry import Provider
 from ._signal import Signal
 from ._start import Keys, key_variable
@@ -41,7 +42,8 @@ class Opener:
         secrets = [self._secret(provider, each.name, each.optional) for each in provider.spec.secrets]
         try:
             manager = provider.spec.function(*secrets, **self._options.get(f"{service}.{provider.label}", {}))
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            let_through(error)
             raise _told(service, provider, innermost(error)) from None
         opened = OpenService(service, provider, manager)
         self._tasks.start_soon(opened.keep)
@@ -107,9 +109,8 @@ class OpenService:
             if early and not self._scope.cancel_called:
                 # Its own task group was cancelled, as a client library does when its connection ends.
                 self._failed(EOFError("the service ended by itself"))
-        except KeyboardInterrupt:
-            raise
         except BaseException as error:  # nothing that a service raises may end the others
+            let_through(error)
             self._failed(error)
         finally:
             self._scope = None
@@ -152,14 +153,23 @@ class OpenService:
 def _fits(live: object, protocol: type) -> bool:
     try:
         return isinstance(live, protocol)
-    except Exception:  # a live object may answer `hasattr` with anything
+    except BaseException as error:  # a live object may answer `hasattr` with anything
+        let_through(error)
+        return False
+
+
+def _has(live: object, name: str) -> bool:
+    try:
+        return hasattr(live, name)
+    except BaseException as error:
+        let_through(error)
         return False
 
 
 def _misfit(provider: Provider, live: object) -> str:
     """What a service lacks of its kind, for its author."""
     members = get_protocol_members(provider.spec.protocol)
-    lacks = ", ".join(f"{name}()" for name in sorted(members) if not hasattr(live, name))
+    lacks = ", ".join(f"{name}()" for name in sorted(members) if not _has(live, name))
     kind = provider.spec.protocol.__name__
     return f"{where(provider.spec.function)} yields {type(live).__name__}, which is no {kind}: it has no {lacks}"
 

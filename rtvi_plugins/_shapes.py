@@ -37,6 +37,7 @@ import attrs
 from attrs import frozen
 from typing_extensions import Doc, ReadOnly, deprecated, is_typeddict
 
+from ._interrupt import let_through
 from ._json import below, clip, expected, is_array, is_object, until_enough
 from .errors import Problem, unknown
 
@@ -393,7 +394,8 @@ def _read_attrs(cls: type, hints: Mapping[str, Any], inside: tuple[type, ...]) -
             problems.append(
                 Problem(path, f"is not acceptable: {clip(str(error.args[0] if error.args else error), 200)}")
             )
-        except Exception:
+        except BaseException as error:
+            let_through(error)
             problems.append(Problem(path, f"is not acceptable as {cls.__name__}"))
         return INVALID
 
@@ -488,7 +490,8 @@ def violation(validator: Validator, value: Any, attribute: attrs.Attribute[Any] 
         validator(None, named, value)
     except (ValueError, TypeError) as error:
         return clip(str(error.args[0] if error.args else error).removeprefix(f"{named.name!r} "), 300)
-    except Exception:
+    except BaseException as error:
+        let_through(error)
         # A field's validator may want the instance, and its class runs it once more. Any other has the last word.
         return None if attribute is not None else "is not acceptable"
     return None

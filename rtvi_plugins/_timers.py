@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from attrs import define
 
+from ._interrupt import let_through
 from .errors import report
 
 __all__ = ("Clock", "Timer")
@@ -59,7 +60,8 @@ class Clock(ABC):
             for timer in self._timers.pop(heapq.heappop(self._moments)):
                 try:
                     timer.fire()
-                except Exception as error:  # one session's mistake must not stop the time of all
+                except BaseException as error:  # one session's mistake must not stop the time of all
+                    let_through(error)
                     report("a call that was due", error)
 
     def next_due(self) -> float:

@@ -27,6 +27,7 @@ import anyio
 from anyio.abc import TaskGroup
 from attrs import define
 
+from ._interrupt import let_through
 from ._signal import Signal
 from .errors import report
 
@@ -138,7 +139,8 @@ class Workers:
             return _Begun(job, coroutine, context, context.run(coroutine.send, None))
         except StopIteration:
             return None
-        except (Exception, asyncio.CancelledError) as error:
+        except BaseException as error:
+            let_through(error)
             report("a job", error)
             return None
         finally:
@@ -201,7 +203,8 @@ class Workers:
             # A job may raise this without anybody having cancelled it; that is its own affair.
             if worker.scope.cancel_called or anyio.current_effective_deadline() == -math.inf:
                 raise
-        except Exception as error:
+        except BaseException as error:
+            let_through(error)
             report("a job", error)
         finally:
             job.scope = None

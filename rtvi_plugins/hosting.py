@@ -24,6 +24,7 @@ from attrs import define, frozen
 from ._actions import Threads
 from ._clock import Clock, ManualClock, SystemClock, Timer
 from ._grants import Grants
+from ._interrupt import let_through
 from ._json import is_deeper
 from ._offer import Offers
 from ._plugins import Installed
@@ -176,7 +177,8 @@ class Host:
     async def _run(self, function: Callable[..., Coroutine[Any, Any, object]], args: tuple[object, ...]) -> None:
         try:
             await function(*args)
-        except Exception as error:
+        except BaseException as error:
+            let_through(error, anyio.get_cancelled_exc_class())
             report(where(function), error)
 
     # ---- starting --------------------------------------------------------------------------------------------------
@@ -217,7 +219,8 @@ class Host:
         """Run a session to its end. Whatever gets out of it, the other sessions go on."""
         try:
             await session.run(task_status=task_status)
-        except Exception as error:
+        except BaseException as error:
+            let_through(error, anyio.get_cancelled_exc_class())
             report("a session", error)
             with suppress(RuntimeError):  # it had started, so nobody waits to be told
                 task_status.started(InternalError("The framework failed; please report this."))

@@ -24,7 +24,7 @@ from ..errors import FunctionCallFailed, ProviderError, nearest
 from ..events import BotLLMStarted, BotLLMStopped, BotLLMText, BotOutput, Metrics
 from ..kinds import LLM, LLMPiece, LLMRequest, Text, ToolCall, Usage
 from ..session import Session, Turn
-from ._closing import AT_ONCE, NoPiece, closed_after, failure, patience
+from ._closing import AT_ONCE, NoPiece, closed_after, failure, let_pass, patience
 from ._sentences import Sentences
 from ._speaking import Speech, Voice
 
@@ -155,7 +155,8 @@ class Answering:
         for attempt in range(_ATTEMPTS):
             try:
                 return await self._stream(answer)
-            except Exception as error:
+            except BaseException as error:
+                let_pass(error)
                 found = failure(error, "an LLM", "answered")
                 if self.turn.interrupted:
                     await anyio.lowlevel.checkpoint()  # it stumbled over being cancelled, which is no failure

@@ -10,10 +10,11 @@ from typing import Any, Final
 
 import anyio
 
+from .._interrupt import let_through
 from .._timers import Clock
 from ..errors import ProviderError, innermost, report
 
-__all__ = ("AT_ONCE", "NoPiece", "closed_after", "failure", "patience")
+__all__ = ("AT_ONCE", "NoPiece", "closed_after", "failure", "let_pass", "patience")
 
 #: How many pieces that are there already are taken without letting others go on, so that what they make can be sent.
 AT_ONCE: Final = 100
@@ -41,7 +42,8 @@ async def closed_after(pieces: Any, operation: str, kinds: str) -> AsyncGenerato
         if isinstance(pieces, AsyncGenerator):
             try:
                 await pieces.aclose()
-            except Exception as error:  # what it gave is good all the same
+            except BaseException as error:  # what it gave is good all the same
+                let_pass(error)
                 report(f"{operation}, while it was closed,", error)
 
 
@@ -74,7 +76,12 @@ def patience(clock: Clock, seconds: float, service: str) -> Generator[Callable[[
         raise ProviderError(service, "timeout")
 
 
-def failure(error: Exception, service: str, doing: str) -> ProviderError:
+def let_pass(error: BaseException) -> None:
+    """Raise an exception again if it is a cancellation, or a Ctrl-C: everything else is the provider's own failure."""
+    let_through(error, anyio.get_cancelled_exc_class())
+
+
+def failure(error: BaseException, service: str, doing: str) -> ProviderError:
     """What a provider's failure is to the conversation. One that raises something of its own is reported."""
     found = innermost(error)
     if isinstance(found, ProviderError):

@@ -20,12 +20,13 @@ import anyio
 from anyio.abc import TaskGroup
 from attrs import define, field
 
+from .._interrupt import let_through
 from .._timers import Timer
 from ..errors import AuthorError, ProviderError, RequestError, SessionClosed, report, where
 from ..events import Metrics, UserStartedSpeaking, UserStoppedSpeaking, UserTranscription
 from ..kinds import STT, VAD, Audio, STTRequest, Transcript, Usage
 from ..session import Listener, Session, UserText, VADParams
-from ._closing import AT_ONCE, NoPiece, closed_after, failure, patience
+from ._closing import AT_ONCE, NoPiece, closed_after, failure, let_pass, patience
 from ._growing import Growing
 from ._speech import SpeechDetector
 from ._taking import TurnTaking, UserTurn, is_seconds
@@ -190,12 +191,13 @@ class Ears(Listener):
         params = self._session.vad_params
         try:
             is_speech = self._vad.speech_probability(frame) >= params.confidence
-        except Exception as error:
+        except BaseException as error:
+            let_through(error)
             self._deaf(error)
             return False
         return is_speech and (params.min_volume <= 0 or _volume(frame) >= params.min_volume)
 
-    def _deaf(self, error: Exception) -> None:
+    def _deaf(self, error: BaseException) -> None:
         """A VAD that fails is told once. From then on nothing is heard, and the user has to write."""
         self._is_deaf = True
         self._failed(failure(error, "a VAD", "listened"))
@@ -298,7 +300,8 @@ class Ears(Listener):
             try:
                 await self._transcribe(utterance, recogniser)
                 return None
-            except Exception as error:
+            except BaseException as error:
+                let_pass(error)
                 if recogniser is not self._recogniser():
                     continue  # who was replaced breaks off, and its successor gets the whole utterance
                 failed, attempts = failure(error, "an STT", "listened"), attempts + 1
@@ -404,7 +407,8 @@ class Ears(Listener):
             if not is_seconds(seconds):
                 found = "no finite number" if isinstance(seconds, float) else type(seconds).__name__
                 raise AuthorError(f"end_of_turn gave {found}. Return a number of seconds.")
-        except Exception as error:
+        except BaseException as error:
+            let_pass(error)
             report(where(policy), error)
             return 0.0
         return float(seconds)

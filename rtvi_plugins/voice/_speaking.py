@@ -12,7 +12,7 @@ from ..errors import ProviderError
 from ..events import BotOutput, BotTTSStarted, BotTTSStopped, BotTTSText, Metrics
 from ..kinds import TTS, Audio, TTSRequest, Usage, Word
 from ..session import Session, Turn
-from ._closing import NoPiece, closed_after, failure, patience
+from ._closing import NoPiece, closed_after, failure, let_pass, patience
 from ._growing import Growing
 from ._timeline import Timeline
 
@@ -158,7 +158,8 @@ class Voice:
         for attempt in range(_ATTEMPTS):
             try:
                 return await self._make(speech)
-            except Exception as error:
+            except BaseException as error:
+                let_pass(error)
                 found = failure(error, "a TTS", "spoke")
                 if self.turn.interrupted:
                     await anyio.lowlevel.checkpoint()  # it stumbled over being cancelled, which is no failure

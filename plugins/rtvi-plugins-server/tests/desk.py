@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from threading import Event
 
 import anyio
@@ -39,6 +40,45 @@ async def stumble(session: Session, /) -> None:
 async def hang_up(session: Session, /) -> None:
     """Ends the session."""
     session.close("the desk has closed")
+
+
+@bot(client=["bot:wreck", "bot:wreck_in_thread", "bot:wreck_in_background", "bot:carry_on"], public=True)
+async def wreckers(session: Session, /) -> None:
+    """Raises what ends processes."""
+    await anyio.sleep_forever()
+
+
+WRECKS = {each.__name__: each for each in (KeyboardInterrupt, SystemExit, GeneratorExit)}
+
+
+@action(wreckers)
+async def wreck(session: Session, /, how: str) -> None:
+    """Raise on the event loop."""
+    raise WRECKS[how]
+
+
+@action(wreckers)
+def wreck_in_thread(how: str) -> None:
+    """Raise in a thread."""
+    raise WRECKS[how]
+
+
+@action(wreckers)
+async def wreck_in_background(session: Session, /, how: str) -> bool:
+    """Raise in a task of its own, as the background tasks of a service do."""
+
+    async def background() -> None:
+        raise WRECKS[how]
+
+    task = asyncio.get_running_loop().create_task(background())
+    await asyncio.wait([task])
+    return isinstance(task.exception(), WRECKS[how])
+
+
+@action(wreckers)
+async def carry_on(session: Session, /) -> bool:
+    """Answer."""
+    return True
 
 
 @bot()

@@ -223,6 +223,23 @@ def test_an_idle_process_ends_at_once(start: Start, number: int) -> None:
         assert running.ended() == 0
 
 
+@pytest.mark.parametrize("how", ["KeyboardInterrupt", "SystemExit", "GeneratorExit"])
+def test_what_a_plugin_raises_does_not_end_the_process(start: Start, action: Callable[..., str], how: str) -> None:
+    """Whatever it is, and wherever it is raised; a signal still ends the process."""
+    with start("wreckers") as running:
+        with running.talk() as one, running.talk() as other:
+            for number, name in enumerate(["wreck", "wreck_in_thread"]):
+                one.send(action(str(number), name, how=how))
+                assert json.loads(one.recv(timeout=10))["data"]["code"] == "action-failed"
+            one.send(action("background", "wreck_in_background", how=how))
+            assert json.loads(one.recv(timeout=10))["data"] == {"result": True}
+            for client in (one, other):
+                client.send(action("2", "carry_on"))
+                assert json.loads(client.recv(timeout=10))["data"] == {"result": True}
+        running.signal(signal.SIGINT)
+        assert running.ended() == 0
+
+
 @contextmanager
 def speak(running: Running) -> Generator[ClientConnection]:
     """A client whose session has begun, in binary frames."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from rtvi_plugins.errors import report
 from rtvi_plugins.hosting import Host
 
 from ._accepting import Acceptor
@@ -95,6 +97,20 @@ class Server(uvicorn.Server):
         self._drain_seconds = drain_seconds
         self._ready = ready
         self._deadline: float | None = None
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        with asyncio.Runner(loop_factory=self.config.get_loop_factory()) as runner:
+            loop = runner.get_loop()
+            serving = loop.create_task(self.serve(sockets))
+            while not serving.done():
+                try:
+                    loop.run_until_complete(serving)
+                except (KeyboardInterrupt, SystemExit) as error:
+                    # asyncio stops its loop for these two, whichever task raises them. While this server handles the
+                    # signals, they come from a background task of a plugin, which has ended; so the loop goes on.
+                    if serving.done() or signal.getsignal(signal.SIGINT) != self.handle_exit:
+                        raise
+                    report("a background task of a plugin", error)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup([])  # it accepts nothing: that is done here
