@@ -62,6 +62,7 @@ class _Utterance:
     #: What the client shows of it: final transcripts, and one that may still change.
     shown: list[str] = field(factory=list[str])
     interim: str = ""
+    begun: bool = False
     recognised: bool = False
     #: Cancelled when a recogniser takes too long after the end.
     scope: anyio.CancelScope = field(factory=anyio.CancelScope)
@@ -112,6 +113,8 @@ class Ears(Listener):
         self._gap: Timer | None = None
         # The user's turn: its utterances, in order, and when the last one was over.
         self._turn: list[_Utterance] = []
+        # One recognition at a time, however fast a client speaks: they would take the recogniser from everybody else.
+        self._recognition = anyio.Lock()
         self._until = 0.0
         self._answer: Timer | None = None
         self._settled: anyio.Event | None = None
@@ -256,9 +259,15 @@ class Ears(Listener):
         utterance, self._utterance = self._utterance, None
         self._until = until
         self._session.emit(UserStoppedSpeaking())
-        utterance.ended_at = now = self._session.clock.now()
-        utterance.patience = self._session.clock.call_at(now + _SECONDS, utterance.scope.cancel)
+        utterance.ended_at = self._session.clock.now()
+        self._be_patient(utterance)
         utterance.audio.end()
+
+    def _be_patient(self, utterance: _Utterance) -> None:
+        """Give the recogniser its time, from when it has begun and the utterance has ended."""
+        if utterance.begun and utterance.ended_at is not None and not utterance.recognised:
+            due = self._session.clock.now() + _SECONDS
+            utterance.patience = self._session.clock.call_at(due, utterance.scope.cancel)
 
     # ---- text ----------------------------------------------------------------------------------------------------
 
@@ -279,8 +288,11 @@ class Ears(Listener):
         """One utterance, from its first frame to its last word."""
         failed: ProviderError | None = ProviderError("The STT", "timeout")
         try:
-            with utterance.scope:
-                failed = await self._attempt(utterance)
+            async with self._recognition:
+                utterance.begun = True
+                self._be_patient(utterance)
+                with utterance.scope:
+                    failed = await self._attempt(utterance)
             await utterance.audio.over()  # an STT may have its own idea of when it was; and nobody is told of a failure
             if failed is not None:  # in the middle of a sentence
                 utterance.said = list(utterance.shown)

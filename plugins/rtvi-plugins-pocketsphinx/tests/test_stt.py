@@ -151,6 +151,42 @@ async def test_a_session_that_opens_while_the_last_one_closes_keeps_its_worker(
     assert_gone(launched)
 
 
+async def test_a_session_opens_at_once_while_others_speak(speech: Speech, launched: list[_pool.Worker]) -> None:
+    """It does not wait for a worker, whose models load slowly on a processor that is busy with speech."""
+    speaking, go_on = anyio.Event(), anyio.Event()
+
+    async def audio() -> AsyncGenerator[Audio]:
+        yield Audio(speech("kal16", DOCTOR), 16000)
+        speaking.set()
+        await go_on.wait()
+
+    async with pocketsphinx_stt() as service, anyio.create_task_group() as tasks:
+        tasks.start_soon(final, service.transcribe(STTRequest(audio())))
+        await speaking.wait()
+        for _ in range(3):
+            async with pocketsphinx_stt():
+                assert len(launched) == 1
+        go_on.set()
+    assert_gone(launched)
+
+
+async def test_a_session_opens_though_no_worker_gets_ready(
+    speech: Speech, hear: Hear, launched: list[_pool.Worker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker is used when its models are loaded."""
+    monkeypatch.setattr(_pool, "_WARM_SECONDS", 0.0)
+    async with pocketsphinx_stt() as service:
+        assert await final(hear(service, speech("kal16", THANKS))) == THANKS
+    assert len(launched) == 1
+    assert_gone(launched)
+
+
+async def test_workers_let_the_server_go_first(launched: list[_pool.Worker]) -> None:
+    """Speech never keeps the event loop from the processor."""
+    async with pocketsphinx_stt():
+        assert os.getpriority(os.PRIO_PROCESS, launched[0].process.pid) > os.getpriority(os.PRIO_PROCESS, 0)
+
+
 async def test_an_utterance_that_is_cancelled_leaves_nothing_behind(
     speech: Speech, hear: Hear, launched: list[_pool.Worker]
 ) -> None:

@@ -11,6 +11,10 @@ from pathlib import Path
 
 __all__ = ("installed", "knows", "nearest_word", "words")
 
+#: How many words before and after a misspelt one are looked at, and how many letters longer or shorter they may be.
+_NEIGHBOURS = 200
+_MOST_LETTERS = 3
+
 
 def installed() -> bool:
     """Whether PocketSphinx is here. It is not loaded: only the workers do that."""
@@ -36,8 +40,10 @@ def knows(word: str) -> bool:
 
 
 def nearest_word(word: str) -> str | None:
-    """The word of the dictionary that looks most like this one, among those that begin with the same two letters."""
+    """The word of the dictionary most like this one, among those near it that begin with the same two letters."""
     # Comparing with all 126,000 would hold up a server for seconds.
-    first = bisect_left(words(), word[:2])
-    last = bisect_left(words(), word[:2] + "\U0010ffff")
-    return next(iter(get_close_matches(word[:40], words()[first:last], n=1, cutoff=0.6)), None)
+    word, listed = word[:40], words()
+    at = bisect_left(listed, word)
+    near = listed[max(0, at - _NEIGHBOURS) : at + _NEIGHBOURS]
+    alike = [each for each in near if each.startswith(word[:2]) and abs(len(each) - len(word)) <= _MOST_LETTERS]
+    return next(iter(get_close_matches(word, alike, n=1, cutoff=0.6)), None)

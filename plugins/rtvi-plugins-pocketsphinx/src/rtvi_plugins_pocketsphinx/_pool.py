@@ -41,6 +41,9 @@ _MOST = 5 * _CORES
 #: it was spoken; so only as many are kept as can decode at the same moment.
 _MOST_IDLE = _CORES
 
+#: How long a session that opens waits for a worker; one that is not ready by then gets ready later.
+_WARM_SECONDS = 5.0
+
 
 @define(eq=False)
 class Worker:
@@ -146,26 +149,40 @@ class Pool:
 
     services: int = 0
     idle: list[Worker] = field(factory=list[Worker])
+    #: Workers that have an utterance.
+    busy: int = 0
     _places: anyio.Semaphore = field(factory=lambda: anyio.Semaphore(_MOST))
     _warming: anyio.Lock = field(factory=anyio.Lock)
 
     async def warm(self) -> None:
-        """Have a worker that is ready, so that the first utterance need not wait for it."""
+        """Have a worker that is ready, so that the first utterance need not wait for it.
+
+        Where others are speaking, their workers take the processor, and one more would not be ready soon: then it is
+        started by the first utterance, which waits for it.
+        """
         async with self._warming:
-            if self.idle:
+            if self.idle or self.busy:
                 return
-            async with self.worker() as worker:
-                await worker.ready()
+            worker = await Worker.launch()
+            try:
+                with anyio.move_on_after(_WARM_SECONDS):
+                    await worker.ready()
+            finally:
+                await self._give_back(worker)
 
     @asynccontextmanager
     async def worker(self) -> AsyncGenerator[Worker]:
         """A worker for one utterance. Where all that there may be are busy, it waits for one."""
         async with self._places:
-            worker = await self._take()
+            self.busy += 1
             try:
-                yield worker
+                worker = await self._take()
+                try:
+                    yield worker
+                finally:
+                    await self._give_back(worker)
             finally:
-                await self._give_back(worker)
+                self.busy -= 1
 
     async def _take(self) -> Worker:
         while self.idle:
