@@ -16,7 +16,7 @@ from ._codec import encode_json
 from ._json import below, expected, is_array, is_object, until_enough
 from ._offer import Offer, OfferedOption
 from ._registry import PROVIDER, Provider, Registry
-from ._shapes import INVALID, Shape, check, violation
+from ._shapes import INVALID, Shape, check, violations
 from ._specs import OptionsSpec
 from .errors import (
     InvalidConfig,
@@ -202,12 +202,13 @@ def choose_providers(sent: Any, offered: Mapping[str, Sequence[str]], path: str 
 
 @define
 class Entry:
-    """One option that was sent."""
+    """One option that was sent, and the paths at which its value and its name stand."""
 
     service: str
     name: str
     value: Any
     path: str
+    name_path: str
 
 
 def read_entries(
@@ -224,8 +225,10 @@ def read_entries(
             strangers.append(unknown("service", service, known, path=at))
             continue
         found = named_values(options, options_at, problems)
-        left = islice(found, _MOST_ENTRIES - len(entries))
-        entries.extend(Entry(service, name, value, value_at) for name, value, value_at in left)
+        entries.extend(
+            Entry(service, each.name, each.value, each.path, each.name_path)
+            for each in islice(found, _MOST_ENTRIES - len(entries))
+        )
         if len(entries) >= _MOST_ENTRIES:
             problems.append(Problem(path, f"has {_MOST_ENTRIES} options or more; send each option once."))
             break
@@ -243,10 +246,12 @@ def _services(sent: Any, path: str, problems: list[Problem]) -> Iterator[tuple[s
         return
     for index, each in until_enough(enumerate(sent), problems):
         at = f"{path}[{index}]"
-        if not is_object(each) or not isinstance(each.get("service"), str):
-            problems.append(Problem(at, "expected an object {service, options} whose service is a string."))
+        service = each.get("service") if is_object(each) else None
+        if not isinstance(service, str):
+            where = f"{at}.service" if service is not None else at
+            problems.append(Problem(where, "expected an object {service, options} whose service is a string."))
         else:
-            yield each["service"], each.get("options", []), f"{at}.service", f"{at}.options"
+            yield service, each.get("options", []), f"{at}.service", f"{at}.options"
 
 
 def _switches(entries: Iterable[Entry], offer: Offer, mistakes: list[Mistake]) -> Iterator[tuple[str, str]]:
@@ -259,8 +264,8 @@ def _switches(entries: Iterable[Entry], offer: Offer, mistakes: list[Mistake]) -
             mistakes.append(
                 (UnknownProvider, unknown(f"{entry.service} provider", entry.value, labels, path=entry.path))
             )
-        elif entry.value != offer.providers[entry.service] and (problem := _ungranted(entry, granted, entry.value)):
-            mistakes.append((NotGranted, problem))
+        elif entry.value != offer.providers[entry.service] and (found := _ungranted(entry, granted, entry.value)):
+            mistakes.extend((NotGranted, problem) for problem in found)
         else:
             yield entry.service, entry.value
 
@@ -274,7 +279,7 @@ def _checked(
         name = offer.provider(entry.service).former_names.get(entry.name, entry.name)
         if (entry.service, name) in seen:
             told = f"{entry.service}.{name}: was sent already; send each option once."
-            mistakes.append((InvalidConfig, Problem(entry.path, told)))
+            mistakes.append((InvalidConfig, Problem(entry.name_path, told)))
         elif name not in offer.options[entry.service]:
             mistakes.append(_not_offered(entry, name, offer))
         elif name != PROVIDER and _check_entry(entry, name, offer.options[entry.service][name], values, mistakes):
@@ -284,8 +289,9 @@ def _checked(
 
 def _not_offered(entry: Entry, name: str, offer: Offer) -> Mistake:
     if name in offer.provider(entry.service).options or name == PROVIDER:
-        return NotGranted, Problem(entry.path, f"the bot does not grant '{entry.service}.{name}' to this client.")
-    return UnknownOption, unknown(f"{entry.service} option", entry.name, offer.options[entry.service], path=entry.path)
+        return NotGranted, Problem(entry.name_path, f"the bot does not grant '{entry.service}.{name}' to this client.")
+    names = offer.options[entry.service]
+    return UnknownOption, unknown(f"{entry.service} option", entry.name, names, path=entry.name_path)
 
 
 def _check_entry(entry: Entry, name: str, option: OfferedOption, values: Values, mistakes: list[Mistake]) -> bool:
@@ -296,20 +302,20 @@ def _check_entry(entry: Entry, name: str, option: OfferedOption, values: Values,
         mistakes.extend((InvalidConfig, problem) for problem in told)
         return False
     # What is in force may always be sent back, as clients do that send the whole config.
-    if not _same(entry.value, values[entry.service][name]) and (problem := _ungranted(entry, option, loaded)):
-        mistakes.append((NotGranted, problem))
+    if not _same(entry.value, values[entry.service][name]) and (found := _ungranted(entry, option, loaded)):
+        mistakes.extend((NotGranted, problem) for problem in found)
         return False
     return True
 
 
-def _ungranted(entry: Entry, option: OfferedOption, loaded: Any) -> Problem | None:
-    if option.writable and option.validator is None:
-        return None
+def _ungranted(entry: Entry, option: OfferedOption, loaded: Any) -> list[Problem]:
     label = f"{entry.service}.{option.parameter.name}"
     if not option.writable:
-        return Problem(entry.path, f"{label}: may be read by this client, not set.")
-    found = violation(option.validator, loaded) if option.validator is not None else None
-    return Problem(entry.path, f"{label}: the bot does not grant this value: {found}") if found is not None else None
+        return [Problem(entry.path, f"{label}: may be read by this client, not set.")]
+    if option.validator is None:
+        return []
+    found = violations(option.parameter.shape, option.validator, loaded, entry.path)
+    return [Problem(each.path, f"{label}: the bot does not grant this value: {each.message}") for each in found]
 
 
 def _refusal(mistakes: Sequence[Mistake]) -> RequestError:

@@ -13,8 +13,10 @@ from contextlib import AbstractAsyncContextManager
 from types import NoneType, UnionType
 from typing import Any, Concatenate, Literal, Never, ParamSpec, Protocol, TypeVar, Union, get_args, get_origin, overload
 
-from ._shapes import NotReadable, Shape, Validator, read
-from ._signature import Signature, read_hints, read_signature, result_annotation, summary
+from ._decorated import check_bot_arguments, check_function, deadline_problem, is_plain_function, refuse_unknown
+from ._names import is_name
+from ._shapes import NotReadable, Validator, restriction
+from ._signature import Signature, read_hints, read_result, read_signature, summary
 from ._specs import (
     ActionSpec,
     BotSpec,
@@ -28,7 +30,7 @@ from ._specs import (
     mark,
     specs_of,
 )
-from .errors import DeclarationError, nearest, where
+from .errors import DeclarationError, authors_line, nearest, where
 from .kinds import BUILTIN_KINDS, LLM, STT, TTS, VAD, Kind, kind_of
 from .session import Secret, Session
 
@@ -78,15 +80,20 @@ def service(kind: Literal["stt"], provider: str, /) -> Callable[[OpensSTT], Open
 def service(kind: Literal["vad"], provider: str, /) -> Callable[[OpensVAD], OpensVAD]: ...
 @overload
 def service(kind: Kind, provider: str, /) -> Callable[[Opens], Opens]: ...
-def service(kind: str | Kind, provider: str, /) -> Any:
+def service(*given: Any, **unknown: Any) -> Any:
     """Declare a provider of a kind: an async context manager of the live service.
 
     Before the `/` stand the keys it needs, each a `Secret` (or `Secret | None` where it can do without). After it
     stand service options: they come from the operator only and are fixed while the service is open.
     `DeclarationError` at the function's line for anything that cannot be declared.
     """
+    _refuse_bare("service", given)
 
     def declare(function: Function) -> Function:
+        check_function("service", function)
+        if unknown or len(given) != 2:
+            raise DeclarationError(function, "@service takes a kind and a provider: write @service('llm', 'acme').")
+        kind, provider = given
         if inspect.isasyncgenfunction(function):
             message = "is an async generator. Put @asynccontextmanager between @service and the function."
             raise DeclarationError(function, message)
@@ -95,8 +102,9 @@ def service(kind: str | Kind, provider: str, /) -> Any:
             raise DeclarationError(function, message)
         if inspect.isgeneratorfunction(inspect.unwrap(function)):
             raise DeclarationError(function, "is a generator. Write async def under @asynccontextmanager.")
-        if not provider or "." in provider or ":" in provider:
-            raise DeclarationError(function, f"the provider's name {provider!r} must be a word without '.' and ':'.")
+        if not is_name(provider):
+            message = f"the provider's name {provider!r} must be a word without '.' and ':': letters, digits, '-', '_'."
+            raise DeclarationError(function, message)
         signature = read_signature(function, given="", example="", defaults=True)
         name = _kind(function, kind)
         protocol = kind.protocol if isinstance(kind, Kind) else BUILTIN_KINDS[name].protocol
@@ -106,10 +114,13 @@ def service(kind: str | Kind, provider: str, /) -> Any:
     return declare
 
 
-def _kind(function: Function, kind: str | Kind) -> str:
+def _kind(function: Function, kind: Any) -> str:
     if isinstance(kind, Kind):
         return kind.name
-    if kind not in BUILTIN_KINDS:
+    if isinstance(kind, type) and (meant := kind_of(kind)) is not None:
+        written = repr(meant.name) if meant.name in BUILTIN_KINDS else f"the Kind of {kind.__name__}"
+        raise DeclarationError(function, f"names the Protocol {kind.__name__}. Write {written} instead.")
+    if not isinstance(kind, str) or kind not in BUILTIN_KINDS:
         near = nearest(str(kind), BUILTIN_KINDS)
         hint = f"did you mean {near!r}?" if near else f"Use one of {', '.join(BUILTIN_KINDS)}, or a Kind of your own."
         raise DeclarationError(function, f"there is no kind {kind!r}; {hint}")
@@ -150,7 +161,7 @@ def options(
     *more: Callable[..., AbstractAsyncContextManager[T]],
     last: bool = False,
 ) -> _OnService[T]: ...
-def options(*targets: Any, last: bool = False) -> Any:
+def options(*targets: Any, last: bool = False, **unknown: Any) -> Any:
     """Declare a group of options of one or several providers, or of a kind.
 
     The function means "this is how things are now": it is called with all values of its group when the service
@@ -162,9 +173,16 @@ def options(*targets: Any, last: bool = False) -> Any:
     _refuse_bare("options", targets)
 
     def declare(function: Function) -> Function:
+        check_function("options", function)
+        refuse_unknown(function, "options", unknown, ("last",))
         if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
             message = "is async. An options function runs inline and only sets values: write def."
             raise DeclarationError(function, message)
+        if inspect.isgeneratorfunction(function):
+            raise DeclarationError(function, "is a generator. An options function only sets values: leave out yield.")
+        _check_flag(function, "last", last)
+        if any(each == "bot" or _is_bot(each) for each in targets):
+            raise DeclarationError(function, "names a bot, which has no options. Declare them on one of its services.")
         example = "(llm: AcmeLLM, /, model: str = 'small')"
         given = "an options function takes the service and, if it wants it, the session"
         signature = read_signature(function, given=given, example=example, defaults=True)
@@ -182,10 +200,17 @@ def options(*targets: Any, last: bool = False) -> Any:
 def _refuse_bare(decorator: str, targets: Sequence[Any]) -> None:
     """Refuse `@action` without parentheses: what it stands on would be taken for the target, and be lost."""
     for each in targets:
-        if inspect.isfunction(each) and not any(isinstance(spec, ServiceSpec | BotSpec) for spec in specs_of(each)):
-            message = f"is no service and no bot. Decorate it with @service or @bot before @{decorator} names it; "
-            message += f"or write @{decorator}(acme_llm) above it, with what it belongs to."
+        if not is_plain_function(each) or any(isinstance(spec, ServiceSpec | BotSpec) for spec in specs_of(each)):
+            continue
+        if inspect.isclass(each) and kind_of(each) is not None:  # a Protocol where its kind belongs
+            continue
+        message = f"is no service and no bot. Decorate it with @service or @bot before @{decorator} names it; "
+        message += f"or write @{decorator}(acme_llm) above it, with what it belongs to."
+        if decorator == "service":
+            message = "is under a bare @service. Write @service('llm', 'acme'), with a kind and a provider."
+        if inspect.isfunction(each):
             raise DeclarationError(each, message)
+        raise DeclarationError(None, f"{getattr(each, '__name__', each)!s} ({authors_line()}) {message}")
 
 
 def _targets(function: Function, targets: Sequence[Any]) -> tuple[Target, ...]:
@@ -199,9 +224,12 @@ def _target(function: Function, target: Any) -> Target:
         return target.name
     if isinstance(target, str):
         return target if target == "bot" else _kind(function, target)
+    if isinstance(target, type) and kind_of(target) is not None:
+        return _kind(function, target)
     if not any(isinstance(spec, ServiceSpec | BotSpec) for spec in specs_of(target)):
         name = where(target) if callable(target) else repr(target)
-        raise DeclarationError(function, f"the target {name} is no service. Decorate it with @service first.")
+        message = f"the target {name} is no service. Decorate it with @service first, or name a kind, as 'tts'."
+        raise DeclarationError(function, message)
     found: Function = target
     return found
 
@@ -297,6 +325,7 @@ def action(
     long: bool = False,
     deadline: float | None = None,
     narrowed: Mapping[str, Validator] | None = None,
+    **unknown: Any,
 ) -> Any:
     """Declare an action of one or several providers, of a kind, or of a bot (which clients see as service "bot").
 
@@ -309,13 +338,15 @@ def action(
     _refuse_bare("action", targets)
 
     def declare(function: Function) -> Function:
+        check_function("action", function)
+        refuse_unknown(function, "action", unknown, ("long", "deadline", "narrowed"))
         if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
             raise DeclarationError(
                 function, "is a generator. An action returns one result: use return, or session.send."
             )
-        seconds: Any = deadline
-        if seconds is not None and not (isinstance(seconds, int | float) and seconds > 0):
-            raise DeclarationError(function, f"deadline= is a number of seconds above 0, as in 2.5, not {deadline!r}.")
+        _check_flag(function, "long", long)
+        if (problem := deadline_problem(deadline, long)) is not None:
+            raise DeclarationError(function, problem)
         own = any(each == "bot" or _is_bot(each) for each in targets)
         given = "" if own else "an action takes the service and, if it wants it, the session"
         example = "(session: Session, /, text: str)" if own else "(tts: TTS, session: Session, /, text: str)"
@@ -329,7 +360,7 @@ def action(
             name=function.__name__,
             function=_undeprecated(function),
             parameters=signature.sent,
-            result=_result(function, signature),
+            result=read_result(function, signature),
             wants_service=wants_service,
             wants_session=wants_session,
             is_async=inspect.iscoroutinefunction(function),
@@ -350,21 +381,26 @@ def _undeprecated(function: Function) -> Function:
     return inner if hasattr(function, "__deprecated__") else function
 
 
-def _result(function: Function, signature: Signature) -> Shape:
-    try:
-        return read(result_annotation(function, signature))
-    except NotReadable as error:
-        raise DeclarationError(function, f"its result {error}.") from None
+def _check_flag(function: Function, name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise DeclarationError(function, f"{name}= is True or False, not {value!r}.")
 
 
 def _narrowed(
     function: Function, sent: Mapping[str, Parameter], narrowed: Mapping[str, Validator] | None
 ) -> Mapping[str, Validator]:
-    for name in narrowed or {}:
+    given: Any = narrowed
+    if not isinstance(given, Mapping | None):
+        raise DeclarationError(function, "narrowed= is a mapping of validators, as in narrowed={'text': max_len(200)}.")
+    for name, validator in (narrowed or {}).items():
         if name not in sent:
             raise DeclarationError(
                 function, f"narrowed= names {name!r}, which is not among its arguments {list(sent)}."
             )
+        try:
+            restriction(sent[name].shape, validator)
+        except NotReadable as error:
+            raise DeclarationError(function, f"narrowed= of {name!r} {error}.") from None
     return dict(narrowed or {})
 
 
@@ -382,6 +418,7 @@ def bot(
     functions: Sequence[str | Grant] = (),
     plugins: Sequence[str] = (),
     public: bool = False,
+    **unknown: Never,
 ) -> Callable[[BotFunction], BotFunction]:
     """Declare a bot: a coroutine function that takes the `Session` before the `/` and its services after it.
 
@@ -394,10 +431,14 @@ def bot(
     """
     mistaken: Function
     for mistaken in bare:
+        check_function("bot", mistaken)
         raise DeclarationError(mistaken, "is under a bare @bot. Write @bot() or @bot(services={…}).")
 
     def declare(function: BotFunction) -> BotFunction:
-        _check_bot_arguments(function, services, config, {"client": client, "functions": functions, "plugins": plugins})
+        check_function("bot", function)
+        lists = {"client": client, "functions": functions, "plugins": plugins}
+        refuse_unknown(function, "bot", unknown, ("services", "config", *lists, "public"))
+        check_bot_arguments(function, services, config, public, lists)
         if not inspect.iscoroutinefunction(function):
             raise DeclarationError(function, "is not a coroutine function. Write async def.")
         parameters = inspect.signature(function).parameters.values()
@@ -406,7 +447,7 @@ def bot(
             raise DeclarationError(
                 function, "before the '/' a bot takes the session, as in (session: Session, /, llm: LLM)."
             )
-        named = {name: _providers(function, name, each) for name, each in (services or {}).items()}
+        named = {name: _labels(each) for name, each in (services or {}).items()}
         kinds = _bot_kinds(function, named)
         spec = BotSpec(
             name=function.__name__,
@@ -429,28 +470,8 @@ def _grants(named: Sequence[str | Grant]) -> tuple[Grant, ...]:
     return tuple(Grant(each) if isinstance(each, str) else each for each in named)
 
 
-def _check_bot_arguments(function: Function, services: Any, config: Any, lists: Mapping[str, Any]) -> None:
-    """Refuse what Python would take, letter by letter or not at all."""
-    if not isinstance(services or {}, Mapping):
-        raise DeclarationError(function, "services= is a mapping, as in services={'llm': ['rules', 'openai']}.")
-    if not isinstance(config or {}, Mapping) or not _are_mappings(config or {}):
-        raise DeclarationError(function, "config= is a mapping of mappings, as in config={'llm': {'model': 'small'}}.")
-    for name, value in lists.items():
-        if isinstance(value, str | Grant):
-            raise DeclarationError(function, f"{name}= is a list: write {name}=[{value!r}].")
-
-
-def _are_mappings(config: Mapping[str, Any]) -> bool:
-    return all(isinstance(each, Mapping) for each in config.values())
-
-
-def _providers(function: Function, service: str, providers: str | Sequence[str]) -> tuple[str, ...]:
-    named = (providers,) if isinstance(providers, str) else tuple(providers)
-    if not named:
-        raise DeclarationError(function, f"services= names no provider for {service!r}.")
-    if service == "bot":
-        raise DeclarationError(function, "services= uses the name 'bot', which is the bot's own. Choose another.")
-    return named
+def _labels(providers: str | Sequence[str]) -> tuple[str, ...]:
+    return (providers,) if isinstance(providers, str) else tuple(providers)
 
 
 def _bot_kinds(function: Function, services: Mapping[str, Any]) -> Mapping[str, str]:
@@ -460,6 +481,9 @@ def _bot_kinds(function: Function, services: Mapping[str, Any]) -> Mapping[str, 
     if {each.name for each in after} != set(services):
         names = f"takes {[each.name for each in after]} after the '/', but services= names {list(services)}."
         raise DeclarationError(function, names)
+    for each in after:
+        if each.default is not each.empty:
+            raise DeclarationError(function, f"{each.name!r} is a service, which is always given. Remove its default.")
     return {each.name: _protocol_kind(function, each.name, hints.get(each.name)) for each in after}
 
 

@@ -156,6 +156,7 @@ class roles:  # noqa: N801 - a validator, spelled as attrs spells its own
 
     def __init__(self, *allowed: str) -> None:
         self.allowed = allowed
+        self.json_schema = {"items": {"properties": {"role": {"enum": list(allowed)}}}}
 
     def __repr__(self) -> str:
         return f"roles({', '.join(map(repr, self.allowed))})"

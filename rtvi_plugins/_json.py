@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import math
+import re
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from typing import Any, TypeGuard, TypeVar
 
@@ -15,6 +18,7 @@ __all__ = (
     "is_deeper",
     "is_object",
     "kind",
+    "uncarriable",
     "until_enough",
 )
 
@@ -29,9 +33,14 @@ def clip(text: str, limit: int = 80) -> str:
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
-def below(path: str, name: str) -> str:
-    """The JSON path of a member; a huge name, which a client may send, is shortened."""
-    return f"{path}.{name}" if len(name) <= 80 else f"{path}.{clip(name)}"
+#: A name that a JSON path may hold after a dot.
+_PLAIN_NAME = re.compile(r"[\w-]+", re.ASCII)
+
+
+def below(path: str, name: object) -> str:
+    """The JSON path of a member. A name that is no word is quoted; a huge one, which clients may send, is shortened."""
+    shown = clip(str(name))
+    return f"{path}.{shown}" if _PLAIN_NAME.fullmatch(shown) else f"{path}[{json.dumps(shown, ensure_ascii=False)}]"
 
 
 def until_enough(items: Iterable[T], problems: Sized) -> Iterator[T]:
@@ -40,6 +49,52 @@ def until_enough(items: Iterable[T], problems: Sized) -> Iterator[T]:
         if len(problems) >= MOST_PROBLEMS:
             return
         yield item
+
+
+def uncarriable(value: object, path: str = "$") -> tuple[str, str] | None:
+    """Return the path of the first value that JSON text cannot carry, and why it cannot; None if all can be sent.
+
+    The same limits as the codec's: whole numbers of 64 bits, finite floats, strings without half a surrogate pair,
+    objects whose names are strings, and nothing that contains itself.
+    """
+    try:
+        return _uncarriable(value, path)
+    except RecursionError:
+        return path, "it nests too deep, or contains itself"
+
+
+def _uncarriable(value: object, path: str) -> tuple[str, str] | None:
+    if is_object(value):
+        for name, each in value.items():
+            if (why := _bad_name(name)) is not None:
+                return path, why
+            if (bad := _uncarriable(each, below(path, name))) is not None:
+                return bad
+        return None
+    if is_array(value):
+        nested = (_uncarriable(each, f"{path}[{index}]") for index, each in enumerate(value))
+        return next((bad for bad in nested if bad is not None), None)
+    why = _why_not(value)
+    return (path, why) if why is not None else None
+
+
+def _bad_name(name: object) -> str | None:
+    return _why_not(name) if isinstance(name, str) else f"the name {clip(repr(name))} is not a string"
+
+
+def _why_not(value: object) -> str | None:
+    match value:
+        case None | bool():
+            return None
+        case int():
+            return None if -(2**63) <= value < 2**64 else f"the number {clip(repr(value))} has more than 64 bits"
+        case float():
+            return None if math.isfinite(value) else f"JSON has no {value!r}"
+        case str():
+            half = re.search("[\ud800-\udfff]", value)
+            return None if half is None else f"the text holds {half[0]!r}, half of a surrogate pair"
+        case _:
+            return f"JSON has no Python {value.__class__.__name__}"
 
 
 def is_object(value: object) -> TypeGuard[dict[str, Any]]:

@@ -9,13 +9,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
+import attrs
 from attrs import frozen
 
 from ._binding import Binder
 from ._codec import encode_json
 from ._grants import Grants
 from ._registry import BOT, PROVIDER, Provider, Registry
-from ._shapes import Shape, Validator, narrowed_schema, read
+from ._shapes import Validator, read, restricted_schema
 from ._specs import ActionSpec, OptionsSpec, Parameter
 from .context import Function
 from .errors import InvalidArguments, NotGranted, Problem, RequestError, UnknownAction, UnknownService, unknown
@@ -100,7 +101,7 @@ class Offer:
 
     def _provider_option(self, service: str) -> Parameter:
         labels = tuple(self.registry.services[service].providers)
-        shape = Shape("string", {"enum": list(labels)}, read(str).load)
+        shape = attrs.evolve(read(str), schema={"enum": list(labels)})
         return Parameter(PROVIDER, shape, self.registry.services[service].default, "Who fills this service.")
 
     def provider(self, service: str) -> Provider:
@@ -184,7 +185,9 @@ def describe_function(action: OfferedAction) -> Function:
 
 
 def _description(argument: Mapping[str, Any]) -> dict[str, Any]:
-    return {"description": argument["description"]} if argument["description"] else {}
+    """What its author says of an argument, and what its validators say of themselves."""
+    texts = [each for each in (argument["description"], argument["schema"].get("description")) if each]
+    return {"description": " ".join(texts)} if texts else {}
 
 
 def describe_option(option: OfferedOption) -> dict[str, Any]:
@@ -195,7 +198,7 @@ def describe(parameter: Parameter, validator: Validator | None = None) -> dict[s
     """One argument or option: name and type as every client knows them, and what else there is to say."""
     schema = parameter.shape.schema
     if validator is not None:
-        schema = narrowed_schema(parameter.shape, [validator])
+        schema = restricted_schema(parameter.shape, validator)
     told: dict[str, Any] = {"name": parameter.name, "type": parameter.shape.word, "required": parameter.required}
     if not parameter.required:
         told["default"] = parameter.default

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import types
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from enum import Enum
 from functools import cache
@@ -37,8 +37,9 @@ import attrs
 from attrs import frozen
 from typing_extensions import Doc, ReadOnly, deprecated, is_typeddict
 
+from ._constraints import ANYTHING, Loads, NoneRefused, NotReadable, Rule, Schema, Validator, merged, read_validators
 from ._interrupt import let_through
-from ._json import below, clip, expected, is_array, is_object, until_enough
+from ._json import MOST_PROBLEMS, below, clip, expected, is_array, is_object, uncarriable, until_enough
 from .errors import Problem, unknown
 
 if TYPE_CHECKING:
@@ -50,12 +51,15 @@ __all__ = (
     "NotReadable",
     "Shape",
     "Validator",
+    "Was",
+    "changeable_part",
     "check",
     "narrow",
-    "narrowed_schema",
     "read",
+    "restricted_schema",
+    "restriction",
     "to_json",
-    "violation",
+    "violations",
 )
 
 #: Returned by a loader beside a problem; never reaches a function.
@@ -64,22 +68,28 @@ INVALID: Any = object()
 T = TypeVar("T")
 
 Loader: TypeAlias = Callable[[Any, str, list[Problem]], Any]
-Validator: TypeAlias = Callable[[Any, Any, Any], Any]
-Schema: TypeAlias = dict[str, Any]
 
 
-class NotReadable(Exception):
-    """The annotation has no RTVI type; the text says what to write instead."""
+@frozen
+class Was:
+    """A former name of an argument or option, still accepted: `Annotated[str, Was("voice_id")]`."""
+
+    name: str = attrs.field(validator=attrs.validators.instance_of(str))
 
 
 @frozen
 class Shape:
-    """What a type is on the wire. A value whose class is `exact` needs no further check."""
+    """What a type is on the wire. A value whose class is `exact` needs no further check.
+
+    `expects` names it in messages, and `loads` says which Python classes its values have.
+    """
 
     word: str
     schema: Schema
     load: Loader
     exact: type | None = None
+    expects: str = "a value"
+    loads: Loads = ANYTHING
 
 
 def check(shape: Shape, value: Any, path: str = "$") -> tuple[Any, list[Problem]]:
@@ -116,11 +126,12 @@ def read(annotation: Any, *, nested: bool = False, _inside: tuple[type, ...] = (
     """The shape of an annotation. `NotReadable` when it has none."""
     origin, args = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return narrow(read(args[0], nested=nested, _inside=_inside), _validators(args[1:]))
+        shape = _annotated(args[0], _validators(args[1:]), nested, _inside)
+        return _documented(shape, args[1:]) if nested else shape
     if annotation in _PRIMITIVES:
         return _PRIMITIVES[annotation]
     if annotation is None or annotation is type(None):
-        return Shape("object", {"type": "null"}, _load_none, type(None))
+        return _NULL
     if annotation is Any or annotation is object:
         if nested:
             return _ANY
@@ -134,6 +145,35 @@ def read(annotation: Any, *, nested: bool = False, _inside: tuple[type, ...] = (
     if isinstance(annotation, type):
         return _read_class(cast("type[Any]", annotation), _inside)
     raise NotReadable(_no_type(annotation))
+
+
+def _annotated(inner: Any, validators: Sequence[Validator], nested: bool, inside: tuple[type, ...]) -> Shape:
+    try:
+        return narrow(read(inner, nested=nested, _inside=inside), validators)
+    except NoneRefused as error:
+        left = " | ".join(_spelled(each) for each in get_args(inner) if each is not type(None))
+        raise NotReadable(
+            f"accepts None, but {error.constraint} does not. Write Annotated[{left}, {error.constraint}] | None"
+        ) from None
+
+
+def _documented(shape: Shape, metadata: Iterable[Any]) -> Shape:
+    """The shape of a part of a type, with what its author says of it. Of a whole one, its parameter says it."""
+    said: Schema = {}
+    for each in metadata:
+        if isinstance(each, Was):
+            raise NotReadable(f"has Was({each.name!r}) inside. Only an argument or an option has former names")
+        if isinstance(each, Doc):
+            said["description"] = str(each.documentation)
+        elif isinstance(each, deprecated):
+            said["deprecated"] = True
+    if (bad := uncarriable(said)) is not None:
+        raise NotReadable(f"has a Doc that cannot be sent as JSON: {bad[1]}")
+    return attrs.evolve(shape, schema=merged([shape.schema, said]))
+
+
+def _spelled(annotation: Any) -> str:
+    return annotation.__name__ if annotation.__class__ is type else str(annotation).replace("typing.", "")
 
 
 def _no_type(annotation: Any) -> str:
@@ -214,7 +254,7 @@ def _load_any(value: Any, path: str, problems: list[Problem]) -> Any:
             problems.append(Problem(path, bad))
         else:
             for key, item in until_enough(value.items(), problems):
-                _load_any(item, f"{path}.{key}", problems)
+                _load_any(item, below(path, key), problems)
     elif not (value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))):
         problems.append(Problem(path, expected("a JSON value", value)))
     return value
@@ -226,13 +266,14 @@ def _bad_names(value: Mapping[Any, Any]) -> str | None:
     return None if bad is None else f"expected names that are strings, got {clip(repr(bad))}"
 
 
-_ANY = Shape("object", {}, _load_any)
+_ANY = Shape("object", {}, _load_any, expects="a JSON value")
+_NULL = Shape("null", {"type": "null"}, _load_none, type(None), "null", Loads((type(None),)))
 
 _PRIMITIVES: Mapping[Any, Shape] = {
-    str: Shape("string", {"type": "string"}, _exactly(str, "a string"), str),
-    bool: Shape("bool", {"type": "boolean"}, _exactly(bool, "true or false"), bool),
-    int: Shape("number", {"type": "integer"}, _load_int, int),
-    float: Shape("number", {"type": "number"}, _load_float),
+    str: Shape("string", {"type": "string"}, _exactly(str, "a string"), str, "a string", Loads((str,))),
+    bool: Shape("bool", {"type": "boolean"}, _exactly(bool, "true or false"), bool, "true or false", Loads((bool,))),
+    int: Shape("number", {"type": "integer"}, _load_int, int, "a whole number", Loads((int,))),
+    float: Shape("number", {"type": "number"}, _load_float, None, "a number", Loads((float,))),
 }
 
 
@@ -244,6 +285,8 @@ def _choice(values: Iterable[Any], make: Callable[[Any], Any] | None = None) -> 
     allowed = list(values)
     if not allowed or not all(value.__class__ in (str, int, bool) for value in allowed):
         raise NotReadable("has no choices, or choices that are not strings, whole numbers or bools")
+    if (bad := uncarriable(allowed)) is not None:
+        raise NotReadable(f"has a choice that cannot be sent: {bad[1]}")
     by_key = {(value.__class__, value): make(value) if make else value for value in allowed}
 
     def load(value: Any, path: str, problems: list[Problem]) -> Any:
@@ -254,45 +297,85 @@ def _choice(values: Iterable[Any], make: Callable[[Any], Any] | None = None) -> 
         return INVALID
 
     word = _PRIMITIVES[type(allowed[0])].word
-    return Shape(word, {"enum": allowed}, load)
+    loads = Loads(tuple(dict.fromkeys(each.__class__ for each in by_key.values())))
+    return Shape(word, {"enum": allowed}, load, expects=_one_of(allowed), loads=loads)
+
+
+def _one_of(allowed: Sequence[Any]) -> str:
+    return f"one of {clip(', '.join(repr(item) for item in allowed), 300)}"
 
 
 def _not_a_choice(value: Any, allowed: Sequence[Any], path: str) -> Problem:
     names = [item for item in allowed if isinstance(item, str)]
     suggestion = unknown("value", value, names).suggestion if isinstance(value, str) else None
-    listed = ", ".join(repr(item) for item in allowed)
-    return Problem(path, expected(f"one of {clip(listed, 300)}", value), suggestion)
+    return Problem(path, expected(_one_of(allowed), value), suggestion)
 
 
 def _union(members: Sequence[Shape]) -> Shape:
     """Any of some shapes, tried in order. `X | None` is described as X."""
-    named = [member for member in members if member.exact is not type(None)]
+    named = [each for each in members if each.exact is not type(None)]
     if not named:
         return members[0]
 
     def load(value: Any, path: str, problems: list[Problem]) -> Any:
         tries: list[list[Problem]] = []
-        for member in members:
-            found: list[Problem] = []
-            loaded = member.load(value, path, found)
-            if not found:
+        for each in members:
+            wrong: list[Problem] = []
+            loaded = each.load(value, path, wrong)
+            if not wrong:
                 return loaded
-            tries.append(found)
-        problems.extend(_best(tries, path))
+            tries.append(wrong)
+        problems.extend(_nearest(members, tries, value, path))
         return INVALID
 
-    schema: Schema = {"anyOf": [member.schema for member in members]}
-    return Shape(named[0].word, schema, load)
+    loads = members[0].loads
+    for each in members[1:]:
+        loads = loads | each.loads
+    schema: Schema = {"anyOf": [each.schema for each in members]}
+    return Shape(named[0].word, schema, load, expects=_either(members), loads=loads)
 
 
-def _best(tries: Sequence[list[Problem]], path: str) -> list[Problem]:
-    """The problems of the member that the value came closest to: one that failed inside, not at the value itself."""
-    inside = [found for found in tries if all(problem.path != path for problem in found)]
+def _either(members: Iterable[Shape]) -> str:
+    return " or ".join(dict.fromkeys(each.expects for each in members))
+
+
+def _nearest(members: Sequence[Shape], tries: Sequence[list[Problem]], value: Any, path: str) -> list[Problem]:
+    """The problems of the member that the value was meant for: one of its JSON type, wrong inside in the fewest places.
+
+    Where none is like that, one problem that names all that it could have been.
+    """
+    alike = [index for index, each in enumerate(members) if _json_type(value) in _json_types(each.schema)]
+    inside = [index for index in alike if any(problem.path != path for problem in tries[index])]
     if inside:
-        return min(inside, key=len)
-    told = " or ".join(dict.fromkeys(found[0].message.removeprefix("expected ").split(", got ")[0] for found in tries))
-    got = tries[0][0].message.rpartition(", got ")[2]
-    return [Problem(path, f"expected {told}, got {got}", tries[0][0].suggestion)]
+        return tries[min(inside, key=lambda index: _distance(members[index], tries[index], path))]
+    if len(alike) == 1:
+        return tries[alike[0]]
+    suggestion = next((each.suggestion for found in tries for each in found if each.suggestion is not None), None)
+    return [
+        Problem(path, expected(_either(members[index] for index in alike or range(len(members))), value), suggestion)
+    ]
+
+
+def _distance(shape: Shape, problems: Iterable[Problem], path: str) -> int:
+    """How far a value is from an object's shape: a field of one choice, as a tag is, counts more than all others."""
+    fields: Mapping[str, Schema] = shape.schema.get("properties", {})
+    tags = {below(path, name) for name, each in fields.items() if len(each.get("enum", ())) == 1}
+    return sum(MOST_PROBLEMS if problem.path in tags else 1 for problem in problems)
+
+
+def _json_type(value: Any) -> str:
+    names: Mapping[type, str] = {bool: "boolean", int: "number", float: "number", str: "string", type(None): "null"}
+    return names.get(value.__class__, "array" if is_array(value) else "object")
+
+
+def _json_types(schema: Schema) -> Collection[str]:
+    """The JSON types that a schema may accept."""
+    if "anyOf" in schema and "type" not in schema:
+        return {name for each in schema["anyOf"] for name in _json_types(each)}
+    if "enum" in schema:
+        return {_json_type(each) for each in schema["enum"]}
+    names: Any = schema.get("type", ["boolean", "number", "string", "null", "array", "object"])
+    return {"number" if name == "integer" else name for name in ([names] if isinstance(names, str) else names)}
 
 
 # ---- containers ----------------------------------------------------------------------------------------------------
@@ -311,7 +394,9 @@ def _array(generic: Any, args: tuple[Any, ...], inside: tuple[type, ...]) -> Sha
         items = (item.load(each, f"{path}[{index}]", problems) for index, each in enumerate(value))
         return make(list(until_enough(items, problems)))
 
-    return Shape("array", {"type": "array", "items": item.schema} if item.schema else {"type": "array"}, load)
+    schema: Schema = {"type": "array", "items": item.schema} if item.schema else {"type": "array"}
+    loads = Loads((list if generic is list else tuple,), items=item.loads)
+    return Shape("array", schema, load, expects="an array", loads=loads)
 
 
 def _fixed_array(items: Sequence[Shape]) -> Shape:
@@ -323,7 +408,10 @@ def _fixed_array(items: Sequence[Shape]) -> Shape:
         return tuple(item.load(each, f"{path}[{index}]", problems) for index, (item, each) in pairs)
 
     schema = {"type": "array", "prefixItems": [item.schema for item in items], "items": False, "minItems": len(items)}
-    return Shape("array", schema, load)
+    inner: Loads | None = None
+    for item in items:
+        inner = item.loads if inner is None else inner | item.loads
+    return Shape("array", schema, load, expects=f"an array of {len(items)}", loads=Loads((tuple,), items=inner))
 
 
 def _mapping(generic: Any, args: tuple[Any, ...], inside: tuple[type, ...]) -> Shape:
@@ -341,7 +429,8 @@ def _mapping(generic: Any, args: tuple[Any, ...], inside: tuple[type, ...]) -> S
         items = ((key, item.load(each, below(path, key), problems)) for key, each in value.items())
         return dict(until_enough(items, problems))
 
-    return Shape("object", {"type": "object", **({"additionalProperties": item.schema} if item.schema else {})}, load)
+    schema: Schema = {"type": "object", **({"additionalProperties": item.schema} if item.schema else {})}
+    return Shape("object", schema, load, expects="an object", loads=Loads((dict,), values=item.loads))
 
 
 _CONTAINERS: Mapping[Any, Callable[[Any, tuple[Any, ...], tuple[type, ...]], Shape]] = {
@@ -354,6 +443,38 @@ _CONTAINERS: Mapping[Any, Callable[[Any, tuple[Any, ...], tuple[type, ...]], Sha
 }
 
 
+# ---- defaults ------------------------------------------------------------------------------------------------------
+
+_MUTABLE: tuple[type, ...] = (list, dict, set, bytearray)
+
+
+def changeable_part(value: Any) -> str | None:
+    """Name the class of what could be changed in a default, itself or anything inside; None if nothing can."""
+    if isinstance(value, _MUTABLE):
+        return value.__class__.__name__
+    if isinstance(value, tuple | frozenset):
+        inner = cast("Iterable[Any]", value)
+    elif attrs.has(value.__class__):
+        if not _is_frozen(value):
+            return f"{value.__class__.__name__}, which is not frozen"
+        inner = [getattr(value, each.name) for each in attrs.fields(value.__class__)]
+    else:
+        return None
+    return next((found for each in inner if (found := changeable_part(each)) is not None), None)
+
+
+def _is_frozen(value: Any) -> bool:
+    for each in attrs.fields(value.__class__):
+        try:
+            setattr(value, each.name, getattr(value, each.name))
+        except (attrs.exceptions.FrozenInstanceError, attrs.exceptions.FrozenAttributeError):
+            continue
+        except Exception:  # a setter of its own that objects to something else
+            return False
+        return False
+    return True
+
+
 # ---- classes -------------------------------------------------------------------------------------------------------
 
 
@@ -361,7 +482,6 @@ _CONTAINERS: Mapping[Any, Callable[[Any, tuple[Any, ...], tuple[type, ...]], Sha
 class _Field:
     shape: Shape
     required: bool
-    doc: str | None = None
 
 
 def _read_field(cls: type, name: str, annotation: Any, required: bool, inside: tuple[type, ...]) -> _Field:
@@ -369,8 +489,7 @@ def _read_field(cls: type, name: str, annotation: Any, required: bool, inside: t
         shape = read(annotation, nested=True, _inside=inside)
     except NotReadable as error:
         raise NotReadable(f"is {cls.__name__}, whose {name!r} {error}") from None
-    doc = next((str(each.documentation) for each in get_args(annotation)[1:] if isinstance(each, Doc)), None)
-    return _Field(shape, required, doc)
+    return _Field(shape, required)
 
 
 def _read_attrs(cls: type, hints: Mapping[str, Any], inside: tuple[type, ...]) -> Shape:
@@ -382,10 +501,15 @@ def _read_attrs(cls: type, hints: Mapping[str, Any], inside: tuple[type, ...]) -
         for field in made
     }
     for field in made:
-        if field.validator is not None:
-            name = field.alias or field.name
-            narrowed = narrow(fields[name].shape, [cast(Validator, field.validator)], attribute=field)
-            fields[name] = attrs.evolve(fields[name], shape=narrowed)
+        name = field.alias or field.name
+        try:
+            shape = fields[name].shape
+            if field.validator is not None:
+                shape = narrow(shape, [cast(Validator, field.validator)], attribute=field)
+                fields[name] = attrs.evolve(fields[name], shape=shape)
+            _check_field_default(field.default, shape)
+        except NotReadable as error:
+            raise NotReadable(f"is {cls.__name__}, whose {field.name!r} {error}") from None
 
     def make(values: dict[str, Any], path: str, problems: list[Problem]) -> Any:
         try:
@@ -399,7 +523,17 @@ def _read_attrs(cls: type, hints: Mapping[str, Any], inside: tuple[type, ...]) -
             problems.append(Problem(path, f"is not acceptable as {cls.__name__}"))
         return INVALID
 
-    return _object(cls, fields, make)
+    return _object(cls, fields, make, cls)
+
+
+def _check_field_default(default: Any, shape: Shape) -> None:
+    """Refuse what every object of the class would share, and what a client could not have sent."""
+    if default is attrs.NOTHING or isinstance(default, attrs.Factory):  # type: ignore[arg-type]  # it is a class
+        return
+    if (changeable := changeable_part(default)) is not None:
+        raise NotReadable(f"has a default with a {changeable}, which all objects would share. Use field(factory=…)")
+    if problems := check(shape, to_json(default))[1]:
+        raise NotReadable(f"has a default that does not fit its type: {problems[0].message}")
 
 
 def _read_typeddict(cls: type, hints: Mapping[str, Any], inside: tuple[type, ...]) -> Shape:
@@ -411,11 +545,11 @@ def _read_typeddict(cls: type, hints: Mapping[str, Any], inside: tuple[type, ...
             required = {Required: True, NotRequired: False}.get(get_origin(hint), required)
             (hint,) = get_args(hint)
         fields[name] = _read_field(cls, name, hint, required, inside)
-    return _object(cls, fields, lambda values, path, problems: values)
+    return _object(cls, fields, lambda values, path, problems: values, dict)
 
 
 def _object(
-    cls: type, fields: Mapping[str, _Field], make: Callable[[dict[str, Any], str, list[Problem]], Any]
+    cls: type, fields: Mapping[str, _Field], make: Callable[[dict[str, Any], str, list[Problem]], Any], loaded_as: type
 ) -> Shape:
     def load(value: Any, path: str, problems: list[Problem]) -> Any:
         if not is_object(value):
@@ -424,110 +558,66 @@ def _object(
         before, loaded = len(problems), dict[str, Any]()
         for name, each in until_enough(value.items(), problems):
             if (known := fields.get(name)) is None:
-                problems.append(unknown("field", name, fields, path=path))
+                problems.append(unknown("field", name, fields, path=below(path, name)))
             else:
-                loaded[name] = known.shape.load(each, f"{path}.{name}", problems)
+                loaded[name] = known.shape.load(each, below(path, name), problems)
         problems.extend(
-            Problem(f"{path}.{name}", "is required")
+            Problem(below(path, name), "is required")
             for name, known in fields.items()
             if known.required and name not in value
         )
         return make(loaded, path, problems) if len(problems) == before else INVALID
 
     schema: Schema = {"type": "object", "title": cls.__name__, "additionalProperties": False}
-    schema["properties"] = {
-        name: {**each.shape.schema, **({"description": each.doc} if each.doc else {})} for name, each in fields.items()
-    }
+    schema["properties"] = {name: each.shape.schema for name, each in fields.items()}
     schema["required"] = [name for name, each in fields.items() if each.required]
-    return Shape("object", schema, load)
+    return Shape("object", schema, load, expects="an object", loads=Loads((loaded_as,)))
 
 
 # ---- constraints ---------------------------------------------------------------------------------------------------
 
 
 def _validators(metadata: Iterable[Any]) -> list[Validator]:
-    """The attrs validators among an annotation's metadata: whatever can be called and is not documentation."""
-    return [each for each in metadata if callable(each) and not isinstance(each, Doc | deprecated | type)]
-
-
-@cache
-def _attribute(name: str) -> attrs.Attribute[Any]:
-    """An attribute for validators to name in their messages."""
-    made = attrs.make_class("Value", {name: attrs.field()})
-    return cast("attrs.Attribute[Any]", attrs.fields(made)[0])
+    """The attrs validators among an annotation's metadata, which holds nothing else that is not understood."""
+    others = [each for each in metadata if not isinstance(each, Doc | deprecated | Was)]
+    for each in others:
+        if isinstance(each, type) or not callable(each):
+            name = getattr(each, "__name__", clip(repr(each)))
+            raise NotReadable(
+                f"has {name} in Annotated, which means nothing here. Use Doc(…), Was(…) or a validator, as ge(0)"
+            )
+    return others
 
 
 def narrow(shape: Shape, validators: Sequence[Validator], *, attribute: attrs.Attribute[Any] | None = None) -> Shape:
-    """The shape with attrs validators put upon it."""
+    """The shape with attrs validators put upon it. `NotReadable` for one that some of its values could never pass."""
     if not validators:
         return shape
+    rule = read_validators(validators, shape.loads, strict=True, attribute=attribute)
 
     def load(value: Any, path: str, problems: list[Problem]) -> Any:
         before = len(problems)
         loaded = shape.load(value, path, problems)
         if len(problems) == before:
-            found = [violation(each, loaded, attribute) for each in validators]
-            problems.extend(Problem(path, each) for each in found if each is not None)
+            rule.check(loaded, path, problems)
         return loaded if len(problems) == before else INVALID
 
-    return Shape(shape.word, narrowed_schema(shape, validators), load)
+    expects = f"{shape.expects} that must {rule.phrase}"
+    return Shape(shape.word, merged([shape.schema, rule.schema]), load, expects=expects, loads=shape.loads)
 
 
-def narrowed_schema(shape: Shape, validators: Iterable[Any]) -> Schema:
-    """The schema of a shape with validators put upon it; where both bound the same, both hold."""
-    bounds = _BOUNDED.get(shape.word, {})
-    schema = shape.schema
-    for each in _parts(validators):
-        more = {bounds.get(name, name): bound for name, bound in _bound(each).items()}
-        schema = {**schema, "allOf": [*schema.get("allOf", ()), more]} if schema.keys() & more else {**schema, **more}
-    return schema
+def restriction(shape: Shape, validator: Validator) -> Rule:
+    """What a grant's validator adds to a shape. It may rule out some of its types. `NotReadable` if it fits none."""
+    return read_validators([validator], shape.loads, strict=False)
 
 
-def violation(validator: Validator, value: Any, attribute: attrs.Attribute[Any] | None = None) -> str | None:
-    """What an attrs validator has against a value, or None."""
-    named = attribute or _attribute("value")
-    try:
-        validator(None, named, value)
-    except (ValueError, TypeError) as error:
-        return clip(str(error.args[0] if error.args else error).removeprefix(f"{named.name!r} "), 300)
-    except BaseException as error:
-        let_through(error)
-        # A field's validator may want the instance, and its class runs it once more. Any other has the last word.
-        return None if attribute is not None else "is not acceptable"
-    return None
+def restricted_schema(shape: Shape, validator: Validator) -> Schema:
+    """The schema of a shape under a grant's validator."""
+    return merged([shape.schema, restriction(shape, validator).schema])
 
 
-#: How lengths are told of what is no string.
-_BOUNDED: Mapping[str, Mapping[str, str]] = {
-    "array": {"minLength": "minItems", "maxLength": "maxItems"},
-    "object": {"minLength": "minProperties", "maxLength": "maxProperties"},
-}
-
-_BOUNDS = {">=": "minimum", ">": "exclusiveMinimum", "<=": "maximum", "<": "exclusiveMaximum"}
-
-
-#: A schema's pattern may match anywhere; Python's methods are told apart by where they begin and end.
-_ANCHORED = {"fullmatch": "^(?:{})$", "match": "^(?:{})"}
-
-
-def _parts(validators: Iterable[Any]) -> Iterable[Any]:
-    """The validators with those that attrs joined by `and_` taken apart."""
-    for each in validators:
-        yield from _parts(each._validators) if hasattr(each, "_validators") else (each,)
-
-
-def _bound(validator: Any) -> Schema:
-    """What JSON Schema can say of one of attrs' own validators; of others it says nothing."""
-    # attrs keeps the classes of its validators private; their fields are what it documents in their repr.
-    if (operator := getattr(validator, "compare_op", None)) in _BOUNDS:
-        return {_BOUNDS[operator]: validator.bound}
-    if is_array(options := getattr(validator, "options", None)):
-        return {"enum": list(options)}
-    if hasattr(validator, "min_length"):
-        return {"minLength": validator.min_length}
-    if hasattr(validator, "max_length"):
-        return {"maxLength": validator.max_length}
-    if hasattr(validator, "pattern") and hasattr(validator.pattern, "pattern"):
-        return {"pattern": _ANCHORED.get(validator.match_func.__name__, "{}").format(validator.pattern.pattern)}
-    schema: Schema = getattr(validator, "json_schema", {})
-    return schema
+def violations(shape: Shape, validator: Validator, value: Any, path: str = "$") -> list[Problem]:
+    """What a grant's validator has against a loaded value."""
+    problems: list[Problem] = []
+    restriction(shape, validator).check(value, path, problems)
+    return problems

@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import inspect
-import typing
 from collections.abc import Mapping
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
+import attrs
 from attrs import frozen
 from typing_extensions import Doc, deprecated
 
-from ._shapes import NotReadable, check, read, to_json
+from ._json import uncarriable
+from ._shapes import NotReadable, Shape, Was, changeable_part, check, read, to_json
 from ._specs import REQUIRED, Function, Parameter
 from .errors import DeclarationError
 from .session import Secret, Session
 
-__all__ = ("Signature", "Was", "default_problem", "read_hints", "read_signature", "result_annotation", "summary")
-
-
-_MUTABLE: tuple[type, ...] = (list, dict, set, bytearray)
-
-
-@frozen
-class Was:
-    """A former name of an argument or option, still accepted: `Annotated[str, Was("voice_id")]`."""
-
-    name: str
+__all__ = ("Signature", "Was", "default_problem", "read_hints", "read_result", "read_signature", "summary")
 
 
 @frozen
@@ -53,6 +44,7 @@ def read_signature(function: Function, *, given: str, example: str, defaults: bo
     sent = {each.name: _sent(function, each, hints, defaults) for each in after}
     _refuse_clashes(function, sent)
     doc = summary(function)
+    _refuse_uncarried(function, "its", {"docstring": doc, "deprecation": getattr(function, "__deprecated__", None)})
     return Signature({each.name: _given(function, each, hints) for each in before}, sent, hints.get("return"), doc)
 
 
@@ -83,7 +75,8 @@ def _given(function: Function, parameter: inspect.Parameter, hints: Mapping[str,
 def _sent(function: Function, parameter: inspect.Parameter, hints: Mapping[str, Any], defaults: bool) -> Parameter:
     name = parameter.name
     if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-        raise DeclarationError(function, f"*{name} cannot be described to a client. Name each argument.")
+        stars = "*" if parameter.kind is parameter.VAR_POSITIONAL else "**"
+        raise DeclarationError(function, f"{stars}{name} cannot be described to a client. Name each argument.")
     if name not in hints:
         raise DeclarationError(function, f"annotate {name!r}.")
     if hints[name] in (Session, Secret):
@@ -93,7 +86,7 @@ def _sent(function: Function, parameter: inspect.Parameter, hints: Mapping[str, 
     except NotReadable as error:
         raise DeclarationError(function, f"{name!r} {error}.") from None
     metadata = _metadata(hints[name])
-    return Parameter(
+    declared = Parameter(
         name=name,
         shape=shape,
         default=_default(function, parameter, shape, defaults),
@@ -101,6 +94,16 @@ def _sent(function: Function, parameter: inspect.Parameter, hints: Mapping[str, 
         was=tuple(each.name for each in metadata if isinstance(each, Was)),
         deprecated=next((each.message for each in metadata if isinstance(each, deprecated)), None),
     )
+    texts = {"documentation": declared.doc, "former names": declared.was, "deprecation": declared.deprecated}
+    _refuse_uncarried(function, f"{name!r}: its", {"type": shape.schema, **texts})
+    return declared
+
+
+def _refuse_uncarried(function: Function, whose: str, said: Mapping[str, Any]) -> None:
+    """Refuse what no description could carry to a client."""
+    for what, value in said.items():
+        if (bad := uncarriable(value)) is not None:
+            raise DeclarationError(function, f"{whose} {what} cannot be sent as JSON: {bad[1]}.")
 
 
 def _metadata(annotation: Any) -> tuple[Any, ...]:
@@ -119,10 +122,11 @@ def _default(function: Function, parameter: inspect.Parameter, shape: Any, defau
             raise DeclarationError(function, f"give {parameter.name!r} a default.")
         return REQUIRED
     written: Any = parameter.default
-    if any(isinstance(written, each) for each in _MUTABLE):
+    if (changeable := changeable_part(written)) is not None:
+        has = "is" if changeable.partition(",")[0] == written.__class__.__name__ else "holds"
         raise DeclarationError(
             function,
-            f"the default of {parameter.name!r} is a {written.__class__.__name__}, which every call would share. "
+            f"the default of {parameter.name!r} {has} a {changeable}, which every call would share. "
             "Use (), None, or a frozen attrs object.",
         )
     value = to_json(written)
@@ -136,9 +140,12 @@ def summary(function: Function) -> str:
     return inspect.cleandoc(function.__doc__ or "").split("\n\n")[0].replace("\n", " ")
 
 
-def default_problem(shape: Any, value: Any) -> str:
+def default_problem(shape: Shape, value: Any) -> str:
     """What is wrong with a value that an author wrote, as one text; empty if nothing is."""
-    return "; ".join(f"{problem.path}: {problem.message}" for problem in check(shape, value)[1]).removeprefix("$: ")
+    problems = [(each.path, each.message) for each in check(shape, value)[1]]
+    if not problems and (bad := uncarriable(value)) is not None:
+        problems = [bad]
+    return "; ".join(f"{path}: {message}" for path, message in problems).removeprefix("$: ")
 
 
 def _refuse_clashes(function: Function, sent: Mapping[str, Parameter]) -> None:
@@ -147,8 +154,18 @@ def _refuse_clashes(function: Function, sent: Mapping[str, Parameter]) -> None:
         raise DeclarationError(function, f"uses the name {min(twice)!r} twice, counting former names.")
 
 
-def result_annotation(function: Function, signature: Signature) -> Any:
-    """What an action returns. An action must say it, because clients are told."""
-    if "return" not in typing.get_type_hints(function, include_extras=True):
+def read_result(function: Function, signature: Signature) -> Shape:
+    """The shape of what an action returns. An action must say it, because it is described to clients."""
+    if "return" not in read_hints(function):
         raise DeclarationError(function, "annotate what it returns, as in -> bool or -> None.")
-    return signature.returns
+    try:
+        shape = read(signature.returns)
+    except NotReadable as error:
+        raise DeclarationError(function, f"its result {error}.") from None
+    metadata = _metadata(signature.returns)
+    if any(isinstance(each, Was) for each in metadata):
+        raise DeclarationError(function, "its result has Was(…). Only an argument or an option has former names.")
+    doc = next((str(each.documentation) for each in metadata if isinstance(each, Doc)), None)
+    described = shape.schema if doc is None else {**shape.schema, "description": doc}
+    _refuse_uncarried(function, "its", {"result's description": described})
+    return attrs.evolve(shape, schema=described)

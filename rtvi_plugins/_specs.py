@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, cast
 
 from attrs import frozen
 from attrs.validators import and_
 
 from ._shapes import Shape, Validator
+from .errors import DeclarationError, authors_line
 
 __all__ = (
     "REQUIRED",
@@ -125,6 +126,9 @@ class Grant:
         arguments: Mapping[str, Validator] | None = None,
         writable: bool = True,
     ) -> None:
+        problem = _grant_problem(name, validators, arguments, writable)
+        if problem is not None:
+            raise DeclarationError(None, f"Grant({name!r}, …) ({authors_line()}) {problem}")
         self.name = name
         self.validator: Validator | None = and_(*validators) if validators else None
         self.arguments: Mapping[str, Validator] = dict(arguments or {})
@@ -134,6 +138,19 @@ class Grant:
         return (
             f"Grant({self.name!r}, validator={self.validator!r}, arguments={self.arguments}, writable={self.writable})"
         )
+
+
+def _grant_problem(name: Any, validators: Sequence[Any], arguments: Any, writable: Any) -> str | None:
+    if not isinstance(name, str):
+        return "needs a name, as in Grant('llm.model')."
+    if not all(callable(each) for each in validators):
+        return "takes validators of attrs, as in Grant('llm.temperature', le(1.0))."
+    narrowed: Any = {} if arguments is None else arguments
+    if not isinstance(narrowed, Mapping) or not all(map(callable, cast("Mapping[Any, Any]", narrowed).values())):
+        return "takes arguments= as a mapping of validators, as in arguments={'text': max_len(200)}."
+    if not isinstance(writable, bool):
+        return "takes writable= as True or False."
+    return None
 
 
 @frozen(eq=False)

@@ -19,7 +19,7 @@ from ._grants import Grants, read_grants
 from ._json import MOST_PROBLEMS, below, clip, is_object, kind, until_enough
 from ._offer import Offers
 from ._registry import PROVIDER, Provider, Registry, grant_problem
-from ._shapes import Shape, check, violation
+from ._shapes import Shape, check, read, violations
 from ._specs import Grant
 from .errors import InvalidStart, OperatorOnly, Problem, unknown
 from .session import Secret
@@ -102,7 +102,7 @@ def _choice(registry: Registry, grants: Sequence[Grant]) -> dict[str, list[str]]
     choice: dict[str, list[str]] = {}
     for service, labels in registry.labels().items():
         validators = [validator for name, validator in narrowing if name == f"{service}.{PROVIDER}"]
-        choice[service] = [each for each in labels if all(violation(one, each) is None for one in validators)]
+        choice[service] = [each for each in labels if not any(violations(read(str), one, each) for one in validators)]
         if not choice[service]:
             raise InvalidStart([Problem("$.grants", f"leave no provider for the service {service!r}.")])
     return choice
@@ -113,7 +113,7 @@ def _refuse_operator_fields(told: Mapping[str, Any], registry: Registry) -> None
     providers = (provider for service in registry.services.values() for provider in service.providers.values())
     names = (*OPERATOR_FIELDS, *(name for provider in providers for name in provider.spec.parameters))
     problems = [
-        Problem(f"$.{name}", "only the operator may say this, with the operator's secret.")
+        Problem(below("$", name), "only the operator may say this, with the operator's secret.")
         for name in dict.fromkeys(names)
         if name in told
     ]
@@ -145,9 +145,19 @@ def _is_name(text: str) -> bool:
     return all(_NAME.fullmatch(part) and len(part) <= _LONGEST_NAME for part in re.split(r"[.:]", text))
 
 
+#: A part of a JSON path: a plain name, a quoted one, or an index, which shows nothing.
+_PART = re.compile(r'\.([^.\[]+)|\["((?:[^"\\]|\\.)*)"\]')
+
+
 def _safe_path(path: str) -> str:
     """A path without the parts that are no plain names."""
-    return ".".join(part if part == "$" or _is_name(part) else "…" for part in path.split("."))
+
+    def safe(part: re.Match[str]) -> str:
+        if _is_name(part[1] or part[2] or ""):
+            return part[0]
+        return ".…" if part[1] else '["…"]'
+
+    return _PART.sub(safe, path)
 
 
 def _unknown(what: str, name: str, known: Iterable[str], path: str) -> Problem:
@@ -226,8 +236,9 @@ def _service_values(
         if name not in known:
             problems.append(_unknown(f"service option of {provider.label}", name, known, below(path, name)))
         else:
-            read[name], found = check(known[name].shape, value, f"{path}.{name}")
-            problems.extend(_unfit(found, known[name].shape, value, f"{path}.{name}"))
+            at = below(path, name)
+            read[name], found = check(known[name].shape, value, at)
+            problems.extend(_unfit(found, known[name].shape, value, at))
     return read
 
 
@@ -261,7 +272,7 @@ def _check_default(entry: Entry, providers: Sequence[Provider], problems: list[P
     shapes = [each.options[entry.name][0].shape for each in providers if entry.name in each.options]
     if not shapes:
         known = dict.fromkeys(name for each in providers for name in each.options)
-        problems.append(_unknown(f"{entry.service} option", entry.name, known, entry.path))
+        problems.append(_unknown(f"{entry.service} option", entry.name, known, entry.name_path))
     for shape in shapes:
         if found := check(shape, entry.value, entry.path)[1]:
             problems.extend(_unfit(found, shape, entry.value, entry.path))

@@ -18,7 +18,9 @@ from __future__ import annotations
 
 import inspect
 import logging
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, cast
 
 from attrs import field, frozen
@@ -76,6 +78,7 @@ __all__ = (
     "UnknownProvider",
     "UnknownService",
     "UnknownSession",
+    "authors_line",
     "innermost",
     "nearest",
     "report",
@@ -92,7 +95,10 @@ class AuthorError(Exception):
 
 
 class DeclarationError(AuthorError):
-    """Raised at import, at the author's own line, by a decorator that cannot declare its function."""
+    """Raised at import, at the author's own line, by a decorator that cannot declare its function.
+
+    Without a function, the message says itself where the mistake is.
+    """
 
     def __init__(self, function: Callable[..., Any] | None, message: str) -> None:
         super().__init__(f"{where(function)} {message}" if function is not None else message)
@@ -112,6 +118,15 @@ def where(function: Callable[..., Any]) -> str:
     code = getattr(inner, "__code__", None)
     name = getattr(inner, "__qualname__", repr(inner))
     return f"{name}() ({code.co_filename}:{code.co_firstlineno})" if code is not None else f"{name}()"
+
+
+def authors_line() -> str:
+    """`file:line` of the innermost call that comes from outside the framework, for messages to its author."""
+    frame = inspect.currentframe()
+    ours = str(Path(__file__).parent) + os.sep
+    while frame is not None and (frame.f_code.co_filename.startswith((ours, "<attrs generated"))):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame is not None else "unknown line"
 
 
 def report(what: str, error: BaseException) -> None:

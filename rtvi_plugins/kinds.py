@@ -10,14 +10,16 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, NoReturn, Protocol, TypeAlias, runtime_checkable
+from typing import Any, NoReturn, Protocol, TypeAlias, cast, runtime_checkable
 
 from attrs import field, frozen
 from attrs.validators import instance_of, optional
+from typing_extensions import get_protocol_members, is_protocol
 
 from ._json import clip, found, is_object
+from ._names import is_name
 from .context import Function, Message
-from .errors import DeclarationError
+from .errors import DeclarationError, authors_line
 
 __all__ = (
     "BUILTIN_KINDS",
@@ -42,6 +44,9 @@ __all__ = (
 )
 
 
+_BUILTIN = ("llm", "stt", "tts", "vad")
+
+
 @frozen
 class Kind:
     """A kind of service that a plugin defines: its name, and the Protocol that its providers implement.
@@ -54,9 +59,23 @@ class Kind:
     protocol: type
 
     def __attrs_post_init__(self) -> None:
-        if not getattr(self.protocol, "_is_runtime_protocol", False):
-            protocol = self.protocol.__name__
-            raise DeclarationError(None, f"{protocol}, of the kind {self.name!r}, must be under @runtime_checkable.")
+        """Raise `DeclarationError`, with the author's line, for a name or a Protocol that cannot be used."""
+        if (problem := self._problem()) is not None:
+            raise DeclarationError(None, f"Kind({self.name!r}, …) ({authors_line()}) {problem}")
+
+    def _problem(self) -> str | None:
+        name, protocol = cast("tuple[Any, Any]", (self.name, self.protocol))
+        if not is_name(name):
+            return "needs a name that is a word of letters, digits, '-' and '_'."
+        if name == "bot" or (name in _BUILTIN and getattr(protocol, "__module__", "") != __name__):
+            return f"uses a name of the framework's own: {', '.join((*_BUILTIN, 'bot'))}. Choose another."
+        if not isinstance(protocol, type) or not is_protocol(protocol):
+            return "needs a Protocol, as in Kind('avatar', Avatar) beside class Avatar(Protocol)."
+        if not getattr(protocol, "_is_runtime_protocol", False):
+            return f"needs {protocol.__name__} to be under @runtime_checkable."
+        if not get_protocol_members(protocol):
+            return f"needs {protocol.__name__} to declare at least one method."
+        return None
 
 
 @frozen

@@ -16,6 +16,7 @@ PACKAGE = ROOT / "rtvi_plugins"
 # here. A new module needs a line: choosing its place is choosing what it may know.
 LAYERS: dict[str, dict[str, str]] = {
     "0 data": {
+        "_names": "",
         "_json": "typing_extensions",
         "_needles": "",
         "_secret": "",
@@ -26,22 +27,24 @@ LAYERS: dict[str, dict[str, str]] = {
         "limits": "attrs",
         "context": "attrs typing_extensions",
         "events": "attrs",
-        "kinds": "attrs",
+        "kinds": "attrs typing_extensions",
         "thoughts": "attrs",
         "_timers": "attrs",
         "session": "attrs typing_extensions",
     },
     "1 reading": {
+        "_constraints": "attrs",
         "_shapes": "attrs cattrs typing_extensions",
         "_specs": "attrs",
         "_signature": "attrs typing_extensions",
     },
     "2 parts": {
         "hookspecs": "pluggy",
+        "_decorated": "",
         "_declare": "",
         "_codec": "orjson",
         "_message_id": "orjson",
-        "_binding": "",
+        "_binding": "attrs",
         "_registry": "attrs",
     },
     "3 views": {

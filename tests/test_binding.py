@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtvi_plugins import Was
-from rtvi_plugins._binding import Binder, named_values
+from rtvi_plugins._binding import Binder, NamedValue, named_values
 from rtvi_plugins._signature import read_signature
 from rtvi_plugins.errors import InvalidArguments, NotGranted, Problem
 
@@ -62,9 +62,9 @@ def test_no_arguments_are_none() -> None:
 def test_everything_that_is_wrong_is_told_at_once() -> None:
     """With its path, the argument's name, and the nearest one that there is."""
     assert problems(listed(times=0, moods=["a", 1], tex="a")) == [
-        ("$.data.arguments[0].value", "times: must be >= 1: 0"),
+        ("$.data.arguments[0].value", "times: must be >= 1, got 0"),
         ("$.data.arguments[1].value[1]", "moods: expected a string, got the number 1"),
-        ("$.data.arguments[2].value", "unknown argument 'tex'; did you mean 'text'?"),
+        ("$.data.arguments[2].name", "unknown argument 'tex'; did you mean 'text'?"),
         ("$.data.arguments", "text: is required (string)"),
     ]
 
@@ -72,7 +72,7 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
 def test_an_argument_is_sent_once() -> None:
     """Its former name is its name."""
     assert problems(listed(text="a", sentence="b")) == [
-        ("$.data.arguments[1].value", "text: was sent already; send each argument once."),
+        ("$.data.arguments[1].name", "text: was sent already; send each argument once."),
     ]
     assert problems([*listed(text="a"), *listed(text="a")]) == problems(listed(text="a", sentence="b"))
 
@@ -85,7 +85,7 @@ def test_an_argument_is_sent_once() -> None:
         (["text"], "$.data.arguments[0]"),
         ([None], "$.data.arguments[0]"),
         ([{"value": 1}], "$.data.arguments[0]"),
-        ([{"name": ["a"], "value": 1}], "$.data.arguments[0]"),
+        ([{"name": ["a"], "value": 1}], "$.data.arguments[0].name"),
         ([{"name": "text"}], "$.data.arguments[0]"),
     ],
 )
@@ -99,7 +99,8 @@ def test_a_narrowed_argument_is_right_and_not_granted() -> None:
     binder = Binder(PARAMETERS, {"text": max_len(3), "times": in_([1])})
     assert binder.bind(listed(text="abc"), PATH) == {"text": "abc"}
     told = problems(listed(text="abcd", times=2), binder)
-    assert [path for path, _ in told] == [PATH, PATH]
+    assert [path for path, _ in told] == [f"{PATH}[0].value", f"{PATH}[1].value"]
+    assert [path for path, _ in problems({"times": 2, "text": "abcd"}, binder)] == [f"{PATH}.text", f"{PATH}.times"]
     assert all("the bot does not grant this value" in message for _, message in told)
     with pytest.raises(InvalidArguments):
         binder.bind(listed(text=3, times=2), PATH)
@@ -109,10 +110,11 @@ def test_a_narrowing_that_fails_in_itself_grants_nothing() -> None:
     """A validator of grants that raises what is no ValueError has found nothing right."""
 
     def broken(instance: object, attribute: object, value: Any) -> None:
+        """Accept nothing."""
         raise AttributeError("words of an exception")
 
     assert problems(listed(text="a"), Binder(PARAMETERS, {"text": broken})) == [
-        (PATH, "text: the bot does not grant this value: is not acceptable"),
+        (f"{PATH}[0].value", "text: the bot does not grant this value: is not acceptable"),
     ]
 
 
@@ -162,6 +164,7 @@ def test_named_values_are_told_with_their_paths() -> None:
     """A name that is no string, or one without a value, becomes a problem and nothing else."""
     found: list[Problem] = []
     sent = [{"name": "a", "value": None}, {"name": "b"}, {"name": 1, "value": 2}]
-    assert list(named_values(sent, "$", found)) == [("a", None, "$[0].value")]
-    assert [each.path for each in found] == ["$[1]", "$[2]"]
-    assert list(named_values({"a": 1}, "$", found)) == [("a", 1, "$.a")]
+    assert list(named_values(sent, "$", found)) == [NamedValue("a", None, "$[0].value", "$[0].name")]
+    assert [each.path for each in found] == ["$[1]", "$[2].name"]
+    assert list(named_values({"a": 1}, "$", found)) == [NamedValue("a", 1, "$.a", "$.a")]
+    assert [each.path for each in named_values({"a b": 1}, "$", found)] == ['$["a b"]']

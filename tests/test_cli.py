@@ -628,7 +628,7 @@ def test_the_console_obeys_its_commands() -> None:
 def test_the_console_shows_what_there_is() -> None:
     """Everything, for its user has the bot's own file."""
     _, lines, _ = talk("/help", "/actions", "/config")
-    assert "bot:hang_up() -> object" in lines
+    assert "bot:hang_up() -> null" in lines
     assert "llm.times = 1" in lines
     assert any(line.startswith("/quit") for line in lines)
 

@@ -161,7 +161,7 @@ async def test_all_mistakes_of_an_update_are_told_at_once() -> None:
         error = await wire.error(wire.send("update-config", {"config": sent}))
         assert error["code"] == "invalid-config"
         assert sorted(each["path"] for each in error["details"]) == [
-            "$.data.config[0].options[0].value",
+            "$.data.config[0].options[0].name",
             "$.data.config[0].options[1].value",
             "$.data.config[1].service",
             "$.data.config[2].options[0]",

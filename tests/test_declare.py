@@ -198,11 +198,14 @@ HEAD = """
 from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Annotated, Any, TYPE_CHECKING
+from typing import Annotated, Any, Protocol, TYPE_CHECKING
 from attrs.validators import ge
-from rtvi_plugins import LLM, STT, TTS, Grant, Secret, Session, Was, action, bot, options, service
+from rtvi_plugins import LLM, STT, TTS, Doc, Grant, Kind, Secret, Session, Was, action, bot, options, service
 if TYPE_CHECKING:
     from decimal import Decimal
+
+class Avatar(Protocol):
+    async def show(self, mood: str, /) -> str: ...
 
 class Acme:
     async def respond(self, request, /):
@@ -320,7 +323,7 @@ async def say(tts: TTS, /, text) -> None: ...
 @action("tts")  # here
 async def say(tts: TTS, /, **kw: str) -> None: ...
 """,
-        "*kw cannot be described to a client. Name each argument.",
+        "**kw cannot be described to a client. Name each argument.",
     ),
     "name for type checkers only": (
         """
@@ -348,7 +351,7 @@ def configure(llm: Acme, /, value: str) -> None: ...
 @options(acme_llm)  # here
 def configure(llm: Acme, /, heat: Annotated[int, ge(1)] = 0) -> None: ...
 """,
-        "the default of 'heat' does not fit its type: must be >= 1: 0.",
+        "the default of 'heat' does not fit its type: must be >= 1, got 0.",
     ),
     "mutable default": (
         """
@@ -532,6 +535,352 @@ async def receptionist(session: Session, /, llm: LLM) -> None: ...
 async def receptionist(session: Session, /, bot: LLM) -> None: ...
 """,
         "services= uses the name 'bot', which is the bot's own. Choose another.",
+    ),
+    "bare service": (
+        """
+@service  # here
+@asynccontextmanager
+async def other_llm() -> AsyncGenerator[Acme]:
+    yield Acme()
+""",
+        "is under a bare @service. Write @service('llm', 'acme'), with a kind and a provider.",
+    ),
+    "service without a provider's name": (
+        """
+@service("llm")  # here
+@asynccontextmanager
+async def other_llm() -> AsyncGenerator[Acme]:
+    yield Acme()
+""",
+        "@service takes a kind and a provider: write @service('llm', 'acme').",
+    ),
+    "service with names": (
+        """
+@service(kind="llm", provider="other")  # here
+@asynccontextmanager
+async def other_llm() -> AsyncGenerator[Acme]:
+    yield Acme()
+""",
+        "@service takes a kind and a provider: write @service('llm', 'acme').",
+    ),
+    "service of a Protocol": (
+        """
+@service(LLM, "other")  # here
+@asynccontextmanager
+async def other_llm() -> AsyncGenerator[Acme]:
+    yield Acme()
+""",
+        "names the Protocol LLM. Write 'llm' instead.",
+    ),
+    "provider with a space": (
+        """
+@service("llm", "my llm")  # here
+@asynccontextmanager
+async def other_llm() -> AsyncGenerator[Acme]:
+    yield Acme()
+""",
+        "the provider's name 'my llm' must be a word",
+    ),
+    "provider that is a number": (
+        """
+@service("llm", 5)  # here
+@asynccontextmanager
+async def other_llm() -> AsyncGenerator[Acme]:
+    yield Acme()
+""",
+        "the provider's name 5 must be a word",
+    ),
+    "target that is a Protocol": (
+        """
+@action(TTS)  # here
+async def say(tts: TTS, /) -> None: ...
+""",
+        "names the Protocol TTS. Write 'tts' instead.",
+    ),
+    "target that is a number": (
+        """
+@action(5)  # here
+async def say(tts: TTS, /) -> None: ...
+""",
+        "the target 5 is no service. Decorate it with @service first, or name a kind, as 'tts'.",
+    ),
+    "options of a bot": (
+        """
+@options("bot")  # here
+def configure(session: Session, /, tone: str = "") -> None: ...
+""",
+        "names a bot, which has no options.",
+    ),
+    "generator as options": (
+        """
+@options(acme_llm)  # here
+def configure(llm: Acme, /, tone: str = ""):
+    yield
+""",
+        "is a generator. An options function only sets values",
+    ),
+    "last that is a word": (
+        """
+@options(acme_llm, last="yes")  # here
+def configure(llm: Acme, /, tone: str = "") -> None: ...
+""",
+        "last= is True or False, not 'yes'.",
+    ),
+    "long with a deadline": (
+        """
+@action(acme_llm, long=True, deadline=3)  # here
+async def say(llm: Acme, /) -> None: ...
+""",
+        "is long=True, so it is answered at once and has no deadline. Leave out deadline=.",
+    ),
+    "deadline that is true": (
+        """
+@action(acme_llm, deadline=True)  # here
+async def say(llm: Acme, /) -> None: ...
+""",
+        "deadline= is a number of seconds above 0, as in 2.5, not True.",
+    ),
+    "deadline without an end": (
+        """
+@action(acme_llm, deadline=float("inf"))  # here
+async def say(llm: Acme, /) -> None: ...
+""",
+        "deadline= is a number of seconds above 0, as in 2.5, not inf.",
+    ),
+    "argument of the decorator that is none": (
+        """
+@action(acme_llm, dedline=3)  # here
+async def say(llm: Acme, /) -> None: ...
+""",
+        "@action has no argument dedline=; did you mean deadline=?",
+    ),
+    "argument of @bot that is none": (
+        """
+@bot(service={"llm": "acme"})  # here
+async def receptionist(session: Session, /) -> None: ...
+""",
+        "@bot has no argument service=; did you mean services=?",
+    ),
+    "narrowed list": (
+        """
+@action("tts", narrowed=["text"])  # here
+async def say(tts: TTS, /, text: str) -> None: ...
+""",
+        "narrowed= is a mapping of validators",
+    ),
+    "narrowing that does not apply": (
+        """
+@action("tts", narrowed={"text": ge(1)})  # here
+async def say(tts: TTS, /, text: str) -> None: ...
+""",
+        "narrowed= of 'text' has ge(1), which applies to numbers, not to str.",
+    ),
+    "bound beyond 64 bits": (
+        """
+@action("tts")  # here
+async def say(tts: TTS, /, times: Annotated[int, ge(10**20)]) -> None: ...
+""",
+        "'times' has ge(100000000000000000000), which cannot be described: the number 100000000000000000000 has more",
+    ),
+    "default beyond 64 bits": (
+        """
+@action("tts")  # here
+async def say(tts: TTS, /, times: int = 10**20) -> None: ...
+""",
+        "the default of 'times' does not fit its type: the number 100000000000000000000 has more than 64 bits.",
+    ),
+    "half of an emoji in a docstring": (
+        """
+@action("tts")  # here
+async def say(tts: TTS, /) -> None:
+    "Says \\ud83c."
+""",
+        "its docstring cannot be sent as JSON",
+    ),
+    "half of an emoji in a doc": (
+        """
+@action("tts")  # here
+async def say(tts: TTS, /, text: Annotated[str, Doc("\\ud83c")]) -> None: ...
+""",
+        "'text': its documentation cannot be sent as JSON",
+    ),
+    "None that a bound rejects": (
+        """
+@action("tts")  # here
+async def say(tts: TTS, /, times: Annotated[int | None, ge(0)] = None) -> None: ...
+""",
+        "'times' accepts None, but ge(0) does not. Write Annotated[int, ge(0)] | None.",
+    ),
+    "validator that was not called": (
+        """
+@action("tts")  # here
+async def say(tts: TTS, /, times: Annotated[int, ge]) -> None: ...
+""",
+        "'times' has the validator ge without its bound. Call it, as in ge(0).",
+    ),
+    "words in Annotated": (
+        """
+@action("tts")  # here
+async def say(tts: TTS, /, times: Annotated[int, "How often."]) -> None: ...
+""",
+        "'times' has 'How often.' in Annotated, which means nothing here. Use Doc",
+    ),
+    "former name inside": (
+        """
+@action("tts")  # here
+async def say(tts: TTS, /, texts: list[Annotated[str, Was("words")]]) -> None: ...
+""",
+        "'texts' has Was('words') inside. Only an argument or an option has former names.",
+    ),
+    "former name of a result": (
+        """
+@action("tts")  # here
+async def say(tts: TTS, /) -> Annotated[str, Was("words")]: ...
+""",
+        "its result has Was",
+    ),
+    "frozen default that holds a list": (
+        """
+@options(acme_llm)  # here
+def configure(llm: Acme, /, words: tuple[list[str], ...] = (["a"],)) -> None: ...
+""",
+        "the default of 'words' holds a list, which every call would share.",
+    ),
+    "function that replaces another": (
+        """
+@action("tts")
+async def say(tts: TTS, /) -> None: ...
+
+@action(acme_llm)  # here
+async def say(llm: Acme, /) -> None: ...
+""",
+        "which would be lost. Rename one of them.",
+    ),
+    "method": (
+        """
+class Actions:
+    @action("tts")  # here
+    async def say(tts: TTS, /) -> None: ...
+""",
+        "is inside of the class Actions. Write it as a function of the module.",
+    ),
+    "provider twice": (
+        """
+@bot(services={"llm": ["acme", "acme"]})  # here
+async def receptionist(session: Session, /, llm: LLM) -> None: ...
+""",
+        "services= names 'acme' for 'llm' twice.",
+    ),
+    "provider of a bot that is a number": (
+        """
+@bot(services={"llm": [5]})  # here
+async def receptionist(session: Session, /, llm: LLM) -> None: ...
+""",
+        "services= names 5 for 'llm', which is no provider's name.",
+    ),
+    "providers without an order": (
+        """
+@bot(services={"llm": {"acme"}})  # here
+async def receptionist(session: Session, /, llm: LLM) -> None: ...
+""",
+        "for 'llm': write a provider, or a list.",
+    ),
+    "grant twice": (
+        """
+@bot(client=["llm:run", Grant("llm:run")])  # here
+async def receptionist(session: Session, /) -> None: ...
+""",
+        "client= has 'llm:run' twice.",
+    ),
+    "grant that is a number": (
+        """
+@bot(client=[5])  # here
+async def receptionist(session: Session, /) -> None: ...
+""",
+        "client= has 5, which is not a name or a Grant.",
+    ),
+    "grants that are a set": (
+        """
+@bot(client={"llm:run"})  # here
+async def receptionist(session: Session, /) -> None: ...
+""",
+        "client= is a list of names, not a set.",
+    ),
+    "public that is a word": (
+        """
+@bot(public="no")  # here
+async def receptionist(session: Session, /) -> None: ...
+""",
+        "public= is True or False, not 'no'.",
+    ),
+    "service with a default": (
+        """
+@bot(services={"llm": "acme"})  # here
+async def receptionist(session: Session, /, llm: LLM | None = None) -> None: ...
+""",
+        "'llm' is a service, which is always given. Remove its default.",
+    ),
+    "class under a decorator": (
+        """
+@action("tts")  # here
+class Say: ...
+""",
+        "stands on the class Say. Write a function of the module.",
+    ),
+    "class under a bare decorator": (
+        """
+@service  # here
+class Llm: ...
+""",
+        "is under a bare @service.",
+    ),
+    "kind with a name of ours": (
+        """
+AVATAR = Kind("llm", Avatar)  # here
+""",
+        "uses a name of the framework's own: llm, stt, tts, vad, bot. Choose another.",
+    ),
+    "kind called bot": (
+        """
+AVATAR = Kind("bot", Avatar)  # here
+""",
+        "uses a name of the framework's own",
+    ),
+    "kind with a dot": (
+        """
+AVATAR = Kind("a.b", Avatar)  # here
+""",
+        "needs a name that is a word of letters, digits, '-' and '_'.",
+    ),
+    "kind of a class": (
+        """
+AVATAR = Kind("avatar", Acme)  # here
+""",
+        "needs a Protocol, as in Kind('avatar', Avatar)",
+    ),
+    "kind of an instance": (
+        """
+AVATAR = Kind("avatar", Acme())  # here
+""",
+        "needs a Protocol, as in Kind('avatar', Avatar)",
+    ),
+    "grant of a bound": (
+        """
+GRANT = Grant("llm.temperature", 1.0)  # here
+""",
+        "takes validators of attrs, as in Grant('llm.temperature', le(1.0)).",
+    ),
+    "grant of a list": (
+        """
+GRANT = Grant("tts:say", arguments={"text": [ge(1)]})  # here
+""",
+        "takes arguments= as a mapping of validators",
+    ),
+    "grant without a name": (
+        """
+GRANT = Grant(5)  # here
+""",
+        "needs a name, as in Grant('llm.model').",
     ),
 }
 

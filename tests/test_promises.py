@@ -624,7 +624,7 @@ async def test_all_that_is_wrong_is_told_at_once_with_paths_and_the_nearest_name
         assert error["code"] == "invalid-arguments"
         assert [each["path"] for each in error["details"]] == [
             "$.data.arguments[0].value",
-            "$.data.arguments[1].value",
+            "$.data.arguments[1].name",
         ]
         assert error["details"][1]["suggestion"] == "times"
 

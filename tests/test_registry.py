@@ -220,7 +220,7 @@ CONFIGS: list[tuple[Any, str]] = [
     ({"llm.grei": {"seeds": 1}}, "config= names the provider 'llm.grei'. Did you mean 'grey'?"),
     ({"llm": {"seds": 1}}, "config= names the option 'llm.seds'. Did you mean 'seeds'?"),
     ({"llm.green": {"word": "a"}}, "config= names the option 'llm.green.word'."),
-    ({"llm": {"seeds": 0}}, "config= gives 'llm.seeds' a wrong value: must be >= 1: 0."),
+    ({"llm": {"seeds": 0}}, "config= gives 'llm.seeds' a wrong value: must be >= 1, got 0."),
     ({"llm.grey": {"word": 3}}, "config= gives 'llm.grey.word' a wrong value: expected a string, got the number 3."),
 ]
 

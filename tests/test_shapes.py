@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from typing_extensions import Doc, TypedDict
 
-from rtvi_plugins._shapes import NotReadable, check, narrow, read, to_json, violation
+from rtvi_plugins._shapes import NotReadable, check, narrow, read, to_json, violations
 
 
 class Colour(Enum):
@@ -264,7 +264,7 @@ def test_constraints_are_described(annotation: Any, schema: Any) -> None:
 
 
 def test_a_validator_of_ones_own_may_bring_its_schema() -> None:
-    """By an attribute; without one it is checked and not described."""
+    """By an attribute."""
 
     class Even:
         json_schema: ClassVar = {"multipleOf": 2}
@@ -283,7 +283,7 @@ def test_a_validator_of_ones_own_may_bring_its_schema() -> None:
 
 def test_a_constraint_is_told_in_its_own_words() -> None:
     """Every one that is broken, and only where the type is right."""
-    assert told(Annotated[int, ge(1), le(0)], 3) == [("$", "must be <= 0: 3")]
+    assert told(Annotated[int, ge(1), le(0)], 3) == [("$", "must be <= 0, got 3")]
     assert told(Annotated[int, ge(1)], "a") == [("$", "expected a whole number, got the string 'a'")]
 
 
@@ -291,10 +291,11 @@ def test_a_validator_that_fails_in_itself_accepts_nothing() -> None:
     """What narrows must not let pass what it could not judge."""
 
     def broken(instance: object, attribute: object, value: object) -> None:
+        """Accept nothing."""
         raise KeyError("words of an exception")
 
     assert told(Annotated[int, broken], 3) == [("$", "is not acceptable")]
-    assert violation(broken, 3) == "is not acceptable"
+    assert [each.message for each in violations(read(int), broken, 3)] == ["is not acceptable"]
 
 
 def test_a_class_that_cannot_be_made_is_a_problem_of_the_value() -> None:
@@ -311,8 +312,8 @@ def test_everything_wrong_is_told_at_once_with_its_path() -> None:
     sent = {"guests": [{"name": 1}, {"nam": "Ada"}], "room": None, "colour": "rad"}
     shape = read(Stay)
     problems = {each.path: each for each in check(shape, sent)[1]}
-    assert set(problems) == {"$.guests[0].name", "$.guests[1]", "$.guests[1].name", "$.room", "$.colour"}
-    assert problems["$.guests[1]"].suggestion == "name"
+    assert set(problems) == {"$.guests[0].name", "$.guests[1].nam", "$.guests[1].name", "$.room", "$.colour"}
+    assert problems["$.guests[1].nam"].suggestion == "name"
     assert problems["$.colour"].suggestion == "red"
 
 
@@ -463,3 +464,73 @@ def test_a_schema_is_json(typed: Typed) -> None:
     """It is sent as it is."""
     schema = read(typed[0]).schema
     assert json.loads(json.dumps(schema)) == schema
+
+
+# ---- unions --------------------------------------------------------------------------------------------------------
+
+
+@frozen
+class Card:
+    """Something to pay with, told apart by its tag."""
+
+    number: int
+    holder: Guest
+    type: Literal["card"] = "card"
+
+
+@frozen
+class Voucher:
+    """Something else to pay with."""
+
+    code: str
+    type: Literal["voucher"] = "voucher"
+
+
+NATURAL: Any = Annotated[int, ge(0)]
+
+UNIONS: list[tuple[Any, Any, list[tuple[str, str]]]] = [
+    (
+        Card | None,
+        {"number": "x", "holder": {"name": "Ada", "age": -1}, "colour": 1},
+        [
+            ("$.number", "expected a whole number, got the string 'x'"),
+            ("$.holder.age", "must be >= 0, got -1"),
+            ("$.colour", "unknown field 'colour'; known: number, holder, type."),
+        ],
+    ),
+    (Card | None, {"number": 1}, [("$.holder", "is required")]),
+    (Card | None, "x", [("$", "expected an object or null, got the string 'x'")]),
+    (
+        Card | Voucher,
+        {"type": "voucher", "number": 1, "holder": {"name": 1}},
+        [
+            ("$.number", "unknown field 'number'; known: code, type."),
+            ("$.holder", "unknown field 'holder'; did you mean 'code'?"),
+            ("$.code", "is required"),
+        ],
+    ),
+    (NATURAL | None, -1, [("$", "must be >= 0, got -1")]),
+    (NATURAL | str | None, True, [
+        ("$", "expected a whole number that must be >= 0 or a string or null, got true"),
+    ]),
+    (Literal["a"] | Literal["b"] | None, "c", [("$", "expected one of 'a' or one of 'b', got the string 'c'")]),
+    (Annotated[str, max_len(1)] | Annotated[str, matches_re("x+")], "yy", [
+        ("$", "expected a string that must have at most 1 character or a string that must match the pattern 'x+', got the string 'yy'"),  # noqa: E501
+    ]),
+    (list[Card] | None, [{"number": 1, "holder": 3}], [("$[0].holder", "expected an object, got the number 3")]),
+    (dict[str, int] | None, {"a b": "x"}, [('$["a b"]', "expected a whole number, got the string 'x'")]),
+    (Range | None, {"low": 3, "high": 2}, [("$", "is not acceptable: high is below low")]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("annotation", "value", "problems"), UNIONS)
+def test_a_union_reports_every_problem_of_the_member_that_was_meant(
+    annotation: Any, value: Any, problems: list[tuple[str, str]]
+) -> None:
+    """Of the member with the value's JSON type, and of two such the nearest; with inner paths."""
+    assert told(annotation, value) == problems
+
+
+def test_none_alone_is_described_as_null() -> None:
+    """It is no object."""
+    assert (read(None).word, read(None).schema) == ("null", {"type": "null"})

@@ -101,7 +101,7 @@ def test_a_default_that_does_not_fit_is_refused() -> None:
     def out_of_bounds(speed: Annotated[int, ge(1)] = 0) -> None: ...
 
     assert "the default of 'speed' does not fit its type: expected a whole number" in mistake(wrong_type)
-    assert "the default of 'speed' does not fit its type: must be >= 1: 0" in mistake(out_of_bounds)
+    assert "the default of 'speed' does not fit its type: must be >= 1, got 0" in mistake(out_of_bounds)
 
 
 @pytest.mark.parametrize("value", [["a"], {"a": 1}, {"a"}, bytearray()])
@@ -158,7 +158,7 @@ def test_what_cannot_be_described_is_refused() -> None:
     del bare.__annotations__["text"], bare_given.__annotations__["tts"]
 
     assert "*texts cannot be described to a client. Name each argument." in mistake(many)
-    assert "*texts cannot be described to a client. Name each argument." in mistake(more)
+    assert "**texts cannot be described to a client. Name each argument." in mistake(more)
     assert "'audio' is bytes, which has no RTVI type. Use str" in mistake(raw)
     assert "annotate 'text'." in mistake(bare)
     assert "annotate 'tts'." in mistake(bare_given)

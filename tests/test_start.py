@@ -235,10 +235,10 @@ async def test_keys_of_another_form_are_refused_without_being_quoted(field: dict
 @pytest.mark.parametrize(
     ("service_options", "path"),
     [
-        ({"llm.nobody": {}}, "$.service_options.llm.nobody"),
-        ({"llm.keyed": {"base_ulr": "x"}}, "$.service_options.llm.keyed.base_ulr"),
-        ({"llm.keyed": {"retries": "many"}}, "$.service_options.llm.keyed.retries"),
-        ({"llm.keyed": 5}, "$.service_options.llm.keyed"),
+        ({"llm.nobody": {}}, '$.service_options["llm.nobody"]'),
+        ({"llm.keyed": {"base_ulr": "x"}}, '$.service_options["llm.keyed"].base_ulr'),
+        ({"llm.keyed": {"retries": "many"}}, '$.service_options["llm.keyed"].retries'),
+        ({"llm.keyed": 5}, '$.service_options["llm.keyed"]'),
         (5, "$.service_options"),
     ],
 )
@@ -313,7 +313,7 @@ async def test_a_wrong_value_is_told_by_its_path_and_by_what_is_expected() -> No
         with pytest.raises(InvalidStart) as raised:
             await host.start(body, secret=OPERATOR)
     assert [(each.path, each.message) for each in raised.value.problems] == [
-        ("$.service_options.llm.keyed.retries", 'expected {"type": "integer"}, got a string.'),
+        ('$.service_options["llm.keyed"].retries', 'expected {"type": "integer"}, got a string.'),
         ("$.defaults.llm.pace", 'expected {"type": "number", "maximum": 2}, got a number.'),
     ]
 

@@ -1,6 +1,6 @@
 // What was wrong with a request: which field a problem belongs to, and how it is said to people.
 
-const PATH = String.raw`\$(?:\.[\w-]+|\[\d+\])*`;
+const PATH = String.raw`\$(?:\.[\w-]+|\[\d+\]|\["[^"]*"\])*`;
 
 /**
  * The problems that an answer tells of, `{path, message, suggestion, service}`. A provider's own check tells them in a
