@@ -1,4 +1,9 @@
-"""Cut streamed text into sentences, as they are shown whole and will be spoken."""
+"""Cut streamed text into sentences, as they are shown whole and will be spoken.
+
+A voice gets each sentence by itself, so a false end is a falling voice and a pause in the middle of a phrase. Where a
+full stop may end a sentence or not, the next word decides: a few characters of it are waited for, no more. So the
+sentences are the same in whatever pieces the text comes.
+"""
 
 from __future__ import annotations
 
@@ -7,55 +12,137 @@ from typing import Final
 
 from attrs import define
 
+from ._abbreviations import ends_nothing
+
 __all__ = ("Sentences",)
 
-# An end of sentence is only one when something follows: "3.5" and "example.com" are not at an end. A run of stops is
-# looked at from its beginning alone, and never twice: an LLM may be asked for ten thousand of them.
-_END: Final = re.compile(r"(?<![.!?…])[.!?…]++[\"')\]]*+(?=\s)|\n+|[。！？]++")
+#: Marks that end a sentence where space follows, in scripts that write spaces; and those that need none.
+_MARKS: Final = ".!?…؟۔।॥"
+_WIDE: Final = "。！？｡"
+#: What may stand between the mark and the space: quotes, brackets, and marks of markdown.
+_CLOSING: Final = "\"'”’“»«›‹)\\]}*_~`」』）】》"
+#: What may stand before the next word.
+_OPENING: Final = "\"'“”„‚‘’«»‹›(\\[{*_~`¿¡"
 
-#: What an end may still be made of, when more text comes.
-_OPEN: Final = ".!?…\"')]"
+#: Where a sentence may end. A run of marks is looked at from its beginning alone.
+_END: Final = re.compile(
+    rf"(?<![{_MARKS}])[{_MARKS}]++[{_CLOSING}]*+(?=\s)|\n+|(?<![{_WIDE}])[{_WIDE}]++[{_CLOSING}]*+"
+)
+_NEXT: Final = re.compile(rf"[^\S\n]*([{_OPENING}]*)")
+#: How many characters after an end are looked at before it is one: more are no beginning of a word.
+_AHEAD: Final = 24
 
 #: A sentence that is longer is cut between two words; text without an end is spoken all the same.
 _LONGEST: Final = 600
+#: In text that has no capitals, a small letter does not keep a sentence open for longer than this.
+_SMALL: Final = 100
 
-#: Words whose full stop ends no sentence.
-_ABBREVIATIONS: Final = frozenset(("mr.", "mrs.", "ms.", "dr.", "prof.", "st.", "e.g.", "i.e.", "etc.", "no.", "vs."))
+#: A block of code in markdown, and the line that closes it. It is one piece, for it is shown and not spoken.
+_FENCE: Final = re.compile(r"(`{3,}|~{3,})[^\n`]{0,80}(\n?)")
+
+#: Within the text of a link, or within code, no sentence ends, unless it is longer than this.
+_LINK: Final = 200
 
 
 @define
 class Sentences:
-    """Collects text and gives away each sentence once it is whole."""
+    """Collect text and give away each sentence once it is whole."""
 
     _rest: str = ""
-    #: Up to here, the rest is known to hold no end.
+    #: No sentence ends before this place in the rest.
     _seen: int = 0
 
     def feed(self, text: str) -> list[str]:
-        """The sentences that are whole now."""
+        """Return the sentences that are whole now."""
         self._rest += text
-        found: list[str] = []
-        start = 0
-        for end in _END.finditer(self._rest, self._seen):
-            if self._rest[max(start, end.end() - 20) : end.end()].strip().rpartition(" ")[2].lower() in _ABBREVIATIONS:
-                continue
-            sentence, start = self._rest[start : end.end()].strip(), end.end()
-            if sentence:
-                found.append(sentence)
-        self._rest = self._rest[start:]
-        while len(self._rest) > _LONGEST:
-            if cut := self._cut():
-                found.append(cut)
-        self._seen = len(self._rest.rstrip(_OPEN))
-        return found
-
-    def _cut(self) -> str:
-        """The beginning of a sentence that is too long."""
-        at = self._rest.rfind(" ", 1, _LONGEST) + 1 or _LONGEST
-        cut, self._rest = self._rest[:at].strip(), self._rest[at:]
-        return cut
+        return self._cut(last=False)
 
     def flush(self) -> list[str]:
-        """What is left when the text has ended."""
-        rest, self._rest, self._seen = self._rest.strip(), "", 0
-        return [rest] if rest else []
+        """Return what is left when the text has ended."""
+        found = self._cut(last=True)
+        self._rest, self._seen = "", 0
+        return found
+
+    def _cut(self, *, last: bool) -> list[str]:
+        found: list[str] = []
+        start = _after_space(self._rest, 0)
+        while start < len(self._rest):
+            end = self._end(start, last=last)
+            if end is None:
+                break
+            found.append(self._rest[start:end].strip())
+            start = self._seen = _after_space(self._rest, end)
+        self._rest, self._seen = self._rest[start:], max(0, self._seen - start)
+        return found
+
+    def _end(self, start: int, *, last: bool) -> int | None:
+        """Return where the sentence from `start` ends; None while that cannot be known."""
+        text = self._rest
+        if text.startswith(("```", "~~~"), start) and (fence := _FENCE.match(text, start)) is not None:
+            if fence[2] or (last and fence.end() == len(text)):
+                return self._end_of_code(fence, last=last)
+            if fence.end() == len(text):
+                return None  # the line is not whole: it may be code within a sentence
+        for match in _END.finditer(text, max(start, self._seen), start + _LONGEST + _AHEAD):
+            if match.end() - start > _LONGEST:
+                break
+            is_end = self._is_end(match, start, last=last)
+            if is_end is None:
+                self._seen = match.start()
+                return None
+            if is_end:
+                return match.end()
+        if len(text) - start > _LONGEST + _AHEAD or (last and len(text) - start > _LONGEST):
+            at = text.rfind(" ", start + 1, start + _LONGEST)
+            return at + 1 if at > 0 else start + _LONGEST
+        if last:
+            return len(text)
+        # An end may still be made of the marks with which the text ends.
+        self._seen = max(start, len(text.rstrip(f"{_MARKS}{_WIDE}{_CLOSING}")))
+        return None
+
+    def _end_of_code(self, fence: re.Match[str], *, last: bool) -> int | None:
+        closed = re.compile(rf"\n[ \t]*{fence[1]}+[ \t]*(?=\n)").search(self._rest, max(fence.end() - 1, self._seen))
+        if closed is not None:
+            return closed.end()
+        self._seen = max(fence.end() - 1, self._rest.rfind("\n"))
+        return len(self._rest) if last else None
+
+    def _is_end(self, match: re.Match[str], start: int, *, last: bool) -> bool | None:
+        """Return whether a sentence ends here; None while that cannot be known."""
+        text, end = self._rest, match.end()
+        if match[0][0] == "\n":
+            return True
+        if match[0][0] in _WIDE:
+            return True if end < len(text) or last else None  # more of it may come
+        if _is_open(text, start, end) or (
+            match[0][0] == "." and ends_nothing(text[max(start, end - 64) : match.start() + 1], marks=match[0])
+        ):
+            return False
+        ahead = _NEXT.match(text, end, end + _AHEAD)
+        assert ahead is not None
+        at = ahead.end()
+        if at >= end + _AHEAD or text.startswith("\n", at):
+            return True
+        if at == len(text):
+            return True if last else None
+        return self._begins_sentence(text[at], match, start)
+
+    def _begins_sentence(self, next: str, match: re.Match[str], start: int) -> bool:
+        """Return whether what comes next can begin a sentence: no word in small letters, and no digit after a stop."""
+        if next.islower():
+            text = self._rest[start : match.start()]
+            return len(text) > _SMALL and text == text.lower()
+        return not (next.isdigit() and match[0][0] == ".")
+
+
+def _is_open(text: str, start: int, end: int) -> bool:
+    """Return whether a link's text or code has begun and not ended."""
+    start = max(start, end - _LINK)
+    return text.rfind("[", start, end) > text.rfind("]", start, end) or text.count("`", start, end) % 2 == 1
+
+
+def _after_space(text: str, at: int) -> int:
+    while at < len(text) and text[at].isspace():
+        at += 1
+    return at
