@@ -170,6 +170,20 @@ def test_a_sentence_waits_for_no_more_than_the_beginning_of_the_next_word(beginn
     assert cutter.feed(beginning) or cutter.feed(more)
 
 
+def test_a_sentence_that_waits_for_the_next_word_may_be_settled_without_it() -> None:
+    """When the text makes a pause; what may be no end yet is left."""
+    cutter = Sentences()
+    assert cutter.feed("Fine. ") == []
+    assert cutter.waits
+    assert cutter.settle() == ["Fine."]
+    assert not cutter.waits
+    assert cutter.settle() == []
+    assert cutter.feed("at 3. ") == []
+    assert cutter.settle() == ["at 3."]
+    assert cutter.feed("Dr. ") == cutter.feed("A") == cutter.feed(".") == cutter.settle() == []
+    assert cutter.flush() == ["Dr. A."]
+
+
 def test_space_after_a_sentence_is_not_waited_for_without_end() -> None:
     """What follows so much of it is a new sentence, whatever it is."""
     cutter = Sentences()

@@ -40,6 +40,8 @@ _ATTEMPTS: Final = 2
 _SECONDS: Final = 30.0
 #: How much is shown to an LLM of the names of its functions, in characters.
 _NAMES_SHOWN: Final = 2000
+#: How long a sentence waits for the next word, which may show that it has not ended, in seconds.
+_PAUSE: Final = 0.2
 _PIECES: Final = "Text(…), ToolCall(…) or Usage(…)"
 _CANCELLED: Final = json.dumps({"error": "The call was cancelled: the user interrupted."})
 
@@ -189,12 +191,25 @@ class Answering:
                     answer.text += text
                     self.session.emit(BotLLMText(text))
                     await self._put_out(answer, sentences.feed(text))
+                    if sentences.waits:
+                        self._settle_after_a_pause(answer, sentences)
                 case ToolCall():
                     answer.calls.append(_unique(_callable(piece), self._call_ids()))
                 case Usage():
                     answer.usage = piece
                 case other:  # pyright: ignore[reportUnnecessaryComparison]  # what a provider yields is not checked
                     raise NoPiece(other, "an LLM's respond()", _PIECES)
+
+    def _settle_after_a_pause(self, answer: _Answer, sentences: Sentences) -> None:
+        """Put out a sentence whose end depends on the next word, if the LLM makes a pause."""
+        length = len(answer.text)
+
+        def look() -> None:
+            if len(answer.text) == length and not answer.settled:
+                for sentence in sentences.settle():
+                    self._put(answer, sentence)
+
+        self.session.clock.call_at(self.session.clock.now() + _PAUSE, look)
 
     def _call_ids(self) -> set[str]:
         """Return the ids of all calls so far, in the context and in the answers that are not yet in it."""
@@ -205,12 +220,15 @@ class Answering:
 
     async def _put_out(self, answer: _Answer, sentences: Sequence[str]) -> None:
         for number, sentence in enumerate(sentences, 1):
-            if answer.speech is not None:
-                answer.speech.say(sentence)
-            else:
-                self.session.emit(BotOutput(sentence, self.segments()))
+            self._put(answer, sentence)
             if number % AT_ONCE == 0:
                 await anyio.lowlevel.checkpoint()
+
+    def _put(self, answer: _Answer, sentence: str) -> None:
+        if answer.speech is not None:
+            answer.speech.say(sentence)
+        else:
+            self.session.emit(BotOutput(sentence, self.segments()))
 
     def _end(self, answer: _Answer) -> None:
         if not (answer.whole and answer.calls):

@@ -51,6 +51,8 @@ class Sentences:
     _rest: str = ""
     #: No sentence ends before this place in the rest.
     _seen: int = 0
+    #: Whether a sentence has ended if it is not the next word that goes on with it.
+    waits: bool = False
 
     def feed(self, text: str) -> list[str]:
         """Return the sentences that are whole now."""
@@ -58,16 +60,21 @@ class Sentences:
         return self._cut(last=False)
 
     def flush(self) -> list[str]:
-        """Return what is left when the text has ended."""
+        """Return what is left, when the text has ended."""
         found = self._cut(last=True)
         self._rest, self._seen = "", 0
         return found
 
-    def _cut(self, *, last: bool) -> list[str]:
+    def settle(self) -> list[str]:
+        """Return the sentence that waits for the next word, if one does. It is not waited for any longer."""
+        return self._cut(last=False, settle=True) if self.waits else []
+
+    def _cut(self, *, last: bool, settle: bool = False) -> list[str]:
         found: list[str] = []
+        self.waits = False
         start = _after_space(self._rest, 0)
         while start < len(self._rest):
-            end = self._end(start, last=last)
+            end = self._end(start, last=last, settle=settle)
             if end is None:
                 break
             found.append(self._rest[start:end].strip())
@@ -75,7 +82,7 @@ class Sentences:
         self._rest, self._seen = self._rest[start:], max(0, self._seen - start)
         return found
 
-    def _end(self, start: int, *, last: bool) -> int | None:
+    def _end(self, start: int, *, last: bool, settle: bool) -> int | None:
         """Return where the sentence from `start` ends; None while that cannot be known."""
         text = self._rest
         if text.startswith(("```", "~~~"), start) and (fence := _FENCE.match(text, start)) is not None:
@@ -86,9 +93,9 @@ class Sentences:
         for match in _END.finditer(text, max(start, self._seen), start + _LONGEST + _AHEAD):
             if match.end() - start > _LONGEST:
                 break
-            is_end = self._is_end(match, start, last=last)
+            is_end = self._is_end(match, start, last=last or settle)
             if is_end is None:
-                self._seen = match.start()
+                self._seen, self.waits = match.start(), True
                 return None
             if is_end:
                 return match.end()
