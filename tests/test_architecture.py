@@ -82,6 +82,7 @@ LAYERS: dict[str, dict[str, str]] = {
     },
     "voice": {
         "voice._closing": "anyio",
+        "voice._abbreviations": "",
         "voice._sentences": "attrs",
         "voice._timeline": "attrs",
         "voice._speech": "attrs",
