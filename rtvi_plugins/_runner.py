@@ -60,6 +60,7 @@ from .errors import (
     ActionTimeout,
     AuthorError,
     BotFailed,
+    FunctionCallFailed,
     InternalError,
     ProviderError,
     ProviderFailed,
@@ -137,6 +138,7 @@ class LiveSession(Session):
         self.start_data = plan.start_data
         self.clock = shared.clock
         self.vad_params = VADParams()
+        self.single_turn = False
         self.close_code, self.close_reason = 1000, ""
         #: Called once when the session ends, for a server that may be stuck in sending.
         self.on_end: Callable[[], None] | None = None
@@ -416,6 +418,12 @@ class LiveSession(Session):
         """Wait until the bot is saying nothing, and nothing waits to be answered, or until the session has ended."""
         await self._dialogue.idle()
 
+    @property
+    def busy(self) -> bool:
+        """Whether a request waits for its answer, a long action runs, or something is being said or waits to be."""
+        jobs = self._actions is not None and bool(self._actions.jobs)
+        return jobs or bool(self._conversation.pending) or not self._dialogue.is_idle
+
     def claimed(self) -> None:
         """A client has come: the session's time begins."""
         self._heard = now = self._shared.clock.now()
@@ -555,12 +563,15 @@ class LiveSession(Session):
     @property
     def functions(self) -> Sequence[Function]:
         own = self._own_functions
-        theirs = (each for each in self.context.functions if each["name"] not in own.functions)
+        asked = () if self.single_turn else self.context.functions
+        theirs = (each for each in asked if each["name"] not in own.functions)
         return (*own.described_functions, *theirs)
 
     async def call_function(self, name: str, arguments: Mapping[str, Any], *, id: str | None = None) -> Any:
         own = self._own_functions.functions.get(name)
         if own is None:
+            if self.single_turn:
+                raise FunctionCallFailed(f"The client is not connected, so it cannot carry out {name!r}.")
             return await self._dialogue.call_function(name, arguments, id)
         assert self._actions is not None
         return await self._dialogue.carry_out(name, id, partial(self._actions.call, own, arguments))

@@ -169,6 +169,8 @@ class Session(ABC):
     clock: Clock
     #: When speech begins and ends, as the options of the VAD say.
     vad_params: VADParams
+    #: Whether the session was started for actions of a client that is not connected, and ends with their answers.
+    single_turn: bool
 
     @property
     @abstractmethod

@@ -44,15 +44,15 @@ async def converse(
 
     What the bot says is spoken by `tts` where the client's transport carries audio, and is text alone elsewhere. The
     user is heard by `stt`; with `vad` at any time, without it while the microphone is on (push-to-talk). `taking` are
-    the manners of it. `greeting` is said first; nothing interrupts `Say(text, interruptible=False)`. A provider that
-    fails ends its turn, is told to the client as an `error` that is not fatal, and leaves the conversation going; in a
-    spoken one, `apology` is said.
+    the manners of it. `greeting` is said first, except in a session for single-turn actions; nothing interrupts
+    `Say(text, interruptible=False)`. A provider that fails ends its turn, is told to the client as an `error` that is
+    not fatal, and leaves the conversation going; in a spoken one, `apology` is said.
     """
     loop = _Conversation(session, llm, tts, taking, apology)
     try:
         async with loop.hearing(stt, vad):
             first = greeting if isinstance(greeting, Say) else Say(greeting)
-            if first.text:
+            if first.text and not session.single_turn:
                 await loop.take(first)
             loop.wait_for_the_user()
             async for each in session.inputs():

@@ -23,6 +23,7 @@ from ._gate import Gate
 from ._origins import HostList, OriginList, host_of, origin_of
 from ._page import Page
 from ._refusal import unrouted
+from ._single_turn import run_actions
 from ._socket import SessionSocket
 from .starting import BODY_BYTES, PRIVATE, base_url, start_session
 
@@ -31,6 +32,7 @@ __all__ = ("create_app",)
 _OFFERED: Final = {
     "/connect": "POST /connect",
     "/start": "POST /start",
+    "/action": "POST /action",
     "/health": "GET /health",
     "/ws": "the WebSocket /ws",
 }
@@ -66,6 +68,7 @@ def create_app(
         routes=[
             Route("/connect", door.connect, methods=["POST"]),
             Route("/start", door.start, methods=["POST"]),
+            Route("/action", door.action, methods=["POST"]),
             Route("/health", door.health, methods=["GET"]),
             WebSocketRoute("/ws", SessionSocket(host)),
             *added,
@@ -123,6 +126,10 @@ class _Door:
         """Start a session for a 1.x client, whose WebSocket transport refuses any key besides these two."""
         started = await self._started(request)
         return JSONResponse({"wsUrl": self._ws_url(request), "token": started.token}, headers=PRIVATE)
+
+    async def action(self, request: Request) -> Response:
+        """Run actions of a 0.x client that is not connected."""
+        return await run_actions(request, self.host, body_bytes=self.body_bytes)
 
     async def health(self, request: Request) -> Response:
         """Whether new sessions are taken, for load balancers: 503 says that the server is draining."""

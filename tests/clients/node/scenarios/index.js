@@ -11,6 +11,7 @@ import { handshake } from "./handshake.js";
 import { llm } from "./llm.js";
 import { load } from "./load.js";
 import { refusal } from "./refusal.js";
+import { singleTurn } from "./single-turn.js";
 
 export const CHECKS = [
   ...handshake,
@@ -23,4 +24,5 @@ export const CHECKS = [
   ...conversation,
   ...dialogue,
   ...refusal,
+  ...singleTurn,
 ];

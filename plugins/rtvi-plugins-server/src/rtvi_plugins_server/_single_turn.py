@@ -1,0 +1,177 @@
+"""Run actions of a client that is not connected: one HTTP request, in a session that ends with its answer.
+
+Published 0.x clients send it from `client.action()` while they are disconnected. The answer has one of the two forms
+that their parser reads: a stream of events, each the base64 text of one RTVI message, or a single message as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Sequence
+from typing import Any, Final, cast
+from uuid import uuid4
+
+import anyio
+import orjson
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from rtvi_plugins.errors import InvalidStart, Problem, RequestError
+from rtvi_plugins.hosting import Connection, Host
+
+from ._gate import SECRET_HEADER
+from .starting import PRIVATE, client_address, read_object
+
+__all__ = ("run_actions",)
+
+_LABEL: Final = "rtvi-ai"
+_ID_LENGTH: Final = 256
+_JSON, _EVENTS = "application/json", "text/event-stream"
+# Why a request may not start a session at all. It has this HTTP status, as a start has. Any other reason travels in an
+# `error-response`: published clients show an application nothing of an answer whose status is not 2xx.
+_NOT_STARTED: Final = frozenset((401, 403, 413, 421, 429, 503))
+# A client that has not taken the last messages so long after the session's end has stopped reading.
+_STALLED_SECONDS: Final = 20.0
+
+
+async def run_actions(request: Request, host: Host, *, body_bytes: int) -> Response:
+    """Start a session as `/connect` does, run the request's `actions` in it, and answer with what the bot sends.
+
+    Raises `RequestError` if the request may not start a session, or holds no actions that can be answered.
+    """
+    body = await read_object(request, body_bytes=body_bytes) or {}
+    actions = _actions(body.pop("actions", None))
+    accepted = request.headers.get("accept", "")
+    single = len(actions) == 1 and _EVENTS not in accepted
+    try:
+        secret, address = request.headers.get(SECRET_HEADER), client_address(request)
+        started = await host.start(body, secret=secret, address=address)
+    except RequestError as error:
+        if error.status in _NOT_STARTED:
+            raise
+        failed = [_error_response(each["id"], error) for each in actions]
+        return JSONResponse(failed[0], headers=PRIVATE) if single else _events(failed)
+    return _Answer(host.claim(started.token), actions, single=single, events=not (single and _JSON in accepted))
+
+
+def _actions(sent: Any) -> Sequence[dict[str, Any]]:
+    """Return the messages in `actions`, each with an id under which it can be answered. Raise `InvalidStart`."""
+    if not isinstance(sent, list) or not sent:
+        example = '{"actions": [{"label": "rtvi-ai", "type": "action", "id": "1", "data": {…}}]}'
+        raise InvalidStart([Problem("$.actions", f"expected an array of messages of type action, as in {example}.")])
+    messages = cast("list[dict[str, Any]]", sent)
+    problems, ids = list[Problem](), set[str]()
+    for index, message in enumerate(messages):
+        path = f"$.actions[{index}]"
+        if not isinstance(cast("object", message), dict) or message.get("type") != "action":
+            problems.append(Problem(path, 'expected a message of "type": "action".'))
+        elif not isinstance(id := message.get("id"), str) or not 0 < len(id) <= _ID_LENGTH or id in ids:
+            problems.append(Problem(f"{path}.id", f"expected a string of 1 to {_ID_LENGTH} characters, given once."))
+        else:
+            ids.add(id)
+    if problems:
+        raise InvalidStart(problems[:25])
+    return messages
+
+
+def _error_response(id: str, error: RequestError) -> dict[str, Any]:
+    return {"label": _LABEL, "type": "error-response", "id": id, "data": error.to_json()}
+
+
+def _event(message: object) -> bytes:
+    # The parser decodes each byte to one character, so everything beyond ASCII is written as an escape. It reads the
+    # first colon of a line, and an event ends with an empty line: no other fields, no comments, no CRLF.
+    return b"data: " + b64encode(json.dumps(message).encode()) + b"\n\n"
+
+
+_STREAMED: Final = {**PRIVATE, "x-accel-buffering": "no"}  # so that a proxy does not keep events back
+
+
+def _events(messages: Sequence[object]) -> Response:
+    return Response(b"".join(map(_event, messages)), media_type=_EVENTS, headers=_STREAMED)
+
+
+class _Answer(Response):
+    """The answer to a single-turn request, and the life of its session: either ends with the other.
+
+    `single` says that the one action's answer may be sent alone, as JSON, if nothing else comes of it; `events` says
+    that what comes besides may be sent too, as a stream.
+    """
+
+    def __init__(
+        self, connection: Connection, actions: Sequence[dict[str, Any]], *, single: bool, events: bool
+    ) -> None:
+        # Not by way of its constructor, which would give the answer a body, and a length.
+        self.status_code, self.background, self.media_type = 200, None, _EVENTS
+        self.init_headers(_STREAMED)
+        self._connection = connection
+        self._actions = actions
+        self._single = single
+        self._events = events
+        self._taken = anyio.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        connection = self._connection
+        try:
+            async with anyio.create_task_group() as tasks:
+
+                def ended() -> None:
+                    tasks.cancel_scope.deadline = anyio.current_time() + _STALLED_SECONDS
+
+                connection.on_end = ended
+                tasks.start_soon(self._leave, receive, tasks.cancel_scope)
+                self._say()
+                tasks.start_soon(self._end_session)
+                await self._write(scope, receive, send)
+                tasks.cancel_scope.cancel()
+        finally:
+            connection.disconnected()
+
+    def _say(self) -> None:
+        """Send what a 0.x client would send on a connection of its own."""
+        self._connection.single_turn = True
+        ready: dict[str, Any] = {"label": _LABEL, "type": "client-ready", "id": uuid4().hex, "data": {}}
+        for message in (ready, *self._actions):
+            self._connection.receive(orjson.dumps(message).decode())
+
+    async def _leave(self, receive: Receive, scope: anyio.CancelScope) -> None:
+        """End with the client, which may break off at any time."""
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        scope.cancel()
+
+    async def _end_session(self) -> None:
+        """End the session when the actions, and all that the bot says because of them, have come to their end."""
+        connection = self._connection
+        while connection.busy:
+            await connection.idle()
+            if connection.busy:  # with what ends by a message: a request, or a long action
+                await self._taken.wait()
+        connection.close(now=True)
+
+    async def _write(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+        while batch := await self._connection.outgoing():
+            for message in map(orjson.loads, (each for each in batch if isinstance(each, str))):
+                if message["type"] == "bot-ready":
+                    continue  # this client is not connected, and waits for no bot
+                if not begun and self._is_all(message):
+                    return await JSONResponse(message, headers=PRIVATE)(scope, receive, send)
+                if self._events:
+                    begun = begun or await self._begin(send)
+                    await send({"type": "http.response.body", "body": _event(message), "more_body": True})
+            self._taken.set()
+            self._taken = anyio.Event()
+        begun = begun or await self._begin(send)
+        return await send({"type": "http.response.body", "body": b""})
+
+    async def _begin(self, send: Send) -> bool:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        return True
+
+    def _is_all(self, message: dict[str, Any]) -> bool:
+        """Whether a message is the one action's answer, and nothing else is to be sent."""
+        answers = self._single and message.get("id") == self._actions[0]["id"]
+        return answers and not (self._events and self._connection.busy)
