@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import Doc
 
 from ._declare import action, bot, options, service
-from ._grants import roles
+from ._roles import roles
 from ._signature import Was
 from ._specs import Grant
 from .errors import ProviderError, RequestError

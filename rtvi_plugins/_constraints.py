@@ -8,7 +8,7 @@ read here are what their `repr` documents.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from functools import cache, partial
 from types import FunctionType, NoneType
@@ -32,6 +32,7 @@ __all__ = (
     "Schema",
     "Validator",
     "merged",
+    "parts_of",
     "read_validators",
 )
 
@@ -129,6 +130,14 @@ def read_validators(
     """The rule that attrs validators make together. `NotReadable` for one that cannot be described."""
     reader = _Reader(loads, strict, attribute)
     return _all([reader.read(each) for each in validators])
+
+
+def parts_of(validator: Validator) -> Iterator[Validator]:
+    """Yield the validators that attrs' `and_` has joined, or the validator itself."""
+    for each in getattr(validator, "_validators", ()):
+        yield from parts_of(each)
+    if not hasattr(validator, "_validators"):
+        yield validator
 
 
 def merged(schemas: Iterable[Schema]) -> Schema:

@@ -145,36 +145,46 @@ def _is_optional(function: Function, name: str, annotation: Any) -> bool:
 
 
 @overload
-def options(target: Literal["llm"], /, *, last: bool = False) -> Callable[[OnLLM], OnLLM]: ...
+def options(
+    target: Literal["llm"], /, *, last: bool = False, narrowed: Mapping[str, Validator] | None = None
+) -> Callable[[OnLLM], OnLLM]: ...
 @overload
-def options(target: Literal["tts"], /, *, last: bool = False) -> Callable[[OnTTS], OnTTS]: ...
+def options(
+    target: Literal["tts"], /, *, last: bool = False, narrowed: Mapping[str, Validator] | None = None
+) -> Callable[[OnTTS], OnTTS]: ...
 @overload
-def options(target: Literal["stt"], /, *, last: bool = False) -> Callable[[OnSTT], OnSTT]: ...
+def options(
+    target: Literal["stt"], /, *, last: bool = False, narrowed: Mapping[str, Validator] | None = None
+) -> Callable[[OnSTT], OnSTT]: ...
 @overload
-def options(target: Literal["vad"], /, *, last: bool = False) -> Callable[[OnVAD], OnVAD]: ...
+def options(
+    target: Literal["vad"], /, *, last: bool = False, narrowed: Mapping[str, Validator] | None = None
+) -> Callable[[OnVAD], OnVAD]: ...
 @overload
-def options(target: Kind, /, *, last: bool = False) -> _OnBot: ...
+def options(target: Kind, /, *, last: bool = False, narrowed: Mapping[str, Validator] | None = None) -> _OnBot: ...
 @overload
 def options(
     target: Callable[..., AbstractAsyncContextManager[T]],
     /,
     *more: Callable[..., AbstractAsyncContextManager[T]],
     last: bool = False,
+    narrowed: Mapping[str, Validator] | None = None,
 ) -> _OnService[T]: ...
-def options(*targets: Any, last: bool = False, **unknown: Any) -> Any:
+def options(*targets: Any, last: bool = False, narrowed: Mapping[str, Validator] | None = None, **unknown: Any) -> Any:
     """Declare a group of options of one or several providers, or of a kind.
 
     The function means "this is how things are now": it is called with all values of its group when the service
     opens, and whenever one of them changes. It runs inline on the event loop and must not block. Before the `/` it
     takes the live service and, if it wants it, the `Session`; after it, each option with its default. A group of a
     kind runs at the start of the session and on change; one that takes the live service runs for a new one, too.
-    `last` groups are applied after all others of an update.
+    `last` groups are applied after all others of an update. `narrowed` holds validators of options that apply to
+    clients where a bot grants the option without saying otherwise.
     """
     _refuse_bare("options", targets)
 
     def declare(function: Function) -> Function:
         check_function("options", function)
-        refuse_unknown(function, "options", unknown, ("last",))
+        refuse_unknown(function, "options", unknown, ("last", "narrowed"))
         if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
             message = "is async. An options function runs inline and only sets values: write def."
             raise DeclarationError(function, message)
@@ -189,10 +199,17 @@ def options(*targets: Any, last: bool = False, **unknown: Any) -> Any:
         if not signature.sent:
             raise DeclarationError(function, "declares no option: name at least one after the '/'.")
         wants_service, wants_session = _wants(function, signature, targets)
-        found = _targets(function, targets)
-        return mark(
-            function, OptionsSpec(found, function, signature.sent, wants_service, wants_session, last, signature.doc)
+        spec = OptionsSpec(
+            targets=_targets(function, targets),
+            function=function,
+            parameters=signature.sent,
+            wants_service=wants_service,
+            wants_session=wants_session,
+            last=last,
+            doc=signature.doc,
+            narrowed=_narrowed(function, signature.sent, narrowed, "options"),
         )
+        return mark(function, spec)
 
     return declare
 
@@ -387,16 +404,17 @@ def _check_flag(function: Function, name: str, value: object) -> None:
 
 
 def _narrowed(
-    function: Function, sent: Mapping[str, Parameter], narrowed: Mapping[str, Validator] | None
+    function: Function,
+    sent: Mapping[str, Parameter],
+    narrowed: Mapping[str, Validator] | None,
+    what: str = "arguments",
 ) -> Mapping[str, Validator]:
     given: Any = narrowed
     if not isinstance(given, Mapping | None):
         raise DeclarationError(function, "narrowed= is a mapping of validators, as in narrowed={'text': max_len(200)}.")
     for name, validator in (narrowed or {}).items():
         if name not in sent:
-            raise DeclarationError(
-                function, f"narrowed= names {name!r}, which is not among its arguments {list(sent)}."
-            )
+            raise DeclarationError(function, f"narrowed= names {name!r}, which is not among its {what} {list(sent)}.")
         try:
             restriction(sent[name].shape, validator)
         except NotReadable as error:

@@ -8,13 +8,13 @@ from typing import Any
 from attrs import field, frozen
 from attrs.validators import and_, ge, gt, in_, le, lt, matches_re, max_len, min_len
 
+from ._constraints import Validator, parts_of
 from ._json import below, is_array, is_object, kind, until_enough
 from ._registry import BOT, Registry
-from ._shapes import Validator
 from ._specs import ActionSpec, Grant
 from .errors import InvalidStart, Problem, nearest
 
-__all__ = ("Grants", "read_grants", "roles")
+__all__ = ("Grants", "read_grants")
 
 
 @frozen(eq=False)
@@ -28,16 +28,11 @@ class Grants:
     def of(cls, registry: Registry, granted: Iterable[Grant] | None = None, *, everything: bool = False) -> Grants:
         """What a bot grants: to clients, or what is `granted`.
 
-        Where one leaves an argument open that its action narrows, the action's word counts.
+        What a declaration narrows stays narrowed, unless the grant has a validator of the same class for it.
         """
-        narrowed = _narrowed(registry)
+        arguments, options = _narrowed_arguments(registry), _narrowed_options(registry)
         filled = [
-            Grant(
-                each.name,
-                *([each.validator] if each.validator else ()),
-                arguments={**narrowed.get(each.name, {}), **each.arguments},
-                writable=each.writable,
-            )
+            _filled(each, arguments.get(each.name, {}), options.get(each.name))
             for each in (registry.bot.grants if granted is None else granted)
         ]
         return cls({grant.name: grant for grant in filled}, everything)
@@ -57,14 +52,44 @@ class Grants:
         return Grants(left)
 
 
-def _narrowed(registry: Registry) -> Mapping[str, Mapping[str, Validator]]:
+def _filled(grant: Grant, arguments: Mapping[str, Validator], option: Validator | None) -> Grant:
+    """A grant with what its declaration narrows."""
+    kept = {name: _kept(each, grant.arguments.get(name)) for name, each in arguments.items()}
+    own = grant.validator if option is None else _kept(option, grant.validator)
+    validators = () if own is None else (own,)
+    return Grant(grant.name, *validators, arguments={**grant.arguments, **kept}, writable=grant.writable)
+
+
+def _kept(default: Validator, given: Validator | None) -> Validator:
+    """Both validators, without the parts of the default for which a part of the same class is given."""
+    if given is None:
+        return default
+    classes = {each.__class__ for each in parts_of(given)}
+    return and_(*(each for each in parts_of(default) if each.__class__ not in classes), given)
+
+
+def _narrowed_arguments(registry: Registry) -> Mapping[str, Mapping[str, Validator]]:
     """How actions narrow their own arguments, by name; where providers differ, all of them count."""
     found: dict[str, dict[str, Validator]] = {}
     for service, name, spec in _actions(registry):
-        arguments = found.setdefault(f"{service}:{name}", {})
-        for argument, validator in spec.narrowed.items():
-            arguments[argument] = and_(arguments[argument], validator) if argument in arguments else validator
+        _join(found.setdefault(f"{service}:{name}", {}), spec.narrowed)
     return found
+
+
+def _narrowed_options(registry: Registry) -> Mapping[str, Validator]:
+    """How options are narrowed by their declaration, by name."""
+    found: dict[str, Validator] = {}
+    for service in registry.services.values():
+        for provider in service.providers.values():
+            for name, (_, group) in provider.options.items():
+                if name in group.narrowed:
+                    _join(found, {f"{service.name}.{name}": group.narrowed[name]})
+    return found
+
+
+def _join(found: dict[str, Validator], more: Mapping[str, Validator]) -> None:
+    for name, validator in more.items():
+        found[name] = and_(found[name], validator) if name in found else validator
 
 
 def _actions(registry: Registry) -> Iterable[tuple[str, str, ActionSpec]]:
@@ -146,24 +171,3 @@ def _bounds(sent: Any, path: str, problems: list[Problem]) -> list[Validator]:
         except Exception:
             problems.append(Problem(f"{path}.{name}", f"is no bound for {name!r}"))
     return made
-
-
-class roles:  # noqa: N801 - a validator, spelled as attrs spells its own
-    """A validator of messages: only these roles.
-
-    `Grant("llm:append_to_messages", arguments={"messages": roles("user", "system")})`
-    """
-
-    def __init__(self, *allowed: str) -> None:
-        self.allowed = allowed
-        self.json_schema = {"items": {"properties": {"role": {"enum": list(allowed)}}}}
-
-    def __repr__(self) -> str:
-        return f"roles({', '.join(map(repr, self.allowed))})"
-
-    def __call__(self, instance: Any, attribute: Any, value: Any) -> None:
-        refused = {str(message.get("role")) for message in value or ()} - set(self.allowed)
-        if refused:
-            raise ValueError(
-                f"messages may have the role {' or '.join(self.allowed)}, not {', '.join(sorted(refused))}"
-            )

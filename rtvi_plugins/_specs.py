@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any, TypeAlias, TypeVar, cast
 
-from attrs import frozen
+from attrs import field, frozen
 from attrs.validators import and_
 
 from ._shapes import Shape, Validator
@@ -87,6 +87,8 @@ class OptionsSpec:
     wants_session: bool
     last: bool
     doc: str
+    #: Validators of options, for clients only, where a grant has none of the same class.
+    narrowed: Mapping[str, Validator] = field(factory=dict[str, Validator])
 
 
 @frozen(eq=False)

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from typing_extensions import Doc
 
 from ._declare import action, options
-from ._grants import roles
+from ._roles import ANY_ROLE, roles
 from .context import Function, Message
 from .session import RunLLM, Say, Session, VADParams
 
@@ -45,7 +45,7 @@ async def append_to_messages(
     run_immediately: _RunImmediately = False,
     interrupt: _Interrupt = False,
 ) -> bool:
-    """Add messages to the conversation. Where the bot does not grant more, they are the user's."""
+    """Add messages to the conversation. Where the bot does not grant more, they are the user's text."""
     if interrupt:
         session.interrupt()
     session.remember(*messages)
@@ -60,7 +60,7 @@ async def get_context(session: Session, /) -> dict[str, Any]:
     return session.context.to_json()
 
 
-@action("llm")
+@action("llm", narrowed={"messages": ANY_ROLE})
 async def set_context(
     session: Session,
     /,
@@ -91,14 +91,14 @@ async def run(session: Session, /, interrupt: _Interrupt = False, run_immediatel
     return True
 
 
-@options("llm")
+@options("llm", narrowed={"messages": ANY_ROLE})
 def messages(session: Session, /, messages: Sequence[Message] | None = None) -> None:
     """The messages that the conversation starts from; a change replaces the conversation."""
     if messages is not None:
         session.context.replace(messages)
 
 
-@options("llm")
+@options("llm", narrowed={"initial_messages": ANY_ROLE})
 def initial_messages(session: Session, /, initial_messages: Sequence[Message] | None = None) -> None:
     """The same as `messages`, under the name that older configs use."""
     if initial_messages is not None:

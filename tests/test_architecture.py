@@ -26,6 +26,7 @@ LAYERS: dict[str, dict[str, str]] = {
         "errors": "attrs",
         "limits": "attrs",
         "context": "attrs typing_extensions",
+        "_roles": "",
         "events": "attrs",
         "kinds": "attrs typing_extensions",
         "thoughts": "attrs",
