@@ -19,6 +19,7 @@ from types import ModuleType
 from attrs import define, field, frozen
 
 from ._interrupt import let_through
+from ._stalls import SLOW_IMPORT_SECONDS, reported_when_slow
 from .errors import PluginError, nearest
 
 __all__ = ("API", "COMMANDS", "Entry", "Installed", "commands", "discover")
@@ -170,8 +171,10 @@ class Installed:
         if entry.unfit is not None:
             self.broken[entry.module] = entry.unfit
             return
+        what = f"the import of the plugin {entry.name!r} of {entry.distribution}"
         try:
-            self._loaded[entry.module] = import_module(entry.module)
+            with reported_when_slow(what, SLOW_IMPORT_SECONDS):
+                self._loaded[entry.module] = import_module(entry.module)
         except BaseException as error:
             let_through(error)
             self.broken[entry.module] = _reason(error)

@@ -19,6 +19,7 @@ from typing_extensions import get_protocol_members
 from ._interrupt import let_through
 from ._registry import Provider
 from ._signal import Signal
+from ._stalls import waits_at
 from ._start import Keys, key_variable
 from .errors import MissingKey, ProviderError, RequestError, StartFailed, innermost, report, where
 from .session import Secret
@@ -51,8 +52,10 @@ class Opener:
             with anyio.fail_after(self._seconds):
                 await opened.settled.wait()
         except TimeoutError:
+            place = waits_at(manager) or where(provider.spec.function)
             opened.abandon()
             text = f"The service {service!r} ({provider.label}) did not open within {self._seconds:g} s."
+            log.error("%s It waits in %s.", text, place)
             raise StartFailed(text, retryable=True) from None
         except BaseException:
             opened.abandon()

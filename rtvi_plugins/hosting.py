@@ -33,6 +33,7 @@ from ._runner import LiveSession, Shared
 from ._secret import key_values
 from ._specs import Function
 from ._start import key_variable, read_start
+from ._watchdog import watching
 from .errors import (
     Draining,
     InternalError,
@@ -78,7 +79,8 @@ class Host:
     (`AuthorError` if it cannot be). `modules` declare providers that need no installation; `plugins` names installed
     modules of hooks and actions besides those that the bot names, such as a transport. Keys are looked up in the
     trusted start, in `environ` as `ACME_API_KEY`, and through the hook `find_key`, in that order. `record` is a folder
-    for the transcript and the audio of every session; nothing is recorded without it.
+    for the transcript and the audio of every session; nothing is recorded without it. `watch` is how long the event
+    loop may be blocked, in seconds, before the log says by what, and by whose code; nothing is watched without it.
     """
 
     def __init__(
@@ -94,8 +96,10 @@ class Host:
         installed: Installed | None = None,
         clock: SystemClock | ManualClock | None = None,
         record: str | os.PathLike[str] | None = None,
+        watch: float | None = None,
     ) -> None:
-        registry, self._hooks = compose(bot, installed or Installed(), tuple(modules), tuple(plugins))
+        installed = installed or Installed()
+        registry, self._hooks = compose(bot, installed, tuple(modules), tuple(plugins))
         self.bot = bot
         self.limits = limits or Limits()
         self.draining = False
@@ -119,9 +123,14 @@ class Host:
         self._waiting: Counter[str] = Counter()
         self._tasks: TaskGroup | None = None
         self._stack = AsyncExitStack()
+        self._watch = watch
+        self._owners = {each.module.partition(".")[0]: each.distribution for each in installed.entries}
+        self._owners[bot.__module__.partition(".")[0]] = f"the bot {registry.bot.name}"
 
     async def __aenter__(self) -> Host:
         await self._stack.enter_async_context(self._clock.running())
+        if self._watch is not None:
+            await self._stack.enter_async_context(watching(self._watch, self._owners))
         self._tasks = await self._stack.enter_async_context(anyio.create_task_group())
         return self
 

@@ -14,6 +14,7 @@ from ._hooks import Hooks
 from ._plugins import Entry, Installed
 from ._registry import Registry, build
 from ._specs import BotSpec, Function, ServiceSpec, Spec, specs_in, specs_of
+from ._stalls import SLOW_IMPORT_SECONDS, reported_when_slow
 from .errors import BotError, PluginError, nearest, where
 from .hookspecs import PROJECT
 from .kinds import BUILTIN_KINDS
@@ -62,7 +63,8 @@ def _load_file(path: Path) -> ModuleType:
     assert spec.loader is not None
     module = sys.modules[name] = module_from_spec(spec)
     try:
-        spec.loader.exec_module(module)
+        with reported_when_slow(f"the import of {path.name}", SLOW_IMPORT_SECONDS):
+            spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[name]  # as an import that fails does
         raise
@@ -73,7 +75,8 @@ def _load_module(name: str) -> ModuleType:
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
-        return import_module(name)
+        with reported_when_slow(f"the import of {name}", SLOW_IMPORT_SECONDS):
+            return import_module(name)
     except ModuleNotFoundError as error:
         if error.name is not None and name.startswith(error.name):
             raise BotError(f"There is no module {name!r}. Write a path ending in .py, or package.module:bot.") from None

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ("run",)
 
 SECRET_VARIABLE: Final = "RTVI_OPERATOR_SECRET"
+#: Code that blocks the event loop for longer than this is logged.
+_BLOCKED_SECONDS: Final = 0.5
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 # Connections that wait to be accepted; more wait at their client.
@@ -171,6 +173,7 @@ def _host(chosen: argparse.Namespace, limits: Limits, environ: Mapping[str, str]
         environ=environ,
         plugins=chosen.plugin,
         record=chosen.record or None,
+        watch=_BLOCKED_SECONDS,
     )
 
 
