@@ -14,6 +14,7 @@ import anyio.lowlevel
 import voices
 from attrs import define
 from bots import UNBOUNDED
+from echo import EchoFrames
 from measure import MEASURED, pin
 from starlette.routing import WebSocketRoute
 from starlette.types import Receive, Scope, Send
@@ -26,6 +27,7 @@ from rtvi_plugins_server import create_app
 from rtvi_plugins_server._door import Bounds
 from rtvi_plugins_server._frames import decode, encode
 from rtvi_plugins_server._serving import serve
+from rtvi_plugins_server._websocket import EXTENSION
 
 #: What the bot says: more than anybody listens to here. Each sentence takes as long as a person needs for it.
 SENTENCES, SENTENCE_SECONDS = 60, 3.0
@@ -79,22 +81,20 @@ async def narrator(session: Session, /, stt: STT, llm: LLM, tts: TTS, vad: VAD) 
 class Echo:
     """Every frame is answered by one of the bot's audio."""
 
-    def __init__(self, answer: Callable[[bytes], bytes]) -> None:
+    def __init__(self, answer: Callable[[str | bytes], bytes]) -> None:
         self._answer = answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        answer = self._answer
         await receive()
-        await send({"type": "websocket.accept"})
-        while (event := await receive())["type"] == "websocket.receive":
-            await send({"type": "websocket.send", "bytes": answer(event["bytes"])})
+        scope["extensions"][EXTENSION]["carry"](EchoFrames(self._answer))
 
 
-def _bare(data: bytes) -> bytes:
+def _bare(data: str | bytes) -> bytes:
     return _ENCODED
 
 
-def _coded(data: bytes) -> bytes:
+def _coded(data: str | bytes) -> bytes:
+    assert isinstance(data, bytes)
     assert isinstance(decode(data), Audio)
     return encode(_FRAME, 1)
 

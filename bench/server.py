@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 
 from bots import host_of, speaker
+from echo import EchoFrames
 from measure import MEASURED, pin
 from starlette.routing import WebSocketRoute
 from starlette.types import Receive, Scope, Send
@@ -12,19 +13,18 @@ from starlette.types import Receive, Scope, Send
 from rtvi_plugins_server import create_app
 from rtvi_plugins_server._door import Bounds
 from rtvi_plugins_server._serving import serve
+from rtvi_plugins_server._websocket import EXTENSION
 
 #: All load comes from one address.
 BOUNDS = Bounds(connections=10_000, connections_per_address=10_000)
 
 
 class Echo:
-    """Every text comes back as it is: what this server can do at most."""
+    """Every text comes back as it is: what this server can do at most, for what it carries itself."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
-        await send({"type": "websocket.accept"})
-        while (event := await receive())["type"] == "websocket.receive":
-            await send({"type": "websocket.send", "text": event["text"]})
+        scope["extensions"][EXTENSION]["carry"](EchoFrames(lambda data: data))
 
 
 def main() -> None:

@@ -6,11 +6,12 @@ import asyncio
 import json
 import socket
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from attrs import define
+from starlette.routing import BaseRoute
 
 from rtvi_plugins.hosting import Host
 from rtvi_plugins_server import create_app
@@ -54,15 +55,20 @@ class Live:
 
 
 @contextmanager
-def live(host: Host, bounds: Bounds | None = None, **options: Any) -> Generator[Live]:
-    """Serve a host until the block is left."""
+def live(
+    host: Host, bounds: Bounds | None = None, *, loop: str = "auto", routes: Sequence[BaseRoute] = (), **options: Any
+) -> Generator[Live]:
+    """Serve a host until the block is left, with routes before its own, on one of uvicorn's loops."""
     ready, found = threading.Event(), list[asyncio.AbstractEventLoop]()
 
     def begin() -> None:
         found.append(asyncio.get_running_loop())
         ready.set()
 
-    server = server_of(create_app(host, **options), host, drain_seconds=0, ready=begin, bounds=bounds)
+    app = create_app(host, **options)
+    app.router.routes[:0] = routes
+    server = server_of(app, host, drain_seconds=0, ready=begin, bounds=bounds)
+    server.config.loop = loop
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = listener.getsockname()[:2]
         thread = threading.Thread(target=server.run, args=([listener],))

@@ -13,7 +13,6 @@ from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from rtvi_plugins.errors import report
 from rtvi_plugins.hosting import Host
@@ -21,11 +20,10 @@ from rtvi_plugins.hosting import Host
 from ._accepting import Acceptor
 from ._door import Bounds, Door, Visit
 from ._http import Guard, http_protocol
+from ._websocket import WebSocket
 
 __all__ = ("Server", "serve", "server_of")
 
-# Far above the longest message that a session accepts, so that the session can answer one that is too long.
-_FRAME_BYTES = 4 * 1_048_576
 # For answers that are being sent when the last session is over.
 _LAST_SECONDS = 2
 # uvicorn ticks ten times a second.
@@ -52,9 +50,7 @@ def server_of(
     config = uvicorn.Config(
         app,
         http=http_protocol(),
-        ws=WebSocket,
-        ws_per_message_deflate=False,  # costs more than everything else that is done for a short message
-        ws_max_size=_FRAME_BYTES,
+        ws=WebSocket,  # type: ignore[arg-type]  # it reads by a buffer of its own
         lifespan="on",
         log_config=None,
         access_log=False,
@@ -63,22 +59,6 @@ def server_of(
         timeout_graceful_shutdown=_LAST_SECONDS,
     )
     return Server(config, host, Door(bounds or Bounds()), drain_seconds=drain_seconds, ready=ready)
-
-
-class WebSocket(WebSocketsSansIOProtocol):
-    """uvicorn's own, counted until its socket is closed."""
-
-    def __init__(self, *, visit: Visit, **given: Any) -> None:
-        super().__init__(**given)
-        self._visit = visit
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        self._visit.begin(self.transport, lambda now: None)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        self._visit.end()
 
 
 class Server(uvicorn.Server):

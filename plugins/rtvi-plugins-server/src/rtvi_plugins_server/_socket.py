@@ -1,16 +1,13 @@
-"""The WebSocket endpoint: one session's texts, and its audio, in and out.
+"""The WebSocket endpoint `/ws?token=…`: it finds the session and has it carried.
 
-The first frame that a client sends tells in which form (`_Texts` or `_Binary`) both sides speak, so nothing is sent
-before it has come. A plain ASGI app, for this is the path of every message.
+Our own server carries a session itself (`_websocket`): it offers that as an extension of ASGI. On any other server the
+session is carried by events of ASGI, here.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
 from contextlib import suppress
-from itertools import count
-from typing import Final, Protocol
+from typing import Final
 from urllib.parse import parse_qs
 
 import anyio
@@ -18,23 +15,16 @@ from attrs import frozen
 from starlette.types import Message, Receive, Scope, Send
 
 from rtvi_plugins.errors import RequestError
-from rtvi_plugins.hosting import Connection, Host
-from rtvi_plugins.kinds import Audio
+from rtvi_plugins.hosting import Host
 
-from ._frames import BadAudio, NotAFrame, decode, encode
+from ._carried import Goodbye, SessionFrames
 from ._refusal import close_event, refuse
+from ._websocket import EXTENSION
 
 __all__ = ("SessionSocket",)
 
-log = logging.getLogger("rtvi_plugins.server")
-
-#: The published transport plays everything at this rate, whatever a frame says.
-OUTPUT_RATE: Final = 24_000
-
-_PROTOCOL_ERROR: Final = 1002
-_INVALID_DATA: Final = 1007
 # A client that has not taken the last messages so long after the session's end has stopped reading.
-_STALLED_SECONDS: Final = 20.0
+_STALLED_SECONDS: Final = 5.0
 
 
 @frozen
@@ -50,13 +40,17 @@ class SessionSocket:
         except RequestError as error:
             await refuse(error, scope, receive, send)
             return
+        frames = SessionFrames(connection)
+        if EXTENSION in scope.get("extensions", {}):
+            scope["extensions"][EXTENSION]["carry"](frames)
+            return
         try:
             with suppress(OSError):  # What servers raise from `send` when the peer is gone.
                 await send({"type": "websocket.accept"})
-                if goodbye := await _Carrier(connection, receive, send).carry():
-                    await send(goodbye)
+                if goodbye := await _Carrier(frames, receive, send).carry():
+                    await send(close_event(goodbye.code, goodbye.reason))
         finally:
-            connection.disconnected()
+            frames.lost()
 
 
 def _token(scope: Scope) -> str:
@@ -64,81 +58,20 @@ def _token(scope: Scope) -> str:
     return parse_qs(query.decode("latin-1")).get("token", [""])[0]
 
 
-class _Form(Protocol):
-    """What frames look like."""
-
-    def take(self, event: Message) -> Message | None:
-        """Hand what a client has sent to the session. Returns how to close if it is not of this form."""
-        ...
-
-    def frame(self, item: str | Audio) -> Message:
-        """The frame for what the session says."""
-        ...
-
-
-class _Texts:
-    """RTVI messages as JSON, one to a text frame; no audio."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._receive = connection.receive
-
-    def take(self, event: Message) -> Message | None:
-        text = event.get("text")
-        if text is None:
-            return close_event(_PROTOCOL_ERROR, "This socket began with text frames; go on with them, not binary ones.")
-        self._receive(text)
-        return None
-
-    def frame(self, item: str | Audio) -> Message:
-        return {"type": "websocket.send", "text": item}
-
-
-class _Binary:
-    """RTVI messages and audio as the frames of the published WebSocket transport."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._numbers = count(1)
-        connection.open_audio(OUTPUT_RATE)
-
-    def take(self, event: Message) -> Message | None:
-        data = event.get("bytes")
-        if data is None:
-            return close_event(_PROTOCOL_ERROR, "This socket began with binary frames; go on with them, not text ones.")
-        try:
-            item = decode(data)
-        except BadAudio as error:
-            log.debug("session %s: refused a frame of audio: %s", self._connection.id, error)
-        except NotAFrame:
-            return close_event(_INVALID_DATA, "A binary frame must be a protobuf Frame; JSON goes in text frames.")
-        else:
-            self._hand(item)
-        return None
-
-    def _hand(self, item: str | Audio | None) -> None:
-        if isinstance(item, Audio):
-            self._connection.receive_audio(item)
-        elif item is not None:
-            self._connection.receive(item)
-
-    def frame(self, item: str | Audio) -> Message:
-        return {"type": "websocket.send", "bytes": encode(item, next(self._numbers))}
-
-
 class _Carrier:
-    """Carries one session over one accepted socket."""
+    """Carries one session over one accepted socket, by events of ASGI."""
 
-    def __init__(self, connection: Connection, receive: Receive, send: Send) -> None:
-        self._connection = connection
+    def __init__(self, frames: SessionFrames, receive: Receive, send: Send) -> None:
+        self._frames = frames
+        self._connection = frames.connection
         self._receive = receive
         self._send = send
-        self._form: _Form | None = None
         #: The form is known, or the session has ended before it was.
         self._begun = anyio.Event()
         self._group = anyio.create_task_group()
-        self._goodbye: Message | None = None
+        self._goodbye: Goodbye | None = None
 
-    async def carry(self) -> Message | None:
+    async def carry(self) -> Goodbye | None:
         """Carry both ways until either side ends. Returns how to close, or None when the peer is gone."""
         async with self._group:
             self._connection.on_end = self._give_up
@@ -154,33 +87,31 @@ class _Carrier:
         self._group.cancel_scope.deadline = anyio.current_time() + _STALLED_SECONDS
         self._begun.set()
 
-    async def _read(self) -> Message | None:
+    async def _read(self) -> Goodbye | None:
         """Hand everything to the session until the peer is gone or sends what it must not."""
-        receive, event = self._receive, await self._receive()
-        if event["type"] == "websocket.disconnect":
-            return None
-        form = self._form = _form_of(event, self._connection)
-        self._begun.set()
-        while (goodbye := form.take(event)) is None:
-            event = await receive()
-            if event["type"] == "websocket.disconnect":
-                return None
-        return goodbye
+        while (event := await self._receive())["type"] != "websocket.disconnect":
+            text = event.get("text")
+            data: str | bytes = event["bytes"] if text is None else text
+            if self._frames.charge(len(data)):
+                if goodbye := self._frames.receive(data):
+                    return goodbye
+                self._begun.set()
+        return None
 
     async def _write(self) -> None:
         """Send what the session says until it has ended, or the peer is gone."""
         await self._begun.wait()
         with suppress(OSError):  # The peer is gone.
-            if self._form is not None:
-                await self._send_all(self._form.frame)
-            self._goodbye = close_event(self._connection.close_code, self._connection.close_reason)
+            if self._frames.begun:
+                await self._send_all()
+            self._goodbye = self._frames.goodbye
         self._group.cancel_scope.cancel()
 
-    async def _send_all(self, frame: Callable[[str | Audio], Message]) -> None:
+    async def _send_all(self) -> None:
         while items := await self._connection.outgoing():
             for item in items:
-                await self._send(frame(item))
+                await self._send(_event(self._frames.frame(item)))
 
 
-def _form_of(event: Message, connection: Connection) -> _Form:
-    return _Binary(connection) if event.get("text") is None else _Texts(connection)
+def _event(frame: str | bytes) -> Message:
+    return {"type": "websocket.send", "text" if isinstance(frame, str) else "bytes": frame}

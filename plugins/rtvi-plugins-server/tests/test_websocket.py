@@ -1,0 +1,592 @@
+"""Our own protocol for WebSockets: what a client of bare frames can make it do, and what it cannot."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import socket
+import struct
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import httpx2
+import pytest
+import uvicorn
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket as AppWebSocket
+from starlette.websockets import WebSocketDisconnect
+from uvicorn.server import ServerState
+from websockets.client import ClientProtocol
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.frames import Frame, Opcode
+from websockets.sync.client import ClientConnection, connect
+from websockets.uri import parse_uri
+
+from rtvi_plugins.hosting import Host, Limits
+from rtvi_plugins.loading import load_bot
+from rtvi_plugins_server import _websocket
+from rtvi_plugins_server._carried import Goodbye
+from rtvi_plugins_server._door import Bounds, Door
+from rtvi_plugins_server._frames import encode
+from rtvi_plugins_server._seldom import Seldom
+from rtvi_plugins_server._websocket import EXTENSION, WebSocket
+
+from .conftest import DESK
+from .live import PATIENCE, Live, live
+
+READY = '{"label": "rtvi-ai", "type": "client-ready", "id": "0", "data": {}}'
+HANDSHAKE = (
+    b"GET %b HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
+
+
+def frame(opcode: Opcode, data: bytes = b"", *, fin: bool = True) -> bytes:
+    """A frame of a client."""
+    return Frame(opcode, data, fin).serialize(mask=True)
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def loop(request: pytest.FixtureRequest) -> str:
+    """Serves on either event loop."""
+    if request.param == "uvloop":
+        pytest.importorskip("uvloop")
+    return str(request.param)
+
+
+class Bare:
+    """A client that has made its handshake, and sends what it likes."""
+
+    def __init__(self, server: Live, path: str) -> None:
+        self.socket = server.connect(HANDSHAKE % path.encode())
+        self.parser = ClientProtocol(parse_uri("ws://127.0.0.1/"))
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += self.socket.recv(1)
+        assert b" 101 " in head, head
+
+    def frames(self) -> Generator[tuple[int, bytes]]:
+        """What the server sends: opcodes and payloads, until it closes."""
+        data = b""
+
+        def more(size: int) -> None:
+            nonlocal data
+            while len(data) < size:
+                part = self.socket.recv(65_536)
+                if not part:
+                    raise EOFError
+                data += part
+
+        try:
+            while True:
+                more(2)
+                size, start = data[1], 2
+                if size == 126:
+                    more(4)
+                    size, start = struct.unpack("!H", data[2:4])[0], 4
+                elif size == 127:
+                    more(10)
+                    size, start = struct.unpack("!Q", data[2:10])[0], 10
+                more(start + size)
+                yield data[0] & 15, data[start : start + size]
+                data = data[start + size :]
+        except (EOFError, ConnectionResetError):
+            return
+
+    def closed(self) -> tuple[int, str]:
+        """The code and the reason of the close frame, whatever comes before it."""
+        for opcode, data in self.frames():
+            if opcode == Opcode.CLOSE:
+                return struct.unpack("!H", data[:2])[0], data[2:].decode()
+        raise AssertionError("the server closed without a close frame")
+
+
+def path_of(server: Live) -> str:
+    """The path of a new session's socket."""
+    url = f"http://127.0.0.1:{server.address[1]}/start"
+    return f"/ws?token={httpx2.post(url, trust_env=False).json()['token']}"
+
+
+@contextmanager
+def bare(server: Live, path: str | None = None) -> Generator[Bare]:
+    """A bare client, of a new session if it is for no other path."""
+    client = Bare(server, path or path_of(server))
+    with client.socket:
+        yield client
+
+
+@contextmanager
+def polite(server: Live) -> Generator[ClientConnection]:
+    """A client whose session has begun."""
+    with connect(f"ws://127.0.0.1:{server.address[1]}{path_of(server)}", proxy=None) as client:
+        client.send(READY)
+        assert json.loads(client.recv(PATIENCE))["type"] == "bot-ready"
+        yield client
+
+
+def limited(**limits: Any) -> Host:
+    """A host with limits of its own."""
+    return Host(load_bot(f"{DESK}:desk"), environ={}, limits=Limits(**limits))
+
+
+# ---- a session -------------------------------------------------------------------------------------------------
+
+
+def test_a_session_is_carried_without_events(host: Host, loop: str, action: Callable[..., str]) -> None:
+    """Many calls in few packets, answered in order, and an end with the session's own reason."""
+    with live(host, loop=loop) as server, polite(server) as client:
+        for number in range(300):
+            client.send(action(str(number), "add", a=number, b=1))
+        answers = [json.loads(client.recv(PATIENCE)) for _ in range(300)]
+        assert [each["data"]["result"] for each in answers] == [each + 1 for each in range(300)]
+        client.send(action("end", "hang_up"))
+        assert json.loads(client.recv(PATIENCE))["id"] == "end"
+        with pytest.raises(ConnectionClosed) as closed:
+            client.recv(PATIENCE)
+        assert closed.value.rcvd is not None
+        assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1000, "the desk has closed")
+        server.until(lambda: host.open_sessions == 0)
+
+
+def test_frames_that_come_before_the_answer_are_kept(host: Host, loop: str, action: Callable[..., str]) -> None:
+    """A client that does not wait for the handshake loses nothing."""
+    with live(host, loop=loop) as server:
+        sent = frame(Opcode.TEXT, READY.encode()) + frame(Opcode.TEXT, action("1", "add", a=1, b=2).encode())
+        with server.connect(HANDSHAKE % path_of(server).encode() + sent) as client:
+            got = b""
+            while b'"result":3' not in got:
+                got += client.recv(65_536)
+            assert got.startswith(b"HTTP/1.1 101")
+
+
+def test_a_message_may_come_in_fragments(host: Host, loop: str) -> None:
+    """Also in empty ones, and with pings between them."""
+    with live(host, loop=loop) as server, bare(server) as client:
+        for at, byte in enumerate(READY.encode()):
+            client.socket.sendall(frame(Opcode.CONT if at else Opcode.TEXT, bytes((byte,)), fin=False))
+            client.socket.sendall(frame(Opcode.PING, b"x"))
+        client.socket.sendall(frame(Opcode.CONT))
+        found = next(data for opcode, data in client.frames() if opcode == Opcode.TEXT)
+        assert json.loads(found)["type"] == "bot-ready"
+
+
+def test_long_frames_are_carried(host: Host, loop: str) -> None:
+    """Longer than what is read at once, in both directions: a message that is too long is answered, not cut off."""
+    with live(host, loop=loop) as server, polite(server) as client:
+        client.send(json.dumps({"label": "rtvi-ai", "type": "x" * 500_000, "id": "1", "data": {}}))
+        assert json.loads(client.recv(PATIENCE))["data"]["code"] == "message-too-large"
+
+
+def test_what_is_longer_than_any_message_closes(host: Host) -> None:
+    """It is not read first."""
+    with live(host) as server, bare(server) as client:
+        client.socket.sendall(frame(Opcode.TEXT, b"x" * 1_048_577)[:100])
+        assert client.closed()[0] == 1009
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 65_535, 65_536])
+def test_frames_of_every_length_are_written(host: Host, loop: str, size: int) -> None:
+    """With the header that each length has."""
+    with (
+        live(host, loop=loop, routes=[WebSocketRoute("/echo", Echoing())]) as server,
+        connect(f"ws://127.0.0.1:{server.address[1]}/echo", proxy=None) as client,
+    ):
+        client.send(b"x" * size)
+        client.send("y" * size)
+        assert client.recv(PATIENCE) == b"x" * size
+        assert client.recv(PATIENCE) == "y" * size
+
+
+# ---- clients that break the protocol ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        (frame(Opcode.TEXT, b"\xff\xfe"), 1007),
+        (frame(Opcode.TEXT, b"\xc3", fin=False) + frame(Opcode.CONT, b"("), 1007),
+        (b"\x83\x80\x00\x00\x00\x00", 1002),
+        (b"\x81\x01x", 1002),
+        (frame(Opcode.CONT, b"x"), 1002),
+        (frame(Opcode.TEXT, b"x", fin=False) + b"".join(frame(Opcode.CONT, fin=False) for _ in range(300)), 1008),
+    ],
+    ids=["not utf-8", "not utf-8 together", "no opcode", "no mask", "nothing to continue", "too many fragments"],
+)
+def test_a_client_that_breaks_the_protocol_is_closed(
+    host: Host, caplog: pytest.LogCaptureFixture, loop: str, sent: bytes, code: int
+) -> None:
+    """With a code that says why, one line in the log, and no traceback."""
+    with live(host, loop=loop) as server:
+        with bare(server) as client:
+            client.socket.sendall(sent)
+            assert client.closed()[0] == code
+            server.until(lambda: host.open_sessions == 0)
+        server.until(lambda: len(server.server.door) == 0)
+    check_log(caplog)
+
+
+def check_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Check that at most one line was logged, of our own, and no trace."""
+    told = [each for each in caplog.records if each.levelno >= logging.WARNING]
+    assert len(told) <= 1
+    assert all(each.exc_info is None and each.name == "rtvi_plugins.server" for each in told)
+
+
+def test_a_refused_handshake_is_one_line(
+    host: Host, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of our own: the app has answered, and nothing is wrong with it."""
+    monkeypatch.setattr(_websocket, "_refusals", Seldom(logging.getLogger("rtvi_plugins.server")))
+    with live(host) as server:
+        with pytest.raises(InvalidStatus) as refused, connect(f"ws://127.0.0.1:{server.address[1]}/ws", proxy=None):
+            raise AssertionError("the handshake succeeded")
+        assert refused.value.response.status_code == 401
+        assert json.loads(refused.value.response.body)["error"] == "unknown-session"
+        server.until(lambda: len(server.server.door) == 0)
+    told = [(each.name, each.getMessage()) for each in caplog.records if each.levelno >= logging.WARNING]
+    assert told == [("rtvi_plugins.server", "refused the handshake of a WebSocket: 401 Unauthorized")]
+
+
+@given(st.lists(st.binary(max_size=300), max_size=8))
+def test_no_bytes_raise(pieces: Sequence[bytes]) -> None:
+    """Whatever comes after a handshake, it is carried or closes the socket."""
+    harness = Harness()
+    asyncio.run(harness.feed(*pieces))
+    assert harness.errors == []
+
+
+# ---- clients that send too much --------------------------------------------------------------------------------
+
+FLOOD = frame(Opcode.BINARY, bytes(100_000))
+FLOODS = {
+    "pings": frame(Opcode.PING, b"x" * 125),
+    "pongs": frame(Opcode.PONG, b""),
+    "empty binary frames": frame(Opcode.BINARY),
+    "empty texts": frame(Opcode.TEXT),
+    "{}": frame(Opcode.TEXT, b"{}"),
+    "binary frames of nothing": frame(Opcode.BINARY, encode("", 0)),
+}
+
+
+@pytest.mark.parametrize("flood", FLOODS)
+def test_a_flood_ends_its_session_and_no_other(host: Host, loop: str, flood: str, action: Callable[..., str]) -> None:
+    """With the code of a policy; another client is answered meanwhile, and nothing is left of the flood."""
+    with live(host, Bounds(close_seconds=0.5), loop=loop) as server, polite(server) as other:
+        client = Bare(server, path_of(server))
+        client.socket.settimeout(PATIENCE)
+        sent = FLOODS[flood] * (65_536 // len(FLOODS[flood]))
+        try:
+            for number in range(400):
+                client.socket.sendall(sent)
+                if number < 5:
+                    other.send(action(str(number), "add", a=number, b=1))
+                    assert json.loads(other.recv(PATIENCE))["id"] == str(number)
+        except OSError:
+            pass  # it was closed
+        else:
+            raise AssertionError("nobody has stopped it")
+        other.send(action("last", "add", a=1, b=1))
+        assert json.loads(other.recv(PATIENCE))["id"] == "last"
+        client.socket.close()
+        server.until(lambda: (host.open_sessions, len(server.server.door)) == (1, 1))
+
+
+def test_pongs_wait_while_the_client_does_not_read() -> None:
+    """They take no memory, and the last ping is answered when it reads again."""
+
+    async def run() -> None:
+        harness = Harness()
+        await harness.begin()
+        harness.socket.data_received(frame(Opcode.PING, b"first"))
+        assert harness.transport.pongs == [b"first"]
+        harness.socket.pause_writing()
+        for each in range(20_000):
+            harness.socket.data_received(frame(Opcode.PING, b"%d" % each))
+        await harness.settle()
+        assert harness.transport.pongs == [b"first"]
+        harness.socket.resume_writing()
+        assert harness.transport.pongs == [b"first", b"19999"]
+
+    asyncio.run(run())
+
+
+def test_each_turn_of_the_loop_handles_a_few_frames() -> None:
+    """So a client that sends many small ones delays nobody for long, and is not read on meanwhile."""
+
+    async def run() -> None:
+        harness = Harness()
+        await harness.begin()
+        received = harness.carried.received
+        harness.socket.data_received(frame(Opcode.TEXT, b"x") * 10_000)
+        seen = [len(received)]
+        assert harness.transport.paused
+        while len(received) < 10_000:
+            await asyncio.sleep(0)
+            seen.append(len(received))
+        assert max(after - before for before, after in zip([0, *seen], seen, strict=False)) <= 20
+        await harness.settle()
+        assert not harness.transport.paused
+
+    asyncio.run(run())
+
+
+def test_what_is_said_waits_while_the_client_does_not_read() -> None:
+    """It stays where it is bounded, and is sent in order afterwards."""
+
+    async def run() -> None:
+        harness = Harness()
+        await harness.begin()
+        harness.socket.pause_writing()
+        for number in range(10):
+            harness.carried.say(str(number))
+        assert harness.transport.texts == []
+        harness.socket.resume_writing()
+        assert harness.transport.texts == [str(number) for number in range(10)]
+
+    asyncio.run(run())
+
+
+def test_a_client_that_stops_reading_is_slow_and_gone(loop: str, action: Callable[..., str]) -> None:
+    """Its session ends, its socket is closed, and neither a connection nor a session is left."""
+    host = limited(outbox=200, in_flight=1_000, rate=100_000, burst=100_000)
+    with live(host, Bounds(close_seconds=0.2), loop=loop) as server:
+        client = socket.socket()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2_048)
+        client.settimeout(PATIENCE)
+        client.connect(server.address)
+        sent = [HANDSHAKE % path_of(server).encode(), frame(Opcode.TEXT, READY.encode())]
+        describe = '{"label": "rtvi-ai", "type": "describe-actions", "id": "%d", "data": {}}'
+        try:
+            client.sendall(b"".join(sent))
+            for number in range(50_000):
+                client.sendall(frame(Opcode.TEXT, (describe % number).encode()))
+        except OSError:
+            pass
+        server.until(lambda: (host.open_sessions, len(server.server.door)) == (0, 0))
+        client.close()
+
+
+def test_a_silent_client_is_asked_and_given_up(host: Host, monkeypatch: pytest.MonkeyPatch, loop: str) -> None:
+    """One that answers stays; one that does not has lost its network."""
+    monkeypatch.setattr(_websocket, "_PING_SECONDS", 0.5)
+    monkeypatch.setattr(_websocket, "_LOST_SECONDS", 1.5)
+    with live(host, loop=loop) as server, bare(server) as silent, polite(server) as answering:
+        pings = [opcode for opcode, _ in silent.frames()]
+        assert pings == [Opcode.PING]
+        server.until(lambda: (host.open_sessions, len(server.server.door)) == (1, 1))
+        answering.ping().wait(PATIENCE)
+
+
+# ---- the apps of others ----------------------------------------------------------------------------------------
+
+
+class Echoing:
+    """An app that knows nothing of us."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        socket = AppWebSocket(scope, receive, send)
+        await socket.accept(subprotocol="echo" if scope["subprotocols"] else None, headers=[(b"x-echo", b"1")])
+        try:
+            while True:
+                event = await socket.receive()
+                if event["type"] == "websocket.disconnect":
+                    return
+                if event.get("text") == "bye":
+                    await socket.close(4_000, "as you like")
+                    return
+                await socket.send({**event, "type": "websocket.send"})
+        except WebSocketDisconnect:
+            return
+
+
+async def refusing(socket: AppWebSocket) -> None:
+    """Refuses without an answer of its own."""
+    await socket.close()
+
+
+async def forgetful(socket: AppWebSocket) -> None:
+    """Answers nothing."""
+
+
+async def silent(socket: AppWebSocket) -> None:
+    """Accepts, and reads nothing."""
+    await socket.accept()
+    await asyncio.sleep(600)
+
+
+def test_any_app_can_have_a_websocket(host: Host, loop: str) -> None:
+    """It is given and gives events of ASGI, as on uvicorn's own protocol."""
+    with live(host, loop=loop, routes=[WebSocketRoute("/echo", Echoing())]) as server:
+        address = f"ws://127.0.0.1:{server.address[1]}/echo"
+        with connect(address, proxy=None, subprotocols=["echo"]) as client:  # type: ignore[list-item]
+            assert client.subprotocol == "echo"
+            assert client.response is not None
+            assert client.response.headers["x-echo"] == "1"
+            for number in range(500):
+                client.send(str(number))
+            assert [client.recv(PATIENCE) for _ in range(500)] == [str(number) for number in range(500)]
+            client.send(b"bytes")
+            assert client.recv(PATIENCE) == b"bytes"
+            client.send("bye")
+            with pytest.raises(ConnectionClosed) as closed:
+                client.recv(PATIENCE)
+            assert closed.value.rcvd is not None
+            assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4_000, "as you like")
+        server.until(lambda: len(server.server.door) == 0)
+        server.until(lambda: len(server.server.server_state.tasks) == 0)
+
+
+@pytest.mark.parametrize(("path", "status"), [("/refusing", 403), ("/forgetful", 500)])
+def test_an_app_may_refuse(host: Host, path: str, status: int) -> None:
+    """With 403; one that does not answer has failed."""
+    routes = [WebSocketRoute("/refusing", refusing), WebSocketRoute("/forgetful", forgetful)]
+    with live(host, routes=routes) as server:
+        with pytest.raises(InvalidStatus) as refused, connect(f"ws://127.0.0.1:{server.address[1]}{path}", proxy=None):
+            raise AssertionError("the handshake succeeded")
+        assert refused.value.response.status_code == status
+
+
+def test_an_app_that_reads_nothing_stops_its_client(host: Host, monkeypatch: pytest.MonkeyPatch, loop: str) -> None:
+    """What it does not take is not read from the socket; that the client is gone is found out all the same."""
+    monkeypatch.setattr(_websocket, "_PING_SECONDS", 0.5)
+    with live(host, loop=loop, routes=[WebSocketRoute("/silent", silent)]) as server:
+        with bare(server, "/silent") as client:
+            client.socket.settimeout(0.5)
+            sent = 0
+            try:
+                while sent < 100_000_000:
+                    sent += client.socket.send(FLOOD)
+            except TimeoutError:
+                pass
+            assert sent < 100_000_000
+        server.until(lambda: len(server.server.door) == 0)
+
+
+# ---- without a network -----------------------------------------------------------------------------------------
+
+
+class FakeTransport:
+    """Notes what is written."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+        self.paused = self.closed = False
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+    def pause_reading(self) -> None:
+        assert not self.paused
+        self.paused = True
+
+    def resume_reading(self) -> None:
+        assert self.paused
+        self.paused = False
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def close(self) -> None:
+        self.closed = True
+
+    abort = close
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return default
+
+    def payloads(self, opcode: Opcode) -> list[bytes]:
+        """The payloads of all frames of a kind, each of which is short."""
+        found: list[bytes] = []
+        data = b"".join(self.written[1:])
+        while data:
+            size = data[1]
+            if data[0] & 15 == opcode:
+                found.append(data[2 : 2 + size])
+            data = data[2 + size :]
+        return found
+
+    @property
+    def pongs(self) -> list[bytes]:
+        return self.payloads(Opcode.PONG)
+
+    @property
+    def texts(self) -> list[str]:
+        return [each.decode() for each in self.payloads(Opcode.TEXT)]
+
+
+class FakeCarried:
+    """Notes what is received, and says what it is made to."""
+
+    full = False
+
+    def __init__(self) -> None:
+        self.on_sendable: Callable[[], None] | None = None
+        self.on_room: Callable[[], None] | None = None
+        self.goodbye: Goodbye | None = None
+        self.received: list[str | bytes] = []
+        self._said: list[str | bytes] = []
+
+    def charge(self, size: int) -> bool:
+        return True
+
+    def receive(self, data: str | bytes) -> Goodbye | None:
+        self.received.append(data)
+        return None
+
+    def say(self, text: str) -> None:
+        self._said.append(text)
+        assert self.on_sendable is not None
+        self.on_sendable()
+
+    def take(self) -> Sequence[str | bytes]:
+        said, self._said = self._said, []
+        return said
+
+    def lost(self) -> None:
+        pass
+
+
+class Harness:
+    """The protocol on a transport that is none."""
+
+    def __init__(self) -> None:
+        self.errors: list[Any] = []
+        self.transport = FakeTransport()
+        self.carried = FakeCarried()
+        self.socket: WebSocket
+
+    async def begin(self) -> None:
+        """Make a handshake."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            scope["extensions"][EXTENSION]["carry"](self.carried)
+
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: self.errors.append(context))
+        config = uvicorn.Config(app, log_config=None)
+        config.load()
+        visit = Door(Bounds()).enter("127.0.0.1")
+        assert visit is not None
+        self.socket = WebSocket(config=config, server_state=ServerState(), app_state={}, visit=visit)
+        self.socket.connection_made(self.transport)  # type: ignore[arg-type]
+        self.socket.data_received(HANDSHAKE % b"/")
+        await self.settle()
+        assert self.transport.written[0].startswith(b"HTTP/1.1 101")
+
+    async def settle(self) -> None:
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+    async def feed(self, *pieces: bytes) -> None:
+        """Begin, receive some bytes, and end."""
+        await self.begin()
+        for each in pieces:
+            if not self.transport.closed:
+                self.socket.data_received(each)
+                await self.settle()
+        self.socket.connection_lost(None)
+        await self.settle()
