@@ -161,6 +161,12 @@ class Caller:
         await self.connect(lines=lines, restart=True)
         await self._left[-1].close()
 
+    async def lose(self) -> None:
+        """Lose the connection, as a network does it, without a word to the bot about the channel."""
+        assert self.pc.sctp is not None
+        self._left.append(self.pc)
+        await self.pc.sctp.transport.stop()
+
     # ---- texts -----------------------------------------------------------------------------------------------------
 
     def say(self, message: Message | str) -> None:

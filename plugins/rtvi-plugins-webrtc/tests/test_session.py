@@ -14,6 +14,8 @@ from rtc_bots import parrot
 from rtc_caller import PEER_LEFT, Caller, Message, Microphone, hertz_of
 
 from rtvi_plugins.hosting import Host
+from rtvi_plugins_webrtc import routes
+from rtvi_plugins_webrtc._link import Patience
 from rtvi_plugins_webrtc._sound import BotTrack
 
 pytestmark = pytest.mark.anyio
@@ -244,7 +246,7 @@ async def test_texts_wait_for_a_restart(host: Host, calling: Calling) -> None:
         await caller.ready()
         caller.say(typed("440"))
         await caller.message("bot-started-speaking")
-        await caller.pc.close()
+        await caller.lose()
         await caller.connect(restart=True)
         await caller.message("bot-stopped-speaking")
 
@@ -254,7 +256,7 @@ async def test_a_lost_client_may_restart(hasty: None, host: Host, calling: Calli
     async with calling(host) as caller:
         await caller.connect()
         await caller.ready()
-        await caller.pc.close()
+        await caller.lose()
         await caller.connect(restart=True)
         assert (await caller.call("add", a=2, b=3))["data"] == {"result": 5}
 
@@ -294,13 +296,38 @@ async def test_a_server_that_ends_says_goodbye(host: Host, calling: Calling) -> 
     assert caller.received[-1] == PEER_LEFT
 
 
-async def test_a_client_that_closes_is_gone(hasty: None, host: Host, calling: Calling) -> None:
+@pytest.mark.parametrize("closing", ["channel", "pc"])
+async def test_a_client_that_disconnects_is_gone_at_once(
+    closing: str, host: Host, calling: Calling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It closes its channel, or all of its connection; nobody waits for it to come back."""
+    monkeypatch.setattr(routes, "Patience", lambda: Patience(restart=1_000, quiet=1_000, look=1_000))
+    async with calling(host) as caller:
+        await caller.connect()
+        await caller.ready()
+        closed = getattr(caller, closing).close()
+        if closed is not None:
+            await closed
+        await caller.until(lambda: caller.ended == 1)
+
+
+async def test_a_client_that_is_lost_is_gone(hasty: None, host: Host, calling: Calling) -> None:
     """Its session ends when it has not come back in time."""
     async with calling(host) as caller:
         await caller.connect()
         await caller.ready()
-        await caller.pc.close()
+        await caller.lose()
         await caller.until(lambda: caller.ended == 1)
+
+
+async def test_the_end_of_a_replaced_connection_ends_nothing(host: Host, calling: Calling) -> None:
+    """A client that has restarted closes the connection that it had."""
+    async with calling(host) as caller:
+        await caller.connect()
+        await caller.ready()
+        await caller.restart()
+        assert (await caller.call("add", a=2, b=3))["data"] == {"result": 5}
+        assert (caller.ended, host.open_sessions) == (0, 1)
 
 
 async def test_a_client_that_falls_silent_is_gone(hasty: None, host: Host, calling: Calling) -> None:

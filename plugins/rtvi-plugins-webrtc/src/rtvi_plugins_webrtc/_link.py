@@ -201,6 +201,9 @@ class Link:
 
     def _changed(self) -> None:
         self._changes.set()
+        if self._peer is not None and self._peer.left and not self._connection.closed:
+            log.info("a client has left")
+            self._connection.disconnected()
         self._flush()
 
     def _flush(self) -> None:

@@ -73,6 +73,9 @@ class Peer:
         config = RTCConfiguration(iceServers=list(servers), bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
         self.connection = RTCPeerConnection(config)
         self.was_connected = False
+        #: Whether the client has closed the channel, as it does when it disconnects. A lost network does not.
+        self.left = False
+        self._closing = False
         self._listener = listener
         self._sound = sound
         self._lines: list[tuple[str, str]] = []
@@ -193,8 +196,14 @@ class Peer:
         self._channel = channel
         channel.bufferedAmountLowThreshold = _BUFFERED_BYTES // 2
         channel.on("message", self._on_message)
-        channel.on("close", self._listener.changed)
+        channel.on("close", self._on_channel_closed)
         channel.on("bufferedamountlow", self._listener.changed)
+        self._listener.changed()
+
+    def _on_channel_closed(self) -> None:
+        # When the network is lost, and when we close, the transport below is closed before the channel.
+        sctp = self.connection.sctp
+        self.left = not self._closing and sctp is not None and sctp.transport.state == "connected"
         self._listener.changed()
 
     def _on_message(self, message: str | bytes) -> None:
@@ -234,6 +243,7 @@ class Peer:
 
     async def close(self) -> None:
         """Close everything. Never raises, and takes some seconds at most."""
+        self._closing = True
         for task in self._tasks:
             task.cancel()
         try:
