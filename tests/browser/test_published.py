@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
+from urllib.request import urlopen
 
 import pytest
 
@@ -14,6 +17,8 @@ from .speech import Listener, say, words
 
 pytestmark = pytest.mark.timeout(120)
 
+#: What an end may take, in seconds: less than a lost client is waited for.
+ENDED_WITHIN = 3.0
 #: What a frame of audio, a jitter buffer and a busy machine may take between the word and the deed, in milliseconds.
 SILENT_WITHIN = 400.0
 #: Audio may be played before the message that was sent ahead of it has reached the application.
@@ -33,6 +38,22 @@ def call(browser: Browser, server: str, request: pytest.FixtureRequest) -> Gener
 def listener() -> Listener:
     """Somebody who knows the porter's twenty answers."""
     return Listener(ANSWERS.values())
+
+
+@pytest.mark.parametrize("transport", ["websocket", "webrtc"])
+def test_a_client_that_disconnects_ends_its_session_at_once(browser: Browser, server: str, transport: str) -> None:
+    """Nobody waits for a client to come back that has said that it leaves."""
+    with calling(browser, server, transport):
+        assert open_sessions(server) == 1
+    deadline = time.monotonic() + ENDED_WITHIN
+    while open_sessions(server):
+        assert time.monotonic() < deadline, "the session goes on"
+
+
+def open_sessions(server: str) -> int:
+    """How many sessions the server holds."""
+    with urlopen(f"{server}/health") as response:
+        return int(json.load(response)["open_sessions"])
 
 
 def test_speech_over_an_answer_silences_it(call: PublishedCall, listener: Listener) -> None:

@@ -82,11 +82,7 @@ window.published = {
     return client.startBotAndConnect({ endpoint: `${server}${STARTS[transport]}`, requestData });
   },
 
-  /** Leave. A server that is not told of it would wait a while for a WebRTC client to come back. */
-  disconnect() {
-    client.disconnectBot();
-    return client.disconnect();
-  },
+  disconnect: () => client.disconnect(),
 
   request: (type, data) => client.sendClientRequest(type, data),
   type: (text, options) => client.sendText(text, options),
