@@ -51,7 +51,8 @@ class AudioLink:
     """The audio side of a session's transport. `put` sends a frame; `take_back` drops those that have not left yet.
 
     `take_back` returns how many it dropped. `hush` has the transport drop what it holds back itself. `ahead` is how far
-    ahead of real time the user's audio may come, in seconds.
+    ahead of real time the user's audio may come, in seconds; `too_fast` is called, once, with the rate of audio that is
+    dropped for coming earlier.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class AudioLink:
         put: Callable[[Audio], None],
         take_back: Callable[[], int],
         hush: Callable[[], None],
+        too_fast: Callable[[int], None] = lambda rate: None,
     ) -> None:
         self.output_rate = output_rate
         self.clock = clock
@@ -72,6 +74,7 @@ class AudioLink:
         self.put = put
         self.take_back = take_back
         self.hush = hush
+        self._too_fast: Callable[[int], None] | None = too_fast
         self._recorder: Recorder | None = None
         self._listener: Listener | None = None
         self._resamplers: dict[int, Resampler] = {}
@@ -129,6 +132,9 @@ class AudioLink:
             return False
         until = max(self._received_until, now) + audio.seconds
         if until - now > self._ahead:
+            report_once, self._too_fast = self._too_fast, None
+            if report_once is not None:
+                report_once(audio.rate)
             return False
         self._received_until = until
         return True

@@ -372,7 +372,17 @@ class LiveSession(Session):
                 put=answers.put_audio,
                 take_back=answers.take_back_audio,
                 hush=hush,
+                too_fast=self._audio_too_fast,
             )
+
+    def _audio_too_fast(self, rate: int) -> None:
+        """Report audio that is dropped. The usual cause is a client that labels it with a lower rate than it has."""
+        error = RateLimited(
+            f"Audio that says it has {rate} Hz comes faster than real time, so some of it is dropped. Send the rate at "
+            "which it is recorded; with the published WebSocket transport, use new WavMediaManager(512, 16000)."
+        )
+        log.warning("session %s: %s", self.id, error.message)
+        self._answers.tell(error, fatal=False)
 
     def receive_audio(self, audio: Audio) -> None:
         """Take what the user says, of any rate. Never blocks, never raises."""

@@ -398,7 +398,7 @@ class Busy(RequestError):
 
 
 class RateLimited(RequestError):
-    """Messages come faster than the session accepts."""
+    """Messages, or audio, come faster than the session accepts."""
 
     code = "rate-limited"
     status = 429

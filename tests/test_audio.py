@@ -14,6 +14,7 @@ from attrs import Factory, define, field
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rtvi_plugins import Session, bot
 from rtvi_plugins._audio import FRAME_SECONDS, INPUT_RATE, LEAD_SECONDS, AudioLink, Playback
 from rtvi_plugins._clock import Clock, ManualClock
 from rtvi_plugins.events import BotStartedSpeaking, BotStoppedSpeaking, Event
@@ -22,7 +23,7 @@ from rtvi_plugins.session import Listener
 from rtvi_plugins.voice import resampling
 
 from .spoken import samples
-from .wire import settle
+from .wire import connected, settle
 
 #: The frames that are sent at once: those of the lead, and the one that is due.
 AT_ONCE = round(LEAD_SECONDS / FRAME_SECONDS) + 1
@@ -437,6 +438,27 @@ def test_more_audio_than_time_is_dropped() -> None:
         assert ear.seconds == pytest.approx(5.0)
         link.receive(samples(1, 60.0))
         assert ear.seconds == pytest.approx(5.0)
+
+
+@pytest.mark.anyio
+async def test_audio_with_the_label_of_a_lower_rate_is_reported_once() -> None:
+    """As the published WavMediaManager records it by default: 24 kHz, which the transport labels 16 kHz."""
+
+    @bot(public=True)
+    async def listener(session: Session, /) -> None:
+        with session.listening(Ear()):
+            await anyio.sleep_forever()
+
+    async with connected(listener, audio=24_000) as wire:
+        for _ in range(500):
+            wire.connection.receive_audio(Audio(bytes(2 * 480), 16_000))  # 20 ms of what is recorded
+            wire.clock.advance(0.020)
+        await settle()
+        (error,) = wire.told("error")
+        assert (error["code"], error["fatal"]) == ("rate-limited", False)
+        assert "16000 Hz" in error["message"]
+        assert "new WavMediaManager(512, 16000)" in error["message"]
+        assert not wire.connection.closed
 
 
 def made_resamplers(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
