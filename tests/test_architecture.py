@@ -91,6 +91,8 @@ LAYERS: dict[str, dict[str, str]] = {
         "voice._speech": "attrs",
         "voice._taking": "attrs",
         "voice._growing": "anyio attrs",
+        "voice._spoken": "attrs",
+        "voice._markup": "",
         "voice._hearing": "anyio attrs",
         "voice._speaking": "anyio attrs",
         "voice._answering": "anyio attrs",

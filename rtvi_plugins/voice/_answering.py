@@ -73,7 +73,7 @@ class _Answer:
         """
         text, cut = self.text, not self.whole
         if self.speech is not None and heard is not None:
-            spoken = self.speech.heard_text(heard)
+            spoken = self.speech.heard_text(heard, self.text)
             text, cut = (self.text, cut) if spoken is None else (spoken, True)
         if self.calls and self.results is not None:
             return self._with_results(text, cut and self.speech is not None, self.results)

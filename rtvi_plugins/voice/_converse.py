@@ -22,7 +22,9 @@ from ..kinds import LLM, STT, TTS, VAD
 from ..session import Input, RunLLM, Say, Session, Turn, UserText
 from ._answering import Answering
 from ._hearing import Ears
+from ._markup import without_markup
 from ._speaking import Voice
+from ._spoken import Spoken
 from ._taking import TurnTaking
 
 __all__ = ("converse",)
@@ -39,6 +41,7 @@ async def converse(
     taking: TurnTaking = TurnTaking(),  # noqa: B008 - it is frozen
     greeting: str | Say = "",
     apology: str = "I am sorry, something went wrong. Please try again.",
+    spoken: Spoken | None = without_markup,
 ) -> None:
     """Hold a conversation until the session ends: answer what the user says or writes, and what actions ask for.
 
@@ -46,9 +49,10 @@ async def converse(
     user is heard by `stt`; with `vad` at any time, without it while the microphone is on (push-to-talk). `taking` are
     the manners of it. `greeting` is said first, except in a session for single-turn actions; nothing interrupts
     `Say(text, interruptible=False)`. A provider that fails ends its turn, is told to the client as an `error` that is
-    not fatal, and leaves the conversation going; in a spoken one, `apology` is said.
+    not fatal, and leaves the conversation going; in a spoken one, `apology` is said. `spoken` returns what is spoken of
+    a sentence that is shown: by default the words without the marks of markdown, with None all as it is written.
     """
-    loop = _Conversation(session, llm, tts, taking, apology)
+    loop = _Conversation(session, llm, tts, taking, apology, spoken)
     try:
         async with loop.hearing(stt, vad):
             first = greeting if isinstance(greeting, Say) else Say(greeting)
@@ -68,6 +72,7 @@ class _Conversation:
     tts: TTS | None
     taking: TurnTaking
     apology: str
+    spoken: Spoken | None = without_markup
     segments: int = 0
     turn: Turn | None = None
     #: What the user said last, as long as they have heard nothing of an answer to it.
@@ -171,7 +176,7 @@ class _Conversation:
             voice = None
             if (isinstance(input, Say) or input.speak) and self.tts is not None and self.session.has_audio:
                 spoken_until = input.spoken_until if isinstance(input, UserText) else None
-                voice = Voice(self.session, self.turn, self.tts, self._next_segment, spoken_until)
+                voice = Voice(self.session, self.turn, self.tts, self._next_segment, spoken_until, spoken=self.spoken)
             answering = Answering(self.session, self.turn, self.llm, self._next_segment, voice)
             try:
                 yield answering

@@ -14,6 +14,7 @@ from ..kinds import TTS, Audio, TTSRequest, Usage, Word
 from ..session import Session, Turn
 from ._closing import NoPiece, closed_after, failure, let_pass, patience
 from ._growing import Growing
+from ._spoken import Spoken, SpokenSentence
 from ._timeline import Timeline
 
 __all__ = ("Speech", "Voice")
@@ -33,23 +34,29 @@ class Speech:
 
     segments: Callable[[], int]
     session: Session
+    #: What is spoken of a sentence.
+    spoken: Spoken | None = None
     #: Where in the turn's audio it begins, once it has begun.
     start: float = 0.0
     timeline: Timeline = field(factory=Timeline)
     #: The speech could not be made; its text was shown.
     failed: bool = False
     sentences: Growing[str] = field(factory=Growing[str])
-    _numbers: list[int] = field(factory=list[int])
+    #: All sentences as they are shown, and the spoken ones among them with the numbers of their segments.
+    _shown: list[SpokenSentence] = field(factory=list[SpokenSentence])
+    _said: list[tuple[int, SpokenSentence]] = field(factory=list[tuple[int, SpokenSentence]])
     _begun: int = 0
     _completed: int = 0
     _told: int = 0
 
     def say(self, sentence: str) -> None:
-        """Have this said next."""
-        segment = self.segments()
-        self._numbers.append(segment)
-        self.session.emit(BotOutput(sentence, segment, spoken=True))
-        self.sentences.add(sentence)
+        """Show this, and have said next what is spoken of it."""
+        segment, found = self.segments(), SpokenSentence.of(sentence, self.spoken)
+        self._shown.append(found)
+        self.session.emit(BotOutput(sentence, segment, spoken=bool(found.text)))
+        if found.text:
+            self._said.append((segment, found))
+            self.sentences.add(found.text)
 
     def pieces(self) -> AsyncIterator[str]:
         """The text, as a TTS takes it."""
@@ -61,11 +68,21 @@ class Speech:
 
     # ---- what was heard --------------------------------------------------------------------------------------------
 
-    def heard_text(self, heard: float) -> str | None:
-        """What of it was heard when so much of the turn was; None when that is all of it."""
+    def heard_text(self, heard: float, text: str) -> str | None:
+        """Return what of `text`, the whole answer, was heard when so much of the turn was; None when all of it was."""
         if self.is_settled(heard):
             return None
-        return self.timeline.heard_text(heard - self.start)
+        position, pieces = self.timeline.heard(heard - self.start), iter(self.timeline.pieces)
+        at = end = 0
+        for each in self._shown:
+            at = text.index(each.shown, at)
+            if each.text:
+                start, _ = next(pieces, (position, position))
+                if position <= start:
+                    break
+                end = at + each.shown_until(position - start)
+            at += len(each.shown)
+        return text[:end].strip()
 
     def is_settled(self, heard: float) -> bool:
         """Whether all of it counts as heard."""
@@ -76,7 +93,7 @@ class Speech:
 
     def progress(self, heard: float) -> None:
         """Tell the client what is being heard now."""
-        if self._completed == len(self._numbers):
+        if self._completed == len(self._said):
             return
         position = self.timeline.heard(heard - self.start)
         while self._goes_on(position, self._is_over(heard)):
@@ -104,8 +121,8 @@ class Speech:
         return True
 
     def _tell(self, status: Literal["in-progress", "completed"], index: int) -> None:
-        sentence, segment = self.sentences.items[index], self._numbers[index]
-        self.session.emit(BotOutput(sentence, segment, spoken=True, status=status))
+        segment, sentence = self._said[index]
+        self.session.emit(BotOutput(sentence.shown, segment, spoken=True, status=status))
 
 
 @define(eq=False)
@@ -120,6 +137,8 @@ class Voice:
     spoken_until: float | None = None
     #: Called whenever more has been heard.
     on_heard: Callable[[], None] | None = None
+    #: What is spoken of a sentence.
+    spoken: Spoken | None = None
     speeches: list[Speech] = field(factory=list[Speech])
     _broken: bool = False
     _look_at: float = 0.0
@@ -129,7 +148,7 @@ class Voice:
 
     def speech(self) -> Speech:
         """What is said next. `speak` makes it heard."""
-        speech = Speech(self.segments, self.session)
+        speech = Speech(self.segments, self.session, self.spoken)
         self.speeches.append(speech)
         return speech
 

@@ -126,6 +126,24 @@ test("an answer of which every word was heard is not marked", () => {
   assert.deepEqual(marks(), [undefined]);
 });
 
+test("a sentence that is spoken without its marks is found as it is shown", () => {
+  const { tell, marks, cut } = telling();
+  tell(["bot-llm-started"], streamed("The **big** [room](https://e.org)."));
+  tell(known("The **big** [room](https://e.org).", true, "m"), ["bot-llm-stopped"], ["bot-started-speaking"]);
+  tell(heard("The **big** [room](https://e.org).", "m", "in-progress"), ["bot-tts-text", { text: "A small room." }]);
+  assert.deepEqual(
+    cut().filter((each) => each),
+    ["The **big** [room](https://e.org)."],
+  );
+  tell(["bot-tts-text", { text: "The big room." }]);
+  assert.deepEqual(
+    cut().filter((each) => each),
+    [],
+  );
+  tell(["bot-interrupted"]);
+  assert.deepEqual(marks(), ["cut short"]);
+});
+
 test("a sentence that was told at once and not heard to its end is marked as cut short", () => {
   const { tell, marks } = telling();
   tell(["bot-llm-started"], streamed("One two."), known("One two.", true, "c"), ["bot-llm-stopped"]);

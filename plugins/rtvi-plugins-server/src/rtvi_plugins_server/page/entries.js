@@ -167,9 +167,23 @@ class Segment {
   find(text) {
     const words = text.trim();
     const at = this.#text.indexOf(words, this.#at);
-    if (at < 0) return false;
+    if (at < 0) return this.#findEach(words.match(/[\p{L}\p{N}]+/gu) ?? []);
     this.whole = words === this.#text.trim() && /\s/.test(words);
     this.#hear(at + words.length);
+    return true;
+  }
+
+  // A sentence that is spoken without the marks with which it is shown.
+  #findEach(words) {
+    let at = this.#at;
+    if (words.length < 2) return false;
+    for (const word of words) {
+      const found = this.#text.indexOf(word, at);
+      if (found < 0) return false;
+      at = found + word.length;
+    }
+    this.whole = true;
+    this.#hear(this.#text.length);
     return true;
   }
 
