@@ -199,6 +199,11 @@ class LiveSession(Session):
         if self._actions is not None:
             self._tell("session_closed", reason=self._ended_with)
 
+    @property
+    def unclosed(self) -> list[str]:
+        """The names of services that were to close, were cancelled, and have not ended."""
+        return self._settings.unclosed
+
     async def _serve(self, task_status: TaskStatus[RequestError | None]) -> None:
         """Let the client in, and stay until the session ends: that cancels everything in here."""
         async with anyio.create_task_group() as self._tasks:

@@ -37,6 +37,12 @@ class Opener:
         self._keys = keys
         self._options = options
         self._seconds = seconds
+        self._opened: list[OpenService] = []
+
+    @property
+    def unclosed(self) -> list[OpenService]:
+        """The services that were cancelled because they took too long, and that have not ended."""
+        return [each for each in self._opened if each.abandoned]
 
     async def open(self, service: str, provider: Provider) -> OpenService:
         """The open service. `MissingKey`, `StartFailed`, or what the provider raised as a `RequestError`."""
@@ -47,6 +53,7 @@ class Opener:
             let_through(error)
             raise _told(service, provider, innermost(error)) from None
         opened = OpenService(service, provider, manager)
+        self._opened = [*(each for each in self._opened if not each.ended), opened]
         self._tasks.start_soon(opened.keep)
         try:
             with anyio.fail_after(self._seconds):
@@ -82,7 +89,19 @@ class Opener:
 class OpenService:
     """A service that is open, and the task that keeps it."""
 
-    __slots__ = ("_closed", "_closing", "_manager", "_scope", "error", "live", "provider", "service", "settled")
+    __slots__ = (
+        "_closed",
+        "_closing",
+        "_manager",
+        "_scope",
+        "abandoned",
+        "ended",
+        "error",
+        "live",
+        "provider",
+        "service",
+        "settled",
+    )
 
     def __init__(self, service: str, provider: Provider, manager: AbstractAsyncContextManager[Any]) -> None:
         self.service = service
@@ -90,6 +109,8 @@ class OpenService:
         self.live: Any = None
         self.error: Exception | None = None
         self.settled = Signal()
+        #: It was cancelled, and does not end; it has ended.
+        self.abandoned = self.ended = False
         self._manager: AbstractAsyncContextManager[Any] | None = manager
         self._closing: Signal | None = None
         self._closed: Signal | None = None
@@ -117,6 +138,7 @@ class OpenService:
             self._failed(error)
         finally:
             self._scope = None
+            self.abandoned, self.ended = False, True
             self.settled.set()
             if self._closed is not None:
                 self._closed.set()
@@ -124,7 +146,7 @@ class OpenService:
     def _failed(self, raised: BaseException) -> None:
         error = innermost(raised)
         if self.settled.is_set():
-            report(f"the service {self.service!r} ({self.provider.label})", error)
+            report(self.name, error)
         self.error = error if isinstance(error, Exception) else StartFailed("The service ended the process.")
 
     def alive(self) -> Any:
@@ -137,7 +159,13 @@ class OpenService:
         """Give up on a service that is still opening, or does not close."""
         self._manager = None
         if self._scope is not None:
+            self.abandoned = True
             self._scope.cancel()
+
+    @property
+    def name(self) -> str:
+        """What the log calls it."""
+        return f"the service {self.service!r} ({self.provider.label})"
 
     async def close(self, seconds: float = 5.0) -> None:
         """Leave the service; one that takes longer than this is cancelled."""
@@ -150,6 +178,7 @@ class OpenService:
         with anyio.move_on_after(seconds, shield=True):
             await self._closed.wait()
             return
+        log.warning("%s has not closed within %g s, and is cancelled", self.name, seconds)
         self.abandon()
 
 

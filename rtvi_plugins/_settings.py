@@ -115,6 +115,11 @@ class Settings:
         for opened in (*reversed(self.live.values()), *self._retired):
             await opened.close(self.limits.close_seconds)
 
+    @property
+    def unclosed(self) -> list[str]:
+        """The names of services that were cancelled and have not ended."""
+        return [each.name for each in self._opener.unclosed] if hasattr(self, "_opener") else []
+
     # ---- changes that a client asks for ----------------------------------------------------------------------------
 
     def update(self, update: Update) -> None:

@@ -157,6 +157,11 @@ class Host:
         return len(self._sessions)
 
     @property
+    def unclosed(self) -> list[str]:
+        """The names of services that do not close: they were given their time, were cancelled, and have not ended."""
+        return [name for session in self._sessions.values() for name in session.unclosed]
+
+    @property
     def busy_threads(self) -> int:
         """Threads in which an action runs, also one that was abandoned at its deadline."""
         return self._shared.threads.running

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from threading import Event
 
 import anyio
 
-from rtvi_plugins import Session, action, bot
-from rtvi_plugins.kinds import Audio
+from rtvi_plugins import LLM, Session, action, bot, service
+from rtvi_plugins.kinds import Audio, LLMPiece, LLMRequest
 from rtvi_plugins.session import Listener, Turn
 
 
@@ -98,6 +100,39 @@ class Beak(Listener):
 
     def microphone(self, enabled: bool) -> None:
         raise AssertionError("a socket knows nothing of switches")
+
+
+class Stubborn:
+    """Says nothing."""
+
+    async def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
+        """Answer nothing."""
+        return
+        yield
+
+
+@service("llm", "stubborn")
+@asynccontextmanager
+async def stubborn_llm() -> AsyncGenerator[Stubborn]:
+    """Does not close, whatever is cancelled."""
+    try:
+        yield Stubborn()
+    finally:
+        with anyio.CancelScope(shield=True):
+            await anyio.sleep_forever()
+
+
+@bot(services={"llm": "stubborn"}, public=True)
+async def stubborn(session: Session, /, llm: LLM) -> None:
+    """Has a service that does not close."""
+    await anyio.sleep_forever()
+
+
+@bot(public=True)
+async def deaf(session: Session, /) -> None:
+    """Does not end when it is cancelled."""
+    with anyio.CancelScope(shield=True):
+        await anyio.sleep_forever()
 
 
 @bot(public=True)

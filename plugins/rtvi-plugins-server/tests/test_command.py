@@ -72,7 +72,7 @@ def run(argv: list[str]) -> int:
         (["bot.py", "--dev", "--public-url", "https://bots.example"], "leave out --dev or --public-url."),
         (["bot.py", "--public-url", "bots.example"], "--public-url bots.example is no address; write it as in"),
         (["nowhere.py"], "There is no file 'nowhere.py'."),
-        ([f"{DESK}"], "several bots: desk, office, parrot."),
+        ([f"{DESK}"], "several bots: desk, wreckers, office, stubborn, deaf, parrot."),
         ([f"{DESK}:dask"], "did you mean 'desk'?"),
         ([f"{DESK}:desk", "--plugin", "nowhere"], "No plugin 'nowhere' is installed."),
         ([f"{DESK}:desk", "--record", str(DESK)], f"Cannot record to {DESK}: "),
@@ -313,6 +313,22 @@ def test_a_session_that_outlasts_the_drain_is_closed(start: Start) -> None:
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1012
         assert running.ended() == 0
+
+
+@pytest.mark.parametrize(
+    ("bot", "named"), [("stubborn", "the service 'llm' (stubborn)"), ("deaf", "a bot or an action")]
+)
+def test_what_does_not_end_is_left_and_named(start: Start, bot: str, named: str) -> None:
+    """Whoever restarts the server does not wait for it, and reads whose fault it was."""
+    options = ["--drain-seconds", "0", "--limit", "close_seconds=0.2"]
+    with start(bot, *options) as running:
+        with running.talk():
+            running.signal()
+            assert running.process.wait(timeout=25) == 0
+        assert running.process.stderr is not None
+        told = running.process.stderr.read()
+        assert f"left 1 sessions: {named} did not end when it was cancelled" in told
+        assert ("has not closed within 0.2 s, and is cancelled" in told) == (bot == "stubborn")
 
 
 def test_a_stuck_thread_does_not_hold_up_the_end(start: Start, action: Callable[..., str]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 import signal
 import socket
 import sys
@@ -24,8 +26,12 @@ from ._websocket import WebSocket
 
 __all__ = ("Server", "serve", "server_of")
 
+log = logging.getLogger("rtvi_plugins.server")
+
 # For answers that are being sent when the last session is over.
 _LAST_SECONDS = 2
+# For the services of sessions to close, and how often they are looked at meanwhile.
+_ENDING_SECONDS, _ENDING_TICK = 15.0, 1.0
 # uvicorn ticks ten times a second.
 _TICKS = 10
 
@@ -129,9 +135,25 @@ class Server(uvicorn.Server):
         return False
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        ending = asyncio.create_task(self._end(sockets))
+        until = monotonic() + _ENDING_SECONDS
+        while not (await asyncio.wait([ending], timeout=_ENDING_TICK))[0]:
+            if monotonic() >= until or len(self._host.unclosed) >= self._host.open_sessions > 0:
+                self._leave()
+        await ending
+
+    async def _end(self, sockets: list[socket.socket] | None) -> None:
         await super().shutdown(sockets)
         if self.force_exit:  # then uvicorn leaves the host open, to be cancelled, and logs a trace of that
             await self.lifespan.shutdown()
+
+    def _leave(self) -> None:
+        """End the process although sessions have not: nothing can make a task end that does not want to."""
+        names = ", ".join(dict.fromkeys(self._host.unclosed)) or "a bot or an action"
+        log.error("left %d sessions: %s did not end when it was cancelled", self._host.open_sessions, names)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 def _waiting(sessions: int, seconds: float) -> str:
