@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 from typing import TypeAlias
 
 __all__ = ("Needles", "covered")
@@ -44,18 +45,46 @@ class Needles:
 
     def __init__(self, value: str) -> None:
         forms = list(dict.fromkeys(each for each in _forms(value) if each))
+        short = [each for each in forms if len(each) < _LONG]
+        long = [each for each in forms if len(each) >= _LONG]
+        ends = frozenset(end for each in long for end in (each[:_PART], each[-_PART:]))
+        value_itself = forms[0] if forms and len(forms[0]) >= _ABRIDGED else None
 
-        def find(text: bytes) -> Iterator[Span]:
-            for form in forms:
-                yield from _whole(text, form) if len(form) < _LONG else _parts(text, form)
-            if forms and len(forms[0]) >= _ABRIDGED:
-                yield from _abridged(text, forms[0])
+        def find(view: _View) -> Iterator[Span]:
+            for form in short:
+                yield from _whole(view.text, form)
+            if not ends.isdisjoint(view.parts):
+                for form in long:
+                    yield from _parts(view.text, form)
+            if value_itself is not None and view.gaps:
+                yield from _abridged(view, value_itself)
 
-        self.__find: Callable[[bytes], Iterator[Span]] = find
+        self.__find: Callable[[_View], Iterator[Span]] = find
 
-    def find(self, text: bytes) -> Iterator[Span]:
-        """Yield the places in `text` that show the value or a part of it."""
-        return self.__find(text)
+    def find(self, view: _View) -> Iterator[Span]:
+        """Yield the places of a text that show the value or a part of it."""
+        return self.__find(view)
+
+
+class _View:
+    """A text to search, and what is needed of it for each secret, found once: there may be a thousand secrets."""
+
+    def __init__(self, text: bytes, starts: list[int] | None) -> None:
+        self.text = text
+        #: Where in the original each byte begins, and its end; None for the original.
+        self.starts = starts
+
+    @cached_property
+    def parts(self) -> frozenset[bytes]:
+        """All parts of the text that are as long as the shortest part of a secret."""
+        text = self.text
+        return frozenset(text[at : at + _PART] for at in range(len(text) - _PART + 1))
+
+    @cached_property
+    def gaps(self) -> list[tuple[int, int, bytes, bytes]]:
+        """Where something is left out: its place, and the two bytes on either side."""
+        found = (match.span() for match in _GAP.finditer(self.text))
+        return [(begin, end, self.text[max(0, begin - 2) : begin], self.text[end : end + 2]) for begin, end in found]
 
 
 def covered(text: str, needles: Iterable[Needles]) -> str:
@@ -63,8 +92,9 @@ def covered(text: str, needles: Iterable[Needles]) -> str:
     raw = text.encode("utf-8", "surrogatepass")
     spans = [match.span() for match in _USERINFO.finditer(raw)]
     searched = list(needles)
-    for view, starts in _views(raw):
+    for view in _views(raw):
         found = (span for each in searched for span in each.find(view))
+        starts = view.starts
         spans += [(starts[begin], starts[end]) for begin, end in found] if starts is not None else found
     return _cover(raw, spans).decode("utf-8", "surrogatepass") if spans else text
 
@@ -136,28 +166,18 @@ def _is_rare(part: bytes, form: bytes) -> bool:
     return 2 * len(part) >= len(form) or not (part.isalpha() and (part.islower() or part.isupper() or part.istitle()))
 
 
-def _abridged(text: bytes, value: bytes) -> Iterator[Span]:
+def _abridged(view: _View, value: bytes) -> Iterator[Span]:
     """Where a value stands with a part left out, as in `sk-abc...wxyz`, `sk-abc****` or `****c-wxyz`."""
-    for gap in _GAP.finditer(text):
-        begin, end = gap.span()
-        left, right = _ends_before(text, begin, value), _begins_after(text, end, value)
+    text = view.text
+    for begin, end, before, after in view.gaps:
+        left = right = 0
+        if len(before) == 2 and before in value:
+            left = _longest(len(value), lambda length, end=begin: text.endswith(value[:length], 0, end))
+        if len(after) == 2 and after in value:
+            right = _longest(len(value), lambda length, begin=end: text.startswith(value[-length:], begin))
         both = left >= 2 and right >= 2 and left + right >= 6
         if both or (left >= 4 and _is_rare(value[:left], value)) or (right >= 4 and _is_rare(value[-right:], value)):
             yield begin - left, end + right
-
-
-def _ends_before(text: bytes, end: int, value: bytes) -> int:
-    """How much of the value's beginning stands in the text before `end`."""
-    if text[max(0, end - 2) : end] not in value:  # most texts
-        return 0
-    return _longest(len(value), lambda length: text.endswith(value[:length], 0, end))
-
-
-def _begins_after(text: bytes, begin: int, value: bytes) -> int:
-    """How much of the value's end stands in the text from `begin` on."""
-    if text[begin : begin + 2] not in value:
-        return 0
-    return _longest(len(value), lambda length: text.startswith(value[-length:], begin))
 
 
 def _longest(size: int, fits: Callable[[int], bool]) -> int:
@@ -193,9 +213,9 @@ def _entity(match: re.Match[bytes]) -> bytes:
 _DECODERS = ((_PERCENT, _percent), (_BACKSLASH, _backslash), (_ENTITY, _entity))
 
 
-def _views(raw: bytes) -> Iterator[tuple[bytes, list[int] | None]]:
-    """Yield the text as it is, then decoded, with where in the original each byte begins; once per layer of escapes."""
-    yield raw, None
+def _views(raw: bytes) -> Iterator[_View]:
+    """Yield the text as it is, then decoded, once per layer of escapes."""
+    yield _View(raw, None)
     view, starts = raw, list[int]()
     for _ in range(_LAYERS):
         before = view
@@ -205,7 +225,7 @@ def _views(raw: bytes) -> Iterator[tuple[bytes, list[int] | None]]:
                 view, starts = _decoded(view, starts, pattern, decode)
         if view == before:
             return
-        yield view, starts
+        yield _View(view, starts)
 
 
 def _decoded(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import final
+from urllib.parse import unquote
 from weakref import WeakKeyDictionary
 
 from ._needles import Needles, covered
@@ -66,15 +68,20 @@ def scrub(text: str) -> str:
 #: The last word of the names under which people keep secrets: `OPENAI_API_KEY`, `HF_TOKEN`.
 _KEY_WORDS = frozenset({"key", "keys", "apikey", "secret", "token", "password", "passwd", "passphrase"})
 
+#: The password of a URL, as in `HTTPS_PROXY` and `DATABASE_URL`.
+_PASSWORD = re.compile(r"://[^/\s:@]*:([^/\s@]+)@")
+
 #: A shorter value under such a name is a switch or a word ("true", "default"), not a key.
 _SHORTEST_KEY = 8
 
 
 def key_values(environ: Mapping[str, str], declared: Iterable[str] = ()) -> list[Secret]:
-    """Return the secrets of an environment: those of the `declared` variables, and all that are named like a key."""
+    """Return the secrets of an environment: the `declared` variables, those named like a key, and passwords in URLs."""
     found = [environ[name] for name in declared if environ.get(name)]
-    named = (value for name, value in environ.items() if name.lower().rpartition("_")[2] in _KEY_WORDS)
-    return [Secret(value) for value in dict.fromkeys((*found, *(each for each in named if _is_key(each))))]
+    named = [value for name, value in environ.items() if name.lower().rpartition("_")[2] in _KEY_WORDS]
+    passwords = [unquote(match[1]) for value in environ.values() for match in _PASSWORD.finditer(value)]
+    likely = [each for each in (*named, *passwords) if _is_key(each)]
+    return [Secret(value) for value in dict.fromkeys((*found, *likely))]
 
 
 def _is_key(value: str) -> bool:

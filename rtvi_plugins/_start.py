@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 from attrs import evolve, frozen
 
+from ._codec import encode_json
 from ._config import Config, Entry, Layers, Values, choose_providers, read_entries, starting_values
 from ._grants import Grants, read_grants
 from ._json import MOST_PROBLEMS, below, clip, is_object, kind, until_enough
@@ -168,13 +169,12 @@ def _unknown(what: str, name: str, known: Iterable[str], path: str) -> Problem:
 
 def _unfit(found: Sequence[Problem], shape: Shape, value: Any, path: str) -> list[Problem]:
     """The problems of a value, told by what its option takes."""
-    if not found:
-        return []
-    import json  # here: only mistakes pay for it
-
-    takes = clip(json.dumps(shape.schema, ensure_ascii=False, default=str), 300)
-    places = dict.fromkeys(_safe_path(each.path) for each in found)
-    return [Problem(at, f"expected {takes}{f', got {kind(value)}' if at == path else ''}.") for at in places]
+    described = str(shape.schema.get("description", ""))
+    whole = f"expected {shape.expects}, got {kind(value)}. {described}".rstrip()
+    inner = f"does not fit the schema of the option: {clip(encode_json(shape.schema), 300)}"
+    return [
+        Problem(at, whole if at == path else inner) for at in dict.fromkeys(_safe_path(each.path) for each in found)
+    ]
 
 
 # ---- keys ----------------------------------------------------------------------------------------------------------

@@ -70,6 +70,8 @@ class _Unclaimed:
     session: LiveSession
     timer: Timer
     address: str | None
+    #: Kept so that no log shows the token while it opens the session.
+    hidden: Secret
 
 
 class Host:
@@ -226,7 +228,7 @@ class Host:
             self._opening -= 1
         token = secrets.token_urlsafe(24)
         timer = self._clock.call_at(self._clock.now() + self.limits.unclaimed_seconds, lambda: self._expire(token))
-        self._unclaimed[token] = _Unclaimed(session, timer, address)
+        self._unclaimed[token] = _Unclaimed(session, timer, address, Secret(token))
         return Started(token, session.id)
 
     async def _hold(self, session: LiveSession, *, task_status: TaskStatus[RequestError | None]) -> None:

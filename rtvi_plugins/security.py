@@ -55,8 +55,10 @@ class _HttpUrl:
         "pattern": r"^https?://[^\s/?#@\\]+([/?#][^\s\\]*)?$",
     }
 
+    __name__ = "http_url"  # in messages
+
     def __repr__(self) -> str:
-        return "http_url"
+        return self.__name__
 
     def __call__(self, instance: Any, attribute: Any, value: Any) -> None:
         if (problem := _url_problem(value)) is not None:

@@ -266,9 +266,11 @@ def test_the_keys_of_an_environment_are_known() -> None:
         "USE_KEY": "true",
         "SSL_KEY": "/etc/ssl/private.key",
         "HOME": "/home/somebody",
+        "HTTPS_PROXY": "http://me:a-proxys%20password@proxy:3128",
+        "DATABASE_URL": "postgres://me@host/v1:x@y",
     }
     found = [each.reveal() for each in key_values(environ, ["ACME_API_KEY", "MISSING_API_KEY"])]
-    assert sorted(found) == ["an operator's secret", "hf_abcdefgh", "short", "sk-other-key"]
+    assert sorted(found) == ["a-proxys password", "an operator's secret", "hf_abcdefgh", "short", "sk-other-key"]
 
 
 KEYS = st.text(st.characters(min_codepoint=33, max_codepoint=0x2FF), min_size=16, max_size=60)

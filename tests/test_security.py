@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from rtvi_plugins import Secret
 from rtvi_plugins._secret import scrub
-from rtvi_plugins.hosting import Host
+from rtvi_plugins.hosting import Host, ManualClock
 from rtvi_plugins.security import helper_environment, http_url, quiet_http_clients
 
 from . import test_start
@@ -127,3 +127,12 @@ def test_a_host_knows_the_keys_of_its_providers_and_of_its_environment() -> None
     gc.collect()
     assert gone() is None
     assert scrub("declared 4711") == "declared 4711"
+
+
+@pytest.mark.anyio
+async def test_a_log_shows_no_token_that_opens_a_session() -> None:
+    """Whoever reads it could take the session."""
+    environ = {"KEYED_API_KEY": KEY}
+    async with Host(test_start.anyones, modules=[test_start], environ=environ, clock=ManualClock()) as host:
+        started = await host.start({})
+        assert scrub(f"GET /ws?token={started.token} failed") == "GET /ws?token=… failed"

@@ -313,8 +313,8 @@ async def test_a_wrong_value_is_told_by_its_path_and_by_what_is_expected() -> No
         with pytest.raises(InvalidStart) as raised:
             await host.start(body, secret=OPERATOR)
     assert [(each.path, each.message) for each in raised.value.problems] == [
-        ('$.service_options["llm.keyed"].retries', 'expected {"type": "integer"}, got a string.'),
-        ("$.defaults.llm.pace", 'expected {"type": "number", "maximum": 2}, got a number.'),
+        ('$.service_options["llm.keyed"].retries', "expected a whole number, got a string."),
+        ("$.defaults.llm.pace", "expected a number that must be <= 2, got a number."),
     ]
 
 
