@@ -10,10 +10,13 @@ from typing import TypeAlias, cast
 
 from ._secret import scrub
 
-__all__ = ("LINES", "LogFormatter", "clean", "escape", "trace")
+__all__ = ("LINES", "PROSE", "LogFormatter", "clean", "escape", "trace")
 
 #: What a text of several lines keeps.
 LINES = "\n\t"
+
+#: What a text for people keeps besides: joiners (emoji and several scripts need them), soft hyphens, hard spaces.
+PROSE = LINES + "\u200c\u200d\u00ad\u00a0"
 
 #: An exception as `sys.exc_info()` returns it.
 _ExcInfo: TypeAlias = (

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from rtvi_plugins import Secret
 from rtvi_plugins._logtext import LINES, clean, escape, trace
 from rtvi_plugins.cli import guarded
+from rtvi_plugins.cli._screen import Screen
 from rtvi_plugins.errors import report
 from rtvi_plugins.security import LogFormatter
 
@@ -243,3 +244,18 @@ def test_a_traceback_has_as_many_lines_for_any_text(text: str, note: str) -> Non
 def test_multiline_text_keeps_its_lines(key: Secret) -> None:
     """For records whose author has escaped what came from elsewhere."""
     assert clean(f"one\n\ttwo\x1b {KEY}", LINES) == "one\n\ttwo\\x1b …"
+
+
+# ---- the console ---------------------------------------------------------------------------------------------------
+
+
+def test_what_a_bot_says_does_not_steer_the_terminal() -> None:
+    """Text of people is left as it is, with its lines, emoji and hard spaces."""
+    out = io.StringIO()
+    screen = Screen(out, interactive=False)
+    screen.text("One\ntwo \x1b]0;title\x07\x1b[2J\x9b1m\r\u202e ")
+    screen.line('{"key": "\x9b\u2028"}')
+    screen.text("Zoë 👩\u200d🚀\u00a0नमस्ते")
+    assert out.getvalue() == (
+        'One\ntwo \\x1b]0;title\\x07\\x1b[2J\\x9b1m\\r\\u202e \n{"key": "\\x9b\\u2028"}\nZoë 👩\u200d🚀\u00a0नमस्ते'
+    )

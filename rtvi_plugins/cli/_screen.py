@@ -8,6 +8,7 @@ from typing import Any, TextIO, TypeAlias
 
 from attrs import define, field
 
+from .._logtext import PROSE, escape
 from ..client import EventMessage
 
 __all__ = ("Screen", "shown")
@@ -36,7 +37,7 @@ class Screen:
         """Go on in this line."""
         if piece:
             self._at_start = piece.endswith("\n")
-            self.out.write(piece)
+            self.out.write(escape(piece, PROSE))  # what an LLM or a client says must not steer the terminal
             self.out.flush()
 
     def line(self, text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import sys
 import pytest
 
 from rtvi_plugins.cli import FAILED, OK, USAGE, guarded
+from rtvi_plugins_client import command
 from rtvi_plugins_client.command import call
 
 URL = "http://127.0.0.1:7860"
@@ -61,3 +63,14 @@ def test_help_needs_no_http_library() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == OK, done.stderr
     assert "SERVICE:ACTION" in done.stdout
+
+
+@pytest.mark.parametrize("text", ["Zoë", "\x1b[2J\x9b1m\u202e\u2028", "half an emoji \ud83c"])
+def test_a_result_is_printed_as_json_that_does_not_steer_the_terminal(
+    text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And is the same when it is read again."""
+    command._print({"key": text})  # pyright: ignore[reportPrivateUsage]
+    printed = capsys.readouterr().out
+    assert printed[:-1].isprintable()
+    assert json.loads(printed) == {"key": text}

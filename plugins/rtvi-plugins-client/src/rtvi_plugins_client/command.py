@@ -108,4 +108,6 @@ def _print(value: Any) -> None:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    text = json.dumps(value, ensure_ascii=False)
+    # Characters that steer a terminal, or that cannot be written, are escaped as JSON does it.
+    return text if text.isprintable() else json.dumps(value)
