@@ -471,7 +471,8 @@ def bot(
             name=function.__name__,
             function=function,
             services=named,
-            kinds=kinds,
+            kinds={name: each.name for name, each in kinds.items()},
+            protocols={name: each.protocol for name, each in kinds.items()},
             config={name: dict(values) for name, values in (config or {}).items()},
             grants=_grants(client),
             functions=_grants(functions),
@@ -492,7 +493,7 @@ def _labels(providers: str | Sequence[str]) -> tuple[str, ...]:
     return (providers,) if isinstance(providers, str) else tuple(providers)
 
 
-def _bot_kinds(function: Function, services: Mapping[str, Any]) -> Mapping[str, str]:
+def _bot_kinds(function: Function, services: Mapping[str, Any]) -> Mapping[str, Kind]:
     """The kind of each service, by the Protocol that its parameter is annotated with."""
     hints = read_hints(function)
     after = [each for each in inspect.signature(function).parameters.values() if each.kind is not each.POSITIONAL_ONLY]
@@ -505,8 +506,8 @@ def _bot_kinds(function: Function, services: Mapping[str, Any]) -> Mapping[str, 
     return {each.name: _protocol_kind(function, each.name, hints.get(each.name)) for each in after}
 
 
-def _protocol_kind(function: Function, name: str, annotation: Any) -> str:
+def _protocol_kind(function: Function, name: str, annotation: Any) -> Kind:
     if (kind := kind_of(annotation)) is not None:
-        return kind.name
+        return kind
     message = f"annotate {name!r} with the Protocol of a kind, as in llm: LLM, or avatar: Avatar beside its Kind."
     raise DeclarationError(function, message)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import pluggy
 
 from . import hookspecs
 from ._interrupt import let_through
-from .errors import PluginError, report, where
+from .errors import PluginError, nearest, report, where
 
 __all__ = ("Hooks",)
 
@@ -22,6 +22,9 @@ class Hooks:
     def __init__(self, modules: dict[str, ModuleType]) -> None:
         manager = pluggy.PluginManager(hookspecs.PROJECT)
         manager.add_hookspecs(hookspecs)
+        for module in modules.values():
+            for function in vars(module).values():
+                _check(function)
         try:
             for name, module in modules.items():
                 manager.register(module, name)
@@ -29,12 +32,7 @@ class Hooks:
         except pluggy.PluginValidationError as error:
             raise PluginError(f"A hook cannot be used: {' '.join(str(error).split())}.") from None
         # pluggy stops at the first hook that raises; these are called one by one.
-        self._functions = {name: list(getattr(manager.hook, name).get_hookimpls()) for name in hookspecs.HOOKS}
-        for each in (function for functions in self._functions.values() for function in functions):
-            if inspect.iscoroutinefunction(each.function):
-                raise PluginError(
-                    f"{where(each.function)} is async. A hook only observes, so nobody awaits it: write def."
-                )
+        self._functions = {name: _once(getattr(manager.hook, name).get_hookimpls()) for name in hookspecs.HOOKS}
 
     def listens(self, hook: str) -> bool:
         """Whether any plugin implements a hook."""
@@ -48,9 +46,13 @@ class Hooks:
 
     def ask(self, hook: str, **facts: Any) -> Iterator[Any]:
         """What the functions of a hook answer, one by one, leaving out None."""
-        return (found for found in self._results(hook, self._functions[hook], facts) if found is not None)
+        return (found for _, found in self.answers(hook, **facts))
 
-    def _results(self, hook: str, functions: list[Any], facts: dict[str, Any]) -> Iterator[Any]:
+    def answers(self, hook: str, **facts: Any) -> Iterator[tuple[str, Any]]:
+        """The same, each with the place of its function, for messages to its author."""
+        return (each for each in self._results(hook, self._functions[hook], facts) if each[1] is not None)
+
+    def _results(self, hook: str, functions: list[Any], facts: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         for each in reversed(functions):  # pluggy calls the last registered first
             try:
                 found = each.function(**{name: facts[name] for name in each.argnames})
@@ -58,4 +60,54 @@ class Hooks:
                 let_through(error)
                 report(f"the hook {hook} of the plugin {each.plugin_name}", error)
             else:
-                yield found
+                yield where(each.function), found
+
+
+def _once(functions: Iterable[Any]) -> list[Any]:
+    """Each function once, though several modules of a plugin may hold it."""
+    return list({id(each.function): each for each in functions}.values())
+
+
+def _check(function: Any) -> None:
+    """Refuse a marked function that pluggy would not call as a hook that observes."""
+    mark = getattr(function, f"{hookspecs.PROJECT}_impl", None)
+    if not isinstance(mark, dict):
+        return
+    problem = _problem(function, cast("dict[str, Any]", mark))
+    if problem is not None:
+        place = where(function) if inspect.isroutine(function) else repr(function)
+        raise PluginError(f"{place} {problem}")
+
+
+def _problem(function: Any, mark: Mapping[str, Any]) -> str | None:
+    if not inspect.isroutine(function):
+        return "is under @hookimpl but is not a function. Write def."
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        return "is async. A hook only observes, and nothing awaits it: write def."
+    if mark.get("wrapper") or mark.get("hookwrapper"):
+        return "is a wrapper. Hooks observe one by one, and none can wrap another: leave out wrapper=True."
+    if inspect.isgeneratorfunction(function):
+        return "is a generator, so its body would never run. Leave out yield, and return what the hook asks for."
+    name = mark.get("specname") or function.__name__
+    if name in hookspecs.HOOKS:
+        return _arguments_problem(function, name)
+    if mark.get("optionalhook"):
+        return None
+    near = nearest(name, hookspecs.HOOKS)
+    hint = f"did you mean {near!r}?" if near else f"there is {', '.join(hookspecs.HOOKS)}."
+    return f"is under @hookimpl, but there is no hook {name!r}; {hint}"
+
+
+def _arguments_problem(function: Any, name: str) -> str | None:
+    known = list(inspect.signature(getattr(hookspecs, name)).parameters)
+    for each in inspect.signature(function).parameters.values():
+        if each.kind is not each.POSITIONAL_OR_KEYWORD:
+            stars = {each.VAR_POSITIONAL: "*", each.VAR_KEYWORD: "**"}.get(each.kind, "")
+            return f"takes {stars}{each.name}. A hook is passed the arguments that it names: {', '.join(known)}."
+        if each.name not in known:
+            near = nearest(each.name, known)
+            hint = f"did you mean {near!r}?" if near else f"it has {', '.join(known)}."
+            return f"takes {each.name!r}, which the hook {name!r} does not have; {hint}"
+        if each.default is not each.empty:
+            return f"gives {each.name!r} a default, so it would not be passed. Remove the default."
+    return None

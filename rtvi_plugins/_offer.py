@@ -19,9 +19,18 @@ from ._registry import BOT, PROVIDER, Provider, Registry
 from ._shapes import Validator, read, restricted_schema
 from ._specs import ActionSpec, OptionsSpec, Parameter
 from .context import Function
-from .errors import InvalidArguments, NotGranted, Problem, RequestError, UnknownAction, UnknownService, unknown
+from .errors import (
+    DeclarationError,
+    InvalidArguments,
+    NotGranted,
+    Problem,
+    RequestError,
+    UnknownAction,
+    UnknownService,
+    unknown,
+)
 
-__all__ = ("Offer", "OfferedAction", "OfferedOption", "Offers")
+__all__ = ("Offer", "OfferedAction", "OfferedOption", "Offers", "check_descriptions")
 
 #: The action by which a client cancels a long action of its own session; offered with every one of them.
 _JOB_CANCEL = "cancel_job"
@@ -207,6 +216,22 @@ def describe(parameter: Parameter, validator: Validator | None = None) -> dict[s
     if parameter.deprecated is not None:
         told["deprecated"] = parameter.deprecated
     return told
+
+
+def check_descriptions(registry: Registry) -> None:
+    """Refuse what cannot be described to clients. `DeclarationError` at the line of the function that declares it."""
+    providers = [each for service in registry.services.values() for each in service.providers.values()]
+    for spec in (*registry.actions.values(), *(each for one in providers for each in one.actions.values())):
+        _check_description(spec, describe_action(OfferedAction("", spec, Binder({}, {}), {})))
+    for parameter, group in (each for one in providers for each in one.options.values()):
+        _check_description(group, describe(parameter))
+
+
+def _check_description(spec: ActionSpec | OptionsSpec, described: Mapping[str, Any]) -> None:
+    try:
+        encode_json(described)
+    except TypeError as error:
+        raise DeclarationError(spec.function, f"cannot be described as JSON: {error}.") from None
 
 
 class Offers:

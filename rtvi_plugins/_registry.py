@@ -8,6 +8,7 @@ from typing import Any
 
 from attrs import field, frozen
 
+from ._shapes import NotReadable, Shape, Validator, read, restriction
 from ._signature import default_problem
 from ._specs import ActionSpec, BotSpec, Grant, OptionsSpec, Parameter, ServiceSpec, Spec, Target
 from .errors import BotError, DeclarationError, nearest, where
@@ -115,8 +116,7 @@ def build(bot: BotSpec, providers: Mapping[str, Mapping[str, ServiceSpec]], spec
         for name, labelled in providers.items()
     }
     registry = Registry(bot, services, _by_name(_on(actions, BOT, bot.function), BOT))
-    _check_config(registry)
-    _check_grants(registry)
+    _check_bot(registry)
     return registry
 
 
@@ -164,38 +164,46 @@ def _refuse(what: str, first: Any, second: Any) -> None:
 # ---- what a bot says of itself -------------------------------------------------------------------------------------
 
 
-def _check_config(registry: Registry) -> None:
-    bot = registry.bot
-    for key, values in bot.config.items():
+def _check_bot(registry: Registry) -> None:
+    """Refuse a bot for everything that is wrong with what it says, at once."""
+    problems = [*_config_problems(registry), *_grant_problems(registry)]
+    if problems:
+        raise BotError("\n".join(f"{where(registry.bot.function)} {each}" for each in problems))
+
+
+def _config_problems(registry: Registry) -> Iterable[str]:
+    for key, values in registry.bot.config.items():
         service, _, label = key.partition(".")
         if service not in registry.services:
-            raise BotError(f"{where(bot.function)} config= names {service!r}. {_known(service, registry.services)}")
+            yield f"config= names {service!r}. {_known(service, registry.services)}"
+            continue
         providers = registry.services[service].providers
         if label and label not in providers:
-            raise BotError(f"{where(bot.function)} config= names the provider {key!r}. {_known(label, providers)}")
+            yield f"config= names the provider {key!r}. {_known(label, providers)}"
+            continue
+        chosen = [providers[label]] if label else list(providers.values())
         for name, value in values.items():
-            _check_value(registry, key, name, value, [providers[label]] if label else list(providers.values()))
+            yield from _value_problems(key, name, value, chosen)
 
 
-def _check_value(registry: Registry, key: str, name: str, value: Any, providers: Sequence[Provider]) -> None:
+def _value_problems(key: str, name: str, value: Any, providers: Sequence[Provider]) -> Iterable[str]:
     having = [provider for provider in providers if name in provider.options]
     if not having:
         names = {option for provider in providers for option in provider.options}
-        raise BotError(f"{where(registry.bot.function)} config= names the option '{key}.{name}'. {_known(name, names)}")
-    for provider in having:
-        if problem := default_problem(provider.options[name][0].shape, value):
-            raise BotError(f"{where(registry.bot.function)} config= gives '{key}.{name}' a wrong value: {problem}.")
+        yield f"config= names the option '{key}.{name}'. {_known(name, names)}"
+    problems = (default_problem(each.options[name][0].shape, value) for each in having)
+    yield from (f"config= gives '{key}.{name}' a wrong value: {each}." for each in dict.fromkeys(problems) if each)
 
 
-def _check_grants(registry: Registry) -> None:
+def _grant_problems(registry: Registry) -> Iterable[str]:
     for grant in registry.bot.grants:
         if (problem := grant_problem(registry, grant)) is not None:
-            raise BotError(f"{where(registry.bot.function)} client= {problem}")
+            yield f"client= {problem}"
     named: dict[str, str] = {}
     for grant in registry.bot.functions:
         problem = _function_problem(registry, grant.name, named) or grant_problem(registry, grant)
         if problem is not None:
-            raise BotError(f"{where(registry.bot.function)} functions= {problem}")
+            yield f"functions= {problem}"
 
 
 def _function_problem(registry: Registry, granted: str, named: dict[str, str]) -> str | None:
@@ -219,16 +227,41 @@ def grant_problem(registry: Registry, grant: Grant) -> str | None:
     if grant.name not in known:
         return f"grants {grant.name!r}. {_known(grant.name, known)}"
     if ":" not in grant.name:
-        return f"narrows arguments of {grant.name!r}, which is an option." if grant.arguments else None
+        return _option_grant_problem(registry, grant)
     arguments = _arguments(registry, grant.name)
     if grant.validator is not None:
         example = next(iter(arguments), "argument")
         return f"narrows {grant.name!r}, which is an action: name the argument, as in arguments={{{example!r}: …}}."
     if not grant.writable:
         return f"grants {grant.name!r} as not writable, but it is an action; leave the grant out instead."
-    for name in grant.arguments:
+    for name, validator in grant.arguments.items():
         if name not in arguments:
             return f"narrows the argument {name!r} of {grant.name!r}. {_known(name, arguments)}"
+        shapes = [each.parameters[name].shape for each in _having(registry, grant.name) if name in each.parameters]
+        if (problem := _unfit(shapes, validator)) is not None:
+            return f"narrows the argument {name!r} of {grant.name!r}, but it {problem}."
+    return None
+
+
+def _option_grant_problem(registry: Registry, grant: Grant) -> str | None:
+    if grant.arguments:
+        return f"narrows arguments of {grant.name!r}, which is an option."
+    if grant.validator is None:
+        return None
+    service, _, name = grant.name.partition(".")
+    having = (each.options.get(name) for each in registry.services[service].providers.values())
+    shapes = [read(str)] if name == PROVIDER else [each[0].shape for each in having if each is not None]
+    problem = _unfit(shapes, grant.validator)
+    return f"narrows {grant.name!r}, but it {problem}." if problem is not None else None
+
+
+def _unfit(shapes: Iterable[Shape], validator: Validator) -> str | None:
+    """Why a grant's validator cannot narrow these types."""
+    for shape in shapes:
+        try:
+            restriction(shape, validator)
+        except NotReadable as error:
+            return str(error)
     return None
 
 

@@ -163,6 +163,7 @@ class BotSpec:
     function: Function
     services: Mapping[str, tuple[str, ...]]
     kinds: Mapping[str, str]
+    protocols: Mapping[str, type]
     config: Mapping[str, Mapping[str, Any]]
     grants: tuple[Grant, ...]
     #: The actions that its LLM may call as functions.
@@ -174,7 +175,8 @@ class BotSpec:
 
 Spec: TypeAlias = "ServiceSpec | OptionsSpec | ActionSpec | BotSpec"
 
-_MARK = "__rtvi_plugins__"
+#: The declarations of a function, and its identity: wrappers copy both, and are told apart by the second.
+_MARK, _MARKED = "__rtvi_plugins__", "__rtvi_plugins_marked__"
 
 F = TypeVar("F", bound=Function)
 
@@ -182,6 +184,7 @@ F = TypeVar("F", bound=Function)
 def mark(function: F, spec: Spec) -> F:
     """Put a declaration on a function and return the function."""
     setattr(function, _MARK, (*specs_of(function), spec))
+    setattr(function, _MARKED, id(function))
     return function
 
 
@@ -195,10 +198,17 @@ def specs_in(module: ModuleType) -> Sequence[Spec]:
     """The declarations of a module, in the order of its text.
 
     Only functions that are defined in it count: importing another plugin's function, to attach an action to it,
-    does not declare it twice.
+    does not declare it twice. `DeclarationError` for one under another decorator, which would be ignored.
     """
     found: list[Spec] = []
     for value in vars(module).values():
         if callable(value) and getattr(value, "__module__", None) == module.__name__:
-            found.extend(specs_of(value))
+            found.extend(_outermost(value))
     return list(dict.fromkeys(found))
+
+
+def _outermost(function: Function) -> tuple[Spec, ...]:
+    specs = specs_of(function)
+    if specs and getattr(function, _MARKED, None) != id(function):
+        raise DeclarationError(function, "has another decorator above the one that declares it. Put that one below.")
+    return specs

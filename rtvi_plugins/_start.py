@@ -86,12 +86,12 @@ def _read_grants(told: Mapping[str, Any], registry: Registry) -> list[Grant]:
         grants = read_grants(told["grants"]) if "grants" in told else []
     except InvalidStart as error:
         raise InvalidStart([evolve(each, path=_safe_path(each.path)) for each in error.problems]) from None
-    texts = (
-        text if _is_name(each.name) else "names no option or action of this bot."
-        for each in grants
+    problems = (
+        Problem(f"$.grants[{index}]", text if _is_name(each.name) else "names no option or action of this bot.")
+        for index, each in enumerate(grants)
         if (text := grant_problem(registry, each)) is not None
     )
-    found = [Problem("$.grants", text) for text in islice(texts, MOST_PROBLEMS)]
+    found = list(islice(problems, MOST_PROBLEMS))
     if found:
         raise InvalidStart(found)
     return grants

@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from types import ModuleType, TracebackType
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import anyio
 import anyio.lowlevel
@@ -38,6 +38,7 @@ from .errors import (
     Draining,
     InternalError,
     InvalidStart,
+    PluginError,
     Problem,
     RequestError,
     ServerFull,
@@ -175,8 +176,18 @@ class Host:
 
     @property
     def routes(self) -> list[Any]:
-        """Routes that the bot's plugins ask a server to add."""
-        return [route for found in self._hooks.ask("server_routes", host=self) for route in found]
+        """Routes that the bot's plugins ask a server to add. `PluginError` for one that returns something else."""
+        routes: list[Any] = []
+        for place, found in self._hooks.answers("server_routes", host=self):
+            if not isinstance(found, list | tuple):
+                raise PluginError(
+                    f"{place} returns a {type(found).__name__}. Return a list of routes, as in [Route(…)]."
+                )
+            for each in cast("Sequence[Any]", found):
+                if not hasattr(each, "matches"):
+                    raise PluginError(f"{place} returns a {type(each).__name__} in its list, which is no route.")
+                routes.append(each)
+        return routes
 
     def drain(self) -> None:
         """Start nothing new from now on; the sessions that are open go on."""
@@ -246,8 +257,11 @@ class Host:
     def _find_key(self, provider: str, name: str) -> Secret | None:
         if value := self._environ.get(key_variable(provider, name)):
             return Secret(value)
-        stored = next(iter(self._hooks.ask("find_key", provider=provider, name=name)), None)
-        return Secret(stored) if isinstance(stored, str) else None
+        for place, stored in self._hooks.answers("find_key", provider=provider, name=name):
+            if isinstance(stored, str | Secret):
+                return Secret(stored) if isinstance(stored, str) else stored
+            report(place, PluginError(f"it returns a {type(stored).__name__} for a key. Return a str, or None."))
+        return None
 
     def _authorise(self, secret: str | None) -> bool:
         if secret is None:

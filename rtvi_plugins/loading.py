@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from itertools import count
 from pathlib import Path
 from types import ModuleType
 
+from attrs import define, field
+
 from . import builtin
+from ._families import family, top
 from ._hooks import Hooks
+from ._offer import check_descriptions
 from ._plugins import Entry, Installed
 from ._registry import Registry, build
 from ._specs import BotSpec, Function, ServiceSpec, Spec, specs_in, specs_of
 from ._stalls import SLOW_IMPORT_SECONDS, reported_when_slow
-from .errors import BotError, PluginError, nearest, where
+from .errors import BotError, DeclarationError, PluginError, nearest, where
 from .hookspecs import PROJECT
-from .kinds import BUILTIN_KINDS
+from .kinds import BUILTIN_KINDS, kind_of
 
-__all__ = ("bot_spec", "compose", "lack", "load_bot", "services_in")
+__all__ = ("bot_spec", "compose", "family_of", "lack", "load_bot", "services_in")
+
+
+_NAMED_IN = "__rtvi_plugins_named_in__"
 
 
 def load_bot(target: str) -> Function:
@@ -29,19 +38,36 @@ def load_bot(target: str) -> Function:
     """
     place, name = _split(target)
     module = _load_file(Path(place)) if place.endswith(".py") else _load_module(place)
-    bots = {spec.name: spec.function for spec in specs_in(module) if isinstance(spec, BotSpec)}
+    bots = _bots_in(module)
     if name:
         if name not in bots:
             near = nearest(name, bots)
             hint = f"did you mean {near!r}?" if near else f"it has {', '.join(bots) or 'none'}."
             raise BotError(f"{place} has no bot {name!r}; {hint}")
-        return bots[name]
+        return _named_in(module, bots[name])
     if len(bots) != 1:
         found = (
             f"several bots: {', '.join(bots)}. Write {place}:{next(iter(bots))}" if bots else "no function under @bot"
         )
         raise BotError(f"{place} has {found}.")
-    return next(iter(bots.values()))
+    return _named_in(module, next(iter(bots.values())))
+
+
+def _named_in(module: ModuleType, bot: Function) -> Function:
+    """Note on a bot which module it was found in, when another declares it: what that one declares counts as well."""
+    if bot.__module__ != module.__name__:
+        setattr(bot, _NAMED_IN, module.__name__)
+    return bot
+
+
+def _bots_in(module: ModuleType) -> dict[str, Function]:
+    """The bots that a module declares; if there is none, those that it imports, by the names that they have there."""
+    own = {spec.name: spec.function for spec in specs_in(module) if isinstance(spec, BotSpec)}
+    return own or {
+        name: value
+        for name, value in vars(module).items()
+        if inspect.isfunction(value) and any(isinstance(spec, BotSpec) for spec in specs_of(value))
+    }
 
 
 def _split(target: str) -> tuple[str, str]:
@@ -103,22 +129,50 @@ def compose(
     operator adds to the bot's.
     """
     spec = bot_spec(bot)
-    own = sys.modules[bot.__module__]
-    modules: dict[str, ModuleType] = {each.__name__: each for each in (builtin, own, *extra)}
-    local = [each for module in modules.values() for each in specs_in(module) if isinstance(each, ServiceSpec)]
+    modules = _Modules(installed)
+    modules.by_name[builtin.__name__] = builtin
+    own = dict.fromkeys((bot.__module__, getattr(bot, _NAMED_IN, bot.__module__)))
+    for each in (*(sys.modules[name] for name in own), *extra):
+        modules.add(each)
+    local = _services([each for module in modules.by_name.values() for each in specs_in(module)])
     lacking: list[str] = []  # told together: whoever has to install three things does it at once
-    providers = {name: _providers(spec, name, local, installed, modules, lacking) for name in spec.services}
+    providers = {name: _providers(spec, name, local, modules, lacking) for name in spec.services}
     for name in dict.fromkeys((*spec.plugins, *plugins)):
         try:
-            module = _load_actions(installed, name)
+            modules.add(_load_actions(installed, name))
         except PluginError as error:
             lacking.append(str(error))
-        else:
-            modules[module.__name__] = module
     if lacking:
         raise PluginError("\n".join(lacking))
-    specs: list[Spec] = [each for module in modules.values() for each in specs_in(module)]
-    return build(spec, providers, list(dict.fromkeys(specs))), Hooks(modules)
+    for protocol in [each.protocol for labelled in providers.values() for each in labelled.values()]:
+        modules.add_kind(protocol)
+    specs: list[Spec] = [each for module in modules.by_name.values() for each in specs_in(module)]
+    registry = build(spec, providers, list(dict.fromkeys(specs)))
+    check_descriptions(registry)
+    return registry, Hooks(modules.by_name)
+
+
+@define
+class _Modules:
+    """The modules whose declarations count for one bot."""
+
+    installed: Installed
+    by_name: dict[str, ModuleType] = field(factory=dict[str, ModuleType])
+
+    def add(self, module: ModuleType) -> None:
+        """Add a module with its own that it imports, but nothing of plugins that the bot does not name."""
+        self.by_name |= {each.__name__: each for each in family_of(self.installed, module)}
+
+    def add_kind(self, protocol: type) -> None:
+        """Add the module that defines a kind: what it declares on the kind counts for every provider of it."""
+        kind = kind_of(protocol)
+        if kind is not None and kind not in BUILTIN_KINDS.values():
+            self.add(sys.modules[protocol.__module__])
+
+
+def family_of(installed: Installed, module: ModuleType) -> list[ModuleType]:
+    """A module with its own that it imports: what its declarations are read from."""
+    return family(module, {top(each.module) for each in installed.entries})
 
 
 def _load_actions(installed: Installed, name: str) -> ModuleType:
@@ -128,16 +182,16 @@ def _load_actions(installed: Installed, name: str) -> ModuleType:
 def _load(installed: Installed, entry: Entry) -> ModuleType:
     """A plugin's module that declares what its entry point says."""
     module = installed.load(entry)
-    if (lacking := lack(entry, module)) is not None:
+    if (lacking := lack(entry, family_of(installed, module))) is not None:
         raise PluginError(f"The plugin {entry.name!r} of {entry.distribution} {entry.version} {lacking}")
     return module
 
 
-def lack(entry: Entry, module: ModuleType) -> str | None:
-    """What is wrong with a module that declares something else than its entry point says; None if nothing is."""
+def lack(entry: Entry, modules: Sequence[ModuleType]) -> str | None:
+    """What is wrong with modules that declare something else than their entry point says; None if nothing is."""
     if entry.kind is None:
-        return None if _declares(module) else f"declares nothing: {_must(entry, 'its functions are decorated')}."
-    services = services_in(module)
+        return None if _declares(modules) else f"declares nothing: {_must(entry, 'its functions are decorated')}."
+    services = services_in(modules)
     if entry.name in services:
         return None
     stands = f"@service({entry.kind!r}, {entry.provider!r}) stands"
@@ -145,44 +199,65 @@ def lack(entry: Entry, module: ModuleType) -> str | None:
     return f"declares no such service: {_must(entry, stands)}{others}."
 
 
-def _declares(module: ModuleType) -> bool:
-    return bool(specs_in(module)) or any(hasattr(each, f"{PROJECT}_impl") for each in vars(module).values())
+def _declares(modules: Sequence[ModuleType]) -> bool:
+    values = (value for module in modules for value in vars(module).values())
+    return any(specs_in(module) for module in modules) or any(hasattr(each, f"{PROJECT}_impl") for each in values)
 
 
 def _must(entry: Entry, stands: str) -> str:
     return f"its entry point must name the module in which {stands}, and that is not {entry.module!r}"
 
 
-def services_in(module: ModuleType) -> dict[str, ServiceSpec]:
-    """The services that a module declares, by the names that their entry points must have, as in "llm.acme"."""
-    return {f"{each.kind}.{each.provider}": each for each in specs_in(module) if isinstance(each, ServiceSpec)}
+def services_in(modules: Sequence[ModuleType]) -> dict[str, ServiceSpec]:
+    """The services that modules declare, by the names that their entry points must have, as in "llm.acme"."""
+    return _services([each for module in modules for each in specs_in(module)])
+
+
+def _services(specs: Sequence[Spec]) -> dict[str, ServiceSpec]:
+    """Services by kind and provider. `DeclarationError` for one that is declared twice."""
+    found: dict[str, ServiceSpec] = {}
+    for spec in dict.fromkeys(each for each in specs if isinstance(each, ServiceSpec)):
+        name = f"{spec.kind}.{spec.provider}"
+        if name in found:
+            places = f"{where(found[name].function)} and {where(spec.function)}"
+            raise DeclarationError(None, f"the service {name!r} is declared twice: {places}. Rename one of them.")
+        found[name] = spec
+    return found
 
 
 def _providers(
-    spec: BotSpec,
-    service: str,
-    local: list[ServiceSpec],
-    installed: Installed,
-    modules: dict[str, ModuleType],
-    lacking: list[str],
+    spec: BotSpec, service: str, local: Mapping[str, ServiceSpec], modules: _Modules, lacking: list[str]
 ) -> dict[str, ServiceSpec]:
     """The providers of a service; why one cannot be had is added to `lacking`."""
     kind, found = spec.kinds[service], dict[str, ServiceSpec]()
     for label in spec.services[service]:
-        own = next((each for each in local if (each.kind, each.provider) == (kind, label)), None)
         try:
-            found[label] = own or _load_provider(kind, label, installed, modules)
+            found[label] = local.get(f"{kind}.{label}") or _load_provider(kind, label, modules)
         except PluginError as error:
-            why = _mistaken_kind(service, kind, label, installed) or error
+            why = _mistaken_kind(service, kind, label, modules.installed) or error
             lacking.append(f"The bot {spec.name!r} names the provider {label!r} for {service!r}. {why}")
+        else:
+            _refuse_other_kind(spec, service, found[label])
     return found
 
 
-def _load_provider(kind: str, label: str, installed: Installed, modules: dict[str, ModuleType]) -> ServiceSpec:
+def _load_provider(kind: str, label: str, modules: _Modules) -> ServiceSpec:
+    installed = modules.installed
     entry = installed.provider(kind, label)
     module = _load(installed, entry)
-    modules[module.__name__] = module
-    return services_in(module)[entry.name]
+    modules.add(module)
+    return services_in(family_of(installed, module))[entry.name]
+
+
+def _refuse_other_kind(spec: BotSpec, service: str, provider: ServiceSpec) -> None:
+    """Refuse a provider of another plugin's kind that has the same name."""
+    wanted = spec.protocols[service]
+    if provider.protocol is not wanted:
+        names = [f"{each.__module__}.{each.__qualname__}" for each in (wanted, provider.protocol)]
+        raise BotError(
+            f"{where(spec.function)} annotates {service!r} with {names[0]}, but {where(provider.function)} implements "
+            f"{names[1]}. Two plugins define the kind {provider.kind!r}: rename one of them."
+        )
 
 
 def _mistaken_kind(service: str, kind: str, label: str, installed: Installed) -> str | None:

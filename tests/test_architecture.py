@@ -50,6 +50,7 @@ LAYERS: dict[str, dict[str, str]] = {
         "_registry": "attrs",
     },
     "3 views": {
+        "_families": "",
         "_hooks": "pluggy",
         "_plugins": "attrs",
         "_grants": "attrs",
@@ -60,7 +61,7 @@ LAYERS: dict[str, dict[str, str]] = {
         "builtin": "typing_extensions",
     },
     "4 protocol": {
-        "loading": "",
+        "loading": "attrs",
         "_rate": "",
         "_conversation": "attrs",
         "_start": "attrs",

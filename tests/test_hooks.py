@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from types import ModuleType
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from types import FunctionType, ModuleType
 from typing import Any
 
 import pytest
@@ -13,7 +13,8 @@ from rtvi_plugins import hookimpl
 from rtvi_plugins._hooks import Hooks
 from rtvi_plugins.errors import PluginError
 from rtvi_plugins.hookspecs import HOOKS
-from rtvi_plugins.session import Session
+from rtvi_plugins.hosting import Host
+from rtvi_plugins.session import Secret, Session
 
 from .faulty import faulty, ledger
 from .wire import connected, settle
@@ -177,3 +178,136 @@ async def test_a_session_tells_what_happens_in_it() -> None:
         ("finished", "append_to_messages", None),
         ("closed", id, ""),
     ]
+
+
+# ---- what is no hook -----------------------------------------------------------------------------------------------
+
+
+def a_generator(session: Session) -> Iterator[None]:
+    """Its body would never run."""
+    yield
+
+
+async def an_async_generator(session: Session) -> AsyncIterator[None]:
+    """Nothing iterates it."""
+    yield
+
+
+def misspelt_argument(sesion: Session) -> None:
+    """Nothing has that name."""
+
+
+def defaulted(session: Session | None = None) -> None:
+    """Pluggy passes no argument that has a default."""
+
+
+def all_by_name(**facts: Any) -> None:
+    """Pluggy passes none of them."""
+
+
+def by_name(*, session: Session) -> None:
+    """Pluggy passes by position."""
+
+
+NO_HOOKS: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
+    (a_generator, {"specname": "session_opened"}, "is a generator, so its body would never run. Leave out yield"),
+    (a_generator, {"specname": "session_opened", "wrapper": True}, "is a wrapper. Hooks observe one by one"),
+    (a_generator, {"specname": "session_opened", "hookwrapper": True}, "is a wrapper. Hooks observe one by one"),
+    (an_async_generator, {"specname": "session_opened"}, "is async. A hook only observes"),
+    (
+        misspelt_argument,
+        {"specname": "session_opened"},
+        "which the hook 'session_opened' does not have; ",
+    ),
+    (misspelt_argument, {"specname": "session_opened"}, "did you mean 'session'?"),
+    (defaulted, {"specname": "session_opened"}, "gives 'session' a default, so it would not be passed. Remove"),
+    (all_by_name, {"specname": "session_opened"}, "takes **facts. A hook is passed the arguments that it names"),
+    (by_name, {"specname": "session_opened"}, "A hook is passed the arguments that it names: session."),
+    (misspelt_argument, {}, "there is no hook 'misspelt_argument'; there is session_opened, session_closed"),
+    (defaulted, {"specname": "sesion_opened"}, "there is no hook 'sesion_opened'; did you mean 'session_opened'?"),
+]
+
+
+@pytest.mark.parametrize(("function", "marks", "message"), NO_HOOKS)
+def test_a_function_that_would_not_be_called_as_a_hook_is_refused(
+    function: Callable[..., Any], marks: dict[str, Any], message: str
+) -> None:
+    """With its place, and what to write instead."""
+    module = ModuleType("acme")
+    vars(module)["hook"] = pluggy_mark(function, marks)
+    with pytest.raises(PluginError) as raised:
+        hooks_of(module)
+    assert message in str(raised.value)
+    assert f"test_hooks.py:{function.__code__.co_firstlineno})" in str(raised.value)
+
+
+def pluggy_mark(function: Callable[..., Any], marks: dict[str, Any]) -> Callable[..., Any]:
+    """A copy of a function that is marked as a hook."""
+    copy = FunctionType(function.__code__, function.__globals__, function.__name__, function.__defaults__)
+    copy.__kwdefaults__ = function.__kwdefaults__
+    copy.__annotations__ = function.__annotations__
+    marked: Callable[..., Any] = hookimpl(**marks)(copy)
+    return marked
+
+
+def test_a_marked_object_that_is_no_function_is_refused() -> None:
+    """Pluggy would pass over it."""
+
+    class Listener:
+        def __call__(self, session: Session) -> None: ...
+
+    module = ModuleType("acme")
+    vars(module)["session_opened"] = hookimpl(Listener())
+    with pytest.raises(PluginError, match=r"is under @hookimpl but is not a function\. Write def"):
+        hooks_of(module)
+
+
+# ---- what hooks answer ---------------------------------------------------------------------------------------------
+
+
+def answering(name: str, answer: Any) -> ModuleType:
+    """A plugin whose hook gives an answer."""
+
+    def hook() -> Any:
+        return answer
+
+    hook.__name__ = name
+    return plugin("answering", hook)
+
+
+class Route:
+    """Looks like a route of a server."""
+
+    def matches(self, scope: object) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ({"/": Route()}, "returns a dict. Return a list of routes, as in [Route(…)]."),
+        (Route(), "returns a Route. Return a list of routes"),
+        ("/", "returns a str. Return a list of routes"),
+        ([Route(), "/"], "returns a str in its list, which is no route."),
+    ],
+)
+def test_routes_of_a_plugin_that_are_no_list_are_refused(answer: Any, message: str) -> None:
+    """With the place of the hook."""
+    host = Host(faulty, modules=[answering("server_routes", answer)], environ={})
+    with pytest.raises(PluginError) as raised:
+        _ = host.routes
+    assert message in str(raised.value)
+    assert "test_hooks.py" in str(raised.value)
+    assert len(Host(faulty, modules=[answering("server_routes", [Route()])], environ={}).routes) == 1
+
+
+@pytest.mark.parametrize("key", ["key-of-acme", Secret("key-of-acme")])
+def test_a_key_store_answers_with_a_text_or_a_secret(key: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """Anything else is reported, and the next key store is asked."""
+    modules = [answering("find_key", key), answering("find_key", 5)]
+    host = Host(faulty, modules=modules[:1], environ={})
+    found = host._find_key("acme", "api_key")  # pyright: ignore[reportPrivateUsage]
+    assert found is not None
+    assert found.reveal() == "key-of-acme"
+    host = Host(faulty, modules=modules[1:], environ={})
+    assert host._find_key("acme", "api_key") is None  # pyright: ignore[reportPrivateUsage]
+    assert "it returns a int for a key. Return a str, or None." in caplog.text

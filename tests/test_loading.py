@@ -261,12 +261,12 @@ def test_an_entry_point_with_the_wrong_name_is_told(write: Write) -> None:
 
 
 def test_a_plugin_that_declares_nothing_is_told(write: Write) -> None:
-    """Importing what another module declares is declaring nothing."""
+    """Importing what another plugin declares is declaring nothing."""
     write("written_actions", ACTIONS)
     write("written_empty", "from written_actions import shout\n")
     sys.path.insert(0, ".")
     bot = load_bot(str(write("written_bot", SERVICE, bot_text("receptionist", plugins="['empty']"))))
-    message = refused(bot, installed(empty="written_empty"))
+    message = refused(bot, installed(empty="written_empty", shout="written_actions"))
     assert "The plugin 'empty' of acme 1 declares nothing" in message
     assert "its functions are decorated" in message
 
@@ -284,3 +284,164 @@ def test_a_hook_that_is_none_is_told(text: str, message: str, write: Write) -> N
     sys.path.insert(0, ".")
     bot = load_bot(str(write("written_bot", SERVICE, bot_text("receptionist", plugins="['watch']"))))
     assert message in refused(bot, installed(watch="written_hook"))
+
+
+# ---- several modules -----------------------------------------------------------------------------------------------
+
+OPTIONS = """
+@options(acme_llm)
+def loudness(llm: object, /, volume: int = 1) -> None: ...
+
+@action(acme_llm)
+async def shout(llm: object, /) -> None: ...
+
+@hookimpl
+def session_opened(session: Session) -> None: ...
+"""
+
+#: Ways in which a module imports another, which declares what `OPTIONS` does.
+WAYS = ["from . import more", "from .more import loudness", "from .more import *", "import written_package.more"]
+
+
+def package(write: Write, **modules: str) -> None:
+    """Write a package of modules."""
+    folder = write("written_none").parent / "written_package"
+    folder.mkdir()
+    for name, text in modules.items():
+        (folder / f"{name}.py").write_text(HEAD + text, "utf-8")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_a_provider_imports_from_its_own_package_counts(way: str, write: Write) -> None:
+    """Options, actions and hooks in a second module, however it is imported."""
+    more = "from ._service import acme_llm\n" + OPTIONS
+    package(write, __init__="", _service=SERVICE, more=more, llm=f"from ._service import acme_llm\n{way}\n")
+    sys.path.insert(0, ".")
+    bot = load_bot(str(write("written_bot", bot_text("receptionist", client="['llm.volume', 'llm:shout']"))))
+    registry, hooks = compose(bot, installed(llm__acme="written_package.llm"))
+    assert {"models", "shout"} <= set(registry.services["llm"].providers["acme"].actions)
+    assert hooks.listens("session_opened")
+
+
+def test_what_a_bot_imports_from_its_own_folder_counts(write: Write) -> None:
+    """An action on its service, and its own."""
+    write("written_service", SERVICE)
+    write(
+        "written_more", "from written_service import acme_llm\n", OPTIONS, '@action("bot")\ndef book() -> None: ...\n'
+    )
+    text = bot_text("receptionist", client="['llm.volume', 'bot:book']")
+    bot = load_bot(str(write("written_bot", "import written_more\n", text)))
+    registry, hooks = compose(bot, installed())
+    assert list(registry.actions)[-1] == "book"
+    assert hooks.listens("session_opened")
+
+
+def test_what_a_bot_imports_from_an_installed_plugin_does_not_count(write: Write) -> None:
+    """A bot names its plugins; importing a function of one names none."""
+    write("written_actions", ACTIONS, HOOK)
+    write("written_provider", SERVICE)
+    sys.path.insert(0, ".")
+    head = "from written_actions import shout\nfrom written_provider import acme_llm\n"
+    bot = load_bot(str(write("written_bot", head, bot_text("receptionist"))))
+    registry, hooks = compose(bot, installed(shout="written_actions", llm__acme="written_provider"))
+    assert "shout" not in registry.services["llm"].providers["acme"].actions
+    assert not hooks.listens("session_opened")
+
+
+def test_a_hook_that_two_modules_hold_is_called_once(write: Write) -> None:
+    """It is one function."""
+    write("written_hook", HOOK)
+    bot = load_bot(str(write("written_bot", "from written_hook import session_opened\n", SERVICE, bot_text("cook"))))
+    _, hooks = compose(bot, installed())
+    assert len(hooks._functions["session_opened"]) == 1  # pyright: ignore[reportPrivateUsage]
+
+
+def test_a_bot_may_be_imported_where_it_is_named(write: Write) -> None:
+    """With the actions beside it."""
+    write("written_inner", SERVICE, bot_text("receptionist", client="['bot:book']"))
+    front = "from written_inner import receptionist as front\n@action('bot')\ndef book() -> None: ...\n"
+    path = write("written_front", front)
+    for target in (str(path), f"{path}:front", "written_front", "written_front:front"):
+        assert "book" in compose(load_bot(target), installed())[0].actions
+
+
+KIND = """
+from typing import Protocol, runtime_checkable
+
+@runtime_checkable
+class Avatar(Protocol):
+    async def show(self, mood: str, /) -> str: ...
+
+AVATAR = Kind("avatar", Avatar)
+
+@action(AVATAR)
+async def show_mood(avatar: Avatar, /, mood: str) -> str: ...
+
+@options(AVATAR)
+def look(avatar: Avatar, /, eyes: str = ":") -> None: ...
+"""
+
+SKETCH = """
+class Sketch:
+    async def show(self, mood: str, /) -> str: ...
+
+@service(AVATAR, "sketch")
+@asynccontextmanager
+async def sketch() -> AsyncGenerator[Sketch]:
+    yield Sketch()
+"""
+
+FACE = """
+@bot(services={"face": "sketch"}, client=["face:show_mood", "face.eyes"])
+async def receptionist(session: Session, /, face: Avatar) -> None: ...
+"""
+
+
+def test_a_kinds_own_actions_count_wherever_its_provider_is(write: Write) -> None:
+    """In another module, or another distribution."""
+    write("written_avatar", KIND)
+    write("written_sketch", "from written_avatar import AVATAR\n", SKETCH)
+    sys.path.insert(0, ".")
+    bot = load_bot(str(write("written_bot", "from written_avatar import Avatar\n", FACE)))
+    found = installed(avatar__sketch="written_sketch", avatar="written_avatar")
+    provider = compose(bot, found)[0].services["face"].providers["sketch"]
+    assert (list(provider.actions), list(provider.options)) == (["show_mood"], ["eyes"])
+
+
+def test_two_kinds_of_one_name_are_not_mixed_up(write: Write) -> None:
+    """Their Protocols differ, so a provider of one is none of the other."""
+    write("written_avatar", KIND)
+    write("written_other", KIND, SKETCH)
+    sys.path.insert(0, ".")
+    bot = load_bot(str(write("written_bot", "from written_avatar import Avatar\n", FACE)))
+    message = refused(bot, installed(avatar__sketch="written_other", avatar="written_avatar"), BotError)
+    assert "annotates 'face' with written_avatar.Avatar, but sketch()" in message
+    assert "Two plugins define the kind 'avatar': rename one of them." in message
+
+
+def test_a_service_that_is_declared_twice_is_refused(write: Write) -> None:
+    """Both places are named."""
+    text = SERVICE + SERVICE.replace("acme_llm", "again").replace("models", "more_models")
+    bot = load_bot(str(write("written_bot", text, bot_text("receptionist"))))
+    message = refused(bot, installed(), AuthorError)
+    assert message.startswith("the service 'llm.acme' is declared twice: acme_llm() (")
+    assert " and again() (" in message
+
+
+def test_a_decorator_above_the_declaring_one_is_refused(write: Write) -> None:
+    """What it makes of the function would be ignored."""
+    text = """
+from functools import wraps
+def logged(function):
+    @wraps(function)
+    def logging(*args): ...
+    return logging
+
+@logged
+@action("bot")
+def book() -> None: ...
+"""
+    bot = load_bot(str(write("written_bot", SERVICE, bot_text("receptionist"))))
+    extra = module_of(write("written_logged", text))
+    with pytest.raises(AuthorError, match=r"book\(\) \(.*\) has another decorator above the one that declares it"):
+        compose(bot, installed(), (extra,))

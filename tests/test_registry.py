@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import pytest
 from attrs import define
-from attrs.validators import ge, in_
+from attrs.validators import ge, in_, max_len
 
 from rtvi_plugins import LLM, Grant, Session, Was, action, bot, options, service
 from rtvi_plugins._registry import Registry, _known, build  # pyright: ignore[reportPrivateUsage]
@@ -267,3 +267,22 @@ def test_a_grant_may_name_what_one_provider_has() -> None:
     """And the provider itself, and an argument of one of two actions."""
     narrowed = Grant("llm:fly", arguments={"far": in_([1])})
     registry_of(bot_with(client=["llm.word", "llm.provider", "llm:sit", narrowed]))
+
+
+def test_everything_that_is_wrong_with_a_bot_is_reported_at_once() -> None:
+    """Its config and all of its grants, each in a line of its own that begins with the bot's."""
+    keeper = bot_with(
+        {"lm": {}, "llm": {"seds": 1, "seeds": 10**20}},
+        client=["llm.seds", "llm:fli", Grant("llm.seeds", max_len(3)), Grant("llm:fly", arguments={"far": max_len(1)})],
+    )
+    lines = refused(keeper, family=BotError).splitlines()
+    assert all(each.startswith(where(keeper)) for each in lines)
+    assert [each.removeprefix(where(keeper)).partition(". ")[0].strip() for each in lines] == [
+        "config= names 'lm'",
+        "config= names the option 'llm.seds'",
+        "config= gives 'llm.seeds' a wrong value: the number 100000000000000000000 has more than 64 bits.",
+        "client= grants 'llm.seds'",
+        "client= grants 'llm:fli'",
+        "client= narrows 'llm.seeds', but it has max_len(3), which applies to strings, arrays and objects, not to int.",
+        "client= narrows the argument 'far' of 'llm:fly', but it has max_len(1), which applies to strings, arrays and objects, not to int.",  # noqa: E501
+    ]

@@ -81,17 +81,18 @@ def _rows(installed: Installed, *, load: bool) -> Iterator[Row]:
 
 def _load(installed: Installed, entry: Entry) -> tuple[str | None, Sequence[str]]:
     """Why a plugin cannot be used, if so, and the services that it declares for nobody."""
-    from ..loading import lack, services_in  # here: a list alone does not need it
+    from ..loading import family_of, lack, services_in  # here: a list alone does not need it
 
     try:
         with redirect_stdout(sys.stderr):  # what a plugin prints while it is imported is not our output
             module = installed.load(entry)
     except PluginError:
         return installed.broken[entry.module], ()
-    if (lacking := lack(entry, module)) is not None:
+    modules = family_of(installed, module)
+    if (lacking := lack(entry, modules)) is not None:
         return f"it {lacking}", ()
     offered = [each.name for each in installed.entries if each.module == entry.module]
-    return None, [each for each in services_in(module) if entry.kind is None and each not in offered]
+    return None, [each for each in services_in(modules) if entry.kind is None and each not in offered]
 
 
 # ---- showing -------------------------------------------------------------------------------------------------------

@@ -1,0 +1,60 @@
+"""Which modules declare together: one that is named, and those of its own package or folder that it imports."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from types import ModuleType
+
+__all__ = ("family", "top")
+
+_FRAMEWORK = __name__.partition(".")[0]
+
+
+def family(root: ModuleType, foreign: Collection[str] = ()) -> list[ModuleType]:
+    """A module with those of its own that it imports, each once.
+
+    Its own are the modules of the same package, and those in the folder of its file that are not installed. What is
+    imported by name counts as its module does. `foreign` names the packages of plugins, which a bot has to name itself.
+    """
+    found = {root.__name__: root}
+    waiting = [root]
+    for module in waiting:
+        for name in _imported(module):
+            other = sys.modules.get(name)
+            if other is not None and name not in found and _is_own(root, other, foreign):
+                found[name] = other
+                waiting.append(other)
+    return list(found.values())
+
+
+def top(name: str) -> str:
+    """The package at the top of a dotted name."""
+    return name.partition(".")[0]
+
+
+def _imported(module: ModuleType) -> Iterator[str]:
+    """The names of modules of which something stands in a module: they themselves, functions or classes."""
+    for value in list(vars(module).values()):
+        if isinstance(value, ModuleType):
+            yield value.__name__
+        elif inspect.isroutine(value) or isinstance(value, type):
+            yield str(value.__module__)
+
+
+def _is_own(root: ModuleType, other: ModuleType, foreign: Collection[str]) -> bool:
+    if top(other.__name__) == top(root.__name__):
+        return True
+    if top(other.__name__) == _FRAMEWORK or top(other.__name__) in foreign:
+        return False
+    here, there = _file(root), _file(other)
+    return here is not None and there is not None and here.parent in there.parents
+
+
+def _file(module: ModuleType) -> Path | None:
+    """The file of a module that is not installed into an environment."""
+    name = getattr(module, "__file__", None)
+    path = Path(name).absolute() if isinstance(name, str) else None
+    return None if path is None or {"site-packages", "dist-packages"} & set(path.parts) else path
