@@ -214,14 +214,15 @@ def services_in(modules: Sequence[ModuleType]) -> dict[str, ServiceSpec]:
 
 
 def _services(specs: Sequence[Spec]) -> dict[str, ServiceSpec]:
-    """Services by kind and provider. `DeclarationError` for one that is declared twice."""
+    """Services by kind and provider, those of nearer modules first. `DeclarationError` for two in one module."""
     found: dict[str, ServiceSpec] = {}
     for spec in dict.fromkeys(each for each in specs if isinstance(each, ServiceSpec)):
         name = f"{spec.kind}.{spec.provider}"
-        if name in found:
+        if found.setdefault(name, spec) is spec:
+            continue
+        if found[name].function.__module__ == spec.function.__module__:
             places = f"{where(found[name].function)} and {where(spec.function)}"
             raise DeclarationError(None, f"the service {name!r} is declared twice: {places}. Rename one of them.")
-        found[name] = spec
     return found
 
 
