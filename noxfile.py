@@ -152,6 +152,13 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def hostile(session: nox.Session) -> None:
+    """A polite client beside each of the attacks of bench/hostile; arguments after -- go to its run.py."""
+    install(session, "tests")
+    session.run("python", "bench/hostile/run.py", *session.posargs)
+
+
+@nox.session
 def soak(session: nox.Session) -> None:
     """What CI does for short: 100,000 seeded requests, twenty minutes of talking, 500 sessions left at any moment."""
     install(session, "tests")

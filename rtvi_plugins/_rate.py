@@ -1,4 +1,4 @@
-"""The rate limit of one session: every frame is charged by its size, and by the work that it causes.
+"""The rate limit of a session, and of an address: every frame is charged by its size, and by the work that it causes.
 
 A bucket of units fills at `Limits.rate` units a second, up to `Limits.burst`. What finds too little in it is refused
 and charged all the same, so a client that goes on sends itself into debt. A debt of twice the burst is a flood.
@@ -10,7 +10,7 @@ from typing import Final
 
 from .limits import Limits
 
-__all__ = ("Rate", "answer_units", "frame_units", "text_units")
+__all__ = ("Rate", "Rates", "answer_units", "frame_units", "text_units")
 
 #: Characters of a message that one unit pays for: to check 64 KiB of arguments takes 15 ms and more.
 _TEXT: Final = 512
@@ -18,10 +18,16 @@ _TEXT: Final = 512
 _BYTES: Final = 4_096
 #: What each problem in a message costs besides: most of them take a search for the nearest name.
 _PROBLEM: Final = 4.0
+#: The greatest debt, and the one that is a flood, in bursts.
+_DEBT: Final = 3.0
+_FLOOD: Final = 2.0
+#: What a start costs besides its body, and how many addresses are remembered.
+_START: Final = 4.0
+_ADDRESSES: Final = 4_096
 
 
 class Rate:
-    """What one session may still send."""
+    """What one session, or one address, may still send."""
 
     __slots__ = ("_burst", "_filled", "_per_second", "_units", "flooded")
 
@@ -44,8 +50,8 @@ class Rate:
             left = self._burst
         # A message that costs more than the bucket can hold passes when the bucket is half full.
         enough = left >= units or left >= self._burst / 2
-        self._units = left - units
-        if not enough and self._units <= -2 * self._burst:
+        self._units = max(left - units, -_DEBT * self._burst)
+        if not enough and self._units <= -_FLOOD * self._burst:
             self.flooded = True
         return enough
 
@@ -56,6 +62,22 @@ class Rate:
     def add_problems(self, count: int) -> None:
         """Charge for a message that was read in vain."""
         self.add(_PROBLEM * max(1, count))
+
+
+class Rates:
+    """What each address may still send to start sessions. Of very many addresses, the latest are remembered."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._known: dict[str, Rate] = {}
+
+    def take(self, address: str, size: int, now: float) -> bool:
+        """Charge a request with a body of `size` bytes; False if its address sent too much."""
+        rate = self._known.pop(address, None) or Rate(self._limits, now)
+        self._known[address] = rate  # the latest stand last
+        if len(self._known) > _ADDRESSES:
+            del self._known[next(iter(self._known))]
+        return rate.take(_START + text_units(size), now)
 
 
 def text_units(length: int) -> float:

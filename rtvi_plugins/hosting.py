@@ -28,6 +28,7 @@ from ._interrupt import let_through
 from ._json import is_deeper
 from ._offer import Offers
 from ._plugins import Installed
+from ._rate import Rates
 from ._registry import Registry
 from ._runner import LiveSession, Shared
 from ._secret import key_values
@@ -40,6 +41,7 @@ from .errors import (
     InvalidStart,
     PluginError,
     Problem,
+    RateLimited,
     RequestError,
     ServerFull,
     Unauthorized,
@@ -124,6 +126,7 @@ class Host:
         self._opening = 0
         #: The sessions that wait for their client, or for their services, by the address that has started them.
         self._waiting: Counter[str] = Counter()
+        self._rates = Rates(self.limits)
         self._tasks: TaskGroup | None = None
         self._stack = AsyncExitStack()
         self._watch = watch
@@ -209,6 +212,16 @@ class Host:
             report(where(function), error)
 
     # ---- starting --------------------------------------------------------------------------------------------------
+
+    def charge(self, size: int, *, secret: str | None = None, address: str | None = None) -> None:
+        """Count a start request whose body is `size` bytes long; call it before the body is parsed.
+
+        `secret` and `address` are those of `start`. Raises `Unauthorized`, or `RateLimited` when the address sends more
+        than `Limits.rate` allows. The operator's starts are not counted.
+        """
+        trusted = self._authorise(secret)
+        if not trusted and address is not None and not self._rates.take(address, size, self._clock.now()):
+            raise RateLimited("The requests of this address come too fast, or are too large; send again later.")
 
     async def start(self, body: object = None, *, secret: str | None = None, address: str | None = None) -> Started:
         """Open a session for a start request's body, and wait until its services are open.

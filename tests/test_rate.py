@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
-from rtvi_plugins._rate import Rate, answer_units, frame_units, text_units
+from rtvi_plugins import Session, bot
+from rtvi_plugins._rate import Rate, Rates, answer_units, frame_units, text_units
+from rtvi_plugins.errors import RateLimited, Unauthorized
 from rtvi_plugins.hosting import Limits
 from rtvi_plugins.kinds import Audio
 from rtvi_plugins.session import Listener
 from tests.faulty import faulty
-from tests.wire import Wire, connected, settle
+from tests.wire import OPERATOR, Wire, connected, host_of, settle
 
 #: A 20 ms frame of a microphone.
 FRAME = Audio(array("h", [500] * 320).tobytes(), 16_000)
@@ -57,6 +59,59 @@ def test_a_client_that_goes_on_after_it_was_refused_is_a_flood() -> None:
     for _ in range(30):
         rate.take(1.0, 3.0)
     assert rate.flooded
+
+
+def test_a_debt_is_bounded() -> None:
+    """An address is not locked out for longer because a flood of it was longer."""
+    rate = Rate(_LIMITS, 0.0)
+    for _ in range(100_000):
+        rate.take(1.0, 0.0)
+    assert not rate.take(1.0, 3.0)
+    assert rate.take(1.0, 4.0)
+
+
+def test_each_address_has_a_rate_of_its_own() -> None:
+    """One that sends too much is refused, and the others are not."""
+    rates = Rates(_LIMITS)
+    assert [rates.take("a", 100, 0.0) for _ in range(4)] == [True, True, False, False]
+    assert rates.take("b", 100, 0.0)
+    assert rates.take("a", 100, 4.0)
+
+
+def test_a_large_body_costs_more_than_a_short_one() -> None:
+    """The next request of its address waits."""
+    rates = Rates(_LIMITS)
+    assert rates.take("a", 1_048_576, 0.0)
+    assert not rates.take("a", 2, 1.0)
+
+
+def test_of_very_many_addresses_the_latest_are_remembered() -> None:
+    """Memory is bounded, whoever comes."""
+    rates = Rates(_LIMITS)
+    for number in range(10_000):
+        rates.take(f"10.0.{number}", 2, 0.0)
+    assert len(rates._known) <= 4_096  # pyright: ignore[reportPrivateUsage]
+
+
+@pytest.mark.anyio
+async def test_a_host_counts_the_starts_of_an_address_and_not_those_of_the_operator() -> None:
+    """A wrong secret is refused before the body is parsed."""
+    async with host_of(faulty, limits=_LIMITS) as host:
+        for _ in range(100):
+            host.charge(1_048_576, secret=OPERATOR, address="a")
+        with pytest.raises(Unauthorized):
+            host.charge(2, secret="wrong", address="a")
+    async with host_of(open_to_all, limits=_LIMITS) as host:
+        host.charge(1_048_576, address="a")
+        with pytest.raises(RateLimited):
+            host.charge(2, address="a")
+        host.charge(2, address="b")
+        host.charge(2)
+
+
+@bot(public=True)
+async def open_to_all(session: Session, /) -> None:
+    """Nothing."""
 
 
 def test_long_frames_cost_more() -> None:

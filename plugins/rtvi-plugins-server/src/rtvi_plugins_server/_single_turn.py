@@ -41,7 +41,7 @@ async def run_actions(request: Request, host: Host, *, body_bytes: int) -> Respo
 
     Raises `RequestError` if the request may not start a session, or holds no actions that can be answered.
     """
-    body = await read_object(request, body_bytes=body_bytes) or {}
+    body = await read_object(request, body_bytes=body_bytes, host=host) or {}
     actions = _actions(body.pop("actions", None))
     accepted = request.headers.get("accept", "")
     single = len(actions) == 1 and _EVENTS not in accepted

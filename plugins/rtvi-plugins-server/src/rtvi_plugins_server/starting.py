@@ -40,7 +40,7 @@ async def start_session(request: Request, host: Host, *, body_bytes: int = BODY_
     Raises `RequestError` if it is refused: the body is longer than `body_bytes`, is no JSON object, or asks for what
     the host does not offer, or grant.
     """
-    body = await read_object(request, body_bytes=body_bytes)
+    body = await read_object(request, body_bytes=body_bytes, host=host)
     return await host.start(body, secret=request.headers.get(SECRET_HEADER), address=client_address(request))
 
 
@@ -80,12 +80,17 @@ async def read_body(request: Request, *, body_bytes: int = BODY_BYTES) -> bytes:
     return bytes(body)
 
 
-async def read_object(request: Request, *, body_bytes: int = BODY_BYTES) -> dict[str, Any] | None:
+async def read_object(
+    request: Request, *, body_bytes: int = BODY_BYTES, host: Host | None = None
+) -> dict[str, Any] | None:
     """The JSON object in a request's body; None when there is no body, which clients send that have nothing to say.
 
-    Raises `MessageTooLarge` or `InvalidStart`.
+    With a host, the request is counted as a start before the body is parsed. Raises `MessageTooLarge` or
+    `InvalidStart`, and with a host `Unauthorized` or `RateLimited`.
     """
     body = await read_body(request, body_bytes=body_bytes)
+    if host is not None:
+        host.charge(len(body), secret=request.headers.get(SECRET_HEADER), address=client_address(request))
     if not body.strip():
         return None
     try:
