@@ -290,6 +290,7 @@ def action(
     *,
     long: bool = ...,
     deadline: float | None = ...,
+    finish: bool = ...,
     narrowed: Mapping[str, Validator] | None = ...,
 ) -> Callable[[OnLLM], OnLLM]: ...
 @overload
@@ -299,6 +300,7 @@ def action(
     *,
     long: bool = ...,
     deadline: float | None = ...,
+    finish: bool = ...,
     narrowed: Mapping[str, Validator] | None = ...,
 ) -> Callable[[OnTTS], OnTTS]: ...
 @overload
@@ -308,6 +310,7 @@ def action(
     *,
     long: bool = ...,
     deadline: float | None = ...,
+    finish: bool = ...,
     narrowed: Mapping[str, Validator] | None = ...,
 ) -> Callable[[OnSTT], OnSTT]: ...
 @overload
@@ -317,6 +320,7 @@ def action(
     *,
     long: bool = ...,
     deadline: float | None = ...,
+    finish: bool = ...,
     narrowed: Mapping[str, Validator] | None = ...,
 ) -> Callable[[OnVAD], OnVAD]: ...
 @overload
@@ -326,6 +330,7 @@ def action(
     *,
     long: bool = ...,
     deadline: float | None = ...,
+    finish: bool = ...,
     narrowed: Mapping[str, Validator] | None = ...,
 ) -> _OnBot: ...
 @overload
@@ -335,12 +340,14 @@ def action(
     *more: Callable[..., AbstractAsyncContextManager[T]],
     long: bool = ...,
     deadline: float | None = ...,
+    finish: bool = ...,
     narrowed: Mapping[str, Validator] | None = ...,
 ) -> _OnService[T]: ...
 def action(
     *targets: Any,
     long: bool = False,
     deadline: float | None = None,
+    finish: bool = True,
     narrowed: Mapping[str, Validator] | None = None,
     **unknown: Any,
 ) -> Any:
@@ -350,7 +357,8 @@ def action(
     it, the arguments. `async def` runs on the event loop; `def` runs in a bounded worker thread, abandoned at its
     deadline. `deadline` in seconds may shorten the session's (clients give up after 10 s). `long` actions are
     answered at once with a job's id; their progress and their end follow as messages. `narrowed` holds validators
-    of arguments that apply where a bot grants the action without saying otherwise.
+    of arguments that apply where a bot grants the action without saying otherwise. An action that the bot's LLM has
+    called goes on when the user interrupts, and the LLM reads its result later; `finish=False` cancels it instead.
     """
     _refuse_bare("action", targets)
 
@@ -383,6 +391,7 @@ def action(
             is_async=inspect.iscoroutinefunction(function),
             long=long,
             deadline=deadline,
+            finish=finish,
             narrowed=_narrowed(function, signature.sent, narrowed),
             deprecated=getattr(function, "__deprecated__", None),
             doc=signature.doc,

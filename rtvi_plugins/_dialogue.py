@@ -1,31 +1,24 @@
-"""What a conversation loop stands on: its inputs, its turns, and function calls to the client."""
+"""What a conversation loop stands on: its inputs and its turns."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, final
+from typing import final
 
 import anyio
 from attrs import define, evolve, field
 
-from ._answers import Answers
 from ._audio import AudioLink, Playback
-from ._conversation import FunctionResult
 from ._services import OpenService
 from ._signal import Signal
-from ._timers import Clock
 from .context import Context, Message
 from .errors import (
     Busy,
-    FunctionCallFailed,
     NoConversation,
-    Problem,
-    RequestError,
     SessionClosed,
-    UnknownFunctionCall,
 )
-from .events import Event, FunctionCallEnded, FunctionCallStarted, Interrupted
+from .events import Event, Interrupted
 from .kinds import Audio
 from .limits import Limits
 from .session import Input, Say, Turn, UserText
@@ -106,19 +99,6 @@ class LiveTurn(Turn):
         return self._playback
 
 
-@define(eq=False)
-class _FunctionCall:
-    """A function call that the client has not answered yet."""
-
-    answered: Signal = field(factory=Signal)
-    result: Any = None
-    given_up: bool = False
-
-    def give_up(self) -> None:
-        self.given_up = True
-        self.answered.set()
-
-
 class _Inputs:
     """Not an async generator, which a loop that leaves it early would have to close."""
 
@@ -136,9 +116,7 @@ class _Inputs:
 class Dialogue:
     """The conversation of one session, seen from the loop that holds it."""
 
-    answers: Answers
     limits: Limits
-    clock: Clock
     context: Context
     emit: Callable[[Event], None]
     #: Told of every message that enters the context, other than by replacing it.
@@ -156,8 +134,6 @@ class Dialogue:
     _fed: Signal | None = None
     _quiet: anyio.Event | None = None
     _epoch: int = 0
-    _calls: dict[str, _FunctionCall] = field(factory=dict[str, _FunctionCall])
-    _called: int = 0
 
     # ---- inputs ----------------------------------------------------------------------------------------------------
 
@@ -242,57 +218,3 @@ class Dialogue:
         self.emit(Interrupted())
         self.current.interrupt()
         return True
-
-    # ---- function calls --------------------------------------------------------------------------------------------
-
-    async def call_function(self, name: str, arguments: Mapping[str, Any], id: str | None) -> Any:
-        """Ask the client, and wait for its result. A call is answered, or given up; never both, never twice."""
-        self._called += 1
-        id = id or f"call-{self._called}"
-        if id in self._calls:
-            raise FunctionCallFailed(f"The function call {id!r} is pending already.")
-        call = self._calls[id] = _FunctionCall()
-        timer = self.clock.call_at(self.clock.now() + self.limits.function_seconds, call.give_up)
-        self.emit(FunctionCallStarted(id, name, arguments))
-        done = False
-        try:
-            await call.answered.wait()
-            done = not call.given_up
-        finally:
-            timer.cancel()
-            self._calls.pop(id, None)
-            self.emit(FunctionCallEnded(id, name, not done, call.result))
-        if call.given_up:
-            seconds = self.limits.function_seconds
-            raise FunctionCallFailed(f"The client did not answer the call of {name!r} in {seconds:g} s.")
-        return call.result
-
-    async def carry_out(self, name: str, id: str | None, function: Callable[[], Awaitable[Any]]) -> Any:
-        """Run a function of the bot's own in place of asking the client, who is told of it."""
-        self._called += 1
-        id = id or f"call-{self._called}"
-        scope, result, done = anyio.CancelScope(), None, False
-        timer = self.clock.call_at(self.clock.now() + self.limits.function_seconds, scope.cancel)
-        self.emit(FunctionCallStarted(id, name, {}, by_client=False))
-        try:
-            with scope:
-                result = await function()
-                done = True
-        except RequestError as error:
-            result, done = {"error": error.message}, True
-            raise FunctionCallFailed(error.message) from None
-        finally:
-            timer.cancel()
-            self.emit(FunctionCallEnded(id, name, not done, result))
-        if not done:
-            raise FunctionCallFailed(f"The function {name!r} took longer than {self.limits.function_seconds:g} s.")
-        return result
-
-    def take_result(self, told: FunctionResult) -> None:
-        """A result came from the client."""
-        call = self._calls.pop(told.call, None)
-        if call is None:
-            text = f"no function call {told.call[:80]!r} is pending: it was answered, or given up."
-            return self.answers.refuse(told.id, UnknownFunctionCall([Problem("$.data.tool_call_id", text)]))
-        call.result = told.result
-        return call.answered.set()

@@ -29,6 +29,7 @@ from attrs import frozen
 from ._actions import Actions, Threads
 from ._answers import Answers
 from ._audio import AudioLink
+from ._calls import FunctionCalls
 from ._config import Config
 from ._conversation import (
     Call,
@@ -62,6 +63,7 @@ from .errors import (
     BotFailed,
     FunctionCallFailed,
     InternalError,
+    Problem,
     ProviderError,
     ProviderFailed,
     RateLimited,
@@ -70,13 +72,14 @@ from .errors import (
     SessionIdle,
     SessionTooLong,
     SlowClient,
+    UnknownFunctionCall,
     report,
     where,
 )
 from .events import Event, spell
 from .kinds import Audio
 from .limits import Limits
-from .session import ClientInfo, Input, Listener, Session, Turn, VADParams
+from .session import ClientInfo, FunctionCall, Input, Listener, Session, Turn, VADParams
 from .voice.recording import Recorder, record
 
 __all__ = ("LiveSession", "Shared")
@@ -147,7 +150,8 @@ class LiveSession(Session):
         config = Config(plan.values)
         self._conversation = Conversation(shared.offers.get(plan.providers, plan.grants), config, limits, clock.now())
         self._answers = Answers(self._conversation, limits, self._overflow)
-        self._dialogue = Dialogue(self._answers, limits, clock, self.context, self.emit, self._tell_transcript)
+        self._dialogue = Dialogue(limits, self.context, self.emit, self._tell_transcript)
+        self._calls = FunctionCalls(clock, limits, self.emit)
         self._settings = Settings(
             session=self,
             plan=plan,
@@ -500,7 +504,7 @@ class LiveSession(Session):
             case Feed():
                 self._feed(command)
             case FunctionResult():
-                self._dialogue.take_result(command)
+                self._take_result(command)
             case Disconnect():
                 self._end("", "the client asked the bot to leave")
 
@@ -510,6 +514,11 @@ class LiveSession(Session):
         for waited in self._conversation.release():
             self._carry_out(waited)
         self._arm(min((each.due for each in self._conversation.pending.values()), default=math.inf))
+
+    def _take_result(self, command: FunctionResult) -> None:
+        if not self._calls.answered(command.call, command.result):
+            text = f"no function call {command.call[:80]!r} is pending: it was answered, or given up."
+            self._answers.refuse(command.id, UnknownFunctionCall([Problem("$.data.tool_call_id", text)]))
 
     def _feed(self, command: Feed) -> None:
         try:
@@ -583,13 +592,21 @@ class LiveSession(Session):
         return (*own.described_functions, *theirs)
 
     async def call_function(self, name: str, arguments: Mapping[str, Any], *, id: str | None = None) -> Any:
+        call = self.begin_call(name, arguments, id=id)
+        try:
+            return await call.result()
+        finally:
+            call.leave(lambda _: None)
+
+    def begin_call(self, name: str, arguments: Mapping[str, Any], *, id: str | None = None) -> FunctionCall:
         own = self._own_functions.functions.get(name)
         if own is None:
             if self.single_turn:
                 raise FunctionCallFailed(f"The client is not connected, so it cannot carry out {name!r}.")
-            return await self._dialogue.call_function(name, arguments, id)
+            return self._calls.ask_client(name, arguments, id)
         assert self._actions is not None
-        return await self._dialogue.carry_out(name, id, partial(self._actions.call, own, arguments))
+        assert self._tasks is not None
+        return self._calls.carry_out(own.spec, id, partial(self._actions.call, own, arguments), self._tasks)
 
     @property
     def _own_functions(self) -> Offer:

@@ -105,6 +105,8 @@ class ActionSpec:
     is_async: bool
     long: bool
     deadline: float | None
+    #: Called by the LLM, it goes on although the user interrupts.
+    finish: bool
     narrowed: Mapping[str, Validator]
     deprecated: str | None
     doc: str

@@ -67,6 +67,14 @@ class Context:
         message["content"] = content
         return True
 
+    def settle(self, call: str, before: str, content: str) -> bool:
+        """Put the result of a function call in the place of what stood there before; whether that still stood there."""
+        for message in reversed(self._messages):
+            if message.get("tool_call_id") == call and message["content"] == before:
+                message["content"] = content
+                return True
+        return False
+
     def replace(self, messages: Sequence[Message]) -> None:
         """Put these messages in place of all there are. What a turn that is running had to say is then forgotten."""
         self._messages = list(messages)

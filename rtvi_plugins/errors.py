@@ -532,7 +532,7 @@ CATALOGUE: Mapping[str, type[RequestError]] = dict(_catalogue(RequestError))
 # ---- failures of a vendor --------------------------------------------------------------------------------------
 
 #: What a vendor's failure is about; it decides whether trying again may help.
-ProviderCategory = Literal["auth", "quota", "rate", "timeout", "unavailable", "bad-request"]
+ProviderCategory = Literal["auth", "quota", "rate", "timeout", "unavailable", "bad-request", "no-answer"]
 
 _SENTENCES: Mapping[str, str] = {
     "auth": "refused its key",
@@ -541,18 +541,20 @@ _SENTENCES: Mapping[str, str] = {
     "timeout": "did not answer in time",
     "unavailable": "is not available",
     "bad-request": "did not accept the request",
+    "no-answer": "gave no answer",
 }
+_RETRYABLE = ("rate", "timeout", "unavailable", "no-answer")
 
 
 class ProviderError(Exception):
     """Raised by a provider when its vendor fails. Its sentence names provider and category, never payload or key.
 
     The vendor's own words may hold either, so they belong in the provider's debug log at most. `retryable` follows
-    from the category (rate, timeout and unavailable are) unless said otherwise.
+    from the category (rate, timeout, unavailable and no-answer are) unless said otherwise.
     """
 
     def __init__(self, provider: str, category: ProviderCategory, *, retryable: bool | None = None) -> None:
         super().__init__(f"{provider} {_SENTENCES[category]}.")
         self.provider = provider
         self.category: ProviderCategory = category
-        self.retryable = category in ("rate", "timeout", "unavailable") if retryable is None else retryable
+        self.retryable = category in _RETRYABLE if retryable is None else retryable

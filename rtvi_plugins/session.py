@@ -18,7 +18,19 @@ from .errors import ProviderError
 from .events import Event
 from .kinds import Audio
 
-__all__ = ("ClientInfo", "Input", "Listener", "RunLLM", "Say", "Secret", "Session", "Turn", "UserText", "VADParams")
+__all__ = (
+    "ClientInfo",
+    "FunctionCall",
+    "Input",
+    "Listener",
+    "RunLLM",
+    "Say",
+    "Secret",
+    "Session",
+    "Turn",
+    "UserText",
+    "VADParams",
+)
 
 
 @frozen
@@ -157,6 +169,28 @@ class Turn(ABC):
         """Have `callback` told, as audio is played, how many seconds have been heard. It must not block or raise."""
 
 
+class FunctionCall(ABC):
+    """A function that is being carried out: by the bot, if it is an action of its own, else by the client."""
+
+    id: str
+
+    @abstractmethod
+    async def result(self) -> Any:
+        """Wait for the result, any JSON value. Raise `FunctionCallFailed` when there is none.
+
+        Whoever is cancelled here calls `leave`.
+        """
+
+    @abstractmethod
+    def leave(self, then: Callable[[Any], None]) -> Any:
+        """Stop waiting, because the turn was interrupted; return the JSON value that the LLM reads for now.
+
+        That is the result where there is one; else what is known of the call: that it goes on, was cancelled, or may
+        or may not have taken effect. If a result comes later, `then` is called with it once, in its JSON form; it must
+        neither block nor raise.
+        """
+
+
 class Session(ABC):
     """One client's session with a bot. Given to bots, actions and options functions; never made by them."""
 
@@ -233,10 +267,17 @@ class Session(ABC):
 
     @abstractmethod
     async def call_function(self, name: str, arguments: Mapping[str, Any], *, id: str | None = None) -> Any:
-        """Have a function carried out, by the bot if the action is its own, else by the client; returns its result.
+        """Have a function carried out, by the bot if the action is its own, else by the client; return its result.
 
-        Any JSON value. `FunctionCallFailed` when no result comes within `Limits.function_seconds`, or when the action
-        fails.
+        Any JSON value. Raise `FunctionCallFailed` when no result comes within `Limits.function_seconds`, or when the
+        action fails. When it is cancelled, an action of the bot's goes on, unless it is declared `finish=False`.
+        """
+
+    @abstractmethod
+    def begin_call(self, name: str, arguments: Mapping[str, Any], *, id: str | None = None) -> FunctionCall:
+        """Begin what `call_function` does, and return the call at once.
+
+        Raise `FunctionCallFailed` where a call of this id is running, or too many calls are.
         """
 
     @abstractmethod

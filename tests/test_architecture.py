@@ -68,6 +68,7 @@ LAYERS: dict[str, dict[str, str]] = {
     },
     "5 I/O": {
         "_signal": "anyio",
+        "_calls": "anyio attrs",
         "_home": "",
         "_clock": "anyio",
         "_watchdog": "anyio",

@@ -134,14 +134,49 @@ async def test_what_is_to_be_said_is_said_and_remembered() -> None:
         assert script.requests == []
 
 
-async def test_an_empty_answer_is_an_answer() -> None:
-    """It begins and ends, and leaves nothing in the context."""
-    script.write([])
+EMPTY: list[list[Step]] = [[], [Usage(3, 0)], [Text("")], [Text(" "), Text("\n")]]
+
+
+@pytest.mark.parametrize("empty", EMPTY, ids=str)
+async def test_an_llm_that_answers_nothing_is_asked_once_more(empty: list[Step]) -> None:
+    """The user asked something, and would wait for nothing."""
+    script.write(empty, HELLO)
     async with talking() as wire:
         say(wire, "hi")
         await settle()
-        assert types(wire) == ["user-llm-text", "bot-llm-started", "bot-llm-stopped", "metrics"]
+        assert len(script.requests) == 2
+        assert wire.told("error") == []
+        assert wire.told("bot-llm-started") == wire.told("bot-llm-stopped") == [None]
+        assert [each["content"] for each in await context(wire)] == ["hi", "Hello there. How are you?"]
+
+
+@pytest.mark.parametrize("empty", EMPTY, ids=str)
+async def test_an_llm_that_answers_nothing_twice_has_failed(empty: list[Step]) -> None:
+    """The client is told so; nothing enters the context, and the conversation goes on."""
+    script.write(empty, empty, [Text("Yes?")])
+    async with talking() as wire:
+        say(wire, "hi")
+        await settle()
+        (error,) = wire.told("error")
+        assert (error["code"], error["fatal"], error["retryable"]) == ("provider-failed", False, True)
+        assert error["message"] == "The LLM gave no answer."
         assert len(await context(wire)) == 1
+        say(wire, "still there?")
+        await settle()
+        assert (await context(wire))[-1]["content"] == "Yes?"
+
+
+async def test_an_llm_that_has_nothing_to_say_to_a_result_is_asked_once_more() -> None:
+    """With the result in place; the function is not called again."""
+    script.write([ToolCall("a", "look", {})], [], [Text("Seen.")])
+    async with talking() as wire:
+        say(wire, "look")
+        await settle()
+        answer_call(wire, "a", 1)
+        await settle()
+        assert len(wire.told("llm-function-call-in-progress")) == 1
+        assert [each["role"] for each in script.requests[2].messages] == ["user", "assistant", "tool"]
+        assert (await context(wire))[-1]["content"] == "Seen."
 
 
 # ---- interrupting --------------------------------------------------------------------------------------------------
@@ -251,7 +286,7 @@ async def test_a_function_that_nobody_carries_out_is_given_up() -> None:
 
 
 async def test_an_interrupted_function_call_has_a_result_all_the_same() -> None:
-    """That it was cancelled; those that were answered keep theirs, and the next turn goes on from there."""
+    """What is known of it; those that were answered keep theirs, and the next turn goes on from there."""
     script.write(TWO_CALLS, [Text("Yes?")])
     async with talking() as wire:
         say(wire, "look")
@@ -263,7 +298,7 @@ async def test_an_interrupted_function_call_has_a_result_all_the_same() -> None:
         told = script.requests[1].messages
         assert [each["role"] for each in told] == ["user", "assistant", "tool", "tool", "user"]
         assert told[2]["content"] == "one"
-        assert "cancelled" in str(told[3]["content"])
+        assert "may or may not have taken effect" in str(told[3]["content"])
         ends = {each["tool_call_id"]: each["cancelled"] for each in wire.told("llm-function-call-stopped")}
         assert ends == {"a": False, "b": True}
         assert (await wire.error(answer_call(wire, "b", "two")))["code"] == "unknown-function-call"
@@ -297,6 +332,7 @@ async def test_an_llm_that_calls_functions_for_ever_is_stopped(caplog: pytest.Lo
         await settle()
         assert 1 < len(script.requests) < 20
         assert "called functions in" in caplog.text
+        assert [each["message"] for each in wire.told("error")] == ["The LLM gave no answer."]
         script.answers[:] = [[Text("Yes?")]]
         say(wire, "hi")
         await settle()

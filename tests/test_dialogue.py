@@ -253,7 +253,8 @@ async def test_a_function_call_that_is_not_answered_fails() -> None:
         assert failures == []
         wire.clock.advance(0.2)
         await settle()
-        assert failures == ["The client did not answer the call of 'look' in 5 s."]
+        (failed,) = failures
+        assert failed.startswith("The client did not answer the call of 'look' in 5 s. It may or may not have taken")
         assert [each["cancelled"] for each in wire.told("llm-function-call-stopped")] == [True]
 
 

@@ -25,6 +25,7 @@ def action_spec(function: Any) -> ActionSpec:
         is_async=False,
         long=False,
         deadline=None,
+        finish=True,
         narrowed={},
         deprecated=None,
         doc="",

@@ -210,10 +210,20 @@ async def test_an_answer_of_nothing_but_space_is_not_remembered() -> None:
     script.write([Text("  "), Text("\n")], [Text("Fine.")])
     async with talking() as wire:
         await write(wire)
-        await wait(wire, 0.5)
-        await write(wire, "again")
         await wait(wire, 1.0)
-        assert await said(wire) == [("user", "go"), ("user", "again"), ("assistant", "Fine.")]
+        assert await said(wire) == [("user", "go"), ("assistant", "Fine.")]
+
+
+async def test_an_llm_that_answers_nothing_is_apologised_for() -> None:
+    """In a spoken conversation, silence is no answer."""
+    begin()
+    script.write([Text(" ")], [], [Text("Fine.")])
+    async with talking() as wire:
+        await write(wire)
+        await wait(wire, 5.0)
+        assert len(script.requests) == 2
+        assert len(failures(wire)) == 1
+        assert await said(wire) == [("user", "go"), ("assistant", APOLOGY)]
 
 
 # ---- noises ----------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from itertools import count
 from typing import Any, Final, cast
 
 import anyio
-from anyio.abc import TaskGroup, TaskStatus
+from anyio.abc import TaskGroup
 from attrs import define, evolve, field
 
 from .._json import clip
@@ -23,7 +23,7 @@ from ..context import Message
 from ..errors import FunctionCallFailed, ProviderError, nearest
 from ..events import BotLLMStarted, BotLLMStopped, BotLLMText, BotOutput, Metrics
 from ..kinds import LLM, LLMPiece, LLMRequest, Text, ToolCall, Usage
-from ..session import Session, Turn
+from ..session import FunctionCall, Session, Turn
 from ._closing import AT_ONCE, NoPiece, closed_after, failure, let_pass, patience
 from ._sentences import Sentences
 from ._speaking import Speech, Voice
@@ -43,7 +43,6 @@ _NAMES_SHOWN: Final = 2000
 #: How long a sentence waits for the next word, which may show that it has not ended, in seconds.
 _PAUSE: Final = 0.2
 _PIECES: Final = "Text(…), ToolCall(…) or Usage(…)"
-_CANCELLED: Final = json.dumps({"error": "The call was cancelled: the user interrupted."})
 
 
 @define(eq=False)
@@ -64,7 +63,7 @@ class _Answer:
 
     @property
     def has_said_nothing(self) -> bool:
-        return not self.text and not self.calls
+        return not self.text.strip() and not self.calls
 
     def messages(self, heard: float | None) -> list[Message]:
         """What of it is remembered when so much of the turn was heard; None takes all as heard.
@@ -93,8 +92,7 @@ class _Answer:
             ],
         }
         told: list[Message] = [
-            {"role": "tool", "tool_call_id": call.id, "content": results.get(call.id, _CANCELLED)}
-            for call in self.calls
+            {"role": "tool", "tool_call_id": call.id, "content": results[call.id]} for call in self.calls
         ]
         return [_marked(asked, cut), *told]
 
@@ -108,6 +106,9 @@ class Answering:
     llm: LLM
     segments: Callable[[], int]
     voice: Voice | None = None
+    #: Called when the LLM is asked, and when a function that has outlived the turn has a result.
+    asked: Callable[[], None] = lambda: None
+    outlived: Callable[[], None] = lambda: None
     #: Answers that are not in the context yet: their speech is still being heard.
     _waiting: list[_Answer] = field(factory=list[_Answer])
     remembered: bool = False
@@ -125,6 +126,7 @@ class Answering:
                 if self.turn.superseded or self._has_said_goodbye:
                     return
             log.warning("an LLM called functions in %d answers of one turn; the turn was ended", _MOST_ANSWERS)
+            raise ProviderError("The LLM", "no-answer")
 
     @property
     def _has_said_goodbye(self) -> bool:
@@ -166,13 +168,17 @@ class Answering:
                     raise found from None
 
     async def _stream(self, answer: _Answer) -> None:
-        sentences = Sentences()
+        """Take the answer as it comes. `ProviderError` also when it is empty: the user would wait for nothing."""
+        answer.text, sentences = "", Sentences()
         earlier = (message for each in self._waiting if each is not answer for message in each.messages(None))
+        self.asked()
         request = LLMRequest(_shown([*self.turn.messages, *earlier]), self.session.functions)
         with patience(self.session.clock, _SECONDS, "The LLM") as touch:
             async with closed_after(self.llm.respond(request), "an LLM's respond()", _PIECES) as pieces:
                 await self._take(pieces, answer, sentences, touch)
         await self._put_out(answer, sentences.flush())
+        if answer.has_said_nothing and not self.session.closing:
+            raise ProviderError("The LLM", "no-answer")
 
     async def _take(
         self, pieces: AsyncIterator[LLMPiece], answer: _Answer, sentences: Sentences, touch: Callable[[], None]
@@ -249,27 +255,43 @@ class Answering:
     # ---- functions -------------------------------------------------------------------------------------------------
 
     async def _carry_out(self, answer: _Answer) -> None:
-        """Have all functions that an answer calls carried out at once."""
+        """Have all functions that an answer calls carried out at once. Some may go on when the turn is interrupted."""
         results: dict[str, str] = {}
         if answer.speech is not None:
             answer.speech.sentences.end()  # what was said before the calls is spoken while they are carried out
+        begun = [call for each in answer.calls if (call := self._begin_call(each, results)) is not None]
         try:
             async with anyio.create_task_group() as tasks:
-                for call in answer.calls:  # trio begins tasks in any order; the client is asked in that of the calls
-                    await tasks.start(self._call, call, results)
+                for call in begun:
+                    tasks.start_soon(self._wait_for, call, results)
         finally:
+            for call in begun:
+                if call.id not in results:
+                    results[call.id] = _as_text(call.leave(partial(self._late, call.id, results)))
             answer.results = results
             self._settled(answer)
 
-    async def _call(self, call: ToolCall, results: dict[str, str], *, task_status: TaskStatus[None]) -> None:
-        task_status.started()
+    def _begin_call(self, call: ToolCall, results: dict[str, str]) -> FunctionCall | None:
+        """Begin a call, or write down why it is not carried out."""
         try:
             if (problem := call.problem or self._unknown(call.name)) is not None:
                 raise FunctionCallFailed(problem)
-            result = await self.session.call_function(call.name, call.arguments, id=call.id)
+            return self.session.begin_call(call.name, call.arguments, id=call.id)
         except FunctionCallFailed as error:
-            result = {"error": str(error)}
-        results[call.id] = result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)
+            results[call.id] = _as_text({"error": error.message})
+            return None
+
+    async def _wait_for(self, call: FunctionCall, results: dict[str, str]) -> None:
+        try:
+            results[call.id] = _as_text(await call.result())
+        except FunctionCallFailed as error:
+            results[call.id] = _as_text({"error": error.message})
+
+    def _late(self, id: str, results: dict[str, str], result: Any) -> None:
+        """A call that has outlived the turn has a result: it stands where the call is remembered."""
+        before, results[id] = results[id], _as_text(result)
+        self.session.context.settle(id, before, results[id])
+        self.outlived()
 
     def _unknown(self, name: str) -> str | None:
         """Return the sentence for an LLM that calls a function that there is not, with the names that there are."""
@@ -356,6 +378,11 @@ def _callable(call: ToolCall) -> ToolCall:
     except TypeError:
         raise not_an_object from None
     return ToolCall(_whole(call.id), _whole(call.name), arguments, _whole(problem) if problem is not None else None)
+
+
+def _as_text(result: Any) -> str:
+    """A function's result as the LLM reads it: text as it is, everything else as JSON."""
+    return result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)
 
 
 def _whole(text: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 import anyio
 from attrs import define
@@ -84,6 +85,10 @@ class _Conversation:
     #: It was a noise that cut a turn short whose end is still to come.
     _noise: bool = False
     _apologised: bool = False
+    #: There are results of functions that the LLM has not read, and the input that asks it to report them.
+    _unread: bool = False
+    _report: RunLLM | None = None
+    _speak_report: bool = True
     _idle: Timer | None = None
     #: When the user was first expected to say something; None while the bot does something.
     _waiting_since: float | None = None
@@ -126,7 +131,7 @@ class _Conversation:
                 elif input.run:
                     await self._respond(input)
             case RunLLM():
-                if not await self._user_said_more():
+                if not self._is_late_report(input) and not await self._user_said_more():
                     await self._respond(input)
             case Say():
                 await self._user_said_more()
@@ -177,7 +182,16 @@ class _Conversation:
             if (isinstance(input, Say) or input.speak) and self.tts is not None and self.session.has_audio:
                 spoken_until = input.spoken_until if isinstance(input, UserText) else None
                 voice = Voice(self.session, self.turn, self.tts, self._next_segment, spoken_until, spoken=self.spoken)
-            answering = Answering(self.session, self.turn, self.llm, self._next_segment, voice)
+            speak = isinstance(input, Say) or input.speak
+            answering = Answering(
+                self.session,
+                self.turn,
+                self.llm,
+                self._next_segment,
+                voice,
+                asked=self._results_are_read,
+                outlived=partial(self._result_is_late, speak),
+            )
             try:
                 yield answering
             finally:
@@ -190,6 +204,7 @@ class _Conversation:
         if self._noise:
             self._noise = False
             self._user_said_nothing()
+        self._report_late_results()
 
     def _next_segment(self) -> int:
         self.segments += 1
@@ -206,6 +221,33 @@ class _Conversation:
         """Say something of our own accord, which is not worth a failure."""
         with suppress(RequestError):
             self.session.submit(Say(text))
+
+    # ---- functions that outlive their turn -------------------------------------------------------------------------
+
+    def _results_are_read(self) -> None:
+        """The LLM is asked: it reads every result that there is by now."""
+        self._unread = False
+
+    def _result_is_late(self, speak: bool) -> None:
+        """A function that the user's interruption did not end has a result, and the LLM has not read it."""
+        self._unread, self._speak_report = True, speak
+        self._report_late_results()
+
+    def _report_late_results(self) -> None:
+        """Have the LLM report what it has not read, unless it is asked for something else before."""
+        hears = self.ears is not None and self.ears.busy  # what the user says is answered with the result in mind
+        if self._unread and self._report is None and self.turn is None and not hears:
+            report = RunLLM(self._speak_report)
+            with suppress(RequestError):
+                self.session.submit(report)
+                self._report = report
+
+    def _is_late_report(self, input: RunLLM) -> bool:
+        """Whether it is a report that is no longer needed, because the LLM has read the results."""
+        if input is not self._report:
+            return False
+        self._report = None
+        return not self._unread
 
     # ---- a user who says nothing -----------------------------------------------------------------------------------
 
@@ -249,6 +291,7 @@ class _Conversation:
                 self.session.submit(again)
         else:
             self._go_on_waiting()
+            self._report_late_results()
 
     def stop_waiting(self) -> None:
         """The user has said something, or there is nobody to wait for."""

@@ -1,0 +1,318 @@
+"""Functions that the LLM has called and that outlive their turn: they go on, and the LLM reads what came of them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import anyio
+import pytest
+
+from rtvi_plugins import LLM, STT, TTS, VAD, RequestError, Session, action, bot, converse
+from rtvi_plugins.kinds import Text, ToolCall
+
+from . import scripted, spoken
+from .scripted import LOOK, WAIT, check_conversation, script
+from .spoken import RATE, begin, silence, speak
+from .wire import Wire, connected, settle
+
+pytestmark = pytest.mark.anyio
+
+FUNCTIONS = [f"bot:{name}" for name in ("book", "look_up", "cling", "block", "block_briefly", "give_up")]
+CLIENT = "llm:get_context llm:set_context tts:interrupt".split()
+
+
+@bot(services={"llm": "scripted"}, config=LOOK, functions=FUNCTIONS, client=CLIENT[:2], public=True)
+async def clerk(session: Session, /, llm: LLM) -> None:
+    """Is written to."""
+    await converse(session, llm=llm)
+
+
+@bot(
+    services={"llm": "scripted", "stt": "script", "tts": "spell", "vad": "code"},
+    functions=["bot:book_room"],
+    client=CLIENT,
+    public=True,
+)
+async def talker(session: Session, /, llm: LLM, stt: STT, tts: TTS, vad: VAD) -> None:
+    """Is spoken to."""
+    await converse(session, llm=llm, stt=stt, tts=tts, vad=vad)
+
+
+class Gate:
+    """Holds functions until the test lets them go on, and counts what they did."""
+
+    def __init__(self) -> None:
+        self.opened = anyio.Event()
+        self.thread_opened = threading.Event()
+        self.done: list[str] = []
+
+
+gate = Gate()
+
+
+@pytest.fixture(autouse=True)
+def _new_gate() -> Iterator[None]:
+    gate.__init__()  # type: ignore[misc]
+    yield
+    gate.thread_opened.set()
+
+
+@action(clerk)
+async def book(session: Session, /, name: str = "Ada") -> str:
+    """Books a room; must be finished once it has begun."""
+    await gate.opened.wait()
+    gate.done.append(name)
+    return f"room for {name}"
+
+
+@action(talker)
+async def book_room(session: Session, /) -> str:
+    """The same for the other bot."""
+    return await book(session)
+
+
+@action(clerk, finish=False)
+async def look_up(session: Session, /) -> str:
+    """Looks something up; may be cancelled at any time."""
+    await gate.opened.wait()
+    gate.done.append("looked up")
+    return "found"
+
+
+@action(clerk, finish=False)
+async def cling(session: Session, /) -> str:
+    """Says that it may be cancelled, and cannot be."""
+    with anyio.CancelScope(shield=True):
+        await gate.opened.wait()
+    return "held on"
+
+
+@action(clerk)
+async def give_up(session: Session, /) -> None:
+    """Fails, but not at once."""
+    await gate.opened.wait()
+    raise RequestError("There is no room left.")
+
+
+@action(clerk)
+def block() -> str:
+    """Works in a thread."""
+    gate.thread_opened.wait(20)
+    gate.done.append("blocked")
+    return "done by a thread"
+
+
+@action(clerk, finish=False)
+def block_briefly() -> str:
+    """Works in a thread, which nothing can stop."""
+    gate.thread_opened.wait(20)
+    return "done by a thread"
+
+
+def say(wire: Wire, text: str, **options: Any) -> None:
+    """The user writes."""
+    data: dict[str, Any] = {"content": text, "options": options}
+    wire.send("send-text", data)
+
+
+async def results(wire: Wire) -> list[str]:
+    """The results of function calls as they stand in the context."""
+    messages = (await wire.result(wire.call("llm:get_context")))["messages"]
+    check_conversation([{name: each[name] for name in each if name != "interrupted"} for each in messages])
+    return [each["content"] for each in messages if each["role"] == "tool"]
+
+
+def read(request: int = -1) -> list[str]:
+    """The results of function calls as the LLM has read them."""
+    return [str(each["content"]) for each in script.requests[request].messages if each["role"] == "tool"]
+
+
+async def interrupted(wire: Wire, function: str, *then: Any) -> None:
+    """The LLM calls a function; before it ends, the user writes something else, which is answered."""
+    script.write([ToolCall("1", function, {})], [Text("One moment.")], *then)
+    say(wire, "Book, please.")
+    await settle()
+    say(wire, "For Friday.")
+    await settle()
+
+
+async def test_a_function_goes_on_when_the_user_interrupts_and_the_llm_reads_its_result() -> None:
+    """First that it still runs, then what came of it; so nothing is done twice, and the bot reports it."""
+    async with connected(clerk, scripted) as wire:
+        await interrupted(wire, "book", [Text("It is booked.")])
+        assert "still running" in read()[0]
+        assert wire.told("llm-function-call-stopped") == []
+        gate.opened.set()
+        await settle()
+        assert gate.done == ["Ada"]
+        assert wire.told("llm-function-call-stopped") == [
+            {"tool_call_id": "1", "function_name": "book", "cancelled": False, "result": "room for Ada"}
+        ]
+        assert await results(wire) == read() == ["room for Ada"]
+        assert len(script.requests) == 3
+        assert [each["role"] for each in script.requests[-1].messages] == [
+            *["user", "assistant", "tool", "user", "assistant"]
+        ]
+
+
+async def test_a_late_result_that_comes_during_an_answer_is_reported_after_it() -> None:
+    """Nothing is cut short for it; an LLM that has read it meanwhile is not asked again."""
+    async with connected(clerk, scripted) as wire:
+        script.write([ToolCall("1", "book", {})], [Text("Well, "), WAIT], [Text("Yes?")])
+        say(wire, "Book, please.")
+        await settle()
+        say(wire, "For Friday.")
+        await settle()
+        gate.opened.set()
+        await settle()
+        assert len(script.requests) == 2
+        say(wire, "Hello?")
+        await settle()
+        assert read() == ["room for Ada"]
+        assert len(script.requests) == 3
+
+
+async def test_a_late_result_is_told_to_nobody_who_has_replaced_the_conversation() -> None:
+    """There is no call any more that it could be the result of."""
+    async with connected(clerk, scripted) as wire:
+        await interrupted(wire, "book", [Text("Yes?")])
+        await wire.result(wire.call("llm:set_context", messages=[{"role": "user", "content": "anew"}]))
+        gate.opened.set()
+        await settle()
+        assert await results(wire) == []
+        assert gate.done == ["Ada"]
+
+
+async def test_a_late_result_stands_in_its_place_when_the_conversation_was_put_back_as_it_was() -> None:
+    """As a client does that edits it."""
+    async with connected(clerk, scripted) as wire:
+        await interrupted(wire, "book", [Text("It is booked.")])
+        messages = (await wire.result(wire.call("llm:get_context")))["messages"]
+        await wire.result(wire.call("llm:set_context", messages=messages))
+        gate.opened.set()
+        await settle()
+        assert await results(wire) == ["room for Ada"]
+
+
+async def test_a_function_that_fails_late_is_reported_too() -> None:
+    """In the words that the author chose."""
+    async with connected(clerk, scripted) as wire:
+        await interrupted(wire, "give_up", [Text("Sorry.")])
+        gate.opened.set()
+        await settle()
+        assert read() == ['{"error": "There is no room left."}']
+        assert wire.told("llm-function-call-stopped")[0]["result"] == {"error": "There is no room left."}
+
+
+async def test_a_function_that_is_declared_so_is_cancelled_with_its_turn() -> None:
+    """And everybody is told that it was."""
+    async with connected(clerk, scripted) as wire:
+        await interrupted(wire, "look_up")
+        assert "was cancelled" in read()[0]
+        assert wire.told("llm-function-call-stopped") == [
+            {"tool_call_id": "1", "function_name": "look_up", "cancelled": True}
+        ]
+        gate.opened.set()
+        await settle()
+        assert (gate.done, len(script.requests)) == ([], 2)
+
+
+async def test_a_function_that_ends_although_it_was_cancelled_has_its_result() -> None:
+    """What was believed of it is replaced by what is known."""
+    async with connected(clerk, scripted) as wire:
+        await interrupted(wire, "cling", [Text("Found.")])
+        assert "was cancelled" in read()[0]
+        gate.opened.set()
+        await settle()
+        assert await results(wire) == read() == ["held on"]
+        (stopped,) = wire.told("llm-function-call-stopped")
+        assert (stopped["cancelled"], stopped["result"]) == (False, "held on")
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for a thread."""
+    with anyio.fail_after(10):
+        while not condition():  # noqa: ASYNC110 - what a thread does cannot be awaited
+            await anyio.sleep(0.001)
+
+
+async def test_the_thread_of_a_function_goes_on_and_its_result_is_read() -> None:
+    """It cannot be stopped, so it is waited for."""
+    async with connected(clerk, scripted) as wire:
+        await interrupted(wire, "block", [Text("It is booked.")])
+        assert "still running" in read()[0]
+        gate.thread_opened.set()
+        await until(lambda: len(script.requests) == 3)
+        assert read() == ["done by a thread"]
+
+
+async def test_a_thread_that_should_stop_and_cannot_may_have_had_its_effect() -> None:
+    """Nobody says that it was cancelled."""
+    async with connected(clerk, scripted) as wire:
+        await interrupted(wire, "block_briefly")
+        assert "may or may not have taken effect" in read()[0]
+        (stopped,) = wire.told("llm-function-call-stopped")
+        assert stopped["cancelled"] is False
+        assert "may or may not" in stopped["result"]["error"]
+
+
+@pytest.mark.parametrize("function", ["book", "cling", "block"])
+async def test_a_function_that_takes_too_long_may_have_had_its_effect(function: str) -> None:
+    """The LLM reads so at the deadline, without waiting for the function."""
+    async with connected(clerk, scripted) as wire:
+        script.write([ToolCall("1", function, {})], [Text("I do not know.")])
+        say(wire, "Book, please.")
+        await settle()
+        wire.clock.advance(30.0)
+        await settle()
+        assert "may or may not have taken effect" in read()[0]
+        (stopped,) = wire.told("llm-function-call-stopped")
+        assert stopped["cancelled"] is False
+        gate.thread_opened.set()
+        gate.opened.set()
+
+
+async def test_a_function_that_outlives_its_turn_has_its_deadline() -> None:
+    """The report that it is running does not stand for ever."""
+    async with connected(clerk, scripted) as wire:
+        await interrupted(wire, "book", [Text("I do not know.")])
+        wire.clock.advance(30.0)
+        await settle()
+        assert "may or may not have taken effect" in read()[0]
+        assert (len(script.requests), gate.done) == (3, [])
+
+
+async def test_a_clients_function_that_is_interrupted_may_have_had_its_effect() -> None:
+    """The client may have carried it out already, though it is told that its call was given up."""
+    async with connected(clerk, scripted) as wire:
+        await interrupted(wire, "look")
+        assert "may or may not have taken effect" in read()[0]
+        assert wire.told("llm-function-call-stopped")[0]["cancelled"] is True
+
+
+async def test_a_booking_is_finished_although_the_caller_says_one_word_more() -> None:
+    """The same for a spoken conversation."""
+    begin()
+    script.write([ToolCall("1", "book_room", {})], [Text("One moment.")], [Text("It is booked.")])
+    async with connected(talker, scripted, spoken, audio=RATE) as wire:
+        await speak(wire, 5, 0.5)
+        await silence(wire, 0.8)
+        await speak(wire, 4, 0.4)
+        await silence(wire, 3.0)
+        assert "still running" in read()[0]
+        gate.opened.set()
+        await silence(wire, 3.0)
+        assert gate.done == ["Ada"]
+        assert read() == ["room for Ada"]
+        assert [each["text"] for each in wire.told("bot-output") if each["spoken_status"] == "completed"] == [
+            *["One moment.", "It is booked."]
+        ]
+
+
+async def test_the_end_of_a_session_ends_what_outlives_its_turn() -> None:
+    """Nothing of it is left."""
+    async with connected(clerk, scripted) as wire:
+        await interrupted(wire, "book")
+    assert gate.done == []
