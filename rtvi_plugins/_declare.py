@@ -364,12 +364,16 @@ def action(
 
     def declare(function: Function) -> Function:
         check_function("action", function)
-        refuse_unknown(function, "action", unknown, ("long", "deadline", "narrowed"))
+        refuse_unknown(function, "action", unknown, ("long", "deadline", "finish", "narrowed"))
         if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
             raise DeclarationError(
                 function, "is a generator. An action returns one result: use return, or session.send."
             )
         _check_flag(function, "long", long)
+        _check_flag(function, "finish", finish)
+        if long and not finish:
+            message = "is long=True, so no LLM calls it and no turn ends it. Leave out finish=."
+            raise DeclarationError(function, message)
         if (problem := deadline_problem(deadline, long)) is not None:
             raise DeclarationError(function, problem)
         own = any(each == "bot" or _is_bot(each) for each in targets)

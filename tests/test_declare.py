@@ -633,6 +633,20 @@ async def say(llm: Acme, /) -> None: ...
 """,
         "is long=True, so it is answered at once and has no deadline. Leave out deadline=.",
     ),
+    "long that need not finish": (
+        """
+@action(acme_llm, long=True, finish=False)  # here
+async def say(llm: Acme, /) -> None: ...
+""",
+        "is long=True, so no LLM calls it and no turn ends it. Leave out finish=.",
+    ),
+    "finish that is a word": (
+        """
+@action(acme_llm, finish="no")  # here
+async def say(llm: Acme, /) -> None: ...
+""",
+        "finish= is True or False, not 'no'.",
+    ),
     "deadline that is true": (
         """
 @action(acme_llm, deadline=True)  # here
