@@ -9,12 +9,14 @@ double the start-up time of the command line, mostly by importing `email`.
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from attrs import define, field, frozen
 
@@ -55,6 +57,8 @@ class Entry:
         module, colon, name = self.module.partition(":")
         if colon:
             return f"its entry point must name a module; leave out ':{name}'."
+        if not all(each.isidentifier() for each in module.split(".")):
+            return f"its entry point names {module!r}, which is no module."
         if not self.api:
             line = f'[project.entry-points."{API_GROUP}"] {API} = "{module.partition(".")[0]}"'
             return f"it names no version of the plugin API; add {line} to its pyproject.toml."
@@ -89,14 +93,16 @@ def commands(path: Sequence[str] | None = None) -> Mapping[str, str]:
 def _distributions(path: Sequence[str] | None) -> Iterator[tuple[str, str, dict[str, dict[str, str]]]]:
     seen: set[str] = set()
     for folder in dict.fromkeys(sys.path if path is None else path):
+        by_name: dict[str, list[Path]] = {}
         for info in _metadata_folders(folder or "."):
-            name, _, version = info.name.rpartition(".")[0].partition("-")
-            name = name.lower().replace("_", "-").replace(".", "-")
+            by_name.setdefault(_name_and_version(info)[0], []).append(info)
+        for name, infos in sorted(by_name.items()):
             if name in seen:  # the first on the path is the one that would be imported
                 continue
             seen.add(name)
+            info = infos[0] if len(infos) == 1 else max(infos, key=_age)
             if (groups := _read_entry_points(info)).keys() & {GROUP, COMMANDS}:
-                yield name, version.partition("-")[0], groups
+                yield name, _name_and_version(info)[1] or _read_version(info), groups
 
 
 def _metadata_folders(folder: str) -> list[Path]:
@@ -105,17 +111,75 @@ def _metadata_folders(folder: str) -> list[Path]:
             names = [each.name for each in found if each.name.endswith((".dist-info", ".egg-info"))]
     except OSError:
         return []
-    return [Path(folder, name) for name in sorted(names)]
+    # pip renames what it is about to remove to a name that begins with "~", and may leave it behind.
+    return [Path(folder, name) for name in names if not name.startswith("~")]
+
+
+def _name_and_version(info: Path) -> tuple[str, str]:
+    name, _, version = info.name.rpartition(".")[0].partition("-")
+    return re.sub(r"[-_.]+", "-", name).lower(), version.partition("-")[0]
+
+
+def _read_version(info: Path) -> str:
+    """The version that a folder without one in its name has inside."""
+    lines = _read(info / "PKG-INFO").splitlines()
+    return next((each.partition(":")[2].strip() for each in lines if each.startswith("Version:")), "")
+
+
+def _age(info: Path) -> tuple[Any, ...]:
+    """The order in which a folder's metadata of one distribution counts; the last is what is installed.
+
+    A folder that holds no metadata is a leftover. Of whole ones, it is the newest version that counts, and of equal
+    versions the one that was written last.
+    """
+    is_whole = info.is_file() or any((info / name).is_file() for name in ("METADATA", "PKG-INFO", "entry_points.txt"))
+    try:
+        written = info.stat().st_mtime
+    except OSError:
+        written = 0.0
+    return is_whole, _version_key(_name_and_version(info)[1] or _read_version(info)), written, info.name
+
+
+#: How the marks of a version sort: before the plain version, or after it.
+_MARKS = {
+    "dev": -4,
+    "a": -3,
+    "alpha": -3,
+    "b": -2,
+    "beta": -2,
+    "c": -1,
+    "rc": -1,
+    "pre": -1,
+    "post": 1,
+    "rev": 1,
+    "r": 1,
+}
+
+
+def _version_key(version: str) -> tuple[Any, ...]:
+    """A key that sorts versions by age as PEP 440 does, as far as folders of metadata need it."""
+    epoch, mark, plain = version.lower().rpartition("!")
+    plain, _, local = plain.partition("+")
+    numbers = re.match(r"v?(\d+(?:[._]\d+)*)", plain)
+    release = [int(each) for each in re.split(r"[._]", numbers[1])] if numbers else []
+    while release and release[-1] == 0:
+        release.pop()
+    rest = plain[numbers.end() :] if numbers else plain
+    marks = [(_MARKS.get(name, 0), int(number or 0)) for name, number in re.findall(r"([a-z]+)[._-]?(\d*)", rest)]
+    return int(epoch) if mark and epoch.isdigit() else 0, release, [*marks, (0, 0)], local
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def _read_entry_points(info: Path) -> dict[str, dict[str, str]]:
-    try:
-        text = (info / "entry_points.txt").read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return {}
     groups: dict[str, dict[str, str]] = {}
     group: dict[str, str] = {}
-    for line in text.splitlines():
+    for line in _read(info / "entry_points.txt").splitlines():
         line = line.strip()
         if line.startswith("[") and line.endswith("]"):
             group = groups.setdefault(line[1:-1].strip(), {})
