@@ -8,7 +8,7 @@ either true.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -21,7 +21,7 @@ from ._registry import Provider
 from ._signal import Signal
 from ._stalls import waits_at
 from ._start import Keys, key_variable
-from .errors import MissingKey, ProviderError, RequestError, StartFailed, innermost, report, where
+from .errors import MissingKey, ProviderError, RequestError, StartFailed, innermost, report, where, without
 from .session import Secret
 
 __all__ = ("OpenService", "Opener")
@@ -32,11 +32,19 @@ log = logging.getLogger("rtvi_plugins")
 class Opener:
     """Opens the services of one session, with its keys and service options."""
 
-    def __init__(self, tasks: TaskGroup, keys: Keys, options: Mapping[str, Mapping[str, Any]], seconds: float) -> None:
+    def __init__(
+        self,
+        tasks: TaskGroup,
+        keys: Keys,
+        options: Mapping[str, Mapping[str, Any]],
+        seconds: float,
+        hide: Callable[[str], str] = str,
+    ) -> None:
         self._tasks = tasks
         self._keys = keys
         self._options = options
         self._seconds = seconds
+        self._hide = hide
         self._opened: list[OpenService] = []
 
     @property
@@ -51,7 +59,7 @@ class Opener:
             manager = provider.spec.function(*secrets, **self._options.get(f"{service}.{provider.label}", {}))
         except BaseException as error:
             let_through(error)
-            raise _told(service, provider, innermost(error)) from None
+            raise self._told(service, provider, innermost(error)) from None
         opened = OpenService(service, provider, manager)
         self._opened = [*(each for each in self._opened if not each.ended), opened]
         self._tasks.start_soon(opened.keep)
@@ -68,12 +76,20 @@ class Opener:
             opened.abandon()
             raise
         if opened.error is not None:
-            raise _told(service, provider, opened.error)
+            raise self._told(service, provider, opened.error)
         if not _fits(opened.live, provider.spec.protocol):
             await opened.close()
             log.error("%s", _misfit(provider, opened.live))
             raise StartFailed(f"The service {service!r} ({provider.label}) is not what its kind asks for.")
         return opened
+
+    def _told(self, service: str, provider: Provider, error: BaseException) -> RequestError:
+        """What a client is told of a service that did not open: nothing that only the operator has said."""
+        told = _told(service, provider, error)
+        hidden = without(told, self._hide)
+        if hidden is not told:
+            log.error("%s", told.message)
+        return hidden
 
     def _secret(self, provider: Provider, name: str, optional: bool) -> Secret | None:
         found = self._keys(provider.spec.provider, name)

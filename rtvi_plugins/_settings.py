@@ -79,7 +79,9 @@ class Settings:
 
     async def open(self, keepers: TaskGroup) -> RequestError | None:
         """Open the services in the order of the bot's parameters, and set all options; or say why that failed."""
-        self._opener = Opener(keepers, self.plan.keys, self.plan.service_options, self.limits.open_seconds)
+        self._opener = Opener(
+            keepers, self.plan.keys, self.plan.service_options, self.limits.open_seconds, self.plan.hide
+        )
         try:
             for service in self.registry.services:
                 self.live[service] = await self._opener.open(service, self.offer.provider(service))
@@ -98,7 +100,8 @@ class Settings:
                 report(where(call.group.function), error)
             elif self._is_as_written(call.service):
                 log.error("%s", text)  # no client's mistake, so those who made it have to read of it here
-            raise StartFailed(text) from None
+            # The client reads it too, and what the operator wrote is not for the client.
+            raise StartFailed(self.plan.hide(text)) from None
 
     def _is_as_written(self, service: str) -> bool:
         """Whether a service starts from what its bot and its operator wrote, and nothing else."""

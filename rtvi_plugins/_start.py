@@ -8,7 +8,7 @@ to the client, so the problems of these parts name a path, a type and what is ex
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeAlias
 
@@ -17,7 +17,8 @@ from attrs import evolve, frozen
 from ._codec import encode_json
 from ._config import Config, Entry, Layers, Values, choose_providers, read_entries, starting_values
 from ._grants import Grants, read_grants
-from ._json import MOST_PROBLEMS, below, clip, is_object, kind, until_enough
+from ._json import MOST_PROBLEMS, below, clip, is_array, is_object, kind, until_enough
+from ._needles import Needles, covered
 from ._offer import Offers
 from ._registry import PROVIDER, Provider, Registry, grant_problem
 from ._shapes import Shape, check, read, violations
@@ -50,6 +51,8 @@ class StartPlan:
     keys: Keys
     service_options: Mapping[str, Mapping[str, Any]]
     start_data: Mapping[str, Any]
+    #: A text without the strings that only the operator has said, for what a provider says about them.
+    hide: Callable[[str], str] = str
 
 
 def read_start(body: object, offers: Offers, find_key: Keys, *, trusted: bool) -> StartPlan:
@@ -77,7 +80,7 @@ def read_start(body: object, offers: Offers, find_key: Keys, *, trusted: bool) -
         values, providers = plan.values, dict(plan.providers)
     known = (*OPERATOR_FIELDS, "services", "config")
     data = {name: value for name, value in told.items() if name not in known}
-    return StartPlan(providers, values, layers, narrower, keys, service_options, data)
+    return StartPlan(providers, values, layers, narrower, keys, service_options, data, _hiding(told))
 
 
 def _read_grants(told: Mapping[str, Any], registry: Registry) -> list[Grant]:
@@ -132,11 +135,28 @@ def _objects(sent: Any, path: str, problems: list[Problem]) -> dict[str, Any]:
     return {}
 
 
+def _hiding(told: Mapping[str, Any]) -> Callable[[str], str]:
+    said = [word for name in ("api_keys", "service_options", "defaults") for word in _strings(told.get(name))]
+    words = [each for each in dict.fromkeys(said) if len(each) >= _SHORTEST_HIDDEN]
+    return lambda text: covered(text, [Needles(each) for each in words]) if words else text
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif is_object(value) or is_array(value):
+        for each in value.values() if is_object(value) else value:
+            yield from _strings(each)
+
+
 # ---- problems that show no value -------------------------------------------------------------------------------------
 
 #: Names of services, providers and options look like this. Anything else in the place of a name may be a key or a URL.
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(-[A-Za-z0-9_]+)?(\[\d+\])*")
 _LONGEST_NAME = 32
+
+#: A shorter string is no secret, and part of many words.
+_SHORTEST_HIDDEN = 4
 
 _DEFAULTS = "expected the values of each service's options, each once, as in {service: {option: value}}."
 

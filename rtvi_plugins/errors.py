@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, cast
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from ._json import MOST_PROBLEMS, clip, is_array, is_object
 from ._logtext import escape, trace
@@ -84,6 +84,7 @@ __all__ = (
     "report",
     "unknown",
     "where",
+    "without",
 )
 
 
@@ -223,6 +224,18 @@ class RequestError(Exception):
 #: How much of a name is compared with the known ones, and with how many of them: to compare two takes 20 µs and more.
 _LONGEST_NAME: Final = 64
 _MOST_NAMES: Final = 40
+
+
+def without(error: RequestError, hide: Callable[[str], str]) -> RequestError:
+    """The error with its texts as `hide` returns them; the same where that changes nothing."""
+    message = hide(error.message)
+    problems = [evolve(each, message=hide(each.message)) for each in error.problems]
+    if message == error.message and problems == list(error.problems):
+        return error
+    made = RequestError.__new__(type(error))
+    RequestError.__init__(made, message, problems=problems, retryable=error.retryable)
+    made.code = error.code
+    return made
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -14,9 +14,18 @@ import pytest
 from attrs.validators import le
 
 from rtvi_plugins import LLM, ProviderError, RequestError, Secret, Session, action, bot, hookimpl, options, service
-from rtvi_plugins.errors import Draining, InvalidStart, MissingKey, OperatorOnly, StartFailed, Unauthorized
+from rtvi_plugins.errors import (
+    Draining,
+    InvalidStart,
+    MissingKey,
+    OperatorOnly,
+    Problem,
+    StartFailed,
+    Unauthorized,
+)
 from rtvi_plugins.hosting import Limits, ManualClock
 
+from . import faulty
 from .faulty import FaultyLLM, refused
 from .wire import OPERATOR, connected, connection_to, host_of, settle
 
@@ -146,6 +155,30 @@ async def anyones(session: Session, /, llm: LLM) -> None:
 @bot(services={"llm": "keyed"})
 async def mine(session: Session, /, llm: LLM) -> None:
     """May be started by its operator only."""
+
+
+@service("llm", "choosy")
+@asynccontextmanager
+async def choosy_llm(api_key: Secret | None, /, address: str = "") -> AsyncGenerator[FaultyLLM]:
+    """Says what it was given where it does not like it, as its author meant clients to read."""
+    if address:
+        raise RequestError(
+            f"nobody is at {address} with {api_key.reveal() if api_key else ''}",
+            problems=[Problem("$.address", f"{address} is wrong")],
+        )
+    yield FaultyLLM("choosy")
+
+
+@options(choosy_llm)
+def choose(llm: FaultyLLM, /, voice: str = "ada") -> None:
+    """Knows one voice."""
+    if voice != "ada":
+        raise RequestError(f"there is no voice {voice!r}")
+
+
+@bot(services={"llm": ["first", "choosy"]}, client=["llm.provider", "llm.voice"])
+async def particular(session: Session, /, llm: LLM) -> None:
+    """May be filled by a provider that is hard to please."""
 
 
 LEAKS = "llm:leak llm:leak_in_thread llm:leak_long llm:vendor llm:die".split()
@@ -316,6 +349,28 @@ async def test_a_wrong_value_is_told_by_its_path_and_by_what_is_expected() -> No
         ('$.service_options["llm.keyed"].retries', "expected a whole number, got a string."),
         ("$.defaults.llm.pace", "expected a number that must be <= 2, got a number."),
     ]
+
+
+async def test_what_a_provider_says_of_the_operators_words_is_told_without_them(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """When it opens, when its options are set, and at a switch; the log has them."""
+    keys = {"api_keys": {"choosy": KEY}, "service_options": {"choosy": {"address": "http://inside.example/PASSWORD"}}}
+    async with host_of(particular, faulty) as host:
+        for more in (keys, {"defaults": {"llm.choosy": {"voice": "PASSWORD of mine"}}}):
+            with pytest.raises(RequestError) as raised:
+                await host.start({"services": {"llm": "choosy"}, **more}, secret=OPERATOR)
+            told = json.dumps(raised.value.to_json()) + repr(raised.value)
+            assert "nobody is at … with …" in told or "there is no voice '…'" in told
+            assert "PASSWORD" not in told
+            assert KEY not in told
+        with pytest.raises(RequestError, match="there is no voice 'bob'"):
+            await host.start({"services": {"llm": "choosy"}, "config": {"llm": {"voice": "bob"}}}, secret=OPERATOR)
+    assert "http://inside.example/PASSWORD" in caplog.text
+    async with connected(particular, faulty, body=keys) as wire:
+        error = await wire.error(wire.update(llm={"provider": "choosy"}))
+        assert "nobody is at …" in error["error"]
+        assert "PASSWORD" not in json.dumps(error)
 
 
 async def test_service_options_reach_the_service() -> None:
