@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import Any
 
 from . import __version__
+from ._install import install_hint
 from .cli import USAGE, UsageError, guarded, read_seconds, show_traces, told
 from .errors import PluginError, nearest
 
@@ -141,7 +142,7 @@ def _command(word: str) -> Callable[[list[str]], int]:
 def _missing(word: str, known: list[str]) -> str:
     if word in _BROUGHT:
         brought = _BROUGHT[word][0]
-        return f"'rtvi {word}' comes with {brought}, which is not installed. Say: pip install {brought}"
+        return f"'rtvi {word}' comes with {brought}, which is not installed; {install_hint(brought)}"
     near = nearest(word, [*known, *_BROUGHT])
     hint = f"Did you mean {near!r}?" if near else f"There is {', '.join(known)}."
     return f"There is no command {word!r}. {hint}"
@@ -153,7 +154,7 @@ def _others() -> str:
     found = commands()
     installed = [f"  {word:<20}  {_BROUGHT.get(word, ('', found[word]))[1]}" for word in sorted(found)]
     missing = [
-        f"  {word:<20}  {says} (pip install {who})" for word, (who, says) in _BROUGHT.items() if word not in found
+        f"  {word:<20}  {says} ({install_hint(who)})" for word, (who, says) in _BROUGHT.items() if word not in found
     ]
     return "\n".join(["commands of plugins:", *installed, *missing, "\n"])
 

@@ -17,6 +17,7 @@ PACKAGE = ROOT / "rtvi_plugins"
 LAYERS: dict[str, dict[str, str]] = {
     "0 data": {
         "_names": "",
+        "_install": "",
         "_json": "typing_extensions",
         "_needles": "",
         "_secret": "",

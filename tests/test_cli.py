@@ -584,8 +584,9 @@ def test_a_command_of_ours_that_is_not_installed_says_how_to_get_it(
     monkeypatch.setattr("rtvi_plugins._plugins.commands", dict[str, str])
     code, _, err = run(word, "bot.py")
     assert code == USAGE
-    assert err == f"rtvi: 'rtvi {word}' comes with {brought}, which is not installed. Say: pip install {brought}\n"
-    assert f"(pip install {brought})" in run("--help")[1]
+    hint = f"in the checkout of rtvi-plugins, run: pip install ./plugins/{brought}"
+    assert err == f"rtvi: 'rtvi {word}' comes with {brought}, which is not installed; {hint}\n"
+    assert f"({hint})" in run("--help")[1]
 
 
 # ---- console -------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .._install import install_hint
 from ..errors import AuthorError
 from ..kinds import Audio
 
@@ -14,7 +15,7 @@ try:
     import numpy as np
     import soxr  # type: ignore[import-untyped]  # pyright: ignore[reportMissingTypeStubs]
 except ModuleNotFoundError as error:
-    raise AuthorError(f'{error.name} is not installed. Say: pip install "rtvi-plugins[voice]"') from error
+    raise AuthorError(f"{error.name} is not installed; {install_hint('rtvi-plugins[voice]')}") from error
 
 __all__ = ("Resampler", "to_mono")
 

@@ -424,7 +424,8 @@ def test_a_library_of_sound_that_is_missing_is_told_with_what_brings_it() -> Non
     command = [sys.executable, "-c", script, "run", f"{DESK}:desk"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (USAGE, "")
-    assert done.stderr == 'rtvi: soxr is not installed. Say: pip install "rtvi-plugins[voice]"\n'
+    hint = 'in the checkout of rtvi-plugins, run: pip install ".[voice]"'
+    assert done.stderr == f"rtvi: soxr is not installed; {hint}\n"
 
 
 def test_a_foreign_name_for_this_machine_is_refused(start: Start) -> None:

@@ -1,0 +1,16 @@
+"""Say how to install a distribution of ours that is missing. Everything that suggests it asks here."""
+
+from __future__ import annotations
+
+__all__ = ("install_hint",)
+
+_CORE = "rtvi-plugins"
+
+
+def install_hint(distribution: str) -> str:
+    """Return how to install a distribution, as in `"rtvi-plugins-server"`, or an extra of the core."""
+    # Nothing is published yet, so a name alone would be looked for where it is not, or belongs to somebody else.
+    name, _, extra = distribution.partition("[")
+    folder = "." if name == _CORE else f"./plugins/{name}"
+    what = f'"{folder}[{extra}"' if extra else folder
+    return f"in the checkout of {_CORE}, run: pip install {what}"
