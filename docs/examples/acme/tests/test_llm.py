@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import AsyncGenerator, Iterable
 
@@ -48,6 +49,14 @@ async def pieces(stream: AsyncGenerator[LLMPiece]) -> list[LLMPiece]:
 async def test_the_answer_streams() -> None:
     """Each line becomes a piece."""
     assert await pieces(Acme(ANSWER).llm().respond(REQUEST)) == [Text("Hello "), Text("there."), Usage(3, 2)]
+
+
+async def test_an_answer_may_be_left_early() -> None:
+    """As when the user interrupts: nothing is left to the garbage collector, of which trio warns."""
+    stream = Acme(ANSWER).llm().respond(REQUEST)
+    assert await anext(stream) == Text("Hello ")
+    await stream.aclose()
+    gc.collect()
 
 
 async def test_a_function_call_is_a_piece() -> None:

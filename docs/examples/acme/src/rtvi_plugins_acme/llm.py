@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Annotated, Any, Literal
 
 import httpx2
@@ -32,8 +32,9 @@ class AcmeLLM:
         }
         async with self._failures(), self.http.stream("POST", "/chat", json=body) as response:
             self._check(response)
-            async for line in response.aiter_lines():
-                yield _piece(json.loads(line))
+            async with _lines(response) as lines:
+                async for line in lines:
+                    yield _piece(json.loads(line))
 
     async def models(self) -> list[str]:
         """The names of the models."""
@@ -58,6 +59,20 @@ class AcmeLLM:
             raise ProviderError("acme", "timeout") from None
         except httpx2.HTTPError:
             raise ProviderError("acme", "unavailable") from None
+
+
+@asynccontextmanager
+async def _lines(response: httpx2.Response) -> AsyncGenerator[AsyncIterator[str]]:
+    """The lines of a response, for a reader who may stop before the last one."""
+    lines = response.aiter_lines()
+    try:
+        yield lines
+    finally:
+        await response.aclose()
+        # httpx2 leaves its inner iterators open. Of a closed response they come to their end.
+        with suppress(httpx2.HTTPError, httpx2.StreamError):
+            async for _ in lines:
+                pass
 
 
 def _piece(told: dict[str, Any]) -> LLMPiece:
