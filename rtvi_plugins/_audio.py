@@ -16,7 +16,7 @@ import anyio
 
 from ._interrupt import let_through
 from ._timers import Clock, Timer
-from .errors import report
+from .errors import AuthorError, report
 from .events import BotStartedSpeaking, BotStoppedSpeaking, Event
 from .kinds import Audio
 from .session import Listener
@@ -52,7 +52,7 @@ class AudioLink:
 
     `take_back` returns how many it dropped. `hush` has the transport drop what it holds back itself. `ahead` is how far
     ahead of real time the user's audio may come, in seconds; `too_fast` is called, once, with the rate of audio that is
-    dropped for coming earlier.
+    dropped for coming earlier. `unusable` is called with a sentence about audio that is not heard, once a reason.
     """
 
     def __init__(
@@ -66,6 +66,7 @@ class AudioLink:
         take_back: Callable[[], int],
         hush: Callable[[], None],
         too_fast: Callable[[int], None] = lambda rate: None,
+        unusable: Callable[[str], None] = lambda why: None,
     ) -> None:
         self.output_rate = output_rate
         self.clock = clock
@@ -75,6 +76,8 @@ class AudioLink:
         self.take_back = take_back
         self.hush = hush
         self._too_fast: Callable[[int], None] | None = too_fast
+        self._unusable = unusable
+        self._refused: set[str] = set()
         self._recorder: Recorder | None = None
         self._listener: Listener | None = None
         self._resamplers: dict[int, Resampler] = {}
@@ -108,27 +111,44 @@ class AudioLink:
         """Take what the microphone recorded, of any rate and number of channels. Never raises."""
         if not self._microphone_on or (self._listener is None and self._recorder is None):
             return
+        now, whole = self.clock.now(), _whole(audio.data, max(1, audio.channels))
+        if whole != len(audio.data):
+            size = f"{len(audio.data)} bytes are no whole number of samples of 16 bits and {audio.channels} channels"
+            self.refuse("size", f"A piece of audio ends within a sample: {size}. The rest of it is dropped.")
+            audio = Audio(audio.data[:whole], audio.rate, audio.channels)
+        heard = self._converted(audio) if self._is_plausible(audio, now) else None
+        if heard is None:
+            return
         try:
-            now, whole = self.clock.now(), _whole(audio.data, max(1, audio.channels))
-            if whole != len(audio.data):
-                audio = Audio(audio.data[:whole], audio.rate, audio.channels)
-            heard = self._as_input(audio) if self._is_plausible(audio, now) else None
-            if heard is None:
-                return
             if self._recorder is not None:
                 self._recorder.user(now - audio.seconds, heard.data)
             if self._listener is not None:
                 self._listener.hear(heard)
         except BaseException as error:
             let_through(error)
+            self._listener_failed(error)
+
+    def _listener_failed(self, error: BaseException) -> None:
+        if "listener" not in self._refused:  # it fails at each of fifty frames a second
             report("what listens to the user", error)
+        self.refuse("listener", "The bot failed to take what the user said; its log has the reason.")
+
+    def refuse(self, reason: str, sentence: str) -> None:
+        """Report audio that is not heard, once for each reason."""
+        if reason not in self._refused:
+            self._refused.add(reason)
+            self._unusable(sentence)
 
     def _is_plausible(self, audio: Audio, now: float) -> bool:
         """Whether a microphone could have recorded this: it does not run ahead of real time.
 
         Only a network that stood still has some seconds of audio arrive at once.
         """
-        if not audio.data or audio.rate < 1 or audio.channels < 1:
+        if audio.rate < 1 or audio.channels < 1:
+            form = f"a rate of {audio.rate} Hz and {audio.channels} channels"
+            self.refuse("form", f"Audio with {form} cannot be heard. Send the rate and the channels that it has.")
+            return False
+        if not audio.data:
             return False
         until = max(self._received_until, now) + audio.seconds
         if until - now > self._ahead:
@@ -140,12 +160,12 @@ class AudioLink:
         return True
 
     def record(self, recorder: Recorder) -> None:
-        """Have both sides recorded from now on."""
-        self._recorder = recorder
+        """Have both sides recorded from now on. `AuthorError` if the resampler for it is not installed."""
         if self.output_rate != INPUT_RATE:
             from .voice.resampling import Resampler
 
             self._played = Resampler(self.output_rate, INPUT_RATE)
+        self._recorder = recorder
 
     def send(self, frame: bytes) -> None:
         """Send a frame of what the bot says."""
@@ -162,7 +182,22 @@ class AudioLink:
                 self._listener.microphone(enabled)
         except BaseException as error:
             let_through(error)
-            report("what listens to the user", error)
+            self._listener_failed(error)
+
+    def _converted(self, audio: Audio) -> Audio | None:
+        """Return the audio as listeners take it; None where that cannot be, or while there is nothing of it."""
+        if "resampler" in self._refused and (audio.rate != INPUT_RATE or audio.channels != 1):
+            return None  # looking for it is dear
+        form = f"Audio of {audio.rate} Hz and {audio.channels} channel{'s' if audio.channels > 1 else ''}"
+        try:
+            return self._as_input(audio)
+        except AuthorError as error:
+            self.refuse("resampler", f"{form} cannot be heard by this server. {error} Or send {INPUT_RATE} Hz, mono.")
+        except Exception as error:
+            if "conversion" not in self._refused:
+                report("the resampler", error)
+            self.refuse("conversion", f"{form} cannot be converted. Send {INPUT_RATE} Hz, mono.")
+        return None
 
     def _as_input(self, audio: Audio) -> Audio | None:
         """As listeners take it; None while there is nothing of it, or for one rate too many."""
@@ -174,6 +209,8 @@ class AudioLink:
         if audio.rate != INPUT_RATE:
             if audio.rate not in self._resamplers:
                 if len(self._resamplers) == _MOST_RATES:
+                    rates = f"Audio comes in more than {_MOST_RATES} rates, so that of {audio.rate} Hz is not heard."
+                    self.refuse("rates", f"{rates} Send all of it in one rate.")
                     return None
                 self._resamplers[audio.rate] = Resampler(audio.rate, INPUT_RATE)
             data = self._resamplers[audio.rate].feed(data)

@@ -73,6 +73,7 @@ from .errors import (
     SessionTooLong,
     SlowClient,
     UnknownFunctionCall,
+    UnusableAudio,
     report,
     where,
 )
@@ -241,12 +242,12 @@ class LiveSession(Session):
             return
         async with AsyncExitStack() as recording:
             try:
-                self._recorder = await recording.enter_async_context(record(folder, self.id, now=self.clock.now))
+                recorder = await recording.enter_async_context(record(folder, self.id, now=self.clock.now))
+                if self._dialogue.audio is not None:
+                    self._dialogue.audio.record(recorder)
+                self._recorder = recorder
             except AuthorError as error:  # a session that cannot be recorded is a session
                 log.error("session %s is not recorded: %s", self.id, error)
-            else:
-                if self._dialogue.audio is not None:
-                    self._dialogue.audio.record(self._recorder)
             yield
 
     async def _run_bot(self) -> None:
@@ -382,7 +383,14 @@ class LiveSession(Session):
                 take_back=answers.take_back_audio,
                 hush=hush,
                 too_fast=self._audio_too_fast,
+                unusable=self._audio_unusable,
             )
+
+    def _audio_unusable(self, sentence: str) -> None:
+        """Report audio that is not heard."""
+        error = UnusableAudio(sentence)
+        log.warning("session %s: %s", self.id, error.message)
+        self._answers.tell(error, fatal=False)
 
     def _audio_too_fast(self, rate: int) -> None:
         """Report audio that is dropped. The usual cause is a client that labels it with a lower rate than it has."""
@@ -399,6 +407,11 @@ class LiveSession(Session):
             self._heard = self.clock.now()
             with self._home:
                 self._dialogue.audio.receive(audio)
+
+    def refuse_audio(self, sentence: str) -> None:
+        """Report audio that the transport cannot read, once, to a client that is ready."""
+        if self._dialogue.audio is not None and not self.closed and self._conversation.ready:
+            self._dialogue.audio.refuse("transport", sentence)
 
     def microphone(self, enabled: bool) -> None:
         """The client has switched its microphone. Where a transport does not tell, its silence does."""

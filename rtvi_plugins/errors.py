@@ -78,6 +78,7 @@ __all__ = (
     "UnknownProvider",
     "UnknownService",
     "UnknownSession",
+    "UnusableAudio",
     "authors_line",
     "innermost",
     "nearest",
@@ -444,6 +445,12 @@ class SlowClient(RequestError):
 
     code = "slow-client"
     status = 410
+
+
+class UnusableAudio(RequestError):
+    """Audio of the user cannot be heard: its form is none, or the server lacks what converts it. Told once."""
+
+    code = "unusable-audio"
 
 
 class BotFailed(RequestError):

@@ -145,6 +145,20 @@ async def test_audio_that_cannot_be_costs_no_more_than_itself(
     assert [each.partition(" ")[0] for each in reasons] == ["sample_rate", "641", "num_channels"]
 
 
+async def test_audio_that_cannot_be_is_reported_to_the_client_once(host: Host, serving: Serving) -> None:
+    """With what is wrong with the first of it."""
+    async with serving(host) as client, client.websocket(await start(client)) as socket:
+        await socket.send_bytes(encode(READY, 0))
+        assert (await read(socket))["type"] == "bot-ready"
+        for _ in range(3):
+            await socket.send_bytes(encode(Audio(bytes(641), 16_000), 0))
+        told = await read(socket)
+        assert (told["type"], told["data"]["code"], told["data"]["fatal"]) == ("error", "unusable-audio", False)
+        assert "641 bytes" in told["data"]["message"]
+        await socket.send_bytes(encode(READY.replace("client-ready", "get-config").replace('"0"', '"1"'), 0))
+        assert (await read(socket))["type"] == "config"
+
+
 async def test_frames_of_other_kinds_are_passed_over(host: Host, serving: Serving) -> None:
     """Text, transcription, interruption, the kinds of the future and an empty frame mean nothing to a session."""
     async with serving(host) as client, client.websocket(await start(client)) as socket:

@@ -120,6 +120,7 @@ class _Binary:
             item = decode(data)
         except BadAudio as error:
             log.debug("session %s: refused a frame of audio: %s", self._connection.id, error)
+            self._connection.refuse_audio(f"A frame of audio is not heard: {error}.")
         except NotAFrame:
             return Goodbye(_INVALID_DATA, "A binary frame must be a protobuf Frame; JSON goes in text frames.")
         else:
