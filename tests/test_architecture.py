@@ -98,6 +98,7 @@ LAYERS: dict[str, dict[str, str]] = {
         "voice._markup": "",
         "voice._hearing": "anyio attrs",
         "voice._speaking": "anyio attrs",
+        "voice._late": "",
         "voice._answering": "anyio attrs",
         "voice._converse": "anyio attrs",
         "voice": "",

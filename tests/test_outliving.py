@@ -153,8 +153,37 @@ async def test_a_function_goes_on_when_the_user_interrupts_and_the_llm_reads_its
         assert await results(wire) == read() == ["room for Ada"]
         assert len(script.requests) == 3
         assert [each["role"] for each in script.requests[-1].messages] == [
-            *["user", "assistant", "tool", "user", "assistant"]
+            *["user", "user", "assistant", "assistant", "tool"]
+        ], "behind all else, it is what there is to answer"
+        messages = (await wire.result(wire.call("llm:get_context")))["messages"]
+        assert [each["role"] for each in messages] == ["user", "assistant", "tool", "user", "assistant", "assistant"]
+        assert messages[-1]["content"] == "It is booked."
+
+
+async def test_only_what_is_late_is_moved_for_a_report() -> None:
+    """What was said with the call, and calls that were answered before, stay where they were."""
+    async with connected(clerk, scripted) as wire:
+        calls = [
+            ToolCall("1", "book", {"name": "Ada"}),
+            ToolCall("2", "block", {}),
+            ToolCall("3", "book", {"name": "Eve"}),
         ]
+        script.write([Text("Let me see."), *calls], [Text("One moment.")], [Text("All is booked.")])
+        gate.thread_opened.set()
+        say(wire, "Book, please.")
+        await until(lambda: bool(wire.told("llm-function-call-stopped")))
+        say(wire, "For Friday.")
+        await settle()
+        assert ["still running" in each for each in read()] == [True, False, True]
+        gate.opened.set()
+        await settle()
+        messages = script.requests[-1].messages
+        assert [each["role"] for each in messages] == [
+            *["user", "assistant", "tool", "user", "assistant", "assistant", "tool", "tool"]
+        ]
+        assert messages[1]["content"] == "Let me see."
+        assert [each["id"] for each in messages[1].get("tool_calls", ())] == ["2"]
+        assert read() == ["done by a thread", "room for Ada", "room for Eve"]
 
 
 async def test_a_late_result_that_comes_during_an_answer_is_reported_after_it() -> None:

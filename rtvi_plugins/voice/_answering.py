@@ -25,6 +25,7 @@ from ..events import BotLLMStarted, BotLLMStopped, BotLLMText, BotOutput, Metric
 from ..kinds import LLM, LLMPiece, LLMRequest, Text, ToolCall, Usage
 from ..session import FunctionCall, Session, Turn
 from ._closing import AT_ONCE, NoPiece, closed_after, failure, let_pass, patience
+from ._late import moved_to_the_end
 from ._sentences import Sentences
 from ._speaking import Speech, Voice
 
@@ -108,7 +109,9 @@ class Answering:
     voice: Voice | None = None
     #: Called when the LLM is asked, and when a function that has outlived the turn has a result.
     asked: Callable[[], None] = lambda: None
-    outlived: Callable[[], None] = lambda: None
+    outlived: Callable[[str], None] = lambda _: None
+    #: The ids of calls whose late results the first answer is to report.
+    reported: Sequence[str] = ()
     #: Answers that are not in the context yet: their speech is still being heard.
     _waiting: list[_Answer] = field(factory=list[_Answer])
     remembered: bool = False
@@ -171,8 +174,11 @@ class Answering:
         """Take the answer as it comes. `ProviderError` also when it is empty: the user would wait for nothing."""
         answer.text, sentences = "", Sentences()
         earlier = (message for each in self._waiting if each is not answer for message in each.messages(None))
+        messages = [*self.turn.messages, *earlier]
+        if len(self._waiting) == 1 and not self.remembered:
+            messages = moved_to_the_end(messages, self.reported)
         self.asked()
-        request = LLMRequest(_shown([*self.turn.messages, *earlier]), self.session.functions)
+        request = LLMRequest(_shown(messages), self.session.functions)
         with patience(self.session.clock, _SECONDS, "The LLM") as touch:
             async with closed_after(self.llm.respond(request), "an LLM's respond()", _PIECES) as pieces:
                 await self._take(pieces, answer, sentences, touch)
@@ -291,7 +297,7 @@ class Answering:
         """A call that has outlived the turn has a result: it stands where the call is remembered."""
         before, results[id] = results[id], _as_text(result)
         self.session.context.settle(id, before, results[id])
-        self.outlived()
+        self.outlived(id)
 
     def _unknown(self, name: str) -> str | None:
         """Return the sentence for an LLM that calls a function that there is not, with the names that there are."""

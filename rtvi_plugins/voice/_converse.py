@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 import anyio
-from attrs import define
+from attrs import define, field
 
 from .._timers import Timer
 from ..context import Message
@@ -85,9 +85,10 @@ class _Conversation:
     #: It was a noise that cut a turn short whose end is still to come.
     _noise: bool = False
     _apologised: bool = False
-    #: There are results of functions that the LLM has not read, and the input that asks it to report them.
-    _unread: bool = False
+    #: The calls of which the LLM has not read the results, the input that asks it to report them, once it is taken.
+    _unread: list[str] = field(factory=list[str])
     _report: RunLLM | None = None
+    _reported: RunLLM | None = None
     _speak_report: bool = True
     _idle: Timer | None = None
     #: When the user was first expected to say something; None while the bot does something.
@@ -191,6 +192,7 @@ class _Conversation:
                 voice,
                 asked=self._results_are_read,
                 outlived=partial(self._result_is_late, speak),
+                reported=tuple(self._unread) if input is self._reported else (),
             )
             try:
                 yield answering
@@ -226,11 +228,12 @@ class _Conversation:
 
     def _results_are_read(self) -> None:
         """The LLM is asked: it reads every result that there is by now."""
-        self._unread = False
+        self._unread.clear()
 
-    def _result_is_late(self, speak: bool) -> None:
+    def _result_is_late(self, speak: bool, id: str) -> None:
         """A function that the user's interruption did not end has a result, and the LLM has not read it."""
-        self._unread, self._speak_report = True, speak
+        self._unread.append(id)
+        self._speak_report = speak
         self._report_late_results()
 
     def _report_late_results(self) -> None:
@@ -246,7 +249,7 @@ class _Conversation:
         """Whether it is a report that is no longer needed, because the LLM has read the results."""
         if input is not self._report:
             return False
-        self._report = None
+        self._report, self._reported = None, input
         return not self._unread
 
     # ---- a user who says nothing -----------------------------------------------------------------------------------
