@@ -17,7 +17,10 @@ Role = Literal["system", "developer", "user", "assistant", "tool"]
 class Message(TypedDict, total=False):
     """One message, in the form that OpenAI gave it and every published RTVI client sends.
 
-    `interrupted` is ours: it marks an answer that the user cut short. Providers are not shown it.
+    `content` is text; for a user it may be an array of parts, as in `{"type": "text", "text": "Hello"}`, and for an
+    assistant null beside `tool_calls`. Each of those has an `id`, `"type": "function"` and a `function` with `name` and
+    `arguments`, a JSON text. A message of role "tool" is the result of the call with its `tool_call_id`. `interrupted`
+    is ours: it marks an answer that the user cut short. Providers are not shown it.
     """
 
     role: Required[Role]
@@ -29,7 +32,7 @@ class Message(TypedDict, total=False):
 
 
 class Function(TypedDict):
-    """A function that an LLM may call and the client carries out. `parameters` is a JSON Schema of type object."""
+    """A function that an LLM may call. `parameters` is a JSON Schema of type object; without it there are none."""
 
     name: str
     description: NotRequired[str]

@@ -157,7 +157,12 @@ class Transcript:
 
 @frozen
 class LLMRequest:
-    """The conversation so far, in the order it happened, and the functions that the LLM may call."""
+    """The conversation so far, in the order it happened, and the functions that the LLM may call.
+
+    Messages have the keys of `rtvi_plugins.context.Message`, OpenAI's form; each function call is followed by its
+    result. Functions have the keys of `rtvi_plugins.context.Function`: `name`, and perhaps `description` and
+    `parameters`. They are not wrapped in `{"type": "function", …}`.
+    """
 
     messages: Sequence[Message]
     functions: Sequence[Function] = ()
