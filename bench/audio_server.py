@@ -1,23 +1,23 @@
 """A bot that never stops talking behind our server plugin: `python bench/audio_server.py`. It prints its port.
 
 Beside it are two echoes. Both answer each frame of the user's with one of the bot's; `/codec` decodes and encodes them.
+`python bench/audio_server.py plain` has them on uvicorn without our plugin.
 """
 
 from __future__ import annotations
 
 import socket
 import sys
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import anyio.lowlevel
 import voices
 from attrs import define
 from bots import UNBOUNDED
-from echo import EchoFrames
+from echo import Echo, serve_plain
 from measure import MEASURED, pin
 from starlette.routing import WebSocketRoute
-from starlette.types import Receive, Scope, Send
 from voices import RATE
 
 from rtvi_plugins import LLM, STT, TTS, VAD, Session, bot, converse, service
@@ -27,7 +27,6 @@ from rtvi_plugins_server import create_app
 from rtvi_plugins_server._door import Bounds
 from rtvi_plugins_server._frames import decode, encode
 from rtvi_plugins_server._serving import serve
-from rtvi_plugins_server._websocket import EXTENSION
 
 #: What the bot says: more than anybody listens to here. Each sentence takes as long as a person needs for it.
 SENTENCES, SENTENCE_SECONDS = 60, 3.0
@@ -78,17 +77,6 @@ async def narrator(session: Session, /, stt: STT, llm: LLM, tts: TTS, vad: VAD) 
     await converse(session, stt=stt, llm=llm, tts=tts, vad=vad)
 
 
-class Echo:
-    """Every frame is answered by one of the bot's audio."""
-
-    def __init__(self, answer: Callable[[str | bytes], bytes]) -> None:
-        self._answer = answer
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await receive()
-        scope["extensions"][EXTENSION]["carry"](EchoFrames(self._answer))
-
-
 def _bare(data: str | bytes) -> bytes:
     return _ENCODED
 
@@ -104,6 +92,9 @@ _ENCODED = encode(_FRAME, 1)
 
 def main() -> None:
     pin(MEASURED)
+    if sys.argv[1:] == ["plain"]:
+        serve_plain(socket.create_server(("127.0.0.1", 0), backlog=512), {"/echo": _bare, "/codec": _coded})
+        return
     host = Host(narrator, modules=[sys.modules[__name__], voices], environ={}, limits=UNBOUNDED)
     app = create_app(host)
     app.router.routes[:0] = [WebSocketRoute("/echo", Echo(_bare)), WebSocketRoute("/codec", Echo(_coded))]

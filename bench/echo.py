@@ -1,10 +1,19 @@
-"""An echo at the server's end of a WebSocket, in place of a session: what each frame costs without our framework."""
+"""Two echoes, for what each frame costs without our framework.
+
+`serve_plain` is what an author has without it: an ASGI app on uvicorn with its own protocols. `Echo` is an echo behind
+our server, which carries its frames as it carries a session's: what is left is what a session does.
+"""
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Sequence
 
+import uvicorn
+from starlette.types import Receive, Scope, Send
+
 from rtvi_plugins_server._carried import Goodbye
+from rtvi_plugins_server._websocket import EXTENSION
 
 Frame = str | bytes
 
@@ -35,3 +44,33 @@ class EchoFrames:
 
     def lost(self) -> None:
         self._answers.clear()
+
+
+class Echo:
+    """An app whose WebSocket is carried by our server."""
+
+    def __init__(self, answer: Callable[[Frame], Frame]) -> None:
+        self._answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        scope["extensions"][EXTENSION]["carry"](EchoFrames(self._answer))
+
+
+def serve_plain(listener: socket.socket, answers: dict[str, Callable[[Frame], Frame]]) -> None:
+    """Serve echoes by their paths on uvicorn as it is, with its fastest protocols."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        answer = answers[scope["path"]]
+        await receive()
+        await send({"type": "websocket.accept"})
+        while (event := await receive())["type"] == "websocket.receive":
+            text = event.get("text")
+            item = answer(event["bytes"] if text is None else text)
+            await send({"type": "websocket.send", "text" if isinstance(item, str) else "bytes": item})
+
+    config = uvicorn.Config(
+        app, ws="websockets-sansio", ws_per_message_deflate=False, lifespan="off", log_config=None, access_log=False
+    )
+    print(listener.getsockname()[1], flush=True)
+    uvicorn.Server(config).run([listener])

@@ -1,4 +1,4 @@
-"""Audio both ways over our server's WebSocket, in many sessions at once, against an echo by the same server."""
+"""Audio both ways over our WebSocket, in many sessions at once, against echoes: on uvicorn, and on our protocol."""
 
 from __future__ import annotations
 
@@ -24,12 +24,16 @@ _BENCH = Path(__file__).parent.parent
 _SECONDS = 3.0
 #: A frame every 20 ms in each direction.
 _FRAME_US = 20_000
-_PATHS = {"echo": "/echo", "echo with the codec": "/codec", "ours": "/start"}
+_PLAIN = {"echo": "/echo", "echo with the codec": "/codec"}
+#: What our server carries at most.
+_BARE = "echo on our protocol"
+_PATHS = {**_PLAIN, _BARE: "/echo", "ours": "/start"}
 
 
-def _ours(path: str, count: int) -> dict[str, float]:
-    with server(sys.executable, str(_BENCH / "audio_server.py")) as (ports, pid):
-        return _loaded(pid, count, path, ports)
+def _ours(name: str, count: int) -> dict[str, float]:
+    plain = ("plain",) if name in _PLAIN else ()
+    with server(sys.executable, str(_BENCH / "audio_server.py"), *plain) as (ports, pid):
+        return _loaded(pid, count, _PATHS[name], ports)
 
 
 def _peer(environment: str) -> dict[str, float]:
@@ -46,8 +50,8 @@ def _loaded(pid: int, count: int, path: str, ports: list[int]) -> dict[str, floa
 
 
 def _cases() -> dict[str, Callable[[], dict[str, float]]]:
-    ours = {f"{name}, {count}": partial(_ours, path, count) for count in COUNTS for name, path in _PATHS.items()}
-    return {**ours, **{f"{name}, {MANY}": partial(_ours, _PATHS[name], MANY) for name in ("echo", "ours")}}
+    ours = {f"{name}, {count}": partial(_ours, name, count) for count in COUNTS for name in _PATHS}
+    return {**ours, **{f"{name}, {MANY}": partial(_ours, name, MANY) for name in ("echo", "ours")}}
 
 
 STARTED = named("pipecat_latest")
@@ -68,6 +72,7 @@ def _rows(rounds: Rounds, count: int) -> list[Row]:
     return [
         times_floor(rounds, what, ours, f"echo, {count}", TARGET),
         times_floor(rounds, f"{what}, over an echo with the codec", ours, f"echo with the codec, {count}"),
+        times_floor(rounds, f"{what}, over an {_BARE}", ours, f"{_BARE}, {count}"),
     ]
 
 

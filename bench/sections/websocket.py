@@ -1,4 +1,4 @@
-"""Actions over our server's WebSocket, 64 of them in flight, against an echo by the same server."""
+"""Actions over our server's WebSocket, 64 of them in flight, against an echo on uvicorn, and one on our protocol."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ AHEAD = {"pipecat060": 2.0, "pipecat_latest": 10.0}
 _WIRES = {"pipecat060": "action", "pipecat0108": "protobuf", "pipecat_latest": "protobuf", "fastapi": "action"}
 _BENCH = Path(__file__).parent.parent
 _SECONDS = 1.5
+#: What our server carries at most.
+_BARE = "echo on our protocol"
 
 
 @contextmanager
@@ -46,9 +48,10 @@ def _path(port: int) -> str:
         return f"/ws?token={json.load(answer)['token']}"
 
 
-def _ours(*, echo: bool, in_flight: int) -> dict[str, float]:
-    with server(sys.executable, str(_BENCH / "server.py")) as ((port,), pid):
-        return _loaded(port, pid, "/echo" if echo else _path(port), in_flight, "rtvi")
+def _ours(*, what: str, in_flight: int) -> dict[str, float]:
+    plain = ("plain",) if what == "echo" else ()
+    with server(sys.executable, str(_BENCH / "server.py"), *plain) as ((port,), pid):
+        return _loaded(port, pid, _path(port) if what == "actions" else "/echo", in_flight, "rtvi")
 
 
 def _peer(environment: str, in_flight: int) -> dict[str, float]:
@@ -80,9 +83,9 @@ def _loaded(port: int, pid: int, path: str, in_flight: int, wire: str) -> dict[s
 STARTED = named(*_WIRES)
 CASES: dict[str, Callable[[], dict[str, float]]] = {
     **{
-        f"{what}, {in_flight} in flight": partial(_ours, echo=what == "echo", in_flight=in_flight)
+        f"{what}, {in_flight} in flight": partial(_ours, what=what, in_flight=in_flight)
         for in_flight in (1, 64)
-        for what in ("echo", "actions")
+        for what in ("echo", _BARE, "actions")
     },
     **{name: partial(_peer, environment, 64) for name, environment in STARTED.items()},
 }
@@ -90,7 +93,11 @@ CASES: dict[str, Callable[[], dict[str, float]]] = {
 
 def rows(rounds: Rounds) -> list[Row]:
     peers = [_peer_row(rounds, name, environment) for name, environment in STARTED.items()]
-    return [_row(rounds, 64, TARGET), *peers, _row(rounds, 1, None)]
+    return [
+        *(_row(rounds, 64, "echo", TARGET), _row(rounds, 64, _BARE, None)),
+        *peers,
+        *(_row(rounds, 1, "echo", None), _row(rounds, 1, _BARE, None)),
+    ]
 
 
 def _peer_row(rounds: Rounds, name: str, environment: str) -> Row:
@@ -102,14 +109,14 @@ def _peer_row(rounds: Rounds, name: str, environment: str) -> Row:
     return of_peer(environment, row)
 
 
-def _row(rounds: Rounds, in_flight: int, target: float | None) -> Row:
-    actions, echo = f"actions, {in_flight} in flight", f"echo, {in_flight} in flight"
+def _row(rounds: Rounds, in_flight: int, of: str, target: float | None) -> Row:
+    actions, echo = f"actions, {in_flight} in flight", f"{of}, {in_flight} in flight"
     share = of_rounds(rounds, lambda cases: cases[actions]["per_second"] / cases[echo]["per_second"])
     detail = (
         f"{_speed(rounds, actions)}, echo {_speed(rounds, echo)}; "
         f"answered in {middle(rounds, actions, 'p50_us'):,.0f} µs, p99 {middle(rounds, actions, 'p99_us'):,.0f} µs"
     )
-    return Row(f"{in_flight} in flight, share of the echo", share, "x", target, least=True, detail=detail)
+    return Row(f"{in_flight} in flight, share of the {of}", share, "x", target, least=True, detail=detail)
 
 
 def _speed(rounds: Rounds, case: str) -> str:

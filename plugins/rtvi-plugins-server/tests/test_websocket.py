@@ -9,6 +9,7 @@ import socket
 import struct
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any
 
 import httpx2
@@ -26,12 +27,15 @@ from websockets.frames import Frame, Opcode
 from websockets.sync.client import ClientConnection, connect
 from websockets.uri import parse_uri
 
+from rtvi_plugins.hookspecs import hookimpl
 from rtvi_plugins.hosting import Host, Limits
+from rtvi_plugins.kinds import Audio
 from rtvi_plugins.loading import load_bot
+from rtvi_plugins.session import Session
 from rtvi_plugins_server import _websocket
 from rtvi_plugins_server._carried import Goodbye
 from rtvi_plugins_server._door import Bounds, Door
-from rtvi_plugins_server._frames import encode
+from rtvi_plugins_server._frames import decode, encode
 from rtvi_plugins_server._seldom import Seldom
 from rtvi_plugins_server._websocket import EXTENSION, WebSocket
 
@@ -150,6 +154,28 @@ def test_a_session_is_carried_without_events(host: Host, loop: str, action: Call
         assert closed.value.rcvd is not None
         assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1000, "the desk has closed")
         server.until(lambda: host.open_sessions == 0)
+
+
+@pytest.mark.parametrize("opcode", [Opcode.TEXT, Opcode.BINARY])
+def test_what_is_said_before_the_first_frame_is_sent_after_it(
+    make_host: Callable[..., Host], loop: str, opcode: Opcode
+) -> None:
+    """Only that decides the form; nothing is lost, and the order is kept."""
+    module = ModuleType("hooks_of_a_plugin")
+
+    @hookimpl
+    def session_opened(session: Session) -> None:
+        session.send("welcome")
+
+    vars(module)["session_opened"] = session_opened
+    with live(make_host(modules=[module]), loop=loop) as server, bare(server) as client:
+        client.socket.sendall(frame(opcode, READY.encode() if opcode is Opcode.TEXT else encode(READY, 0)))
+        frames = client.frames()
+        texts = [data if opcode is Opcode.TEXT else decode(data) for _, data in (next(frames), next(frames))]
+        assert [json.loads(each)["type"] for each in texts if not isinstance(each, Audio | None)] == [
+            "server-message",
+            "bot-ready",
+        ]
 
 
 def test_frames_that_come_before_the_answer_are_kept(host: Host, loop: str, action: Callable[..., str]) -> None:

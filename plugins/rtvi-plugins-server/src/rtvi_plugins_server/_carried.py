@@ -170,6 +170,8 @@ class SessionFrames:
         """Hand what a client has sent to the session. Return how to close if it must not come."""
         if self._form is None:
             self._form = _Texts(self.connection) if isinstance(data, str) else _Binary(self.connection)
+            if self.on_sendable is not None:  # what was said before could not be sent
+                self.on_sendable()
         return self._form.receive(data)
 
     def take(self) -> Sequence[str | bytes]:

@@ -85,6 +85,8 @@ class WebSocket(asyncio.BufferedProtocol):
         self._reading = True
         self._handling = self._scheduled = False
         self._writable = True
+        #: There is something to be taken, or a goodbye.
+        self._sendable = False
         self._pong = b""
         #: The app was asked to answer the handshake.
         self._asked = False
@@ -138,7 +140,8 @@ class WebSocket(asyncio.BufferedProtocol):
         """Go on sending."""
         self._writable = True
         self._send_pong()
-        self._flush()
+        if self._sendable:
+            self._flush()
 
     def data_received(self, data: bytes) -> None:
         """Take some bytes of the client's."""
@@ -153,7 +156,7 @@ class WebSocket(asyncio.BufferedProtocol):
         """Handle what was read: a few frames now, and the rest after everybody else has had a turn."""
         self._scheduled, self._handling = False, True
         left = _FRAMES
-        while self._next():
+        while self._frames or (self._unparsed and self._next()):
             if left == 0:
                 self._scheduled = True
                 self._loop.call_soon(self._handle)
@@ -166,7 +169,8 @@ class WebSocket(asyncio.BufferedProtocol):
         if not self._frames and self._parser.parser_exc is not None:
             self._failed(self._parser.parser_exc)
         self._read(wanted=len(self._unparsed) < _BEHIND)
-        self._flush()
+        if self._sendable:
+            self._flush()
 
     def _is_to_wait(self) -> bool:
         """Whether what comes next cannot be handled yet: the app has not answered the handshake, or is behind."""
@@ -271,9 +275,9 @@ class WebSocket(asyncio.BufferedProtocol):
         self._parser.send_response(response)
         self._transport.write(b"".join(self._parser.data_to_send()))
         self._carried = carried
-        carried.on_sendable, carried.on_room = self._flush, self._go_on
+        carried.on_sendable, carried.on_room = self._on_sendable, self._go_on
         self._go_on()
-        self._flush()
+        self._on_sendable()
 
     def reject(self, status: int, headers: Any, body: bytes) -> None:
         """Answer the handshake with an HTTP response, and close."""
@@ -294,28 +298,35 @@ class WebSocket(asyncio.BufferedProtocol):
             self._scheduled = True
             self._loop.call_soon(self._handle)
 
+    def _on_sendable(self) -> None:
+        self._sendable = True
+        if not self._handling:
+            self._flush()
+
     def _flush(self) -> None:
         """Send what there is to be sent, as far as the client reads; at the end, say goodbye."""
         carried = self._carried
-        if carried is None or self._handling or self._closed:
+        if carried is None or self._closed:
             return
-        self._send_all()
+        if self._writable:
+            self._send_all(carried)
         if (goodbye := carried.goodbye) is not None:
             if self._ended is None:
                 self._ended = self._loop.time()
             if self._writable:
                 self.close(goodbye)
 
-    def _send_all(self) -> None:
-        carried = self._carried
-        while carried is not None and self._writable and (items := carried.take()):
+    def _send_all(self, carried: Carried) -> None:
+        self._sendable = False
+        if items := carried.take():
             self._transport.write(b"".join([_frame(item) for item in items]))
 
     def close(self, goodbye: Goodbye) -> None:
         """Send a close frame. The transport is closed when the client has answered it, or after a while."""
         if self._closed or self._parser.state is not State.OPEN:
             return
-        self._send_all()
+        if self._carried is not None and self._writable:
+            self._send_all(self._carried)
         self._parser.send_close(goodbye.code, goodbye.reason.encode()[:123].decode(errors="ignore"))
         self._transport.write(b"".join(self._parser.data_to_send()))
         self._closed = True
