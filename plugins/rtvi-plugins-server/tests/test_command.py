@@ -191,7 +191,8 @@ def start() -> Start:
     @contextmanager
     def begin(bot: str, *options: str, **environ: str) -> Generator[Running]:
         env = {**os.environ, "RTVI_OPERATOR_SECRET": "", **environ}
-        argv = [*RUN, f"{DESK}:{bot}", "--port", "0", *options]
+        target = bot if ":" in bot else f"{DESK}:{bot}"
+        argv = [*RUN, target, "--port", "0", *options]
         with subprocess.Popen(argv, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             try:
                 yield Running(process)
@@ -443,3 +444,29 @@ def test_no_token_stands_in_the_log(start: Start) -> None:
         assert running.ended() == 0
         assert running.process.stderr is not None
         assert "token" not in running.process.stderr.read()
+
+
+@pytest.mark.parametrize("options", [[], ["--dev"], ["--log-level", "debug"], ["--dev", "--log-level", "debug"]])
+def test_the_log_shows_no_secret_and_no_forged_line(
+    start: Start, action: Callable[..., str], options: list[str]
+) -> None:
+    """Whatever the bot and its libraries log, raise and warn of, with what a client sends in it."""
+    key, secret = "sk-acme-4711aBcDeFgHiJkL", "operator-4711-secret"
+    leaky, forged = DESK.with_name("leaky.py"), "a\nERROR rtvi_plugins: forged\x1b[2J\u202e\x85"
+    with start(f"{leaky}:leaky", *options, ACME_API_KEY=key, RTVI_OPERATOR_SECRET=secret) as running:
+        with running.talk() as client:
+            for number, name in enumerate(["say", "fail", "misreport"]):
+                client.send(action(str(number), name, text=forged))
+                assert json.loads(client.recv(timeout=10))["id"] == str(number)
+        started = running.post("/start", json={"defaults": key}, headers={"x-rtvi-operator-secret": secret})
+        assert started.json()["error"] == "invalid-start"
+        running.signal()
+        assert running.process.stderr is not None
+        log = running.process.stderr.read()
+    assert "acme.client: a\\nERROR rtvi_plugins: forged\\x1b[2J\\u202e\\x85: …, {'key': '…'}" in log
+    assert not [
+        each
+        for each in (key, secret, "PASSWORD", "\x1b", "\u202e", "\x85", "\nERROR rtvi_plugins: forged")
+        if each in log
+    ]
+    assert "httpx2: GET" not in log

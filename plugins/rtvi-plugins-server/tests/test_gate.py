@@ -179,3 +179,17 @@ async def test_a_failure_is_logged_without_the_token_in_its_path(
     logged = [each.getMessage() for each in caplog.records if each.name.startswith("rtvi_plugins")]
     expected = ["/sessions/{id}/offer", "/sockets/{id}"]
     assert logged == [f"the request {path} raised ValueError" for path in expected]
+
+
+async def test_refusals_are_logged_once_a_minute(
+    make_host: Callable[..., Host], serving: Serving, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Anybody can send thousands a second; one of each kind shows the operator what to mend."""
+    async with serving(make_host(), origins=[APP], allowed_hosts=["bots.example"]) as client:
+        for number in range(20):
+            assert (await client.post("/start", headers={"origin": f"{EVIL}:{number + 1}"})).status_code == 403
+            assert (await client.get("/health", headers={"host": f"evil{number}.example"})).status_code == 421
+    logged = [each for each in caplog.messages if each.startswith("refused a request")]
+    assert len(logged) == 2
+    assert f"{EVIL}:1" in logged[0]
+    assert "evil0.example" in logged[1]

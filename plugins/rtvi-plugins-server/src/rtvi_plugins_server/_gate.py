@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
@@ -13,6 +14,7 @@ from rtvi_plugins.errors import HostRefused, InternalError, OriginRefused, Reque
 
 from ._origins import HostList, OriginList
 from ._refusal import close_event, refuse
+from ._seldom import Seldom
 
 __all__ = ("SECRET_HEADER", "Gate")
 
@@ -43,6 +45,10 @@ class Gate:
         self.app = app
         self._origins = origins
         self._hosts = hosts
+        # Anybody can send such requests, thousands a second.
+        self._refusals: Mapping[type[RequestError], Seldom] = {
+            family: Seldom(log) for family in (HostRefused, OriginRefused)
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -51,8 +57,8 @@ class Gate:
         headers = Headers(scope=scope)
         try:
             self._check(scope, headers)
-        except RequestError as error:
-            log.warning("refused a request: %s", error.message)
+        except (HostRefused, OriginRefused) as error:
+            self._refusals[type(error)].warn("refused a request: %s", error.message)
             await refuse(error, scope, receive, send)
             return
         if scope["type"] == "websocket":
