@@ -37,6 +37,7 @@ LAYERS: dict[str, dict[str, str]] = {
     },
     "1 reading": {
         "_constraints": "attrs",
+        "_json_schema": "",
         "_shapes": "attrs cattrs typing_extensions",
         "_specs": "attrs",
         "_signature": "attrs typing_extensions",

@@ -19,6 +19,7 @@ from anyio.abc import TaskGroup
 from attrs import define, evolve, field
 
 from .._json import clip
+from .._json_schema import check_schema
 from ..context import Message
 from ..errors import FunctionCallFailed, ProviderError, nearest
 from ..events import BotLLMStarted, BotLLMStopped, BotLLMText, BotOutput, Metrics
@@ -39,8 +40,8 @@ _MOST_ANSWERS: Final = 8
 _ATTEMPTS: Final = 2
 #: How long an LLM may say nothing, in seconds.
 _SECONDS: Final = 30.0
-#: How much is shown to an LLM of the names of its functions, in characters.
-_NAMES_SHOWN: Final = 2000
+#: How much an LLM reads of what is wrong with a call, or of the names of its functions, in characters.
+_SHOWN: Final = 2000
 #: How long a sentence waits for the next word, which may show that it has not ended, in seconds.
 _PAUSE: Final = 0.2
 _PIECES: Final = "Text(…), ToolCall(…) or Usage(…)"
@@ -280,7 +281,7 @@ class Answering:
     def _begin_call(self, call: ToolCall, results: dict[str, str]) -> FunctionCall | None:
         """Begin a call, or write down why it is not carried out."""
         try:
-            if (problem := call.problem or self._unknown(call.name)) is not None:
+            if (problem := call.problem or self._unknown(call.name) or self._misfit(call)) is not None:
                 raise FunctionCallFailed(problem)
             return self.session.begin_call(call.name, call.arguments, id=call.id)
         except FunctionCallFailed as error:
@@ -308,7 +309,19 @@ class Answering:
             return f"There is no function {clip(name)!r}, and no other function. Answer in words."
         near = nearest(name, names)
         hint = f" Did you mean {near!r}?" if near is not None else ""
-        return f"There is no function {clip(name)!r}.{hint} The functions are: {clip(', '.join(names), _NAMES_SHOWN)}."
+        return f"There is no function {clip(name)!r}.{hint} The functions are: {clip(', '.join(names), _SHOWN)}."
+
+    def _misfit(self, call: ToolCall) -> str | None:
+        """Return the sentence for an LLM whose arguments are not as a function of the client declares them.
+
+        Actions of the bot's check their own.
+        """
+        declared = next(each for each in self.session.functions if each["name"] == call.name)
+        if declared not in self.session.context.functions:
+            return None
+        problems = check_schema(declared.get("parameters"), call.arguments, "$.arguments")
+        told = "; ".join(f"{each.path}: {each.message}" for each in problems)
+        return f"The arguments are not as they are declared: {told}"[:_SHOWN] if problems else None
 
     # ---- speech and memory -----------------------------------------------------------------------------------------
 
