@@ -132,6 +132,13 @@ class Handle:
         return getattr(self._find().alive(), name)
 
 
+def _with_words(content: str | list[dict[str, Any]] | None, more: str) -> str | list[dict[str, Any]]:
+    """A message's content with words at its end, whichever form it has."""
+    if isinstance(content, list):
+        return [*content, {"type": "text", "text": more}]
+    return f"{content} {more}" if content else more
+
+
 @final
 class LiveSession(Session):
     """A session as it runs. To a server it is the connection: `receive`, `outgoing`, `disconnected`."""
@@ -576,7 +583,7 @@ class LiveSession(Session):
         self._tell_transcript(messages)
 
     def amend(self, message: Message, more: str) -> bool:
-        if not self.context.amend(message, f"{message['content']} {more}"):
+        if not self.context.amend(message, _with_words(message["content"], more)):
             return False
         self._tell_transcript([{"role": message["role"], "content": more}])
         return True

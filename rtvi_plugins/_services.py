@@ -14,8 +14,8 @@ from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
-from typing_extensions import get_protocol_members
 
+from ._conforming import misfit
 from ._interrupt import let_through
 from ._registry import Provider
 from ._signal import Signal
@@ -77,9 +77,11 @@ class Opener:
             raise
         if opened.error is not None:
             raise self._told(service, provider, opened.error)
-        if not _fits(opened.live, provider.spec.protocol):
+        if (problem := misfit(opened.live, provider.spec.protocol)) is not None:
+            found, kind = type(opened.live).__name__, provider.spec.protocol.__name__
             await opened.close()
-            log.error("%s", _misfit(provider, opened.live))
+            yields = f"{where(provider.spec.function)} yields {found}, which is no {kind}"
+            log.error("The service %r (%s): %s: %s.", service, provider.label, yields, problem)
             raise StartFailed(f"The service {service!r} ({provider.label}) is not what its kind asks for.")
         return opened
 
@@ -196,30 +198,6 @@ class OpenService:
             return
         log.warning("%s has not closed within %g s, and is cancelled", self.name, seconds)
         self.abandon()
-
-
-def _fits(live: object, protocol: type) -> bool:
-    try:
-        return isinstance(live, protocol)
-    except BaseException as error:  # a live object may answer `hasattr` with anything
-        let_through(error)
-        return False
-
-
-def _has(live: object, name: str) -> bool:
-    try:
-        return hasattr(live, name)
-    except BaseException as error:
-        let_through(error)
-        return False
-
-
-def _misfit(provider: Provider, live: object) -> str:
-    """What a service lacks of its kind, for its author."""
-    members = get_protocol_members(provider.spec.protocol)
-    lacks = ", ".join(f"{name}()" for name in sorted(members) if not _has(live, name))
-    kind = provider.spec.protocol.__name__
-    return f"{where(provider.spec.function)} yields {type(live).__name__}, which is no {kind}: it has no {lacks}"
 
 
 def _told(service: str, provider: Provider, error: BaseException) -> RequestError:

@@ -63,7 +63,7 @@ class Context:
         """Add messages at the end."""
         self._messages.extend(messages)
 
-    def amend(self, message: Message, content: str) -> bool:
+    def amend(self, message: Message, content: str | list[dict[str, Any]]) -> bool:
         """Change the content of the last message, if it is this very one; whether it was."""
         if not self._messages or self._messages[-1] is not message:
             return False

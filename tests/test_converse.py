@@ -553,3 +553,4 @@ async def test_what_is_no_piece_is_told_to_the_author(caplog: pytest.LogCaptureF
         await settle()
         assert [each["code"] for each in wire.told("error")] == ["provider-failed"]
     assert "an LLM's respond() gave str, which is no piece of its stream: yield Text(…)" in caplog.text
+    assert "in mistaken_llm.<locals>.Mistaken.respond() (" in caplog.text

@@ -290,3 +290,29 @@ async def test_a_result_that_is_of_no_call_is_refused(data: Any) -> None:
     async with running(waiting) as wire:
         error = await wire.error(wire.send("llm-function-call-result", data))
         assert error["code"] in ("unknown-function-call", "invalid-arguments")
+
+
+# ---- the context ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "amended"),
+    [
+        ("Hello", "Hello there"),
+        ("", "there"),
+        (None, "there"),
+        ([{"type": "text", "text": "Hello"}], [{"type": "text", "text": "Hello"}, {"type": "text", "text": "there"}]),
+    ],
+)
+async def test_words_are_added_to_a_message_of_any_form(content: Any, amended: Any) -> None:
+    """Also to one without content, as that of an assistant who only calls functions."""
+    found: list[Any] = []
+
+    async def amending(session: Session, llm: LLM) -> None:
+        message: Any = {"role": "assistant", "content": content}
+        session.remember(message)
+        found.append((session.amend(message, "there"), session.context.messages[-1]["content"]))
+
+    async with running(amending):
+        await settle()
+    assert found == [(True, amended)]

@@ -6,6 +6,7 @@ import inspect
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
+from types import CodeType
 from typing import Any, Final
 
 import anyio
@@ -28,16 +29,26 @@ class NoPiece(Exception):
     def __init__(self, found: object, operation: str, pieces: str) -> None:
         super().__init__(f"{operation} gave {type(found).__name__}, which is no piece of its stream: yield {pieces}")
 
+    def of(self, stream: object) -> NoPiece:
+        """The same, with the place of the provider's function that has made the stream."""
+        code = getattr(stream, "ag_code", None)
+        if isinstance(code, CodeType):
+            self.args = (f"{self} in {code.co_qualname}() ({code.co_filename}:{code.co_firstlineno})",)
+        return self
+
 
 @asynccontextmanager
 async def closed_after(pieces: Any, operation: str, kinds: str) -> AsyncGenerator[AsyncIterator[Any]]:
     """A stream of pieces that is closed at the end, where it can be. `NoPiece` if it is no stream at all."""
+    stream: object = pieces
     if not isinstance(pieces, AsyncIterator):
         if inspect.iscoroutine(pieces):
             pieces.close()
         raise NoPiece(pieces, operation, kinds)
     try:
         yield pieces
+    except NoPiece as error:
+        raise error.of(stream) from None
     finally:
         if isinstance(pieces, AsyncGenerator):
             try:
