@@ -44,6 +44,8 @@ _BEHIND: Final = 4 * _READ
 MESSAGE_BYTES: Final = 1_048_576
 #: The most fragments of a message. Clients that split messages do so by kilobytes.
 _FRAGMENTS: Final = 128
+#: What a client may have on its way while its session ends, in bytes.
+_LATE_BYTES: Final = 262_144
 #: Silence after which a client is asked whether it is there, and after which it is given up, in seconds.
 _PING_SECONDS, _LOST_SECONDS = 20.0, 40.0
 #: How long an app may take to answer a handshake.
@@ -98,6 +100,8 @@ class WebSocket(asyncio.BufferedProtocol):
         self._quiet_since = self._begun = self._loop.time()
         #: When the session ended, or the close frame was sent.
         self._ended: float | None = None
+        #: How many bytes have come since.
+        self._late = 0
 
     # ---- the transport ---------------------------------------------------------------------------------------------
 
@@ -146,6 +150,11 @@ class WebSocket(asyncio.BufferedProtocol):
     def data_received(self, data: bytes) -> None:
         """Take some bytes of the client's."""
         self._active = True
+        if self._ended is not None:
+            self._late += len(data)
+            if self._late > _LATE_BYTES:  # it sends as if nothing had ended
+                self._transport.abort()
+                return
         self._unparsed = self._unparsed + data if self._unparsed else data
         if not self._scheduled:
             self._handle()
