@@ -11,25 +11,28 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from functools import partial
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 import anyio.to_thread
 from attrs import define, field
 
 from ._answers import Answers
+from ._codec import encode_json
 from ._conversation import Call, Conversation
 from ._hooks import Hooks
 from ._interrupt import let_through
+from ._json import uncarriable
 from ._offer import OfferedAction
 from ._services import OpenService
-from ._shapes import check, to_json
+from ._shapes import carried, check, to_json
 from ._workers import Job, Workers
 from .errors import (
     ActionFailed,
     Busy,
     Cancelled,
     InvalidResult,
+    Problem,
     ProviderError,
     ProviderFailed,
     RequestError,
@@ -43,6 +46,8 @@ from .session import Session
 __all__ = ("Actions", "Threads")
 
 log = logging.getLogger("rtvi_plugins")
+
+T = TypeVar("T")
 
 #: The job of the long action that runs in this context.
 _running_job: ContextVar[str] = ContextVar("rtvi_plugins_job")
@@ -141,32 +146,31 @@ class Actions:
     async def _perform(self, call: Call, service: OpenService | None) -> None:
         request = call.request
         try:
-            text = self.conversation.result(request, await self._result(call.action, call.arguments, service))
+            carry = partial(self.conversation.result, request)
+            text = await self._result(call.action, call.arguments, service, carry)
         except RequestError as error:
             self.answers.fail(request, error)
-        except TypeError:
-            self.answers.fail(request, _not_json(call.action))
         except anyio.get_cancelled_exc_class():
             self.answers.fail(request, Cancelled("The action was cancelled."))
             raise
         else:
             self.answers.answer(request, text)
 
-    async def _result(self, action: OfferedAction, arguments: Mapping[str, Any], service: OpenService | None) -> Any:
-        """An action's result in its JSON form. Whatever it raises comes out as a `RequestError`."""
-        spec = action.spec
+    async def _result(
+        self,
+        action: OfferedAction,
+        arguments: Mapping[str, Any],
+        service: OpenService | None,
+        carry: Callable[[Any], T],
+    ) -> T:
+        """What `carry` makes of an action's result in its JSON form. Whatever is raised comes out as a `RequestError`.
+
+        `carry` raises `TypeError` for what JSON cannot carry, and `InvalidResult` for what is too long.
+        """
         if self._observed:
             self._tell("action_started", action, arguments=arguments)
         try:
-            given: list[Any] = [service.alive()] if service is not None else []
-            if spec.wants_session:
-                given.append(self.session)
-            if spec.is_async:
-                result = await spec.function(*given, **arguments)
-            else:
-                result = await self.threads.run(partial(spec.function, *given, **arguments))
-            if result.__class__ is not spec.result.exact:
-                result = _checked(action, result)
+            carried = _carried(action, await self._run(action, arguments, service), carry)
         except anyio.get_cancelled_exc_class():
             self._tell("action_finished", action, error=Cancelled.code)
             raise
@@ -177,6 +181,23 @@ class Actions:
             raise error from None
         if self._observed:
             self._tell("action_finished", action, error=None)
+        return carried
+
+    async def _run(self, action: OfferedAction, arguments: Mapping[str, Any], service: OpenService | None) -> Any:
+        """Run the function of an action, on the loop or in a thread."""
+        spec = action.spec
+        given: list[Any] = [service.alive()] if service is not None else []
+        if spec.wants_session:
+            given.append(self.session)
+        if spec.is_async:
+            return await spec.function(*given, **arguments)
+        return await self.threads.run(partial(spec.function, *given, **arguments))
+
+    def _sendable(self, result: Any) -> Any:
+        """A result that can be sent in a message. `TypeError` or `InvalidResult` for any other."""
+        size, longest = len(encode_json(result)), self.limits.outbox_size // 2
+        if size > longest:
+            raise InvalidResult(f"The result is {size} characters long; at most {longest} are sent.")
         return result
 
     def _tell(self, hook: str, action: OfferedAction, **facts: Any) -> None:
@@ -186,7 +207,7 @@ class Actions:
         """Run an action that the bot's own LLM calls; its result in its JSON form. `RequestError` for what fails."""
         arguments = action.binder.bind(dict(sent), "$.arguments")
         service = self.find(action.service) if action.spec.wants_service else None
-        return await self._result(action, arguments, service)
+        return await self._result(action, arguments, service, self._sendable)
 
     # ---- long actions ----------------------------------------------------------------------------------------------
 
@@ -205,30 +226,28 @@ class Actions:
         token = _running_job.set(id)
         end: dict[str, Any] = {"status": "cancelled"}
         try:
-            end = {"status": "done", "result": await self._result(call.action, call.arguments, service)}
+            result = await self._result(call.action, call.arguments, service, self._sendable)
+            end = {"status": "done", "result": result}
         except RequestError as error:
-            end = {"status": "failed", **error.to_json()}
+            end = {"status": "failed", **self.answers.sendable_form(error)}
         finally:
             _running_job.reset(token)
             if self.jobs.pop(id, None) is not None:
                 self._report(id, call.action, end)
 
     def _report(self, id: str, action: OfferedAction, more: Mapping[str, Any]) -> None:
-        try:
-            self._send(id, action, more)
-        except TypeError:
-            self._send(id, action, {"status": "failed", **_not_json(action).to_json()})
-
-    def _send(self, id: str, action: OfferedAction, more: Mapping[str, Any]) -> None:
         message = {"type": "job", "job": id, "action": f"{action.service}:{action.spec.name}"}
         self.answers.send("server-message", {**message, **more})
 
     def progress(self, data: Any) -> None:
-        """Report on the long action that runs in this context. `TypeError` for what JSON cannot carry."""
+        """Report on the long action that runs in this context. `TypeError` for what JSON cannot carry.
+
+        `ValueError` for what is longer than `Limits.outbox_size`.
+        """
         id = _running_job.get(None)
         if id is None or id not in self.jobs:
             raise RuntimeError("session.progress() reports on a long action: declare it @action(..., long=True).")
-        self._send(id, self.jobs[id].action, {"status": "progress", "data": to_json(data)})
+        self._report(id, self.jobs[id].action, {"status": "progress", "data": carried(data)})
 
     def end(self) -> None:
         """The session ends: tell the end of every long action while there is somebody to tell it to."""
@@ -248,23 +267,41 @@ class Actions:
         return True
 
 
+def _carried(action: OfferedAction, result: Any, carry: Callable[[Any], T]) -> T:
+    if result.__class__ is not action.spec.result.exact:
+        result = _checked(action, result)
+    try:
+        return carry(result)
+    except TypeError:
+        raise _not_json(action, *(uncarriable(result) or _NO_JSON)) from None
+
+
+#: The path and the reason where nothing better is known.
+_NO_JSON = ("$", "it cannot be written as JSON")
+
+
 def _checked(action: OfferedAction, result: Any) -> Any:
     """A result in its JSON form, if it is what the action declares."""
     try:
         told = to_json(result)
         problems = check(action.spec.result, told)[1]
-    except (RecursionError, ValueError, TypeError):
-        raise _not_json(action) from None
+    except RecursionError:
+        raise _not_json(action, "$", "it nests too deep, or contains itself") from None
+    except (ValueError, TypeError):
+        raise _not_json(action, *_NO_JSON) from None
     if problems:
         listed = "; ".join(f"{problem.path}: {problem.message}" for problem in problems[:10])
         log.error("%s returned what it does not declare: %s", where(action.spec.function), listed)
-        raise InvalidResult(f"The action '{action.service}:{action.spec.name}' returned what it does not declare.")
+        paths = [Problem(problem.path, "is not what the action declares.") for problem in problems[:10]]
+        text = f"The action '{action.service}:{action.spec.name}' returned what it does not declare."
+        raise InvalidResult(text, problems=paths)
     return told
 
 
-def _not_json(action: OfferedAction) -> InvalidResult:
-    log.error("%s returned what JSON cannot carry", where(action.spec.function))
-    return InvalidResult(f"The action '{action.service}:{action.spec.name}' returned what JSON cannot carry.")
+def _not_json(action: OfferedAction, path: str, why: str) -> InvalidResult:
+    log.error("%s returned what JSON cannot carry: %s: %s", where(action.spec.function), path, why)
+    text = f"The action '{action.service}:{action.spec.name}' returned what JSON cannot carry: {path}: {why}."
+    return InvalidResult(text, problems=[Problem(path, f"{why}.")])
 
 
 def _told(action: OfferedAction, raised: BaseException) -> RequestError:

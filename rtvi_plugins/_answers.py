@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ._codec import encode
+from ._codec import encode, encode_json
 from ._conversation import Conversation, Request
+from ._json import clip
 from ._rate import answer_units
 from ._signal import Signal
 from .errors import RequestError
@@ -14,6 +15,9 @@ from .kinds import Audio
 from .limits import Limits
 
 __all__ = ("Answers",)
+
+#: Characters of an error's sentence, where the error cannot be sent as it is.
+_LONGEST_SENTENCE = 2000
 
 
 class Answers:
@@ -58,16 +62,24 @@ class Answers:
     def _added(self, size: int) -> None:
         self._size += size
         self._wake()
-        too_much = len(self._waiting) > self._limits.outbox or self._size > self._limits.outbox_size
+        # What waited before counts: a long message must not end the session of a client that reads.
+        too_much = len(self._waiting) > self._limits.outbox or self._size - size > self._limits.outbox_size
         if too_much and not self._overflowed:
             self._overflowed = True
             self.drop()
             self._overflow()
 
     def send(self, type: str, data: Any) -> None:
-        """Send a message that nobody asked for. `TypeError` for what JSON cannot carry."""
-        if not self.closed:
-            self.put(encode(type, None, data))
+        """Send a message that nobody asked for.
+
+        `TypeError` for what JSON cannot carry, `ValueError` for a message that is longer than `Limits.outbox_size`.
+        """
+        if self.closed:
+            return
+        text, longest = encode(type, None, data), self._limits.outbox_size
+        if len(text) > longest:
+            raise ValueError(f"The message {type} is {len(text)} characters long; at most {longest} are sent.")
+        self.put(text)
 
     def answer(self, request: Request, text: str) -> None:
         """Answer a request, unless it was answered already."""
@@ -77,15 +89,31 @@ class Answers:
 
     def fail(self, request: Request, error: RequestError) -> None:
         """Answer a request with what went wrong, unless it was answered already."""
-        self.answer(request, encode("error-response", request.id, error.to_json()))
+        self.answer(request, encode("error-response", request.id, self.sendable_form(error)))
 
     def refuse(self, id: str, error: RequestError) -> None:
-        """Tell of the failure of a message that waits for no answer when all goes well."""
-        self.put(encode("error-response", id, error.to_json()))
+        """Tell of the failure of a message that waits for no answer when all goes well.
+
+        Where a request waits under the same id, the id is left to that request's answer.
+        """
+        if id in self._conversation.pending:
+            return
+        self.put(encode("error-response", id, self.sendable_form(error)))
 
     def tell(self, error: RequestError, *, fatal: bool) -> None:
         """Tell of what went wrong where no request waits to be answered; `fatal` is the end of the session."""
-        self.send("error", {"message": error.message, "fatal": fatal, **error.to_json()})
+        form = self.sendable_form(error)
+        self.send("error", {"message": form["error"], "fatal": fatal, **form})
+
+    def sendable_form(self, error: RequestError) -> dict[str, Any]:
+        """The JSON form of an error, which may be an author's: of one that cannot be sent, its sentence alone."""
+        form = error.to_json()
+        try:
+            if len(encode_json(form)) <= self._limits.outbox_size // 2:
+                return form
+        except TypeError:
+            pass
+        return RequestError(clip(str(error.message), _LONGEST_SENTENCE)).to_json()
 
     def close(self) -> None:
         """Take nothing more; what was put is still given out."""

@@ -15,7 +15,7 @@ import anyio
 from anyio.abc import TaskGroup
 from attrs import define, field
 
-from ._codec import encode_json
+from ._json import check_json
 from ._signal import Signal
 from ._specs import ActionSpec
 from ._timers import Clock, Timer
@@ -104,7 +104,7 @@ class OwnCall(_Call):
 
     async def _run(self, function: Callable[[], Awaitable[Any]]) -> None:
         try:
-            self.end(_carried(self.name, await function()))
+            self.end(await function())
         except RequestError as error:
             self.end(failed=error.message)
         except anyio.get_cancelled_exc_class():
@@ -127,14 +127,6 @@ class OwnCall(_Call):
         self.scope.cancel()
 
 
-def _carried(name: str, result: Any) -> Any:
-    try:
-        encode_json(result)
-    except (TypeError, RecursionError):
-        raise FunctionCallFailed(f"The function {name!r} returned what JSON cannot carry.") from None
-    return result
-
-
 @define(eq=False)
 class FunctionCalls:
     """The calls of one session that have not ended."""
@@ -146,10 +138,17 @@ class FunctionCalls:
     _begun: int = 0
 
     def ask_client(self, name: str, arguments: Mapping[str, Any], id: str | None) -> FunctionCall:
-        """Ask the client to carry a function out. Its answer is taken by `answered`."""
+        """Ask the client to carry a function out. Its answer is taken by `answered`.
+
+        `TypeError` for arguments that JSON cannot carry, `FunctionCallFailed` for those that are too long to be sent.
+        """
+        check_json(dict(arguments), "$.arguments")
         call = ClientCall(self._id(id), name, self)
+        try:
+            self.emit(FunctionCallStarted(call.id, name, arguments))
+        except ValueError as error:
+            raise FunctionCallFailed(f"The arguments are too long: {error}") from None
         self._begin(call, self.limits.function_seconds)
-        self.emit(FunctionCallStarted(call.id, name, arguments))
         return call
 
     def carry_out(
@@ -161,8 +160,8 @@ class FunctionCalls:
     ) -> FunctionCall:
         """Carry out an action of the bot's own in a task of the session. The client is informed, and asked nothing."""
         call = OwnCall(self._id(id), action.name, self, finish=action.finish, stops=action.is_async)
-        self._begin(call, min(self.limits.function_seconds, action.deadline or math.inf))
         self.emit(FunctionCallStarted(call.id, call.name, {}, by_client=False))
+        self._begin(call, min(self.limits.function_seconds, action.deadline or math.inf))
         tasks.start_soon(call.run, function)
         return call
 

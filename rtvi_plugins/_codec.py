@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import orjson
 
-from ._json import found
+from ._json import check_json, found
 from .errors import InvalidMessage, MessageTooDeep, MessageTooLarge
 
 __all__ = ("LABEL", "decode", "encode", "encode_json", "encode_spliced")
@@ -62,12 +62,20 @@ def encode(type: str, id: str | None, data: Any) -> str:
         message["id"] = id
     if data is not None:
         message["data"] = data
-    return orjson.dumps(message).decode()
+    return _written(message, data)
 
 
 def encode_json(value: Any) -> str:
     """The JSON text of a value. `TypeError` for what JSON cannot carry."""
-    return orjson.dumps(value).decode()
+    return _written(value, value)
+
+
+def _written(value: Any, data: Any) -> str:
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:  # its text names neither the path nor the value
+        check_json(data)
+        raise
 
 
 def encode_spliced(type: str, id: str, data: str) -> str:

@@ -25,6 +25,7 @@ from .errors import (
     Busy,
     InvalidArguments,
     InvalidMessage,
+    InvalidResult,
     NotGranted,
     Problem,
     RateLimited,
@@ -151,7 +152,7 @@ class Conversation:
             message = decode(text, size=self._limits.message_size, depth=self._limits.nesting)
             id = _usable(message.get("id"))
             type = self._type(message, id)
-            if id in self.pending and type != "client-ready":
+            if id in self.pending and (self.ready or type != "client-ready"):
                 return None
             if self.ready or type == "client-ready":
                 command = _READERS[type](self, Request(id, type), message.get("data"))
@@ -200,6 +201,8 @@ class Conversation:
             try:
                 command = _READERS[request.type](self, request, message.get("data"))
             except RequestError as error:
+                if request.id in self.pending:  # the id belongs to the request that waits under it
+                    continue
                 command = Reply(encode("error-response", request.id, error.to_json()))
             if command is not None:
                 yield command
@@ -218,17 +221,24 @@ class Conversation:
         return True
 
     def result(self, request: Request, result: Any) -> str:
-        """The answer with an action's result. `TypeError` when JSON cannot carry it."""
+        """The answer with an action's result. `TypeError` when JSON cannot carry it, `InvalidResult` if too long."""
         if request.t is not None:
-            return encode("server-response", request.id, {"t": request.t, "d": result})
-        return encode("action-response", request.id, {"result": result})
+            return self._fitting(encode("server-response", request.id, {"t": request.t, "d": result}))
+        return self._fitting(encode("action-response", request.id, {"result": result}))
+
+    def _fitting(self, text: str) -> str:
+        """Return a text if it can be sent. One that is longer than the outbox would end the session."""
+        longest = self._limits.outbox_size
+        if len(text) > longest:
+            raise InvalidResult(f"The answer is {len(text)} characters long; at most {longest} are sent.")
+        return text
 
     def config(self, request: Request | None, **more: Any) -> str:
         """The whole config: the answer to a request, or pushed when there is none."""
         data = {"config": self._config.readable(self.offer), "revision": self._config.revision, **more}
         if request is not None and request.t is not None:
-            return encode("server-response", request.id, {"t": request.t, "d": data})
-        return encode("config", request.id if request is not None else None, data)
+            return self._fitting(encode("server-response", request.id, {"t": request.t, "d": data}))
+        return self._fitting(encode("config", request.id if request is not None else None, data))
 
     # ---- one function for each type of message ---------------------------------------------------------------------
 
@@ -236,8 +246,11 @@ class Conversation:
         told = data if is_object(data) else {}
         about = told.get("about")
         self.client = ClientInfo(_version(told.get("version")), about if is_object(about) else {})
+        # No client reads the id of `bot-ready`. Where a request waits under it, the id is left to the request's answer.
+        id = None if request.id in self.pending else request.id
+        text = self._fitting(encode("bot-ready", id, self._bot_ready()))
         self.ready = True
-        return Ready(self.client, encode("bot-ready", request.id, self._bot_ready()))
+        return Ready(self.client, text)
 
     def _bot_ready(self) -> dict[str, Any]:
         version = self.client.version
@@ -257,8 +270,9 @@ class Conversation:
 
     def _described(self, type: str, request: Request, text: str) -> str:
         if request.t is None:
-            return encode_spliced(type, request.id, text)
-        return encode_spliced("server-response", request.id, f'{{"t":{encode_json(request.t)},"d":{text}}}')
+            return self._fitting(encode_spliced(type, request.id, text))
+        data = f'{{"t":{encode_json(request.t)},"d":{text}}}'
+        return self._fitting(encode_spliced("server-response", request.id, data))
 
     def get_config(self, request: Request, data: Any) -> Command:
         return Reply(self.config(request))

@@ -10,6 +10,7 @@ import anyio
 from attrs import define, evolve, field
 
 from ._audio import AudioLink, Playback
+from ._json import check_json
 from ._services import OpenService
 from ._signal import Signal
 from .context import Context, Message
@@ -21,7 +22,7 @@ from .errors import (
 from .events import Event, Interrupted
 from .kinds import Audio
 from .limits import Limits
-from .session import Input, Say, Turn, UserText
+from .session import Input, RunLLM, Say, Turn, UserText
 
 __all__ = ("Dialogue", "LiveTurn")
 
@@ -139,6 +140,8 @@ class Dialogue:
 
     def submit(self, input: Input) -> None:
         """Feed the conversation. What the user writes to be answered interrupts what is being said."""
+        if not isinstance(input, RunLLM):
+            check_json(input.text, "$.text")
         if not self.listens:
             raise NoConversation("This bot holds no conversation, so nobody listens.")
         if self.closing:

@@ -11,6 +11,7 @@ from typing import Any, TypeGuard, TypeVar
 __all__ = (
     "MOST_PROBLEMS",
     "below",
+    "check_json",
     "clip",
     "expected",
     "found",
@@ -20,12 +21,16 @@ __all__ = (
     "kind",
     "uncarriable",
     "until_enough",
+    "whole",
 )
 
 T = TypeVar("T")
 
 #: The most problems that are looked for in one message: looking for more would cost more than sending them did.
 MOST_PROBLEMS = 25
+
+#: The deepest value that is sent. The codec can write 254 levels, and a message adds some of its own.
+_DEEPEST = 200
 
 
 def clip(text: str, limit: int = 80) -> str:
@@ -57,29 +62,46 @@ def uncarriable(value: object, path: str = "$") -> tuple[str, str] | None:
     The same limits as the codec's: whole numbers of 64 bits, finite floats, strings without half a surrogate pair,
     objects whose names are strings, and nothing that contains itself.
     """
-    try:
-        return _uncarriable(value, path)
-    except RecursionError:
-        return path, "it nests too deep, or contains itself"
+    return _uncarriable(value, path, _DEEPEST)
 
 
-def _uncarriable(value: object, path: str) -> tuple[str, str] | None:
+def check_json(value: object, path: str = "$") -> None:
+    """Raise `TypeError` with the path of the first value that JSON text cannot carry."""
+    if (bad := uncarriable(value, path)) is not None:
+        raise TypeError(f"JSON cannot carry this: {bad[0]}: {bad[1]}.")
+
+
+def whole(text: str) -> str:
+    """Return a text that JSON can carry: half a character is replaced."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _uncarriable(value: object, path: str, levels: int) -> tuple[str, str] | None:
+    if not levels and (is_object(value) or is_array(value)):
+        return clip(path), f"it nests deeper than {_DEEPEST} levels, or contains itself"
     if is_object(value):
         for name, each in value.items():
             if (why := _bad_name(name)) is not None:
                 return path, why
-            if (bad := _uncarriable(each, below(path, name))) is not None:
+            if (bad := _uncarriable(each, below(path, name), levels - 1)) is not None:
                 return bad
         return None
     if is_array(value):
-        nested = (_uncarriable(each, f"{path}[{index}]") for index, each in enumerate(value))
+        nested = (_uncarriable(each, f"{path}[{index}]", levels - 1) for index, each in enumerate(value))
         return next((bad for bad in nested if bad is not None), None)
     why = _why_not(value)
     return (path, why) if why is not None else None
 
 
 def _bad_name(name: object) -> str | None:
-    return _why_not(name) if isinstance(name, str) else f"the name {clip(repr(name))} is not a string"
+    return _why_not(name) if isinstance(name, str) else f"the name {_shown(name)} is not a string"
+
+
+def _shown(value: object) -> str:
+    try:
+        return clip(repr(value))
+    except Exception:  # Python writes no number of more than 4,300 digits
+        return f"of the type {value.__class__.__name__}"
 
 
 def _why_not(value: object) -> str | None:
@@ -87,7 +109,7 @@ def _why_not(value: object) -> str | None:
         case None | bool():
             return None
         case int():
-            return None if -(2**63) <= value < 2**64 else f"the number {clip(repr(value))} has more than 64 bits"
+            return None if -(2**63) <= value < 2**64 else f"the number {_shown(value)} has more than 64 bits"
         case float():
             return None if math.isfinite(value) else f"JSON has no {value!r}"
         case str():

@@ -51,7 +51,7 @@ from ._offer import Offer, Offers
 from ._rate import frame_units
 from ._services import OpenService
 from ._settings import Settings
-from ._shapes import to_json
+from ._shapes import carried
 from ._signal import Signal
 from ._start import StartPlan
 from ._timers import Clock, Timer
@@ -573,7 +573,7 @@ class LiveSession(Session):
                 self._answers.send(type, data)
 
     def send(self, data: Any) -> None:
-        self._answers.send("server-message", to_json(data))
+        self._answers.send("server-message", carried(data))
 
     def fail(self, error: ProviderError) -> None:
         self._answers.tell(ProviderFailed(str(error), retryable=error.retryable), fatal=False)

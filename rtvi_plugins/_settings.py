@@ -177,7 +177,10 @@ class Settings:
         error = self._install(plan, opened, now=now)
         if error is not None:
             return self.answers.fail(update.request, error)
-        text = self.conversation.config(update.request, applies="now" if now else "next-turn")
+        try:
+            text = self.conversation.config(update.request, applies="now" if now else "next-turn")
+        except RequestError as too_long:
+            return self.answers.fail(update.request, too_long)
         return self.answers.answer(update.request, text)
 
     # ---- changes that a bot asks for -------------------------------------------------------------------------------
@@ -206,7 +209,7 @@ class Settings:
             self._retire_unused(opened)
         if error is not None:
             raise error
-        self.answers.put(self.conversation.config(None))
+        self._push_config()
 
     def _is_free(self, interrupted: bool) -> bool:
         """Whether no turn keeps the old values; one that may not be interrupted keeps them to its end."""
@@ -311,8 +314,14 @@ class Settings:
         for error in failed:  # whoever asked for it was answered long ago
             self.answers.tell(error, fatal=False)
         if failed:
-            self.answers.put(self.conversation.config(None))
+            self._push_config()
         return bool(failed)
+
+    def _push_config(self) -> None:
+        try:
+            self.answers.put(self.conversation.config(None))
+        except RequestError as too_long:
+            self.answers.tell(too_long, fatal=False)
 
     def _retire(self, opened: OpenService) -> None:
         """Close a service that was replaced, once nothing is being spoken with it."""

@@ -39,7 +39,7 @@ from typing_extensions import Doc, ReadOnly, deprecated, is_typeddict
 
 from ._constraints import ANYTHING, Loads, NoneRefused, NotReadable, Rule, Schema, Validator, merged, read_validators
 from ._interrupt import let_through
-from ._json import MOST_PROBLEMS, below, clip, expected, is_array, is_object, uncarriable, until_enough
+from ._json import MOST_PROBLEMS, below, check_json, clip, expected, is_array, is_object, uncarriable, until_enough
 from .errors import Problem, unknown
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ __all__ = (
     "Shape",
     "Validator",
     "Was",
+    "carried",
     "changeable_part",
     "check",
     "narrow",
@@ -117,6 +118,16 @@ def _converter() -> Converter:
 def to_json(value: Any) -> Any:
     """A value in its JSON form: attrs objects as objects, enum members as their values."""
     return _converter().unstructure(value)
+
+
+def carried(value: Any) -> Any:
+    """A value in its JSON form. `TypeError` with the path of the first part of it that JSON cannot carry."""
+    try:
+        form = to_json(value)
+    except RecursionError:
+        raise TypeError("JSON cannot carry this: $: it nests too deep, or contains itself.") from None
+    check_json(form)
+    return form
 
 
 # ---- reading -------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from attrs import evolve, frozen
 from ._codec import encode_json
 from ._config import Config, Entry, Layers, Values, choose_providers, read_entries, starting_values
 from ._grants import Grants, read_grants
-from ._json import MOST_PROBLEMS, below, clip, is_array, is_object, kind, until_enough
+from ._json import MOST_PROBLEMS, below, clip, is_array, is_object, kind, uncarriable, until_enough
 from ._needles import Needles, covered
 from ._offer import Offers
 from ._registry import PROVIDER, Provider, Registry, grant_problem
@@ -61,6 +61,9 @@ def read_start(body: object, offers: Offers, find_key: Keys, *, trusted: bool) -
     if not is_object(told):
         # Not what was found: it may be a key.
         raise InvalidStart([Problem("$", "expected an object with services and config.")])
+    unsendable = [(f"$.{name}", told.get(name)) for name in ("config", "defaults", "grants")]
+    if bad := [found for path, value in unsendable if (found := uncarriable(value, path)) is not None]:
+        raise InvalidStart([Problem(path, "is a value that JSON cannot carry.") for path, _ in bad])
     registry = offers.registry
     if not trusted:
         _refuse_operator_fields(told, registry)

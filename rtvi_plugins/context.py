@@ -8,6 +8,8 @@ from typing import Any, Literal, NotRequired, Required
 from attrs import define, field
 from typing_extensions import TypedDict
 
+from ._json import check_json
+
 __all__ = ("Context", "Function", "Message", "Place", "Role")
 
 #: Who a message is from.
@@ -46,12 +48,17 @@ class Place:
     index: int
 
 
+def _check(context: object, attribute: object, functions: tuple[Function, ...]) -> tuple[Function, ...]:
+    check_json(functions)
+    return functions
+
+
 @define(eq=False)
 class Context:
     """The messages and functions of one session. Only the session's own tasks change it."""
 
     _messages: list[Message] = field(factory=list[Message])
-    functions: tuple[Function, ...] = ()
+    functions: tuple[Function, ...] = field(default=(), on_setattr=_check)
     _place: Place | None = None
 
     @property
@@ -60,13 +67,15 @@ class Context:
         return tuple(self._messages)
 
     def append(self, *messages: Message) -> None:
-        """Add messages at the end."""
+        """Add messages at the end. `TypeError` for what JSON cannot carry, as in all that changes the context."""
+        check_json(messages)
         self._messages.extend(messages)
 
     def amend(self, message: Message, content: str | list[dict[str, Any]]) -> bool:
         """Change the content of the last message, if it is this very one; whether it was."""
         if not self._messages or self._messages[-1] is not message:
             return False
+        check_json(content, "$.content")
         message["content"] = content
         return True
 
@@ -80,6 +89,7 @@ class Context:
 
     def replace(self, messages: Sequence[Message]) -> None:
         """Put these messages in place of all there are. What a turn that is running had to say is then forgotten."""
+        check_json(list(messages))
         self._messages = list(messages)
         self._place = None
 
@@ -112,6 +122,7 @@ class Context:
         """Add a turn's messages at its place; False, and nothing, once the context was replaced."""
         if place is not self._place:
             return False
+        check_json(messages)
         self._messages[place.index : place.index] = messages
         place.index += len(messages)
         return True

@@ -356,7 +356,7 @@ class ActionFailed(RequestError):
 
 
 class InvalidResult(RequestError):
-    """The action returned something else than it declares, or something that JSON cannot carry."""
+    """The action returned something else than it declares, something that JSON cannot carry, or too much to send."""
 
     code = "invalid-result"
     status = 500

@@ -231,11 +231,17 @@ class Session(ABC):
 
     @abstractmethod
     def emit(self, event: Event) -> None:
-        """Tell the client, in the spelling of its generation, or not at all where it has no word for it."""
+        """Tell the client, in the spelling of its generation, or not at all where it has no word for it.
+
+        `TypeError` for an event that JSON cannot carry.
+        """
 
     @abstractmethod
     def send(self, data: Any) -> None:
-        """Send a `server-message` with this JSON value. `TypeError` for a value that JSON cannot carry."""
+        """Send a `server-message` with this JSON value.
+
+        `TypeError` for a value that JSON cannot carry, `ValueError` for one longer than `Limits.outbox_size`.
+        """
 
     @abstractmethod
     def fail(self, error: ProviderError) -> None:

@@ -89,7 +89,7 @@ LAYERS: dict[str, dict[str, str]] = {
         "hosting": "anyio attrs",
     },
     "voice": {
-        "voice._closing": "anyio",
+        "voice._closing": "anyio attrs",
         "voice._abbreviations": "",
         "voice._sentences": "attrs",
         "voice._timeline": "attrs",

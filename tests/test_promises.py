@@ -156,6 +156,40 @@ async def test_a_pending_id_that_comes_again_too_fast_gets_no_second_answer() ->
         assert (await wire.error("same"))["code"] == "action-timeout"
 
 
+async def test_client_ready_under_a_pending_id_gets_no_answer_of_its_own() -> None:
+    """The id belongs to the request that waits under it, before the client is ready and afterwards."""
+    async with connected(faulty, ready=False) as wire:
+        wire.send("action", {"service": "bot", "action": "hang_shortly"}, id="x")
+        wire.send("client-ready", {"version": "2.1.0"}, id="x")
+        await settle()
+        assert [each.get("id") for each in wire.received if each["type"] == "bot-ready"] == [None]
+        wire.send("client-ready", {"version": "2.1.0"}, id="x")
+        await settle()
+        assert wire.answers("x") == []
+        wire.clock.advance(2.0)
+        await settle()
+        assert [each["data"]["code"] for each in wire.answers("x")] == ["action-timeout"]
+        wire.send("client-ready", {"version": "2.1.0"}, id="x")
+        await settle()
+        assert [each["type"] for each in wire.answers("x")] == ["error-response", "bot-ready"]
+
+
+@pytest.mark.parametrize("first", ["append-to-context", "llm-function-call-result", "send-text", "get-config"])
+@pytest.mark.parametrize("second", ["get-config", "action", "describe-actions"])
+async def test_two_early_messages_under_one_id_get_one_answer(first: str, second: str) -> None:
+    """It is the request's; also where the first one waits for no answer unless it fails."""
+    data = {"content": "hello", "role": "system", "tool_call_id": "1", "service": "bot", "action": "return_nothing"}
+    async with connected(faulty, ready=False) as wire:
+        for type in (first, second):
+            wire.send(type, data, id="x")
+        wire.send("client-ready", {"version": "2.1.0"})
+        await settle()
+        answer = (await wire.answer("x"))["type"]
+        if first != "get-config":
+            types = {"get-config": "config", "action": "action-response", "describe-actions": "actions-available"}
+            assert answer == types[second]
+
+
 async def test_an_answered_id_may_be_used_again() -> None:
     """Ids need to be unique among those that wait, and no longer."""
     async with connected(faulty) as wire:

@@ -18,14 +18,14 @@ import anyio
 from anyio.abc import TaskGroup
 from attrs import define, evolve, field
 
-from .._json import clip
+from .._json import clip, uncarriable, whole
 from .._json_schema import check_schema
 from ..context import Message
 from ..errors import FunctionCallFailed, ProviderError, nearest
 from ..events import BotLLMStarted, BotLLMStopped, BotLLMText, BotOutput, Metrics
 from ..kinds import LLM, LLMPiece, LLMRequest, Text, ToolCall, Usage
 from ..session import FunctionCall, Session, Turn
-from ._closing import AT_ONCE, NoPiece, closed_after, failure, let_pass, patience
+from ._closing import AT_ONCE, NoPiece, closed_after, failure, let_pass, patience, sendable_usage
 from ._late import moved_to_the_end
 from ._sentences import Sentences
 from ._speaking import Speech, Voice
@@ -44,6 +44,7 @@ _SECONDS: Final = 30.0
 _SHOWN: Final = 2000
 #: How long a sentence waits for the next word, which may show that it has not ended, in seconds.
 _PAUSE: Final = 0.2
+_NOT_CALLED: Final = "The function was not called."
 _PIECES: Final = "Text(…), ToolCall(…) or Usage(…)"
 
 
@@ -200,7 +201,7 @@ class Answering:
                 answer.first = self.session.clock.now()
             match piece:
                 case Text():
-                    text = _whole(piece.text)
+                    text = whole(piece.text)
                     answer.text += text
                     self.session.emit(BotLLMText(text))
                     await self._put_out(answer, sentences.feed(text))
@@ -209,7 +210,7 @@ class Answering:
                 case ToolCall():
                     answer.calls.append(_unique(_callable(piece), self._call_ids()))
                 case Usage():
-                    answer.usage = piece
+                    answer.usage = sendable_usage(piece)
                 case other:  # pyright: ignore[reportUnnecessaryComparison]  # what a provider yields is not checked
                     raise NoPiece(other, "an LLM's respond()", _PIECES)
 
@@ -389,24 +390,21 @@ def _callable(call: ToolCall) -> ToolCall:
         raise not_an_object
     arguments: dict[str, Any] = {}
     try:
-        text = json.dumps(dict(call.arguments), allow_nan=False, ensure_ascii=False)
-        text.encode()  # half a character cannot be carried
-        arguments, problem = json.loads(text), call.problem
+        read, problem = json.loads(json.dumps(dict(call.arguments))), call.problem
+        if (bad := uncarriable(read, "$.arguments")) is not None:
+            problem = f"The arguments hold a value that JSON cannot carry: {bad[0]}: {bad[1]}. {_NOT_CALLED}"
+        else:
+            arguments = read
     except (ValueError, RecursionError):
-        problem = "The arguments hold a value that JSON cannot carry. The function was not called."
+        problem = f"The arguments hold a value that JSON cannot carry. {_NOT_CALLED}"
     except TypeError:
         raise not_an_object from None
-    return ToolCall(_whole(call.id), _whole(call.name), arguments, _whole(problem) if problem is not None else None)
+    return ToolCall(whole(call.id), whole(call.name), arguments, whole(problem) if problem is not None else None)
 
 
 def _as_text(result: Any) -> str:
     """A function's result as the LLM reads it: text as it is, everything else as JSON."""
     return result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)
-
-
-def _whole(text: str) -> str:
-    """A text that JSON can carry: half a character is replaced."""
-    return text.encode("utf-8", "replace").decode()
 
 
 def _unique(call: ToolCall, taken: Container[str]) -> ToolCall:

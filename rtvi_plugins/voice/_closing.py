@@ -10,15 +10,20 @@ from types import CodeType
 from typing import Any, Final
 
 import anyio
+from attrs import evolve
 
 from .._interrupt import let_through
+from .._json import whole
 from .._timers import Clock
 from ..errors import ProviderError, innermost, report
+from ..kinds import Usage
 
-__all__ = ("AT_ONCE", "NoPiece", "closed_after", "failure", "let_pass", "patience")
+__all__ = ("AT_ONCE", "NoPiece", "closed_after", "failure", "let_pass", "patience", "sendable_usage")
 
 #: How many pieces that are there already are taken without letting others go on, so that what they make can be sent.
 AT_ONCE: Final = 100
+#: The largest count that is sent: two of them are added up.
+_MOST_COUNTED: Final = 2**62
 
 log = logging.getLogger("rtvi_plugins")
 
@@ -90,6 +95,21 @@ def patience(clock: Clock, seconds: float, service: str) -> Generator[Callable[[
 def let_pass(error: BaseException) -> None:
     """Raise an exception again if it is a cancellation, or a Ctrl-C: everything else is the provider's own failure."""
     let_through(error, anyio.get_cancelled_exc_class())
+
+
+def sendable_usage(usage: Usage) -> Usage:
+    """Return a usage that JSON can carry, whatever a provider says."""
+
+    def sendable(count: int) -> int:
+        return min(max(count, 0), _MOST_COUNTED)
+
+    return evolve(
+        usage,
+        prompt_tokens=sendable(usage.prompt_tokens),
+        completion_tokens=sendable(usage.completion_tokens),
+        characters=sendable(usage.characters),
+        model=None if usage.model is None else whole(usage.model),
+    )
 
 
 def failure(error: BaseException, service: str, doing: str) -> ProviderError:

@@ -21,6 +21,7 @@ from anyio.abc import TaskGroup
 from attrs import define, field
 
 from .._interrupt import let_through
+from .._json import whole
 from .._timers import Timer
 from ..errors import AuthorError, ProviderError, RequestError, SessionClosed, report, where
 from ..events import Metrics, UserStartedSpeaking, UserStoppedSpeaking, UserTranscription
@@ -354,7 +355,7 @@ class Ears(Listener):
 
     def _told(self, piece: Transcript, utterance: _Utterance, said: list[str]) -> str:
         """Show a transcript; what of it may still change."""
-        text = piece.text.strip()
+        text = whole(piece.text.strip())
         if not text:  # there was nothing, after all
             self._retract(utterance)
             return ""

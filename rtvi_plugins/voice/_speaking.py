@@ -12,7 +12,7 @@ from ..errors import ProviderError
 from ..events import BotOutput, BotTTSStarted, BotTTSStopped, BotTTSText, Metrics
 from ..kinds import TTS, Audio, TTSRequest, Usage, Word
 from ..session import Session, Turn
-from ._closing import NoPiece, closed_after, failure, let_pass, patience
+from ._closing import NoPiece, closed_after, failure, let_pass, patience, sendable_usage
 from ._growing import Growing
 from ._spoken import Spoken, SpokenSentence
 from ._timeline import Timeline
@@ -202,7 +202,7 @@ class Voice:
                         case Word():
                             speech.timeline.word(piece.text, piece.start)
                         case Usage():
-                            usage = piece
+                            usage = sendable_usage(piece)
                         case other:
                             raise NoPiece(other, "a TTS's synthesize()", _PIECES)
         speech.timeline.finish()
