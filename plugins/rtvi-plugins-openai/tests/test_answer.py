@@ -149,6 +149,27 @@ def test_an_error_in_the_stream_has_its_category(code: str | int | None, type: s
     assert "words of a vendor" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"object": "error", "message": "words of a vendor", "type": "error", "code": 429},
+        {"choices": [{"index": 0, "delta": {}, "error": {"code": 429, "message": "words of a vendor"}}]},
+        {"choices": [{"index": 0, "delta": {"content": ""}, "finish_reason": "error", "error": {"code": 429}}]},
+    ],
+)
+def test_an_error_may_stand_in_other_places(odd: dict[str, Any]) -> None:
+    """An error is not taken for an answer that says nothing."""
+    with pytest.raises(ProviderError) as caught:
+        put_together([odd])
+    assert caught.value.category == "rate"
+
+
+def test_an_answer_that_ends_in_an_error_has_failed() -> None:
+    """Also when nothing more is said of it."""
+    with pytest.raises(ProviderError, match="not available"):
+        put_together([chunk({}, finish="error")])
+
+
 def test_an_error_may_be_a_sentence() -> None:
     """Some servers send no object."""
     with pytest.raises(ProviderError, match="not available"):

@@ -48,8 +48,7 @@ class Answer:
         yield from self._take(parse(data))
 
     def _take(self, chunk: object) -> Iterator[Text]:
-        if (error := error_in(chunk)) is not None:
-            raise ProviderError(self.provider, category_of(error))
+        self._refuse_error(chunk)
         if not is_object(chunk):
             raise ProviderError(self.provider, "unavailable")
         self._count(chunk)
@@ -82,6 +81,7 @@ class Answer:
     def _choice(self, choice: Mapping[str, Any]) -> Iterator[Text]:
         if number(choice.get("index")) != 0:  # other answers to choose from, which nobody asked for
             return
+        self._refuse_error(choice)
         self._finished = self._finished or bool(choice.get("finish_reason"))
         delta = object_of(choice.get("message" if self._is_whole else "delta"))
         for call in array(delta.get("tool_calls")):
@@ -89,6 +89,10 @@ class Answer:
         if old_call := object_of(delta.get("function_call")):
             self._old_call.add({"function": old_call})
         yield from self._text(_content(delta.get("content")) or text(delta.get("refusal")))
+
+    def _refuse_error(self, value: object) -> None:
+        if (error := error_in(value)) is not None:
+            raise ProviderError(self.provider, category_of(error))
 
     def _text(self, said: str) -> Iterator[Text]:
         """Text, but for half a character at its end, whose other half comes with the next chunk."""

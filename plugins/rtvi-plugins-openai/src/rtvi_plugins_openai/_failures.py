@@ -60,10 +60,15 @@ def _by_status(status: int) -> ProviderCategory:
 
 
 def error_in(value: object) -> Mapping[str, Any] | None:
-    """The error object of a response or a chunk, if it is one; some servers send a sentence in its place."""
-    error = value.get("error") if is_object(value) else None
-    if not error:
+    """The error object of a response, a chunk or a choice, if it is one.
+
+    Some servers send a sentence in its place, others an object that is an error as a whole.
+    """
+    if not is_object(value):
         return None
+    error = value.get("error") or (value if value.get("object") == "error" else None)
+    if not error:
+        return {} if value.get("finish_reason") == "error" else None
     return error if is_object(error) else {}
 
 
