@@ -172,16 +172,17 @@ def _abridged(view: _View, value: bytes) -> Iterator[Span]:
     for begin, end, before, after in view.gaps:
         left = right = 0
         if len(before) == 2 and before in value:
-            left = _longest(len(value), lambda length, end=begin: text.endswith(value[:length], 0, end))
+            left = next((size for size in _sizes(value) if text.endswith(value[:size], 0, begin)), 0)
         if len(after) == 2 and after in value:
-            right = _longest(len(value), lambda length, begin=end: text.startswith(value[-length:], begin))
+            right = next((size for size in _sizes(value) if text.startswith(value[-size:], end)), 0)
         both = left >= 2 and right >= 2 and left + right >= 6
         if both or (left >= 4 and _is_rare(value[:left], value)) or (right >= 4 and _is_rare(value[-right:], value)):
             yield begin - left, end + right
 
 
-def _longest(size: int, fits: Callable[[int], bool]) -> int:
-    return next((length for length in range(size - 1, 0, -1) if fits(length)), 0)
+def _sizes(value: bytes) -> range:
+    """The sizes of a value's parts, the largest first."""
+    return range(len(value) - 1, 0, -1)
 
 
 # ---- decoding ------------------------------------------------------------------------------------------------------

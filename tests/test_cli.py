@@ -485,6 +485,8 @@ def test_traceback_shows_all(run: Run, tmp_path: Path) -> None:
         (ConnectionRefusedError("refused"), FAILED),
         (ExceptionGroup("group", [ValueError("a"), ValueError("b")]), FAILED),
         (KeyboardInterrupt(), INTERRUPTED),
+        (BaseExceptionGroup("group", [KeyboardInterrupt()]), INTERRUPTED),
+        (GeneratorExit("No."), FAILED),
         (SystemExit(None), OK),
         (SystemExit(7), 7),
         (SystemExit("goodbye"), USAGE),

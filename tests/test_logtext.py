@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -19,7 +20,7 @@ from rtvi_plugins import Secret
 from rtvi_plugins._logtext import LINES, clean, escape, trace
 from rtvi_plugins.cli import guarded
 from rtvi_plugins.cli._screen import Screen
-from rtvi_plugins.errors import report
+from rtvi_plugins.errors import BotError, report
 from rtvi_plugins.security import LogFormatter
 
 KEY = "sk-test-4711aBcDeFgHiJkLmNoPqRsTuV"
@@ -174,6 +175,23 @@ def test_what_threads_and_finalizers_raise_is_clean(key: Secret, capsys: pytest.
     assert written.count("RuntimeError: … first\\nERROR") == 4
     assert KEY not in written
     assert "\x1b" not in written
+
+
+@pytest.mark.parametrize("traceback", [False, True])
+@pytest.mark.parametrize("error", [BotError, RuntimeError, asyncio.CancelledError])
+def test_a_command_that_fails_shows_no_key_of_the_environment(
+    error: type[BaseException], traceback: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also before there is a host that knows which keys its bot has, and whatever class is raised."""
+    monkeypatch.setenv("ACME_API_KEY", KEY)
+
+    def run() -> int:
+        raise error(f"401 for {os.environ['ACME_API_KEY']}")
+
+    assert guarded(run, traceback=traceback) > 0
+    written = capsys.readouterr().err
+    assert "401 for …" in written
+    assert KEY not in written
 
 
 def test_rtvi_run_logs_warnings_and_http_clients_cleanly() -> None:

@@ -13,12 +13,13 @@ import os
 import sys
 import threading
 from argparse import ArgumentTypeError
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any
 
 from .._logtext import LINES, clean, trace
-from ..errors import AuthorError, BotError, RequestError
+from .._secret import key_values
+from ..errors import AuthorError, BotError, RequestError, innermost
 from ..security import LogFormatter, quiet_http_clients
 
 __all__ = (
@@ -71,7 +72,9 @@ def guarded(run: Callable[[], int], *, traceback: bool = False) -> int:
     """Return what `run` returns, or the exit code of what it raised, which is written to stderr.
 
     With `traceback` the whole traceback is written. What threads and finalizers raise meanwhile is written as well.
+    The keys in the environment are not.
     """
+    _known = key_values(os.environ)  # kept until the end: a bot's module may fail before there is a host
     try:
         with _uncaught_to_stderr():
             return run()
@@ -82,10 +85,12 @@ def guarded(run: Callable[[], int], *, traceback: bool = False) -> int:
     except BrokenPipeError:  # whoever read the output has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
-    except Exception as error:
+    except BaseException as error:  # Python would write any other as it is
+        if isinstance(innermost(error), KeyboardInterrupt):
+            return INTERRUPTED
         if traceback:
             sys.stderr.write(f"{trace(error)}\n")
-        return _tell(*_sentence(_alone(error)))
+        return _tell(*_sentence(innermost(error)))
 
 
 @contextmanager
@@ -111,14 +116,7 @@ def _tell(sentence: str, code: int) -> int:
     return code
 
 
-def _alone(error: Exception) -> Exception:
-    """What is alone in its group, as it was raised."""
-    group: object = error
-    inside: Sequence[Exception] = cast("Any", group).exceptions if isinstance(group, ExceptionGroup) else ()
-    return _alone(inside[0]) if len(inside) == 1 else error
-
-
-def _sentence(error: Exception) -> tuple[str, int]:
+def _sentence(error: BaseException) -> tuple[str, int]:
     match error:
         case UsageError() | AuthorError():
             return str(error), USAGE

@@ -44,8 +44,8 @@ async def fail(session: Session, /, text: str) -> bool:
 @action(leaky)
 async def misreport(session: Session, /, text: str) -> dict[str, int]:
     """Return it where a number belongs."""
-    result: Any = {text: text}
-    return result
+    wrong: Any = text
+    return {text: wrong}
 
 
 def _raise(text: str) -> None:
