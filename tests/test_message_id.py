@@ -145,7 +145,7 @@ async def test_what_is_refused_unparsed_is_answered_under_its_id(kind: str) -> N
 async def test_what_comes_too_fast_is_answered_under_its_id() -> None:
     """Every one of six hundred requests that come at once has one answer."""
     count = 600
-    async with connected(talker, faulty, limits=Limits(in_flight=10)) as wire:
+    async with connected(talker, faulty, limits=Limits(in_flight=10, burst=400)) as wire:
         for number in range(count):
             wire.connection.receive(message('{"service":"bot","action":"nothing"}', id=f"n{number}"))
         await settle()

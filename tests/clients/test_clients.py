@@ -49,6 +49,7 @@ def _server(bot: str) -> Generator[str]:
     """The address of a server process that runs one of the bots."""
     command = [sys.executable, "-m", "rtvi_plugins", "run", f"{HERE / 'bot.py'}:{bot}", "--port", "0"]
     command += ["--limit", "function_seconds=5"]  # what a client that never answers a call is waited for
+    command += ["--limit", "unclaimed_per_address=64"]  # all the clients have one address
     environment = {**os.environ, "RTVI_OPERATOR_SECRET": SECRET, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
