@@ -224,7 +224,7 @@ class Actions:
 
     async def _perform_long(self, id: str, call: Call, service: OpenService | None) -> None:
         token = _running_job.set(id)
-        end: dict[str, Any] = {"status": "cancelled"}
+        end = _cancelled(call.action)
         try:
             result = await self._result(call.action, call.arguments, service, self._sendable)
             end = {"status": "done", "result": result}
@@ -252,7 +252,7 @@ class Actions:
     def end(self) -> None:
         """The session ends: tell the end of every long action while there is somebody to tell it to."""
         for id, long in self.jobs.items():
-            self._report(id, long.action, {"status": "cancelled"})
+            self._report(id, long.action, _cancelled(long.action))
         self.jobs.clear()
 
     def cancel(self, id: str) -> bool:
@@ -296,6 +296,14 @@ def _checked(action: OfferedAction, result: Any) -> Any:
         text = f"The action '{action.service}:{action.spec.name}' returned what it does not declare."
         raise InvalidResult(text, problems=paths)
     return told
+
+
+def _cancelled(action: OfferedAction) -> dict[str, Any]:
+    """The end of a job that was cancelled. A thread goes on all the same."""
+    end = {"status": "cancelled"}
+    if not action.spec.is_async:
+        end["error"] = "The action could not be stopped. It may or may not have taken effect."
+    return end
 
 
 def _not_json(action: OfferedAction, path: str, why: str) -> InvalidResult:

@@ -21,9 +21,10 @@ pytestmark = pytest.mark.anyio
 
 FUNCTIONS = [f"bot:{name}" for name in ("book", "look_up", "cling", "block", "block_briefly", "give_up")]
 CLIENT = "llm:get_context llm:set_context tts:interrupt".split()
+JOBS = ["bot:grind", "bot:wait_for_gate"]
 
 
-@bot(services={"llm": "scripted"}, config=LOOK, functions=FUNCTIONS, client=CLIENT[:2], public=True)
+@bot(services={"llm": "scripted"}, config=LOOK, functions=FUNCTIONS, client=[*CLIENT[:2], *JOBS], public=True)
 async def clerk(session: Session, /, llm: LLM) -> None:
     """Is written to."""
     await converse(session, llm=llm)
@@ -109,6 +110,19 @@ def block_briefly() -> str:
     """Works in a thread, which nothing can stop."""
     gate.thread_opened.wait(20)
     return "done by a thread"
+
+
+@action(clerk, long=True)
+def grind() -> str:
+    """Works in a thread for long."""
+    gate.thread_opened.wait(20)
+    return "done by a thread"
+
+
+@action(clerk, long=True)
+async def wait_for_gate(session: Session, /) -> None:
+    """Works for long, and can be cancelled."""
+    await gate.opened.wait()
 
 
 def say(wire: Wire, text: str, **options: Any) -> None:
@@ -338,6 +352,19 @@ async def test_a_booking_is_finished_although_the_caller_says_one_word_more() ->
         assert [each["text"] for each in wire.told("bot-output") if each["spoken_status"] == "completed"] == [
             *["One moment.", "It is booked."]
         ]
+
+
+@pytest.mark.parametrize(("job", "uncertain"), [("grind", True), ("wait_for_gate", False)])
+async def test_a_job_in_a_thread_that_is_cancelled_may_have_had_its_effect(job: str, uncertain: bool) -> None:
+    """The thread goes on; what can be cancelled is just that."""
+    async with connected(clerk, scripted) as wire:
+        started = await wire.result(wire.call(f"bot:{job}"))
+        await settle()
+        await wire.result(wire.call("bot:cancel_job", job=started["job"]))
+        await settle()
+        (end,) = wire.told("server-message")
+        assert end["status"] == "cancelled"
+        assert ("may or may not have taken effect" in end.get("error", "")) is uncertain
 
 
 async def test_the_end_of_a_session_ends_what_outlives_its_turn() -> None:
