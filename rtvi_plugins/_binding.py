@@ -136,11 +136,11 @@ def named_values(sent: Any, path: str, problems: list[Problem]) -> Iterator[Name
         return
     for index, each in until_enough(enumerate(sent), problems):
         at = f"{path}[{index}]"
-        name = each.get("name") if is_object(each) else None
-        if not isinstance(name, str):
-            where = f"{at}.name" if name is not None else at
+        sent_name = each.get("name") if is_object(each) else None
+        if not isinstance(sent_name, str):
+            where = f"{at}.name" if sent_name is not None else at
             problems.append(Problem(where, "expected an object {name, value} whose name is a string."))
         elif "value" not in each:
-            problems.append(Problem(at, f"{clip(name)}: has no value."))
+            problems.append(Problem(at, f"{clip(sent_name)}: has no value."))
         else:
-            yield NamedValue(name, each["value"], f"{at}.value", f"{at}.name")
+            yield NamedValue(sent_name, each["value"], f"{at}.value", f"{at}.name")

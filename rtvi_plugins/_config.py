@@ -246,12 +246,12 @@ def _services(sent: Any, path: str, problems: list[Problem]) -> Iterator[tuple[s
         return
     for index, each in until_enough(enumerate(sent), problems):
         at = f"{path}[{index}]"
-        service = each.get("service") if is_object(each) else None
-        if not isinstance(service, str):
-            where = f"{at}.service" if service is not None else at
+        named = each.get("service") if is_object(each) else None
+        if not isinstance(named, str):
+            where = f"{at}.service" if named is not None else at
             problems.append(Problem(where, "expected an object {service, options} whose service is a string."))
         else:
-            yield service, each.get("options", []), f"{at}.service", f"{at}.options"
+            yield named, each.get("options", []), f"{at}.service", f"{at}.options"
 
 
 def _switches(entries: Iterable[Entry], offer: Offer, mistakes: list[Mistake]) -> Iterator[tuple[str, str]]:

@@ -102,7 +102,7 @@ def _arguments_problem(function: Any, name: str) -> str | None:
     known = list(inspect.signature(getattr(hookspecs, name)).parameters)
     for each in inspect.signature(function).parameters.values():
         if each.kind is not each.POSITIONAL_OR_KEYWORD:
-            stars = {each.VAR_POSITIONAL: "*", each.VAR_KEYWORD: "**"}.get(each.kind, "")
+            stars = "**" if each.kind is each.VAR_KEYWORD else "*" if each.kind is each.VAR_POSITIONAL else ""
             return f"takes {stars}{each.name}. A hook is passed the arguments that it names: {', '.join(known)}."
         if each.name not in known:
             near = nearest(each.name, known)

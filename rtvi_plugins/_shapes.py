@@ -40,7 +40,7 @@ from typing_extensions import Doc, ReadOnly, deprecated, is_typeddict
 from ._constraints import ANYTHING, Loads, NoneRefused, NotReadable, Rule, Schema, Validator, merged, read_validators
 from ._interrupt import let_through
 from ._json import MOST_PROBLEMS, below, check_json, clip, expected, is_array, is_object, uncarriable, until_enough
-from .errors import Problem, unknown
+from .errors import DeclarationError, Problem, authors_line, unknown
 
 if TYPE_CHECKING:
     from cattrs import Converter
@@ -75,7 +75,14 @@ Loader: TypeAlias = Callable[[Any, str, list[Problem]], Any]
 class Was:
     """A former name of an argument or option, still accepted: `Annotated[str, Was("voice_id")]`."""
 
-    name: str = attrs.field(validator=attrs.validators.instance_of(str))
+    name: str
+
+    def __attrs_post_init__(self) -> None:
+        name: Any = self.name
+        if not isinstance(name, str) or not name:
+            raise DeclarationError(
+                None, f"Was({name!r}) ({authors_line()}) needs a former name, as in Was('voice_id')."
+            )
 
 
 @frozen

@@ -46,7 +46,7 @@ class Colour(Enum):
 class Room:
     """Fields under validators of attrs."""
 
-    name: str = field(validator=[instance_of(str), max_len(3)])
+    name: str = field(validator=and_(instance_of(str), max_len(3)))
     beds: int | None = field(default=None, validator=optional(ge(1)))
     tags: tuple[str, ...] = field(default=(), validator=deep_iterable(max_len(2), instance_of(tuple)))
 

@@ -878,6 +878,12 @@ AVATAR = Kind("avatar", Acme())  # here
 """,
         "needs a Protocol, as in Kind('avatar', Avatar)",
     ),
+    "former name that is a number": (
+        """
+WAS = Was(5)  # here
+""",
+        "needs a former name, as in Was('voice').",
+    ),
     "grant of a bound": (
         """
 GRANT = Grant("llm.temperature", 1.0)  # here
