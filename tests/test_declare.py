@@ -882,7 +882,7 @@ AVATAR = Kind("avatar", Acme())  # here
         """
 WAS = Was(5)  # here
 """,
-        "needs a former name, as in Was('voice').",
+        "needs a former name, as in Was('voice_id').",
     ),
     "grant of a bound": (
         """
