@@ -26,7 +26,7 @@ NOTICE = "This call is recorded."
 @bot(
     services={"llm": "scripted", "stt": "script", "tts": ["spell", "words"], "vad": "code"},
     client="tts:say tts:interrupt tts.provider llm:get_context bot:hang_up bot:leave".split(),
-    functions=["bot:hang_up", "bot:leave"],
+    functions=["bot:hang_up", "bot:leave", "bot:hang_on"],
     public=True,
 )
 async def talker(session: Session, /, llm: LLM, stt: STT, tts: TTS, vad: VAD) -> None:
@@ -39,6 +39,12 @@ async def hang_up(session: Session, /) -> str:
     """Ends the session after what is being said."""
     session.close("they said goodbye")
     return "ended"
+
+
+@action(talker)
+async def hang_on(session: Session, /) -> str:
+    """Does nothing."""
+    return "done"
 
 
 @action(talker)
@@ -96,6 +102,25 @@ async def test_an_llm_that_hangs_up_before_it_says_goodbye_is_asked_for_it() -> 
         await silence(wire, 2.5)
         assert wire.connection.closed
         assert heard(wire) == GOODBYE
+
+
+async def test_what_the_llm_said_before_other_functions_is_no_goodbye() -> None:
+    """It is asked for one once, and may have none."""
+    begin()
+    script.write([Text("One moment."), ToolCall("c1", "hang_on", {})], [ToolCall("c2", "hang_up", {})], [Text("Bye.")])
+    async with talking() as wire:
+        await speak(wire, 1, 0.5)
+        await silence(wire, 2.5)
+        assert wire.connection.closed
+        assert heard(wire) == "One moment. Bye."
+    begin()
+    script.write([Text("One moment."), ToolCall("c1", "hang_on", {})], [ToolCall("c2", "hang_up", {})], [])
+    async with talking() as wire:
+        await speak(wire, 1, 0.5)
+        await silence(wire, 2.5)
+        assert wire.connection.closed
+        assert heard(wire) == "One moment."
+        assert wire.told("error") == []
 
 
 @pytest.mark.parametrize("how", ["client", "bot"])

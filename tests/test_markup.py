@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtvi_plugins import LLM, TTS, Session, bot, converse
+from rtvi_plugins import LLM, TTS, ProviderError, Session, bot, converse
 from rtvi_plugins.kinds import Text
 from rtvi_plugins.voice import Part, without_markup
 from rtvi_plugins.voice._sentences import Sentences
@@ -294,3 +294,15 @@ def test_of_a_part_that_is_spoken_otherwise_whole_words_were_heard() -> None:
     sentence = SpokenSentence.of("one two three four", lambda _: "1 2 3 4")
     assert [sentence.shown_until(at) for at in (0, 3, 5, 7)] == [0, 7, 7, 18]
     assert SpokenSentence.of("Dr.", lambda _: "Doctor").shown_until(3) == 0
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("rest", ["", "And th"])
+async def test_the_whole_sentences_of_an_llm_that_fails_in_the_middle_are_spoken(rest: str) -> None:
+    """Also the one behind which nothing has come yet."""
+    async with connected(talker, scripted, spoken, audio=RATE) as wire:
+        begin()
+        script.write([Text("**One.** "), Text(rest), ProviderError("The LLM", "unavailable", retryable=False)])
+        wire.send("send-text", {"content": "go", "options": {}})
+        await wait(wire, 1.0)
+        assert plan.asked[:1] == ["One."]

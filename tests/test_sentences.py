@@ -47,6 +47,11 @@ CUT: list[tuple[str, list[str]]] = [
     ),
     ("You need: 1. Milk. 2. Eggs.", ["You need: 1. Milk. 2. Eggs."]),
     ("iv. Fourth\nB. Second", ["iv. Fourth", "B. Second"]),
+    ("- 1. First\n**2. Second** is.\n> 3. Third", ["- 1. First", "**2. Second** is.", "> 3. Third"]),
+    (
+        "Ada Ott, M.Sc. Physics and Ph.D. Music, is at x.org. Yes.",
+        ["Ada Ott, M.Sc. Physics and Ph.D. Music, is at x.org.", "Yes."],
+    ),
     # addresses
     (
         "Mail a.b@c.co. Or see https://d.org/e?f=g. Or h.net!",

@@ -15,7 +15,7 @@ __all__ = ("ends_nothing",)
 _BEFORE_MORE: Final = frozenset(
     """
     Mr Mrs Ms Mx Dr Drs Prof St Ste Mt Ft Messrs Mme Mlle Msgr Rev Fr Hon Gen Col Maj Capt Cmdr Lt Sgt Cpl Gov Sen Rep
-    Pres Supt mr mrs ms dr prof st vs cf viz ca approx incl excl Fig Figs vol vols pp Ph.D
+    Pres Supt mr mrs ms dr prof st vs cf viz ca approx incl excl Fig Figs vol vols pp
     Jan Feb Mar Apr Jun Jul Aug Sep Sept Oct Nov Dec Mon Tue Tues Wed Thu Thur Thurs Fri Sat
     Hr Hrn Frl Dipl Ing Mag Bd Nr Kap Hbf Jh Mio Mrd Tsd bzw bspw evtl ggf vgl inkl exkl zzgl abzgl zzt ugs sog insb
     einschl Okt Dez Mrz Jän
@@ -23,8 +23,10 @@ _BEFORE_MORE: Final = frozenset(
     núm Núm pág págs Pág Págs tel Tel EE FF ej aprox ene abr sept dic
     """.split()
 )
-#: `a.m.`, `U.S.`, `z.B.`, `J.R.R.`
-_INITIALS: Final = re.compile(r"(?:[^\W\d_]\.)+[^\W\d_]")
+#: `a.m.`, `U.S.`, `z.B.`, `J.R.R.`; `M.Sc.`, `Ph.D.`
+_INITIALS: Final = re.compile(r"(?:[^\W\d_]\.)+[^\W\d_]|[A-Z][a-z]?\.[A-Z][a-z]{0,3}")
+#: What may stand before the number of a line.
+_LINE: Final = "-+•#>* \t"
 #: What is not part of a word beside it.
 _BETWEEN: Final = "\"'“”„‚‘’«»‹›()[]{}*_~`¿¡/–—"
 _NO_WORD: Final = re.compile(rf"[\s{re.escape(_BETWEEN)}]")
@@ -52,7 +54,7 @@ def ends_nothing(text: str, *, marks: str = ".") -> bool:
         return True
     if _is_abbreviation(word) or _INITIALS.fullmatch(word) is not None:
         return True
-    if _NUMBER.fullmatch(word) and (not before or before[-1] in ".:;,"):
+    if _NUMBER.fullmatch(word) and (not before.strip(_LINE) or before[-1] in ".:;,"):
         return True
     return _ORDINAL.fullmatch(word) is not None and _is_before_ordinal(before)
 

@@ -128,15 +128,10 @@ class Answering:
                     return
                 await anyio.lowlevel.checkpoint()  # an interruption that came with the last piece comes first
                 await self._carry_out(answer)
-                if self.turn.superseded or self._has_said_goodbye:
-                    return
+                if self.turn.superseded or (self.session.closing and answer.text.strip()):
+                    return  # what was said before a function closed the session was the goodbye
             log.warning("an LLM called functions in %d answers of one turn; the turn was ended", _MOST_ANSWERS)
             raise ProviderError("The LLM", "no-answer")
-
-    @property
-    def _has_said_goodbye(self) -> bool:
-        """Whether one of the functions closed the session, and the LLM has said something before it called them."""
-        return self.session.closing and (self.remembered or any(each.text.strip() for each in self._waiting))
 
     async def say(self, text: str) -> None:
         """Exactly this text."""
@@ -181,9 +176,14 @@ class Answering:
             messages = moved_to_the_end(messages, self.reported)
         self.asked()
         request = LLMRequest(_shown(messages), self.session.functions)
-        with patience(self.session.clock, _SECONDS, "The LLM") as touch:
-            async with closed_after(self.llm.respond(request), "an LLM's respond()", _PIECES) as pieces:
-                await self._take(pieces, answer, sentences, touch)
+        try:
+            with patience(self.session.clock, _SECONDS, "The LLM") as touch:
+                async with closed_after(self.llm.respond(request), "an LLM's respond()", _PIECES) as pieces:
+                    await self._take(pieces, answer, sentences, touch)
+        except BaseException:
+            if not self.turn.interrupted:  # what it has said is heard to its end
+                self._settle(answer, sentences)
+            raise
         await self._put_out(answer, sentences.flush())
         if answer.has_said_nothing and not self.session.closing:
             raise ProviderError("The LLM", "no-answer")
@@ -220,10 +220,13 @@ class Answering:
 
         def look() -> None:
             if len(answer.text) == length and not answer.settled:
-                for sentence in sentences.settle():
-                    self._put(answer, sentence)
+                self._settle(answer, sentences)
 
         self.session.clock.call_at(self.session.clock.now() + _PAUSE, look)
+
+    def _settle(self, answer: _Answer, sentences: Sentences) -> None:
+        for sentence in sentences.settle():
+            self._put(answer, sentence)
 
     def _call_ids(self) -> set[str]:
         """Return the ids of all calls so far, in the context and in the answers that are not yet in it."""

@@ -75,7 +75,7 @@ class Speech:
         position, pieces = self.timeline.heard(heard - self.start), iter(self.timeline.pieces)
         at = end = 0
         for each in self._shown:
-            at = text.index(each.shown, at)
+            at = max(at, text.find(each.shown, at))
             if each.text:
                 start, _ = next(pieces, (position, position))
                 if position <= start:
