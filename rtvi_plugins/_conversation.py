@@ -147,7 +147,7 @@ class Conversation:
         id: str | None = None
         self._now = now
         try:
-            if not self.rate.take(text_units(len(text)), now):
+            if not self.rate.take(text_units(text), now):
                 raise RateLimited("Messages come too fast, or are too large for how fast they come; send fewer.")
             message = decode(text, size=self._limits.message_size, depth=self._limits.nesting)
             id = _usable(message.get("id"))

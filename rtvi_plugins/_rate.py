@@ -6,14 +6,16 @@ and charged all the same, so a client that goes on sends itself into debt. A deb
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from .limits import Limits
 
 __all__ = ("Rate", "Rates", "answer_units", "frame_units", "text_units")
 
-#: Characters of a message that one unit pays for: to check 64 KiB of arguments takes 15 ms and more.
+#: Characters of a message that one unit pays for, and values in it: to check 6,000 small objects takes 20 ms.
 _TEXT: Final = 512
+_VALUES: Final = 30
 #: Bytes of a frame, and characters of an answer, that one unit pays for.
 _BYTES: Final = 4_096
 #: What each problem in a message costs besides: most of them take a search for the nearest name.
@@ -77,12 +79,20 @@ class Rates:
         self._known[address] = rate  # the latest stand last
         if len(self._known) > _ADDRESSES:
             del self._known[next(iter(self._known))]
-        return rate.take(_START + text_units(size), now)
+        return rate.take(_START + size / _TEXT, now)
+
+    def empty(self, address: str, now: float) -> None:
+        """Let an address wait: a session of its has ended as a flood."""
+        self.take(address, 0, now)
+        self._known[address].add(math.inf)
 
 
-def text_units(length: int) -> float:
-    """What a message of this many characters costs, besides its frame."""
-    return length / _TEXT if length > _TEXT else 1.0
+def text_units(text: str) -> float:
+    """What a message costs, besides its frame: by its length, or by the values in it where they are many and small."""
+    if len(text) <= _TEXT:
+        return 1.0
+    values = text.count(",") + text.count("{") + text.count("[")
+    return max(len(text) / _TEXT, values / _VALUES)
 
 
 def frame_units(size: int) -> float:

@@ -369,6 +369,11 @@ class LiveSession(Session):
                 self._flooded()
         return not self.closed
 
+    @property
+    def flooded(self) -> bool:
+        """Whether the session has ended because the client sent far too much."""
+        return self._ended_with == RateLimited.code
+
     def _flooded(self) -> None:
         with self._home:
             self.end(RateLimited("The client went on sending far more than the session accepts."))

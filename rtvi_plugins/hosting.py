@@ -242,7 +242,7 @@ class Host:
         self._sessions[session.id] = session
         self._wait(address)
         try:
-            failed: RequestError | None = await self._tasks.start(self._hold, session)
+            failed: RequestError | None = await self._tasks.start(self._hold, session, address)
             if failed is not None:
                 raise failed
         except BaseException:
@@ -255,7 +255,9 @@ class Host:
         self._unclaimed[token] = _Unclaimed(session, timer, address, Secret(token))
         return Started(token, session.id)
 
-    async def _hold(self, session: LiveSession, *, task_status: TaskStatus[RequestError | None]) -> None:
+    async def _hold(
+        self, session: LiveSession, address: str | None, *, task_status: TaskStatus[RequestError | None]
+    ) -> None:
         """Run a session to its end. Whatever gets out of it, the other sessions go on."""
         try:
             await session.run(task_status=task_status)
@@ -266,6 +268,8 @@ class Host:
                 task_status.started(InternalError("The framework failed; please report this."))
         finally:
             del self._sessions[session.id]
+            if session.flooded and address is not None:  # it would go on in the next session
+                self._rates.empty(address, self._clock.now())
 
     def _find_key(self, provider: str, name: str) -> Secret | None:
         if value := self._environ.get(key_variable(provider, name)):

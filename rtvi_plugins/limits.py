@@ -29,7 +29,7 @@ class Limits:
     #: Long actions of one session that may run (`busy`).
     jobs: int = 16
     #: Units a second that a session may send in the long run, and at once (`rate-limited`). A frame costs one unit for
-    #: each 4 KiB, a message another one for each 512 characters, at least one each; a refused message costs more.
+    #: each 4 KiB, a message another one for each 512 characters or 30 values, at least one each.
     rate: float = 400.0
     burst: int = 800
     #: How far ahead of real time a client may send audio, in seconds of it. More is dropped.

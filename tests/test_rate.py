@@ -11,7 +11,7 @@ import pytest
 from rtvi_plugins import Session, bot
 from rtvi_plugins._rate import Rate, Rates, answer_units, frame_units, text_units
 from rtvi_plugins.errors import RateLimited, Unauthorized
-from rtvi_plugins.hosting import Limits
+from rtvi_plugins.hosting import Limits, ManualClock
 from rtvi_plugins.kinds import Audio
 from rtvi_plugins.session import Listener
 from tests.faulty import faulty
@@ -109,6 +109,22 @@ async def test_a_host_counts_the_starts_of_an_address_and_not_those_of_the_opera
         host.charge(2)
 
 
+@pytest.mark.anyio
+async def test_an_address_whose_session_was_a_flood_waits_before_its_next_start() -> None:
+    """A flood cannot go on in one session after the other; other addresses start theirs."""
+    clock = ManualClock()
+    async with host_of(open_to_all, limits=_LIMITS, clock=clock) as host:
+        connection = host.claim((await host.start(address="a")).token)
+        while connection.charge(0):
+            pass
+        await settle()
+        host.charge(2, address="b")
+        with pytest.raises(RateLimited):
+            host.charge(2, address="a")
+        clock.advance(3.0)
+        host.charge(2, address="a")
+
+
 @bot(public=True)
 async def open_to_all(session: Session, /) -> None:
     """Nothing."""
@@ -116,7 +132,7 @@ async def open_to_all(session: Session, /) -> None:
 
 def test_long_frames_cost_more() -> None:
     """A message costs more than audio of its size, for it is parsed and checked."""
-    assert (text_units(0), text_units(512), text_units(65_536)) == (1.0, 1.0, 128.0)
+    assert [text_units("x" * length) for length in (0, 512, 65_536)] == [1.0, 1.0, 128.0]
     assert (frame_units(0), frame_units(640), frame_units(65_536)) == (1.0, 1.0, 16.0)
     assert (answer_units(4_096), answer_units(40_960)) == (0.0, 10.0)
 
@@ -131,6 +147,14 @@ class Ear(Listener):
 
     def microphone(self, enabled: bool) -> None:
         raise AssertionError("nothing is switched here")
+
+
+def test_many_small_values_cost_more_than_a_text_of_their_length() -> None:
+    """To check each of them takes time, and to look at a text takes none."""
+    assert text_units(json.dumps([{"n": 1}] * 6_000, separators=(",", ":"))) > 300
+    assert text_units(json.dumps([1] * 30_000, separators=(",", ":"))) > 900
+    prose = json.dumps({"content": "Well, this is a sentence, as one writes it. " * 1_000})
+    assert text_units(prose) == len(prose) / 512
 
 
 def closed_by_flood(wire: Wire) -> bool:
