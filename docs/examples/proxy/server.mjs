@@ -2,6 +2,7 @@
 
 import { createServer } from "node:http";
 import { text } from "node:stream/consumers";
+import { pipeline } from "node:stream/promises";
 
 const { BOT_URL = "http://127.0.0.1:7860", PAGE_ORIGIN = "http://localhost:3000", PORT = "8080" } = process.env;
 const { RTVI_OPERATOR_SECRET, OPENAI_API_KEY, TOGETHER_API_KEY, SERVICE_OPTIONS = "{}" } = process.env;
@@ -13,11 +14,11 @@ const OURS = {
 };
 
 // What a page may say. The secret makes the whole body the operator's word, so nothing else may get through.
-const THEIRS = ["services", "config", "rtvi_client_version"];
+const THEIRS = ["services", "config", "actions", "rtvi_client_version"];
 
 const HEADERS = {
   "access-control-allow-origin": PAGE_ORIGIN,
-  "access-control-allow-headers": "content-type",
+  "access-control-allow-headers": "content-type, cache-control",
   "content-type": "application/json",
 };
 
@@ -25,22 +26,24 @@ async function start(request) {
   // Here, look at the session's cookie: who is it, and may they?
   const said = JSON.parse((await text(request)) || "{}");
   const refused = Object.keys(said).find((name) => !THEIRS.includes(name));
-  if (refused) return [403, JSON.stringify({ error: "refused", info: `A page may not send ${refused}.` })];
-  const response = await fetch(new URL(request.url, BOT_URL), {
+  if (refused) return Response.json({ error: "refused", info: `A page may not send ${refused}.` }, { status: 403 });
+  return fetch(new URL(request.url, BOT_URL), {
     method: "POST",
     headers: { "content-type": "application/json", "x-rtvi-operator-secret": RTVI_OPERATOR_SECRET },
     body: JSON.stringify({ ...said, ...OURS }),
   });
-  return [response.status, await response.text()]; // a refusal too: its body says what to correct
 }
 
 const server = createServer(async (request, response) => {
   try {
     if (request.method === "OPTIONS") return response.writeHead(204, HEADERS).end();
-    const known = request.method === "POST" && ["/connect", "/start"].includes(request.url);
-    const [status, body] = known ? await start(request) : [404, "{}"];
-    response.writeHead(status, HEADERS).end(body);
+    const known = request.method === "POST" && ["/connect", "/start", "/action"].includes(request.url);
+    const answer = known ? await start(request) : Response.json({}, { status: 404 });
+    // A refusal too: its body says what to correct. The answer to an action comes piece by piece.
+    response.writeHead(answer.status, { ...HEADERS, "content-type": answer.headers.get("content-type") });
+    await pipeline(answer.body, response);
   } catch (error) {
+    if (response.headersSent) return; // the page has gone, or the bot
     const status = error instanceof SyntaxError ? 400 : 502;
     response.writeHead(status, HEADERS).end(JSON.stringify({ error: "refused", info: "The bot cannot be started." }));
   }

@@ -53,6 +53,34 @@ console.log(told);
 process.exit(0);
 """
 
+# The client is not connected: the proxy passes on what the bot says because of the action, as it comes.
+ACTION = """
+import { RTVIClient, Transport } from "@pipecat-ai/client-js";
+import { textSocket } from "./transport.mjs";
+
+let told = "";
+const client = new RTVIClient({
+  transport: new (textSocket(Transport))(),
+  enableMic: false,
+  params: {
+    baseUrl: %r,
+    requestData: {
+      services: { llm: "together" },
+      config: [{ service: "llm", options: [{ name: "model", value: "model-of-a-test" }] }],
+    },
+  },
+  callbacks: { onBotTranscript: ({ text }) => (told += text + " ") },
+});
+const messages = [{ role: "user", content: "Hello" }];
+await client.action({
+  service: "llm",
+  action: "append_to_messages",
+  arguments: [{ name: "messages", value: messages }, { name: "run_immediately", value: true }],
+});
+console.log(told);
+process.exit(0);
+"""
+
 
 @pytest.fixture(scope="module")
 def vendor() -> Generator[Mapping[str, str]]:
@@ -103,6 +131,16 @@ def test_a_page_chooses_the_provider_and_the_proxy_brings_the_key(tmp_path: Path
     names = "LLMHelper, Transport, VoiceClient, VoiceMessage"
     printed = node_program(tmp_path, program, "rtvi-client-0.1", "realtime-ai", names)
     assert f"{provider} model-of-a-test heard: Hello" in printed
+
+
+def test_a_page_calls_an_action_without_connecting(tmp_path: Path, proxy: str) -> None:
+    """It is a start like any other, with the operator's keys."""
+    transport = HERE.parent / "published_clients" / "transport.mjs"
+    (tmp_path / "transport.mjs").write_bytes(transport.read_bytes())
+    printed = node_program(
+        tmp_path, ACTION % proxy, "rtvi-client-0.4", "@pipecat-ai/client-js", "RTVIClient, Transport"
+    )
+    assert "together model-of-a-test heard: Hello" in printed
 
 
 @pytest.mark.parametrize("name", ["api_keys", "service_options", "defaults", "grants"])
