@@ -158,6 +158,10 @@ def _strings(value: Any) -> Iterator[str]:
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(-[A-Za-z0-9_]+)?(\[\d+\])*")
 _LONGEST_NAME = 32
 
+#: A URL with a user name or a password. HTTP libraries log it; only a `Secret` is kept from logs and errors.
+_WITH_USER = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]*:[/\\]{2}[^/?#\\]*@")
+_NO_USER = "must not contain a user name or password; give the key in api_keys or in the environment."
+
 #: A shorter string is no secret, and part of many words.
 _SHORTEST_HIDDEN = 4
 
@@ -262,6 +266,8 @@ def _service_values(
             at = below(path, name)
             read[name], found = check(known[name].shape, value, at)
             problems.extend(_unfit(found, known[name].shape, value, at))
+            if not found and isinstance(value, str) and _WITH_USER.match(value):
+                problems.append(Problem(at, _NO_USER))
     return read
 
 

@@ -339,6 +339,21 @@ async def test_a_refused_start_does_not_repeat_what_the_operator_sent(body: Call
             assert KEY not in told
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["http://user:PASSWORD@host/v1", "HTTPS://PASSWORD@host", " wss://user:PASSWORD@host", "http:\\\\u:PASSWORD@h"],
+)
+async def test_a_service_option_holds_no_url_with_a_password(url: str) -> None:
+    """Whatever provider it is for, and whether or not its author has thought of it."""
+    async with host_of(mine, environ={"KEYED_API_KEY": KEY}) as host:
+        with pytest.raises(InvalidStart, match="must not contain a user name or password") as raised:
+            await host.start({"service_options": {"keyed": {"base_url": url}}}, secret=OPERATOR)
+        assert raised.value.problems[0].path == "$.service_options.keyed.base_url"
+        assert "PASSWORD" not in json.dumps(raised.value.to_json())
+        assert opened == []
+        await host.start({"service_options": {"keyed": {"base_url": "https://host/a@b?c=d@e"}}}, secret=OPERATOR)
+
+
 async def test_a_wrong_value_is_told_by_its_path_and_by_what_is_expected() -> None:
     """So that the operator can mend it."""
     body = {"service_options": {"llm.keyed": {"retries": "many"}}, "defaults": {"llm": {"pace": 9}}}
