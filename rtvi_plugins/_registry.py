@@ -221,13 +221,16 @@ def _function_problem(registry: Registry, granted: str, named: dict[str, str]) -
     return None
 
 
-def grant_problem(registry: Registry, grant: Grant) -> str | None:
-    """What is wrong with a grant, a bot's or an operator's. One that would be ignored would allow too much."""
+def grant_problem(registry: Registry, grant: Grant, *, is_operators: bool = False) -> str | None:
+    """What is wrong with a grant, a bot's or an operator's. One that would be ignored would allow too much.
+
+    An operator's bounds are not shown: in the operator's part of a start anything may be a key.
+    """
     known = set(grantable(registry))
     if grant.name not in known:
         return f"grants {grant.name!r}. {_known(grant.name, known)}"
     if ":" not in grant.name:
-        return _option_grant_problem(registry, grant)
+        return _option_grant_problem(registry, grant, is_operators)
     arguments = _arguments(registry, grant.name)
     if grant.validator is not None:
         example = next(iter(arguments), "argument")
@@ -238,12 +241,12 @@ def grant_problem(registry: Registry, grant: Grant) -> str | None:
         if name not in arguments:
             return f"narrows the argument {name!r} of {grant.name!r}. {_known(name, arguments)}"
         shapes = [each.parameters[name].shape for each in _having(registry, grant.name) if name in each.parameters]
-        if (problem := _unfit(shapes, validator)) is not None:
+        if (problem := _unfit(shapes, validator, is_operators)) is not None:
             return f"narrows the argument {name!r} of {grant.name!r}, but it {problem}."
     return None
 
 
-def _option_grant_problem(registry: Registry, grant: Grant) -> str | None:
+def _option_grant_problem(registry: Registry, grant: Grant, is_operators: bool) -> str | None:
     if grant.arguments:
         return f"narrows arguments of {grant.name!r}, which is an option."
     if grant.validator is None:
@@ -251,17 +254,17 @@ def _option_grant_problem(registry: Registry, grant: Grant) -> str | None:
     service, _, name = grant.name.partition(".")
     having = (each.options.get(name) for each in registry.services[service].providers.values())
     shapes = [read(str)] if name == PROVIDER else [each[0].shape for each in having if each is not None]
-    problem = _unfit(shapes, grant.validator)
+    problem = _unfit(shapes, grant.validator, is_operators)
     return f"narrows {grant.name!r}, but it {problem}." if problem is not None else None
 
 
-def _unfit(shapes: Iterable[Shape], validator: Validator) -> str | None:
+def _unfit(shapes: Iterable[Shape], validator: Validator, is_operators: bool) -> str | None:
     """Why a grant's validator cannot narrow these types."""
     for shape in shapes:
         try:
             restriction(shape, validator)
         except NotReadable as error:
-            return str(error)
+            return "has bounds that do not apply to its type" if is_operators else str(error)
     return None
 
 

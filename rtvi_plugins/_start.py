@@ -95,7 +95,7 @@ def _read_grants(told: Mapping[str, Any], registry: Registry) -> list[Grant]:
     problems = (
         Problem(f"$.grants[{index}]", text if _is_name(each.name) else "names no option or action of this bot.")
         for index, each in enumerate(grants)
-        if (text := grant_problem(registry, each)) is not None
+        if (text := grant_problem(registry, each, is_operators=True)) is not None
     )
     found = list(islice(problems, MOST_PROBLEMS))
     if found:

@@ -546,3 +546,15 @@ async def test_a_refused_start_does_not_carry_the_exception_behind_it() -> None:
         with pytest.raises(RequestError) as raised:
             await host.start({"services": {"llm": "unopenable"}, "api_keys": {"unopenable": KEY}}, secret=OPERATOR)
         assert not [text for text in causes(raised.value) if KEY in text]
+
+
+async def test_bounds_of_an_operators_grant_that_do_not_apply_are_refused_where_they_stand() -> None:
+    """Without what they are."""
+    grants = ["llm.tone", {"name": "llm.tone", "le": 5}, {"name": "llm.pace", "matches": "PASSWORD"}]
+    async with host_of(mine, environ={"KEYED_API_KEY": KEY}) as host:
+        with pytest.raises(InvalidStart) as raised:
+            await host.start({"grants": grants}, secret=OPERATOR)
+    assert [(each.path, each.message) for each in raised.value.problems] == [
+        ("$.grants[1]", "narrows 'llm.tone', but it has bounds that do not apply to its type."),
+        ("$.grants[2]", "narrows 'llm.pace', but it has bounds that do not apply to its type."),
+    ]
