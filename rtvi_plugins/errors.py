@@ -154,21 +154,25 @@ def innermost(error: BaseException) -> BaseException:
 # ---- mistakes of a client or an operator -----------------------------------------------------------------------
 
 
-def _clipped(limit: int) -> Callable[[str], str]:
-    """A converter that shortens a text, and leaves its two ends: a client's own words may stand in it."""
+def _short_path(text: str) -> str:
+    return _without_middle(text, 300)
 
-    def convert(text: str) -> str:
-        return text if len(text) <= limit else f"{text[: limit // 2]}…{text[1 - limit // 2 :]}"
 
-    return convert
+def _short_message(text: str) -> str:
+    return _without_middle(text, 1_000)
+
+
+def _without_middle(text: str, limit: int) -> str:
+    """A text, shortened so that its two ends stay: a client's own words may stand in it, and be long."""
+    return text if len(text) <= limit else f"{text[: limit // 2]}…{text[1 - limit // 2 :]}"
 
 
 @frozen
 class Problem:
     """One thing wrong with a message: where it is (a JSON path), what it is, and the nearest known name if any."""
 
-    path: str = field(converter=_clipped(300))
-    message: str = field(converter=_clipped(1_000))
+    path: str = field(converter=_short_path)
+    message: str = field(converter=_short_message)
     suggestion: str | None = None
 
     def to_json(self) -> dict[str, str]:

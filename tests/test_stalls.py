@@ -95,7 +95,12 @@ def blocked(watch: Callable[[Watchdog], None], *, seconds: float = 1.0) -> None:
 
 def test_a_blocked_loop_is_reported_once_with_the_plugin_and_the_place(seen: Seen) -> None:
     """And again, for how long, when it goes on."""
-    blocked(lambda dog: [dog.look() for _ in range(3)].clear())
+
+    def look(dog: Watchdog) -> None:
+        for _ in range(3):
+            dog.look()
+
+    blocked(look)
     first, last = seen.texts
     assert first.startswith("rtvi-plugins-slow blocks the event loop, for more than 1 s so far")
     assert "configure() (/site/rtvi_plugins_slow/llm.py:3)" in first

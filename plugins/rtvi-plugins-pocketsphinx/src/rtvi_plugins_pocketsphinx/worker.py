@@ -19,7 +19,7 @@ from ._frames import AUDIO, END, HEADER, HEARD, INTERIM, READY, START, frame
 __all__ = ("Recogniser", "frames", "main")
 
 #: By how much other processes of this machine go before this one.
-_NICE = 5
+_NICE = 10
 
 #: What a segmentation lists beside words.
 _FILLERS = frozenset(("<s>", "</s>", "<sil>", "(NULL)", "[NOISE]"))
