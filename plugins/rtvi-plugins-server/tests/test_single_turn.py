@@ -325,6 +325,19 @@ async def test_an_action_that_does_not_end_is_answered_at_its_deadline(serving: 
         await assert_over(host)
 
 
+async def test_every_action_is_answered_also_after_the_end_of_the_session(serving: Serving) -> None:
+    """A client that sends far too much at once ends its session; what was not looked at is answered too."""
+    host = host_of(limits=Limits(in_flight=100, burst=3, rate=1))
+    async with serving(host) as client:
+        ids = [f"n{number}" for number in range(100)]
+        response = await run(client, *(call("double", id, number=1) for id in ids))
+        assert {refusal(response, id)["code"] for id in ids[10:]} <= {"rate-limited", "session-closed"}
+        assert refusal(response, ids[-1])["code"] == "session-closed"
+    async with serving(host_of(limits=Limits(in_flight=100))) as client:
+        too_many = await run(client, *(call("double", f"n{number}", number=1) for number in range(101)))
+        assert (too_many.status_code, too_many.json()["details"][0]["path"]) == (400, "$.actions")
+
+
 # ---- failures of the start -----------------------------------------------------------------------------------------
 
 

@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from rtvi_plugins.errors import InvalidStart, Problem, RequestError
+from rtvi_plugins.errors import InvalidStart, Problem, RequestError, SessionClosed
 from rtvi_plugins.hosting import Connection, Host
 
 from ._gate import SECRET_HEADER
@@ -42,7 +42,7 @@ async def run_actions(request: Request, host: Host, *, body_bytes: int) -> Respo
     Raises `RequestError` if the request may not start a session, or holds no actions that can be answered.
     """
     body = await read_object(request, body_bytes=body_bytes, host=host) or {}
-    actions = _actions(body.pop("actions", None))
+    actions = _actions(body.pop("actions", None), host.limits.in_flight)
     accepted = request.headers.get("accept", "")
     single = len(actions) == 1 and _EVENTS not in accepted
     try:
@@ -56,12 +56,14 @@ async def run_actions(request: Request, host: Host, *, body_bytes: int) -> Respo
     return _Answer(host.claim(started.token), actions, single=single, events=not (single and _JSON in accepted))
 
 
-def _actions(sent: Any) -> Sequence[dict[str, Any]]:
+def _actions(sent: Any, most: int) -> Sequence[dict[str, Any]]:
     """Return the messages in `actions`, each with an id under which it can be answered. Raise `InvalidStart`."""
     if not isinstance(sent, list) or not sent:
         example = '{"actions": [{"label": "rtvi-ai", "type": "action", "id": "1", "data": {…}}]}'
         raise InvalidStart([Problem("$.actions", f"expected an array of messages of type action, as in {example}.")])
     messages = cast("list[dict[str, Any]]", sent)
+    if len(messages) > most:
+        raise InvalidStart([Problem("$.actions", f"holds {len(messages)} messages; at most {most} are accepted.")])
     problems, ids = list[Problem](), set[str]()
     for index, message in enumerate(messages):
         path = f"$.actions[{index}]"
@@ -110,6 +112,7 @@ class _Answer(Response):
         self._actions = actions
         self._single = single
         self._events = events
+        self._unanswered: dict[object, str] = {each["id"]: each["id"] for each in actions}
         self._taken = anyio.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -155,6 +158,7 @@ class _Answer(Response):
         begun = False
         while batch := await self._connection.outgoing():
             for message in map(orjson.loads, (each for each in batch if isinstance(each, str))):
+                self._unanswered.pop(message.get("id"), None)
                 if message["type"] == "bot-ready":
                     continue  # this client is not connected, and waits for no bot
                 if not begun and self._is_all(message):
@@ -164,8 +168,17 @@ class _Answer(Response):
                     await send({"type": "http.response.body", "body": _event(message), "more_body": True})
             self._taken.set()
             self._taken = anyio.Event()
-        begun = begun or await self._begin(send)
-        return await send({"type": "http.response.body", "body": b""})
+        return await self._finish(scope, receive, send, begun=begun)
+
+    async def _finish(self, scope: Scope, receive: Receive, send: Send, *, begun: bool) -> None:
+        """Answer what the session did not take any more, as when an action before has ended it, and end the stream."""
+        ended = SessionClosed("The session has ended.")
+        left = [_error_response(id, ended) for id in self._unanswered.values()]
+        if left and self._single and not begun:
+            return await JSONResponse(left[0], headers=PRIVATE)(scope, receive, send)
+        if not begun:
+            await self._begin(send)
+        return await send({"type": "http.response.body", "body": b"".join(map(_event, left))})
 
     async def _begin(self, send: Send) -> bool:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
