@@ -175,7 +175,8 @@ def test_a_refusal_leaves_the_connection_to_the_next_request(host: Host, parser:
 @pytest.mark.parametrize("bound", ["connections", "connections_per_address"])
 def test_no_more_connections_than_the_bound(host: Host, caplog: pytest.LogCaptureFixture, bound: str) -> None:
     """More are told so and closed, one line stands in the log, and one that ends makes room."""
-    with live(host, quick(**{bound: 3})) as server:
+    bounds = {"connections": 3, "connections_per_address": 100} if bound == "connections" else {bound: 3}
+    with live(host, quick(proxies=Proxies(["127.0.0.1"] if bound == "connections" else []), **bounds)) as server:
         held = [server.connect() for _ in range(3)]
         server.until(lambda: len(server.server.door) == 3)
         for _ in range(50):
@@ -265,9 +266,16 @@ def test_a_process_keeps_descriptors_for_its_sessions(monkeypatch: pytest.Monkey
         return 128, 128
 
     monkeypatch.setattr(resource, "getrlimit", getrlimit)
-    door = Door(Bounds(connections_per_address=1_000))
-    entered = [door.enter("127.0.0.1") for _ in range(200)]
+    door = Door(Bounds())
+    entered = [door.enter(f"192.0.2.{each}") for each in range(200)]
     assert sum(each is not None for each in entered) == 96
+
+
+def test_one_address_never_takes_all_connections() -> None:
+    """Half of them are left for others, however few there are."""
+    door = Door(Bounds(connections=10))
+    assert [door.enter("192.0.2.1") is not None for _ in range(10)] == [True] * 5 + [False] * 5
+    assert door.enter("192.0.2.2") is not None
 
 
 # ---- whose address ---------------------------------------------------------------------------------------------

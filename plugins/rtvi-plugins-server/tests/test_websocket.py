@@ -360,6 +360,25 @@ def test_each_turn_of_the_loop_handles_a_few_frames() -> None:
     asyncio.run(run())
 
 
+def test_a_client_that_goes_on_after_the_end_is_not_read() -> None:
+    """What was on its way is dropped; more is left to its own memory."""
+
+    async def run() -> None:
+        harness = Harness()
+        await harness.begin()
+        harness.carried.goodbye = Goodbye(1008)
+        harness.carried.say("last")
+        for _ in range(100):
+            harness.socket.data_received(frame(Opcode.TEXT, b"x"))
+        assert not harness.transport.paused
+        for _ in range(10_000):
+            harness.socket.data_received(frame(Opcode.TEXT, b"x"))
+        assert harness.transport.paused
+        assert harness.carried.received == []
+
+    asyncio.run(run())
+
+
 def test_what_is_said_waits_while_the_client_does_not_read() -> None:
     """It stays where it is bounded, and is sent in order afterwards."""
 

@@ -96,7 +96,8 @@ def group_of(address: str) -> str | None:
 class Bounds:
     """What the connections of a server may use. Times in seconds."""
 
-    #: Connections at once: of all clients (and no more than the process has descriptors for), and of one address.
+    #: Connections at once: of all clients (and no more than the process has descriptors for), and of one address (and
+    #: no more than half of all).
     connections: int = 2_000
     connections_per_address: int = 100
     #: The proxies in front, whose connections are those of many clients.
@@ -172,6 +173,8 @@ class Door:
     def __init__(self, bounds: Bounds) -> None:
         self.bounds = bounds
         self._most = min(bounds.connections, _descriptors())
+        #: Of one address: never so many that nobody else is let in.
+        self._most_of_one = min(bounds.connections_per_address, max(1, self._most // 2))
         self.visits: set[Visit] = set()
         self._addresses: Counter[str] = Counter()
         self._full, self._crowded = Seldom(log), Seldom(log)
@@ -186,7 +189,7 @@ class Door:
             return None
         address = None if peer in self.bounds.proxies else group_of(peer)
         if address is not None:
-            if self._addresses[address] >= self.bounds.connections_per_address:
+            if self._addresses[address] >= self._most_of_one:
                 self._crowded.warn("refused a connection of %s, which has %d", address, self._addresses[address])
                 return None
             self._addresses[address] += 1

@@ -44,8 +44,8 @@ _BEHIND: Final = 4 * _READ
 MESSAGE_BYTES: Final = 1_048_576
 #: The most fragments of a message. Clients that split messages do so by kilobytes.
 _FRAGMENTS: Final = 128
-#: What a client may have on its way while its session ends, in bytes.
-_LATE_BYTES: Final = 262_144
+#: What a client may have on its way while its session ends, in bytes, and what each frame of it counts for besides.
+_LATE_BYTES, _LATE_FRAME = 262_144, 1_024
 #: Silence after which a client is asked whether it is there, and after which it is given up, in seconds.
 _PING_SECONDS, _LOST_SECONDS = 20.0, 40.0
 #: How long an app may take to answer a handshake.
@@ -94,14 +94,15 @@ class WebSocket(asyncio.BufferedProtocol):
         self._asked = False
         #: A close frame was sent or the answer to a failed handshake; nothing more is.
         self._closed = False
+        #: Nothing more is read.
         self._over = False
+        #: What has come since the session ended, in bytes.
+        self._late = 0
         self._active = True
         self._pinged = False
         self._quiet_since = self._begun = self._loop.time()
         #: When the session ended, or the close frame was sent.
         self._ended: float | None = None
-        #: How many bytes have come since.
-        self._late = 0
 
     # ---- the transport ---------------------------------------------------------------------------------------------
 
@@ -150,11 +151,8 @@ class WebSocket(asyncio.BufferedProtocol):
     def data_received(self, data: bytes) -> None:
         """Take some bytes of the client's."""
         self._active = True
-        if self._ended is not None:
-            self._late += len(data)
-            if self._late > _LATE_BYTES:  # it sends as if nothing had ended
-                self._transport.abort()
-                return
+        if self._over:
+            return
         self._unparsed = self._unparsed + data if self._unparsed else data
         if not self._scheduled:
             self._handle()
@@ -177,7 +175,7 @@ class WebSocket(asyncio.BufferedProtocol):
         self._handling = False
         if not self._frames and self._parser.parser_exc is not None:
             self._failed(self._parser.parser_exc)
-        self._read(wanted=len(self._unparsed) < _BEHIND)
+        self._read(wanted=len(self._unparsed) < _BEHIND and not self._over)
         if self._sendable:
             self._flush()
 
@@ -223,10 +221,20 @@ class WebSocket(asyncio.BufferedProtocol):
         if isinstance(event, Frame):
             if event.opcode is Opcode.CLOSE:
                 self._close_transport()
+            elif self._ended is not None:
+                self._drop(len(event.data))
             elif self._carried is not None and self._carried.charge(len(event.data)):
                 self._take_frame(self._carried, event)
         elif isinstance(event, Request):
             self._answer(self._parser.accept(event), event)
+
+    def _drop(self, size: int) -> None:
+        """Drop a frame that comes after the end. A client that sends on as if nothing had ended is not read."""
+        self._late += _LATE_FRAME + size
+        if self._late > _LATE_BYTES:
+            self._over = True
+            self._frames.clear()
+            self._unparsed = b""
 
     def _take_frame(self, carried: Carried, frame: Frame) -> None:
         opcode, data = frame.opcode, bytes(frame.data)
