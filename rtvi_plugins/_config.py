@@ -161,7 +161,8 @@ class Layers:
         values = {name: parameter.default for name, (parameter, _) in provider.options.items()}
         for layer in self._layers:
             for key in (service, f"{service}.{label}"):
-                values |= {name: value for name, value in layer.get(key, {}).items() if name in values}
+                given = layer.get(key, {}).items()
+                values |= {own: value for name, value in given if (own := provider.present_name(name)) is not None}
         return values
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import reduce
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from attrs.validators import and_, ge, gt, in_, le, lt, matches_re, max_len, min_len
 
 from ._constraints import Validator, parts_of
 from ._json import below, is_array, is_object, kind, until_enough
-from ._registry import BOT, Registry
+from ._registry import BOT, Registry, renamed
 from ._specs import ActionSpec, Grant
 from .errors import InvalidStart, Problem, nearest
 
@@ -23,6 +24,8 @@ class Grants:
 
     by_name: Mapping[str, Grant] = field(factory=dict[str, Grant])
     everything: bool = False
+    #: The operator's grants of one session: what they leave out, or narrow, is not granted in it.
+    narrower: Mapping[str, Grant] | None = None
 
     @classmethod
     def of(cls, registry: Registry, granted: Iterable[Grant] | None = None, *, everything: bool = False) -> Grants:
@@ -33,23 +36,32 @@ class Grants:
         arguments, options = _narrowed_arguments(registry), _narrowed_options(registry)
         filled = [
             _filled(each, arguments.get(each.name, {}), options.get(each.name))
-            for each in (registry.bot.grants if granted is None else granted)
+            for each in (renamed(registry, each) for each in (registry.bot.grants if granted is None else granted))
         ]
         return cls({grant.name: grant for grant in filled}, everything)
 
-    def get(self, name: str) -> Grant | None:
-        """The grant of an option (`llm.model`) or action (`tts:say`), or None."""
-        found = self.by_name.get(name)
-        return Grant(name) if found is None and self.everything else found
+    def get(self, *names: str) -> Grant | None:
+        """The grant of an option (`llm.model`), by its present and its former names, or of an action (`tts:say`)."""
+        ours = _found(self.by_name, names)
+        if ours is None and self.everything:
+            ours = Grant(names[0])
+        if ours is None or self.narrower is None:
+            return ours
+        theirs = _found(self.narrower, names)
+        return _both(ours, theirs) if theirs is not None else None
 
     def narrowed(self, narrower: Sequence[Grant]) -> Grants:
         """What both these grants and the narrower ones allow."""
         left: dict[str, Grant] = {}
-        for theirs in narrower:
-            ours = left.get(theirs.name) or self.get(theirs.name)
-            if ours is not None:
-                left[theirs.name] = _both(ours, theirs)
-        return Grants(left)
+        for each in narrower:
+            left[each.name] = _both(left[each.name], each) if each.name in left else each
+        return evolve(self, narrower=left)
+
+
+def _found(grants: Mapping[str, Grant], names: Iterable[str]) -> Grant | None:
+    """The grant under these names; where there are several, what all of them allow."""
+    found = [grants[name] for name in names if name in grants]
+    return reduce(_both, found) if found else None
 
 
 def _filled(grant: Grant, arguments: Mapping[str, Validator], option: Validator | None) -> Grant:
@@ -83,7 +95,8 @@ def _narrowed_options(registry: Registry) -> Mapping[str, Validator]:
         for provider in service.providers.values():
             for name, (_, group) in provider.options.items():
                 if name in group.narrowed:
-                    _join(found, {f"{service.name}.{name}": group.narrowed[name]})
+                    for each in provider.names_of(name):
+                        _join(found, {f"{service.name}.{each}": group.narrowed[name]})
     return found
 
 

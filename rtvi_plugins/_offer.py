@@ -101,7 +101,7 @@ class Offer:
 
     def _granted_options(self, service: str) -> Iterable[tuple[str, OfferedOption]]:
         for name, parameter in (*self._own_options(service), (PROVIDER, self._provider_option(service))):
-            grant = self.grants.get(f"{service}.{name}")
+            grant = self.grants.get(*(f"{service}.{each}" for each in self.provider(service).names_of(name)))
             if grant is not None:
                 yield name, OfferedOption(parameter, grant.writable, grant.validator)
 

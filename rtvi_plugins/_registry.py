@@ -7,13 +7,14 @@ from functools import cached_property
 from typing import Any
 
 from attrs import field, frozen
+from attrs.validators import and_
 
 from ._shapes import NotReadable, Shape, Validator, read, restriction
 from ._signature import default_problem
 from ._specs import ActionSpec, BotSpec, Grant, OptionsSpec, Parameter, ServiceSpec, Spec, Target
 from .errors import BotError, DeclarationError, nearest, where
 
-__all__ = ("BOT", "PROVIDER", "Provider", "Registry", "Service", "build", "grant_problem")
+__all__ = ("BOT", "PROVIDER", "Provider", "Registry", "Service", "build", "grant_problem", "renamed", "twice")
 
 #: The service name under which clients see a bot's own actions.
 BOT = "bot"
@@ -49,6 +50,14 @@ class Provider:
         """Former names of options, each with the present one."""
         present = self.options
         return {was: name for name, (parameter, _) in present.items() for was in parameter.was if was not in present}
+
+    def present_name(self, name: str) -> str | None:
+        """The present name of an option that goes by this name, or did; None if there is none."""
+        return name if name in self.options else self.former_names.get(name)
+
+    def names_of(self, option: str) -> tuple[str, ...]:
+        """All names that an option goes by, the present one first."""
+        return (option, *(was for was, name in self.former_names.items() if name == option))
 
     @cached_property
     def kind_options(self) -> frozenset[str]:
@@ -184,15 +193,26 @@ def _config_problems(registry: Registry) -> Iterable[str]:
         chosen = [providers[label]] if label else list(providers.values())
         for name, value in values.items():
             yield from _value_problems(key, name, value, chosen)
+        for provider in chosen:
+            yield from (f"config= sets '{key}.{name}' twice, as {both}." for name, both in twice(provider, values))
 
 
 def _value_problems(key: str, name: str, value: Any, providers: Sequence[Provider]) -> Iterable[str]:
-    having = [provider for provider in providers if name in provider.options]
+    having = [(each, own) for each in providers if (own := each.present_name(name)) is not None]
     if not having:
         names = {option for provider in providers for option in provider.options}
         yield f"config= names the option '{key}.{name}'. {_known(name, names)}"
-    problems = (default_problem(each.options[name][0].shape, value) for each in having)
+    problems = (default_problem(each.options[own][0].shape, value) for each, own in having)
     yield from (f"config= gives '{key}.{name}' a wrong value: {each}." for each in dict.fromkeys(problems) if each)
+
+
+def twice(provider: Provider, names: Iterable[str]) -> Iterable[tuple[str, str]]:
+    """Options that are named twice, by a former name and another one: each with the names as a text."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        if (own := provider.present_name(name)) is not None:
+            found.setdefault(own, []).append(name)
+    return ((own, " and ".join(map(repr, each))) for own, each in found.items() if len(each) > 1)
 
 
 def _grant_problems(registry: Registry) -> Iterable[str]:
@@ -227,10 +247,11 @@ def grant_problem(registry: Registry, grant: Grant, *, is_operators: bool = Fals
     An operator's bounds are not shown: in the operator's part of a start anything may be a key.
     """
     known = set(grantable(registry))
-    if grant.name not in known:
+    if grant.name not in known and not _is_former(registry, grant.name):
         return f"grants {grant.name!r}. {_known(grant.name, known)}"
     if ":" not in grant.name:
         return _option_grant_problem(registry, grant, is_operators)
+    grant = renamed(registry, grant)
     arguments = _arguments(registry, grant.name)
     if grant.validator is not None:
         example = next(iter(arguments), "argument")
@@ -246,14 +267,37 @@ def grant_problem(registry: Registry, grant: Grant, *, is_operators: bool = Fals
     return None
 
 
+def _is_former(registry: Registry, granted: str) -> bool:
+    """Whether a name, `"llm.engine"`, is a former name of an option."""
+    service, _, name = granted.partition(".")
+    return service in registry.services and any(
+        name in provider.former_names for provider in registry.services[service].providers.values()
+    )
+
+
+def renamed(registry: Registry, grant: Grant) -> Grant:
+    """A grant whose arguments go by their present names."""
+    if ":" not in grant.name or not grant.arguments:
+        return grant
+    present = set(_arguments(registry, grant.name))
+    parameters = [each for spec in _having(registry, grant.name) for each in spec.parameters.values()]
+    names = {was: each.name for each in parameters for was in each.was}
+    arguments: dict[str, Validator] = {}
+    for name, validator in grant.arguments.items():
+        own = name if name in present else names.get(name, name)
+        arguments[own] = and_(arguments[own], validator) if own in arguments else validator
+    validators = () if grant.validator is None else (grant.validator,)
+    return Grant(grant.name, *validators, arguments=arguments, writable=grant.writable)
+
+
 def _option_grant_problem(registry: Registry, grant: Grant, is_operators: bool) -> str | None:
     if grant.arguments:
         return f"narrows arguments of {grant.name!r}, which is an option."
     if grant.validator is None:
         return None
     service, _, name = grant.name.partition(".")
-    having = (each.options.get(name) for each in registry.services[service].providers.values())
-    shapes = [read(str)] if name == PROVIDER else [each[0].shape for each in having if each is not None]
+    having = ((each, each.present_name(name)) for each in registry.services[service].providers.values())
+    shapes = [read(str)] if name == PROVIDER else [each.options[own][0].shape for each, own in having if own]
     problem = _unfit(shapes, grant.validator, is_operators)
     return f"narrows {grant.name!r}, but it {problem}." if problem is not None else None
 

@@ -20,7 +20,7 @@ from ._grants import Grants, read_grants
 from ._json import MOST_PROBLEMS, below, clip, is_array, is_object, kind, uncarriable, until_enough
 from ._needles import Needles, covered
 from ._offer import Offers
-from ._registry import PROVIDER, Provider, Registry, grant_problem
+from ._registry import PROVIDER, Provider, Registry, grant_problem, renamed, twice
 from ._shapes import Shape, check, read, violations
 from ._specs import Grant
 from .errors import InvalidStart, OperatorOnly, Problem, unknown
@@ -100,7 +100,7 @@ def _read_grants(told: Mapping[str, Any], registry: Registry) -> list[Grant]:
     found = list(islice(problems, MOST_PROBLEMS))
     if found:
         raise InvalidStart(found)
-    return grants
+    return [renamed(registry, each) for each in grants]
 
 
 def _choice(registry: Registry, grants: Sequence[Grant]) -> dict[str, list[str]]:
@@ -118,7 +118,8 @@ def _choice(registry: Registry, grants: Sequence[Grant]) -> dict[str, list[str]]
 def _refuse_operator_fields(told: Mapping[str, Any], registry: Registry) -> None:
     """Refuse what only the operator may say; also a bare `base_url`, which somebody hopes would be heeded."""
     providers = (provider for service in registry.services.values() for provider in service.providers.values())
-    names = (*OPERATOR_FIELDS, *(name for provider in providers for name in provider.spec.parameters))
+    options = (each for provider in providers for each in provider.spec.parameters.values())
+    names = (*OPERATOR_FIELDS, *(name for each in options for name in (each.name, *each.was)))
     problems = [
         Problem(below("$", name), "only the operator may say this, with the operator's secret.")
         for name in dict.fromkeys(names)
@@ -259,13 +260,17 @@ def _service_values(
     provider: Provider, sent: Mapping[str, Any], path: str, problems: list[Problem]
 ) -> Mapping[str, Any]:
     known, read = provider.spec.parameters, dict[str, Any]()
+    present = {name: each for each in known.values() for name in (*each.was, each.name)}
     for name, value in until_enough(sent.items(), problems):
-        if name not in known:
-            problems.append(_unknown(f"service option of {provider.label}", name, known, below(path, name)))
+        at = below(path, name)
+        if name not in present:
+            problems.append(_unknown(f"service option of {provider.label}", name, known, at))
+        elif present[name].name in read:
+            problems.append(Problem(at, "was sent already, under another name."))
         else:
-            at = below(path, name)
-            read[name], found = check(known[name].shape, value, at)
-            problems.extend(_unfit(found, known[name].shape, value, at))
+            option = present[name]
+            read[option.name], found = check(option.shape, value, at)
+            problems.extend(_unfit(found, option.shape, value, at))
             if not found and isinstance(value, str) and _WITH_USER.match(value):
                 problems.append(Problem(at, _NO_USER))
     return read
@@ -286,7 +291,11 @@ def _read_defaults(
     problems.extend(Problem(_safe_path(each.path), told_services, each.suggestion) for each in strangers)
     for entry in until_enough(entries, problems):
         _check_default(entry, providers[entry.service], problems)
-        defaults.setdefault(entry.service, {})[entry.name] = entry.value
+        given = defaults.setdefault(entry.service, {})
+        given[entry.name] = entry.value
+        if any(True for provider in providers[entry.service] for _ in twice(provider, given)):
+            problems.append(Problem(entry.name_path, "was given already, under another name."))
+            del given[entry.name]
     return defaults
 
 
@@ -298,7 +307,8 @@ def _providers(registry: Registry) -> Mapping[str, Sequence[Provider]]:
 
 
 def _check_default(entry: Entry, providers: Sequence[Provider], problems: list[Problem]) -> None:
-    shapes = [each.options[entry.name][0].shape for each in providers if entry.name in each.options]
+    names = [(each, each.present_name(entry.name)) for each in providers]
+    shapes = [each.options[name][0].shape for each, name in names if name is not None]
     if not shapes:
         known = dict.fromkeys(name for each in providers for name in each.options)
         problems.append(_unknown(f"{entry.service} option", entry.name, known, entry.name_path))
