@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import anyio
 import pytest
@@ -18,7 +19,7 @@ from listening import listen, pid_of, texts
 from rtvi_plugins.errors import ProviderError
 from rtvi_plugins.kinds import Audio, TTSRequest
 from rtvi_plugins_espeak._helper import Helper
-from rtvi_plugins_espeak._process import DATA, LIBRARY, Lost, command_for, start
+from rtvi_plugins_espeak._process import DATA, LIBRARY, HelperProcess, Lost, command_for, start
 from rtvi_plugins_espeak.speech import EspeakTTS, open_speech
 from rtvi_plugins_espeak.tts import configure
 
@@ -312,6 +313,30 @@ async def test_a_process_that_does_not_come_up_is_an_error(command: list[str]) -
         await start(command)
     with pytest.raises(ProviderError, match="espeak is not available"):
         await Helper(partial(start, command)).open()
+
+
+async def test_a_service_opens_while_the_process_speaks_for_others() -> None:
+    """It does not wait for its turn, for it has nothing to say yet."""
+    begun, go_on = anyio.Event(), anyio.Event()
+
+    class Busy:
+        alive = True
+
+        async def ask(self, order: object, put: object) -> None:
+            begun.set()
+            await go_on.wait()
+
+    async def launch() -> HelperProcess:
+        return cast("HelperProcess", Busy())
+
+    helper = Helper(launch)
+    process = await helper.open()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(helper.say, {}, lambda frame: None)
+        await begun.wait()
+        with anyio.fail_after(5):
+            assert await helper.open() is process
+        go_on.set()
 
 
 async def test_the_data_may_lie_at_a_long_path(tmp_path: Path) -> None:

@@ -26,10 +26,9 @@ from websockets.frames import Frame, Opcode
 from rtvi_plugins.kinds import Audio
 from rtvi_plugins_server._frames import encode
 
-from .conftest import DESK
-
 pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="descriptors are counted in /proc")
 
+DESK: Final = Path(__file__).with_name("desk.py")
 #: How long a test waits for what must come, in seconds.
 PATIENCE: Final = 30.0
 #: The most that a flood gets rid of, in bytes: what is on its way while the server closes counts as well.

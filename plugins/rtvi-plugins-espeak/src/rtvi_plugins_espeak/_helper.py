@@ -36,6 +36,8 @@ class Helper:
 
     async def open(self) -> HelperProcess:
         """The process, started if none runs. `ProviderError` if it does not come up."""
+        if self._process is not None and self._process.alive:
+            return self._process  # without waiting for what it has to say to others
         async with self._turn:
             return await self._running()
 
