@@ -15,7 +15,7 @@ import anyio
 from anyio.abc import TaskGroup
 from attrs import define, field
 
-from ._json import check_json
+from ._json import check_json, clip
 from ._signal import Signal
 from ._specs import ActionSpec
 from ._timers import Clock, Timer
@@ -27,8 +27,10 @@ from .session import FunctionCall
 __all__ = ("FunctionCalls",)
 
 _UNCERTAIN = "It may or may not have taken effect. Find out before you call it again."
-_CANCELLED = "The function was cancelled, because the user interrupted."
+_CANCELLED = "The function was cancelled, because the user interrupted. Part of it may have taken effect."
 _RUNNING = "still running, although the user interrupted. Its result will stand here. Do not call it again for this."
+#: As much of an author's sentence is read by the LLM, in characters.
+_LONGEST_SENTENCE = 2000
 
 
 @define(eq=False)
@@ -106,7 +108,7 @@ class OwnCall(_Call):
         try:
             self.end(await function())
         except RequestError as error:
-            self.end(failed=error.message)
+            self.end(failed=clip(error.message, _LONGEST_SENTENCE))
         except anyio.get_cancelled_exc_class():
             if anyio.current_effective_deadline() == -math.inf:
                 raise

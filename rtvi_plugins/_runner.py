@@ -508,8 +508,9 @@ class LiveSession(Session):
 
     def _expire(self, request: Request) -> None:
         """Answer a request that took too long, without waiting for its function to unwind."""
-        hint = "" if self._conversation.ready else " The client has not sent client-ready."
-        self._answers.fail(request, ActionTimeout(f"The request was not finished in time.{hint}"))
+        begun, waits = "It may or may not have taken effect.", "The client has not sent client-ready."
+        hint = begun if self._conversation.ready else waits
+        self._answers.fail(request, ActionTimeout(f"The request was not finished in time. {hint}"))
         if request.job is not None:
             request.job.cancel()
 

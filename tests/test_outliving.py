@@ -19,7 +19,7 @@ from .wire import Wire, connected, settle
 
 pytestmark = pytest.mark.anyio
 
-FUNCTIONS = [f"bot:{name}" for name in ("book", "look_up", "cling", "block", "block_briefly", "give_up")]
+FUNCTIONS = [f"bot:{name}" for name in ("book", "look_up", "cling", "block", "block_briefly", "give_up", "rant")]
 CLIENT = "llm:get_context llm:set_context tts:interrupt".split()
 JOBS = ["bot:grind", "bot:wait_for_gate"]
 
@@ -110,6 +110,12 @@ def block_briefly() -> str:
     """Works in a thread, which nothing can stop."""
     gate.thread_opened.wait(20)
     return "done by a thread"
+
+
+@action(clerk)
+async def rant(session: Session, /) -> None:
+    """Fails at length."""
+    raise RequestError("no " * 10_000_000)
 
 
 @action(clerk, long=True)
@@ -352,6 +358,16 @@ async def test_a_booking_is_finished_although_the_caller_says_one_word_more() ->
         assert [each["text"] for each in wire.told("bot-output") if each["spoken_status"] == "completed"] == [
             *["One moment.", "It is booked."]
         ]
+
+
+async def test_a_sentence_of_any_length_ends_a_call() -> None:
+    """An author may pass on what a vendor said."""
+    async with connected(clerk, scripted) as wire:
+        script.write([ToolCall("1", "rant", {})], [Text("Sorry.")])
+        say(wire, "Book, please.")
+        await settle()
+        assert 1000 < len(read()[0]) < 3000
+        assert len(wire.told("llm-function-call-stopped")) == 1
 
 
 @pytest.mark.parametrize(("job", "uncertain"), [("grind", True), ("wait_for_gate", False)])
