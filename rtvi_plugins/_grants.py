@@ -9,9 +9,10 @@ from typing import Any
 from attrs import evolve, field, frozen
 from attrs.validators import and_, ge, gt, in_, le, lt, matches_re, max_len, min_len
 
-from ._constraints import Validator, parts_of
+from ._constraints import parts_of
 from ._json import below, is_array, is_object, kind, until_enough
 from ._registry import BOT, Registry, renamed
+from ._rules import Validator
 from ._specs import ActionSpec, Grant
 from .errors import InvalidStart, Problem, nearest
 

@@ -37,9 +37,11 @@ import attrs
 from attrs import frozen
 from typing_extensions import Doc, ReadOnly, deprecated, is_typeddict
 
-from ._constraints import ANYTHING, Loads, NoneRefused, NotReadable, Rule, Schema, Validator, merged, read_validators
+from ._constraints import read_validators
+from ._defaults import changeable_part
 from ._interrupt import let_through
 from ._json import MOST_PROBLEMS, below, check_json, clip, expected, is_array, is_object, uncarriable, until_enough
+from ._rules import ANYTHING, Loads, NoneRefused, NotReadable, Rule, Schema, Validator, merged
 from .errors import DeclarationError, Problem, authors_line, unknown
 
 if TYPE_CHECKING:
@@ -53,7 +55,6 @@ __all__ = (
     "Validator",
     "Was",
     "carried",
-    "changeable_part",
     "check",
     "narrow",
     "read",
@@ -459,38 +460,6 @@ _CONTAINERS: Mapping[Any, Callable[[Any, tuple[Any, ...], tuple[type, ...]], Sha
     dict: _mapping,
     Mapping: _mapping,
 }
-
-
-# ---- defaults ------------------------------------------------------------------------------------------------------
-
-_MUTABLE: tuple[type, ...] = (list, dict, set, bytearray)
-
-
-def changeable_part(value: Any) -> str | None:
-    """Name the class of what could be changed in a default, itself or anything inside; None if nothing can."""
-    if isinstance(value, _MUTABLE):
-        return value.__class__.__name__
-    if isinstance(value, tuple | frozenset):
-        inner = cast("Iterable[Any]", value)
-    elif attrs.has(value.__class__):
-        if not _is_frozen(value):
-            return f"{value.__class__.__name__}, which is not frozen"
-        inner = [getattr(value, each.name) for each in attrs.fields(value.__class__)]
-    else:
-        return None
-    return next((found for each in inner if (found := changeable_part(each)) is not None), None)
-
-
-def _is_frozen(value: Any) -> bool:
-    for each in attrs.fields(value.__class__):
-        try:
-            setattr(value, each.name, getattr(value, each.name))
-        except (attrs.exceptions.FrozenInstanceError, attrs.exceptions.FrozenAttributeError):
-            continue
-        except Exception:  # a setter of its own that objects to something else
-            return False
-        return False
-    return True
 
 
 # ---- classes -------------------------------------------------------------------------------------------------------

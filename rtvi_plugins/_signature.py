@@ -10,8 +10,9 @@ import attrs
 from attrs import frozen
 from typing_extensions import Doc, deprecated
 
+from ._defaults import changeable_part
 from ._json import uncarriable
-from ._shapes import NotReadable, Shape, Was, changeable_part, check, read, to_json
+from ._shapes import NotReadable, Shape, Was, check, read, to_json
 from ._specs import REQUIRED, Function, Parameter
 from .errors import DeclarationError
 from .session import Secret, Session

@@ -36,6 +36,9 @@ LAYERS: dict[str, dict[str, str]] = {
         "session": "attrs typing_extensions",
     },
     "1 reading": {
+        "_defaults": "attrs",
+        "_rules": "attrs",
+        "_validators": "attrs",
         "_constraints": "attrs",
         "_json_schema": "",
         "_shapes": "attrs cattrs typing_extensions",
