@@ -343,7 +343,7 @@ async def test_an_stt_that_hangs_is_given_up_and_the_next_utterance_is_heard() -
 
 
 async def test_a_vad_that_fails_is_told_once() -> None:
-    """Even when a single piece of audio holds a hundred frames."""
+    """Even when a single piece of audio holds ninety frames."""
 
     def hear(frame: Audio) -> float:
         raise ProviderError("awkward", "unavailable")
@@ -351,7 +351,7 @@ async def test_a_vad_that_fails_is_told_once() -> None:
     begin(vad=hear)
     script.write()
     async with talking() as wire:
-        wire.connection.receive_audio(samples(1, 5.0))
+        wire.connection.receive_audio(samples(1, 2.9))
         await speak(wire, 1, 0.5)
         assert len(failures(wire)) == 1
 
