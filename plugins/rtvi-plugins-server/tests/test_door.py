@@ -107,9 +107,10 @@ def test_a_connection_on_which_nothing_more_is_asked_is_closed(host: Host, parse
     [
         (b"Cookie: " + b"x" * 20_000 + b"\r\n\r\n", "longer than 16384 bytes"),
         (b"Cookie: " + b"x" * 20_000, "longer than 16384 bytes"),
+        (b"Cookie: " + b"x" * 9_000 + b"\r\n\r\n", "longer than 8000 bytes"),
         (b"".join(b"X-%d: 1\r\n" % each for each in range(200)) + b"\r\n", "more than 100 headers"),
     ],
-    ids=["cookie", "without an end", "200 headers"],
+    ids=["cookie", "without an end", "a long line", "200 headers"],
 )
 def test_a_head_that_is_too_large_is_answered(
     host: Host, parser: str, beginning: bytes, more: bytes, sentence: str

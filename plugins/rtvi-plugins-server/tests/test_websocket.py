@@ -40,7 +40,7 @@ from rtvi_plugins_server._seldom import Seldom
 from rtvi_plugins_server._websocket import EXTENSION, WebSocket
 
 from .conftest import DESK
-from .live import PATIENCE, Live, live
+from .live import PATIENCE, Live, everything, live
 
 READY = '{"label": "rtvi-ai", "type": "client-ready", "id": "0", "data": {}}'
 HANDSHAKE = (
@@ -275,6 +275,23 @@ def test_a_refused_handshake_is_one_line(
         server.until(lambda: len(server.server.door) == 0)
     told = [(each.name, each.getMessage()) for each in caplog.records if each.levelno >= logging.WARNING]
     assert told == [("rtvi_plugins.server", "refused the handshake of a WebSocket: 401 Unauthorized")]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "status"),
+    [
+        (HANDSHAKE.replace(b"Version: 13", b"Version: 7"), 400),
+        (HANDSHAKE.replace(b"AAAA", b""), 400),
+        (HANDSHAKE.replace(b"Sec-WebSocket-Key", b"X-Key"), 400),
+        (HANDSHAKE.replace(b"\r\n\r\n", b"\r\nX-L: " + b"x" * 7_999 + b"\r\n\r\n"), 431),
+    ],
+    ids=["version", "key", "no key", "long line"],
+)
+def test_a_handshake_that_is_none_is_answered(host: Host, loop: str, wrong: bytes, status: int) -> None:
+    """The client does not wait for what never comes."""
+    with live(host, loop=loop) as server, server.connect(wrong % b"/ws") as client:
+        assert everything(client).startswith(b"HTTP/1.1 %d " % status)
+        server.until(lambda: len(server.server.door) == 0)
 
 
 @given(st.lists(st.binary(max_size=300), max_size=8))

@@ -102,8 +102,10 @@ class Bounds:
     connections_per_address: int = 100
     #: The proxies in front, whose connections are those of many clients.
     proxies: Proxies = field(factory=Proxies)
-    #: The head of a request or a handshake: its bytes, its lines, and how long it may take.
+    #: The head of a request or a handshake: its bytes, those of each line (fewer than the parser of handshakes takes),
+    #: its lines, and how long it may take.
     head_bytes: int = 16_384
+    line_bytes: int = 8_000
     head_lines: int = 100
     head_seconds: float = 10.0
     #: How long a body may take to come.

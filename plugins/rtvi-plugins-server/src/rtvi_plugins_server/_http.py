@@ -97,6 +97,8 @@ class Guard(asyncio.Protocol):
         lines = head.lstrip(b"\r\n").split(b"\r\n")[1:-2]
         if len(lines) > self._bounds.head_lines:
             return self._refuse(431, f"The request has more than {self._bounds.head_lines} headers.")
+        if max(map(len, (head.partition(b"\r\n")[0], *lines))) > self._bounds.line_bytes:
+            return self._refuse(431, f"A line of the request's head is longer than {self._bounds.line_bytes} bytes.")
         self._begin_body(lines)
         if not self._over:
             self._due = asyncio.get_running_loop().time() + self._bounds.body_seconds

@@ -175,6 +175,9 @@ class WebSocket(asyncio.BufferedProtocol):
         self._handling = False
         if not self._frames and self._parser.parser_exc is not None:
             self._failed(self._parser.parser_exc)
+        elif self._parser.handshake_exc is not None and not self._asked and not self._over:
+            self.reject(400, (), b"This is no handshake of a WebSocket.")
+            self._close_transport()
         self._read(wanted=len(self._unparsed) < _BEHIND and not self._over)
         if self._sendable:
             self._flush()
