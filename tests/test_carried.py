@@ -138,6 +138,12 @@ async def send(session: Session, /) -> bool:
 
 
 @action("bot")
+async def refuse_at_length(session: Session, /) -> str:
+    """Refuse in more words than can be sent."""
+    raise RequestError("no " * 20_000)
+
+
+@action("bot")
 async def fine(session: Session, /) -> str:
     """Answer."""
     return "fine"
@@ -151,13 +157,13 @@ async def raise_unsendable(session: Session, /) -> str:
     raise error
 
 
-OWN = "give give_from_thread give_long give_number give_text send fine raise_unsendable".split()
+OWN = "give give_from_thread give_long give_number give_text send fine raise_unsendable refuse_at_length".split()
 
 
 @bot(
     services={"llm": "scripted", "tts": "spell", "stt": "script"},
     client=[*(f"bot:{each}" for each in OWN), "llm:get_context", "llm.messages", "llm.run_on_config"],
-    functions=["bot:give", "bot:give_number", "bot:give_text", "bot:fine"],
+    functions=["bot:give", "bot:give_number", "bot:give_text", "bot:fine", "bot:refuse_at_length"],
     public=True,
 )
 async def giver(session: Session, /, llm: LLM, tts: TTS, stt: STT) -> None:
@@ -424,6 +430,20 @@ async def test_the_llm_reads_that_a_result_is_too_long() -> None:
         await settle()
         (result,) = [each["content"] for each in script.requests[1].messages if each["role"] == "tool"]
         assert "at most 10000 are sent" in str(result)
+        await goes_on(wire)
+
+
+@pytest.mark.anyio
+async def test_a_refusal_that_is_too_long_is_shortened() -> None:
+    """For the client, and for the LLM."""
+    script.write([ToolCall("1", "refuse_at_length", {})], [Text("It was refused.")])
+    async with giving(limits=LONG) as wire:
+        error = await wire.error(wire.call("bot:refuse_at_length"))
+        assert len(error["error"]) == 2000
+        wire.send("send-text", {"content": "go", "options": {"audio_response": False}})
+        await settle()
+        (result,) = [each["content"] for each in script.requests[1].messages if each["role"] == "tool"]
+        assert len(str(result)) < 2100
         await goes_on(wire)
 
 
