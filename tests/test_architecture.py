@@ -104,6 +104,7 @@ LAYERS: dict[str, dict[str, str]] = {
         "voice._hearing": "anyio attrs",
         "voice._speaking": "anyio attrs",
         "voice._late": "",
+        "voice._tool_calls": "attrs",
         "voice._answering": "anyio attrs",
         "voice._converse": "anyio attrs",
         "voice": "",

@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Container, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from itertools import count
 from typing import Any, Final, cast
 
 import anyio
 from anyio.abc import TaskGroup
-from attrs import define, evolve, field
+from attrs import define, field
 
-from .._json import clip, uncarriable, whole
-from .._json_schema import check_schema
+from .._json import whole
 from ..context import Message
-from ..errors import FunctionCallFailed, ProviderError, nearest
+from ..errors import FunctionCallFailed, ProviderError
 from ..events import BotLLMStarted, BotLLMStopped, BotLLMText, BotOutput, Metrics
 from ..kinds import LLM, LLMPiece, LLMRequest, Text, ToolCall, Usage
 from ..session import FunctionCall, Session, Turn
@@ -29,6 +27,7 @@ from ._closing import AT_ONCE, NoPiece, closed_after, failure, let_pass, patienc
 from ._late import moved_to_the_end
 from ._sentences import Sentences
 from ._speaking import Speech, Voice
+from ._tool_calls import as_text, problem_of, sendable_call, unique
 
 __all__ = ("Answering",)
 
@@ -40,11 +39,8 @@ _MOST_ANSWERS: Final = 8
 _ATTEMPTS: Final = 2
 #: How long an LLM may say nothing, in seconds.
 _SECONDS: Final = 30.0
-#: How much an LLM reads of what is wrong with a call, or of the names of its functions, in characters.
-_SHOWN: Final = 2000
 #: How long a sentence waits for the next word, which may show that it has not ended, in seconds.
 _PAUSE: Final = 0.2
-_NOT_CALLED: Final = "The function was not called."
 _PIECES: Final = "Text(…), ToolCall(…) or Usage(…)"
 
 
@@ -208,7 +204,7 @@ class Answering:
                     if sentences.waits:
                         self._settle_after_a_pause(answer, sentences)
                 case ToolCall():
-                    answer.calls.append(_unique(_callable(piece), self._call_ids()))
+                    answer.calls.append(unique(sendable_call(piece), self._call_ids()))
                 case Usage():
                     answer.usage = sendable_usage(piece)
                 case other:  # pyright: ignore[reportUnnecessaryComparison]  # what a provider yields is not checked
@@ -278,54 +274,31 @@ class Answering:
         finally:
             for call in begun:
                 if call.id not in results:
-                    results[call.id] = _as_text(call.leave(partial(self._late, call.id, results)))
+                    results[call.id] = as_text(call.leave(partial(self._late, call.id, results)))
             answer.results = results
             self._settled(answer)
 
     def _begin_call(self, call: ToolCall, results: dict[str, str]) -> FunctionCall | None:
         """Begin a call, or write down why it is not carried out."""
         try:
-            if (problem := call.problem or self._unknown(call.name) or self._misfit(call)) is not None:
+            if (problem := problem_of(call, self.session)) is not None:
                 raise FunctionCallFailed(problem)
             return self.session.begin_call(call.name, call.arguments, id=call.id)
         except FunctionCallFailed as error:
-            results[call.id] = _as_text({"error": error.message})
+            results[call.id] = as_text({"error": error.message})
             return None
 
     async def _wait_for(self, call: FunctionCall, results: dict[str, str]) -> None:
         try:
-            results[call.id] = _as_text(await call.result())
+            results[call.id] = as_text(await call.result())
         except FunctionCallFailed as error:
-            results[call.id] = _as_text({"error": error.message})
+            results[call.id] = as_text({"error": error.message})
 
     def _late(self, id: str, results: dict[str, str], result: Any) -> None:
         """A call that has outlived the turn has a result: it stands where the call is remembered."""
-        before, results[id] = results[id], _as_text(result)
+        before, results[id] = results[id], as_text(result)
         self.session.context.settle(id, before, results[id])
         self.outlived(id)
-
-    def _unknown(self, name: str) -> str | None:
-        """Return the sentence for an LLM that calls a function that there is not, with the names that there are."""
-        names = [each["name"] for each in self.session.functions]
-        if name in names:
-            return None
-        if not names:
-            return f"There is no function {clip(name)!r}, and no other function. Answer in words."
-        near = nearest(name, names)
-        hint = f" Did you mean {near!r}?" if near is not None else ""
-        return f"There is no function {clip(name)!r}.{hint} The functions are: {clip(', '.join(names), _SHOWN)}."
-
-    def _misfit(self, call: ToolCall) -> str | None:
-        """Return the sentence for an LLM whose arguments are not as a function of the client declares them.
-
-        Actions of the bot's check their own.
-        """
-        declared = next(each for each in self.session.functions if each["name"] == call.name)
-        if declared not in self.session.context.functions:
-            return None
-        problems = check_schema(declared.get("parameters"), call.arguments, "$.arguments")
-        told = "; ".join(f"{each.path}: {each.message}" for each in problems)
-        return f"The arguments are not as they are declared: {told}"[:_SHOWN] if problems else None
 
     # ---- speech and memory -----------------------------------------------------------------------------------------
 
@@ -384,38 +357,6 @@ class Answering:
 
     def _is_over(self, answer: _Answer) -> bool:
         return answer.settled and (answer.speech is None or answer.speech.is_settled(self.turn.heard))
-
-
-def _callable(call: ToolCall) -> ToolCall:
-    """A call that can be sent and remembered. Arguments that JSON cannot carry become its problem."""
-    not_an_object = NoPiece(call, "an LLM's respond()", "a ToolCall whose arguments are a JSON object")
-    if not isinstance(cast(object, call.arguments), Mapping):  # a mistake in the provider's code
-        raise not_an_object
-    arguments: dict[str, Any] = {}
-    try:
-        read, problem = json.loads(json.dumps(dict(call.arguments))), call.problem
-        if (bad := uncarriable(read, "$.arguments")) is not None:
-            problem = f"The arguments hold a value that JSON cannot carry: {bad[0]}: {bad[1]}. {_NOT_CALLED}"
-        else:
-            arguments = read
-    except (ValueError, RecursionError):
-        problem = f"The arguments hold a value that JSON cannot carry. {_NOT_CALLED}"
-    except TypeError:
-        raise not_an_object from None
-    return ToolCall(whole(call.id), whole(call.name), arguments, whole(problem) if problem is not None else None)
-
-
-def _as_text(result: Any) -> str:
-    """A function's result as the LLM reads it: text as it is, everything else as JSON."""
-    return result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)
-
-
-def _unique(call: ToolCall, taken: Container[str]) -> ToolCall:
-    """A call under an id that no other call of the conversation has; some vendors count anew in each answer."""
-    if call.id and call.id not in taken:
-        return call
-    free = (id for number in count(1) if (id := f"{call.id or 'call'}-{number}") not in taken)
-    return evolve(call, id=next(free))
 
 
 def _marked(message: Message, cut: bool) -> Message:
