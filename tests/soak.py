@@ -31,7 +31,7 @@ from .wire import OPERATOR, Wire, host_of, settle
 
 __all__ = ("Outcome", "soak")
 
-LIMITS = Limits(rate=20.0, burst=100, jobs=4, threads=4, outbox=400, session_seconds=200.0, idle_seconds=100.0)
+LIMITS = Limits(rate=100.0, burst=500, jobs=4, threads=4, outbox=400, session_seconds=200.0, idle_seconds=100.0)
 
 BAD_STARTS: tuple[Any, ...] = (
     [],
@@ -248,7 +248,7 @@ class Round:
 
     def check(self) -> None:
         """Every request has had its one answer; what needs none has had at most one."""
-        heard = Counter(each["id"] for each in self.wire.received if "id" in each and each["type"] != "bot-ready")
+        heard = Counter(each["id"] for each in self.wire.received if each.get("id") not in (None, "ready"))
         wrong = {id: (heard[id], due) for id, due in self.due.items() if heard[id] != due}
         assert not wrong, f"answers and those due: {wrong}, {self.wire.connection.close_reason!r}"
         assert all(heard[id] <= 1 for id in self.quiet)

@@ -20,6 +20,7 @@ from rtvi_plugins.errors import ProviderError
 from rtvi_plugins.kinds import Audio, TTSRequest
 from rtvi_plugins_espeak._helper import Helper
 from rtvi_plugins_espeak._process import DATA, LIBRARY, HelperProcess, Lost, command_for, start
+from rtvi_plugins_espeak._protocol import Frame
 from rtvi_plugins_espeak.speech import EspeakTTS, open_speech
 from rtvi_plugins_espeak.tts import configure
 
@@ -332,7 +333,7 @@ async def test_a_service_opens_while_the_process_speaks_for_others() -> None:
     helper = Helper(launch)
     process = await helper.open()
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(helper.say, {}, lambda frame: None)
+        tasks.start_soon(helper.say, dict[str, str](), list[Frame]().append)
         await begun.wait()
         with anyio.fail_after(5):
             assert await helper.open() is process
