@@ -108,17 +108,17 @@ PASSING = ProviderError("The STT", "unavailable", retryable=True)
 @pytest.mark.parametrize(
     ("tries", "lines"),
     [
-        ([[interim("hel"), interim("hello"), SILENT]], ["hello"]),
+        ([[interim("he"), interim("hello"), SILENT]], ["hello"]),
         ([[final("hello"), interim("the"), interim("there"), SILENT]], ["hello", "there"]),
         ([[interim("hello"), SILENT, final("hello there")]], ["hello there"]),
         ([[interim("uh"), SILENT, final("")]], []),
         ([[interim("uh"), interim(" "), SILENT]], []),
-        ([[interim("hel"), SILENT, FAILED]], []),
+        ([[interim("he"), SILENT, FAILED]], []),
         ([[final("hello"), interim("the"), SILENT, FAILED]], ["hello"]),
-        ([[interim("hel"), PASSING], [SILENT, final("hello")]], ["hello"]),
-        ([[interim("hel"), PASSING], [SILENT]], []),
-        ([[final("hello"), PASSING], [interim("hel"), final("hello"), final("there")]], ["hello", "there"]),
-        ([[interim("hel"), HANG]], []),
+        ([[interim("he"), PASSING], [SILENT, final("hello")]], ["hello"]),
+        ([[interim("he"), PASSING], [SILENT]], []),
+        ([[final("hello"), PASSING], [interim("he"), final("hello"), final("there")]], ["hello", "there"]),
+        ([[interim("he"), HANG]], []),
     ],
     ids=[
         "no final transcript",
@@ -172,13 +172,13 @@ async def test_what_is_shown_when_the_goodbye_has_been_heard_stays_and_is_rememb
 
 async def test_an_interruption_by_text_leaves_what_is_being_said_to_its_recogniser() -> None:
     """It is shown until then, and ends as final."""
-    async with talking([interim("hel"), SILENT]) as wire:
+    async with talking([interim("he"), SILENT]) as wire:
         await speak(wire, 1, 0.4)
         wire.send("send-text", {"content": "typed", "options": {}})
         await speak(wire, 1, 0.2)
         await silence(wire, 2.0)
-        assert screen(wire) == (["hel"], "")
-        assert remembered(wire) == "typed hel"
+        assert screen(wire) == (["he"], "")
+        assert remembered(wire) == "typed he"
 
 
 transcripts = st.builds(Transcript, st.sampled_from(["", "a", "b c", "d"]), st.booleans())
