@@ -19,6 +19,8 @@ from rtvi_plugins.loading import load_bot
 from rtvi_plugins.session import Secret
 from rtvi_plugins_server import create_app
 
+sys.path.append(str(Path(__file__).parent))  # for live
+
 DESK = Path(__file__).with_name("desk.py")
 
 Serving: TypeAlias = Callable[..., AbstractAsyncContextManager[httpx2.AsyncClient]]

@@ -107,8 +107,8 @@ class Stubborn:
 
     async def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
         """Answer nothing."""
-        return
-        yield
+        for piece in list[LLMPiece]():
+            yield piece
 
 
 @service("llm", "stubborn")

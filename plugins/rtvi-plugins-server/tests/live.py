@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from attrs import define
@@ -18,6 +19,7 @@ from rtvi_plugins_server import create_app
 from rtvi_plugins_server._door import Bounds
 from rtvi_plugins_server._serving import Server, server_of
 
+DESK = Path(__file__).with_name("desk.py")
 #: How long a test waits for what must come.
 PATIENCE = 10.0
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from live import DESK, Live, answer, everything, live
 
 from rtvi_plugins.errors import ServerFull
 from rtvi_plugins.hosting import Host, Limits
@@ -18,9 +19,6 @@ from rtvi_plugins.loading import load_bot
 from rtvi_plugins_server import _http
 from rtvi_plugins_server._accepting import Acceptor
 from rtvi_plugins_server._door import Bounds, Door, Proxies, Visit, client_of, proxies_of
-
-from .conftest import DESK
-from .live import Live, answer, everything, live
 
 HANDSHAKE = (
     b"GET /ws?token=x HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
