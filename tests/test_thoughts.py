@@ -28,7 +28,7 @@ LEFT_OUT = [
     ("<think>\u0130\u0130</think>Hello.", "Hello."),
     ("<think>nothing but thoughts, without an end", ""),
     ("<think>nothing but thoughts</think>\n", ""),
-    ("<think>cut off</thi", ""),
+    ("<think>cut off</th", ""),
 ]
 KEPT = [
     "Hello.",

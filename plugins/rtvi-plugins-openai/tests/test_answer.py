@@ -67,7 +67,7 @@ def test_a_refusal_is_said() -> None:
 
 def test_thoughts_are_no_part_of_an_answer() -> None:
     """Neither those in front of it, nor those in a field of their own, nor when there is nothing else."""
-    thinking = [chunk({"reasoning_content": "Hm.", "reasoning": "Hm."}), chunk({"content": "\n<thi"})]
+    thinking = [chunk({"reasoning_content": "Hm.", "reasoning": "Hm."}), chunk({"content": "\n<t"})]
     said = [*thinking, chunk({"content": "hink>I should greet.</think>\n"}), chunk({"content": "\nHello."})]
     assert put_together(said) == [Text("Hello.")]
     assert put_together([*thinking, chunk({"content": "hink>I should"})]) == []
