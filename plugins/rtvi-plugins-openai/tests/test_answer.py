@@ -253,6 +253,32 @@ A, B = '{"x": 1}', '{"x": 2}'
             [(None, "c1", "a", '{"x"'), (None, "c2", "b", '{"x"'), (None, "c1", "", ":1}"), (None, "c2", "", ":2}")],
             [("c1", "a", 1), ("c2", "b", 2)],
         ),
+        # the same under one index
+        (
+            [(0, "c1", "a", ""), (0, "c2", "b", ""), (0, "c1", "", '{"x"'), (0, "c2", "b", B), (0, "c1", "a", ": 1}")],
+            [("c1", "a", 1), ("c2", "b", 2)],
+        ),
+        # one function called twice, without ids
+        (
+            [(None, "", "a", ""), (None, "", "", A), (None, "", "a", ""), (None, "", "", B)],
+            [(None, "a", 1), (None, "a", 2)],
+        ),
+        (
+            [(0, "", "a", A), (0, "", "a", "{}"), (0, "", "", '{"x"'), (0, "", "", ":2}")],
+            [(None, "a", 1), (None, "a", 2)],
+        ),
+        # an index as text or as a float
+        (
+            [("0", "c1", "a", ""), ("1", "c2", "b", ""), ("0", "", "", A), ("1", "", "", B)],
+            [("c1", "a", 1), ("c2", "b", 2)],
+        ),
+        (
+            [(0.0, "c1", "a", ""), (1.0, "c2", "b", ""), (0.0, "", "", A), (1.0, "", "", B)],
+            [("c1", "a", 1), ("c2", "b", 2)],
+        ),
+        # a name in parts, and a new id with each fragment
+        ([(0, "c1", "get_", None), (0, "", "name", ""), (0, "", "", A)], [("c1", "get_name", 1)]),
+        ([(0, "c1", "a", ""), (0, "c2", "", A)], [("c1", "a", 1)]),
         # the last fragment under the next index: bare, with the id repeated, or with an id of its own
         ([(0, "c1", "a", '{"x": '), (1, "", "", "1}")], [("c1", "a", 1)]),
         ([(0, "c1", "a", '{"x": '), (1, "", "", "1"), (1, "", "", "}")], [("c1", "a", 1)]),
@@ -274,7 +300,7 @@ A, B = '{"x": 1}', '{"x": 2}'
     ],
 )
 def test_fragments_are_put_together_however_a_server_labels_them(
-    fragments: list[tuple[int | None, str, str, str | None]], expected: list[tuple[str | None, str, int]]
+    fragments: list[tuple[int | float | str | None, str, str, str | None]], expected: list[tuple[str | None, str, int]]
 ) -> None:
     """Each fragment is an index, an id, a name and arguments; each call an id (None for any), a name and x."""
     chunks: list[Any] = []
@@ -286,6 +312,12 @@ def test_fragments_are_put_together_however_a_server_labels_them(
         (name, {"x": x}, None) for _, name, x in expected
     ]
     assert all(each.id == id if id else each.id for each, (id, _, _) in zip(calls, expected, strict=True))
+
+
+def test_an_id_may_be_a_number() -> None:
+    """It becomes text, as ids are."""
+    chunks = [call_chunk({"name": "a"}, id=7), call_chunk({"name": "b"}, id=8), call_chunk({"arguments": A}, id=7)]
+    assert put_together(chunks) == [ToolCall("7", "a", {"x": 1}), ToolCall("8", "b", {})]
 
 
 def test_a_call_may_have_no_function_object() -> None:

@@ -28,7 +28,7 @@ _NOTHING = ("", "{}", "null")
 
 @frozen
 class _Fragment:
-    """What a delta says of a call. An index that is no number counts as absent."""
+    """What a delta says of a call. An index that is no whole number, also as text, counts as absent."""
 
     index: int | None
     id: str
@@ -40,15 +40,23 @@ class _Fragment:
     @classmethod
     def read(cls, delta: Mapping[str, Any]) -> Self:
         function = object_of(delta.get("function")) or delta
-        index, arguments = delta.get("index"), function.get("arguments")
+        arguments, id = function.get("arguments"), delta.get("id")
         is_whole = arguments is not None and not isinstance(arguments, str)
         return cls(
-            index=index if isinstance(index, int) and not isinstance(index, bool) else None,
-            id=text(delta.get("id")).strip(),
+            index=_index(delta.get("index")),
+            id=str(id) if isinstance(id, int) else text(id).strip(),
             name=text(function.get("name")).strip(),
             arguments=json.dumps(arguments) if is_whole else text(arguments),
             is_whole=is_whole,
         )
+
+
+def _index(index: object) -> int | None:
+    if isinstance(index, str) and index.isdecimal() and len(index) < 10:
+        return int(index)
+    if isinstance(index, float) and index.is_integer():
+        return int(index)
+    return index if isinstance(index, int) and not isinstance(index, bool) else None
 
 
 @define(eq=False)
@@ -59,6 +67,8 @@ class _Call:
     id: str = ""
     name: str = ""
     arguments: str = ""
+    #: The name came once more after the arguments: all of the call again, or another call of the same function.
+    _named_again: bool = False
 
     @property
     def is_complete(self) -> bool:
@@ -69,18 +79,28 @@ class _Call:
         """Whether a fragment that could be of this call begins another."""
         if fragment.id and self.id and fragment.id != self.id:
             return True
+        if self._named_again and not fragment.name:
+            return not self._says_again(fragment)
         if not (fragment.name and self.name and self.is_complete):
             return False
         if fragment.name != self.name:
-            return True
+            return not self._is_named_on(fragment)
         return self.arguments.strip() not in _NOTHING and not self._says_again(fragment)
 
     def _says_again(self, fragment: _Fragment) -> bool:
         """Whether a fragment adds nothing to a complete call; some servers send all of it again at the end."""
         return fragment.arguments.strip() in (*_NOTHING, self.arguments.strip())
 
+    def _is_named_on(self, fragment: _Fragment) -> bool:
+        """Whether a fragment has the next part of the name; another call would have an id of its own, or an index."""
+        is_same = self.index is not None and self.index == fragment.index
+        return is_same and bool(self.id) and fragment.id in ("", self.id) and not self.arguments
+
     def add(self, fragment: _Fragment) -> None:
         # Some servers repeat the id and the name with every fragment, so the first of each stands.
+        if self.name and fragment.name not in ("", self.name) and self._is_named_on(fragment):
+            self.name += fragment.name
+        self._named_again = bool(fragment.name and self.arguments.strip() not in _NOTHING and self.is_complete)
         self.id, self.name = self.id or fragment.id, self.name or fragment.name
         if fragment.is_whole or self.arguments.strip() in _NOTHING:
             self.arguments = fragment.arguments
@@ -99,7 +119,10 @@ class Calls:
         fragment = _Fragment.read(delta)
         call = self._continued_by(fragment)
         if call is None or call.is_followed_by(fragment):
-            call = _Call(fragment.index)
+            # Where only the arguments of a second call of one function are left, its name has come already.
+            call = _Call(
+                fragment.index, name=call.name if call is not None and not (fragment.id or fragment.name) else ""
+            )
             self._calls.append(call)
         call.add(fragment)
 
@@ -118,17 +141,17 @@ class Calls:
         of_index = next((each for each in latest if each.index == fragment.index), None)
         of_id = next((each for each in latest if fragment.id and each.id == fragment.id), None)
         last = latest[0] if latest else None
-        if fragment.index is None:
+        if fragment.index is None or (of_id is not None and of_index is not None and of_index.id != fragment.id):
             return of_id or last
         if of_index is not None or fragment.name:
             return of_index
         return of_id if fragment.id else last
 
     def _joined(self) -> list[_Call]:
-        """Return the calls, with those that have no name joined to the one before them if that is not complete."""
+        """Return the calls, with those that have no name joined to the one before them if that lacks arguments."""
         joined: list[_Call] = []
         for call in self._calls:
-            if not call.name and joined and not joined[-1].is_complete:
+            if not call.name and joined and not (joined[-1].arguments.strip() and joined[-1].is_complete):
                 joined[-1].arguments += call.arguments
             elif call.name or call.arguments.strip() not in _NOTHING:
                 joined.append(call)
