@@ -11,7 +11,20 @@ import inspect
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import NoneType, UnionType
-from typing import Any, Concatenate, Literal, Never, ParamSpec, Protocol, TypeVar, Union, get_args, get_origin, overload
+from typing import (
+    Any,
+    Concatenate,
+    Literal,
+    Never,
+    NoReturn,
+    ParamSpec,
+    Protocol,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    overload,
+)
 
 from ._decorated import check_bot_arguments, check_function, deadline_problem, is_plain_function, refuse_unknown
 from ._names import is_name
@@ -91,7 +104,9 @@ def service(*given: Any, **unknown: Any) -> Any:
 
     def declare(function: Function) -> Function:
         check_function("service", function)
-        if unknown or len(given) != 2:
+        for name in unknown:
+            raise DeclarationError(function, f"@service has no argument {name}=; write @service('llm', 'acme').")
+        if len(given) != 2:
             raise DeclarationError(function, "@service takes a kind and a provider: write @service('llm', 'acme').")
         kind, provider = given
         if inspect.isasyncgenfunction(function):
@@ -122,7 +137,7 @@ def _kind(function: Function, kind: Any) -> str:
         raise DeclarationError(function, f"names the Protocol {kind.__name__}. Write {written} instead.")
     if not isinstance(kind, str) or kind not in BUILTIN_KINDS:
         near = nearest(str(kind), BUILTIN_KINDS)
-        hint = f"did you mean {near!r}?" if near else f"Use one of {', '.join(BUILTIN_KINDS)}, or a Kind of your own."
+        hint = f"did you mean {near!r}?" if near else f"use one of {', '.join(BUILTIN_KINDS)}, or a Kind of your own."
         raise DeclarationError(function, f"there is no kind {kind!r}; {hint}")
     return kind
 
@@ -198,6 +213,7 @@ def options(*targets: Any, last: bool = False, narrowed: Mapping[str, Validator]
         signature = read_signature(function, given=given, example=example, defaults=True)
         if not signature.sent:
             raise DeclarationError(function, "declares no option: name at least one after the '/'.")
+        _refuse_result(function, "An options function", signature.returns)
         wants_service, wants_session = _wants(function, signature, targets)
         spec = OptionsSpec(
             targets=_targets(function, targets),
@@ -411,6 +427,11 @@ def _undeprecated(function: Function) -> Function:
     return inner if hasattr(function, "__deprecated__") else function
 
 
+def _refuse_result(function: Function, what: str, returns: Any) -> None:
+    if returns not in (None, NoneType, Any, Never, NoReturn):
+        raise DeclarationError(function, f"is annotated to return something. {what} returns nothing: write -> None.")
+
+
 def _check_flag(function: Function, name: str, value: object) -> None:
     if not isinstance(value, bool):
         raise DeclarationError(function, f"{name}= is True or False, not {value!r}.")
@@ -472,14 +493,11 @@ def bot(
         check_bot_arguments(function, services, config, public, lists)
         if not inspect.iscoroutinefunction(function):
             raise DeclarationError(function, "is not a coroutine function. Write async def.")
-        parameters = inspect.signature(function).parameters.values()
-        before = [each.name for each in parameters if each.kind is each.POSITIONAL_ONLY]
-        if len(before) != 1:
-            raise DeclarationError(
-                function, "before the '/' a bot takes the session, as in (session: Session, /, llm: LLM)."
-            )
+        hints = read_hints(function)
+        _check_session(function, hints)
+        _refuse_result(function, "A bot", hints.get("return"))
         named = {name: _labels(each) for name, each in (services or {}).items()}
-        kinds = _bot_kinds(function, named)
+        kinds = _bot_kinds(function, named, hints)
         spec = BotSpec(
             name=function.__name__,
             function=function,
@@ -498,6 +516,14 @@ def bot(
     return declare
 
 
+def _check_session(function: Function, hints: Mapping[str, Any]) -> None:
+    parameters = inspect.signature(function).parameters.values()
+    before = [each.name for each in parameters if each.kind is each.POSITIONAL_ONLY]
+    if len(before) != 1 or hints.get(before[0], Session) not in (Session, Any, object):
+        message = "before the '/' a bot takes the session, as in (session: Session, /, llm: LLM)."
+        raise DeclarationError(function, message)
+
+
 def _grants(named: Sequence[str | Grant]) -> tuple[Grant, ...]:
     return tuple(Grant(each) if isinstance(each, str) else each for each in named)
 
@@ -506,9 +532,8 @@ def _labels(providers: str | Sequence[str]) -> tuple[str, ...]:
     return (providers,) if isinstance(providers, str) else tuple(providers)
 
 
-def _bot_kinds(function: Function, services: Mapping[str, Any]) -> Mapping[str, Kind]:
+def _bot_kinds(function: Function, services: Mapping[str, Any], hints: Mapping[str, Any]) -> Mapping[str, Kind]:
     """The kind of each service, by the Protocol that its parameter is annotated with."""
-    hints = read_hints(function)
     after = [each for each in inspect.signature(function).parameters.values() if each.kind is not each.POSITIONAL_ONLY]
     if {each.name for each in after} != set(services):
         names = f"takes {[each.name for each in after]} after the '/', but services= names {list(services)}."

@@ -20,11 +20,13 @@ class Hooks:
     """The hook functions of one bot's plugins. `PluginError` for one that is no hook, or that is async."""
 
     def __init__(self, modules: dict[str, ModuleType]) -> None:
-        manager = pluggy.PluginManager(hookspecs.PROJECT)
+        manager = _Manager(hookspecs.PROJECT)
         manager.add_hookspecs(hookspecs)
         for module in modules.values():
-            for function in vars(module).values():
-                _check(function)
+            for value in vars(module).values():
+                _check(value)
+                if inspect.isclass(value) and value.__module__ == module.__name__:
+                    _refuse_methods(value)
         try:
             for name, module in modules.items():
                 manager.register(module, name)
@@ -63,6 +65,16 @@ class Hooks:
                 yield where(each.function), found
 
 
+class _Manager(pluggy.PluginManager):
+    """Knows a hook function by the name that it was defined with, under whatever name a module has it."""
+
+    def parse_hookimpl_opts(self, plugin: Any, name: str) -> Any:
+        found: Any = super().parse_hookimpl_opts(plugin, name)
+        if found is not None and not found.get("specname"):
+            found["specname"] = getattr(plugin, name).__name__
+        return found
+
+
 def _once(functions: Iterable[Any]) -> list[Any]:
     """Each function once, though several modules of a plugin may hold it."""
     return list({id(each.function): each for each in functions}.values())
@@ -77,6 +89,15 @@ def _check(function: Any) -> None:
     if problem is not None:
         place = where(function) if inspect.isroutine(function) else repr(function)
         raise PluginError(f"{place} {problem}")
+
+
+def _refuse_methods(cls: type) -> None:
+    """Refuse hooks inside of a class, whose objects are no plugins."""
+    for each in vars(cls).values():
+        if inspect.isroutine(each) and hasattr(each, f"{hookspecs.PROJECT}_impl"):
+            raise PluginError(
+                f"{where(each)} is inside of the class {cls.__name__}. Write it as a function of the module."
+            )
 
 
 def _problem(function: Any, mark: Mapping[str, Any]) -> str | None:

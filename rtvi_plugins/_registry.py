@@ -156,7 +156,7 @@ def _by_name(actions: Iterable[ActionSpec], on: str) -> dict[str, ActionSpec]:
 def _refuse_twice(groups: Iterable[OptionsSpec], on: str) -> None:
     found: dict[str, OptionsSpec] = {}
     for group in groups:
-        for name in group.parameters:
+        for name in (name for each in group.parameters.values() for name in (each.name, *each.was)):
             if name == PROVIDER:
                 message = f"declares the option {PROVIDER!r}, which is the framework's own. Choose another name."
                 raise DeclarationError(group.function, message)

@@ -11,6 +11,7 @@ Validation is this project's own business and is written out here; cattrs turns 
 
 from __future__ import annotations
 
+import inspect
 import math
 import types
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -115,6 +116,9 @@ def _converter() -> Converter:
 
     made = Converter()
 
+    # cattrs takes the members of a StrEnum for plain strings, and leaves them as they are.
+    made.register_unstructure_hook(str, lambda text: text.value if isinstance(text, Enum) else text)
+
     @made.register_unstructure_hook_factory(attrs.has)
     def dumper(cls: type[Any]) -> Callable[[Any], Any]:  # pyright: ignore[reportUnusedFunction]
         # A field goes by the name under which its class takes it: `_key` is `key`.
@@ -147,7 +151,7 @@ def read(annotation: Any, *, nested: bool = False, _inside: tuple[type, ...] = (
     if origin is Annotated:
         shape = _annotated(args[0], _validators(args[1:]), nested, _inside)
         return _documented(shape, args[1:]) if nested else shape
-    if annotation in _PRIMITIVES:
+    if isinstance(annotation, type) and annotation in _PRIMITIVES:  # any other may hold what cannot be hashed
         return _PRIMITIVES[annotation]
     if annotation is None or annotation is type(None):
         return _NULL
@@ -156,9 +160,9 @@ def read(annotation: Any, *, nested: bool = False, _inside: tuple[type, ...] = (
             return _ANY
         raise NotReadable("is Any, which describes nothing. Use dict[str, Any], list[Any] or an attrs class")
     if origin is Literal:
-        return _choice(args)
-    if origin is Union or origin is types.UnionType:
-        return _union([read(arg, nested=nested, _inside=_inside) for arg in args])
+        return _literal(args)
+    if members := _members(annotation):
+        return _union([read(each, nested=nested, _inside=_inside) for each in members])
     if (generic := origin or annotation) in _CONTAINERS:
         return _CONTAINERS[generic](generic, args, _inside)
     if isinstance(annotation, type):
@@ -170,10 +174,16 @@ def _annotated(inner: Any, validators: Sequence[Validator], nested: bool, inside
     try:
         return narrow(read(inner, nested=nested, _inside=inside), validators)
     except NoneRefused as error:
-        left = " | ".join(_spelled(each) for each in get_args(inner) if each is not type(None))
+        left = " | ".join(_spelled(each) for each in _members(inner) if each is not type(None))
+        if not left:  # None is what something inside of it accepts
+            raise
         raise NotReadable(
             f"accepts None, but {error.constraint} does not. Write Annotated[{left}, {error.constraint}] | None"
         ) from None
+
+
+def _members(annotation: Any) -> Sequence[Any]:
+    return get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else ()
 
 
 def _documented(shape: Shape, metadata: Iterable[Any]) -> Shape:
@@ -214,6 +224,8 @@ def _read_class(cls: type[Any], inside: tuple[type, ...]) -> Shape:
             f"is {cls.__name__}, whose annotation {error.name!r} cannot be resolved. Import it at module level, "
             "not under TYPE_CHECKING"
         ) from None
+    except Exception as error:  # postponed annotations are code, which may raise anything
+        raise NotReadable(f"is {cls.__name__}, which has an annotation that is not a type: {error}") from None
     reader = _read_attrs if attrs.has(cls) else _read_typeddict
     return reader(cls, hints, (*inside, cls))
 
@@ -299,11 +311,20 @@ _PRIMITIVES: Mapping[Any, Shape] = {
 # ---- choices and unions --------------------------------------------------------------------------------------------
 
 
+def _literal(values: Sequence[Any]) -> Shape:
+    """`Literal["a", None]` is `Literal["a"] | None`."""
+    named = [each for each in values if each is not None]
+    return _choice(named) if len(named) == len(values) else _union([_choice(named), _NULL]) if named else _NULL
+
+
 def _choice(values: Iterable[Any], make: Callable[[Any], Any] | None = None) -> Shape:
     """One of some values, told apart by class too: `True` is not `1`."""
     allowed = list(values)
-    if not allowed or not all(value.__class__ in (str, int, bool) for value in allowed):
-        raise NotReadable("has no choices, or choices that are not strings, whole numbers or bools")
+    if not allowed:
+        raise NotReadable("has no choices. Name at least one")
+    for each in allowed:
+        if each.__class__ not in (str, int, bool):
+            raise NotReadable(f"has the choice {clip(repr(each))}, which is no string, whole number or bool")
     if (bad := uncarriable(allowed)) is not None:
         raise NotReadable(f"has a choice that cannot be sent: {bad[1]}")
     by_key = {(value.__class__, value): make(value) if make else value for value in allowed}
@@ -481,12 +502,8 @@ def _read_field(cls: type, name: str, annotation: Any, required: bool, inside: t
 
 def _read_attrs(cls: type, hints: Mapping[str, Any], inside: tuple[type, ...]) -> Shape:
     made = [field for field in attrs.fields(cast(Any, cls)) if field.init]
-    fields = {
-        field.alias or field.name: _read_field(
-            cls, field.name, hints[field.name], field.default is attrs.NOTHING, inside
-        )
-        for field in made
-    }
+    fields = {field.alias or field.name: _read_attribute(cls, field, hints, inside) for field in made}
+    _check_init(cls, fields)
     for field in made:
         name = field.alias or field.name
         try:
@@ -501,7 +518,7 @@ def _read_attrs(cls: type, hints: Mapping[str, Any], inside: tuple[type, ...]) -
     def make(values: dict[str, Any], path: str, problems: list[Problem]) -> Any:
         try:
             return cls(**values)
-        except (ValueError, TypeError) as error:
+        except ValueError as error:
             problems.append(
                 Problem(path, f"is not acceptable: {clip(str(error.args[0] if error.args else error), 200)}")
             )
@@ -511,6 +528,24 @@ def _read_attrs(cls: type, hints: Mapping[str, Any], inside: tuple[type, ...]) -
         return INVALID
 
     return _object(cls, fields, make, cls)
+
+
+def _read_attribute(
+    cls: type, field: attrs.Attribute[Any], hints: Mapping[str, Any], inside: tuple[type, ...]
+) -> _Field:
+    annotation = hints.get(field.name, field.type)
+    if annotation is None:
+        raise NotReadable(f"is {cls.__name__}, whose {field.name!r} has no type. Annotate it, as in {field.name}: str")
+    return _read_field(cls, field.name, annotation, field.default is attrs.NOTHING, inside)
+
+
+def _check_init(cls: type, names: Iterable[str]) -> None:
+    """Refuse a class of which no value could ever be made."""
+    try:
+        inspect.signature(cls).bind(**dict.fromkeys(names))
+    except TypeError:
+        takes = ", ".join(names) or "no arguments"
+        raise NotReadable(f"is {cls.__name__}, whose own __init__ is not called as attrs' is, with {takes}") from None
 
 
 def _check_field_default(default: Any, shape: Shape) -> None:

@@ -59,8 +59,8 @@ def read_hints(function: Function) -> dict[str, Any]:
             f"cannot resolve the annotation {error.name!r}. Import it at module level, not under TYPE_CHECKING, "
             "and above this function.",
         ) from None
-    except (TypeError, AttributeError, SyntaxError) as error:
-        raise DeclarationError(function, f"has an annotation that is not a type: {error}.") from None
+    except Exception as error:  # postponed annotations are code, which may raise anything
+        raise DeclarationError(function, f"has an annotation that is not a type: {str(error).rstrip('.')}.") from None
 
 
 def _given(function: Function, parameter: inspect.Parameter, hints: Mapping[str, Any]) -> Any:

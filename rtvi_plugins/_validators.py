@@ -100,7 +100,7 @@ def _plural(noun: str, count: int) -> str:
 _ANCHORED = {"fullmatch": "^(?:{})$", "match": "^(?:{})"}
 
 #: What Python's expressions have and JSON Schema's (ECMA 262) do not.
-_PYTHON_ONLY = re.compile(r"(?<!\\)(?:\\\\)*(\(\?P|\(\?#|\(\?[aiLmsux-]+[:)]|\(\?\(|\\[AZ])")
+_PYTHON_ONLY = re.compile(r"(?<!\\)(?:\\\\)*(\(\?P|\(\?#|\(\?[aiLmsux-]+[:)]|\(\?\(|\(\?>|\\[AZ])")
 
 
 def pattern_of(place: Place, validator: Any) -> Rule:

@@ -235,7 +235,7 @@ def _providers(
         try:
             found[label] = local.get(f"{kind}.{label}") or _load_provider(kind, label, modules)
         except PluginError as error:
-            why = _mistaken_kind(service, kind, label, modules.installed) or error
+            why = _mistaken_kind(service, kind, label, local, modules.installed) or error
             lacking.append(f"The bot {spec.name!r} names the provider {label!r} for {service!r}. {why}")
         else:
             _refuse_other_kind(spec, service, found[label])
@@ -261,9 +261,12 @@ def _refuse_other_kind(spec: BotSpec, service: str, provider: ServiceSpec) -> No
         )
 
 
-def _mistaken_kind(service: str, kind: str, label: str, installed: Installed) -> str | None:
+def _mistaken_kind(
+    service: str, kind: str, label: str, local: Mapping[str, ServiceSpec], installed: Installed
+) -> str | None:
     """What to say of a provider that is there, but of other kinds than the one that its service is annotated with."""
-    kinds = sorted({each.kind for each in installed.entries if each.kind and each.provider == label})
+    here = {each.kind for each in local.values() if each.provider == label}
+    kinds = sorted(here | {each.kind for each in installed.entries if each.kind and each.provider == label})
     if not kinds or kind in kinds:
         return None
     given, *right = (found.protocol.__name__ if (found := BUILTIN_KINDS.get(each)) else each for each in (kind, *kinds))

@@ -174,6 +174,7 @@ REFUSED: list[tuple[Any, str]] = [
     (Annotated[int, in_(range(10**9))], "more than 1000 choices. Use ge and le"),
     (Annotated[str, matches_re("a", flags=re.IGNORECASE)], "which JSON Schema does not have"),
     (Annotated[str, matches_re(r"(?P<name>a)")], "'(?P' JSON Schema does not have"),
+    (Annotated[str, matches_re(r"(?>a)b")], "'(?>' JSON Schema does not have"),
     (Annotated[str, matches_re(r"\Aa")], "JSON Schema does not have"),
     (Annotated[int, instance_of(str)], "instance_of(str), which no int is"),
     (Annotated[str, is_callable()], "which no JSON value passes"),

@@ -252,7 +252,7 @@ async def other_llm() -> AsyncGenerator[Acme]:
 async def other_llm() -> AsyncGenerator[Acme]:
     yield Acme()
 """,
-        "Use one of llm, stt, tts, vad, or a Kind of your own.",
+        "there is no kind 'hologram'; use one of llm, stt, tts, vad, or a Kind of your own.",
     ),
     "provider with a dot": (
         """
@@ -561,7 +561,59 @@ async def other_llm() -> AsyncGenerator[Acme]:
 async def other_llm() -> AsyncGenerator[Acme]:
     yield Acme()
 """,
-        "@service takes a kind and a provider: write @service('llm', 'acme').",
+        "@service has no argument kind=; write @service('llm', 'acme').",
+    ),
+    "service with a third name": (
+        """
+@service("llm", "other", public=True)  # here
+@asynccontextmanager
+async def other_llm() -> AsyncGenerator[Acme]:
+    yield Acme()
+""",
+        "@service has no argument public=; write @service('llm', 'acme').",
+    ),
+    "bot that is given no session": (
+        """
+@bot()  # here
+async def receptionist(llm: LLM, /) -> None: ...
+""",
+        "before the '/' a bot takes the session, as in (session: Session, /, llm: LLM).",
+    ),
+    "bot with a result": (
+        """
+@bot()  # here
+async def receptionist(session: Session, /) -> str: ...
+""",
+        "is annotated to return something. A bot returns nothing: write -> None.",
+    ),
+    "options with a result": (
+        """
+@options(acme_llm)  # here
+def configure(llm: Acme, /, model: str = "small") -> bool: ...
+""",
+        "is annotated to return something. An options function returns nothing: write -> None.",
+    ),
+    "annotation that raises": (
+        """
+@action("llm")  # here
+async def ask(session: Session, /, text: Annotated[str, 1 / 0]) -> None: ...
+""",
+        "has an annotation that is not a type: division by zero.",
+    ),
+    "empty former name in an annotation": (
+        """
+@action("llm")  # here
+async def ask(session: Session, /, text: Annotated[str, Was("")]) -> None: ...
+""",
+        "needs a former name, as in Was('voice_id').",
+    ),
+    "constraint on items that may be None": (
+        """
+from attrs.validators import deep_iterable
+@action("llm")  # here
+async def ask(session: Session, /, counts: Annotated[list[int | None], deep_iterable(ge(0))]) -> None: ...
+""",
+        "'counts' accepts None, but ge(0) does not. Write optional(ge(0)).",
     ),
     "service of a Protocol": (
         """

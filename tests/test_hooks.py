@@ -262,6 +262,33 @@ def test_a_marked_object_that_is_no_function_is_refused() -> None:
         hooks_of(module)
 
 
+def test_a_hook_of_a_class_is_refused() -> None:
+    """Its objects are no plugins, so nothing would call it."""
+
+    class Listener:
+        @hookimpl
+        def session_opened(self, session: Session) -> None: ...
+
+    module = ModuleType(__name__)
+    vars(module)["listener"] = Listener
+    with pytest.raises(PluginError, match=r"session_opened\(\) \(.*\) is inside of the class Listener\."):
+        hooks_of(module)
+
+
+def test_a_hook_may_be_imported_under_another_name() -> None:
+    """The name that it was defined with says which hook it is."""
+    calls: list[str] = []
+
+    @hookimpl
+    def session_opened() -> None:
+        calls.append("opened")
+
+    module = ModuleType("acme")
+    vars(module)["on_open"] = session_opened
+    hooks_of(module).tell("session_opened", session=None)
+    assert calls == ["opened"]
+
+
 # ---- what hooks answer ---------------------------------------------------------------------------------------------
 
 

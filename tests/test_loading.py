@@ -239,6 +239,24 @@ def test_a_service_that_is_annotated_with_another_kind_is_told(write: Write) -> 
     )
 
 
+def test_a_service_of_the_bots_own_module_that_is_of_another_kind_is_told(write: Write) -> None:
+    """It is there, though nothing is installed."""
+    text = bot_text("receptionist", provider="acme")
+    own = """
+from contextlib import asynccontextmanager
+from rtvi_plugins import service
+
+@service("stt", "acme")
+@asynccontextmanager
+async def acme_stt():
+    yield None
+"""
+    assert refused(load_bot(str(write("written_bot", text + own))), installed()) == (
+        "The bot 'receptionist' names the provider 'acme' for 'llm'. "
+        "'llm' is annotated with LLM, and 'acme' is not one; annotate it with STT."
+    )
+
+
 def test_an_entry_point_that_names_the_wrong_module_is_told(write: Write) -> None:
     """With the bot, and the decorator that has to stand in it."""
     write("written_elsewhere", ACTIONS)

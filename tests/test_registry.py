@@ -213,6 +213,23 @@ def test_the_option_provider_is_the_frameworks_own() -> None:
     assert f"{where(choose)} declares the option 'provider'" in refused(bot_with(), choose)
 
 
+def test_a_former_name_is_declared_once_as_any_name() -> None:
+    """Otherwise it would mean one option, and be ignored as the former name of the other."""
+
+    @options(grey)
+    def takes_a_present_name(llm: Parrot, /, grain: Annotated[str, Was("seeds")] = "") -> None: ...
+
+    @options(grey)
+    def takes_a_former_name(llm: Parrot, /, text: Annotated[str, Was("phrase")] = "") -> None: ...
+
+    @options(grey)
+    def takes_ours(llm: Parrot, /, label: Annotated[str, Was("provider")] = "") -> None: ...
+
+    assert "the option 'seeds' of 'llm.grey' is declared twice" in refused(bot_with(), takes_a_present_name)
+    assert "the option 'phrase' of 'llm.grey' is declared twice" in refused(bot_with(), takes_a_former_name)
+    assert f"{where(takes_ours)} declares the option 'provider'" in refused(bot_with(), takes_ours)
+
+
 # ---- what a bot says of itself -------------------------------------------------------------------------------------
 
 CONFIGS: list[tuple[Any, str]] = [

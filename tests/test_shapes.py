@@ -8,14 +8,20 @@ from enum import Enum, IntEnum, StrEnum
 from typing import Annotated, Any, ClassVar, ForwardRef, Literal, NotRequired, Optional, Required
 
 import pytest
-from attrs import define, field, frozen
-from attrs.validators import and_, ge, gt, in_, le, lt, matches_re, max_len, min_len
+from attrs import define, field, frozen, make_class
+from attrs.validators import and_, ge, gt, in_, le, lt, matches_re, max_len, min_len, optional
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from typing_extensions import Doc, TypedDict
 
 from rtvi_plugins._shapes import NotReadable, check, narrow, read, to_json, violations
+
+
+class Pace(StrEnum):
+    """An enum whose members are strings themselves."""
+
+    SLOW = "slow"
 
 
 class Colour(Enum):
@@ -101,6 +107,16 @@ class Fragile:
         raise RuntimeError("words of an exception")
 
 
+@define
+class Compared:
+    """Compares what cannot be compared."""
+
+    low: int | None
+
+    def __attrs_post_init__(self) -> None:
+        assert self.low > 0  # type: ignore[operator]  # the author's mistake
+
+
 def accepts(annotation: Any, value: Any) -> bool:
     """Whether a value is one of a type."""
     return not check(read(annotation), value)[1]
@@ -133,6 +149,10 @@ ACCEPTED: list[tuple[Any, Any, Any]] = [
     (list[int], [1, 2.0], [1, 2]),
     (Literal["a", 1], 1.0, 1),
     (Floor, 1.0, Floor.FIRST),
+    (Pace, "slow", Pace.SLOW),
+    (Literal["a", None], None, None),
+    (Literal["a", None], "a", "a"),
+    (list[Annotated[int, optional([ge(0), le(5)])]], [5], [5]),
     (float, 3, 3.0),
     (float, 0.5, 0.5),
     (Literal["a", 1], 1, 1),
@@ -302,6 +322,7 @@ def test_a_class_that_cannot_be_made_is_a_problem_of_the_value() -> None:
     """Without the words of what it raised, unless it is a ValueError, which is meant for whoever sent the value."""
     assert told(Fragile, {"name": "a"}) == [("$", "is not acceptable as Fragile")]
     assert told(Range, {"low": 3, "high": 2}) == [("$", "is not acceptable: high is below low")]
+    assert told(Compared, {"low": None}) == [("$", "is not acceptable as Compared")]
 
 
 # ---- problems ------------------------------------------------------------------------------------------------------
@@ -355,14 +376,39 @@ class Raw(TypedDict):
     data: bytes
 
 
+#: Leaves out the type of a field.
+Untyped: Any = make_class("Untyped", ["size"])
+
+
+@define(init=False)
+class Remade:
+    """Is made from something else than its fields."""
+
+    size: int
+
+    def __init__(self, text: str) -> None:
+        self.size = len(text)
+
+
+class Mistyped(TypedDict):
+    """Has an annotation that fails when it is read."""
+
+    size: int
+
+
+Mistyped.__annotations__["size"] = ForwardRef("1 / 0")
+
+
 UNREADABLE: list[tuple[Any, str]] = [
     (bytes, "Use str, bool, int"),
     (set[str], "Use str, bool, int"),
     (object, "Use dict[str, Any]"),
     (Any, "Use dict[str, Any]"),
     (dict[int, str], "Use dict[str, …]"),
-    (Literal[b"a"], "choices that are not strings"),
-    (Literal["a", None], "choices that are not strings"),
+    (Literal[b"a"], "has the choice b'a', which is no string, whole number or bool"),
+    (Untyped, "is Untyped, whose 'size' has no type. Annotate it, as in size: str"),
+    (Remade, "is Remade, whose own __init__ is not called as attrs' is, with size"),
+    (Mistyped, "is Mistyped, which has an annotation that is not a type: division by zero"),
     (Nobody, "has no choices"),
     (Callable[[], int], "has no RTVI type"),
     (Circle, "contains itself. Use dict[str, Any]"),
