@@ -292,10 +292,10 @@ class LiveSession(Session):
             self._end_when_heard(end)
 
     def _end_when_heard(self, end: Callable[[], None]) -> None:
-        """End the session once what is being said was heard, or took longer than `Limits.goodbye_seconds`."""
+        """End the session once what is being said was heard or shown, or took longer than `Limits.goodbye_seconds`."""
         if self.closed or self.closing:
             return
-        if self._tasks is None or not self.has_audio or self._dialogue.is_idle:
+        if self._tasks is None or self._dialogue.is_idle:
             return end()
         self._dialogue.closing = True
         timer = self.clock.call_at(self.clock.now() + self._shared.limits.goodbye_seconds, end)

@@ -321,6 +321,6 @@ class Session(ABC):
     def close(self, reason: str = "", *, now: bool = False) -> None:
         """End the session: everything it opened is closed, every pending request is answered.
 
-        What is being said, and all that was submitted before, is heard first, for at most `Limits.goodbye_seconds`;
-        nothing more can be submitted (`SessionClosed`). With `now=True`, or without audio, the session ends at once.
+        What is being said, and all that was submitted before, is heard first (without audio, sent), for at most
+        `Limits.goodbye_seconds`; nothing more can be submitted (`SessionClosed`). With `now=True` it ends at once.
         """

@@ -371,8 +371,8 @@ async def interrupt(session: Session, /) -> bool:
 
 @action("bot")
 async def end(session: Session, /) -> bool:
-    """Ends the session from inside."""
-    session.close("enough")
+    """Ends the session from inside, at once."""
+    session.close("enough", now=True)
     await anyio.sleep_forever()
     return True
 

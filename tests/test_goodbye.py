@@ -282,7 +282,7 @@ async def test_a_session_at_its_limit_ends_after_what_is_being_said(limits: Limi
 
 
 async def test_the_goodbye_of_a_session_without_audio_is_sent_whole() -> None:
-    """Nothing has to be heard there, so it ends at once."""
+    """Nothing has to be heard there, so it ends as soon as all of it was sent."""
     begin()
     script.write([Text("Good"), ToolCall("c1", "hang_up", {}), Text("bye.")])
     async with connected(talker, scripted, spoken) as wire:
@@ -290,6 +290,46 @@ async def test_the_goodbye_of_a_session_without_audio_is_sent_whole() -> None:
         await settle()
         assert wire.connection.closed
         assert [each["text"] for each in wire.told("bot-transcription")] == ["Goodbye."]
+
+
+async def test_without_audio_an_llm_that_hangs_up_first_is_asked_for_its_goodbye() -> None:
+    """As in a session with audio."""
+    begin()
+    script.write([ToolCall("c1", "hang_up", {})], [Text(GOODBYE)])
+    async with connected(talker, scripted, spoken) as wire:
+        wire.send("send-text", {"content": "bye", "options": {}})
+        await settle()
+        assert wire.connection.closed
+        assert [each["text"] for each in wire.told("bot-transcription")] == [GOODBYE]
+
+
+async def test_without_audio_everything_that_was_submitted_before_the_close_is_sent() -> None:
+    """Text that waits for its answer, and what is to be said exactly; then the session ends."""
+    begin()
+    script.write([Text("Yes.")])
+    async with connected(talker, scripted, spoken) as wire:
+        wire.send("send-text", {"content": "ready?", "options": {}})
+        wire.connection.submit(Say(GOODBYE))
+        wire.connection.submit(Say("Bye!"))
+        wire.connection.close("enough")
+        await settle()
+        assert wire.connection.closed
+        assert wire.connection.close_reason == "enough"
+        assert [each["text"] for each in wire.told("bot-transcription")] == ["Yes.", GOODBYE, "Bye!"]
+
+
+async def test_without_audio_an_answer_that_never_comes_keeps_no_session_open() -> None:
+    """`Limits.goodbye_seconds` holds there, too."""
+    begin()
+    script.write([WAIT])
+    async with connected(talker, scripted, spoken, limits=Limits(goodbye_seconds=5)) as wire:
+        wire.send("send-text", {"content": "bye", "options": {}})
+        await settle()
+        wire.connection.close()
+        await wait(wire, 4.9)
+        assert not wire.connection.closed
+        await wait(wire, 0.2)
+        assert wire.connection.closed
 
 
 # ---- notices that nothing interrupts ---------------------------------------------------------------------------------
