@@ -33,9 +33,8 @@ from .errors import (
     Cancelled,
     InvalidResult,
     Problem,
-    ProviderError,
-    ProviderFailed,
     RequestError,
+    for_client,
     innermost,
     report,
     where,
@@ -314,11 +313,8 @@ def _not_json(action: OfferedAction, path: str, why: str) -> InvalidResult:
 
 def _told(action: OfferedAction, raised: BaseException) -> RequestError:
     """What a client is told of an exception: our words, unless the author chose them for the client."""
-    match innermost(raised):
-        case RequestError() as error:
-            return error
-        case ProviderError() as error:
-            return ProviderFailed(str(error), retryable=error.retryable)
-        case error:
-            report(where(action.spec.function), error)
-            return ActionFailed(f"The action '{action.service}:{action.spec.name}' failed.")
+    error = innermost(raised)
+    if (meant := for_client(error)) is not None:
+        return meant
+    report(where(action.spec.function), error)
+    return ActionFailed(f"The action '{action.service}:{action.spec.name}' failed.")

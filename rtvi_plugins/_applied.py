@@ -15,7 +15,7 @@ from ._config import Config, GroupCall, Values
 from ._interrupt import let_through
 from ._offer import Offer
 from ._services import OpenService
-from .errors import ApplyFailed, ProviderError, RequestError, report, where
+from .errors import ApplyFailed, RequestError, for_client, report, where
 from .session import Session
 
 __all__ = ("Applied", "reason", "refused")
@@ -165,4 +165,5 @@ def refused(call: GroupCall, error: Exception) -> ApplyFailed:
 
 def reason(error: Exception) -> str:
     """What an options function itself had to say, where that is meant to be told."""
-    return f" {error}" if isinstance(error, ProviderError | RequestError) else ""
+    meant = for_client(error)
+    return f" {meant.message}" if meant is not None else ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dis
 import signal
 import threading
+from collections.abc import Iterator
 from types import CodeType, TracebackType
 from typing import Any, cast
 
@@ -29,9 +30,18 @@ def let_through(error: BaseException, *more: type[BaseException]) -> None:
 
 
 def _holds(error: BaseException, classes: tuple[type[BaseException], ...]) -> bool:
-    if isinstance(error, BaseExceptionGroup):
-        return any(_holds(each, classes) for each in cast("BaseExceptionGroup[BaseException]", error).exceptions)
-    return isinstance(error, classes)
+    return any(isinstance(each, classes) for each in _members(error))
+
+
+def _members(error: BaseException) -> Iterator[BaseException]:
+    """Yield the exceptions of a group, also those of the groups in it, however deep; one that is no group as it is."""
+    waiting = [error]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, BaseExceptionGroup):
+            waiting.extend(cast("BaseExceptionGroup[BaseException]", each).exceptions)
+        else:
+            yield each
 
 
 def is_ctrl_c(error: BaseException) -> bool:
@@ -40,8 +50,10 @@ def is_ctrl_c(error: BaseException) -> bool:
     The place where it was raised decides. A Ctrl-C is raised by the handler of SIGINT, or by Python between two
     instructions of whatever runs in the main thread; a plugin raises with a `raise` statement.
     """
-    if isinstance(error, BaseExceptionGroup):
-        return any(is_ctrl_c(each) for each in cast("BaseExceptionGroup[BaseException]", error).exceptions)
+    return any(_is_ctrl_c(each) for each in _members(error))
+
+
+def _is_ctrl_c(error: BaseException) -> bool:
     if not isinstance(error, KeyboardInterrupt) or (place := _innermost(error.__traceback__)) is None:
         return False
     frame, handler = place.tb_frame, signal.getsignal(signal.SIGINT)

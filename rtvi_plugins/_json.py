@@ -60,7 +60,8 @@ def uncarriable(value: object, path: str = "$") -> tuple[str, str] | None:
     """Return the path of the first value that JSON text cannot carry, and why it cannot; None if all can be sent.
 
     The same limits as the codec's: whole numbers of 64 bits, finite floats, strings without half a surrogate pair,
-    objects whose names are strings, and nothing that contains itself.
+    objects whose names are strings, and nothing that contains itself. Of a subclass of `float` or `tuple`, and of one
+    of `str` as a name, the codec writes nothing.
     """
     return _uncarriable(value, path, _DEEPEST)
 
@@ -86,7 +87,7 @@ def _uncarriable(value: object, path: str, levels: int) -> tuple[str, str] | Non
             if (bad := _uncarriable(each, below(path, name), levels - 1)) is not None:
                 return bad
         return None
-    if is_array(value):
+    if is_array(value) and (isinstance(value, list) or value.__class__ is tuple):
         nested = (_uncarriable(each, f"{path}[{index}]", levels - 1) for index, each in enumerate(value))
         return next((bad for bad in nested if bad is not None), None)
     why = _why_not(value)
@@ -94,7 +95,9 @@ def _uncarriable(value: object, path: str, levels: int) -> tuple[str, str] | Non
 
 
 def _bad_name(name: object) -> str | None:
-    return _why_not(name) if isinstance(name, str) else f"the name {_shown(name)} is not a string"
+    if isinstance(name, str):
+        return _why_not(name) if name.__class__ is str else f"the name {_shown(name)} is no plain str"
+    return f"the name {_shown(name)} is not a string"
 
 
 def _shown(value: object) -> str:
@@ -110,7 +113,7 @@ def _why_not(value: object) -> str | None:
             return None
         case int():
             return None if -(2**63) <= value < 2**64 else f"the number {_shown(value)} has more than 64 bits"
-        case float():
+        case float() if value.__class__ is float:
             return None if math.isfinite(value) else f"JSON has no {value!r}"
         case str():
             half = re.search("[\ud800-\udfff]", value)

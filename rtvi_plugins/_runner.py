@@ -74,6 +74,7 @@ from .errors import (
     SlowClient,
     UnknownFunctionCall,
     UnusableAudio,
+    for_client,
     report,
     where,
 )
@@ -582,7 +583,7 @@ class LiveSession(Session):
         self._answers.send("server-message", carried(data))
 
     def fail(self, error: ProviderError) -> None:
-        self._answers.tell(ProviderFailed(str(error), retryable=error.retryable), fatal=False)
+        self._answers.tell(for_client(error) or ProviderFailed("A provider has failed."), fatal=False)
 
     def remember(self, *messages: Message) -> None:
         self.context.append(*messages)

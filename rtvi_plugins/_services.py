@@ -21,7 +21,7 @@ from ._registry import Provider
 from ._signal import Signal
 from ._stalls import waits_at
 from ._start import Keys, key_variable
-from .errors import MissingKey, ProviderError, RequestError, StartFailed, innermost, report, where, without
+from .errors import MissingKey, ProviderError, RequestError, StartFailed, for_client, innermost, report, where, without
 from .session import Secret
 
 __all__ = ("OpenService", "Opener")
@@ -202,9 +202,9 @@ class OpenService:
 
 def _told(service: str, provider: Provider, error: BaseException) -> RequestError:
     """What a client is told of a service that did not open: our words, never the exception's."""
-    if isinstance(error, RequestError):
-        return error
+    meant = for_client(error)
+    if meant is not None and not isinstance(error, ProviderError):
+        return meant
     report(f"the service {service!r} ({provider.label}), while opening,", error)
-    reason = f" {error}" if isinstance(error, ProviderError) else ""
-    retryable = error.retryable if isinstance(error, ProviderError) else False
+    reason, retryable = (f" {meant.message}", meant.retryable) if meant is not None else ("", False)
     return StartFailed(f"The service {service!r} ({provider.label}) could not be opened.{reason}", retryable=retryable)

@@ -25,7 +25,7 @@ from typing import Any, ClassVar, Final, Literal, cast
 
 from attrs import evolve, field, frozen
 
-from ._json import MOST_PROBLEMS, clip, is_array, is_object
+from ._json import MOST_PROBLEMS, clip, is_array, is_object, uncarriable
 from ._logtext import escape, trace
 
 _log = logging.getLogger("rtvi_plugins")
@@ -80,6 +80,7 @@ __all__ = (
     "UnknownSession",
     "UnusableAudio",
     "authors_line",
+    "for_client",
     "innermost",
     "nearest",
     "report",
@@ -147,8 +148,12 @@ def report(what: str, error: BaseException) -> None:
 
 def innermost(error: BaseException) -> BaseException:
     """The one exception in a group that holds no other, as task groups make them; anything else as it is."""
-    inner = cast("tuple[BaseException, ...]", getattr(error, "exceptions", ()))
-    return innermost(inner[0]) if len(inner) == 1 else error
+    while isinstance(error, BaseExceptionGroup):
+        inner = cast("BaseExceptionGroup[BaseException]", error).exceptions
+        if len(inner) != 1:
+            break
+        error = inner[0]
+    return cast(BaseException, error)
 
 
 # ---- mistakes of a client or an operator -----------------------------------------------------------------------
@@ -191,6 +196,9 @@ class RequestError(Exception):
     code: str = "request-failed"
     status: ClassVar[int] = 400
     retryable: bool = False
+    # For a subclass that does not call `super().__init__`.
+    message: str = "The request failed."
+    problems: tuple[Problem, ...] = ()
 
     def __init__(self, message: str, *, problems: Sequence[Problem] = (), retryable: bool | None = None) -> None:
         # Whatever an author raises must be answerable: a text, and one that JSON can carry.
@@ -577,8 +585,33 @@ class ProviderError(Exception):
     from the category (rate, timeout, unavailable and no-answer are) unless said otherwise.
     """
 
+    # For a subclass that does not call `super().__init__`.
+    provider: str = "The provider"
+    category: ProviderCategory = "unavailable"
+    retryable: bool = False
+
     def __init__(self, provider: str, category: ProviderCategory, *, retryable: bool | None = None) -> None:
         super().__init__(f"{provider} {_SENTENCES[category]}.")
         self.provider = provider
-        self.category: ProviderCategory = category
+        self.category = category
         self.retryable = category in _RETRYABLE if retryable is None else retryable
+
+
+def for_client(error: BaseException) -> RequestError | None:
+    """Return an exception as the client may read it; None if its author did not raise it for the client.
+
+    That is a `RequestError`, or a `ProviderError` as a `ProviderFailed`. Of one that cannot be sent, because a subclass
+    broke a field or a method of it, the sentence is left, if there is one.
+    """
+    found: RequestError | None = None
+    try:
+        if isinstance(error, ProviderError):
+            found = ProviderFailed(str(error), retryable=error.retryable)
+        elif isinstance(error, RequestError):
+            found = error
+        if found is None or uncarriable(found.to_json()) is None:
+            return found
+    except Exception as failure:
+        _log.error("%s cannot be sent, for it raised %s", type(error).__name__, type(failure).__name__)
+    sentence: object = found.message if found is not None else None
+    return RequestError(sentence) if isinstance(sentence, str) else None

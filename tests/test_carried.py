@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Sequence
-from typing import Any
+from enum import StrEnum
+from typing import Any, NamedTuple
 
 import anyio
 import anyio.to_thread
@@ -28,6 +29,23 @@ from .faulty import faulty, ledger
 from .scripted import script
 from .spoken import LINES, RATE, begin, speak
 from .wire import OPERATOR, Wire, connected, host_of, settle
+
+
+class Score(float):
+    """A float as numpy has them."""
+
+
+class Pair(NamedTuple):
+    """A tuple whose parts have names."""
+
+    left: int
+    right: int
+
+
+class Colour(StrEnum):
+    """Words that are strings, and names that are none."""
+
+    RED = "red"
 
 
 def circle() -> list[Any]:
@@ -61,6 +79,9 @@ BAD: dict[str, tuple[Callable[[], Any], str]] = {
     "a set": (lambda: {"a": {1, 2}}, "$.a"),
     "bytes": (lambda: [b"x"], "$[0]"),
     "a date": (lambda: {"at": datetime.date(2026, 1, 1)}, "$.at"),
+    "a float of another class": (lambda: {"score": Score(0.5)}, "$.score"),
+    "a named tuple": (lambda: [Pair(1, 2)], "$[0]"),
+    "a name of another class": (lambda: {"a": {Colour.RED: 1}}, "$.a"),
     "a circle": (circle, "$"),
     "what is too deep": (deep, "$.in"),
 }

@@ -17,7 +17,7 @@ from attrs import define, field
 
 from rtvi_plugins import LLM, STT, TTS, VAD, Session, action, bot, converse, options, service
 from rtvi_plugins._interrupt import is_ctrl_c, let_through
-from rtvi_plugins.errors import StartFailed
+from rtvi_plugins.errors import Problem, ProviderError, RequestError, StartFailed
 from rtvi_plugins.hookspecs import HOOKS, hookimpl
 from rtvi_plugins.hosting import ManualClock
 from rtvi_plugins.kinds import (
@@ -45,12 +45,88 @@ class Panic(BaseException):
     """What no `except Exception` catches."""
 
 
+class WithExceptions(Exception):
+    """No group, although it has a field of that name."""
+
+    exceptions = None
+
+
+def deep_group() -> BaseException:
+    """Groups, one in another, more than Python calls functions."""
+    found: BaseException = Panic()
+    for _ in range(2_000):
+        found = cast(BaseException, BaseExceptionGroup("deep", [found]))
+    return found
+
+
 RAISED: dict[str, Callable[[], BaseException]] = {
     "KeyboardInterrupt": KeyboardInterrupt,
     "SystemExit": SystemExit,
     "GeneratorExit": GeneratorExit,
     "StopIteration": StopIteration,
     "BaseExceptionGroup": lambda: BaseExceptionGroup("several", [KeyboardInterrupt(), Panic()]),
+    "an exception with exceptions": WithExceptions,
+    "a deep group": deep_group,
+}
+
+
+class Forgetful(RequestError):
+    """Does not call `super().__init__`."""
+
+    def __init__(self, room: int = 12) -> None:
+        self.room = room
+
+
+class Unsayable(RequestError):
+    """Has no text."""
+
+    def __init__(self) -> None:
+        super().__init__("no")
+
+    def __str__(self) -> str:
+        raise LookupError
+
+    __repr__ = __str__
+
+
+class WithoutForm(RequestError):
+    """Has no JSON form."""
+
+    def __init__(self) -> None:
+        super().__init__("no")
+
+    def to_json(self) -> dict[str, Any]:
+        raise LookupError
+
+
+class ForgetfulVendor(ProviderError):
+    """Does not call `super().__init__`."""
+
+    def __init__(self) -> None:
+        pass
+
+
+class UnsayableVendor(ProviderError):
+    """Has no text."""
+
+    def __init__(self) -> None:
+        super().__init__("acme", "quota")
+
+    def __str__(self) -> str:
+        raise LookupError
+
+    __repr__ = __str__
+
+
+def misplaced_problem() -> BaseException:
+    """A problem that is none."""
+    return RequestError("no", problems=cast("list[Problem]", ["rooms"]))
+
+
+#: Errors that a client could read if their authors had not broken them.
+BROKEN: dict[str, Callable[[], BaseException]] = {
+    each.__name__: each
+    for each in (Forgetful, Unsayable, WithoutForm, misplaced_problem, ForgetfulVendor, UnsayableVendor)
 }
 
 
@@ -270,6 +346,35 @@ async def test_an_action_fails_alone(raised: str, place: str) -> None:
         while not wire.answers(id):
             await anyio.to_thread.run_sync(lambda: None)  # behind the thread of the action
         assert (await wire.error(id))["code"] == "action-failed"
+        await goes_on(wire)
+
+
+@pytest.mark.parametrize("name", BROKEN)
+async def test_an_error_for_the_client_that_its_author_broke_is_answered(name: str) -> None:
+    """An action, a long one, a function of the LLM's, options and a service that opens: each fails alone."""
+    faults.make = BROKEN[name]
+    async with connected(talking) as wire:
+        faults.place = "action"
+        assert "error" in await wire.error(wire.call("bot:act"))
+        wire.send("send-text", {"content": "call", "options": {"audio_response": False}})
+        await settle()
+        assert faults.met > 1
+        faults.place = "long action"
+        wire.call("bot:act_long")
+        await settle()
+        assert [each["status"] for each in wire.told("server-message")] == ["failed"]
+        faults.place = "large options"
+        assert (await wire.error(wire.update(llm={"model": "large"})))["code"] == "apply-failed"
+        faults.place = "llm"
+        wire.send("send-text", {"content": "hello", "options": {"audio_response": False}})
+        await settle()
+        assert len(wire.told("error")) == 1
+        for place in ("opening", "options"):
+            faults.place = place
+            with pytest.raises(RequestError) as refused:
+                async with connection_to(wire.host, wire.clock):
+                    pass
+            assert refused.value.code != "internal-error"
         await goes_on(wire)
 
 

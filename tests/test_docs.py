@@ -117,6 +117,7 @@ def test_the_reference_leaves_nothing_out(what: str, names: Sequence[str]) -> No
         "innermost",
         "kind_of",
         "authors_line",
+        "for_client",
     )
     assert [name for name in names if name not in unexplained and not mentioned(name)] == [], what
 
