@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import itertools
 import logging
 import socket
 from collections.abc import Callable
@@ -11,13 +12,19 @@ from typing import Any
 
 import httpx2
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from live import DESK, Live, answer, everything, live
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from rtvi_plugins.errors import ServerFull
 from rtvi_plugins.hosting import Host, Limits
 from rtvi_plugins.loading import load_bot
 from rtvi_plugins_server import _http
 from rtvi_plugins_server._accepting import Acceptor
+from rtvi_plugins_server._chunked import ChunkedBody
 from rtvi_plugins_server._door import Bounds, Door, Proxies, Visit, client_of, proxies_of
 
 HANDSHAKE = (
@@ -96,6 +103,94 @@ def test_a_connection_on_which_nothing_more_is_asked_is_closed(host: Host, parse
             none_is_left(server)
 
 
+# ---- requests that two parsers could read differently ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        b"X-A: 1\r\n Content-Length: 9\r\n",
+        b"Content-Length : 2\r\n",
+        b"X-A: 1\nContent-Length: 2\r\n",
+        b"X-A: 1\rContent-Length: 2\r\n",
+        b"X-A\r\n",
+        b": 1\r\n",
+        b"X-A: \0\r\n",
+        b"Transfer-Encoding: gzip, chunked\r\n",
+        b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+        b"Content-Length: +2\r\n",
+        b"Content-Length: 2, 2\r\n",
+    ],
+)
+def test_a_head_that_can_be_read_in_two_ways_is_refused(host: Host, parser: str, headers: bytes) -> None:
+    """A proxy in front may have read it in the other way."""
+    with live(host) as server, server.connect(START + headers + b"\r\n{}") as client:
+        status, body = answer(client)
+        assert (status, body["error"]) == (400, "bad-request")
+        none_is_left(server)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"2\r\n{}\r\n0\r\nX-A: 1\r\n\r\n", b"2\n{}\r\n0\r\n\r\n", b"0x2\r\n{}", b"-2\r\n", b"2;" + b"x" * 300, b"\r\n"],
+    ids=["trailer", "line feed", "prefix", "sign", "long extension", "no size"],
+)
+def test_a_body_in_chunks_that_cannot_be_read_is_refused(host: Host, parser: str, body: bytes) -> None:
+    """Trailers too: nothing here reads them, and a parser would keep them all."""
+    head = START + b"Transfer-Encoding: chunked\r\n\r\n"
+    with live(host) as server, server.connect(head + body) as client:
+        status, refusal = answer(client)
+        assert (status, refusal["error"]) == (400, "bad-request")
+        none_is_left(server)
+
+
+def test_a_request_behind_a_body_in_chunks_is_checked_like_any_other(host: Host, parser: str) -> None:
+    """Also when it comes in the same packet."""
+    first = START + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
+    second = START + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    with live(host) as server, server.connect(first + second) as client:
+        answers = everything(client)
+        assert answers.index(b"HTTP/1.1 200") < answers.index(b"HTTP/1.1 400")
+
+
+@given(
+    sizes=st.lists(st.integers(1, 40), max_size=5),
+    after=st.binary(max_size=20),
+    cuts=st.lists(st.integers(1, 30), min_size=1),
+)
+def test_a_body_in_chunks_ends_where_it_ends_however_it_is_cut(sizes: list[int], after: bytes, cuts: list[int]) -> None:
+    """The data of a chunk may hold anything, and a line may come in pieces."""
+    body = b"".join(b"%x;a=b\r\n%b\r\n" % (size, b"\r\n0"[:size].ljust(size)) for size in sizes) + b"0\r\n\r\n"
+    sent, taken, chunked = body + after, 0, ChunkedBody()
+    for cut in itertools.cycle(cuts):
+        if chunked.ended:
+            break
+        taken += chunked.feed(sent[taken : taken + cut])
+    assert taken == len(body)
+    assert chunked.feed(after) == 0
+
+
+def test_requests_that_are_sent_together_are_parsed_one_at_a_time(host: Host, parser: str) -> None:
+    """Thousands fit into what is read at once, and parsing them would hold up everybody else."""
+    released, waiting = asyncio.Event(), list[bool]()
+
+    async def wait(request: Request) -> Response:
+        waiting.append(True)
+        await released.wait()
+        return Response()
+
+    slow = b"GET /wait HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    with live(host, routes=[Route("/wait", wait)]) as server, server.connect(slow + HEALTH * 2_000) as client:
+        server.until(lambda: bool(waiting))
+        (connection,) = server.ask(lambda: list(server.server.server_state.connections))
+        assert not getattr(connection, "pipeline", ())
+        server.ask(released.set)
+        seen = b""
+        while seen.count(b'"status":"ok"') < 2_000:
+            seen += client.recv(65_536)
+        assert seen.count(b"HTTP/1.1 200") == 2_001
+
+
 # ---- requests that are too large -------------------------------------------------------------------------------
 
 
@@ -153,7 +248,7 @@ def test_requests_follow_each_other_on_a_connection(host: Host, parser: str, bod
             for at in range(0, len(START + body), 7):
                 client.sendall((START + body)[at : at + 7])
             assert b"200 OK" in (got := client.recv(65_536)), got
-        client.sendall(HEALTH + HEALTH)
+        client.sendall(HEALTH + b"\r\n" * 5_000 + HEALTH)
         got = b""
         while got.count(b"200 OK") < 2:
             got += client.recv(65_536)

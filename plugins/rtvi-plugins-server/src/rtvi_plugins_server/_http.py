@@ -9,20 +9,30 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import os
+import re
 from typing import Any, Final
 
 import orjson
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from ._chunked import ChunkedBody
 from ._door import Visit
 from ._seldom import Seldom
 
-__all__ = ("http_protocol",)
+__all__ = ("Guard", "Reader", "http_protocol")
 
 log = logging.getLogger("rtvi_plugins.server")
 _refusals = Seldom(log)
 
+#: What is read at once. Where a loop fills the buffer and passes it on in one call, all connections can share one.
+_READ: Final = 8_192
+_SHARED: Final[bytearray | None] = bytearray(_READ) if os.name == "posix" else None
+
 _END: Final = b"\r\n\r\n"
+#: A header of its own line, with nothing that one parser reads as an end of line and another does not.
+_HEADER: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\r\n\0]*")
 _PHRASES: Final = {
     400: (b"Bad Request", "bad-request"),
     408: (b"Request Timeout", "request-timeout"),
@@ -30,23 +40,45 @@ _PHRASES: Final = {
 }
 
 
+class _Flow(FlowControl):
+    """uvicorn's control of a connection, which it reads again whenever an app waits for more."""
+
+    #: Requests wait for their turn, so no more are read.
+    held = False
+
+    def resume_reading(self) -> None:
+        if not self.held:
+            super().resume_reading()
+
+
 class Guard(asyncio.Protocol):
-    """Stands in front of a protocol of uvicorn's; a mixin."""
+    """Stands in front of a protocol of uvicorn's; a mixin.
+
+    The parser is given one request at a time: the next one when the one before was answered. Little is read at once,
+    so that no client can have very many requests parsed while everybody else waits.
+    """
 
     # uvicorn's own
     transport: Any
     cycle: Any
+    flow: FlowControl
     ws_protocol_class: Any
 
     def guard(self, visit: Visit) -> None:
         """Begin with a connection that was accepted."""
         self._visit = visit
         self._bounds = visit.bounds
-        self._head = bytearray()
-        #: The bytes of the body that are still to come; infinite where only the parser sees its end.
-        self._body: float = 0
+        #: What was read and not given to the parser yet: a part of a head, or requests that wait for their turn.
+        self._unparsed = bytearray()
+        #: The length of the part in which no end of a head was found.
+        self._searched = 0
+        #: The bytes of the body that are still to come; or what finds its end.
+        self._body = 0
+        self._chunked: ChunkedBody | None = None
         self._due = math.inf
         self._over = False
+        #: uvicorn's cycle of the request before, which was answered.
+        self._before: Any = None
         #: What has taken over, after the handshake of a WebSocket.
         self._socket: Any = None
         self._make_socket = self.ws_protocol_class
@@ -58,6 +90,7 @@ class Guard(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        self.flow = self._flow = _Flow(self.transport)
         self._visit.begin(self.transport, self._look)
         self._due = asyncio.get_running_loop().time() + self._bounds.head_seconds
 
@@ -66,55 +99,98 @@ class Guard(asyncio.Protocol):
         super().connection_lost(exc)
         self._visit.end()
 
-    def data_received(self, data: bytes) -> None:
-        """Pass on whole heads, and bodies as they come."""
-        if self._body == math.inf and self.cycle is not None and not self.cycle.more_body:
-            self._body = 0
-        while data and not self._over:
-            if self._socket is not None:
-                self._socket.data_received(data)
-                return
-            if self._body:
-                now, data = (
-                    (data, b"") if len(data) <= self._body else (data[: int(self._body)], data[int(self._body) :])
-                )
-                self._body -= len(now)
-                super().data_received(now)
-            else:
-                data = self._head_received(data)
+    # ---- reading ---------------------------------------------------------------------------------------------------
 
-    def _head_received(self, data: bytes) -> bytes:
-        """Take more of a head; return what comes after its end."""
-        searched = max(0, len(self._head) - len(_END))
-        self._head += data
-        end = self._head.find(_END, searched)
-        if (len(self._head) if end < 0 else end) > self._bounds.head_bytes:
-            return self._refuse(431, f"The head of the request is longer than {self._bounds.head_bytes} bytes.")
-        if end < 0:
-            return b""
-        head, after = bytes(self._head[: end + len(_END)]), bytes(self._head[end + len(_END) :])
-        self._head.clear()
-        lines = head.lstrip(b"\r\n").split(b"\r\n")[1:-2]
+    def data_received(self, data: bytes) -> None:
+        """Take some bytes of the client's."""
+        self._unparsed += data
+        self._parse()
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request, if it has come."""
+        super().on_response_complete()  # type: ignore[misc]  # uvicorn's
+        if self._unparsed:
+            asyncio.get_running_loop().call_soon(self._parse)
+
+    def _parse(self) -> None:
+        """Pass on a whole head, and a body as it comes."""
+        while self._unparsed and not self._over and not self.transport.is_closing():
+            if self._socket is not None:
+                self._socket.data_received(self._taken(len(self._unparsed)))
+            elif self._chunked is not None:
+                self._parse_chunks(self._chunked)
+            elif self._body:
+                data = self._taken(min(len(self._unparsed), self._body))
+                self._body -= len(data)
+                super().data_received(data)
+            elif self.cycle is not None and not self.cycle.response_complete:
+                self._flow.held = True
+                self._flow.pause_reading()
+                return
+            elif self._unparsed[:1] in b"\r\n":
+                self._unparsed = self._unparsed.lstrip(b"\r\n")  # empty lines before a request
+            else:
+                self._before = self.cycle
+                if (end := self._end_of_head()) < 0:
+                    break
+                self._take_head(self._taken(end))
+        if self._flow.held:
+            self._flow.held = False
+            self._flow.resume_reading()
+
+    def _taken(self, size: int) -> bytes:
+        data = bytes(self._unparsed[:size])
+        del self._unparsed[:size]
+        return data
+
+    def _parse_chunks(self, chunked: ChunkedBody) -> None:
+        try:
+            data = self._taken(chunked.feed(bytes(self._unparsed)))
+        except ValueError as error:
+            self._refuse(400, f"The body of the request cannot be read: {error}.")
+            return
+        if chunked.ended:
+            self._chunked = None
+        super().data_received(data)
+
+    def _end_of_head(self) -> int:
+        """Return how long the head is; -1 while its end has not come, or when it is too long."""
+        found = self._unparsed.find(_END, max(0, self._searched - len(_END)))
+        self._searched = len(self._unparsed)
+        if (self._searched if found < 0 else found) > self._bounds.head_bytes:
+            self._refuse(431, f"The head of the request is longer than {self._bounds.head_bytes} bytes.")
+            return -1
+        if found < 0:
+            return -1
+        self._searched = 0
+        return found + len(_END)
+
+    def _take_head(self, head: bytes) -> None:
+        first, *lines = head.split(b"\r\n")[:-2]
         if len(lines) > self._bounds.head_lines:
-            return self._refuse(431, f"The request has more than {self._bounds.head_lines} headers.")
-        if max(map(len, (head.partition(b"\r\n")[0], *lines))) > self._bounds.line_bytes:
-            return self._refuse(431, f"A line of the request's head is longer than {self._bounds.line_bytes} bytes.")
-        self._begin_body(lines)
+            self._refuse(431, f"The request has more than {self._bounds.head_lines} headers.")
+        elif max(map(len, (first, *lines))) > self._bounds.line_bytes:
+            self._refuse(431, f"A line of the request's head is longer than {self._bounds.line_bytes} bytes.")
+        elif b"\n" in first or b"\r" in first or not all(map(_HEADER.fullmatch, lines)):
+            self._refuse(400, "Each header of a request is one line, with a colon after its name.")
+        else:
+            self._begin_body(lines)
         if not self._over:
             self._due = asyncio.get_running_loop().time() + self._bounds.body_seconds
             super().data_received(head)
-        return after
 
     def _begin_body(self, lines: list[bytes]) -> None:
-        headers = [(name.strip().lower(), value.strip()) for name, _, value in (line.partition(b":") for line in lines)]
+        headers = [(name.lower(), value.strip()) for name, _, value in (line.partition(b":") for line in lines)]
         lengths = [value for name, value in headers if name == b"content-length"]
-        encodings = [value for name, value in headers if name == b"transfer-encoding"]
+        encodings = [value.lower() for name, value in headers if name == b"transfer-encoding"]
         if encodings and lengths:
             self._refuse(400, "A request carries Content-Length or Transfer-Encoding, not both.")
         elif len(lengths) > 1 or not all(each.isdigit() and len(each) <= 18 for each in lengths):
             self._refuse(400, "A request carries one Content-Length at most, a number.")
+        elif encodings not in ([], [b"chunked"]):
+            self._refuse(400, "The only Transfer-Encoding that is accepted is chunked.")
         else:
-            self._body = math.inf if encodings else int(lengths[0]) if lengths else 0
+            self._body, self._chunked = int(lengths[0]) if lengths else 0, ChunkedBody() if encodings else None
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(400, "This is no HTTP request.")
@@ -131,14 +207,13 @@ class Guard(asyncio.Protocol):
         else:  # it is all there; uvicorn closes a connection on which no other request comes
             self._due = math.inf
 
-    def _refuse(self, status: int, sentence: str) -> bytes:
+    def _refuse(self, status: int, sentence: str) -> None:
         """Answer, unless an answer has begun, and close. What comes after it is dropped."""
         self._over = True
         _refusals.warn("refused a request: %s", sentence)
-        if self.cycle is None or not self.cycle.response_started:
+        if self.cycle is self._before or not self.cycle.response_started:
             self.transport.write(_answer(status, sentence))
         self.transport.close()
-        return b""
 
 
 def _answer(status: int, sentence: str) -> bytes:
@@ -152,6 +227,32 @@ def _answer(status: int, sentence: str) -> bytes:
         len(body),
         body,
     )
+
+
+class Reader(asyncio.BufferedProtocol):
+    """Reads little at once, for a guard: a plain protocol is given 256 KiB."""
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+        self._buffer = _SHARED or bytearray(_READ)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._guard.connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._guard.connection_lost(exc)
+
+    def get_buffer(self, sizehint: int) -> bytearray:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._guard.data_received(bytes(memoryview(self._buffer)[:nbytes]))
+
+    def pause_writing(self) -> None:
+        self._guard.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._guard.resume_writing()
 
 
 class GuardedH11(Guard, H11Protocol):

@@ -21,7 +21,7 @@ from rtvi_plugins.hosting import Host
 
 from ._accepting import Acceptor
 from ._door import Bounds, Door, Visit
-from ._http import Guard, http_protocol
+from ._http import Guard, Reader, http_protocol
 from ._websocket import WebSocket
 
 __all__ = ("Server", "serve", "server_of")
@@ -109,7 +109,7 @@ class Server(uvicorn.Server):
         make: Any = self.config.http_protocol_class
         protocol: Guard = make(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
         protocol.guard(visit)
-        return protocol
+        return Reader(protocol)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         # Called between any two instructions of the loop's thread: it only takes a note, and leaves uvicorn's own

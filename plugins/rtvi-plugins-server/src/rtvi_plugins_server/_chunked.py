@@ -1,0 +1,59 @@
+"""The end of an HTTP body that comes in chunks (RFC 9112, section 7.1)."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+__all__ = ("ChunkedBody",)
+
+_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?")
+#: The longest line that announces a chunk.
+_LINE_BYTES: Final = 256
+
+
+class ChunkedBody:
+    """Finds where a chunked body ends. It keeps no data: a parser reads the same bytes."""
+
+    def __init__(self) -> None:
+        self.ended = False
+        #: What comes of a line before its end has come.
+        self._line = b""
+        #: The bytes of a chunk that are still to come, with the line end after them.
+        self._left = 0
+        #: The last chunk has come, and the empty line after it has not.
+        self._last = False
+
+    def feed(self, data: bytes) -> int:
+        """Return how many of these bytes belong to the body. Raise `ValueError` for bytes that cannot be its next."""
+        at = 0
+        while at < len(data) and not self.ended:
+            if self._left:
+                skipped = min(self._left, len(data) - at)
+                self._left -= skipped
+                at += skipped
+            else:
+                at = self._feed_line(data, at)
+        return at
+
+    def _feed_line(self, data: bytes, at: int) -> int:
+        end = data.find(b"\n", at) + 1 or len(data)
+        self._line += data[at:end]
+        if len(self._line) > _LINE_BYTES:
+            raise ValueError("a line of the chunked body is too long")
+        if self._line.endswith(b"\n"):
+            self._take_line(self._line)
+            self._line = b""
+        return end
+
+    def _take_line(self, line: bytes) -> None:
+        if self._last:
+            if line != b"\r\n":
+                raise ValueError("a chunked body has no trailers here")
+            self.ended = True
+            return
+        found = _LINE.fullmatch(line[:-2]) if line.endswith(b"\r\n") else None
+        if found is None:
+            raise ValueError("a chunk does not begin with its size")
+        size = int(found[1], 16)
+        self._last, self._left = size == 0, size + 2 if size else 0
