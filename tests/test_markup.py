@@ -34,6 +34,7 @@ SPOKEN: list[tuple[str, str]] = [
     ("###### Six", "Six"),
     ("#1 of C# & co.", "#1 of C# & co."),
     ("* one", "one"),
+    ("-", ""),
     ("- [x] done", "done"),
     ("+ two", "two"),
     ("• three", "three"),
@@ -52,16 +53,20 @@ SPOKEN: list[tuple[str, str]] = [
     # code
     ("```py\nprint(1)\n```", ""),
     ("~~~\nx\n~~~", ""),
+    ("~~~gone~~~ two", "gone two"),
     ("Call `a_b()` or ``c`` now.", "Call a_b() or c now."),
     ("Half `a", "Half a"),
     # links, images, addresses
     ('See [our **big** rooms](https://e.org/a_(b)?c=1 "All").', "See our big rooms."),
     ("![A *cat*](c.png) and [![dog](d.png)](https://e.org) or [this][1], so[^2].", "A *cat* and dog or this, so."),
     ("[Read. Now](https://e.org)", "Read. Now"),
+    ("[a [nested] b](https://e.org)", "a [nested] b"),
+    ("Set x[0][1] to 看[这][2].", "Set x[0][1] to 看这."),
     ("read](https://e.org) on", "read on"),
     ("[sic] (so) {it} <is>", "[sic] (so) {it} <is>"),
     ("At https://www.e.org/a_b*c?d=e. Or <http://f.org:80/x>, or www.g.org/h!", "At e.org. Or f.org, or g.org!"),
     ("看https://e.org/x。", "看e.org。"),
+    ("(See https://e.org/A_(b)), or (https://e.org/c).", "(See e.org), or (e.org)."),
     ("Mail a.b@c.org or <d@e.org> or <mailto:f@g.org>.", "Mail a.b@c.org or d@e.org or f@g.org."),
     ("It is on example.com/x.", "It is on example.com/x."),
     # emoji and others

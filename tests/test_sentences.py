@@ -91,6 +91,11 @@ CUT: list[tuple[str, list[str]]] = [
     ("So:\n```py\nx = 1. Then\n\ny\n```\nDone. Go", ["So:", "```py\nx = 1. Then\n\ny\n```", "Done.", "Go"]),
     ("So:\n~~~\na. B\n\nC.", ["So:", "~~~\na. B\n\nC."]),
     ("```x``` is code. Good.", ["```x``` is code.", "Good."]),
+    ("So: ```py\nx = 1. Then\n```\nDone. Go", ["So:", "```py\nx = 1. Then\n```", "Done.", "Go"]),
+    ("1. ```sh\n   ls\n   ```\n- ```\n  a\n  ```\nGo", ["1.", "```sh\n   ls\n   ```", "-", "```\n  a\n  ```", "Go"]),
+    ("> ```\n> a. B\n> ```\nGo", [">", "```\n> a. B\n> ```", "Go"]),
+    ("Use ```x``` now ```and y\nGo. On", ["Use ```x``` now ```and y", "Go.", "On"]),
+    ("~~~No~~~ yes. Go", ["~~~No~~~ yes.", "Go"]),
     ("Open [it. Then " + "x" * 200 + ". Yes.", ["Open [it. Then " + "x" * 200 + ".", "Yes."]),
 ]
 
@@ -119,7 +124,7 @@ pieces = st.lists(st.text("abD .,!?…\n\"')]。！1e.g`~[]*", max_size=8), max_
 words = st.sampled_from(
     [
         *"a Bo Dr. z. B. U.S. 3. 1980. am der no. Yes! “Go.” … 。 。」 x.org ** [ ]( ) ` ``` ? ¿ 5 (A".split(),
-        *("\n```\n", "\n", "\n\n", " ", "  ", ". ", "word " * 30, "x" * 700),
+        *("\n```\n", " ```py\n", " ```py", "```\n", "\n", "\n\n", " ", "  ", ". ", "word " * 30, "x" * 700),
     ]
 )
 
@@ -184,6 +189,11 @@ def test_a_sentence_that_waits_for_the_next_word_may_be_settled_without_it() -> 
     assert cutter.settle() == []
     assert cutter.feed("at 3. ") == []
     assert cutter.settle() == ["at 3."]
+    assert cutter.feed("Look.") == []
+    assert cutter.settle() == ["Look."]
+    assert cutter.feed("At 3.") == cutter.settle() == []
+    assert cutter.feed("5, `a.") == cutter.settle() == []
+    assert cutter.flush() == ["At 3.5, `a."]
     assert cutter.feed("Dr. ") == cutter.feed("A") == cutter.feed(".") == cutter.settle() == []
     assert cutter.flush() == ["Dr. A."]
 

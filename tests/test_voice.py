@@ -181,6 +181,17 @@ async def test_a_pause_within_a_sentence_ends_no_turn() -> None:
         assert plan.utterances == 1
 
 
+@pytest.mark.parametrize("text", ["Let me look.", "Let me look. ", "**Let me look.**", "Let me look?\n", "好。"])
+async def test_a_finished_sentence_is_spoken_while_the_llm_says_nothing_more(text: str) -> None:
+    """As before a function call that takes the LLM seconds to write, also without a space behind the mark."""
+    begin()
+    script.write([Text(text), WAIT])
+    async with talking() as wire:
+        wire.send("send-text", {"content": "go", "options": {}})
+        await wait(wire, 0.25)
+        assert plan.asked == [text.strip().strip("*")]
+
+
 async def test_words_that_the_tts_times_are_told_as_they_are_heard() -> None:
     """And cut what is remembered at the last of them."""
     begin()

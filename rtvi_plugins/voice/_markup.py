@@ -12,10 +12,10 @@ from ._spoken import Part
 __all__ = ("without_markup",)
 
 #: Lines that hold no words: a block of code, a rule, the line under a heading or under the head of a table.
-_CODE: Final = re.compile(r"(`{3,}|~{3,})[^\n`]*(?:\n|$)")
+_CODE: Final = re.compile(r"(`{3,}|~{3,})[^\n`~]*(?:\n|$)")
 _RULE: Final = re.compile(r"\s*(?:([-*_=])(?:\s*\1){2,}|\|?\s*:?-+:?(?:\s*\|\s*:?-+:?)+\s*\|?|\|\s*:?-+:?\s*\|)\s*")
 #: What stands before the words of a line: quotation marks, a heading, a bullet, a box to tick.
-_BEFORE: Final = re.compile(r"\s*(?:>\s*|#{1,6}\s+|[-*+•▪◦]\s+(?:\[[ xX]\]\s+)?)+")
+_BEFORE: Final = re.compile(r"\s*(?:>\s*|#{1,6}\s+|[-*+•▪◦](?:\s+(?:\[[ xX]\]\s+)?|$))+")
 _AFTER_HEADING: Final = re.compile(r"\s+#+\s*$")
 
 _EMOJI: Final = (
@@ -23,7 +23,11 @@ _EMOJI: Final = (
     "\u25aa-\u25fe][\ufe0e\ufe0f\u200d\u20e3\U000e0020-\U000e007f]*)+"
 )
 _NOT_IN_URL: Final = "\\s<>\"'“”«»`|。、，！？；：（）「」『』【】《》"
-_URL: Final = rf"(?:(?:https?|ftp)://|www\.)[^{_NOT_IN_URL}]*[^{_NOT_IN_URL}.,;:!?)\]}}*_~…]"
+_IN_BRACKETS: Final = rf"\([^{_NOT_IN_URL}()]*\)"
+_URL: Final = (
+    rf"(?:(?:https?|ftp)://|www\.)(?:[^{_NOT_IN_URL}()]|{_IN_BRACKETS})*"
+    rf"(?:[^{_NOT_IN_URL}.,;:!?()\]}}*_~…]|{_IN_BRACKETS})"
+)
 _TARGET: Final = r"\((?:[^()\s]|\([^()\s]*\))*(?:\s+(?:\"[^\"]*\"|'[^']*'))?\)"
 
 _INLINE: Final = re.compile(
@@ -32,7 +36,8 @@ _INLINE: Final = re.compile(
     | (?P<code> (?P<ticks> `+ ) (?P<coded> [^`]+ ) (?P=ticks) )
     | (?P<image> !\[ (?P<alt> [^\[\]]* ) \] {_TARGET} )
     | (?P<note> \[\^ [^\[\]\s]+ \] :? )
-    | (?P<link> \[ (?P<text> [^\[\]]* ) \] (?: {_TARGET} | \[ [^\[\]]* \] ) )
+    | (?P<link> \[ (?P<text> (?: [^\[\]] | \[ [^\[\]]* \] )* ) \] {_TARGET} )
+    | (?P<named> (?<! [a-z0-9_\]] ) \[ (?P<label> [^\[\]]* ) \] \[ [^\[\]]* \] )
     | (?P<opened> \[ (?= !\[ ) )
     | (?P<target> \] {_TARGET} )
     | (?P<address> < (?: mailto: )? (?P<mail> [^<>\s@]+ @ [^<>\s@]+ ) > )
@@ -83,10 +88,11 @@ def _inline(text: str, *, is_row: bool = False) -> Iterator[Part]:
             yield text[at : match.start()], text[at : match.start()]
         at = match.end()
         kind = match.lastgroup or ""
-        if kind == "link":
+        if kind in ("link", "named"):
+            text_of_link = match["text" if kind == "link" else "label"]
             yield "[", ""
-            yield from _inline(match["text"])
-            yield match[0][1 + len(match["text"]) :], ""
+            yield from _inline(text_of_link)
+            yield match[0][1 + len(text_of_link) :], ""
         elif kind == "cell":
             yield match[0], _between_cells(match, is_row=is_row)
         else:

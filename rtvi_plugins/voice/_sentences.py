@@ -27,7 +27,10 @@ _OPENING: Final = "\"'“”„‚‘’«»‹›(\\[{*_~`¿¡"
 #: Where a sentence may end. A run of marks is looked at from its beginning alone.
 _END: Final = re.compile(
     rf"(?<![{_MARKS}])[{_MARKS}]++[{_CLOSING}]*+(?=\s)|\n+|(?<![{_WIDE}])[{_WIDE}]++[{_CLOSING}]*+"
+    r"|(?<!\S)(?=`{3,}[\w+#.-]{0,30}[ \t]{0,8}(?:\n|\Z))"  # a block of code that begins within a line
 )
+#: Where a sentence may have ended if nothing follows.
+_LAST: Final = re.compile(rf"(?<![{_MARKS}])[{_MARKS}]++[{_CLOSING}]*+\Z")
 _NEXT: Final = re.compile(rf"[^\S\n]*([{_OPENING}]*)")
 #: How many characters after an end are looked at before it is one: more are no beginning of a word.
 _AHEAD: Final = 24
@@ -38,7 +41,7 @@ _LONGEST: Final = 600
 _SMALL: Final = 100
 
 #: A block of code in markdown, and the line that closes it. It is one piece, for it is shown and not spoken.
-_FENCE: Final = re.compile(r"(`{3,}|~{3,})[^\n`]{0,80}(\n?)")
+_FENCE: Final = re.compile(r"(`{3,}|~{3,})[^\n`~]{0,80}(\n?)")
 
 #: Within the text of a link, or within code, no sentence ends, unless it is longer than this.
 _LINK: Final = 200
@@ -106,10 +109,18 @@ class Sentences:
             return len(text)
         # An end may still be made of the marks with which the text ends.
         self._seen = max(start, len(text.rstrip(f"{_MARKS}{_WIDE}{_CLOSING}")))
-        return None
+        self.waits = self._may_have_ended(start)
+        return len(text) if self.waits and settle else None
+
+    def _may_have_ended(self, start: int) -> bool:
+        """Return whether the text ends with what ends a sentence, unless it goes on without a space, as `3.5` does."""
+        match = _LAST.search(self._rest, self._seen)
+        if match is None or self._rest[match.start() - 1 : match.start()].isdigit():
+            return False
+        return not self._is_within(match, start)
 
     def _end_of_code(self, fence: re.Match[str], *, last: bool) -> int | None:
-        closed = re.compile(rf"\n[ \t]*{fence[1]}+[ \t]*(?=\n)").search(self._rest, max(fence.end() - 1, self._seen))
+        closed = re.compile(rf"\n[ \t>]*{fence[1]}+[ \t]*(?=\n)").search(self._rest, max(fence.end() - 1, self._seen))
         if closed is not None:
             return closed.end()
         self._seen = max(fence.end() - 1, self._rest.rfind("\n"))
@@ -118,13 +129,13 @@ class Sentences:
     def _is_end(self, match: re.Match[str], start: int, *, last: bool) -> bool | None:
         """Return whether a sentence ends here; None while that cannot be known."""
         text, end = self._rest, match.end()
+        if not match[0]:
+            return self._is_code(end, start, last=last)
         if match[0][0] == "\n":
             return True
         if match[0][0] in _WIDE:
             return True if end < len(text) or last else None  # more of it may come
-        if _is_open(text, start, end) or (
-            match[0][0] == "." and ends_nothing(text[max(start, end - 64) : match.start() + 1], marks=match[0])
-        ):
+        if self._is_within(match, start):
             return False
         ahead = _NEXT.match(text, end, end + _AHEAD)
         assert ahead is not None
@@ -134,6 +145,22 @@ class Sentences:
         if at == len(text):
             return True if last else None
         return self._begins_sentence(text[at], match, start)
+
+    def _is_within(self, match: re.Match[str], start: int) -> bool:
+        """Return whether marks stand within a link or code, or are part of an abbreviation."""
+        text, end = self._rest, match.end()
+        if _is_open(text, start, end):
+            return True
+        return match[0][0] == "." and ends_nothing(text[max(start, end - 64) : match.start() + 1], marks=match[0])
+
+    def _is_code(self, at: int, start: int, *, last: bool) -> bool | None:
+        """Return whether a block of code begins here; None while that cannot be known."""
+        fence = _FENCE.match(self._rest, at)
+        if fence is None or self._rest.count("```", start, at) % 2 == 1:  # it may end code within a line
+            return False
+        if fence[2] or last:
+            return bool(fence[2])
+        return None if fence.end() == len(self._rest) else False
 
     def _begins_sentence(self, next: str, match: re.Match[str], start: int) -> bool:
         """Return whether what comes next can begin a sentence: no word in small letters, and no digit after a stop."""

@@ -127,7 +127,7 @@ export class Timings {
     // What an interrupted turn tells last does not belong to the next one.
     if ((part === "llm" || part === "tts") && !this.#begun.has(part)) return false;
     const turn = this.#turn();
-    // Of the utterances that are merged into one turn, the last is the one that the bot was waited for.
+    // Of the utterances that are merged into one turn, the last one delayed the answer.
     const replaces = part === "stt" && !this.#begun.has("llm");
     if (turn[part] !== undefined && !replaces) return false;
     turn[part] = seconds * 1000;
