@@ -15,7 +15,8 @@ import attrs
 from attrs import frozen
 from attrs import validators as v
 
-from ._json import MOST_PROBLEMS, below, expected, is_array, is_object
+from ._json import MOST_PROBLEMS, below, expected, is_array, is_object, until_enough
+from ._roles import roles
 from ._rules import ANYTHING, TEXT, Loads, Place, Rule, Schema, Validator, got, merged, plain
 from ._validators import choice, instance, max_length, min_length, number, own, pattern_of, refused
 from .errors import Problem
@@ -148,6 +149,17 @@ def _deep_mapping(reader: _Reader, validator: Any) -> Rule:
     return _with_whole(reader, Rule(check, schema, f"have only {' and '.join(phrases)}"), validator.mapping_validator)
 
 
+def _roles(reader: _Reader, validator: roles) -> Rule:
+    """As any validator of an author's own, but with the path of everything that it finds."""
+    rule = own(reader, validator)
+
+    def check(value: Any, path: str, problems: list[Problem]) -> None:
+        for inner, message in until_enough(validator.problems(value or ()), problems):
+            problems.append(Problem(f"{path}{inner}", message))
+
+    return attrs.evolve(rule, check=check)
+
+
 def _or_nothing(validator: Any) -> Any:
     return cast("Any", v.and_()) if validator is None else validator
 
@@ -170,4 +182,5 @@ _READERS: Mapping[type, Callable[[_Reader, Any], Rule]] = {
     v.deep_iterable(v.ge(0)).__class__: _deep_iterable,
     v.deep_mapping(v.ge(0), v.ge(0)).__class__: _deep_mapping,
     v.is_callable().__class__: refused,
+    roles: _roles,
 }

@@ -93,7 +93,8 @@ def _check(function: Any) -> None:
 
 def _refuse_methods(cls: type) -> None:
     """Refuse hooks inside of a class, whose objects are no plugins."""
-    for each in vars(cls).values():
+    for value in vars(cls).values():
+        each = getattr(value, "__func__", value)  # of a static or a class method
         if inspect.isroutine(each) and hasattr(each, f"{hookspecs.PROJECT}_impl"):
             raise PluginError(
                 f"{where(each)} is inside of the class {cls.__name__}. Write it as a function of the module."

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, get_args
 
-from ._json import clip, is_array, is_object, kind
+from ._json import below, clip, is_array, is_object, kind
 from .context import Message, Role
+from .errors import DeclarationError, authors_line
 
 __all__ = ("ANY_ROLE", "roles")
 
@@ -24,7 +25,7 @@ class roles:  # noqa: N801 - a validator, spelled as attrs spells its own
 
     `content` may be a string or a list of text parts. `parts` names further types of content parts to accept, as in
     `parts=["image_url"]`, and `fields` further fields of a message, as in `fields=["name", "tool_calls"]`. The LLM's
-    vendor is sent what they hold, and may fetch the addresses in it. `ValueError` for a name that is none.
+    vendor is sent what they hold, and may fetch the addresses in it. `DeclarationError` for a name that is none.
     """
 
     def __init__(self, *allowed: str, parts: Iterable[str] = (), fields: Iterable[str] = ()) -> None:
@@ -33,7 +34,10 @@ class roles:  # noqa: N801 - a validator, spelled as attrs spells its own
         self.fields = _listed(fields)
         for what, names, known in (("role", allowed, _ROLES), ("field", self.fields, _FIELDS)):
             if unknown := [each for each in names if each not in known]:
-                raise ValueError(f"{unknown[0]!r} is no {what} of a message; there is {', '.join(known)}.")
+                message = f"names {unknown[0]!r}, which is no {what} of a message; there is {', '.join(known)}."
+                raise DeclarationError(None, f"roles(…) ({authors_line()}) {message}")
+        if not allowed:
+            raise DeclarationError(None, f"roles() ({authors_line()}) names no role. Write roles('user').")
         self.json_schema = self._schema()
 
     def __repr__(self) -> str:
@@ -41,36 +45,38 @@ class roles:  # noqa: N801 - a validator, spelled as attrs spells its own
         return f"roles({', '.join((*map(repr, self.allowed), *more))})"
 
     def __call__(self, instance: Any, attribute: Any, value: Any) -> None:
-        messages: Sequence[Mapping[str, Any]] = value or ()
-        refused = {str(message.get("role")) for message in messages} - set(self.allowed)
-        if refused:
-            raise ValueError(
-                f"messages may have the role {' or '.join(self.allowed)}, not {', '.join(sorted(refused))}"
-            )
-        for index, message in enumerate(messages):
-            for problem in self._problems(message):
-                raise ValueError(f"[{index}]{problem}")
+        for path, message in self.problems(value or ()):
+            raise ValueError(f"{path}: {message}")
 
-    def _problems(self, message: Mapping[str, Any]) -> Iterator[str]:
-        granted = (*_PLAIN, *self.fields)
-        yield from (f".{name}: a message may have {', '.join(granted)} only" for name in message if name not in granted)
+    def problems(self, messages: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+        """Yield what is wrong with messages: the path inside of them, as in `[0].role`, and why."""
+        for index, message in enumerate(messages):
+            if (role := message.get("role")) not in self.allowed:
+                allowed = " or ".join(self.allowed)
+                yield f"[{index}].role", f"messages may have the role {allowed}, not {clip(str(role))}"
+            for name in message:
+                if name not in (*_PLAIN, *self.fields):
+                    granted = ", ".join((*_PLAIN, *self.fields))
+                    yield below(f"[{index}]", name), f"a message may have {granted} only"
+            yield from self._content(message, f"[{index}].content")
+
+    def _content(self, message: Mapping[str, Any], path: str) -> Iterator[tuple[str, str]]:
         content = message.get("content")
         if is_array(content):
-            yield from (
-                f".content[{index}]{problem}" for index, each in enumerate(content) if (problem := self._part(each))
-            )
+            for index, part in enumerate(content):
+                yield from self._part(part, f"{path}[{index}]")
         elif not isinstance(content, str) and not (content is None and message.get("tool_calls")):
-            yield f".content: expected text, got {kind(content)}"
+            yield path, f"expected text, got {kind(content)}"
 
-    def _part(self, part: Any) -> str | None:
+    def _part(self, part: Any, path: str) -> Iterator[tuple[str, str]]:
         """What is wrong with a part of a message's content."""
         type = part.get("type") if is_object(part) else None
         if type == "text":
-            fits = isinstance(part.get("text"), str) and part.keys() == {"type", "text"}
-            return None if fits else ": a text part has a type and a text, and nothing else"
-        if isinstance(type, str) and type in self.parts:
-            return None
-        return f".type: parts may have the type {' or '.join(('text', *self.parts))}, not {clip(repr(type))}"
+            if not (isinstance(part.get("text"), str) and part.keys() == {"type", "text"}):
+                yield path, "a text part has a type and a text, and nothing else"
+        elif not isinstance(type, str) or type not in self.parts:
+            granted = " or ".join(("text", *self.parts))
+            yield f"{path}.type", f"parts may have the type {granted}, not {clip(repr(type))}"
 
     def _schema(self) -> dict[str, Any]:
         """What clients are told."""

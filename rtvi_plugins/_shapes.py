@@ -248,7 +248,7 @@ def _load_int(value: Any, path: str, problems: list[Problem]) -> Any:
     if whole.__class__ is int:
         return whole
     is_large = value.__class__ is float and value.is_integer()
-    word = "a whole number written without fraction and exponent" if is_large else "a whole number"
+    word = "a whole number of 64 bits, written without fraction and exponent" if is_large else "a whole number"
     problems.append(Problem(path, expected(word, value)))
     return INVALID
 

@@ -262,15 +262,15 @@ def test_a_marked_object_that_is_no_function_is_refused() -> None:
         hooks_of(module)
 
 
-def test_a_hook_of_a_class_is_refused() -> None:
+@pytest.mark.parametrize("wrap", [None, staticmethod, classmethod])
+def test_a_hook_of_a_class_is_refused(wrap: Any) -> None:
     """Its objects are no plugins, so nothing would call it."""
 
-    class Listener:
-        @hookimpl
-        def session_opened(self, session: Session) -> None: ...
+    def session_opened(session: Session) -> None: ...
 
+    marked = hookimpl(session_opened)
     module = ModuleType(__name__)
-    vars(module)["listener"] = Listener
+    vars(module)["listener"] = type("Listener", (), {"session_opened": wrap(marked) if wrap else marked})
     with pytest.raises(PluginError, match=r"session_opened\(\) \(.*\) is inside of the class Listener\."):
         hooks_of(module)
 

@@ -190,8 +190,27 @@ async def test_the_bot_and_the_operator_are_not_narrowed() -> None:
 @pytest.mark.parametrize("wrong", [{"allowed": ["usr"]}, {"fields": ["nmae"]}, {"fields": "content"}])
 def test_a_name_that_is_none_is_refused_at_once(wrong: dict[str, Any]) -> None:
     """It would grant nothing, or less than its author thinks."""
-    with pytest.raises(ValueError, match=r"is no .* of a message; there is"):
+    with pytest.raises(DeclarationError, match=r"^roles\(…\) \(.*test_roles\.py:\d+\) names '.*', which is no"):
         roles(*wrong.pop("allowed", ["user"]), **wrong)
+
+
+def test_no_role_at_all_is_refused_at_once() -> None:
+    """It would reject every message."""
+    with pytest.raises(DeclarationError, match=r"^roles\(\) \(.*test_roles\.py:\d+\) names no role\."):
+        roles()
+
+
+async def test_everything_that_a_client_may_not_write_is_reported_at_its_own_path() -> None:
+    """As what is wrong with any other argument."""
+    async with connected(bot_with(APPEND), scripted) as wire:
+        sent = [{"role": "user", "content": "Hi."}, {"role": "system", "content": [TEXT, IMAGE], "name": "system"}]
+        error = await wire.error(wire.call(APPEND, messages=sent))
+        at = "$.data.arguments[0].value"
+        assert [each["path"] for each in error["details"]] == [
+            f"{at}[1].role",
+            f"{at}[1].name",
+            f"{at}[1].content[1].type",
+        ]
 
 
 def test_it_shows_what_it_allows() -> None:

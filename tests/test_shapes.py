@@ -348,7 +348,7 @@ def test_a_union_tells_what_its_nearest_member_says() -> None:
 
 def test_a_float_that_is_too_large_for_a_whole_number_says_how_to_write_it() -> None:
     """Its digits are not certain."""
-    expected = "expected a whole number written without fraction and exponent, got the number 1e+20"
+    expected = "expected a whole number of 64 bits, written without fraction and exponent, got the number 1e+20"
     assert told(int, 1e20) == [("$", expected)]
 
 
