@@ -320,6 +320,16 @@ async def test_an_older_client_is_asked_in_its_own_spelling(version: str | None,
         assert (await context(wire))[-1]["content"] == "Done."
 
 
+@pytest.mark.parametrize("text", [" \n", "\ufeff", "\u200b\u200d", "\u00a0"])
+async def test_an_answer_that_shows_nothing_is_empty(text: str) -> None:
+    """The LLM is asked once more, and nothing of it is remembered."""
+    script.write([Text(text)], [Text("Yes?")])
+    async with talking() as wire:
+        say(wire, "hi")
+        await settle()
+        assert [each["content"] for each in await context(wire)] == ["hi", "Yes?"]
+
+
 async def test_an_llm_that_calls_functions_for_ever_is_stopped(caplog: pytest.LogCaptureFixture) -> None:
     """After so many answers in one turn; the conversation goes on."""
     calls = [[ToolCall(f"call-{number}", "look", {})] for number in range(20)]

@@ -62,7 +62,7 @@ class _Answer:
 
     @property
     def has_said_nothing(self) -> bool:
-        return not self.text.strip() and not self.calls
+        return _is_blank(self.text) and not self.calls
 
     def messages(self, heard: float | None) -> list[Message]:
         """What of it is remembered when so much of the turn was heard; None takes all as heard.
@@ -75,7 +75,7 @@ class _Answer:
             text, cut = (self.text, cut) if spoken is None else (spoken, True)
         if self.calls and self.results is not None:
             return self._with_results(text, cut and self.speech is not None, self.results)
-        return [_marked({"role": "assistant", "content": text}, cut)] if text.strip() else []
+        return [] if _is_blank(text) else [_marked({"role": "assistant", "content": text}, cut)]
 
     def _with_results(self, text: str, cut: bool, results: dict[str, str]) -> list[Message]:
         asked: Message = {
@@ -357,6 +357,11 @@ class Answering:
 
     def _is_over(self, answer: _Answer) -> bool:
         return answer.settled and (answer.speech is None or answer.speech.is_settled(self.turn.heard))
+
+
+def _is_blank(text: str) -> bool:
+    """Whether a text shows nothing. Some models answer with a byte order mark, or a space of no width."""
+    return not any(each.isprintable() and not each.isspace() for each in text)
 
 
 def _marked(message: Message, cut: bool) -> Message:
