@@ -19,7 +19,7 @@ from ._json import check_json, clip
 from ._signal import Signal
 from ._specs import ActionSpec
 from ._timers import Clock, Timer
-from .errors import FunctionCallFailed, RequestError
+from .errors import ActionFailed, FunctionCallFailed, InvalidResult, ProviderFailed, RequestError
 from .events import Event, FunctionCallEnded, FunctionCallStarted
 from .limits import Limits
 from .session import FunctionCall
@@ -29,6 +29,8 @@ __all__ = ("FunctionCalls",)
 _UNCERTAIN = "It may or may not have taken effect. Find out before you call it again."
 _CANCELLED = "The function was cancelled, because the user interrupted. Part of it may have taken effect."
 _RUNNING = "still running, although the user interrupted. Its result will stand here. Do not call it again for this."
+#: Failures of a function that had begun, and that has not said itself what is so.
+_HAD_BEGUN = (ActionFailed, InvalidResult, ProviderFailed)
 #: As much of an author's sentence is read by the LLM, in characters.
 _LONGEST_SENTENCE = 2000
 
@@ -108,7 +110,8 @@ class OwnCall(_Call):
         try:
             self.end(await function())
         except RequestError as error:
-            self.end(failed=clip(error.message, _LONGEST_SENTENCE))
+            sentence = clip(error.message, _LONGEST_SENTENCE)
+            self.end(failed=f"{sentence} {_UNCERTAIN}" if isinstance(error, _HAD_BEGUN) else sentence)
         except anyio.get_cancelled_exc_class():
             if anyio.current_effective_deadline() == -math.inf:
                 raise

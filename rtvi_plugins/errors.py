@@ -27,6 +27,7 @@ from attrs import evolve, field, frozen
 
 from ._json import MOST_PROBLEMS, clip, is_array, is_object, uncarriable
 from ._logtext import escape, trace
+from ._secret import scrub
 
 _log = logging.getLogger("rtvi_plugins")
 
@@ -600,7 +601,8 @@ class ProviderError(Exception):
 def for_client(error: BaseException) -> RequestError | None:
     """Return an exception as the client may read it; None if its author did not raise it for the client.
 
-    That is a `RequestError`, or a `ProviderError` as a `ProviderFailed`. Of one that cannot be sent, because a subclass
+    That is a `RequestError`, or a `ProviderError` as a `ProviderFailed`, without secrets: authors pass on what vendors
+    say. Of one that cannot be sent, because a subclass
     broke a field or a method of it, the sentence is left, if there is one.
     """
     found: RequestError | None = None
@@ -609,9 +611,10 @@ def for_client(error: BaseException) -> RequestError | None:
             found = ProviderFailed(str(error), retryable=error.retryable)
         elif isinstance(error, RequestError):
             found = error
+        found = found and without(found, scrub)
         if found is None or uncarriable(found.to_json()) is None:
             return found
     except Exception as failure:
         _log.error("%s cannot be sent, for it raised %s", type(error).__name__, type(failure).__name__)
     sentence: object = found.message if found is not None else None
-    return RequestError(sentence) if isinstance(sentence, str) else None
+    return RequestError(scrub(sentence)) if isinstance(sentence, str) else None

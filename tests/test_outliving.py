@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import pytest
 
-from rtvi_plugins import LLM, STT, TTS, VAD, RequestError, Session, action, bot, converse
+from rtvi_plugins import LLM, STT, TTS, VAD, RequestError, Secret, Session, action, bot, converse
 from rtvi_plugins.kinds import Text, ToolCall
 
 from . import scripted, spoken
@@ -19,7 +19,9 @@ from .wire import Wire, connected, settle
 
 pytestmark = pytest.mark.anyio
 
-FUNCTIONS = [f"bot:{name}" for name in ("book", "look_up", "cling", "block", "block_briefly", "give_up", "rant")]
+FUNCTIONS = [
+    f"bot:{name}" for name in "book look_up cling block block_briefly give_up rant stumble mumble quote".split()
+]
 CLIENT = "llm:get_context llm:set_context tts:interrupt".split()
 JOBS = ["bot:grind", "bot:wait_for_gate"]
 
@@ -39,6 +41,9 @@ async def clerk(session: Session, /, llm: LLM) -> None:
 async def talker(session: Session, /, llm: LLM, stt: STT, tts: TTS, vad: VAD) -> None:
     """Is spoken to."""
     await converse(session, llm=llm, stt=stt, tts=tts, vad=vad)
+
+
+SECRET = Secret("key-of-the-clerk")
 
 
 class Gate:
@@ -116,6 +121,26 @@ def block_briefly() -> str:
 async def rant(session: Session, /) -> None:
     """Fails at length."""
     raise RequestError("no " * 10_000_000)
+
+
+@action(clerk)
+async def stumble(session: Session, /) -> None:
+    """Fails after it has had its effect."""
+    gate.done.append("stumbled")
+    raise KeyError("confirmation")
+
+
+@action(clerk)
+async def quote(session: Session, /) -> None:
+    """Passes on what a vendor says, which shows the key."""
+    raise RequestError(f"The vendor refuses {SECRET.reveal()}.")
+
+
+@action(clerk)
+async def mumble(session: Session, /) -> dict[str, int]:
+    """Has its effect, and returns something else than it says."""
+    gate.done.append("mumbled")
+    return {"room": "a"}  # type: ignore[dict-item]  # pyright: ignore[reportReturnType]
 
 
 @action(clerk, long=True)
@@ -253,6 +278,37 @@ async def test_a_function_that_fails_late_is_reported_too() -> None:
         await settle()
         assert read() == ['{"error": "There is no room left."}']
         assert wire.told("llm-function-call-stopped")[0]["result"] == {"error": "There is no room left."}
+
+
+@pytest.mark.parametrize("function", ["stumble", "mumble"])
+async def test_a_function_that_fails_after_its_effect_may_have_had_it(function: str) -> None:
+    """Of an exception that is no `RequestError`, nothing is known but that the function had begun."""
+    async with connected(clerk, scripted) as wire:
+        script.write([ToolCall("1", function, {})], [Text("I do not know.")])
+        say(wire, "Book, please.")
+        await settle()
+        assert len(gate.done) == 1
+        assert "may or may not have taken effect" in read()[0]
+
+
+async def test_a_sentence_shows_no_key() -> None:
+    """Neither to the LLM nor to the client, when an author passes on what a vendor said."""
+    async with connected(clerk, scripted) as wire:
+        script.write([ToolCall("1", "quote", {})], [Text("Sorry.")])
+        say(wire, "Book, please.")
+        await settle()
+        assert read() == ['{"error": "The vendor refuses …."}']
+        assert wire.told("llm-function-call-stopped")[0]["result"] == {"error": "The vendor refuses …."}
+
+
+async def test_a_function_that_was_never_begun_has_had_no_effect() -> None:
+    """Wrong arguments leave no doubt."""
+    async with connected(clerk, scripted) as wire:
+        script.write([ToolCall("1", "book", {"name": 5})], [Text("Again.")])
+        say(wire, "Book, please.")
+        await settle()
+        assert "expected a string" in read()[0]
+        assert "may or may not" not in read()[0]
 
 
 async def test_a_function_that_is_declared_so_is_cancelled_with_its_turn() -> None:
