@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import cached_property
 from typing import TypeAlias
 
@@ -20,8 +20,15 @@ _COVER = "…"
 #: A value or an encoded form from this length on is also looked for in parts: less would have no part that is rare.
 _LONG = 16
 
-#: As much of the beginning or of the end of a long value is a part.
+#: As much of the beginning or of the end of a long value is a part, and as much of its middle.
 _PART = 8
+_MIDDLE = 12
+
+#: All parts of a longer text would take too much memory.
+_SHORT = 50_000
+
+#: A part of the middle contains, wherever it begins, one of the pieces that are cut out at this distance.
+_STEP = _MIDDLE - _PART + 1
 
 #: What stands in the place of what a vendor leaves out of a key.
 _GAP = re.compile(rb"(?:\*|\.|\xe2\x80\xa6|\xe2\x80\xa2){2,}|[xX#]{3,}|\xe2\x80\xa6")
@@ -46,16 +53,18 @@ class Needles:
     def __init__(self, value: str) -> None:
         forms = list(dict.fromkeys(each for each in _forms(value) if each))
         short = [each for each in forms if len(each) < _LONG]
-        long = [each for each in forms if len(each) >= _LONG]
-        ends = frozenset(end for each in long for end in (each[:_PART], each[-_PART:]))
+        pieces = dict[bytes, list[tuple[bytes, int]]]()
+        for each in dict.fromkeys(form.lower() for form in forms if len(form) >= _LONG):
+            for at in {*range(0, len(each) - _PART, _STEP), len(each) - _PART}:
+                pieces.setdefault(each[at : at + _PART], []).append((each, at))
         value_itself = forms[0] if forms and len(forms[0]) >= _ABRIDGED else None
 
         def find(view: _View) -> Iterator[Span]:
             for form in short:
                 yield from _whole(view.text, form)
-            if not ends.isdisjoint(view.parts):
-                for form in long:
-                    yield from _parts(view.text, form)
+            for piece in view.holds(pieces):
+                for form, at in pieces[piece]:
+                    yield from _parts(view, form, at)
             if value_itself is not None and view.gaps:
                 yield from _abridged(view, value_itself)
 
@@ -75,10 +84,21 @@ class _View:
         self.starts = starts
 
     @cached_property
+    def lowered(self) -> bytes:
+        """The text in small letters: libraries change those of host names and headers."""
+        return self.text.lower()
+
+    @cached_property
     def parts(self) -> frozenset[bytes]:
-        """All parts of the text that are as long as the shortest part of a secret."""
-        text = self.text
+        """All parts of the lowered text that are as long as the shortest part of a secret."""
+        text = self.lowered
         return frozenset(text[at : at + _PART] for at in range(len(text) - _PART + 1))
+
+    def holds(self, pieces: Collection[bytes]) -> Iterable[bytes]:
+        """Return those of the pieces that the lowered text has."""
+        if len(self.text) <= _SHORT:
+            return self.parts.intersection(pieces)
+        return [each for each in pieces if each in self.lowered]
 
     @cached_property
     def gaps(self) -> list[tuple[int, int, bytes, bytes]]:
@@ -143,16 +163,21 @@ def _whole(text: bytes, form: bytes) -> Iterator[Span]:
         at = text.find(form, at + 1)
 
 
-def _parts(text: bytes, form: bytes) -> Iterator[Span]:
-    """Where a long value stands, or as much of its beginning or of its end as is no ordinary word."""
-    for begin, _ in _whole(text, form[:_PART]):
-        length = _common(form, text[begin : begin + len(form)])
-        if _is_rare(form[:length], form):
-            yield begin, begin + length
-    for _, end in _whole(text, form[-_PART:]):
-        length = _common(form[::-1], text[max(0, end - len(form)) : end][::-1])
-        if _is_rare(form[-length:], form):
-            yield end - length, end
+def _parts(view: _View, form: bytes, at: int) -> Iterator[Span]:
+    """Where the text has the piece of a long form that begins at `at`, with as much around it as is the same.
+
+    That is a part of the secret, unless it is short or an ordinary word. `form` is in small letters.
+    """
+    text, piece = view.lowered, form[at : at + _PART]
+    found = text.find(piece)
+    while found >= 0:
+        before = _common(form[:at][::-1], text[max(0, found - at) : found][::-1])
+        length = before + _common(form[at:], text[found : found + len(form) - at])
+        begin, end = found - before, found - before + length
+        is_end = before == at or length - before == len(form) - at
+        if (is_end or length >= _MIDDLE) and _is_rare(view.text[begin:end], form):
+            yield begin, end
+        found = text.find(piece, max(found + 1, end - _PART + 1))
 
 
 def _common(one: bytes, other: bytes) -> int:
@@ -188,8 +213,11 @@ def _sizes(value: bytes) -> range:
 # ---- decoding ------------------------------------------------------------------------------------------------------
 
 _PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})")
-_BACKSLASH = re.compile(rb"\\(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|([nrtbf\"'\\/]))")
-_ENTITY = re.compile(rb"&(?:#(\d{2,3})|#[xX]([0-9A-Fa-f]{2})|(amp|lt|gt|quot|apos));")
+_BACKSLASH = re.compile(
+    rb"\\(?:(u[dD][89abAB][0-9A-Fa-f]{2}\\u[dD][c-fC-F][0-9A-Fa-f]{2})"  # two halves of a character
+    rb"|(?:u([0-9A-Fa-f]{4})|U(000[0-9A-Fa-f]{5})|x([0-9A-Fa-f]{2}))|([0-3][0-7]{2})|([nrtbf\"'\\/]))"
+)
+_ENTITY = re.compile(rb"&(?:#0*(\d{2,6})|#[xX]0*([0-9A-Fa-f]{2,5})|(amp|lt|gt|quot|apos));")
 
 _LETTERS = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f"}
 _NAMES = {b"amp": b"&", b"lt": b"<", b"gt": b">", b"quot": b'"', b"apos": b"'"}
@@ -200,22 +228,31 @@ def _percent(match: re.Match[bytes]) -> bytes:
 
 
 def _backslash(match: re.Match[bytes]) -> bytes:
-    if match[1]:
-        return chr(int(match[1], 16)).encode("utf-8", "surrogatepass")
-    return chr(int(match[2], 16)).encode() if match[2] else _LETTERS.get(match[3], match[3])
+    pair, *codes, octal, letter = match.groups()
+    if pair:
+        halves = bytes.fromhex(pair[1:5].decode() + pair[7:].decode())
+        return halves.decode("utf-16-be").encode()
+    if letter:
+        return _LETTERS.get(letter, letter)
+    code = next((each for each in codes if each), None)
+    return _character(int(octal, 8) if code is None else int(code, 16))
 
 
 def _entity(match: re.Match[bytes]) -> bytes:
     if match[3]:
         return _NAMES[match[3]]
-    return chr(int(match[1]) if match[1] else int(match[2], 16)).encode()
+    return _character(int(match[1]) if match[1] else int(match[2], 16))
+
+
+def _character(code: int) -> bytes:
+    return chr(code).encode("utf-8", "surrogatepass")
 
 
 _DECODERS = ((_PERCENT, _percent), (_BACKSLASH, _backslash), (_ENTITY, _entity))
 
 
 def _views(raw: bytes) -> Iterator[_View]:
-    """Yield the text as it is, then decoded, once per layer of escapes."""
+    """Yield the text as it is, then decoded: one kind of escapes after the other, and once more per layer."""
     yield _View(raw, None)
     view, starts = raw, list[int]()
     for _ in range(_LAYERS):
@@ -224,9 +261,9 @@ def _views(raw: bytes) -> Iterator[_View]:
             if pattern.search(view) is not None:
                 starts = starts or list(range(len(raw) + 1))
                 view, starts = _decoded(view, starts, pattern, decode)
+                yield _View(view, starts)
         if view == before:
             return
-        yield _View(view, starts)
 
 
 def _decoded(

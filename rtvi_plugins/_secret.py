@@ -56,7 +56,7 @@ def scrub(text: str) -> str:
     """Return `text` without the values of the secrets in use, and without the user name and password of any URL.
 
     A value is found also when it is percent-encoded, escaped as in JSON or `repr`, in base64 or hexadecimal, and when
-    only its beginning or its end is shown, as in `sk-abc…wxyz`.
+    only a part of it is shown, as in `sk-abc…wxyz`. A long value is found in capital and small letters.
     """
     # Many sessions have the same key: each value is looked for once.
     needles = {secret.reveal(): made for secret, made in list(_alive.items())}
@@ -65,8 +65,11 @@ def scrub(text: str) -> str:
 
 # ---- keys in the environment ---------------------------------------------------------------------------------------
 
-#: The last word of the names under which people keep secrets: `OPENAI_API_KEY`, `HF_TOKEN`.
-_KEY_WORDS = frozenset({"key", "keys", "apikey", "secret", "token", "password", "passwd", "passphrase"})
+#: The end of the names under which people keep secrets: `OPENAI_API_KEY`, `HF_TOKEN`, `API_KEY_2`, `PGPASSWORD`.
+_KEY_NAME = re.compile(
+    r"((^|_)(keys?|secrets?|passphrase|pass|pwd|pat|credentials?)|apikey|secret|token|password|passwd)(_?\d+)?$",
+    re.IGNORECASE,
+)
 
 #: The password of a URL, as in `HTTPS_PROXY` and `DATABASE_URL`.
 _PASSWORD = re.compile(r"://[^/\s:@]*:([^/\s@]+)@")
@@ -78,7 +81,7 @@ _SHORTEST_KEY = 8
 def key_values(environ: Mapping[str, str], declared: Iterable[str] = ()) -> list[Secret]:
     """Return the secrets of an environment: the `declared` variables, those named like a key, and passwords in URLs."""
     found = [environ[name] for name in declared if environ.get(name)]
-    named = [value for name, value in environ.items() if name.lower().rpartition("_")[2] in _KEY_WORDS]
+    named = [value for name, value in environ.items() if _KEY_NAME.search(name)]
     passwords = [unquote(match[1]) for value in environ.values() for match in _PASSWORD.finditer(value)]
     likely = [each for each in (*named, *passwords) if _is_key(each)]
     return [Secret(value) for value in dict.fromkeys((*found, *likely))]

@@ -207,6 +207,7 @@ for name in ("httpx2", "httpcore2.http11"):
     logging.getLogger(name).debug("no")
     logging.getLogger(name).warning("reason %s", key.reveal())
 warnings.warn("a warning\\nERROR forged " + key.reveal())
+logging.Logger("alone").warning("key\\n%s", key.reveal())
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     lines = done.stderr.splitlines()
@@ -214,6 +215,7 @@ warnings.warn("a warning\\nERROR forged " + key.reveal())
         "WARNING httpx2",
         "WARNING httpcore2.http11",
         "WARNING py.warnings",
+        "WARNING alone",
     ]
     assert "PASSWORD" not in done.stderr
     assert KEY not in done.stderr

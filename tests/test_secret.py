@@ -159,7 +159,7 @@ FORMS: dict[str, Callable[[str], str]] = {
     "repr": repr,
     "JSON": json.dumps,
     "JSON in JSON": lambda key: json.dumps(json.dumps({"key": key})),
-    "JSON that escapes all": lambda key: "".join(f"\\u{ord(each):04x}" for each in key),
+    "JSON that escapes all": lambda key: re.sub("....", r"\\u\g<0>", key.encode("utf-16-be").hex()),
     "a path": quote,
     "a path, small letters": lambda key: _lower_escapes(quote(key)),
     "a part of a path": lambda key: quote(key, safe=""),
@@ -167,6 +167,8 @@ FORMS: dict[str, Callable[[str], str]] = {
     "every byte of a URL": lambda key: "".join(f"%{each:02X}" for each in key.encode()),
     "a URL in a URL": lambda key: quote(quote(key, safe=""), safe=""),
     "HTML": html.escape,
+    "HTML, every character": lambda key: "".join(f"&#{ord(each)};" for each in key),
+    "ASCII": ascii,
     "hexadecimal": lambda key: key.encode().hex(),
     "bytes": lambda key: repr(key.encode()),
 }
@@ -177,7 +179,7 @@ def _lower_escapes(text: str) -> str:
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("value", [LONG_KEY, f" {LONG_KEY}\n", "short$1 ", "p/ss wörd"])
+@pytest.mark.parametrize("value", [LONG_KEY, f" {LONG_KEY}\n", "short$1 ", "p/ss wörd", "🔑🔐 keys", "a\\nb\\tc\\x41d"])
 def test_a_key_is_scrubbed_in_each_form(form: str, value: str) -> None:
     """Those in which libraries log what they were given."""
     secret = Secret(value)
@@ -212,6 +214,9 @@ def test_basic_auth_is_scrubbed(user: str, encode: Callable[[bytes], bytes]) -> 
         ("a text of 'sk-proj-Ab1cD", "a text of '…"),
         ("ends with QrSt4711", "ends with …"),
         ("the rest is cD2eF3gH4iJkLmNoPqRsTuQrSt4711, yes", "the rest is …, yes"),
+        ("a part of it is (eF3gH4iJkLmN)", "a part of it is (…)"),
+        ("lines of 20:\nsk-proj-Ab1cD2eF3gH4\niJkLmNoPqRsTuQrSt471\n1", "lines of 20:\n…\n…\n1"),
+        ("https://sk-proj-ab1cd2ef3gh4ijklmnopqrstuqrst4711.example", "https://….example"),
     ],
 )
 def test_a_part_of_a_key_is_scrubbed(text: str, told: str) -> None:
@@ -262,6 +267,11 @@ def test_the_keys_of_an_environment_are_known() -> None:
         "OTHER_API_KEY": "sk-other-key",
         "RTVI_OPERATOR_SECRET": "an operator's secret",
         "HF_TOKEN": "hf_abcdefgh",
+        "API_KEY_2": "sk-second-key",
+        "PGPASSWORD": "a database's password",
+        "GCP_CREDENTIALS": "/etc/gcp.json",
+        "MAX_TOKENS": "1000000000",
+        "PWD": "/home/somebody",
         "TOKENIZERS_PARALLELISM": "false",
         "USE_KEY": "true",
         "SSL_KEY": "/etc/ssl/private.key",
@@ -270,7 +280,10 @@ def test_the_keys_of_an_environment_are_known() -> None:
         "DATABASE_URL": "postgres://me@host/v1:x@y",
     }
     found = [each.reveal() for each in key_values(environ, ["ACME_API_KEY", "MISSING_API_KEY"])]
-    assert sorted(found) == ["a-proxys password", "an operator's secret", "hf_abcdefgh", "short", "sk-other-key"]
+    assert sorted(found) == [
+        *["a database's password", "a-proxys password", "an operator's secret", "hf_abcdefgh", "short"],
+        *["sk-other-key", "sk-second-key"],
+    ]
 
 
 KEYS = st.text(st.characters(min_codepoint=33, max_codepoint=0x2FF), min_size=16, max_size=60)

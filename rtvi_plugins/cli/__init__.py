@@ -155,6 +155,8 @@ def log_to_stderr(level: str) -> None:
     handler = logging.StreamHandler()
     handler.addFilter(_hint_at_traceback)
     handler.setFormatter(LogFormatter("%(levelname)s %(name)s: %(message)s"))
+    if logging.lastResort is not None:  # for a logger that stands alone
+        logging.lastResort.setFormatter(handler.formatter)
     logging.basicConfig(level=level.upper(), handlers=[handler])
     logging.captureWarnings(True)
     quiet_http_clients()
