@@ -34,7 +34,7 @@ FRAME_SECONDS: Final = 0.020
 #: How far ahead of real time a frame is sent, for a network that is not quite regular: two frames wait at the client
 #: while it plays a third.
 LEAD_SECONDS: Final = 0.040
-#: The different rates of audio that one client may send.
+#: How many different rates of audio one client may send.
 _MOST_RATES: Final = 4
 #: Audio is made this far ahead of what is heard.
 _AHEAD_SECONDS: Final = 20.0
@@ -99,7 +99,7 @@ class AudioLink:
             self.close()
 
     def close(self) -> None:
-        """Have nobody hear the user any more."""
+        """Stop passing the user's audio to the listener."""
         listener, self._listener = self._listener, None
         try:
             if listener is not None:
@@ -185,14 +185,14 @@ class AudioLink:
             self._listener_failed(error)
 
     def _converted(self, audio: Audio) -> Audio | None:
-        """Return the audio as listeners take it; None where that cannot be, or while there is nothing of it."""
+        """Return the audio at `INPUT_RATE`, mono; None where it cannot be converted, or gives no sample yet."""
         if "resampler" in self._refused and (audio.rate != INPUT_RATE or audio.channels != 1):
-            return None  # looking for it is dear
+            return None  # it was not there; looking for it again with each frame would cost too much
         form = f"Audio of {audio.rate} Hz and {audio.channels} channel{'s' if audio.channels > 1 else ''}"
         try:
             return self._as_input(audio)
         except AuthorError as error:
-            self.refuse("resampler", f"{form} cannot be heard by this server. {error} Or send {INPUT_RATE} Hz, mono.")
+            self.refuse("resampler", f"{form} cannot be heard by this server: {error}. Or send {INPUT_RATE} Hz, mono.")
         except Exception as error:
             if "conversion" not in self._refused:
                 report("the resampler", error)
@@ -200,7 +200,7 @@ class AudioLink:
         return None
 
     def _as_input(self, audio: Audio) -> Audio | None:
-        """As listeners take it; None while there is nothing of it, or for one rate too many."""
+        """Return the audio at `INPUT_RATE`, mono; None while it gives no sample, or if it has one rate too many."""
         if audio.rate == INPUT_RATE and audio.channels == 1:
             return audio
         from .voice.resampling import Resampler, to_mono

@@ -1,8 +1,8 @@
 """The function calls of one session, as they run: carried out by the bot, or by its client.
 
-A call that the LLM makes may outlive the turn that it belongs to. Cancelling work that has begun leaves nobody knowing
-what it did, so the bot's own functions go on when the user interrupts, unless they are declared with `finish=False`;
-their results come later. Of every call that was given up, its report says what is known of its effect.
+A call that the LLM makes may outlive its turn. After a cancellation it is unknown how much of the work was done, so the
+bot's own functions go on when the user interrupts, unless they are declared with `finish=False`; their results come
+later. The report of a call that was given up says what is known of its effect.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class _Call(FunctionCall):
     ended: bool = False
     value: Any = None
     failed: str | None = None
-    #: Takes the result, once nobody waits for it any more.
+    #: Called with the result if it comes after `leave`.
     then: Callable[[Any], None] | None = None
     _end: Signal = field(factory=Signal)
 
@@ -57,7 +57,7 @@ class _Call(FunctionCall):
         return self.value
 
     def end(self, value: Any = None, *, failed: str | None = None, cancelled: bool = False) -> None:
-        """The end of the call, if it has not ended. A failure is the result that the LLM reads."""
+        """End the call, unless it has ended. A failure is the result that the LLM reads."""
         if self.ended:
             return
         self.ended, self.failed = True, failed
@@ -74,7 +74,7 @@ class _Call(FunctionCall):
 @final
 @define(eq=False)
 class ClientCall(_Call):
-    """A call that the client carries out. When nobody waits for it any more, it is given up."""
+    """A call that the client carries out. It is given up when the turn is interrupted, or its time is over."""
 
     def leave(self, then: Callable[[Any], None]) -> Any:
         self.end(failed=f"The user interrupted before the client had answered. {_UNCERTAIN}", cancelled=True)
@@ -115,7 +115,7 @@ class OwnCall(_Call):
         except anyio.get_cancelled_exc_class():
             if anyio.current_effective_deadline() == -math.inf:
                 raise
-            self.end(failed=f"The function {self.name!r} was cancelled. {_UNCERTAIN}")  # it has cancelled itself
+            self.end(failed=f"The function {self.name!r} was cancelled. {_UNCERTAIN}")  # by itself
 
     def leave(self, then: Callable[[Any], None]) -> Any:
         if not self.ended and not self.finish:
@@ -171,7 +171,7 @@ class FunctionCalls:
         return call
 
     def answered(self, id: str, result: Any) -> bool:
-        """Take the client's answer to a call; whether there is such a call."""
+        """Take the client's answer to a call. Return whether such a call is running."""
         call = self._running.get(id)
         if not isinstance(call, ClientCall):
             return False
@@ -179,7 +179,7 @@ class FunctionCalls:
         return True
 
     def forget(self, call: _Call) -> None:
-        """A call has ended."""
+        """Remove a call that has ended."""
         self._running.pop(call.id, None)
 
     def _id(self, id: str | None) -> str:

@@ -214,7 +214,7 @@ class Dialogue:
             self._rest()
 
     def interrupt(self) -> bool:
-        """Cut the turn short, and forget what was still to be said, where that may be; whether a turn was cut short."""
+        """Cut the turn short and drop each waiting `Say`, if they may be. Return whether a turn was cut short."""
         self._inputs = [each for each in self._inputs if not isinstance(each, Say) or not each.interruptible]
         if self.current is None or self.current.interrupted or not self.current.interruptible:
             return False

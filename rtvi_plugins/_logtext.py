@@ -50,18 +50,18 @@ def clean(text: str, keep: str = "") -> str:
 def trace(error: BaseException) -> str:
     """Return the traceback of an exception, clean. Python's own newlines stay, those of an exception's text do not."""
     try:
-        told = TracebackException.from_exception(error)
-        for each in _chained(told):
+        exception = TracebackException.from_exception(error)
+        for each in _chained(exception):
             _clean_texts(each)
-        text = "".join(told.format())
+        text = "".join(exception.format())
     except Exception as failure:  # an exception may have fields and methods of any kind
         text = f"{type(error).__name__} (its traceback cannot be formatted: {type(failure).__name__})"
     return clean(text.rstrip("\n"), LINES)
 
 
-def _chained(told: TracebackException) -> Iterator[TracebackException]:
+def _chained(exception: TracebackException) -> Iterator[TracebackException]:
     """The exception, those behind it, and those in its group, each once."""
-    waiting, seen = [told], set[int]()
+    waiting, seen = [exception], set[int]()
     while waiting:
         each = waiting.pop()
         if id(each) in seen:
@@ -78,14 +78,14 @@ def _chained(told: TracebackException) -> Iterator[TracebackException]:
 _TEXTS = ("_str", "msg", "text", "filename")
 
 
-def _clean_texts(told: TracebackException) -> None:
+def _clean_texts(exception: TracebackException) -> None:
     for name in _TEXTS:
-        if isinstance(text := getattr(told, name, None), str):
-            setattr(told, name, clean(text.rstrip("\n")))
-    notes: object = getattr(told, "__notes__", None)
+        if isinstance(text := getattr(exception, name, None), str):
+            setattr(exception, name, clean(text.rstrip("\n")))
+    notes: object = getattr(exception, "__notes__", None)
     if notes is not None:
         listed = cast("list[object]", notes) if isinstance(notes, list) else [notes]
-        told.__notes__ = [clean(str(each)) for each in listed]
+        exception.__notes__ = [clean(str(each)) for each in listed]
 
 
 # ---- records -------------------------------------------------------------------------------------------------------

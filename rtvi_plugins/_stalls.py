@@ -34,11 +34,11 @@ def _callers(frame: FrameType | None) -> Iterator[FrameType]:
 
 def place_of(frames: list[FrameType]) -> str:
     """Where calls stand, in one line: `wait() (file.py:3), from open() (file.py:9)`."""
-    told = [each for each in frames if not each.f_code.co_filename.startswith("<frozen importlib")]
-    return ", from ".join(_told(each) for each in told[:_CALLS])
+    shown = [each for each in frames if not each.f_code.co_filename.startswith("<frozen importlib")]
+    return ", from ".join(_described(each) for each in shown[:_CALLS])
 
 
-def _told(frame: FrameType) -> str:
+def _described(frame: FrameType) -> str:
     code = frame.f_code
     return f"{code.co_qualname}() ({code.co_filename}:{frame.f_lineno})"
 
@@ -52,7 +52,7 @@ def owner_of(frames: list[FrameType], owners: Mapping[str, str]) -> str | None:
 def waits_at(manager: Any) -> str:
     """Where an async context manager that was made from a generator waits; empty if that is not known."""
     frame = getattr(getattr(manager, "gen", None), "ag_frame", None)
-    return _told(frame) if isinstance(frame, FrameType) else ""
+    return _described(frame) if isinstance(frame, FrameType) else ""
 
 
 @contextmanager

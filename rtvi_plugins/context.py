@@ -80,7 +80,7 @@ class Context:
         return True
 
     def settle(self, call: str, before: str, content: str) -> bool:
-        """Put the result of a function call in the place of what stood there before; whether that still stood there."""
+        """Replace the result `before` of a function call by `content`. Return whether `before` was found."""
         for message in reversed(self._messages):
             if message.get("tool_call_id") == call and message["content"] == before:
                 message["content"] = content

@@ -461,7 +461,7 @@ class SlowClient(RequestError):
 
 
 class UnusableAudio(RequestError):
-    """Audio of the user cannot be heard: its form is none, or the server lacks what converts it. Told once."""
+    """The user's audio cannot be heard: its form is invalid, or the server has no resampler. Sent once a reason."""
 
     code = "unusable-audio"
 

@@ -178,7 +178,7 @@ class FunctionCall(ABC):
     async def result(self) -> Any:
         """Wait for the result, any JSON value. Raise `FunctionCallFailed` when there is none.
 
-        Whoever is cancelled here calls `leave`.
+        If you are cancelled while you wait, call `leave`.
         """
 
     @abstractmethod

@@ -77,6 +77,7 @@ CUT: list[tuple[str, list[str]]] = [
         "¿Cómo está, Sr. García? ¡Bien! La Sra. López viene.",
         ["¿Cómo está, Sr. García?", "¡Bien!", "La Sra. López viene."],
     ),
+    ("La Fa. Ott, geb. May, z. Bsp. Excmo. Sr. Paz. Ja.", ["La Fa. Ott, geb. May, z. Bsp. Excmo. Sr. Paz.", "Ja."]),
     ("EE. UU. es grande, p. ej. Texas. Ud. Vive allí.", ["EE. UU. es grande, p. ej. Texas.", "Ud. Vive allí."]),
     # other scripts
     ("यह ठीक है। अच्छा। هل أنت هنا؟ نعم.", ["यह ठीक है।", "अच्छा।", "هل أنت هنا؟", "نعم."]),

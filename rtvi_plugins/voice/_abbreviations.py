@@ -15,12 +15,12 @@ __all__ = ("ends_nothing",)
 _BEFORE_MORE: Final = frozenset(
     """
     Mr Mrs Ms Mx Dr Drs Prof St Ste Mt Ft Messrs Mme Mlle Msgr Rev Fr Hon Gen Col Maj Capt Cmdr Lt Sgt Cpl Gov Sen Rep
-    Pres Supt mr mrs ms dr prof st vs cf viz ca approx incl excl Fig Figs vol vols pp
+    Pres Supt Brig Adm mr mrs ms dr prof st vs cf viz ca approx incl excl Fig Figs vol vols pp
     Jan Feb Mar Apr Jun Jul Aug Sep Sept Oct Nov Dec Mon Tue Tues Wed Thu Thur Thurs Fri Sat
     Hr Hrn Frl Dipl Ing Mag Bd Nr Kap Hbf Jh Mio Mrd Tsd bzw bspw evtl ggf vgl inkl exkl zzgl abzgl zzt ugs sog insb
-    einschl Okt Dez Mrz Jän
+    einschl allg entspr ehem geb Fam Fa Abt Hl Bsp Okt Dez Mrz Jän
     Sr Sra Sres Sras Srta Srtas Dra Dres Profa Lic Lcda Arq Gral Cnel Tte Ud Uds Vd Vds Dña Sto Sta Av Avda Pza
-    núm Núm pág págs Pág Págs tel Tel EE FF ej aprox ene abr sept dic
+    núm Núm pág págs Pág Págs tel Tel Excmo Excma Ilmo Ilma EE FF ej aprox ene abr sept dic
     """.split()
 )
 #: `a.m.`, `U.S.`, `z.B.`, `J.R.R.`; `M.Sc.`, `Ph.D.`

@@ -22,7 +22,7 @@ __all__ = ("AT_ONCE", "NoPiece", "closed_after", "failure", "let_pass", "patienc
 
 #: How many pieces that are there already are taken without letting others go on, so that what they make can be sent.
 AT_ONCE: Final = 100
-#: The largest count that is sent: two of them are added up.
+#: The largest count that is sent. The sum of two still has 64 bits.
 _MOST_COUNTED: Final = 2**62
 
 log = logging.getLogger("rtvi_plugins")
@@ -58,7 +58,7 @@ async def closed_after(pieces: Any, operation: str, kinds: str) -> AsyncGenerato
         if isinstance(pieces, AsyncGenerator):
             try:
                 await pieces.aclose()
-            except BaseException as error:  # what it gave is good all the same
+            except BaseException as error:  # the pieces that it yielded remain valid
                 let_pass(error)
                 report(f"{operation}, while it was closed,", error)
 

@@ -85,8 +85,9 @@ class _Conversation:
     #: It was a noise that cut a turn short whose end is still to come.
     _noise: bool = False
     _apologised: bool = False
-    #: The calls of which the LLM has not read the results, the input that asks it to report them, once it is taken.
+    #: The ids of calls whose results the LLM has not read.
     _unread: list[str] = field(factory=list[str])
+    #: The input that asks the LLM to report them: while it waits, and once it was taken.
     _report: RunLLM | None = None
     _reported: RunLLM | None = None
     _speak_report: bool = True

@@ -265,7 +265,7 @@ class Ears(Listener):
         utterance.audio.end()
 
     def _be_patient(self, utterance: _Utterance) -> None:
-        """Give the recogniser its time, from when it has begun and the utterance has ended."""
+        """Start the time limit of the recogniser, once it has begun and the utterance has ended."""
         if utterance.begun and utterance.ended_at is not None and not utterance.recognised:
             due = self._session.clock.now() + _SECONDS
             utterance.patience = self._session.clock.call_at(due, utterance.scope.cancel)
@@ -273,7 +273,7 @@ class Ears(Listener):
     # ---- text ----------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Remember what the user has said, as the client shows it: nobody listens any more."""
+        """Put what the user has said so far into the context, as the client shows it: the listening ends."""
         for each in self._turn:
             each.said = each.said or list(each.shown)
             if each.interim:
@@ -354,7 +354,7 @@ class Ears(Listener):
             self._session.emit(Metrics("stt", ttfb=self._session.clock.now() - utterance.ended_at))
 
     def _told(self, piece: Transcript, utterance: _Utterance, said: list[str]) -> str:
-        """Show a transcript; what of it may still change."""
+        """Show a transcript. Return its text if it may still change, else an empty text."""
         text = whole(piece.text.strip())
         if not text:  # there was nothing, after all
             self._retract(utterance)
@@ -364,7 +364,7 @@ class Ears(Listener):
             self._show(text, final=False)
             return text
         said.append(text)
-        if utterance.shown[len(said) - 1 : len(said)] == [text]:  # by a recogniser that failed later
+        if utterance.shown[len(said) - 1 : len(said)] == [text]:  # shown by an attempt that failed later
             self._retract(utterance)
         else:
             utterance.interim = text
@@ -372,14 +372,14 @@ class Ears(Listener):
         return ""
 
     def _accept(self, utterance: _Utterance) -> str:
-        """Let what the client shows of an utterance stand."""
+        """Make the interim transcript that the client shows final, and return it."""
         text, utterance.interim = utterance.interim, ""
         utterance.shown.append(text)
         self._show(text, final=True)
         return text
 
     def _retract(self, utterance: _Utterance) -> None:
-        """Have the client remove what it shows of an utterance that is not final."""
+        """Have the client remove the interim transcript that it shows."""
         if utterance.interim:
             utterance.interim = ""
             self._show("", final=True)

@@ -13,8 +13,8 @@ __all__ = ("moved_to_the_end",)
 def moved_to_the_end(messages: Sequence[Message], ids: Sequence[str]) -> list[Message]:
     """Return the messages with the calls of these ids, and their results, behind all others.
 
-    In the context a late result stands where its call is, before what was said meanwhile. An LLM that is asked to go on
-    from there has nothing to answer; behind everything else, the result is what it answers.
+    In the context a late result stands beside its call, before what was said in the meantime. Moved to the end, it is
+    the last thing that the LLM reads, so it is what the LLM answers.
     """
     kept: list[Message] = []
     calls: list[dict[str, Any]] = []

@@ -50,7 +50,7 @@ class Speech:
     _told: int = 0
 
     def say(self, sentence: str) -> None:
-        """Show this, and have said next what is spoken of it."""
+        """Show this sentence, and speak it next, as `spoken` has it."""
         segment, found = self.segments(), SpokenSentence.of(sentence, self.spoken)
         self._shown.append(found)
         self.session.emit(BotOutput(sentence, segment, spoken=bool(found.text)))
@@ -69,7 +69,7 @@ class Speech:
     # ---- what was heard --------------------------------------------------------------------------------------------
 
     def heard_text(self, heard: float, text: str) -> str | None:
-        """Return what of `text`, the whole answer, was heard when so much of the turn was; None when all of it was."""
+        """Return what of `text`, the whole answer, was heard after `heard` seconds of the turn; None if all was."""
         if self.is_settled(heard):
             return None
         position, pieces = self.timeline.heard(heard - self.start), iter(self.timeline.pieces)

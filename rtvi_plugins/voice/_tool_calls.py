@@ -84,5 +84,5 @@ def _misfit(call: ToolCall, session: Session) -> str | None:
     if declared not in session.context.functions:
         return None
     problems = check_schema(declared.get("parameters"), call.arguments, "$.arguments")
-    told = "; ".join(f"{each.path}: {each.message}" for each in problems)
-    return f"The arguments are not as they are declared: {told}"[:_SHOWN] if problems else None
+    problems_in_words = "; ".join(f"{each.path}: {each.message}" for each in problems)
+    return f"The arguments are not as they are declared: {problems_in_words}"[:_SHOWN] if problems else None
