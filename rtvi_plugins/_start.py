@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeAlias
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from ._codec import encode_json
 from ._config import Config, Entry, Layers, Values, choose_providers, read_entries, starting_values
@@ -45,14 +45,15 @@ class StartPlan:
     """A start that was found right. `start_data` is what it carried besides: the application's own fields."""
 
     providers: Mapping[str, str]
-    values: Values
-    layers: Layers
-    grants: Grants | None
-    keys: Keys
-    service_options: Mapping[str, Mapping[str, Any]]
-    start_data: Mapping[str, Any]
+    # Not in a repr, which a log or a crash report may show: what the operator and the client have said.
+    values: Values = field(repr=False)
+    layers: Layers = field(repr=False)
+    grants: Grants | None = field(repr=False)
+    keys: Keys = field(repr=False)
+    service_options: Mapping[str, Mapping[str, Any]] = field(repr=False)
+    start_data: Mapping[str, Any] = field(repr=False)
     #: A text without the strings that only the operator has said, for what a provider says about them.
-    hide: Callable[[str], str] = str
+    hide: Callable[[str], str] = field(default=str, repr=False)
 
 
 def read_start(body: object, offers: Offers, find_key: Keys, *, trusted: bool) -> StartPlan:

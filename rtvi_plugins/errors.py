@@ -602,8 +602,8 @@ def for_client(error: BaseException) -> RequestError | None:
     """Return an exception as the client may read it; None if its author did not raise it for the client.
 
     That is a `RequestError`, or a `ProviderError` as a `ProviderFailed`, without secrets: authors pass on what vendors
-    say. Of one that cannot be sent, because a subclass
-    broke a field or a method of it, the sentence is left, if there is one.
+    say. Of one that cannot be sent, because a subclass broke a field or a method of it, the sentence is left, if there
+    is one.
     """
     found: RequestError | None = None
     try:

@@ -19,7 +19,7 @@ from typing import Any, TypeAlias, cast
 import anyio
 import anyio.lowlevel
 from anyio.abc import ObjectStream, TaskGroup, TaskStatus
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from ._actions import Threads
 from ._clock import Clock, ManualClock, SystemClock, Timer
@@ -64,7 +64,7 @@ Connection: TypeAlias = LiveSession
 class Started:
     """A session whose services are open, waiting for the client that brings `token`."""
 
-    token: str
+    token: str = field(repr=False)
     session_id: str
 
 

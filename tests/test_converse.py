@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rtvi_plugins import LLM, TTS, Grant, ProviderError, Session, bot, converse, roles, service
-from rtvi_plugins.kinds import LLMRequest, Text, ToolCall, Usage
+from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text, ToolCall, Usage
 
 from . import faulty, scripted
 from .scripted import LOOK, WAIT, Step, check_conversation, script
@@ -328,6 +328,26 @@ async def test_an_answer_that_shows_nothing_is_empty(text: str) -> None:
         say(wire, "hi")
         await settle()
         assert [each["content"] for each in await context(wire)] == ["hi", "Yes?"]
+
+
+LONG = "x" * 20_000_000
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [ToolCall(LONG, "look", {}), ToolCall("1", LONG, {}), ToolCall("1", "look", {"x": LONG}), Usage(model=LONG)],
+    ids=["id", "name", "argument", "model"],
+)
+async def test_the_conversation_goes_on_after_a_piece_of_any_length(piece: LLMPiece) -> None:
+    """A vendor may send what is too long for the client."""
+    script.write([Text("Well."), piece], [Text("Yes?")], [Text("Yes?")])
+    async with talking() as wire:
+        say(wire, "hi")
+        await settle()
+        say(wire, "hello?")
+        await settle()
+        assert wire.told("bot-output")[-1]["text"] == "Yes?"
+        assert wire.told("error") == []
 
 
 async def test_an_llm_that_calls_functions_for_ever_is_stopped(caplog: pytest.LogCaptureFixture) -> None:

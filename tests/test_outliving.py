@@ -301,6 +301,16 @@ async def test_a_sentence_shows_no_key() -> None:
         assert wire.told("llm-function-call-stopped")[0]["result"] == {"error": "The vendor refuses …."}
 
 
+async def test_an_id_of_any_length_is_shortened() -> None:
+    """It would be too long for the client."""
+    async with connected(clerk, scripted) as wire:
+        script.write([ToolCall("1" * 20_000_000, "give_up", {})], [Text("Sorry.")])
+        gate.opened.set()
+        say(wire, "Book, please.")
+        await settle()
+        assert read() == ['{"error": "There is no room left."}']
+
+
 async def test_a_function_that_was_never_begun_has_had_no_effect() -> None:
     """Wrong arguments leave no doubt."""
     async with connected(clerk, scripted) as wire:

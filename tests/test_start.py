@@ -14,6 +14,7 @@ import pytest
 from attrs.validators import le
 
 from rtvi_plugins import LLM, ProviderError, RequestError, Secret, Session, action, bot, hookimpl, options, service
+from rtvi_plugins._start import StartPlan
 from rtvi_plugins.errors import (
     Draining,
     InvalidStart,
@@ -532,6 +533,15 @@ async def test_a_key_is_in_no_log_message_error_or_repr_whatever_fails(caplog: p
             assert len(wire.told("error-response")) >= 5
     assert "leak()" in caplog.text
     assert not [text for text in (*shown, caplog.text) if KEY in text]
+
+
+async def test_what_a_start_said_is_in_no_repr() -> None:
+    """Neither the operator's values in its plan, nor the token that opens the session."""
+    said: Any = "PASSWORD"
+    assert "PASSWORD" not in repr(StartPlan({"llm": "acme"}, said, said, said, said, said, said, said))
+    async with host_of(leaking) as host:
+        started = await host.start({"api_keys": {"leaky": KEY}}, secret=OPERATOR)
+        assert started.token not in repr(started)
 
 
 def causes(error: BaseException) -> list[str]:

@@ -24,6 +24,8 @@ __all__ = ("AT_ONCE", "NoPiece", "closed_after", "failure", "let_pass", "patienc
 AT_ONCE: Final = 100
 #: The largest count that is sent. The sum of two still has 64 bits.
 _MOST_COUNTED: Final = 2**62
+#: How much is sent of a model's name, in characters.
+_LONGEST_NAME: Final = 256
 
 log = logging.getLogger("rtvi_plugins")
 
@@ -108,7 +110,7 @@ def sendable_usage(usage: Usage) -> Usage:
         prompt_tokens=sendable(usage.prompt_tokens),
         completion_tokens=sendable(usage.completion_tokens),
         characters=sendable(usage.characters),
-        model=None if usage.model is None else whole(usage.model),
+        model=None if usage.model is None else whole(usage.model)[:_LONGEST_NAME],
     )
 
 

@@ -20,6 +20,8 @@ __all__ = ("as_text", "problem_of", "sendable_call", "unique")
 
 #: How much an LLM reads of what is wrong with a call, or of the names of its functions, in characters.
 _SHOWN: Final = 2000
+#: How much is kept of an id and of a name, in characters: both are sent to the client and to the vendor.
+_LONGEST_NAME: Final = 256
 _NOT_CALLED: Final = "The function was not called."
 
 
@@ -42,7 +44,8 @@ def sendable_call(call: ToolCall) -> ToolCall:
         problem = f"The arguments hold a value that JSON cannot carry. {_NOT_CALLED}"
     except TypeError:
         raise not_an_object from None
-    return ToolCall(whole(call.id), whole(call.name), arguments, whole(problem) if problem is not None else None)
+    id, name = whole(call.id)[:_LONGEST_NAME], whole(call.name)[:_LONGEST_NAME]
+    return ToolCall(id, name, arguments, whole(problem) if problem is not None else None)
 
 
 def unique(call: ToolCall, taken: Container[str]) -> ToolCall:
