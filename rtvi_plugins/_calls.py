@@ -15,6 +15,7 @@ import anyio
 from anyio.abc import TaskGroup
 from attrs import define, field
 
+from ._interrupt import cancellations, forget_cancellation
 from ._json import check_json, clip
 from ._signal import Signal
 from ._specs import ActionSpec
@@ -105,6 +106,7 @@ class OwnCall(_Call):
         finally:
             if self.timer is not None:
                 self.timer.cancel()
+        await forget_cancellation()
 
     async def _run(self, function: Callable[[], Awaitable[Any]]) -> None:
         try:
@@ -113,7 +115,7 @@ class OwnCall(_Call):
             sentence = clip(error.message, _LONGEST_SENTENCE)
             self.end(failed=f"{sentence} {_UNCERTAIN}" if isinstance(error, _HAD_BEGUN) else sentence)
         except anyio.get_cancelled_exc_class():
-            if anyio.current_effective_deadline() == -math.inf:
+            if cancellations():
                 raise
             self.end(failed=f"The function {self.name!r} was cancelled. {_UNCERTAIN}")  # by itself
 

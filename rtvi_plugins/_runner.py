@@ -46,7 +46,7 @@ from ._conversation import (
 from ._dialogue import Dialogue
 from ._home import Home
 from ._hooks import Hooks
-from ._interrupt import let_through
+from ._interrupt import cancellations, let_through
 from ._offer import Offer, Offers
 from ._rate import frame_units
 from ._services import OpenService
@@ -265,9 +265,7 @@ class LiveSession(Session):
         try:
             await bot.function(self, **handles)
         except BaseException as error:
-            # A bot may raise a cancellation that nobody asked for: that is a failure.
-            is_cancelled = anyio.current_effective_deadline() == -math.inf
-            let_through(error, *([anyio.get_cancelled_exc_class()] if is_cancelled else []))
+            let_through(error, *cancellations())
             report(where(bot.function), error)
             self.end(BotFailed("The bot failed, and the session is over."))
 

@@ -16,7 +16,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from ._conforming import misfit
-from ._interrupt import let_through
+from ._interrupt import forget_cancellation, let_through
 from ._registry import Provider
 from ._signal import Signal
 from ._stalls import waits_at
@@ -160,6 +160,7 @@ class OpenService:
             self.settled.set()
             if self._closed is not None:
                 self._closed.set()
+        await forget_cancellation()
 
     def _failed(self, raised: BaseException) -> None:
         error = innermost(raised)

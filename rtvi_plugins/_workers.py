@@ -27,7 +27,7 @@ import anyio
 from anyio.abc import TaskGroup
 from attrs import define
 
-from ._interrupt import let_through
+from ._interrupt import forget_cancellation, let_through
 from ._signal import Signal
 from .errors import report
 
@@ -208,6 +208,7 @@ class Workers:
             report("a job", error)
         finally:
             job.scope = None
+        await forget_cancellation()
 
     def _hand_over(self, worker: _Worker) -> None:
         """The job that this worker runs waits for something: somebody else leads, if there is anything to do."""

@@ -24,7 +24,7 @@ from attrs import define, field, frozen
 from ._actions import Threads
 from ._clock import Clock, ManualClock, SystemClock, Timer
 from ._grants import Grants
-from ._interrupt import let_through
+from ._interrupt import cancellations, let_through
 from ._json import is_deeper
 from ._offer import Offers
 from ._plugins import Installed
@@ -262,7 +262,7 @@ class Host:
         try:
             await session.run(task_status=task_status)
         except BaseException as error:
-            let_through(error, anyio.get_cancelled_exc_class())
+            let_through(error, *cancellations())
             report("a session", error)
             with suppress(RuntimeError):  # it had started, so nobody waits to be told
                 task_status.started(InternalError("The framework failed; please report this."))

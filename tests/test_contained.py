@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import signal
 from collections.abc import AsyncGenerator, Callable, Iterator
@@ -214,6 +215,13 @@ async def raising_llm() -> AsyncGenerator[Live]:
         yield live
 
 
+@service("llm", "other")
+@asynccontextmanager
+async def other_llm() -> AsyncGenerator[Live]:
+    """Another LLM."""
+    yield Live()
+
+
 @service("tts", "raising")
 @asynccontextmanager
 async def raising_tts() -> AsyncGenerator[Live]:
@@ -327,6 +335,12 @@ async def listening(session: Session, /, llm: LLM) -> None:
                 await turn.played()
 
 
+@bot(services={"llm": ["raising", "other"]}, client=[*ACTIONS[:3], "llm.provider"], public=True)
+async def turning(session: Session, /, llm: LLM) -> None:
+    """Has two LLMs."""
+    await anyio.sleep_forever()
+
+
 async def goes_on(wire: Wire) -> None:
     """The session, and its host, still answer."""
     faults.place = ""
@@ -375,6 +389,48 @@ async def test_an_error_for_the_client_that_its_author_broke_is_answered(name: s
                 async with connection_to(wire.host, wire.clock):
                     pass
             assert refused.value.code != "internal-error"
+        await goes_on(wire)
+
+
+def cancelling_its_task() -> BaseException:
+    """Cancel the task that a plugin runs in, which is not the plugin's."""
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    return Panic()
+
+
+@pytest.mark.parametrize("place", ["action", "long action", "closing"])
+async def test_a_task_that_a_plugin_cancels_ends_nothing_else(place: str, anyio_backend_name: str) -> None:
+    """The other requests of the session are answered. On trio, no task can be cancelled like this."""
+    if anyio_backend_name == "trio":
+        return
+    faults.make = cancelling_its_task
+    async with connected(turning) as wire:
+        faults.place = place
+        for name in ("bot:act", "bot:act_long"):
+            assert len(wire.answers(wire.call(name))) <= 1
+        await settle()
+        await wire.answer(wire.update(llm={"provider": "other"}))
+        await settle()
+        assert faults.met
+        assert not wire.connection.closed
+        await goes_on(wire)
+
+
+async def test_a_session_that_a_plugin_cancels_ends_alone(anyio_backend_name: str) -> None:
+    """A transport calls the session from a callback, and its options are then set in the session's own task."""
+    if anyio_backend_name == "trio":
+        return
+    faults.make = cancelling_its_task
+    async with connected(talking) as wire:
+        async with connection_to(wire.host, wire.clock) as other:
+            other.send("client-ready", {"version": "2.1.0"})
+            await settle()
+            faults.place = "large options"
+            asyncio.get_running_loop().call_soon(lambda: other.update(llm={"model": "large"}))
+            await settle()
+            assert faults.met
         await goes_on(wire)
 
 
