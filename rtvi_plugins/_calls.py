@@ -15,12 +15,13 @@ import anyio
 from anyio.abc import TaskGroup
 from attrs import define, field
 
-from ._interrupt import cancellations, forget_cancellation
+from ._cancelled import cancellations, forget_cancellation
+from ._interrupt import let_through
 from ._json import check_json, clip
 from ._signal import Signal
 from ._specs import ActionSpec
 from ._timers import Clock, Timer
-from .errors import ActionFailed, FunctionCallFailed, InvalidResult, ProviderFailed, RequestError
+from .errors import ActionFailed, FunctionCallFailed, InvalidResult, ProviderFailed, RequestError, report
 from .events import Event, FunctionCallEnded, FunctionCallStarted
 from .limits import Limits
 from .session import FunctionCall
@@ -66,8 +67,8 @@ class _Call(FunctionCall):
         if self.timer is not None:
             self.timer.cancel()
         self.calls.forget(self)
-        self.calls.emit(FunctionCallEnded(self.id, self.name, cancelled, self.value))
         self._end.set()
+        self.calls.emit(FunctionCallEnded(self.id, self.name, cancelled, self.value))
         if self.then is not None and not cancelled:
             self.then(self.value)
 
@@ -118,6 +119,10 @@ class OwnCall(_Call):
             if cancellations():
                 raise
             self.end(failed=f"The function {self.name!r} was cancelled. {_UNCERTAIN}")  # by itself
+        except BaseException as error:  # a mistake here must not end the session
+            let_through(error)
+            report(f"the function {self.name!r}", error)
+            self.end(failed=f"The function {self.name!r} failed. {_UNCERTAIN}")
 
     def leave(self, then: Callable[[Any], None]) -> Any:
         if not self.ended and not self.finish:

@@ -5,19 +5,14 @@ What ends more is a Ctrl-C of the operator, the cancellation of a task, and the 
 
 from __future__ import annotations
 
-import asyncio
 import dis
-import math
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
 from types import CodeType, TracebackType
 from typing import Any, cast
 
-import anyio
-
-__all__ = ("cancellations", "forget_cancellation", "is_ctrl_c", "let_through")
+__all__ = ("is_ctrl_c", "let_through")
 
 _RAISE = dis.opmap["RAISE_VARARGS"]
 
@@ -32,27 +27,6 @@ def let_through(error: BaseException, *more: type[BaseException]) -> None:
     """
     if is_ctrl_c(error) or _holds(error, more) or (isinstance(error, GeneratorExit) and not _is_raised(error)):
         raise error
-
-
-def cancellations() -> tuple[type[BaseException], ...]:
-    """Return the class of cancellations where the running task is being cancelled, for `let_through`.
-
-    Where it is not, a cancellation that is raised is a plugin's own mistake, and nothing is returned.
-    """
-    return (anyio.get_cancelled_exc_class(),) if anyio.current_effective_deadline() == -math.inf else ()
-
-
-async def forget_cancellation() -> None:
-    """Undo the `cancel()` that a plugin has called on the asyncio task of ours in which it ran, if it has."""
-    try:
-        task = asyncio.current_task()
-    except RuntimeError:  # trio has no such thing
-        return
-    if task is not None and task.cancelling() and not cancellations():
-        with suppress(asyncio.CancelledError):
-            await asyncio.sleep(0)
-        while task.cancelling():
-            task.uncancel()
 
 
 def _holds(error: BaseException, classes: tuple[type[BaseException], ...]) -> bool:

@@ -30,6 +30,7 @@ from ._actions import Actions, Threads
 from ._answers import Answers
 from ._audio import AudioLink
 from ._calls import FunctionCalls
+from ._cancelled import cancellations
 from ._config import Config
 from ._conversation import (
     Call,
@@ -46,7 +47,7 @@ from ._conversation import (
 from ._dialogue import Dialogue
 from ._home import Home
 from ._hooks import Hooks
-from ._interrupt import cancellations, let_through
+from ._interrupt import let_through
 from ._offer import Offer, Offers
 from ._rate import frame_units
 from ._services import OpenService
@@ -624,6 +625,9 @@ class LiveSession(Session):
             call.leave(lambda _: None)
 
     def begin_call(self, name: str, arguments: Mapping[str, Any], *, id: str | None = None) -> FunctionCall:
+        if not isinstance(cast(object, arguments), Mapping):
+            found = type(arguments).__name__
+            raise TypeError(f"The arguments of the function {name!r} are a mapping of values by name, not a {found}.")
         own = self._own_functions.functions.get(name)
         if own is None:
             if self.single_turn:

@@ -15,8 +15,9 @@ from typing import Any
 import anyio
 from anyio.abc import TaskGroup
 
+from ._cancelled import forget_cancellation
 from ._conforming import misfit
-from ._interrupt import forget_cancellation, let_through
+from ._interrupt import let_through
 from ._registry import Provider
 from ._signal import Signal
 from ._stalls import waits_at

@@ -27,7 +27,8 @@ import anyio
 from anyio.abc import TaskGroup
 from attrs import define
 
-from ._interrupt import forget_cancellation, let_through
+from ._cancelled import forget_cancellation
+from ._interrupt import let_through
 from ._signal import Signal
 from .errors import report
 

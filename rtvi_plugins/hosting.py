@@ -22,9 +22,10 @@ from anyio.abc import ObjectStream, TaskGroup, TaskStatus
 from attrs import define, field, frozen
 
 from ._actions import Threads
+from ._cancelled import cancellations
 from ._clock import Clock, ManualClock, SystemClock, Timer
 from ._grants import Grants
-from ._interrupt import cancellations, let_through
+from ._interrupt import let_through
 from ._json import is_deeper
 from ._offer import Offers
 from ._plugins import Installed

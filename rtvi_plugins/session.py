@@ -283,7 +283,8 @@ class Session(ABC):
     def begin_call(self, name: str, arguments: Mapping[str, Any], *, id: str | None = None) -> FunctionCall:
         """Begin what `call_function` does, and return the call at once.
 
-        Raise `FunctionCallFailed` where a call of this id is running, or too many calls are.
+        Raise `FunctionCallFailed` where a call of this id is running, or too many calls are, and `TypeError` for
+        arguments that are no mapping, or that JSON cannot carry.
         """
 
     @abstractmethod

@@ -72,6 +72,7 @@ LAYERS: dict[str, dict[str, str]] = {
         "_start": "attrs",
     },
     "5 I/O": {
+        "_cancelled": "anyio",
         "_signal": "anyio",
         "_calls": "anyio attrs",
         "_home": "",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from types import ModuleType
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import pytest
 from attrs.validators import ge, in_, le
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.anyio
 
 @bot(
     services={"llm": "scripted"},
-    client=["llm:get_context", "llm:set_context"],
+    client=["llm:get_context", "llm:set_context", "bot:call_wrongly"],
     functions=["bot:book", Grant("bot:rename", arguments={"name": in_(["Ada"])}), "bot:break_down", "llm:get_context"],
     public=True,
 )
@@ -219,3 +219,23 @@ def test_a_grant_that_is_no_function_is_refused(granted: str, message: str) -> N
         setattr(module, each.__name__, each)
     with pytest.raises(BotError, match=re.escape(message)):
         host_for(wrong, scripted, module)
+
+
+@action(clerk)
+async def call_wrongly(session: Session, /) -> list[str]:
+    """Call functions of the bot and of the client with a list in place of arguments by name."""
+    found: list[str] = []
+    for name in ("book", "of_the_client"):
+        try:
+            await session.call_function(name, cast("dict[str, Any]", [3, "Ada"]))
+        except TypeError as error:
+            found.append(str(error))
+    return found
+
+
+async def test_arguments_that_are_no_mapping_fail_at_the_authors_line() -> None:
+    """And end nothing else."""
+    async with connected(clerk, scripted) as wire:
+        told = await wire.result(wire.call("bot:call_wrongly"))
+        assert ["mapping of values by name, not a list" in each for each in told] == [True, True]
+        assert (await wire.answer(wire.send("get-config", {})))["type"] == "config"
