@@ -42,12 +42,17 @@ def errors() -> str:
 
 def limits_table() -> str:
     """A row for each comment in `Limits`, with the limits that it speaks of."""
-    defaults = {each.name: f"{each.default:_g}".replace("_", " ") for each in attrs.fields(limits.Limits)}
+    defaults = {each.name: _spaced(each.default) for each in attrs.fields(limits.Limits)}
     rows = (
         (", ".join(f"`{name}`" for name in names), ", ".join(defaults[name] for name in names), text)
         for text, names in _commented(inspect.getsource(limits.Limits).splitlines())
     )
     return _table(("limit", "default", ""), rows)
+
+
+def _spaced(number: float) -> str:
+    """A number with its digits in groups of three."""
+    return f"{int(number) if number == int(number) else number:_}".replace("_", " ")
 
 
 def _commented(lines: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
