@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import dis
 import inspect
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
+from functools import cache
+from importlib.util import resolve_name
 from pathlib import Path
 from types import ModuleType
+from typing import Any, cast
 
 __all__ = ("family", "top")
 
@@ -42,6 +47,29 @@ def _imported(module: ModuleType) -> Iterator[str]:
             yield value.__name__
         elif inspect.isroutine(value) or isinstance(value, type):
             yield str(value.__module__)
+    yield from _in_statements(module)
+
+
+def _in_statements(module: ModuleType) -> Iterator[str]:
+    """The names of modules in a module's own import statements: a constant does not say which module it is from."""
+    for base, names in _statements(module):
+        inner = [f"{base}.{name}" for name in names]
+        yield from (name if name in sys.modules else base for name in inner or [base])
+
+
+@cache
+def _statements(module: ModuleType) -> Sequence[tuple[str, Sequence[str]]]:
+    """The import statements of a module outside of its functions: each the module, and the names taken from it."""
+    found: list[tuple[str, Sequence[str]]] = []
+    loaded: list[Any] = []
+    with suppress(Exception):  # a module may have any loader, and its file may be gone
+        for each in dis.get_instructions(cast("Any", module.__loader__).get_code(module.__name__)):
+            if each.opname == "IMPORT_NAME":
+                level, names = loaded[-2:]
+                found.append((resolve_name("." * level + each.argval, module.__package__ or ""), names or ()))
+            elif each.opname.startswith("LOAD_"):
+                loaded.append(each.argval)
+    return found
 
 
 def _is_own(root: ModuleType, other: ModuleType, foreign: Collection[str]) -> bool:

@@ -307,6 +307,8 @@ def test_a_hook_that_is_none_is_told(text: str, message: str, write: Write) -> N
 # ---- several modules -----------------------------------------------------------------------------------------------
 
 OPTIONS = """
+LOUDEST = 9
+
 @options(acme_llm)
 def loudness(llm: object, /, volume: int = 1) -> None: ...
 
@@ -318,7 +320,15 @@ def session_opened(session: Session) -> None: ...
 """
 
 #: Ways in which a module imports another, which declares what `OPTIONS` does.
-WAYS = ["from . import more", "from .more import loudness", "from .more import *", "import written_package.more"]
+WAYS = [
+    "from . import more",
+    "from .more import loudness",
+    "from .more import *",
+    "import written_package.more",
+    "from .more import LOUDEST",
+    "from written_package.more import LOUDEST",
+    "from . import more as _more\ndel _more",
+]
 
 
 def package(write: Write, **modules: str) -> None:
