@@ -294,6 +294,25 @@ def test_what_is_neither_a_text_nor_the_parts_of_the_sentence_is_reported(
     assert "Return the text to speak, or pairs of texts" in caplog.text or "raised" in caplog.text
 
 
+@pytest.mark.parametrize("error", [ValueError, SystemExit, KeyboardInterrupt, GeneratorExit, BaseException])
+def test_whatever_a_function_raises_the_sentence_is_spoken_as_it_is(
+    error: type[BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither the turn nor the session ends."""
+
+    def spoken(sentence: str) -> str:
+        raise error(sentence)
+
+    assert SpokenSentence.of("text", spoken).text == "text"
+    assert f"raised {error.__name__}" in caplog.text
+
+
+def test_a_tts_is_never_given_half_a_character() -> None:
+    """Vendors cannot be sent one."""
+    assert SpokenSentence.of("text", lambda _: "a\ud83cb").text == "a?b"
+    assert SpokenSentence.of("text", lambda text: [(text, "\ud83c")]).text == "?"
+
+
 def test_of_a_part_that_is_spoken_otherwise_whole_words_were_heard() -> None:
     """In proportion; a single word counts when all of it was."""
     sentence = SpokenSentence.of("one two three four", lambda _: "1 2 3 4")

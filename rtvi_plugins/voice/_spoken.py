@@ -7,6 +7,8 @@ from typing import Any, TypeAlias
 
 from attrs import frozen
 
+from .._interrupt import let_through
+from .._json import whole
 from ..errors import AuthorError, report, where
 
 __all__ = ("Part", "Spoken", "SpokenSentence")
@@ -71,10 +73,11 @@ def _parts(sentence: str, spoken: Spoken) -> list[Part]:
                 f"{where(spoken)} gave something else than a text, or than pairs whose first halves are the sentence. "
                 "Return the text to speak, or pairs of texts: as shown, as spoken."
             )
-    except Exception as error:
+    except BaseException as error:
+        let_through(error)
         report(where(spoken), error)
         return [(sentence, sentence)]
-    return parts
+    return [(shown, whole(said)) for shown, said in parts]
 
 
 def _shown(parts: Iterable[Part]) -> str:
