@@ -103,7 +103,10 @@ def _narrowed_options(registry: Registry) -> Mapping[str, Validator]:
 
 def _join(found: dict[str, Validator], more: Mapping[str, Validator]) -> None:
     for name, validator in more.items():
-        found[name] = and_(found[name], validator) if name in found else validator
+        parts = [*parts_of(found[name])] if name in found else []
+        # Providers of one kind share its declarations, and each part is reported once.
+        parts.extend(each for each in parts_of(validator) if each not in parts)
+        found[name] = and_(*parts)
 
 
 def _actions(registry: Registry) -> Iterable[tuple[str, str, ActionSpec]]:

@@ -15,15 +15,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
 import anyio
+import anyio.lowlevel
 import pytest
 from attrs import frozen
 from attrs.validators import ge, le
 
 from rtvi_plugins import LLM, Doc, Grant, Session, Was, action, bot, options, service
 from rtvi_plugins.events import BotLLMStarted, BotLLMStopped, BotLLMText, BotOutput, UserLLMText
+from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text
 from rtvi_plugins.session import UserText
 
-from .faulty import FaultyLLM
 from .wire import Wire, connected, settle
 
 pytestmark = pytest.mark.anyio
@@ -40,23 +41,35 @@ class Booking:
     nights: int
 
 
+@frozen
+class OneWordLLM:
+    """An LLM whose every answer is one word."""
+
+    word: str
+
+    async def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
+        """Answer with the word."""
+        await anyio.lowlevel.checkpoint()
+        yield Text(self.word)
+
+
 @service("llm", "steady")
 @asynccontextmanager
-async def steady_llm() -> AsyncGenerator[FaultyLLM]:
+async def steady_llm() -> AsyncGenerator[OneWordLLM]:
     """The first provider."""
-    yield FaultyLLM("steady")
+    yield OneWordLLM("steady")
 
 
 @service("llm", "other")
 @asynccontextmanager
-async def other_llm() -> AsyncGenerator[FaultyLLM]:
+async def other_llm() -> AsyncGenerator[OneWordLLM]:
     """The second provider."""
-    yield FaultyLLM("other")
+    yield OneWordLLM("other")
 
 
 @options(steady_llm, other_llm)
 def configure(
-    llm: FaultyLLM,
+    llm: OneWordLLM,
     /,
     model: Annotated[Literal["small", "large"] | str, Was("engine"), Doc("Which model answers.")] = "small",
     temperature: Annotated[float, ge(0), le(2)] = 0.7,
