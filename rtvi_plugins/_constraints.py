@@ -151,9 +151,13 @@ def _deep_mapping(reader: _Reader, validator: Any) -> Rule:
 
 def _roles(reader: _Reader, validator: roles) -> Rule:
     """As any validator of an author's own, but with the path of everything that it finds."""
+    reader.guard(repr(validator), "arrays of messages", (list, tuple))
     rule = own(reader, validator)
 
     def check(value: Any, path: str, problems: list[Problem]) -> None:
+        if value is not None and not is_array(value):
+            problems.append(Problem(path, expected("an array of messages", plain(value))))
+            return
         for inner, message in until_enough(validator.problems(value or ()), problems):
             problems.append(Problem(f"{path}{inner}", message))
 

@@ -48,9 +48,12 @@ class roles:  # noqa: N801 - a validator, spelled as attrs spells its own
         for path, message in self.problems(value or ()):
             raise ValueError(f"{path}: {message}")
 
-    def problems(self, messages: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    def problems(self, messages: Sequence[Any]) -> Iterator[tuple[str, str]]:
         """Yield what is wrong with messages: the path inside of them, as in `[0].role`, and why."""
         for index, message in enumerate(messages):
+            if not is_object(message):
+                yield f"[{index}]", f"expected a message, got {kind(message)}"
+                continue
             if (role := message.get("role")) not in self.allowed:
                 allowed = " or ".join(self.allowed)
                 yield f"[{index}].role", f"messages may have the role {allowed}, not {clip(str(role))}"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from rtvi_plugins import LLM, Grant, Session, bot, converse, options, roles, service
 from rtvi_plugins._roles import ANY_ROLE
-from rtvi_plugins._shapes import read, restricted_schema
+from rtvi_plugins._shapes import NotReadable, read, restricted_schema, violations
 from rtvi_plugins.context import Message
 from rtvi_plugins.errors import DeclarationError
 
@@ -211,6 +211,17 @@ async def test_everything_that_a_client_may_not_write_is_reported_at_its_own_pat
             f"{at}[1].name",
             f"{at}[1].content[1].type",
         ]
+
+
+def test_it_narrows_arrays_only() -> None:
+    """Nothing else holds messages."""
+    with pytest.raises(NotReadable, match=r"has roles\('user'\), which applies to arrays of messages, not to bool"):
+        restricted_schema(read(bool), roles("user"))
+    [problem] = violations(read(list[str] | None), roles("user"), ["Hello."])
+    assert (problem.path, problem.message) == ("$[0]", "expected a message, got a string")
+    [problem] = violations(read(list[str] | str), roles("user"), "Hello.")
+    assert (problem.path, problem.message) == ("$", "expected an array of messages, got the string 'Hello.'")
+    assert violations(read(list[str] | None), roles("user"), None) == []
 
 
 def test_it_shows_what_it_allows() -> None:
