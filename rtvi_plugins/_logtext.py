@@ -39,6 +39,15 @@ def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode()
 
 
+#: As much of a message is logged, in characters: it may be what a client sent, and cleaning takes time.
+_LONGEST = 20_000
+
+
+def _shortened(text: str) -> str:
+    """The text without its middle, where it is too long to be logged."""
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]}…{text[-_LONGEST // 2 :]}"
+
+
 def clean(text: str, keep: str = "") -> str:
     """Return `text` without secrets and with its control characters escaped, except those of `keep`."""
     return escape(scrub(text), keep)
@@ -77,15 +86,18 @@ def _chained(exception: TracebackException) -> Iterator[TracebackException]:
 #: standard library has no public way to have one text for each exception; the tests hold the name of the first.
 _TEXTS = ("_str", "msg", "text", "filename")
 
+#: As many notes of an exception are logged.
+_MOST_NOTES = 100
+
 
 def _clean_texts(exception: TracebackException) -> None:
     for name in _TEXTS:
         if isinstance(text := getattr(exception, name, None), str):
-            setattr(exception, name, clean(text.rstrip("\n")))
+            setattr(exception, name, clean(_shortened(text).rstrip("\n")))
     notes: object = getattr(exception, "__notes__", None)
     if notes is not None:
         listed = cast("list[object]", notes) if isinstance(notes, list) else [notes]
-        exception.__notes__ = [clean(str(each)) for each in listed]
+        exception.__notes__ = [clean(_shortened(str(each))) for each in listed[:_MOST_NOTES]]
 
 
 # ---- records -------------------------------------------------------------------------------------------------------
@@ -100,10 +112,11 @@ class LogFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record's text. A record whose arguments do not fit its message is shown without them."""
-        record.message = _message(record).rstrip("\n")
+        multiline = getattr(record, "multiline", False)
+        record.message = (_message(record) if multiline else _shortened(_message(record))).rstrip("\n")
         if self.usesTime():
             record.asctime = self.formatTime(record, self.datefmt)
-        line = clean(self.formatMessage(record), LINES if getattr(record, "multiline", False) else "")
+        line = clean(self.formatMessage(record), LINES if multiline else "")
         return "\n".join((line, *self._traces(record)))
 
     def formatException(self, ei: _ExcInfo) -> str:  # noqa: N802 - the standard library's name

@@ -57,7 +57,7 @@ class Needles:
         for each in dict.fromkeys(form.lower() for form in forms if len(form) >= _LONG):
             for at in {*range(0, len(each) - _PART, _STEP), len(each) - _PART}:
                 pieces.setdefault(each[at : at + _PART], []).append((each, at))
-        value_itself = forms[0] if forms and len(forms[0]) >= _ABRIDGED else None
+        abridged = _Abridged(forms[0]) if forms and len(forms[0]) >= _ABRIDGED else None
 
         def find(view: _View) -> Iterator[Span]:
             for form in short:
@@ -65,8 +65,8 @@ class Needles:
             for piece in view.holds(pieces):
                 for form, at in pieces[piece]:
                     yield from _parts(view, form, at)
-            if value_itself is not None and view.gaps:
-                yield from _abridged(view, value_itself)
+            if abridged is not None and view.gaps:
+                yield from abridged.find(view)
 
         self.__find: Callable[[_View], Iterator[Span]] = find
 
@@ -191,23 +191,29 @@ def _is_rare(part: bytes, form: bytes) -> bool:
     return 2 * len(part) >= len(form) or not (part.isalpha() and (part.islower() or part.isupper() or part.istitle()))
 
 
-def _abridged(view: _View, value: bytes) -> Iterator[Span]:
-    """Where a value stands with a part left out, as in `sk-abc...wxyz`, `sk-abc****` or `****c-wxyz`."""
-    text = view.text
-    for begin, end, before, after in view.gaps:
-        left = right = 0
-        if len(before) == 2 and before in value:
-            left = next((size for size in _sizes(value) if text.endswith(value[:size], 0, begin)), 0)
-        if len(after) == 2 and after in value:
-            right = next((size for size in _sizes(value) if text.startswith(value[-size:], end)), 0)
-        both = left >= 2 and right >= 2 and left + right >= 6
-        if both or (left >= 4 and _is_rare(value[:left], value)) or (right >= 4 and _is_rare(value[-right:], value)):
-            yield begin - left, end + right
+class _Abridged:
+    """A value with a part left out, as in `sk-abc...wxyz`, `sk-abc****` or `****c-wxyz`."""
 
+    def __init__(self, value: bytes) -> None:
+        self._value = value
+        #: The sizes of its beginnings by their last two bytes, and of its ends by their first two, the largest first.
+        self._begins, self._ends = dict[bytes, list[int]](), dict[bytes, list[int]]()
+        for size in range(len(value) - 1, 1, -1):
+            self._begins.setdefault(value[size - 2 : size], []).append(size)
+            self._ends.setdefault(value[-size:][:2], []).append(size)
 
-def _sizes(value: bytes) -> range:
-    """The sizes of a value's parts, the largest first."""
-    return range(len(value) - 1, 0, -1)
+    def find(self, view: _View) -> Iterator[Span]:
+        text, value = view.text, self._value
+        for begin, end, before, after in view.gaps:
+            left = next((size for size in self._begins.get(before, ()) if text.endswith(value[:size], 0, begin)), 0)
+            right = next((size for size in self._ends.get(after, ()) if text.startswith(value[-size:], end)), 0)
+            both = left and right and left + right >= 6
+            if (
+                both
+                or (left >= 4 and _is_rare(value[:left], value))
+                or (right >= 4 and _is_rare(value[-right:], value))
+            ):
+                yield begin - left, end + right
 
 
 # ---- decoding ------------------------------------------------------------------------------------------------------

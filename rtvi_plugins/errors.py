@@ -598,6 +598,14 @@ class ProviderError(Exception):
         self.retryable = category in _RETRYABLE if retryable is None else retryable
 
 
+#: As much of an author's sentence is sent to a client, in characters. A client's own words may stand in it.
+_LONGEST_SENTENCE: Final = 4_000
+
+
+def _for_client(text: str) -> str:
+    return scrub(_without_middle(text, _LONGEST_SENTENCE))
+
+
 def for_client(error: BaseException) -> RequestError | None:
     """Return an exception as the client may read it; None if its author did not raise it for the client.
 
@@ -611,10 +619,10 @@ def for_client(error: BaseException) -> RequestError | None:
             found = ProviderFailed(str(error), retryable=error.retryable)
         elif isinstance(error, RequestError):
             found = error
-        found = found and without(found, scrub)
+        found = found and without(found, _for_client)
         if found is None or uncarriable(found.to_json()) is None:
             return found
     except Exception as failure:
         _log.error("%s cannot be sent, for it raised %s", type(error).__name__, type(failure).__name__)
     sentence: object = found.message if found is not None else None
-    return RequestError(scrub(sentence)) if isinstance(sentence, str) else None
+    return RequestError(_for_client(sentence)) if isinstance(sentence, str) else None

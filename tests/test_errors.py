@@ -23,6 +23,7 @@ from rtvi_plugins.errors import (
     ProviderError,
     RequestError,
     Unauthorized,
+    for_client,
     innermost,
     nearest,
     report,
@@ -156,6 +157,17 @@ def test_an_unknown_name_is_told_in_short(name: str, known: list[str]) -> None:
     """However long what was sent."""
     assert len(unknown("option", name, known).message) < 700
     assert nearest(name, known) in (None, *known)
+
+
+def test_a_sentence_for_a_client_is_short_and_shows_no_secret() -> None:
+    """An author may pass on what a vendor said, or what the client sent."""
+    key = Secret("key-of-a-test")
+    found = for_client(RequestError(f"{key.reveal()} {'...' * 1_000_000} {key.reveal()}", retryable=True))
+    assert found is not None
+    assert found.message.startswith("… ...")
+    assert found.message.endswith("... …")
+    assert len(found.message) <= 4_000
+    assert found.retryable
 
 
 # ---- as they are told to authors and to the log --------------------------------------------------------------------

@@ -221,6 +221,19 @@ logging.Logger("alone").warning("key\\n%s", key.reveal())
     assert KEY not in done.stderr
 
 
+def test_a_record_of_any_length_is_shortened(key: Secret) -> None:
+    """Its two ends stay. Cleaning all of it would hold up the event loop."""
+    text = f"begin {KEY} {'sk...' * 1_000_000} {KEY} end"
+    record = logging.LogRecord("acme", logging.ERROR, "", 0, "%s", (text,), None)
+    formatted = LogFormatter(FORM).format(record)
+    assert len(formatted) < 21_000
+    assert "begin …" in formatted
+    assert formatted.endswith("… end")
+    told = trace(ValueError(text))
+    assert len(told) < 21_000
+    assert told.endswith("… end")
+
+
 # ---- properties ----------------------------------------------------------------------------------------------------
 
 
