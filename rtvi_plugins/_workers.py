@@ -27,7 +27,7 @@ import anyio
 from anyio.abc import TaskGroup
 from attrs import define
 
-from ._cancelled import forget_cancellation
+from ._cancelled import cancellations, forget_cancellation
 from ._interrupt import let_through
 from ._signal import Signal
 from .errors import report
@@ -123,7 +123,7 @@ class Workers:
                 worker.woken.set()
             else:
                 job.scope = None
-                if not job.cancelled:
+                if not job.cancelled and not task.cancelling():  # else it has to wake up before it can have another
                     self._parked.append(worker)
             if self._jobs:
                 self._wake()
@@ -176,7 +176,8 @@ class Workers:
             if worker in self._parked:
                 self._parked.remove(worker)
             if worker.begun is None:
-                raise
+                let_through(raised, *cancellations())
+                return await forget_cancellation()  # a job has cancelled the task in whose name it was begun
             error = raised
         begun, worker.begun = worker.begun, None
         if begun is not None:

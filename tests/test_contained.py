@@ -335,7 +335,7 @@ async def listening(session: Session, /, llm: LLM) -> None:
                 await turn.played()
 
 
-@bot(services={"llm": ["raising", "other"]}, client=[*ACTIONS[:3], "llm.provider"], public=True)
+@bot(services={"llm": ["raising", "other"]}, client=[*ACTIONS[:3], "bot:act_at_once", "llm.provider"], public=True)
 async def turning(session: Session, /, llm: LLM) -> None:
     """Has two LLMs."""
     await anyio.sleep_forever()
@@ -416,6 +416,29 @@ async def test_a_task_that_a_plugin_cancels_ends_nothing_else(place: str, anyio_
         assert faults.met
         assert not wire.connection.closed
         await goes_on(wire)
+
+
+@action("bot")
+async def act_at_once(session: Session, /) -> str:
+    """Something done without waiting."""
+    faults.at("action at once")
+    return "done"
+
+
+async def test_an_action_that_cancels_its_task_without_waiting_ends_nothing_else(anyio_backend_name: str) -> None:
+    """Nor does it cancel the action that comes next."""
+    if anyio_backend_name == "trio":
+        return
+    faults.make = cancelling_its_task
+    async with connected(turning) as wire:
+        await goes_on(wire)  # from now on, a task is there in whose name actions are begun
+        for _ in range(3):
+            faults.place = "action at once"
+            wire.call("bot:act_at_once")
+            faults.place = ""
+            await goes_on(wire)
+        assert faults.met == 3
+        assert not wire.connection.closed
 
 
 async def test_a_session_that_a_plugin_cancels_ends_alone(anyio_backend_name: str) -> None:
