@@ -34,6 +34,8 @@ FRAME_SECONDS: Final = 0.020
 #: How far ahead of real time a frame is sent, for a network that is not quite regular: two frames wait at the client
 #: while it plays a third.
 LEAD_SECONDS: Final = 0.040
+#: How long a network may stand still and have everything that it held back be heard.
+_STANDSTILL_SECONDS: Final = 10.0
 #: How many different rates of audio one client may send.
 _MOST_RATES: Final = 4
 #: Audio is made this far ahead of what is heard.
@@ -142,7 +144,7 @@ class AudioLink:
     def _is_plausible(self, audio: Audio, now: float) -> bool:
         """Whether a microphone could have recorded this: it does not run ahead of real time.
 
-        Only a network that stood still has some seconds of audio arrive at once.
+        A network that stood still has some seconds of audio arrive at once, and none of it is lost.
         """
         if audio.rate < 1 or audio.channels < 1:
             form = f"a rate of {audio.rate} Hz and {audio.channels} channels"
@@ -150,7 +152,8 @@ class AudioLink:
             return False
         if not audio.data:
             return False
-        until = max(self._received_until, now) + audio.seconds
+        begun = self._received_until > -math.inf
+        until = max(self._received_until, now - _STANDSTILL_SECONDS if begun else now) + audio.seconds
         if until - now > self._ahead:
             report_once, self._too_fast = self._too_fast, None
             if report_once is not None:

@@ -15,8 +15,8 @@ __all__ = ("Limits",)
 class Limits:
     """What a session may use. Times in seconds, sizes in characters of JSON text.
 
-    `rate` and `burst` leave room for audio at 100 frames a second, a request every few milliseconds, and some hundred
-    requests at the start. `deadline` is below the 10 s after which published clients forget a request. 64 KiB is what
+    `rate` and `burst` leave room for audio at 100 frames a second, a request every few milliseconds, and 800 short
+    requests at once. `deadline` is below the 10 s after which published clients forget a request. 64 KiB is what
     the newest of them sends at most by default.
     """
 
@@ -31,7 +31,7 @@ class Limits:
     #: Units a second that a session may send in the long run, and at once (`rate-limited`). A frame costs one unit for
     #: each 4 KiB, a message another one for each 512 characters or 30 values, at least one each.
     rate: float = 400.0
-    burst: int = 800
+    burst: int = 1_600
     #: How far ahead of real time a client may send audio, in seconds of it. More is dropped.
     audio_seconds: float = 3.0
     #: The time for an answer (`action-timeout`).

@@ -440,6 +440,23 @@ def test_more_audio_than_time_is_dropped() -> None:
         assert ear.seconds == pytest.approx(5.0)
 
 
+def test_nothing_is_lost_of_what_a_network_held_back() -> None:
+    """Five seconds without a frame, then all of them at once: the microphone went on meanwhile."""
+    transport, ear = Transport(), Ear()
+    link = transport.link()
+    with link.listening(ear):
+        link.receive(samples(1, 0.02))
+        for _ in range(2):
+            transport.clock.advance(5.0)
+            for _ in range(250):
+                link.receive(samples(1, 0.02))
+        assert ear.seconds == pytest.approx(10.02)
+        transport.clock.advance(60.0)
+        for _ in range(900):
+            link.receive(samples(1, 1.0))
+        assert ear.seconds == pytest.approx(10.02 + 10.0 + 3.0)
+
+
 @pytest.mark.anyio
 async def test_audio_with_the_label_of_a_lower_rate_is_reported_once() -> None:
     """As the published WavMediaManager records it by default: 24 kHz, which the transport labels 16 kHz."""
