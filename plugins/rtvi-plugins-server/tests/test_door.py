@@ -308,6 +308,40 @@ def test_clients_that_take_nothing_are_counted_and_given_up(host: Host) -> None:
             each.close()
 
 
+class Slow(asyncio.Transport):
+    """A transport in which some bytes wait to be sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting = 0
+        self.aborted = False
+
+    def is_closing(self) -> bool:
+        return self.aborted
+
+    def get_write_buffer_size(self) -> int:
+        return self.waiting
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+def test_a_client_that_reads_slower_than_it_is_sent_is_not_given_up() -> None:
+    """More waits for it each second, and it takes most of what is sent; one that takes nothing is given up."""
+    door, transport = Door(Bounds(stalled_seconds=20)), Slow()
+    visit = door.enter("192.0.2.1")
+    assert visit is not None
+    visit.begin(transport, lambda now: None)
+    for second in range(60):
+        visit.wrote(48_000)
+        transport.waiting += 1_000
+        door.look(second)
+    assert not transport.aborted
+    for second in range(60, 81):
+        door.look(second)
+    assert transport.aborted
+
+
 def test_exhausted_descriptors_are_logged_once(
     host: Host, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -119,7 +119,7 @@ class Bounds:
 class Visit:
     """One connection, from its accepting to its end."""
 
-    __slots__ = ("_closing", "_door", "_stalled", "_tick", "_unsent", "address", "transport")
+    __slots__ = ("_closing", "_door", "_stalled", "_tick", "_unsent", "_written", "address", "transport")
 
     def __init__(self, door: Door, address: str | None) -> None:
         self.address = address
@@ -128,7 +128,8 @@ class Visit:
         self._tick: Callable[[float], None] = _nothing
         self._closing: float | None = None
         self._stalled: float | None = None
-        self._unsent = 0
+        #: What waited to be sent at the last look, and what was written since.
+        self._unsent = self._written = 0
 
     @property
     def bounds(self) -> Bounds:
@@ -138,6 +139,10 @@ class Visit:
     def begin(self, transport: asyncio.Transport, tick: Callable[[float], None]) -> None:
         """Have `tick` called with the time, once a second, by the protocol that holds the transport now."""
         self.transport, self._tick = transport, tick
+
+    def wrote(self, size: int) -> None:
+        """Count bytes that were written to the transport: a client that takes as many takes something."""
+        self._written += size
 
     def look(self, now: float) -> None:
         """Abort what is stuck, and let the protocol look after its own deadlines."""
@@ -151,7 +156,8 @@ class Visit:
                 transport.abort()
             return
         unsent = transport.get_write_buffer_size()
-        if unsent and unsent >= self._unsent:
+        taken, self._written = self._unsent + self._written - unsent, 0
+        if unsent and taken <= 0:
             self._stalled = self._stalled or now
             if now >= self._stalled + bounds.stalled_seconds:
                 transport.abort()

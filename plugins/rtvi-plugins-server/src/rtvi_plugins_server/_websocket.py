@@ -339,7 +339,9 @@ class WebSocket(asyncio.BufferedProtocol):
     def _send_all(self, carried: Carried) -> None:
         self._sendable = False
         if items := carried.take():
-            self._transport.write(b"".join([_frame(item) for item in items]))
+            data = b"".join([_frame(item) for item in items])
+            self._visit.wrote(len(data))
+            self._transport.write(data)
 
     def close(self, goodbye: Goodbye) -> None:
         """Send a close frame. The transport is closed when the client has answered it, or after a while."""
