@@ -73,10 +73,17 @@ def client_of(peer: str, forwarded: Iterable[str], proxies: Proxies) -> str | No
     """
     if peer not in proxies:
         return group_of(peer)
-    for entry in reversed([part.strip() for value in forwarded for part in value.split(",")]):
+    for entry in reversed([_without_port(part.strip()) for value in forwarded for part in value.split(",")]):
         if entry not in proxies:
             return group_of(entry)
     return None
+
+
+def _without_port(entry: str) -> str:
+    """Return an address as some proxies write it, with the client's port, without it."""
+    if entry.startswith("["):
+        return entry[1:].partition("]")[0]
+    return entry.partition(":")[0] if entry.count(":") == 1 else entry
 
 
 def group_of(address: str) -> str | None:
