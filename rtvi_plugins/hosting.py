@@ -145,9 +145,7 @@ class Host:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
         """Close every session, and wait until all their services are closed."""
-        self.draining = True
-        for session in list(self._sessions.values()):
-            session.close("the server is shutting down", now=True)
+        self.end_sessions()
         if isinstance(error, Exception):
             # What the body raised comes out as it is; a task group that is told of it would wrap it in a group.
             return await self._stack.__aexit__(None, None, None)
@@ -196,6 +194,12 @@ class Host:
     def drain(self) -> None:
         """Start nothing new from now on; the sessions that are open go on."""
         self.draining = True
+
+    def end_sessions(self) -> None:
+        """Close every session now, and start no other. Each request that is pending is answered."""
+        self.draining = True
+        for session in list(self._sessions.values()):
+            session.close("the server is shutting down", now=True)
 
     def start_soon(self, function: Callable[..., Coroutine[Any, Any, object]], *args: object) -> None:
         """Have a task of a transport run in the host, which waits for it when it closes, after ending every session.

@@ -14,7 +14,7 @@ from rtvi_plugins.kinds import Audio, LLMPiece, LLMRequest
 from rtvi_plugins.session import Listener, Turn
 
 
-@bot(client=["bot:add", "bot:hang_up", "bot:stall", "bot:stumble"], public=True)
+@bot(client=["bot:add", "bot:hang_up", "bot:stall", "bot:stumble", "bot:dawdle"], public=True)
 async def desk(session: Session, /) -> None:
     """Adds numbers for anybody."""
     await anyio.sleep_forever()
@@ -30,6 +30,12 @@ async def add(session: Session, /, a: int, b: int) -> int:
 def stall() -> bool:
     """Blocks its thread for far longer than its deadline."""
     return Event().wait(600)
+
+
+@action(desk)
+async def dawdle(session: Session, /) -> None:
+    """Wait until it is cancelled."""
+    await anyio.sleep_forever()
 
 
 @action(desk)

@@ -13,13 +13,14 @@ import subprocess
 import sys
 from array import array
 from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import httpx2
 import pytest
+from live import everything
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
@@ -314,6 +315,28 @@ def test_a_session_that_outlasts_the_drain_is_closed(start: Start) -> None:
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1012
         assert running.ended() == 0
+
+
+def test_what_http_requests_wait_for_at_the_end_is_answered(start: Start) -> None:
+    """Single-turn actions under their ids, and a body that is still to come by a refusal; the log has no trace."""
+    waits = {"label": "rtvi-ai", "type": "action", "id": "1", "data": {"service": "bot", "action": "dawdle"}}
+    body = json.dumps({"actions": [waits]}).encode()
+    head = b"POST %b HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n"
+    with start("desk", "--drain-seconds", "0") as running, ExitStack() as held:
+        address = ("127.0.0.1", int(running.url.rpartition(":")[2]))
+        asking, sending = (held.enter_context(socket.create_connection(address, timeout=10)) for _ in range(2))
+        sending.sendall(head % (b"/start", 10) + b"{")
+        asking.sendall(head % (b"/action", len(body)) + body)
+        while httpx2.get(f"{running.url}/health", trust_env=False).json()["open_sessions"] == 0:
+            pass
+        running.signal()
+        assert b'"draining"' in everything(sending)
+        answer = everything(asking)
+        assert b'"id":"1"' in answer
+        assert b'"session-closed"' in answer
+        assert running.ended() == 0
+        assert running.process.stderr is not None
+        assert "Traceback" not in running.process.stderr.read()
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,9 @@ _PHRASES: Final = {
     400: (b"Bad Request", "bad-request"),
     408: (b"Request Timeout", "request-timeout"),
     431: (b"Request Header Fields Too Large", "headers-too-large"),
+    503: (b"Service Unavailable", "draining"),
 }
+_RETRYABLE: Final = frozenset({408, 503})
 
 
 class _Flow(FlowControl):
@@ -195,6 +197,13 @@ class Guard(asyncio.Protocol):
     def send_400_response(self, msg: str) -> None:
         self._refuse(400, "This is no HTTP request.")
 
+    def shutdown(self) -> None:
+        """End for the server ends: after the answer, or now, if the request has not come to its end."""
+        if self.cycle is not None and self.cycle.more_body:
+            self._refuse(503, "The server is shutting down.")
+        else:
+            super().shutdown()  # type: ignore[misc]  # uvicorn's
+
     # ---- deadlines and refusals ------------------------------------------------------------------------------------
 
     def _look(self, now: float) -> None:
@@ -219,7 +228,7 @@ class Guard(asyncio.Protocol):
 def _answer(status: int, sentence: str) -> bytes:
     phrase, code = _PHRASES[status]
     body = orjson.dumps(
-        {"info": sentence, "detail": sentence, "error": code, "retryable": status == 408, "details": []}
+        {"info": sentence, "detail": sentence, "error": code, "retryable": status in _RETRYABLE, "details": []}
     )
     return b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%b" % (
         status,

@@ -143,6 +143,10 @@ class Server(uvicorn.Server):
         await ending
 
     async def _end(self, sockets: list[socket.socket] | None) -> None:
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, WebSocket):
+                connection.shutdown()
+        self._host.end_sessions()  # so that what they hold of HTTP is answered; uvicorn would cancel it
         await super().shutdown(sockets)
         if self.force_exit:  # then uvicorn leaves the host open, to be cancelled, and logs a trace of that
             await self.lifespan.shutdown()
