@@ -77,9 +77,8 @@ def tests(session: nox.Session) -> None:
 def core(session: nox.Session) -> None:
     """The tests of the core and every plugin's contract: what can differ from one Python to the next."""
     install(session, "tests")
-    npm_install(session)
-    slow = ("lossy", "test_soak.py", "test_voice_soak.py", "test_wheels.py", "test_docs_shown.py")
-    ignored = (CLIENTS, BROWSER, *(f"tests/{each}" for each in slow))
+    elsewhere = ("lossy", "test_seed.py", "test_soak.py", "test_voice_soak.py", "test_wheels.py", "test_docs_shown.py")
+    ignored = (CLIENTS, BROWSER, *(f"tests/{each}" for each in elsewhere))
     contracts = sorted(str(path) for path in Path("plugins").glob("*/tests/test_contract.py"))
     pytest(session, "tests", *contracts, *(f"--ignore={each}" for each in ignored))
 

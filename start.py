@@ -16,6 +16,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
@@ -25,6 +28,7 @@ BOT = "docs/examples/receptionist/bot.py"
 PLUGINS = sorted(path.parent.name for path in ROOT.glob("plugins/*/pyproject.toml"))
 TESTED = ("3.11", "3.12", "3.13")
 CHECKS = ("lint", "typing", "docs")
+BROWSER = "tests/browser"
 #: What the tests speak with, listen with and look with, besides Python.
 TEST_PROGRAMS = ("node", "npm", "chromium", "flite", "espeak-ng")
 DEBIAN_PACKAGES = "nodejs npm chromium flite espeak-ng"
@@ -55,21 +59,43 @@ def talk(options: list[str]) -> int:
 
 
 def test() -> int:
-    """Run every check, then the core's tests on the other Pythons, then every test on this one. Stop at a failure."""
+    """Run every test on this Python and, beside them, the checks and the core's tests on the other Pythons."""
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     if version not in TESTED:
         sys.exit(f"The tests run on Python {', '.join(TESTED)}; this is {version}. Say e.g. python3.11 start.py test")
     if missing := [name for name in TEST_PROGRAMS if not shutil.which(name)]:
         sys.exit(f"The tests need {', '.join(missing)}. On Debian: apt-get install {DEBIAN_PACKAGES}")
     install("nox>=2025.2")
-    others = [f"core-{each}" for each in TESTED if each != version]
-    steps = (["-s", *CHECKS, *others], ["--install-only", "-s", f"tests-{version}"])
-    for step in steps:
-        if code := run(BIN / "nox", "--stop-on-first-error", *step):
-            return code
+    tests = f"tests-{version}"
+    if code := run(BIN / "nox", "--install-only", "-s", tests):
+        return code
     # Not through nox: the last line of all is then pytest's own.
-    pytest = ROOT / f".nox/tests-{version.replace('.', '-')}" / BIN.name / "pytest"
-    return run(pytest, "-c", "pyproject.toml", "--no-skips")
+    pytest = [ROOT / f".nox/{tests.replace('.', '-')}" / BIN.name / "pytest", "-c", "pyproject.toml", "--no-skips"]
+    with checks(*CHECKS, *(f"core-{each}" for each in TESTED if each != version)) as others:
+        if code := run(*pytest, f"--ignore={BROWSER}") or others():
+            return code
+    return run(*pytest, BROWSER)  # alone, for speech is timed in it
+
+
+@contextmanager
+def checks(*sessions: str) -> Iterator[Callable[[], int]]:
+    """Run sessions of nox beside the tests. The function waits for them, prints what they wrote, returns the code."""
+    with tempfile.TemporaryFile("w+") as output:
+        command = [str(BIN / "nox"), "--stop-on-first-error", "-s", *sessions]
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+
+        def finished() -> int:
+            code = process.wait()
+            output.seek(0)
+            print(output.read(), flush=True)
+            return code
+
+        try:
+            yield finished
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                process.wait()
 
 
 def install(*what: str) -> None:
