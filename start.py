@@ -70,7 +70,8 @@ def test() -> int:
     if code := run(BIN / "nox", "--install-only", "-s", tests):
         return code
     # Not through nox: the last line of all is then pytest's own.
-    pytest = [ROOT / f".nox/{tests.replace('.', '-')}" / BIN.name / "pytest", "-c", "pyproject.toml", "--no-skips"]
+    program = ROOT / f".nox/{tests.replace('.', '-')}" / BIN.name / "pytest"
+    pytest = [str(program), "-c", "pyproject.toml", "--no-skips"]
     with checks(*CHECKS, *(f"core-{each}" for each in TESTED if each != version)) as others:
         if code := run(*pytest, f"--ignore={BROWSER}") or others():
             return code
