@@ -17,7 +17,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -79,7 +79,7 @@ def test() -> int:
 
 
 @contextmanager
-def checks(*sessions: str) -> Iterator[Callable[[], int]]:
+def checks(*sessions: str) -> Generator[Callable[[], int]]:
     """Run sessions of nox beside the tests. The function waits for them, prints what they wrote, returns the code."""
     with tempfile.TemporaryFile("w+") as output:
         command = [str(BIN / "nox"), "--stop-on-first-error", "-s", *sessions]
