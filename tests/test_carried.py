@@ -459,11 +459,11 @@ async def test_a_refusal_that_is_too_long_is_shortened() -> None:
     script.write([ToolCall("1", "refuse_at_length", {})], [Text("It was refused.")])
     async with giving(limits=LONG) as wire:
         error = await wire.error(wire.call("bot:refuse_at_length"))
-        assert len(error["error"]) == 2000
+        assert len(error["error"]) == 4000
         wire.send("send-text", {"content": "go", "options": {"audio_response": False}})
         await settle()
         (result,) = [each["content"] for each in script.requests[1].messages if each["role"] == "tool"]
-        assert len(str(result)) < 2100
+        assert len(str(result)) < 4100
         await goes_on(wire)
 
 

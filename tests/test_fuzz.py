@@ -95,13 +95,17 @@ def fresh() -> Iterator[None]:
 def identified(text: str) -> tuple[str | None, bool]:
     """The usable id of a text, if it has one, and whether its sender waits for an answer whatever comes of it."""
     try:
-        message = orjson.loads(text)
+        message, is_json = orjson.loads(text), True
     except orjson.JSONDecodeError:
-        return None, False
+        # Python's reader takes NaN, Infinity and halves of characters. Their refusal is sent under the id of the text.
+        try:
+            message, is_json = json.loads(text), False
+        except ValueError:
+            return None, False
     if not isinstance(message, dict):
         return None, False
     told = cast("dict[str, Any]", message)
-    id, quiet = told.get("id"), told.get("label") == "rtvi-ai" and told.get("type") in QUIET
+    id, quiet = told.get("id"), is_json and told.get("label") == "rtvi-ai" and told.get("type") in QUIET
     return (id if isinstance(id, str) and 0 < len(id) <= 256 else None), not quiet
 
 
