@@ -167,7 +167,7 @@ METHODS: list[tuple[type, str, Any, str | None]] = [
     (Avatar, "show", logged(late), None),
     (Avatar, "moods", late, "its moods() is a coroutine function. It is called without await"),
     (Avatar, "frames", late, "its frames() is a coroutine function. Write async def with yield"),
-    (Avatar, "frames", partial(streaming), None),
+    (Avatar, "frames", staticmethod(partial(streaming)), None),  # bare, Python 3.13 warns of it
 ]
 
 
