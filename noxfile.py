@@ -77,7 +77,7 @@ def tests(session: nox.Session) -> None:
 def core(session: nox.Session) -> None:
     """The tests of the core and every plugin's contract: what can differ from one Python to the next."""
     install(session, "tests")
-    elsewhere = ("lossy", "test_seed.py", "test_soak.py", "test_voice_soak.py", "test_wheels.py", "test_docs_shown.py")
+    elsewhere = ("lossy", "soak", "whole/test_seed.py", "project/test_wheels.py", "project/test_docs_shown.py")
     ignored = (CLIENTS, BROWSER, *(f"tests/{each}" for each in elsewhere))
     contracts = sorted(str(path) for path in Path("plugins").glob("*/tests/test_contract.py"))
     pytest(session, "tests", *contracts, *(f"--ignore={each}" for each in ignored))
@@ -163,4 +163,4 @@ def soak(session: nox.Session) -> None:
     install(session, "tests")
     much = {"SOAK_REQUESTS": "100000", "SOAK_MINUTES": "20", "SOAK_SESSIONS": "500"}
     env = {name: os.environ.get(name, value) for name, value in much.items()}
-    pytest(session, "--timeout=0", "tests/test_soak.py", "tests/test_voice_soak.py", **env)
+    pytest(session, "--timeout=0", "tests/soak/test_requests.py", "tests/soak/test_speech.py", **env)

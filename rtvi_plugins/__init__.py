@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Doc
 
-from ._declare import action, bot, options, service
-from ._roles import roles
-from ._signature import Was
-from ._specs import Grant
+from .declare.decorators import action, bot, options, service
+from .declare.roles import roles
+from .declare.signature import Was
+from .declare.specs import Grant
 from .errors import ProviderError, RequestError
 from .hookspecs import hookimpl
 from .kinds import LLM, STT, TTS, VAD, Kind

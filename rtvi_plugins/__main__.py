@@ -13,9 +13,9 @@ from importlib import import_module
 from typing import Any
 
 from . import __version__
-from ._install import install_hint
 from .cli import USAGE, UsageError, guarded, read_seconds, show_traces, told
 from .errors import PluginError, nearest
+from .utils.install_hint import install_hint
 
 __all__ = ("main",)
 
@@ -114,9 +114,9 @@ def _add_bot(parser: argparse.ArgumentParser) -> None:
 
 
 _OWN: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]] = {
-    "plugins": (".cli._plugins", "list the plugins that are installed", _add_plugins),
-    "describe": (".cli._describe", "tell what a bot offers its clients", _add_describe),
-    "console": (".cli._console", "hold a typed conversation with a bot", _add_console),
+    "plugins": (".cli.plugins", "list the plugins that are installed", _add_plugins),
+    "describe": (".cli.describe", "tell what a bot offers its clients", _add_describe),
+    "console": (".cli.console", "hold a typed conversation with a bot", _add_console),
 }
 
 
@@ -125,7 +125,7 @@ _OWN: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]] = {
 
 def _command(word: str) -> Callable[[list[str]], int]:
     """The function behind a plugin's command."""
-    from ._plugins import commands
+    from .registry.installed import commands
 
     found = commands()
     if word not in found:
@@ -149,7 +149,7 @@ def _missing(word: str, known: list[str]) -> str:
 
 
 def _others() -> str:
-    from ._plugins import commands
+    from .registry.installed import commands
 
     found = commands()
     installed = [f"  {word:<20}  {_BROUGHT.get(word, ('', found[word]))[1]}" for word in sorted(found)]

@@ -11,8 +11,8 @@ import anyio
 from anyio.abc import TaskGroup
 from attrs import define, field
 
-from ._json import is_object
 from .errors import SessionClosed
+from .utils.json_values import is_object
 
 __all__ = ("FunctionImplementation", "Functions", "OtherFunctions")
 

@@ -23,9 +23,9 @@ import anyio
 from anyio.abc import ObjectStream, TaskGroup
 from attrs import define, field, frozen
 
-from ._codec import LABEL, decode, encode
 from ._functions import FunctionImplementation, Functions, OtherFunctions
 from .errors import RequestError, SessionClosed
+from .protocol.codec import LABEL, decode, encode
 
 __all__ = (
     "BotReady",

@@ -8,7 +8,7 @@ from typing import Any, Literal, NotRequired, Required
 from attrs import define, field
 from typing_extensions import TypedDict
 
-from ._json import check_json
+from .utils.json_values import check_json
 
 __all__ = ("Context", "Function", "Message", "Place", "Role")
 

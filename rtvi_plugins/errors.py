@@ -25,9 +25,9 @@ from typing import Any, ClassVar, Final, Literal, cast
 
 from attrs import evolve, field, frozen
 
-from ._json import MOST_PROBLEMS, clip, is_array, is_object, uncarriable
-from ._logtext import escape, trace
-from ._secret import scrub
+from .utils.json_values import MOST_PROBLEMS, clip, is_array, is_object, uncarriable
+from .utils.log_text import escape, trace
+from .utils.secrets import scrub
 
 _log = logging.getLogger("rtvi_plugins")
 

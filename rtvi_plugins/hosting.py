@@ -21,21 +21,7 @@ import anyio.lowlevel
 from anyio.abc import ObjectStream, TaskGroup, TaskStatus
 from attrs import define, field, frozen
 
-from ._actions import Threads
-from ._cancelled import cancellations
-from ._clock import Clock, ManualClock, SystemClock, Timer
-from ._grants import Grants
-from ._interrupt import let_through
-from ._json import is_deeper
-from ._offer import Offers
-from ._plugins import Installed
-from ._rate import Rates
-from ._registry import Registry
-from ._runner import LiveSession, Shared
-from ._secret import key_values
-from ._specs import Function
-from ._start import key_variable, read_start
-from ._watchdog import watching
+from .declare.specs import Function
 from .errors import (
     Draining,
     InternalError,
@@ -52,7 +38,21 @@ from .errors import (
 )
 from .limits import Limits
 from .loading import compose
+from .protocol.offer import Offers
+from .protocol.rate import Rates
+from .protocol.start import key_variable, read_start
+from .registry.grants import Grants
+from .registry.installed import Installed
+from .registry.registry import Registry
+from .runtime.actions import Threads
+from .runtime.clock import Clock, ManualClock, SystemClock, Timer
+from .runtime.live import LiveSession, Shared
+from .runtime.watchdog import watching
 from .session import Secret
+from .utils.cancellation import cancellations
+from .utils.containment import let_through
+from .utils.json_values import is_deeper
+from .utils.secrets import key_values
 from .voice.recording import check_folder
 
 __all__ = ("Clock", "Connection", "ConnectionStream", "Host", "Limits", "ManualClock", "Started", "SystemClock")

@@ -16,10 +16,10 @@ from attrs import field, frozen
 from attrs.validators import instance_of, optional
 from typing_extensions import get_protocol_members, is_protocol
 
-from ._json import clip, found, is_object
-from ._names import is_name
 from .context import Function, Message
 from .errors import DeclarationError, authors_line
+from .utils.json_values import clip, found, is_object
+from .utils.names import is_name
 
 __all__ = (
     "BUILTIN_KINDS",

@@ -13,17 +13,17 @@ from types import ModuleType
 
 from attrs import define, field
 
-from . import builtin
-from ._families import family, top
-from ._hooks import Hooks
-from ._offer import check_descriptions
-from ._plugins import Entry, Installed
-from ._registry import Registry, build
-from ._specs import BotSpec, Function, ServiceSpec, Spec, specs_in, specs_of
-from ._stalls import SLOW_IMPORT_SECONDS, reported_when_slow
+from .declare.specs import BotSpec, Function, ServiceSpec, Spec, specs_in, specs_of
 from .errors import BotError, DeclarationError, PluginError, nearest, where
 from .hookspecs import PROJECT
 from .kinds import BUILTIN_KINDS, kind_of
+from .protocol.offer import check_descriptions
+from .registry import standard
+from .registry.families import family, top
+from .registry.hooks import Hooks
+from .registry.installed import Entry, Installed
+from .registry.registry import Registry, build
+from .utils.stalls import SLOW_IMPORT_SECONDS, reported_when_slow
 
 __all__ = ("bot_spec", "compose", "family_of", "lack", "load_bot", "services_in")
 
@@ -130,7 +130,7 @@ def compose(
     """
     spec = bot_spec(bot)
     modules = _Modules(installed)
-    modules.by_name[builtin.__name__] = builtin
+    modules.by_name[standard.__name__] = standard
     own = dict.fromkeys((bot.__module__, getattr(bot, _NAMED_IN, bot.__module__)))
     for each in (*(sys.modules[name] for name in own), *extra):
         modules.add(each)

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from ._logtext import LogFormatter
+from .utils.log_text import LogFormatter
 
 __all__ = ("LogFormatter", "helper_environment", "http_url", "quiet_http_clients")
 

@@ -11,12 +11,12 @@ from attrs import frozen
 from attrs.validators import ge, le
 from typing_extensions import Doc
 
-from ._secret import Secret
-from ._timers import Clock
+from .clock import Clock
 from .context import Context, Function, Message
 from .errors import ProviderError
 from .events import Event
 from .kinds import Audio
+from .utils.secrets import Secret
 
 __all__ = (
     "ClientInfo",

@@ -10,12 +10,12 @@ from typing import Any
 
 import anyio
 
-from ._clock import ManualClock
-from ._declare import bot as declare_bot
-from ._plugins import Installed
-from ._specs import Function, ServiceSpec, specs_in
 from .client import Client, open_client
+from .declare.decorators import bot as declare_bot
+from .declare.specs import Function, ServiceSpec, specs_in
 from .hosting import ConnectionStream, Host, Limits
+from .registry.installed import Installed
+from .runtime.clock import ManualClock
 from .session import Secret, Session
 
 __all__ = ("ConnectionStream", "ManualClock", "check_providers", "connect", "host_for")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtvi_plugins._clock import ManualClock, SystemClock
+from rtvi_plugins.runtime.clock import ManualClock, SystemClock
 
 # ---- the one that stands still -------------------------------------------------------------------------------------
 

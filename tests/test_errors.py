@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtvi_plugins import Secret, errors
-from rtvi_plugins._json import MOST_PROBLEMS, is_object
 from rtvi_plugins.errors import (
     CATALOGUE,
     InvalidConfig,
@@ -30,6 +29,7 @@ from rtvi_plugins.errors import (
     unknown,
     where,
 )
+from rtvi_plugins.utils.json_values import MOST_PROBLEMS, is_object
 
 FAMILIES: dict[str, type[RequestError]] = {
     name: each

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtvi_plugins._codec import encode
 from rtvi_plugins.events import (
     BotLLMStarted,
     BotLLMStopped,
@@ -24,6 +23,7 @@ from rtvi_plugins.events import (
     UserTranscription,
     spell,
 )
+from rtvi_plugins.protocol.codec import encode
 
 #: The oldest, and each at which a spelling changed, with what speaks it.
 OLD, NEW, OUTPUT, CALLS, SEGMENTS = (0, 3, 0), (1, 0, 0), (1, 1, 0), (1, 2, 0), (2, 0, 0)

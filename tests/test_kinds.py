@@ -13,7 +13,7 @@ from rtvi_plugins import LLM, STT, TTS, VAD, Kind, Session, action, bot, options
 from rtvi_plugins.errors import StartFailed
 from rtvi_plugins.kinds import BUILTIN_KINDS, Audio, kind_of
 
-from .wire import connected, host_of, settle
+from .fakes.wire import connected, host_of, settle
 
 
 @runtime_checkable

@@ -10,9 +10,9 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from rtvi_plugins._plugins import Entry, Installed
 from rtvi_plugins.errors import AuthorError, BotError, PluginError
 from rtvi_plugins.loading import bot_spec, compose, load_bot
+from rtvi_plugins.registry.installed import Entry, Installed
 
 HEAD = """
 from __future__ import annotations

@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtvi_plugins import Secret
-from rtvi_plugins._secret import scrub
 from rtvi_plugins.hosting import Host, ManualClock
 from rtvi_plugins.security import helper_environment, http_url, quiet_http_clients
+from rtvi_plugins.utils.secrets import scrub
 
-from . import test_start
+from .protocol import test_start
 
 KEY = "key-of-a-test-4711"
 

@@ -25,13 +25,13 @@ def _by_metadata() -> int:
 
 
 def _by_us() -> int:
-    from rtvi_plugins._plugins import discover
+    from rtvi_plugins.registry.installed import discover
 
     return len(discover())
 
 
 def _load_one() -> int:
-    from rtvi_plugins._plugins import Installed
+    from rtvi_plugins.registry.installed import Installed
 
     installed = Installed()
     installed.load(installed.provider("llm", "made050"))

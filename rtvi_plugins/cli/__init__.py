@@ -17,10 +17,10 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from .._logtext import LINES, clean, trace
-from .._secret import key_values
 from ..errors import AuthorError, BotError, RequestError, innermost
 from ..security import LogFormatter, quiet_http_clients
+from ..utils.log_text import LINES, clean, trace
+from ..utils.secrets import key_values
 
 __all__ = (
     "FAILED",

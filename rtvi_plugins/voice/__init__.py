@@ -1,10 +1,14 @@
-"""The turn loop: what makes a session a conversation."""
+"""The spoken turn: `converse` and what it is made of, from the user's audio to the bot's speech.
+
+In: a session, its services and `TurnTaking`. Out: turns with text, audio and function calls; the context grows.
+May import: what a plugin may import, and `utils`. A bot can use a loop of its own instead.
+"""
 
 from __future__ import annotations
 
-from ._converse import converse
-from ._markup import without_markup
-from ._spoken import Part, Spoken
-from ._taking import EndOfTurn, TurnTaking, UserTurn
+from .markdown import without_markup
+from .spoken_text import Part, Spoken
+from .turn_loop import converse
+from .turn_taking import EndOfTurn, TurnTaking, UserTurn
 
 __all__ = ("EndOfTurn", "Part", "Spoken", "TurnTaking", "UserTurn", "converse", "without_markup")

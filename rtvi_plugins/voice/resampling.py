@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._install import install_hint
 from ..errors import AuthorError
 from ..kinds import Audio
+from ..utils.install_hint import install_hint
 
 try:
     import numpy as np

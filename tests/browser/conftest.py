@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ..processes import environment, running
+from ..tools.processes import environment, running
 from .chromium import Browser, browsing
 
 BOT = Path(__file__).parent / "bot.py"

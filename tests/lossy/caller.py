@@ -23,8 +23,8 @@ from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from attrs import define, field
 from av import AudioFrame
 
-from ..flite import RATE, speech
-from ..inbox import Inbox
+from ..tools.flite import RATE, speech
+from ..tools.inbox import Inbox
 from .path import LossyPath, lossy_path, without_candidates
 
 __all__ = ("Caller", "calling")

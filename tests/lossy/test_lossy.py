@@ -13,7 +13,7 @@ import pytest
 
 from rtvi_plugins_rules.stories import STORIES
 
-from ..voice_server import Server, serving
+from ..soak.server import Server, serving
 from .caller import Caller, calling
 from .path import LOSS, LossyPath
 

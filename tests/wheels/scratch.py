@@ -13,7 +13,7 @@ from pathlib import Path
 from attrs import frozen
 from packaging.requirements import Requirement
 
-from ..processes import Process, environment, running
+from ..tools.processes import Process, environment, running
 
 __all__ = ("BOTS", "Scratch", "make_scratch")
 

@@ -1,0 +1,236 @@
+"""`rtvi console`: a typed conversation with a bot, in this process and this terminal.
+
+Whoever has the bot's file may do everything with it, so the session is a developer's: all options and actions are
+granted. A line is sent once the bot has said all it had to say to the one before, so a conversation can be piped in.
+"""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+from argparse import Namespace
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any
+
+import anyio
+from attrs import define, field
+
+from ..cli import (
+    FAILED,
+    INTERRUPTED,
+    OK,
+    UsageError,
+    load,
+    log_to_stderr,
+    read_arguments,
+    read_config,
+    read_services,
+    requested,
+    show_traces,
+)
+from ..client import Client, open_client
+from ..errors import RequestError, SessionClosed
+from ..hosting import Connection, ConnectionStream, Host, Limits
+from .describe import actions_text
+from .lines import typed_lines
+from .screen import Screen, shown
+
+__all__ = ("run",)
+
+#: Nobody is put out of a conversation with themselves. In seconds.
+_LIMITS = Limits(session_seconds=7 * 86_400, idle_seconds=7 * 86_400)
+
+#: Sent by the session to itself: when it comes back, everything before it is on the screen.
+_MARK = {"type": "console-mark"}
+
+_HELP = """\
+/actions                      what can be called
+/call service:action a=1 …    call an action
+/config                       the options and their values
+/set service.option=value …   change options
+/quit                         leave (so do Ctrl-D, and Ctrl-C when the bot is silent)"""
+
+
+def run(chosen: Namespace) -> int:
+    """Hold the conversation. The exit code is 0 when it was left, 1 when it failed, 130 after Ctrl-C.
+
+    A conversation that is piped in has failed as soon as one of its lines has: nobody is there to mend it.
+    """
+    log_to_stderr("warning")
+    if chosen.traceback:
+        show_traces()
+    services = read_services(chosen.services)
+    host = Host(load(chosen.bot), dev=True, limits=_LIMITS)
+    body = {"services": services, "config": read_config(chosen.config, _types(host, services))}
+    screen = Screen(sys.stdout, sys.stdin.isatty(), host.registry.actions)
+    code = anyio.run(_hold, host, body, screen, chosen.timeout)
+    return FAILED if code == OK and screen.failed and not screen.interactive else code
+
+
+def _types(host: Host, services: Mapping[str, str]) -> dict[str, str]:
+    """The RTVI types of options by `service.option`, as far as the providers exist; the start tells if they do not."""
+    types: dict[str, str] = {}
+    for name, service in host.registry.services.items():
+        provider = service.providers.get(services.get(name, service.default))
+        options = provider.options.items() if provider is not None else ()
+        types |= {f"{name}.{option}": parameter.shape.word for option, (parameter, _) in options}
+    return types
+
+
+async def _hold(host: Host, body: Mapping[str, Any], screen: Screen, timeout: float) -> int:
+    async with host:
+        with requested():
+            started = await host.start(body)
+        connection = host.claim(started.token)
+        async with open_client(ConnectionStream(connection)) as client:
+            if screen.interactive:
+                screen.line(f"{host.registry.bot.name}: {host.registry.bot.doc or 'say something'}  (/help tells more)")
+            return await _Console(connection, client, screen, timeout).hold()
+
+
+@define(eq=False)
+class _Console:
+    connection: Connection
+    client: Client
+    screen: Screen
+    timeout: float
+    _code: int = OK
+    _patience: anyio.CancelScope = field(factory=anyio.CancelScope)
+    _shown: anyio.Event = field(factory=anyio.Event)
+
+    async def hold(self) -> int:
+        """Take lines until there are no more, or the session ends; returns the exit code."""
+        self.client.carry_out_others(self._carry_out)
+        async with typed_lines() as lines, anyio.create_task_group() as tasks:
+
+            def leave(code: int) -> None:
+                self._code = code
+                tasks.cancel_scope.cancel()
+
+            tasks.start_soon(self._show_events, leave)
+            tasks.start_soon(self._heed_interrupts, leave)
+            await self._take_lines(lines)
+            leave(self._code)
+        self.screen.end_line()
+        return self._code
+
+    async def _heed_interrupts(self, leave: Callable[[int], None]) -> None:
+        if sys.platform == "win32":  # there is no such receiver; Ctrl-C ends the process
+            return
+        with anyio.open_signal_receiver(signal.SIGINT) as signals:
+            async for _ in signals:
+                if not self.connection.interrupt():
+                    return leave(INTERRUPTED)
+
+    async def _carry_out(self, name: str, arguments: Mapping[str, Any]) -> Any:
+        """A console has no functions of its own; where the bot has an action of that name, it is that."""
+        try:
+            return await self.client.action(f"bot:{name}", arguments)
+        except RequestError as error:
+            return {"error": f"{name} was not carried out: {error}"}
+
+    async def _show_events(self, leave: Callable[[int], None]) -> None:
+        async for event in self.client.events():
+            self._patience.deadline = anyio.current_time() + self.timeout
+            if event.data == _MARK:
+                self._shown.set()
+            else:
+                self.screen.show(event)
+        ended_well = self.connection.close_code == 1000
+        if ended_well:  # or else an error has told
+            self.screen.line(f"The session has ended: {self.connection.close_reason or 'goodbye'}.")
+        leave(OK if ended_well else FAILED)
+
+    # ---- taking lines ----------------------------------------------------------------------------------------------
+
+    async def _take_lines(self, lines: AsyncIterator[str]) -> None:
+        await self._settle()
+        self.screen.prompt()
+        async for line in lines:
+            self.screen.entered()
+            if line.split()[:1] == ["/quit"]:
+                return
+            await self._take(line.strip())
+            await self._settle()
+            self.screen.prompt()
+
+    async def _take(self, line: str) -> None:
+        try:
+            if line.startswith("/"):
+                word, *words = _split(line)
+                if word not in _COMMANDS:
+                    raise UsageError(f"There is no {word!r}; /help tells what there is.")
+                await _COMMANDS[word](self, *words)
+            elif line:
+                await self.client.send_text(line)
+        except SessionClosed:
+            pass  # the session itself tells how it ended
+        except (RequestError, UsageError) as error:
+            self.screen.failure(str(error))
+
+    async def _settle(self) -> None:
+        """Wait until the bot has said all that it has to say, and until that is on the screen."""
+        self._patience = anyio.CancelScope(deadline=anyio.current_time() + self.timeout)
+        with self._patience:
+            await self.connection.idle()
+        if self._patience.cancelled_caught:
+            self.screen.failure(f"The bot has been silent for {self.timeout:g} s.")
+            self._code = FAILED
+        self._shown = anyio.Event()
+        self.connection.send(_MARK)
+        await self._shown.wait()
+
+
+def _split(line: str) -> list[str]:
+    try:
+        return shlex.split(line)
+    except ValueError as error:
+        raise UsageError(f"The line cannot be read: {error}.") from None
+
+
+# ---- commands ------------------------------------------------------------------------------------------------------
+
+
+async def _help(console: _Console, *words: str) -> None:
+    console.screen.line(_HELP)
+
+
+async def _actions(console: _Console, *words: str) -> None:
+    console.screen.line(actions_text(await console.client.describe_actions()))
+
+
+async def _config(console: _Console, *words: str) -> None:
+    for service, options in (await console.client.get_config()).values.items():
+        for name, value in options.items():
+            console.screen.line(f"{service}.{name} = {shown(value)}")
+
+
+async def _set(console: _Console, *words: str) -> None:
+    if not words:
+        raise UsageError("Write /set service.option=value, as in /set llm.model=x.")
+    described = await console.client.describe_config()
+    types = {f"{each['name']}.{option['name']}": option["type"] for each in described for option in each["options"]}
+    changed = read_config(words, types)
+    values = (await console.client.update_config(changed)).values
+    for service, options in changed.items():
+        for name in options:
+            console.screen.line(f"{service}.{name} = {shown(values[service].get(name))}")
+
+
+async def _call(console: _Console, action: str = "", *words: str) -> None:
+    if ":" not in action:
+        raise UsageError("Write /call service:action name=value, as in /call tts:say text=hi.")
+    described = await console.client.describe_actions()
+    arguments = [each["arguments"] for each in described if f"{each['service']}:{each['action']}" == action]
+    types = {each["name"]: each["type"] for found in arguments for each in found}
+    console.screen.line(shown(await console.client.action(action, read_arguments(words, types))))
+
+
+_COMMANDS: Mapping[str, Callable[..., Awaitable[None]]] = {
+    "/help": _help,
+    "/actions": _actions,
+    "/config": _config,
+    "/set": _set,
+    "/call": _call,
+}

@@ -1,0 +1,123 @@
+"""What a conversation looks like in a terminal: the bot's words as they come, everything else in lines of its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, TextIO, TypeAlias
+
+from attrs import define, field
+
+from ..client import EventMessage
+from ..utils.log_text import PROSE, escape
+
+__all__ = ("Screen", "shown")
+
+
+def shown(value: Any) -> str:
+    """A value as JSON."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+@define
+class Screen:
+    """Writes whole lines and pieces of lines. An `interactive` one has somebody in front of it, who types lines."""
+
+    out: TextIO
+    interactive: bool
+    #: The bot's own actions, by which the console carries out the functions of the same names.
+    actions: Collection[str] = ()
+    #: Whether a failure was shown.
+    failed: bool = field(default=False, init=False)
+    #: Whether the LLM's words are being shown as they come; then whole sentences of the same are not.
+    streaming: bool = False
+    _at_start: bool = True
+
+    def text(self, piece: str) -> None:
+        """Go on in this line."""
+        if piece:
+            self._at_start = piece.endswith("\n")
+            self.out.write(escape(piece, PROSE))  # what an LLM or a client says must not steer the terminal
+            self.out.flush()
+
+    def line(self, text: str) -> None:
+        """A line of its own."""
+        self.end_line()
+        self.text(f"{text}\n")
+
+    def failure(self, text: str) -> None:
+        """A line of its own, for what was not done."""
+        self.failed = True
+        self.line(f"! {text}")
+
+    def end_line(self) -> None:
+        """Begin a new line, unless this is one."""
+        if not self._at_start:
+            self.text("\n")
+
+    def prompt(self) -> None:
+        """Ask for a line, where there is somebody to ask."""
+        if self.interactive:
+            self.end_line()
+            self.text("> ")
+
+    def entered(self) -> None:
+        """A line was read; who typed it has ended it on the screen too."""
+        self._at_start = self._at_start or self.interactive
+
+    def show(self, event: EventMessage) -> None:
+        """What the bot tells, as far as people want to see it."""
+        if event.type in _SHOWN:
+            _SHOWN[event.type](self, event.data or {})
+
+
+def _started(screen: Screen, data: Any) -> None:
+    screen.streaming = True
+
+
+def _text(screen: Screen, data: Any) -> None:
+    screen.text(data["text"])
+
+
+def _stopped(screen: Screen, data: Any) -> None:
+    screen.streaming = False
+    screen.end_line()
+
+
+def _output(screen: Screen, data: Any) -> None:
+    if not screen.streaming:
+        screen.line(data["text"])
+
+
+def _interrupted(screen: Screen, data: Any) -> None:
+    screen.line("(interrupted)")
+
+
+def _error(screen: Screen, data: Any) -> None:
+    screen.failure(f"{data.get('message') or data.get('error')}")
+
+
+def _call(screen: Screen, data: Any) -> None:
+    name = data["function_name"]
+    given = ", ".join(f"{name}={shown(value)}" for name, value in data["arguments"].items())
+    carried = f"; the console carries it out by bot:{name}" if name in screen.actions else None
+    screen.line(f"(the bot calls {name}({given}){carried or ', which no client is here to carry out'})")
+
+
+def _message(screen: Screen, data: Any) -> None:
+    screen.line(shown(data))
+
+
+_Show: TypeAlias = "Callable[[Screen, Any], None]"
+
+_SHOWN: Mapping[str, _Show] = {
+    "bot-llm-started": _started,
+    "bot-llm-text": _text,
+    "bot-llm-stopped": _stopped,
+    "bot-output": _output,
+    "bot-interrupted": _interrupted,
+    "error": _error,
+    "error-response": _error,
+    "llm-function-call-in-progress": _call,
+    "server-message": _message,
+}

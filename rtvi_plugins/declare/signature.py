@@ -1,0 +1,172 @@
+"""Read a plain function: what stands before its `/` is given, what stands after it is sent."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+import attrs
+from attrs import frozen
+from typing_extensions import Doc, deprecated
+
+from ..errors import DeclarationError
+from ..session import Secret, Session
+from ..utils.json_values import uncarriable
+from .defaults import changeable_part
+from .specs import REQUIRED, Function, Parameter
+from .types import NotReadable, Shape, Was, check, read, to_json
+
+__all__ = ("Signature", "Was", "default_problem", "read_hints", "read_result", "read_signature", "summary")
+
+
+@frozen
+class Signature:
+    """A function's parameters on either side of its `/`; those that are given by name and annotation."""
+
+    given: Mapping[str, Any]
+    sent: Mapping[str, Parameter]
+    returns: Any
+    doc: str
+
+
+def read_signature(function: Function, *, given: str, example: str, defaults: bool = False) -> Signature:
+    """The signature of a function to be declared.
+
+    `given` and `example` are for the message when there is no `/`; without them, there need not be one. `defaults`
+    demands a default of every parameter that is sent.
+    """
+    parameters = list(inspect.signature(function).parameters.values())
+    hints = read_hints(function)
+    before = [each for each in parameters if each.kind is each.POSITIONAL_ONLY]
+    after = [each for each in parameters if each.kind is not each.POSITIONAL_ONLY]
+    if not before and given:
+        raise DeclarationError(function, f"before the '/' {given}, as in {example}.")
+    sent = {each.name: _sent(function, each, hints, defaults) for each in after}
+    _refuse_clashes(function, sent)
+    doc = summary(function)
+    _refuse_uncarried(function, "its", {"docstring": doc, "deprecation": getattr(function, "__deprecated__", None)})
+    return Signature({each.name: _given(function, each, hints) for each in before}, sent, hints.get("return"), doc)
+
+
+def read_hints(function: Function) -> dict[str, Any]:
+    """A function's annotations, resolved. `DeclarationError` for one that cannot be."""
+    try:
+        return get_type_hints(function, include_extras=True)
+    except NameError as error:
+        raise DeclarationError(
+            function,
+            f"cannot resolve the annotation {error.name!r}. Import it at module level, not under TYPE_CHECKING, "
+            "and above this function.",
+        ) from None
+    except Exception as error:  # postponed annotations are code, which may raise anything
+        raise DeclarationError(function, f"has an annotation that is not a type: {str(error).rstrip('.')}.") from None
+
+
+def _given(function: Function, parameter: inspect.Parameter, hints: Mapping[str, Any]) -> Any:
+    if parameter.name not in hints:
+        raise DeclarationError(function, f"annotate {parameter.name!r}.")
+    if parameter.default is not parameter.empty:
+        raise DeclarationError(
+            function, f"{parameter.name!r} stands before the '/' and is given, so it takes no default. Remove it."
+        )
+    return hints[parameter.name]
+
+
+def _sent(function: Function, parameter: inspect.Parameter, hints: Mapping[str, Any], defaults: bool) -> Parameter:
+    name = parameter.name
+    if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+        stars = "*" if parameter.kind is parameter.VAR_POSITIONAL else "**"
+        raise DeclarationError(function, f"{stars}{name} cannot be described to a client. Name each argument.")
+    if name not in hints:
+        raise DeclarationError(function, f"annotate {name!r}.")
+    if hints[name] in (Session, Secret):
+        raise DeclarationError(function, f"{name!r} is given by the framework. Put a '/' after it: ({name}: …, /, …).")
+    try:
+        shape = read(hints[name])
+    except NotReadable as error:
+        raise DeclarationError(function, f"{name!r} {error}.") from None
+    metadata = _metadata(hints[name])
+    declared = Parameter(
+        name=name,
+        shape=shape,
+        default=_default(function, parameter, shape, defaults),
+        doc=next((str(each.documentation) for each in metadata if isinstance(each, Doc)), ""),
+        was=tuple(each.name for each in metadata if isinstance(each, Was)),
+        deprecated=next((each.message for each in metadata if isinstance(each, deprecated)), None),
+    )
+    texts = {"documentation": declared.doc, "former names": declared.was, "deprecation": declared.deprecated}
+    _refuse_uncarried(function, f"{name!r}: its", {"type": shape.schema, **texts})
+    return declared
+
+
+def _refuse_uncarried(function: Function, whose: str, said: Mapping[str, Any]) -> None:
+    """Refuse what no description could carry to a client."""
+    for what, value in said.items():
+        if (bad := uncarriable(value)) is not None:
+            raise DeclarationError(function, f"{whose} {what} cannot be sent as JSON: {bad[1]}.")
+
+
+def _metadata(annotation: Any) -> tuple[Any, ...]:
+    # `Annotated[X, …] | None` keeps what it says in the member; Optional must not lose a name or a doc.
+    if get_origin(annotation) is Annotated:
+        inner, *found = get_args(annotation)
+        return (*found, *_metadata(inner))
+    return tuple(
+        each for member in get_args(annotation) if get_origin(member) is Annotated for each in _metadata(member)
+    )
+
+
+def _default(function: Function, parameter: inspect.Parameter, shape: Any, defaults: bool) -> Any:
+    if parameter.default is parameter.empty:
+        if defaults:
+            raise DeclarationError(function, f"give {parameter.name!r} a default.")
+        return REQUIRED
+    written: Any = parameter.default
+    if (changeable := changeable_part(written)) is not None:
+        has = "is" if changeable.partition(",")[0] == written.__class__.__name__ else "holds"
+        raise DeclarationError(
+            function,
+            f"the default of {parameter.name!r} {has} a {changeable}, which every call would share. "
+            "Use (), None, or a frozen attrs object.",
+        )
+    value = to_json(written)
+    if problem := default_problem(shape, value):
+        raise DeclarationError(function, f"the default of {parameter.name!r} does not fit its type: {problem}.")
+    return value
+
+
+def summary(function: Function) -> str:
+    """The first paragraph of a function's docstring, as one line: what clients are told of it."""
+    return inspect.cleandoc(function.__doc__ or "").split("\n\n")[0].replace("\n", " ")
+
+
+def default_problem(shape: Shape, value: Any) -> str:
+    """What is wrong with a value that an author wrote, as one text; empty if nothing is."""
+    problems = [(each.path, each.message) for each in check(shape, value)[1]]
+    if not problems and (bad := uncarriable(value)) is not None:
+        problems = [bad]
+    return "; ".join(f"{path}: {message}" for path, message in problems).removeprefix("$: ")
+
+
+def _refuse_clashes(function: Function, sent: Mapping[str, Parameter]) -> None:
+    names = [name for parameter in sent.values() for name in (parameter.name, *parameter.was)]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise DeclarationError(function, f"uses the name {min(twice)!r} twice, counting former names.")
+
+
+def read_result(function: Function, signature: Signature) -> Shape:
+    """The shape of what an action returns. An action must say it, because it is described to clients."""
+    if "return" not in read_hints(function):
+        raise DeclarationError(function, "annotate what it returns, as in -> bool or -> None.")
+    try:
+        shape = read(signature.returns)
+    except NotReadable as error:
+        raise DeclarationError(function, f"its result {error}.") from None
+    metadata = _metadata(signature.returns)
+    if any(isinstance(each, Was) for each in metadata):
+        raise DeclarationError(function, "its result has Was(…). Only an argument or an option has former names.")
+    doc = next((str(each.documentation) for each in metadata if isinstance(each, Doc)), None)
+    described = shape.schema if doc is None else {**shape.schema, "description": doc}
+    _refuse_uncarried(function, "its", {"result's description": described})
+    return attrs.evolve(shape, schema=described)

@@ -1,0 +1,216 @@
+"""A declaration as frozen data, and the mark by which a function carries it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
+from typing import Any, TypeAlias, TypeVar, cast
+
+from attrs import field, frozen
+from attrs.validators import and_
+
+from ..errors import DeclarationError, authors_line
+from .types import Shape, Validator
+
+__all__ = (
+    "REQUIRED",
+    "ActionSpec",
+    "BotSpec",
+    "Function",
+    "Grant",
+    "OptionsSpec",
+    "Parameter",
+    "SecretSpec",
+    "ServiceSpec",
+    "Spec",
+    "Target",
+    "mark",
+    "specs_in",
+    "specs_of",
+)
+
+Function: TypeAlias = Callable[..., Any]
+
+#: The default of a parameter that has none.
+REQUIRED: Any = object()
+
+
+@frozen(eq=False)
+class Parameter:
+    """One thing that is sent: an argument or an option. `default` is in its JSON form."""
+
+    name: str
+    shape: Shape
+    default: Any = REQUIRED
+    doc: str = ""
+    was: tuple[str, ...] = ()
+    deprecated: str | None = None
+
+    @property
+    def required(self) -> bool:
+        return self.default is REQUIRED
+
+
+@frozen
+class SecretSpec:
+    """A key that a service needs before it can open."""
+
+    name: str
+    optional: bool
+
+
+#: What options and actions are declared on: a decorated service or bot, or the name of a kind (or `"bot"`).
+Target: TypeAlias = "Function | str"
+
+
+@frozen(eq=False)
+class ServiceSpec:
+    """A provider of a kind."""
+
+    kind: str
+    protocol: type
+    provider: str
+    function: Function
+    secrets: tuple[SecretSpec, ...]
+    parameters: Mapping[str, Parameter]
+    doc: str
+
+
+@frozen(eq=False)
+class OptionsSpec:
+    """A group of options that is set together."""
+
+    targets: tuple[Target, ...]
+    function: Function
+    parameters: Mapping[str, Parameter]
+    wants_service: bool
+    wants_session: bool
+    last: bool
+    doc: str
+    #: Validators of options, for clients only, where a grant has none of the same class.
+    narrowed: Mapping[str, Validator] = field(factory=dict[str, Validator])
+
+
+@frozen(eq=False)
+class ActionSpec:
+    """Something that a client may have done."""
+
+    targets: tuple[Target, ...]
+    name: str
+    function: Function
+    parameters: Mapping[str, Parameter]
+    result: Shape
+    wants_service: bool
+    wants_session: bool
+    is_async: bool
+    long: bool
+    deadline: float | None
+    #: Called by the LLM, it goes on although the user interrupts.
+    finish: bool
+    narrowed: Mapping[str, Validator]
+    deprecated: str | None
+    doc: str
+
+
+class Grant:
+    """What a client may set, call or choose, by name, optionally narrowed.
+
+    `Grant("llm.temperature", le(1.0))` lets a client set an option within bounds that are tighter than its own;
+    `Grant("llm.model", writable=False)` lets it read one; `Grant("tts:say", arguments={"text": max_len(200)})`
+    narrows an action's arguments. The narrowing is done by attrs validators.
+    """
+
+    __slots__ = ("arguments", "name", "validator", "writable")
+
+    def __init__(
+        self,
+        name: str,
+        /,
+        *validators: Validator,
+        arguments: Mapping[str, Validator] | None = None,
+        writable: bool = True,
+    ) -> None:
+        problem = _grant_problem(name, validators, arguments, writable)
+        if problem is not None:
+            raise DeclarationError(None, f"Grant({name!r}, …) ({authors_line()}) {problem}")
+        self.name = name
+        self.validator: Validator | None = and_(*validators) if validators else None
+        self.arguments: Mapping[str, Validator] = dict(arguments or {})
+        self.writable = writable
+
+    def __repr__(self) -> str:
+        return (
+            f"Grant({self.name!r}, validator={self.validator!r}, arguments={self.arguments}, writable={self.writable})"
+        )
+
+
+def _grant_problem(name: Any, validators: Sequence[Any], arguments: Any, writable: Any) -> str | None:
+    if not isinstance(name, str):
+        return "needs a name, as in Grant('llm.model')."
+    if not all(callable(each) for each in validators):
+        return "takes validators of attrs, as in Grant('llm.temperature', le(1.0))."
+    narrowed: Any = {} if arguments is None else arguments
+    if not isinstance(narrowed, Mapping) or not all(map(callable, cast("Mapping[Any, Any]", narrowed).values())):
+        return "takes arguments= as a mapping of validators, as in arguments={'text': max_len(200)}."
+    if not isinstance(writable, bool):
+        return "takes writable= as True or False."
+    return None
+
+
+@frozen(eq=False)
+class BotSpec:
+    """A bot: its services by the names that clients use, its defaults, and what it grants."""
+
+    name: str
+    function: Function
+    services: Mapping[str, tuple[str, ...]]
+    kinds: Mapping[str, str]
+    protocols: Mapping[str, type]
+    config: Mapping[str, Mapping[str, Any]]
+    grants: tuple[Grant, ...]
+    #: The actions that its LLM may call as functions.
+    functions: tuple[Grant, ...]
+    plugins: tuple[str, ...]
+    public: bool
+    doc: str
+
+
+Spec: TypeAlias = "ServiceSpec | OptionsSpec | ActionSpec | BotSpec"
+
+#: The declarations of a function, and its identity: wrappers copy both, and are told apart by the second.
+_MARK, _MARKED = "__rtvi_plugins__", "__rtvi_plugins_marked__"
+
+F = TypeVar("F", bound=Function)
+
+
+def mark(function: F, spec: Spec) -> F:
+    """Put a declaration on a function and return the function."""
+    setattr(function, _MARK, (*specs_of(function), spec))
+    setattr(function, _MARKED, id(function))
+    return function
+
+
+def specs_of(value: object) -> tuple[Spec, ...]:
+    """The declarations that a function carries."""
+    found: tuple[Spec, ...] = getattr(value, _MARK, ())
+    return found
+
+
+def specs_in(module: ModuleType) -> Sequence[Spec]:
+    """The declarations of a module, in the order of its text.
+
+    Only functions that are defined in it count: importing another plugin's function, to attach an action to it,
+    does not declare it twice. `DeclarationError` for one under another decorator, which would be ignored.
+    """
+    found: list[Spec] = []
+    for value in vars(module).values():
+        if callable(value) and getattr(value, "__module__", None) == module.__name__:
+            found.extend(_outermost(value))
+    return list(dict.fromkeys(found))
+
+
+def _outermost(function: Function) -> tuple[Spec, ...]:
+    specs = specs_of(function)
+    if specs and getattr(function, _MARKED, None) != id(function):
+        raise DeclarationError(function, "has another decorator above the one that declares it. Put that one below.")
+    return specs

@@ -1,0 +1,146 @@
+"""Sent values to keyword arguments, or every problem at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import attrs
+from attrs import frozen
+
+from ..declare.specs import Parameter
+from ..declare.types import Validator, check, restriction
+from ..errors import InvalidArguments, NotGranted, Problem, unknown
+from ..utils.json_values import below, clip, expected, is_array, is_object, until_enough
+
+__all__ = ("Binder", "NamedValue", "named_values")
+
+
+class Binder:
+    """Checks the arguments of one action. What is right is looked at once, what is wrong twice."""
+
+    __slots__ = ("_known", "_parameters", "_required", "_restrictions")
+
+    def __init__(self, parameters: Mapping[str, Parameter], restrictions: Mapping[str, Validator]) -> None:
+        self._parameters = parameters
+        self._restrictions = {
+            name: restriction(parameters[name].shape, validator)
+            for name, validator in restrictions.items()
+            if name in parameters
+        }
+        self._required = frozenset(name for name, each in parameters.items() if each.required)
+        self._known = {
+            name: (each.name, each.shape.exact, each.shape.load)
+            for each in parameters.values()
+            for name in (each.name, *each.was)
+        }
+
+    def bind(self, sent: Any, path: str) -> dict[str, Any]:
+        """The keyword arguments for what was sent: a list of `{name, value}`, or an object of values by name.
+
+        `InvalidArguments` with all problems, or `NotGranted` where values are right but narrowed away.
+        """
+        if sent is None:
+            sent = ()
+        bound = self._bind_fast(sent) if sent.__class__ is list else None
+        if bound is None:
+            bound = self._bind_slow(sent, path)
+        if self._restrictions:
+            self._restrict(bound, sent, path)
+        return bound
+
+    def _bind_fast(self, sent: list[Any]) -> dict[str, Any] | None:
+        known = self._known
+        bound: dict[str, Any] = {}
+        try:
+            for each in sent:
+                name, exact, load = known[each["name"]]
+                value = each["value"]
+                if value.__class__ is exact:
+                    bound[name] = value
+                else:
+                    problems: list[Problem] = []
+                    bound[name] = load(value, "", problems)
+                    if problems:
+                        return None
+        except (KeyError, TypeError, IndexError):
+            return None
+        return bound if len(bound) == len(sent) and self._required <= bound.keys() else None
+
+    def _bind_slow(self, sent: Any, path: str) -> dict[str, Any]:
+        problems: list[Problem] = []
+        bound: dict[str, Any] = {}
+        for each in named_values(sent, path, problems):
+            if each.name not in self._known:
+                problems.append(unknown("argument", each.name, self._parameters, path=each.name_path))
+                continue
+            own, _, load = self._known[each.name]
+            if own in bound:
+                problems.append(Problem(each.name_path, f"{own}: was sent already; send each argument once."))
+                continue
+            found: list[Problem] = []
+            bound[own] = load(each.value, each.path, found)
+            problems.extend(attrs.evolve(one, message=f"{each.name}: {one.message}") for one in found)
+        missing = [name for name in self._parameters if name in self._required and name not in bound]
+        problems.extend(Problem(path, f"{name}: is required ({self._parameters[name].shape.word})") for name in missing)
+        if problems:
+            raise InvalidArguments(problems)
+        return bound
+
+    def _value(self, name: str, bound: Mapping[str, Any]) -> Any:
+        """What the function gets for an argument: leaving one out is no way around what narrows it."""
+        parameter = self._parameters[name]
+        return bound[name] if name in bound else check(parameter.shape, parameter.default)[0]
+
+    def _restrict(self, bound: Mapping[str, Any], sent: Any, path: str) -> None:
+        problems: list[Problem] = []
+        for name, rule in self._restrictions.items():
+            found: list[Problem] = []
+            rule.check(self._value(name, bound), "", found)
+            if found:
+                at = self._path_of(name, sent, path)
+                problems.extend(
+                    Problem(f"{at}{each.path}", f"{name}: the bot does not grant this value: {each.message}")
+                    for each in found
+                )
+        if problems:
+            raise NotGranted(problems)
+
+    def _path_of(self, name: str, sent: Any, path: str) -> str:
+        """Where an argument was sent; the path of all of them, if it was left out."""
+        values = named_values(sent, path, [])
+        return next(
+            (each.path for each in values if each.name in self._known and self._known[each.name][0] == name), path
+        )
+
+
+@frozen
+class NamedValue:
+    """A value that was sent by name, and the paths at which value and name stand."""
+
+    name: str
+    value: Any
+    path: str
+    name_path: str
+
+
+def named_values(sent: Any, path: str, problems: list[Problem]) -> Iterator[NamedValue]:
+    """What was sent, in either form: a list of `{name, value}`, or an object; what is in neither becomes a problem."""
+    if is_object(sent):
+        for name, value in until_enough(sent.items(), problems):
+            at = below(path, name)
+            yield NamedValue(name, value, at, at)
+        return
+    if not is_array(sent):
+        problems.append(Problem(path, expected("an array of {name, value}", sent)))
+        return
+    for index, each in until_enough(enumerate(sent), problems):
+        at = f"{path}[{index}]"
+        sent_name = each.get("name") if is_object(each) else None
+        if not isinstance(sent_name, str):
+            where = f"{at}.name" if sent_name is not None else at
+            problems.append(Problem(where, "expected an object {name, value} whose name is a string."))
+        elif "value" not in each:
+            problems.append(Problem(at, f"{clip(sent_name)}: has no value."))
+        else:
+            yield NamedValue(sent_name, each["value"], f"{at}.value", f"{at}.name")

@@ -1,0 +1,5 @@
+"""Declarations become what one bot offers: installed plugins, grants, hooks and the standard actions.
+
+In: entry points and specs. Out: a read-only `Registry`, checked for conflicts.
+May import: `declare` and whatever that may import.
+"""

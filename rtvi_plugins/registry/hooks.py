@@ -1,0 +1,135 @@
+"""Call hooks so that one that fails harms nobody."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Iterator, Mapping
+from types import ModuleType
+from typing import Any, cast
+
+import pluggy
+
+from .. import hookspecs
+from ..errors import PluginError, nearest, report, where
+from ..utils.containment import let_through
+
+__all__ = ("Hooks",)
+
+
+class Hooks:
+    """The hook functions of one bot's plugins. `PluginError` for one that is no hook, or that is async."""
+
+    def __init__(self, modules: dict[str, ModuleType]) -> None:
+        manager = _Manager(hookspecs.PROJECT)
+        manager.add_hookspecs(hookspecs)
+        for module in modules.values():
+            for value in vars(module).values():
+                _check(value)
+                if inspect.isclass(value) and value.__module__ == module.__name__:
+                    _refuse_methods(value)
+        try:
+            for name, module in modules.items():
+                manager.register(module, name)
+            manager.check_pending()
+        except pluggy.PluginValidationError as error:
+            raise PluginError(f"A hook cannot be used: {' '.join(str(error).split())}.") from None
+        # pluggy stops at the first hook that raises; these are called one by one.
+        self._functions = {name: _once(getattr(manager.hook, name).get_hookimpls()) for name in hookspecs.HOOKS}
+
+    def listens(self, hook: str) -> bool:
+        """Whether any plugin implements a hook."""
+        return bool(self._functions[hook])
+
+    def tell(self, hook: str, **facts: Any) -> None:
+        """Call every function of a hook; a failure is logged and changes nothing."""
+        if functions := self._functions[hook]:
+            for _ in self._results(hook, functions, facts):
+                pass
+
+    def ask(self, hook: str, **facts: Any) -> Iterator[Any]:
+        """What the functions of a hook answer, one by one, leaving out None."""
+        return (found for _, found in self.answers(hook, **facts))
+
+    def answers(self, hook: str, **facts: Any) -> Iterator[tuple[str, Any]]:
+        """The same, each with the place of its function, for messages to its author."""
+        return (each for each in self._results(hook, self._functions[hook], facts) if each[1] is not None)
+
+    def _results(self, hook: str, functions: list[Any], facts: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+        for each in reversed(functions):  # pluggy calls the last registered first
+            try:
+                found = each.function(**{name: facts[name] for name in each.argnames})
+            except BaseException as error:
+                let_through(error)
+                report(f"the hook {hook} of the plugin {each.plugin_name}", error)
+            else:
+                yield where(each.function), found
+
+
+class _Manager(pluggy.PluginManager):
+    """Knows a hook function by the name that it was defined with, under whatever name a module has it."""
+
+    def parse_hookimpl_opts(self, plugin: Any, name: str) -> Any:
+        found: Any = super().parse_hookimpl_opts(plugin, name)
+        if found is not None and not found.get("specname"):
+            found["specname"] = getattr(plugin, name).__name__
+        return found
+
+
+def _once(functions: Iterable[Any]) -> list[Any]:
+    """Each function once, though several modules of a plugin may hold it."""
+    return list({id(each.function): each for each in functions}.values())
+
+
+def _check(function: Any) -> None:
+    """Refuse a marked function that pluggy would not call as a hook that observes."""
+    mark = getattr(function, f"{hookspecs.PROJECT}_impl", None)
+    if not isinstance(mark, dict):
+        return
+    problem = _problem(function, cast("dict[str, Any]", mark))
+    if problem is not None:
+        place = where(function) if inspect.isroutine(function) else repr(function)
+        raise PluginError(f"{place} {problem}")
+
+
+def _refuse_methods(cls: type) -> None:
+    """Refuse hooks inside of a class, whose objects are no plugins."""
+    for value in vars(cls).values():
+        each = getattr(value, "__func__", value)  # of a static or a class method
+        if inspect.isroutine(each) and hasattr(each, f"{hookspecs.PROJECT}_impl"):
+            raise PluginError(
+                f"{where(each)} is inside of the class {cls.__name__}. Write it as a function of the module."
+            )
+
+
+def _problem(function: Any, mark: Mapping[str, Any]) -> str | None:
+    if not inspect.isroutine(function):
+        return "is under @hookimpl but is not a function. Write def."
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        return "is async. A hook only observes, and nothing awaits it: write def."
+    if mark.get("wrapper") or mark.get("hookwrapper"):
+        return "is a wrapper. Hooks observe one by one, and none can wrap another: leave out wrapper=True."
+    if inspect.isgeneratorfunction(function):
+        return "is a generator, so its body would never run. Leave out yield, and return what the hook asks for."
+    name = mark.get("specname") or function.__name__
+    if name in hookspecs.HOOKS:
+        return _arguments_problem(function, name)
+    if mark.get("optionalhook"):
+        return None
+    near = nearest(name, hookspecs.HOOKS)
+    hint = f"did you mean {near!r}?" if near else f"there is {', '.join(hookspecs.HOOKS)}."
+    return f"is under @hookimpl, but there is no hook {name!r}; {hint}"
+
+
+def _arguments_problem(function: Any, name: str) -> str | None:
+    known = list(inspect.signature(getattr(hookspecs, name)).parameters)
+    for each in inspect.signature(function).parameters.values():
+        if each.kind is not each.POSITIONAL_OR_KEYWORD:
+            stars = "**" if each.kind is each.VAR_KEYWORD else "*" if each.kind is each.VAR_POSITIONAL else ""
+            return f"takes {stars}{each.name}. A hook is passed the arguments that it names: {', '.join(known)}."
+        if each.name not in known:
+            near = nearest(each.name, known)
+            hint = f"did you mean {near!r}?" if near else f"it has {', '.join(known)}."
+            return f"takes {each.name!r}, which the hook {name!r} does not have; {hint}"
+        if each.default is not each.empty:
+            return f"gives {each.name!r} a default, so it would not be passed. Remove the default."
+    return None

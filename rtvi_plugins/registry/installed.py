@@ -1,0 +1,267 @@
+"""What is installed: listed from entry points without importing anything, loaded one by one, isolated.
+
+A module is offered under the entry-point group `rtvi_plugins`, named `<kind>.<provider>`, or by a name without a
+dot when it holds actions and hooks alone. The group `rtvi_plugins.api` names the version of the plugin API that its
+distribution was built for. Both stand in `entry_points.txt`, so that is all that is read: `importlib.metadata` would
+double the start-up time of the command line, mostly by importing `email`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import traceback
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from attrs import define, field, frozen
+
+from ..errors import PluginError, nearest
+from ..utils.containment import let_through
+from ..utils.stalls import SLOW_IMPORT_SECONDS, reported_when_slow
+
+__all__ = ("API", "COMMANDS", "Entry", "Installed", "commands", "discover")
+
+#: The version of the plugin API. It changes when a plugin written for the one before would no longer work.
+API = "1"
+
+GROUP, API_GROUP, COMMANDS = "rtvi_plugins", "rtvi_plugins.api", "rtvi_plugins.commands"
+
+
+@frozen
+class Entry:
+    """An installed module, as its distribution's metadata tells it."""
+
+    name: str
+    module: str
+    distribution: str
+    version: str
+    api: tuple[str, ...] = (API,)
+
+    @property
+    def kind(self) -> str | None:
+        """The kind of service, or None for a module of actions and hooks."""
+        return self.name.partition(".")[0] if "." in self.name else None
+
+    @property
+    def provider(self) -> str:
+        return self.name.partition(".")[2] or self.name
+
+    @property
+    def unfit(self) -> str | None:
+        """Why it cannot be used, as far as that can be told without importing it."""
+        module, colon, name = self.module.partition(":")
+        if colon:
+            return f"its entry point must name a module; leave out ':{name}'."
+        if not all(each.isidentifier() for each in module.split(".")):
+            return f"its entry point names {module!r}, which is no module."
+        if not self.api:
+            line = f'[project.entry-points."{API_GROUP}"] {API} = "{module.partition(".")[0]}"'
+            return f"it names no version of the plugin API; add {line} to its pyproject.toml."
+        if API not in self.api:
+            return f"it was built for version {', '.join(self.api)} of the plugin API, and this is version {API}."
+        return None
+
+    @property
+    def qualified(self) -> str:
+        """The spelling that names this one even where another distribution offers the same."""
+        return f"{self.distribution}:{self.provider}"
+
+
+# ---- reading metadata ----------------------------------------------------------------------------------------------
+
+
+def discover(path: Sequence[str] | None = None) -> tuple[Entry, ...]:
+    """Every installed plugin module, sorted by name. Nothing is imported."""
+    entries: list[Entry] = []
+    for distribution, version, groups in _distributions(path):
+        api = tuple(groups.get(API_GROUP, ()))
+        for name, module in groups.get(GROUP, {}).items():
+            entries.append(Entry(name, module, distribution, version, api))
+    return tuple(sorted(entries, key=lambda entry: (entry.name, entry.distribution)))
+
+
+def commands(path: Sequence[str] | None = None) -> Mapping[str, str]:
+    """Subcommands that plugins bring: word to `module:function`. Nothing is imported."""
+    return {name: value for _, _, groups in _distributions(path) for name, value in groups.get(COMMANDS, {}).items()}
+
+
+def _distributions(path: Sequence[str] | None) -> Iterator[tuple[str, str, dict[str, dict[str, str]]]]:
+    seen: set[str] = set()
+    for folder in dict.fromkeys(sys.path if path is None else path):
+        by_name: dict[str, list[Path]] = {}
+        for info in _metadata_folders(folder or "."):
+            by_name.setdefault(_name_and_version(info)[0], []).append(info)
+        for name, infos in sorted(by_name.items()):
+            if name in seen:  # the first on the path is the one that would be imported
+                continue
+            seen.add(name)
+            info = infos[0] if len(infos) == 1 else max(infos, key=_age)
+            if (groups := _read_entry_points(info)).keys() & {GROUP, COMMANDS}:
+                yield name, _name_and_version(info)[1] or _read_version(info), groups
+
+
+def _metadata_folders(folder: str) -> list[Path]:
+    try:
+        with os.scandir(folder) as found:
+            names = [each.name for each in found if each.name.endswith((".dist-info", ".egg-info"))]
+    except OSError:
+        return []
+    # pip renames what it is about to remove to a name that begins with "~", and may leave it behind.
+    return [Path(folder, name) for name in names if not name.startswith("~")]
+
+
+def _name_and_version(info: Path) -> tuple[str, str]:
+    name, _, version = info.name.rpartition(".")[0].partition("-")
+    return re.sub(r"[-_.]+", "-", name).lower(), version.partition("-")[0]
+
+
+def _read_version(info: Path) -> str:
+    """The version that a folder without one in its name has inside."""
+    lines = _read(info / "PKG-INFO").splitlines()
+    return next((each.partition(":")[2].strip() for each in lines if each.startswith("Version:")), "")
+
+
+def _age(info: Path) -> tuple[Any, ...]:
+    """The order in which a folder's metadata of one distribution counts; the last is what is installed.
+
+    A folder that holds no metadata is a leftover. Of whole ones, it is the newest version that counts, and of equal
+    versions the one that was written last.
+    """
+    is_whole = info.is_file() or any((info / name).is_file() for name in ("METADATA", "PKG-INFO", "entry_points.txt"))
+    try:
+        written = info.stat().st_mtime
+    except OSError:
+        written = 0.0
+    return is_whole, _version_key(_name_and_version(info)[1] or _read_version(info)), written, info.name
+
+
+#: How the marks of a version sort: before the plain version, or after it.
+_MARKS = {
+    "dev": -4,
+    "a": -3,
+    "alpha": -3,
+    "b": -2,
+    "beta": -2,
+    "c": -1,
+    "rc": -1,
+    "pre": -1,
+    "post": 1,
+    "rev": 1,
+    "r": 1,
+}
+
+
+def _version_key(version: str) -> tuple[Any, ...]:
+    """A key that sorts versions by age as PEP 440 does, as far as folders of metadata need it."""
+    epoch, mark, plain = version.lower().rpartition("!")
+    plain, _, local = plain.partition("+")
+    numbers = re.match(r"v?(\d+(?:[._]\d+)*)", plain)
+    release = [int(each) for each in re.split(r"[._]", numbers[1])] if numbers else []
+    while release and release[-1] == 0:
+        release.pop()
+    rest = plain[numbers.end() :] if numbers else plain
+    marks = [(_MARKS.get(name, 0), int(number or 0)) for name, number in re.findall(r"([a-z]+)[._-]?(\d*)", rest)]
+    return int(epoch) if mark and epoch.isdigit() else 0, release, [*marks, (0, 0)], local
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _read_entry_points(info: Path) -> dict[str, dict[str, str]]:
+    groups: dict[str, dict[str, str]] = {}
+    group: dict[str, str] = {}
+    for line in _read(info / "entry_points.txt").splitlines():
+        line = line.strip()
+        if line.startswith("[") and line.endswith("]"):
+            group = groups.setdefault(line[1:-1].strip(), {})
+        elif "=" in line and not line.startswith(("#", ";")):
+            name, _, value = line.partition("=")
+            group[name.strip()] = value.partition("[")[0].strip()
+    return groups
+
+
+# ---- choosing and loading ------------------------------------------------------------------------------------------
+
+
+@define
+class Installed:
+    """The installed plugins, and which of them were loaded or set aside, with the reason."""
+
+    entries: tuple[Entry, ...] = field(factory=discover)
+    _loaded: dict[str, ModuleType] = field(factory=dict[str, ModuleType])
+    broken: dict[str, str] = field(factory=dict[str, str])
+
+    def provider(self, kind: str, name: str) -> Entry:
+        """The module of a provider by name, or by its qualified name where several offer one. `PluginError` if none."""
+        offered = [entry for entry in self.entries if entry.kind == kind]
+        return self._one(f"{kind} provider", name, offered)
+
+    def module(self, name: str) -> Entry:
+        """A module of actions or hooks by name. `PluginError` if there is none."""
+        return self._one("plugin", name, [entry for entry in self.entries if entry.kind is None])
+
+    def _one(self, what: str, name: str, offered: Sequence[Entry]) -> Entry:
+        found = [entry for entry in offered if name in (entry.provider, entry.qualified)]
+        if not found:
+            raise PluginError(f"No {what} {name!r} is installed. {_hint(name, offered)}")
+        if len(found) > 1:
+            listed = " and ".join(repr(entry.qualified) for entry in found)
+            raise PluginError(
+                f"Several distributions offer the {what} {name!r}. Write {listed.replace(' and ', ' or ')}."
+            )
+        return found[0]
+
+    def load(self, entry: Entry) -> ModuleType:
+        """Import a module. One that fails is set aside with its reason, and the reason is raised as `PluginError`."""
+        if entry.module in self._loaded:
+            return self._loaded[entry.module]
+        if entry.module not in self.broken:
+            self._import(entry)
+        if entry.module in self._loaded:
+            return self._loaded[entry.module]
+        reason = self.broken[entry.module]
+        raise PluginError(f"The plugin {entry.name!r} of {entry.distribution} {entry.version} cannot be used: {reason}")
+
+    def _import(self, entry: Entry) -> None:
+        if entry.unfit is not None:
+            self.broken[entry.module] = entry.unfit
+            return
+        what = f"the import of the plugin {entry.name!r} of {entry.distribution}"
+        try:
+            with reported_when_slow(what, SLOW_IMPORT_SECONDS):
+                self._loaded[entry.module] = import_module(entry.module)
+        except BaseException as error:
+            let_through(error)
+            self.broken[entry.module] = _reason(error)
+
+
+def _hint(name: str, offered: Iterable[Entry]) -> str:
+    names = [entry.provider for entry in offered]
+    near = nearest(name.rpartition(":")[2], names)
+    if near is not None:
+        return f"Did you mean {near!r}?"
+    listed = f"Installed: {', '.join(dict.fromkeys(names))}. " if names else ""
+    distribution, colon, _ = name.rpartition(":")
+    return f"{listed}Is there a package {distribution if colon else f'rtvi-plugins-{name}'}?"
+
+
+def _reason(error: BaseException) -> str:
+    """What went wrong at import, and where, unless it says so itself: the last line that ran and is not ours."""
+    told = f"{type(error).__name__}: {error}"
+    frames = [each for each in traceback.extract_tb(error.__traceback__) if not _is_ours(each.filename)]
+    if not frames or frames[-1].filename in told:
+        return told
+    return f"{told} ({frames[-1].filename}:{frames[-1].lineno})"
+
+
+def _is_ours(file: str) -> bool:
+    return "importlib" in file or Path(__file__).parents[1] in Path(file).parents

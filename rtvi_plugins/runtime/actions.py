@@ -1,0 +1,320 @@
+"""Run actions: each gets its answer with its result, or with what went wrong, whatever its function does.
+
+An action that is a plain function runs in a thread. A long action is answered with the id of a job, and tells of its
+progress and its end by messages.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from functools import partial
+from threading import Lock
+from typing import Any, TypeVar
+
+import anyio
+import anyio.to_thread
+from attrs import define, field
+
+from ..declare.types import carried, check, to_json
+from ..errors import (
+    ActionFailed,
+    Busy,
+    Cancelled,
+    InvalidResult,
+    Problem,
+    RequestError,
+    for_client,
+    innermost,
+    report,
+    where,
+)
+from ..limits import Limits
+from ..protocol.codec import encode_json
+from ..protocol.offer import OfferedAction
+from ..protocol.protocol import Call, Conversation
+from ..registry.hooks import Hooks
+from ..session import Session
+from ..utils.containment import let_through
+from ..utils.json_values import uncarriable
+from .outbox import Answers
+from .services import OpenService
+from .workers import Job, Workers
+
+__all__ = ("Actions", "Threads")
+
+log = logging.getLogger("rtvi_plugins")
+
+T = TypeVar("T")
+
+#: The job of the long action that runs in this context.
+_running_job: ContextVar[str] = ContextVar("rtvi_plugins_job")
+
+
+@define(eq=False)
+class Threads:
+    """The threads for actions that are plain functions: a bounded number, counting those that were abandoned."""
+
+    limit: int
+    running: int = 0
+    abandoned: int = 0
+    _lock: Lock = field(factory=Lock)
+
+    def take(self) -> bool:
+        """Reserve a thread; False when all are taken."""
+        with self._lock:
+            free = self.running < self.limit
+            self.running += free
+            return free
+
+    def give_back(self) -> None:
+        """To be called by the thread itself, which may outlive the action's deadline, or in place of one."""
+        with self._lock:
+            self.running -= 1
+
+    async def run(self, function: Callable[[], Any]) -> Any:
+        """Call a function in a thread. `Busy` when all are taken; on cancellation the thread is left to itself."""
+        if not self.take():
+            raise Busy(f"All {self.limit} threads for actions are taken; send again later.")
+
+        begun = Lock()  # taken by whoever comes first: the thread that begins, or a cancellation before it
+
+        def call() -> tuple[Any, BaseException | None]:
+            if not begun.acquire(blocking=False):
+                return None, None
+            try:
+                return function(), None
+            except BaseException as error:  # an event loop cannot take every class of exception from a thread
+                return None, error
+            finally:
+                self.give_back()
+
+        try:
+            limiter = anyio.CapacityLimiter(1)
+            result, raised = await anyio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=limiter)
+        except BaseException as error:
+            if begun.acquire(blocking=False):  # it never began: no thread could be started, or none in time
+                self.give_back()
+            elif isinstance(error, anyio.get_cancelled_exc_class()):
+                self.abandoned += 1
+            raise
+        if raised is not None:
+            raise raised
+        return result
+
+
+@define(eq=False)
+class _Long:
+    """A long action that runs, or waits to."""
+
+    action: OfferedAction
+    job: Job
+
+
+@define(eq=False)
+class Actions:
+    """The actions of one session, as they run."""
+
+    session: Session
+    conversation: Conversation
+    answers: Answers
+    workers: Workers
+    hooks: Hooks
+    limits: Limits
+    threads: Threads
+    find: Callable[[str], OpenService]
+    jobs: dict[str, _Long] = field(factory=dict[str, "_Long"])
+    _started: int = 0
+    _observed: bool = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._observed = self.hooks.listens("action_started") or self.hooks.listens("action_finished")
+
+    def start(self, call: Call) -> None:
+        """Have an action run; long ones are answered at once."""
+        if call.action.spec.long:
+            self._start_job(call)
+        else:
+            call.request.job = self.workers.submit(partial(self._perform, call, self._service(call)))
+
+    def _service(self, call: Call) -> OpenService | None:
+        """The service of an action, as it is when the call comes: it may be switched before its turn."""
+        return self.find(call.action.service) if call.action.spec.wants_service else None
+
+    async def _perform(self, call: Call, service: OpenService | None) -> None:
+        request = call.request
+        try:
+            carry = partial(self.conversation.result, request)
+            text = await self._result(call.action, call.arguments, service, carry)
+        except RequestError as error:
+            self.answers.fail(request, error)
+        except anyio.get_cancelled_exc_class():
+            self.answers.fail(request, Cancelled("The action was cancelled."))
+            raise
+        else:
+            self.answers.answer(request, text)
+
+    async def _result(
+        self,
+        action: OfferedAction,
+        arguments: Mapping[str, Any],
+        service: OpenService | None,
+        carry: Callable[[Any], T],
+    ) -> T:
+        """What `carry` makes of an action's result in its JSON form. Whatever is raised comes out as a `RequestError`.
+
+        `carry` raises `TypeError` for what JSON cannot carry, and `InvalidResult` for what is too long.
+        """
+        if self._observed:
+            self._tell("action_started", action, arguments=arguments)
+        try:
+            carried = _carried(action, await self._run(action, arguments, service), carry)
+        except anyio.get_cancelled_exc_class():
+            self._tell("action_finished", action, error=Cancelled.code)
+            raise
+        except BaseException as raised:  # SystemExit, or the panic of a library in Rust
+            let_through(raised)
+            error = _told(action, raised)
+            self._tell("action_finished", action, error=error.code)
+            raise error from None
+        if self._observed:
+            self._tell("action_finished", action, error=None)
+        return carried
+
+    async def _run(self, action: OfferedAction, arguments: Mapping[str, Any], service: OpenService | None) -> Any:
+        """Run the function of an action, on the loop or in a thread."""
+        spec = action.spec
+        given: list[Any] = [service.alive()] if service is not None else []
+        if spec.wants_session:
+            given.append(self.session)
+        if spec.is_async:
+            return await spec.function(*given, **arguments)
+        return await self.threads.run(partial(spec.function, *given, **arguments))
+
+    def _sendable(self, result: Any) -> Any:
+        """A result that can be sent in a message. `TypeError` or `InvalidResult` for any other."""
+        size, longest = len(encode_json(result)), self.limits.outbox_size // 2
+        if size > longest:
+            raise InvalidResult(f"The result is {size} characters long; at most {longest} are sent.")
+        return result
+
+    def _tell(self, hook: str, action: OfferedAction, **facts: Any) -> None:
+        self.hooks.tell(hook, session=self.session, service=action.service, action=action.spec.name, **facts)
+
+    async def call(self, action: OfferedAction, sent: Mapping[str, Any]) -> Any:
+        """Run an action that the bot's own LLM calls; its result in its JSON form. `RequestError` for what fails."""
+        arguments = action.binder.bind(dict(sent), "$.arguments")
+        service = self.find(action.service) if action.spec.wants_service else None
+        return await self._result(action, arguments, service, self._sendable)
+
+    # ---- long actions ----------------------------------------------------------------------------------------------
+
+    def _start_job(self, call: Call) -> None:
+        if len(self.jobs) >= self.limits.jobs:
+            return self.answers.fail(call.request, Busy(f"{self.limits.jobs} long actions are running; wait for one."))
+        self._started += 1
+        id = f"job-{self._started}"
+        self.answers.answer(call.request, self.conversation.result(call.request, {"job": id}))
+        self.jobs[id] = _Long(
+            call.action, self.workers.submit(partial(self._perform_long, id, call, self._service(call)), later=True)
+        )
+        return None
+
+    async def _perform_long(self, id: str, call: Call, service: OpenService | None) -> None:
+        token = _running_job.set(id)
+        end = _cancelled(call.action)
+        try:
+            result = await self._result(call.action, call.arguments, service, self._sendable)
+            end = {"status": "done", "result": result}
+        except RequestError as error:
+            end = {"status": "failed", **self.answers.sendable_form(error)}
+        finally:
+            _running_job.reset(token)
+            if self.jobs.pop(id, None) is not None:
+                self._report(id, call.action, end)
+
+    def _report(self, id: str, action: OfferedAction, more: Mapping[str, Any]) -> None:
+        message = {"type": "job", "job": id, "action": f"{action.service}:{action.spec.name}"}
+        self.answers.send("server-message", {**message, **more})
+
+    def progress(self, data: Any) -> None:
+        """Report on the long action that runs in this context. `TypeError` for what JSON cannot carry.
+
+        `ValueError` for what is longer than `Limits.outbox_size`.
+        """
+        id = _running_job.get(None)
+        if id is None or id not in self.jobs:
+            raise RuntimeError("session.progress() reports on a long action: declare it @action(..., long=True).")
+        self._report(id, self.jobs[id].action, {"status": "progress", "data": carried(data)})
+
+    def end(self) -> None:
+        """The session ends: tell the end of every long action while there is somebody to tell it to."""
+        for id, long in self.jobs.items():
+            self._report(id, long.action, _cancelled(long.action))
+        self.jobs.clear()
+
+    def cancel(self, id: str) -> bool:
+        """Cancel a long action; False when none runs under this id."""
+        long = self.jobs.get(id)
+        if long is None:
+            return False
+        if long.job.scope is None:  # it has not started, so nothing of it is left to tell its end
+            del self.jobs[id]
+            self._report(id, long.action, {"status": "cancelled"})
+        long.job.cancel()
+        return True
+
+
+def _carried(action: OfferedAction, result: Any, carry: Callable[[Any], T]) -> T:
+    if result.__class__ is not action.spec.result.exact:
+        result = _checked(action, result)
+    try:
+        return carry(result)
+    except TypeError:
+        raise _not_json(action, *(uncarriable(result) or _NO_JSON)) from None
+
+
+#: The path and the reason where nothing better is known.
+_NO_JSON = ("$", "it cannot be written as JSON")
+
+
+def _checked(action: OfferedAction, result: Any) -> Any:
+    """A result in its JSON form, if it is what the action declares."""
+    try:
+        told = to_json(result)
+        problems = check(action.spec.result, told)[1]
+    except RecursionError:
+        raise _not_json(action, "$", "it nests too deep, or contains itself") from None
+    except (ValueError, TypeError):
+        raise _not_json(action, *_NO_JSON) from None
+    if problems:
+        listed = "; ".join(f"{problem.path}: {problem.message}" for problem in problems[:10])
+        log.error("%s returned what it does not declare: %s", where(action.spec.function), listed)
+        paths = [Problem(problem.path, "is not what the action declares.") for problem in problems[:10]]
+        text = f"The action '{action.service}:{action.spec.name}' returned what it does not declare."
+        raise InvalidResult(text, problems=paths)
+    return told
+
+
+def _cancelled(action: OfferedAction) -> dict[str, Any]:
+    """The end of a job that was cancelled. A thread goes on all the same."""
+    end = {"status": "cancelled"}
+    if not action.spec.is_async:
+        end["error"] = "The action could not be stopped. It may or may not have taken effect."
+    return end
+
+
+def _not_json(action: OfferedAction, path: str, why: str) -> InvalidResult:
+    log.error("%s returned what JSON cannot carry: %s: %s", where(action.spec.function), path, why)
+    text = f"The action '{action.service}:{action.spec.name}' returned what JSON cannot carry: {path}: {why}."
+    return InvalidResult(text, problems=[Problem(path, f"{why}.")])
+
+
+def _told(action: OfferedAction, raised: BaseException) -> RequestError:
+    """What a client is told of an exception: our words, unless the author chose them for the client."""
+    error = innermost(raised)
+    if (meant := for_client(error)) is not None:
+        return meant
+    report(where(action.spec.function), error)
+    return ActionFailed(f"The action '{action.service}:{action.spec.name}' failed.")

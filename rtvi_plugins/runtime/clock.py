@@ -1,0 +1,82 @@
+"""The machine's clock, the one place where the framework waits for time to pass, and one that is moved by hand."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from typing import final
+
+import anyio
+
+from ..clock import Clock, Timer
+
+__all__ = ("Clock", "ManualClock", "SystemClock", "Timer")
+
+
+def _whole(seconds: float) -> float:
+    """A wait of whole milliseconds. uvloop's timers have no others, and anyio would ask again until it is time."""
+    return max(0.0009, math.ceil(seconds * 1e3) / 1e3 - 1e-4) if 0 < seconds < math.inf else max(0.0, seconds)
+
+
+@final
+class SystemClock(Clock):
+    """The machine's monotonic clock. Its timers fire while `running` is held."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sooner: anyio.Event | None = None
+        self._waits_until = math.inf
+
+    def now(self) -> float:
+        return time.monotonic()
+
+    def call_at(self, due: float, callback: Callable[[], None]) -> Timer:
+        timer = super().call_at(due, callback)
+        if due < self._waits_until and self._sooner is not None:
+            self._sooner.set()
+        return timer
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[None]:
+        """Fire timers in a task of its own, for as long as this is held."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._run)
+            try:
+                yield
+            finally:
+                tasks.cancel_scope.cancel()
+
+    async def _run(self) -> None:
+        while True:
+            self._sooner = anyio.Event()
+            self.fire_due()
+            self._waits_until = self.next_due()
+            with anyio.move_on_after(_whole(self._waits_until - self.now())):
+                await self._sooner.wait()
+
+
+@final
+class ManualClock(Clock):
+    """A clock for tests: time stands still until it is moved."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._now = 1_000.0
+
+    def now(self) -> float:
+        return self._now
+
+    def advance(self, seconds: float) -> None:
+        """Move time on, making every call that falls due on the way at its own time."""
+        until = self._now + seconds
+        while (due := self.next_due()) <= until:
+            self._now = max(self._now, due)
+            self.fire_due()
+        self._now = until
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[None]:
+        """Nothing runs: `advance` makes the calls."""
+        yield

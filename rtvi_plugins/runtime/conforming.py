@@ -1,0 +1,123 @@
+"""Whether a live service does what its kind's Protocol asks for: its methods, how they are called, what they give."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator
+from types import FunctionType, UnionType
+from typing import Any, Union, cast, get_args, get_origin, get_type_hints
+
+from typing_extensions import get_protocol_members
+
+from ..utils.containment import let_through
+
+__all__ = ("misfit",)
+
+_STREAMS = (AsyncIterator, AsyncGenerator, AsyncIterable)
+
+
+def misfit(live: object, protocol: type) -> str | None:
+    """What keeps an object from being used as its Protocol says, for its author; None if nothing is seen.
+
+    A method must be there, be called in the same way, and return, await or stream as the Protocol's does. What it
+    streams is compared as far as annotations say it.
+    """
+    try:
+        missing = [name for name in sorted(get_protocol_members(protocol)) if not hasattr(live, name)]
+        if missing:
+            return f"it has no {', '.join(f'{name}()' for name in missing)}"
+        return next(_problems(live, protocol), None)
+    except BaseException as error:  # a live object may answer `hasattr` with anything
+        let_through(error)
+        return f"looking at it raises {type(error).__name__}"
+
+
+def _problems(live: object, protocol: type) -> Iterator[str]:
+    for name in sorted(get_protocol_members(protocol)):
+        declared, found = inspect.getattr_static(protocol, name, None), getattr(live, name)
+        if not isinstance(declared, FunctionType):
+            continue  # an attribute, which may be anything
+        if not callable(found):
+            yield f"its {name} is no method"
+            continue
+        problem = _manner_problem(name, declared, found) or _call_problem(name, declared, found)
+        if (problem := problem or _pieces_problem(name, declared, found)) is not None:
+            yield problem
+
+
+# ---- how it gives what it has --------------------------------------------------------------------------------------
+
+
+def _manner(function: Callable[..., Any]) -> str:
+    if inspect.isasyncgenfunction(function):
+        return "stream"
+    if inspect.iscoroutinefunction(function):
+        return "coroutine"
+    return "generator" if inspect.isgeneratorfunction(function) else "plain"
+
+
+_ARE = {"stream": "an async generator", "coroutine": "a coroutine function", "generator": "a generator"}
+_INSTEAD = {
+    "stream": "Write async def with yield, or def and return an async iterator",
+    "coroutine": "Write async def with return",
+    "plain": "It is called without await: write def with return",
+}
+
+
+def _manner_problem(name: str, declared: Callable[..., Any], found: Callable[..., Any]) -> str | None:
+    asked = "stream" if _streamed(declared) is not None else _manner(declared)
+    given = _manner(found)
+    # A plain function may return a coroutine, or a stream, that it got elsewhere.
+    if given == asked or given == "plain" or asked not in _INSTEAD:
+        return None
+    return f"its {name}() is {_ARE[given]}. {_INSTEAD[asked]}"
+
+
+def _call_problem(name: str, declared: Callable[..., Any], found: Callable[..., Any]) -> str | None:
+    _, *parameters = inspect.signature(declared).parameters.values()
+    try:
+        signature = inspect.signature(found)
+    except (TypeError, ValueError):  # it is not written in Python
+        return None
+    plain = [each for each in parameters if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)]
+    for called in ([each for each in plain if each.default is each.empty], plain):
+        try:
+            signature.bind(
+                *(None for each in called if each.kind is not each.KEYWORD_ONLY),
+                **{each.name: None for each in called if each.kind is each.KEYWORD_ONLY},
+            )
+        except TypeError:
+            names = ", ".join(f"{each.name}=…" if each.kind is each.KEYWORD_ONLY else each.name for each in called)
+            takes = ", ".join(signature.parameters) or "nothing"
+            return f"its {name}() takes {takes}, but it is called as {name}({names})"
+    return None
+
+
+# ---- what it streams -----------------------------------------------------------------------------------------------
+
+
+def _pieces_problem(name: str, declared: Callable[..., Any], found: Callable[..., Any]) -> str | None:
+    asked, given = _streamed(declared), _streamed(found)
+    if asked is None or given is None:
+        return None
+    wrong = [each for each in given if not issubclass(each, asked)]
+    if not wrong:
+        return None
+    return f"its {name}() yields {wrong[0].__name__}. Yield {' or '.join(each.__name__ for each in asked)}"
+
+
+def _streamed(function: Callable[..., Any]) -> tuple[type, ...] | None:
+    """The classes of the pieces that a function streams, as it is annotated; None where that is not said."""
+    inner = inspect.unwrap(getattr(function, "__func__", function))
+    try:
+        annotation = get_type_hints(inner).get("return")
+    except Exception:  # a name that is there for type checkers alone
+        return None
+    if get_origin(annotation) not in _STREAMS or not get_args(annotation):
+        return None
+    piece = get_args(annotation)[0]
+    members = get_args(piece) if get_origin(piece) in (Union, UnionType) else (piece,)
+    classes = [get_origin(each) or each for each in members]
+    if not all(isinstance(each, type) and each not in (Any, object) for each in classes):
+        return None
+    return tuple(cast("list[type]", classes))

@@ -1,0 +1,203 @@
+"""The function calls of one session, as they run: carried out by the bot, or by its client.
+
+A call that the LLM makes may outlive its turn. After a cancellation it is unknown how much of the work was done, so the
+bot's own functions go on when the user interrupts, unless they are declared with `finish=False`; their results come
+later. The report of a call that was given up says what is known of its effect.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, final
+
+import anyio
+from anyio.abc import TaskGroup
+from attrs import define, field
+
+from ..clock import Clock, Timer
+from ..declare.specs import ActionSpec
+from ..errors import ActionFailed, FunctionCallFailed, InvalidResult, ProviderFailed, RequestError, report
+from ..events import Event, FunctionCallEnded, FunctionCallStarted
+from ..limits import Limits
+from ..session import FunctionCall
+from ..utils.cancellation import cancellations, forget_cancellation
+from ..utils.containment import let_through
+from ..utils.json_values import check_json, clip
+from ..utils.signal import Signal
+
+__all__ = ("FunctionCalls",)
+
+_UNCERTAIN = "It may or may not have taken effect. Find out before you call it again."
+_CANCELLED = "The function was cancelled, because the user interrupted. Part of it may have taken effect."
+_RUNNING = "still running, although the user interrupted. Its result will stand here. Do not call it again for this."
+#: Failures of a function that had begun, and that has not said itself what is so.
+_HAD_BEGUN = (ActionFailed, InvalidResult, ProviderFailed)
+#: As much of an author's sentence is read by the LLM, in characters.
+_LONGEST_SENTENCE = 2000
+
+
+@define(eq=False)
+class _Call(FunctionCall):
+    """A call until its end, which comes once: with a result, with a failure, or given up."""
+
+    id: str
+    name: str
+    calls: FunctionCalls
+    timer: Timer | None = None
+    ended: bool = False
+    value: Any = None
+    failed: str | None = None
+    #: Called with the result if it comes after `leave`.
+    then: Callable[[Any], None] | None = None
+    _end: Signal = field(factory=Signal)
+
+    async def result(self) -> Any:
+        await self._end.wait()
+        if self.failed is not None:
+            raise FunctionCallFailed(self.failed)
+        return self.value
+
+    def end(self, value: Any = None, *, failed: str | None = None, cancelled: bool = False) -> None:
+        """End the call, unless it has ended. A failure is the result that the LLM reads."""
+        if self.ended:
+            return
+        self.ended, self.failed = True, failed
+        self.value = {"error": failed} if failed is not None else value
+        if self.timer is not None:
+            self.timer.cancel()
+        self.calls.forget(self)
+        self._end.set()
+        self.calls.emit(FunctionCallEnded(self.id, self.name, cancelled, self.value))
+        if self.then is not None and not cancelled:
+            self.then(self.value)
+
+
+@final
+@define(eq=False)
+class ClientCall(_Call):
+    """A call that the client carries out. It is given up when the turn is interrupted, or its time is over."""
+
+    def leave(self, then: Callable[[Any], None]) -> Any:
+        self.end(failed=f"The user interrupted before the client had answered. {_UNCERTAIN}", cancelled=True)
+        return self.value
+
+    def expire(self, seconds: float) -> None:
+        self.end(
+            failed=f"The client did not answer the call of {self.name!r} in {seconds:g} s. {_UNCERTAIN}", cancelled=True
+        )
+
+
+@final
+@define(eq=False)
+class OwnCall(_Call):
+    """A call that the bot carries out, in a task of the session."""
+
+    finish: bool = True
+    #: It can be cancelled. A thread cannot.
+    stops: bool = True
+    scope: anyio.CancelScope = field(factory=anyio.CancelScope)
+
+    async def run(self, function: Callable[[], Awaitable[Any]]) -> None:
+        """Run the function to its end, and end the call with what comes of it."""
+        try:
+            with self.scope:
+                await self._run(function)
+            self.end(cancelled=True)
+        finally:
+            if self.timer is not None:
+                self.timer.cancel()
+        await forget_cancellation()
+
+    async def _run(self, function: Callable[[], Awaitable[Any]]) -> None:
+        try:
+            self.end(await function())
+        except RequestError as error:
+            sentence = clip(error.message, _LONGEST_SENTENCE)
+            self.end(failed=f"{sentence} {_UNCERTAIN}" if isinstance(error, _HAD_BEGUN) else sentence)
+        except anyio.get_cancelled_exc_class():
+            if cancellations():
+                raise
+            self.end(failed=f"The function {self.name!r} was cancelled. {_UNCERTAIN}")  # by itself
+        except BaseException as error:  # a mistake here must not end the session
+            let_through(error)
+            report(f"the function {self.name!r}", error)
+            self.end(failed=f"The function {self.name!r} failed. {_UNCERTAIN}")
+
+    def leave(self, then: Callable[[Any], None]) -> Any:
+        if not self.ended and not self.finish:
+            self.scope.cancel()
+            if not self.stops:
+                self.end(failed=f"The user interrupted, but the function could not be stopped. {_UNCERTAIN}")
+        if self.ended:
+            return self.value
+        self.then = then
+        return {"status": _RUNNING} if self.finish else {"error": _CANCELLED}
+
+    def expire(self, seconds: float) -> None:
+        self.end(failed=f"The function {self.name!r} was not finished in {seconds:g} s. {_UNCERTAIN}")
+        self.scope.cancel()
+
+
+@define(eq=False)
+class FunctionCalls:
+    """The calls of one session that have not ended."""
+
+    clock: Clock
+    limits: Limits
+    emit: Callable[[Event], None]
+    _running: dict[str, _Call] = field(factory=dict[str, _Call])
+    _begun: int = 0
+
+    def ask_client(self, name: str, arguments: Mapping[str, Any], id: str | None) -> FunctionCall:
+        """Ask the client to carry a function out. Its answer is taken by `answered`.
+
+        `TypeError` for arguments that JSON cannot carry, `FunctionCallFailed` for those that are too long to be sent.
+        """
+        check_json(dict(arguments), "$.arguments")
+        call = ClientCall(self._id(id), name, self)
+        try:
+            self.emit(FunctionCallStarted(call.id, name, arguments))
+        except ValueError as error:
+            raise FunctionCallFailed(f"The arguments are too long: {error}") from None
+        self._begin(call, self.limits.function_seconds)
+        return call
+
+    def carry_out(
+        self,
+        action: ActionSpec,
+        id: str | None,
+        function: Callable[[], Awaitable[Any]],
+        tasks: TaskGroup,
+    ) -> FunctionCall:
+        """Carry out an action of the bot's own in a task of the session. The client is informed, and asked nothing."""
+        call = OwnCall(self._id(id), action.name, self, finish=action.finish, stops=action.is_async)
+        self.emit(FunctionCallStarted(call.id, call.name, {}, by_client=False))
+        self._begin(call, min(self.limits.function_seconds, action.deadline or math.inf))
+        tasks.start_soon(call.run, function)
+        return call
+
+    def answered(self, id: str, result: Any) -> bool:
+        """Take the client's answer to a call. Return whether such a call is running."""
+        call = self._running.get(id)
+        if not isinstance(call, ClientCall):
+            return False
+        call.end(result)
+        return True
+
+    def forget(self, call: _Call) -> None:
+        """Remove a call that has ended."""
+        self._running.pop(call.id, None)
+
+    def _id(self, id: str | None) -> str:
+        self._begun += 1
+        id = id or f"call-{self._begun}"
+        if id in self._running:
+            raise FunctionCallFailed(f"The function call {id!r} is pending already.")
+        if len(self._running) >= self.limits.in_flight:
+            raise FunctionCallFailed(f"{self.limits.in_flight} function calls are running. Call it again later.")
+        return id
+
+    def _begin(self, call: ClientCall | OwnCall, seconds: float) -> None:
+        self._running[call.id] = call
+        call.timer = self.clock.call_at(self.clock.now() + seconds, lambda: call.expire(seconds))

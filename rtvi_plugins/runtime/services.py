@@ -1,0 +1,212 @@
+"""Open a service, keep it open, and close it: each in a task of its own.
+
+A service is an async context manager and may hold a task group, so it has to be left by the task that entered it, and
+services that are replaced are not left in the reverse order in which they were entered. One task for each keeps
+either true.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup
+
+from ..errors import MissingKey, ProviderError, RequestError, StartFailed, for_client, innermost, report, where, without
+from ..protocol.start import Keys, key_variable
+from ..registry.registry import Provider
+from ..session import Secret
+from ..utils.cancellation import forget_cancellation
+from ..utils.containment import let_through
+from ..utils.signal import Signal
+from ..utils.stalls import waits_at
+from .conforming import misfit
+
+__all__ = ("OpenService", "Opener")
+
+log = logging.getLogger("rtvi_plugins")
+
+
+class Opener:
+    """Opens the services of one session, with its keys and service options."""
+
+    def __init__(
+        self,
+        tasks: TaskGroup,
+        keys: Keys,
+        options: Mapping[str, Mapping[str, Any]],
+        seconds: float,
+        hide: Callable[[str], str] = str,
+    ) -> None:
+        self._tasks = tasks
+        self._keys = keys
+        self._options = options
+        self._seconds = seconds
+        self._hide = hide
+        self._opened: list[OpenService] = []
+
+    @property
+    def unclosed(self) -> list[OpenService]:
+        """The services that were cancelled because they took too long, and that have not ended."""
+        return [each for each in self._opened if each.abandoned]
+
+    async def open(self, service: str, provider: Provider) -> OpenService:
+        """The open service. `MissingKey`, `StartFailed`, or what the provider raised as a `RequestError`."""
+        secrets = [self._secret(provider, each.name, each.optional) for each in provider.spec.secrets]
+        try:
+            manager = provider.spec.function(*secrets, **self._options.get(f"{service}.{provider.label}", {}))
+        except BaseException as error:
+            let_through(error)
+            raise self._told(service, provider, innermost(error)) from None
+        opened = OpenService(service, provider, manager)
+        self._opened = [*(each for each in self._opened if not each.ended), opened]
+        self._tasks.start_soon(opened.keep)
+        try:
+            with anyio.fail_after(self._seconds):
+                await opened.settled.wait()
+        except TimeoutError:
+            place = waits_at(manager) or where(provider.spec.function)
+            opened.abandon()
+            text = f"The service {service!r} ({provider.label}) did not open within {self._seconds:g} s."
+            log.error("%s It waits in %s.", text, place)
+            raise StartFailed(text, retryable=True) from None
+        except BaseException:
+            opened.abandon()
+            raise
+        if opened.error is not None:
+            raise self._told(service, provider, opened.error)
+        if (problem := misfit(opened.live, provider.spec.protocol)) is not None:
+            found, kind = type(opened.live).__name__, provider.spec.protocol.__name__
+            await opened.close()
+            yields = f"{where(provider.spec.function)} yields {found}, which is no {kind}"
+            log.error("The service %r (%s): %s: %s.", service, provider.label, yields, problem)
+            raise StartFailed(f"The service {service!r} ({provider.label}) is not what its kind asks for.")
+        return opened
+
+    def _told(self, service: str, provider: Provider, error: BaseException) -> RequestError:
+        """What a client is told of a service that did not open: nothing that only the operator has said."""
+        told = _told(service, provider, error)
+        hidden = without(told, self._hide)
+        if hidden is not told:
+            log.error("%s", told.message)
+        return hidden
+
+    def _secret(self, provider: Provider, name: str, optional: bool) -> Secret | None:
+        found = self._keys(provider.spec.provider, name)
+        if found is None and not optional:
+            variable = key_variable(provider.spec.provider, name)
+            raise MissingKey(
+                f"The provider {provider.label!r} needs the key {name!r}, and the operator has given none: "
+                f"set {variable}, or send it in a trusted start."
+            )
+        return found
+
+
+class OpenService:
+    """A service that is open, and the task that keeps it."""
+
+    __slots__ = (
+        "_closed",
+        "_closing",
+        "_manager",
+        "_scope",
+        "abandoned",
+        "ended",
+        "error",
+        "live",
+        "provider",
+        "service",
+        "settled",
+    )
+
+    def __init__(self, service: str, provider: Provider, manager: AbstractAsyncContextManager[Any]) -> None:
+        self.service = service
+        self.provider = provider
+        self.live: Any = None
+        self.error: Exception | None = None
+        self.settled = Signal()
+        #: It was cancelled, and does not end; it has ended.
+        self.abandoned = self.ended = False
+        self._manager: AbstractAsyncContextManager[Any] | None = manager
+        self._closing: Signal | None = None
+        self._closed: Signal | None = None
+        self._scope: anyio.CancelScope | None = None
+
+    async def keep(self) -> None:
+        """Enter the service, wait, leave it. It ends when it is closed, not when the session is cancelled."""
+        manager, self._manager = self._manager, None
+        early = False
+        try:
+            if manager is None:
+                return
+            with anyio.CancelScope(shield=True) as self._scope:
+                async with manager as self.live:
+                    self._closing = Signal()
+                    self.settled.set()
+                    early = True
+                    await self._closing.wait()
+                    early = False
+            if early and not self._scope.cancel_called:
+                # Its own task group was cancelled, as a client library does when its connection ends.
+                self._failed(EOFError("the service ended by itself"))
+        except BaseException as error:  # nothing that a service raises may end the others
+            let_through(error)
+            self._failed(error)
+        finally:
+            self._scope = None
+            self.abandoned, self.ended = False, True
+            self.settled.set()
+            if self._closed is not None:
+                self._closed.set()
+        await forget_cancellation()
+
+    def _failed(self, raised: BaseException) -> None:
+        error = innermost(raised)
+        if self.settled.is_set():
+            report(self.name, error)
+        self.error = error if isinstance(error, Exception) else StartFailed("The service ended the process.")
+
+    def alive(self) -> Any:
+        """The live service. `ProviderError` when it has died while it was open."""
+        if self.error is not None:
+            raise ProviderError(self.provider.label, "unavailable")
+        return self.live
+
+    def abandon(self) -> None:
+        """Give up on a service that is still opening, or does not close."""
+        self._manager = None
+        if self._scope is not None:
+            self.abandoned = True
+            self._scope.cancel()
+
+    @property
+    def name(self) -> str:
+        """What the log calls it."""
+        return f"the service {self.service!r} ({self.provider.label})"
+
+    async def close(self, seconds: float = 5.0) -> None:
+        """Leave the service; one that takes longer than this is cancelled."""
+        if self._scope is None:
+            return
+        self._closed = Signal()
+        if self._closing is not None:
+            self._closing.set()
+        # Shielded: a session that ends in the meantime must not leave behind a service that does not want to close.
+        with anyio.move_on_after(seconds, shield=True):
+            await self._closed.wait()
+            return
+        log.warning("%s has not closed within %g s, and is cancelled", self.name, seconds)
+        self.abandon()
+
+
+def _told(service: str, provider: Provider, error: BaseException) -> RequestError:
+    """What a client is told of a service that did not open: our words, never the exception's."""
+    meant = for_client(error)
+    if meant is not None and not isinstance(error, ProviderError):
+        return meant
+    report(f"the service {service!r} ({provider.label}), while opening,", error)
+    reason, retryable = (f" {meant.message}", meant.retryable) if meant is not None else ("", False)
+    return StartFailed(f"The service {service!r} ({provider.label}) could not be opened.{reason}", retryable=retryable)

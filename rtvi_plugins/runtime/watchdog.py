@@ -1,0 +1,100 @@
+"""Report code that blocks the event loop: while it does, no session is served.
+
+A task beats on the loop, and a thread looks whether it still does. When it does not, the thread logs what the loop's
+thread is doing at that moment, and whose code that is.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
+from types import FrameType
+from typing import Final
+
+import anyio
+
+from ..utils.stalls import owner_of, place_of, stack_of
+
+__all__ = ("Watchdog", "watching")
+
+log = logging.getLogger("rtvi_plugins")
+
+#: The same place is logged once in so many seconds, and so many places are remembered.
+_AGAIN_SECONDS: Final = 60.0
+_PLACES: Final = 100
+#: A loop that stands in one of these waits for events, or for the processor; nobody's code blocks it.
+_IDLE: Final = ("selectors", "asyncio.", "uvloop", "trio._core", "anyio.")
+
+
+class Watchdog:
+    """Knows when the loop last beat. `seconds` without a beat are a block."""
+
+    def __init__(self, seconds: float, owners: Mapping[str, str], now: Callable[[], float] = time.monotonic) -> None:
+        self._seconds = seconds
+        self._owners = owners
+        self._now = now
+        self._thread = threading.get_ident()
+        self._beaten = now()
+        self._blocked_since: float | None = None
+        self._logged: dict[str, float] = {}
+
+    def beat(self) -> None:
+        """The loop goes on."""
+        now, since, self._beaten = self._now(), self._blocked_since, self._now()
+        if since is not None:
+            self._blocked_since = None
+            log.warning("the event loop goes on; it was blocked for %.1f s", now - since)
+
+    def look(self) -> None:
+        """Log where the loop stands if it has not beaten for too long, once for each time that it is blocked."""
+        now, beaten = self._now(), self._beaten
+        if self._blocked_since is not None or now - beaten < self._seconds:
+            return
+        frames = stack_of(self._thread)
+        if not frames or _is_idle(frames[0]):
+            return
+        place = f"{frames[0].f_code.co_filename}:{frames[0].f_lineno}"
+        if now - self._logged.get(place, -_AGAIN_SECONDS) < _AGAIN_SECONDS:
+            return
+        if len(self._logged) >= _PLACES:
+            self._logged.clear()
+        self._logged[place] = now
+        self._blocked_since = beaten
+        owner = owner_of(frames, self._owners) or "the framework or a library of its own"
+        log.warning(
+            "%s blocks the event loop, for more than %g s so far, and no session is served: it is in %s",
+            owner,
+            self._seconds,
+            place_of(frames),
+        )
+
+
+def _is_idle(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__", "")).startswith(_IDLE)
+
+
+@asynccontextmanager
+async def watching(seconds: float, owners: Mapping[str, str]) -> AsyncGenerator[Watchdog]:
+    """Watch the running event loop for as long as this is held."""
+    watchdog, ended = Watchdog(seconds, owners), threading.Event()
+
+    def look() -> None:
+        while not ended.wait(seconds / 4):
+            watchdog.look()
+
+    async def beat() -> None:
+        while True:
+            watchdog.beat()
+            await anyio.sleep(seconds / 4)
+
+    threading.Thread(target=look, name="rtvi watchdog", daemon=True).start()
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(beat)
+            yield watchdog
+            tasks.cancel_scope.cancel()
+    finally:
+        ended.set()

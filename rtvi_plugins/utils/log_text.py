@@ -1,0 +1,140 @@
+"""Text that may be logged: without secrets, and without characters that forge lines or steer a terminal."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from traceback import TracebackException
+from types import TracebackType
+from typing import TypeAlias, cast
+
+from .secrets import scrub
+
+__all__ = ("LINES", "PROSE", "LogFormatter", "clean", "escape", "trace")
+
+#: What a text of several lines keeps.
+LINES = "\n\t"
+
+#: What a text for people keeps besides: joiners (emoji and several scripts need them), soft hyphens, hard spaces.
+PROSE = LINES + "\u200c\u200d\u00ad\u00a0"
+
+#: An exception as `sys.exc_info()` returns it.
+_ExcInfo: TypeAlias = (
+    "tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None] | BaseException | bool"
+)
+
+
+def escape(text: str, keep: str = "") -> str:
+    r"""Return `text` with every character that does not print as `\n`, `\x1b` or `\u202e`, except those of `keep`.
+
+    These are control characters (C0 and C1), separators of lines, marks that change the direction of text, and
+    halves of surrogate pairs, which cannot be written to a file.
+    """
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() or each in keep else _escaped(each) for each in text)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()
+
+
+#: As much of a message is logged, in characters: it may be what a client sent, and cleaning takes time.
+_LONGEST = 20_000
+
+
+def _shortened(text: str) -> str:
+    """The text without its middle, where it is too long to be logged."""
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]}…{text[-_LONGEST // 2 :]}"
+
+
+def clean(text: str, keep: str = "") -> str:
+    """Return `text` without secrets and with its control characters escaped, except those of `keep`."""
+    return escape(scrub(text), keep)
+
+
+# ---- traces --------------------------------------------------------------------------------------------------------
+
+
+def trace(error: BaseException) -> str:
+    """Return the traceback of an exception, clean. Python's own newlines stay, those of an exception's text do not."""
+    try:
+        exception = TracebackException.from_exception(error)
+        for each in _chained(exception):
+            _clean_texts(each)
+        text = "".join(exception.format())
+    except Exception as failure:  # an exception may have fields and methods of any kind
+        text = f"{type(error).__name__} (its traceback cannot be formatted: {type(failure).__name__})"
+    return clean(text.rstrip("\n"), LINES)
+
+
+def _chained(exception: TracebackException) -> Iterator[TracebackException]:
+    """The exception, those behind it, and those in its group, each once."""
+    waiting, seen = [exception], set[int]()
+    while waiting:
+        each = waiting.pop()
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        yield each
+        waiting += [
+            other for other in (each.__cause__, each.__context__, *(each.exceptions or ())) if other is not None
+        ]
+
+
+#: The fields of a `TracebackException` that hold what an exception says; the last three are a `SyntaxError`'s. The
+#: standard library has no public way to have one text for each exception; the tests hold the name of the first.
+_TEXTS = ("_str", "msg", "text", "filename")
+
+#: As many notes of an exception are logged.
+_MOST_NOTES = 100
+
+
+def _clean_texts(exception: TracebackException) -> None:
+    for name in _TEXTS:
+        if isinstance(text := getattr(exception, name, None), str):
+            setattr(exception, name, clean(_shortened(text).rstrip("\n")))
+    notes: object = getattr(exception, "__notes__", None)
+    if notes is not None:
+        listed = cast("list[object]", notes) if isinstance(notes, list) else [notes]
+        exception.__notes__ = [clean(_shortened(str(each))) for each in listed[:_MOST_NOTES]]
+
+
+# ---- records -------------------------------------------------------------------------------------------------------
+
+
+class LogFormatter(logging.Formatter):
+    """Formats the records of every logger without secrets and with control characters escaped.
+
+    A record is one line, followed by its traceback if it has one. A record with `multiline=True` in its `extra` keeps
+    the newlines of its message: its author has escaped what came from elsewhere.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record's text. A record whose arguments do not fit its message is shown without them."""
+        multiline = getattr(record, "multiline", False)
+        record.message = (_message(record) if multiline else _shortened(_message(record))).rstrip("\n")
+        if self.usesTime():
+            record.asctime = self.formatTime(record, self.datefmt)
+        line = clean(self.formatMessage(record), LINES if multiline else "")
+        return "\n".join((line, *self._traces(record)))
+
+    def formatException(self, ei: _ExcInfo) -> str:  # noqa: N802 - the standard library's name
+        """Return the traceback of an exception, clean."""
+        error = ei[1] if isinstance(ei, tuple) else ei
+        return trace(error) if isinstance(error, BaseException) else ""
+
+    def _traces(self, record: logging.LogRecord) -> Iterator[str]:
+        if record.exc_info and (text := self.formatException(record.exc_info)):
+            yield text
+        elif record.exc_text:  # formatted by another process or handler
+            yield clean(record.exc_text, LINES)
+        if record.stack_info:
+            yield clean(self.formatStack(record.stack_info), LINES)
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except Exception as error:  # wrong arguments, or one whose repr raises
+        return f"{record.msg if isinstance(record.msg, str) else type(record.msg).__name__} ({type(error).__name__})"

@@ -1,0 +1,182 @@
+"""Cut streamed text into sentences, as they are shown whole and will be spoken.
+
+A voice gets each sentence by itself, so a false end is a falling voice and a pause in the middle of a phrase. Where a
+full stop may end a sentence or not, the next word decides: a few characters of it are waited for, no more. So the
+sentences are the same in whatever pieces the text comes.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from attrs import define
+
+from .abbreviations import ends_nothing
+
+__all__ = ("Sentences",)
+
+#: Marks that end a sentence where space follows, in scripts that write spaces; and those that need none.
+_MARKS: Final = ".!?…؟۔।॥"
+_WIDE: Final = "。！？｡"
+#: What may stand between the mark and the space: quotes, brackets, and marks of markdown.
+_CLOSING: Final = "\"'”’“»«›‹)\\]}*_~`」』）】》"
+#: What may stand before the next word.
+_OPENING: Final = "\"'“”„‚‘’«»‹›(\\[{*_~`¿¡"
+
+#: Where a sentence may end. A run of marks is looked at from its beginning alone.
+_END: Final = re.compile(
+    rf"(?<![{_MARKS}])[{_MARKS}]++[{_CLOSING}]*+(?=\s)|\n+|(?<![{_WIDE}])[{_WIDE}]++[{_CLOSING}]*+"
+    r"|(?<!\S)(?=`{3,}[\w+#.-]{0,30}[ \t]{0,8}(?:\n|\Z))"  # a block of code that begins within a line
+)
+#: Where a sentence may have ended if nothing follows.
+_LAST: Final = re.compile(rf"(?<![{_MARKS}])[{_MARKS}]++[{_CLOSING}]*+\Z")
+_NEXT: Final = re.compile(rf"[^\S\n]*([{_OPENING}]*)")
+#: How many characters after an end are looked at before it is one: more are no beginning of a word.
+_AHEAD: Final = 24
+
+#: A sentence that is longer is cut between two words; text without an end is spoken all the same.
+_LONGEST: Final = 600
+#: In text that has no capitals, a small letter does not keep a sentence open for longer than this.
+_SMALL: Final = 100
+
+#: A block of code in markdown, and the line that closes it. It is one piece, for it is shown and not spoken.
+_FENCE: Final = re.compile(r"(`{3,}|~{3,})[^\n`~]{0,80}(\n?)")
+
+#: Within the text of a link, or within code, no sentence ends, unless it is longer than this.
+_LINK: Final = 200
+
+
+@define
+class Sentences:
+    """Collect text and give away each sentence once it is whole."""
+
+    _rest: str = ""
+    #: No sentence ends before this place in the rest.
+    _seen: int = 0
+    #: Whether a sentence has ended if it is not the next word that goes on with it.
+    waits: bool = False
+
+    def feed(self, text: str) -> list[str]:
+        """Return the sentences that are whole now."""
+        self._rest += text
+        return self._cut(last=False)
+
+    def flush(self) -> list[str]:
+        """Return what is left, when the text has ended."""
+        found = self._cut(last=True)
+        self._rest, self._seen = "", 0
+        return found
+
+    def settle(self) -> list[str]:
+        """Return the sentence that waits for the next word, if one does. It is not waited for any longer."""
+        return self._cut(last=False, settle=True) if self.waits else []
+
+    def _cut(self, *, last: bool, settle: bool = False) -> list[str]:
+        found: list[str] = []
+        self.waits = False
+        start = _after_space(self._rest, 0)
+        while start < len(self._rest):
+            end = self._end(start, last=last, settle=settle)
+            if end is None:
+                break
+            found.append(self._rest[start:end].strip())
+            start = self._seen = _after_space(self._rest, end)
+        self._rest, self._seen = self._rest[start:], max(0, self._seen - start)
+        return found
+
+    def _end(self, start: int, *, last: bool, settle: bool) -> int | None:
+        """Return where the sentence from `start` ends; None while that cannot be known."""
+        text = self._rest
+        if text.startswith(("```", "~~~"), start) and (fence := _FENCE.match(text, start)) is not None:
+            if fence[2] or (last and fence.end() == len(text)):
+                return self._end_of_code(fence, last=last)
+            if fence.end() == len(text):
+                return None  # the line is not whole: it may be code within a sentence
+        for match in _END.finditer(text, max(start, self._seen), start + _LONGEST + _AHEAD):
+            if match.end() - start > _LONGEST:
+                break
+            is_end = self._is_end(match, start, last=last or settle)
+            if is_end is None:
+                self._seen, self.waits = match.start(), True
+                return None
+            if is_end:
+                return match.end()
+        if len(text) - start > _LONGEST + _AHEAD or (last and len(text) - start > _LONGEST):
+            at = text.rfind(" ", start + 1, start + _LONGEST)
+            return at + 1 if at > 0 else start + _LONGEST
+        if last:
+            return len(text)
+        # An end may still be made of the marks with which the text ends.
+        self._seen = max(start, len(text.rstrip(f"{_MARKS}{_WIDE}{_CLOSING}")))
+        self.waits = self._may_have_ended(start)
+        return len(text) if self.waits and settle else None
+
+    def _may_have_ended(self, start: int) -> bool:
+        """Return whether the text ends with what ends a sentence, unless it goes on without a space, as `3.5` does."""
+        match = _LAST.search(self._rest, self._seen)
+        if match is None or self._rest[match.start() - 1 : match.start()].isdigit():
+            return False
+        return not self._is_within(match, start)
+
+    def _end_of_code(self, fence: re.Match[str], *, last: bool) -> int | None:
+        closed = re.compile(rf"\n[ \t>]*{fence[1]}+[ \t]*(?=\n)").search(self._rest, max(fence.end() - 1, self._seen))
+        if closed is not None:
+            return closed.end()
+        self._seen = max(fence.end() - 1, self._rest.rfind("\n"))
+        return len(self._rest) if last else None
+
+    def _is_end(self, match: re.Match[str], start: int, *, last: bool) -> bool | None:
+        """Return whether a sentence ends here; None while that cannot be known."""
+        text, end = self._rest, match.end()
+        if not match[0]:
+            return self._is_code(end, start, last=last)
+        if match[0][0] == "\n":
+            return True
+        if match[0][0] in _WIDE:
+            return True if end < len(text) or last else None  # more of it may come
+        if self._is_within(match, start):
+            return False
+        ahead = _NEXT.match(text, end, end + _AHEAD)
+        assert ahead is not None
+        at = ahead.end()
+        if at >= end + _AHEAD or text.startswith("\n", at):
+            return True
+        if at == len(text):
+            return True if last else None
+        return self._begins_sentence(text[at], match, start)
+
+    def _is_within(self, match: re.Match[str], start: int) -> bool:
+        """Return whether marks stand within a link or code, or are part of an abbreviation."""
+        text, end = self._rest, match.end()
+        if _is_open(text, start, end):
+            return True
+        return match[0][0] == "." and ends_nothing(text[max(start, end - 64) : match.start() + 1], marks=match[0])
+
+    def _is_code(self, at: int, start: int, *, last: bool) -> bool | None:
+        """Return whether a block of code begins here; None while that cannot be known."""
+        fence = _FENCE.match(self._rest, at)
+        if fence is None or self._rest.count("```", start, at) % 2 == 1:  # it may end code within a line
+            return False
+        if fence[2] or last:
+            return bool(fence[2])
+        return None if fence.end() == len(self._rest) else False
+
+    def _begins_sentence(self, next: str, match: re.Match[str], start: int) -> bool:
+        """Return whether what comes next can begin a sentence: no word in small letters, and no digit after a stop."""
+        if next.islower():
+            text = self._rest[start : match.start()]
+            return len(text) > _SMALL and text == text.lower()
+        return not (next.isdigit() and match[0][0] == ".")
+
+
+def _is_open(text: str, start: int, end: int) -> bool:
+    """Return whether a link's text or code has begun and not ended."""
+    start = max(start, end - _LINK)
+    return text.rfind("[", start, end) > text.rfind("]", start, end) or text.count("`", start, end) % 2 == 1
+
+
+def _after_space(text: str, at: int) -> int:
+    while at < len(text) and text[at].isspace():
+        at += 1
+    return at

@@ -1,0 +1,1066 @@
+"""The four decorators: what they leave alone, what they note down, and what an author's mistake is told."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any, Protocol, runtime_checkable
+
+import pytest
+from attrs import define
+from attrs.validators import ge, max_len
+from typing_extensions import deprecated
+
+from rtvi_plugins import LLM, Grant, Kind, Secret, Session, action, bot, options, service
+from rtvi_plugins.declare.specs import ActionSpec, BotSpec, OptionsSpec, ServiceSpec, specs_of
+from rtvi_plugins.errors import AuthorError, DeclarationError
+from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text
+from rtvi_plugins.loading import compose
+
+
+@define
+class AcmeLLM:
+    """Echoes nothing but its model."""
+
+    key: str = ""
+    model: str = ""
+
+    async def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
+        """The model's name."""
+        yield Text(self.model)
+
+
+def plain_service(api_key: Secret, other_key: Secret | None, /, base_url: str = "https://acme.example") -> Any:
+    """Acme's models."""
+    return asynccontextmanager(_yield)(api_key.reveal())
+
+
+async def _yield(key: str) -> AsyncGenerator[AcmeLLM]:
+    yield AcmeLLM(key)
+
+
+def configure(llm: AcmeLLM, /, model: str = "small") -> None:
+    """Which model answers."""
+    llm.model = model
+
+
+async def list_models(llm: AcmeLLM, session: Session, /, limit: Annotated[int, ge(1)] = 9) -> list[str]:
+    """The models."""
+    return [llm.model][:limit]
+
+
+async def receptionist(session: Session, /, llm: LLM) -> None:
+    """A receptionist.
+
+    With more to say.
+    """
+
+
+# ---- what a decorator leaves alone ---------------------------------------------------------------------------------
+
+
+def test_a_decorator_returns_the_same_function() -> None:
+    """Not one that wraps it."""
+    declared = service("llm", "acme")(plain_service)
+    assert declared is plain_service
+    assert options(plain_service)(configure) is configure
+    assert action(plain_service)(list_models) is list_models
+    assert bot(services={"llm": "acme"})(receptionist) is receptionist
+
+
+def test_a_decorated_function_is_still_a_function() -> None:
+    """It is called by its tests as any other."""
+    llm = AcmeLLM()
+    configure(llm, model="large")
+    assert llm.model == "large"
+    assert inspect.iscoroutinefunction(list_models)
+
+
+# ---- what a decorator notes down -----------------------------------------------------------------------------------
+
+
+def spec_of(function: Any, family: type[Any]) -> Any:
+    """The newest declaration of a kind that a function carries."""
+    return [each for each in specs_of(function) if isinstance(each, family)][-1]
+
+
+def test_a_service_knows_its_keys_and_its_service_options() -> None:
+    """A key that may be missing is told apart."""
+    spec: ServiceSpec = spec_of(service("llm", "acme")(plain_service), ServiceSpec)
+    assert (spec.kind, spec.provider, spec.protocol, spec.doc) == ("llm", "acme", LLM, "Acme's models.")
+    assert [(each.name, each.optional) for each in spec.secrets] == [("api_key", False), ("other_key", True)]
+    assert spec.parameters["base_url"].default == "https://acme.example"
+
+
+def test_options_know_what_they_are_given() -> None:
+    """The service, the session, both in that order, or neither's absence."""
+
+    def with_session(llm: AcmeLLM, session: Session, /, tone: str = "") -> None: ...
+
+    def session_alone(session: Session, /, tone: str = "") -> None: ...
+
+    service("llm", "acme")(plain_service)
+    options(plain_service, last=True)(with_session)
+    options("llm", last=True)(session_alone)
+    found = [spec_of(each, OptionsSpec) for each in (with_session, session_alone)]
+    assert [(each.wants_service, each.wants_session) for each in found] == [(True, True), (False, True)]
+    assert all(each.last for each in found)
+
+
+def test_one_function_may_be_declared_on_several_targets() -> None:
+    """Providers that share a class share its options."""
+    service("llm", "acme")(plain_service)
+
+    @service("llm", "acme-eu")
+    @asynccontextmanager
+    async def acme_eu() -> AsyncGenerator[AcmeLLM]:
+        yield AcmeLLM()
+
+    def shared(llm: AcmeLLM, /, tone: str = "") -> None: ...
+
+    options(plain_service, acme_eu)(shared)
+    assert spec_of(shared, OptionsSpec).targets == (plain_service, acme_eu)
+
+
+def test_an_action_knows_how_it_runs() -> None:
+    """On the loop or in a thread, long or not, with what deadline and under what bounds."""
+
+    def think(text: str) -> bool:
+        return bool(text)
+
+    action("bot", deadline=2.0, narrowed={"text": max_len(9)})(think)
+    short: ActionSpec = spec_of(think, ActionSpec)
+    assert (short.name, short.is_async, short.long, short.deadline) == ("think", False, False, 2.0)
+    assert (short.wants_service, short.wants_session, list(short.narrowed)) == (False, False, ["text"])
+    service("llm", "acme")(plain_service)
+    long: ActionSpec = spec_of(action(plain_service, long=True)(list_models), ActionSpec)
+    assert (long.is_async, long.long, long.wants_service, long.wants_session) == (True, True, True, True)
+    assert long.result.word == "array"
+
+
+def test_a_deprecated_action_is_described_so_and_warns_nobody() -> None:
+    """When a client calls it, its author would be the wrong one to warn."""
+
+    def old(text: str) -> str:
+        return text
+
+    spec: ActionSpec = spec_of(action("bot")(deprecated("Use new.")(old)), ActionSpec)
+    assert spec.deprecated == "Use new."
+    assert spec.function(text="a") == "a"
+
+
+def test_a_bot_knows_its_services_their_kinds_and_its_grants() -> None:
+    """One provider may be written without a list."""
+    bot(services={"llm": "acme"}, config={"llm": {"model": "a"}}, client=["llm.model", Grant("llm:run")], public=True)(
+        receptionist
+    )
+    spec: BotSpec = spec_of(receptionist, BotSpec)
+    assert (spec.name, spec.doc, spec.public) == ("receptionist", "A receptionist.", True)
+    assert (spec.services, spec.kinds) == ({"llm": ("acme",)}, {"llm": "llm"})
+    assert [each.name for each in spec.grants] == ["llm.model", "llm:run"]
+
+
+@runtime_checkable
+class Avatar(Protocol):
+    """Smiles."""
+
+    def smile(self) -> None:
+        """Smile."""
+
+
+AVATAR = Kind("avatar", Avatar)
+
+
+def test_a_kind_of_a_plugin_is_a_target_like_any() -> None:
+    """A service's name need not be its kind's."""
+
+    @service(AVATAR, "acme")
+    @asynccontextmanager
+    async def acme_avatar() -> AsyncGenerator[Any]:
+        yield None
+
+    @bot(services={"face": "acme"})
+    async def smiler(session: Session, /, face: Avatar) -> None: ...
+
+    assert spec_of(acme_avatar, ServiceSpec).kind == "avatar"
+    assert spec_of(smiler, BotSpec).kinds == {"face": "avatar"}
+
+
+# ---- what an author's mistake is told ------------------------------------------------------------------------------
+
+HEAD = """
+from __future__ import annotations
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Annotated, Any, Protocol, TYPE_CHECKING
+from attrs.validators import ge
+from rtvi_plugins import LLM, STT, TTS, Doc, Grant, Kind, Secret, Session, Was, action, bot, options, service
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+class Avatar(Protocol):
+    async def show(self, mood: str, /) -> str: ...
+
+class Acme:
+    async def respond(self, request, /):
+        yield None
+
+@service("llm", "acme")
+@asynccontextmanager
+async def acme_llm() -> AsyncGenerator[Acme]:
+    yield Acme()
+
+"""
+
+#: What an author wrote wrongly, each with the words that say what to do. The line that is named ends in "# here".
+MISTAKES: dict[str, tuple[str, str]] = {
+    "async generator": (
+        """
+@service("llm", "other")  # here
+async def other_llm() -> AsyncGenerator[Acme]:
+    yield Acme()
+""",
+        "is an async generator. Put @asynccontextmanager between @service and the function.",
+    ),
+    "coroutine as a service": (
+        """
+@service("llm", "other")  # here
+async def other_llm() -> Acme:
+    return Acme()
+""",
+        "is a coroutine function. Yield the service from it, under @asynccontextmanager.",
+    ),
+    "misspelt kind": (
+        """
+@service("lmm", "other")  # here
+@asynccontextmanager
+async def other_llm() -> AsyncGenerator[Acme]:
+    yield Acme()
+""",
+        "there is no kind 'lmm'; did you mean 'llm'?",
+    ),
+    "kind that is none": (
+        """
+@service("hologram", "other")  # here
+@asynccontextmanager
+async def other_llm() -> AsyncGenerator[Acme]:
+    yield Acme()
+""",
+        "there is no kind 'hologram'; use one of llm, stt, tts, vad, or a Kind of your own.",
+    ),
+    "provider with a dot": (
+        """
+@service("llm", "acme.eu")  # here
+@asynccontextmanager
+async def other_llm() -> AsyncGenerator[Acme]:
+    yield Acme()
+""",
+        "must be a word without '.' and ':'",
+    ),
+    "key after the slash": (
+        """
+@service("llm", "other")  # here
+@asynccontextmanager
+async def other_llm(api_key: Secret) -> AsyncGenerator[Acme]:
+    yield Acme()
+""",
+        "'api_key' is given by the framework. Put a '/' after it",
+    ),
+    "service option before the slash": (
+        """
+@service("llm", "other")  # here
+@asynccontextmanager
+async def other_llm(base_url: str, /) -> AsyncGenerator[Acme]:
+    yield Acme()
+""",
+        "where a service takes keys only. Annotate it Secret.",
+    ),
+    "service option without default": (
+        """
+@service("llm", "other")  # here
+@asynccontextmanager
+async def other_llm(*, base_url: str) -> AsyncGenerator[Acme]:
+    yield Acme()
+""",
+        "give 'base_url' a default.",
+    ),
+    "action without a slash": (
+        """
+@action("tts")  # here
+async def say(text: str) -> None: ...
+""",
+        "before the '/' an action takes the service and, if it wants it, the session, as in (tts: TTS, ",
+    ),
+    "options without a slash": (
+        """
+@options(acme_llm)  # here
+def configure(model: str = "a") -> None: ...
+""",
+        "before the '/' an options function takes the service",
+    ),
+    "bytes": (
+        """
+@action("tts")  # here
+async def say(tts: TTS, /, audio: bytes) -> None: ...
+""",
+        "'audio' is bytes, which has no RTVI type. Use str, bool, int, float, list, dict, Literal, or an attrs class.",
+    ),
+    "no annotation": (
+        """
+@action("tts")  # here
+async def say(tts: TTS, /, text) -> None: ...
+""",
+        "annotate 'text'.",
+    ),
+    "any number of arguments": (
+        """
+@action("tts")  # here
+async def say(tts: TTS, /, **kw: str) -> None: ...
+""",
+        "**kw cannot be described to a client. Name each argument.",
+    ),
+    "name for type checkers only": (
+        """
+@action("tts")  # here
+async def say(tts: TTS, /, price: Decimal) -> None: ...
+""",
+        "cannot resolve the annotation 'Decimal'. Import it at module level, not under TYPE_CHECKING, and above",
+    ),
+    "name for type checkers only, of a bot": (
+        """
+@bot(services={"llm": "acme"})  # here
+async def receptionist(session: Session, /, llm: Decimal) -> None: ...
+""",
+        "cannot resolve the annotation 'Decimal'. Import it at module level",
+    ),
+    "option without default": (
+        """
+@options(acme_llm)  # here
+def configure(llm: Acme, /, value: str) -> None: ...
+""",
+        "give 'value' a default.",
+    ),
+    "default that fails its validator": (
+        """
+@options(acme_llm)  # here
+def configure(llm: Acme, /, heat: Annotated[int, ge(1)] = 0) -> None: ...
+""",
+        "the default of 'heat' does not fit its type: must be >= 1, got 0.",
+    ),
+    "mutable default": (
+        """
+@options(acme_llm)  # here
+def configure(llm: Acme, /, words: list[str] = []) -> None: ...
+""",
+        "the default of 'words' is a list, which every call would share. Use (), None, or a frozen attrs object.",
+    ),
+    "one name twice": (
+        """
+@options(acme_llm)  # here
+def configure(llm: Acme, /, voice: str = "", speaker: Annotated[str, Was("voice")] = "") -> None: ...
+""",
+        "uses the name 'voice' twice, counting former names.",
+    ),
+    "no option": (
+        """
+@options(acme_llm)  # here
+def configure(llm: Acme, /) -> None: ...
+""",
+        "declares no option: name at least one after the '/'.",
+    ),
+    "async options": (
+        """
+@options(acme_llm)  # here
+async def configure(llm: Acme, /, model: str = "a") -> None: ...
+""",
+        "is async. An options function runs inline and only sets values: write def.",
+    ),
+    "bare action": (
+        """
+@action  # here
+async def say(llm: Acme, /) -> None: ...
+""",
+        "or write @action(acme_llm) above it, with what it belongs to.",
+    ),
+    "bare options": (
+        """
+@options  # here
+def configure(llm: Acme, /, model: str = "small") -> None: ...
+""",
+        "or write @options(acme_llm) above it, with what it belongs to.",
+    ),
+    "bare bot": (
+        """
+@bot  # here
+async def receptionist(session: Session, /) -> None: ...
+""",
+        "is under a bare @bot. Write @bot() or @bot(services={…}).",
+    ),
+    "deadline that is no number": (
+        """
+@action(acme_llm, deadline="9")  # here
+async def say(llm: Acme, /) -> None: ...
+""",
+        "deadline= is a number of seconds above 0, as in 2.5, not '9'.",
+    ),
+    "session in a thread": (
+        """
+@action(acme_llm)  # here
+def say(llm: Acme, session: Session, /) -> None: ...
+""",
+        "takes the session, but runs in a thread",
+    ),
+    "grants that are a string": (
+        """
+@bot(client="llm:run")  # here
+async def receptionist(session: Session, /) -> None: ...
+""",
+        "client= is a list: write client=['llm:run'].",
+    ),
+    "two sessions": (
+        """
+@action(acme_llm)  # here
+async def say(llm: Session, session: Session, /) -> None: ...
+""",
+        "takes the service and then, if it wants it, the session, and nothing else.",
+    ),
+    "no target": (
+        """
+@action()  # here
+async def say(llm: Acme, /) -> None: ...
+""",
+        "names no target. Write @options(acme_llm) or @action('tts').",
+    ),
+    "two services": (
+        """
+@action(acme_llm)  # here
+async def say(llm: Acme, tts: TTS, /) -> None: ...
+""",
+        "takes the service and then, if it wants it, the session, and nothing else.",
+    ),
+    "session before the service": (
+        """
+@action(acme_llm)  # here
+async def say(session: Session, llm: Acme, /) -> None: ...
+""",
+        "takes the service and then, if it wants it, the session, and nothing else.",
+    ),
+    "bot's own action with a service": (
+        """
+@action("bot")  # here
+async def say(llm: Acme, /) -> None: ...
+""",
+        "is a bot's own: before the '/' it takes the session, and no service.",
+    ),
+    "another kind's protocol": (
+        """
+@action("tts")  # here
+async def say(stt: STT, /) -> None: ...
+""",
+        "takes STT, which is of kind 'stt', but is declared on 'tts'.",
+    ),
+    "generator as an action": (
+        """
+@action("tts")  # here
+async def say(tts: TTS, /) -> AsyncGenerator[str]:
+    yield ""
+""",
+        "is a generator. An action returns one result: use return, or session.send.",
+    ),
+    "action without a result's type": (
+        """
+@action("tts")  # here
+async def say(tts: TTS, /): ...
+""",
+        "annotate what it returns, as in -> bool or -> None.",
+    ),
+    "result that JSON has not": (
+        """
+@action("tts")  # here
+async def say(tts: TTS, /) -> bytes: ...
+""",
+        "its result is bytes, which has no RTVI type.",
+    ),
+    "narrowed argument that is none": (
+        """
+@action("tts", narrowed={"txt": ge(1)})  # here
+async def say(tts: TTS, /, text: str) -> None: ...
+""",
+        "narrowed= names 'txt', which is not among its arguments ['text'].",
+    ),
+    "bot that is no coroutine function": (
+        """
+@bot()  # here
+def receptionist(session: Session, /) -> None: ...
+""",
+        "is not a coroutine function. Write async def.",
+    ),
+    "bot without a slash": (
+        """
+@bot()  # here
+async def receptionist(session: Session) -> None: ...
+""",
+        "before the '/' a bot takes the session, as in (session: Session, /, llm: LLM).",
+    ),
+    "bot and services that differ": (
+        """
+@bot(services={"tts": "a", "voice": "b"})  # here
+async def receptionist(session: Session, /, voice: TTS) -> None: ...
+""",
+        "takes ['voice'] after the '/', but services= names ['tts', 'voice'].",
+    ),
+    "service of no kind": (
+        """
+@bot(services={"llm": "acme"})  # here
+async def receptionist(session: Session, /, llm: Acme) -> None: ...
+""",
+        "annotate 'llm' with the Protocol of a kind, as in llm: LLM",
+    ),
+    "service without a provider": (
+        """
+@bot(services={"llm": []})  # here
+async def receptionist(session: Session, /, llm: LLM) -> None: ...
+""",
+        "services= names no provider for 'llm'.",
+    ),
+    "service called bot": (
+        """
+@bot(services={"bot": "acme"})  # here
+async def receptionist(session: Session, /, bot: LLM) -> None: ...
+""",
+        "services= uses the name 'bot', which is the bot's own. Choose another.",
+    ),
+    "bare service": (
+        """
+@service  # here
+@asynccontextmanager
+async def other_llm() -> AsyncGenerator[Acme]:
+    yield Acme()
+""",
+        "is under a bare @service. Write @service('llm', 'acme'), with a kind and a provider.",
+    ),
+    "service without a provider's name": (
+        """
+@service("llm")  # here
+@asynccontextmanager
+async def other_llm() -> AsyncGenerator[Acme]:
+    yield Acme()
+""",
+        "@service takes a kind and a provider: write @service('llm', 'acme').",
+    ),
+    "service with names": (
+        """
+@service(kind="llm", provider="other")  # here
+@asynccontextmanager
+async def other_llm() -> AsyncGenerator[Acme]:
+    yield Acme()
+""",
+        "@service has no argument kind=; write @service('llm', 'acme').",
+    ),
+    "service with a third name": (
+        """
+@service("llm", "other", public=True)  # here
+@asynccontextmanager
+async def other_llm() -> AsyncGenerator[Acme]:
+    yield Acme()
+""",
+        "@service has no argument public=; write @service('llm', 'acme').",
+    ),
+    "bot that is given no session": (
+        """
+@bot()  # here
+async def receptionist(llm: LLM, /) -> None: ...
+""",
+        "before the '/' a bot takes the session, as in (session: Session, /, llm: LLM).",
+    ),
+    "bot with a result": (
+        """
+@bot()  # here
+async def receptionist(session: Session, /) -> str: ...
+""",
+        "is annotated to return something. A bot returns nothing: write -> None.",
+    ),
+    "options with a result": (
+        """
+@options(acme_llm)  # here
+def configure(llm: Acme, /, model: str = "small") -> bool: ...
+""",
+        "is annotated to return something. An options function returns nothing: write -> None.",
+    ),
+    "annotation that raises": (
+        """
+@action("llm")  # here
+async def ask(session: Session, /, text: Annotated[str, 1 / 0]) -> None: ...
+""",
+        "has an annotation that is not a type: division by zero.",
+    ),
+    "empty former name in an annotation": (
+        """
+@action("llm")  # here
+async def ask(session: Session, /, text: Annotated[str, Was("")]) -> None: ...
+""",
+        "needs a former name, as in Was('voice_id').",
+    ),
+    "constraint on items that may be None": (
+        """
+from attrs.validators import deep_iterable
+@action("llm")  # here
+async def ask(session: Session, /, counts: Annotated[list[int | None], deep_iterable(ge(0))]) -> None: ...
+""",
+        "'counts' accepts None, but ge(0) does not. Write optional(ge(0)).",
+    ),
+    "service of a Protocol": (
+        """
+@service(LLM, "other")  # here
+@asynccontextmanager
+async def other_llm() -> AsyncGenerator[Acme]:
+    yield Acme()
+""",
+        "names the Protocol LLM. Write 'llm' instead.",
+    ),
+    "provider with a space": (
+        """
+@service("llm", "my llm")  # here
+@asynccontextmanager
+async def other_llm() -> AsyncGenerator[Acme]:
+    yield Acme()
+""",
+        "the provider's name 'my llm' must be a word",
+    ),
+    "provider that is a number": (
+        """
+@service("llm", 5)  # here
+@asynccontextmanager
+async def other_llm() -> AsyncGenerator[Acme]:
+    yield Acme()
+""",
+        "the provider's name 5 must be a word",
+    ),
+    "target that is a Protocol": (
+        """
+@action(TTS)  # here
+async def say(tts: TTS, /) -> None: ...
+""",
+        "names the Protocol TTS. Write 'tts' instead.",
+    ),
+    "target that is a number": (
+        """
+@action(5)  # here
+async def say(tts: TTS, /) -> None: ...
+""",
+        "the target 5 is no service. Decorate it with @service first, or name a kind, as 'tts'.",
+    ),
+    "options of a bot": (
+        """
+@options("bot")  # here
+def configure(session: Session, /, tone: str = "") -> None: ...
+""",
+        "names a bot, which has no options.",
+    ),
+    "generator as options": (
+        """
+@options(acme_llm)  # here
+def configure(llm: Acme, /, tone: str = ""):
+    yield
+""",
+        "is a generator. An options function only sets values",
+    ),
+    "last that is a word": (
+        """
+@options(acme_llm, last="yes")  # here
+def configure(llm: Acme, /, tone: str = "") -> None: ...
+""",
+        "last= is True or False, not 'yes'.",
+    ),
+    "long with a deadline": (
+        """
+@action(acme_llm, long=True, deadline=3)  # here
+async def say(llm: Acme, /) -> None: ...
+""",
+        "is long=True, so it is answered at once and has no deadline. Leave out deadline=.",
+    ),
+    "long that need not finish": (
+        """
+@action(acme_llm, long=True, finish=False)  # here
+async def say(llm: Acme, /) -> None: ...
+""",
+        "is long=True, so no LLM calls it and no turn ends it. Leave out finish=.",
+    ),
+    "finish that is a word": (
+        """
+@action(acme_llm, finish="no")  # here
+async def say(llm: Acme, /) -> None: ...
+""",
+        "finish= is True or False, not 'no'.",
+    ),
+    "deadline that is true": (
+        """
+@action(acme_llm, deadline=True)  # here
+async def say(llm: Acme, /) -> None: ...
+""",
+        "deadline= is a number of seconds above 0, as in 2.5, not True.",
+    ),
+    "deadline without an end": (
+        """
+@action(acme_llm, deadline=float("inf"))  # here
+async def say(llm: Acme, /) -> None: ...
+""",
+        "deadline= is a number of seconds above 0, as in 2.5, not inf.",
+    ),
+    "argument of the decorator that is none": (
+        """
+@action(acme_llm, dedline=3)  # here
+async def say(llm: Acme, /) -> None: ...
+""",
+        "@action has no argument dedline=; did you mean deadline=?",
+    ),
+    "argument of @bot that is none": (
+        """
+@bot(service={"llm": "acme"})  # here
+async def receptionist(session: Session, /) -> None: ...
+""",
+        "@bot has no argument service=; did you mean services=?",
+    ),
+    "narrowed list": (
+        """
+@action("tts", narrowed=["text"])  # here
+async def say(tts: TTS, /, text: str) -> None: ...
+""",
+        "narrowed= is a mapping of validators",
+    ),
+    "narrowing that does not apply": (
+        """
+@action("tts", narrowed={"text": ge(1)})  # here
+async def say(tts: TTS, /, text: str) -> None: ...
+""",
+        "narrowed= of 'text' has ge(1), which applies to numbers, not to str.",
+    ),
+    "bound beyond 64 bits": (
+        """
+@action("tts")  # here
+async def say(tts: TTS, /, times: Annotated[int, ge(10**20)]) -> None: ...
+""",
+        "'times' has ge(100000000000000000000), which cannot be described: the number 100000000000000000000 has more",
+    ),
+    "default beyond 64 bits": (
+        """
+@action("tts")  # here
+async def say(tts: TTS, /, times: int = 10**20) -> None: ...
+""",
+        "the default of 'times' does not fit its type: the number 100000000000000000000 has more than 64 bits.",
+    ),
+    "half of an emoji in a doc": (
+        """
+@action("tts")  # here
+async def say(tts: TTS, /, text: Annotated[str, Doc("\\ud83c")]) -> None: ...
+""",
+        "'text': its documentation cannot be sent as JSON",
+    ),
+    "None that a bound rejects": (
+        """
+@action("tts")  # here
+async def say(tts: TTS, /, times: Annotated[int | None, ge(0)] = None) -> None: ...
+""",
+        "'times' accepts None, but ge(0) does not. Write Annotated[int, ge(0)] | None.",
+    ),
+    "validator that was not called": (
+        """
+@action("tts")  # here
+async def say(tts: TTS, /, times: Annotated[int, ge]) -> None: ...
+""",
+        "'times' has the validator ge without its bound. Call it, as in ge(0).",
+    ),
+    "words in Annotated": (
+        """
+@action("tts")  # here
+async def say(tts: TTS, /, times: Annotated[int, "How often."]) -> None: ...
+""",
+        "'times' has 'How often.' in Annotated, which means nothing here. Use Doc",
+    ),
+    "former name inside": (
+        """
+@action("tts")  # here
+async def say(tts: TTS, /, texts: list[Annotated[str, Was("words")]]) -> None: ...
+""",
+        "'texts' has Was('words') inside. Only an argument or an option has former names.",
+    ),
+    "former name of a result": (
+        """
+@action("tts")  # here
+async def say(tts: TTS, /) -> Annotated[str, Was("words")]: ...
+""",
+        "its result has Was",
+    ),
+    "frozen default that holds a list": (
+        """
+@options(acme_llm)  # here
+def configure(llm: Acme, /, words: tuple[list[str], ...] = (["a"],)) -> None: ...
+""",
+        "the default of 'words' holds a list, which every call would share.",
+    ),
+    "function that replaces another": (
+        """
+@action("tts")
+async def say(tts: TTS, /) -> None: ...
+
+@action(acme_llm)  # here
+async def say(llm: Acme, /) -> None: ...
+""",
+        "which would be lost. Rename one of them.",
+    ),
+    "method": (
+        """
+class Actions:
+    @action("tts")  # here
+    async def say(tts: TTS, /) -> None: ...
+""",
+        "is inside of the class Actions. Write it as a function of the module.",
+    ),
+    "provider twice": (
+        """
+@bot(services={"llm": ["acme", "acme"]})  # here
+async def receptionist(session: Session, /, llm: LLM) -> None: ...
+""",
+        "services= names 'acme' for 'llm' twice.",
+    ),
+    "provider of a bot that is a number": (
+        """
+@bot(services={"llm": [5]})  # here
+async def receptionist(session: Session, /, llm: LLM) -> None: ...
+""",
+        "services= names 5 for 'llm', which is no provider's name.",
+    ),
+    "providers without an order": (
+        """
+@bot(services={"llm": {"acme"}})  # here
+async def receptionist(session: Session, /, llm: LLM) -> None: ...
+""",
+        "for 'llm': write a provider, or a list.",
+    ),
+    "grant twice": (
+        """
+@bot(client=["llm:run", Grant("llm:run")])  # here
+async def receptionist(session: Session, /) -> None: ...
+""",
+        "client= has 'llm:run' twice.",
+    ),
+    "grant that is a number": (
+        """
+@bot(client=[5])  # here
+async def receptionist(session: Session, /) -> None: ...
+""",
+        "client= has 5, which is not a name or a Grant.",
+    ),
+    "grants that are a set": (
+        """
+@bot(client={"llm:run"})  # here
+async def receptionist(session: Session, /) -> None: ...
+""",
+        "client= is a list of names, not a set.",
+    ),
+    "public that is a word": (
+        """
+@bot(public="no")  # here
+async def receptionist(session: Session, /) -> None: ...
+""",
+        "public= is True or False, not 'no'.",
+    ),
+    "service with a default": (
+        """
+@bot(services={"llm": "acme"})  # here
+async def receptionist(session: Session, /, llm: LLM | None = None) -> None: ...
+""",
+        "'llm' is a service, which is always given. Remove its default.",
+    ),
+    "class under a decorator": (
+        """
+@action("tts")  # here
+class Say: ...
+""",
+        "stands on the class Say. Write a function of the module.",
+    ),
+    "class under a bare decorator": (
+        """
+@service  # here
+class Llm: ...
+""",
+        "is under a bare @service.",
+    ),
+    "kind with a name of ours": (
+        """
+AVATAR = Kind("llm", Avatar)  # here
+""",
+        "uses a name of the framework's own: llm, stt, tts, vad, bot. Choose another.",
+    ),
+    "kind called bot": (
+        """
+AVATAR = Kind("bot", Avatar)  # here
+""",
+        "uses a name of the framework's own",
+    ),
+    "kind with a dot": (
+        """
+AVATAR = Kind("a.b", Avatar)  # here
+""",
+        "needs a name that is a word of letters, digits, '-' and '_'.",
+    ),
+    "kind of a class": (
+        """
+AVATAR = Kind("avatar", Acme)  # here
+""",
+        "needs a Protocol, as in Kind('avatar', Avatar)",
+    ),
+    "kind of an instance": (
+        """
+AVATAR = Kind("avatar", Acme())  # here
+""",
+        "needs a Protocol, as in Kind('avatar', Avatar)",
+    ),
+    "former name that is a number": (
+        """
+WAS = Was(5)  # here
+""",
+        "needs a former name, as in Was('voice_id').",
+    ),
+    "grant of a bound": (
+        """
+GRANT = Grant("llm.temperature", 1.0)  # here
+""",
+        "takes validators of attrs, as in Grant('llm.temperature', le(1.0)).",
+    ),
+    "grant of a list": (
+        """
+GRANT = Grant("tts:say", arguments={"text": [ge(1)]})  # here
+""",
+        "takes arguments= as a mapping of validators",
+    ),
+    "grant without a name": (
+        """
+GRANT = Grant(5)  # here
+""",
+        "needs a name, as in Grant('llm.model').",
+    ),
+}
+
+#: The same, of mistakes that show only when a bot is put together.
+WHOLE_MISTAKES: dict[str, tuple[str, str]] = {
+    "grant that names nothing": (
+        """
+@bot(services={"llm": "acme"}, client=["llm:get_contex"])  # here
+async def receptionist(session: Session, /, llm: LLM) -> None: ...
+""",
+        "client= grants 'llm:get_contex'. Did you mean 'llm:get_context'?",
+    ),
+    "config of a service that is none": (
+        """
+@bot(services={"llm": "acme"}, config={"lm": {}})  # here
+async def receptionist(session: Session, /, llm: LLM) -> None: ...
+""",
+        "config= names 'lm'. Did you mean 'llm'?",
+    ),
+    "action declared twice": (
+        """
+@action(acme_llm)  # here
+async def ask(llm: Acme, /) -> None: ...
+
+def again():
+    @action(acme_llm)  # and here
+    async def ask(llm: Acme, /) -> None: ...
+    return ask
+
+ask_again = again()
+
+@bot(services={"llm": "acme"})
+async def receptionist(session: Session, /, llm: LLM) -> None: ...
+""",
+        "the action 'ask' of 'llm.acme' is declared twice",
+    ),
+}
+
+
+@pytest.fixture
+def authors_module(tmp_path: Path) -> Iterator[Any]:
+    """Writes an author's file and imports it; what it leaves in the list of modules is taken out again."""
+    names: list[str] = []
+
+    def write(text: str) -> tuple[Path, ModuleType]:
+        path = tmp_path / "an_author_wrote.py"
+        path.write_text(HEAD + text, "utf-8")
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[path.stem] = module
+        names.append(path.stem)
+        spec.loader.exec_module(module)
+        return path, module
+
+    yield write
+    for name in names:
+        sys.modules.pop(name, None)
+
+
+def places(tmp_path: Path, text: str) -> list[str]:
+    """The file and line of everything that a mistake's message has to name."""
+    lines = enumerate((HEAD + text).splitlines(), 1)
+    return [f"{tmp_path / 'an_author_wrote.py'}:{number}" for number, line in lines if line.endswith("here")]
+
+
+if sys.version_info < (3, 13):  # later ones do not compile such a module
+    MISTAKES["half of an emoji in a docstring"] = (
+        """
+@action("tts")  # here
+async def say(tts: TTS, /) -> None:
+    "Says \\ud83c."
+""",
+        "its docstring cannot be sent as JSON",
+    )
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_told_at_import_with_its_line_and_what_to_write(
+    mistake: str, tmp_path: Path, authors_module: Any
+) -> None:
+    """The message names the author's own function, file and line, and the trace leads there."""
+    text, message = MISTAKES[mistake]
+    with pytest.raises(DeclarationError) as raised:
+        authors_module(text)
+    assert message in str(raised.value)
+    (place,) = places(tmp_path, text)
+    assert f"({place})" in str(raised.value)
+    frames = [f"{each.filename}:{each.lineno}" for each in traceback.extract_tb(raised.value.__traceback__)]
+    assert place in frames
+
+
+@pytest.mark.parametrize("mistake", WHOLE_MISTAKES)
+def test_a_mistake_in_the_whole_is_told_when_the_bot_is_composed(
+    mistake: str, tmp_path: Path, authors_module: Any
+) -> None:
+    """Every place that takes part in it is named."""
+    text, message = WHOLE_MISTAKES[mistake]
+    _, module = authors_module(text)
+    with pytest.raises(AuthorError) as raised:
+        compose(module.receptionist, installed_nothing())
+    assert message in str(raised.value)
+    found = places(tmp_path, text)
+    assert found
+    assert all(place in str(raised.value) for place in found)
+
+
+def installed_nothing() -> Any:
+    """An environment without plugins."""
+    from rtvi_plugins.registry.installed import Installed
+
+    return Installed(())
+
+
+def test_the_head_of_these_files_is_right(authors_module: Any) -> None:
+    """So that each mistake is the only one of its file."""
+    _, module = authors_module("")
+    assert specs_of(module.acme_llm)

@@ -1,0 +1,81 @@
+"""Declarations as data: how a function carries them, and which of them belong to a module."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+from attrs.validators import ge, le
+
+from rtvi_plugins import Grant
+from rtvi_plugins.declare.specs import ActionSpec, Parameter, mark, specs_in, specs_of
+from rtvi_plugins.declare.types import check, narrow, read
+
+
+def action_spec(function: Any) -> ActionSpec:
+    """A declaration of a function of nothing."""
+    return ActionSpec(
+        targets=("bot",),
+        name=function.__name__,
+        function=function,
+        parameters={},
+        result=read(None),
+        wants_service=False,
+        wants_session=False,
+        is_async=False,
+        long=False,
+        deadline=None,
+        finish=True,
+        narrowed={},
+        deprecated=None,
+        doc="",
+    )
+
+
+def marked(name: str, module: str = "acme") -> Any:
+    """A function of a module, with a declaration."""
+
+    def function() -> None: ...
+
+    function.__name__, function.__module__ = name, module
+    return mark(function, action_spec(function))
+
+
+def test_a_mark_leaves_the_function_and_adds_to_those_before() -> None:
+    """One function may be declared several times."""
+
+    def function() -> None: ...
+
+    first, second = action_spec(function), action_spec(function)
+    assert mark(mark(function, first), second) is function
+    assert specs_of(function) == (first, second)
+
+
+def test_what_was_not_declared_carries_nothing() -> None:
+    """Whatever it is."""
+    assert specs_of(test_what_was_not_declared_carries_nothing) == specs_of(None) == specs_of(3) == ()
+
+
+def test_a_modules_declarations_are_those_of_its_own_functions() -> None:
+    """In the order of its text; what it imported from elsewhere is declared there, and an alias counts once."""
+    module = ModuleType("acme")
+    later, sooner, foreign = marked("later"), marked("sooner"), marked("foreign", "other")
+    vars(module).update(sooner=sooner, foreign=foreign, later=later, alias=sooner, number=3)
+    assert [each.name for each in specs_in(module) if isinstance(each, ActionSpec)] == ["sooner", "later"]
+
+
+def test_a_parameter_without_a_default_is_required() -> None:
+    """One whose default is null is not."""
+    assert Parameter("text", read(str)).required
+    assert not Parameter("text", read(str | None), None).required
+
+
+def test_a_grant_joins_its_validators() -> None:
+    """And shows what it grants."""
+    grant = Grant("llm.temperature", ge(0), le(1), writable=False)
+    assert grant.validator is not None
+    shape = narrow(read(float), [grant.validator])
+    assert [bool(check(shape, value)[1]) for value in (-1, 0.5, 2)] == [True, False, True]
+    assert Grant("llm.model").validator is None
+    assert "llm.temperature" in repr(grant)
+    assert "writable=False" in repr(grant)

@@ -1,0 +1,199 @@
+"""The documentation: its code is code that runs, its links lead somewhere, and nothing is missing."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+import rtvi_plugins
+from rtvi_plugins import client, errors, events, hookspecs, hosting, kinds, security, testing, thoughts
+from rtvi_plugins.declare.types import read
+from rtvi_plugins.events import spell
+from rtvi_plugins.protocol.protocol import _READERS  # pyright: ignore[reportPrivateUsage]
+
+from ..tools.pages import BLOCKS, COMMANDS, DOCS, PAGES, QUOTED, ROOT, RUN, Block, of
+
+REFERENCE = "\n".join(path.read_text("utf-8") for path in sorted(DOCS.glob("reference/*.md")))
+
+
+def test_every_block_is_of_a_language_that_is_checked() -> None:
+    """Text that looks like code, and is not run, is called text."""
+    known = (*QUOTED, *RUN, *COMMANDS, "json", "text")
+    assert [block.id for block in BLOCKS if block.language not in known] == []
+
+
+# ---- code ----------------------------------------------------------------------------------------------------------
+
+
+def contains(text: str, part: str) -> bool:
+    """Whether some lines of a text are these, whatever the indentation that all of them share."""
+    wanted = textwrap.dedent(part).strip("\n").splitlines()
+    lines = text.splitlines()
+    windows = (lines[start : start + len(wanted)] for start in range(len(lines) - len(wanted) + 1))
+    return any(textwrap.dedent("\n".join(window)).splitlines() == wanted for window in windows)
+
+
+def example_of(path: Path) -> Path:
+    """The folder of an example, for a file in it."""
+    return DOCS / "examples" / path.relative_to(DOCS / "examples").parts[0]
+
+
+@of(*QUOTED)
+def test_code_is_part_of_a_file(block: Block) -> None:
+    """What a reader copies has been run."""
+    path = ROOT / block.comment
+    assert block.comment, "name the file in a comment above the block"
+    assert contains(path.read_text("utf-8"), block.text)
+
+
+@of(*QUOTED)
+def test_the_file_is_run(block: Block) -> None:
+    """A test beside it imports it, runs it, or is it; what describes a distribution is built here."""
+    path = ROOT / block.comment
+    folder = example_of(path)
+    tests = list(folder.glob("**/test_*.py"))
+    used = any(
+        re.search(rf"\b{re.escape(name)}\b", each.read_text("utf-8"))
+        for each in tests
+        for name in (path.name, path.stem)
+    )
+    built = any(f"{folder.relative_to(ROOT)} installed" in each.comment for each in BLOCKS)
+    assert path in tests or used or (path.name in ("pyproject.toml", "bot.py") and built)
+
+
+# ---- the reference -------------------------------------------------------------------------------------------------
+
+
+def test_generated_parts_are_up_to_date() -> None:
+    """`python docs/generate.py` would change nothing."""
+    spec = importlib.util.spec_from_file_location("generate", DOCS / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    pages = {path.name: path.read_text("utf-8") for path in DOCS.glob("reference/*.md")}
+    assert [name for name, text in pages.items() if module.generated(text) != text] == []
+
+
+def mentioned(name: str) -> bool:
+    """Whether the reference speaks of something, in code."""
+    return re.search(rf"`[^`\n]*(?<![\w-]){re.escape(name)}(?![\w-])[^`\n]*`", REFERENCE) is not None
+
+
+@pytest.mark.parametrize(
+    ("what", "names"),
+    [
+        ("public name", rtvi_plugins.__all__),
+        ("public name of errors", errors.__all__),
+        ("public name of client", client.__all__),
+        ("public name of hosting", hosting.__all__),
+        ("public name of kinds", kinds.__all__),
+        ("public name of security", security.__all__),
+        ("public name of thoughts", thoughts.__all__),
+        ("public name of testing", testing.__all__),
+        ("event", [each for each in events.__all__ if each not in ("Event", "spell")]),
+        ("hook", hookspecs.HOOKS),
+        ("error code", errors.CATALOGUE),
+        ("message type", _READERS),
+    ],
+)
+def test_the_reference_leaves_nothing_out(what: str, names: Sequence[str]) -> None:
+    """Whatever is public is there to be looked up."""
+    unexplained = (
+        "clip",
+        "is_array",
+        "is_object",
+        "nearest",
+        "report",
+        "unknown",
+        "where",
+        "innermost",
+        "kind_of",
+        "authors_line",
+        "for_client",
+    )
+    assert [name for name in names if name not in unexplained and not mentioned(name)] == [], what
+
+
+def test_every_spelling_of_an_event_is_in_the_reference() -> None:
+    """Of every generation."""
+    told: list[events.Event] = [
+        events.UserTranscription("", ""),
+        events.UserLLMText(""),
+        events.UserStartedSpeaking(),
+        events.UserStoppedSpeaking(),
+        events.BotTTSStarted(),
+        events.BotTTSText(""),
+        events.BotTTSStopped(),
+        events.BotStartedSpeaking(),
+        events.BotStoppedSpeaking(),
+        events.BotLLMStarted(),
+        events.BotLLMText(""),
+        events.BotLLMStopped(),
+        events.BotOutput("", 1),
+        events.Interrupted(),
+        events.FunctionCallStarted("", "", {}),
+        events.FunctionCallEnded("", "", cancelled=True),
+        events.Metrics("llm", ttfb=1.0),
+    ]
+    versions = [(0, 3, 0), (1, 0, 0), (1, 1, 0), (1, 2, 0), (2, 1, 0)]
+    assert {type(event) for event in told} == set(events._SPELLINGS)  # pyright: ignore[reportPrivateUsage]
+    spelled = {type for event in told for version in versions for type, _ in spell(event, version)}
+    assert [type for type in sorted(spelled) if not mentioned(type)] == []
+
+
+def test_types_are_as_the_table_says() -> None:
+    """Each row is read again."""
+    page = (DOCS / "reference" / "types.md").read_text("utf-8")
+    table = page.partition("<!-- types -->\n")[2].strip().partition("\n\n")[0]
+    rows = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in table.splitlines()[2:]]
+    names: dict[str, Any] = {"Literal": Literal, "Any": Any, "Sequence": Sequence, "Mapping": Mapping}
+    for annotation, word, schema in rows:
+        shape = read(eval(annotation.strip("`").replace("\\|", "|"), names))
+        assert (shape.word, shape.schema) == (word, json.loads(schema.strip("`"))), annotation
+    assert len(rows) > 10
+
+
+# ---- links ---------------------------------------------------------------------------------------------------------
+
+
+def anchors(page: Path) -> set[str]:
+    """The names of a page's headings, as they are linked to."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[\s-]+", "-", re.sub(r"[^\w\s-]", "", each).strip().lower()) for each in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
+def test_links_lead_somewhere(page: Path) -> None:
+    """Files exist, and headings too."""
+    text = re.sub(r"^```.*?^```$|`[^`\n]*`", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if target.startswith(("https://", "http://")):
+            continue
+        name, _, anchor = target.partition("#")
+        path = (page.parent / name).resolve() if name else page
+        assert path.exists(), target
+        assert not anchor or anchor in anchors(path), target
+
+
+def test_every_page_is_of_one_of_the_four_kinds() -> None:
+    """A page elsewhere would not be looked at."""
+    pages = {path for path in DOCS.glob("**/*.md") if not path.is_relative_to(DOCS / "examples")}
+    assert pages - set(PAGES) == set()
+
+
+def test_every_page_is_linked_from_the_index() -> None:
+    """A page that nobody finds is not read."""
+    index = (DOCS / "index.md").read_text("utf-8")
+    pages = [
+        path.relative_to(DOCS).as_posix() for path in PAGES if path.is_relative_to(DOCS) and path.name != "index.md"
+    ]
+    assert [page for page in pages if f"({page})" not in index] == []

@@ -1,0 +1,140 @@
+"""What the documentation says to import and to install is there."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from rtvi_plugins.utils.install_hint import install_hint
+
+from ..tools.pages import DOCS, PAGES, ROOT, blocks
+
+READMES = sorted(ROOT.glob("plugins/*/README.md"))
+SOURCES = [ROOT / "start.py", *sorted(ROOT.glob("rtvi_plugins/**/*.py")), *sorted(ROOT.glob("plugins/*/src/**/*.py"))]
+TEXTS = [*PAGES, *READMES, *sorted(DOCS.glob("examples/**/*.md")), *SOURCES]
+#: Where the words of authors, operators and servers are defined.
+PUBLIC = [
+    importlib.import_module(f"rtvi_plugins{name}")
+    for name in ("", ".kinds", ".context", ".events", ".errors", ".session", ".hosting", ".client", ".voice")
+]
+TABLE = re.compile(r"^\| import from \| names \|\n\|---\|---\|\n((?:\|.*\|\n)+)", re.MULTILINE)
+
+
+def resolves(dotted: str) -> bool:
+    """Whether a dotted name is that of a module, or of something in one."""
+    parts = dotted.split(".")
+    for count in range(len(parts), 0, -1):
+        try:
+            found: object = importlib.import_module(".".join(parts[:count]))
+        except ModuleNotFoundError:
+            continue
+        for part in parts[count:]:
+            found = getattr(found, part, None)
+        return found is not None
+    return False
+
+
+def test_what_does_not_exist_does_not_resolve() -> None:
+    """The tests below could fail."""
+    assert resolves("rtvi_plugins.voice.TurnTaking")
+    assert not resolves("rtvi_plugins.voice.VADParams")
+    assert not resolves("rtvi_plugins_nothing")
+
+
+# ---- imports -------------------------------------------------------------------------------------------------------
+
+
+def imports(page: Path) -> Iterator[str]:
+    """Every name of ours that the Python code of a page imports."""
+    for block in blocks(page):
+        for module, names in re.findall(
+            r"^ *from (rtvi_plugins[\w.]*) import \(?([^()]*?)\)?$", block.text, re.MULTILINE
+        ):
+            yield from (f"{module}.{name.split(' as ')[0].strip()}" for name in names.split(",") if name.strip())
+
+
+@pytest.mark.parametrize("page", [*PAGES, *READMES], ids=lambda page: str(page.relative_to(ROOT)))
+def test_what_a_page_imports_is_there(page: Path) -> None:
+    """In its code, and where its text names something by its whole path."""
+    named = re.findall(r"`(rtvi_plugins(?:_(?!acme)\w+)?(?:\.\w+)+)`", page.read_text("utf-8"))
+    known = {"rtvi_plugins.commands", "rtvi_plugins.api"}  # groups of entry points
+    assert [name for name in {*imports(page), *named} - known if "acme" not in name and not resolves(name)] == []
+
+
+def rows(page: Path) -> dict[str, str]:
+    """The module of each name in a page's table of imports."""
+    tables = TABLE.findall(page.read_text("utf-8"))
+    found = [re.findall(r"`(\w[\w.]*)`", line) for table in tables for line in table.splitlines()]
+    return {name: module for module, *names in found for name in names}
+
+
+WITH_TABLE = [page for page in PAGES if rows(page)]
+
+
+def homes(name: str) -> list[ModuleType]:
+    """The public modules that have a name."""
+    return [module for module in PUBLIC if name in module.__all__]
+
+
+@pytest.mark.parametrize("page", WITH_TABLE, ids=lambda page: page.name)
+def test_a_table_of_imports_is_true_and_whole(page: Path) -> None:
+    """Every name is in the module beside it, and every public class that the page names stands in the table."""
+    table = rows(page)
+    assert [name for name, module in table.items() if name not in importlib.import_module(module).__all__] == []
+    named = set(re.findall(r"`(?:\w+: )?([A-Z]\w+)[`(]", page.read_text("utf-8")))
+    assert [name for name in sorted(named - set(table)) if homes(name)] == []
+
+
+def test_the_pages_that_name_much_have_such_a_table() -> None:
+    """Those whose names are in several modules."""
+    assert {"voice.md", "declarations.md"} <= {page.name for page in WITH_TABLE}
+
+
+# ---- installing ----------------------------------------------------------------------------------------------------
+
+
+def expanded(word: str) -> list[str]:
+    """A word of a command as a shell takes it: one for each alternative in braces."""
+    choices = [part.split(",") if at % 2 else [part] for at, part in enumerate(re.split(r"[{}]", word))]
+    return ["".join(each) for each in itertools.product(*choices)]
+
+
+def installed(path: Path) -> Iterator[str]:
+    """Every word of a text that an installer is given, and that is ours."""
+    text = path.read_text("utf-8").replace("\\\n", " ")
+    for command in re.findall(r"(?:pip|pipx|uv|poetry) (?:install|add)\b([^`\n]*)", text):
+        for word in re.findall(r"[^\s\"'`),;]+", command):
+            yield from (each for each in expanded(word.rstrip(".")) if "rtvi" in each)
+
+
+def is_in_the_checkout(word: str) -> bool:
+    """Whether a word is the path of one of our folders."""
+    known = re.fullmatch(r"(?:\$CHECKOUT|\.)/(plugins/rtvi-plugins-[a-z]+)", word)
+    return known is not None and (ROOT / known[1] / "pyproject.toml").is_file()
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_ours_is_installed_from_the_checkout(path: Path) -> None:
+    """Nothing is published, so no text suggests to install one of our distributions by its name alone."""
+    built = re.compile(r"dist/rtvi_plugins_acme-")  # what the tutorial builds
+    assert [word for word in installed(path) if not is_in_the_checkout(word) and not built.match(word)] == []
+
+
+def test_an_install_by_name_would_be_found() -> None:
+    """The test above could fail."""
+    assert not is_in_the_checkout("rtvi-plugins-server")
+    assert not is_in_the_checkout("./plugins/rtvi-plugins-nothing")
+    assert is_in_the_checkout("./plugins/rtvi-plugins-server")
+
+
+@pytest.mark.parametrize("name", [path.parent.name for path in READMES])
+def test_a_hint_names_a_folder_that_is_there(name: str) -> None:
+    """For every distribution of ours, and for an extra of the core."""
+    assert is_in_the_checkout(install_hint(name).rpartition(" ")[2])
+    assert install_hint("rtvi-plugins[voice]").endswith('pip install ".[voice]"')

@@ -1,0 +1,106 @@
+"""What the package makes public: all of it named in `__all__`, all of it documented."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+from itertools import takewhile
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "rtvi_plugins"
+#: Folders that are internal to the package.
+INTERNAL = ("utils", "declare", "registry", "protocol", "runtime")
+#: Everything at the top is public; of what stands in the public folders, these.
+PUBLIC = ("rtvi_plugins", "rtvi_plugins.voice.recording", "rtvi_plugins.voice.resampling")
+#: What only type checkers look at has short names that nobody imports.
+FOR_CHECKERS = ("TypeVar", "ParamSpec", "TypeVarTuple")
+
+
+def public_modules() -> list[str]:
+    """The dotted names of what other distributions may import."""
+    paths = [path.relative_to(PACKAGE.parent).with_suffix("") for path in sorted(PACKAGE.glob("**/*.py"))]
+    parts = [path.parts[:-1] if path.name == "__init__" else path.parts for path in paths]
+    names = [".".join(each) for each in parts if not each[-1].startswith("_")]
+    return [
+        each for each in names if (each.count(".") == 1 and each.rpartition(".")[2] not in INTERNAL) or each in PUBLIC
+    ]
+
+
+def definitions(module: ModuleType) -> dict[str, ast.stmt]:
+    """The public names that a module's own text defines at its top, and the statements that do."""
+    found: dict[str, ast.stmt] = {}
+    for node in ast.parse(inspect.getsource(module)).body:
+        match node:
+            case ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
+                found[node.name] = node
+            case ast.AnnAssign(target=ast.Name(id=name)):
+                found[name] = node
+            case ast.Assign(targets=[ast.Name(id=name)]) if not _is_for_checkers(node.value):
+                found[name] = node
+            case _:
+                pass
+    return {name: node for name, node in found.items() if not name.startswith("_")}
+
+
+def _is_for_checkers(value: ast.expr) -> bool:
+    return isinstance(value, ast.Call) and ast.unparse(value.func).rpartition(".")[2] in FOR_CHECKERS
+
+
+def is_documented(module: ModuleType, node: ast.stmt) -> bool:
+    """Whether a definition has a docstring or, where none can be, a `#:` comment above it or above its block."""
+    if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        return bool(ast.get_docstring(node))
+    above = reversed(inspect.getsource(module).splitlines()[: node.lineno - 1])
+    return any(line.startswith("#:") for line in takewhile(str.strip, above))
+
+
+@pytest.fixture(params=public_modules())
+def module(request: pytest.FixtureRequest) -> ModuleType:
+    """Each public module in turn."""
+    return importlib.import_module(request.param)
+
+
+def test_all_is_a_tuple_without_repetition(module: ModuleType) -> None:
+    """What is public cannot be changed while the program runs, and is listed once."""
+    names: object = module.__all__
+    assert isinstance(names, tuple)
+    assert sorted(set(module.__all__)) == sorted(module.__all__)
+
+
+def test_all_names_what_exists(module: ModuleType) -> None:
+    """`from module import *` works."""
+    assert [name for name in module.__all__ if not hasattr(module, name)] == []
+
+
+def test_all_names_every_public_definition(module: ModuleType) -> None:
+    """A name without an underscore is public on purpose."""
+    assert sorted(definitions(module).keys() - set(module.__all__)) == []
+
+
+def test_a_package_exports_everything_public_that_it_imports() -> None:
+    """`rtvi_plugins` re-exports; nothing that its text imports from its modules is forgotten."""
+    package = importlib.import_module(PACKAGE.name)
+    imported = {
+        alias.asname or alias.name
+        for node in ast.parse(inspect.getsource(package)).body
+        if isinstance(node, ast.ImportFrom) and node.module not in ("__future__", "typing")
+        for alias in node.names
+    }
+    assert sorted(name for name in imported - set(package.__all__) if not name.startswith("_")) == []
+
+
+def test_the_module_says_what_it_is_for(module: ModuleType) -> None:
+    """The first line of a module is one sentence."""
+    assert (module.__doc__ or "").partition("\n")[0].endswith(".")
+
+
+def test_everything_public_is_documented(module: ModuleType) -> None:
+    """Each class and function has a docstring, each constant and alias a `#:` comment."""
+    missing = [name for name, node in definitions(module).items() if not is_documented(module, node)]
+    borrowed = [getattr(module, name) for name in set(module.__all__) - definitions(module).keys()]
+    missing += [value.__name__ for value in borrowed if inspect.isclass(value) and not value.__doc__]
+    assert missing == []

@@ -1,0 +1,71 @@
+"""`start.py` in a checkout whose virtual environment is made of scripts: what it starts, and how it is ended."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+Start: TypeAlias = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Start:
+    """Starts the script with words, in a checkout where `pip` and `rtvi` are these lines of shell."""
+
+    def begin(*words: str, pip: str = "", rtvi: str = 'echo "$$ $@"') -> subprocess.Popen[str]:
+        shutil.copy(ROOT / "start.py", tmp_path)
+        (tmp_path / "pyproject.toml").touch()
+        programs = tmp_path / ".venv" / "bin"
+        programs.mkdir(parents=True)
+        for name, lines in {"python": pip, "rtvi": rtvi}.items():
+            (programs / name).write_text(f"#!/bin/sh\n{lines}\n")
+            (programs / name).chmod(0o755)
+        command = [sys.executable, str(tmp_path / "start.py"), *words]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    return begin
+
+
+def test_the_server_takes_the_scripts_options_and_signals(start: Start) -> None:
+    """It is the same process, so whoever ends the script ends the server; how to type to the bot is said before."""
+    with start("--port", "7999") as process:
+        out, err = process.communicate(timeout=10)
+    installing, typed, server = out.splitlines()
+    bot = "docs/examples/receptionist/bot.py"
+    assert (process.returncode, err, installing[:21]) == (0, "", "Installing into .venv")
+    assert typed.endswith(f".venv/bin/rtvi console {bot}")
+    assert server == f"{process.pid} run {bot} --dev --plugin webrtc --port 7999"
+
+
+@pytest.mark.parametrize(("word", "code"), [("--help", 0), ("tests", 2)])
+def test_words_that_are_none_are_answered_by_the_help(start: Start, word: str, code: int) -> None:
+    """Before anything is installed."""
+    with start(word) as process:
+        out, _ = process.communicate(timeout=10)
+    assert (process.returncode, out.startswith("The two commands")) == (code, True)
+
+
+def test_ctrl_c_ends_an_installation_quietly(start: Start) -> None:
+    """What was asked for is no failure of the network."""
+    with start(pip="echo begun; sleep 5") as process:
+        assert process.stdout is not None
+        assert [process.stdout.readline() for _ in range(2)][1] == "begun\n"
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=10)
+    assert (process.returncode, out, err) == (130, "", "")
+
+
+def test_an_installation_that_fails_is_told(start: Start) -> None:
+    """With what it may come from."""
+    with start(pip="exit 1") as process:
+        _, err = process.communicate(timeout=10)
+    assert (process.returncode, err.startswith("pip could not install")) == (1, True)

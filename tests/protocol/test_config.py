@@ -1,0 +1,587 @@
+"""How the values of options come to be, are read, and change."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+from attrs.validators import ge, le
+
+from rtvi_plugins import LLM, TTS, Grant, Session, Was, action, bot, options, service
+from rtvi_plugins.errors import InvalidConfig, NotGranted, Problem, StartFailed, UnknownProvider, UnknownService
+from rtvi_plugins.session import RunLLM, UserText
+
+from ..fakes.faulty import FaultyLLM, QuietTTS, faulty
+from ..fakes.wire import OPERATOR, Wire, connected, host_of, settle
+
+pytestmark = pytest.mark.anyio
+
+#: What was called, in order.
+calls: list[str] = []
+
+#: Services that take no style any more.
+stuck: list[FaultyLLM] = []
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> None:
+    """A new record for each test."""
+    calls.clear()
+    stuck.clear()
+
+
+@service("llm", "one")
+@asynccontextmanager
+async def one_llm() -> AsyncGenerator[FaultyLLM]:
+    """A provider."""
+    calls.append("open one")
+    yield FaultyLLM("one")
+    calls.append("close one")
+
+
+@service("llm", "two")
+@asynccontextmanager
+async def two_llm() -> AsyncGenerator[FaultyLLM]:
+    """Another."""
+    calls.append("open two")
+    yield FaultyLLM("two")
+    calls.append("close two")
+
+
+@service("tts", "voice")
+@asynccontextmanager
+async def voice_tts() -> AsyncGenerator[QuietTTS]:
+    """A voice."""
+    yield QuietTTS()
+
+
+@options(one_llm, two_llm)
+def model(
+    llm: FaultyLLM,
+    /,
+    model: Annotated[str, Was("engine")] = "small",
+    temperature: Annotated[float, ge(0), le(2)] = 0.5,
+) -> None:
+    """What both have."""
+    calls.append(f"{llm.name} model={model} temperature={temperature:g}")
+    if model == "breaks":
+        raise RuntimeError("no such model")
+    llm.model = model
+
+
+@options(one_llm)
+def style(llm: FaultyLLM, /, style: str = "plain") -> None:
+    """What the first has; "once" cannot be set, nor anything after it."""
+    calls.append(f"style={style}")
+    if style == "once":
+        stuck.append(llm)
+    if any(each is llm for each in stuck):
+        raise RuntimeError("neither forth nor back")
+
+
+@options(two_llm)
+def depth(llm: FaultyLLM, /, depth: int = 1) -> None:
+    """What the second has; 13 cannot be set."""
+    calls.append(f"depth={depth}")
+    if depth == 13:
+        raise RuntimeError("unlucky")
+
+
+@options(voice_tts)
+def speed(tts: QuietTTS, /, speed: float = 1.0) -> None:
+    """How fast it speaks."""
+    calls.append(f"speed={speed:g}")
+    if speed > 9:
+        raise InvalidConfig([Problem("$.speed", "nobody understands that")])
+
+
+@action("llm")
+async def who(llm: LLM, /) -> str:
+    """Who answers."""
+    return f"{getattr(llm, 'name')} {getattr(llm, 'model')}"  # noqa: B009 - not of the kind
+
+
+CLIENT: list[str | Grant] = [
+    *"llm.model llm.style llm.depth llm.provider llm.messages llm.run_on_config".split(),
+    *"tts.speed llm:who tts:interrupt".split(),
+    Grant("llm.temperature", le(1.0)),
+]
+
+
+@bot(services={"llm": ["one", "two"], "tts": "voice"}, client=CLIENT, public=True)
+async def talkative(session: Session, /, llm: LLM, tts: TTS) -> None:
+    """Answers whatever is put in, until it is interrupted if that is "long"."""
+    async for each in session.inputs():
+        if isinstance(each, RunLLM):
+            calls.append("run")
+            continue
+        async with session.turn() as turn:
+            calls.append(f"turn {turn.epoch}")
+            try:
+                if isinstance(each, UserText) and each.text == "long":
+                    await anyio.sleep_forever()
+            finally:
+                with anyio.CancelScope(shield=True):  # as one whose player has to stop first
+                    for _ in range(10):
+                        await anyio.lowlevel.checkpoint()
+
+
+@bot(
+    services={"llm": ["one", "two"]},
+    config={"llm": {"model": "of the bot", "temperature": 0.1}, "llm.two": {"model": "of the bot for two"}},
+    client=["llm.provider", Grant("llm.model", writable=False), "llm.temperature", "llm:who"],
+    public=True,
+)
+async def layered(session: Session, /, llm: LLM) -> None:
+    """Has defaults of its own."""
+
+
+async def start_turn(wire: Wire) -> None:
+    """Have the bot say something that lasts."""
+    wire.send("send-text", {"content": "long", "options": {}})
+    await settle()
+
+
+# ---- reading what was sent -----------------------------------------------------------------------------------------
+
+
+async def test_all_mistakes_of_an_update_are_told_at_once() -> None:
+    """Each with its path, and the nearest name where there is one."""
+    sent = [
+        {"service": "llm", "options": [{"name": "modle", "value": "x"}, {"name": "temperature", "value": "hot"}]},
+        {"service": "vad", "options": [{"name": "model", "value": 1}]},
+        {"service": "tts", "options": [{"name": "speed"}, {"value": 1}]},
+        "tts",
+    ]
+    async with connected(talkative) as wire:
+        error = await wire.error(wire.send("update-config", {"config": sent}))
+        assert error["code"] == "invalid-config"
+        assert sorted(each["path"] for each in error["details"]) == [
+            "$.data.config[0].options[0].name",
+            "$.data.config[0].options[1].value",
+            "$.data.config[1].service",
+            "$.data.config[2].options[0]",
+            "$.data.config[2].options[1]",
+            "$.data.config[3]",
+        ]
+        assert "model" in [each.get("suggestion") for each in error["details"]]
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"nobody": {"model": "x"}}, "unknown-service"),
+        ({"llm": {"nothing": 1}}, "unknown-option"),
+        ({"llm": {"provider": "three"}}, "unknown-provider"),
+        ({"llm": {"provider": ["two"]}}, "unknown-provider"),
+        ({"llm": {"temperature": 1.5}}, "not-granted"),
+        ({"llm": {"temperature": 2.5}}, "invalid-config"),
+        ({"llm": {"temperature": True}}, "invalid-config"),
+        ({"llm": {"initial_messages": []}}, "not-granted"),
+        ({"llm": {"model": "x", "engine": "y"}}, "invalid-config"),
+        ({"llm": {"depth": 2}}, "unknown-option"),
+    ],
+)
+async def test_a_mistake_has_the_code_of_its_kind(change: dict[str, Any], code: str) -> None:
+    """And nothing has changed."""
+    async with connected(talkative) as wire:
+        before = await wire.config()
+        assert (await wire.error(wire.update(**change)))["code"] == code
+        assert await wire.config() == before
+
+
+@pytest.mark.parametrize("data", [None, {}, [], {"config": None}, {"config": "x"}, {"config": [], "interrupt": "yes"}])
+async def test_an_update_of_another_form_is_refused(data: Any) -> None:
+    """With an error that says what is expected."""
+    async with connected(talkative) as wire:
+        error = await wire.error(wire.send("update-config", data))
+        assert error["code"] in ("invalid-arguments", "invalid-config")
+        assert "expected" in error["error"]
+
+
+async def test_a_config_may_be_sent_as_an_object_too() -> None:
+    """By service and option, as people write it."""
+    async with connected(talkative) as wire:
+        await wire.answer(wire.send("update-config", {"config": {"llm": {"model": "large"}}}))
+        assert (await wire.config())["llm"]["model"] == "large"
+
+
+async def test_a_former_name_is_still_accepted() -> None:
+    """It sets the option under its present name."""
+    async with connected(talkative) as wire:
+        await wire.answer(wire.update(llm={"engine": "large"}))
+        config = (await wire.config())["llm"]
+        assert config["model"] == "large"
+        assert "engine" not in config
+
+
+# ---- revision and what is read -------------------------------------------------------------------------------------
+
+
+async def test_the_revision_counts_what_was_committed() -> None:
+    """A refused update does not count, nor one that could not be applied."""
+    async with connected(talkative) as wire:
+        revisions: list[int] = []
+        for change in ({"model": "a"}, {"temperature": "hot"}, {"model": "breaks"}, {"model": "b"}):
+            await wire.answer(wire.update(llm=change))
+            revisions.append((await wire.answer(wire.send("get-config", {})))["data"]["revision"])
+        assert revisions == [2, 2, 2, 3]
+
+
+async def test_every_service_is_listed_with_what_may_be_read() -> None:
+    """Options that were not granted are not shown, and a service without any is shown empty."""
+    async with connected(layered) as wire:
+        assert await wire.config() == {"llm": {"provider": "one", "model": "of the bot", "temperature": 0.1}}
+
+
+async def test_a_read_only_value_may_be_sent_back_as_it_is() -> None:
+    """Clients that change one option send the whole config."""
+    async with connected(layered) as wire:
+        whole = (await wire.answer(wire.send("get-config", {})))["data"]["config"]
+        answer = await wire.answer(wire.send("update-config", {"config": whole}))
+        assert answer["type"] == "config"
+        error = await wire.error(wire.update(llm={"model": "mine"}))
+        assert error["code"] == "not-granted"
+
+
+async def test_a_value_outside_of_the_grant_may_be_sent_back_while_it_is_in_force() -> None:
+    """The operator has set what the client may not."""
+    defaults = [{"service": "llm", "options": [{"name": "temperature", "value": 1.5}]}]
+    async with connected(talkative, body={"defaults": defaults}) as wire:
+        assert (await wire.answer(wire.update(llm={"temperature": 1.5})))["type"] == "config"
+        assert (await wire.error(wire.update(llm={"temperature": 1.6})))["code"] == "not-granted"
+
+
+# ---- order ---------------------------------------------------------------------------------------------------------
+
+
+async def test_groups_are_set_in_the_order_in_which_they_were_sent() -> None:
+    """Services in their order, and options in theirs."""
+    async with connected(talkative) as wire:
+        calls.clear()
+        await wire.answer(wire.update(tts={"speed": 2}, llm={"style": "grand", "model": "large"}))
+        assert calls == ["speed=2", "style=grand", "one model=large temperature=0.5"]
+
+
+async def test_a_group_is_called_once_with_all_its_values_and_only_when_one_has_changed() -> None:
+    """What was sent back as it is sets nothing."""
+    async with connected(talkative) as wire:
+        calls.clear()
+        await wire.answer(wire.update(llm={"temperature": 0.9, "style": "plain", "model": "large"}))
+        assert calls == ["one model=large temperature=0.9"]
+
+
+async def test_run_on_config_comes_last() -> None:
+    """Wherever it stands in the message."""
+    async with connected(talkative) as wire:
+        calls.clear()
+        await wire.answer(wire.update(llm={"run_on_config": True, "model": "large"}, tts={"speed": 3}))
+        assert calls == ["one model=large temperature=0.5", "speed=3", "run"]
+
+
+async def test_run_on_config_counts_at_the_start() -> None:
+    """The bot speaks first, once it is set up and the client is there."""
+    async with connected(talkative, body={"config": {"llm": {"run_on_config": True}}}) as wire:
+        assert calls.count("run") == 1
+        assert wire.received[0]["type"] == "bot-ready"
+
+
+# ---- the turn's edge -----------------------------------------------------------------------------------------------
+
+
+async def test_an_update_waits_for_the_edge_of_the_turn() -> None:
+    """It is told as committed at once, and set when the turn has ended, before the next begins."""
+    async with connected(talkative) as wire:
+        await start_turn(wire)
+        answer = await wire.answer(wire.update(llm={"model": "large"}))
+        assert answer["data"]["applies"] == "next-turn"
+        assert (await wire.config())["llm"]["model"] == "large"
+        wire.send("send-text", {"content": "next", "options": {}})
+        await settle()
+        assert calls[-3:] == ["turn 1", "one model=large temperature=0.5", "turn 2"]
+
+
+async def test_an_update_that_interrupts_is_set_at_once() -> None:
+    """The turn is cut short first."""
+    async with connected(talkative) as wire:
+        await start_turn(wire)
+        answer = await wire.answer(wire.update(interrupt=True, llm={"model": "large"}))
+        assert answer["data"]["applies"] == "now"
+        assert calls[-1] == "one model=large temperature=0.5"
+        assert len(wire.told("bot-interrupted")) == 1
+
+
+async def test_two_updates_of_one_turn_are_set_in_their_order() -> None:
+    """With the values that both have led to."""
+    async with connected(talkative) as wire:
+        await start_turn(wire)
+        wire.update(llm={"style": "grand"})
+        wire.update(llm={"model": "large"})
+        await settle()
+        calls.clear()
+        wire.call("tts:interrupt")
+        await settle()
+        assert calls == ["style=grand", "one model=large temperature=0.5"]
+
+
+async def test_an_update_at_the_edge_that_fails_does_not_take_a_later_one_with_it() -> None:
+    """Only what could not be set is taken back."""
+    async with connected(talkative) as wire:
+        await start_turn(wire)
+        wire.update(llm={"model": "breaks"})
+        wire.update(tts={"speed": 3})
+        await settle()
+        wire.call("tts:interrupt")
+        await settle()
+        config = await wire.config()
+        assert (config["llm"]["model"], config["tts"]["speed"]) == ("small", 3)
+        assert calls[-1] == "speed=3"
+        assert [(each["code"], each["fatal"]) for each in wire.told("error")] == [("apply-failed", False)]
+        assert not wire.connection.closed
+
+
+async def test_a_waiting_value_that_was_replaced_is_never_set() -> None:
+    """What is set at the end of the turn are the values in force then, each group once."""
+    async with connected(talkative) as wire:
+        await start_turn(wire)
+        for model in ("breaks", "large"):
+            wire.update(llm={"model": model})
+        await settle()
+        calls.clear()
+        wire.call("tts:interrupt")
+        await settle()
+        assert calls == ["one model=large temperature=0.5"]
+        assert wire.told("error") == []
+
+
+async def test_of_two_waiting_updates_only_the_one_that_fails_is_taken_back_whole() -> None:
+    """An update is all or nothing at the end of the turn, too; one of the same group stays."""
+    async with connected(talkative) as wire:
+        await start_turn(wire)
+        wire.update(llm={"model": "breaks"}, tts={"speed": 3})
+        wire.update(llm={"temperature": 0.9})
+        await settle()
+        wire.call("tts:interrupt")
+        await settle()
+        config = await wire.config()
+        assert (config["llm"]["model"], config["llm"]["temperature"], config["tts"]["speed"]) == ("small", 0.9, 1)
+        assert [each for each in calls if each.startswith("one")][-1] == "one model=small temperature=0.9"
+        assert [each["code"] for each in wire.told("error")] == ["apply-failed"]
+
+
+async def test_a_switch_that_interrupts_sets_what_waits_first() -> None:
+    """And afterwards nothing that waited is set on the new provider."""
+    async with connected(talkative) as wire:
+        await start_turn(wire)
+        wire.update(llm={"temperature": 0.9})
+        await settle()
+        await wire.answer(wire.update(interrupt=True, llm={"provider": "two", "temperature": 0.1}))
+        assert (await wire.config())["llm"]["temperature"] == 0.1
+        assert [each for each in calls if each.startswith("two")] == ["two model=small temperature=0.1"]
+
+
+async def test_what_waits_for_the_edge_is_settled_before_an_update_that_interrupts() -> None:
+    """A waiting value that cannot be set is taken back, and does not end the session when the next update is made."""
+    async with connected(talkative) as wire:
+        await start_turn(wire)
+        await wire.answer(wire.update(llm={"model": "breaks"}))
+        wire.update(interrupt=True, llm={"temperature": 0.9})
+        await settle()
+        assert not wire.connection.closed
+        assert (await wire.config())["llm"]["model"] == "small"
+
+
+# ---- what cannot be applied ----------------------------------------------------------------------------------------
+
+
+@bot(services={"llm": "one", "tts": "voice"}, config={"tts": {"speed": 10}}, client=["tts.speed"], public=True)
+async def hasty(session: Session, /, llm: LLM, tts: TTS) -> None:
+    """Speaks too fast to begin with."""
+
+
+async def test_a_value_that_a_provider_refuses_is_no_error_of_the_servers(caplog: pytest.LogCaptureFixture) -> None:
+    """The client is told why, and the log says nothing."""
+    async with connected(talkative) as wire:
+        error = await wire.error(wire.update(tts={"speed": 10}))
+        assert "nobody understands that" in error["error"]
+    with pytest.raises(StartFailed, match="nobody understands that"):
+        async with connected(hasty, body={"config": {"tts": {"speed": 11}}}):
+            pass
+    assert caplog.messages == []
+
+
+async def test_a_bots_own_value_that_a_provider_refuses_is_told_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Every client is told too, but it is not theirs to mend."""
+    with pytest.raises(StartFailed):
+        async with connected(hasty):
+            pass
+    assert [each for each in caplog.messages if "'tts' could not be set. $.speed: nobody understands that" in each]
+
+
+async def test_what_was_set_before_the_failure_is_set_back() -> None:
+    """In the order in which it was set."""
+    async with connected(talkative) as wire:
+        calls.clear()
+        error = await wire.error(wire.update(tts={"speed": 3}, llm={"model": "breaks"}))
+        assert error["code"] == "apply-failed"
+        assert calls == [
+            "speed=3",
+            "one model=breaks temperature=0.5",
+            "speed=1",
+            "one model=small temperature=0.5",
+        ]
+
+
+async def test_a_fresh_service_replaces_one_that_will_not_go_back() -> None:
+    """The broken one is closed."""
+    async with connected(talkative) as wire:
+        await wire.answer(wire.update(llm={"model": "large"}))
+        calls.clear()
+        wire.update(llm={"style": "once"})
+        await settle()
+        assert calls[:2] == ["style=once", "style=plain"]
+        assert sorted(calls[2:]) == ["close one", "one model=large temperature=0.5", "open one", "style=plain"]
+        assert await wire.result(wire.call("llm:who")) == "one large"
+        assert not wire.connection.closed
+
+
+# ---- another provider ----------------------------------------------------------------------------------------------
+
+
+async def test_a_granted_provider_can_be_switched_to() -> None:
+    """The new one is open and set before the old one is closed, and the config is the new one's."""
+    async with connected(talkative) as wire:
+        calls.clear()
+        answer = await wire.answer(wire.update(llm={"provider": "two", "depth": 3}))
+        assert answer["type"] == "config"
+        assert calls == ["open two", "two model=small temperature=0.5", "depth=3", "close one"]
+        assert set((await wire.config())["llm"]) == {
+            "model",
+            "temperature",
+            "depth",
+            "provider",
+            "messages",
+            "run_on_config",
+        }
+        assert await wire.result(wire.call("llm:who")) == "two small"
+
+
+async def test_a_switch_keeps_the_options_of_the_kind_and_begins_the_providers_own_afresh() -> None:
+    """What every LLM has is the session's."""
+    async with connected(talkative) as wire:
+        said = [{"role": "user", "content": "hello"}]
+        await wire.answer(wire.update(llm={"model": "large", "messages": said}))
+        await wire.answer(wire.update(llm={"provider": "two"}))
+        config = (await wire.config())["llm"]
+        assert (config["messages"], config["model"]) == (said, "small")
+
+
+async def test_a_switch_in_a_turn_leaves_the_turn_its_provider() -> None:
+    """The old one is closed at the edge."""
+    async with connected(talkative) as wire:
+        await start_turn(wire)
+        answer = await wire.answer(wire.update(llm={"provider": "two"}))
+        assert answer["data"]["applies"] == "next-turn"
+        assert "close one" not in calls
+        wire.call("tts:interrupt")
+        await settle()
+        assert calls[-1] == "close one"
+
+
+@pytest.mark.parametrize("change", [{"provider": "two", "depth": 13}, {"provider": "two", "model": "breaks"}])
+async def test_a_switch_that_fails_changes_nothing_and_leaves_nothing_open(change: dict[str, Any]) -> None:
+    """The new service is closed again, and the old one goes on."""
+    async with connected(talkative) as wire:
+        before = await wire.config()
+        assert (await wire.error(wire.update(llm=change)))["code"] == "apply-failed"
+        assert await wire.config() == before
+        assert calls[-1] == "close two"
+        assert await wire.result(wire.call("llm:who")) == "one small"
+
+
+async def test_a_switch_whose_kind_options_fail_at_the_edge_keeps_the_session_whole() -> None:
+    """The config that is told fits the provider that is in force."""
+    async with connected(talkative) as wire:
+        await start_turn(wire)
+        await wire.answer(wire.update(llm={"provider": "two"}, tts={"speed": 2}))
+        wire.call("tts:interrupt")
+        await settle()
+        config = await wire.config()
+        assert config["llm"]["provider"] == "two"
+        assert (await wire.answer(wire.update(llm={"depth": 2})))["type"] == "config"
+
+
+# ---- the layers of values ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ({}, ("one", "of the bot", 0.1)),
+        ({"services": {"llm": "two"}}, ("two", "of the bot for two", 0.1)),
+        ({"defaults": {"llm": {"model": "of the operator"}}}, ("one", "of the operator", 0.1)),
+        ({"defaults": {"llm.two": {"model": "for two"}}, "services": {"llm": "two"}}, ("two", "for two", 0.1)),
+        ({"config": {"llm": {"temperature": 0.3}}}, ("one", "of the bot", 0.3)),
+        ({"config": {"llm": {"provider": "two"}}}, ("two", "of the bot for two", 0.1)),
+    ],
+)
+async def test_values_come_from_the_provider_the_bot_the_operator_and_the_client(
+    body: dict[str, Any], expected: tuple[str, str, float]
+) -> None:
+    """Each over those before it."""
+    async with connected(layered, body=body) as wire:
+        llm = (await wire.config())["llm"]
+        assert (llm["provider"], llm["model"], llm["temperature"]) == expected
+        assert await wire.result(wire.call("llm:who")) == f"{expected[0]} {expected[1]}"
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        ({"services": {"llm": "three"}}, UnknownProvider),
+        ({"services": {"nobody": "one"}}, UnknownService),
+        ({"services": {"llm": {}}}, UnknownProvider),
+        ({"services": []}, InvalidConfig),
+        ({"config": {"llm": {"model": "mine"}}}, NotGranted),
+        ({"config": 5}, InvalidConfig),
+    ],
+)
+async def test_a_start_with_a_wrong_config_is_refused(body: dict[str, Any], error: type[Exception]) -> None:
+    """The services of the client's start are the client's words, whoever sends them."""
+    async with host_of(layered) as host:
+        for secret in (None, OPERATOR):
+            with pytest.raises(error):
+                await host.start(body, secret=secret)
+        assert calls == []
+
+
+async def test_a_change_that_is_refused_leaves_the_conversation_as_it_was() -> None:
+    """Setting the messages back would start it over, and what the user has said would be lost."""
+    async with connected(faulty) as wire:
+        messages = [{"role": "user", "content": "I want a room"}]
+        assert await wire.result(wire.call("llm:append_to_messages", messages=messages))
+        before = await wire.result(wire.call("llm:get_context"))
+        update = wire.update(llm={"messages": [{"role": "system", "content": "Begin anew."}], "pace": "vendor"})
+        assert (await wire.error(update))["code"] == "apply-failed"
+        assert await wire.result(wire.call("llm:get_context")) == before
+        assert messages[0] in before["messages"]
+
+
+async def test_what_waits_for_the_edge_is_not_put_to_a_provider_that_came_since() -> None:
+    """A change of the first one's options, then a switch: the second is set to what the config says, and that alone."""
+    async with connected(faulty) as wire:
+        wire.send("send-text", {"content": "long"})
+        await settle()
+        assert (await wire.answer(wire.update(llm={"model": "large"})))["data"]["applies"] == "next-turn"
+        answer = await wire.answer(wire.update(llm={"provider": "second", "model": "deeper"}))
+        assert answer["data"]["applies"] == "next-turn"
+        assert await wire.result(wire.call("tts:interrupt"))
+        await settle()
+        assert await wire.result(wire.call("llm:name")) == "second deeper"
+        config = (await wire.answer(wire.send("get-config", {})))["data"]
+        assert {each["name"]: each["value"] for each in config["config"][0]["options"]}["model"] == "deeper"
+        assert (await wire.answer(wire.update(llm={"model": "deeper"})))["data"]["revision"] == config["revision"] + 1

@@ -1,0 +1,340 @@
+"""Hooks observe: each is told what it asks for, in order, and one that fails harms nobody."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from types import FunctionType, ModuleType
+from typing import Any
+
+import pytest
+
+from rtvi_plugins import hookimpl
+from rtvi_plugins.errors import PluginError
+from rtvi_plugins.hookspecs import HOOKS
+from rtvi_plugins.hosting import Host
+from rtvi_plugins.registry.hooks import Hooks
+from rtvi_plugins.session import Secret, Session
+
+from ..fakes.faulty import faulty, ledger
+from ..fakes.wire import connected, settle
+
+
+def plugin(name: str, *functions: Callable[..., Any]) -> ModuleType:
+    """A module with hooks."""
+    module = ModuleType(name)
+    for each in functions:
+        setattr(module, each.__name__, hookimpl(each))
+    return module
+
+
+def hooks_of(*modules: ModuleType) -> Hooks:
+    """The hooks of some plugins."""
+    return Hooks({each.__name__: each for each in modules})
+
+
+def test_every_hook_is_called_the_last_plugin_first() -> None:
+    """As pluggy does, and with as many facts as each asks for."""
+    told: list[Any] = []
+
+    def first(service: str, action: str) -> None:
+        told.append((service, action))
+
+    def second(action: str) -> None:
+        told.append(action)
+
+    def third() -> None:
+        told.append("nothing")
+
+    for each in (first, second, third):
+        each.__name__ = "action_started"
+    hooks = hooks_of(plugin("one", first), plugin("two", second), plugin("three", third))
+    hooks.tell("action_started", session=None, service="tts", action="say", arguments={})
+    assert told == ["nothing", "say", ("tts", "say")]
+
+
+def test_a_hook_that_fails_is_logged_and_the_next_is_called(caplog: pytest.LogCaptureFixture) -> None:
+    """By the plugin's name and the exception's, without its words."""
+    told: list[str] = []
+
+    def fails(role: str) -> None:
+        raise RuntimeError("words of an exception")
+
+    def listens(role: str) -> None:
+        told.append(role)
+
+    fails.__name__ = listens.__name__ = "transcript"
+    with caplog.at_level(logging.INFO, "rtvi_plugins"):
+        hooks_of(plugin("bad", fails), plugin("good", listens)).tell(
+            "transcript", session=None, role="user", text="", interrupted=False
+        )
+    assert told == ["user"]
+    assert caplog.messages == ["the hook transcript of the plugin bad raised RuntimeError"]
+
+
+def test_answers_are_asked_for_one_by_one() -> None:
+    """One that has none is passed over, and so is one that fails; nobody is asked after the first that counts."""
+    asked: list[str] = []
+
+    def answering(name: str, answer: str | None) -> ModuleType:
+        def find_key(provider: str) -> str | None:
+            asked.append(name)
+            if answer == "fails":
+                raise KeyError(provider)
+            return answer
+
+        return plugin(name, find_key)
+
+    hooks = hooks_of(*(answering(*each) for each in {"d": "other", "c": "key", "b": "fails", "a": None}.items()))
+    assert next(hooks.ask("find_key", provider="acme", name="api_key")) == "key"
+    assert asked == ["a", "b", "c"]
+    assert list(hooks.ask("find_key", provider="acme", name="api_key")) == ["key", "other"]
+
+
+def test_a_hook_knows_whether_anybody_listens() -> None:
+    """So that nothing is prepared for nobody."""
+
+    def session_opened() -> None: ...
+
+    hooks = hooks_of(plugin("one", session_opened), ModuleType("none"))
+    assert {name: hooks.listens(name) for name in HOOKS} == {name: name == "session_opened" for name in HOOKS}
+
+
+def test_an_async_hook_is_refused() -> None:
+    """Nobody would await it."""
+
+    async def session_opened() -> None: ...
+
+    with pytest.raises(PluginError, match=r"session_opened\(\) \(.*\) is async"):
+        hooks_of(plugin("one", session_opened))
+
+
+def test_a_misspelt_hook_is_refused() -> None:
+    """It would never be called."""
+
+    def session_openned() -> None: ...
+
+    with pytest.raises(PluginError, match="session_openned"):
+        hooks_of(plugin("one", session_openned))
+
+
+# ---- through a session ---------------------------------------------------------------------------------------------
+
+
+def witness(seen: list[Any]) -> ModuleType:
+    """A plugin that writes down everything it is told, and fails each time."""
+
+    def session_opened(session: Session) -> None:
+        seen.append(("opened", session.id))
+        raise RuntimeError
+
+    def action_started(service: str, action: str, arguments: Mapping[str, Any]) -> None:
+        seen.append(("started", f"{service}:{action}", list(arguments)))
+        raise RuntimeError
+
+    def action_finished(action: str, error: str | None) -> None:
+        seen.append(("finished", action, error))
+        raise RuntimeError
+
+    def config_committed(revision: int, changed: list[str]) -> None:
+        seen.append(("config", revision, list(changed)))
+        raise RuntimeError
+
+    def transcript(role: str, text: str, interrupted: bool) -> None:
+        seen.append((role, text, interrupted))
+        raise RuntimeError
+
+    def session_closed(session: Session, reason: str) -> None:
+        seen.append(("closed", session.id, reason))
+        raise RuntimeError
+
+    functions = (session_opened, action_started, action_finished, config_committed, transcript, session_closed)
+    return plugin("witness", *functions)
+
+
+@pytest.mark.anyio
+async def test_a_session_tells_what_happens_in_it() -> None:
+    """And goes on, whatever the hooks do."""
+    ledger.reset()
+    seen: list[Any] = []
+    async with connected(faulty, witness(seen)) as wire:
+        id = wire.connection.id
+        assert await wire.result(wire.call("bot:echo", text="hi")) == "hi"
+        await wire.error(wire.call("bot:fail"))
+        await wire.answer(wire.update(llm={"model": "large"}))
+        said = [{"role": "user", "content": "hello"}]
+        assert await wire.result(wire.call("llm:append_to_messages", messages=said, run_immediately=False))
+        wire.send("disconnect-bot")
+        await settle()
+    assert seen == [
+        ("opened", id),
+        ("started", "bot:echo", ["text"]),
+        ("finished", "echo", None),
+        ("started", "bot:fail", []),
+        ("finished", "fail", "action-failed"),
+        ("config", 2, ["llm.model"]),
+        ("started", "llm:append_to_messages", ["messages", "run_immediately"]),
+        ("user", "hello", False),
+        ("finished", "append_to_messages", None),
+        ("closed", id, ""),
+    ]
+
+
+# ---- what is no hook -----------------------------------------------------------------------------------------------
+
+
+def a_generator(session: Session) -> Iterator[None]:
+    """Its body would never run."""
+    yield
+
+
+async def an_async_generator(session: Session) -> AsyncIterator[None]:
+    """Nothing iterates it."""
+    yield
+
+
+def misspelt_argument(sesion: Session) -> None:
+    """Nothing has that name."""
+
+
+def defaulted(session: Session | None = None) -> None:
+    """Pluggy passes no argument that has a default."""
+
+
+def all_by_name(**facts: Any) -> None:
+    """Pluggy passes none of them."""
+
+
+def by_name(*, session: Session) -> None:
+    """Pluggy passes by position."""
+
+
+NO_HOOKS: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
+    (a_generator, {"specname": "session_opened"}, "is a generator, so its body would never run. Leave out yield"),
+    (a_generator, {"specname": "session_opened", "wrapper": True}, "is a wrapper. Hooks observe one by one"),
+    (a_generator, {"specname": "session_opened", "hookwrapper": True}, "is a wrapper. Hooks observe one by one"),
+    (an_async_generator, {"specname": "session_opened"}, "is async. A hook only observes"),
+    (
+        misspelt_argument,
+        {"specname": "session_opened"},
+        "which the hook 'session_opened' does not have; ",
+    ),
+    (misspelt_argument, {"specname": "session_opened"}, "did you mean 'session'?"),
+    (defaulted, {"specname": "session_opened"}, "gives 'session' a default, so it would not be passed. Remove"),
+    (all_by_name, {"specname": "session_opened"}, "takes **facts. A hook is passed the arguments that it names"),
+    (by_name, {"specname": "session_opened"}, "A hook is passed the arguments that it names: session."),
+    (misspelt_argument, {}, "there is no hook 'misspelt_argument'; there is session_opened, session_closed"),
+    (defaulted, {"specname": "sesion_opened"}, "there is no hook 'sesion_opened'; did you mean 'session_opened'?"),
+]
+
+
+@pytest.mark.parametrize(("function", "marks", "message"), NO_HOOKS)
+def test_a_function_that_would_not_be_called_as_a_hook_is_refused(
+    function: Callable[..., Any], marks: dict[str, Any], message: str
+) -> None:
+    """With its place, and what to write instead."""
+    module = ModuleType("acme")
+    vars(module)["hook"] = pluggy_mark(function, marks)
+    with pytest.raises(PluginError) as raised:
+        hooks_of(module)
+    assert message in str(raised.value)
+    assert f"test_hooks.py:{function.__code__.co_firstlineno})" in str(raised.value)
+
+
+def pluggy_mark(function: Callable[..., Any], marks: dict[str, Any]) -> Callable[..., Any]:
+    """A copy of a function that is marked as a hook."""
+    copy = FunctionType(function.__code__, function.__globals__, function.__name__, function.__defaults__)
+    copy.__kwdefaults__ = function.__kwdefaults__
+    copy.__annotations__ = function.__annotations__
+    marked: Callable[..., Any] = hookimpl(**marks)(copy)
+    return marked
+
+
+def test_a_marked_object_that_is_no_function_is_refused() -> None:
+    """Pluggy would pass over it."""
+
+    class Listener:
+        def __call__(self, session: Session) -> None: ...
+
+    module = ModuleType("acme")
+    vars(module)["session_opened"] = hookimpl(Listener())
+    with pytest.raises(PluginError, match=r"is under @hookimpl but is not a function\. Write def"):
+        hooks_of(module)
+
+
+@pytest.mark.parametrize("wrap", [None, staticmethod, classmethod])
+def test_a_hook_of_a_class_is_refused(wrap: Any) -> None:
+    """Its objects are no plugins, so nothing would call it."""
+
+    def session_opened(session: Session) -> None: ...
+
+    marked = hookimpl(session_opened)
+    module = ModuleType(__name__)
+    vars(module)["listener"] = type("Listener", (), {"session_opened": wrap(marked) if wrap else marked})
+    with pytest.raises(PluginError, match=r"session_opened\(\) \(.*\) is inside of the class Listener\."):
+        hooks_of(module)
+
+
+def test_a_hook_may_be_imported_under_another_name() -> None:
+    """The name that it was defined with says which hook it is."""
+    calls: list[str] = []
+
+    @hookimpl
+    def session_opened() -> None:
+        calls.append("opened")
+
+    module = ModuleType("acme")
+    vars(module)["on_open"] = session_opened
+    hooks_of(module).tell("session_opened", session=None)
+    assert calls == ["opened"]
+
+
+# ---- what hooks answer ---------------------------------------------------------------------------------------------
+
+
+def answering(name: str, answer: Any) -> ModuleType:
+    """A plugin whose hook gives an answer."""
+
+    def hook() -> Any:
+        return answer
+
+    hook.__name__ = name
+    return plugin("answering", hook)
+
+
+class Route:
+    """Looks like a route of a server."""
+
+    def matches(self, scope: object) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ({"/": Route()}, "returns a dict. Return a list of routes, as in [Route(…)]."),
+        (Route(), "returns a Route. Return a list of routes"),
+        ("/", "returns a str. Return a list of routes"),
+        ([Route(), "/"], "returns a str in its list, which is no route."),
+    ],
+)
+def test_routes_of_a_plugin_that_are_no_list_are_refused(answer: Any, message: str) -> None:
+    """With the place of the hook."""
+    host = Host(faulty, modules=[answering("server_routes", answer)], environ={})
+    with pytest.raises(PluginError) as raised:
+        _ = host.routes
+    assert message in str(raised.value)
+    assert "test_hooks.py" in str(raised.value)
+    assert len(Host(faulty, modules=[answering("server_routes", [Route()])], environ={}).routes) == 1
+
+
+@pytest.mark.parametrize("key", ["key-of-acme", Secret("key-of-acme")])
+def test_a_key_store_answers_with_a_text_or_a_secret(key: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """Anything else is reported, and the next key store is asked."""
+    modules = [answering("find_key", key), answering("find_key", 5)]
+    host = Host(faulty, modules=modules[:1], environ={})
+    found = host._find_key("acme", "api_key")  # pyright: ignore[reportPrivateUsage]
+    assert found is not None
+    assert found.reveal() == "key-of-acme"
+    host = Host(faulty, modules=modules[1:], environ={})
+    assert host._find_key("acme", "api_key") is None  # pyright: ignore[reportPrivateUsage]
+    assert "it returns a int for a key. Return a str, or None." in caplog.text

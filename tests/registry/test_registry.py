@@ -1,0 +1,305 @@
+"""What a bot is made of: names that are declared once, providers over kinds, and its own words checked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+import pytest
+from attrs import define
+from attrs.validators import ge, in_, max_len
+
+from rtvi_plugins import LLM, Grant, Session, Was, action, bot, options, service
+from rtvi_plugins.declare.specs import Function, ServiceSpec, Spec, specs_of
+from rtvi_plugins.errors import AuthorError, BotError, DeclarationError, where
+from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text
+from rtvi_plugins.loading import bot_spec
+from rtvi_plugins.registry.registry import Registry, _known, build  # pyright: ignore[reportPrivateUsage]
+
+
+@define
+class Parrot:
+    """Says one word."""
+
+    async def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
+        """The word."""
+        yield Text("hello")
+
+
+@service("llm", "grey")
+@asynccontextmanager
+async def grey() -> AsyncGenerator[Parrot]:
+    """One provider."""
+    yield Parrot()
+
+
+@service("llm", "green")
+@asynccontextmanager
+async def green() -> AsyncGenerator[Parrot]:
+    """Another."""
+    yield Parrot()
+
+
+@options(grey, green)
+def feed(llm: Parrot, /, seeds: Annotated[int, ge(1)] = 3) -> None:
+    """An option that both have."""
+
+
+@options(grey)
+def teach(llm: Parrot, /, word: Annotated[str, Was("phrase")] = "hello", tone: str = "own") -> None:
+    """Options of one, the second over its kind's."""
+
+
+@options("llm")
+def general(session: Session, /, tone: str = "kind", phrase: bool = False) -> None:
+    """Options of every LLM."""
+
+
+@action("llm")
+async def fly(session: Session, /, far: int = 1) -> str:
+    """Of every LLM."""
+    return "kind"
+
+
+@action("llm")
+async def sit(session: Session, /) -> None:
+    """Of every LLM, and nobody has another."""
+
+
+async def fly_of_grey(llm: Parrot, /) -> str:
+    """Of one provider, over its kind's."""
+    return "own"
+
+
+fly_of_grey.__name__ = "fly"
+action(grey)(fly_of_grey)
+
+DECLARED: list[Function] = [grey, green, feed, teach, general, fly, sit, fly_of_grey]
+
+
+def registry_of(function: Function, *more: Function) -> Registry:
+    """The registry of a bot whose service `llm` both providers may fill."""
+    specs: list[Spec] = [spec for each in (*DECLARED, *more, function) for spec in specs_of(each)]
+    services = {spec.provider: spec for spec in specs if isinstance(spec, ServiceSpec)}
+    named = bot_spec(function)
+    return build(
+        named, {name: {each: services[each] for each in named.services[name]} for name in named.services}, specs
+    )
+
+
+def bot_with(config: Any = None, client: Any = ()) -> Function:
+    """A bot of both providers."""
+
+    @bot(services={"llm": ["grey", "green"]}, config=config, client=client)
+    async def keeper(session: Session, /, llm: LLM) -> None: ...
+
+    return keeper
+
+
+# ---- who offers what -----------------------------------------------------------------------------------------------
+
+
+def test_the_first_provider_is_the_default() -> None:
+    """In the order in which the bot names them."""
+    registry = registry_of(bot_with())
+    assert list(registry.services["llm"].providers) == ["grey", "green"]
+    assert registry.services["llm"].default == "grey"
+
+
+def test_a_provider_offers_its_own_and_its_kinds() -> None:
+    """A function declared on several providers is offered by each."""
+    providers = registry_of(bot_with()).services["llm"].providers
+    assert list(providers["grey"].options) == ["seeds", "word", "tone", "phrase"]
+    assert list(providers["green"].options) == ["seeds", "tone", "phrase"]
+    assert set(providers["grey"].actions) == set(providers["green"].actions) == {"fly", "sit"}
+
+
+def test_what_a_provider_declares_comes_before_its_kinds() -> None:
+    """Options and actions alike; another provider keeps the kind's."""
+    providers = registry_of(bot_with()).services["llm"].providers
+    tones = {label: provider.options["tone"][0].default for label, provider in providers.items()}
+    assert tones == {"grey": "own", "green": "kind"}
+    assert providers["grey"].actions["fly"].function is fly_of_grey
+    assert providers["green"].actions["fly"].function is fly
+
+
+def test_a_group_sets_what_nobody_overrides() -> None:
+    """The kind's group is left with the rest of its options."""
+    providers = registry_of(bot_with()).services["llm"].providers
+    left = {label: provider.effective(provider.kind_groups[0]) for label, provider in providers.items()}
+    assert left == {"grey": ("phrase",), "green": ("tone", "phrase")}
+
+
+def test_a_present_name_is_not_a_former_one() -> None:
+    """Where one option was called as another is now, the name means the one that is called so now."""
+    providers = registry_of(bot_with()).services["llm"].providers
+    assert providers["grey"].former_names == {}
+
+    @options(green)
+    def renamed(llm: Parrot, /, colour: Annotated[str, Was("hue")] = "green") -> None: ...
+
+    providers = registry_of(bot_with(), renamed).services["llm"].providers
+    assert providers["green"].former_names == {"hue": "colour"}
+
+
+def test_a_bots_own_actions_are_its_own() -> None:
+    """Those of another bot are not offered, those of every bot are."""
+    keeper, other = bot_with(), bot_with()
+
+    @action(keeper)
+    async def count(session: Session, /) -> None: ...
+
+    @action(other)
+    async def lose(session: Session, /) -> None: ...
+
+    @action("bot")
+    async def sleep(session: Session, /) -> None: ...
+
+    assert set(registry_of(keeper, count, lose, sleep).actions) == {"count", "sleep"}
+
+
+# ---- names that are declared twice ---------------------------------------------------------------------------------
+
+
+def refused(function: Function, *more: Function, family: type[AuthorError] = DeclarationError) -> str:
+    """What the author is told."""
+    with pytest.raises(family) as raised:
+        registry_of(function, *more)
+    return str(raised.value)
+
+
+def test_an_option_that_is_declared_twice_is_refused_with_both_places() -> None:
+    """On one provider, or on one kind; file and line of each."""
+
+    @options(grey)
+    def again(llm: Parrot, /, word: str = "") -> None: ...
+
+    @options("llm")
+    def general_again(session: Session, /, tone: str = "") -> None: ...
+
+    for first, second in ((teach, again), (general, general_again)):
+        message = refused(bot_with(), second)
+        assert "is declared twice" in message
+        assert where(first) in message
+        assert where(second) in message
+        assert len(re.findall(r"test_registry\.py:\d+", message)) == 2
+
+
+def test_an_action_that_is_declared_twice_is_refused_with_both_places() -> None:
+    """On a provider, a kind, or a bot."""
+    keeper = bot_with()
+
+    def declared(target: Any) -> Any:
+        async def sing(session: Session, /) -> None: ...
+
+        decorate: Callable[[Function], Function] = action(target)
+        return decorate(sing)
+
+    for target in (grey, "llm", keeper):
+        one, other = declared(target), declared(target)
+        message = refused(keeper, one, other)
+        assert "the action 'sing'" in message
+        assert message.count(where(one)) == 2  # both are made at the same line
+
+
+def test_the_option_provider_is_the_frameworks_own() -> None:
+    """It switches who fills the service."""
+
+    @options(grey)
+    def choose(llm: Parrot, /, provider: str = "") -> None: ...
+
+    assert f"{where(choose)} declares the option 'provider'" in refused(bot_with(), choose)
+
+
+def test_a_former_name_is_declared_once_as_any_name() -> None:
+    """Otherwise it would mean one option, and be ignored as the former name of the other."""
+
+    @options(grey)
+    def takes_a_present_name(llm: Parrot, /, grain: Annotated[str, Was("seeds")] = "") -> None: ...
+
+    @options(grey)
+    def takes_a_former_name(llm: Parrot, /, text: Annotated[str, Was("phrase")] = "") -> None: ...
+
+    @options(grey)
+    def takes_ours(llm: Parrot, /, label: Annotated[str, Was("provider")] = "") -> None: ...
+
+    assert "the option 'seeds' of 'llm.grey' is declared twice" in refused(bot_with(), takes_a_present_name)
+    assert "the option 'phrase' of 'llm.grey' is declared twice" in refused(bot_with(), takes_a_former_name)
+    assert f"{where(takes_ours)} declares the option 'provider'" in refused(bot_with(), takes_ours)
+
+
+# ---- what a bot says of itself -------------------------------------------------------------------------------------
+
+CONFIGS: list[tuple[Any, str]] = [
+    ({"lm": {"seeds": 1}}, "config= names 'lm'. Did you mean 'llm'?"),
+    ({"llm.grei": {"seeds": 1}}, "config= names the provider 'llm.grei'. Did you mean 'grey'?"),
+    ({"llm": {"seds": 1}}, "config= names the option 'llm.seds'. Did you mean 'seeds'?"),
+    ({"llm.green": {"word": "a"}}, "config= names the option 'llm.green.word'."),
+    ({"llm": {"seeds": 0}}, "config= gives 'llm.seeds' a wrong value: must be >= 1, got 0."),
+    ({"llm.grey": {"word": 3}}, "config= gives 'llm.grey.word' a wrong value: expected a string, got the number 3."),
+]
+
+
+@pytest.mark.parametrize(("config", "message"), CONFIGS)
+def test_a_bots_config_that_fits_nothing_is_refused(config: Any, message: str) -> None:
+    """At the bot's own line, with the nearest name."""
+    keeper = bot_with(config)
+    told = refused(keeper, family=BotError)
+    assert told.startswith(where(keeper))
+    assert message in told
+
+
+def test_a_bots_config_may_name_what_one_provider_has() -> None:
+    """It counts for that one."""
+    registry_of(bot_with({"llm": {"word": "a"}, "llm.green": {"seeds": 2}}))
+
+
+GRANTS: list[tuple[Any, str]] = [
+    ("llm.seds", "client= grants 'llm.seds'. Did you mean 'llm.seeds'?"),
+    ("llm:fli", "client= grants 'llm:fli'. Did you mean 'llm:fly'?"),
+    ("tts:say", "client= grants 'tts:say'."),
+    ("bot:nothing", "client= grants 'bot:nothing'."),
+    (Grant("llm:fly", arguments={"fr": in_([1])}), "narrows the argument 'fr' of 'llm:fly'."),
+]
+
+
+@pytest.mark.parametrize(("grant", "message"), GRANTS)
+def test_a_grant_that_names_nothing_is_refused(grant: Any, message: str) -> None:
+    """At the bot's own line, with the nearest name."""
+    keeper = bot_with(client=[grant])
+    told = refused(keeper, family=BotError)
+    assert told.startswith(where(keeper))
+    assert message in told
+
+
+def test_many_names_are_not_all_listed() -> None:
+    """Where none is near: some, of the same service if there are any, and how many more."""
+    listed = _known("llm:zzz", [f"{service}.option_{n}" for service in ("llm", "tts") for n in range(10)])
+    assert listed == f"There is {', '.join(f'llm.option_{n}' for n in range(8))} and 2 more."
+
+
+def test_a_grant_may_name_what_one_provider_has() -> None:
+    """And the provider itself, and an argument of one of two actions."""
+    narrowed = Grant("llm:fly", arguments={"far": in_([1])})
+    registry_of(bot_with(client=["llm.word", "llm.provider", "llm:sit", narrowed]))
+
+
+def test_everything_that_is_wrong_with_a_bot_is_reported_at_once() -> None:
+    """Its config and all of its grants, each in a line of its own that begins with the bot's."""
+    keeper = bot_with(
+        {"lm": {}, "llm": {"seds": 1, "seeds": 10**20}},
+        client=["llm.seds", "llm:fli", Grant("llm.seeds", max_len(3)), Grant("llm:fly", arguments={"far": max_len(1)})],
+    )
+    lines = refused(keeper, family=BotError).splitlines()
+    assert all(each.startswith(where(keeper)) for each in lines)
+    assert [each.removeprefix(where(keeper)).partition(". ")[0].strip() for each in lines] == [
+        "config= names 'lm'",
+        "config= names the option 'llm.seds'",
+        "config= gives 'llm.seeds' a wrong value: the number 100000000000000000000 has more than 64 bits.",
+        "client= grants 'llm.seds'",
+        "client= grants 'llm:fli'",
+        "client= narrows 'llm.seeds', but it has max_len(3), which applies to strings, arrays and objects, not to int.",
+        "client= narrows the argument 'far' of 'llm:fly', but it has max_len(1), which applies to strings, arrays and objects, not to int.",  # noqa: E501
+    ]

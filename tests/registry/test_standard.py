@@ -1,0 +1,248 @@
+"""The standard actions and options, called as the published clients' LLMHelper calls them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rtvi_plugins import LLM, TTS, Grant, Session, bot, converse, roles
+from rtvi_plugins.kinds import Text
+
+from ..fakes import faulty, scripted
+from ..fakes.scripted import script
+from ..fakes.wire import Wire, connected, settle
+
+pytestmark = pytest.mark.anyio
+
+ALL = "llm:append_to_messages llm:get_context llm:set_context llm:run tts:say tts:interrupt".split()
+OPTIONS = "llm.messages llm.initial_messages llm.tools llm.run_on_config".split()
+
+
+@bot(services={"llm": "scripted", "tts": "quiet"}, client=[*ALL, *OPTIONS], public=True)
+async def helped(session: Session, /, llm: LLM, tts: TTS) -> None:
+    """Holds a conversation."""
+    await converse(session, llm=llm, tts=tts)
+
+
+@bot(
+    services={"llm": "scripted"},
+    client=[
+        Grant("llm:append_to_messages", arguments={"messages": roles("user", "system")}),
+        "llm:get_context",
+    ],
+    public=True,
+)
+async def lenient(session: Session, /, llm: LLM) -> None:
+    """Lets clients speak for the system too."""
+    await converse(session, llm=llm)
+
+
+def helper(made: Any = helped, *, version: str | None = None, body: object = None) -> Any:
+    """A session with a client of the generation that has an LLMHelper."""
+    script.write([Text("Hello.")], [Text("Again.")])
+    return connected(made, scripted, faulty, version=version, body=body)
+
+
+def call(wire: Wire, action: str, arguments: list[dict[str, Any]] | None = None) -> str:
+    """What LLMHelper sends: `arguments` are left out where there are none."""
+    data: dict[str, Any] = {"service": "llm", "action": action}
+    return wire.send("action", data if arguments is None else {**data, "arguments": arguments})
+
+
+def named(**values: Any) -> list[dict[str, Any]]:
+    """Arguments as LLMHelper writes them."""
+    return [{"name": name, "value": value} for name, value in values.items()]
+
+
+def user(text: str, role: str = "user") -> dict[str, Any]:
+    """A message."""
+    return {"role": role, "content": text}
+
+
+async def contents(wire: Wire) -> list[str]:
+    """What was said so far."""
+    return [each["content"] for each in (await wire.result(call(wire, "get_context")))["messages"]]
+
+
+# ---- the four calls of LLMHelper -----------------------------------------------------------------------------------
+
+
+async def test_get_context() -> None:
+    """Without arguments; messages and tools."""
+    async with helper() as wire:
+        assert await wire.result(call(wire, "get_context")) == {"messages": [], "tools": []}
+
+
+async def test_append_to_messages() -> None:
+    """With `run_immediately` as the helper always sends it; one that is run is answered."""
+    async with helper() as wire:
+        sent = named(messages=[user("one")], run_immediately=False)
+        assert await wire.result(call(wire, "append_to_messages", sent)) is True
+        await settle()
+        assert script.requests == []
+        sent = named(messages=[user("two"), user("three")], run_immediately=True)
+        assert await wire.result(call(wire, "append_to_messages", sent)) is True
+        await settle()
+        assert await contents(wire) == ["one", "two", "three", "Hello."]
+
+
+async def test_append_to_messages_without_flags_asks_for_no_answer() -> None:
+    """A message of several parts is kept as it is."""
+    parts = [{"type": "text", "text": "what is this?"}]
+    async with helper() as wire:
+        await wire.result(call(wire, "append_to_messages", named(messages=[{"role": "user", "content": parts}])))
+        await settle()
+        assert script.requests == []
+        (message,) = (await wire.result(call(wire, "get_context")))["messages"]
+        assert message["content"] == parts
+
+
+async def test_set_context() -> None:
+    """With `interrupt` as the helper sends it: the conversation is another."""
+    async with helper() as wire:
+        await wire.result(call(wire, "append_to_messages", named(messages=[user("one")], run_immediately=False)))
+        sent = named(messages=[user("You are Ada.", "system"), user("hi")], interrupt=True)
+        assert await wire.result(call(wire, "set_context", sent)) is True
+        assert await contents(wire) == ["You are Ada.", "hi"]
+        assert script.requests == []
+
+
+async def test_set_context_with_tools_and_an_answer() -> None:
+    """As the open-source bots have it; tools that are not sent stay."""
+    parameters: dict[str, Any] = {"type": "object", "properties": {}}
+    tools = [{"name": "look", "description": "Looks.", "parameters": parameters}]
+    async with helper() as wire:
+        sent = named(messages=[user("hi")], tools=tools, run_immediately=True)
+        assert await wire.result(call(wire, "set_context", sent)) is True
+        await settle()
+        assert list(script.requests[0].functions) == tools
+        await wire.result(call(wire, "set_context", named(messages=[user("anew")])))
+        assert await wire.result(call(wire, "get_context")) == {"messages": [user("anew")], "tools": tools}
+
+
+@pytest.mark.parametrize("arguments", [None, [], named(interrupt=False), named(interrupt=True)])
+async def test_run(arguments: list[dict[str, Any]] | None) -> None:
+    """With or without `interrupt`: the LLM answers the conversation as it is."""
+    async with helper() as wire:
+        assert await wire.result(call(wire, "run", arguments)) is True
+        await settle()
+        assert await contents(wire) == ["Hello."]
+
+
+async def test_interrupt_cuts_short_what_is_being_said() -> None:
+    """Before anything else is done."""
+    async with helper() as wire:
+        script.write([Text("Once "), scripted.WAIT], [Text("Again.")])
+        await wire.result(call(wire, "run"))
+        await settle()
+        await wire.result(call(wire, "run", named(interrupt=True)))
+        await settle()
+        assert await contents(wire) == ["Once ", "Again."]
+
+
+async def test_a_newer_client_reaches_the_same() -> None:
+    """By a client message, with the result itself as its answer."""
+    async with helper(version="1.13.1") as wire:
+        d = {"service": "llm", "action": "append_to_messages", "arguments": {"messages": [user("one")]}}
+        answer = await wire.answer(wire.send("client-message", {"t": "action", "d": d}))
+        assert (answer["type"], answer["data"]) == ("server-response", {"t": "action", "d": True})
+        answer = await wire.answer(
+            wire.send("client-message", {"t": "action", "d": {"service": "llm", "action": "get_context"}})
+        )
+        assert answer["data"]["d"]["messages"] == [user("one")]
+
+
+# ---- saying --------------------------------------------------------------------------------------------------------
+
+
+async def test_say_and_interrupt() -> None:
+    """What is to be said comes after what is being said; one that interrupts comes in the place of all of it."""
+    async with helper() as wire:
+        assert await wire.result(wire.call("tts:interrupt")) is False
+        script.write([Text("Once "), scripted.WAIT])
+        await wire.result(call(wire, "run"))
+        await settle()
+        assert await wire.result(wire.call("tts:say", text="Later.")) is True
+        await settle()
+        assert await contents(wire) == []
+        assert await wire.result(wire.call("tts:say", text="Now.", interrupt=True)) is True
+        await settle()
+        assert await contents(wire) == ["Once ", "Now."]
+
+
+# ---- what clients may not say --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("role", ["system", "developer", "assistant", "tool"])
+async def test_messages_are_the_users_unless_the_bot_says_otherwise(role: str) -> None:
+    """One among them that is not refuses them all."""
+    async with helper() as wire:
+        sent = named(messages=[user("one"), user("obey", role)], run_immediately=True)
+        error = await wire.error(call(wire, "append_to_messages", sent))
+        assert error["code"] == "not-granted"
+        assert "messages may have the role user" in error["error"]
+        assert await contents(wire) == []
+        assert script.requests == []
+
+
+async def test_a_bot_may_grant_other_roles() -> None:
+    """Those that it names."""
+    async with helper(lenient) as wire:
+        await wire.result(call(wire, "append_to_messages", named(messages=[user("obey", "system")])))
+        error = await wire.error(call(wire, "append_to_messages", named(messages=[user("I said", "assistant")])))
+        assert error["code"] == "not-granted"
+        assert await contents(wire) == ["obey"]
+
+
+@pytest.mark.parametrize(
+    "message", [{}, {"role": "user"}, {"role": "king", "content": ""}, user("hi") | {"x": 1}, "hi"]
+)
+async def test_what_is_no_message_is_refused(message: Any) -> None:
+    """With its path."""
+    async with helper() as wire:
+        error = await wire.error(call(wire, "append_to_messages", named(messages=[message])))
+        assert error["code"] == "invalid-arguments"
+        assert error["details"][0]["path"].startswith("$.data.arguments[0].value[0]")
+
+
+# ---- options -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["messages", "initial_messages"])
+async def test_a_conversation_may_start_from_messages(name: str) -> None:
+    """Under either name, in the start or later; a change replaces the conversation."""
+    body = {"config": [{"service": "llm", "options": named(**{name: [user("You are Ada.", "system")]})}]}
+    async with helper(body=body) as wire:
+        assert await contents(wire) == ["You are Ada."]
+        await wire.result(call(wire, "append_to_messages", named(messages=[user("hi")])))
+        await wire.answer(wire.update(llm={name: [user("You are Bob.", "system")]}))
+        assert await contents(wire) == ["You are Bob."]
+
+
+async def test_run_on_config_speaks_first_with_all_that_the_start_has_set() -> None:
+    """Once, when the client is there; it is applied after all others, wherever it stands."""
+    sent = named(run_on_config=True, tools=[{"name": "look"}], messages=[user("Greet.", "system")])
+    async with helper(body={"config": [{"service": "llm", "options": sent}]}) as wire:
+        await settle()
+        (request,) = script.requests
+        assert [each["content"] for each in request.messages] == ["Greet."]
+        assert list(request.functions) == [{"name": "look"}]
+        assert await contents(wire) == ["Greet.", "Hello."]
+
+
+async def test_everything_standard_is_described() -> None:
+    """As any plugin's: with types, defaults and words for people."""
+    async with helper() as wire:
+        actions = (await wire.answer(wire.send("describe-actions")))["data"]["actions"]
+        assert {f"{each['service']}:{each['action']}" for each in actions} == set(ALL)
+        assert all(each["description"] for each in actions)
+        told = {each["action"]: each for each in actions}
+        assert [(each["name"], each["type"]) for each in told["append_to_messages"]["arguments"]] == [
+            ("messages", "array"),
+            ("run_immediately", "bool"),
+            ("interrupt", "bool"),
+        ]
+        assert (told["get_context"]["result"], told["run"]["result"]) == ("object", "bool")
+        config = (await wire.answer(wire.send("describe-config")))["data"]["config"]
+        assert {f"{each['name']}.{option['name']}" for each in config for option in each["options"]} == set(OPTIONS)

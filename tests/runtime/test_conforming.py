@@ -1,0 +1,215 @@
+"""What a provider yields is held to its kind's Protocol when it is opened, and the log names the provider."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from functools import partial, wraps
+from typing import Any, Protocol, runtime_checkable
+
+import pytest
+
+from rtvi_plugins import LLM, Kind, Session, action, bot, service
+from rtvi_plugins.errors import StartFailed
+from rtvi_plugins.hosting import Host
+from rtvi_plugins.kinds import STT, TTS, VAD, Audio, LLMRequest, Text, ToolCall
+from rtvi_plugins.runtime.conforming import misfit
+
+
+@runtime_checkable
+class Avatar(Protocol):
+    """A kind of a plugin."""
+
+    name: str
+
+    async def show(self, mood: str, /, *, seconds: float = 1.0) -> str:
+        """Awaited."""
+        ...
+
+    def moods(self) -> list[str]:
+        """Called."""
+        ...
+
+    def frames(self, rate: int, /) -> AsyncIterator[bytes]:
+        """Streamed."""
+        ...
+
+
+AVATAR = Kind("avatar", Avatar)
+
+
+class Fine:
+    """Does all of it, each in a way of its own."""
+
+    name = "fine"
+
+    async def respond(self, request: LLMRequest, /) -> AsyncGenerator[Text | ToolCall]:
+        """Some of the pieces."""
+        yield Text("")
+
+    def synthesize(self, *requests: Any) -> Any:
+        """Whatever comes, from elsewhere."""
+
+    def transcribe(self, request: Any, more: int = 0) -> AsyncIterator[Any]:
+        """Pieces that are not annotated."""
+        raise NotImplementedError
+
+    def speech_probability(self, frame: Audio) -> float:
+        """At once."""
+        return 0.0
+
+    async def show(self, mood: str, *, seconds: float = 2.0, more: int = 0) -> str:
+        """With one more of its own."""
+        return mood
+
+    def moods(self) -> list[str]:
+        """Called."""
+        return []
+
+    async def frames(self, rate: int) -> AsyncGenerator[bytes]:
+        """Streamed."""
+        yield b""
+
+
+@pytest.mark.parametrize("protocol", [LLM, TTS, STT, VAD, Avatar])
+def test_an_object_that_does_all_of_it_fits(protocol: type) -> None:
+    """Also where it accepts more than is asked for."""
+    assert misfit(Fine(), protocol) is None
+
+
+async def a_coroutine(self: object, request: LLMRequest) -> str:
+    """Answer at once."""
+    return ""
+
+
+async def yields_text(self: object, request: LLMRequest) -> AsyncGenerator[str]:
+    """Yield what is no piece."""
+    yield ""
+
+
+async def yields_either(self: object, request: LLMRequest) -> AsyncGenerator[Text | str]:
+    """Yield a piece at times."""
+    yield ""
+
+
+def a_generator(self: object, request: LLMRequest) -> Iterator[Text]:
+    """Yield without await."""
+    yield Text("")
+
+
+async def takes_nothing(self: object) -> AsyncGenerator[Text]:
+    """Ask for nothing."""
+    yield Text("")
+
+
+async def takes_two(self: object, request: LLMRequest, model: str) -> AsyncGenerator[Text]:
+    """Ask for what nobody passes."""
+    yield Text("")
+
+
+async def takes_it_by_name(self: object, *, request: LLMRequest) -> AsyncGenerator[Text]:
+    """Ask for it by name."""
+    yield Text("")
+
+
+RESPONDING: list[tuple[Any, str]] = [
+    (a_coroutine, "its respond() is a coroutine function. Write async def with yield, or def and return an async"),
+    (a_generator, "its respond() is a generator. Write async def with yield"),
+    (yields_text, "its respond() yields str. Yield Text or ToolCall or Usage"),
+    (yields_either, "its respond() yields str. Yield Text"),
+    (takes_nothing, "its respond() takes nothing, but it is called as respond(request)"),
+    (takes_two, "its respond() takes request, model, but it is called as respond(request)"),
+    (takes_it_by_name, "its respond() takes request, but it is called as respond(request)"),
+    ("text", "its respond is no method"),
+]
+
+
+@pytest.mark.parametrize(("respond", "message"), RESPONDING)
+def test_a_method_that_cannot_be_used_is_explained(respond: Any, message: str) -> None:
+    """With what to write instead."""
+    found = misfit(type("Acme", (), {"respond": respond})(), LLM)
+    assert found is not None
+    assert message in found
+
+
+async def late(*args: Any, **more: Any) -> Any:
+    """Answer late."""
+
+
+async def streaming(*args: Any) -> AsyncGenerator[Any]:
+    """Answer in pieces."""
+    yield
+
+
+def logged(function: Callable[..., Awaitable[str]]) -> Callable[..., Awaitable[str]]:
+    """A wrapper that is no coroutine function itself."""
+
+    @wraps(function)
+    def logging(*args: Any, **more: Any) -> Awaitable[str]:
+        return function(*args, **more)
+
+    return logging
+
+
+def short(self: object, mood: str) -> str:
+    """Show a mood for ever."""
+    return mood
+
+
+METHODS: list[tuple[type, str, Any, str | None]] = [
+    (VAD, "speech_probability", late, "is a coroutine function. It is called without await: write def with return"),
+    (VAD, "speech_probability", streaming, "is an async generator. It is called without await"),
+    (TTS, "synthesize", late, "its synthesize() is a coroutine function. Write async def with yield"),
+    (STT, "transcribe", late, "its transcribe() is a coroutine function. Write async def with yield"),
+    (Avatar, "show", streaming, "its show() is an async generator. Write async def with return"),
+    (Avatar, "show", short, "but it is called as show(mood, seconds=…)"),
+    (Avatar, "show", logged(late), None),
+    (Avatar, "moods", late, "its moods() is a coroutine function. It is called without await"),
+    (Avatar, "frames", late, "its frames() is a coroutine function. Write async def with yield"),
+    (Avatar, "frames", staticmethod(partial(streaming)), None),  # bare, Python 3.13 warns of it
+]
+
+
+@pytest.mark.parametrize(("protocol", "name", "method", "message"), METHODS)
+def test_every_kind_is_held_to_its_protocol(protocol: type, name: str, method: Any, message: str | None) -> None:
+    """Those of plugins as well; what cannot be known is left to the call."""
+    found = misfit(type("Acme", (Fine,), {name: method})(), protocol)
+    assert found is None if message is None else message in (found or "")
+
+
+def test_what_is_not_there_is_named() -> None:
+    """All of it."""
+    assert misfit(object(), Avatar) == "it has no frames(), moods(), name(), show()"
+
+
+@service("llm", "acme")
+@asynccontextmanager
+async def acme_llm() -> AsyncGenerator[Any]:
+    """Yields what is no LLM."""
+    yield type("Acme", (), {"respond": a_coroutine})()
+
+
+@action(acme_llm)
+async def nothing(llm: Any, /) -> None:
+    """Nothing."""
+
+
+@bot(services={"llm": "acme"}, public=True)
+async def receptionist(session: Session, /, llm: LLM) -> None:
+    """Never begins."""
+
+
+@pytest.mark.anyio
+async def test_a_service_that_does_not_fit_is_not_started_and_the_log_names_its_provider(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The client learns only which service it is."""
+    async with Host(receptionist, environ={}) as host:
+        refusal = r"The service 'llm' \(acme\) is not what its kind asks for\."
+        with caplog.at_level(logging.ERROR), pytest.raises(StartFailed, match=refusal):
+            await host.start({})
+    (message,) = caplog.messages
+    assert message.startswith("The service 'llm' (acme): acme_llm() (")
+    assert "test_conforming.py" in message
+    assert "yields Acme, which is no LLM: its respond() is a coroutine function." in message

@@ -1,0 +1,185 @@
+"""The connection of a transport that lives in callbacks: calls that no task makes, and texts that no task waits for."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+import anyio
+import pytest
+
+from rtvi_plugins import Session, action, bot
+from rtvi_plugins.hosting import Connection, Limits, ManualClock
+from rtvi_plugins.kinds import Audio
+from rtvi_plugins.session import Listener
+
+from ..fakes.wire import host_of, settle
+
+pytestmark = pytest.mark.anyio
+
+READY = '{"label": "rtvi-ai", "type": "client-ready", "id": "0", "data": {}}'
+
+
+@bot(client=["bot:add", "bot:wait", "bot:hang_up"], public=True)
+async def desk(session: Session, /) -> None:
+    """Adds numbers."""
+    with session.listening(Ear()):
+        await anyio.sleep_forever()
+
+
+class Ear(Listener):
+    """Makes what only a task can make."""
+
+    def hear(self, audio: Audio) -> None:
+        anyio.Event()
+
+    def microphone(self, enabled: bool) -> None:
+        anyio.Event()
+
+
+@action(desk)
+async def add(session: Session, /, a: int, b: int) -> int:
+    """Return the sum."""
+    return a + b
+
+
+@action(desk)
+async def wait(session: Session, /) -> bool:
+    """Wait until it is cancelled."""
+    await anyio.sleep_forever()
+    return True
+
+
+@action(desk)
+async def hang_up(session: Session, /) -> None:
+    """End the session."""
+    session.close("closed by the desk")
+
+
+def call(id: str, name: str, **arguments: int) -> str:
+    """Return the text of a call of one of the bot's own actions."""
+    listed = [{"name": key, "value": value} for key, value in arguments.items()]
+    data = {"service": "bot", "action": name, "arguments": listed}
+    return json.dumps({"label": "rtvi-ai", "type": "action", "id": id, "data": data})
+
+
+def in_a_callback(*calls: Callable[[], object]) -> None:
+    """Make calls as a protocol of asyncio makes them: from the loop, in no task. On trio there is always a task."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        for each in calls:
+            each()
+    else:
+        for each in calls:
+            loop.call_soon(each)
+
+
+def answers(sent: Sequence[str | Audio]) -> dict[str, object]:
+    """What was sent, by the id of the request."""
+    messages = [json.loads(each) for each in sent if isinstance(each, str)]
+    return {each["id"]: each["data"] for each in messages if "id" in each}
+
+
+@asynccontextmanager
+async def opened(limits: Limits | None = None, clock: ManualClock | None = None) -> AsyncGenerator[Connection]:
+    """A claimed session whose services are open, and which no task reads."""
+    async with host_of(desk, limits=limits, clock=clock) as host:
+        connection = host.claim((await host.start()).token)
+        yield connection
+        connection.disconnected()
+
+
+async def test_calls_need_no_task() -> None:
+    """An action that ends at once, one that waits, audio, and the end: all begun from a plain callback of the loop."""
+    async with opened() as connection:
+        connection.open_audio(24_000)
+        in_a_callback(
+            lambda: connection.receive(READY),
+            lambda: connection.receive(call("1", "add", a=1, b=2)),
+            lambda: connection.receive(call("2", "wait")),
+        )
+        await settle()
+        audio = Audio(bytes(640), 16_000)
+        in_a_callback(lambda: connection.receive_audio(audio), lambda: connection.microphone(False))
+        await settle()
+        assert answers(connection.take())["1"] == {"result": 3}
+        in_a_callback(lambda: connection.receive(call("3", "hang_up")))
+        await settle()
+        assert connection.closed
+        assert connection.close_reason == "closed by the desk"
+
+
+async def test_a_client_that_leaves_in_a_callback_ends_its_session() -> None:
+    """Whatever runs is cancelled."""
+    async with opened() as connection:
+        in_a_callback(
+            lambda: connection.receive(READY),
+            lambda: connection.receive(call("1", "wait")),
+            connection.disconnected,
+        )
+        await settle()
+        assert connection.closed
+
+
+async def test_a_transport_is_called_when_there_is_something_to_take() -> None:
+    """Once for all that comes before it takes, and again afterwards."""
+    calls: list[str] = []
+    async with opened() as connection:
+        connection.on_sendable = lambda: calls.append("sendable")
+        connection.receive(READY)
+        connection.receive(call("1", "add", a=1, b=2))
+        await settle()
+        assert calls == ["sendable"]
+        assert set(answers(connection.take())) == {"0", "1"}
+        assert connection.take() == []
+        connection.receive(call("2", "add", a=1, b=2))
+        await settle()
+        assert calls == ["sendable"] * 2
+
+
+async def test_a_transport_may_take_as_soon_as_it_is_called() -> None:
+    """Inside the call nothing is lost, doubled, or out of order."""
+    taken: list[str | Audio] = []
+    async with opened(Limits(outbox=2)) as connection:
+        connection.on_sendable = lambda: taken.extend(connection.take())
+        connection.receive(READY)
+        await settle()
+        for number in range(10):
+            connection.receive(call(str(number), "add", a=number, b=0))
+        await settle()
+        assert [json.loads(str(each))["id"] for each in taken] == ["0", *map(str, range(10))]
+        assert not connection.closed
+
+
+async def test_a_transport_is_called_at_the_end() -> None:
+    """Nothing is left to take, and `closed` says why it was called."""
+    seen: list[bool] = []
+    async with opened() as connection:
+        connection.take()
+        connection.on_sendable = lambda: seen.append(connection.closed)
+        connection.close()
+        assert seen == [True]
+
+
+async def test_frames_are_counted_whatever_they_hold() -> None:
+    """A client that goes on to send too many has its session ended with a code."""
+    clock = ManualClock()
+    async with opened(Limits(rate=10, burst=20), clock) as connection:
+        for _ in range(10):
+            assert [connection.charge(0) for _ in range(20)] == [True] * 20
+            clock.advance(2)
+        in_a_callback(lambda: [connection.charge(0) for _ in range(100)])
+        await settle()
+        assert connection.closed
+        assert (connection.close_code, connection.charge(0)) == (1008, False)
+        (told,) = [json.loads(str(each)) for each in connection.take()]
+        assert (told["type"], told["data"]["code"], told["data"]["fatal"]) == ("error", "rate-limited", True)
+
+
+async def test_a_long_frame_counts_for_several() -> None:
+    """A client that sends few and long ones uses as much."""
+    async with opened(Limits(rate=10, burst=20)) as connection:
+        assert [connection.charge(65_536) for _ in range(4)] == [True, True, True, False]

@@ -1,0 +1,241 @@
+"""Functions that the bot's own LLM may call: the same declaration as for clients, under grants of its own."""
+
+from __future__ import annotations
+
+import re
+from types import ModuleType
+from typing import Annotated, Any, cast
+
+import pytest
+from attrs.validators import ge, in_, le
+
+from rtvi_plugins import LLM, Doc, Grant, RequestError, Session, action, bot, converse
+from rtvi_plugins.errors import BotError
+from rtvi_plugins.kinds import Text, ToolCall
+from rtvi_plugins.testing import host_for
+
+from ..fakes import scripted
+from ..fakes.scripted import script
+from ..fakes.wire import Wire, connected, settle
+
+pytestmark = pytest.mark.anyio
+
+
+@bot(
+    services={"llm": "scripted"},
+    client=["llm:get_context", "llm:set_context", "bot:call_wrongly"],
+    functions=["bot:book", Grant("bot:rename", arguments={"name": in_(["Ada"])}), "bot:break_down", "llm:get_context"],
+    public=True,
+)
+async def clerk(session: Session, /, llm: LLM) -> None:
+    """Books rooms by itself."""
+    await converse(session, llm=llm)
+
+
+@bot(services={"llm": "scripted"}, public=True)
+async def chatter(session: Session, /, llm: LLM) -> None:
+    """Has no functions."""
+    await converse(session, llm=llm)
+
+
+@action(clerk)
+async def book(session: Session, /, nights: Annotated[int, ge(1), le(14), Doc("How many.")], name: str = "") -> int:
+    """Books a room; returns what it costs."""
+    return 80 * nights
+
+
+@action(clerk)
+def rename(name: str) -> str:
+    """Runs in a thread."""
+    return name
+
+
+@action(clerk)
+async def break_down(session: Session, /) -> None:
+    """Never works."""
+    raise RequestError("There is no room left.")
+
+
+@action(clerk)
+async def not_for_the_llm(session: Session, /) -> None:
+    """Is granted to nobody."""
+
+
+@action(clerk, long=True)
+async def slow(session: Session, /) -> None:
+    """Takes long."""
+
+
+async def calling(wire: Wire, name: str, /, **arguments: Any) -> str:
+    """Let the LLM call a function; returns what it was told of it."""
+    script.write([ToolCall("1", name, arguments)], [Text("Done.")])
+    wire.send("send-text", {"content": "go", "options": {}})
+    await settle()
+    told: str = script.requests[-1].messages[-1]["content"]  # type: ignore[assignment]
+    return told
+
+
+async def test_an_action_is_described_to_the_llm_as_to_clients() -> None:
+    """Name, documentation, types and bounds come from its code; narrowing shows in the schema."""
+    script.write([Text("Hi.")])
+    async with connected(clerk, scripted) as wire:
+        wire.send("send-text", {"content": "go", "options": {}})
+        await settle()
+        found = {each["name"]: each for each in script.requests[0].functions}
+        assert set(found) == {"book", "rename", "break_down", "get_context"}
+        assert found["book"] == {
+            "name": "book",
+            "description": "Books a room; returns what it costs.",
+            "parameters": {
+                "type": "object",
+                "properties": {
+                    "nights": {"type": "integer", "minimum": 1, "maximum": 14, "description": "How many."},
+                    "name": {"type": "string"},
+                },
+                "additionalProperties": False,
+                "required": ["nights"],
+            },
+        }
+        assert found["rename"].get("parameters", {})["properties"]["name"]["enum"] == ["Ada"]
+
+
+async def test_the_bot_carries_it_out_and_the_client_is_told_of_it() -> None:
+    """It is not asked to do it, which would do it twice."""
+    async with connected(clerk, scripted) as wire:
+        assert await calling(wire, "book", nights=2.0) == "160"
+        assert wire.told("llm-function-call-started") == [{"function_name": "book"}]
+        assert wire.told("llm-function-call-in-progress") == []
+        assert wire.told("llm-function-call-stopped") == [
+            {"tool_call_id": "1", "function_name": "book", "cancelled": False, "result": 160}
+        ]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "told"),
+    [
+        ("book", {"nights": 99}, "nights: "),
+        ("book", {"night": 1}, "Did you mean"),
+        ("rename", {"name": "Bob"}, "does not grant"),
+        ("break_down", {}, "There is no room left."),
+    ],
+)
+async def test_what_is_wrong_is_told_to_the_llm(name: str, arguments: dict[str, Any], told: str) -> None:
+    """In words that it can act upon."""
+    async with connected(clerk, scripted) as wire:
+        found = await calling(wire, name, **arguments)
+        assert '"error"' in found
+        assert told.lower() in found.lower()
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("not_for_the_llm", ""),
+        ("bookk", "Did you mean 'book'?"),
+        ("functions.book", ""),
+        ("", ""),
+        ("a b", ""),
+    ],
+)
+async def test_an_llm_that_calls_a_function_that_is_not_declared_is_given_the_names_at_once(
+    name: str, hint: str
+) -> None:
+    """An LLM that makes up a name reaches nothing of the bot's, and no client waits for it."""
+    async with connected(clerk, scripted) as wire:
+        found = await calling(wire, name)
+        assert f"There is no function {name!r}." in found
+        assert "get_context, book, rename, break_down" in found
+        assert hint in found
+        assert wire.told("llm-function-call-started") == wire.told("llm-function-call-stopped") == []
+
+
+async def test_an_llm_that_calls_a_function_where_there_is_none_is_asked_to_answer_in_words() -> None:
+    """There is no name to suggest."""
+    async with connected(chatter, scripted) as wire:
+        assert "no other function" in await calling(wire, "search_web")
+
+
+async def test_a_call_whose_arguments_could_not_be_read_is_not_carried_out() -> None:
+    """Its problem is the result that the LLM reads; the call stands in the context as a valid one."""
+    script.write([ToolCall.parse("1", "book", '{"nights": 2')], [ToolCall("2", "book", {"nights": 2})], [Text("Done.")])
+    async with connected(clerk, scripted) as wire:
+        wire.send("send-text", {"content": "go", "options": {}})
+        await settle()
+        first, second = (request.messages for request in script.requests[1:])
+        assert [each["role"] for each in first] == ["user", "assistant", "tool"]
+        assert "not a JSON object" in str(first[-1]["content"])
+        assert '{\\"nights\\": 2' in str(first[-1]["content"])
+        assert second[-1]["content"] == "160"
+        assert [each["tool_call_id"] for each in wire.told("llm-function-call-stopped")] == ["2"]
+
+
+async def test_the_bots_own_come_before_the_clients_of_the_same_name() -> None:
+    """A client cannot put itself in the place of the bot's action."""
+    async with connected(clerk, scripted) as wire:
+        await wire.result(wire.call("llm:set_context", tools=[{"name": "book"}, {"name": "paint"}]))
+        assert await calling(wire, "book", nights=1) == "80"
+        assert [each["name"] for each in script.requests[0].functions].count("book") == 1
+        assert "paint" in [each["name"] for each in script.requests[0].functions]
+
+
+@pytest.mark.parametrize("again", ["1", ""])
+async def test_each_call_of_a_conversation_has_an_id_of_its_own(again: str) -> None:
+    """Some vendors count anew in each answer, or repeat an id within one; some send none."""
+    async with connected(clerk, scripted) as wire:
+        await calling(wire, "book", nights=1)
+        script.write([ToolCall(again, "book", {"nights": 2}), ToolCall(again, "book", {"nights": 3})], [Text("Done.")])
+        wire.send("send-text", {"content": "go", "options": {}})
+        await settle()
+        results = {each.get("tool_call_id"): each["content"] for each in script.requests[-1].messages}
+        del results[None]
+        assert "" not in results
+        assert list(results.values()) == ["80", "160", "240"]
+
+
+@pytest.mark.parametrize(
+    ("granted", "message"),
+    [
+        ("bot:bookk", "Did you mean 'bot:book'?"),
+        ("bot:xyzzy", "functions= grants 'bot:xyzzy'. There is bot:book, "),
+        ("llm.messages", "which is an option"),
+        ("bot:slow", "which is a long action"),
+    ],
+)
+def test_a_grant_that_is_no_function_is_refused(granted: str, message: str) -> None:
+    """When the bot is put together, and with what to write instead."""
+
+    @bot(services={"llm": "scripted"}, functions=[granted])
+    async def wrong(session: Session, /, llm: LLM) -> None: ...
+
+    @action(wrong)
+    async def book(session: Session, /) -> None: ...
+
+    @action(wrong, long=True)
+    async def slow(session: Session, /) -> None: ...
+
+    module = ModuleType("declared_in_a_test")
+    for each in (book, slow):
+        each.__module__ = module.__name__
+        setattr(module, each.__name__, each)
+    with pytest.raises(BotError, match=re.escape(message)):
+        host_for(wrong, scripted, module)
+
+
+@action(clerk)
+async def call_wrongly(session: Session, /) -> list[str]:
+    """Call functions of the bot and of the client with a list in place of arguments by name."""
+    found: list[str] = []
+    for name in ("book", "of_the_client"):
+        try:
+            await session.call_function(name, cast("dict[str, Any]", [3, "Ada"]))
+        except TypeError as error:
+            found.append(str(error))
+    return found
+
+
+async def test_arguments_that_are_no_mapping_fail_at_the_authors_line() -> None:
+    """And end nothing else."""
+    async with connected(clerk, scripted) as wire:
+        told = await wire.result(wire.call("bot:call_wrongly"))
+        assert ["mapping of values by name, not a list" in each for each in told] == [True, True]
+        assert (await wire.answer(wire.send("get-config", {})))["type"] == "config"

@@ -1,0 +1,940 @@
+"""What a session promises, one section for each promise of the design."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Literal
+
+import anyio
+import anyio.lowlevel
+import pytest
+from attrs import define
+
+from rtvi_plugins import LLM, Session, action, bot, service
+from rtvi_plugins.errors import ServerFull, StartFailed, UnknownSession
+from rtvi_plugins.hosting import Limits, ManualClock
+
+from ..fakes.faulty import WORDS, FaultyLLM, faulty, ledger, talker
+from ..fakes.wire import OPERATOR, Wire, connected, connection_to, host_of, settle
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> Iterator[None]:
+    """A new count for each test, and no thread that waits after it."""
+    ledger.reset()
+    yield
+    ledger.release.set()
+
+
+async def refused_at_once(wire: Wire, action: str, code: str) -> None:
+    """An action fails with a code, in words that are not the exception's, and the session goes on."""
+    error = await wire.error(wire.call(action))
+    assert error["code"] == code
+    assert WORDS not in json.dumps(wire.received)
+    assert await wire.result(wire.call("bot:echo", text="on")) == "on"
+
+
+# ---- 1: exactly one terminal answer for every request id -----------------------------------------------------------
+
+FAILURES = {
+    "fail": "action-failed",
+    "fail_in_group": "action-failed",
+    "leave": "action-failed",
+    "be_rude": "action-failed",
+    "refuse": "request-failed",
+    "ask_vendor": "provider-failed",
+    "fail_in_thread": "action-failed",
+    "return_text": "invalid-result",
+    "return_set": "invalid-result",
+    "return_infinity": "invalid-result",
+    "return_huge": "invalid-result",
+    "return_half": "invalid-result",
+    "return_circle": "invalid-result",
+    "return_deep": "invalid-result",
+}
+
+
+@pytest.mark.parametrize("action", FAILURES)
+async def test_an_action_that_fails_is_answered(action: str) -> None:
+    """Whatever an action raises or returns, its request gets an error with a code."""
+    async with connected(faulty) as wire:
+        if action == "fail_in_thread":
+            await threads_answer(wire, wire.call("bot:fail_in_thread"), "error-response")
+        else:
+            await refused_at_once(wire, f"bot:{action}", FAILURES[action])
+
+
+async def threads_answer(wire: Wire, id: str, type: str) -> Any:
+    """The data of an answer that a thread has yet to give."""
+    while not wire.answers(id):
+        await anyio.lowlevel.checkpoint()
+    answer = await wire.answer(id)
+    assert answer["type"] == type
+    return answer["data"]
+
+
+async def test_an_action_that_cancels_itself_is_answered() -> None:
+    """The exception of a cancellation is answered like any other, and the next action runs."""
+    async with connected(faulty) as wire:
+        error = await wire.error(wire.call("bot:cancel_itself"))
+        assert error["code"] in ("cancelled", "action-failed")
+        assert await wire.result(wire.call("bot:echo", text="on")) == "on"
+
+
+async def test_an_action_that_hangs_is_answered_at_its_deadline() -> None:
+    """Below ten seconds, and without waiting for the action to unwind."""
+    async with connected(faulty) as wire:
+        hanging, clinging = wire.call("bot:hang"), wire.call("bot:cling")
+        await settle()
+        wire.clock.advance(8.9)
+        await settle()
+        assert wire.answers(hanging) == []
+        wire.clock.advance(0.2)
+        hung = await wire.error(hanging)
+        assert hung["code"] == "action-timeout"
+        assert "may or may not have taken effect" in hung["error"]
+        assert (await wire.error(clinging))["code"] == "action-timeout"
+        assert ledger.blocked["hang"] == 0
+
+
+async def test_an_action_may_have_a_shorter_deadline_of_its_own() -> None:
+    """Also when a request with a longer one came after it."""
+    async with connected(faulty) as wire:
+        short, long = wire.call("bot:hang_shortly"), wire.call("bot:hang")
+        await settle()
+        wire.clock.advance(2.0)
+        assert (await wire.error(short))["code"] == "action-timeout"
+        assert wire.answers(long) == []
+
+
+async def test_a_request_is_answered_within_its_time_also_when_the_client_is_ready_late() -> None:
+    """The time for an answer runs from when the request came, not from when the session was ready for it."""
+    async with connected(faulty, ready=False) as wire:
+        hanging = wire.call("bot:hang")
+        inside = wire.send("client-message", {"t": "hang"})
+        wire.clock.advance(8.0)
+        wire.send("client-ready", {"version": "2.1.0"})
+        await settle()
+        wire.clock.advance(1.5)
+        assert (await wire.error(hanging))["code"] == "action-timeout"
+        assert (await wire.error(inside))["code"] == "action-timeout"
+
+
+async def test_a_short_deadline_holds_also_for_a_request_that_waited() -> None:
+    """An action that came before the client was ready keeps its own deadline, whatever came with it."""
+    async with connected(faulty, ready=False) as wire:
+        short = wire.call("bot:hang_shortly")
+        wire.call("bot:hang")
+        wire.send("client-ready", {"version": "2.1.0"})
+        await settle()
+        wire.clock.advance(2.0)
+        assert (await wire.error(short))["code"] == "action-timeout"
+
+
+async def test_a_pending_id_that_comes_again_gets_no_second_answer() -> None:
+    """Neither at once nor when the first is answered, be the second well formed or not."""
+    async with connected(faulty) as wire:
+        wire.send("action", {"service": "bot", "action": "hang"}, id="same")
+        wire.send("get-config", {}, id="same")
+        wire.send("no-such-type", {}, id="same")
+        await settle()
+        assert wire.answers("same") == []
+        wire.clock.advance(9.0)
+        assert (await wire.error("same"))["code"] == "action-timeout"
+
+
+async def test_a_pending_id_that_comes_again_too_fast_gets_no_second_answer() -> None:
+    """The refusal of a message that comes too fast does not count as the answer to the one that waits."""
+    async with connected(faulty, limits=Limits(rate=1.0, burst=3)) as wire:
+        wire.send("action", {"service": "bot", "action": "hang"}, id="same")
+        for _ in range(5):
+            wire.send("action", {"service": "bot", "action": "hang"}, id="same")
+        wire.clock.advance(9.0)
+        assert (await wire.error("same"))["code"] == "action-timeout"
+
+
+async def test_client_ready_under_a_pending_id_gets_no_answer_of_its_own() -> None:
+    """The id belongs to the request that waits under it, before the client is ready and afterwards."""
+    async with connected(faulty, ready=False) as wire:
+        wire.send("action", {"service": "bot", "action": "hang_shortly"}, id="x")
+        wire.send("client-ready", {"version": "2.1.0"}, id="x")
+        await settle()
+        assert [each.get("id") for each in wire.received if each["type"] == "bot-ready"] == [None]
+        wire.send("client-ready", {"version": "2.1.0"}, id="x")
+        await settle()
+        assert wire.answers("x") == []
+        wire.clock.advance(2.0)
+        await settle()
+        assert [each["data"]["code"] for each in wire.answers("x")] == ["action-timeout"]
+        wire.send("client-ready", {"version": "2.1.0"}, id="x")
+        await settle()
+        assert [each["type"] for each in wire.answers("x")] == ["error-response", "bot-ready"]
+
+
+@pytest.mark.parametrize("first", ["append-to-context", "llm-function-call-result", "send-text", "get-config"])
+@pytest.mark.parametrize("second", ["get-config", "action", "describe-actions"])
+async def test_two_early_messages_under_one_id_get_one_answer(first: str, second: str) -> None:
+    """It is the request's; also where the first one waits for no answer unless it fails."""
+    data = {"content": "hello", "role": "system", "tool_call_id": "1", "service": "bot", "action": "return_nothing"}
+    async with connected(faulty, ready=False) as wire:
+        for type in (first, second):
+            wire.send(type, data, id="x")
+        wire.send("client-ready", {"version": "2.1.0"})
+        await settle()
+        answer = (await wire.answer("x"))["type"]
+        if first != "get-config":
+            types = {"get-config": "config", "action": "action-response", "describe-actions": "actions-available"}
+            assert answer == types[second]
+
+
+async def test_an_answered_id_may_be_used_again() -> None:
+    """Ids need to be unique among those that wait, and no longer."""
+    async with connected(faulty) as wire:
+        for _ in range(2):
+            wire.send("get-config", {}, id="same")
+            await settle()
+        assert len(wire.answers("same")) == 2
+
+
+@pytest.mark.parametrize("id", [None, 7, "", "x" * 257, ["a"], True, {}])
+async def test_a_message_without_a_usable_id_is_answered_under_none(id: Any) -> None:
+    """An error with an empty id tells the client's author, and no promise of the client is touched."""
+    async with connected(faulty) as wire:
+        wire.connection.receive(json.dumps({"label": "rtvi-ai", "type": "get-config", "id": id, "data": {}}))
+        assert (await wire.error(""))["code"] == "invalid-message"
+
+
+async def test_a_service_that_dies_fails_its_requests_and_no_others() -> None:
+    """What needs the dead service is refused, what does not is carried out."""
+    async with connected(faulty) as wire:
+        assert await wire.result(wire.call("llm:die")) is True
+        error = await wire.error(wire.call("llm:name"))
+        assert error["code"] == "provider-failed"
+        assert WORDS not in json.dumps(wire.received)
+        assert await wire.result(wire.call("bot:echo", text="on")) == "on"
+
+
+async def test_a_service_that_ends_quietly_fails_its_requests_too() -> None:
+    """A service whose context ends before the session does is as dead as one that raised."""
+    async with connected(quiet_end_bot) as wire:
+        deaths[0].set()
+        await settle()
+        error = await wire.error(wire.call("llm:whoever"))
+        assert error["code"] == "provider-failed"
+
+
+deaths: list[anyio.Event] = []
+
+
+@service("llm", "quiet-end")
+@asynccontextmanager
+async def quiet_end_llm() -> AsyncGenerator[FaultyLLM]:
+    """One whose connection ends, which cancels its own task group."""
+    deaths[:] = [anyio.Event()]
+
+    async def end(scope: anyio.CancelScope) -> None:
+        await deaths[0].wait()
+        scope.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(end, tasks.cancel_scope)
+        yield FaultyLLM("quiet-end")
+        tasks.cancel_scope.cancel()
+
+
+@action(quiet_end_llm)
+async def whoever(llm: FaultyLLM, /) -> str:
+    """Who answers."""
+    return llm.name
+
+
+@bot(services={"llm": "quiet-end"}, client=["llm:whoever"], public=True)
+async def quiet_end_bot(session: Session, /, llm: LLM) -> None:
+    """Leaves the session to the client."""
+
+
+async def test_requests_that_wait_are_answered_when_the_session_ends() -> None:
+    """Nobody is left waiting by a goodbye."""
+    async with connected(faulty) as wire:
+        hanging, ending = wire.call("bot:hang"), wire.call("bot:end")
+        assert (await wire.error(hanging))["code"] == "session-closed"
+        assert (await wire.error(ending))["code"] == "session-closed"
+        assert wire.connection.closed
+
+
+@pytest.mark.parametrize("deadly", ["leave", "be_rude"])
+async def test_what_ends_no_process_ends_no_other_session(deadly: str) -> None:
+    """A plugin that raises what is no Exception takes neither the server nor anybody else's session with it."""
+    clock = ManualClock()
+    async with (
+        host_of(faulty, clock=clock) as host,
+        connection_to(host, clock) as one,
+        connection_to(host, clock) as other,
+    ):
+        for each in (one, other):
+            each.send("client-ready", {"version": "2.1.0"})
+        assert (await one.error(one.call(f"bot:{deadly}")))["code"] == "action-failed"
+        assert await other.result(other.call("bot:echo", text="on")) == "on"
+
+
+# ---- 2: long actions -----------------------------------------------------------------------------------------------
+
+
+async def test_a_long_action_is_answered_at_once_and_tells_how_it_goes_on() -> None:
+    """The answer is a job; progress and the one end follow, in order."""
+    async with connected(faulty) as wire:
+        job = (await wire.result(wire.call("bot:count", to=2)))["job"]
+        told = wire.told("server-message")
+        assert [each["status"] for each in told] == ["progress", "progress", "done"]
+        assert {each["job"] for each in told} == {job}
+        assert {each["action"] for each in told} == {"bot:count"}
+        assert told[-1]["result"] == 2
+
+
+@pytest.mark.parametrize(("action", "code"), [("fail_long", "action-failed"), ("return_set_long", "invalid-result")])
+async def test_a_long_action_that_fails_ends_once_with_a_code(action: str, code: str) -> None:
+    """Its end is typed as an error of a short one would be."""
+    async with connected(faulty) as wire:
+        await wire.result(wire.call(f"bot:{action}"))
+        (end,) = wire.told("server-message")
+        assert (end["status"], end["code"]) == ("failed", code)
+        assert WORDS not in json.dumps(wire.received)
+
+
+async def test_a_long_action_outlives_the_deadline_and_can_be_cancelled() -> None:
+    """Cancelling ends it once; cancelling it again finds nothing."""
+    async with connected(faulty) as wire:
+        job = (await wire.result(wire.call("bot:wait_long")))["job"]
+        wire.clock.advance(60.0)
+        await settle()
+        assert wire.told("server-message") == []
+        assert await wire.result(wire.call("bot:cancel_job", job=job)) is True
+        (end,) = wire.told("server-message")
+        assert (end["job"], end["action"], end["status"]) == (job, "bot:wait_long", "cancelled")
+        assert await wire.result(wire.call("bot:cancel_job", job=job)) is False
+
+
+async def test_a_long_action_can_be_cancelled_before_it_has_started() -> None:
+    """It ends as any that is cancelled, and names its action."""
+    async with connected(faulty) as wire:
+        wire.call("bot:wait_long")
+        wire.call("bot:cancel_job", job="job-1")
+        await settle()
+        told = wire.told("server-message")
+        assert [(each["action"], each["status"]) for each in told] == [("bot:wait_long", "cancelled")]
+
+
+async def test_long_actions_are_bounded() -> None:
+    """One too many is refused, and may be sent again."""
+    async with connected(faulty, limits=Limits(jobs=2)) as wire:
+        ids = [wire.call("bot:wait_long") for _ in range(3)]
+        assert (await wire.error(ids[2]))["code"] == "busy"
+        wire.call("bot:cancel_job", job=(await wire.result(ids[0]))["job"])
+        await settle()
+        await wire.result(wire.call("bot:wait_long"))
+
+
+# ---- 3: actions run concurrently -----------------------------------------------------------------------------------
+
+
+async def test_a_stuck_action_delays_nothing_else() -> None:
+    """Twenty that hang, and the next is answered as if they were not there."""
+    async with connected(faulty) as wire:
+        for _ in range(20):
+            wire.call("bot:hang")
+        assert await wire.result(wire.call("bot:echo", text="on")) == "on"
+        assert ledger.blocked["hang"] == 20
+
+
+async def test_actions_start_in_the_order_in_which_they_come() -> None:
+    """Also among actions that wait."""
+    async with connected(faulty) as wire:
+        for number in range(50):
+            wire.call("bot:echo", text=str(number))
+            if number % 7 == 0:
+                wire.call("bot:hang")
+        await settle()
+        assert ledger.seen == [str(number) for number in range(50)]
+
+
+async def test_an_interrupt_overtakes_what_is_being_said() -> None:
+    """The turn is cut short while an action still runs."""
+    async with connected(faulty) as wire:
+        wire.call("bot:hang")
+        wire.send("send-text", {"content": "long", "options": {}})
+        await settle()
+        assert await wire.result(wire.call("tts:interrupt")) is True
+        assert await wire.result(wire.call("tts:interrupt")) is False
+        assert len(wire.told("bot-interrupted")) == 1
+
+
+async def test_a_plain_function_runs_in_a_thread_and_holds_up_nobody() -> None:
+    """What blocks, blocks its own thread."""
+    async with connected(faulty) as wire:
+        blocking = wire.call("bot:block")
+        assert await wire.result(wire.call("bot:echo", text="on")) == "on"
+        ledger.release.set()
+        assert await threads_answer(wire, blocking, "action-response") == {"result": "free"}
+
+
+async def test_threads_are_bounded_and_those_given_up_count() -> None:
+    """A thread that does not end keeps its place after its request was answered, until it ends."""
+    async with connected(faulty, limits=Limits(threads=1)) as wire:
+        blocking = wire.call("bot:block")
+        while not ledger.blocked["threads"]:
+            await anyio.lowlevel.checkpoint()
+        wire.clock.advance(9.0)
+        assert (await wire.error(blocking))["code"] == "action-timeout"
+        assert (await wire.error(wire.call("bot:think")))["code"] == "busy"
+        ledger.release.set()
+        ledger.left.acquire(timeout=10)
+        await until_a_thread_is_free(wire)
+
+
+async def until_a_thread_is_free(wire: Wire) -> None:
+    """Ask until the answer is not that all threads are taken."""
+    with anyio.fail_after(10):
+        while True:
+            id = wire.call("bot:think")
+            while not wire.answers(id):
+                await anyio.lowlevel.checkpoint()
+            if wire.answers(id)[0]["type"] == "action-response":
+                return
+
+
+async def test_a_thread_that_never_began_keeps_no_place() -> None:
+    """A client that leaves right after its request takes no thread from those who come later."""
+    clock = ManualClock()
+    async with host_of(faulty, limits=Limits(threads=2), clock=clock) as host:
+        for _ in range(4):
+            async with connection_to(host, clock) as wire:
+                wire.send("client-ready", {"version": "2.1.0"})
+                wire.call("bot:think")
+                wire.connection.disconnected()
+        async with connection_to(host, clock) as wire:
+            wire.send("client-ready", {"version": "2.1.0"})
+            await until_a_thread_is_free(wire)
+
+
+async def test_requests_in_flight_are_bounded() -> None:
+    """One too many is refused with a code that says to try again, and the place of an answered one is free."""
+    async with connected(faulty, limits=Limits(in_flight=3)) as wire:
+        ids = [wire.call("bot:hang") for _ in range(4)]
+        error = await wire.error(ids[3])
+        assert (error["code"], error["retryable"]) == ("busy", True)
+        assert wire.answers(ids[0]) == []
+        wire.clock.advance(9.0)
+        await settle()
+        assert await wire.result(wire.call("bot:echo", text="on")) == "on"
+
+
+# ---- 4: a config changes whole or not at all -----------------------------------------------------------------------
+
+
+async def test_an_update_with_one_mistake_changes_nothing() -> None:
+    """Everything is checked before anything is applied, and before anybody is interrupted."""
+    async with connected(faulty) as wire:
+        wire.send("send-text", {"content": "long", "options": {}})
+        await settle()
+        before, applied = await wire.config(), list(ledger.applied)
+        id = wire.update(interrupt=True, llm={"model": "large", "temperature": "hot"}, tts={"voice": "loud"})
+        assert (await wire.error(id))["code"] == "invalid-config"
+        assert await wire.config() == before
+        assert ledger.applied == applied
+        assert wire.told("bot-interrupted") == []
+
+
+async def test_an_update_is_answered_with_the_config_its_revision_and_when_it_applies() -> None:
+    """The whole config, as 0.x clients replace theirs with it."""
+    async with connected(faulty) as wire:
+        data = (await wire.answer(wire.update(llm={"model": "large"})))["data"]
+        assert (data["revision"], data["applies"]) == (2, "now")
+        assert [each["service"] for each in data["config"]] == ["llm", "tts"]
+
+
+async def test_what_is_being_said_is_finished_with_the_old_values() -> None:
+    """Without `interrupt` an update waits for the turn's edge; its answer does not."""
+    async with connected(faulty) as wire:
+        wire.send("send-text", {"content": "long", "options": {}})
+        await settle()
+        applied = list(ledger.applied)
+        data = (await wire.answer(wire.update(llm={"model": "large"})))["data"]
+        assert data["applies"] == "next-turn"
+        assert ledger.applied == applied
+        wire.call("tts:interrupt")
+        await settle()
+        assert ledger.applied == [*applied, "model=large temperature=0.7"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"llm": {"model": "breaks"}},
+        {"llm": {"model": "large", "pace": "exits"}},
+        {"llm": {"model": "large", "pace": "vendor"}},
+        {"llm": {"model": "large"}, "tts": {"voice": "breaks"}},
+    ],
+)
+async def test_a_config_that_cannot_be_applied_leaves_the_old_one_in_force(change: dict[str, Any]) -> None:
+    """What had been set before the failure is set back."""
+    async with connected(faulty) as wire:
+        before = await wire.config()
+        assert (await wire.error(wire.update(**change)))["code"] == "apply-failed"
+        assert await wire.config() == before
+        assert await wire.result(wire.call("llm:name")) == "first small"
+        assert WORDS not in json.dumps(wire.received)
+
+
+async def test_a_config_that_cannot_be_applied_at_the_edge_is_taken_back_and_told() -> None:
+    """The client had been told the new config, so it is told of the old one again, under a new revision."""
+    async with connected(faulty) as wire:
+        before = await wire.config()
+        wire.send("send-text", {"content": "long", "options": {}})
+        await settle()
+        answer = await wire.answer(wire.update(tts={"voice": "breaks"}))
+        wire.call("tts:interrupt")
+        await settle()
+        pushed = [each for each in wire.received if each["type"] == "config" and "id" not in each]
+        assert len(pushed) == 1
+        assert pushed[0]["data"]["revision"] > answer["data"]["revision"]
+        assert await wire.config() == before
+
+
+# ---- 5: services open before the start is answered -----------------------------------------------------------------
+
+
+async def test_services_are_open_when_the_start_is_answered() -> None:
+    """A start that returns has everything it needs."""
+    async with host_of(faulty) as host:
+        await host.start({})
+        assert ledger.opened == ["llm.first", "tts.quiet"]
+
+
+async def test_a_service_that_does_not_open_refuses_the_start() -> None:
+    """The only refusal that every client's `connect()` hears of; what was open already is closed."""
+    async with host_of(faulty) as host:
+        with pytest.raises(StartFailed) as raised:
+            await host.start({"services": {"llm": "broken"}})
+        assert WORDS not in json.dumps(raised.value.to_json())
+        await settle()
+        assert (host.open_sessions, ledger.open.total()) == (0, 0)
+
+
+async def test_an_unclaimed_session_closes_after_its_time() -> None:
+    """Its token is worth nothing then."""
+    clock = ManualClock()
+    async with host_of(faulty, clock=clock) as host:
+        started = await host.start({})
+        clock.advance(29.9)
+        assert host.open_sessions == 1
+        clock.advance(0.2)
+        await settle()
+        assert (host.open_sessions, ledger.open.total()) == (0, 0)
+        with pytest.raises(UnknownSession):
+            host.claim(started.token)
+
+
+async def test_unclaimed_sessions_are_bounded() -> None:
+    """One too many is refused, until one of them was claimed."""
+    async with host_of(faulty, limits=Limits(unclaimed=2)) as host:
+        started = [await host.start({}) for _ in range(2)]
+        with pytest.raises(ServerFull):
+            await host.start({})
+        host.claim(started[0].token)
+        await host.start({})
+
+
+async def test_a_token_is_good_for_one_claim() -> None:
+    """Whoever comes second is a stranger."""
+    async with host_of(faulty) as host:
+        started = await host.start({})
+        host.claim(started.token)
+        with pytest.raises(UnknownSession):
+            host.claim(started.token)
+
+
+async def test_a_start_that_is_given_up_leaves_nothing_open() -> None:
+    """Cancelling a start closes what it has opened."""
+    async with host_of(slow_bot) as host:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(host.start)
+            await settle()
+            assert ledger.opened == ["llm.slow"]
+            tasks.cancel_scope.cancel()
+        await settle()
+        assert (host.open_sessions, ledger.open.total()) == (0, 0)
+
+
+@service("llm", "slow")
+@asynccontextmanager
+async def slow_llm() -> AsyncGenerator[FaultyLLM]:
+    """One that does not come to open."""
+    ledger.opened.append("llm.slow")
+    try:
+        await anyio.sleep_forever()
+        yield FaultyLLM("slow")
+    finally:
+        ledger.closed.append("llm.slow")
+
+
+@bot(services={"llm": "slow"}, public=True)
+async def slow_bot(session: Session, /, llm: LLM) -> None:
+    """Never comes to run."""
+
+
+# ---- 6: messages that come before the session is ready -------------------------------------------------------------
+
+
+async def test_early_messages_are_answered_after_bot_ready_in_their_order() -> None:
+    """None is lost, and none overtakes another."""
+    async with connected(faulty, ready=False) as wire:
+        update = wire.update(llm={"model": "large"})
+        asked = wire.send("get-config", {})
+        echoed = wire.call("bot:echo", text="early")
+        await settle()
+        assert wire.received == []
+        wire.send("client-ready", {})
+        await settle()
+        ids = [each.get("id") for each in wire.received if each["type"] != "bot-ready"]
+        assert wire.received[0]["type"] == "bot-ready"
+        assert ids == [update, asked, echoed]
+
+
+async def test_an_early_update_shows_in_an_early_question_after_it() -> None:
+    """Early messages are carried out one by one."""
+    async with connected(faulty, ready=False) as wire:
+        wire.update(llm={"model": "large"})
+        asked = wire.send("get-config", {})
+        wire.send("client-ready", {})
+        (llm, _) = (await wire.answer(asked))["data"]["config"]
+        assert {"name": "model", "value": "large"} in llm["options"]
+
+
+async def test_an_early_message_is_answered_also_if_the_client_never_becomes_ready() -> None:
+    """With an error that says what it waited for."""
+    async with connected(faulty, ready=False) as wire:
+        early = wire.call("bot:echo", text="early")
+        wire.clock.advance(9.0)
+        error = await wire.error(early)
+        assert error["code"] == "action-timeout"
+        assert "client-ready" in error["error"]
+        wire.send("client-ready", {})
+        await settle()
+        assert len(wire.answers(early)) == 1
+        assert ledger.seen == []
+
+
+async def test_early_messages_are_all_answered_when_one_of_them_ends_the_session() -> None:
+    """Also those that stand behind it."""
+    async with connected(faulty, ready=False) as wire:
+        wire.send("disconnect-bot", {})
+        later = wire.call("bot:echo", text="late")
+        wire.send("client-ready", {})
+        assert (await wire.error(later))["code"] == "session-closed"
+        assert ledger.seen == []
+
+
+async def test_updates_are_carried_out_in_the_order_in_which_they_come() -> None:
+    """One that has to open a provider first is not overtaken by the next."""
+    async with connected(faulty) as wire:
+        switch = wire.update(llm={"provider": "second", "model": "one"})
+        after = wire.update(llm={"model": "two"})
+        await settle()
+        assert [each.get("id") for each in wire.received[-2:]] == [switch, after]
+        assert (await wire.config())["llm"]["model"] == "two"
+        assert await wire.result(wire.call("llm:name")) == "second two"
+
+
+# ---- 7: errors are a code, one sentence, and details ---------------------------------------------------------------
+
+
+async def test_all_that_is_wrong_is_told_at_once_with_paths_and_the_nearest_name() -> None:
+    """A developer mends a message once."""
+    async with connected(faulty) as wire:
+        error = await wire.error(wire.call("bot:echo", text=5, tims=2))
+        assert error["code"] == "invalid-arguments"
+        assert [each["path"] for each in error["details"]] == [
+            "$.data.arguments[0].value",
+            "$.data.arguments[1].name",
+        ]
+        assert error["details"][1]["suggestion"] == "times"
+
+
+async def test_an_author_may_choose_the_words_of_a_refusal() -> None:
+    """The text of a `RequestError` that an action raises on purpose is the client's."""
+    async with connected(faulty) as wire:
+        assert (await wire.error(wire.call("bot:refuse", reason="Closed on Mondays.")))["error"] == "Closed on Mondays."
+
+
+async def test_the_log_names_the_exception_but_does_not_quote_it(caplog: pytest.LogCaptureFixture) -> None:
+    """The text of an exception may hold anything, so it is for those who ask for details."""
+    caplog.set_level(logging.INFO)
+    async with connected(faulty) as wire:
+        for action in ("bot:fail", "bot:fail_long", "llm:die"):
+            await wire.answer(wire.call(action))
+        for change in ({"model": "breaks"}, {"provider": "second", "depth": 13}, {"provider": "broken"}):
+            await wire.answer(wire.update(llm=change))
+    assert "RuntimeError" in caplog.text
+    assert WORDS not in caplog.text
+
+
+async def test_a_bot_that_fails_ends_its_session_with_a_fatal_error() -> None:
+    """The client is told that it is over, in words that are not the exception's."""
+    async with connected(talker) as wire:
+        wire.send("send-text", {"content": "hello", "options": {}})
+        await settle()
+        (told,) = wire.told("error")
+        assert (told["code"], told["fatal"]) == ("bot-failed", True)
+        assert told["message"] == told["error"]
+        assert WORDS not in json.dumps(wire.received)
+        assert (wire.connection.closed, wire.connection.close_code) == (True, 1011)
+
+
+async def test_a_bot_that_asks_the_process_to_end_ends_its_session_only() -> None:
+    """`sys.exit()` in a bot is a mistake of the bot, not a command to the server."""
+    clock = ManualClock()
+    async with (
+        host_of(exiting_bot, clock=clock) as host,
+        connection_to(host, clock) as one,
+        connection_to(host, clock) as other,
+    ):
+        other.send("client-ready", {})
+        one.send("client-ready", {})
+        one.send("send-text", {"content": "hello", "options": {}})
+        await settle()
+        assert [each["code"] for each in one.told("error")] == ["bot-failed"]
+        assert (await other.answer(other.send("get-config", {})))["type"] == "config"
+
+
+@bot(services={}, public=True)
+async def exiting_bot(session: Session, /) -> None:
+    """Ends the process at the first word."""
+    async for _ in session.inputs():
+        raise SystemExit(WORDS)
+
+
+# ---- 8: closing closes everything ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", ["client leaves", "bot is asked to leave", "action ends it", "host closes"])
+async def test_closing_closes_the_services_in_reverse_order(way: str) -> None:
+    """Whoever ends a session, in the middle of whatever."""
+    clock = ManualClock()
+    async with host_of(faulty, clock=clock) as host, connection_to(host, clock) as wire:
+        wire.send("client-ready", {})
+        wire.call("bot:hang")
+        wire.send("send-text", {"content": "long", "options": {}})
+        await settle()
+        if way == "client leaves":
+            wire.connection.disconnected()
+        elif way == "bot is asked to leave":
+            wire.send("disconnect-bot", {})
+        elif way == "action ends it":
+            wire.call("bot:end")
+        if way != "host closes":
+            await settle()
+            assert (host.open_sessions, ledger.blocked["hang"]) == (0, 0)
+    assert ledger.opened == ["llm.first", "tts.quiet"]
+    assert ledger.closed == ["tts.quiet", "llm.first"]
+
+
+async def test_a_provider_that_was_replaced_is_closed_and_the_new_one_too() -> None:
+    """A switch leaves nothing open behind it, nor does the end."""
+    async with connected(faulty) as wire:
+        await wire.answer(wire.update(llm={"provider": "second"}))
+        assert ledger.open == {"tts.quiet": 1, "llm.second": 1}
+    assert ledger.open.total() == 0
+
+
+async def test_a_service_that_does_not_close_does_not_hold_the_session() -> None:
+    """It is cancelled after its time, also when it was replaced before the session ended."""
+    limits = Limits(close_seconds=0.01)
+    with anyio.fail_after(10):
+        async with connected(clinging_bot, limits=limits) as wire:
+            await wire.answer(wire.update(llm={"provider": "first"}))
+            wire.connection.disconnected()
+    assert ledger.open.total() == 0
+
+
+async def test_the_end_of_a_session_does_not_wait_for_a_replaced_service_for_ever() -> None:
+    """The client leaves at the very moment in which the replaced service begins to close."""
+    limits = Limits(close_seconds=0.01)
+    with anyio.fail_after(10):
+        async with connected(clinging_bot, limits=limits) as wire:
+            wire.update(llm={"provider": "first"})
+            while "first" not in ledger.opened:
+                await anyio.lowlevel.checkpoint()
+            wire.connection.disconnected()
+    assert ledger.open.total() == 0
+
+
+@service("llm", "clinging")
+@asynccontextmanager
+async def clinging_llm() -> AsyncGenerator[FaultyLLM]:
+    """One that does not want to be closed."""
+    ledger.opened.append("clinging")
+    try:
+        yield FaultyLLM("clinging")
+        await anyio.sleep_forever()
+    finally:
+        ledger.closed.append("clinging")
+
+
+@service("llm", "first")
+@asynccontextmanager
+async def plain_llm() -> AsyncGenerator[FaultyLLM]:
+    """One that opens and closes as it should."""
+    ledger.opened.append("first")
+    yield FaultyLLM("first")
+    ledger.closed.append("first")
+
+
+@bot(services={"llm": ["clinging", "first"]}, client=["llm.provider"], public=True)
+async def clinging_bot(session: Session, /, llm: LLM) -> None:
+    """Does nothing with it."""
+
+
+# ---- 9: limits -----------------------------------------------------------------------------------------------------
+
+
+@define
+class Excess:
+    """Too much of something, and what is answered."""
+
+    text: str
+    code: str
+
+
+EXCESSES = {
+    "size": Excess(
+        json.dumps({"label": "rtvi-ai", "type": "get-config", "id": "a", "data": "x" * 70_000}), "message-too-large"
+    ),
+    "nesting": Excess("[" * 200 + "]" * 200, "message-too-deep"),
+    "text": Excess("no json", "invalid-message"),
+}
+
+
+@pytest.mark.parametrize("kind", EXCESSES)
+async def test_too_much_is_answered_with_a_code(kind: str) -> None:
+    """And the session goes on."""
+    async with connected(faulty) as wire:
+        wire.connection.receive(EXCESSES[kind].text)
+        await settle()
+        (told,) = wire.told("error-response")
+        assert told["code"] == EXCESSES[kind].code
+        assert await wire.result(wire.call("bot:echo", text="on")) == "on"
+
+
+@pytest.mark.parametrize("data", ["x" * 70_000, json.loads("[" * 100 + "]" * 100)], ids=["size", "nesting"])
+async def test_a_request_that_is_too_much_is_answered_by_its_id(data: Any) -> None:
+    """Whoever waits for it is told."""
+    async with connected(faulty) as wire:
+        answer = await wire.error(wire.send("get-config", data))
+        assert answer["code"] in ("message-too-large", "message-too-deep")
+
+
+async def test_the_end_of_a_session_ends_its_jobs() -> None:
+    """Each is told, for as long as there is somebody to tell."""
+    async with connected(faulty) as wire:
+        job = (await wire.result(wire.call("bot:wait_long")))["job"]
+        wire.send("disconnect-bot", {})
+        await settle()
+        ended = [each for each in wire.told("server-message") if each.get("job") == job]
+        assert [each["status"] for each in ended] == ["cancelled"]
+
+
+async def test_messages_that_come_too_fast_are_each_answered() -> None:
+    """None is dropped, and after a pause all is well."""
+    async with connected(faulty, limits=Limits(rate=10.0, burst=5)) as wire:
+        ids = [wire.send("get-config", {}) for _ in range(8)]
+        await settle()
+        types = [wire.answers(id)[0]["type"] for id in ids]
+        assert types == ["config"] * 4 + ["error-response"] * 4
+        assert wire.answers(ids[-1])[0]["data"]["code"] == "rate-limited"
+        wire.clock.advance(1.0)
+        assert (await wire.answer(wire.send("get-config", {})))["type"] == "config"
+
+
+async def test_a_session_ends_when_it_has_been_silent_for_too_long() -> None:
+    """With a fatal error, and the close code of a broken rule."""
+    async with connected(faulty, limits=Limits(idle_seconds=60.0)) as wire:
+        wire.clock.advance(59.0)
+        await wire.config()
+        wire.clock.advance(59.0)
+        assert not wire.connection.closed
+        wire.clock.advance(1.0)
+        await settle()
+        assert [each["code"] for each in wire.told("error")] == ["session-idle"]
+        assert (wire.connection.closed, wire.connection.close_code) == (True, 1008)
+
+
+async def test_a_session_ends_at_its_greatest_length() -> None:
+    """However busy it is; who waits is answered."""
+    async with connected(faulty, limits=Limits(session_seconds=60.0)) as wire:
+        for seconds in (50.0, 5.0):
+            wire.clock.advance(seconds)
+            waiting = wire.call("bot:hang")
+            await settle()
+        wire.clock.advance(4.9)
+        assert not wire.connection.closed
+        wire.clock.advance(0.1)
+        assert (await wire.error(waiting))["code"] == "session-closed"
+        assert [each["code"] for each in wire.told("error")] == ["session-too-long"]
+        assert (wire.connection.closed, wire.connection.close_code) == (True, 1008)
+
+
+async def test_a_client_that_does_not_read_is_let_go() -> None:
+    """What waits to be sent is bounded."""
+    clock = ManualClock()
+    async with host_of(faulty, limits=Limits(outbox=20), clock=clock) as host:
+        started = await host.start({}, secret=OPERATOR)
+        connection = host.claim(started.token)
+        wire = Wire(host, connection, clock)
+        wire.send("client-ready", {})
+        for _ in range(30):
+            wire.send("get-config", {})
+        assert connection.closed
+        assert connection.close_code == 1008
+        await settle()
+        assert host.open_sessions == 0
+
+
+# ---- one session and the others ------------------------------------------------------------------------------------
+
+
+class Panic(BaseException):
+    """What no `except Exception` catches, as the panics of libraries that are not written in Python."""
+
+
+@service("llm", "panicking")
+@asynccontextmanager
+async def panicking_llm(when: Literal["never", "opening", "closing"] = "never") -> AsyncGenerator[FaultyLLM]:
+    """Fails in the worst way."""
+    if when == "opening":
+        raise Panic
+    yield FaultyLLM("panicking")
+    if when == "closing":
+        raise Panic
+
+
+@bot(services={"llm": "panicking"}, public=True, plugins=[])
+async def panicking_bot(session: Session, /, llm: LLM) -> None:
+    """Does nothing with it."""
+
+
+@pytest.mark.parametrize("when", ["opening", "closing"])
+async def test_what_one_sessions_service_raises_ends_no_other_session(when: str) -> None:
+    """Whatever it is, and whenever it comes."""
+    async with connected(panicking_bot) as wire:
+        with suppress(StartFailed):
+            options = {"service_options": {"panicking": {"when": when}}}
+            async with connection_to(wire.host, wire.clock, options) as other:
+                other.connection.close()
+        await settle()
+        assert wire.host.open_sessions == 1
+        assert (await wire.answer(wire.send("get-config", {})))["type"] == "config"

@@ -1,0 +1,63 @@
+"""A signal wakes the one task that waits for it, on every backend alike."""
+
+from __future__ import annotations
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from rtvi_plugins.utils.signal import Signal
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_who_waits_is_woken() -> None:
+    """And not before it is set."""
+    signal, woken = Signal(), list[bool]()
+
+    async def wait() -> None:
+        await signal.wait()
+        woken.append(True)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wait)
+        await anyio.wait_all_tasks_blocked()
+        assert woken == []
+        signal.set()
+    assert woken == [True]
+
+
+async def test_who_comes_late_passes() -> None:
+    """What was set stays set, also when it is set again."""
+    signal = Signal()
+    assert not signal.is_set()
+    signal.set()
+    signal.set()
+    assert signal.is_set()
+    with anyio.fail_after(1):
+        await signal.wait()
+
+
+async def test_who_is_cancelled_while_waiting_leaves_it_unset() -> None:
+    """Setting it then harms nobody."""
+    signal = Signal()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(signal.wait)
+        await anyio.wait_all_tasks_blocked()
+        tasks.cancel_scope.cancel()
+    assert not signal.is_set()
+    signal.set()
+
+
+async def test_it_can_be_set_by_what_runs_in_no_task() -> None:
+    """As callbacks of a loop do."""
+    signal = Signal()
+    token = anyio.lowlevel.current_token()
+
+    def from_thread() -> None:
+        anyio.from_thread.run_sync(signal.set, token=token)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(signal.wait)
+        await anyio.to_thread.run_sync(from_thread)
+    assert signal.is_set()

@@ -1,0 +1,195 @@
+"""A thousand switches and interruptions at random moments: nothing stale is heard, sent or stored after any of them."""
+
+from __future__ import annotations
+
+import random
+import re
+from array import array
+from typing import Any
+
+import anyio.lowlevel
+import pytest
+
+from rtvi_plugins import LLM, STT, TTS, VAD, Session, bot, converse
+from rtvi_plugins.kinds import Audio
+
+from ..fakes import fenced, spoken
+from ..fakes.fenced import count
+from ..fakes.scripted import check_conversation
+from ..fakes.spoken import RATE, begin, samples
+from ..fakes.wire import Wire, connected, settle
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
+
+#: What tells of the bot's words, and the number of those that are no answer.
+TEXTS = {"bot-llm-text", "bot-tts-text", "bot-output"}
+SAID = 0
+CONVERSATIONS = 50
+POINTS = 20  # in each of them: 1,000 on each backend
+
+FUNCTIONS: list[dict[str, Any]] = [
+    {"name": "look", "description": "Looks.", "parameters": {"type": "object", "properties": {}}},
+]
+
+
+@bot(
+    services={"llm": ["first", "other"], "stt": ["script", "second"], "tts": ["first", "other"], "vad": "code"},
+    client="llm.provider tts.provider stt.provider llm:get_context llm:set_context tts:interrupt tts:say".split(),
+    config={"llm": {"tools": FUNCTIONS}},
+    public=True,
+)
+async def talker(session: Session, /, llm: LLM, stt: STT, tts: TTS, vad: VAD) -> None:
+    """Holds a spoken conversation."""
+    await converse(session, llm=llm, stt=stt, tts=tts, vad=vad)
+
+
+class Talk:
+    """One conversation and what happens to it at random."""
+
+    def __init__(self, wire: Wire, seed: int) -> None:
+        self.wire = wire
+        self.dice = random.Random(seed)
+        self.answered = 0
+
+    async def go(self) -> None:
+        """Until all points are passed, and silence."""
+        for _ in range(POINTS):
+            await self.pass_time(self.dice.choice([0.0, 0.01, 0.05, 0.2, 0.5]))
+            await self.dice.choice([self.write, self.write, self.interrupt, self.speak, self.switch, self.say])()
+        await self.pass_time(40.0, step=0.2)
+        await settle()
+
+    async def pass_time(self, seconds: float, step: float = 0.02) -> None:
+        """Time in steps of a frame; functions are answered, mostly."""
+        for _ in range(round(seconds / step)):
+            self.wire.clock.advance(step)
+            await some_steps()
+            self.answer_functions()
+
+    def answer_functions(self) -> None:
+        """The client carries out what it is asked for."""
+        for each in self.wire.told("llm-function-call-in-progress")[self.answered :]:
+            self.answered += 1
+            if self.dice.random() < 0.8:
+                told: dict[str, Any] = {"tool_call_id": each["tool_call_id"], "result": "ok"}
+                self.wire.send("llm-function-call-result", {"function_name": "look", "arguments": {}, **told})
+
+    async def write(self) -> None:
+        """The user writes, which interrupts."""
+        self.wire.send("send-text", {"content": f"say {self.dice.random()}", "options": {}})
+        await self.settle_sometimes()
+
+    async def say(self) -> None:
+        """An action has the bot say something."""
+        self.wire.call("tts:say", text="0exactly 0this.")
+        await self.settle_sometimes()
+
+    async def interrupt(self) -> None:
+        """An action interrupts."""
+        self.wire.call("tts:interrupt")
+        await self.settle_sometimes()
+
+    async def speak(self) -> None:
+        """The user speaks, perhaps over the bot."""
+        for _ in range(self.dice.randint(5, 25)):
+            self.wire.connection.receive_audio(samples(self.dice.choice([1, 1, 1, 0]), 0.02, 16_000))
+            await self.pass_time(0.02)
+
+    async def switch(self) -> None:
+        """Another provider, at once or at the edge."""
+        service = self.dice.choice(["llm", "tts", "stt"])
+        interrupt = self.dice.random() < 0.5
+        names = ["script", "second"] if service == "stt" else ["first", "other"]
+        name = self.dice.choice(names)
+        self.wire.update(interrupt=interrupt, **{service: {"provider": name}})
+        await self.settle_sometimes()
+
+    async def settle_sometimes(self) -> None:
+        """Points lie also between two steps of what goes on."""
+        if self.dice.random() < 0.7:
+            await some_steps()
+
+
+async def some_steps() -> None:
+    """Let what goes on go on for as many steps as it usually needs. Time does not wait for more either."""
+    for _ in range(20):
+        await anyio.lowlevel.checkpoint()
+
+
+def numbers_of(audio: Audio) -> set[int]:
+    """The answers that a frame speaks."""
+    return {abs(each) for each in array("h", audio.data) if each}
+
+
+def check_fences(wire: Wire) -> None:
+    """Every text and sample of an answer that came after an interruption is of a later answer."""
+    interruptions = [index for index, each in enumerate(wire.received) if each["type"] == "bot-interrupted"]
+    texts = [(index, number_in(each)) for index, each in enumerate(wire.received) if each["type"] in TEXTS]
+    for at in interruptions:
+        before = max((number for index, number in texts if index < at), default=0)
+        assert all(number > before for index, number in texts if index > at and number != SAID)
+        spoken = [number for index, audio in wire.heard if index > at for number in numbers_of(audio)]
+        assert all(number > before for number in spoken)
+
+
+def check_switches(wire: Wire) -> None:
+    """Once a config says that another provider is in force, nothing of the one before is heard or sent."""
+    for at, each in enumerate(wire.received):
+        if each["type"] != "config" or each["data"].get("applies") != "now":
+            continue
+        values = {service["service"]: service["options"][0]["value"] for service in each["data"]["config"][:3]}
+        later = next((i for i, told in enumerate(wire.received) if i > at and told["type"] == "config"), None)
+        tokens = [told for told in wire.received[at:later] if told["type"] == "bot-llm-text"]
+        letter = {"first": "a", "other": "b"}[values["llm"]]
+        assert all(letter in told["data"]["text"] for told in tokens)
+        sign = {"first": 1, "other": -1}[values["tts"]]
+        heard = [audio for index, audio in wire.heard if index > at and (later is None or index <= later)]
+        assert all(sample * sign >= 0 for audio in heard for sample in array("h", audio.data))
+
+
+def number_in(message: Any) -> int:
+    """The answer that a text is of."""
+    found = re.match(r"\d+", message["data"]["text"])
+    assert found is not None
+    return int(found[0])
+
+
+def check_closed(wire: Wire) -> None:
+    """Everything that began has ended, and audio came only while the bot was said to speak."""
+    types = [each["type"] for each in wire.received]
+    for kind in ("bot-llm", "bot-tts"):
+        assert types.count(f"{kind}-started") == types.count(f"{kind}-stopped")
+    assert types.count("bot-started-speaking") == types.count("bot-stopped-speaking")
+    assert types.count("user-started-speaking") == types.count("user-stopped-speaking")
+    for index, _ in wire.heard:
+        sofar = types[:index]
+        assert sofar.count("bot-started-speaking") == sofar.count("bot-stopped-speaking") + 1
+    assert count.opened == count.closed
+
+
+async def check_context(wire: Wire) -> None:
+    """A valid conversation, in which the bot has said what it began to say, and nothing else."""
+    messages = (await wire.result(wire.call("llm:get_context")))["messages"]
+    check_conversation([{name: each[name] for name in each if name != "interrupted"} for each in messages])
+    for each in messages:
+        text = each["content"]
+        if each["role"] != "assistant" or not text or text.startswith("0"):
+            continue
+        found = re.match(r"\d+", text)
+        assert found is not None
+        assert count.full[int(found[0])].startswith(text)
+        assert each.get("interrupted", False) or count.full[int(found[0])] == text
+
+
+@pytest.mark.parametrize("seed", range(CONVERSATIONS))
+async def test_nothing_stale_follows_a_fence(seed: int) -> None:
+    """Tokens, samples, streams and context of one random conversation."""
+    begin()
+    count.begin(seed)
+    async with connected(talker, fenced, spoken, audio=RATE) as wire:
+        talk = Talk(wire, seed)
+        await talk.go()
+        check_fences(wire)
+        check_switches(wire)
+        check_closed(wire)
+        await check_context(wire)

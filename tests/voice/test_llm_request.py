@@ -1,0 +1,52 @@
+"""What an LLM is asked is as the reference shows it: messages and functions, whole."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Annotated
+
+import pytest
+from attrs.validators import ge
+
+from rtvi_plugins import LLM, Doc, Session, action, bot, converse
+from rtvi_plugins.kinds import Text, ToolCall
+
+from ..fakes import scripted
+from ..fakes.scripted import script
+from ..fakes.wire import connected, settle
+from ..tools.pages import DOCS
+
+pytestmark = pytest.mark.anyio
+
+SHOWN = re.compile(r"^<!-- the request of an LLM -->\n```text\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@bot(
+    services={"llm": "scripted"},
+    config={"llm": {"messages": [{"role": "system", "content": "You answer the phone of a small hotel."}]}},
+    functions=["bot:book_room"],
+    public=True,
+)
+async def hotel(session: Session, /, llm: LLM) -> None:
+    """Books rooms."""
+    await converse(session, llm=llm)
+
+
+@action(hotel)
+async def book_room(nights: Annotated[int, ge(1), Doc("How many nights.")]) -> dict[str, int]:
+    """Books a room and returns its number."""
+    return {"room": 7}
+
+
+async def test_the_request_after_a_function_call_is_as_shown() -> None:
+    """In every field."""
+    script.write([ToolCall("call-1", "book_room", {"nights": 2})], [Text("Room 7.")])
+    async with connected(hotel, scripted) as wire:
+        wire.send("send-text", {"content": "Two nights, please.", "options": {}})
+        await settle()
+    request = script.requests[-1]
+    found = SHOWN.search((DOCS / "reference" / "declarations.md").read_text("utf-8"))
+    assert found is not None
+    asked = {"messages": list(request.messages), "functions": list(request.functions)}
+    assert json.loads(found[1]) == json.loads(json.dumps(asked))

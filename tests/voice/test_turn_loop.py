@@ -1,0 +1,586 @@
+"""The turn loop: streamed answers, interruptions, function calls, failures, and a context that stays valid."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rtvi_plugins import LLM, TTS, Grant, ProviderError, Session, bot, converse, roles, service
+from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text, ToolCall, Usage
+
+from ..fakes import faulty, scripted
+from ..fakes.scripted import LOOK, WAIT, Step, check_conversation, script
+from ..fakes.wire import Wire, connected, settle
+
+pytestmark = pytest.mark.anyio
+
+CLIENT: list[str | Grant] = [
+    *"llm:get_context llm:set_context llm:run tts:say tts:interrupt llm.provider".split(),
+    Grant("llm:append_to_messages", arguments={"messages": roles("user", "system", "assistant")}),
+]
+
+
+@bot(services={"llm": ["scripted", "other"], "tts": "quiet"}, config=LOOK, client=CLIENT, public=True)
+async def talker(session: Session, /, llm: LLM, tts: TTS) -> None:
+    """Holds a conversation."""
+    await converse(session, llm=llm, tts=tts)
+
+
+def talking(**how: Any) -> Any:
+    """A session with the bot, its client ready."""
+    return connected(talker, scripted, faulty, **how)
+
+
+def types(wire: Wire, *leave_out: str) -> list[str]:
+    """What the client was told, in order."""
+    return [each["type"] for each in wire.received if each["type"] not in ("bot-ready", *leave_out)]
+
+
+def say(wire: Wire, text: str, **options: Any) -> str:
+    """The user writes."""
+    data: dict[str, Any] = {"content": text, "options": options}
+    return wire.send("send-text", data)
+
+
+async def context(wire: Wire) -> list[dict[str, Any]]:
+    """The conversation as the client reads it."""
+    messages: list[dict[str, Any]] = (await wire.result(wire.call("llm:get_context")))["messages"]
+    check_conversation([{name: each[name] for name in each if name != "interrupted"} for each in messages])
+    return messages
+
+
+def answer_call(wire: Wire, id: str, result: Any, name: str = "look") -> str:
+    """The client has carried out a function."""
+    data: dict[str, Any] = {"function_name": name, "tool_call_id": id, "arguments": {}, "result": result}
+    return wire.send("llm-function-call-result", data)
+
+
+HELLO: list[Step] = [Text("Hello "), Text("there. How"), Text(" are you?"), Usage(3, 5, model="small")]
+
+
+# ---- answering -----------------------------------------------------------------------------------------------------
+
+
+async def test_an_answer_is_streamed_in_the_documented_order() -> None:
+    """Pieces as they come, sentences when they are whole, and what it cost at the end."""
+    script.write(HELLO)
+    async with talking() as wire:
+        say(wire, "hi")
+        await settle()
+        assert types(wire) == [
+            "user-llm-text",
+            "bot-llm-started",
+            "bot-llm-text",
+            "bot-llm-text",
+            "bot-transcription",
+            "bot-output",
+            "bot-llm-text",
+            "bot-transcription",
+            "bot-output",
+            "bot-llm-stopped",
+            "metrics",
+        ]
+        assert "".join(each["text"] for each in wire.told("bot-llm-text")) == "Hello there. How are you?"
+        assert [each["text"] for each in wire.told("bot-output")] == ["Hello there.", "How are you?"]
+        assert [each["segment_id"] for each in wire.told("bot-output")] == [1, 2]
+        (metrics,) = wire.told("metrics")
+        assert metrics["tokens"][0]["total_tokens"] == 8
+        assert 0 <= metrics["ttfb"][0]["value"] <= metrics["processing"][0]["value"]
+
+
+async def test_what_was_said_is_remembered_and_shown_to_the_llm() -> None:
+    """Turn by turn."""
+    script.write(HELLO, [Text("Fine.")])
+    async with talking() as wire:
+        for text in ("hi", "and you?"):
+            say(wire, text)
+            await settle()
+        assert [(each["role"], each["content"]) for each in await context(wire)] == [
+            ("user", "hi"),
+            ("assistant", "Hello there. How are you?"),
+            ("user", "and you?"),
+            ("assistant", "Fine."),
+        ]
+        assert [len(each.messages) for each in script.requests] == [1, 3]
+
+
+async def test_text_that_wants_no_answer_is_remembered() -> None:
+    """The next that does is answered with it in mind."""
+    script.write([Text("Yes.")])
+    async with talking() as wire:
+        say(wire, "I am Ada.", run_immediately=False)
+        await settle()
+        assert script.requests == []
+        say(wire, "Know me?")
+        await settle()
+        assert [each["content"] for each in script.requests[0].messages] == ["I am Ada.", "Know me?"]
+
+
+async def test_what_is_to_be_said_is_said_and_remembered() -> None:
+    """Without asking the LLM."""
+    script.write()
+    async with talking() as wire:
+        await wire.result(wire.call("tts:say", text="One. Two."))
+        await settle()
+        assert [each["text"] for each in wire.told("bot-output")] == ["One.", "Two."]
+        assert await context(wire) == [{"role": "assistant", "content": "One. Two."}]
+        assert script.requests == []
+
+
+EMPTY: list[list[Step]] = [[], [Usage(3, 0)], [Text("")], [Text(" "), Text("\n")]]
+
+
+@pytest.mark.parametrize("empty", EMPTY, ids=str)
+async def test_an_llm_that_answers_nothing_is_asked_once_more(empty: list[Step]) -> None:
+    """The user asked something, and would wait for nothing."""
+    script.write(empty, HELLO)
+    async with talking() as wire:
+        say(wire, "hi")
+        await settle()
+        assert len(script.requests) == 2
+        assert wire.told("error") == []
+        assert wire.told("bot-llm-started") == wire.told("bot-llm-stopped") == [None]
+        assert [each["content"] for each in await context(wire)] == ["hi", "Hello there. How are you?"]
+
+
+@pytest.mark.parametrize("empty", EMPTY, ids=str)
+async def test_an_llm_that_answers_nothing_twice_has_failed(empty: list[Step]) -> None:
+    """The client is told so; nothing enters the context, and the conversation goes on."""
+    script.write(empty, empty, [Text("Yes?")])
+    async with talking() as wire:
+        say(wire, "hi")
+        await settle()
+        (error,) = wire.told("error")
+        assert (error["code"], error["fatal"], error["retryable"]) == ("provider-failed", False, True)
+        assert error["message"] == "The LLM gave no answer."
+        assert len(await context(wire)) == 1
+        say(wire, "still there?")
+        await settle()
+        assert (await context(wire))[-1]["content"] == "Yes?"
+
+
+async def test_an_llm_that_has_nothing_to_say_to_a_result_is_asked_once_more() -> None:
+    """With the result in place; the function is not called again."""
+    script.write([ToolCall("a", "look", {})], [], [Text("Seen.")])
+    async with talking() as wire:
+        say(wire, "look")
+        await settle()
+        answer_call(wire, "a", 1)
+        await settle()
+        assert len(wire.told("llm-function-call-in-progress")) == 1
+        assert [each["role"] for each in script.requests[2].messages] == ["user", "assistant", "tool"]
+        assert (await context(wire))[-1]["content"] == "Seen."
+
+
+# ---- interrupting --------------------------------------------------------------------------------------------------
+
+
+async def test_an_interrupted_answer_is_remembered_as_far_as_it_was_sent() -> None:
+    """And marked, which no provider is shown; the stream of the vendor is closed."""
+    script.write([Text("Once upon "), Text("a time"), WAIT], [Text("Yes?")])
+    async with talking() as wire:
+        say(wire, "A story!")
+        await settle()
+        assert await wire.result(wire.call("tts:interrupt")) is True
+        await settle()
+        assert types(wire, "action-response")[-3:] == ["bot-interrupted", "bot-llm-stopped", "metrics"]
+        assert script.left == 1
+        told = "".join(each["text"] for each in wire.told("bot-llm-text"))
+        assert (await context(wire))[-1] == {"role": "assistant", "content": told, "interrupted": True}
+        say(wire, "Stop.")
+        await settle()
+        assert script.requests[1].messages[1] == {"role": "assistant", "content": "Once upon a time"}
+
+
+async def test_writing_interrupts_what_is_being_said() -> None:
+    """Text that wants no answer does not."""
+    script.write([Text("Once upon "), WAIT], [Text("Yes?")])
+    async with talking() as wire:
+        say(wire, "A story!")
+        await settle()
+        say(wire, "By the way.", run_immediately=False)
+        await settle()
+        assert wire.told("bot-interrupted") == []
+        say(wire, "Stop.")
+        await settle()
+        assert [each["content"] for each in await context(wire)] == [
+            "A story!",
+            "Once upon ",
+            "By the way.",
+            "Stop.",
+            "Yes?",
+        ]
+
+
+async def test_an_answer_that_was_interrupted_before_it_began_leaves_nothing() -> None:
+    """The user's words stay."""
+    script.write([WAIT])
+    async with talking() as wire:
+        say(wire, "hi")
+        await settle()
+        await wire.result(wire.call("tts:interrupt"))
+        await settle()
+        assert await context(wire) == [{"role": "user", "content": "hi"}]
+
+
+# ---- function calls ------------------------------------------------------------------------------------------------
+
+TWO_CALLS: list[Step] = [Text("Let me see. "), ToolCall("a", "look", {"at": 1}), ToolCall("b", "look", {"at": 2})]
+
+
+async def test_functions_are_called_at_once_and_their_results_told_to_the_llm() -> None:
+    """In the order of the calls, whichever is answered first."""
+    script.write(TWO_CALLS, [Text("Done.")])
+    async with talking() as wire:
+        say(wire, "look")
+        await settle()
+        asked = wire.told("llm-function-call-in-progress")
+        assert [(each["tool_call_id"], each["arguments"]) for each in asked] == [("a", {"at": 1}), ("b", {"at": 2})]
+        answer_call(wire, "b", {"seen": "two"})
+        await settle()
+        assert len(script.requests) == 1
+        answer_call(wire, "a", "one")
+        await settle()
+        told = script.requests[1].messages
+        assert [each["role"] for each in told] == ["user", "assistant", "tool", "tool"]
+        assert told[1]["content"] == "Let me see. "
+        assert [each["content"] for each in told[2:]] == ["one", '{"seen": "two"}']
+        assert (await context(wire))[-1]["content"] == "Done."
+        ends = wire.told("llm-function-call-stopped")
+        assert [(each["tool_call_id"], each["cancelled"]) for each in ends] == [("b", False), ("a", False)]
+
+
+async def test_a_function_call_is_answered_once() -> None:
+    """A second result, or one of a call that was never made, is refused."""
+    script.write([ToolCall("a", "look", {})], [WAIT])
+    async with talking() as wire:
+        say(wire, "look")
+        await settle()
+        answer_call(wire, "a", 1)
+        second, stray = answer_call(wire, "a", 2), answer_call(wire, "c", 3)
+        for id in (second, stray):
+            assert (await wire.error(id))["code"] == "unknown-function-call"
+        assert script.requests[1].messages[-1]["content"] == "1"
+
+
+async def test_a_function_that_nobody_carries_out_is_given_up() -> None:
+    """The LLM is told so and answers; a result that comes later is refused."""
+    script.write([ToolCall("a", "look", {})], [Text("Sorry.")])
+    async with talking() as wire:
+        say(wire, "look")
+        await settle()
+        wire.clock.advance(30.0)
+        await settle()
+        assert "did not answer the call of 'look'" in str(script.requests[1].messages[-1]["content"])
+        (end,) = wire.told("llm-function-call-stopped")
+        assert end["cancelled"] is True
+        assert (await wire.error(answer_call(wire, "a", 1)))["code"] == "unknown-function-call"
+        assert (await context(wire))[-1]["content"] == "Sorry."
+
+
+async def test_an_interrupted_function_call_has_a_result_all_the_same() -> None:
+    """What is known of it; those that were answered keep theirs, and the next turn goes on from there."""
+    script.write(TWO_CALLS, [Text("Yes?")])
+    async with talking() as wire:
+        say(wire, "look")
+        await settle()
+        answer_call(wire, "a", "one")
+        await settle()
+        say(wire, "Stop.")
+        await settle()
+        told = script.requests[1].messages
+        assert [each["role"] for each in told] == ["user", "assistant", "tool", "tool", "user"]
+        assert told[2]["content"] == "one"
+        assert "may or may not have taken effect" in str(told[3]["content"])
+        ends = {each["tool_call_id"]: each["cancelled"] for each in wire.told("llm-function-call-stopped")}
+        assert ends == {"a": False, "b": True}
+        assert (await wire.error(answer_call(wire, "b", "two")))["code"] == "unknown-function-call"
+
+
+@pytest.mark.parametrize(("version", "ask"), [(None, "llm-function-call"), ("1.0.0", "llm-function-call")])
+async def test_an_older_client_is_asked_in_its_own_spelling(version: str | None, ask: str) -> None:
+    """Once, and in one spelling."""
+    script.write([ToolCall("a", "look", {"at": 1})], [Text("Done.")])
+    async with talking(version=version) as wire:
+        await wire.result(wire.call("llm:append_to_messages", messages=[{"role": "user", "content": "look"}]))
+        await wire.result(wire.call("llm:run"))
+        await settle()
+        (asked,) = wire.told(ask)
+        assert asked == {"function_name": "look", "tool_call_id": "a", "args": {"at": 1}}
+        assert wire.told("llm-function-call-in-progress") == []
+        answer_call(wire, "a", 1)
+        await settle()
+        assert (await context(wire))[-1]["content"] == "Done."
+
+
+@pytest.mark.parametrize("text", [" \n", "\ufeff", "\u200b\u200d", "\u00a0"])
+async def test_an_answer_that_shows_nothing_is_empty(text: str) -> None:
+    """The LLM is asked once more, and nothing of it is remembered."""
+    script.write([Text(text)], [Text("Yes?")])
+    async with talking() as wire:
+        say(wire, "hi")
+        await settle()
+        assert [each["content"] for each in await context(wire)] == ["hi", "Yes?"]
+
+
+LONG = "x" * 20_000_000
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [ToolCall(LONG, "look", {}), ToolCall("1", LONG, {}), ToolCall("1", "look", {"x": LONG}), Usage(model=LONG)],
+    ids=["id", "name", "argument", "model"],
+)
+async def test_the_conversation_goes_on_after_a_piece_of_any_length(piece: LLMPiece) -> None:
+    """A vendor may send what is too long for the client."""
+    script.write([Text("Well."), piece], [Text("Yes?")], [Text("Yes?")])
+    async with talking() as wire:
+        say(wire, "hi")
+        await settle()
+        say(wire, "hello?")
+        await settle()
+        assert wire.told("bot-output")[-1]["text"] == "Yes?"
+        assert wire.told("error") == []
+
+
+async def test_an_llm_that_calls_functions_for_ever_is_stopped(caplog: pytest.LogCaptureFixture) -> None:
+    """After so many answers in one turn; the conversation goes on."""
+    calls = [[ToolCall(f"call-{number}", "look", {})] for number in range(20)]
+    script.write(*calls)
+    async with talking() as wire:
+        say(wire, "look")
+        for number in range(20):
+            await settle()
+            answer_call(wire, f"call-{number}", number)
+        await settle()
+        assert 1 < len(script.requests) < 20
+        assert "called functions in" in caplog.text
+        assert [each["message"] for each in wire.told("error")] == ["The LLM gave no answer."]
+        script.answers[:] = [[Text("Yes?")]]
+        say(wire, "hi")
+        await settle()
+        assert (await context(wire))[-1]["content"] == "Yes?"
+
+
+# ---- failing providers, and those that are replaced ----------------------------------------------------------------
+
+
+async def test_a_provider_that_fails_ends_its_turn_and_no_more() -> None:
+    """The client is told an error that is not fatal; what was said until then is remembered."""
+    script.write([Text("Well "), ProviderError("acme", "rate")], [Text("Yes?")])
+    async with talking() as wire:
+        say(wire, "hi")
+        await settle()
+        (error,) = wire.told("error")
+        assert (error["fatal"], error["code"], error["retryable"]) == (False, "provider-failed", True)
+        assert error["message"] == "acme is receiving too many requests."
+        assert types(wire)[-3:] == ["bot-llm-stopped", "metrics", "error"]
+        assert (await context(wire))[-1] == {"role": "assistant", "content": "Well ", "interrupted": True}
+        say(wire, "still there?")
+        await settle()
+        assert (await context(wire))[-1]["content"] == "Yes?"
+
+
+async def test_a_provider_that_raises_something_of_its_own_ends_its_turn_and_no_more() -> None:
+    """Its text stays in the log; a bug of one vendor's plugin is not the end of a conversation."""
+    script.write([Text("Well "), KeyError("what a vendor said")], [Text("Yes?")])
+    async with talking() as wire:
+        say(wire, "hi")
+        await settle()
+        (error,) = wire.told("error")
+        assert (error["fatal"], error["code"]) == (False, "provider-failed")
+        assert "vendor" not in json.dumps(wire.received)
+        say(wire, "still there?")
+        await settle()
+        assert (await context(wire))[-1]["content"] == "Yes?"
+
+
+async def test_a_provider_that_fails_after_it_called_functions_calls_none() -> None:
+    """A call that was never made has no place in the context."""
+    script.write([Text("Well "), ToolCall("a", "look", {}), ProviderError("acme", "timeout")], [Text("Yes?")])
+    async with talking() as wire:
+        say(wire, "hi")
+        await settle()
+        assert wire.told("llm-function-call-in-progress") == []
+        say(wire, "still there?")
+        await settle()
+        assert [each["content"] for each in await context(wire)] == ["hi", "Well ", "still there?", "Yes?"]
+
+
+async def test_a_turn_ends_with_the_provider_that_it_began_with() -> None:
+    """A switch in the middle is for the next one; the context goes along."""
+    script.write([ToolCall("a", "look", {})], [Text("Seen.")], [Text("Hello from another.")])
+    async with talking() as wire:
+        say(wire, "look")
+        await settle()
+        answer = await wire.answer(wire.update(llm={"provider": "other"}))
+        assert answer["data"]["applies"] == "next-turn"
+        answer_call(wire, "a", 1)
+        await settle()
+        say(wire, "and now?")
+        await settle()
+        assert script.asked == ["scripted", "scripted", "other"]
+        assert [each["role"] for each in script.requests[2].messages] == [
+            *["user", "assistant", "tool"],
+            *["assistant", "user"],
+        ]
+
+
+async def test_a_switch_that_interrupts_takes_effect_at_once() -> None:
+    """What was being said is cut short."""
+    script.write([Text("Once "), WAIT], [Text("Hello from another.")])
+    async with talking() as wire:
+        say(wire, "A story!")
+        await settle()
+        answer = await wire.answer(wire.update(interrupt=True, llm={"provider": "other"}))
+        assert answer["data"]["applies"] == "now"
+        say(wire, "hi")
+        await settle()
+        assert script.asked == ["scripted", "other"]
+        assert (await context(wire))[1]["interrupted"] is True
+
+
+# ---- what others add while a turn runs -----------------------------------------------------------------------------
+
+
+async def test_a_context_that_was_replaced_forgets_the_turn_that_runs() -> None:
+    """Its results have no call any more, so they stay out."""
+    script.write([ToolCall("a", "look", {})], [Text("Hm.")], [Text("Yes?")])
+    async with talking() as wire:
+        say(wire, "look")
+        await settle()
+        await wire.result(wire.call("llm:set_context", messages=[{"role": "user", "content": "anew"}]))
+        answer_call(wire, "a", 1)
+        await settle()
+        assert [each["content"] for each in await context(wire)][:1] == ["anew"]
+        say(wire, "hi")
+        await settle()
+        await context(wire)
+
+
+async def test_what_is_added_while_functions_run_comes_after_their_results() -> None:
+    """A vendor accepts nothing between a call and its result."""
+    script.write([ToolCall("a", "look", {})], [Text("Seen.")])
+    async with talking() as wire:
+        say(wire, "look")
+        await settle()
+        said = [{"role": "system", "content": "Be brief."}]
+        await wire.result(wire.call("llm:append_to_messages", messages=said))
+        answer_call(wire, "a", 1)
+        await settle()
+        assert [each["role"] for each in await context(wire)] == ["user", "assistant", "tool", "assistant", "system"]
+
+
+# ---- whatever happens, the context is a conversation ---------------------------------------------------------------
+
+answers = st.lists(st.sampled_from([Text("Well. "), Text("So"), Usage(1, 1), WAIT, "call", "call", "fail"]), max_size=4)
+happenings = st.lists(
+    st.sampled_from(["say", "quietly", "interrupt", "answer", "answer", "append", "replace", "late", "switch", "run"]),
+    min_size=1,
+    max_size=12,
+)
+
+
+def written(answers: list[list[Any]]) -> list[list[Step]]:
+    """Answers with calls of their own ids, and failures of their own."""
+    count = iter(range(1_000))
+    return [
+        [
+            ToolCall(f"call-{next(count)}", "look", {})
+            if step == "call"
+            else ProviderError("acme", "rate")
+            if step == "fail"
+            else step
+            for step in answer
+        ]
+        for answer in answers
+    ]
+
+
+async def live(wire: Wire, happening: str) -> None:
+    """One thing that a client may do."""
+    asked = [each["tool_call_id"] for each in wire.told("llm-function-call-in-progress")]
+    ended = [each["tool_call_id"] for each in wire.told("llm-function-call-stopped")]
+    match happening:
+        case "say" | "quietly":
+            say(wire, happening, run_immediately=happening == "say")
+        case "interrupt":
+            wire.call("tts:interrupt")
+        case "answer":
+            for id in [each for each in asked if each not in ended][:1]:
+                answer_call(wire, id, {"seen": id})
+        case "append":
+            said = [{"role": "system", "content": "Be brief."}]
+            wire.call("llm:append_to_messages", messages=said, run_immediately=False)
+        case "replace":
+            wire.call("llm:set_context", messages=[{"role": "user", "content": "anew"}])
+        case "late":
+            wire.clock.advance(31.0)
+        case "switch":
+            wire.update(llm={"provider": "other"})
+        case _:
+            wire.call("llm:run")
+
+
+async def check_life(script_of: list[list[Any]], happens: list[str]) -> None:
+    """Live through it, looking at the context after each step."""
+    script.write(*written(script_of))
+    async with talking() as wire:
+        for each in happens:
+            await live(wire, each)
+            await settle()
+            await context(wire)
+        assert not wire.connection.closed, wire.told("error")
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow], database=None)
+@given(script_of=st.lists(answers, max_size=6), happens=happenings)
+def test_the_context_is_always_a_conversation(script_of: list[list[Any]], happens: list[str]) -> None:
+    """Whatever the LLM says and the client does: every request to the LLM, and the context, are valid."""
+    anyio.run(check_life, script_of, happens)
+
+
+def test_an_invalid_conversation_is_noticed() -> None:
+    """So that the test before this one is one."""
+    call = {"id": "a", "type": "function", "function": {"name": "look", "arguments": json.dumps({})}}
+    asked = {"role": "assistant", "content": None, "tool_calls": [call]}
+    result = {"role": "tool", "tool_call_id": "a", "content": ""}
+    check_conversation([asked, result])
+    for wrong in ([asked], [result], [asked, {"role": "user", "content": "hi"}, result], [asked, result, result]):
+        with pytest.raises(AssertionError):
+            check_conversation(wrong)
+
+
+@service("llm", "mistaken")
+@asynccontextmanager
+async def mistaken_llm() -> AsyncGenerator[Any]:
+    """Yields a text where a piece belongs, as a first provider easily does."""
+
+    class Mistaken:
+        async def respond(self, request: LLMRequest, /) -> AsyncGenerator[Any]:
+            yield "hi"
+
+    yield Mistaken()
+
+
+@bot(services={"llm": "mistaken"}, public=True)
+async def mistaken_bot(session: Session, /, llm: LLM) -> None:
+    """Talks by it."""
+    await converse(session, llm=llm)
+
+
+async def test_what_is_no_piece_is_told_to_the_author(caplog: pytest.LogCaptureFixture) -> None:
+    """With what to write; the client hears that the provider failed."""
+    async with connected(mistaken_bot) as wire:
+        say(wire, "hi")
+        await settle()
+        assert [each["code"] for each in wire.told("error")] == ["provider-failed"]
+    assert "an LLM's respond() gave str, which is no piece of its stream: yield Text(…)" in caplog.text
+    assert "in mistaken_llm.<locals>.Mistaken.respond() (" in caplog.text
