@@ -125,7 +125,7 @@ def start(proxy: str, body: object) -> tuple[int, Any]:
 @pytest.mark.parametrize("provider", ["openai", "together"])
 def test_a_page_chooses_the_provider_and_the_proxy_brings_the_key(tmp_path: Path, proxy: str, provider: str) -> None:
     """The same program, one word of it changed, is answered by another vendor."""
-    transport = HERE.parent / "published_clients" / "transport.mjs"
+    transport = HERE.parent / "clients" / "transport.mjs"
     (tmp_path / "transport.mjs").write_bytes(transport.read_bytes())
     program = (PROGRAM % provider).replace("process.argv[2]", json.dumps(f"{proxy}/connect"))
     names = "LLMHelper, Transport, VoiceClient, VoiceMessage"
@@ -135,7 +135,7 @@ def test_a_page_chooses_the_provider_and_the_proxy_brings_the_key(tmp_path: Path
 
 def test_a_page_calls_an_action_without_connecting(tmp_path: Path, proxy: str) -> None:
     """It is a start like any other, with the operator's keys."""
-    transport = HERE.parent / "published_clients" / "transport.mjs"
+    transport = HERE.parent / "clients" / "transport.mjs"
     (tmp_path / "transport.mjs").write_bytes(transport.read_bytes())
     printed = node_program(
         tmp_path, ACTION % proxy, "rtvi-client-0.4", "@pipecat-ai/client-js", "RTVIClient, Transport"
