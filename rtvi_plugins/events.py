@@ -1,8 +1,8 @@
-"""What a bot tells a client without being asked, and how each generation of clients spells it.
+"""Events of a conversation, and the messages that each generation of clients knows for them.
 
-Bots and conversation loops emit these records with `Session.emit`; `spell` turns one into the messages that the
-connected client knows. The spelling is read from the published clients; a generation that has no word for an event
-is not sent one.
+Bots and conversation loops emit these records with `Session.emit`. `serialize` turns an event into the messages that
+the connected client understands, as the published clients expect them. A client whose protocol version has no message
+for an event is not sent it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = (
     "UserStartedSpeaking",
     "UserStoppedSpeaking",
     "UserTranscription",
-    "spell",
+    "serialize",
 )
 
 _Version: TypeAlias = tuple[int, int, int]
@@ -39,19 +39,19 @@ _Version: TypeAlias = tuple[int, int, int]
 
 @frozen
 class UserStartedSpeaking:
-    """The user has begun to speak."""
+    """The user started to speak."""
 
 
 @frozen
 class UserStoppedSpeaking:
-    """The user has been silent for long enough to have stopped."""
+    """The user stopped speaking: the silence has lasted long enough."""
 
 
 @frozen
 class UserTranscription:
-    """What the user was heard to say. `timestamp` is ISO 8601. The next one replaces one that is not final.
+    """A transcript of the user's speech. `timestamp` is ISO 8601.
 
-    A final one without text removes it: nothing was said, after all.
+    The next transcript replaces one that is not `final`. A final one with an empty text removes it.
     """
 
     text: str
@@ -61,14 +61,14 @@ class UserTranscription:
 
 @frozen
 class UserLLMText:
-    """What the LLM is given as the user's words: typed, or all that was heard of a turn."""
+    """The user's message to the LLM: typed text, or the transcript of a whole user turn."""
 
     text: str
 
 
 @frozen
 class BotLLMStarted:
-    """The LLM was asked."""
+    """The request to the LLM was sent."""
 
 
 @frozen
@@ -80,42 +80,42 @@ class BotLLMText:
 
 @frozen
 class BotLLMStopped:
-    """The LLM's answer has ended, or was cut short."""
+    """The LLM's answer ended or was interrupted."""
 
 
 @frozen
 class BotTTSStarted:
-    """The TTS was given the first text of an answer."""
+    """The first text of an answer was sent to the TTS."""
 
 
 @frozen
 class BotTTSText:
-    """Text that is being heard now: a word, where the TTS tells when its words start, or a sentence."""
+    """The text that starts to play now: a word if the TTS reports when words start, otherwise a sentence."""
 
     text: str
 
 
 @frozen
 class BotTTSStopped:
-    """The speech of an answer has ended, or was cut short."""
+    """The speech of an answer ended or was interrupted."""
 
 
 @frozen
 class BotStartedSpeaking:
-    """The first audio of a turn is on its way."""
+    """The first audio of a turn was sent."""
 
 
 @frozen
 class BotStoppedSpeaking:
-    """All audio of a turn has been heard, or it was cut short."""
+    """All audio of a turn was played, or the turn was interrupted."""
 
 
 @frozen
 class BotOutput:
-    """A sentence of what the bot says, in the order it says them. `segment` counts them within a session.
+    """One sentence of the bot's answer, in order. `segment` is its number within the session.
 
-    Text that is shown only is `"new"` once. Text that is `spoken` too is `"new"` when it is known, `"in-progress"`
-    when its first word is heard and `"completed"` after its last.
+    Text that is only shown is sent once, as `"new"`. Text that is also `spoken` is `"new"` when it is known,
+    `"in-progress"` when its first word plays, and `"completed"` after its last word.
     """
 
     text: str
@@ -126,12 +126,12 @@ class BotOutput:
 
 @frozen
 class Interrupted:
-    """What the bot was saying was cut short."""
+    """The bot was interrupted while it was speaking."""
 
 
 @frozen
 class FunctionCallStarted:
-    """A function is carried out: by the client, which is asked to, or by the bot itself, of which it is told."""
+    """A function call started. The client runs the function if `by_client`; otherwise the bot does."""
 
     id: str
     name: str
@@ -141,7 +141,7 @@ class FunctionCallStarted:
 
 @frozen
 class FunctionCallEnded:
-    """A function call is over: answered, or given up."""
+    """A function call ended: with a result, or `cancelled`."""
 
     id: str
     name: str
@@ -154,7 +154,7 @@ class Metrics:
     """Measurements of one service: seconds to the first byte, seconds of processing, tokens, characters.
 
     `voice_to_voice` is the time from the end of the user's speech to the first audio of the answer, in seconds; its
-    processor is `"bot"`. What is None is not told.
+    processor is `"bot"`. Measurements that are None are not sent.
     """
 
     processor: str
@@ -188,42 +188,42 @@ Event: TypeAlias = (
     | Metrics
 )
 
-_Spelled: TypeAlias = "tuple[str, dict[str, Any] | None]"
+_WireMessage: TypeAlias = "tuple[str, dict[str, Any] | None]"
 
-# Protocol versions at which a spelling changed.
+# The protocol versions in which the messages for an event changed.
 _FUNCTION_EVENTS: _Version = (1, 2, 0)
 _BOT_OUTPUT: _Version = (1, 1, 0)
 _NEW: _Version = (1, 0, 0)
 _SEGMENTS: _Version = (2, 0, 0)
 
 
-def spell(event: Event, version: _Version) -> Iterable[_Spelled]:
-    """The `(type, data)` of the messages that tell `event` to a client of this protocol version; maybe none."""
-    return _SPELLINGS[type(event)](event, version)
+def serialize(event: Event, version: _Version) -> Iterable[_WireMessage]:
+    """Return the `(type, data)` of each message that reports the event to a client of this protocol version."""
+    return _SERIALIZERS[type(event)](event, version)
 
 
-def _user_transcription(event: UserTranscription, version: _Version) -> Iterable[_Spelled]:
-    told = {"text": event.text, "user_id": "", "timestamp": event.timestamp, "final": event.final}
-    return [("user-transcription", told)]
+def _user_transcription(event: UserTranscription, version: _Version) -> Iterable[_WireMessage]:
+    data = {"text": event.text, "user_id": "", "timestamp": event.timestamp, "final": event.final}
+    return [("user-transcription", data)]
 
 
-def _user_llm_text(event: UserLLMText, version: _Version) -> Iterable[_Spelled]:
+def _user_llm_text(event: UserLLMText, version: _Version) -> Iterable[_WireMessage]:
     return [("user-llm-text", {"text": event.text})] if version >= _NEW else []
 
 
-def _bot_output(event: BotOutput, version: _Version) -> Iterable[_Spelled]:
-    told: list[_Spelled] = []
+def _bot_output(event: BotOutput, version: _Version) -> Iterable[_WireMessage]:
+    messages: list[_WireMessage] = []
     if event.status == "new":
-        # 0.1 knows `tts-text`, 0.2 and later `bot-transcription`; each ignores the other's, and they look alike at
-        # `client-ready`, so a 0.x client is sent both.
+        # Version 0.1 has `tts-text`, 0.2 and later have `bot-transcription`. The two send the same `client-ready`, and
+        # each ignores the other's message, so a 0.x client is sent both.
         old = ["tts-text"] if version < _NEW else []
-        told.extend((type, {"text": event.text}) for type in (*old, "bot-transcription"))
+        messages.extend((type, {"text": event.text}) for type in (*old, "bot-transcription"))
     if version >= _SEGMENTS:
-        told.append(("bot-output", _segment(event)))
+        messages.append(("bot-output", _segment(event)))
     elif version >= _BOT_OUTPUT and event.status == ("in-progress" if event.spoken else "new"):
-        # Before there were segments, each text was told once: when it was spoken, or when it was known not to be.
-        told.append(("bot-output", {"text": event.text, "spoken": event.spoken, "aggregated_by": "sentence"}))
-    return told
+        # Before 2.0, each text was sent once: when it was spoken, or at once if it is only shown.
+        messages.append(("bot-output", {"text": event.text, "spoken": event.spoken, "aggregated_by": "sentence"}))
+    return messages
 
 
 def _segment(event: BotOutput) -> dict[str, Any]:
@@ -241,56 +241,57 @@ def _segment(event: BotOutput) -> dict[str, Any]:
     }
 
 
-def _interrupted(event: Interrupted, version: _Version) -> Iterable[_Spelled]:
+def _interrupted(event: Interrupted, version: _Version) -> Iterable[_WireMessage]:
     return [("bot-interrupted", None)] if version >= _SEGMENTS else []
 
 
-def _call_started(event: FunctionCallStarted, version: _Version) -> Iterable[_Spelled]:
-    # A client that understands both spellings would run its function twice, so each is sent exactly one.
+def _call_started(event: FunctionCallStarted, version: _Version) -> Iterable[_WireMessage]:
+    # A client that knows both messages would run its function twice, so it is sent exactly one of them.
     new = version >= _FUNCTION_EVENTS
-    named: _Spelled = ("llm-function-call-started" if new else "llm-function-call-start", {"function_name": event.name})
-    if not event.by_client:  # a client that is told of the call itself would carry it out
+    type = "llm-function-call-started" if new else "llm-function-call-start"
+    named: _WireMessage = (type, {"function_name": event.name})
+    if not event.by_client:  # on the message with the arguments, the client would run the function itself
         return [named]
-    told = {"tool_call_id": event.id, "function_name": event.name, "arguments" if new else "args": event.arguments}
-    return [named, ("llm-function-call-in-progress" if new else "llm-function-call", told)]
+    data = {"tool_call_id": event.id, "function_name": event.name, "arguments" if new else "args": event.arguments}
+    return [named, ("llm-function-call-in-progress" if new else "llm-function-call", data)]
 
 
-def _call_ended(event: FunctionCallEnded, version: _Version) -> Iterable[_Spelled]:
+def _call_ended(event: FunctionCallEnded, version: _Version) -> Iterable[_WireMessage]:
     if version < _FUNCTION_EVENTS:
         return []
-    told: dict[str, Any] = {"tool_call_id": event.id, "function_name": event.name, "cancelled": event.cancelled}
+    data: dict[str, Any] = {"tool_call_id": event.id, "function_name": event.name, "cancelled": event.cancelled}
     if not event.cancelled:
-        told["result"] = event.result
-    return [("llm-function-call-stopped", told)]
+        data["result"] = event.result
+    return [("llm-function-call-stopped", data)]
 
 
-def _metrics(event: Metrics, version: _Version) -> Iterable[_Spelled]:
-    told: dict[str, Any] = {}
+def _metrics(event: Metrics, version: _Version) -> Iterable[_WireMessage]:
+    data: dict[str, Any] = {}
     name = {"processor": event.processor} | ({} if event.model is None else {"model": event.model})
     if event.ttfb is not None:
-        told["ttfb"] = [{**name, "value": event.ttfb}]
+        data["ttfb"] = [{**name, "value": event.ttfb}]
     if event.processing is not None:
-        told["processing"] = [{**name, "value": event.processing}]
+        data["processing"] = [{**name, "value": event.processing}]
     if event.prompt_tokens is not None or event.completion_tokens is not None:
         prompt, completion = event.prompt_tokens or 0, event.completion_tokens or 0
         counts = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
-        told["tokens"] = [{**name, **counts}]
+        data["tokens"] = [{**name, **counts}]
     if event.characters is not None:
-        told["characters"] = [{**name, "value": event.characters}]
+        data["characters"] = [{**name, "value": event.characters}]
     if event.voice_to_voice is not None:
-        told["voice_to_voice"] = [{**name, "value": event.voice_to_voice}]
-    return [("metrics", told)] if told else []
+        data["voice_to_voice"] = [{**name, "value": event.voice_to_voice}]
+    return [("metrics", data)] if data else []
 
 
-def _always(type: str) -> Callable[[Any, _Version], Iterable[_Spelled]]:
+def _always(type: str) -> Callable[[Any, _Version], Iterable[_WireMessage]]:
     return lambda event, version: [(type, None)]
 
 
-def _text(type: str) -> Callable[[Any, _Version], Iterable[_Spelled]]:
+def _text(type: str) -> Callable[[Any, _Version], Iterable[_WireMessage]]:
     return lambda event, version: [(type, {"text": event.text})]
 
 
-_SPELLINGS: Mapping[type, Callable[[Any, _Version], Iterable[_Spelled]]] = {
+_SERIALIZERS: Mapping[type, Callable[[Any, _Version], Iterable[_WireMessage]]] = {
     UserStartedSpeaking: _always("user-started-speaking"),
     UserStoppedSpeaking: _always("user-stopped-speaking"),
     UserTranscription: _user_transcription,

@@ -39,7 +39,7 @@ from .errors import (
 from .limits import Limits
 from .loading import compose
 from .protocol.offer import Offers
-from .protocol.rate import Rates
+from .protocol.rate import AddressRates
 from .protocol.start import key_variable, read_start
 from .registry.grants import Grants
 from .registry.installed import Installed
@@ -127,7 +127,7 @@ class Host:
         self._opening = 0
         #: The sessions that wait for their client, or for their services, by the address that has started them.
         self._waiting: Counter[str] = Counter()
-        self._rates = Rates(self.limits)
+        self._rates = AddressRates(self.limits)
         self._tasks: TaskGroup | None = None
         self._stack = AsyncExitStack()
         self._watch = watch

@@ -21,7 +21,7 @@ from rtvi_plugins.events import (
     Metrics,
     UserLLMText,
     UserTranscription,
-    spell,
+    serialize,
 )
 from rtvi_plugins.protocol.codec import encode
 
@@ -56,85 +56,85 @@ TABLE: list[tuple[Event, list[list[str]]]] = [
 ]
 
 
-def spelled(event: Event, version: tuple[int, int, int]) -> dict[str, Any]:
+def messages(event: Event, version: tuple[int, int, int]) -> dict[str, Any]:
     """The data of each message by its type."""
-    return dict(spell(event, version))
+    return dict(serialize(event, version))
 
 
 @pytest.mark.parametrize(("event", "types"), TABLE)
-def test_each_generation_is_told_in_its_own_words(event: Event, types: list[list[str]]) -> None:
-    """Or not at all, where it has none."""
-    assert [[type for type, _ in spell(event, version)] for version in GENERATIONS] == types
+def test_each_generation_is_sent_the_messages_that_it_knows(event: Event, types: list[list[str]]) -> None:
+    """A generation without a message for an event is sent none."""
+    assert [[type for type, _ in serialize(event, version)] for version in GENERATIONS] == types
 
 
-def test_a_function_call_is_told_in_one_spelling() -> None:
+def test_a_function_call_is_sent_in_one_form() -> None:
     """A client that knows both would run its function twice."""
-    told = [[type for type, _ in spell(CALL, version)] for version in GENERATIONS]
-    assert told == [*[OLD_CALL] * 3, *[NEW_CALL] * 3]
+    data = [[type for type, _ in serialize(CALL, version)] for version in GENERATIONS]
+    assert data == [*[OLD_CALL] * 3, *[NEW_CALL] * 3]
 
 
 @given(version=st.tuples(st.integers(0, 3), st.integers(0, 9), st.integers(0, 9)))
-def test_no_version_is_ever_told_both_spellings_of_a_call(version: tuple[int, int, int]) -> None:
-    """Also those that were not published yet; and each is asked once."""
-    types = [type for type, _ in spell(CALL, version)]
+def test_no_version_is_ever_sent_both_forms_of_a_call(version: tuple[int, int, int]) -> None:
+    """This also holds for versions that are not published yet. Each is asked to run the function once."""
+    types = [type for type, _ in serialize(CALL, version)]
     assert types in (OLD_CALL, NEW_CALL)
 
 
 def test_a_function_call_carries_what_the_client_needs() -> None:
     """The arguments under the name that its generation reads."""
-    old = spelled(CALL, NEW)["llm-function-call"]
-    new = spelled(CALL, CALLS)["llm-function-call-in-progress"]
+    old = messages(CALL, NEW)["llm-function-call"]
+    new = messages(CALL, CALLS)["llm-function-call-in-progress"]
     assert old == {"function_name": "look", "tool_call_id": "call-1", "args": {"at": "it"}}
     assert new == {"function_name": "look", "tool_call_id": "call-1", "arguments": {"at": "it"}}
 
 
 def test_the_end_of_a_function_call_says_how_it_ended() -> None:
-    """With its result, or that it was given up."""
-    answered, cancelled = (spelled(each, CALLS)["llm-function-call-stopped"] for each in (ANSWERED, CANCELLED))
+    """It has a result, or it was cancelled."""
+    answered, cancelled = (messages(each, CALLS)["llm-function-call-stopped"] for each in (ANSWERED, CANCELLED))
     assert (answered["cancelled"], answered["result"]) == (False, {"seen": True})
     assert cancelled["cancelled"] is True
     assert "result" not in cancelled
 
 
-def test_what_the_user_said_is_told_as_every_generation_reads_it() -> None:
-    """Typed text was not heard, so new clients are told what the LLM is given."""
-    assert spelled(SPOKEN, OLD)["user-transcription"] == {
+def test_user_text_is_sent_as_each_generation_reads_it() -> None:
+    """Typed text has no transcription; new clients are sent the text for the LLM."""
+    assert messages(SPOKEN, OLD)["user-transcription"] == {
         "text": "hello",
         "user_id": "",
         "timestamp": "2020-01-01T00:00:00+00:00",
         "final": True,
     }
-    assert spelled(TYPED, NEW) == {"user-llm-text": {"text": "hello"}}
+    assert messages(TYPED, NEW) == {"user-llm-text": {"text": "hello"}}
 
 
-def test_what_the_bot_says_is_told_with_what_is_spoken_of_it() -> None:
-    """Segments and their progress where the client has words for them."""
-    assert spelled(SAID, OUTPUT)["bot-output"] == {"text": "Hello.", "spoken": False, "aggregated_by": "sentence"}
-    silent = spelled(SAID, SEGMENTS)["bot-output"]
+def test_bot_output_says_which_part_was_spoken() -> None:
+    """A client that knows segments is sent their progress."""
+    assert messages(SAID, OUTPUT)["bot-output"] == {"text": "Hello.", "spoken": False, "aggregated_by": "sentence"}
+    silent = messages(SAID, SEGMENTS)["bot-output"]
     assert (silent["segment_id"], silent["will_be_spoken"], silent["spoken_status"]) == (3, False, "new")
     assert silent["spoken_progress"] == {"accumulated_text": "", "remaining_text": "Hello."}
-    aloud = spelled(BotOutput("Hello.", 3, spoken=True, status="completed"), SEGMENTS)["bot-output"]
+    aloud = messages(BotOutput("Hello.", 3, spoken=True, status="completed"), SEGMENTS)["bot-output"]
     assert aloud["spoken_progress"] == {"accumulated_text": "Hello.", "remaining_text": ""}
 
 
-def test_metrics_tell_what_is_known() -> None:
-    """Nothing of what is not; counts are summed."""
-    told = spelled(COUNTED, OLD)["metrics"]
-    assert told["ttfb"] == [{"processor": "llm", "model": "small", "value": 0.1}]
-    assert told["processing"][0]["value"] == 0.5
-    assert told["tokens"][0] == {
+def test_metrics_contain_the_known_measurements() -> None:
+    """Unknown ones are left out; tokens are summed."""
+    data = messages(COUNTED, OLD)["metrics"]
+    assert data["ttfb"] == [{"processor": "llm", "model": "small", "value": 0.1}]
+    assert data["processing"][0]["value"] == 0.5
+    assert data["tokens"][0] == {
         "processor": "llm",
         "model": "small",
         "prompt_tokens": 3,
         "completion_tokens": 0,
         "total_tokens": 3,
     }
-    assert set(spelled(Metrics("llm", ttfb=0.1), OLD)["metrics"]) == {"ttfb"}
+    assert set(messages(Metrics("llm", ttfb=0.1), OLD)["metrics"]) == {"ttfb"}
 
 
 @pytest.mark.parametrize("version", GENERATIONS)
 def test_every_event_can_be_sent(version: tuple[int, int, int]) -> None:
-    """What it is spelled as is JSON."""
+    """Every message can be encoded as JSON."""
     for event in (*(event for event, _ in TABLE), CALL, COUNTED):
-        for type, data in spell(event, version):
+        for type, data in serialize(event, version):
             assert json.loads(encode(type, None, data))["type"] == type

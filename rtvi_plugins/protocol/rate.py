@@ -1,7 +1,8 @@
-"""The rate limit of a session, and of an address: every frame is charged by its size, and by the work that it causes.
+"""The rate limit of a session, and of an address: a token bucket that charges each frame by its size and its work.
 
-A bucket of units fills at `Limits.rate` units a second, up to `Limits.burst`. What finds too little in it is refused
-and charged all the same, so a client that goes on sends itself into debt. A debt of twice the burst is a flood.
+The bucket gains `Limits.rate` units a second and holds at most `Limits.burst`. A message that finds too few units is
+rejected and charged all the same, so a client that does not slow down gets into debt. A debt of twice the burst counts
+as a flood.
 """
 
 from __future__ import annotations
@@ -11,41 +12,41 @@ from typing import Final
 
 from ..limits import Limits
 
-__all__ = ("Rate", "Rates", "answer_units", "frame_units", "text_units")
+__all__ = ("AddressRates", "Rate", "frame_units", "text_units")
 
-#: Characters of a message that one unit pays for, and values in it: to check 6,000 small objects takes 20 ms.
+#: How many characters of a message, and how many values in it, cost one unit. To check 6,000 small objects takes 20 ms.
 _TEXT: Final = 512
 _VALUES: Final = 30
-#: Bytes of a frame, and characters of an answer, that one unit pays for.
+#: How many bytes of a frame, and how many characters of an answer, cost one unit.
 _BYTES: Final = 4_096
-#: What each problem in a message costs besides: most of them take a search for the nearest name.
+#: The extra cost of each problem in a message: most problems need a search for the nearest name.
 _PROBLEM: Final = 4.0
-#: The greatest debt, and the one that is a flood, in bursts.
+#: The greatest possible debt, and the debt that counts as a flood, in bursts.
 _DEBT: Final = 3.0
 _FLOOD: Final = 2.0
-#: What a start costs besides its body, and how many addresses are remembered.
+#: The cost of a start request without its body, and how many addresses are remembered.
 _START: Final = 4.0
 _ADDRESSES: Final = 4_096
 
 
 class Rate:
-    """What one session, or one address, may still send."""
+    """The bucket of one session or one address."""
 
     __slots__ = ("_burst", "_filled", "_per_second", "_units", "flooded")
 
     def __init__(self, limits: Limits, now: float) -> None:
         self._per_second, self._burst = limits.rate, float(limits.burst)
         self._units, self._filled = self._burst, now
-        #: Whether the client went on for so long after it was refused that its session is to end.
+        #: Whether the client kept sending for so long after it was rejected that its session has to end.
         self.flooded = False
 
     @property
     def in_debt(self) -> bool:
-        """Whether more was sent than the bucket held, when it was last charged."""
+        """Whether the last charge was more than the bucket held."""
         return self._units < 0
 
     def take(self, units: float, now: float) -> bool:
-        """Charge this many units; False if there were not enough."""
+        """Charge this many units. Return False if there were not enough."""
         left = self._units + (now - self._filled) * self._per_second
         self._filled = now
         if left > self._burst:
@@ -57,38 +58,51 @@ class Rate:
             self.flooded = True
         return enough
 
-    def add(self, units: float) -> None:
-        """Charge for work that was done. It delays what comes next; it makes no flood."""
+    def take_text(self, text: str, now: float) -> bool:
+        """Charge a message. Return False if it has to be rejected."""
+        return self.take(text_units(text), now)
+
+    def take_frame(self, size: int, now: float) -> bool:
+        """Charge a frame of this many bytes. Return False if there were not enough units."""
+        return self.take(frame_units(size), now)
+
+    def charge(self, units: float) -> None:
+        """Charge for work that was done. This delays the next message, but is never a flood."""
         self._units = min(self._units, max(self._units - units, -self._burst))
 
-    def add_problems(self, count: int) -> None:
-        """Charge for a message that was read in vain."""
-        self.add(_PROBLEM * max(1, count))
+    def charge_answer(self, length: int) -> None:
+        """Charge for an answer of this many characters. A short answer is free."""
+        if length > _BYTES:
+            self.charge(length / _BYTES)
+
+    def charge_problems(self, count: int) -> None:
+        """Charge for a rejected message with this many problems."""
+        self.charge(_PROBLEM * max(1, count))
 
 
-class Rates:
-    """What each address may still send to start sessions. Of very many addresses, the latest are remembered."""
+class AddressRates:
+    """The buckets of the addresses that start sessions. Only the most recent addresses are remembered."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._known: dict[str, Rate] = {}
 
     def take(self, address: str, size: int, now: float) -> bool:
-        """Charge a request with a body of `size` bytes; False if its address sent too much."""
+        """Charge a request with a body of `size` bytes. Return False if its address sent too much."""
         rate = self._known.pop(address, None) or Rate(self._limits, now)
-        self._known[address] = rate  # the latest stand last
+        self._known[address] = rate  # the most recent come last
         if len(self._known) > _ADDRESSES:
             del self._known[next(iter(self._known))]
         return rate.take(_START + size / _TEXT, now)
 
     def empty(self, address: str, now: float) -> None:
-        """Let an address wait: a session of its has ended as a flood."""
+        """Make an address wait, because one of its sessions ended as a flood."""
         self.take(address, 0, now)
-        self._known[address].add(math.inf)
+        self._known[address].charge(math.inf)
 
 
 def text_units(text: str) -> float:
-    """What a message costs, besides its frame: by its length, or by the values in it where they are many and small."""
+    """Return the cost of a message: by its length, or by its values if they are many and small."""
     if len(text) <= _TEXT:
         return 1.0
     values = text.count(",") + text.count("{") + text.count("[")
@@ -96,10 +110,5 @@ def text_units(text: str) -> float:
 
 
 def frame_units(size: int) -> float:
-    """What a frame of this many bytes costs, whatever it holds."""
+    """Return the cost of a frame of this many bytes, whatever its content."""
     return size / _BYTES if size > _BYTES else 1.0
-
-
-def answer_units(length: int) -> float:
-    """What an answer of this many characters costs: nothing, if it is short."""
-    return length / _BYTES if length > _BYTES else 0.0

@@ -33,7 +33,8 @@ from ..errors import (
 from ..limits import Limits
 from ..protocol.codec import encode_json
 from ..protocol.offer import OfferedAction
-from ..protocol.protocol import Call, Conversation
+from ..protocol.operations import CallAction
+from ..protocol.protocol import RTVIProtocol
 from ..registry.hooks import Hooks
 from ..session import Session
 from ..utils.containment import let_through
@@ -117,7 +118,7 @@ class Actions:
     """The actions of one session, as they run."""
 
     session: Session
-    conversation: Conversation
+    protocol: RTVIProtocol
     answers: Answers
     workers: Workers
     hooks: Hooks
@@ -131,21 +132,21 @@ class Actions:
     def __attrs_post_init__(self) -> None:
         self._observed = self.hooks.listens("action_started") or self.hooks.listens("action_finished")
 
-    def start(self, call: Call) -> None:
+    def start(self, call: CallAction) -> None:
         """Have an action run; long ones are answered at once."""
         if call.action.spec.long:
             self._start_job(call)
         else:
             call.request.job = self.workers.submit(partial(self._perform, call, self._service(call)))
 
-    def _service(self, call: Call) -> OpenService | None:
+    def _service(self, call: CallAction) -> OpenService | None:
         """The service of an action, as it is when the call comes: it may be switched before its turn."""
         return self.find(call.action.service) if call.action.spec.wants_service else None
 
-    async def _perform(self, call: Call, service: OpenService | None) -> None:
+    async def _perform(self, call: CallAction, service: OpenService | None) -> None:
         request = call.request
         try:
-            carry = partial(self.conversation.result, request)
+            carry = partial(self.protocol.result, request)
             text = await self._result(call.action, call.arguments, service, carry)
         except RequestError as error:
             self.answers.fail(request, error)
@@ -210,18 +211,18 @@ class Actions:
 
     # ---- long actions ----------------------------------------------------------------------------------------------
 
-    def _start_job(self, call: Call) -> None:
+    def _start_job(self, call: CallAction) -> None:
         if len(self.jobs) >= self.limits.jobs:
             return self.answers.fail(call.request, Busy(f"{self.limits.jobs} long actions are running; wait for one."))
         self._started += 1
         id = f"job-{self._started}"
-        self.answers.answer(call.request, self.conversation.result(call.request, {"job": id}))
+        self.answers.answer(call.request, self.protocol.result(call.request, {"job": id}))
         self.jobs[id] = _Long(
             call.action, self.workers.submit(partial(self._perform_long, id, call, self._service(call)), later=True)
         )
         return None
 
-    async def _perform_long(self, id: str, call: Call, service: OpenService | None) -> None:
+    async def _perform_long(self, id: str, call: CallAction, service: OpenService | None) -> None:
         token = _running_job.set(id)
         end = _cancelled(call.action)
         try:

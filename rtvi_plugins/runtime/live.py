@@ -1,4 +1,4 @@
-"""One live session: the life of it, its deadlines, and what carries out each command of the protocol.
+"""One live session: the life of it, its deadlines, and what carries out each operation of the protocol.
 
 Texts come in through `receive`, which is synchronous and never raises; texts to be sent are taken from `outgoing`. In
 between run the bot's function, the actions (`_actions`), changes of config and providers (`_settings`) and the
@@ -50,24 +50,23 @@ from ..errors import (
     report,
     where,
 )
-from ..events import Event, spell
+from ..events import Event, serialize
 from ..kinds import Audio
 from ..limits import Limits
 from ..protocol.config import Config
 from ..protocol.offer import Offer, Offers
-from ..protocol.protocol import (
-    Call,
-    Command,
-    Conversation,
+from ..protocol.operations import (
+    CallAction,
+    ClientReady,
     Disconnect,
-    Feed,
     FunctionResult,
-    Ready,
+    Operation,
     Reply,
-    Request,
-    Update,
+    SubmitText,
+    UpdateConfig,
 )
-from ..protocol.rate import frame_units
+from ..protocol.protocol import RTVIProtocol
+from ..protocol.requests import Request
 from ..protocol.start import StartPlan
 from ..registry.hooks import Hooks
 from ..session import ClientInfo, FunctionCall, Input, Listener, Session, Turn, VADParams
@@ -158,15 +157,15 @@ class LiveSession(Session):
         self._shared = shared
         limits, clock = shared.limits, shared.clock
         config = Config(plan.values)
-        self._conversation = Conversation(shared.offers.get(plan.providers, plan.grants), config, limits, clock.now())
-        self._answers = Answers(self._conversation, limits, self._overflow)
+        self._protocol = RTVIProtocol(shared.offers.get(plan.providers, plan.grants), config, limits, clock.now())
+        self._answers = Answers(self._protocol, limits, self._overflow)
         self._dialogue = Dialogue(limits, self.context, self.emit, self._tell_transcript)
         self._calls = FunctionCalls(clock, limits, self.emit)
         self._settings = Settings(
             session=self,
             plan=plan,
             config=config,
-            conversation=self._conversation,
+            protocol=self._protocol,
             answers=self._answers,
             dialogue=self._dialogue,
             hooks=shared.hooks,
@@ -225,7 +224,7 @@ class LiveSession(Session):
             self._settings.serve(self._tasks, workers)
             self._actions = Actions(
                 session=self,
-                conversation=self._conversation,
+                protocol=self._protocol,
                 answers=self._answers,
                 workers=workers,
                 hooks=shared.hooks,
@@ -322,7 +321,7 @@ class LiveSession(Session):
         self._dialogue.stop_listening()
         if self._dialogue.audio is not None:
             self._dialogue.audio.close()
-        for request in list(self._conversation.pending.values()):
+        for request in list(self._protocol.requests.pending.values()):
             self._answers.fail(request, SessionClosed("The session has ended."))
         if self._actions is not None:
             self._actions.end()
@@ -343,18 +342,18 @@ class LiveSession(Session):
         self._heard = now = self._shared.clock.now()
         with self._home:
             try:
-                command = self._conversation.receive(text, now)
-                if command is not None:
-                    self._carry_out(command)
+                operation = self._protocol.receive(text, now)
+                if operation is not None:
+                    self._carry_out(operation)
             except BaseException as error:
                 let_through(error)
                 report("the framework", error)
                 self.end(InternalError("The framework failed; please report this."))
-            if self._conversation.pending:
-                newest = next(reversed(self._conversation.pending.values()))
+            if self._protocol.requests.pending:
+                newest = next(reversed(self._protocol.requests.pending.values()))
                 if newest.due < self._armed:
                     self._arm(newest.due)
-        if self._conversation.rate.flooded:
+        if self._protocol.rate.flooded:
             self._flooded()
 
     def charge(self, size: int) -> bool:
@@ -363,8 +362,8 @@ class LiveSession(Session):
         Return False when the session has ended, also because the client goes on to send more than the limits allow.
         """
         if not self.closed:
-            rate = self._conversation.rate
-            rate.take(frame_units(size), self._shared.clock.now())
+            rate = self._protocol.rate
+            rate.take_frame(size, self._shared.clock.now())
             if rate.flooded:
                 self._flooded()
         return not self.closed
@@ -415,14 +414,14 @@ class LiveSession(Session):
 
     def receive_audio(self, audio: Audio) -> None:
         """Take what the user says, of any rate. Never blocks, never raises."""
-        if self._dialogue.audio is not None and not self.closed and not self._conversation.rate.in_debt:
+        if self._dialogue.audio is not None and not self.closed and not self._protocol.rate.in_debt:
             self._heard = self.clock.now()
             with self._home:
                 self._dialogue.audio.receive(audio)
 
     def refuse_audio(self, sentence: str) -> None:
         """Report audio that the transport cannot read, once, to a client that is ready."""
-        if self._dialogue.audio is not None and not self.closed and self._conversation.ready:
+        if self._dialogue.audio is not None and not self.closed and self._protocol.ready:
             self._dialogue.audio.refuse("transport", sentence)
 
     def microphone(self, enabled: bool) -> None:
@@ -466,7 +465,7 @@ class LiveSession(Session):
     def busy(self) -> bool:
         """Whether a request waits for its answer, a long action runs, or something is being said or waits to be."""
         jobs = self._actions is not None and bool(self._actions.jobs)
-        return jobs or bool(self._conversation.pending) or not self._dialogue.is_idle
+        return jobs or bool(self._protocol.requests.pending) or not self._dialogue.is_idle
 
     def claimed(self) -> None:
         """A client has come: the session's time begins."""
@@ -501,56 +500,56 @@ class LiveSession(Session):
             self._end_when_heard(partial(self.end, SessionIdle(silence)))
         if self.closed:
             return None
-        for request in [each for each in self._conversation.pending.values() if each.due <= now]:
+        for request in [each for each in self._protocol.requests.pending.values() if each.due <= now]:
             self._expire(request)
-        dues = (each.due for each in self._conversation.pending.values())
+        dues = (each.due for each in self._protocol.requests.pending.values())
         return self._arm(min((*dues, self._session_due())))
 
     def _expire(self, request: Request) -> None:
         """Answer a request that took too long, without waiting for its function to unwind."""
         begun, waits = "It may or may not have taken effect.", "The client has not sent client-ready."
-        hint = begun if self._conversation.ready else waits
+        hint = begun if self._protocol.ready else waits
         self._answers.fail(request, ActionTimeout(f"The request was not finished in time. {hint}"))
         if request.job is not None:
             request.job.cancel()
 
-    # ---- carrying out commands -------------------------------------------------------------------------------------
+    # ---- carrying out operations -----------------------------------------------------------------------------------
 
-    def _carry_out(self, command: Command) -> None:
-        match command:
-            case Call():
+    def _carry_out(self, operation: Operation) -> None:
+        match operation:
+            case CallAction():
                 assert self._actions is not None
-                self._actions.start(command)
+                self._actions.start(operation)
             case Reply():
-                self._answers.put(command.text)
-            case Update():
-                self._settings.update(command)
-            case Ready():
-                self._ready(command)
-            case Feed():
-                self._feed(command)
+                self._answers.put(operation.text)
+            case UpdateConfig():
+                self._settings.update(operation)
+            case ClientReady():
+                self._ready(operation)
+            case SubmitText():
+                self._feed(operation)
             case FunctionResult():
-                self._take_result(command)
+                self._take_result(operation)
             case Disconnect():
                 self._end("", "the client asked the bot to leave")
 
-    def _ready(self, command: Ready) -> None:
-        self._answers.put(command.text)
+    def _ready(self, operation: ClientReady) -> None:
+        self._answers.put(operation.text)
         self._began.set()
-        for waited in self._conversation.release():
+        for waited in self._protocol.release():
             self._carry_out(waited)
-        self._arm(min((each.due for each in self._conversation.pending.values()), default=math.inf))
+        self._arm(min((each.due for each in self._protocol.requests.pending.values()), default=math.inf))
 
-    def _take_result(self, command: FunctionResult) -> None:
-        if not self._calls.answered(command.call, command.result):
-            text = f"no function call {command.call[:80]!r} is pending: it was answered, or given up."
-            self._answers.refuse(command.id, UnknownFunctionCall([Problem("$.data.tool_call_id", text)]))
+    def _take_result(self, operation: FunctionResult) -> None:
+        if not self._calls.answered(operation.call, operation.result):
+            text = f"no function call {operation.call[:80]!r} is pending: it was answered, or given up."
+            self._answers.refuse(operation.id, UnknownFunctionCall([Problem("$.data.tool_call_id", text)]))
 
-    def _feed(self, command: Feed) -> None:
+    def _feed(self, operation: SubmitText) -> None:
         try:
-            self.submit(command.input)
+            self.submit(operation.input)
         except RequestError as error:
-            self._answers.refuse(command.id, error)
+            self._answers.refuse(operation.id, error)
 
     # ---- what bots and actions may know and do ---------------------------------------------------------------------
 
@@ -564,7 +563,7 @@ class LiveSession(Session):
 
     @property
     def client(self) -> ClientInfo:
-        return self._conversation.client
+        return self._protocol.client
 
     @property
     def providers(self) -> Mapping[str, str]:
@@ -574,8 +573,8 @@ class LiveSession(Session):
         return dict(self._settings.config.values[service])
 
     def emit(self, event: Event) -> None:
-        if self._conversation.ready:
-            for type, data in spell(event, self._conversation.client.version):
+        if self._protocol.ready:
+            for type, data in serialize(event, self._protocol.client.version):
                 self._answers.send(type, data)
 
     def send(self, data: Any) -> None:

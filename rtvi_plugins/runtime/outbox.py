@@ -9,8 +9,8 @@ from ..errors import RequestError
 from ..kinds import Audio
 from ..limits import Limits
 from ..protocol.codec import encode, encode_json
-from ..protocol.protocol import Conversation, Request
-from ..protocol.rate import answer_units
+from ..protocol.protocol import RTVIProtocol
+from ..protocol.requests import Request
 from ..utils.json_values import clip
 from ..utils.signal import Signal
 
@@ -24,10 +24,10 @@ class Answers:
     """The outgoing side of a session. `overflow` is called, once, when more waits to be sent than the limits allow."""
 
     __slots__ = (
-        "_conversation",
         "_limits",
         "_overflow",
         "_overflowed",
+        "_protocol",
         "_sendable",
         "_size",
         "_waiting",
@@ -36,9 +36,9 @@ class Answers:
         "on_sendable",
     )
 
-    def __init__(self, conversation: Conversation, limits: Limits, overflow: Callable[[], None]) -> None:
+    def __init__(self, protocol: RTVIProtocol, limits: Limits, overflow: Callable[[], None]) -> None:
         self.closed = False
-        self._conversation = conversation
+        self._protocol = protocol
         self._limits = limits
         self._size = 0
         self._overflowed = False
@@ -83,8 +83,8 @@ class Answers:
 
     def answer(self, request: Request, text: str) -> None:
         """Answer a request, unless it was answered already."""
-        if self._conversation.settle(request):
-            self._conversation.rate.add(answer_units(len(text)))
+        if self._protocol.requests.settle(request):
+            self._protocol.rate.charge_answer(len(text))
             self.put(text)
 
     def fail(self, request: Request, error: RequestError) -> None:
@@ -96,7 +96,7 @@ class Answers:
 
         Where a request waits under the same id, the id is left to that request's answer.
         """
-        if id in self._conversation.pending:
+        if id in self._protocol.requests.pending:
             return
         self.put(encode("error-response", id, self.sendable_form(error)))
 

@@ -20,7 +20,9 @@ from ..errors import InvalidConfig, RequestError, StartFailed, report, unknown, 
 from ..limits import Limits
 from ..protocol.config import Config, GroupCall, Plan, every_group
 from ..protocol.offer import Offer, Offers
-from ..protocol.protocol import Conversation, Request, Update
+from ..protocol.operations import UpdateConfig
+from ..protocol.protocol import RTVIProtocol
+from ..protocol.requests import Request
 from ..protocol.start import StartPlan
 from ..registry.hooks import Hooks
 from ..registry.registry import Registry
@@ -43,7 +45,7 @@ class Settings:
     session: Session
     plan: StartPlan
     config: Config
-    conversation: Conversation
+    protocol: RTVIProtocol
     answers: Answers
     dialogue: Dialogue
     hooks: Hooks
@@ -69,7 +71,7 @@ class Settings:
     @property
     def offer(self) -> Offer:
         """What the client is offered with the providers that are in force."""
-        return self.conversation.offer
+        return self.protocol.offer
 
     @property
     def registry(self) -> Registry:
@@ -125,9 +127,9 @@ class Settings:
 
     # ---- changes that a client asks for ----------------------------------------------------------------------------
 
-    def update(self, update: Update) -> None:
+    def update(self, update: UpdateConfig) -> None:
         """Make a change at once where nothing has to be waited for, or else in its turn."""
-        self._queued = [each for each in self._queued if self.conversation.waits(each)]
+        self._queued = [each for each in self._queued if each.is_pending]
         if not self._queued and not self._broken and not self._lock().statistics().locked:
             plan = self._prepare(update)
             if plan is None:
@@ -138,14 +140,14 @@ class Settings:
         update.request.job = self._workers.submit(partial(self._update_in_turn, update))
         return None
 
-    def _prepare(self, update: Update) -> Plan | None:
+    def _prepare(self, update: UpdateConfig) -> Plan | None:
         try:
             return self.config.prepare(update.sent, self.offer, self.plan.layers, update.path)
         except RequestError as error:
             self.answers.fail(update.request, error)
             return None
 
-    async def _update_in_turn(self, update: Update) -> None:
+    async def _update_in_turn(self, update: UpdateConfig) -> None:
         opened: dict[str, OpenService] = {}
         try:
             async with self._lock():
@@ -161,9 +163,9 @@ class Settings:
         finally:
             self._retire_unused(opened)
 
-    def _commit(self, update: Update, plan: Plan, opened: Mapping[str, OpenService]) -> None:
+    def _commit(self, update: UpdateConfig, plan: Plan, opened: Mapping[str, OpenService]) -> None:
         """Make a plan real, and answer. A request that ran into its deadline changes nothing any more."""
-        if not self.conversation.waits(update.request):
+        if not update.request.is_pending:
             return
         if update.interrupt:
             self.dialogue.interrupt()
@@ -178,7 +180,7 @@ class Settings:
         if error is not None:
             return self.answers.fail(update.request, error)
         try:
-            text = self.conversation.config(update.request, applies="now" if now else "next-turn")
+            text = self.protocol.config(update.request, applies="now" if now else "next-turn")
         except RequestError as too_long:
             return self.answers.fail(update.request, too_long)
         return self.answers.answer(update.request, text)
@@ -248,11 +250,11 @@ class Settings:
         before, offer, live = self.config.values, self.offer, self.live
 
         def undo() -> None:
-            self.live, self.conversation.offer = live, offer
+            self.live, self.protocol.offer = live, offer
             self.config.undo(before)
 
         self.config.commit(plan)
-        self.conversation.offer = self._offer_of(plan.providers)
+        self.protocol.offer = self._offer_of(plan.providers)
         self.live = {**live, **opened}
         calls = [call for call in plan.calls if call.service not in opened or not self._sets_service(call)]
         if now and (failed := self._applied.apply(calls, plan.values, undo)) is not None:
@@ -319,7 +321,7 @@ class Settings:
 
     def _push_config(self) -> None:
         try:
-            self.answers.put(self.conversation.config(None))
+            self.answers.put(self.protocol.config(None))
         except RequestError as too_long:
             self.answers.tell(too_long, fatal=False)
 

@@ -15,7 +15,7 @@ import pytest
 import rtvi_plugins
 from rtvi_plugins import client, errors, events, hookspecs, hosting, kinds, security, testing, thoughts
 from rtvi_plugins.declare.types import read
-from rtvi_plugins.events import spell
+from rtvi_plugins.events import serialize
 from rtvi_plugins.protocol.protocol import _READERS  # pyright: ignore[reportPrivateUsage]
 
 from ..tools.pages import BLOCKS, COMMANDS, DOCS, PAGES, QUOTED, ROOT, RUN, Block, of
@@ -98,7 +98,7 @@ def mentioned(name: str) -> bool:
         ("public name of security", security.__all__),
         ("public name of thoughts", thoughts.__all__),
         ("public name of testing", testing.__all__),
-        ("event", [each for each in events.__all__ if each not in ("Event", "spell")]),
+        ("event", [each for each in events.__all__ if each not in ("Event", "serialize")]),
         ("hook", hookspecs.HOOKS),
         ("error code", errors.CATALOGUE),
         ("message type", _READERS),
@@ -144,9 +144,9 @@ def test_every_spelling_of_an_event_is_in_the_reference() -> None:
         events.Metrics("llm", ttfb=1.0),
     ]
     versions = [(0, 3, 0), (1, 0, 0), (1, 1, 0), (1, 2, 0), (2, 1, 0)]
-    assert {type(event) for event in told} == set(events._SPELLINGS)  # pyright: ignore[reportPrivateUsage]
-    spelled = {type for event in told for version in versions for type, _ in spell(event, version)}
-    assert [type for type in sorted(spelled) if not mentioned(type)] == []
+    assert {type(event) for event in told} == set(events._SERIALIZERS)  # pyright: ignore[reportPrivateUsage]
+    sent = {type for event in told for version in versions for type, _ in serialize(event, version)}
+    assert [type for type in sorted(sent) if not mentioned(type)] == []
 
 
 def test_types_are_as_the_table_says() -> None:

@@ -12,7 +12,7 @@ from rtvi_plugins import Session, bot
 from rtvi_plugins.errors import RateLimited, Unauthorized
 from rtvi_plugins.hosting import Limits, ManualClock
 from rtvi_plugins.kinds import Audio
-from rtvi_plugins.protocol.rate import Rate, Rates, answer_units, frame_units, text_units
+from rtvi_plugins.protocol.rate import AddressRates, Rate, frame_units, text_units
 from rtvi_plugins.session import Listener
 from tests.fakes.faulty import faulty
 from tests.fakes.wire import OPERATOR, Wire, connected, host_of, settle
@@ -41,7 +41,7 @@ def test_what_costs_more_than_the_bucket_holds_passes_when_it_is_half_full() -> 
 def test_work_that_was_done_delays_and_makes_no_flood() -> None:
     """A long answer is no reason to end the session of a client that goes on as before."""
     rate = Rate(_LIMITS, 0.0)
-    rate.add(1_000_000.0)
+    rate.charge(1_000_000.0)
     assert rate.in_debt
     assert not rate.take(1.0, 0.0)
     assert not rate.flooded
@@ -72,7 +72,7 @@ def test_a_debt_is_bounded() -> None:
 
 def test_each_address_has_a_rate_of_its_own() -> None:
     """One that sends too much is refused, and the others are not."""
-    rates = Rates(_LIMITS)
+    rates = AddressRates(_LIMITS)
     assert [rates.take("a", 100, 0.0) for _ in range(4)] == [True, True, False, False]
     assert rates.take("b", 100, 0.0)
     assert rates.take("a", 100, 4.0)
@@ -80,14 +80,14 @@ def test_each_address_has_a_rate_of_its_own() -> None:
 
 def test_a_large_body_costs_more_than_a_short_one() -> None:
     """The next request of its address waits."""
-    rates = Rates(_LIMITS)
+    rates = AddressRates(_LIMITS)
     assert rates.take("a", 1_048_576, 0.0)
     assert not rates.take("a", 2, 1.0)
 
 
 def test_of_very_many_addresses_the_latest_are_remembered() -> None:
     """Memory is bounded, whoever comes."""
-    rates = Rates(_LIMITS)
+    rates = AddressRates(_LIMITS)
     for number in range(10_000):
         rates.take(f"10.0.{number}", 2, 0.0)
     assert len(rates._known) <= 4_096  # pyright: ignore[reportPrivateUsage]
@@ -134,7 +134,16 @@ def test_long_frames_cost_more() -> None:
     """A message costs more than audio of its size, for it is parsed and checked."""
     assert [text_units("x" * length) for length in (0, 512, 65_536)] == [1.0, 1.0, 128.0]
     assert (frame_units(0), frame_units(640), frame_units(65_536)) == (1.0, 1.0, 16.0)
-    assert (answer_units(4_096), answer_units(40_960)) == (0.0, 10.0)
+
+
+def test_only_long_answers_cost_something() -> None:
+    """The cost of an answer grows with its length."""
+    rate = Rate(_LIMITS, 0.0)
+    rate.charge_answer(4_096)
+    assert rate.take(10.0, 0.0)
+    rate = Rate(_LIMITS, 0.0)
+    rate.charge_answer(40_960)
+    assert not rate.take(1.0, 0.0)
 
 
 class Ear(Listener):

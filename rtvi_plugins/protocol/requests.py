@@ -1,0 +1,66 @@
+"""The requests of one session that wait for their answer.
+
+A request is in `pending` until `settle` removes it. Only the caller that removed it may answer it, so every request is
+answered exactly once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import define
+
+from ..errors import Busy
+from ..limits import Limits
+
+__all__ = ("Request", "Requests")
+
+
+@define(eq=False)
+class Request:
+    """A message that gets an answer. `t` is the type inside a `client-message`, for clients of 1.0 and later."""
+
+    id: str
+    type: str
+    t: str | None = None
+    #: When the request is answered with `action-timeout`, on the session's clock.
+    due: float = 0.0
+    #: Whether the request still waits for its answer.
+    is_pending: bool = False
+    #: The job that works on the request. The runtime sets it, to cancel the job at the deadline.
+    job: Any = None
+
+
+class Requests:
+    """The pending requests of one session, by id."""
+
+    __slots__ = ("_deadline", "_most", "pending")
+
+    def __init__(self, limits: Limits) -> None:
+        self.pending: dict[str, Request] = {}
+        self._most, self._deadline = limits.in_flight, limits.deadline
+
+    def open(self, request: Request, now: float, seconds: float | None = None) -> Request:
+        """Make a request pending for this many seconds, or until the session's deadline if that is earlier.
+
+        Raises `Busy` when too many requests are pending. A request that was pending before keeps its earlier deadline.
+        """
+        if len(self.pending) >= self._most:
+            raise self.busy()
+        due = now + (self._deadline if seconds is None or seconds > self._deadline else seconds)
+        request.due = min(due, request.due) if request.due else due
+        self.pending[request.id] = request
+        request.is_pending = True
+        return request
+
+    def settle(self, request: Request) -> bool:
+        """Remove a request before it is answered. Return False if it was answered already."""
+        if not request.is_pending:
+            return False
+        request.is_pending = False
+        del self.pending[request.id]
+        return True
+
+    def busy(self) -> Busy:
+        """Return the error for a session with too many pending requests."""
+        return Busy(f"{self._most} requests of this session wait for their answer; send again later.")
