@@ -1,4 +1,4 @@
-"""What holds for every test of this repository, the plugins' too: its backends, and that none is skipped in CI."""
+"""Rules for every test of this repository and its plugins: the event loops, and that CI skips none."""
 
 from __future__ import annotations
 
@@ -10,15 +10,24 @@ import pytest
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
-BACKENDS: dict[str, tuple[str, dict[str, Any]]] = {"asyncio": ("asyncio", {}), "trio": ("trio", {})}
-if find_spec("uvloop"):
-    BACKENDS["asyncio+uvloop"] = ("asyncio", {"use_uvloop": True})
+BACKENDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "asyncio": ("asyncio", {}),
+    "trio": ("trio", {}),
+    "asyncio+uvloop": ("asyncio", {"use_uvloop": True}),
+}
 
 
-@pytest.fixture(scope="module", params=BACKENDS)
+@pytest.fixture(scope="module", params=["asyncio", "trio"])
 def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
-    """The event loops that every async test runs on."""
-    return BACKENDS[request.param]
+    """Run every async test on these event loops.
+
+    What depends on the loop itself (timers, sockets, processes) runs on uvloop too, by
+    `pytest.mark.parametrize("anyio_backend", [...], indirect=True, scope="module")`.
+    """
+    name: str = request.param
+    if name == "asyncio+uvloop" and not find_spec("uvloop"):
+        pytest.skip("uvloop is not installed")
+    return BACKENDS[name]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -16,8 +16,9 @@ from rtvi_plugins.kinds import Audio
 from rtvi_plugins.session import Listener
 
 from ..fakes.wire import host_of, settle
+from ..tools.loops import EVERY_LOOP
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, EVERY_LOOP]
 
 READY = '{"label": "rtvi-ai", "type": "client-ready", "id": "0", "data": {}}'
 

@@ -23,6 +23,8 @@ from rtvi_plugins.registry.installed import Entry, Installed
 from rtvi_plugins.runtime.watchdog import Watchdog
 from rtvi_plugins.utils.stalls import owner_of, place_of, reported_when_slow, stack_of
 
+from ..tools.loops import EVERY_LOOP
+
 _SECONDS = 30.0  # a test that fails ends after so many
 
 
@@ -167,6 +169,7 @@ gates: list[threading.Event] = []
 
 
 @pytest.mark.anyio
+@EVERY_LOOP
 async def test_a_host_that_watches_reports_what_blocks_its_loop(seen: Seen) -> None:
     """It names the bot, when the code is the bot's own."""
     gates[:] = [seen.gate]
@@ -263,6 +266,7 @@ async def hopeful(session: Session, /, llm: LLM) -> None:
 
 
 @pytest.mark.anyio
+@EVERY_LOOP
 async def test_a_service_that_does_not_open_is_logged_with_the_place_where_it_waits(seen: Seen) -> None:
     """The client learns that it did not open; only the log says where."""
     async with Host(hopeful, environ={}, limits=Limits(open_seconds=0.01)) as host:

@@ -8,9 +8,10 @@ import pytest
 
 from rtvi_plugins.errors import CATALOGUE
 
+from ..tools.loops import EVERY_LOOP
 from .requests import soak
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, EVERY_LOOP]
 
 REQUESTS = int(os.environ.get("SOAK_REQUESTS", "2000"))
 

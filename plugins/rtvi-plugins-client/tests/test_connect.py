@@ -22,7 +22,10 @@ from rtvi_plugins.hosting import Connection, Host
 from rtvi_plugins.session import Secret
 from rtvi_plugins_client import Unreachable, connect
 
-pytestmark = pytest.mark.anyio
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.parametrize("anyio_backend", ["asyncio", "trio", "asyncio+uvloop"], indirect=True, scope="module"),
+]
 
 URL = "http://bot.example/hotel/"
 LONG = "x" * 500_000

@@ -24,7 +24,10 @@ from rtvi_plugins_espeak._protocol import Frame
 from rtvi_plugins_espeak.speech import EspeakTTS, open_speech
 from rtvi_plugins_espeak.tts import configure
 
-pytestmark = pytest.mark.anyio
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.parametrize("anyio_backend", ["asyncio", "trio", "asyncio+uvloop"], indirect=True, scope="module"),
+]
 
 SENTENCE = "The weather will be fine tomorrow, with a little wind from the west."
 LONG = "On and on it goes, without a full stop, and " * 6
