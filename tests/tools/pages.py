@@ -18,7 +18,7 @@ PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
     DOCS / "index.md",
-    *(path for kind in KINDS for path in sorted((DOCS / kind).glob("*.md"))),
+    *(path for kind in KINDS for path in sorted((DOCS / kind).glob("**/*.md"))),
 ]
 #: Languages whose blocks are parts of files, of transcripts that are run, and of commands that are looked up.
 QUOTED, RUN, COMMANDS = ("python", "js", "toml"), ("console",), ("sh",)
