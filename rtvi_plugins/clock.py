@@ -1,4 +1,4 @@
-"""What a clock is: seconds on some scale, and calls that fall due on it."""
+"""Clocks: the time of a session, and timers on it."""
 
 from __future__ import annotations
 
@@ -12,27 +12,29 @@ from attrs import define
 from .errors import report
 from .utils.containment import let_through
 
-__all__ = ("Clock", "Timer")
+__all__ = ("Clock", "Deadline", "Timer")
 
 
 @define(order=False, eq=False)
 class Timer:
-    """A call that is due; `cancel` it by forgetting the callback."""
+    """A call at a moment."""
 
     due: float
     callback: Callable[[], None] | None
 
     def cancel(self) -> None:
+        """Forget the call."""
         self.callback = None
 
     def fire(self) -> None:
+        """Make the call, unless it was made or cancelled."""
         callback, self.callback = self.callback, None
         if callback is not None:
             callback()
 
 
 class Clock(ABC):
-    """Seconds on some monotonic scale, and timers on it."""
+    """A monotonic clock, with timers."""
 
     def __init__(self) -> None:
         # All sessions play their audio at the same moments, so one moment has many timers.
@@ -41,12 +43,12 @@ class Clock(ABC):
 
     @abstractmethod
     def now(self) -> float:
-        """Seconds, never going back."""
+        """Return the time in seconds. It never goes back."""
 
     def call_at(self, due: float, callback: Callable[[], None]) -> Timer:
-        """Have `callback` called when it is `due`. It must neither block nor raise."""
+        """Call `callback` when the time is `due`. It must neither block nor raise."""
         if math.isnan(due):
-            raise ValueError("a call is due at a number of seconds, and NaN is none")
+            raise ValueError("A call is due at a number of seconds; NaN is not a number.")
         timer = Timer(due, callback)
         if due not in self._timers:
             self._timers[due] = []
@@ -54,18 +56,61 @@ class Clock(ABC):
         self._timers[due].append(timer)
         return timer
 
+    def call_after(self, seconds: float, callback: Callable[[], None]) -> Timer:
+        """Call `callback` in so many seconds. It must neither block nor raise."""
+        return self.call_at(self.now() + seconds, callback)
+
     def fire_due(self) -> None:
-        """Make the calls that are due, in the order in which they fall due."""
+        """Make the calls that are due, in order."""
         while self._moments and self._moments[0] <= self.now():
             for timer in self._timers.pop(heapq.heappop(self._moments)):
                 try:
                     timer.fire()
-                except BaseException as error:  # one session's mistake must not stop the time of all
+                except BaseException as error:  # one session's mistake must not stop the timers of all
                     let_through(error)
-                    report("a call that was due", error)
+                    report("a timer", error)
 
     def next_due(self) -> float:
-        """When the next call falls due; infinity if there is none."""
+        """Return when the next call is due; infinity if there is none."""
         while self._moments and all(timer.callback is None for timer in self._timers[self._moments[0]]):
             del self._timers[heapq.heappop(self._moments)]
         return self._moments[0] if self._moments else math.inf
+
+
+class Deadline:
+    """A call at a moment that may be moved often. Moving it to a later moment costs no new timer."""
+
+    __slots__ = ("_callback", "_clock", "_due", "_timer")
+
+    def __init__(self, clock: Clock, callback: Callable[[], None]) -> None:
+        self._clock = clock
+        self._callback = callback
+        self._due = math.inf
+        self._timer: Timer | None = None
+
+    def move(self, due: float) -> None:
+        """Make the call at this moment instead. Infinity is never."""
+        if self._timer is not None and due < self._timer.due:
+            self.cancel()
+        self._due = due
+        if self._timer is None and due < math.inf:
+            self._timer = self._clock.call_at(due, self._fire)
+
+    def no_later_than(self, due: float) -> None:
+        """Make the call at this moment if it would be later."""
+        if due < self._due:
+            self.move(due)
+
+    def cancel(self) -> None:
+        """Do not make the call. `move` may be called again."""
+        self._due = math.inf
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _fire(self) -> None:
+        due, self._due, self._timer = self._due, math.inf, None
+        if self._clock.now() < due:
+            self.move(due)
+        else:
+            self._callback()

@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from types import ModuleType, TracebackType
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 
 import anyio
 import anyio.lowlevel
@@ -44,9 +44,11 @@ from .protocol.start import key_variable, read_start
 from .registry.grants import Grants
 from .registry.installed import Installed
 from .registry.registry import Registry
-from .runtime.actions import Threads
 from .runtime.clock import Clock, ManualClock, SystemClock, Timer
-from .runtime.live import LiveSession, Shared
+from .runtime.connection import Connection
+from .runtime.live import LiveSession
+from .runtime.shared import Shared
+from .runtime.threads import Threads
 from .runtime.watchdog import watching
 from .session import Secret
 from .utils.cancellation import cancellations
@@ -56,9 +58,6 @@ from .utils.secrets import key_values
 from .voice.recording import check_folder
 
 __all__ = ("Clock", "Connection", "ConnectionStream", "Host", "Limits", "ManualClock", "Started", "SystemClock")
-
-#: One client's connection to its session: `receive`, `outgoing`, `disconnected`, `close_code`, `close_reason`.
-Connection: TypeAlias = LiveSession
 
 
 @frozen
@@ -199,7 +198,7 @@ class Host:
         """Close every session now, and start no other. Each request that is pending is answered."""
         self.draining = True
         for session in list(self._sessions.values()):
-            session.close("the server is shutting down", now=True)
+            session.session.close("the server is shutting down", now=True)
 
     def start_soon(self, function: Callable[..., Coroutine[Any, Any, object]], *args: object) -> None:
         """Have a task of a transport run in the host, which waits for it when it closes, after ending every session.
@@ -256,7 +255,7 @@ class Host:
         finally:
             self._opening -= 1
         token = secrets.token_urlsafe(24)
-        timer = self._clock.call_at(self._clock.now() + self.limits.unclaimed_seconds, lambda: self._expire(token))
+        timer = self._clock.call_after(self.limits.unclaimed_seconds, lambda: self._expire(token))
         self._unclaimed[token] = _Unclaimed(session, timer, address, Secret(token))
         return Started(token, session.id)
 
@@ -319,7 +318,7 @@ class Host:
         found = self._unclaimed.pop(token, None)
         if found is not None:
             self._no_longer_waits(found.address)
-            found.session.close("nobody came", now=True)
+            found.session.session.close("nobody came", now=True)
 
     def claim(self, token: str | None) -> Connection:
         """The session that was started with a token, once. `UnknownSession` for any other token."""
@@ -330,7 +329,7 @@ class Host:
             raise UnknownSession("The session token is missing, unknown, used already or expired; start again.")
         found.timer.cancel()
         found.session.claimed()
-        return found.session
+        return Connection(found.session)
 
 
 def _key_variables(registry: Registry) -> list[str]:

@@ -23,6 +23,7 @@ __all__ = (
     "FunctionCall",
     "Input",
     "Listener",
+    "Playback",
     "RunLLM",
     "Say",
     "Secret",
@@ -110,63 +111,67 @@ class Listener(ABC):
         """Finish what was heard: the session ends, or nobody listens any more. What is emitted here is still sent."""
 
 
-class Turn(ABC):
+class Playback(ABC):
+    """The audio of one turn. It is made ahead and played in real time."""
+
+    @abstractmethod
+    def play(self, audio: Audio) -> None:
+        """Play this after the audio before it. Once the turn is interrupted, nothing is played.
+
+        `RuntimeError` in a session without audio.
+        """
+
+    @abstractmethod
+    def flush(self) -> None:
+        """End an utterance: the rest of its audio, less than a frame, is filled with silence and played too."""
+
+    @abstractmethod
+    async def room(self) -> None:
+        """Wait until the playback buffer has space."""
+
+    @abstractmethod
+    async def played(self) -> None:
+        """Wait until the user has heard all audio that was given to `play`."""
+
+    @property
+    @abstractmethod
+    def given(self) -> float:
+        """The seconds of audio that were given to `play`, with the silence that `flush` added."""
+
+    @property
+    @abstractmethod
+    def heard(self) -> float:
+        """The seconds of audio that the user has heard, as far as the server can know."""
+
+    @abstractmethod
+    def on_heard(self, callback: Callable[[float], None]) -> None:
+        """Call `callback` with the seconds heard so far, as audio is played. It must not block or raise."""
+
+
+class Turn(Playback):
     """One answer of the bot, from its beginning to its end or interruption."""
 
-    #: Turns are counted within a session.
+    #: The number of the turn within its session.
     epoch: int
 
     @property
     @abstractmethod
     def messages(self) -> Sequence[Message]:
-        """The conversation as this turn sees it: what was there when it began, and what it has remembered since."""
+        """The messages that were there when the turn began, and those that the turn has added."""
 
     @property
     @abstractmethod
     def superseded(self) -> bool:
-        """Whether the context was replaced since the turn began; what it remembers then is not kept."""
+        """Whether the context was replaced since the turn began. Messages that the turn adds then are dropped."""
 
     @abstractmethod
     def remember(self, *messages: Message) -> None:
-        """Add messages of this turn to the context, before all that others have added since it began."""
+        """Add messages of this turn to the context, before all messages that others have added since it began."""
 
     @property
     @abstractmethod
     def interrupted(self) -> bool:
-        """Whether somebody interrupted this turn."""
-
-    @abstractmethod
-    def play(self, audio: Audio) -> None:
-        """Have the user hear this after what was played before; once the turn is interrupted, nothing is played.
-
-        Audio is made ahead and played in real time. `RuntimeError` in a session without audio.
-        """
-
-    @abstractmethod
-    def flush(self) -> None:
-        """An utterance is complete: what is left of it, less than a frame, is played too."""
-
-    @abstractmethod
-    async def room(self) -> None:
-        """Wait until not much more is waiting to be played than is needed, to make audio without end in no memory."""
-
-    @abstractmethod
-    async def played(self) -> None:
-        """Wait until all that was given to `play` has been heard."""
-
-    @property
-    @abstractmethod
-    def given(self) -> float:
-        """The seconds of audio that were given to `play`, and of the silence that `flush` filled a frame with."""
-
-    @property
-    @abstractmethod
-    def heard(self) -> float:
-        """The seconds of them that the user has heard, as far as the bot's side can know."""
-
-    @abstractmethod
-    def on_heard(self, callback: Callable[[float], None]) -> None:
-        """Have `callback` told, as audio is played, how many seconds have been heard. It must not block or raise."""
+        """Whether this turn was interrupted."""
 
 
 class FunctionCall(ABC):

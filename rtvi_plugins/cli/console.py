@@ -120,7 +120,7 @@ class _Console:
             return
         with anyio.open_signal_receiver(signal.SIGINT) as signals:
             async for _ in signals:
-                if not self.connection.interrupt():
+                if not self.connection.session.interrupt():
                     return leave(INTERRUPTED)
 
     async def _carry_out(self, name: str, arguments: Mapping[str, Any]) -> Any:
@@ -178,7 +178,7 @@ class _Console:
             self.screen.failure(f"The bot has been silent for {self.timeout:g} s.")
             self._code = FAILED
         self._shown = anyio.Event()
-        self.connection.send(_MARK)
+        self.connection.session.send(_MARK)
         await self._shown.wait()
 
 

@@ -12,6 +12,7 @@ import pluggy
 from .. import hookspecs
 from ..errors import PluginError, nearest, report, where
 from ..utils.containment import let_through
+from ..utils.task_context import call_plugin
 
 __all__ = ("Hooks",)
 
@@ -57,7 +58,7 @@ class Hooks:
     def _results(self, hook: str, functions: list[Any], facts: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         for each in reversed(functions):  # pluggy calls the last registered first
             try:
-                found = each.function(**{name: facts[name] for name in each.argnames})
+                found = call_plugin(each.function, **{name: facts[name] for name in each.argnames})
             except BaseException as error:
                 let_through(error)
                 report(f"the hook {hook} of the plugin {each.plugin_name}", error)

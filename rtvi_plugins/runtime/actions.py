@@ -10,11 +10,9 @@ import logging
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from functools import partial
-from threading import Lock
 from typing import Any, TypeVar
 
 import anyio
-import anyio.to_thread
 from attrs import define, field
 
 from ..declare.types import carried, check, to_json
@@ -39,11 +37,12 @@ from ..registry.hooks import Hooks
 from ..session import Session
 from ..utils.containment import let_through
 from ..utils.json_values import uncarriable
-from .outbox import Answers
+from .outbox import Outbox
 from .services import OpenService
+from .threads import Threads
 from .workers import Job, Workers
 
-__all__ = ("Actions", "Threads")
+__all__ = ("Actions",)
 
 log = logging.getLogger("rtvi_plugins")
 
@@ -51,58 +50,6 @@ T = TypeVar("T")
 
 #: The job of the long action that runs in this context.
 _running_job: ContextVar[str] = ContextVar("rtvi_plugins_job")
-
-
-@define(eq=False)
-class Threads:
-    """The threads for actions that are plain functions: a bounded number, counting those that were abandoned."""
-
-    limit: int
-    running: int = 0
-    abandoned: int = 0
-    _lock: Lock = field(factory=Lock)
-
-    def take(self) -> bool:
-        """Reserve a thread; False when all are taken."""
-        with self._lock:
-            free = self.running < self.limit
-            self.running += free
-            return free
-
-    def give_back(self) -> None:
-        """To be called by the thread itself, which may outlive the action's deadline, or in place of one."""
-        with self._lock:
-            self.running -= 1
-
-    async def run(self, function: Callable[[], Any]) -> Any:
-        """Call a function in a thread. `Busy` when all are taken; on cancellation the thread is left to itself."""
-        if not self.take():
-            raise Busy(f"All {self.limit} threads for actions are taken; send again later.")
-
-        begun = Lock()  # taken by whoever comes first: the thread that begins, or a cancellation before it
-
-        def call() -> tuple[Any, BaseException | None]:
-            if not begun.acquire(blocking=False):
-                return None, None
-            try:
-                return function(), None
-            except BaseException as error:  # an event loop cannot take every class of exception from a thread
-                return None, error
-            finally:
-                self.give_back()
-
-        try:
-            limiter = anyio.CapacityLimiter(1)
-            result, raised = await anyio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=limiter)
-        except BaseException as error:
-            if begun.acquire(blocking=False):  # it never began: no thread could be started, or none in time
-                self.give_back()
-            elif isinstance(error, anyio.get_cancelled_exc_class()):
-                self.abandoned += 1
-            raise
-        if raised is not None:
-            raise raised
-        return result
 
 
 @define(eq=False)
@@ -119,8 +66,7 @@ class Actions:
 
     session: Session
     protocol: RTVIProtocol
-    answers: Answers
-    workers: Workers
+    outbox: Outbox
     hooks: Hooks
     limits: Limits
     threads: Threads
@@ -128,16 +74,21 @@ class Actions:
     jobs: dict[str, _Long] = field(factory=dict[str, "_Long"])
     _started: int = 0
     _observed: bool = field(init=False)
+    _workers: Workers = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._observed = self.hooks.listens("action_started") or self.hooks.listens("action_finished")
+
+    def serve(self, workers: Workers) -> None:
+        """Use these workers from now on: the session runs."""
+        self._workers = workers
 
     def start(self, call: CallAction) -> None:
         """Have an action run; long ones are answered at once."""
         if call.action.spec.long:
             self._start_job(call)
         else:
-            call.request.job = self.workers.submit(partial(self._perform, call, self._service(call)))
+            call.request.job = self._workers.submit(partial(self._perform, call, self._service(call)))
 
     def _service(self, call: CallAction) -> OpenService | None:
         """The service of an action, as it is when the call comes: it may be switched before its turn."""
@@ -149,12 +100,12 @@ class Actions:
             carry = partial(self.protocol.result, request)
             text = await self._result(call.action, call.arguments, service, carry)
         except RequestError as error:
-            self.answers.fail(request, error)
+            self.outbox.fail(request, error)
         except anyio.get_cancelled_exc_class():
-            self.answers.fail(request, Cancelled("The action was cancelled."))
+            self.outbox.fail(request, Cancelled("The action was cancelled."))
             raise
         else:
-            self.answers.answer(request, text)
+            self.outbox.answer(request, text)
 
     async def _result(
         self,
@@ -213,12 +164,12 @@ class Actions:
 
     def _start_job(self, call: CallAction) -> None:
         if len(self.jobs) >= self.limits.jobs:
-            return self.answers.fail(call.request, Busy(f"{self.limits.jobs} long actions are running; wait for one."))
+            return self.outbox.fail(call.request, Busy(f"{self.limits.jobs} long actions are running; wait for one."))
         self._started += 1
         id = f"job-{self._started}"
-        self.answers.answer(call.request, self.protocol.result(call.request, {"job": id}))
+        self.outbox.answer(call.request, self.protocol.result(call.request, {"job": id}))
         self.jobs[id] = _Long(
-            call.action, self.workers.submit(partial(self._perform_long, id, call, self._service(call)), later=True)
+            call.action, self._workers.submit(partial(self._perform_long, id, call, self._service(call)), later=True)
         )
         return None
 
@@ -229,7 +180,7 @@ class Actions:
             result = await self._result(call.action, call.arguments, service, self._sendable)
             end = {"status": "done", "result": result}
         except RequestError as error:
-            end = {"status": "failed", **self.answers.sendable_form(error)}
+            end = {"status": "failed", **self.outbox.sendable_form(error)}
         finally:
             _running_job.reset(token)
             if self.jobs.pop(id, None) is not None:
@@ -237,7 +188,7 @@ class Actions:
 
     def _report(self, id: str, action: OfferedAction, more: Mapping[str, Any]) -> None:
         message = {"type": "job", "job": id, "action": f"{action.service}:{action.spec.name}"}
-        self.answers.send("server-message", {**message, **more})
+        self.outbox.send("server-message", {**message, **more})
 
     def progress(self, data: Any) -> None:
         """Report on the long action that runs in this context. `TypeError` for what JSON cannot carry.

@@ -16,6 +16,7 @@ from ..protocol.config import Config, GroupCall, Values
 from ..protocol.offer import Offer
 from ..session import Session
 from ..utils.containment import let_through
+from ..utils.task_context import call_plugin
 from .services import OpenService
 
 __all__ = ("Applied", "reason", "refused")
@@ -52,7 +53,7 @@ class Applied:
         if call.group.wants_session:
             given.append(self.session)
         try:
-            call.group.function(*given, **arguments)
+            call_plugin(call.group.function, *given, **arguments)
         except Exception:
             raise
         except BaseException as error:

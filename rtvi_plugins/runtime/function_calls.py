@@ -146,6 +146,8 @@ class FunctionCalls:
     clock: Clock
     limits: Limits
     emit: Callable[[Event], None]
+    #: The tasks of the session, while it runs.
+    tasks: TaskGroup | None = None
     _running: dict[str, _Call] = field(factory=dict[str, _Call])
     _begun: int = 0
 
@@ -168,13 +170,13 @@ class FunctionCalls:
         action: ActionSpec,
         id: str | None,
         function: Callable[[], Awaitable[Any]],
-        tasks: TaskGroup,
     ) -> FunctionCall:
         """Carry out an action of the bot's own in a task of the session. The client is informed, and asked nothing."""
         call = OwnCall(self._id(id), action.name, self, finish=action.finish, stops=action.is_async)
         self.emit(FunctionCallStarted(call.id, call.name, {}, by_client=False))
         self._begin(call, min(self.limits.function_seconds, action.deadline or math.inf))
-        tasks.start_soon(call.run, function)
+        assert self.tasks is not None
+        self.tasks.start_soon(call.run, function)
         return call
 
     def answered(self, id: str, result: Any) -> bool:
@@ -200,4 +202,4 @@ class FunctionCalls:
 
     def _begin(self, call: ClientCall | OwnCall, seconds: float) -> None:
         self._running[call.id] = call
-        call.timer = self.clock.call_at(self.clock.now() + seconds, lambda: call.expire(seconds))
+        call.timer = self.clock.call_after(seconds, lambda: call.expire(seconds))

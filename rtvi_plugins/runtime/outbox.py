@@ -1,4 +1,4 @@
-"""What goes out to the client, in order: answers, each at most once, messages that nobody asked for, and audio."""
+"""The outbox of a session: what is to be sent to the client, in order. Each request is answered once."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ..protocol.requests import Request
 from ..utils.json_values import clip
 from ..utils.signal import Signal
 
-__all__ = ("Answers",)
+__all__ = ("Outbox",)
 
-#: Characters of an error's sentence, where the error cannot be sent as it is.
+#: The longest sentence of an error that cannot be sent as it is, in characters.
 _LONGEST_SENTENCE = 2000
 
 
-class Answers:
-    """The outgoing side of a session. `overflow` is called, once, when more waits to be sent than the limits allow."""
+class Outbox:
+    """Texts and audio that wait to be sent. `overflow` is called once, when they exceed the limits."""
 
     __slots__ = (
         "_limits",
@@ -45,24 +45,24 @@ class Answers:
         self._overflow = overflow
         self._waiting: list[str | Audio] = []
         self._sendable: Signal | None = None
-        #: Called when there is something to take, or nothing will come any more: once after each `take_now`.
+        #: Called when there is something to take, and at the end; once after each `take_now`.
         self.on_sendable: Callable[[], None] | None = None
         self._watched = True
 
     def put(self, text: str) -> None:
-        """Have a text sent after all that was put before it."""
+        """Send a text after everything that was put before it."""
         self._waiting.append(text)
         self._added(len(text))
 
     def put_audio(self, audio: Audio) -> None:
-        """Have a frame of audio sent after all that was put before it."""
+        """Send a frame of audio after everything that was put before it."""
         self._waiting.append(audio)
         self._added(len(audio.data))
 
     def _added(self, size: int) -> None:
         self._size += size
         self._wake()
-        # What waited before counts: a long message must not end the session of a client that reads.
+        # Only what waited before counts: a long message must not end the session of a client that reads.
         too_much = len(self._waiting) > self._limits.outbox or self._size - size > self._limits.outbox_size
         if too_much and not self._overflowed:
             self._overflowed = True
@@ -70,7 +70,7 @@ class Answers:
             self._overflow()
 
     def send(self, type: str, data: Any) -> None:
-        """Send a message that nobody asked for.
+        """Send a message that answers no request.
 
         `TypeError` for what JSON cannot carry, `ValueError` for a message that is longer than `Limits.outbox_size`.
         """
@@ -88,25 +88,25 @@ class Answers:
             self.put(text)
 
     def fail(self, request: Request, error: RequestError) -> None:
-        """Answer a request with what went wrong, unless it was answered already."""
+        """Answer a request with an error, unless it was answered already."""
         self.answer(request, encode("error-response", request.id, self.sendable_form(error)))
 
     def refuse(self, id: str, error: RequestError) -> None:
-        """Tell of the failure of a message that waits for no answer when all goes well.
+        """Report the failure of a message that is not answered when it succeeds.
 
-        Where a request waits under the same id, the id is left to that request's answer.
+        If a request waits under the same id, that request alone is answered under it.
         """
         if id in self._protocol.requests.pending:
             return
         self.put(encode("error-response", id, self.sendable_form(error)))
 
-    def tell(self, error: RequestError, *, fatal: bool) -> None:
-        """Tell of what went wrong where no request waits to be answered; `fatal` is the end of the session."""
+    def report(self, error: RequestError, *, fatal: bool) -> None:
+        """Report an error that answers no request. A `fatal` one is the end of the session."""
         form = self.sendable_form(error)
         self.send("error", {"message": form["error"], "fatal": fatal, **form})
 
     def sendable_form(self, error: RequestError) -> dict[str, Any]:
-        """The JSON form of an error, which may be an author's: of one that cannot be sent, its sentence alone."""
+        """Return an error as JSON. Of one that is too long or that JSON cannot carry, return the sentence alone."""
         form = error.to_json()
         try:
             if len(encode_json(form)) <= self._limits.outbox_size // 2:
@@ -116,17 +116,17 @@ class Answers:
         return RequestError(clip(str(error.message), _LONGEST_SENTENCE)).to_json()
 
     def close(self) -> None:
-        """Take nothing more; what was put is still given out."""
+        """Accept nothing more. What waits can still be taken."""
         self.closed = True
         self._wake()
 
     def drop(self) -> None:
-        """Forget what was put: there is nobody to send it to."""
+        """Discard everything: nobody is left to send it to."""
         self._waiting.clear()
         self._size = 0
 
-    def take_back_audio(self) -> int:
-        """Forget the frames of audio that are still waiting; returns how many there were."""
+    def discard_audio(self) -> int:
+        """Discard the frames of audio that wait, and return their number."""
         texts = [each for each in self._waiting if isinstance(each, str)]
         dropped = len(self._waiting) - len(texts)
         self._waiting, self._size = list[str | Audio](texts), sum(map(len, texts))
@@ -141,7 +141,7 @@ class Answers:
             self.on_sendable()
 
     async def take(self) -> Sequence[str | Audio]:
-        """What is to be sent next, in order; empty when the session has ended and all was taken."""
+        """Wait for what is to be sent next, and return it in order. Empty once the session has ended."""
         while not self._waiting:
             if self.closed:
                 return ()

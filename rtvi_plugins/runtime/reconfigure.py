@@ -28,9 +28,9 @@ from ..registry.hooks import Hooks
 from ..registry.registry import Registry
 from ..session import Session
 from .deferred import Applied, reason, refused
-from .outbox import Answers
+from .outbox import Outbox
 from .services import Opener, OpenService
-from .turns import Dialogue
+from .turns import Turns
 from .workers import Workers
 
 __all__ = ("Settings",)
@@ -46,8 +46,8 @@ class Settings:
     plan: StartPlan
     config: Config
     protocol: RTVIProtocol
-    answers: Answers
-    dialogue: Dialogue
+    outbox: Outbox
+    turns: Turns
     hooks: Hooks
     offers: Offers
     limits: Limits
@@ -144,7 +144,7 @@ class Settings:
         try:
             return self.config.prepare(update.sent, self.offer, self.plan.layers, update.path)
         except RequestError as error:
-            self.answers.fail(update.request, error)
+            self.outbox.fail(update.request, error)
             return None
 
     async def _update_in_turn(self, update: UpdateConfig) -> None:
@@ -159,7 +159,7 @@ class Settings:
                     if again is not None:
                         self._commit(update, again, opened)
         except RequestError as error:
-            self.answers.fail(update.request, error)
+            self.outbox.fail(update.request, error)
         finally:
             self._retire_unused(opened)
 
@@ -168,7 +168,7 @@ class Settings:
         if not update.request.is_pending:
             return
         if update.interrupt:
-            self.dialogue.interrupt()
+            self.turns.interrupt()
         now = self._is_free(update.interrupt)
         if now and self._apply_waiting():
             # What was taken back may be what this change stands on.
@@ -178,12 +178,12 @@ class Settings:
             plan = again
         error = self._install(plan, opened, now=now)
         if error is not None:
-            return self.answers.fail(update.request, error)
+            return self.outbox.fail(update.request, error)
         try:
             text = self.protocol.config(update.request, applies="now" if now else "next-turn")
         except RequestError as too_long:
-            return self.answers.fail(update.request, too_long)
-        return self.answers.answer(update.request, text)
+            return self.outbox.fail(update.request, too_long)
+        return self.outbox.answer(update.request, text)
 
     # ---- changes that a bot asks for -------------------------------------------------------------------------------
 
@@ -201,7 +201,7 @@ class Settings:
                 plan = self.config.switch(self.offer, offer, self.plan.layers)
                 await self._open_switched(plan, opened)
                 if interrupt:
-                    self.dialogue.interrupt()
+                    self.turns.interrupt()
                 now = self._is_free(interrupt)
                 if now:
                     self._apply_waiting()
@@ -215,7 +215,7 @@ class Settings:
 
     def _is_free(self, interrupted: bool) -> bool:
         """Whether no turn keeps the old values; one that may not be interrupted keeps them to its end."""
-        turn = self.dialogue.current
+        turn = self.turns.current
         return turn is None or (interrupted and turn.interrupted)
 
     def _lock(self) -> anyio.Lock:
@@ -297,7 +297,7 @@ class Settings:
             return self.end(error)
         finally:
             del self._broken[service]
-        if self.dialogue.current is None:
+        if self.turns.current is None:
             self._apply_waiting()
         return None
 
@@ -314,20 +314,20 @@ class Settings:
             return False  # they are made once the broken service is open again
         failed = self._applied.apply_waiting()
         for error in failed:  # whoever asked for it was answered long ago
-            self.answers.tell(error, fatal=False)
+            self.outbox.report(error, fatal=False)
         if failed:
             self._push_config()
         return bool(failed)
 
     def _push_config(self) -> None:
         try:
-            self.answers.put(self.protocol.config(None))
+            self.outbox.put(self.protocol.config(None))
         except RequestError as too_long:
-            self.answers.tell(too_long, fatal=False)
+            self.outbox.report(too_long, fatal=False)
 
     def _retire(self, opened: OpenService) -> None:
         """Close a service that was replaced, once nothing is being spoken with it."""
-        turn = self.dialogue.current
+        turn = self.turns.current
         if (turn is not None and opened in turn.live.values()) or self._tasks is None:
             self._retired.append(opened)
         else:

@@ -217,7 +217,7 @@ async def test_audio_of_a_client_in_debt_is_dropped() -> None:
     """It is heard again when the client has waited."""
     ear = Ear()
     async with connected(faulty, limits=Limits(rate=10.0, burst=20), audio=16_000) as wire:
-        with wire.connection.listening(ear):
+        with wire.connection.session.listening(ear):
             for _ in range(25):
                 wire.connection.charge(len(FRAME.data))
                 wire.connection.receive_audio(FRAME)

@@ -523,7 +523,7 @@ async def test_a_key_is_in_no_log_message_error_or_repr_whatever_fails(caplog: p
             wire.update(llm={"tone": "wild"})
             wire.update(llm={"provider": "unopenable"})
             await settle()
-            shown += [repr(wire.connection), repr(host), repr(vars(wire.connection)), repr(vars(host))]
+            shown += [repr(wire.connection), repr(host), repr(vars(wire.connection.session)), repr(vars(host))]
             wire.call("llm:die")
             await settle()
             wire.call("llm:leak")

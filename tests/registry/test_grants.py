@@ -248,7 +248,7 @@ async def test_dev_grants_everything_but_service_options() -> None:
     host = Host(closed, modules=[faulty], dev=True, environ={})
     async with host:
         started = await host.start({"config": {"llm": {"provider": "second", "depth": 2}}})
-        assert host.claim(started.token).providers["llm"] == "second"
+        assert host.claim(started.token).session.providers["llm"] == "second"
         with pytest.raises(OperatorOnly):
             await host.start({"service_options": {"llm.second": {"base_url": "https://evil.example"}}})
 

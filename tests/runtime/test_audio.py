@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from rtvi_plugins import Session, bot
 from rtvi_plugins.events import BotStartedSpeaking, BotStoppedSpeaking, Event
 from rtvi_plugins.kinds import Audio
-from rtvi_plugins.runtime.audio import FRAME_SECONDS, INPUT_RATE, LEAD_SECONDS, AudioLink, Playback
+from rtvi_plugins.runtime.audio_input import INPUT_RATE, AudioInput
 from rtvi_plugins.runtime.clock import Clock, ManualClock
+from rtvi_plugins.runtime.playback import FRAME_SECONDS, LEAD_SECONDS, AudioOutput, LivePlayback
 from rtvi_plugins.session import Listener
 from rtvi_plugins.voice import resampling
 
@@ -57,24 +58,20 @@ class Transport:
     sent: list[tuple[float, bytes]] = field(factory=list[tuple[float, bytes]])
     events: list[Event] = field(factory=list[Event])
     unsent: int = 0
-    hushed: int = 0
+    interrupted: int = 0
     began: float = field(default=Factory(lambda self: self.clock.now(), takes_self=True))
 
-    def link(self) -> AudioLink:
+    def output(self) -> AudioOutput:
         """A session's audio that goes out by this."""
-        return AudioLink(
-            self.rate,
-            self.clock,
-            ahead=3.0,
-            emit=self.events.append,
-            put=self.put,
-            take_back=lambda: self.unsent,
-            hush=self.hush,
-        )
+        return AudioOutput(self.rate, self.clock, self.events.append, self.put, lambda: self.unsent, self.on_interrupt)
 
-    def hush(self) -> None:
-        """Drop what is held back here."""
-        self.hushed += 1
+    def input(self) -> AudioInput:
+        """A session's audio that comes in by this."""
+        return AudioInput(self.clock, ahead=3.0)
+
+    def on_interrupt(self) -> None:
+        """Count the interruptions."""
+        self.interrupted += 1
 
     def put(self, audio: Audio) -> None:
         """Take a frame."""
@@ -87,10 +84,10 @@ class Transport:
         return list(array("h", b"".join(data for _, data in self.sent)))
 
 
-def playing(rate: int = 16_000) -> tuple[Transport, Playback]:
+def playing(rate: int = 16_000) -> tuple[Transport, LivePlayback]:
     """One turn on a clock that stands still."""
     transport = Transport(rate)
-    return transport, Playback(transport.link())
+    return transport, LivePlayback(transport.output())
 
 
 # ---- what is heard of the bot ----------------------------------------------------------------------------------------
@@ -99,7 +96,7 @@ def playing(rate: int = 16_000) -> tuple[Transport, Playback]:
 def test_frames_are_sent_when_they_are_due_and_a_little_ahead() -> None:
     """Three at once, then one every 20 ms, and none sooner than the lead allows."""
     transport, playback = playing()
-    playback.feed(samples(1, 1.0))
+    playback.play(samples(1, 1.0))
     assert len(transport.sent) == AT_ONCE
     transport.clock.advance(2.0)
     times = [seconds for seconds, _ in transport.sent]
@@ -116,8 +113,8 @@ def test_all_sessions_are_served_at_the_same_moments() -> None:
     for offset in (0.003, 0.011):
         clock.advance(offset)
         transport = Transport(clock=clock)
-        playback = Playback(transport.link())
-        playback.feed(samples(1, 0.5))
+        playback = LivePlayback(transport.output())
+        playback.play(samples(1, 0.5))
         clock.advance(1.0)
         moments = [(transport.began + seconds) / FRAME_SECONDS for seconds, _ in transport.sent[AT_ONCE:]]
         assert all(abs(each - round(each)) < 1e-3 for each in moments)
@@ -126,10 +123,10 @@ def test_all_sessions_are_served_at_the_same_moments() -> None:
 def test_after_a_pause_there_is_no_catching_up() -> None:
     """Time has passed in silence: what comes then is no more hurried than the beginning."""
     transport, playback = playing()
-    playback.feed(samples(1, 0.1))
+    playback.play(samples(1, 0.1))
     transport.clock.advance(5.0)
     assert len(transport.sent) == 5
-    playback.feed(samples(2, 1.0))
+    playback.play(samples(2, 1.0))
     assert len(transport.sent) == 5 + AT_ONCE
     transport.clock.advance(0.5)
     assert len(transport.sent) <= 5 + AT_ONCE + 25
@@ -154,10 +151,8 @@ class LateClock(Clock):
 def test_a_frame_goes_out_at_each_moment_however_late_the_loop_wakes() -> None:
     """Not two at one and none at the next, although speech began between them."""
     clock, sent = LateClock(), list[Audio]()
-    link = AudioLink(
-        16_000, clock, ahead=3.0, emit=lambda event: None, put=sent.append, take_back=lambda: 0, hush=lambda: None
-    )
-    Playback(link).feed(samples(1, 1.0))
+    output = AudioOutput(16_000, clock, lambda event: None, sent.append, lambda: 0, lambda: None)
+    LivePlayback(output).play(samples(1, 1.0))
     assert len(sent) == AT_ONCE
     for step in range(1, 40):
         clock.wake(1_000.0 + step * FRAME_SECONDS + (0.0001 if step % 3 else 0.007))
@@ -167,7 +162,7 @@ def test_a_frame_goes_out_at_each_moment_however_late_the_loop_wakes() -> None:
 def test_what_was_sent_is_heard_when_its_lead_has_passed() -> None:
     """To the end of what was given, and of the silence that fills its last frame, and not a sample more."""
     transport, playback = playing()
-    playback.feed(samples(1, 1.01))
+    playback.play(samples(1, 1.01))
     assert playback.given == pytest.approx(1.01)
     playback.flush()
     assert playback.heard == pytest.approx(0.0, abs=0.021)
@@ -181,11 +176,11 @@ def test_what_was_sent_is_heard_when_its_lead_has_passed() -> None:
 def test_closing_drops_what_was_not_sent() -> None:
     """At once, and what is fed then is not heard either."""
     transport, playback = playing()
-    playback.feed(samples(1, 1.0))
+    playback.play(samples(1, 1.0))
     transport.clock.advance(0.3)
     sent, heard = len(transport.sent), playback.heard
     playback.close()
-    playback.feed(samples(2, 1.0))
+    playback.play(samples(2, 1.0))
     playback.flush()
     transport.clock.advance(5.0)
     assert len(transport.sent) == sent
@@ -197,18 +192,18 @@ def test_closing_drops_what_was_not_sent() -> None:
 def test_frames_that_the_transport_gives_back_were_not_heard() -> None:
     """A client that does not read has heard less than it was sent."""
     transport, playback = playing()
-    playback.feed(samples(1, 1.0))
+    playback.play(samples(1, 1.0))
     transport.clock.advance(0.5)
     transport.unsent = 10
     playback.close()
     assert playback.heard == pytest.approx(0.5 + 3 * FRAME_SECONDS - 10 * FRAME_SECONDS)
-    assert transport.hushed == 1
+    assert transport.interrupted == 1
 
 
 def test_frames_that_were_not_due_yet_are_not_counted_twice() -> None:
     """The one that was just sent would not have been heard yet either."""
     transport, playback = playing()
-    playback.feed(samples(1, 1.0))
+    playback.play(samples(1, 1.0))
     transport.clock.advance(0.5)
     transport.unsent = 1
     heard = playback.heard
@@ -216,13 +211,13 @@ def test_frames_that_were_not_due_yet_are_not_counted_twice() -> None:
     assert playback.heard == heard == pytest.approx(0.5)
 
 
-def test_a_transport_that_holds_nothing_of_a_turn_is_not_hushed() -> None:
+def test_a_transport_that_holds_nothing_of_a_turn_is_not_interrupted() -> None:
     """All of it was heard."""
     transport, playback = playing()
-    playback.feed(samples(1, 0.1))
+    playback.play(samples(1, 0.1))
     transport.clock.advance(1.0)
     playback.close()
-    assert transport.hushed == 0
+    assert transport.interrupted == 0
 
 
 def test_the_client_is_told_once_when_the_bot_begins_and_when_it_stops() -> None:
@@ -232,7 +227,7 @@ def test_the_client_is_told_once_when_the_bot_begins_and_when_it_stops() -> None
     assert transport.events == []
     transport, playback = playing()
     for _ in range(3):
-        playback.feed(samples(1, 0.1))
+        playback.play(samples(1, 0.1))
         transport.clock.advance(1.0)
     assert transport.events == [BotStartedSpeaking()]
     playback.close()
@@ -244,8 +239,8 @@ def test_whoever_asks_is_told_how_much_was_heard() -> None:
     """Growing, to the end."""
     transport, playback = playing()
     told = list[float]()
-    playback.on_heard = told.append
-    playback.feed(samples(1, 0.5))
+    playback.on_heard(told.append)
+    playback.play(samples(1, 0.5))
     transport.clock.advance(2.0)
     assert told == sorted(told)
     assert len(told) >= 20
@@ -264,12 +259,12 @@ def test_whoever_fails_when_it_is_told_is_reported_once_and_the_rest_is_played(
         if seconds > 0.1:
             raise ValueError("no time for this")
 
-    playback.on_heard = fail
-    playback.feed(samples(1, 0.5))
+    playback.on_heard(fail)
+    playback.play(samples(1, 0.5))
     with caplog.at_level(logging.ERROR, "rtvi_plugins"):
         transport.clock.advance(2.0)
     assert len(transport.sent) == 25
-    assert caplog.messages == ["what was told of audio being heard raised ValueError"]
+    assert caplog.messages == ["the callback of on_heard raised ValueError"]
     assert [each for each in told if each > 0.1] == told[-1:]
 
 
@@ -277,7 +272,7 @@ def test_whoever_fails_when_it_is_told_is_reported_once_and_the_rest_is_played(
 async def test_whoever_waits_for_the_end_waits_until_all_was_heard() -> None:
     """The lead included, and what is less than a frame."""
     transport, playback = playing()
-    playback.feed(samples(1, 0.51))
+    playback.play(samples(1, 0.51))
     over = list[float]()
 
     async def follow() -> None:
@@ -298,9 +293,9 @@ async def test_whoever_waits_for_the_end_waits_until_all_was_heard() -> None:
 async def test_who_makes_audio_without_end_waits_for_room() -> None:
     """Until no more than 20 seconds wait to be heard; an interruption ends the wait."""
     transport, playback = playing()
-    playback.feed(samples(1, 10.0))
+    playback.play(samples(1, 10.0))
     await playback.room()
-    playback.feed(samples(1, 15.0))
+    playback.play(samples(1, 15.0))
     over = list[float]()
 
     async def follow() -> None:
@@ -316,7 +311,7 @@ async def test_who_makes_audio_without_end_waits_for_room() -> None:
         transport.clock.advance(1.5)
         await settle()
         assert len(over) == 1
-        playback.feed(samples(1, 30.0))
+        playback.play(samples(1, 30.0))
         tasks.start_soon(follow)
         await settle()
         assert len(over) == 1
@@ -333,7 +328,7 @@ def test_audio_may_be_cut_anywhere(cuts: list[int]) -> None:
     transport, playback = playing()
     places = sorted([0, *cuts, len(data)])
     for start, end in pairwise(places):
-        playback.feed(Audio(data[start:end], 16_000))
+        playback.play(Audio(data[start:end], 16_000))
     transport.clock.advance(1.0)
     assert b"".join(frame for _, frame in transport.sent) == data
     assert playback.given == pytest.approx(0.06)
@@ -342,7 +337,7 @@ def test_audio_may_be_cut_anywhere(cuts: list[int]) -> None:
 def test_what_is_less_than_a_frame_waits_for_more_or_for_the_end() -> None:
     """Then it is filled up with silence."""
     transport, playback = playing()
-    playback.feed(samples(7, 0.03))
+    playback.play(samples(7, 0.03))
     transport.clock.advance(1.0)
     assert len(transport.sent) == 1
     playback.flush()
@@ -354,7 +349,7 @@ def test_what_is_less_than_a_frame_waits_for_more_or_for_the_end() -> None:
 def test_audio_of_another_rate_is_resampled(rate: int) -> None:
     """It lasts as long as before, and is as loud."""
     transport, playback = playing(16_000)
-    playback.feed(samples(1_000, 1.0, rate))
+    playback.play(samples(1_000, 1.0, rate))
     playback.flush()
     transport.clock.advance(2.0)
     assert len(transport.samples) == pytest.approx(16_000, abs=640)
@@ -366,7 +361,7 @@ def test_a_rate_that_changes_loses_nothing() -> None:
     """What one resampler holds back comes before what the next one gives, and before what needs none."""
     transport, playback = playing()
     for rate in (24_000, 16_000, 48_000, 22_050, 16_000):
-        playback.feed(samples(1_000, 0.2, rate))
+        playback.play(samples(1_000, 0.2, rate))
     playback.flush()
     transport.clock.advance(3.0)
     assert len(transport.samples) == pytest.approx(16_000, abs=640)
@@ -379,7 +374,7 @@ def test_channels_are_mixed(rate: int) -> None:
     transport, playback = playing(16_000)
     data = array("h", [1_000, 3_000] * round(rate * 0.5)).tobytes()
     for start in range(0, len(data), 1_333):
-        playback.feed(Audio(data[start : start + 1_333], rate, 2))
+        playback.play(Audio(data[start : start + 1_333], rate, 2))
     playback.flush()
     transport.clock.advance(1.0)
     assert playback.given == pytest.approx(0.5)
@@ -391,11 +386,11 @@ def test_channels_are_mixed(rate: int) -> None:
 
 def test_audio_as_listeners_take_it_passes_unchanged() -> None:
     """And is heard by whoever listens, while they do."""
-    link, ear = Transport().link(), Ear()
-    link.receive(samples(1, 0.02))
-    with link.listening(ear):
-        link.receive(samples(2, 0.02))
-    link.receive(samples(3, 0.02))
+    audio, ear = Transport().input(), Ear()
+    audio.receive(samples(1, 0.02))
+    with audio.listening(ear):
+        audio.receive(samples(2, 0.02))
+    audio.receive(samples(3, 0.02))
     assert ear.heard == [samples(2, 0.02)]
 
 
@@ -403,10 +398,10 @@ def test_audio_as_listeners_take_it_passes_unchanged() -> None:
 def test_audio_of_any_rate_and_channels_is_heard_as_listeners_take_it(rate: int, channels: int) -> None:
     """16 kHz and mono."""
     transport, ear = Transport(), Ear()
-    link = transport.link()
-    with link.listening(ear):
+    audio = transport.input()
+    with audio.listening(ear):
         for _ in range(50):
-            link.receive(Audio(array("h", [1_000] * channels * (rate // 50)).tobytes(), rate, channels))
+            audio.receive(Audio(array("h", [1_000] * channels * (rate // 50)).tobytes(), rate, channels))
             transport.clock.advance(0.02)
     assert {(each.rate, each.channels) for each in ear.heard} == {(INPUT_RATE, 1)}
     assert ear.seconds == pytest.approx(1.0, abs=0.1)
@@ -416,44 +411,44 @@ def test_audio_of_any_rate_and_channels_is_heard_as_listeners_take_it(rate: int,
 
 def test_one_listener_hears_a_session_at_a_time() -> None:
     """The next one may when the first has gone."""
-    link, ear = Transport().link(), Ear()
-    with link.listening(Ear()), pytest.raises(RuntimeError, match="listens to this session already"):
-        link.listening(Ear()).__enter__()
-    with link.listening(ear):
-        link.receive(samples(1, 0.02))
+    audio, ear = Transport().input(), Ear()
+    with audio.listening(Ear()), pytest.raises(RuntimeError, match="hears this session already"):
+        audio.listening(Ear()).__enter__()
+    with audio.listening(ear):
+        audio.receive(samples(1, 0.02))
     assert len(ear.heard) == 1
 
 
 def test_more_audio_than_time_is_dropped() -> None:
     """A microphone does not run ahead; a quarter of an hour in a moment is an attack."""
     transport, ear = Transport(), Ear()
-    link = transport.link()
-    with link.listening(ear):
+    audio = transport.input()
+    with audio.listening(ear):
         for _ in range(900):
-            link.receive(samples(1, 1.0))
+            audio.receive(samples(1, 1.0))
         assert ear.seconds == pytest.approx(3.0)
         transport.clock.advance(2.0)
         for _ in range(900):
-            link.receive(samples(1, 1.0))
+            audio.receive(samples(1, 1.0))
         assert ear.seconds == pytest.approx(5.0)
-        link.receive(samples(1, 60.0))
+        audio.receive(samples(1, 60.0))
         assert ear.seconds == pytest.approx(5.0)
 
 
 def test_nothing_is_lost_of_what_a_network_held_back() -> None:
     """Five seconds without a frame, then all of them at once: the microphone went on meanwhile."""
     transport, ear = Transport(), Ear()
-    link = transport.link()
-    with link.listening(ear):
-        link.receive(samples(1, 0.02))
+    audio = transport.input()
+    with audio.listening(ear):
+        audio.receive(samples(1, 0.02))
         for _ in range(2):
             transport.clock.advance(5.0)
             for _ in range(250):
-                link.receive(samples(1, 0.02))
+                audio.receive(samples(1, 0.02))
         assert ear.seconds == pytest.approx(10.02)
         transport.clock.advance(60.0)
         for _ in range(900):
-            link.receive(samples(1, 1.0))
+            audio.receive(samples(1, 1.0))
         assert ear.seconds == pytest.approx(10.02 + 10.0 + 3.0)
 
 
@@ -494,24 +489,24 @@ def made_resamplers(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
 def test_rates_that_alternate_share_their_resamplers(monkeypatch: pytest.MonkeyPatch) -> None:
     """One for each rate, however often it comes back: making one is dear."""
     made = made_resamplers(monkeypatch)
-    link = Transport().link()
-    with link.listening(Ear()):
+    audio = Transport().input()
+    with audio.listening(Ear()):
         for _ in range(200):
-            link.receive(Audio(b"\1\0", 44_100))
-            link.receive(Audio(b"\1\0", 48_000))
+            audio.receive(Audio(b"\1\0", 44_100))
+            audio.receive(Audio(b"\1\0", 48_000))
     assert made == [(44_100, INPUT_RATE), (48_000, INPUT_RATE)]
 
 
 def test_more_rates_than_a_client_has_use_for_are_not_heard(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those it began with still are."""
     made = made_resamplers(monkeypatch)
-    link, ear = Transport().link(), Ear()
-    with link.listening(ear):
+    audio, ear = Transport().input(), Ear()
+    with audio.listening(ear):
         for rate in range(8_000, 8_500):
-            link.receive(Audio(b"\1\0", rate))
+            audio.receive(Audio(b"\1\0", rate))
         before = ear.seconds
-        link.receive(samples(1, 0.5, 8_003))
-        link.receive(samples(1, 0.5, 8_300))
+        audio.receive(samples(1, 0.5, 8_003))
+        audio.receive(samples(1, 0.5, 8_300))
     assert len(made) == 4
     assert ear.seconds - before == pytest.approx(0.5, abs=0.1)
 
@@ -520,34 +515,34 @@ def test_more_rates_than_a_client_has_use_for_are_not_heard(monkeypatch: pytest.
 @pytest.mark.parametrize("channels", [1, 2])
 def test_a_rate_that_is_none_is_not_heard(rate: int, channels: int) -> None:
     """Nor does it raise."""
-    link, ear = Transport().link(), Ear()
-    with link.listening(ear):
-        link.receive(Audio(b"\0\0\0\0", rate, channels))
-        link.receive(Audio(b"\0\0", 16_000, 0))
-        link.receive(Audio(b"", 16_000))
+    audio, ear = Transport().input(), Ear()
+    with audio.listening(ear):
+        audio.receive(Audio(b"\0\0\0\0", rate, channels))
+        audio.receive(Audio(b"\0\0", 16_000, 0))
+        audio.receive(Audio(b"", 16_000))
     assert ear.heard == []
 
 
 def test_a_microphone_that_was_switched_off_before_anybody_listened_is_known_to_be() -> None:
     """Clients tell when they connect, which is before the bot listens."""
-    link, ear = Transport().link(), Ear()
-    link.microphone(False)
-    with link.listening(ear):
+    audio, ear = Transport().input(), Ear()
+    audio.microphone(False)
+    with audio.listening(ear):
         assert ear.switched == [False]
-        link.receive(samples(1, 0.02))
+        audio.receive(samples(1, 0.02))
         assert ear.heard == []
-        link.microphone(True)
-        link.receive(samples(1, 0.02))
+        audio.microphone(True)
+        audio.receive(samples(1, 0.02))
     assert ear.switched == [False, True]
     assert len(ear.heard) == 1
 
 
 def test_a_microphone_that_is_on_is_not_told_of() -> None:
     """It is what a listener takes for granted."""
-    link, ear = Transport().link(), Ear()
-    link.microphone(False)
-    link.microphone(True)
-    with link.listening(ear):
+    audio, ear = Transport().input(), Ear()
+    audio.microphone(False)
+    audio.microphone(True)
+    with audio.listening(ear):
         assert ear.switched == []
 
 
@@ -562,25 +557,25 @@ class Deaf(Listener):
         raise ValueError("what microphone?")
 
 
-def audio_comes(link: AudioLink) -> None:
+def audio_comes(audio: AudioInput) -> None:
     """The user speaks."""
-    link.receive(samples(1, 0.02))
+    audio.receive(samples(1, 0.02))
 
 
-def microphone_is_switched(link: AudioLink) -> None:
+def microphone_is_switched(audio: AudioInput) -> None:
     """The user has enough."""
-    link.microphone(False)
+    audio.microphone(False)
 
 
 @pytest.mark.parametrize("tell", [audio_comes, microphone_is_switched])
 def test_a_listener_that_fails_is_reported_and_not_raised_into_the_transport(
-    tell: Callable[[AudioLink], None], caplog: pytest.LogCaptureFixture
+    tell: Callable[[AudioInput], None], caplog: pytest.LogCaptureFixture
 ) -> None:
     """Whose connection would be lost."""
-    link = Transport().link()
-    with link.listening(Deaf()), caplog.at_level(logging.ERROR, "rtvi_plugins"):
-        tell(link)
-    assert caplog.messages == ["what listens to the user raised ValueError"]
+    audio = Transport().input()
+    with audio.listening(Deaf()), caplog.at_level(logging.ERROR, "rtvi_plugins"):
+        tell(audio)
+    assert caplog.messages == ["the listener raised ValueError"]
 
 
 @given(seconds=st.lists(st.floats(0.0, 0.3), max_size=10))
@@ -588,7 +583,7 @@ def test_whatever_is_fed_is_sent_whole_and_never_too_soon(seconds: list[float]) 
     """However it comes."""
     transport, playback = playing()
     for each in seconds:
-        playback.feed(samples(1, each))
+        playback.play(samples(1, each))
         transport.clock.advance(each / 2)
         passed = transport.clock.now() - transport.began
         assert len(transport.sent) <= passed / FRAME_SECONDS + AT_ONCE + 1e-6

@@ -134,8 +134,8 @@ async def test_everything_that_was_to_be_said_before_the_close_is_heard(how: str
             wire.call("tts:say", text="Bye!")
             wire.call("bot:hang_up")
         else:
-            wire.connection.submit(Say(GOODBYE))
-            wire.connection.submit(Say("Bye!"))
+            wire.connection.session.submit(Say(GOODBYE))
+            wire.connection.session.submit(Say("Bye!"))
             wire.connection.close()
         await wait(wire, 1.0)
         assert not wire.connection.closed
@@ -150,7 +150,7 @@ async def test_what_waits_for_the_user_to_finish_is_heard_before_the_end() -> No
     script.write()
     async with talking() as wire:
         await speak(wire, 1, 0.4)
-        wire.connection.submit(Say(GOODBYE))
+        wire.connection.session.submit(Say(GOODBYE))
         await speak(wire, 1, 0.1)
         wire.connection.close()
         await silence(wire, 2.5)
@@ -190,7 +190,7 @@ async def test_a_close_at_once_overtakes_one_that_waits() -> None:
     begin()
     script.write()
     async with talking() as wire:
-        wire.connection.submit(Say(GOODBYE))
+        wire.connection.session.submit(Say(GOODBYE))
         await wait(wire, 0.2)
         wire.connection.close("soon")
         assert wire.connection.closing
@@ -205,7 +205,7 @@ async def test_a_goodbye_that_is_never_made_keeps_no_session_open() -> None:
     begin(stall_after=3)
     script.write()
     async with talking(limits=Limits(goodbye_seconds=5)) as wire:
-        wire.connection.submit(Say(GOODBYE))
+        wire.connection.session.submit(Say(GOODBYE))
         await settle()
         wire.connection.close()
         await wait(wire, 4.9)
@@ -219,7 +219,7 @@ async def test_speaking_over_the_goodbye_does_not_cut_it_short() -> None:
     begin()
     script.write()
     async with talking() as wire:
-        wire.connection.submit(Say(GOODBYE))
+        wire.connection.session.submit(Say(GOODBYE))
         await wait(wire, 0.1)
         wire.connection.close()
         await speak(wire, 3, 0.4)
@@ -227,7 +227,7 @@ async def test_speaking_over_the_goodbye_does_not_cut_it_short() -> None:
         assert wire.connection.closed
         assert heard(wire) == GOODBYE
         assert wire.told("error") == []
-        assert {"role": "user", "content": "stop"} in wire.connection.context.messages
+        assert {"role": "user", "content": "stop"} in wire.connection.session.context.messages
 
 
 async def test_an_interruption_of_the_goodbye_ends_the_session() -> None:
@@ -235,7 +235,7 @@ async def test_an_interruption_of_the_goodbye_ends_the_session() -> None:
     begin()
     script.write()
     async with talking() as wire:
-        wire.connection.submit(Say(GOODBYE))
+        wire.connection.session.submit(Say(GOODBYE))
         await wait(wire, 0.2)
         wire.connection.close()
         wire.call("tts:interrupt")
@@ -248,11 +248,11 @@ async def test_a_session_that_is_ending_takes_nothing_more() -> None:
     begin()
     script.write()
     async with talking() as wire:
-        wire.connection.submit(Say(GOODBYE))
+        wire.connection.session.submit(Say(GOODBYE))
         await settle()
         wire.connection.close()
         with pytest.raises(SessionClosed):
-            wire.connection.submit(Say("One more thing."))
+            wire.connection.session.submit(Say("One more thing."))
         refused = wire.send("send-text", {"content": "wait", "options": {}})
         assert (await wire.error(refused))["code"] == "session-closed"
         assert not wire.connection.closed
@@ -309,8 +309,8 @@ async def test_without_audio_everything_that_was_submitted_before_the_close_is_s
     script.write([Text("Yes.")])
     async with connected(talker, scripted, spoken) as wire:
         wire.send("send-text", {"content": "ready?", "options": {}})
-        wire.connection.submit(Say(GOODBYE))
-        wire.connection.submit(Say("Bye!"))
+        wire.connection.session.submit(Say(GOODBYE))
+        wire.connection.session.submit(Say("Bye!"))
         wire.connection.close("enough")
         await settle()
         assert wire.connection.closed
@@ -340,16 +340,16 @@ async def test_a_notice_is_heard_to_its_end_and_what_was_said_meanwhile_is_answe
     begin()
     script.write([Text("Yes?")])
     async with talking() as wire:
-        wire.connection.submit(Say(NOTICE, interruptible=False))
+        wire.connection.session.submit(Say(NOTICE, interruptible=False))
         await wait(wire, 0.2)
         await speak(wire, 1, 0.3)
         await silence(wire, 2.5)
         assert heard(wire) == f"{NOTICE} Yes?"
         assert users_words(wire) == ["hello there"]
         assert wire.told("bot-interrupted") == []
-        messages = [(each["role"], each["content"]) for each in wire.connection.context.messages]
+        messages = [(each["role"], each["content"]) for each in wire.connection.session.context.messages]
         assert messages == [("assistant", NOTICE), ("user", "hello there"), ("assistant", "Yes?")]
-        assert all("interrupted" not in each for each in wire.connection.context.messages)
+        assert all("interrupted" not in each for each in wire.connection.session.context.messages)
 
 
 async def test_what_is_typed_during_a_notice_is_answered_afterwards() -> None:
@@ -357,7 +357,7 @@ async def test_what_is_typed_during_a_notice_is_answered_afterwards() -> None:
     begin()
     script.write([Text("Both?")])
     async with talking() as wire:
-        wire.connection.submit(Say(NOTICE, interruptible=False))
+        wire.connection.session.submit(Say(NOTICE, interruptible=False))
         await wait(wire, 0.2)
         for text in ("one", "two"):
             wire.send("send-text", {"content": text, "options": {}})
@@ -372,9 +372,9 @@ async def test_an_interruption_leaves_notices_alone() -> None:
     begin()
     script.write()
     async with talking() as wire:
-        wire.connection.submit(Say(NOTICE, interruptible=False))
-        wire.connection.submit(Say("Or not."))
-        wire.connection.submit(Say("Twice.", interruptible=False))
+        wire.connection.session.submit(Say(NOTICE, interruptible=False))
+        wire.connection.session.submit(Say("Or not."))
+        wire.connection.session.submit(Say("Twice.", interruptible=False))
         await wait(wire, 0.2)
         assert await wire.result(wire.call("tts:interrupt")) is False
         wire.call("tts:say", text="Me too.", interrupt=True)
@@ -388,7 +388,7 @@ async def test_a_config_that_interrupts_is_in_force_after_the_notice() -> None:
     begin()
     script.write()
     async with talking() as wire:
-        wire.connection.submit(Say(NOTICE, interruptible=False))
+        wire.connection.session.submit(Say(NOTICE, interruptible=False))
         await wait(wire, 0.2)
         answer = await wire.answer(wire.update(interrupt=True, tts={"provider": "words"}))
         assert answer["data"]["applies"] == "next-turn"
@@ -411,7 +411,7 @@ async def test_the_end_of_a_session_ends_a_notice_too() -> None:
     begin()
     script.write([Text("Never."), WAIT])
     async with talking() as wire:
-        wire.connection.submit(Say(NOTICE, interruptible=False))
+        wire.connection.session.submit(Say(NOTICE, interruptible=False))
         await wait(wire, 0.2)
         wire.connection.close(now=True)
         await settle()

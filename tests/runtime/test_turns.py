@@ -80,7 +80,7 @@ async def test_a_bot_that_has_returned_listens_no_more() -> None:
         assert (await wire.error(say(wire, "hi")))["code"] == "no-conversation"
         assert (await wire.error(wire.call("llm:run")))["code"] == "no-conversation"
         with pytest.raises(NoConversation):
-            wire.connection.submit(Say("hello"))
+            wire.connection.session.submit(Say("hello"))
         await wire.connection.idle()
 
 
@@ -108,8 +108,8 @@ async def test_idle_waits_until_nothing_is_being_said_or_waits() -> None:
                 done.append("turn")
 
     async with running(one_by_one) as wire:
-        wire.connection.submit(Say("one"))
-        wire.connection.submit(Say("two"))
+        wire.connection.session.submit(Say("one"))
+        wire.connection.session.submit(Say("two"))
         async with anyio.create_task_group() as tasks:
 
             async def wait() -> None:
@@ -138,11 +138,11 @@ async def test_an_interruption_ends_the_turn_and_not_the_loop() -> None:
 
     async with running(held) as wire:
         for _ in range(2):
-            assert wire.connection.interrupt() is False
+            assert wire.connection.session.interrupt() is False
             say(wire, "hi")
             await settle()
-            assert wire.connection.interrupt() is True
-            assert wire.connection.interrupt() is False
+            assert wire.connection.session.interrupt() is True
+            assert wire.connection.session.interrupt() is False
             await settle()
         assert turns == [(1, True), (2, True)]
         assert len(wire.told("bot-interrupted")) == 2
@@ -177,12 +177,12 @@ async def test_a_turn_sees_its_own_words_and_not_what_came_later() -> None:
                 seen.append([each["content"] for each in turn.messages])
 
     async with running(two) as wire:
-        wire.connection.submit(RunLLM())
+        wire.connection.session.submit(RunLLM())
         await settle()
         said = [{"role": "user", "content": "later"}]
         await wire.result(wire.call("llm:append_to_messages", messages=said))
         go_on.set()
-        wire.connection.submit(RunLLM())
+        wire.connection.session.submit(RunLLM())
         await settle()
         assert seen == [["own"], ["own", "later", "own"]]
 
@@ -201,15 +201,15 @@ async def test_a_turn_keeps_its_services_and_changes_wait_for_its_edge() -> None
             names.append(named.name)
 
     async with running(naming) as wire:
-        wire.connection.submit(RunLLM())
+        wire.connection.session.submit(RunLLM())
         await settle()
         anew = {"messages": [{"role": "system", "content": "anew"}], "provider": "other"}
         assert (await wire.answer(wire.update(llm=anew)))["data"]["applies"] == "next-turn"
-        assert wire.connection.context.messages == ()
+        assert wire.connection.session.context.messages == ()
         go_on.set()
         await settle()
         assert names == ["scripted", "other"]
-        assert [each["content"] for each in wire.connection.context.messages] == ["anew"]
+        assert [each["content"] for each in wire.connection.session.context.messages] == ["anew"]
 
 
 # ---- function calls ------------------------------------------------------------------------------------------------

@@ -173,7 +173,7 @@ async def test_a_listener_that_fails_is_reported_once_and_hears_on(caplog: pytes
         assert len(errors(wire)) == 1
         assert ears[0].heard == 50
         assert [each.message for each in caplog.records if each.levelno == logging.ERROR] == [
-            "what listens to the user raised ValueError"
+            "the listener raised ValueError"
         ]
 
 

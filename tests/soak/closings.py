@@ -18,8 +18,9 @@ import trio
 from anyio.abc import TaskGroup
 from attrs import define, field
 
-from rtvi_plugins.hosting import Connection, Host, Limits, ManualClock, Started
+from rtvi_plugins.hosting import Host, Limits, ManualClock, Started
 from rtvi_plugins.kinds import Audio
+from rtvi_plugins.runtime.live import LiveSession
 
 from ..fakes import counted
 from ..fakes.counted import now_open, talker
@@ -167,7 +168,7 @@ async def close_at_random(sessions: int, seed: int) -> Closings:
     """Open so many sessions and leave them at random moments; what is left of them afterwards is told by its name."""
     closings, clock, before = Closings(), ManualClock(), tasks_alive()
     gc.collect()
-    remembered = sum(isinstance(each, Connection) for each in gc.get_objects())
+    remembered = sum(isinstance(each, LiveSession) for each in gc.get_objects())
     begin()
     now_open.services, now_open.opened, now_open.streams = Counter(), 0, 0
     async with host_of(talker, counted, limits=LIMITS, clock=clock) as host:
@@ -179,7 +180,7 @@ async def close_at_random(sessions: int, seed: int) -> Closings:
             gc.collect()
             closings.left = {
                 "sessions": host.open_sessions,
-                "sessions in memory": sum(isinstance(each, Connection) for each in gc.get_objects()) - remembered,
+                "sessions in memory": sum(isinstance(each, LiveSession) for each in gc.get_objects()) - remembered,
                 "services": now_open.services.total(),
                 "streams of LLMs": now_open.streams,
                 "streams of STTs and TTSs": plan.utterances + plan.opened - plan.closed,

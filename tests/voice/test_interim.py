@@ -98,7 +98,7 @@ def screen(wire: Wire) -> tuple[list[str], str]:
 
 def remembered(wire: Wire) -> str:
     """The user's words in the context."""
-    return " ".join(str(each["content"]) for each in wire.connection.context.messages if each["role"] == "user")
+    return " ".join(str(each["content"]) for each in wire.connection.session.context.messages if each["role"] == "user")
 
 
 FAILED = ProviderError("The STT", "unavailable", retryable=False)
@@ -161,7 +161,7 @@ async def test_what_is_shown_when_the_session_ends_stays_and_is_remembered(how: 
 async def test_what_is_shown_when_the_goodbye_has_been_heard_stays_and_is_remembered() -> None:
     """The user spoke over it."""
     async with talking([interim("wait a")]) as wire:
-        wire.connection.submit(Say("Goodbye."))
+        wire.connection.session.submit(Say("Goodbye."))
         await settle()
         wire.connection.close()
         await speak(wire, 1, 1.0)

@@ -220,7 +220,7 @@ async def test_an_answer_in_markdown_is_shown_as_it_is_and_spoken_without_its_ma
         ]
         assert [each for each, _ in shown(wire, "completed")] == sentences
         assert [each["text"] for each in wire.told("bot-transcription")] == [each for each, _ in shown(wire, "new")]
-        assert wire.connection.context.messages[-1] == {"role": "assistant", "content": MENU}
+        assert wire.connection.session.context.messages[-1] == {"role": "assistant", "content": MENU}
 
 
 @pytest.mark.anyio
@@ -234,7 +234,7 @@ async def test_an_interruption_leaves_the_original_text_that_was_heard(provider:
         await wait(wire, 0.05 * len("The big room is very") + 0.02)
         wire.call("tts:interrupt")
         await settle()
-        heard = wire.connection.context.messages[-1]
+        heard = wire.connection.session.context.messages[-1]
         assert heard["content"] in ("The **big room** is [very", "The **big room** is")
         assert heard.get("interrupted") is True
         if provider == "words":
@@ -250,7 +250,7 @@ async def test_what_was_heard_of_several_lines_is_the_text_up_to_there() -> None
         await wait(wire, 0.05 * len("Rooms: single double That is") + 0.05)
         wire.call("tts:interrupt")
         await settle()
-        assert wire.connection.context.messages[-1]["content"] == MENU[: MENU.index(" _all")]
+        assert wire.connection.session.context.messages[-1]["content"] == MENU[: MENU.index(" _all")]
 
 
 @pytest.mark.anyio
@@ -262,7 +262,7 @@ async def test_an_answer_of_nothing_but_code_is_shown_and_remembered() -> None:
         assert plan.asked == []
         assert shown(wire, "new") == [("```\nprint(1)\n```", False)]
         assert wire.told("bot-tts-started") == []
-        assert wire.connection.context.messages[-1]["content"] == "```\nprint(1)\n```"
+        assert wire.connection.session.context.messages[-1]["content"] == "```\nprint(1)\n```"
 
 
 @pytest.mark.anyio

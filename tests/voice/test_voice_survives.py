@@ -27,7 +27,7 @@ from rtvi_plugins.kinds import (
     TTSRequest,
     Usage,
 )
-from rtvi_plugins.runtime.audio import Playback
+from rtvi_plugins.runtime.playback import LivePlayback
 from rtvi_plugins.voice import TurnTaking, UserTurn
 
 from ..fakes import awkward, scripted, spoken
@@ -385,12 +385,12 @@ async def test_a_tts_that_makes_all_at_once_is_not_blamed_for_our_waiting() -> N
 def test_the_silence_that_fills_a_frame_is_not_taken_for_the_next_speech() -> None:
     """What is heard of an utterance is counted from its first sample."""
     transport = Transport(RATE)
-    playback = Playback(transport.link())
+    playback = LivePlayback(transport.output())
     for _ in range(7):
-        playback.feed(samples(1, 0.021))  # a frame, and 1 ms of the next
+        playback.play(samples(1, 0.021))  # a frame, and 1 ms of the next
         playback.flush()
     begins = playback.given
-    playback.feed(samples(1, 1.0))
+    playback.play(samples(1, 1.0))
     transport.clock.advance(7 * 0.040)
     assert playback.heard - begins == pytest.approx(0.0, abs=1e-6)
     transport.clock.advance(0.1)

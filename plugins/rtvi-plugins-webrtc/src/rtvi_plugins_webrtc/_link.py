@@ -121,7 +121,7 @@ class Link:
         if self._audible is None:
             self._audible = peer.has_audio
             if self._audible:
-                self._connection.open_audio(RATE, hush=self._hush)
+                self._connection.open_audio(RATE, on_interrupt=self._hush)
         if self._peer is not None:
             self._dismiss(self._peer)
         self._peer, self._lost, self._pinged = peer, None, False

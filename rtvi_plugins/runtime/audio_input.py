@@ -1,0 +1,180 @@
+"""The user's audio: check it, convert it to one rate, and pass it to the listener and the recorder."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from ..clock import Clock
+from ..errors import AuthorError, report
+from ..kinds import Audio
+from ..session import Listener
+from ..utils.containment import let_through
+from .playback import whole_samples
+
+if TYPE_CHECKING:
+    from ..voice.recording import Recorder
+    from ..voice.resampling import Resampler
+
+__all__ = ("INPUT_RATE", "AudioInput")
+
+#: The rate, in Hz, of the audio that listeners receive. Recognisers and VADs are trained on it.
+INPUT_RATE: Final = 16_000
+#: A network may stall for so long, in seconds, and all the audio that it held back is still accepted.
+_STALL_SECONDS: Final = 10.0
+#: How many different rates of audio one client may send.
+_MOST_RATES: Final = 4
+
+
+class AudioInput:
+    """The microphone's side of a session.
+
+    `ahead` is how far ahead of real time audio may arrive, in seconds. Audio that arrives earlier is dropped, and
+    `on_too_fast` is called once with its rate. `on_unusable` is called with a sentence about audio that cannot be used,
+    once for each reason.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        ahead: float,
+        on_too_fast: Callable[[int], None] = lambda rate: None,
+        on_unusable: Callable[[str], None] = lambda sentence: None,
+    ) -> None:
+        self._clock = clock
+        self._ahead = ahead
+        self._on_too_fast: Callable[[int], None] | None = on_too_fast
+        self._on_unusable = on_unusable
+        self._reported: set[str] = set()
+        self._recorder: Recorder | None = None
+        self._listener: Listener | None = None
+        self._resamplers: dict[int, Resampler] = {}
+        self._received_until = -math.inf
+        self._microphone_on = True
+
+    # ---- listening -------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def listening(self, listener: Listener) -> Generator[None]:
+        """Pass the user's audio to `listener`."""
+        if self._listener is not None:
+            raise RuntimeError("A listener hears this session already; only one can at a time.")
+        self._listener = listener
+        if not self._microphone_on:  # clients switch it off when they connect, before anybody listens
+            listener.microphone(False)
+        try:
+            yield
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Stop passing the user's audio to the listener."""
+        listener, self._listener = self._listener, None
+        try:
+            if listener is not None:
+                listener.close()
+        except Exception as error:
+            report("the listener", error)
+
+    def record(self, recorder: Recorder) -> None:
+        """Record the user's audio from now on."""
+        self._recorder = recorder
+
+    def microphone(self, enabled: bool) -> None:
+        """Note that the client switched its microphone on or off."""
+        self._microphone_on = enabled
+        try:
+            if self._listener is not None:
+                self._listener.microphone(enabled)
+        except BaseException as error:
+            let_through(error)
+            self._listener_failed(error)
+
+    def receive(self, audio: Audio) -> None:
+        """Take a piece of audio of any rate and number of channels. Never raises."""
+        if not self._microphone_on or (self._listener is None and self._recorder is None):
+            return
+        now, size = self._clock.now(), whole_samples(audio.data, max(1, audio.channels))
+        if size != len(audio.data):
+            length = f"{len(audio.data)} bytes are not a whole number of 16-bit samples of {audio.channels} channels"
+            self.reject("size", f"A piece of audio ends within a sample: {length}. The rest of it is dropped.")
+            audio = Audio(audio.data[:size], audio.rate, audio.channels)
+        heard = self._converted(audio) if self._is_plausible(audio, now) else None
+        if heard is None:
+            return
+        try:
+            if self._recorder is not None:
+                self._recorder.user(now - audio.seconds, heard.data)
+            if self._listener is not None:
+                self._listener.hear(heard)
+        except BaseException as error:
+            let_through(error)
+            self._listener_failed(error)
+
+    def _listener_failed(self, error: BaseException) -> None:
+        if "listener" not in self._reported:  # it fails for each of fifty frames a second
+            report("the listener", error)
+        self.reject("listener", "The bot failed to process the user's audio; its log has the reason.")
+
+    def reject(self, reason: str, sentence: str) -> None:
+        """Report audio that is not used, once for each reason."""
+        if reason not in self._reported:
+            self._reported.add(reason)
+            self._on_unusable(sentence)
+
+    # ---- checking and converting -----------------------------------------------------------------------------------
+
+    def _is_plausible(self, audio: Audio, now: float) -> bool:
+        """Return whether a microphone can have recorded this: it does not run ahead of real time.
+
+        After a network has stalled, some seconds of audio arrive at once. They are accepted.
+        """
+        if audio.rate < 1 or audio.channels < 1:
+            form = f"a rate of {audio.rate} Hz and {audio.channels} channels"
+            self.reject("form", f"Audio with {form} is invalid. Send the real rate and number of channels.")
+            return False
+        if not audio.data:
+            return False
+        begun = self._received_until > -math.inf
+        until = max(self._received_until, now - _STALL_SECONDS if begun else now) + audio.seconds
+        if until - now > self._ahead:
+            report_once, self._on_too_fast = self._on_too_fast, None
+            if report_once is not None:
+                report_once(audio.rate)
+            return False
+        self._received_until = until
+        return True
+
+    def _converted(self, audio: Audio) -> Audio | None:
+        """Return the audio at `INPUT_RATE`, mono. None if it cannot be converted, or is too short for one sample."""
+        if "resampler" in self._reported and (audio.rate != INPUT_RATE or audio.channels != 1):
+            return None  # the resampler is not installed; trying the import for each frame would cost too much
+        form = f"Audio of {audio.rate} Hz and {audio.channels} channel{'s' if audio.channels > 1 else ''}"
+        try:
+            return self._as_input(audio)
+        except AuthorError as error:
+            self.reject("resampler", f"{form} cannot be used by this server: {error}. Or send {INPUT_RATE} Hz, mono.")
+        except Exception as error:
+            if "conversion" not in self._reported:
+                report("the resampler", error)
+            self.reject("conversion", f"{form} cannot be converted. Send {INPUT_RATE} Hz, mono.")
+        return None
+
+    def _as_input(self, audio: Audio) -> Audio | None:
+        if audio.rate == INPUT_RATE and audio.channels == 1:
+            return audio
+        from ..voice.resampling import Resampler, to_mono
+
+        data = to_mono(audio)
+        if audio.rate != INPUT_RATE:
+            if audio.rate not in self._resamplers:
+                if len(self._resamplers) == _MOST_RATES:
+                    rates = f"Audio comes in more than {_MOST_RATES} rates, so that of {audio.rate} Hz is dropped."
+                    self.reject("rates", f"{rates} Send all of it in one rate.")
+                    return None
+                self._resamplers[audio.rate] = Resampler(audio.rate, INPUT_RATE)
+            data = self._resamplers[audio.rate].feed(data)
+        return Audio(data, INPUT_RATE) if data else None

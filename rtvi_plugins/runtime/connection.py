@@ -1,0 +1,223 @@
+"""A session as its transport sees it: texts and audio in both directions, and the end."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import final
+
+from ..errors import InternalError, RateLimited, RequestError, UnusableAudio, report
+from ..kinds import Audio
+from ..session import Session
+from ..utils.containment import let_through
+from .audio_input import AudioInput
+from .live import LiveSession
+from .playback import AudioOutput
+
+__all__ = ("Connection",)
+
+log = logging.getLogger("rtvi_plugins")
+
+
+@final
+class Connection:
+    """The connection of one client to its session.
+
+    Pass on what the client sends with `receive` and `receive_audio`; neither blocks nor raises. Send the client what
+    `outgoing` or `take` returns. Call `disconnected` when the client is gone. Calls may come from a task or, on
+    asyncio, from a plain callback of the event loop.
+    """
+
+    def __init__(self, live: LiveSession) -> None:
+        self.id = live.id
+        self._live = live
+        self._session = live.session
+        self._protocol = live.session.protocol
+        self._outbox = live.session.outbox
+
+    @property
+    def session(self) -> Session:
+        """The session, as the bot sees it."""
+        return self._session
+
+    # ---- from the client -------------------------------------------------------------------------------------------
+
+    def receive(self, text: str) -> None:
+        """Take a text from the client. Every request in it gets exactly one answer."""
+        live, protocol = self._live, self._protocol
+        if self._outbox.closed:
+            return
+        live.heard = now = live.clock.now()
+        with live.task_context:
+            try:
+                operation = protocol.receive(text, now)
+                if operation is not None:
+                    live.carry_out(operation)
+            except BaseException as error:
+                let_through(error)
+                report("the framework", error)
+                self._fail(InternalError("The framework failed; please report this."))
+            live.watch_requests()
+        if protocol.rate.flooded:
+            self._flooded()
+
+    def charge(self, size: int) -> bool:
+        """Count a frame of `size` bytes against the client's rate. Call it for every frame, before `receive`.
+
+        Return False when the session has ended, for example because the client sends more than the limits allow.
+        """
+        if not self.closed:
+            rate = self._protocol.rate
+            rate.take_frame(size, self._live.clock.now())
+            if rate.flooded:
+                self._flooded()
+        return not self.closed
+
+    def _flooded(self) -> None:
+        with self._live.task_context:
+            self._fail(RateLimited("The client went on sending far more than the session accepts."))
+
+    def _fail(self, error: RequestError) -> None:
+        self._session.ending.fail(error)
+
+    # ---- audio -----------------------------------------------------------------------------------------------------
+
+    def open_audio(self, output_rate: int, *, on_interrupt: Callable[[], None] = lambda: None) -> None:
+        """Turn on audio. Call it before the client's first message is received.
+
+        From now on the bot's audio comes from `outgoing` too: 16-bit mono frames of 20 ms at `output_rate` Hz, in real
+        time. `on_interrupt` is called when the bot is interrupted, for a transport that holds frames back.
+        """
+        session, outbox, live = self._session, self._outbox, self._live
+        if session.audio_input is None:
+            session.turns.audio = AudioOutput(
+                output_rate, live.clock, session.emit, outbox.put_audio, outbox.discard_audio, on_interrupt
+            )
+            session.audio_input = AudioInput(
+                live.clock,
+                ahead=live.limits.audio_seconds,
+                on_too_fast=self._audio_too_fast,
+                on_unusable=self._audio_unusable,
+            )
+
+    def _audio_unusable(self, sentence: str) -> None:
+        self._warn(UnusableAudio(sentence))
+
+    def _audio_too_fast(self, rate: int) -> None:
+        """Report audio that is dropped. Usually the client labels it with a lower rate than it has."""
+        self._warn(
+            RateLimited(
+                f"Audio that says it has {rate} Hz comes faster than real time, so some of it is dropped. Send the "
+                "rate at which it is recorded; with the published WebSocket transport, use "
+                "new WavMediaManager(512, 16000)."
+            )
+        )
+
+    def _warn(self, error: RequestError) -> None:
+        log.warning("session %s: %s", self.id, error.message)
+        self._outbox.report(error, fatal=False)
+
+    def receive_audio(self, audio: Audio) -> None:
+        """Take audio from the user's microphone, of any rate."""
+        live, audio_input = self._live, self._session.audio_input
+        if audio_input is not None and not self._outbox.closed and not self._protocol.rate.in_debt:
+            live.heard = live.clock.now()
+            with live.task_context:
+                audio_input.receive(audio)
+
+    def refuse_audio(self, sentence: str) -> None:
+        """Report audio that the transport cannot read, once, to a client that is ready."""
+        audio_input = self._session.audio_input
+        if audio_input is not None and not self.closed and self._protocol.ready:
+            audio_input.reject("transport", sentence)
+
+    def microphone(self, enabled: bool) -> None:
+        """Report that the client switched its microphone on or off, if the transport knows."""
+        audio_input = self._session.audio_input
+        if audio_input is not None and not self.closed:
+            with self._live.task_context:
+                audio_input.microphone(enabled)
+
+    # ---- to the client ---------------------------------------------------------------------------------------------
+
+    async def outgoing(self) -> Sequence[str | Audio]:
+        """Wait for what is to be sent next, and return it in order: texts and audio. Empty after the session's end."""
+        return await self._outbox.take()
+
+    def take(self) -> Sequence[str | Audio]:
+        """Return what is to be sent now, in order; empty when there is nothing. See `on_sendable`."""
+        return self._outbox.take_now()
+
+    @property
+    def on_sendable(self) -> Callable[[], None] | None:
+        """A function that is called when `take` has something to return, once after each call of `take`.
+
+        It is for a transport without a task that waits in `outgoing`. It is also called when the session ends; `closed`
+        is true then.
+        """
+        return self._outbox.on_sendable
+
+    @on_sendable.setter
+    def on_sendable(self, callback: Callable[[], None] | None) -> None:
+        self._outbox.on_sendable = callback
+
+    # ---- the end ---------------------------------------------------------------------------------------------------
+
+    def disconnected(self) -> None:
+        """End the session: the client is gone."""
+        with self._live.task_context:
+            self._session.ending.end("", "the client has left")
+        self._outbox.drop()
+
+    def close(self, reason: str = "", *, now: bool = False) -> None:
+        """End the session. See `Session.close`."""
+        self._session.close(reason, now=now)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the session has ended."""
+        return self._outbox.closed
+
+    @property
+    def closing(self) -> bool:
+        """Whether the session will end when the user has heard what the bot is saying."""
+        return self._session.closing
+
+    @property
+    def close_code(self) -> int:
+        """The close code of WebSocket that says why the session has ended: 1000, 1008 or 1011."""
+        return self._session.ending.close_code
+
+    @property
+    def close_reason(self) -> str:
+        """Why the session has ended, in words."""
+        return self._session.ending.close_reason
+
+    @property
+    def on_end(self) -> Callable[[], None] | None:
+        """A function that is called once when the session ends, for a transport that may be stuck in sending."""
+        return self._live.on_end
+
+    @on_end.setter
+    def on_end(self, callback: Callable[[], None] | None) -> None:
+        self._live.on_end = callback
+
+    # ---- single-turn requests --------------------------------------------------------------------------------------
+
+    @property
+    def single_turn(self) -> bool:
+        """Whether the session ends with the answers to its first requests. See `Session.single_turn`."""
+        return self._session.single_turn
+
+    @single_turn.setter
+    def single_turn(self, value: bool) -> None:
+        self._session.single_turn = value
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request waits for its answer, a long action runs, or something is being said or waits to be."""
+        return self._live.busy
+
+    async def idle(self) -> None:
+        """Wait until the bot says nothing and no input waits, or until the session has ended."""
+        await self._session.turns.idle()

@@ -1,0 +1,31 @@
+"""The objects that all sessions of one host share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from attrs import frozen
+
+from ..clock import Clock
+from ..limits import Limits
+from ..protocol.offer import Offers
+from ..registry.hooks import Hooks
+from .threads import Threads
+
+__all__ = ("Shared",)
+
+
+@frozen(eq=False)
+class Shared:
+    """The objects that all sessions of one host share."""
+
+    #: What the bot grants to clients.
+    offers: Offers
+    #: What the bot grants to its LLM.
+    functions: Offers
+    hooks: Hooks
+    limits: Limits
+    clock: Clock
+    threads: Threads
+    #: The folder for recordings. None records nothing.
+    record: Path | None = None
