@@ -10,7 +10,7 @@ from collections.abc import Callable
 from attrs import define
 
 from .errors import report
-from .utils.containment import let_through
+from .utils.control_flow import reraise_control_flow
 
 __all__ = ("Clock", "Deadline", "Timer")
 
@@ -67,7 +67,7 @@ class Clock(ABC):
                 try:
                     timer.fire()
                 except BaseException as error:  # one session's mistake must not stop the timers of all
-                    let_through(error)
+                    reraise_control_flow(error)
                     report("a timer", error)
 
     def next_due(self) -> float:

@@ -25,7 +25,7 @@ from typing import Any, ClassVar, Final, Literal, cast
 
 from attrs import evolve, field, frozen
 
-from .utils.json_values import MOST_PROBLEMS, clip, is_array, is_object, uncarriable
+from .utils.json_values import MAX_PROBLEMS, is_array, is_object, json_problem, shorten
 from .utils.log_text import escape, trace
 from .utils.secrets import scrub
 
@@ -271,9 +271,9 @@ def unknown(what: str, name: object, known: Iterable[str], *, path: str = "$") -
     shown = repr(name) if isinstance(name, str) else type(name).__name__
     suggestion = nearest(name, names) if isinstance(name, str) else None
     if suggestion is not None:
-        return Problem(path, f"unknown {what} {clip(shown)}; did you mean {suggestion!r}?", suggestion)
+        return Problem(path, f"unknown {what} {shorten(shown)}; did you mean {suggestion!r}?", suggestion)
     listed = f"known: {', '.join(names[:20])}" if names else "there is none"
-    return Problem(path, f"unknown {what} {clip(shown)}; {listed}.")
+    return Problem(path, f"unknown {what} {shorten(shown)}; {listed}.")
 
 
 class _Facts(RequestError):
@@ -282,7 +282,7 @@ class _Facts(RequestError):
     lead: ClassVar[str] = ""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
-        problems = problems[:MOST_PROBLEMS]
+        problems = problems[:MAX_PROBLEMS]
         told = "; ".join(f"{problem.path}: {problem.message}" for problem in problems)
         super().__init__(f"{self.lead}{told}"[:2000], problems=problems)
 
@@ -620,7 +620,7 @@ def for_client(error: BaseException) -> RequestError | None:
         elif isinstance(error, RequestError):
             found = error
         found = found and without(found, _for_client)
-        if found is None or uncarriable(found.to_json()) is None:
+        if found is None or json_problem(found.to_json()) is None:
             return found
     except Exception as failure:
         _log.error("%s cannot be sent, for it raised %s", type(error).__name__, type(failure).__name__)

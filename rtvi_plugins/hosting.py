@@ -21,7 +21,7 @@ import anyio.lowlevel
 from anyio.abc import ObjectStream, TaskGroup, TaskStatus
 from attrs import define, field, frozen
 
-from .declare.specs import Function
+from .declare.specs import AnyFunction
 from .errors import (
     Draining,
     InternalError,
@@ -51,10 +51,10 @@ from .runtime.shared import Shared
 from .runtime.threads import Threads
 from .runtime.watchdog import watching
 from .session import Secret
-from .utils.cancellation import cancellations
-from .utils.containment import let_through
-from .utils.json_values import is_deeper
-from .utils.secrets import key_values
+from .utils.cancellation import cancellation_classes
+from .utils.control_flow import reraise_control_flow
+from .utils.json_values import is_nested_deeper
+from .utils.secrets import secrets_in_environment
 from .voice.recording import check_folder
 
 __all__ = ("Clock", "Connection", "ConnectionStream", "Host", "Limits", "ManualClock", "Started", "SystemClock")
@@ -90,7 +90,7 @@ class Host:
 
     def __init__(
         self,
-        bot: Function,
+        bot: AnyFunction,
         *,
         modules: Sequence[ModuleType] = (),
         plugins: Sequence[str] = (),
@@ -112,7 +112,7 @@ class Host:
         self._environ = os.environ if environ is None else environ
         self._operator_secret = operator_secret
         # Kept, so that the log shows none of them, also when no session uses it.
-        self._known_secrets = key_values(self._environ, _key_variables(registry))
+        self._known_secrets = secrets_in_environment(self._environ, _key_variables(registry))
         self._clock = clock or SystemClock()
         offers = Offers(registry, Grants.of(registry, everything=dev))
         functions = Offers(registry, Grants.of(registry, registry.bot.functions))
@@ -212,7 +212,7 @@ class Host:
         try:
             await function(*args)
         except BaseException as error:
-            let_through(error, anyio.get_cancelled_exc_class())
+            reraise_control_flow(error, anyio.get_cancelled_exc_class())
             report(where(function), error)
 
     # ---- starting --------------------------------------------------------------------------------------------------
@@ -237,7 +237,7 @@ class Host:
         trusted = self._authorise(secret)
         address = None if trusted else address
         self._admit(address)
-        if is_deeper(body, self.limits.nesting):
+        if is_nested_deeper(body, self.limits.nesting):
             raise InvalidStart([Problem("$", f"nests deeper than the {self.limits.nesting} levels that are accepted.")])
         plan = read_start(body, self._shared.offers, self._find_key, trusted=trusted)
         session = LiveSession(secrets.token_urlsafe(12), self._shared, plan)
@@ -266,7 +266,7 @@ class Host:
         try:
             await session.run(task_status=task_status)
         except BaseException as error:
-            let_through(error, *cancellations())
+            reraise_control_flow(error, *cancellation_classes())
             report("a session", error)
             with suppress(RuntimeError):  # it had started, so nobody waits to be told
                 task_status.started(InternalError("The framework failed; please report this."))

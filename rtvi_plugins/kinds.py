@@ -18,8 +18,8 @@ from typing_extensions import get_protocol_members, is_protocol
 
 from .context import Function, Message
 from .errors import DeclarationError, authors_line
-from .utils.json_values import clip, found, is_object
-from .utils.names import is_name
+from .utils.json_values import describe_json, is_object, shorten
+from .utils.names import is_valid_name
 
 __all__ = (
     "BUILTIN_KINDS",
@@ -65,7 +65,7 @@ class Kind:
 
     def _problem(self) -> str | None:
         name, protocol = cast("tuple[Any, Any]", (self.name, self.protocol))
-        if not is_name(name):
+        if not is_valid_name(name):
             return "needs a name that is a word of letters, digits, '-' and '_'."
         if name == "bot" or (name in _BUILTIN and getattr(protocol, "__module__", "") != __name__):
             return f"uses a name of the framework's own: {', '.join((*_BUILTIN, 'bot'))}. Choose another."
@@ -203,7 +203,7 @@ def _reject(constant: str) -> NoReturn:
 def _not_an_object(arguments: object) -> str:
     failed = _json_in(arguments) if isinstance(arguments, str) else None
     reason = f" ({failed.msg}, column {failed.colno})" if isinstance(failed, json.JSONDecodeError) else ""
-    shown = clip(arguments, 200) if isinstance(arguments, str) else found(arguments)
+    shown = shorten(arguments, 200) if isinstance(arguments, str) else describe_json(arguments)
     return (
         f"The arguments are not a JSON object{reason}: {shown}\nThe function was not called. "
         "Call it again with all arguments in one complete JSON object."

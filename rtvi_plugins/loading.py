@@ -13,7 +13,7 @@ from types import ModuleType
 
 from attrs import define, field
 
-from .declare.specs import BotSpec, Function, ServiceSpec, Spec, specs_in, specs_of
+from .declare.specs import AnyFunction, BotSpec, ProviderSpec, Spec, specs_in, specs_of
 from .errors import BotError, DeclarationError, PluginError, nearest, where
 from .hookspecs import PROJECT
 from .kinds import BUILTIN_KINDS, kind_of
@@ -21,9 +21,9 @@ from .protocol.offer import check_descriptions
 from .registry import standard
 from .registry.families import family, top
 from .registry.hooks import Hooks
-from .registry.installed import Entry, Installed
+from .registry.installed import EntryPoint, Installed
 from .registry.registry import Registry, build
-from .utils.stalls import SLOW_IMPORT_SECONDS, reported_when_slow
+from .utils.blocked_threads import SLOW_IMPORT_SECONDS, warn_when_slow
 
 __all__ = ("bot_spec", "compose", "family_of", "lack", "load_bot", "services_in")
 
@@ -31,7 +31,7 @@ __all__ = ("bot_spec", "compose", "family_of", "lack", "load_bot", "services_in"
 _NAMED_IN = "__rtvi_plugins_named_in__"
 
 
-def load_bot(target: str) -> Function:
+def load_bot(target: str) -> AnyFunction:
     """The bot that `bot.py`, `bot.py:name` or `package.module:name` names.
 
     `BotError` when there is none, with what to write instead; whatever an author's module raises comes out as it is.
@@ -53,14 +53,14 @@ def load_bot(target: str) -> Function:
     return _named_in(module, next(iter(bots.values())))
 
 
-def _named_in(module: ModuleType, bot: Function) -> Function:
+def _named_in(module: ModuleType, bot: AnyFunction) -> AnyFunction:
     """Note on a bot which module it was found in, when another declares it: what that one declares counts as well."""
     if bot.__module__ != module.__name__:
         setattr(bot, _NAMED_IN, module.__name__)
     return bot
 
 
-def _bots_in(module: ModuleType) -> dict[str, Function]:
+def _bots_in(module: ModuleType) -> dict[str, AnyFunction]:
     """The bots that a module declares; if there is none, those that it imports, by the names that they have there."""
     own = {spec.name: spec.function for spec in specs_in(module) if isinstance(spec, BotSpec)}
     return own or {
@@ -89,7 +89,7 @@ def _load_file(path: Path) -> ModuleType:
     assert spec.loader is not None
     module = sys.modules[name] = module_from_spec(spec)
     try:
-        with reported_when_slow(f"the import of {path.name}", SLOW_IMPORT_SECONDS):
+        with warn_when_slow(f"the import of {path.name}", SLOW_IMPORT_SECONDS):
             spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[name]  # as an import that fails does
@@ -101,7 +101,7 @@ def _load_module(name: str) -> ModuleType:
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
-        with reported_when_slow(f"the import of {name}", SLOW_IMPORT_SECONDS):
+        with warn_when_slow(f"the import of {name}", SLOW_IMPORT_SECONDS):
             return import_module(name)
     except ModuleNotFoundError as error:
         if error.name is not None and name.startswith(error.name):
@@ -112,7 +112,7 @@ def _load_module(name: str) -> ModuleType:
 # ---- composing -----------------------------------------------------------------------------------------------------
 
 
-def bot_spec(bot: Function) -> BotSpec:
+def bot_spec(bot: AnyFunction) -> BotSpec:
     """The declaration of a bot's function; `BotError` if it has none."""
     found = next((spec for spec in specs_of(bot) if isinstance(spec, BotSpec)), None)
     if found is None:
@@ -121,7 +121,7 @@ def bot_spec(bot: Function) -> BotSpec:
 
 
 def compose(
-    bot: Function, installed: Installed, extra: tuple[ModuleType, ...] = (), plugins: tuple[str, ...] = ()
+    bot: AnyFunction, installed: Installed, extra: tuple[ModuleType, ...] = (), plugins: tuple[str, ...] = ()
 ) -> tuple[Registry, Hooks]:
     """A bot with everything that it names, all of it imported now. `AuthorError` where something is missing or broken.
 
@@ -179,7 +179,7 @@ def _load_actions(installed: Installed, name: str) -> ModuleType:
     return _load(installed, installed.module(name))
 
 
-def _load(installed: Installed, entry: Entry) -> ModuleType:
+def _load(installed: Installed, entry: EntryPoint) -> ModuleType:
     """A plugin's module that declares what its entry point says."""
     module = installed.load(entry)
     if (lacking := lack(entry, family_of(installed, module))) is not None:
@@ -187,7 +187,7 @@ def _load(installed: Installed, entry: Entry) -> ModuleType:
     return module
 
 
-def lack(entry: Entry, modules: Sequence[ModuleType]) -> str | None:
+def lack(entry: EntryPoint, modules: Sequence[ModuleType]) -> str | None:
     """What is wrong with modules that declare something else than their entry point says; None if nothing is."""
     if entry.kind is None:
         return None if _declares(modules) else f"declares nothing: {_must(entry, 'its functions are decorated')}."
@@ -204,19 +204,19 @@ def _declares(modules: Sequence[ModuleType]) -> bool:
     return any(specs_in(module) for module in modules) or any(hasattr(each, f"{PROJECT}_impl") for each in values)
 
 
-def _must(entry: Entry, stands: str) -> str:
+def _must(entry: EntryPoint, stands: str) -> str:
     return f"its entry point must name the module in which {stands}, and that is not {entry.module!r}"
 
 
-def services_in(modules: Sequence[ModuleType]) -> dict[str, ServiceSpec]:
+def services_in(modules: Sequence[ModuleType]) -> dict[str, ProviderSpec]:
     """The services that modules declare, by the names that their entry points must have, as in "llm.acme"."""
     return _services([each for module in modules for each in specs_in(module)])
 
 
-def _services(specs: Sequence[Spec]) -> dict[str, ServiceSpec]:
+def _services(specs: Sequence[Spec]) -> dict[str, ProviderSpec]:
     """Services by kind and provider, those of nearer modules first. `DeclarationError` for two in one module."""
-    found: dict[str, ServiceSpec] = {}
-    for spec in dict.fromkeys(each for each in specs if isinstance(each, ServiceSpec)):
+    found: dict[str, ProviderSpec] = {}
+    for spec in dict.fromkeys(each for each in specs if isinstance(each, ProviderSpec)):
         name = f"{spec.kind}.{spec.provider}"
         if found.setdefault(name, spec) is spec:
             continue
@@ -227,10 +227,10 @@ def _services(specs: Sequence[Spec]) -> dict[str, ServiceSpec]:
 
 
 def _providers(
-    spec: BotSpec, service: str, local: Mapping[str, ServiceSpec], modules: _Modules, lacking: list[str]
-) -> dict[str, ServiceSpec]:
+    spec: BotSpec, service: str, local: Mapping[str, ProviderSpec], modules: _Modules, lacking: list[str]
+) -> dict[str, ProviderSpec]:
     """The providers of a service; why one cannot be had is added to `lacking`."""
-    kind, found = spec.kinds[service], dict[str, ServiceSpec]()
+    kind, found = spec.kinds[service], dict[str, ProviderSpec]()
     for label in spec.services[service]:
         try:
             found[label] = local.get(f"{kind}.{label}") or _load_provider(kind, label, modules)
@@ -242,7 +242,7 @@ def _providers(
     return found
 
 
-def _load_provider(kind: str, label: str, modules: _Modules) -> ServiceSpec:
+def _load_provider(kind: str, label: str, modules: _Modules) -> ProviderSpec:
     installed = modules.installed
     entry = installed.provider(kind, label)
     module = _load(installed, entry)
@@ -250,7 +250,7 @@ def _load_provider(kind: str, label: str, modules: _Modules) -> ServiceSpec:
     return services_in(family_of(installed, module))[entry.name]
 
 
-def _refuse_other_kind(spec: BotSpec, service: str, provider: ServiceSpec) -> None:
+def _refuse_other_kind(spec: BotSpec, service: str, provider: ProviderSpec) -> None:
     """Refuse a provider of another plugin's kind that has the same name."""
     wanted = spec.protocols[service]
     if provider.protocol is not wanted:
@@ -262,7 +262,7 @@ def _refuse_other_kind(spec: BotSpec, service: str, provider: ServiceSpec) -> No
 
 
 def _mistaken_kind(
-    service: str, kind: str, label: str, local: Mapping[str, ServiceSpec], installed: Installed
+    service: str, kind: str, label: str, local: Mapping[str, ProviderSpec], installed: Installed
 ) -> str | None:
     """What to say of a provider that is there, but of other kinds than the one that its service is annotated with."""
     here = {each.kind for each in local.values() if each.provider == label}

@@ -12,7 +12,7 @@ import anyio
 
 from .client import Client, open_client
 from .declare.decorators import bot as declare_bot
-from .declare.specs import Function, ServiceSpec, specs_in
+from .declare.specs import AnyFunction, ProviderSpec, specs_in
 from .hosting import ConnectionStream, Host, Limits
 from .registry.installed import Installed
 from .runtime.clock import ManualClock
@@ -24,7 +24,7 @@ _SECRET = "the operator's secret of a test"
 
 
 def host_for(
-    bot: Function,
+    bot: AnyFunction,
     *modules: ModuleType,
     installed: Installed | None = None,
     limits: Limits | None = None,
@@ -50,7 +50,7 @@ def host_for(
 
 @asynccontextmanager
 async def connect(
-    bot: Function,
+    bot: AnyFunction,
     *modules: ModuleType,
     services: Mapping[str, str] | None = None,
     config: Mapping[str, Any] | Sequence[Any] | None = None,
@@ -94,7 +94,7 @@ async def check_providers(
     It opens as its kind and closes, twice at once and when it is cancelled; it describes itself; and its options can
     be read and sent back. `api_keys` defaults to a made-up key for each. No vendor is asked anything.
     """
-    specs = [spec for spec in specs_in(module) if isinstance(spec, ServiceSpec)]
+    specs = [spec for spec in specs_in(module) if isinstance(spec, ProviderSpec)]
     assert specs, f"{module.__name__} declares no service"
     for spec in specs:
         keys = {spec.provider: {each.name: "key-of-a-test" for each in spec.secrets}, **(api_keys or {})}
@@ -102,7 +102,7 @@ async def check_providers(
         await _check_provider(spec, module, operator)
 
 
-async def _check_provider(spec: ServiceSpec, module: ModuleType, operator: Mapping[str, Any]) -> None:
+async def _check_provider(spec: ProviderSpec, module: ModuleType, operator: Mapping[str, Any]) -> None:
     under_test, name = _bot_around(spec), f"{spec.kind}.{spec.provider}"
     async with connect(under_test, module, operator=operator, dev=True) as client:
         async with connect(under_test, module, operator=operator, dev=True) as second:
@@ -118,7 +118,7 @@ async def _check_provider(spec: ServiceSpec, module: ModuleType, operator: Mappi
     assert not patience.cancelled_caught, f"{name} does not close when the host does"
 
 
-def _bot_around(spec: ServiceSpec) -> Function:
+def _bot_around(spec: ProviderSpec) -> AnyFunction:
     """A bot that has one service, and does nothing with it."""
 
     async def bot_under_test(session: Session, /, service: Any) -> None:

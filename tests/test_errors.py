@@ -29,7 +29,7 @@ from rtvi_plugins.errors import (
     unknown,
     where,
 )
-from rtvi_plugins.utils.json_values import MOST_PROBLEMS, is_object
+from rtvi_plugins.utils.json_values import MAX_PROBLEMS, is_object
 
 FAMILIES: dict[str, type[RequestError]] = {
     name: each
@@ -111,7 +111,7 @@ def test_a_sentence_stays_short_however_many_problems() -> None:
     """The details hold the first of them."""
     error = NotGranted([Problem("$", "x" * 100)] * 100)
     assert len(error.message) <= 2_000
-    assert len(error.to_json()["details"]) == MOST_PROBLEMS
+    assert len(error.to_json()["details"]) == MAX_PROBLEMS
 
 
 json_values = st.recursive(

@@ -12,7 +12,7 @@ import pytest
 
 from rtvi_plugins.errors import AuthorError, BotError, PluginError
 from rtvi_plugins.loading import bot_spec, compose, load_bot
-from rtvi_plugins.registry.installed import Entry, Installed
+from rtvi_plugins.registry.installed import EntryPoint, Installed
 
 HEAD = """
 from __future__ import annotations
@@ -77,7 +77,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
 
 def installed(**modules: str) -> Installed:
     """What is installed: entry-point names, with two underscores for a dot, and their modules."""
-    return Installed(tuple(Entry(name.replace("__", "."), each, "acme", "1") for name, each in modules.items()))
+    return Installed(tuple(EntryPoint(name.replace("__", "."), each, "acme", "1") for name, each in modules.items()))
 
 
 # ---- naming a bot --------------------------------------------------------------------------------------------------

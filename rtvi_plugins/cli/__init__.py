@@ -20,7 +20,7 @@ from typing import Any
 from ..errors import AuthorError, BotError, RequestError, innermost
 from ..security import LogFormatter, quiet_http_clients
 from ..utils.log_text import LINES, clean, trace
-from ..utils.secrets import key_values
+from ..utils.secrets import secrets_in_environment
 
 __all__ = (
     "FAILED",
@@ -74,7 +74,7 @@ def guarded(run: Callable[[], int], *, traceback: bool = False) -> int:
     With `traceback` the whole traceback is written. What threads and finalizers raise meanwhile is written as well.
     The keys in the environment are not.
     """
-    _known = key_values(os.environ)  # kept until the end: a bot's module may fail before there is a host
+    _known = secrets_in_environment(os.environ)  # kept until the end: a bot's module may fail before there is a host
     try:
         with _uncaught_to_stderr():
             return run()

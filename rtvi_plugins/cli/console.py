@@ -74,7 +74,7 @@ def _types(host: Host, services: Mapping[str, str]) -> dict[str, str]:
     for name, service in host.registry.services.items():
         provider = service.providers.get(services.get(name, service.default))
         options = provider.options.items() if provider is not None else ()
-        types |= {f"{name}.{option}": parameter.shape.word for option, (parameter, _) in options}
+        types |= {f"{name}.{option}": parameter.shape.rtvi_type for option, (parameter, _) in options}
     return types
 
 

@@ -13,7 +13,7 @@ from attrs import asdict, frozen
 
 from ..cli import FAILED, OK
 from ..errors import PluginError
-from ..registry.installed import Entry, Installed
+from ..registry.installed import EntryPoint, Installed
 
 __all__ = ("run",)
 
@@ -79,7 +79,7 @@ def _rows(installed: Installed, *, load: bool) -> Iterator[Row]:
         )
 
 
-def _load(installed: Installed, entry: Entry) -> tuple[str | None, Sequence[str]]:
+def _load(installed: Installed, entry: EntryPoint) -> tuple[str | None, Sequence[str]]:
     """Why a plugin cannot be used, if so, and the services that it declares for nobody."""
     from ..loading import family_of, lack, services_in  # here: a list alone does not need it
 

@@ -16,7 +16,7 @@ from attrs import frozen
 from attrs import validators as v
 
 from ..errors import Problem
-from ..utils.json_values import MOST_PROBLEMS, below, expected, is_array, is_object, until_enough
+from ..utils.json_values import MAX_PROBLEMS, expected, is_array, is_object, member_path, until_max_problems
 from .roles import roles
 from .rules import ANYTHING, TEXT, Loads, Place, Rule, Schema, Validator, got, merged, plain
 from .validators import choice, instance, max_length, min_length, number, own, pattern_of, refused
@@ -117,7 +117,7 @@ def _deep_iterable(reader: _Reader, validator: Any) -> Rule:
             problems.append(Problem(path, expected("an array", plain(value))))
             return
         for index, each in enumerate(value):
-            if len(problems) >= MOST_PROBLEMS:
+            if len(problems) >= MAX_PROBLEMS:
                 return
             member_rule.check(each, f"{path}[{index}]", problems)
 
@@ -136,12 +136,12 @@ def _deep_mapping(reader: _Reader, validator: Any) -> Rule:
             problems.append(Problem(path, expected("an object", plain(value))))
             return
         for key, each in value.items():
-            if len(problems) >= MOST_PROBLEMS:
+            if len(problems) >= MAX_PROBLEMS:
                 return
             names: list[Problem] = []
-            keys.check(key, below(path, key), names)
+            keys.check(key, member_path(path, key), names)
             problems.extend(attrs.evolve(one, message=f"its name {one.message}") for one in names)
-            values.check(each, below(path, key), problems)
+            values.check(each, member_path(path, key), problems)
 
     schema: Schema = {**guard, **({"propertyNames": keys.schema} if keys.schema else {})}
     schema |= {"additionalProperties": values.schema} if values.schema else {}
@@ -158,7 +158,7 @@ def _roles(reader: _Reader, validator: roles) -> Rule:
         if value is not None and not is_array(value):
             problems.append(Problem(path, expected("an array of messages", plain(value))))
             return
-        for inner, message in until_enough(validator.problems(value or ()), problems):
+        for inner, message in until_max_problems(validator.problems(value or ()), problems):
             problems.append(Problem(f"{path}{inner}", message))
 
     return attrs.evolve(rule, check=check)

@@ -29,18 +29,18 @@ from typing import (
 from ..errors import DeclarationError, authors_line, nearest, where
 from ..kinds import BUILTIN_KINDS, LLM, STT, TTS, VAD, Kind, kind_of
 from ..session import Secret, Session
-from ..utils.names import is_name
+from ..utils.names import is_valid_name
 from .misuse import check_bot_arguments, check_function, deadline_problem, is_plain_function, refuse_unknown
 from .signature import Signature, read_hints, read_result, read_signature, summary
 from .specs import (
     ActionSpec,
+    AnyFunction,
     BotSpec,
-    Function,
     Grant,
     OptionsSpec,
     Parameter,
+    ProviderSpec,
     SecretSpec,
-    ServiceSpec,
     Target,
     mark,
     specs_of,
@@ -62,7 +62,7 @@ OnLLM = TypeVar("OnLLM", bound="Callable[Concatenate[LLM, ...], Any] | Callable[
 OnTTS = TypeVar("OnTTS", bound="Callable[Concatenate[TTS, ...], Any] | Callable[Concatenate[Session, ...], Any]")
 OnSTT = TypeVar("OnSTT", bound="Callable[Concatenate[STT, ...], Any] | Callable[Concatenate[Session, ...], Any]")
 OnVAD = TypeVar("OnVAD", bound="Callable[Concatenate[VAD, ...], Any] | Callable[Concatenate[Session, ...], Any]")
-AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class _OnService(Protocol[T]):
@@ -77,7 +77,7 @@ class _OnService(Protocol[T]):
 class _OnBot(Protocol):
     """Marks a function of a bot: its first parameter is the session, or it takes none."""
 
-    def __call__(self, function: AnyFunction, /) -> AnyFunction: ...
+    def __call__(self, function: F, /) -> F: ...
 
 
 # ---- service -------------------------------------------------------------------------------------------------------
@@ -102,7 +102,7 @@ def service(*given: Any, **unknown: Any) -> Any:
     """
     _refuse_bare("service", given)
 
-    def declare(function: Function) -> Function:
+    def declare(function: AnyFunction) -> AnyFunction:
         check_function("service", function)
         for name in unknown:
             raise DeclarationError(function, f"@service has no argument {name}=; write @service('llm', 'acme').")
@@ -117,19 +117,19 @@ def service(*given: Any, **unknown: Any) -> Any:
             raise DeclarationError(function, message)
         if inspect.isgeneratorfunction(inspect.unwrap(function)):
             raise DeclarationError(function, "is a generator. Write async def under @asynccontextmanager.")
-        if not is_name(provider):
+        if not is_valid_name(provider):
             message = f"the provider's name {provider!r} must be a word without '.' and ':': letters, digits, '-', '_'."
             raise DeclarationError(function, message)
         signature = read_signature(function, given="", example="", defaults=True)
         name = _kind(function, kind)
         protocol = kind.protocol if isinstance(kind, Kind) else BUILTIN_KINDS[name].protocol
         secrets = _secrets(function, signature)
-        return mark(function, ServiceSpec(name, protocol, provider, function, secrets, signature.sent, signature.doc))
+        return mark(function, ProviderSpec(name, protocol, provider, function, secrets, signature.sent, signature.doc))
 
     return declare
 
 
-def _kind(function: Function, kind: Any) -> str:
+def _kind(function: AnyFunction, kind: Any) -> str:
     if isinstance(kind, Kind):
         return kind.name
     if isinstance(kind, type) and (meant := kind_of(kind)) is not None:
@@ -142,11 +142,11 @@ def _kind(function: Function, kind: Any) -> str:
     return kind
 
 
-def _secrets(function: Function, signature: Signature) -> tuple[SecretSpec, ...]:
+def _secrets(function: AnyFunction, signature: Signature) -> tuple[SecretSpec, ...]:
     return tuple(SecretSpec(name, _is_optional(function, name, given)) for name, given in signature.given.items())
 
 
-def _is_optional(function: Function, name: str, annotation: Any) -> bool:
+def _is_optional(function: AnyFunction, name: str, annotation: Any) -> bool:
     if annotation is Secret:
         return False
     if get_origin(annotation) in (Union, UnionType) and set(get_args(annotation)) == {Secret, NoneType}:
@@ -197,7 +197,7 @@ def options(*targets: Any, last: bool = False, narrowed: Mapping[str, Validator]
     """
     _refuse_bare("options", targets)
 
-    def declare(function: Function) -> Function:
+    def declare(function: AnyFunction) -> AnyFunction:
         check_function("options", function)
         refuse_unknown(function, "options", unknown, ("last", "narrowed"))
         if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
@@ -233,7 +233,7 @@ def options(*targets: Any, last: bool = False, narrowed: Mapping[str, Validator]
 def _refuse_bare(decorator: str, targets: Sequence[Any]) -> None:
     """Refuse `@action` without parentheses: what it stands on would be taken for the target, and be lost."""
     for each in targets:
-        if not is_plain_function(each) or any(isinstance(spec, ServiceSpec | BotSpec) for spec in specs_of(each)):
+        if not is_plain_function(each) or any(isinstance(spec, ProviderSpec | BotSpec) for spec in specs_of(each)):
             continue
         if inspect.isclass(each) and kind_of(each) is not None:  # a Protocol where its kind belongs
             continue
@@ -246,28 +246,28 @@ def _refuse_bare(decorator: str, targets: Sequence[Any]) -> None:
         raise DeclarationError(None, f"{getattr(each, '__name__', each)!s} ({authors_line()}) {message}")
 
 
-def _targets(function: Function, targets: Sequence[Any]) -> tuple[Target, ...]:
+def _targets(function: AnyFunction, targets: Sequence[Any]) -> tuple[Target, ...]:
     if not targets:
         raise DeclarationError(function, "names no target. Write @options(acme_llm) or @action('tts').")
     return tuple(_target(function, each) for each in targets)
 
 
-def _target(function: Function, target: Any) -> Target:
+def _target(function: AnyFunction, target: Any) -> Target:
     if isinstance(target, Kind):
         return target.name
     if isinstance(target, str):
         return target if target == "bot" else _kind(function, target)
     if isinstance(target, type) and kind_of(target) is not None:
         return _kind(function, target)
-    if not any(isinstance(spec, ServiceSpec | BotSpec) for spec in specs_of(target)):
+    if not any(isinstance(spec, ProviderSpec | BotSpec) for spec in specs_of(target)):
         name = where(target) if callable(target) else repr(target)
         message = f"the target {name} is no service. Decorate it with @service first, or name a kind, as 'tts'."
         raise DeclarationError(function, message)
-    found: Function = target
+    found: AnyFunction = target
     return found
 
 
-def _wants(function: Function, signature: Signature, targets: Sequence[Any]) -> tuple[bool, bool]:
+def _wants(function: AnyFunction, signature: Signature, targets: Sequence[Any]) -> tuple[bool, bool]:
     """Whether the live service and the session stand before the `/`; in that order."""
     annotations = list(signature.given.values())
     wants_session = Session in annotations
@@ -282,7 +282,7 @@ def _wants(function: Function, signature: Signature, targets: Sequence[Any]) -> 
     return bool(services), wants_session
 
 
-def _check_protocol(function: Function, target: Any, services: Sequence[Any]) -> None:
+def _check_protocol(function: AnyFunction, target: Any, services: Sequence[Any]) -> None:
     kind = target if isinstance(target, Kind) else BUILTIN_KINDS.get(target) if isinstance(target, str) else None
     if kind is None or not services or services[0] in (kind.protocol, Any, object):
         return
@@ -378,7 +378,7 @@ def action(
     """
     _refuse_bare("action", targets)
 
-    def declare(function: Function) -> Function:
+    def declare(function: AnyFunction) -> AnyFunction:
         check_function("action", function)
         refuse_unknown(function, "action", unknown, ("long", "deadline", "finish", "narrowed"))
         if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
@@ -421,24 +421,24 @@ def action(
     return declare
 
 
-def _undeprecated(function: Function) -> Function:
+def _undeprecated(function: AnyFunction) -> AnyFunction:
     # The wrapper of @deprecated warns whoever calls; when a client does, its author is the wrong one to warn.
-    inner: Function = getattr(function, "__wrapped__", function)
+    inner: AnyFunction = getattr(function, "__wrapped__", function)
     return inner if hasattr(function, "__deprecated__") else function
 
 
-def _refuse_result(function: Function, what: str, returns: Any) -> None:
+def _refuse_result(function: AnyFunction, what: str, returns: Any) -> None:
     if returns not in (None, NoneType, Any, Never, NoReturn):
         raise DeclarationError(function, f"is annotated to return something. {what} returns nothing: write -> None.")
 
 
-def _check_flag(function: Function, name: str, value: object) -> None:
+def _check_flag(function: AnyFunction, name: str, value: object) -> None:
     if not isinstance(value, bool):
         raise DeclarationError(function, f"{name}= is True or False, not {value!r}.")
 
 
 def _narrowed(
-    function: Function,
+    function: AnyFunction,
     sent: Mapping[str, Parameter],
     narrowed: Mapping[str, Validator] | None,
     what: str = "arguments",
@@ -481,7 +481,7 @@ def bot(
     as functions. `plugins` names installed modules of actions and hooks. `public` lets anyone start a
     session, with whatever that costs.
     """
-    mistaken: Function
+    mistaken: AnyFunction
     for mistaken in bare:
         check_function("bot", mistaken)
         raise DeclarationError(mistaken, "is under a bare @bot. Write @bot() or @bot(services={…}).")
@@ -516,7 +516,7 @@ def bot(
     return declare
 
 
-def _check_session(function: Function, hints: Mapping[str, Any]) -> None:
+def _check_session(function: AnyFunction, hints: Mapping[str, Any]) -> None:
     parameters = inspect.signature(function).parameters.values()
     before = [each.name for each in parameters if each.kind is each.POSITIONAL_ONLY]
     if len(before) != 1 or hints.get(before[0], Session) not in (Session, Any, object):
@@ -532,7 +532,7 @@ def _labels(providers: str | Sequence[str]) -> tuple[str, ...]:
     return (providers,) if isinstance(providers, str) else tuple(providers)
 
 
-def _bot_kinds(function: Function, services: Mapping[str, Any], hints: Mapping[str, Any]) -> Mapping[str, Kind]:
+def _bot_kinds(function: AnyFunction, services: Mapping[str, Any], hints: Mapping[str, Any]) -> Mapping[str, Kind]:
     """The kind of each service, by the Protocol that its parameter is annotated with."""
     after = [each for each in inspect.signature(function).parameters.values() if each.kind is not each.POSITIONAL_ONLY]
     if {each.name for each in after} != set(services):
@@ -544,7 +544,7 @@ def _bot_kinds(function: Function, services: Mapping[str, Any], hints: Mapping[s
     return {each.name: _protocol_kind(function, each.name, hints.get(each.name)) for each in after}
 
 
-def _protocol_kind(function: Function, name: str, annotation: Any) -> Kind:
+def _protocol_kind(function: AnyFunction, name: str, annotation: Any) -> Kind:
     if (kind := kind_of(annotation)) is not None:
         return kind
     message = f"annotate {name!r} with the Protocol of a kind, as in llm: LLM, or avatar: Avatar beside its Kind."

@@ -9,7 +9,7 @@ from typing import Any, TypeGuard, cast
 
 from ..errors import DeclarationError, authors_line, nearest, where
 from ..utils.json_values import is_array
-from .specs import Function, Grant, specs_of
+from .specs import AnyFunction, Grant, specs_of
 
 __all__ = (
     "check_bot_arguments",
@@ -39,7 +39,7 @@ def check_function(decorator: str, function: Any) -> None:
     _refuse_shadowed(function, inner)
 
 
-def _refuse_shadowed(function: Function, inner: Any) -> None:
+def _refuse_shadowed(function: AnyFunction, inner: Any) -> None:
     """Refuse a function that takes the name, and so the place, of one declared above it in the same file."""
     if inner.__qualname__ != inner.__name__:
         return
@@ -51,7 +51,7 @@ def _refuse_shadowed(function: Function, inner: Any) -> None:
         raise DeclarationError(function, f"has the name of {where(before)}, which would be lost. Rename one of them.")
 
 
-def refuse_unknown(function: Function, decorator: str, unknown: Iterable[str], known: Iterable[str]) -> None:
+def refuse_unknown(function: AnyFunction, decorator: str, unknown: Iterable[str], known: Iterable[str]) -> None:
     """Refuse arguments that a decorator does not have."""
     names = list(known)
     for each in unknown:
@@ -74,7 +74,9 @@ def deadline_problem(deadline: Any, long: bool) -> str | None:
 # ---- bots ----------------------------------------------------------------------------------------------------------
 
 
-def check_bot_arguments(function: Function, services: Any, config: Any, public: Any, lists: Mapping[str, Any]) -> None:
+def check_bot_arguments(
+    function: AnyFunction, services: Any, config: Any, public: Any, lists: Mapping[str, Any]
+) -> None:
     """Refuse arguments of `@bot` of other types than it takes."""
     if not isinstance(services, Mapping | None):
         raise DeclarationError(function, "services= is a mapping, as in services={'llm': ['rules', 'openai']}.")
@@ -97,7 +99,7 @@ def _is_named(value: Any) -> TypeGuard[Mapping[str, Any]]:
     return isinstance(value, Mapping) and all(isinstance(each, str) for each in cast("Mapping[Any, Any]", value))
 
 
-def _check_providers(function: Function, service: Any, providers: Any) -> None:
+def _check_providers(function: AnyFunction, service: Any, providers: Any) -> None:
     named = [providers] if isinstance(providers, str) else providers
     if not isinstance(service, str) or not is_array(named):
         raise DeclarationError(function, f"services= names {providers!r} for {service!r}: write a provider, or a list.")
@@ -112,7 +114,7 @@ def _check_providers(function: Function, service: Any, providers: Any) -> None:
             raise DeclarationError(function, f"services= names {each!r} for {service!r} twice. Leave one out.")
 
 
-def _check_list(function: Function, argument: str, value: Any) -> None:
+def _check_list(function: AnyFunction, argument: str, value: Any) -> None:
     if isinstance(value, str | Grant):
         raise DeclarationError(function, f"{argument}= is a list: write {argument}=[{value!r}].")
     if not is_array(value):

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from ..context import Message, Role
 from ..errors import DeclarationError, authors_line
-from ..utils.json_values import below, clip, is_array, is_object, kind
+from ..utils.json_values import is_array, is_object, json_type_name, member_path, shorten
 
 __all__ = ("ANY_ROLE", "roles")
 
@@ -52,15 +52,15 @@ class roles:  # noqa: N801 - a validator, spelled as attrs spells its own
         """Yield what is wrong with messages: the path inside of them, as in `[0].role`, and why."""
         for index, message in enumerate(messages):
             if not is_object(message):
-                yield f"[{index}]", f"expected a message, got {kind(message)}"
+                yield f"[{index}]", f"expected a message, got {json_type_name(message)}"
                 continue
             if (role := message.get("role")) not in self.allowed:
                 allowed = " or ".join(self.allowed)
-                yield f"[{index}].role", f"messages may have the role {allowed}, not {clip(str(role))}"
+                yield f"[{index}].role", f"messages may have the role {allowed}, not {shorten(str(role))}"
             for name in message:
                 if name not in (*_PLAIN, *self.fields):
                     granted = ", ".join((*_PLAIN, *self.fields))
-                    yield below(f"[{index}]", name), f"a message may have {granted} only"
+                    yield member_path(f"[{index}]", name), f"a message may have {granted} only"
             yield from self._content(message, f"[{index}].content")
 
     def _content(self, message: Mapping[str, Any], path: str) -> Iterator[tuple[str, str]]:
@@ -69,7 +69,7 @@ class roles:  # noqa: N801 - a validator, spelled as attrs spells its own
             for index, part in enumerate(content):
                 yield from self._part(part, f"{path}[{index}]")
         elif not isinstance(content, str) and not (content is None and message.get("tool_calls")):
-            yield path, f"expected text, got {kind(content)}"
+            yield path, f"expected text, got {json_type_name(content)}"
 
     def _part(self, part: Any, path: str) -> Iterator[tuple[str, str]]:
         """What is wrong with a part of a message's content."""
@@ -79,7 +79,7 @@ class roles:  # noqa: N801 - a validator, spelled as attrs spells its own
                 yield path, "a text part has a type and a text, and nothing else"
         elif not isinstance(type, str) or type not in self.parts:
             granted = " or ".join(("text", *self.parts))
-            yield f"{path}.type", f"parts may have the type {granted}, not {clip(repr(type))}"
+            yield f"{path}.type", f"parts may have the type {granted}, not {shorten(repr(type))}"
 
     def _schema(self) -> dict[str, Any]:
         """What clients are told."""

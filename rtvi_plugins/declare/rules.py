@@ -11,7 +11,7 @@ import attrs
 from attrs import frozen
 
 from ..errors import Problem
-from ..utils.json_values import clip, found, uncarriable
+from ..utils.json_values import describe_json, json_problem, shorten
 
 __all__ = (
     "ANYTHING",
@@ -135,11 +135,11 @@ def plain(value: Any) -> Any:
 
 def got(value: Any) -> str:
     shown = plain(value)
-    return clip(repr(shown)) if is_a(shown.__class__, (int, float)) else found(shown)
+    return shorten(repr(shown)) if is_a(shown.__class__, (int, float)) else describe_json(shown)
 
 
 def carried(spelled: str, value: Any) -> Any:
-    if (bad := uncarriable(value)) is not None:
+    if (bad := json_problem(value)) is not None:
         raise NotReadable(f"has {spelled}, which cannot be described: {bad[1]}")
     return value
 

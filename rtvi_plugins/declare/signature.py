@@ -12,9 +12,9 @@ from typing_extensions import Doc, deprecated
 
 from ..errors import DeclarationError
 from ..session import Secret, Session
-from ..utils.json_values import uncarriable
+from ..utils.json_values import json_problem
 from .defaults import changeable_part
-from .specs import REQUIRED, Function, Parameter
+from .specs import REQUIRED, AnyFunction, Parameter
 from .types import NotReadable, Shape, Was, check, read, to_json
 
 __all__ = ("Signature", "Was", "default_problem", "read_hints", "read_result", "read_signature", "summary")
@@ -30,7 +30,7 @@ class Signature:
     doc: str
 
 
-def read_signature(function: Function, *, given: str, example: str, defaults: bool = False) -> Signature:
+def read_signature(function: AnyFunction, *, given: str, example: str, defaults: bool = False) -> Signature:
     """The signature of a function to be declared.
 
     `given` and `example` are for the message when there is no `/`; without them, there need not be one. `defaults`
@@ -49,7 +49,7 @@ def read_signature(function: Function, *, given: str, example: str, defaults: bo
     return Signature({each.name: _given(function, each, hints) for each in before}, sent, hints.get("return"), doc)
 
 
-def read_hints(function: Function) -> dict[str, Any]:
+def read_hints(function: AnyFunction) -> dict[str, Any]:
     """A function's annotations, resolved. `DeclarationError` for one that cannot be."""
     try:
         return get_type_hints(function, include_extras=True)
@@ -63,7 +63,7 @@ def read_hints(function: Function) -> dict[str, Any]:
         raise DeclarationError(function, f"has an annotation that is not a type: {str(error).rstrip('.')}.") from None
 
 
-def _given(function: Function, parameter: inspect.Parameter, hints: Mapping[str, Any]) -> Any:
+def _given(function: AnyFunction, parameter: inspect.Parameter, hints: Mapping[str, Any]) -> Any:
     if parameter.name not in hints:
         raise DeclarationError(function, f"annotate {parameter.name!r}.")
     if parameter.default is not parameter.empty:
@@ -73,7 +73,7 @@ def _given(function: Function, parameter: inspect.Parameter, hints: Mapping[str,
     return hints[parameter.name]
 
 
-def _sent(function: Function, parameter: inspect.Parameter, hints: Mapping[str, Any], defaults: bool) -> Parameter:
+def _sent(function: AnyFunction, parameter: inspect.Parameter, hints: Mapping[str, Any], defaults: bool) -> Parameter:
     name = parameter.name
     if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
         stars = "*" if parameter.kind is parameter.VAR_POSITIONAL else "**"
@@ -100,10 +100,10 @@ def _sent(function: Function, parameter: inspect.Parameter, hints: Mapping[str, 
     return declared
 
 
-def _refuse_uncarried(function: Function, whose: str, said: Mapping[str, Any]) -> None:
+def _refuse_uncarried(function: AnyFunction, whose: str, said: Mapping[str, Any]) -> None:
     """Refuse what no description could carry to a client."""
     for what, value in said.items():
-        if (bad := uncarriable(value)) is not None:
+        if (bad := json_problem(value)) is not None:
             raise DeclarationError(function, f"{whose} {what} cannot be sent as JSON: {bad[1]}.")
 
 
@@ -117,7 +117,7 @@ def _metadata(annotation: Any) -> tuple[Any, ...]:
     )
 
 
-def _default(function: Function, parameter: inspect.Parameter, shape: Any, defaults: bool) -> Any:
+def _default(function: AnyFunction, parameter: inspect.Parameter, shape: Any, defaults: bool) -> Any:
     if parameter.default is parameter.empty:
         if defaults:
             raise DeclarationError(function, f"give {parameter.name!r} a default.")
@@ -136,7 +136,7 @@ def _default(function: Function, parameter: inspect.Parameter, shape: Any, defau
     return value
 
 
-def summary(function: Function) -> str:
+def summary(function: AnyFunction) -> str:
     """The first paragraph of a function's docstring, as one line: what clients are told of it."""
     return inspect.cleandoc(function.__doc__ or "").split("\n\n")[0].replace("\n", " ")
 
@@ -144,18 +144,18 @@ def summary(function: Function) -> str:
 def default_problem(shape: Shape, value: Any) -> str:
     """What is wrong with a value that an author wrote, as one text; empty if nothing is."""
     problems = [(each.path, each.message) for each in check(shape, value)[1]]
-    if not problems and (bad := uncarriable(value)) is not None:
+    if not problems and (bad := json_problem(value)) is not None:
         problems = [bad]
     return "; ".join(f"{path}: {message}" for path, message in problems).removeprefix("$: ")
 
 
-def _refuse_clashes(function: Function, sent: Mapping[str, Parameter]) -> None:
+def _refuse_clashes(function: AnyFunction, sent: Mapping[str, Parameter]) -> None:
     names = [name for parameter in sent.values() for name in (parameter.name, *parameter.was)]
     if twice := {name for name in names if names.count(name) > 1}:
         raise DeclarationError(function, f"uses the name {min(twice)!r} twice, counting former names.")
 
 
-def read_result(function: Function, signature: Signature) -> Shape:
+def read_result(function: AnyFunction, signature: Signature) -> Shape:
     """The shape of what an action returns. An action must say it, because it is described to clients."""
     if "return" not in read_hints(function):
         raise DeclarationError(function, "annotate what it returns, as in -> bool or -> None.")

@@ -15,13 +15,13 @@ from .types import Shape, Validator
 __all__ = (
     "REQUIRED",
     "ActionSpec",
+    "AnyFunction",
     "BotSpec",
-    "Function",
     "Grant",
     "OptionsSpec",
     "Parameter",
+    "ProviderSpec",
     "SecretSpec",
-    "ServiceSpec",
     "Spec",
     "Target",
     "mark",
@@ -29,7 +29,7 @@ __all__ = (
     "specs_of",
 )
 
-Function: TypeAlias = Callable[..., Any]
+AnyFunction: TypeAlias = Callable[..., Any]
 
 #: The default of a parameter that has none.
 REQUIRED: Any = object()
@@ -60,17 +60,17 @@ class SecretSpec:
 
 
 #: What options and actions are declared on: a decorated service or bot, or the name of a kind (or `"bot"`).
-Target: TypeAlias = "Function | str"
+Target: TypeAlias = "AnyFunction | str"
 
 
 @frozen(eq=False)
-class ServiceSpec:
+class ProviderSpec:
     """A provider of a kind."""
 
     kind: str
     protocol: type
     provider: str
-    function: Function
+    function: AnyFunction
     secrets: tuple[SecretSpec, ...]
     parameters: Mapping[str, Parameter]
     doc: str
@@ -81,7 +81,7 @@ class OptionsSpec:
     """A group of options that is set together."""
 
     targets: tuple[Target, ...]
-    function: Function
+    function: AnyFunction
     parameters: Mapping[str, Parameter]
     wants_service: bool
     wants_session: bool
@@ -97,7 +97,7 @@ class ActionSpec:
 
     targets: tuple[Target, ...]
     name: str
-    function: Function
+    function: AnyFunction
     parameters: Mapping[str, Parameter]
     result: Shape
     wants_service: bool
@@ -162,7 +162,7 @@ class BotSpec:
     """A bot: its services by the names that clients use, its defaults, and what it grants."""
 
     name: str
-    function: Function
+    function: AnyFunction
     services: Mapping[str, tuple[str, ...]]
     kinds: Mapping[str, str]
     protocols: Mapping[str, type]
@@ -175,12 +175,12 @@ class BotSpec:
     doc: str
 
 
-Spec: TypeAlias = "ServiceSpec | OptionsSpec | ActionSpec | BotSpec"
+Spec: TypeAlias = "ProviderSpec | OptionsSpec | ActionSpec | BotSpec"
 
 #: The declarations of a function, and its identity: wrappers copy both, and are told apart by the second.
 _MARK, _MARKED = "__rtvi_plugins__", "__rtvi_plugins_marked__"
 
-F = TypeVar("F", bound=Function)
+F = TypeVar("F", bound=AnyFunction)
 
 
 def mark(function: F, spec: Spec) -> F:
@@ -209,7 +209,7 @@ def specs_in(module: ModuleType) -> Sequence[Spec]:
     return list(dict.fromkeys(found))
 
 
-def _outermost(function: Function) -> tuple[Spec, ...]:
+def _outermost(function: AnyFunction) -> tuple[Spec, ...]:
     specs = specs_of(function)
     if specs and getattr(function, _MARKED, None) != id(function):
         raise DeclarationError(function, "has another decorator above the one that declares it. Put that one below.")

@@ -39,17 +39,17 @@ from attrs import frozen
 from typing_extensions import Doc, ReadOnly, deprecated, is_typeddict
 
 from ..errors import DeclarationError, Problem, authors_line, unknown
-from ..utils.containment import let_through
+from ..utils.control_flow import reraise_control_flow
 from ..utils.json_values import (
-    MOST_PROBLEMS,
-    below,
+    MAX_PROBLEMS,
     check_json,
-    clip,
     expected,
     is_array,
     is_object,
-    uncarriable,
-    until_enough,
+    json_problem,
+    member_path,
+    shorten,
+    until_max_problems,
 )
 from .constraints import read_validators
 from .defaults import changeable_part
@@ -65,12 +65,12 @@ __all__ = (
     "Shape",
     "Validator",
     "Was",
-    "carried",
     "check",
     "narrow",
     "read",
     "restricted_schema",
     "restriction",
+    "to_checked_json",
     "to_json",
     "violations",
 )
@@ -104,7 +104,7 @@ class Shape:
     `expects` names it in messages, and `loads` says which Python classes its values have.
     """
 
-    word: str
+    rtvi_type: str
     schema: Schema
     load: Loader
     exact: type | None = None
@@ -142,7 +142,7 @@ def to_json(value: Any) -> Any:
     return _converter().unstructure(value)
 
 
-def carried(value: Any) -> Any:
+def to_checked_json(value: Any) -> Any:
     """A value in its JSON form. `TypeError` with the path of the first part of it that JSON cannot carry."""
     try:
         form = to_json(value)
@@ -206,7 +206,7 @@ def _documented(shape: Shape, metadata: Iterable[Any]) -> Shape:
             said["description"] = str(each.documentation)
         elif isinstance(each, deprecated):
             said["deprecated"] = True
-    if (bad := uncarriable(said)) is not None:
+    if (bad := json_problem(said)) is not None:
         raise NotReadable(f"has a Doc that cannot be sent as JSON: {bad[1]}")
     return attrs.evolve(shape, schema=merged([shape.schema, said]))
 
@@ -288,14 +288,14 @@ def _load_none(value: Any, path: str, problems: list[Problem]) -> Any:
 
 def _load_any(value: Any, path: str, problems: list[Problem]) -> Any:
     if is_array(value):
-        for index, item in until_enough(enumerate(value), problems):
+        for index, item in until_max_problems(enumerate(value), problems):
             _load_any(item, f"{path}[{index}]", problems)
     elif is_object(value):
         if bad := _bad_names(value):
             problems.append(Problem(path, bad))
         else:
-            for key, item in until_enough(value.items(), problems):
-                _load_any(item, below(path, key), problems)
+            for key, item in until_max_problems(value.items(), problems):
+                _load_any(item, member_path(path, key), problems)
     elif not (value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))):
         problems.append(Problem(path, expected("a JSON value", value)))
     return value
@@ -304,7 +304,7 @@ def _load_any(value: Any, path: str, problems: list[Problem]) -> Any:
 def _bad_names(value: Mapping[Any, Any]) -> str | None:
     """What is wrong with the names of an object that did not come from JSON."""
     bad = next((key for key in value if not isinstance(key, str)), None)
-    return None if bad is None else f"expected names that are strings, got {clip(repr(bad))}"
+    return None if bad is None else f"expected names that are strings, got {shorten(repr(bad))}"
 
 
 _ANY = Shape("object", {}, _load_any, expects="a JSON value")
@@ -334,8 +334,8 @@ def _choice(values: Iterable[Any], make: Callable[[Any], Any] | None = None) -> 
         raise NotReadable("has no choices. Name at least one")
     for each in allowed:
         if each.__class__ not in (str, int, bool):
-            raise NotReadable(f"has the choice {clip(repr(each))}, which is no string, whole number or bool")
-    if (bad := uncarriable(allowed)) is not None:
+            raise NotReadable(f"has the choice {shorten(repr(each))}, which is no string, whole number or bool")
+    if (bad := json_problem(allowed)) is not None:
         raise NotReadable(f"has a choice that cannot be sent: {bad[1]}")
     by_key = {(value.__class__, value): make(value) if make else value for value in allowed}
 
@@ -346,13 +346,13 @@ def _choice(values: Iterable[Any], make: Callable[[Any], Any] | None = None) -> 
         problems.append(_not_a_choice(value, allowed, path))
         return INVALID
 
-    word = _PRIMITIVES[type(allowed[0])].word
+    word = _PRIMITIVES[type(allowed[0])].rtvi_type
     loads = Loads(tuple(dict.fromkeys(each.__class__ for each in by_key.values())))
     return Shape(word, {"enum": allowed}, load, expects=_one_of(allowed), loads=loads)
 
 
 def _one_of(allowed: Sequence[Any]) -> str:
-    return f"one of {clip(', '.join(repr(item) for item in allowed), 300)}"
+    return f"one of {shorten(', '.join(repr(item) for item in allowed), 300)}"
 
 
 def _not_a_choice(value: Any, allowed: Sequence[Any], path: str) -> Problem:
@@ -382,7 +382,7 @@ def _union(members: Sequence[Shape]) -> Shape:
     for each in members[1:]:
         loads = loads | each.loads
     schema: Schema = {"anyOf": [each.schema for each in members]}
-    return Shape(named[0].word, schema, load, expects=_either(members), loads=loads)
+    return Shape(named[0].rtvi_type, schema, load, expects=_either(members), loads=loads)
 
 
 def _either(members: Iterable[Shape]) -> str:
@@ -409,8 +409,8 @@ def _nearest(members: Sequence[Shape], tries: Sequence[list[Problem]], value: An
 def _distance(shape: Shape, problems: Iterable[Problem], path: str) -> int:
     """How far a value is from an object's shape: a field of one choice, as a tag is, counts more than all others."""
     fields: Mapping[str, Schema] = shape.schema.get("properties", {})
-    tags = {below(path, name) for name, each in fields.items() if len(each.get("enum", ())) == 1}
-    return sum(MOST_PROBLEMS if problem.path in tags else 1 for problem in problems)
+    tags = {member_path(path, name) for name, each in fields.items() if len(each.get("enum", ())) == 1}
+    return sum(MAX_PROBLEMS if problem.path in tags else 1 for problem in problems)
 
 
 def _json_type(value: Any) -> str:
@@ -442,7 +442,7 @@ def _array(generic: Any, args: tuple[Any, ...], inside: tuple[type, ...]) -> Sha
             problems.append(Problem(path, expected("an array", value)))
             return INVALID
         items = (item.load(each, f"{path}[{index}]", problems) for index, each in enumerate(value))
-        return make(list(until_enough(items, problems)))
+        return make(list(until_max_problems(items, problems)))
 
     schema: Schema = {"type": "array", "items": item.schema} if item.schema else {"type": "array"}
     loads = Loads((list if generic is list else tuple,), items=item.loads)
@@ -476,8 +476,8 @@ def _mapping(generic: Any, args: tuple[Any, ...], inside: tuple[type, ...]) -> S
         if bad := _bad_names(value):
             problems.append(Problem(path, bad))
             return INVALID
-        items = ((key, item.load(each, below(path, key), problems)) for key, each in value.items())
-        return dict(until_enough(items, problems))
+        items = ((key, item.load(each, member_path(path, key), problems)) for key, each in value.items())
+        return dict(until_max_problems(items, problems))
 
     schema: Schema = {"type": "object", **({"additionalProperties": item.schema} if item.schema else {})}
     return Shape("object", schema, load, expects="an object", loads=Loads((dict,), values=item.loads))
@@ -530,10 +530,10 @@ def _read_attrs(cls: type, hints: Mapping[str, Any], inside: tuple[type, ...]) -
             return cls(**values)
         except ValueError as error:
             problems.append(
-                Problem(path, f"is not acceptable: {clip(str(error.args[0] if error.args else error), 200)}")
+                Problem(path, f"is not acceptable: {shorten(str(error.args[0] if error.args else error), 200)}")
             )
         except BaseException as error:
-            let_through(error)
+            reraise_control_flow(error)
             problems.append(Problem(path, f"is not acceptable as {cls.__name__}"))
         return INVALID
 
@@ -588,13 +588,13 @@ def _object(
             problems.append(Problem(path, expected("an object", value)))
             return INVALID
         before, loaded = len(problems), dict[str, Any]()
-        for name, each in until_enough(value.items(), problems):
+        for name, each in until_max_problems(value.items(), problems):
             if (known := fields.get(name)) is None:
-                problems.append(unknown("field", name, fields, path=below(path, name)))
+                problems.append(unknown("field", name, fields, path=member_path(path, name)))
             else:
-                loaded[name] = known.shape.load(each, below(path, name), problems)
+                loaded[name] = known.shape.load(each, member_path(path, name), problems)
         problems.extend(
-            Problem(below(path, name), "is required")
+            Problem(member_path(path, name), "is required")
             for name, known in fields.items()
             if known.required and name not in value
         )
@@ -614,7 +614,7 @@ def _validators(metadata: Iterable[Any]) -> list[Validator]:
     others = [each for each in metadata if not isinstance(each, Doc | deprecated | Was)]
     for each in others:
         if isinstance(each, type) or not callable(each):
-            name = getattr(each, "__name__", clip(repr(each)))
+            name = getattr(each, "__name__", shorten(repr(each)))
             raise NotReadable(
                 f"has {name} in Annotated, which means nothing here. Use Doc(…), Was(…) or a validator, as ge(0)"
             )
@@ -635,7 +635,7 @@ def narrow(shape: Shape, validators: Sequence[Validator], *, attribute: attrs.At
         return loaded if len(problems) == before else INVALID
 
     expects = f"{shape.expects} that must {rule.phrase}"
-    return Shape(shape.word, merged([shape.schema, rule.schema]), load, expects=expects, loads=shape.loads)
+    return Shape(shape.rtvi_type, merged([shape.schema, rule.schema]), load, expects=expects, loads=shape.loads)
 
 
 def restriction(shape: Shape, validator: Validator) -> Rule:

@@ -13,8 +13,8 @@ import attrs
 from attrs import validators as v
 
 from ..errors import Problem, unknown
-from ..utils.containment import let_through
-from ..utils.json_values import clip, expected, uncarriable
+from ..utils.control_flow import reraise_control_flow
+from ..utils.json_values import expected, json_problem, shorten
 from .rules import NoneRefused, NotReadable, Place, Rule, Schema, carried, class_names, got, is_a, leaf, plain
 
 __all__ = ("choice", "instance", "max_length", "min_length", "number", "own", "pattern_of", "refused")
@@ -130,11 +130,13 @@ def choice(place: Place, validator: Any) -> Rule:
     values = [carried("in_(…)", plain(each)) for each in options]
     strangers = [each for each in options if not any(_can_be(each, cls) for cls in place.loads.classes)]
     if strangers:
-        raise NotReadable(f"has in_(…) with {clip(repr(strangers[0]))}, which is no {class_names(place.loads.classes)}")
+        raise NotReadable(
+            f"has in_(…) with {shorten(repr(strangers[0]))}, which is no {class_names(place.loads.classes)}"
+        )
     if place.strict and NoneType in place.loads.classes and None not in values:
         raise NoneRefused("in_(…)")
     allowed = {_key(each) for each in values}
-    listed = clip(", ".join(repr(each) for each in values), 300)
+    listed = shorten(", ".join(repr(each) for each in values), 300)
 
     def check(value: Any, path: str, problems: list[Problem]) -> None:
         sent = plain(value)
@@ -149,14 +151,14 @@ def choice(place: Place, validator: Any) -> Rule:
 
 def _listed(options: Any) -> list[Any]:
     if isinstance(options, str | bytes) or not isinstance(options, Iterable):
-        raise NotReadable(f"has in_({clip(repr(options))}), which is no list of choices. List each of them")
+        raise NotReadable(f"has in_({shorten(repr(options))}), which is no list of choices. List each of them")
     listed: list[Any] = []
     for each in cast("Iterable[Any]", options):
         listed.append(each)
         if len(listed) > _MOST_CHOICES:
             raise NotReadable(f"has in_(…) with more than {_MOST_CHOICES} choices. Use ge and le, or matches_re")
         if not isinstance(plain(each), str | int | float | None):
-            raise NotReadable(f"has in_(…) with {clip(repr(each))}, which is no string, number, bool or None")
+            raise NotReadable(f"has in_(…) with {shorten(repr(each))}, which is no string, number, bool or None")
     if not listed:
         raise NotReadable("has in_(…) without a choice")
     return listed
@@ -219,7 +221,7 @@ def own(place: Place, validator: Any) -> Rule:
     if isinstance(validator, FunctionType) and validator.__module__ == v.ge.__module__:
         raise NotReadable(f"has the validator {name} without its bound. Call it, as in ge(0)")
     if not callable(validator):
-        raise NotReadable(f"has the validator {clip(repr(validator))}, which cannot be called")
+        raise NotReadable(f"has the validator {shorten(repr(validator))}, which cannot be called")
     schema, doc = getattr(validator, "json_schema", None), _doc(validator)
     if schema is None and not doc:
         raise NotReadable(
@@ -228,7 +230,7 @@ def own(place: Place, validator: Any) -> Rule:
     if not isinstance(schema, dict | None):
         raise NotReadable(f"has the validator {name}, whose json_schema is not a dict")
     described: Schema = {"description": doc} if schema is None else cast(Schema, schema)
-    if (bad := uncarriable(described)) is not None:
+    if (bad := json_problem(described)) is not None:
         raise NotReadable(f"has the validator {name}, which cannot be described: {bad[1]}")
     attribute = place.attribute
 
@@ -239,9 +241,9 @@ def own(place: Place, validator: Any) -> Rule:
             text = str(error.args[0] if error.args else error).removeprefix(
                 f"{(attribute or _attribute('value')).name!r} "
             )
-            problems.append(Problem(path, clip(text, 300)))
+            problems.append(Problem(path, shorten(text, 300)))
         except BaseException as error:
-            let_through(error)
+            reraise_control_flow(error)
             # A field's validator may want the instance, and its class runs it once more. Any other has the last word.
             if attribute is None:
                 problems.append(Problem(path, "is not acceptable"))

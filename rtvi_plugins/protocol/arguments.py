@@ -11,7 +11,7 @@ from attrs import frozen
 from ..declare.specs import Parameter
 from ..declare.types import Validator, check, restriction
 from ..errors import InvalidArguments, NotGranted, Problem, unknown
-from ..utils.json_values import below, clip, expected, is_array, is_object, until_enough
+from ..utils.json_values import expected, is_array, is_object, member_path, shorten, until_max_problems
 
 __all__ = ("Binder", "NamedValue", "named_values")
 
@@ -82,7 +82,9 @@ class Binder:
             bound[own] = load(each.value, each.path, found)
             problems.extend(attrs.evolve(one, message=f"{each.name}: {one.message}") for one in found)
         missing = [name for name in self._parameters if name in self._required and name not in bound]
-        problems.extend(Problem(path, f"{name}: is required ({self._parameters[name].shape.word})") for name in missing)
+        problems.extend(
+            Problem(path, f"{name}: is required ({self._parameters[name].shape.rtvi_type})") for name in missing
+        )
         if problems:
             raise InvalidArguments(problems)
         return bound
@@ -127,20 +129,20 @@ class NamedValue:
 def named_values(sent: Any, path: str, problems: list[Problem]) -> Iterator[NamedValue]:
     """What was sent, in either form: a list of `{name, value}`, or an object; what is in neither becomes a problem."""
     if is_object(sent):
-        for name, value in until_enough(sent.items(), problems):
-            at = below(path, name)
+        for name, value in until_max_problems(sent.items(), problems):
+            at = member_path(path, name)
             yield NamedValue(name, value, at, at)
         return
     if not is_array(sent):
         problems.append(Problem(path, expected("an array of {name, value}", sent)))
         return
-    for index, each in until_enough(enumerate(sent), problems):
+    for index, each in until_max_problems(enumerate(sent), problems):
         at = f"{path}[{index}]"
         sent_name = each.get("name") if is_object(each) else None
         if not isinstance(sent_name, str):
             where = f"{at}.name" if sent_name is not None else at
             problems.append(Problem(where, "expected an object {name, value} whose name is a string."))
         elif "value" not in each:
-            problems.append(Problem(at, f"{clip(sent_name)}: has no value."))
+            problems.append(Problem(at, f"{shorten(sent_name)}: has no value."))
         else:
             yield NamedValue(sent_name, each["value"], f"{at}.value", f"{at}.name")

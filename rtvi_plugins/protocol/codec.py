@@ -7,7 +7,7 @@ from typing import Any, cast
 import orjson
 
 from ..errors import InvalidMessage, MessageTooDeep, MessageTooLarge
-from ..utils.json_values import check_json, found
+from ..utils.json_values import check_json, describe_json
 
 __all__ = ("LABEL", "decode", "encode", "encode_json", "encode_spliced")
 
@@ -29,7 +29,9 @@ def decode(text: str, *, size: int, depth: int) -> dict[str, Any]:
             f"The message is not JSON: {error.msg} (line {error.lineno}, column {error.colno})."
         ) from None
     if message.__class__ is not dict:
-        raise InvalidMessage(f"A message is a JSON object with label, type, id and data; this is {found(message)}.")
+        raise InvalidMessage(
+            f"A message is a JSON object with label, type, id and data; this is {describe_json(message)}."
+        )
     return cast("dict[str, Any]", message)
 
 

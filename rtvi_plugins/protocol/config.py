@@ -24,7 +24,7 @@ from ..errors import (
     unknown,
 )
 from ..registry.registry import PROVIDER, Provider, Registry
-from ..utils.json_values import below, expected, is_array, is_object, until_enough
+from ..utils.json_values import expected, is_array, is_object, member_path, until_max_problems
 from .arguments import named_values
 from .codec import encode_json
 from .offer import Offer, OfferedOption
@@ -185,8 +185,8 @@ def choose_providers(sent: Any, offered: Mapping[str, Sequence[str]], path: str 
     if not is_object(sent):
         raise InvalidConfig([Problem(path, expected("an object of providers by service", sent))])
     mistakes: list[Mistake] = []
-    for service, label in until_enough(sent.items(), mistakes):
-        at = below(path, service)
+    for service, label in until_max_problems(sent.items(), mistakes):
+        at = member_path(path, service)
         if service not in offered:
             mistakes.append((UnknownService, unknown("service", service, offered, path=at)))
         elif label not in offered[service]:
@@ -221,7 +221,7 @@ def read_entries(
     """
     entries: list[Entry] = []
     strangers: list[Problem] = []
-    for service, options, at, options_at in until_enough(_services(sent, path, problems), strangers):
+    for service, options, at, options_at in until_max_problems(_services(sent, path, problems), strangers):
         if service not in known:
             strangers.append(unknown("service", service, known, path=at))
             continue
@@ -238,14 +238,14 @@ def read_entries(
 
 def _services(sent: Any, path: str, problems: list[Problem]) -> Iterator[tuple[str, Any, str, str]]:
     if is_object(sent):
-        for service, options in until_enough(sent.items(), problems):
-            at = below(path, service)
+        for service, options in until_max_problems(sent.items(), problems):
+            at = member_path(path, service)
             yield service, options, at, at
         return
     if not is_array(sent):
         problems.append(Problem(path, expected("an array of {service, options}", sent)))
         return
-    for index, each in until_enough(enumerate(sent), problems):
+    for index, each in until_max_problems(enumerate(sent), problems):
         at = f"{path}[{index}]"
         named = each.get("service") if is_object(each) else None
         if not isinstance(named, str):
@@ -256,7 +256,7 @@ def _services(sent: Any, path: str, problems: list[Problem]) -> Iterator[tuple[s
 
 
 def _switches(entries: Iterable[Entry], offer: Offer, mistakes: list[Mistake]) -> Iterator[tuple[str, str]]:
-    for entry in until_enough(entries, mistakes):
+    for entry in until_max_problems(entries, mistakes):
         if entry.name != PROVIDER or PROVIDER not in offer.options[entry.service]:
             continue
         labels = offer.registry.services[entry.service].providers
@@ -276,7 +276,7 @@ def _checked(
 ) -> Iterator[tuple[str, str, Any]]:
     """The options that were sent, by their present names and in their JSON form."""
     seen: set[tuple[str, str]] = set()
-    for entry in until_enough(entries, mistakes):
+    for entry in until_max_problems(entries, mistakes):
         name = offer.provider(entry.service).former_names.get(entry.name, entry.name)
         if (entry.service, name) in seen:
             told = f"{entry.service}.{name}: was sent already; send each option once."

@@ -172,7 +172,7 @@ def describe_action(action: OfferedAction) -> dict[str, Any]:
         "service": action.service,
         "action": spec.name,
         "arguments": [describe(each, action.restrictions.get(name)) for name, each in spec.parameters.items()],
-        "result": spec.result.word,
+        "result": spec.result.rtvi_type,
         "result_schema": spec.result.schema,
         "description": spec.doc,
     }
@@ -208,7 +208,7 @@ def describe(parameter: Parameter, validator: Validator | None = None) -> dict[s
     schema = parameter.shape.schema
     if validator is not None:
         schema = restricted_schema(parameter.shape, validator)
-    told: dict[str, Any] = {"name": parameter.name, "type": parameter.shape.word, "required": parameter.required}
+    told: dict[str, Any] = {"name": parameter.name, "type": parameter.shape.rtvi_type, "required": parameter.required}
     if not parameter.required:
         told["default"] = parameter.default
     told["description"] = parameter.doc

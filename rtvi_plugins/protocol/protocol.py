@@ -25,7 +25,7 @@ from ..errors import (
 from ..limits import Limits
 from ..registry.registry import BOT
 from ..session import ClientInfo, UserText
-from ..utils.json_values import clip, expected, is_object
+from ..utils.json_values import expected, is_object, shorten
 from .codec import LABEL, decode, encode, encode_json, encode_spliced
 from .config import Config
 from .message_id import refused_id
@@ -101,7 +101,7 @@ class RTVIProtocol:
     def _type(self, message: Mapping[str, Any], id: str) -> str:
         if message.get("label") != LABEL:
             raise InvalidMessage(
-                f'A message carries "label": "{LABEL}"; this one has {clip(repr(message.get("label")))}.'
+                f'A message carries "label": "{LABEL}"; this one has {shorten(repr(message.get("label")))}.'
             )
         type = message.get("type")
         if not isinstance(type, str):

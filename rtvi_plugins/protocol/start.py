@@ -20,8 +20,17 @@ from ..errors import InvalidStart, OperatorOnly, Problem, unknown
 from ..registry.grants import Grants, read_grants
 from ..registry.registry import PROVIDER, Provider, Registry, grant_problem, renamed, twice
 from ..session import Secret
-from ..utils.json_values import MOST_PROBLEMS, below, clip, is_array, is_object, kind, uncarriable, until_enough
-from ..utils.secret_forms import Needles, covered
+from ..utils.json_values import (
+    MAX_PROBLEMS,
+    is_array,
+    is_object,
+    json_problem,
+    json_type_name,
+    member_path,
+    shorten,
+    until_max_problems,
+)
+from ..utils.redaction import SecretForms, redact
 from .codec import encode_json
 from .config import Config, Entry, Layers, Values, choose_providers, read_entries, starting_values
 from .offer import Offers
@@ -63,7 +72,7 @@ def read_start(body: object, offers: Offers, find_key: Keys, *, trusted: bool) -
         # Not what was found: it may be a key.
         raise InvalidStart([Problem("$", "expected an object with services and config.")])
     unsendable = [(f"$.{name}", told.get(name)) for name in ("config", "defaults", "grants")]
-    if bad := [found for path, value in unsendable if (found := uncarriable(value, path)) is not None]:
+    if bad := [found for path, value in unsendable if (found := json_problem(value, path)) is not None]:
         raise InvalidStart([Problem(path, "is a value that JSON cannot carry.") for path, _ in bad])
     registry = offers.registry
     if not trusted:
@@ -98,7 +107,7 @@ def _read_grants(told: Mapping[str, Any], registry: Registry) -> list[Grant]:
         for index, each in enumerate(grants)
         if (text := grant_problem(registry, each, is_operators=True)) is not None
     )
-    found = list(islice(problems, MOST_PROBLEMS))
+    found = list(islice(problems, MAX_PROBLEMS))
     if found:
         raise InvalidStart(found)
     return [renamed(registry, each) for each in grants]
@@ -122,7 +131,7 @@ def _refuse_operator_fields(told: Mapping[str, Any], registry: Registry) -> None
     options = (each for provider in providers for each in provider.spec.parameters.values())
     names = (*OPERATOR_FIELDS, *(name for each in options for name in (each.name, *each.was)))
     problems = [
-        Problem(below("$", name), "only the operator may say this, with the operator's secret.")
+        Problem(member_path("$", name), "only the operator may say this, with the operator's secret.")
         for name in dict.fromkeys(names)
         if name in told
     ]
@@ -143,7 +152,7 @@ def _objects(sent: Any, path: str, problems: list[Problem]) -> dict[str, Any]:
 def _hiding(told: Mapping[str, Any]) -> Callable[[str], str]:
     said = [word for name in ("api_keys", "service_options", "defaults") for word in _strings(told.get(name))]
     words = [each for each in dict.fromkeys(said) if len(each) >= _SHORTEST_HIDDEN]
-    return lambda text: covered(text, [Needles(each) for each in words]) if words else text
+    return lambda text: redact(text, [SecretForms(each) for each in words]) if words else text
 
 
 def _strings(value: Any) -> Iterator[str]:
@@ -199,8 +208,8 @@ def _unknown(what: str, name: str, known: Iterable[str], path: str) -> Problem:
 def _unfit(found: Sequence[Problem], shape: Shape, value: Any, path: str) -> list[Problem]:
     """The problems of a value, told by what its option takes."""
     described = str(shape.schema.get("description", ""))
-    whole = f"expected {shape.expects}, got {kind(value)}. {described}".rstrip()
-    inner = f"does not fit the schema of the option: {clip(encode_json(shape.schema), 300)}"
+    whole = f"expected {shape.expects}, got {json_type_name(value)}. {described}".rstrip()
+    inner = f"does not fit the schema of the option: {shorten(encode_json(shape.schema), 300)}"
     return [
         Problem(at, whole if at == path else inner) for at in dict.fromkeys(_safe_path(each.path) for each in found)
     ]
@@ -212,8 +221,8 @@ def _unfit(found: Sequence[Problem], shape: Shape, value: Any, path: str) -> lis
 def _read_keys(told: Mapping[str, Any], find_key: Keys, problems: list[Problem]) -> Keys:
     """Keys from `{provider: key}`, or `{provider: {name: key}}` where one needs several; before all other keys."""
     sent: dict[tuple[str, str], Secret] = {}
-    for provider, value in until_enough(_objects(told.get("api_keys"), "$.api_keys", problems).items(), problems):
-        path = _safe_path(below("$.api_keys", provider))
+    for provider, value in until_max_problems(_objects(told.get("api_keys"), "$.api_keys", problems).items(), problems):
+        path = _safe_path(member_path("$.api_keys", provider))
         named: dict[str, Any] = value if is_object(value) else {"": value}
         for name, key in named.items():
             if isinstance(key, str):
@@ -237,8 +246,8 @@ def _read_service_options(
     providers = _by_label(registry)
     read: dict[str, dict[str, Any]] = {}
     told_options = _objects(told.get("service_options"), "$.service_options", problems)
-    for label, sent in until_enough(told_options.items(), problems):
-        path = below("$.service_options", label)
+    for label, sent in until_max_problems(told_options.items(), problems):
+        path = member_path("$.service_options", label)
         if label not in providers:
             problems.append(_unknown("provider", label, providers, path))
             continue
@@ -262,8 +271,8 @@ def _service_values(
 ) -> Mapping[str, Any]:
     known, read = provider.spec.parameters, dict[str, Any]()
     present = {name: each for each in known.values() for name in (*each.was, each.name)}
-    for name, value in until_enough(sent.items(), problems):
-        at = below(path, name)
+    for name, value in until_max_problems(sent.items(), problems):
+        at = member_path(path, name)
         if name not in present:
             problems.append(_unknown(f"service option of {provider.label}", name, known, at))
         elif present[name].name in read:
@@ -290,7 +299,7 @@ def _read_defaults(
     problems.extend(Problem(_safe_path(each.path), _DEFAULTS) for each in malformed)
     told_services = f"names no service of this bot; known: {', '.join(islice(providers, 20))}."
     problems.extend(Problem(_safe_path(each.path), told_services, each.suggestion) for each in strangers)
-    for entry in until_enough(entries, problems):
+    for entry in until_max_problems(entries, problems):
         _check_default(entry, providers[entry.service], problems)
         given = defaults.setdefault(entry.service, {})
         given[entry.name] = entry.value

@@ -13,7 +13,7 @@ from ..declare.constraints import parts_of
 from ..declare.rules import Validator
 from ..declare.specs import ActionSpec, Grant
 from ..errors import InvalidStart, Problem, nearest
-from ..utils.json_values import below, is_array, is_object, kind, until_enough
+from ..utils.json_values import is_array, is_object, json_type_name, member_path, until_max_problems
 from .registry import BOT, Registry, renamed
 
 __all__ = ("Grants", "read_grants")
@@ -144,8 +144,8 @@ def read_grants(sent: object, path: str = "$.grants") -> list[Grant]:
     """Grants from JSON: names, or objects `{name, writable?, arguments?}` with bounds `ge gt le lt in min_len …`."""
     problems: list[Problem] = []
     if not is_array(sent):
-        raise InvalidStart([Problem(path, f"expected an array, got {kind(sent)}")])
-    each_of = until_enough(enumerate(sent), problems)
+        raise InvalidStart([Problem(path, f"expected an array, got {json_type_name(sent)}")])
+    each_of = until_max_problems(enumerate(sent), problems)
     read = [_read_grant(each, f"{path}[{index}]", problems) for index, each in each_of]
     if problems:
         raise InvalidStart(problems)
@@ -156,7 +156,7 @@ def _read_grant(sent: Any, path: str, problems: list[Problem]) -> Grant:
     if isinstance(sent, str):
         return Grant(sent)
     if not is_object(sent) or not isinstance(name := sent.get("name"), str):
-        problems.append(Problem(path, f"expected a name, or an object with a name, got {kind(sent)}"))
+        problems.append(Problem(path, f"expected a name, or an object with a name, got {json_type_name(sent)}"))
         return Grant("")
     told = {key: value for key, value in sent.items() if key != "name"}
     arguments, writable = told.pop("arguments", {}), told.pop("writable", True)
@@ -164,18 +164,18 @@ def _read_grant(sent: Any, path: str, problems: list[Problem]) -> Grant:
         problems.append(Problem(path, "expected arguments to be an object and writable true or false"))
         return Grant(name)
     narrowed = {
-        argument: and_(*_bounds(bounds, below(f"{path}.arguments", argument), problems))
-        for argument, bounds in until_enough(arguments.items(), problems)
+        argument: and_(*_bounds(bounds, member_path(f"{path}.arguments", argument), problems))
+        for argument, bounds in until_max_problems(arguments.items(), problems)
     }
     return Grant(name, *_bounds(told, path, problems), arguments=narrowed, writable=writable)
 
 
 def _bounds(sent: Any, path: str, problems: list[Problem]) -> list[Validator]:
     if not is_object(sent):
-        problems.append(Problem(path, f"expected an object of bounds, got {kind(sent)}"))
+        problems.append(Problem(path, f"expected an object of bounds, got {json_type_name(sent)}"))
         return []
     made: list[Validator] = []
-    for name, bound in until_enough(sent.items(), problems):
+    for name, bound in until_max_problems(sent.items(), problems):
         if name not in _BOUNDS:
             # Not its name: in the operator's part of a start anything may be a key.
             problems.append(Problem(path, f"unknown bound; known: {', '.join(_BOUNDS)}.", nearest(name, _BOUNDS)))

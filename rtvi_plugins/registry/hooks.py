@@ -11,7 +11,7 @@ import pluggy
 
 from .. import hookspecs
 from ..errors import PluginError, nearest, report, where
-from ..utils.containment import let_through
+from ..utils.control_flow import reraise_control_flow
 from ..utils.task_context import call_plugin
 
 __all__ = ("Hooks",)
@@ -60,7 +60,7 @@ class Hooks:
             try:
                 found = call_plugin(each.function, **{name: facts[name] for name in each.argnames})
             except BaseException as error:
-                let_through(error)
+                reraise_control_flow(error)
                 report(f"the hook {hook} of the plugin {each.plugin_name}", error)
             else:
                 yield where(each.function), found

@@ -21,10 +21,10 @@ from typing import Any
 from attrs import define, field, frozen
 
 from ..errors import PluginError, nearest
-from ..utils.containment import let_through
-from ..utils.stalls import SLOW_IMPORT_SECONDS, reported_when_slow
+from ..utils.blocked_threads import SLOW_IMPORT_SECONDS, warn_when_slow
+from ..utils.control_flow import reraise_control_flow
 
-__all__ = ("API", "COMMANDS", "Entry", "Installed", "commands", "discover")
+__all__ = ("API", "COMMANDS", "EntryPoint", "Installed", "commands", "discover")
 
 #: The version of the plugin API. It changes when a plugin written for the one before would no longer work.
 API = "1"
@@ -33,7 +33,7 @@ GROUP, API_GROUP, COMMANDS = "rtvi_plugins", "rtvi_plugins.api", "rtvi_plugins.c
 
 
 @frozen
-class Entry:
+class EntryPoint:
     """An installed module, as its distribution's metadata tells it."""
 
     name: str
@@ -75,13 +75,13 @@ class Entry:
 # ---- reading metadata ----------------------------------------------------------------------------------------------
 
 
-def discover(path: Sequence[str] | None = None) -> tuple[Entry, ...]:
+def discover(path: Sequence[str] | None = None) -> tuple[EntryPoint, ...]:
     """Every installed plugin module, sorted by name. Nothing is imported."""
-    entries: list[Entry] = []
+    entries: list[EntryPoint] = []
     for distribution, version, groups in _distributions(path):
         api = tuple(groups.get(API_GROUP, ()))
         for name, module in groups.get(GROUP, {}).items():
-            entries.append(Entry(name, module, distribution, version, api))
+            entries.append(EntryPoint(name, module, distribution, version, api))
     return tuple(sorted(entries, key=lambda entry: (entry.name, entry.distribution)))
 
 
@@ -196,20 +196,20 @@ def _read_entry_points(info: Path) -> dict[str, dict[str, str]]:
 class Installed:
     """The installed plugins, and which of them were loaded or set aside, with the reason."""
 
-    entries: tuple[Entry, ...] = field(factory=discover)
+    entries: tuple[EntryPoint, ...] = field(factory=discover)
     _loaded: dict[str, ModuleType] = field(factory=dict[str, ModuleType])
     broken: dict[str, str] = field(factory=dict[str, str])
 
-    def provider(self, kind: str, name: str) -> Entry:
+    def provider(self, kind: str, name: str) -> EntryPoint:
         """The module of a provider by name, or by its qualified name where several offer one. `PluginError` if none."""
         offered = [entry for entry in self.entries if entry.kind == kind]
         return self._one(f"{kind} provider", name, offered)
 
-    def module(self, name: str) -> Entry:
+    def module(self, name: str) -> EntryPoint:
         """A module of actions or hooks by name. `PluginError` if there is none."""
         return self._one("plugin", name, [entry for entry in self.entries if entry.kind is None])
 
-    def _one(self, what: str, name: str, offered: Sequence[Entry]) -> Entry:
+    def _one(self, what: str, name: str, offered: Sequence[EntryPoint]) -> EntryPoint:
         found = [entry for entry in offered if name in (entry.provider, entry.qualified)]
         if not found:
             raise PluginError(f"No {what} {name!r} is installed. {_hint(name, offered)}")
@@ -220,7 +220,7 @@ class Installed:
             )
         return found[0]
 
-    def load(self, entry: Entry) -> ModuleType:
+    def load(self, entry: EntryPoint) -> ModuleType:
         """Import a module. One that fails is set aside with its reason, and the reason is raised as `PluginError`."""
         if entry.module in self._loaded:
             return self._loaded[entry.module]
@@ -231,20 +231,20 @@ class Installed:
         reason = self.broken[entry.module]
         raise PluginError(f"The plugin {entry.name!r} of {entry.distribution} {entry.version} cannot be used: {reason}")
 
-    def _import(self, entry: Entry) -> None:
+    def _import(self, entry: EntryPoint) -> None:
         if entry.unfit is not None:
             self.broken[entry.module] = entry.unfit
             return
         what = f"the import of the plugin {entry.name!r} of {entry.distribution}"
         try:
-            with reported_when_slow(what, SLOW_IMPORT_SECONDS):
+            with warn_when_slow(what, SLOW_IMPORT_SECONDS):
                 self._loaded[entry.module] = import_module(entry.module)
         except BaseException as error:
-            let_through(error)
+            reraise_control_flow(error)
             self.broken[entry.module] = _reason(error)
 
 
-def _hint(name: str, offered: Iterable[Entry]) -> str:
+def _hint(name: str, offered: Iterable[EntryPoint]) -> str:
     names = [entry.provider for entry in offered]
     near = nearest(name.rpartition(":")[2], names)
     if near is not None:

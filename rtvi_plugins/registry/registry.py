@@ -10,7 +10,7 @@ from attrs import field, frozen
 from attrs.validators import and_
 
 from ..declare.signature import default_problem
-from ..declare.specs import ActionSpec, BotSpec, Grant, OptionsSpec, Parameter, ServiceSpec, Spec, Target
+from ..declare.specs import ActionSpec, BotSpec, Grant, OptionsSpec, Parameter, ProviderSpec, Spec, Target
 from ..declare.types import NotReadable, Shape, Validator, read, restriction
 from ..errors import BotError, DeclarationError, nearest, where
 
@@ -31,7 +31,7 @@ class Provider:
     """One provider of a service, with all options and actions that it offers: its own, and its kind's."""
 
     label: str
-    spec: ServiceSpec
+    spec: ProviderSpec
     groups: tuple[OptionsSpec, ...]
     kind_groups: tuple[OptionsSpec, ...]
     actions: Mapping[str, ActionSpec]
@@ -111,7 +111,7 @@ class Registry:
         return {name: tuple(service.providers) for name, service in self.services.items()}
 
 
-def build(bot: BotSpec, providers: Mapping[str, Mapping[str, ServiceSpec]], specs: Sequence[Spec]) -> Registry:
+def build(bot: BotSpec, providers: Mapping[str, Mapping[str, ProviderSpec]], specs: Sequence[Spec]) -> Registry:
     """The registry of a bot, from its providers by service and label, and all declarations that may concern them.
 
     `DeclarationError` for a name that is declared twice, `BotError` for defaults and grants that fit nothing.
@@ -129,7 +129,7 @@ def build(bot: BotSpec, providers: Mapping[str, Mapping[str, ServiceSpec]], spec
     return registry
 
 
-def _provider(label: str, spec: ServiceSpec, groups: Sequence[OptionsSpec], actions: Sequence[ActionSpec]) -> Provider:
+def _provider(label: str, spec: ProviderSpec, groups: Sequence[OptionsSpec], actions: Sequence[ActionSpec]) -> Provider:
     own, kind = _on(groups, spec.function), _on(groups, spec.kind)
     for each in (own, kind):
         _refuse_twice(each, f"{spec.kind}.{spec.provider}")

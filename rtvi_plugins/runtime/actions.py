@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import anyio
 from attrs import define, field
 
-from ..declare.types import carried, check, to_json
+from ..declare.types import check, to_checked_json, to_json
 from ..errors import (
     ActionFailed,
     Busy,
@@ -35,8 +35,8 @@ from ..protocol.operations import CallAction
 from ..protocol.protocol import RTVIProtocol
 from ..registry.hooks import Hooks
 from ..session import Session
-from ..utils.containment import let_through
-from ..utils.json_values import uncarriable
+from ..utils.control_flow import reraise_control_flow
+from ..utils.json_values import json_problem
 from .outbox import Outbox
 from .services import OpenService
 from .threads import Threads
@@ -126,7 +126,7 @@ class Actions:
             self._tell("action_finished", action, error=Cancelled.code)
             raise
         except BaseException as raised:  # SystemExit, or the panic of a library in Rust
-            let_through(raised)
+            reraise_control_flow(raised)
             error = _told(action, raised)
             self._tell("action_finished", action, error=error.code)
             raise error from None
@@ -198,7 +198,7 @@ class Actions:
         id = _running_job.get(None)
         if id is None or id not in self.jobs:
             raise RuntimeError("session.progress() reports on a long action: declare it @action(..., long=True).")
-        self._report(id, self.jobs[id].action, {"status": "progress", "data": carried(data)})
+        self._report(id, self.jobs[id].action, {"status": "progress", "data": to_checked_json(data)})
 
     def end(self) -> None:
         """The session ends: tell the end of every long action while there is somebody to tell it to."""
@@ -224,7 +224,7 @@ def _carried(action: OfferedAction, result: Any, carry: Callable[[Any], T]) -> T
     try:
         return carry(result)
     except TypeError:
-        raise _not_json(action, *(uncarriable(result) or _NO_JSON)) from None
+        raise _not_json(action, *(json_problem(result) or _NO_JSON)) from None
 
 
 #: The path and the reason where nothing better is known.

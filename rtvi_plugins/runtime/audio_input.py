@@ -11,7 +11,7 @@ from ..clock import Clock
 from ..errors import AuthorError, report
 from ..kinds import Audio
 from ..session import Listener
-from ..utils.containment import let_through
+from ..utils.control_flow import reraise_control_flow
 from .playback import whole_samples
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class AudioInput:
             if self._listener is not None:
                 self._listener.microphone(enabled)
         except BaseException as error:
-            let_through(error)
+            reraise_control_flow(error)
             self._listener_failed(error)
 
     def receive(self, audio: Audio) -> None:
@@ -111,7 +111,7 @@ class AudioInput:
             if self._listener is not None:
                 self._listener.hear(heard)
         except BaseException as error:
-            let_through(error)
+            reraise_control_flow(error)
             self._listener_failed(error)
 
     def _listener_failed(self, error: BaseException) -> None:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, cast, final
 
 from ..context import Context, Function, Message
-from ..declare.types import carried
+from ..declare.types import to_checked_json
 from ..errors import FunctionCallFailed, ProviderError, ProviderFailed, SlowClient, for_client
 from ..events import Event, serialize
 from ..protocol.config import Config
@@ -104,7 +104,7 @@ class BotSession(Session):
                 self.outbox.send(type, data)
 
     def send(self, data: Any) -> None:
-        self.outbox.send("server-message", carried(data))
+        self.outbox.send("server-message", to_checked_json(data))
 
     def fail(self, error: ProviderError) -> None:
         self.outbox.report(for_client(error) or ProviderFailed("A provider has failed."), fatal=False)

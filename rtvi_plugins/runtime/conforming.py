@@ -9,7 +9,7 @@ from typing import Any, Union, cast, get_args, get_origin, get_type_hints
 
 from typing_extensions import get_protocol_members
 
-from ..utils.containment import let_through
+from ..utils.control_flow import reraise_control_flow
 
 __all__ = ("misfit",)
 
@@ -28,7 +28,7 @@ def misfit(live: object, protocol: type) -> str | None:
             return f"it has no {', '.join(f'{name}()' for name in missing)}"
         return next(_problems(live, protocol), None)
     except BaseException as error:  # a live object may answer `hasattr` with anything
-        let_through(error)
+        reraise_control_flow(error)
         return f"looking at it raises {type(error).__name__}"
 
 

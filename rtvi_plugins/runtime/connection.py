@@ -9,7 +9,7 @@ from typing import final
 from ..errors import InternalError, RateLimited, RequestError, UnusableAudio, report
 from ..kinds import Audio
 from ..session import Session
-from ..utils.containment import let_through
+from ..utils.control_flow import reraise_control_flow
 from .audio_input import AudioInput
 from .live import LiveSession
 from .playback import AudioOutput
@@ -54,7 +54,7 @@ class Connection:
                 if operation is not None:
                     live.carry_out(operation)
             except BaseException as error:
-                let_through(error)
+                reraise_control_flow(error)
                 report("the framework", error)
                 self._fail(InternalError("The framework failed; please report this."))
             live.watch_requests()

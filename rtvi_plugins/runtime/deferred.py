@@ -15,7 +15,7 @@ from ..errors import ApplyFailed, RequestError, for_client, report, where
 from ..protocol.config import Config, GroupCall, Values
 from ..protocol.offer import Offer
 from ..session import Session
-from ..utils.containment import let_through
+from ..utils.control_flow import reraise_control_flow
 from ..utils.task_context import call_plugin
 from .services import OpenService
 
@@ -57,7 +57,7 @@ class Applied:
         except Exception:
             raise
         except BaseException as error:
-            let_through(error)
+            reraise_control_flow(error)
             raise RuntimeError(f"{type(error).__name__} from an options function") from error
 
     def set_again(self, call: GroupCall) -> None:

@@ -21,10 +21,10 @@ from ..errors import ActionFailed, FunctionCallFailed, InvalidResult, ProviderFa
 from ..events import Event, FunctionCallEnded, FunctionCallStarted
 from ..limits import Limits
 from ..session import FunctionCall
-from ..utils.cancellation import cancellations, forget_cancellation
-from ..utils.containment import let_through
-from ..utils.json_values import check_json, clip
-from ..utils.signal import Signal
+from ..utils.cancellation import cancellation_classes, clear_stray_cancellation
+from ..utils.control_flow import reraise_control_flow
+from ..utils.json_values import check_json, shorten
+from ..utils.one_shot_event import OneShotEvent
 
 __all__ = ("FunctionCalls",)
 
@@ -50,7 +50,7 @@ class _Call(FunctionCall):
     failed: str | None = None
     #: Called with the result if it comes after `leave`.
     then: Callable[[Any], None] | None = None
-    _end: Signal = field(factory=Signal)
+    _end: OneShotEvent = field(factory=OneShotEvent)
 
     async def result(self) -> Any:
         await self._end.wait()
@@ -107,20 +107,20 @@ class OwnCall(_Call):
         finally:
             if self.timer is not None:
                 self.timer.cancel()
-        await forget_cancellation()
+        await clear_stray_cancellation()
 
     async def _run(self, function: Callable[[], Awaitable[Any]]) -> None:
         try:
             self.end(await function())
         except RequestError as error:
-            sentence = clip(error.message, _LONGEST_SENTENCE)
+            sentence = shorten(error.message, _LONGEST_SENTENCE)
             self.end(failed=f"{sentence} {_UNCERTAIN}" if isinstance(error, _HAD_BEGUN) else sentence)
         except anyio.get_cancelled_exc_class():
-            if cancellations():
+            if cancellation_classes():
                 raise
             self.end(failed=f"The function {self.name!r} was cancelled. {_UNCERTAIN}")  # by itself
         except BaseException as error:  # a mistake here must not end the session
-            let_through(error)
+            reraise_control_flow(error)
             report(f"the function {self.name!r}", error)
             self.end(failed=f"The function {self.name!r} failed. {_UNCERTAIN}")
 

@@ -9,7 +9,7 @@ from attrs import define, evolve, field
 from ..errors import Busy, NoConversation, SessionClosed
 from ..session import Input, RunLLM, Say, UserText
 from ..utils.json_values import check_json
-from ..utils.signal import Signal
+from ..utils.one_shot_event import OneShotEvent
 
 __all__ = ("InputQueue",)
 
@@ -29,7 +29,7 @@ class InputQueue:
     #: The loop has taken an input, and has not asked for the next one yet.
     _in_progress: bool = False
     _waiting: list[Input] = field(factory=list[Input])
-    _added: Signal | None = None
+    _added: OneShotEvent | None = None
 
     def check(self, input: Input) -> None:
         """Raise if an input cannot be taken: `NoConversation`, `SessionClosed`, `Busy`, or `TypeError` for its text."""
@@ -58,7 +58,7 @@ class InputQueue:
         """Return the next input, waiting for it if there is none."""
         self._in_progress = False
         while not self._waiting:
-            self._added = Signal()
+            self._added = OneShotEvent()
             self.on_rest()
             await self._added.wait()
         self._in_progress = True

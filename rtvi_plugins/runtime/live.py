@@ -39,9 +39,9 @@ from ..protocol.operations import (
 )
 from ..protocol.requests import Request
 from ..protocol.start import StartPlan
-from ..utils.cancellation import cancellations
-from ..utils.containment import let_through
-from ..utils.signal import Signal
+from ..utils.cancellation import cancellation_classes
+from ..utils.control_flow import reraise_control_flow
+from ..utils.one_shot_event import OneShotEvent
 from ..utils.task_context import TaskContext
 from ..voice.recording import record
 from .audio_input import INPUT_RATE
@@ -72,7 +72,7 @@ class LiveSession:
         self.heard = self.clock.now()
         self.deadlines = Deadline(self.clock, self._deadline_reached)
         self._shared = shared
-        self._began = Signal()
+        self._began = OneShotEvent()
         self._tasks: TaskGroup | None = None
         self._ends = self.heard
         self._opened = False
@@ -143,7 +143,7 @@ class LiveSession:
         try:
             await bot.function(self.session, **handles)
         except BaseException as error:
-            let_through(error, *cancellations())
+            reraise_control_flow(error, *cancellation_classes())
             report(where(bot.function), error)
             self.session.ending.fail(BotFailed("The bot failed, and the session is over."))
 

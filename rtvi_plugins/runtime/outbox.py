@@ -11,8 +11,8 @@ from ..limits import Limits
 from ..protocol.codec import encode, encode_json
 from ..protocol.protocol import RTVIProtocol
 from ..protocol.requests import Request
-from ..utils.json_values import clip
-from ..utils.signal import Signal
+from ..utils.json_values import shorten
+from ..utils.one_shot_event import OneShotEvent
 
 __all__ = ("Outbox",)
 
@@ -44,7 +44,7 @@ class Outbox:
         self._overflowed = False
         self._overflow = overflow
         self._waiting: list[str | Audio] = []
-        self._sendable: Signal | None = None
+        self._sendable: OneShotEvent | None = None
         #: Called when there is something to take, and at the end; once after each `take_now`.
         self.on_sendable: Callable[[], None] | None = None
         self._watched = True
@@ -113,7 +113,7 @@ class Outbox:
                 return form
         except TypeError:
             pass
-        return RequestError(clip(str(error.message), _LONGEST_SENTENCE)).to_json()
+        return RequestError(shorten(str(error.message), _LONGEST_SENTENCE)).to_json()
 
     def close(self) -> None:
         """Accept nothing more. What waits can still be taken."""
@@ -145,7 +145,7 @@ class Outbox:
         while not self._waiting:
             if self.closed:
                 return ()
-            self._sendable = Signal()
+            self._sendable = OneShotEvent()
             await self._sendable.wait()
         return self.take_now()
 

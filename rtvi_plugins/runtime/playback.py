@@ -18,7 +18,7 @@ from ..errors import report
 from ..events import BotStartedSpeaking, BotStoppedSpeaking, Event
 from ..kinds import Audio
 from ..session import Playback
-from ..utils.containment import let_through
+from ..utils.control_flow import reraise_control_flow
 from .condition import Condition
 
 if TYPE_CHECKING:
@@ -226,7 +226,7 @@ class LivePlayback(Playback):
         try:
             callback(seconds)
         except BaseException as error:  # playback goes on
-            let_through(error)
+            reraise_control_flow(error)
             self._on_heard = None
             report("the callback of on_heard", error)
 

@@ -19,10 +19,10 @@ from ..errors import MissingKey, ProviderError, RequestError, StartFailed, for_c
 from ..protocol.start import Keys, key_variable
 from ..registry.registry import Provider
 from ..session import Secret
-from ..utils.cancellation import forget_cancellation
-from ..utils.containment import let_through
-from ..utils.signal import Signal
-from ..utils.stalls import waits_at
+from ..utils.blocked_threads import suspended_at
+from ..utils.cancellation import clear_stray_cancellation
+from ..utils.control_flow import reraise_control_flow
+from ..utils.one_shot_event import OneShotEvent
 from .conforming import misfit
 
 __all__ = ("OpenService", "Opener")
@@ -59,7 +59,7 @@ class Opener:
         try:
             manager = provider.spec.function(*secrets, **self._options.get(f"{service}.{provider.label}", {}))
         except BaseException as error:
-            let_through(error)
+            reraise_control_flow(error)
             raise self._told(service, provider, innermost(error)) from None
         opened = OpenService(service, provider, manager)
         self._opened = [*(each for each in self._opened if not each.ended), opened]
@@ -68,7 +68,7 @@ class Opener:
             with anyio.fail_after(self._seconds):
                 await opened.settled.wait()
         except TimeoutError:
-            place = waits_at(manager) or where(provider.spec.function)
+            place = suspended_at(manager) or where(provider.spec.function)
             opened.abandon()
             text = f"The service {service!r} ({provider.label}) did not open within {self._seconds:g} s."
             log.error("%s It waits in %s.", text, place)
@@ -127,12 +127,12 @@ class OpenService:
         self.provider = provider
         self.live: Any = None
         self.error: Exception | None = None
-        self.settled = Signal()
+        self.settled = OneShotEvent()
         #: It was cancelled, and does not end; it has ended.
         self.abandoned = self.ended = False
         self._manager: AbstractAsyncContextManager[Any] | None = manager
-        self._closing: Signal | None = None
-        self._closed: Signal | None = None
+        self._closing: OneShotEvent | None = None
+        self._closed: OneShotEvent | None = None
         self._scope: anyio.CancelScope | None = None
 
     async def keep(self) -> None:
@@ -144,7 +144,7 @@ class OpenService:
                 return
             with anyio.CancelScope(shield=True) as self._scope:
                 async with manager as self.live:
-                    self._closing = Signal()
+                    self._closing = OneShotEvent()
                     self.settled.set()
                     early = True
                     await self._closing.wait()
@@ -153,7 +153,7 @@ class OpenService:
                 # Its own task group was cancelled, as a client library does when its connection ends.
                 self._failed(EOFError("the service ended by itself"))
         except BaseException as error:  # nothing that a service raises may end the others
-            let_through(error)
+            reraise_control_flow(error)
             self._failed(error)
         finally:
             self._scope = None
@@ -161,7 +161,7 @@ class OpenService:
             self.settled.set()
             if self._closed is not None:
                 self._closed.set()
-        await forget_cancellation()
+        await clear_stray_cancellation()
 
     def _failed(self, raised: BaseException) -> None:
         error = innermost(raised)
@@ -191,7 +191,7 @@ class OpenService:
         """Leave the service; one that takes longer than this is cancelled."""
         if self._scope is None:
             return
-        self._closed = Signal()
+        self._closed = OneShotEvent()
         if self._closing is not None:
             self._closing.set()
         # Shielded: a session that ends in the meantime must not leave behind a service that does not want to close.

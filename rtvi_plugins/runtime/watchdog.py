@@ -16,7 +16,7 @@ from typing import Final
 
 import anyio
 
-from ..utils.stalls import owner_of, place_of, stack_of
+from ..utils.blocked_threads import format_stack, innermost_owner, stack_of
 
 __all__ = ("Watchdog", "watching")
 
@@ -63,12 +63,12 @@ class Watchdog:
             self._logged.clear()
         self._logged[place] = now
         self._blocked_since = beaten
-        owner = owner_of(frames, self._owners) or "the framework or a library of its own"
+        owner = innermost_owner(frames, self._owners) or "the framework or a library of its own"
         log.warning(
             "%s blocks the event loop, for more than %g s so far, and no session is served: it is in %s",
             owner,
             self._seconds,
-            place_of(frames),
+            format_stack(frames),
         )
 
 

@@ -28,9 +28,9 @@ from anyio.abc import TaskGroup
 from attrs import define
 
 from ..errors import report
-from ..utils.cancellation import cancellations, forget_cancellation
-from ..utils.containment import let_through
-from ..utils.signal import Signal
+from ..utils.cancellation import cancellation_classes, clear_stray_cancellation
+from ..utils.control_flow import reraise_control_flow
+from ..utils.one_shot_event import OneShotEvent
 
 __all__ = ("Job", "Workers")
 
@@ -71,7 +71,7 @@ class _Worker:
     scope: anyio.CancelScope
     #: The task, where it can lend its name to a job's first step: on asyncio.
     task: asyncio.Task[Any] | None = None
-    woken: Signal | None = None
+    woken: OneShotEvent | None = None
     begun: _Begun | None = None
 
 
@@ -141,7 +141,7 @@ class Workers:
         except StopIteration:
             return None
         except BaseException as error:
-            let_through(error)
+            reraise_control_flow(error)
             report("a job", error)
             return None
         finally:
@@ -167,7 +167,7 @@ class Workers:
 
     async def _park(self, worker: _Worker) -> None:
         """Wait until there is a job for this worker. One that was begun in its name is ended."""
-        worker.woken = Signal()
+        worker.woken = OneShotEvent()
         self._parked.append(worker)
         error: BaseException | None = None
         try:
@@ -176,8 +176,8 @@ class Workers:
             if worker in self._parked:
                 self._parked.remove(worker)
             if worker.begun is None:
-                let_through(raised, *cancellations())
-                return await forget_cancellation()  # a job has cancelled the task in whose name it was begun
+                reraise_control_flow(raised, *cancellation_classes())
+                return await clear_stray_cancellation()  # a job has cancelled the task in whose name it was begun
             error = raised
         begun, worker.begun = worker.begun, None
         if begun is not None:
@@ -206,11 +206,11 @@ class Workers:
             if worker.scope.cancel_called or anyio.current_effective_deadline() == -math.inf:
                 raise
         except BaseException as error:
-            let_through(error)
+            reraise_control_flow(error)
             report("a job", error)
         finally:
             job.scope = None
-        await forget_cancellation()
+        await clear_stray_cancellation()
 
     def _hand_over(self, worker: _Worker) -> None:
         """The job that this worker runs waits for something: somebody else leads, if there is anything to do."""

@@ -9,31 +9,31 @@ from collections.abc import Iterable, Iterator, Sequence, Sized
 from typing import Any, TypeGuard, TypeVar
 
 __all__ = (
-    "MOST_PROBLEMS",
-    "below",
+    "MAX_PROBLEMS",
     "check_json",
-    "clip",
+    "describe_json",
     "expected",
-    "found",
     "is_array",
-    "is_deeper",
+    "is_nested_deeper",
     "is_object",
-    "kind",
-    "uncarriable",
-    "until_enough",
-    "whole",
+    "json_problem",
+    "json_type_name",
+    "member_path",
+    "replace_surrogates",
+    "shorten",
+    "until_max_problems",
 )
 
 T = TypeVar("T")
 
 #: The most problems that are looked for in one message: looking for more would cost more than sending them did.
-MOST_PROBLEMS = 25
+MAX_PROBLEMS = 25
 
 #: The deepest value that is sent. The codec can write 254 levels, and a message adds some of its own.
 _DEEPEST = 200
 
 
-def clip(text: str, limit: int = 80) -> str:
+def shorten(text: str, limit: int = 80) -> str:
     """`text`, shortened so that a huge value does not come back in an error."""
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
@@ -42,21 +42,21 @@ def clip(text: str, limit: int = 80) -> str:
 _PLAIN_NAME = re.compile(r"[\w-]+", re.ASCII)
 
 
-def below(path: str, name: object) -> str:
+def member_path(path: str, name: object) -> str:
     """The JSON path of a member. A name that is no word is quoted; a huge one, which clients may send, is shortened."""
-    shown = clip(str(name))
+    shown = shorten(str(name))
     return f"{path}.{shown}" if _PLAIN_NAME.fullmatch(shown) else f"{path}[{json.dumps(shown, ensure_ascii=False)}]"
 
 
-def until_enough(items: Iterable[T], problems: Sized) -> Iterator[T]:
-    """Yield the items until there are `MOST_PROBLEMS` problems: more of them help nobody."""
+def until_max_problems(items: Iterable[T], problems: Sized) -> Iterator[T]:
+    """Yield the items until there are `MAX_PROBLEMS` problems: more of them help nobody."""
     for item in items:
-        if len(problems) >= MOST_PROBLEMS:
+        if len(problems) >= MAX_PROBLEMS:
             return
         yield item
 
 
-def uncarriable(value: object, path: str = "$") -> tuple[str, str] | None:
+def json_problem(value: object, path: str = "$") -> tuple[str, str] | None:
     """Return the path of the first value that JSON text cannot carry, and why it cannot; None if all can be sent.
 
     The same limits as the codec's: whole numbers of 64 bits, finite floats, strings without half a surrogate pair,
@@ -68,23 +68,23 @@ def uncarriable(value: object, path: str = "$") -> tuple[str, str] | None:
 
 def check_json(value: object, path: str = "$") -> None:
     """Raise `TypeError` with the path of the first value that JSON text cannot carry."""
-    if (bad := uncarriable(value, path)) is not None:
+    if (bad := json_problem(value, path)) is not None:
         raise TypeError(f"JSON cannot carry this: {bad[0]}: {bad[1]}.")
 
 
-def whole(text: str) -> str:
+def replace_surrogates(text: str) -> str:
     """Return a text that JSON can carry: half a character is replaced."""
     return text.encode("utf-8", "replace").decode()
 
 
 def _uncarriable(value: object, path: str, levels: int) -> tuple[str, str] | None:
     if not levels and (is_object(value) or is_array(value)):
-        return clip(path), f"it nests deeper than {_DEEPEST} levels, or contains itself"
+        return shorten(path), f"it nests deeper than {_DEEPEST} levels, or contains itself"
     if is_object(value):
         for name, each in value.items():
             if (why := _bad_name(name)) is not None:
                 return path, why
-            if (bad := _uncarriable(each, below(path, name), levels - 1)) is not None:
+            if (bad := _uncarriable(each, member_path(path, name), levels - 1)) is not None:
                 return bad
         return None
     if is_array(value) and (isinstance(value, list) or value.__class__ is tuple):
@@ -102,7 +102,7 @@ def _bad_name(name: object) -> str | None:
 
 def _shown(value: object) -> str:
     try:
-        return clip(repr(value))
+        return shorten(repr(value))
     except Exception:  # Python writes no number of more than 4,300 digits
         return f"of the type {value.__class__.__name__}"
 
@@ -134,19 +134,19 @@ def is_array(value: object) -> TypeGuard[Sequence[Any]]:
 
 def expected(word: str, value: Any) -> str:
     """`expected a string, got the number 5`: what was found, in JSON's words."""
-    return f"expected {word}, got {found(value)}"
+    return f"expected {word}, got {describe_json(value)}"
 
 
-def found(value: Any) -> str:
+def describe_json(value: Any) -> str:
     match value:
         case None:
             return "null"
         case bool():
             return "true" if value else "false"
         case int() | float():
-            return f"the number {clip(repr(value))}"
+            return f"the number {shorten(repr(value))}"
         case str():
-            return f"the string {clip(repr(value))}"
+            return f"the string {shorten(repr(value))}"
         case list() | tuple():
             return "an array"
         case dict():
@@ -155,14 +155,16 @@ def found(value: Any) -> str:
             return f"a Python {value.__class__.__name__}"
 
 
-def kind(value: Any) -> str:
+def json_type_name(value: Any) -> str:
     """What a value is, without the value: `a string`."""
     if isinstance(value, bool):
         return "true or false"
-    return "a number" if isinstance(value, int | float) else "a string" if isinstance(value, str) else found(value)
+    if isinstance(value, int | float):
+        return "a number"
+    return "a string" if isinstance(value, str) else describe_json(value)
 
 
-def is_deeper(value: object, depth: int) -> bool:
+def is_nested_deeper(value: object, depth: int) -> bool:
     """Whether objects and arrays nest deeper than this, looking no deeper than that."""
     level: list[Any] = [value] if isinstance(value, _NESTING) else []
     for _ in range(depth + 1):

@@ -9,9 +9,9 @@ from typing import final
 from urllib.parse import unquote
 from weakref import WeakKeyDictionary
 
-from .secret_forms import Needles, covered
+from .redaction import SecretForms, redact
 
-__all__ = ("Secret", "key_values", "scrub")
+__all__ = ("Secret", "scrub", "secrets_in_environment")
 
 
 @final
@@ -29,7 +29,7 @@ class Secret:
             return value
 
         self.__reveal: Callable[[], str] = reveal
-        _alive[self] = cache(lambda: Needles(value))  # made when the first text is scrubbed
+        _alive[self] = cache(lambda: SecretForms(value))  # made when the first text is scrubbed
 
     def reveal(self) -> str:
         """The value itself. Do not store, log or format what this returns."""
@@ -49,7 +49,7 @@ class Secret:
 
 
 #: Every secret in use, with how it is found. A vendor's exception may quote a key: all that is logged is scrubbed.
-_alive: WeakKeyDictionary[Secret, Callable[[], Needles]] = WeakKeyDictionary()
+_alive: WeakKeyDictionary[Secret, Callable[[], SecretForms]] = WeakKeyDictionary()
 
 
 def scrub(text: str) -> str:
@@ -60,7 +60,7 @@ def scrub(text: str) -> str:
     """
     # Many sessions have the same key: each value is looked for once.
     needles = {secret.reveal(): made for secret, made in list(_alive.items())}
-    return covered(text, [made() for made in needles.values()])
+    return redact(text, [made() for made in needles.values()])
 
 
 # ---- keys in the environment ---------------------------------------------------------------------------------------
@@ -78,7 +78,7 @@ _PASSWORD = re.compile(r"://[^/\s:@]*:([^/\s@]+)@")
 _SHORTEST_KEY = 8
 
 
-def key_values(environ: Mapping[str, str], declared: Iterable[str] = ()) -> list[Secret]:
+def secrets_in_environment(environ: Mapping[str, str], declared: Iterable[str] = ()) -> list[Secret]:
     """Return the secrets of an environment: the `declared` variables, those named like a key, and passwords in URLs."""
     found = [environ[name] for name in declared if environ.get(name)]
     named = [value for name, value in environ.items() if _KEY_NAME.search(name)]

@@ -22,7 +22,7 @@ from ..errors import FunctionCallFailed, ProviderError
 from ..events import BotLLMStarted, BotLLMStopped, BotLLMText, BotOutput, Metrics
 from ..kinds import LLM, LLMPiece, LLMRequest, Text, ToolCall, Usage
 from ..session import FunctionCall, Session, Turn
-from ..utils.json_values import whole
+from ..utils.json_values import replace_surrogates
 from .late_results import moved_to_the_end
 from .sentences import Sentences
 from .speech import Speech, Voice
@@ -197,7 +197,7 @@ class Answering:
                 answer.first = self.session.clock.now()
             match piece:
                 case Text():
-                    text = whole(piece.text)
+                    text = replace_surrogates(piece.text)
                     answer.text += text
                     self.session.emit(BotLLMText(text))
                     await self._put_out(answer, sentences.feed(text))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..errors import Problem, unknown
-from ..utils.json_values import MOST_PROBLEMS, below, clip, expected, is_array, is_object
+from ..utils.json_values import MAX_PROBLEMS, expected, is_array, is_object, member_path, shorten
 
 __all__ = ("check_schema",)
 
@@ -54,7 +54,7 @@ def check_schema(schema: object, value: object, path: str = "$") -> list[Problem
     problems: list[Problem] = []
     for problem in _check(schema, value, path, 0):
         problems.append(problem)
-        if len(problems) >= MOST_PROBLEMS:
+        if len(problems) >= MAX_PROBLEMS:
             break
     return problems
 
@@ -84,9 +84,9 @@ def _wanted(schema: Mapping[str, Any], value: object) -> str | None:
         return " or ".join(_TYPES[each][0] for each in types)
     choices = schema.get("enum")
     if is_array(choices) and not any(_is_same(each, value) for each in choices):
-        return f"one of {clip(', '.join(repr(each) for each in choices), 300)}"
+        return f"one of {shorten(', '.join(repr(each) for each in choices), 300)}"
     if "const" in schema and not _is_same(schema["const"], value):
-        return clip(repr(schema["const"]), 300)
+        return shorten(repr(schema["const"]), 300)
     return None
 
 
@@ -101,12 +101,12 @@ def _check_object(schema: Mapping[str, Any], value: Mapping[str, Any], path: str
     required = schema.get("required")
     for name in _names(required):
         if name not in value:
-            yield Problem(path, f"{clip(name)}: is required.")
+            yield Problem(path, f"{shorten(name)}: is required.")
     for name, each in value.items():
         if name in properties:
-            yield from _check(properties[name], each, below(path, name), depth + 1)
+            yield from _check(properties[name], each, member_path(path, name), depth + 1)
         elif schema.get("additionalProperties") is False and "patternProperties" not in schema:
-            yield unknown("argument", name, properties, path=below(path, name))
+            yield unknown("argument", name, properties, path=member_path(path, name))
 
 
 def _names(required: object) -> Sequence[str]:

@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 from attrs import frozen
 
 from ..errors import AuthorError, report, where
-from ..utils.containment import let_through
-from ..utils.json_values import whole
+from ..utils.control_flow import reraise_control_flow
+from ..utils.json_values import replace_surrogates
 
 __all__ = ("Part", "Spoken", "SpokenSentence")
 
@@ -74,10 +74,10 @@ def _parts(sentence: str, spoken: Spoken) -> list[Part]:
                 "Return the text to speak, or pairs of texts: as shown, as spoken."
             )
     except BaseException as error:
-        let_through(error)
+        reraise_control_flow(error)
         report(where(spoken), error)
         return [(sentence, sentence)]
-    return [(shown, whole(said)) for shown, said in parts]
+    return [(shown, replace_surrogates(said)) for shown, said in parts]
 
 
 def _shown(parts: Iterable[Part]) -> str:

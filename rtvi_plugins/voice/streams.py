@@ -15,8 +15,8 @@ from attrs import evolve
 from ..clock import Clock
 from ..errors import ProviderError, innermost, report
 from ..kinds import Usage
-from ..utils.containment import let_through
-from ..utils.json_values import whole
+from ..utils.control_flow import reraise_control_flow
+from ..utils.json_values import replace_surrogates
 
 __all__ = ("AT_ONCE", "NoPiece", "closed_after", "failure", "let_pass", "patience", "sendable_usage")
 
@@ -96,7 +96,7 @@ def patience(clock: Clock, seconds: float, service: str) -> Generator[Callable[[
 
 def let_pass(error: BaseException) -> None:
     """Raise an exception again if it is a cancellation, or a Ctrl-C: everything else is the provider's own failure."""
-    let_through(error, anyio.get_cancelled_exc_class())
+    reraise_control_flow(error, anyio.get_cancelled_exc_class())
 
 
 def sendable_usage(usage: Usage) -> Usage:
@@ -110,7 +110,7 @@ def sendable_usage(usage: Usage) -> Usage:
         prompt_tokens=sendable(usage.prompt_tokens),
         completion_tokens=sendable(usage.completion_tokens),
         characters=sendable(usage.characters),
-        model=None if usage.model is None else whole(usage.model)[:_LONGEST_NAME],
+        model=None if usage.model is None else replace_surrogates(usage.model)[:_LONGEST_NAME],
     )
 
 

@@ -12,7 +12,7 @@ from attrs import evolve
 from ..errors import nearest
 from ..kinds import ToolCall
 from ..session import Session
-from ..utils.json_values import clip, uncarriable, whole
+from ..utils.json_values import json_problem, replace_surrogates, shorten
 from .json_schema import check_schema
 from .streams import NoPiece
 
@@ -36,7 +36,7 @@ def sendable_call(call: ToolCall) -> ToolCall:
     arguments: dict[str, Any] = {}
     try:
         read, problem = json.loads(json.dumps(dict(call.arguments))), call.problem
-        if (bad := uncarriable(read, "$.arguments")) is not None:
+        if (bad := json_problem(read, "$.arguments")) is not None:
             problem = f"The arguments hold a value that JSON cannot carry: {bad[0]}: {bad[1]}. {_NOT_CALLED}"
         else:
             arguments = read
@@ -44,8 +44,8 @@ def sendable_call(call: ToolCall) -> ToolCall:
         problem = f"The arguments hold a value that JSON cannot carry. {_NOT_CALLED}"
     except TypeError:
         raise not_an_object from None
-    id, name = whole(call.id)[:_LONGEST_NAME], whole(call.name)[:_LONGEST_NAME]
-    return ToolCall(id, name, arguments, whole(problem) if problem is not None else None)
+    id, name = replace_surrogates(call.id)[:_LONGEST_NAME], replace_surrogates(call.name)[:_LONGEST_NAME]
+    return ToolCall(id, name, arguments, replace_surrogates(problem) if problem is not None else None)
 
 
 def unique(call: ToolCall, taken: Container[str]) -> ToolCall:
@@ -72,10 +72,10 @@ def _unknown(name: str, session: Session) -> str | None:
     if name in names:
         return None
     if not names:
-        return f"There is no function {clip(name)!r}, and no other function. Answer in words."
+        return f"There is no function {shorten(name)!r}, and no other function. Answer in words."
     near = nearest(name, names)
     hint = f" Did you mean {near!r}?" if near is not None else ""
-    return f"There is no function {clip(name)!r}.{hint} The functions are: {clip(', '.join(names), _SHOWN)}."
+    return f"There is no function {shorten(name)!r}.{hint} The functions are: {shorten(', '.join(names), _SHOWN)}."
 
 
 def _misfit(call: ToolCall, session: Session) -> str | None:

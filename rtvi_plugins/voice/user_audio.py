@@ -25,8 +25,8 @@ from ..errors import AuthorError, ProviderError, RequestError, SessionClosed, re
 from ..events import Metrics, UserStartedSpeaking, UserStoppedSpeaking, UserTranscription
 from ..kinds import STT, VAD, Audio, STTRequest, Transcript, Usage
 from ..session import Listener, Session, UserText, VADParams
-from ..utils.containment import let_through
-from ..utils.json_values import whole
+from ..utils.control_flow import reraise_control_flow
+from ..utils.json_values import replace_surrogates
 from .replay import Growing
 from .speech_detector import SpeechDetector
 from .streams import AT_ONCE, NoPiece, closed_after, failure, let_pass, patience
@@ -196,7 +196,7 @@ class Ears(Listener):
         try:
             is_speech = self._vad.speech_probability(frame) >= params.confidence
         except BaseException as error:
-            let_through(error)
+            reraise_control_flow(error)
             self._deaf(error)
             return False
         return is_speech and (params.min_volume <= 0 or _volume(frame) >= params.min_volume)
@@ -355,7 +355,7 @@ class Ears(Listener):
 
     def _told(self, piece: Transcript, utterance: _Utterance, said: list[str]) -> str:
         """Show a transcript. Return its text if it may still change, else an empty text."""
-        text = whole(piece.text.strip())
+        text = replace_surrogates(piece.text.strip())
         if not text:  # there was nothing, after all
             self._retract(utterance)
             return ""

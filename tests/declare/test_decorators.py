@@ -18,7 +18,7 @@ from attrs.validators import ge, max_len
 from typing_extensions import deprecated
 
 from rtvi_plugins import LLM, Grant, Kind, Secret, Session, action, bot, options, service
-from rtvi_plugins.declare.specs import ActionSpec, BotSpec, OptionsSpec, ServiceSpec, specs_of
+from rtvi_plugins.declare.specs import ActionSpec, BotSpec, OptionsSpec, ProviderSpec, specs_of
 from rtvi_plugins.errors import AuthorError, DeclarationError
 from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text
 from rtvi_plugins.loading import compose
@@ -92,7 +92,7 @@ def spec_of(function: Any, family: type[Any]) -> Any:
 
 def test_a_service_knows_its_keys_and_its_service_options() -> None:
     """A key that may be missing is told apart."""
-    spec: ServiceSpec = spec_of(service("llm", "acme")(plain_service), ServiceSpec)
+    spec: ProviderSpec = spec_of(service("llm", "acme")(plain_service), ProviderSpec)
     assert (spec.kind, spec.provider, spec.protocol, spec.doc) == ("llm", "acme", LLM, "Acme's models.")
     assert [(each.name, each.optional) for each in spec.secrets] == [("api_key", False), ("other_key", True)]
     assert spec.parameters["base_url"].default == "https://acme.example"
@@ -141,7 +141,7 @@ def test_an_action_knows_how_it_runs() -> None:
     service("llm", "acme")(plain_service)
     long: ActionSpec = spec_of(action(plain_service, long=True)(list_models), ActionSpec)
     assert (long.is_async, long.long, long.wants_service, long.wants_session) == (True, True, True, True)
-    assert long.result.word == "array"
+    assert long.result.rtvi_type == "array"
 
 
 def test_a_deprecated_action_is_described_so_and_warns_nobody() -> None:
@@ -188,7 +188,7 @@ def test_a_kind_of_a_plugin_is_a_target_like_any() -> None:
     @bot(services={"face": "acme"})
     async def smiler(session: Session, /, face: Avatar) -> None: ...
 
-    assert spec_of(acme_avatar, ServiceSpec).kind == "avatar"
+    assert spec_of(acme_avatar, ProviderSpec).kind == "avatar"
     assert spec_of(smiler, BotSpec).kinds == {"face": "avatar"}
 
 

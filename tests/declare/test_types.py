@@ -242,7 +242,7 @@ WORDS: dict[str, list[Any]] = {
 @pytest.mark.parametrize(("word", "annotation"), [(word, each) for word, all in WORDS.items() for each in all])
 def test_a_type_has_the_word_that_clients_know(word: str, annotation: Any) -> None:
     """An optional one is told as what it is when it is there."""
-    assert read(annotation).word == word
+    assert read(annotation).rtvi_type == word
 
 
 def test_a_choice_is_described_by_its_values() -> None:
@@ -579,4 +579,4 @@ def test_a_union_reports_every_problem_of_the_member_that_was_meant(
 
 def test_none_alone_is_described_as_null() -> None:
     """It is no object."""
-    assert (read(None).word, read(None).schema) == ("null", {"type": "null"})
+    assert (read(None).rtvi_type, read(None).schema) == ("null", {"type": "null"})

@@ -146,7 +146,7 @@ def test_types_are_as_the_table_says() -> None:
     names: dict[str, Any] = {"Literal": Literal, "Any": Any, "Sequence": Sequence, "Mapping": Mapping}
     for annotation, word, schema in rows:
         shape = read(eval(annotation.strip("`").replace("\\|", "|"), names))
-        assert (shape.word, shape.schema) == (word, json.loads(schema.strip("`"))), annotation
+        assert (shape.rtvi_type, shape.schema) == (word, json.loads(schema.strip("`"))), annotation
     assert len(rows) > 10
 
 

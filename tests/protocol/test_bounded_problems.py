@@ -11,7 +11,7 @@ import pytest
 
 from rtvi_plugins.declare.types import check, read
 from rtvi_plugins.errors import Problem, RequestError, nearest, unknown
-from rtvi_plugins.utils.json_values import MOST_PROBLEMS, is_deeper
+from rtvi_plugins.utils.json_values import MAX_PROBLEMS, is_nested_deeper
 
 from ..fakes.faulty import faulty
 from ..fakes.wire import OPERATOR, connected, host_of
@@ -67,9 +67,9 @@ async def test_a_start_that_is_wrong_everywhere_gets_a_short_answer(body: object
     async with host_of(faulty) as host:
         with pytest.raises(RequestError) as refused:
             await host.start(body, secret=OPERATOR)
-    assert 1 <= len(refused.value.problems) <= MOST_PROBLEMS
+    assert 1 <= len(refused.value.problems) <= MAX_PROBLEMS
     assert len(json.dumps(refused.value.to_json())) < 20_000
-    assert len(searches) <= 2 * MOST_PROBLEMS
+    assert len(searches) <= 2 * MAX_PROBLEMS
 
 
 UPDATES: dict[str, Any] = {
@@ -87,9 +87,9 @@ async def test_an_update_that_is_wrong_everywhere_gets_a_short_answer(config: ob
     """It is refused whole, with its first problems."""
     async with connected(faulty) as wire:
         answer = await wire.error(wire.send("update-config", {"config": config}))
-        assert len(answer.get("details", ())) <= MOST_PROBLEMS
+        assert len(answer.get("details", ())) <= MAX_PROBLEMS
         assert len(json.dumps(answer)) < 20_000
-        assert len(searches) <= 2 * MOST_PROBLEMS
+        assert len(searches) <= 2 * MAX_PROBLEMS
 
 
 ARGUMENTS: dict[str, Callable[[], Any]] = {
@@ -110,15 +110,15 @@ async def test_arguments_that_are_wrong_everywhere_get_a_short_answer(
     async with connected(faulty) as wire:
         call = {"service": "bot", "action": "echo", "arguments": arguments()}
         answer = await wire.error(wire.send("action", call))
-        assert len(answer.get("details", ())) <= MOST_PROBLEMS
+        assert len(answer.get("details", ())) <= MAX_PROBLEMS
         assert len(json.dumps(answer)) < 20_000
-        assert len(searches) <= MOST_PROBLEMS
+        assert len(searches) <= MAX_PROBLEMS
 
 
 def test_a_long_name_does_not_come_back_in_the_path_of_everything_inside() -> None:
     """A path holds the beginning of it."""
     problems = check(read(dict[str, dict[str, int]]), {LONG: dict.fromkeys(map(str, range(1_000)), "no")})[1]
-    assert len(problems) == MOST_PROBLEMS
+    assert len(problems) == MAX_PROBLEMS
     assert sum(len(each.path) for each in problems) < 3_000
 
 
@@ -145,5 +145,5 @@ DEPTHS: list[tuple[object, int]] = [(1, 0), ([], 1), ([[]], 2), ({"a": [1, {"b":
 @pytest.mark.parametrize(("value", "depth"), DEPTHS)
 def test_depth_counts_objects_and_arrays(value: object, depth: int) -> None:
     """A value that is neither nests no deeper."""
-    assert not is_deeper(value, depth)
-    assert depth == 0 or is_deeper(value, depth - 1)
+    assert not is_nested_deeper(value, depth)
+    assert depth == 0 or is_nested_deeper(value, depth - 1)

@@ -21,7 +21,7 @@ from rtvi_plugins.events import BotLLMText, UserTranscription
 from rtvi_plugins.hosting import Limits
 from rtvi_plugins.kinds import Text, ToolCall, Usage
 from rtvi_plugins.session import Say, UserText
-from rtvi_plugins.utils.json_values import check_json, uncarriable
+from rtvi_plugins.utils.json_values import check_json, json_problem
 
 from ..fakes import scripted, spoken
 from ..fakes.faulty import faulty, ledger
@@ -505,7 +505,7 @@ values = st.recursive(
 @given(values)
 def test_what_the_check_lets_pass_is_read_as_it_was_written(value: Any) -> None:
     """And of what it refuses the path leads to the bad value, or to the object that has the bad name."""
-    found = uncarriable(value)
+    found = json_problem(value)
     if found is None:
         assert orjson.loads(orjson.dumps(value)) == value
         return

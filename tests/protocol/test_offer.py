@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 from typing_extensions import deprecated
 
 from rtvi_plugins import LLM, Doc, Grant, Session, Was, action, bot, options, service
-from rtvi_plugins.declare.specs import Function
+from rtvi_plugins.declare.specs import AnyFunction
 from rtvi_plugins.errors import InvalidArguments, NotGranted, RequestError, UnknownAction, UnknownService
 from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text
 from rtvi_plugins.protocol.offer import Offer, Offers
@@ -90,7 +90,7 @@ async def sleep(session: Session, /) -> dict[str, Any] | None:
 EVERYTHING = ["llm.word", "llm.loudness", "llm.shade", "llm.provider", "llm:recite", "llm:sing", "bot:sleep"]
 
 
-def keeper(*grants: str | Grant) -> Function:
+def keeper(*grants: str | Grant) -> AnyFunction:
     """A bot that grants this."""
 
     @bot(services={"llm": ["grey", "green"]}, client=grants, public=True)

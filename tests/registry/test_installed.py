@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtvi_plugins.errors import PluginError
-from rtvi_plugins.registry.installed import API, Entry, Installed, commands, discover
+from rtvi_plugins.registry.installed import API, EntryPoint, Installed, commands, discover
 
 GOOD = "acme_loaded = True\n"
 BROKEN = "import acme_good\n\nraise RuntimeError('out of seeds')\n"
@@ -176,7 +176,7 @@ def test_any_versions_can_be_compared(versions: list[str], tmp_path_factory: pyt
 @pytest.mark.parametrize("module", ["", "acme llm", "acme-llm", ".acme"])
 def test_an_entry_point_that_names_no_module_is_unfit(module: str) -> None:
     """It is not even tried."""
-    assert "which is no module" in (Entry("llm.acme", module, "acme", "1").unfit or "")
+    assert "which is no module" in (EntryPoint("llm.acme", module, "acme", "1").unfit or "")
 
 
 def test_a_path_that_leads_nowhere_holds_nothing(tmp_path: Path) -> None:
@@ -219,9 +219,9 @@ def test_commands_are_listed_apart(install: Install) -> None:
 # ---- choosing ------------------------------------------------------------------------------------------------------
 
 
-def entry(name: str, distribution: str = "acme", module: str = "acme_good") -> Entry:
+def entry(name: str, distribution: str = "acme", module: str = "acme_good") -> EntryPoint:
     """An installed module."""
-    return Entry(name, module, distribution, "1.0")
+    return EntryPoint(name, module, distribution, "1.0")
 
 
 def test_a_provider_is_chosen_by_kind_and_name() -> None:

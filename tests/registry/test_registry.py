@@ -12,7 +12,7 @@ from attrs import define
 from attrs.validators import ge, in_, max_len
 
 from rtvi_plugins import LLM, Grant, Session, Was, action, bot, options, service
-from rtvi_plugins.declare.specs import Function, ServiceSpec, Spec, specs_of
+from rtvi_plugins.declare.specs import AnyFunction, ProviderSpec, Spec, specs_of
 from rtvi_plugins.errors import AuthorError, BotError, DeclarationError, where
 from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text
 from rtvi_plugins.loading import bot_spec
@@ -76,20 +76,20 @@ async def fly_of_grey(llm: Parrot, /) -> str:
 fly_of_grey.__name__ = "fly"
 action(grey)(fly_of_grey)
 
-DECLARED: list[Function] = [grey, green, feed, teach, general, fly, sit, fly_of_grey]
+DECLARED: list[AnyFunction] = [grey, green, feed, teach, general, fly, sit, fly_of_grey]
 
 
-def registry_of(function: Function, *more: Function) -> Registry:
+def registry_of(function: AnyFunction, *more: AnyFunction) -> Registry:
     """The registry of a bot whose service `llm` both providers may fill."""
     specs: list[Spec] = [spec for each in (*DECLARED, *more, function) for spec in specs_of(each)]
-    services = {spec.provider: spec for spec in specs if isinstance(spec, ServiceSpec)}
+    services = {spec.provider: spec for spec in specs if isinstance(spec, ProviderSpec)}
     named = bot_spec(function)
     return build(
         named, {name: {each: services[each] for each in named.services[name]} for name in named.services}, specs
     )
 
 
-def bot_with(config: Any = None, client: Any = ()) -> Function:
+def bot_with(config: Any = None, client: Any = ()) -> AnyFunction:
     """A bot of both providers."""
 
     @bot(services={"llm": ["grey", "green"]}, config=config, client=client)
@@ -163,7 +163,7 @@ def test_a_bots_own_actions_are_its_own() -> None:
 # ---- names that are declared twice ---------------------------------------------------------------------------------
 
 
-def refused(function: Function, *more: Function, family: type[AuthorError] = DeclarationError) -> str:
+def refused(function: AnyFunction, *more: AnyFunction, family: type[AuthorError] = DeclarationError) -> str:
     """What the author is told."""
     with pytest.raises(family) as raised:
         registry_of(function, *more)
@@ -194,7 +194,7 @@ def test_an_action_that_is_declared_twice_is_refused_with_both_places() -> None:
     def declared(target: Any) -> Any:
         async def sing(session: Session, /) -> None: ...
 
-        decorate: Callable[[Function], Function] = action(target)
+        decorate: Callable[[AnyFunction], AnyFunction] = action(target)
         return decorate(sing)
 
     for target in (grey, "llm", keeper):

@@ -33,7 +33,7 @@ from rtvi_plugins.kinds import (
     TTSRequest,
 )
 from rtvi_plugins.session import Listener
-from rtvi_plugins.utils.containment import is_ctrl_c, let_through
+from rtvi_plugins.utils.control_flow import is_ctrl_c, reraise_control_flow
 from rtvi_plugins.voice import TurnTaking, UserTurn
 
 from ..fakes.spoken import RATE, samples, speak, wait
@@ -691,8 +691,8 @@ def test_a_ctrl_c_is_told_from_an_interrupt_that_a_plugin_raises() -> None:
     assert (is_ctrl_c(pressed), is_ctrl_c(raised)) == (True, False)
     assert is_ctrl_c(BaseExceptionGroup("both", [raised, pressed]))
     assert not is_ctrl_c(BaseExceptionGroup("one", [raised]))
-    assert caught(lambda: let_through(pressed)) is pressed
-    let_through(raised)
+    assert caught(lambda: reraise_control_flow(pressed)) is pressed
+    reraise_control_flow(raised)
 
 
 def test_a_generator_that_is_closed_is_not_contained() -> None:
@@ -703,7 +703,7 @@ def test_a_generator_that_is_closed_is_not_contained() -> None:
         try:
             yield
         except BaseException as error:
-            found.append(caught(functools.partial(let_through, error)) is error)
+            found.append(caught(functools.partial(reraise_control_flow, error)) is error)
             raise
 
     running = generator()

@@ -14,7 +14,7 @@ from anyio.abc import TaskGroup
 from attrs import define, field
 
 from rtvi_plugins import LLM, ProviderError, RequestError, Secret, Session, bot, service
-from rtvi_plugins.declare.specs import ServiceSpec, specs_of
+from rtvi_plugins.declare.specs import ProviderSpec, specs_of
 from rtvi_plugins.errors import MissingKey, StartFailed
 from rtvi_plugins.hosting import ManualClock
 from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text
@@ -142,7 +142,7 @@ async def sore() -> AsyncGenerator[Parrot]:
 
 def provider(function: Any) -> Provider:
     """A provider without options or actions."""
-    (spec,) = (each for each in specs_of(function) if isinstance(each, ServiceSpec))
+    (spec,) = (each for each in specs_of(function) if isinstance(each, ProviderSpec))
     return Provider(spec.provider, spec, (), (), {})
 
 

@@ -19,9 +19,9 @@ from rtvi_plugins import loading as loading_module
 from rtvi_plugins.errors import StartFailed
 from rtvi_plugins.hosting import Host, Limits, SystemClock
 from rtvi_plugins.loading import load_bot
-from rtvi_plugins.registry.installed import Entry, Installed
+from rtvi_plugins.registry.installed import EntryPoint, Installed
 from rtvi_plugins.runtime.watchdog import Watchdog
-from rtvi_plugins.utils.stalls import owner_of, place_of, reported_when_slow, stack_of
+from rtvi_plugins.utils.blocked_threads import format_stack, innermost_owner, stack_of, warn_when_slow
 
 from ..tools.loops import EVERY_LOOP
 
@@ -202,7 +202,7 @@ def test_an_import_that_hangs_is_reported_with_the_plugin_and_the_place(
     monkeypatch.setitem(sys.modules, "test_gate", gate)
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     monkeypatch.setattr("rtvi_plugins.registry.installed.SLOW_IMPORT_SECONDS", 0.3)
-    entry = Entry("llm.hangs", "rtvi_plugins_hangs", "rtvi-plugins-hangs", "1.0")
+    entry = EntryPoint("llm.hangs", "rtvi_plugins_hangs", "rtvi-plugins-hangs", "1.0")
     Installed((entry,)).load(entry)
     (text,) = seen.texts
     assert text.startswith("the import of the plugin 'llm.hangs' of rtvi-plugins-hangs takes longer than 0.3 s")
@@ -230,7 +230,7 @@ def test_a_bot_whose_import_hangs_is_reported(seen: Seen, tmp_path: Path, monkey
 def test_an_import_in_time_is_not_reported(seen: Seen) -> None:
     """The timer ends with the import."""
     before = threading.active_count()
-    with reported_when_slow("an import", 600.0):
+    with warn_when_slow("an import", 600.0):
         pass
     assert seen.texts == []
     assert threading.active_count() <= before + 1
@@ -240,9 +240,9 @@ def test_the_innermost_known_package_owns_a_stack() -> None:
     """A library that a plugin calls is the plugin's affair."""
     frames = stack_of(threading.get_ident())
     here = __name__.partition(".")[0]
-    assert owner_of(frames, {here: "these tests"}) == "these tests"
-    assert owner_of(frames, {"nobody": "x"}) is None
-    assert f"({__file__}:" in place_of(frames)
+    assert innermost_owner(frames, {here: "these tests"}) == "these tests"
+    assert innermost_owner(frames, {"nobody": "x"}) is None
+    assert f"({__file__}:" in format_stack(frames)
 
 
 # ---- services ---------------------------------------------------------------------------

@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 from rtvi_plugins import Secret
 from rtvi_plugins.declare.types import to_json
 from rtvi_plugins.protocol.codec import encode
-from rtvi_plugins.utils.secrets import key_values, scrub
+from rtvi_plugins.utils.secrets import scrub, secrets_in_environment
 
 KEY = "key-of-a-test"
 
@@ -279,7 +279,7 @@ def test_the_keys_of_an_environment_are_known() -> None:
         "HTTPS_PROXY": "http://me:a-proxys%20password@proxy:3128",
         "DATABASE_URL": "postgres://me@host/v1:x@y",
     }
-    found = [each.reveal() for each in key_values(environ, ["ACME_API_KEY", "MISSING_API_KEY"])]
+    found = [each.reveal() for each in secrets_in_environment(environ, ["ACME_API_KEY", "MISSING_API_KEY"])]
     assert sorted(found) == [
         *["a database's password", "a-proxys password", "an operator's secret", "hf_abcdefgh", "short"],
         *["sk-other-key", "sk-second-key"],

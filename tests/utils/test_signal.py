@@ -6,7 +6,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from rtvi_plugins.utils.signal import Signal
+from rtvi_plugins.utils.one_shot_event import OneShotEvent
 
 from ..tools.loops import EVERY_LOOP
 
@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.anyio, EVERY_LOOP]
 
 async def test_who_waits_is_woken() -> None:
     """And not before it is set."""
-    signal, woken = Signal(), list[bool]()
+    signal, woken = OneShotEvent(), list[bool]()
 
     async def wait() -> None:
         await signal.wait()
@@ -31,7 +31,7 @@ async def test_who_waits_is_woken() -> None:
 
 async def test_who_comes_late_passes() -> None:
     """What was set stays set, also when it is set again."""
-    signal = Signal()
+    signal = OneShotEvent()
     assert not signal.is_set()
     signal.set()
     signal.set()
@@ -42,7 +42,7 @@ async def test_who_comes_late_passes() -> None:
 
 async def test_who_is_cancelled_while_waiting_leaves_it_unset() -> None:
     """Setting it then harms nobody."""
-    signal = Signal()
+    signal = OneShotEvent()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(signal.wait)
         await anyio.wait_all_tasks_blocked()
@@ -53,7 +53,7 @@ async def test_who_is_cancelled_while_waiting_leaves_it_unset() -> None:
 
 async def test_it_can_be_set_by_what_runs_in_no_task() -> None:
     """As callbacks of a loop do."""
-    signal = Signal()
+    signal = OneShotEvent()
     token = anyio.lowlevel.current_token()
 
     def from_thread() -> None:

@@ -11,10 +11,10 @@ import asyncio
 
 import anyio
 
-__all__ = ("Signal",)
+__all__ = ("OneShotEvent",)
 
 
-class Signal:
+class OneShotEvent:
     """Set once, waited for by one task."""
 
     __slots__ = ("_event", "_future")

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from types import CodeType, TracebackType
 from typing import Any, cast
 
-__all__ = ("is_ctrl_c", "let_through")
+__all__ = ("is_ctrl_c", "reraise_control_flow")
 
 _RAISE = dis.opmap["RAISE_VARARGS"]
 
@@ -20,7 +20,7 @@ _RAISE = dis.opmap["RAISE_VARARGS"]
 _LOOPS = ("asyncio.runners", "trio._core")
 
 
-def let_through(error: BaseException, *more: type[BaseException]) -> None:
+def reraise_control_flow(error: BaseException, *more: type[BaseException]) -> None:
     """Raise an exception again if it may not be contained, or if it is one of `more`, also inside a group.
 
     An async caller names the class of cancellations.

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import cached_property
 from typing import TypeAlias
 
-__all__ = ("Needles", "covered")
+__all__ = ("SecretForms", "redact")
 
 #: What stands in the place of what was found.
 _COVER = "…"
@@ -45,7 +45,7 @@ _LAYERS = 3
 Span: TypeAlias = "tuple[int, int]"
 
 
-class Needles:
+class SecretForms:
     """A secret's value in its forms. It shows none of them."""
 
     __slots__ = ("__find",)
@@ -107,7 +107,7 @@ class _View:
         return [(begin, end, self.text[max(0, begin - 2) : begin], self.text[end : end + 2]) for begin, end in found]
 
 
-def covered(text: str, needles: Iterable[Needles]) -> str:
+def redact(text: str, needles: Iterable[SecretForms]) -> str:
     """Return `text` with everything covered that the needles find, and the user name and password of every URL."""
     raw = text.encode("utf-8", "surrogatepass")
     spans = [match.span() for match in _USERINFO.finditer(raw)]
