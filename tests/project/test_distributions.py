@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from email.message import Message
 from email.parser import Parser
 from importlib.metadata import EntryPoint
@@ -15,6 +16,8 @@ from zipfile import ZipFile
 
 import pytest
 from attrs import frozen
+
+from ..tools.every import check_each
 
 ROOT = Path(__file__).parents[2]
 PLUGINS = sorted(path for path in ROOT.glob("plugins/*") if path.is_dir())
@@ -68,39 +71,37 @@ def build(folder: Path, into: Path) -> Wheel:
         return Wheel(path, frozenset(archive.namelist()))
 
 
-@pytest.fixture(scope="module", params=[ROOT, *PLUGINS], ids=lambda folder: folder.name if folder != ROOT else "core")
-def folder(request: pytest.FixtureRequest) -> Path:
-    """Each distribution's folder in turn."""
-    each: Path = request.param
-    return each
-
-
 @pytest.fixture(scope="module")
-def wheel(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Wheel:
-    """The folder's wheel, built once."""
-    return build(folder, tmp_path_factory.mktemp("wheel"))
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Wheel]:
+    """The wheel of each distribution's folder, built once."""
+    folders = [ROOT, *PLUGINS]
+    with ThreadPoolExecutor(2) as threads:
+        built = threads.map(build, folders, (tmp_path_factory.mktemp("wheel") for _ in folders))
+        return dict(zip(folders, built, strict=True))
 
 
-def test_the_folder_has_what_a_distribution_needs(folder: Path) -> None:
+def test_a_folder_has_what_a_distribution_needs() -> None:
     """Somebody who finds the folder alone finds its metadata, its description, its history and its tests."""
-    package = folder / ("" if folder == ROOT else "src") / import_name(folder)
-    needed = [folder / name for name in ("pyproject.toml", "README.md", "CHANGELOG.md", "tests")]
-    assert [str(path) for path in [*needed, package / "__init__.py", package / "py.typed"] if not path.exists()] == []
+    needed: list[Path] = []
+    for folder in (ROOT, *PLUGINS):
+        package = folder / ("" if folder == ROOT else "src") / import_name(folder)
+        needed += [folder / name for name in ("pyproject.toml", "README.md", "CHANGELOG.md", "tests")]
+        needed += [package / "__init__.py", package / "py.typed"]
+    assert [str(path) for path in needed if not path.exists()] == []
 
 
-def test_the_folder_is_named_as_the_distribution(folder: Path, wheel: Wheel) -> None:
-    """`pip install rtvi-plugins-acme` installs what plugins/rtvi-plugins-acme is."""
+def test_wheels_are_right(wheels: dict[Path, Wheel]) -> None:
+    """Their names, metadata, modules and entry points."""
+    check_each(wheels.items(), lambda each: check_metadata(*each))
+    check_each(wheels.items(), lambda each: check_contents(*each))
+    check_each(wheels.items(), lambda each: check_entry_points(*each))
+
+
+def check_metadata(folder: Path, wheel: Wheel) -> None:
+    """Look for the name, the version in the changelog, and for a plugin the core that it needs."""
     assert wheel.metadata["Name"] == import_name(folder).replace("_", "-")
-
-
-def test_the_changelog_has_the_version(folder: Path, wheel: Wheel) -> None:
-    """What is released has been written down."""
     headings = re.findall(r"^## \[?v?([^\s\]]+)", (folder / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
     assert wheel.metadata["Version"] in headings
-
-
-def test_the_metadata_says_what_an_installer_must_know(folder: Path, wheel: Wheel) -> None:
-    """The floor of Python, the licence, a description, and for a plugin the core that it needs."""
     assert wheel.metadata["Requires-Python"] == ">=3.11"
     assert wheel.metadata["License-Expression"]
     assert wheel.metadata["Summary"]
@@ -109,23 +110,19 @@ def test_the_metadata_says_what_an_installer_must_know(folder: Path, wheel: Whee
     )
 
 
-def test_the_wheel_holds_the_package_and_nothing_else(folder: Path, wheel: Wheel) -> None:
-    """No tests, no second package, nothing compiled or left behind; and type checkers may trust it."""
+def check_contents(folder: Path, wheel: Wheel) -> None:
+    """Look for every module of the folder, and for nothing else: no tests, and nothing compiled or left behind."""
     package = import_name(folder)
     assert {name.partition("/")[0] for name in wheel.names} == {package, wheel.info}
     assert f"{package}/py.typed" in wheel.names
     assert [name for name in wheel.names if re.search(r"\.pyc$|~$|/\.|/tests?/|node_modules", name)] == []
-
-
-def test_every_module_of_the_folder_is_in_the_wheel(folder: Path, wheel: Wheel) -> None:
-    """What the tests import from the folder, a stranger can import."""
     source = folder if folder == ROOT else folder / "src"
-    modules = {path.relative_to(source).as_posix() for path in (source / import_name(folder)).glob("**/*.py")}
+    modules = {path.relative_to(source).as_posix() for path in (source / package).glob("**/*.py")}
     assert modules - wheel.names == set()
 
 
-def test_entry_points_name_what_is_in_the_wheel(folder: Path, wheel: Wheel) -> None:
-    """Each names a module of its own distribution and, after the colon, a function of that module."""
+def check_entry_points(folder: Path, wheel: Wheel) -> None:
+    """Look for the module of each entry point and, after the colon, for a function of that module."""
     for group, entries in declared(folder).items():
         for entry in [EntryPoint(name, value, group) for name, value in entries.items()]:
             assert entry.module.partition(".")[0] == import_name(folder), entry
@@ -134,9 +131,13 @@ def test_entry_points_name_what_is_in_the_wheel(folder: Path, wheel: Wheel) -> N
             assert not entry.attr or entry.attr in functions, entry
 
 
-@pytest.mark.parametrize("folder", PLUGINS, ids=lambda folder: folder.name, scope="module")
-def test_a_plugin_declares_its_services_and_its_api_version(folder: Path) -> None:
+def test_plugins_declare_their_services_and_their_api_version() -> None:
     """A plugin is found under `<kind>.<provider>` or a plain name, and its API version is read without importing it."""
+    check_each(PLUGINS, check_declared)
+
+
+def check_declared(folder: Path) -> None:
+    """Compare the entry points of a plugin with the form that they must have."""
     entries = declared(folder)
     assert [name for name in entries.get("rtvi_plugins", {}) if not SERVICE_OR_MODULE.fullmatch(name)] == []
     assert entries.get("rtvi_plugins.api") == {"1": import_name(folder)}

@@ -18,7 +18,8 @@ from rtvi_plugins.declare.types import read
 from rtvi_plugins.events import serialize
 from rtvi_plugins.protocol.protocol import _READERS  # pyright: ignore[reportPrivateUsage]
 
-from ..tools.pages import BLOCKS, COMMANDS, DOCS, PAGES, QUOTED, ROOT, RUN, Block, of
+from ..tools.every import check_each
+from ..tools.pages import BLOCKS, COMMANDS, DOCS, PAGES, QUOTED, ROOT, RUN, Block
 from .test_exports import public_modules
 
 REFERENCE = "\n".join(path.read_text("utf-8") for path in sorted(DOCS.glob("reference/*.md")))
@@ -46,18 +47,16 @@ def example_of(path: Path) -> Path:
     return DOCS / "examples" / path.relative_to(DOCS / "examples").parts[0]
 
 
-@of(*QUOTED)
-def test_code_is_part_of_a_file(block: Block) -> None:
+def test_code_is_part_of_a_file_that_is_run() -> None:
     """What a reader copies has been run."""
-    path = ROOT / block.comment
+    check_each([block for block in BLOCKS if block.language in QUOTED], check_code)
+
+
+def check_code(block: Block) -> None:
+    """Look for the block in its file; a test imports the file, runs it or is it, or its distribution is built here."""
     assert block.comment, "name the file in a comment above the block"
-    assert contains(path.read_text("utf-8"), block.text)
-
-
-@of(*QUOTED)
-def test_the_file_is_run(block: Block) -> None:
-    """A test beside it imports it, runs it, or is it; what describes a distribution is built here."""
     path = ROOT / block.comment
+    assert contains(path.read_text("utf-8"), block.text)
     folder = example_of(path)
     tests = list(folder.glob("**/test_*.py"))
     used = any(
@@ -160,9 +159,13 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[\s-]+", "-", re.sub(r"[^\w\s-]", "", each).strip().lower()) for each in headings}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
-def test_links_lead_somewhere(page: Path) -> None:
+def test_links_lead_somewhere() -> None:
     """Files exist, and headings too."""
+    check_each(PAGES, check_links)
+
+
+def check_links(page: Path) -> None:
+    """Follow every link of a page that stays in this repository."""
     text = re.sub(r"^```.*?^```$|`[^`\n]*`", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
         if target.startswith(("https://", "http://")):

@@ -23,7 +23,8 @@ from attrs import frozen
 
 from rtvi_plugins.testing import ConnectionStream, host_for
 
-from ..tools.pages import COMMANDS, DOCS, ROOT, RUN, Block, of
+from ..tools.every import check_each
+from ..tools.pages import BLOCKS, COMMANDS, DOCS, ROOT, RUN, Block, of
 
 # ---- commands ------------------------------------------------------------------------------------------------------
 
@@ -145,9 +146,13 @@ def help_of(command: str) -> str:
     return done.stdout
 
 
-@of(*COMMANDS, *RUN)
-def test_commands_have_the_options_that_are_shown(block: Block) -> None:
+def test_commands_have_the_options_that_are_shown() -> None:
     """A command that is only shown is looked up."""
+    check_each([block for block in BLOCKS if block.language in (*COMMANDS, *RUN)], check_options)
+
+
+def check_options(block: Block) -> None:
+    """Look for each option of a block's commands in their help."""
     for line in block.text.replace("\\\n", " ").splitlines():
         words = shlex.split(line.removeprefix("$ "))
         if words and Path(words[0]).name == "rtvi" and not words[1].startswith("-"):
@@ -155,9 +160,13 @@ def test_commands_have_the_options_that_are_shown(block: Block) -> None:
                 assert option in help_of(words[1]), line
 
 
-@pytest.mark.parametrize("command", ["plugins", "describe", "console", "run", "call"])
-def test_the_reference_names_every_option(command: str) -> None:
+def test_the_reference_names_every_option() -> None:
     """Of every command that we bring."""
+    check_each(["plugins", "describe", "console", "run", "call"], check_reference)
+
+
+def check_reference(command: str) -> None:
+    """Look for each option of a command in the reference."""
     page = (DOCS / "reference" / "cli.md").read_text("utf-8")
     assert f"## `rtvi {command}" in page
     options = set(re.findall(r"--[a-z][a-z-]+", help_of(command))) - {"--help", "--traceback"}

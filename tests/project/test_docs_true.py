@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
-import pytest
-
 from rtvi_plugins.utils.install_hint import install_hint
 
+from ..tools.every import check_each
 from ..tools.pages import DOCS, PAGES, ROOT, blocks
 
 READMES = sorted(ROOT.glob("plugins/*/README.md"))
@@ -59,12 +58,18 @@ def imports(page: Path) -> Iterator[str]:
             yield from (f"{module}.{name.split(' as ')[0].strip()}" for name in names.split(",") if name.strip())
 
 
-@pytest.mark.parametrize("page", [*PAGES, *READMES], ids=lambda page: str(page.relative_to(ROOT)))
-def test_what_a_page_imports_is_there(page: Path) -> None:
-    """In its code, and where its text names something by its whole path."""
+def named_by(page: Path) -> set[str]:
+    """Every dotted name of ours in a page: in its code, and in backticks in its text."""
     named = re.findall(r"`(rtvi_plugins(?:_(?!acme)\w+)?(?:\.\w+)+)`", page.read_text("utf-8"))
     known = {"rtvi_plugins.commands", "rtvi_plugins.api"}  # groups of entry points
-    assert [name for name in {*imports(page), *named} - known if "acme" not in name and not resolves(name)] == []
+    return {name for name in {*imports(page), *named} - known if "acme" not in name}
+
+
+def test_what_a_page_imports_is_there() -> None:
+    """In its code, and where its text names something by its whole path."""
+    pages = [*PAGES, *READMES]
+    missing = [f"{page.relative_to(ROOT)}: {name}" for page in pages for name in named_by(page) if not resolves(name)]
+    assert missing == []
 
 
 def rows(page: Path) -> dict[str, str]:
@@ -82,9 +87,13 @@ def homes(name: str) -> list[ModuleType]:
     return [module for module in PUBLIC if name in module.__all__]
 
 
-@pytest.mark.parametrize("page", WITH_TABLE, ids=lambda page: page.name)
-def test_a_table_of_imports_is_true_and_whole(page: Path) -> None:
+def test_a_table_of_imports_is_true_and_whole() -> None:
     """Every name is in the module beside it, and every public class that the page names stands in the table."""
+    check_each(WITH_TABLE, check_table)
+
+
+def check_table(page: Path) -> None:
+    """Compare the table of a page with the modules and with the rest of the page."""
     table = rows(page)
     assert [name for name, module in table.items() if name not in importlib.import_module(module).__all__] == []
     named = set(re.findall(r"`(?:\w+: )?([A-Z]\w+)[`(]", page.read_text("utf-8")))
@@ -119,11 +128,12 @@ def is_in_the_checkout(word: str) -> bool:
     return known is not None and (ROOT / known[1] / "pyproject.toml").is_file()
 
 
-@pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_ours_is_installed_from_the_checkout(path: Path) -> None:
+def test_ours_is_installed_from_the_checkout() -> None:
     """Nothing is published, so no text suggests to install one of our distributions by its name alone."""
     built = re.compile(r"dist/rtvi_plugins_acme-")  # what the tutorial builds
-    assert [word for word in installed(path) if not is_in_the_checkout(word) and not built.match(word)] == []
+    words = [(path, word) for path in TEXTS for word in installed(path)]
+    wrong = [each for each in words if not is_in_the_checkout(each[1]) and not built.match(each[1])]
+    assert [f"{path.relative_to(ROOT)}: {word}" for path, word in wrong] == []
 
 
 def test_an_install_by_name_would_be_found() -> None:
@@ -133,8 +143,8 @@ def test_an_install_by_name_would_be_found() -> None:
     assert is_in_the_checkout("./plugins/rtvi-plugins-server")
 
 
-@pytest.mark.parametrize("name", [path.parent.name for path in READMES])
-def test_a_hint_names_a_folder_that_is_there(name: str) -> None:
+def test_a_hint_names_a_folder_that_is_there() -> None:
     """For every distribution of ours, and for an extra of the core."""
-    assert is_in_the_checkout(install_hint(name).rpartition(" ")[2])
+    hints = [install_hint(path.parent.name) for path in READMES]
+    assert [hint for hint in hints if not is_in_the_checkout(hint.rpartition(" ")[2])] == []
     assert install_hint("rtvi-plugins[voice]").endswith('pip install ".[voice]"')
