@@ -1,4 +1,4 @@
-"""For the tests of examples that speak: a user who makes tones, on a clock that stands still."""
+"""Helpers for tests of voice bots: a user who speaks in tones, and a clock that the test moves."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ STEP = 0.02
 
 
 async def settle() -> None:
-    """Let every task go on until all of them wait for something."""
+    """Let all tasks run until every one of them waits."""
     for _ in range(10):
         await anyio.lowlevel.checkpoint()
     await anyio.wait_all_tasks_blocked()
 
 
 async def wait(clock: ManualClock, seconds: float) -> None:
-    """Nothing is sent, as by a client whose microphone is off."""
+    """Let time pass. The client sends nothing, as if its microphone were off."""
     for _ in range(round(seconds / STEP)):
         clock.advance(STEP)
         await settle()
 
 
 async def speak(line: Line, clock: ManualClock, seconds: float, *, volume: float = 0.3) -> None:
-    """The user makes a tone; what it means is the recogniser's to say."""
+    """Let the user speak: a tone of this length."""
     await play(line, clock, tone(440, seconds, 16_000, volume))
 
 
 async def silence(line: Line, clock: ManualClock, seconds: float) -> None:
-    """The user is silent, with the microphone on."""
+    """Let the user be silent, with the microphone on."""
     await speak(line, clock, seconds, volume=0.0)
 
 
 async def play(line: Line, clock: ManualClock, audio: Audio) -> None:
-    """The user plays this, in real time."""
+    """Send audio in real time."""
     size = 2 * round(STEP * audio.rate)
     for at in range(0, len(audio.data), size):
         line.speak(Audio(audio.data[at : at + size], audio.rate))
@@ -47,5 +47,5 @@ async def play(line: Line, clock: ManualClock, audio: Audio) -> None:
 
 
 def seconds_heard(line: Line) -> float:
-    """How much of the bot's audio was no silence."""
+    """Return the length of the bot's audio without silence."""
     return sum(each.seconds for each in line.audio if loudness(each) > 0.001)

@@ -1,4 +1,4 @@
-"""Each example is a folder as a reader would have it: its test imports `bot`, and that is the folder's own bot.py."""
+"""Each example is a folder of its own: `import bot` in its tests imports the bot.py of that folder."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ EXAMPLES = Path(__file__).parent
 
 
 def _folders(test: Path) -> list[str]:
-    """Where a test's example keeps what the test imports."""
+    """Return the folders from which a test imports."""
     example = EXAMPLES / test.relative_to(EXAMPLES).parts[0]
     return [str(each) for each in dict.fromkeys((test.parent, example, example / "src", EXAMPLES)) if each.is_dir()]
 
 
 def _modules(folders: list[str]) -> dict[str, ModuleType]:
-    """The modules that were imported from an example."""
+    """Return the modules that were imported from an example."""
     return {
         name: module
         for name, module in sys.modules.items()
@@ -31,7 +31,7 @@ def _modules(folders: list[str]) -> dict[str, ModuleType]:
 def pytest_make_collect_report(
     collector: pytest.Collector,
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """Import an example's test with its own folder on the path, and nothing of another example in the way."""
+    """Import a test with the folder of its example on the path, and without modules of other examples."""
     if not isinstance(collector, pytest.Module) or not collector.path.is_relative_to(EXAMPLES):
         return (yield)
     folders = _folders(collector.path)
@@ -51,7 +51,7 @@ _OWN = pytest.StashKey[dict[str, ModuleType]]()
 
 @pytest.fixture(autouse=True)
 def its_own_modules(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While a test runs, `bot` is the bot of its own example."""
+    """Make `bot` the bot of the test's own example."""
     module: pytest.Module = request.node.getparent(pytest.Module)
     monkeypatch.delitem(sys.modules, "bot", raising=False)  # somebody else's
     for name, each in module.stash.get(_OWN, dict[str, ModuleType]()).items():

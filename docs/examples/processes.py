@@ -1,4 +1,4 @@
-"""Servers for the tests of examples: each in a process of its own, which ends with the test."""
+"""Servers for the tests of examples. Each runs in its own process and ends with the test."""
 
 from __future__ import annotations
 
@@ -31,35 +31,35 @@ globalThis.WebSocket ??= createRequire(process.env.CLIENTS + "/")("ws");
 
 
 @contextmanager
-def running(command: Sequence[str], told: str, **environment: str) -> Generator[str]:
-    """Run a server until the block ends; gives what the group of the pattern `told` matches in its first lines."""
+def running(command: Sequence[str], pattern: str, **environment: str) -> Generator[str]:
+    """Run a server until the block ends. Yield the group of `pattern` that matches one of its first lines."""
     env = {**os.environ, "PYTHONUNBUFFERED": "1", **environment}
     with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as process:
         try:
-            yield _wait_for(process, told)
+            yield _wait_for(process, pattern)
         finally:
             process.terminate()
             process.wait(timeout=30)
 
 
-def _wait_for(process: subprocess.Popen[str], told: str) -> str:
+def _wait_for(process: subprocess.Popen[str], pattern: str) -> str:
     assert process.stdout is not None
     for line in process.stdout:  # ends when the process does
-        if (found := re.search(told, line)) is not None:
+        if (found := re.search(pattern, line)) is not None:
             return found[1]
     raise RuntimeError(f"the server ended with {process.wait()} before it listened; its stderr says why")
 
 
 @contextmanager
 def rtvi_run(bot: Path, *options: str, **environment: str) -> Generator[str]:
-    """`rtvi run` on a free port; gives its address."""
+    """Run `rtvi run` on a free port. Yield its address."""
     command = [sys.executable, "-m", "rtvi_plugins", "run", str(bot), "--port", "0", *options]
     with running(command, r"(http://127\.0\.0\.1:\d+)", **environment) as address:
         yield address
 
 
 def node_program(folder: Path, program: str, package: str, imported_as: str, names: str) -> str:
-    """Run a program in a folder where a published client is installed as `imported_as`; gives what it printed."""
+    """Run a program in a folder with a published client, installed as `imported_as`. Return its output."""
     if not CLIENTS.is_dir():
         pytest.fail(f"The published clients are not installed. Run `npm install` in {CLIENTS.parent}.")
     home = folder / "node_modules" / imported_as

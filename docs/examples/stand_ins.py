@@ -1,4 +1,4 @@
-"""Stand-ins for providers that hear and speak, under their names: with them a spoken bot runs anywhere, in no time."""
+"""Fast replacements for `pocketsphinx`, `espeak` and `silero`, under the same names, for tests of voice bots."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from rtvi_plugins_echo.stt import EchoSTT
 from rtvi_plugins_echo.tts import EchoTTS
 from rtvi_plugins_echo.vad import EchoVAD
 
-#: What the user will be heard to have said, one line for each utterance.
+#: The transcripts that the recogniser will return, one line for each utterance.
 lines: deque[str] = deque()
 
 
 @service("stt", "pocketsphinx")
 @asynccontextmanager
 async def stt() -> AsyncGenerator[EchoSTT]:
-    """Hears the lines."""
+    """Returns the lines as transcripts."""
     yield EchoSTT(lines)
 
 
 @service("tts", "espeak")
 @asynccontextmanager
 async def tts() -> AsyncGenerator[EchoTTS]:
-    """Speaks in tones of 0.1 s, one for each word."""
+    """Speaks a tone of 0.1 s for each word."""
     yield EchoTTS()
 
 
 @service("vad", "silero")
 @asynccontextmanager
 async def vad() -> AsyncGenerator[EchoVAD]:
-    """Takes what is loud for speech."""
+    """Treats loud sound as speech."""
     yield EchoVAD()

@@ -1,4 +1,4 @@
-"""The tutorial of the provider shows its files whole: whoever copies each part has what is tested here."""
+"""The provider tutorial shows every file completely, so its readers have the tested files."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ BLOCK = re.compile(r"^<!-- (docs/examples/acme/\S+) -->\n```\w+\n(.*?)^```$", re
 
 
 def lines(text: str) -> list[str]:
-    """What a text says, whatever the space between its parts."""
+    """Return the lines of a text without empty lines."""
     return [line for line in text.splitlines() if line.strip()]
 
 
 def test_the_parts_of_a_file_make_the_file() -> None:
-    """In the order in which they are shown, and indented as they are."""
+    """The parts are in the order of the file."""
     shown: dict[str, str] = defaultdict(str)
     for path, text in BLOCK.findall(PAGE.read_text("utf-8")):
         shown[path] += text
@@ -27,7 +27,7 @@ def test_the_parts_of_a_file_make_the_file() -> None:
 
 
 def test_no_file_is_left_out() -> None:
-    """But for the one that is empty."""
+    """The empty file is the only exception."""
     folder = ROOT / "docs" / "examples" / "acme"
     found = [path for path in folder.rglob("*.*") if path.is_file() and path.suffix in (".py", ".md", ".toml")]
     shown = {ROOT / path for path, _ in BLOCK.findall(PAGE.read_text("utf-8"))}

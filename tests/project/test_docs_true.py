@@ -22,6 +22,8 @@ PUBLIC = [
     importlib.import_module(f"rtvi_plugins{name}")
     for name in ("", ".kinds", ".context", ".events", ".errors", ".session", ".hosting", ".client", ".voice")
 ]
+#: Modules of the examples.
+OF_EXAMPLES = re.compile("rtvi_plugins_(acme|avatar)")
 TABLE = re.compile(r"^\| import from \| names \|\n\|---\|---\|\n((?:\|.*\|\n)+)", re.MULTILINE)
 
 
@@ -62,7 +64,7 @@ def named_by(page: Path) -> set[str]:
     """Every dotted name of ours in a page: in its code, and in backticks in its text."""
     named = re.findall(r"`(rtvi_plugins(?:_(?!acme)\w+)?(?:\.\w+)+)`", page.read_text("utf-8"))
     known = {"rtvi_plugins.commands", "rtvi_plugins.api"}  # groups of entry points
-    return {name for name in {*imports(page), *named} - known if "acme" not in name}
+    return {name for name in {*imports(page), *named} - known if not OF_EXAMPLES.search(name)}
 
 
 def test_what_a_page_imports_is_there() -> None:

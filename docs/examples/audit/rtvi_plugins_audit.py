@@ -1,4 +1,4 @@
-"""Remembers who did what: actions for any bot, and hooks that watch."""
+"""Record the actions of each session."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from collections import defaultdict
 
 from rtvi_plugins import Session, action, hookimpl
 
-noted: defaultdict[str, list[str]] = defaultdict(list)
+recorded: defaultdict[str, list[str]] = defaultdict(list)
 
 
 @hookimpl
 def action_finished(session: Session, service: str, action: str, error: str | None) -> None:
-    """Note an action and how it ended."""
-    noted[session.id].append(f"{service}:{action} {error or 'ok'}")
+    """Record an action and its outcome."""
+    recorded[session.id].append(f"{service}:{action} {error or 'ok'}")
 
 
 @hookimpl
 def session_closed(session: Session) -> None:
     """Forget a session that has ended."""
-    noted.pop(session.id, None)
+    recorded.pop(session.id, None)
 
 
 @action("bot")
 async def done_so_far(session: Session, /) -> list[str]:
-    """What was done in this session, oldest first."""
-    return noted[session.id]
+    """Return the actions of this session, oldest first."""
+    return recorded[session.id]

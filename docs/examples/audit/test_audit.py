@@ -1,4 +1,4 @@
-"""The plugin, in a bot that it is given to without being installed."""
+"""The plugin, passed to a bot without being installed."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ pytestmark = pytest.mark.anyio
 
 @bot(services={"llm": "rules"}, client=["llm:get_context", "bot:done_so_far"])
 async def watched(session: Session, /, llm: LLM) -> None:
-    """A bot whose doings are noted."""
+    """A bot with a record of actions."""
     await converse(session, llm=llm)
 
 
-async def test_what_was_done_is_told() -> None:
-    """The hook has seen the action before the next one runs."""
+async def test_it_returns_the_actions() -> None:
+    """The hook runs before the next action."""
     async with connect(watched, rtvi_plugins_audit) as client:
         await client.action("llm:get_context")
         assert await client.action("bot:done_so_far") == ["llm:get_context ok"]
 
 
-async def test_a_session_is_forgotten_at_its_end() -> None:
-    """Nothing piles up."""
+async def test_it_forgets_a_session_at_its_end() -> None:
+    """The record does not grow."""
     async with connect(watched, rtvi_plugins_audit) as client:
         await client.action("llm:get_context")
-    assert not rtvi_plugins_audit.noted
+    assert not rtvi_plugins_audit.recorded

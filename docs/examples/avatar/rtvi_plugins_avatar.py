@@ -1,4 +1,4 @@
-"""A kind of service that the framework does not know: a face. With a provider that draws it in text."""
+"""A new kind of service, the avatar, and a provider that draws a face in text."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Mood = Literal["happy", "sad", "calm"]
 
 @runtime_checkable
 class Avatar(Protocol):
-    """What every provider of the kind implements."""
+    """Every provider of the kind has these methods."""
 
     async def show(self, mood: Mood, /) -> str:
-        """Show a mood, and return where the picture is."""
+        """Show a mood, and return the address of the picture."""
         ...
 
 
@@ -25,7 +25,7 @@ AVATAR = Kind("avatar", Avatar)
 
 @action(AVATAR)
 async def show_mood(avatar: Avatar, session: Session, /, mood: Mood) -> str:
-    """Shows a mood. Every provider of the kind has this action."""
+    """Show a mood. Every provider of the kind has this action."""
     return await avatar.show(mood)
 
 
@@ -35,7 +35,7 @@ class Sketch:
     eyes = ":"
 
     async def show(self, mood: Mood, /) -> str:
-        """The face itself, where others give an address."""
+        """Return the face itself instead of an address."""
         return self.eyes + {"happy": "-)", "sad": "-(", "calm": "-|"}[mood]
 
 
@@ -48,5 +48,5 @@ async def sketch() -> AsyncGenerator[Sketch]:
 
 @options(sketch)
 def look(avatar: Sketch, /, eyes: Literal[":", ";", "8"] = ":") -> None:
-    """How it looks."""
+    """Set the eyes of the face."""
     avatar.eyes = eyes

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_the_kind_has_its_actions_and_the_provider_its_options() -> None:
-    """Under the name that the bot gives the service."""
+    """The bot chooses the name of the service."""
     async with connect(receptionist, rtvi_plugins_avatar) as client:
         assert await client.action("face:show_mood", mood="happy") == ":-)"
         await client.update_config({"face": {"eyes": ";"}})

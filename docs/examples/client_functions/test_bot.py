@@ -11,20 +11,20 @@ pytestmark = pytest.mark.anyio
 
 
 async def show_map(arguments: Mapping[str, Any]) -> str:
-    """Carries it out: here, by words."""
+    """Describe the map in words."""
     return f"a map of {arguments['place']}"
 
 
 async def test_the_client_shows_a_map() -> None:
-    """The LLM asks for it, the client does it, and the LLM goes on with the result."""
+    """The LLM calls the function, the client runs it, and the LLM reads the result."""
     async with connect(guide) as client:
         client.carry_out("show_map", show_map)
         await client.send_text("Please show the map for Paris.")
         assert "Paris" in await answer(client)
 
 
-async def test_a_bot_asks_by_itself() -> None:
-    """No LLM is needed for it."""
+async def test_the_bot_calls_a_client_function() -> None:
+    """The bot's own code can call it without the LLM."""
     async with connect(guide) as client:
         client.carry_out("show_map", show_map)
         assert await client.action("bot:show_rome") == "a map of Rome"

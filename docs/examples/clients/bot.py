@@ -4,7 +4,7 @@ from rtvi_plugins import LLM, Session, action, bot, converse
 @bot(
     services={"llm": ["rules", "echo"]},
     client=["llm.name", "llm:append_to_messages", "bot:book_room"],
-    public=True,  # it costs nothing
+    public=True,  # everybody may start it, because it costs nothing
 )
 async def receptionist(session: Session, /, llm: LLM) -> None:
     """A receptionist you can type to."""
@@ -13,5 +13,5 @@ async def receptionist(session: Session, /, llm: LLM) -> None:
 
 @action(receptionist)
 async def book_room(session: Session, /, nights: int) -> str:
-    """Books a room and returns the number of the booking."""
+    """Book a room and return the number of the booking."""
     return f"A-{nights}"

@@ -1,4 +1,4 @@
-"""The programs of the page on connecting published clients, with the real clients and a real server."""
+"""The programs of the page "Connect a client", with the published clients and a real server."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ HERE = Path(__file__).parent
 
 PROGRAM = """
 import { TALK as talk } from "./example.mjs";
-let told = "";
+let answer = "";
 const heard = new Promise((resolve) => globalThis.heard = resolve);
 const { client, booking } = await talk(%r, (text) => {
-  told += text + " ";
-  if (told.includes("Ada")) globalThis.heard();
+  answer += text + " ";
+  if (answer.includes("Ada")) globalThis.heard();
 });
 await heard;
 if (client.state !== "disconnected") await client.disconnect();
-console.log(JSON.stringify({ booking, told }));
+console.log(JSON.stringify({ booking, answer }));
 process.exit(0);
 """
 
@@ -39,7 +39,7 @@ process.exit(0);
     ],
 )
 def test_the_program_holds_a_conversation(tmp_path: Path, example: str, package: str, imported_as: str) -> None:
-    """It configures the bot, calls its action, and is answered."""
+    """It sets an option, calls an action, and receives an answer."""
     names = {
         "voice_client.mjs": "LLMHelper, Transport, VoiceClient, VoiceMessage",
         "rtvi_client.mjs": "LLMHelper, RTVIClient, RTVIMessage, Transport",
@@ -51,6 +51,6 @@ def test_the_program_holds_a_conversation(tmp_path: Path, example: str, package:
     shutil.copy(HERE / example, tmp_path / "example.mjs")
     with rtvi_run(HERE / "bot.py") as server:
         printed = node_program(tmp_path, program % server, package, imported_as, names)
-    told = json.loads(printed.splitlines()[-1])
-    assert told["booking"] == "A-2"
-    assert "I am Ada" in told["told"]
+    answer = json.loads(printed.splitlines()[-1])
+    assert answer["booking"] == "A-2"
+    assert "I am Ada" in answer["answer"]

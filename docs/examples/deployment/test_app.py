@@ -1,4 +1,4 @@
-"""The app refuses what an operator wants refused, and tells a load balancer how it is."""
+"""The application refuses requests without permission, and reports its health to a load balancer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SECRET = {"x-rtvi-operator-secret": "secret-of-a-test"}
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The module, imported afresh with a secret in the environment."""
+    """Import the module again, with a secret in the environment."""
     import importlib
     import sys
 
@@ -26,7 +26,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 @pytest.fixture
 async def http(server: ModuleType) -> AsyncGenerator[httpx2.AsyncClient]:
-    """A client of the app, which has been started."""
+    """Return a client of the running application."""
     transport = httpx2.ASGITransport(server.app)
     async with server.host, httpx2.AsyncClient(transport=transport, base_url="https://bots.hotel.example") as client:
         yield client
@@ -35,18 +35,18 @@ async def http(server: ModuleType) -> AsyncGenerator[httpx2.AsyncClient]:
 async def test_a_start_needs_the_secret(http: httpx2.AsyncClient) -> None:
     """The bot is not public."""
     assert (await http.post("/start")).status_code == 401
-    told = (await http.post("/start", headers=SECRET)).json()
-    assert told["wsUrl"] == "wss://bots.hotel.example/ws"
+    started = (await http.post("/start", headers=SECRET)).json()
+    assert started["wsUrl"] == "wss://bots.hotel.example/ws"
 
 
 async def test_a_foreign_page_is_refused(http: httpx2.AsyncClient) -> None:
-    """Before anything is started."""
+    """The server checks the origin first."""
     refused = await http.post("/start", headers={**SECRET, "origin": "https://stranger.example"})
     assert (refused.status_code, refused.json()["error"]) == (403, "origin-refused")
 
 
-async def test_draining_is_told(http: httpx2.AsyncClient, server: ModuleType) -> None:
-    """A load balancer sends nobody here any more."""
+async def test_draining_is_reported(http: httpx2.AsyncClient, server: ModuleType) -> None:
+    """The health check fails, so a load balancer sends no new clients."""
     assert (await http.get("/health")).status_code == 200
     server.host.drain()
     assert (await http.get("/health")).status_code == 503

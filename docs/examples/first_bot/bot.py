@@ -17,7 +17,7 @@ async def pizzeria(session: Session, /, llm: LLM) -> None:
 
 @frozen
 class Order:
-    """What will be baked, and what it costs."""
+    """An order and its price."""
 
     pizza: str
     pieces: int
@@ -28,5 +28,5 @@ class Order:
 async def order(
     session: Session, /, pizza: Literal["margherita", "funghi"], pieces: Annotated[int, ge(1), le(10)] = 1
 ) -> Order:
-    """Orders pizzas."""
+    """Order pizzas."""
     return Order(pizza, pieces, euros=9 * pieces)

@@ -15,14 +15,14 @@ async def test_an_order_has_a_price() -> None:
 
 
 async def test_there_is_no_pizza_hawaii() -> None:
-    """What is not on the menu is refused before the action runs."""
+    """The framework refuses a pizza that is not on the menu."""
     async with connect(pizzeria) as client:
         with pytest.raises(RequestError, match="margherita"):
             await client.action("bot:order", pizza="hawaii")
 
 
 async def test_it_says_its_name() -> None:
-    """The bot answers what is typed."""
+    """The bot answers a typed question."""
     async with connect(pizzeria) as client:
         await client.send_text("Who are you?")
         async for event in client.events():

@@ -7,7 +7,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_the_first_version_talks() -> None:
-    """Seven lines are a bot."""
+    """Seven lines make a bot."""
     async with connect(pizzeria) as client:
         await client.send_text("What is 3 plus four?")
         async for event in client.events():

@@ -20,10 +20,10 @@ async def receptionist(session: Session, /, llm: LLM) -> None:
 async def book_room(
     session: Session,
     /,
-    nights: Annotated[int, ge(1), le(14), Doc("How many nights.")],
-    name: Annotated[str, min_len(1), Doc("Who will stay.")],
+    nights: Annotated[int, ge(1), le(14), Doc("The number of nights.")],
+    name: Annotated[str, min_len(1), Doc("The name of the guest.")],
 ) -> dict[str, int]:
-    """Books a room and returns the booking."""
+    """Book a room and return the booking."""
     if not free_rooms:
         raise RequestError("All twelve rooms are taken.")
     return {"room": free_rooms.pop(0), "euros": 80 * nights}

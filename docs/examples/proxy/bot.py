@@ -6,5 +6,5 @@ from rtvi_plugins import LLM, Session, bot, converse
     client=["llm.model", "llm:append_to_messages", "llm:run"],
 )
 async def receptionist(session: Session, /, llm: LLM) -> None:
-    """A receptionist who answers by a vendor's model."""
+    """A receptionist with a vendor's model."""
     await converse(session, llm=llm)

@@ -1,4 +1,4 @@
-"""The proxy between a real client, a real server and a vendor that is played on this machine."""
+"""The proxy between a real client, a real server and a fake vendor."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class TextTransport extends textSocket(Transport) {
   sendReadyMessage = () => this.sendMessage(VoiceMessage.clientReady());
 }
 
-let told = "";
+let answer = "";
 const heard = new Promise((resolve) => globalThis.heard = resolve);
 const client = new VoiceClient({
   baseUrl: process.argv[2],
@@ -39,8 +39,8 @@ const client = new VoiceClient({
   config: [{ service: "llm", options: [{ name: "model", value: "model-of-a-test" }] }],
   callbacks: {
     onBotTranscript: (text) => {
-      told += text + " ";
-      if (told.includes("Hello")) globalThis.heard();
+      answer += text + " ";
+      if (answer.includes("Hello")) globalThis.heard();
     },
   },
 });
@@ -49,7 +49,7 @@ await client.start();
 await llm.appendToMessages({ role: "user", content: "Hello" }, true);
 await heard;
 await client.disconnect();
-console.log(told);
+console.log(answer);
 process.exit(0);
 """
 
@@ -58,7 +58,7 @@ ACTION = """
 import { RTVIClient, Transport } from "@pipecat-ai/client-js";
 import { textSocket } from "./transport.mjs";
 
-let told = "";
+let answer = "";
 const client = new RTVIClient({
   transport: new (textSocket(Transport))(),
   enableMic: false,
@@ -69,7 +69,7 @@ const client = new RTVIClient({
       config: [{ service: "llm", options: [{ name: "model", value: "model-of-a-test" }] }],
     },
   },
-  callbacks: { onBotTranscript: ({ text }) => (told += text + " ") },
+  callbacks: { onBotTranscript: ({ text }) => (answer += text + " ") },
 });
 const messages = [{ role: "user", content: "Hello" }];
 await client.action({
@@ -77,14 +77,14 @@ await client.action({
   action: "append_to_messages",
   arguments: [{ name: "messages", value: messages }, { name: "run_immediately", value: true }],
 });
-console.log(told);
+console.log(answer);
 process.exit(0);
 """
 
 
 @pytest.fixture(scope="module")
 def vendor() -> Generator[Mapping[str, str]]:
-    """The addresses of two servers that speak the vendors' API."""
+    """Return the addresses of two servers with the vendors' API."""
     with ExitStack() as stack:
         yield {
             name: stack.enter_context(
@@ -96,7 +96,7 @@ def vendor() -> Generator[Mapping[str, str]]:
 
 @pytest.fixture(scope="module")
 def proxy(vendor: Mapping[str, str]) -> Generator[str]:
-    """The address of the proxy, in front of a bot that is not public."""
+    """Return the address of the proxy, in front of a bot that is not public."""
     options = {name: {"base_url": f"http://127.0.0.1:{port}/v1"} for name, port in vendor.items()}
     with rtvi_run(HERE / "bot.py", RTVI_OPERATOR_SECRET=SECRET) as bot:
         environment = {
@@ -112,7 +112,7 @@ def proxy(vendor: Mapping[str, str]) -> Generator[str]:
 
 
 def start(proxy: str, body: object) -> tuple[int, Any]:
-    """The status and body of the answer to a start."""
+    """Return the status and the body of the answer to a start request."""
     request = Request(f"{proxy}/start", json.dumps(body).encode(), {"content-type": "application/json"})
     try:
         with urlopen(request, timeout=20) as answer:
@@ -124,7 +124,7 @@ def start(proxy: str, body: object) -> tuple[int, Any]:
 
 @pytest.mark.parametrize("provider", ["openai", "together"])
 def test_a_page_chooses_the_provider_and_the_proxy_brings_the_key(tmp_path: Path, proxy: str, provider: str) -> None:
-    """The same program, one word of it changed, is answered by another vendor."""
+    """A client chooses a vendor with one word."""
     transport = HERE.parent / "clients" / "transport.mjs"
     (tmp_path / "transport.mjs").write_bytes(transport.read_bytes())
     program = (PROGRAM % provider).replace("process.argv[2]", json.dumps(f"{proxy}/connect"))
@@ -134,7 +134,7 @@ def test_a_page_chooses_the_provider_and_the_proxy_brings_the_key(tmp_path: Path
 
 
 def test_a_page_calls_an_action_without_connecting(tmp_path: Path, proxy: str) -> None:
-    """It is a start like any other, with the operator's keys."""
+    """It is a start request too, with the operator's keys."""
     transport = HERE.parent / "clients" / "transport.mjs"
     (tmp_path / "transport.mjs").write_bytes(transport.read_bytes())
     printed = node_program(
@@ -145,20 +145,20 @@ def test_a_page_calls_an_action_without_connecting(tmp_path: Path, proxy: str) -
 
 @pytest.mark.parametrize("name", ["api_keys", "service_options", "defaults", "grants"])
 def test_a_page_cannot_speak_as_the_operator(proxy: str, name: str) -> None:
-    """Else the secret that the proxy adds would vouch for it."""
-    status, told = start(proxy, {"services": {"llm": "openai"}, name: {"openai": "key-of-a-stranger"}})
-    assert (status, told["info"]) == (403, f"A page may not send {name}.")
+    """Otherwise the bot would trust the field, because the proxy adds the secret."""
+    status, answer = start(proxy, {"services": {"llm": "openai"}, name: {"openai": "key-of-a-stranger"}})
+    assert (status, answer["info"]) == (403, f"A page may not send {name}.")
 
 
 def test_a_page_cannot_lead_the_key_elsewhere(proxy: str) -> None:
-    """A base URL is no option, so the bot refuses it, and the proxy passes on what the bot says."""
+    """A base URL is not an option, so the bot refuses it. The proxy forwards the error."""
     config = [{"service": "llm", "options": [{"name": "base_url", "value": "https://stranger.example"}]}]
-    status, told = start(proxy, {"services": {"llm": "openai"}, "config": config})
-    assert (status, told["error"]) == (400, "unknown-option")
+    status, answer = start(proxy, {"services": {"llm": "openai"}, "config": config})
+    assert (status, answer["error"]) == (400, "unknown-option")
 
 
 def test_a_stranger_cannot_start_the_bot(vendor: Mapping[str, str]) -> None:
-    """Without the secret there is nobody whose keys could be spent."""
+    """The bot is not public, so a start request needs the secret."""
     with rtvi_run(HERE / "bot.py", RTVI_OPERATOR_SECRET=SECRET) as bot:
-        status, told = start(bot, {"services": {"llm": "openai"}})
-    assert (status, told["error"]) == (401, "unauthorized")
+        status, answer = start(bot, {"services": {"llm": "openai"}})
+    assert (status, answer["error"]) == (401, "unauthorized")

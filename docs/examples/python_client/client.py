@@ -9,25 +9,25 @@ from rtvi_plugins_client import connect
 
 
 async def answer(client: Client, text: str) -> list[str]:
-    """Say something, and return the sentences that the bot says to it, until its turn is over."""
+    """Send a text, and return the sentences of the bot's answer."""
     await client.send_text(text)
     events = client.events()
-    async for event in events:  # what comes before is of a turn that is over: a greeting, say
+    async for event in events:  # skip events of earlier turns, such as a greeting
         if event.type == "user-llm-text" and event.data["text"].endswith(text):
             break
     async for event in events:
         if event.type == "bot-llm-started":
             break
-    said, busy = list[str](), 1
+    sentences, busy = list[str](), 1
     while True:
-        # A turn asks the LLM again after its functions. It is over when neither is at work, and nothing follows.
+        # The LLM may call a function and then continue. The answer is complete when both are idle for a moment.
         event = None
         with anyio.move_on_after(math.inf if busy else 0.5):
             event = await anext(events, None)
         if event is None:
-            return said
+            return sentences
         if event.type == "bot-output":
-            said.append(event.data["text"])
+            sentences.append(event.data["text"])
         elif event.type in ("bot-llm-started", "llm-function-call-started"):
             busy += 1
         elif event.type in ("bot-llm-stopped", "llm-function-call-stopped"):
@@ -35,7 +35,7 @@ async def answer(client: Client, text: str) -> list[str]:
 
 
 async def main(url: str) -> None:
-    """Change a bot's config, call its action, and say something to it."""
+    """Set an option, call an action, and ask a question."""
     async with connect(url, services={"llm": "rules"}) as client:
         config = await client.update_config({"llm": {"name": "Ada"}})
         print("revision", config.revision)

@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 
 
 def test_the_program_does_what_it_says() -> None:
-    """Its output is that of the page."""
+    """Its output is the one on the page."""
     with rtvi_run(HERE.parent / "clients" / "bot.py") as server:
         command = [sys.executable, str(HERE / "client.py"), server]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=50)
@@ -32,8 +32,8 @@ def test_the_program_does_what_it_says() -> None:
 
 
 @pytest.mark.anyio
-async def test_an_answer_is_whole_and_nobody_elses() -> None:
-    """A greeting is not taken for it, and what comes after a function is part of it."""
+async def test_an_answer_is_complete() -> None:
+    """It does not contain a greeting. It contains the text after a function call."""
     async with connect(receptionist) as client:
         said = await answer(client, "Book a room for two nights under Robert.")
         assert [each.partition(":")[0] for each in said] == ["Done", "The answer is"], said
@@ -42,7 +42,7 @@ async def test_an_answer_is_whole_and_nobody_elses() -> None:
 
 @pytest.mark.anyio
 async def test_an_answer_ends_with_the_session() -> None:
-    """Who is hung up on does not wait."""
+    """The function returns when the connection ends."""
     async with connect(receptionist) as client, anyio.create_task_group() as tasks:
         tasks.start_soon(answer, client, "Tell me a story.")
         await anyio.wait_all_tasks_blocked()

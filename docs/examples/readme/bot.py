@@ -13,5 +13,5 @@ async def receptionist(session: Session, /, stt: STT, llm: LLM, tts: TTS, vad: V
 
 @action(receptionist)
 async def book_room(session: Session, /, nights: int, name: str) -> str:
-    """Books a room and returns the booking."""
+    """Book a room and return the booking."""
     return f"{nights} nights for {name}"

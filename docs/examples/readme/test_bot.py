@@ -12,7 +12,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_it_books_a_room() -> None:
-    """Its action is what a client may call, with arguments that are checked."""
+    """A client may call the action, and its arguments are checked."""
     async with connect(receptionist) as client:
         assert await client.action("bot:book_room", nights=3, name="Ada") == "3 nights for Ada"
         with pytest.raises(RequestError, match="whole number"):

@@ -1,4 +1,4 @@
-"""The receptionist of a small hotel: a bot you can talk to, and type to, offline and without a key."""
+"""The receptionist of a small hotel. You can talk or type to it, without a network or a key."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def receptionist(session: Session, /, stt: STT, llm: LLM, tts: TTS, vad: V
 
 @frozen
 class Booking:
-    """A room that is taken."""
+    """A booked room."""
 
     room: int
     name: str
@@ -43,7 +43,7 @@ class Booking:
     euros: int
 
 
-#: The rooms that nobody has booked since this process started.
+#: The rooms that are free. A restart frees all rooms.
 free_rooms = [*range(1, 13)]
 
 
@@ -51,10 +51,10 @@ free_rooms = [*range(1, 13)]
 async def book_room(
     session: Session,
     /,
-    nights: Annotated[int, ge(1), le(14), Doc("How many nights.")],
-    name: Annotated[str, min_len(1), Doc("Who will stay.")],
+    nights: Annotated[int, ge(1), le(14), Doc("The number of nights.")],
+    name: Annotated[str, min_len(1), Doc("The name of the guest.")],
 ) -> Booking:
-    """Books a room and returns the booking."""
+    """Book a room and return the booking."""
     if not free_rooms:
         raise RequestError("All twelve rooms are taken.")
     return Booking(room=free_rooms.pop(0), name=name, nights=nights, euros=80 * nights)

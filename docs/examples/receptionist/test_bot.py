@@ -1,4 +1,4 @@
-"""The receptionist, tested offline: what is typed, what is booked, and what a client may not do."""
+"""The receptionist, tested offline: conversation, bookings and permissions."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def test_a_client_books_a_room() -> None:
 
 
 async def test_nobody_stays_for_no_nights() -> None:
-    """Arguments are checked before the action runs, and every problem is told with its place."""
+    """Arguments are checked before the action runs, and the error names the place of every problem."""
     async with connect(receptionist) as client:
         with pytest.raises(RequestError) as refused:
             await client.action("bot:book_room", nights=0)
@@ -46,7 +46,7 @@ async def test_nobody_stays_for_no_nights() -> None:
 
 
 async def test_a_full_hotel_says_so() -> None:
-    """The sentence of a `RequestError` reaches the client."""
+    """The client receives the text of a `RequestError`."""
     free_rooms.clear()
     async with connect(receptionist) as client:
         with pytest.raises(RequestError, match="All twelve rooms are taken"):
@@ -54,7 +54,7 @@ async def test_a_full_hotel_says_so() -> None:
 
 
 async def test_the_guest_books_by_typing() -> None:
-    """The LLM calls the action that the bot grants it; the client is told of it."""
+    """The LLM calls an action, and the client receives an event."""
     async with connect(receptionist, operator={"defaults": QUIET}) as client:
         await client.send_text("My name is Ada.")
         await client.send_text("Book a room for three nights, please.")
@@ -65,7 +65,7 @@ async def test_the_guest_books_by_typing() -> None:
 
 
 async def test_the_guest_answers_its_questions() -> None:
-    """What it asks can be answered in a word or two."""
+    """A short answer to its question is enough."""
     async with connect(receptionist) as client:
         said = ["Yes, please.", "Two nights.", "My name is Robert."]
         async for event in client.events():
@@ -77,7 +77,7 @@ async def test_the_guest_answers_its_questions() -> None:
 
 
 async def test_who_is_at_a_loss_is_told_what_to_say() -> None:
-    """Whatever it does not understand, it says how to go on."""
+    """If it does not understand a sentence, it explains what the user can say."""
     async with connect(receptionist, operator={"defaults": QUIET}) as client:
         await client.send_text("Flugelhorn")
         async for event in client.events():
@@ -86,7 +86,7 @@ async def test_who_is_at_a_loss_is_told_what_to_say() -> None:
 
 
 async def test_a_client_may_not_change_the_instructions() -> None:
-    """What is not granted is refused."""
+    """Everything without a grant is refused."""
     async with connect(receptionist) as client:
         with pytest.raises(RequestError) as refused:
             await client.update_config({"llm": {"messages": []}})

@@ -1,4 +1,4 @@
-"""The receptionist, spoken to: what is said at its desk comes through the recogniser well enough to be answered."""
+"""The receptionist with real speech recognition: it understands enough to answer."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ SAID = {
 
 
 async def frames(pcm: bytes) -> AsyncIterator[Audio]:
-    """An utterance as the recogniser is given it, with a little silence around it."""
+    """Return an utterance with a little silence around it, as the recogniser receives it."""
     padded = bytes(RATE // 2) + pcm + bytes(RATE // 2)
     for at in range(0, len(padded), 1024):
         yield Audio(padded[at : at + 1024], RATE)
 
 
 def spoken(voice: str, text: str, file: Path) -> bytes:
-    """The samples of a sentence, said by flite."""
+    """Return the samples of a sentence, spoken by flite."""
     subprocess.run(["flite", "-voice", voice, "-t", text, "-o", str(file)], check=True, stdin=subprocess.DEVNULL)
     with wave.open(str(file)) as audio:
         assert (audio.getframerate(), audio.getnchannels()) == (RATE, 1)
@@ -66,7 +66,7 @@ def spoken(voice: str, text: str, file: Path) -> bytes:
 
 
 async def heard(utterances: Sequence[bytes]) -> Sequence[str]:
-    """What the recogniser makes of them."""
+    """Return the transcript of the samples."""
     found: list[str] = []
     async with pocketsphinx_stt() as stt:
         for pcm in utterances:
@@ -76,7 +76,7 @@ async def heard(utterances: Sequence[bytes]) -> Sequence[str]:
 
 
 def replied(text: str) -> str:
-    """The answer to what was heard after the greeting."""
+    """Return the answer to a transcript after the greeting."""
     messages: list[Message] = [
         {"role": "system", "content": INSTRUCTIONS},
         {"role": "assistant", "content": GREETING},
@@ -88,7 +88,7 @@ def replied(text: str) -> str:
 
 @pytest.mark.parametrize(("text", "beginning"), SAID.items())
 def test_what_is_said_is_answered(text: str, beginning: str, tmp_path: Path) -> None:
-    """In at least three of four voices."""
+    """At least three of four voices succeed."""
     texts = anyio.run(heard, [spoken(voice, text, tmp_path / "said.wav") for voice in VOICES])
     right = [each for each in texts if replied(each).startswith(beginning)]
     assert len(right) >= 3, texts

@@ -5,5 +5,5 @@ NOTICE = "This call is recorded. Hang up if you do not want that."
 
 @bot(services={"stt": "pocketsphinx", "llm": "rules", "tts": "espeak", "vad": "silero"})
 async def hotline(session: Session, /, stt: STT, llm: LLM, tts: TTS, vad: VAD) -> None:
-    """Says that it is recorded before anything else."""
+    """Announces the recording first."""
     await converse(session, stt=stt, llm=llm, tts=tts, vad=vad, greeting=NOTICE)

@@ -14,8 +14,8 @@ from transport.memory import call
 pytestmark = pytest.mark.anyio
 
 
-async def test_what_a_recording_holds(tmp_path: Path) -> None:
-    """The transcript line by line, and both sides in one file."""
+async def test_a_recording_has_two_files(tmp_path: Path) -> None:
+    """A transcript, and one audio file with both sides."""
     folder = tmp_path / "recordings"
     clock = ManualClock()
     stand_ins.lines.extend(["My name is Ada."])
@@ -23,7 +23,7 @@ async def test_what_a_recording_holds(tmp_path: Path) -> None:
         hotline, modules=[stand_ins], clock=clock, operator_secret=Secret("secret-of-a-test-operator"), record=folder
     )
     async with host, call(host, secret="secret-of-a-test-operator") as line:
-        while not line.told("bot-started-speaking"):
+        while not line.received("bot-started-speaking"):
             await wait(clock, 0.02)
         await wait(clock, 2.0)
         await speak(line, clock, 1.0)
@@ -43,8 +43,8 @@ async def test_what_a_recording_holds(tmp_path: Path) -> None:
         assert audio.getnframes() / 16_000 > 4.0
 
 
-async def test_nothing_is_recorded_unless_it_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A host that was given no folder writes nothing."""
+async def test_nothing_is_recorded_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host without a folder writes nothing."""
     monkeypatch.chdir(tmp_path)
     clock = ManualClock()
     async with Host(hotline, modules=[stand_ins], clock=clock, dev=True) as host, call(host):
@@ -53,5 +53,5 @@ async def test_nothing_is_recorded_unless_it_is_asked_for(tmp_path: Path, monkey
 
 
 def files_in(folder: Path) -> list[Path]:
-    """What is in a folder."""
+    """Return the files in a folder."""
     return list(folder.iterdir())

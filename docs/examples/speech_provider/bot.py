@@ -7,5 +7,5 @@ from rtvi_plugins import LLM, STT, TTS, VAD, Session, bot, converse
     client=["tts.pitch"],
 )
 async def telegraph(session: Session, /, stt: STT, llm: LLM, tts: TTS, vad: VAD) -> None:
-    """Taps back what it was tapped."""
+    """Repeats your Morse code."""
     await converse(session, stt=stt, llm=llm, tts=tts, vad=vad)

@@ -1,4 +1,4 @@
-"""Morse code: a TTS, an STT and a VAD that need no vendor, and understand each other."""
+"""A TTS, an STT and a VAD for Morse code. They need no vendor and understand each other."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ DOT = 0.096
 
 @define
 class MorseTTS:
-    """Taps out text."""
+    """Speaks in Morse code."""
 
     pitch: float = 600.0
 
     async def synthesize(self, request: TTSRequest, /) -> AsyncGenerator[TTSPiece]:
-        """Each word with its time, as soon as its sentence is there."""
+        """Yield each word and its time, sentence by sentence."""
         start, characters = 0.0, 0
         async for text in request.text:
             if not text.isascii():
@@ -49,7 +49,7 @@ class MorseTTS:
 
 
 def tap(word: str, pitch: float) -> Audio:
-    """The tones of a word and the silence after it."""
+    """Return the tones of a word and the silence after it."""
     letters = (" ".join(CODE[each]) for each in word.lower() if each in CODE)
     samples = array("h")
     for mark in "   ".join(letters) + "       ":
@@ -62,13 +62,13 @@ def tap(word: str, pitch: float) -> Audio:
 @service("tts", "morse")
 @asynccontextmanager
 async def morse_tts() -> AsyncGenerator[MorseTTS]:
-    """Taps out text."""
+    """Speaks in Morse code."""
     yield MorseTTS()
 
 
 @options(morse_tts)
-def voice(tts: MorseTTS, /, pitch: Annotated[float, ge(200), le(2000), Doc("In Hz.")] = 600.0) -> None:
-    """How it sounds."""
+def voice(tts: MorseTTS, /, pitch: Annotated[float, ge(200), le(2000), Doc("The pitch in Hz.")] = 600.0) -> None:
+    """Set the sound."""
     tts.pitch = pitch
 
 
@@ -77,10 +77,10 @@ def voice(tts: MorseTTS, /, pitch: Annotated[float, ge(200), le(2000), Doc("In H
 
 @define
 class MorseSTT:
-    """Reads what was tapped."""
+    """Reads Morse code."""
 
     async def transcribe(self, request: STTRequest, /) -> AsyncGenerator[STTPiece]:
-        """An interim transcript at the end of each word, and the final one when the audio ends."""
+        """Yield an interim transcript after each word, and a final one at the end of the audio."""
         marks, loud, frames = "", False, 0
         async for audio in request.audio:
             if is_loud(audio) == loud:
@@ -94,20 +94,20 @@ class MorseSTT:
 
 
 def is_loud(audio: Audio) -> bool:
-    """Whether somebody taps."""
+    """Return whether there is a tone."""
     samples = array("h", audio.data)
     return math.sqrt(sum(each * each for each in samples) / max(1, len(samples))) > 1_500
 
 
 def read(loud: bool, frames: int) -> str:
-    """What so many frames of tone or silence mean: a dot is three."""
+    """Return the sign for this many frames of tone or silence. A dot has three frames."""
     if loud:
         return "." if frames < 6 else "-"
     return "" if frames < 6 else " " if frames < 15 else "/"
 
 
 def decode(marks: str) -> str:
-    """The words; what is no sign is left out."""
+    """Return the words. Skip unknown signs."""
     words = ("".join(LETTERS.get(each, "") for each in word.split()) for word in marks.split("/"))
     return " ".join(word for word in words if word)
 
@@ -115,7 +115,7 @@ def decode(marks: str) -> str:
 @service("stt", "morse")
 @asynccontextmanager
 async def morse_stt() -> AsyncGenerator[MorseSTT]:
-    """Reads what was tapped."""
+    """Reads Morse code."""
     yield MorseSTT()
 
 
@@ -124,15 +124,15 @@ async def morse_stt() -> AsyncGenerator[MorseSTT]:
 
 @define
 class MorseVAD:
-    """Hears tones."""
+    """Detects tones."""
 
     def speech_probability(self, frame: Audio, /) -> float:
-        """1 or 0; a model would say something in between."""
+        """Return 1 or 0. A model returns values between them."""
         return float(is_loud(frame))
 
 
 @service("vad", "morse")
 @asynccontextmanager
 async def morse_vad() -> AsyncGenerator[MorseVAD]:
-    """Hears tones."""
+    """Detects tones."""
     yield MorseVAD()

@@ -17,38 +17,38 @@ pytestmark = pytest.mark.anyio
 
 
 async def one_by_one(items: Sequence[str]) -> AsyncIterator[str]:
-    """Sentences, as an LLM says them."""
+    """Yield sentences, as an LLM does."""
     for item in items:
         yield item
 
 
 async def frames(audio: bytes) -> AsyncIterator[Audio]:
-    """32 ms each, as a session gives them to an STT."""
+    """Yield audio in pieces of 32 ms, as a session does."""
     for at in range(0, len(audio), 1024):
         yield Audio(audio[at : at + 1024], 16_000)
 
 
 async def spoken(*sentences: str) -> list[TTSPiece]:
-    """All that the TTS makes of sentences."""
+    """Return all pieces from the TTS."""
     return [piece async for piece in morse.MorseTTS().synthesize(TTSRequest(one_by_one(sentences)))]
 
 
-async def test_they_keep_what_bots_rely_on() -> None:
-    """They open and close, also twice at once, and their options can be read and sent back."""
+async def test_they_keep_the_contract() -> None:
+    """They open and close, also twice at once, and accept their own options."""
     await check_providers(morse)
 
 
-async def test_what_is_tapped_can_be_read() -> None:
+async def test_the_stt_reads_the_tts() -> None:
     """The STT understands the TTS."""
     pieces = await spoken("Hello there.", "Bye!")
     audio = b"".join(piece.data for piece in pieces if isinstance(piece, Audio))
-    heard = [piece async for piece in morse.MorseSTT().transcribe(STTRequest(frames(audio)))]
-    assert heard[0] == Transcript("hello", final=False)
-    assert heard[-1] == Transcript("hello there bye", final=True)
+    transcripts = [piece async for piece in morse.MorseSTT().transcribe(STTRequest(frames(audio)))]
+    assert transcripts[0] == Transcript("hello", final=False)
+    assert transcripts[-1] == Transcript("hello there bye", final=True)
 
 
-async def test_each_word_is_told_with_its_time() -> None:
-    """In seconds of the audio that was made before it."""
+async def test_each_word_has_a_time() -> None:
+    """The time is the length of the audio before the word."""
     pieces = await spoken("Hi there.", "Bye!")
     made = 0.0
     for piece in pieces:
@@ -62,7 +62,7 @@ async def test_each_word_is_told_with_its_time() -> None:
 
 
 async def test_a_sentence_is_spoken_before_the_next_is_taken() -> None:
-    """So the framework knows which audio is whose."""
+    """So the framework knows the text of each piece of audio."""
     taken: list[str] = []
 
     async def sentences() -> AsyncIterator[str]:
@@ -78,28 +78,28 @@ async def test_a_sentence_is_spoken_before_the_next_is_taken() -> None:
     assert words == [("One.", 1), ("Two.", 2)]
 
 
-async def test_what_cannot_be_spoken_is_a_provider_error() -> None:
-    """Of the category that says whose fault it is."""
+async def test_text_without_morse_code_is_a_provider_error() -> None:
+    """Its category names the cause."""
     with pytest.raises(ProviderError) as failed:
         await spoken("Привет")
     assert failed.value.category == "bad-request"
 
 
-async def test_silence_is_nothing() -> None:
-    """An empty transcript asks nobody for an answer."""
+async def test_silence_is_an_empty_transcript() -> None:
+    """The bot does not answer an empty transcript."""
     heard = [piece async for piece in morse.MorseSTT().transcribe(STTRequest(frames(bytes(32_000))))]
     assert heard == [Transcript("", final=True)]
 
 
 async def test_a_conversation_in_morse() -> None:
-    """From sound to sound."""
+    """The user and the bot both use Morse code."""
     clock = ManualClock()
     async with host_for(telegraph, morse, clock=clock, dev=True) as host, call(host) as line:
         await settle()
         await play(line, clock, morse.tap("hi", 600))
         await silence(line, clock, 5.0)
-        assert [each["text"] for each in line.told("user-llm-text")] == ["hi"]
-        assert [each["text"] for each in line.told("bot-tts-text")] == ["hi"]
+        assert [each["text"] for each in line.received("user-llm-text")] == ["hi"]
+        assert [each["text"] for each in line.received("bot-tts-text")] == ["hi"]
         heard = [
             piece
             async for piece in morse.MorseSTT().transcribe(

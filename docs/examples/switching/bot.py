@@ -13,6 +13,6 @@ async def desk(session: Session, /, llm: LLM) -> None:
 
 @action(desk)
 async def speak_plainly(session: Session, /) -> str:
-    """Has the other provider answer from the next turn on."""
+    """Use the other provider from the next turn on."""
     await session.switch("llm", "echo")
     return session.providers["llm"]

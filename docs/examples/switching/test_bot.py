@@ -1,4 +1,4 @@
-"""Providers are chosen at the start and switched in the middle, and a client may do no more than it is granted."""
+"""A client chooses a provider at the start, or switches during the conversation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def answer_to(client: Client, text: str) -> str:
-    """The first sentence of the answer."""
+    """Return the first sentence of the answer."""
     await client.send_text(text)
     async for event in client.events():
         if event.type == "bot-transcription":
@@ -22,27 +22,27 @@ async def answer_to(client: Client, text: str) -> str:
 
 
 async def test_the_first_provider_is_the_default() -> None:
-    """A start that says nothing gets it."""
+    """A start request without a choice uses it."""
     async with connect(desk) as client:
         assert "rule-based" in await answer_to(client, "Who are you?")
 
 
 async def test_a_start_chooses_a_provider() -> None:
-    """It is open before the start is answered."""
+    """The provider is open when the start request is answered."""
     async with connect(desk, services={"llm": "echo"}, config={"llm": {"ending": "!"}}) as client:
         assert await answer_to(client, "Who are you") == "Who are you!"
 
 
-async def test_a_start_cannot_choose_what_the_bot_does_not_name() -> None:
-    """The error names what there is."""
+async def test_other_providers_are_refused() -> None:
+    """The code is `unknown-provider`."""
     with pytest.raises(RequestError) as refused:
         async with connect(desk, services={"llm": "openai"}):
             pass
     assert refused.value.code == "unknown-provider"
 
 
-async def test_a_client_switches_in_the_middle() -> None:
-    """The option `provider` is like any other; the conversation goes on."""
+async def test_a_client_switches_during_the_conversation() -> None:
+    """The client sets the option `provider`, and the conversation continues."""
     async with connect(desk) as client:
         await answer_to(client, "My name is Ada.")
         await client.update_config({"llm": {"provider": "echo", "ending": "!"}})
@@ -52,7 +52,7 @@ async def test_a_client_switches_in_the_middle() -> None:
 
 
 async def test_a_bot_switches_by_itself() -> None:
-    """`session.switch` needs no grant: the bot's own code is trusted."""
+    """`session.switch` needs no grant."""
     async with connect(desk) as client:
         assert await client.action("bot:speak_plainly") == "echo"
         assert await answer_to(client, "Who are you") == "Who are you?"

@@ -10,6 +10,6 @@ async def waiter(session: Session, /, llm: LLM) -> None:
 
 @action(waiter)
 async def ask_the_kitchen(session: Session, /) -> str:
-    """Asks the kitchen, which never answers."""
+    """Ask the kitchen, which never answers."""
     await anyio.sleep_forever()
     return ""

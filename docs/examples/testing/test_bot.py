@@ -9,7 +9,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_it_repeats_the_order() -> None:
-    """A provider that echoes makes an answer predictable."""
+    """The echo provider makes the answer predictable."""
     async with connect(waiter) as client:
         await client.send_text("One funghi")
         async for event in client.events():
@@ -19,7 +19,7 @@ async def test_it_repeats_the_order() -> None:
 
 
 async def test_a_kitchen_that_never_answers() -> None:
-    """The clock of a test moves when the test says so, and no test waits."""
+    """The test moves the clock, so it does not wait."""
     clock = ManualClock()
     async with connect(waiter, clock=clock) as client:
 

@@ -1,4 +1,4 @@
-"""A transport in the callbacks of asyncio: each message of the bot is a line."""
+"""A transport in the callbacks of asyncio: it writes each message of the bot on a line."""
 
 import asyncio
 
@@ -6,7 +6,7 @@ from rtvi_plugins.hosting import Connection
 
 
 def attach(connection: Connection, transport: asyncio.WriteTransport) -> None:
-    """Write each message on a line of its own."""
+    """Write each message of the bot on a line."""
 
     def send() -> None:
         for item in connection.take():
@@ -16,4 +16,4 @@ def attach(connection: Connection, transport: asyncio.WriteTransport) -> None:
             transport.close()
 
     connection.on_sendable = send
-    send()  # what was sent before there was a function to call
+    send()  # messages that were sent before

@@ -1,4 +1,4 @@
-"""A transport in the memory of one process: the smallest there is, and what a test can talk through."""
+"""A transport in the memory of one process, for tests."""
 
 import json
 from collections.abc import AsyncGenerator, Mapping
@@ -15,7 +15,7 @@ RATE = 16_000
 
 @define(eq=False)
 class Line:
-    """The client's end of it: what came back is in `messages` and `audio`."""
+    """The client's end. It collects all messages and audio from the bot."""
 
     connection: Connection
     messages: list[Mapping[str, Any]] = field(factory=list[Mapping[str, Any]])
@@ -26,15 +26,15 @@ class Line:
         self.connection.receive(json.dumps({"label": "rtvi-ai", "type": type, "id": id, "data": data}))
 
     def speak(self, audio: Audio) -> None:
-        """Send what the microphone has recorded."""
+        """Send audio from the microphone."""
         self.connection.receive_audio(audio)
 
-    def told(self, type: str) -> list[Any]:
-        """The data of all messages of a type that have come."""
+    def received(self, type: str) -> list[Any]:
+        """Return the data of all received messages of a type."""
         return [each.get("data") for each in self.messages if each["type"] == type]
 
-    async def carry(self) -> None:
-        """Take what the bot sends, until the session has ended."""
+    async def run(self) -> None:
+        """Receive from the bot until the session ends."""
         while batch := await self.connection.outgoing():
             for item in batch:
                 if isinstance(item, Audio):
@@ -45,13 +45,13 @@ class Line:
 
 @asynccontextmanager
 async def call(host: Host, body: object = None, *, secret: str | None = None) -> AsyncGenerator[Line]:
-    """Start a session and hold it, as a client that hears and speaks."""
+    """Start a session and connect to it, as a client with audio."""
     started = await host.start(body, secret=secret)
     connection = host.claim(started.token)
-    connection.open_audio(RATE)  # before the first message: the bot begins with it
+    connection.open_audio(RATE)  # must come before the first message
     line = Line(connection)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(line.carry)
+        tasks.start_soon(line.run)
         line.send("client-ready", {"version": "2.1.0"})
         yield line
         connection.disconnected()

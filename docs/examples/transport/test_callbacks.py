@@ -1,4 +1,4 @@
-"""The transport in callbacks, with a transport of asyncio's that keeps what it is given."""
+"""The transport in callbacks, with an asyncio transport that collects its output."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Kept(asyncio.WriteTransport):
-    """Keeps what is written."""
+    """Collects the written text."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -32,13 +32,13 @@ class Kept(asyncio.WriteTransport):
 
 @bot(public=True)
 async def greeter(session: Session, /) -> None:
-    """Greets and leaves."""
+    """Greets and ends the session."""
     session.send("hello")
     session.close()
 
 
 async def test_messages_are_written_as_they_come() -> None:
-    """And the transport is closed with the session."""
+    """The transport closes when the session ends."""
     kept = Kept()
     async with host_for(greeter) as host:
         connection = host.claim((await host.start()).token)

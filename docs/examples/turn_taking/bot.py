@@ -4,14 +4,14 @@ from rtvi_plugins.voice import TurnTaking, UserTurn
 UNFINISHED = ("and", "or", "but", "because", "um", "the", "a", "my", "is", "for")
 
 
-async def with_patience(turn: UserTurn) -> float:
-    """Who stops at "and" has not finished; wait for two more seconds."""
+async def wait_for_the_rest(turn: UserTurn) -> float:
+    """Wait two more seconds after a word such as "and"."""
     last = turn.text.rpartition(" ")[2].strip(".,?").lower()
     return 2.0 if last in UNFINISHED else 0.0
 
 
 TAKING = TurnTaking(
-    end_of_turn=with_patience,
+    end_of_turn=wait_for_the_rest,
     interrupt_seconds=0.4,
     longest_turn_seconds=30,
     idle_seconds=10,

@@ -3,7 +3,7 @@ from rtvi_plugins.testing import ManualClock, host_for
 from rtvi_plugins.voice import UserTurn
 
 import stand_ins
-from bot import listener, with_patience
+from bot import listener, wait_for_the_rest
 from caller import settle, silence, speak, wait
 from transport.memory import Line, call
 
@@ -11,18 +11,18 @@ pytestmark = pytest.mark.anyio
 
 
 def answers(line: Line) -> list[str]:
-    """What the bot has begun to say."""
-    return [each["text"] for each in line.told("bot-transcription")]
+    """Return the sentences that the bot has started."""
+    return [each["text"] for each in line.received("bot-transcription")]
 
 
-async def test_the_policy_alone() -> None:
-    """It is a function, and is tested as one."""
-    assert await with_patience(UserTurn("My name is", 0.8)) == 2.0
-    assert await with_patience(UserTurn("My name is Ada.", 1.2)) == 0.0
+async def test_the_function_alone() -> None:
+    """A test can call the function."""
+    assert await wait_for_the_rest(UserTurn("My name is", 0.8)) == 2.0
+    assert await wait_for_the_rest(UserTurn("My name is Ada.", 1.2)) == 0.0
 
 
-async def test_who_has_finished_is_answered_soon() -> None:
-    """The silence of the VAD is enough."""
+async def test_the_answer_to_a_complete_sentence_comes_soon() -> None:
+    """The `stop_secs` of the VAD are enough."""
     stand_ins.lines.extend(["My name is Ada."])
     clock = ManualClock()
     async with host_for(listener, stand_ins, clock=clock, dev=True) as host, call(host) as line:
@@ -32,8 +32,8 @@ async def test_who_has_finished_is_answered_soon() -> None:
         assert answers(line) == ["Nice to meet you, Ada."]
 
 
-async def test_who_is_looking_for_a_word_is_waited_for() -> None:
-    """Both parts are one turn, and the LLM is asked once."""
+async def test_the_bot_waits_for_the_rest_of_a_sentence() -> None:
+    """Both parts become one message to the LLM."""
     stand_ins.lines.extend(["My name is", "Ada."])
     clock = ManualClock()
     async with host_for(listener, stand_ins, clock=clock, dev=True) as host, call(host) as line:
@@ -43,12 +43,12 @@ async def test_who_is_looking_for_a_word_is_waited_for() -> None:
         assert answers(line) == []
         await speak(line, clock, 0.5)
         await silence(line, clock, 0.5)
-        assert [each["text"] for each in line.told("user-llm-text")] == ["My name is Ada."]
+        assert [each["text"] for each in line.received("user-llm-text")] == ["My name is Ada."]
         assert answers(line) == ["Nice to meet you, Ada."]
 
 
-async def test_the_patience_ends() -> None:
-    """After two seconds what there is is answered."""
+async def test_the_bot_does_not_wait_forever() -> None:
+    """After two seconds the bot answers."""
     stand_ins.lines.extend(["What is 3 plus four and"])
     clock = ManualClock()
     async with host_for(listener, stand_ins, clock=clock, dev=True) as host, call(host) as line:
@@ -59,7 +59,7 @@ async def test_the_patience_ends() -> None:
 
 
 async def test_a_short_noise_does_not_interrupt() -> None:
-    """0.4 s of speech do."""
+    """0.4 s of speech interrupt the bot."""
     stand_ins.lines.clear()
     clock = ManualClock()
     async with host_for(listener, stand_ins, clock=clock, dev=True) as host, call(host) as line:
@@ -68,13 +68,13 @@ async def test_a_short_noise_does_not_interrupt() -> None:
         await wait(clock, 1.0)
         await speak(line, clock, 0.3)
         await silence(line, clock, 0.5)
-        assert line.told("bot-interrupted") == []
+        assert line.received("bot-interrupted") == []
         await speak(line, clock, 0.5)
-        assert len(line.told("bot-interrupted")) == 1
+        assert len(line.received("bot-interrupted")) == 1
 
 
-async def test_who_says_nothing_is_asked_once() -> None:
-    """Ten seconds after the bot has spoken."""
+async def test_a_silent_user_is_asked_once() -> None:
+    """The bot asks ten seconds after it has spoken."""
     clock = ManualClock()
     async with host_for(listener, stand_ins, clock=clock, dev=True) as host, call(host) as line:
         await settle()

@@ -11,22 +11,22 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_it_hears_and_answers_aloud() -> None:
-    """It greets, understands what is said, and says its answer: a tone of 0.1 s for each word."""
+    """It greets, understands the user, and speaks its answer: a tone of 0.1 s for each word."""
     stand_ins.lines.extend(["My name is Ada."])
     clock = ManualClock()
     async with host_for(receptionist, stand_ins, clock=clock, dev=True) as host, call(host) as line:
         await wait(clock, 1.0)
-        assert [each["text"] for each in line.told("bot-transcription")] == ["Good day.", "Who are you?"]
+        assert [each["text"] for each in line.received("bot-transcription")] == ["Good day.", "Who are you?"]
         assert 0.4 <= seconds_heard(line) <= 0.6
         await speak(line, clock, 1.0)
         await silence(line, clock, 2.0)
-        assert line.told("user-transcription")[-1]["text"] == "My name is Ada."
-        assert line.told("bot-transcription")[-1]["text"] == "Nice to meet you, Ada."
+        assert line.received("user-transcription")[-1]["text"] == "My name is Ada."
+        assert line.received("bot-transcription")[-1]["text"] == "Nice to meet you, Ada."
         assert 0.9 <= seconds_heard(line) <= 1.1
 
 
 async def test_speaking_over_it_silences_it() -> None:
-    """What was heard of it is what it remembers having said."""
+    """It remembers only the part that the user heard."""
     stand_ins.lines.extend(["Stop."])
     clock = ManualClock()
     async with host_for(receptionist, stand_ins, clock=clock, dev=True) as host, call(host) as line:
@@ -44,7 +44,7 @@ async def test_speaking_over_it_silences_it() -> None:
 
 
 async def test_it_can_be_typed_to() -> None:
-    """A transport of texts has no audio, and the same bot is a text bot."""
+    """A text transport has no audio. The same bot then works as a text bot."""
     async with connect(receptionist, stand_ins) as client:
         await client.send_text("My name is Ada.")
         async for event in client.events():
@@ -53,7 +53,7 @@ async def test_it_can_be_typed_to() -> None:
 
 
 async def test_a_radio_answers_when_the_microphone_is_switched_off() -> None:
-    """Pauses in between end nothing."""
+    """A pause does not end the user's turn."""
     stand_ins.lines.extend(["What is 3 plus four?"])
     clock = ManualClock()
     async with host_for(radio, stand_ins, clock=clock, dev=True) as host, call(host) as line:
@@ -61,7 +61,7 @@ async def test_a_radio_answers_when_the_microphone_is_switched_off() -> None:
         await speak(line, clock, 0.5)
         await silence(line, clock, 2.0)
         await speak(line, clock, 0.5)
-        assert line.told("bot-transcription") == []
+        assert line.received("bot-transcription") == []
         line.connection.microphone(False)
         await wait(clock, 1.0)
-        assert [each["text"] for each in line.told("bot-transcription")] == ["That is 7."]
+        assert [each["text"] for each in line.received("bot-transcription")] == ["That is 7."]

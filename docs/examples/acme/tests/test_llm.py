@@ -1,4 +1,4 @@
-"""Acme's provider without Acme: a few lines play the vendor."""
+"""Test the provider with a fake of Acme."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ ANSWER = [{"text": "Hello "}, {"text": "there."}, {"tokens_in": 3, "tokens_out":
 
 
 class Acme:
-    """Plays the vendor."""
+    """A fake of Acme's server."""
 
     def __init__(self, answer: Iterable[object] = (), status: int = 200) -> None:
         self.answer, self.status = answer, status
-        self.asked: list[object] = []
+        self.requests: list[object] = []
 
     def __call__(self, request: httpx2.Request) -> httpx2.Response:
         if request.url.path == "/models":
             return httpx2.Response(self.status, json=["acme-small", "acme-large"])
-        self.asked.append(json.loads(request.content))
+        self.requests.append(json.loads(request.content))
         lines = "".join(f"{json.dumps(each)}\n" for each in self.answer)
         return httpx2.Response(self.status, text=lines)
 
     def llm(self) -> AcmeLLM:
-        """A connection to this one."""
+        """Return a connection to this fake."""
         return AcmeLLM(httpx2.AsyncClient(base_url="https://acme.test", transport=httpx2.MockTransport(self)))
 
 
 async def pieces(stream: AsyncGenerator[LLMPiece]) -> list[LLMPiece]:
-    """All that an answer consists of."""
+    """Return all pieces of an answer."""
     return [piece async for piece in stream]
 
 
@@ -51,8 +51,8 @@ async def test_the_answer_streams() -> None:
     assert await pieces(Acme(ANSWER).llm().respond(REQUEST)) == [Text("Hello "), Text("there."), Usage(3, 2)]
 
 
-async def test_an_answer_may_be_left_early() -> None:
-    """As when the user interrupts: nothing is left to the garbage collector, of which trio warns."""
+async def test_an_answer_can_be_interrupted() -> None:
+    """Nothing is left to the garbage collector. On trio, that would be a warning."""
     stream = Acme(ANSWER).llm().respond(REQUEST)
     assert await anext(stream) == Text("Hello ")
     await stream.aclose()
@@ -60,18 +60,18 @@ async def test_an_answer_may_be_left_early() -> None:
 
 
 async def test_a_function_call_is_a_piece() -> None:
-    """The vendor's id is kept."""
+    """It keeps the id of the vendor."""
     call = {"call": {"id": "c1", "name": "order", "arguments": {"pizza": "funghi"}}}
     assert await pieces(Acme([call]).llm().respond(REQUEST)) == [ToolCall("c1", "order", {"pizza": "funghi"})]
 
 
-async def test_the_vendor_is_sent_the_options() -> None:
-    """A decorated function is still the plain function."""
+async def test_the_vendor_receives_the_options() -> None:
+    """A decorated function is still a plain function."""
     acme = Acme(ANSWER)
     llm = acme.llm()
     configure(llm, model="acme-large", temperature=0.2)
     await pieces(llm.respond(REQUEST))
-    assert acme.asked == [
+    assert acme.requests == [
         {
             "model": "acme-large",
             "temperature": 0.2,
@@ -85,19 +85,19 @@ async def test_the_vendor_is_sent_the_options() -> None:
     ("status", "category", "retryable"), [(401, "auth", False), (429, "rate", True), (500, "unavailable", True)]
 )
 async def test_a_failure_has_a_category(status: int, category: str, retryable: bool) -> None:
-    """Whether trying again may help follows from it."""
+    """The category determines whether a retry makes sense."""
     with pytest.raises(ProviderError) as failed:
         await pieces(Acme(status=status).llm().respond(REQUEST))
     assert (failed.value.category, failed.value.retryable) == (category, retryable)
 
 
 async def test_it_lists_its_models() -> None:
-    """An action is the plain function too."""
+    """An action is a plain function too."""
     assert await list_models(Acme().llm()) == ["acme-small", "acme-large"]
 
 
-async def test_a_bot_is_configured_by_its_client() -> None:
-    """In a bot, what the client sends is checked and set. The key is one of a test: nothing is asked of Acme."""
+async def test_a_client_configures_the_bot() -> None:
+    """The bot checks and sets the client's values. It sends no request to Acme, so any key will do."""
     keys = {"acme": "key-of-a-test"}
     async with connect(pizzeria, rtvi_plugins_acme.llm, services={"llm": "acme"}, api_keys=keys) as client:
         config = await client.update_config({"llm": {"model": "acme-large"}})
@@ -107,5 +107,5 @@ async def test_a_bot_is_configured_by_its_client() -> None:
 
 
 async def test_it_is_a_good_provider() -> None:
-    """It opens, describes itself, takes its own values back, and closes."""
+    """It opens, describes itself, accepts its own options, and closes."""
     await check_providers(rtvi_plugins_acme.llm)

@@ -23,22 +23,22 @@ class AcmeLLM:
     temperature: float = 0.0
 
     async def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
-        """Stream Acme's answer: one JSON object a line."""
+        """Stream Acme's answer. Each line is a JSON object."""
         body = {
             "model": self.model,
             "temperature": self.temperature,
             "messages": list(request.messages),
             "functions": list(request.functions),
         }
-        async with self._failures(), self.http.stream("POST", "/chat", json=body) as response:
+        async with self._provider_errors(), self.http.stream("POST", "/chat", json=body) as response:
             self._check(response)
             async with _lines(response) as lines:
                 async for line in lines:
                     yield _piece(json.loads(line))
 
     async def models(self) -> list[str]:
-        """The names of the models."""
-        async with self._failures():
+        """Return the names of the models."""
+        async with self._provider_errors():
             response = await self.http.get("/models")
             self._check(response)
             return response.json()
@@ -52,7 +52,7 @@ class AcmeLLM:
             raise ProviderError("acme", "unavailable")
 
     @asynccontextmanager
-    async def _failures(self) -> AsyncGenerator[None]:
+    async def _provider_errors(self) -> AsyncGenerator[None]:
         try:
             yield
         except httpx2.TimeoutException:
@@ -63,26 +63,26 @@ class AcmeLLM:
 
 @asynccontextmanager
 async def _lines(response: httpx2.Response) -> AsyncGenerator[AsyncIterator[str]]:
-    """The lines of a response, for a reader who may stop before the last one."""
+    """Return the lines of a response. The reader may stop before the last line."""
     lines = response.aiter_lines()
     try:
         yield lines
     finally:
         await response.aclose()
-        # httpx2 leaves its inner iterators open. Of a closed response they come to their end.
+        # httpx2 leaves its inner iterators open. Read a closed response to its end, so that they end too.
         with suppress(httpx2.HTTPError, httpx2.StreamError):
             async for _ in lines:
                 pass
 
 
-def _piece(told: dict[str, Any]) -> LLMPiece:
-    match told:
+def _piece(data: dict[str, Any]) -> LLMPiece:
+    match data:
         case {"text": text}:
             return Text(text)
         case {"call": call}:
             return ToolCall(call["id"], call["name"], call["arguments"])
         case _:
-            return Usage(told["tokens_in"], told["tokens_out"])
+            return Usage(data["tokens_in"], data["tokens_out"])
 
 
 @service("llm", "acme")
@@ -98,14 +98,14 @@ async def acme_llm(api_key: Secret, /, base_url: str = "https://api.acme.example
 def configure(
     llm: AcmeLLM,
     /,
-    model: Annotated[Literal["acme-small", "acme-large"] | str, Doc("The model that answers.")] = "acme-small",
-    temperature: Annotated[float, ge(0), le(2), Doc("How freely it answers.")] = 0.7,
+    model: Annotated[Literal["acme-small", "acme-large"] | str, Doc("The name of the model.")] = "acme-small",
+    temperature: Annotated[float, ge(0), le(2), Doc("The randomness of the answers.")] = 0.7,
 ) -> None:
-    """Which model answers, and how freely."""
+    """Set the model and the temperature."""
     llm.model, llm.temperature = model, temperature
 
 
 @action(acme_llm)
 async def list_models(llm: AcmeLLM, /) -> list[str]:
-    """The models this key may use."""
+    """List the models of this key."""
     return await llm.models()

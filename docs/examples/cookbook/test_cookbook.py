@@ -1,0 +1,141 @@
+"""Every recipe of the cookbook."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+from rtvi_plugins.client import Client
+from rtvi_plugins.testing import ManualClock, connect, host_for
+
+import blocking
+import greet
+import hang_up
+import key_file
+import log_transcripts
+import pronounce
+import push_message
+import resume
+import say_text
+import session_state
+import time_limit
+import user_data
+from caller import settle, wait
+from transport.memory import call
+
+pytestmark = pytest.mark.anyio
+
+
+async def sentence(client: Client) -> str:
+    """Return the next sentence of the bot."""
+    async for event in client.events():
+        if event.type == "bot-transcription":
+            return str(event.data["text"])
+    raise AssertionError("the session ended")
+
+
+async def test_greet() -> None:
+    """The LLM speaks first."""
+    async with connect(greet.receptionist) as client:
+        assert await sentence(client) == "Good day!"
+
+
+async def test_hang_up() -> None:
+    """The session ends after the last sentence of the LLM."""
+    async with connect(hang_up.hotline) as client:
+        await client.send_text("Please end the call.")
+        types = [event.type async for event in client.events()]
+        assert types.index("llm-function-call-stopped") < types.index("bot-transcription")
+        assert client.closed
+
+
+async def test_time_limit() -> None:
+    """The bot says goodbye after five minutes, and the session ends."""
+    clock = ManualClock()
+    async with connect(time_limit.hotline, clock=clock) as client:
+        await settle()
+        clock.advance(300)
+        assert await sentence(client) == "Your five minutes are over."
+        async for _ in client.events():
+            pass
+        assert client.closed
+
+
+async def test_user_data() -> None:
+    """The start request contains the name."""
+    async with connect(user_data.receptionist, operator={"name": "Ada"}) as client:
+        assert await sentence(client) == "Good day, Ada!"
+
+
+async def test_push_message() -> None:
+    """The client receives a server-message."""
+    async with connect(push_message.shop) as client:
+        await client.action("bot:add_to_cart", product="tea")
+        async for event in client.events():
+            if event.type == "server-message":
+                assert event.data == {"type": "cart", "added": "tea"}
+                break
+
+
+async def test_say_text() -> None:
+    """The bot says exactly the text."""
+    async with connect(say_text.porter) as client:
+        await client.action("bot:taxi_arrived")
+        assert await sentence(client) == "Your taxi has arrived."
+
+
+async def test_blocking() -> None:
+    """The action runs in a thread."""
+    async with connect(blocking.office) as client:
+        assert await client.action("bot:count_rooms") == 2
+
+
+async def test_log_transcripts(caplog: pytest.LogCaptureFixture) -> None:
+    """The log contains both sides of the conversation."""
+    with caplog.at_level(logging.INFO, "transcripts"):
+        async with connect(log_transcripts.receptionist) as client:
+            await client.send_text("My name is Ada.")
+            await sentence(client)
+    lines = [each.getMessage().partition(" ")[2] for each in caplog.records if each.name == "transcripts"]
+    assert lines == ["user: My name is Ada.", "assistant: Nice to meet you, Ada."]
+
+
+async def test_key_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service opens with the key from the file."""
+    monkeypatch.setattr(key_file, "KEYS", tmp_path / "keys.json")
+    (tmp_path / "keys.json").write_text(json.dumps({"openai": {"api_key": "key-of-a-test"}}))
+    async with connect(key_file.receptionist) as client:
+        assert not client.closed
+
+
+async def test_pronounce() -> None:
+    """The bot shows the original text and speaks the replacement."""
+    clock = ManualClock()
+    async with host_for(pronounce.teacher, clock=clock, dev=True) as host, call(host) as line:
+        line.send("send-text", {"content": "I like SQL"})
+        await settle()
+        await wait(clock, 2.0)
+        assert "sequel" in "".join(each["text"] for each in line.received("bot-tts-text"))
+        assert "I like SQL" in [each["text"] for each in line.received("bot-transcription")]
+
+
+async def test_session_state() -> None:
+    """Each session has its own cart, which is deleted at its end."""
+    async with connect(session_state.shop) as client, connect(session_state.shop) as other:
+        assert await client.action("bot:add", product="tea") == 1
+        assert await client.action("bot:add", product="milk") == 2
+        assert await client.action("bot:cart") == ["tea", "milk"]
+        assert await other.action("bot:cart") == []
+    assert session_state.carts == {}
+
+
+async def test_resume() -> None:
+    """The second session knows the first one."""
+    async with connect(resume.receptionist, operator={"user": "ada"}) as client:
+        await client.send_text("My name is Ada.")
+        await sentence(client)
+    async with connect(resume.receptionist, operator={"user": "ada"}) as client:
+        await client.send_text("What is my name?")
+        assert await sentence(client) == "Your name is Ada."
