@@ -27,8 +27,8 @@ class Request:
     due: float = 0.0
     #: Whether the request still waits for its answer.
     is_pending: bool = False
-    #: The job that works on the request. The runtime sets it, to cancel the job at the deadline.
-    job: Any = None
+    #: The work of the runtime on the request, which is cancelled at the deadline.
+    work: Any = None
 
 
 class Requests:

@@ -40,7 +40,7 @@ from ..utils.json_values import json_problem
 from .outbox import Outbox
 from .services import OpenService
 from .threads import Threads
-from .workers import Job, Workers
+from .workers import Work, Workers
 
 __all__ = ("Actions",)
 
@@ -57,7 +57,7 @@ class _Long:
     """A long action that runs, or waits to."""
 
     action: OfferedAction
-    job: Job
+    work: Work
 
 
 @define(eq=False)
@@ -88,7 +88,7 @@ class Actions:
         if call.action.spec.long:
             self._start_job(call)
         else:
-            call.request.job = self._workers.submit(partial(self._perform, call, self._service(call)))
+            call.request.work = self._workers.submit(partial(self._perform, call, self._service(call)))
 
     def _service(self, call: CallAction) -> OpenService | None:
         """The service of an action, as it is when the call comes: it may be switched before its turn."""
@@ -211,10 +211,10 @@ class Actions:
         long = self.jobs.get(id)
         if long is None:
             return False
-        if long.job.scope is None:  # it has not started, so nothing of it is left to tell its end
+        if long.work.scope is None:  # it has not started, so nothing of it is left to tell its end
             del self.jobs[id]
             self._report(id, long.action, {"status": "cancelled"})
-        long.job.cancel()
+        long.work.cancel()
         return True
 
 

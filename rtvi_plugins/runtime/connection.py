@@ -66,12 +66,13 @@ class Connection:
 
         Return False when the session has ended, for example because the client sends more than the limits allow.
         """
-        if not self.closed:
-            rate = self._protocol.rate
-            rate.take_frame(size, self._live.clock.now())
-            if rate.flooded:
-                self._flooded()
-        return not self.closed
+        if self._outbox.closed:
+            return False
+        rate = self._protocol.rate
+        rate.take_frame(size, self._live.clock.now())
+        if rate.flooded:
+            self._flooded()
+        return not self._outbox.closed
 
     def _flooded(self) -> None:
         with self._live.task_context:

@@ -237,8 +237,8 @@ class LiveSession:
         begun, waits = "It may or may not have taken effect.", "The client has not sent client-ready."
         hint = begun if self.session.protocol.ready else waits
         self.session.outbox.fail(request, ActionTimeout(f"The request was not finished in time. {hint}"))
-        if request.job is not None:
-            request.job.cancel()
+        if request.work is not None:
+            request.work.cancel()
 
     # ---- carrying out operations -----------------------------------------------------------------------------------
 

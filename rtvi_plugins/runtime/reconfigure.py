@@ -137,7 +137,7 @@ class Settings:
             if not plan.switched:
                 return self._commit(update, plan, {})
         self._queued.append(update.request)
-        update.request.job = self._workers.submit(partial(self._update_in_turn, update))
+        update.request.work = self._workers.submit(partial(self._update_in_turn, update))
         return None
 
     def _prepare(self, update: UpdateConfig) -> Plan | None:

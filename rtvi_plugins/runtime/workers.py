@@ -1,25 +1,20 @@
-"""Run many short jobs concurrently on few tasks.
+"""Run many short coroutines concurrently on few tasks: the work of one session.
 
-A task for each job costs more than most jobs do. So a worker takes jobs from the queue one after the other, and as
-long as a job ends without waiting for anything, the same worker goes on to the next. The moment a job first waits,
-another worker takes over the queue: a parked one, or a new one. Jobs therefore start in order, each of them runs in
-one task from its beginning to its end (so that cancel scopes and `asyncio.timeout` work inside it), and none holds up
-another by waiting.
+A task for each action costs more than most actions do. So a worker takes work from the queue, one item after the other.
+As long as an item ends without waiting for anything, the same worker takes the next. When one waits for the first time,
+another worker takes over the queue: a parked one, or a new one. So items start in order, each runs in one task from its
+beginning to its end (cancel scopes and `asyncio.timeout` work inside it), and none delays another by waiting.
 
-On asyncio a job is begun at once where nobody leads: its first step runs inside `submit`, in the name of a parked
-worker, which is woken only if the job waits. Most jobs never do, and cost no turn of the event loop.
+On asyncio, if no worker leads, an item starts at once: `submit` makes its first step in the name of a parked worker,
+and wakes that worker only if the item waits. Most actions never wait, and cost no turn of the event loop.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-import types
-
-# For whoever runs coroutines: see "Extending asyncio" in the documentation.
-from asyncio.tasks import _enter_task, _leave_task  # pyright: ignore[reportPrivateUsage]
-from collections.abc import Awaitable, Callable, Coroutine, Generator
-from contextvars import Context, copy_context
+from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import copy_context
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -31,18 +26,19 @@ from ..errors import report
 from ..utils.cancellation import cancellation_classes, clear_stray_cancellation
 from ..utils.control_flow import reraise_control_flow
 from ..utils.one_shot_event import OneShotEvent
+from .first_step import Begun, all_steps, first_step, other_steps
 
-__all__ = ("Job", "Workers")
+__all__ = ("Work", "Workers")
 
-#: Workers that are kept for later. More only help a session with more actions waiting at once.
+#: How many idle workers are kept. More would only help a session with more actions that wait at once.
 _PARKED = 4
 
 Run: TypeAlias = "Callable[[], Coroutine[Any, Any, None]]"
 
 
 @define(eq=False)
-class Job:
-    """Something to run. Cancelling it before it starts means that it never does."""
+class Work:
+    """A coroutine to run. If it is cancelled before it starts, it never does."""
 
     run: Run
     scope: anyio.CancelScope | None = None
@@ -55,48 +51,40 @@ class Job:
 
 
 @define(eq=False)
-class _Begun:
-    """A job that has made its first step and waits; the steps that follow are its worker's to make."""
-
-    job: Job
-    coroutine: Coroutine[Any, Any, None]
-    context: Context
-    waited: Any
-
-
-@define(eq=False)
 class _Worker:
-    """A task that leads the queue, waits inside a job, or is parked until it is woken."""
+    """A task that takes work from the queue (it leads), or waits within an item, or is parked until it is woken."""
 
     scope: anyio.CancelScope
-    #: The task, where it can lend its name to a job's first step: on asyncio.
+    #: The task, on asyncio, where it can lend its name to a first step.
     task: asyncio.Task[Any] | None = None
     woken: OneShotEvent | None = None
-    begun: _Begun | None = None
+    #: The item whose first step was made in this worker's name, and what is left of it.
+    work: Work | None = None
+    begun: Begun | None = None
 
 
 class Workers:
     """The workers of one session."""
 
-    __slots__ = ("_context", "_jobs", "_leader", "_parked", "_tasks")
+    __slots__ = ("_context", "_leader", "_parked", "_queue", "_tasks")
 
     def __init__(self, tasks: TaskGroup) -> None:
         self._tasks = tasks
         self._context = copy_context()
-        self._jobs: list[Job] = []
+        self._queue: list[Work] = []
         self._parked: list[_Worker] = []
         self._leader: _Worker | None = None
 
-    def submit(self, run: Run, *, later: bool = False) -> Job:
-        """Have a job run as soon as those before it have started: at once if can be, unless it is for `later`."""
-        job = Job(run)
+    def submit(self, run: Run, *, later: bool = False) -> Work:
+        """Run a coroutine after those before it have started: at once if possible, unless it is for `later`."""
+        work = Work(run)
         if self._leader is None and self._parked and not later and (task := self._parked[-1].task) is not None:
-            self._begin(job, self._parked.pop(), task)
+            self._begin(work, self._parked.pop(), task)
         else:
-            self._jobs.append(job)
+            self._queue.append(work)
             if self._leader is None:
                 self._wake()
-        return job
+        return work
 
     def _wake(self) -> None:
         """Make a parked worker the leader, or a new one."""
@@ -110,55 +98,34 @@ class Workers:
 
     # ---- a first step made at once ---------------------------------------------------------------------------------
 
-    def _begin(self, job: Job, worker: _Worker, task: asyncio.Task[Any]) -> None:
-        """Make a job's first step here and now, in the name of a parked worker."""
+    def _begin(self, work: Work, worker: _Worker, task: asyncio.Task[Any]) -> None:
+        """Make the first step of an item in the name of a parked worker."""
         self._leader = worker  # what is submitted meanwhile waits
-        job.scope = worker.scope
+        work.scope = worker.scope
         try:
-            worker.begun = self._first_step(job, task)
+            worker.work, worker.begun = work, first_step(work.run(), self._context.copy(), task)
         finally:
             self._leader = None
             if worker.begun is not None:
                 assert worker.woken is not None
                 worker.woken.set()
             else:
-                job.scope = None
-                if not job.cancelled and not task.cancelling():  # else it has to wake up before it can have another
+                work.scope = None
+                if not work.cancelled and not task.cancelling():  # else it has to wake up before it can have another
                     self._parked.append(worker)
-            if self._jobs:
+            if self._queue:
                 self._wake()
-
-    def _first_step(self, job: Job, task: asyncio.Task[Any]) -> _Begun | None:
-        """The job if it waits for something; None if it is over."""
-        context, coroutine = self._context.copy(), job.run()
-        loop = task.get_loop()
-        caller = asyncio.current_task(loop)
-        if caller is not None:
-            _leave_task(loop, caller)
-        _enter_task(loop, task)
-        try:
-            return _Begun(job, coroutine, context, context.run(coroutine.send, None))
-        except StopIteration:
-            return None
-        except BaseException as error:
-            reraise_control_flow(error)
-            report("a job", error)
-            return None
-        finally:
-            _leave_task(loop, task)
-            if caller is not None:
-                _enter_task(loop, caller)
 
     # ---- what a worker does ----------------------------------------------------------------------------------------
 
     async def _work(self, worker: _Worker) -> None:
-        """Take jobs while leading, then park; end when enough others are parked already."""
+        """Take work while leading, then park. End when enough others are parked already."""
         worker.task = _asyncio_task()
         while True:
             with worker.scope:
                 while True:
                     await self._lead(worker)
-                    if worker.scope.cancel_called:  # it is spent, also where the job that it was for is over
+                    if worker.scope.cancel_called:  # it cannot be used again, even if the item that it was for is over
                         break
                     if len(self._parked) >= _PARKED:
                         return
@@ -166,7 +133,7 @@ class Workers:
             worker.scope = anyio.CancelScope()
 
     async def _park(self, worker: _Worker) -> None:
-        """Wait until there is a job for this worker. One that was begun in its name is ended."""
+        """Wait until there is work for this worker. Finish an item whose first step was made in its name."""
         worker.woken = OneShotEvent()
         self._parked.append(worker)
         error: BaseException | None = None
@@ -177,51 +144,46 @@ class Workers:
                 self._parked.remove(worker)
             if worker.begun is None:
                 reraise_control_flow(raised, *cancellation_classes())
-                return await clear_stray_cancellation()  # a job has cancelled the task in whose name it was begun
+                return await clear_stray_cancellation()  # an item has cancelled the task in whose name it started
             error = raised
-        begun, worker.begun = worker.begun, None
-        if begun is not None:
-            steps = _steps(begun.coroutine, begun.context, _nothing, first=False, waited=begun.waited, error=error)
-            await self._end(begun.job, worker, steps)
+        work, begun, worker.work, worker.begun = worker.work, worker.begun, None, None
+        if work is not None and begun is not None:
+            await self._finish(work, worker, other_steps(begun, error))
 
     async def _lead(self, worker: _Worker) -> None:
-        """Run jobs until one is cancelled (the worker's scope is spent then), or another worker leads."""
-        while self._jobs and self._leader in (worker, None) and not worker.scope.cancel_called:
+        """Run items until one is cancelled, which uses up the worker's scope, or another worker leads."""
+        while self._queue and self._leader in (worker, None) and not worker.scope.cancel_called:
             self._leader = worker
-            job = self._jobs.pop(0)
-            if not job.cancelled:
-                job.scope = worker.scope
-                waits = partial(self._hand_over, worker)
-                await self._end(job, worker, _steps(job.run(), self._context.copy(), waits))
+            work = self._queue.pop(0)
+            if not work.cancelled:
+                work.scope = worker.scope
+                hand_over = partial(self._hand_over, worker)
+                await self._finish(work, worker, all_steps(work.run(), self._context.copy(), hand_over))
         if self._leader is worker:
             self._leader = None
-            if self._jobs:
+            if self._queue:
                 self._wake()
 
-    async def _end(self, job: Job, worker: _Worker, steps: Awaitable[None]) -> None:
+    async def _finish(self, work: Work, worker: _Worker, steps: Awaitable[None]) -> None:
         try:
             await steps
         except anyio.get_cancelled_exc_class():
-            # A job may raise this without anybody having cancelled it; that is its own affair.
+            # An action may raise this without having been cancelled. That ends nothing but itself.
             if worker.scope.cancel_called or anyio.current_effective_deadline() == -math.inf:
                 raise
         except BaseException as error:
             reraise_control_flow(error)
-            report("a job", error)
+            report("an action", error)
         finally:
-            job.scope = None
+            work.scope = None
         await clear_stray_cancellation()
 
     def _hand_over(self, worker: _Worker) -> None:
-        """The job that this worker runs waits for something: somebody else leads, if there is anything to do."""
+        """Let another worker lead, if there is work: the item that this worker runs waits for something."""
         if self._leader is worker:
             self._leader = None
-            if self._jobs:
+            if self._queue:
                 self._wake()
-
-
-def _nothing() -> None:
-    pass
 
 
 def _asyncio_task() -> asyncio.Task[Any] | None:
@@ -229,40 +191,3 @@ def _asyncio_task() -> asyncio.Task[Any] | None:
         return asyncio.current_task()
     except RuntimeError:
         return None
-
-
-@types.coroutine
-def _steps(
-    coroutine: Coroutine[Any, Any, None],
-    context: Context,
-    waits: Callable[[], None],
-    *,
-    first: bool = True,
-    waited: Any = None,
-    error: BaseException | None = None,
-) -> Generator[Any, Any, None]:
-    """Await a coroutine in a context of its own, and say when it first waits. It stays in the task that awaits this.
-
-    One that has made its first step already goes on from what it waits for, or with the cancellation that came since.
-    """
-    step: Callable[[Any], Any] = coroutine.send
-    value: Any = None
-    if error is not None and not (waited is not None and waited.cancel()):
-        step, value, first = coroutine.throw, error, False
-    elif not first:
-        try:
-            value = yield waited
-        except BaseException as raised:
-            step, value = coroutine.throw, raised
-    while True:
-        try:
-            waited = context.run(step, value)
-        except StopIteration:
-            return
-        if first:
-            first = False
-            waits()
-        try:
-            step, value = coroutine.send, (yield waited)
-        except BaseException as raised:
-            step, value = coroutine.throw, raised

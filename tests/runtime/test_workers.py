@@ -14,7 +14,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from rtvi_plugins.runtime.workers import Job, Workers
+from rtvi_plugins.runtime.workers import Work, Workers
 
 from ..fakes.wire import settle
 from ..tools.loops import EVERY_LOOP
@@ -397,7 +397,7 @@ async def cancel_at_random(workers: Pool, seed: int) -> None:
             raise
 
     async with workers() as pool:
-        jobs: list[tuple[int, Job, anyio.Event]] = []
+        jobs: list[tuple[int, Work, anyio.Event]] = []
         for number in range(60):
             let = anyio.Event()
             unfinished.add(number)

@@ -1,0 +1,98 @@
+"""Run a coroutine step by step: the first step at once, in the name of a task that waits, the others in that task.
+
+A step is what a coroutine does between two moments at which it waits. On asyncio the first step can be made by anyone
+who lends the coroutine the name of a task; so `current_task()` and cancel scopes are those of the task that will make
+the other steps. trio has no such thing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import types
+
+# asyncio documents these for those who implement tasks: see "Extending asyncio" in its documentation.
+from asyncio.tasks import _enter_task, _leave_task  # pyright: ignore[reportPrivateUsage]
+from collections.abc import Callable, Coroutine, Generator
+from contextvars import Context
+from typing import Any
+
+from attrs import define
+
+from ..errors import report
+from ..utils.control_flow import reraise_control_flow
+
+__all__ = ("Begun", "all_steps", "first_step", "other_steps")
+
+
+@define(eq=False)
+class Begun:
+    """A coroutine that has made its first step, and what it waits for."""
+
+    coroutine: Coroutine[Any, Any, None]
+    context: Context
+    waits_for: Any
+
+
+def first_step(coroutine: Coroutine[Any, Any, None], context: Context, task: asyncio.Task[Any]) -> Begun | None:
+    """Make the first step of a coroutine in the name of a task. Return None if the coroutine is over."""
+    loop = task.get_loop()
+    caller = asyncio.current_task(loop)
+    if caller is not None:
+        _leave_task(loop, caller)
+    _enter_task(loop, task)
+    try:
+        return Begun(coroutine, context, context.run(coroutine.send, None))
+    except StopIteration:
+        return None
+    except BaseException as error:
+        reraise_control_flow(error)
+        report("an action", error)
+        return None
+    finally:
+        _leave_task(loop, task)
+        if caller is not None:
+            _enter_task(loop, caller)
+
+
+@types.coroutine
+def other_steps(begun: Begun, cancellation: BaseException | None) -> Generator[Any, Any, None]:
+    """Make the other steps, in the task that awaits this. `cancellation` was raised since the first step, if any."""
+    step: Callable[[Any], Any]
+    value: Any
+    if cancellation is not None and not (begun.waits_for is not None and begun.waits_for.cancel()):
+        step, value = begun.coroutine.throw, cancellation
+    else:
+        try:
+            step, value = begun.coroutine.send, (yield begun.waits_for)
+        except BaseException as raised:
+            step, value = begun.coroutine.throw, raised
+    yield from _steps(begun.coroutine, begun.context, step, value, None)
+
+
+@types.coroutine
+def all_steps(
+    coroutine: Coroutine[Any, Any, None], context: Context, on_wait: Callable[[], None]
+) -> Generator[Any, Any, None]:
+    """Make all steps, in the task that awaits this. `on_wait` is called when the coroutine waits for the first time."""
+    yield from _steps(coroutine, context, coroutine.send, None, on_wait)
+
+
+def _steps(
+    coroutine: Coroutine[Any, Any, None],
+    context: Context,
+    step: Callable[[Any], Any],
+    value: Any,
+    on_wait: Callable[[], None] | None,
+) -> Generator[Any, Any, None]:
+    while True:
+        try:
+            waits_for = context.run(step, value)
+        except StopIteration:
+            return
+        if on_wait is not None:
+            on_wait()
+            on_wait = None
+        try:
+            step, value = coroutine.send, (yield waits_for)
+        except BaseException as raised:
+            step, value = coroutine.throw, raised
