@@ -7,7 +7,7 @@ May import: what a plugin may import, and `utils`. A bot can use a loop of its o
 from __future__ import annotations
 
 from .markdown import without_markup
-from .spoken_text import Part, Spoken
+from .text_filter import Part, Spoken
 from .turn_loop import converse
 from .turn_taking import EndOfTurn, TurnTaking, UserTurn
 

@@ -1,13 +1,64 @@
-"""Show an LLM the results of functions that have outlived their turn, in the form that makes it report them."""
+"""Results of functions that have outlived their turn: have the LLM report them, once, and show them where it looks."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
-from ..context import Message
+from attrs import define, field
 
-__all__ = ("moved_to_the_end",)
+from ..context import Message
+from ..errors import RequestError
+from ..session import RunLLM, Session
+
+__all__ = ("LateResults", "moved_to_the_end")
+
+
+@define(eq=False)
+class LateResults:
+    """The results that the LLM has not read, and the request that it report them.
+
+    A function outlives its turn when the user interrupts the bot and the function goes on.
+    """
+
+    session: Session
+    #: Whether the bot has no turn and the user has none: otherwise the LLM soon reads the results anyway.
+    is_quiet: Callable[[], bool]
+    _unread: list[str] = field(factory=list[str])
+    #: The request while it waits in the session, and once the loop has taken it.
+    _submitted: RunLLM | None = None
+    _taken: RunLLM | None = None
+    _speak: bool = True
+
+    def add(self, call_id: str, *, speak: bool) -> None:
+        """Take note of a result. `speak` says whether its report is spoken."""
+        self._unread.append(call_id)
+        self._speak = speak
+        self.request_report()
+
+    def mark_read(self) -> None:
+        """The LLM is asked, and reads every result so far."""
+        self._unread.clear()
+
+    def request_report(self) -> None:
+        """Have the LLM report what it has not read, unless it is asked for something else before."""
+        if self._unread and self._submitted is None and self.is_quiet():
+            request = RunLLM(self._speak)
+            with suppress(RequestError):
+                self.session.submit(request)
+                self._submitted = request
+
+    def is_obsolete(self, request: RunLLM) -> bool:
+        """Return whether a request that the loop has taken is one for a report that the LLM has given already."""
+        if request is not self._submitted:
+            return False
+        self._submitted, self._taken = None, request
+        return not self._unread
+
+    def reported_by(self, request: object) -> tuple[str, ...]:
+        """Return the ids of the calls whose results the answer to this request is to report."""
+        return tuple(self._unread) if request is self._taken else ()
 
 
 def moved_to_the_end(messages: Sequence[Message], ids: Sequence[str]) -> list[Message]:

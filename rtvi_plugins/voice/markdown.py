@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from .spoken_text import Part
+from .text_filter import Part
 
 __all__ = ("without_markup",)
 

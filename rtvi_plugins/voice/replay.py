@@ -1,4 +1,4 @@
-"""A list that grows until it ends, and is read while it does."""
+"""A replayable stream: an append-only stream of which each reader starts at the first item."""
 
 from __future__ import annotations
 
@@ -8,64 +8,64 @@ from typing import Generic, TypeVar
 import anyio
 from attrs import define, field
 
-__all__ = ("Growing",)
+__all__ = ("ReplayableStream",)
 
 T = TypeVar("T")
 
 
 @define(eq=False)
-class Growing(Generic[T]):
-    """Items so far, and whether there will be more. It can be read as often as need be, each time from the first."""
+class ReplayableStream(Generic[T]):
+    """The items so far, and whether more will come. Readers are independent of each other."""
 
     items: list[T] = field(factory=list[T])
     ended: bool = False
-    _more: anyio.Event | None = None
+    _changed: anyio.Event | None = None
 
-    def add(self, item: T) -> None:
-        """One more."""
+    def append(self, item: T) -> None:
+        """Add an item and wake the readers."""
         self.items.append(item)
         self._wake()
 
     def end(self) -> None:
-        """That was the last."""
+        """Close the stream: no item follows."""
         self.ended = True
         self._wake()
 
     def _wake(self) -> None:
-        if self._more is not None:
-            self._more.set()
-            self._more = None
+        if self._changed is not None:
+            self._changed.set()
+            self._changed = None
 
-    async def reaches(self, number: int) -> bool:
-        """Wait until there are as many items; False if there never will be."""
-        while len(self.items) < number and not self.ended:
-            self._more = self._more or anyio.Event()
-            await self._more.wait()
-        return len(self.items) >= number
+    async def wait_for_length(self, length: int) -> bool:
+        """Wait until there are `length` items. Return False if the stream ends before."""
+        while len(self.items) < length and not self.ended:
+            self._changed = self._changed or anyio.Event()
+            await self._changed.wait()
+        return len(self.items) >= length
 
-    async def over(self) -> None:
-        """Wait until there will be no more."""
+    async def wait_for_end(self) -> None:
+        """Wait until the stream has ended."""
         while not self.ended:
-            await self.reaches(len(self.items) + 1)
+            await self.wait_for_length(len(self.items) + 1)
 
-    def read(self, taken: Callable[[T], None] | None = None) -> AsyncIterator[T]:
-        """All items, waiting for those to come; `taken` is told of each just before it is given."""
-        return _Reader(self, taken)
+    def read(self, on_item: Callable[[T], None] | None = None) -> AsyncIterator[T]:
+        """Return an iterator over all items from the first. It calls `on_item` with each just before it returns it."""
+        return _Reader(self, on_item)
 
 
 class _Reader(AsyncIterator[T]):
-    """Not an async generator, which a reader that leaves it early would have to close."""
+    """Not an async generator: providers leave loops early, and trio complains about a generator that is not closed."""
 
-    def __init__(self, growing: Growing[T], taken: Callable[[T], None] | None) -> None:
-        self._growing = growing
-        self._taken = taken
-        self._at = 0
+    def __init__(self, stream: ReplayableStream[T], on_item: Callable[[T], None] | None) -> None:
+        self._stream = stream
+        self._on_item = on_item
+        self._index = 0
 
     async def __anext__(self) -> T:
-        if not await self._growing.reaches(self._at + 1):
+        if not await self._stream.wait_for_length(self._index + 1):
             raise StopAsyncIteration
-        item = self._growing.items[self._at]
-        self._at += 1
-        if self._taken is not None:
-            self._taken(item)
+        item = self._stream.items[self._index]
+        self._index += 1
+        if self._on_item is not None:
+            self._on_item(item)
         return item

@@ -1,15 +1,19 @@
-"""Read what a provider streams, and close the stream at the end: that is what drops the vendor's."""
+"""Read the streams of providers: with a deadline, in batches, with a retry, and closed at the end.
+
+Closing a provider's stream is what makes it drop the connection to its vendor.
+"""
 
 from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from types import CodeType
 from typing import Any, Final
 
 import anyio
+import anyio.lowlevel
 from attrs import evolve
 
 from ..clock import Clock
@@ -18,26 +22,37 @@ from ..kinds import Usage
 from ..utils.control_flow import reraise_control_flow
 from ..utils.json_values import replace_surrogates
 
-__all__ = ("AT_ONCE", "NoPiece", "closed_after", "failure", "let_pass", "patience", "sendable_usage")
+__all__ = (
+    "BATCH",
+    "InvalidPiece",
+    "as_provider_error",
+    "clean_usage",
+    "closing",
+    "idle_timeout",
+    "let_cancellation_through",
+    "retried",
+)
 
-#: How many pieces that are there already are taken without letting others go on, so that what they make can be sent.
-AT_ONCE: Final = 100
+#: How many pieces are taken from a stream before other tasks run, so that what they cause can be sent.
+BATCH: Final = 100
+#: How often a provider is asked, if its failure is temporary.
+_ATTEMPTS: Final = 2
 #: The largest count that is sent. The sum of two still has 64 bits.
-_MOST_COUNTED: Final = 2**62
-#: How much is sent of a model's name, in characters.
+_LARGEST_COUNT: Final = 2**62
+#: How much of a model's name is sent, in characters.
 _LONGEST_NAME: Final = 256
 
 log = logging.getLogger("rtvi_plugins")
 
 
-class NoPiece(Exception):
-    """A provider's mistake: an operation gives something else than pieces. The sentence is for its author."""
+class InvalidPiece(Exception):
+    """A provider's stream yields something that is not a piece, or is not a stream. The text is for its author."""
 
     def __init__(self, found: object, operation: str, pieces: str) -> None:
         super().__init__(f"{operation} gave {type(found).__name__}, which is no piece of its stream: yield {pieces}")
 
-    def of(self, stream: object) -> NoPiece:
-        """The same, with the place of the provider's function that has made the stream."""
+    def located(self, stream: object) -> InvalidPiece:
+        """Return the same exception, with the file and line of the function that made the stream."""
         code = getattr(stream, "ag_code", None)
         if isinstance(code, CodeType):
             self.args = (f"{self} in {code.co_qualname}() ({code.co_filename}:{code.co_firstlineno})",)
@@ -45,45 +60,45 @@ class NoPiece(Exception):
 
 
 @asynccontextmanager
-async def closed_after(pieces: Any, operation: str, kinds: str) -> AsyncGenerator[AsyncIterator[Any]]:
-    """A stream of pieces that is closed at the end, where it can be. `NoPiece` if it is no stream at all."""
+async def closing(pieces: Any, operation: str, kinds: str) -> AsyncGenerator[AsyncIterator[Any]]:
+    """Yield a provider's stream and close it at the end, if it can be closed. `InvalidPiece` if it is not a stream."""
     stream: object = pieces
     if not isinstance(pieces, AsyncIterator):
         if inspect.iscoroutine(pieces):
             pieces.close()
-        raise NoPiece(pieces, operation, kinds)
+        raise InvalidPiece(pieces, operation, kinds)
     try:
         yield pieces
-    except NoPiece as error:
-        raise error.of(stream) from None
+    except InvalidPiece as error:
+        raise error.located(stream) from None
     finally:
         if isinstance(pieces, AsyncGenerator):
             try:
                 await pieces.aclose()
             except BaseException as error:  # the pieces that it yielded remain valid
-                let_pass(error)
+                let_cancellation_through(error)
                 report(f"{operation}, while it was closed,", error)
 
 
 @contextmanager
-def patience(clock: Clock, seconds: float, service: str) -> Generator[Callable[[], None]]:
-    """Wait for a provider no longer than this between two calls of what is given; `ProviderError` when it took longer.
+def idle_timeout(clock: Clock, seconds: float, service: str) -> Generator[Callable[[], None]]:
+    """Cancel the block when the yielded function was not called for `seconds`; then raise `ProviderError`.
 
-    One timer is enough for a stream of any length.
+    There is one timer for a stream of any length: it looks again when it is due, and each piece only notes the time.
     """
-    scope, heard, done = anyio.CancelScope(), clock.now(), False
+    scope, last, done = anyio.CancelScope(), clock.now(), False
 
     def touch() -> None:
-        nonlocal heard
-        heard = clock.now()
+        nonlocal last
+        last = clock.now()
 
-    def look() -> None:
-        if clock.now() >= heard + seconds:
+    def check() -> None:
+        if clock.now() >= last + seconds:
             scope.cancel()
         elif not done:
-            clock.call_at(heard + seconds, look)
+            clock.call_at(last + seconds, check)
 
-    timer = clock.call_at(heard + seconds, look)
+    timer = clock.call_at(last + seconds, check)
     try:
         with scope:
             yield touch
@@ -94,32 +109,56 @@ def patience(clock: Clock, seconds: float, service: str) -> Generator[Callable[[
         raise ProviderError(service, "timeout")
 
 
-def let_pass(error: BaseException) -> None:
-    """Raise an exception again if it is a cancellation, or a Ctrl-C: everything else is the provider's own failure."""
-    reraise_control_flow(error, anyio.get_cancelled_exc_class())
+async def retried(
+    attempt: Callable[[], Awaitable[None]],
+    service: str,
+    doing: str,
+    *,
+    can_retry: Callable[[], bool] = lambda: True,
+    before_retry: Callable[[], None] = lambda: None,
+) -> None:
+    """Make an attempt, and another one if its failure is temporary. `ProviderError` if it fails for good.
+
+    `can_retry` returns whether nothing of the failed attempt has reached the user.
+    """
+    for left in reversed(range(_ATTEMPTS)):
+        try:
+            return await attempt()
+        except BaseException as error:
+            let_cancellation_through(error)
+            found = as_provider_error(error, service, doing)
+            await anyio.lowlevel.checkpoint()  # a provider that fails because it is cancelled has not failed
+            if not left or not found.retryable or not can_retry():
+                raise found from None
+        before_retry()
 
 
-def sendable_usage(usage: Usage) -> Usage:
-    """Return a usage that JSON can carry, whatever a provider says."""
+def let_cancellation_through(error: BaseException) -> None:
+    """Raise an exception again if it is a cancellation or a Ctrl-C. Any other is the provider's own failure."""
+    let_through(error, anyio.get_cancelled_exc_class())
 
-    def sendable(count: int) -> int:
-        return min(max(count, 0), _MOST_COUNTED)
+
+def clean_usage(usage: Usage) -> Usage:
+    """Return the usage with counts and a name that JSON can carry, whatever the provider reports."""
+
+    def clean(count: int) -> int:
+        return min(max(count, 0), _LARGEST_COUNT)
 
     return evolve(
         usage,
-        prompt_tokens=sendable(usage.prompt_tokens),
-        completion_tokens=sendable(usage.completion_tokens),
-        characters=sendable(usage.characters),
-        model=None if usage.model is None else replace_surrogates(usage.model)[:_LONGEST_NAME],
+        prompt_tokens=clean(usage.prompt_tokens),
+        completion_tokens=clean(usage.completion_tokens),
+        characters=clean(usage.characters),
+        model=None if usage.model is None else whole(usage.model)[:_LONGEST_NAME],
     )
 
 
-def failure(error: BaseException, service: str, doing: str) -> ProviderError:
-    """What a provider's failure is to the conversation. One that raises something of its own is reported."""
+def as_provider_error(error: BaseException, service: str, doing: str) -> ProviderError:
+    """Return a provider's failure as a `ProviderError`. Any other exception of the provider is logged."""
     found = innermost(error)
     if isinstance(found, ProviderError):
         return found
-    if isinstance(found, NoPiece):
+    if isinstance(found, InvalidPiece):
         log.error("%s", found)
     report(f"{service}, while it {doing},", found)
     return ProviderError(f"The {service.rpartition(' ')[2]}", "unavailable", retryable=False)

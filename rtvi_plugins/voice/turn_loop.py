@@ -1,32 +1,35 @@
-"""`converse`: the turn loop. What the user says or writes comes in, the bot's answer goes out as it is made.
+"""`converse`, the turn loop: the user's input comes in, and the bot's answer goes out as it is made.
 
 Each input opens at most one turn. A turn asks the LLM, streams its answer to the client, speaks it where the transport
-carries audio, has functions carried out, and asks again with their results. When it is interrupted, everything that
-it does is cancelled, and what the user had heard by then is what enters the context, marked as interrupted. The order
-of events is written down in the documentation, under "Events".
+carries audio, has functions called, and asks again with their results. An interruption cancels everything in the turn.
+What the user had heard by then enters the context, marked as interrupted. The documentation lists the order of events
+under "Events"; `turn_state` holds the states of the conversation.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
-from functools import partial
 
 import anyio
 from attrs import define, field
 
-from ..clock import Timer
 from ..context import Message
 from ..errors import ProviderError, RequestError
 from ..events import UserLLMText
 from ..kinds import LLM, STT, TTS, VAD
-from ..session import Input, RunLLM, Say, Session, Turn, UserText
-from .bot_turn import Answering
+from ..session import Input, RunLLM, Say, Session, UserText
+from .bot_turn import BotTurn
+from .idle_timer import IdleTimer
+from .late_results import LateResults
 from .markdown import without_markup
-from .speech import Voice
-from .spoken_text import Spoken
+from .recognition import Recogniser
+from .speech import SpeechSynthesis
+from .text_filter import Spoken
+from .turn_state import AudioState, BotState, Event, SpokenTurn, UserState
 from .turn_taking import TurnTaking
-from .user_audio import Ears
+from .user_audio import UserAudio
+from .user_turn import UserTurns
 
 __all__ = ("converse",)
 
@@ -46,24 +49,25 @@ async def converse(
 ) -> None:
     """Hold a conversation until the session ends: answer what the user says or writes, and what actions ask for.
 
-    What the bot says is spoken by `tts` where the client's transport carries audio, and is text alone elsewhere. The
-    user is heard by `stt`; with `vad` at any time, without it while the microphone is on (push-to-talk). `taking` are
-    the manners of it. `greeting` is said first, except in a session for single-turn actions; nothing interrupts
-    `Say(text, interruptible=False)`. A provider that fails ends its turn, is told to the client as an `error` that is
-    not fatal, and leaves the conversation going; in a spoken one, `apology` is said. `spoken` returns what is spoken of
-    a sentence that is shown: by default the words without the marks of markdown, with None all as it is written.
+    `tts` speaks the answers where the client's transport carries audio; elsewhere they are text. `stt` recognises the
+    user's speech: at any time with `vad`, without it while the microphone is on (push-to-talk). `taking` is the
+    turn-taking policy. The bot says `greeting` first, except in a session for single-turn actions; nothing interrupts
+    `Say(text, interruptible=False)`. When a provider fails, its turn ends, the client gets an `error` that is not
+    fatal, and the conversation goes on; in a spoken conversation the bot says `apology`, and in a written one it shows
+    it if the LLM gave no answer. `spoken` returns the text to speak for a sentence that is shown: by default the words
+    without markdown, with None the sentence as it is.
     """
     loop = _Conversation(session, llm, tts, taking, apology, spoken)
     try:
-        async with loop.hearing(stt, vad):
+        async with loop.listening(stt, vad):
             first = greeting if isinstance(greeting, Say) else Say(greeting)
             if first.text and not session.single_turn:
                 await loop.take(first)
-            loop.wait_for_the_user()
+            loop.idle.start()
             async for each in session.inputs():
                 await loop.take(each)
     finally:
-        loop.stop_waiting()
+        loop.idle.stop()
 
 
 @define(eq=False)
@@ -73,232 +77,185 @@ class _Conversation:
     tts: TTS | None
     taking: TurnTaking
     apology: str
-    spoken: Spoken | None = without_markup
-    segments: int = 0
-    turn: Turn | None = None
-    #: What the user said last, as long as they have heard nothing of an answer to it.
-    unanswered: Message | None = None
-    ears: Ears | None = None
-    #: What a voice has cut short before anything of the bot's answer was heard, or kept from being answered.
-    cut_short: Input | None = None
-    _by_voice: bool = False
-    #: It was a noise that cut a turn short whose end is still to come.
-    _noise: bool = False
+    spoken: Spoken | None
+    state: SpokenTurn = field(factory=SpokenTurn)
+    idle: IdleTimer = field(init=False)
+    late: LateResults = field(init=False)
+    user_turns: UserTurns | None = None
+    #: The user's last message, as long as they have heard nothing of an answer to it.
+    _unanswered: Message | None = None
+    #: The input whose answer waits, or was not heard: in `BotState.HELD_BACK`.
+    _held_back: Input | None = None
     _apologised: bool = False
-    #: The ids of calls whose results the LLM has not read.
-    _unread: list[str] = field(factory=list[str])
-    #: The input that asks the LLM to report them: while it waits, and once it was taken.
-    _report: RunLLM | None = None
-    _reported: RunLLM | None = None
-    _speak_report: bool = True
-    _idle: Timer | None = None
-    #: When the user was first expected to say something; None while the bot does something.
-    _waiting_since: float | None = None
-    _asked: bool = False
+    _segments: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        self.state.on_event = self._on_event
+        self.late = LateResults(self.session, self._is_quiet)
+        clock, seconds = self.session.clock, self.taking.idle_seconds
+        self.idle = IdleTimer(clock, seconds, self._ask_idle_user, self._is_user_active)
 
     @asynccontextmanager
-    async def hearing(self, stt: STT | None, vad: VAD | None) -> AsyncGenerator[None]:
-        """Listen to the user, if there is anything to listen with."""
+    async def listening(self, stt: STT | None, vad: VAD | None) -> AsyncGenerator[None]:
+        """Listen to the user, if the transport carries audio and there is an STT."""
         if stt is None or not self.session.has_audio:
             yield
             return
         async with anyio.create_task_group() as tasks:
-            ears = Ears(
+            turns = self.user_turns = UserTurns(
                 self.session,
-                stt,
-                vad,
-                self.taking,
+                Recogniser(self.session, stt),
+                self.taking.end_of_turn,
+                self.state,
                 tasks,
-                bot_is_heard=lambda: self.turn is not None,
-                started=self._user_begins,
-                heard_nothing=self._user_said_nothing,
-                failed=self.failed,
+                self._failed,
             )
-            self.ears = ears
-            with self.session.listening(ears):
+            with self.session.listening(UserAudio(self.session, vad, self.taking, turns, self.state, self._failed)):
                 yield
             tasks.cancel_scope.cancel()
 
     async def take(self, input: Input) -> None:
-        """Do what is asked for, to its end or interruption."""
-        self.stop_waiting()
-        self._waiting_since = None
+        """Process one input, until its turn has ended."""
+        self.idle.stop()
         match input:
             case UserText():
-                self._asked = False
+                self.idle.user_answered()
                 self._remember(input)
-                spoken = input.spoken_until is not None
-                if input.run and spoken and self._user_speaks():  # who goes on has not finished, unless it is a noise
-                    self.cut_short = input
+                if input.run and input.spoken_until is not None and self.state.audio is AudioState.SPEECH:
+                    # A user who goes on has not finished, unless it is a noise.
+                    self._held_back = input
+                    self.state.process(Event.ANSWER_HELD_BACK)
                 elif input.run:
                     await self._respond(input)
             case RunLLM():
-                if not self._is_late_report(input) and not await self._user_said_more():
+                if not self.late.is_obsolete(input) and not await self._user_goes_on():
                     await self._respond(input)
             case Say():
-                await self._user_said_more()
-                async with self._answering(input) as answering:
-                    await answering.say(input.text)
-        self.wait_for_the_user()
+                await self._user_goes_on()
+                async with self._bot_turn(input) as turn:
+                    await turn.say(input.text)
+        self.idle.start()
 
-    async def _user_said_more(self) -> bool:
-        """Let the user finish; whether they said anything, which is then answered in its turn."""
-        if self.ears is None or not self.ears.busy or self.session.closing:
+    async def _user_goes_on(self) -> bool:
+        """Let the user finish. Return whether they have said something, which has its own answer."""
+        if self.user_turns is None or not self.user_turns.is_open or self.session.closing:
             return False
-        before = self.ears.turns
-        await self.ears.quiet()
-        return self.ears.turns > before
-
-    def _user_speaks(self) -> bool:
-        return self.ears is not None and self.ears.speaking
-
-    # ---- the user's words ------------------------------------------------------------------------------------------
+        return await self.user_turns.wait_until_over()
 
     def _remember(self, input: UserText) -> None:
-        """Who goes on before an answer was heard has said one thing, not two."""
-        spoken, text, before = input.spoken_until is not None, input.text, self.unanswered
+        """Add the user's text to the context. Speech that goes on before an answer was heard joins the last message."""
+        spoken, text, before = input.spoken_until is not None, input.text, self._unanswered
         if spoken and before is not None and self.session.amend(before, text):
             self.session.emit(UserLLMText(str(before["content"])))
             return
         message: Message = {"role": "user", "content": text}
         self.session.remember(message)
-        self.unanswered = message if spoken else None
+        self._unanswered = message if spoken else None
         self.session.emit(UserLLMText(text))
 
     # ---- the bot's turn --------------------------------------------------------------------------------------------
 
     async def _respond(self, input: UserText | RunLLM) -> None:
-        async with self._answering(input) as answering:
+        async with self._bot_turn(input) as turn:
             try:
-                await answering.answer()
+                await turn.answer()
                 self._apologised = False
             except ProviderError as error:
-                self.failed(error, aloud=input.speak)
+                self._failed(error, speak=input.speak)
 
     @asynccontextmanager
-    async def _answering(self, input: Input) -> AsyncGenerator[Answering]:
-        self.cut_short = None
+    async def _bot_turn(self, input: Input) -> AsyncGenerator[BotTurn]:
+        self._held_back = None
         interruptible = not isinstance(input, Say) or input.interruptible
-        async with self.session.turn(interruptible=interruptible) as self.turn:
-            voice = None
-            if (isinstance(input, Say) or input.speak) and self.tts is not None and self.session.has_audio:
+        speak = isinstance(input, Say) or input.speak
+        async with self.session.turn(interruptible=interruptible) as turn:
+            self.state.process(Event.BOT_TURN_STARTED)
+            synthesis = None
+            if speak and self.tts is not None and self.session.has_audio:
                 spoken_until = input.spoken_until if isinstance(input, UserText) else None
-                voice = Voice(self.session, self.turn, self.tts, self._next_segment, spoken_until, spoken=self.spoken)
-            speak = isinstance(input, Say) or input.speak
-            answering = Answering(
-                self.session,
-                self.turn,
-                self.llm,
-                self._next_segment,
-                voice,
-                asked=self._results_are_read,
-                outlived=partial(self._result_is_late, speak),
-                reported=tuple(self._unread) if input is self._reported else (),
+                synthesis = SpeechSynthesis(
+                    self.session, turn, self.tts, self._next_segment, spoken_until, spoken=self.spoken
+                )
+            late_ids = self.late.reported_by(input)
+            bot_turn = BotTurn(
+                self.session, turn, self.llm, self._next_segment, self.late, synthesis, speak=speak, late_ids=late_ids
             )
+            false_interruption = False
             try:
-                yield answering
+                yield bot_turn
             finally:
-                unheard = self._by_voice and self.turn.interrupted and not answering.remembered
-                self.cut_short = input if unheard else None
-                if not unheard:
-                    self.unanswered = None
-                self._by_voice = False
-        self.turn = None
-        if self._noise:
-            self._noise = False
-            self._user_said_nothing()
-        self._report_late_results()
+                false_interruption = self.state.bot is BotState.FALSE_INTERRUPTION
+                self._end_turn(input, heard=bot_turn.remembered)
+        if false_interruption:
+            self._resume()
+        self.late.request_report()
+
+    def _end_turn(self, input: Input, *, heard: bool) -> None:
+        """Keep an answer that the user's voice has interrupted before anything of it was heard."""
+        if self.state.bot is BotState.ANSWERING or heard:
+            self._unanswered = None
+            self.state.process(Event.BOT_TURN_ENDED)
+        else:
+            self._held_back = input
+            self.state.process(Event.BOT_TURN_UNHEARD)
 
     def _next_segment(self) -> int:
-        self.segments += 1
-        return self.segments
+        self._segments += 1
+        return self._segments
 
-    def failed(self, error: ProviderError, *, aloud: bool = True) -> None:
-        """A provider has failed for good. In a spoken conversation, silence is no answer."""
+    def _failed(self, error: ProviderError, *, speak: bool = True) -> None:
+        """A provider has failed for good. Where the user would hear or read nothing, the bot apologises, once."""
         self.session.fail(error)
-        if aloud and self.session.has_audio and self.tts is not None and self.apology and not self._apologised:
+        is_spoken = self.session.has_audio and self.tts is not None
+        if self.apology and not self._apologised and (speak if is_spoken else error.category == "no-answer"):
             self._apologised = True
             self._say_soon(self.apology)
 
     def _say_soon(self, text: str) -> None:
-        """Say something of our own accord, which is not worth a failure."""
+        """Submit a text of the bot's own accord; it is dropped if the session accepts no more."""
         with suppress(RequestError):
             self.session.submit(Say(text))
 
-    # ---- functions that outlive their turn -------------------------------------------------------------------------
+    # ---- what the user's voice changes -------------------------------------------------------------------------------
 
-    def _results_are_read(self) -> None:
-        """The LLM is asked: it reads every result that there is by now."""
-        self._unread.clear()
+    def _on_event(self, event: Event, before: BotState) -> None:
+        match event:
+            case Event.SPEECH_STARTED:
+                self.idle.pause()
+                # Nothing interrupts a goodbye. A turn may also be held by an action of the bot.
+                if not self.session.closing and self.session.interrupt() and self.state.bot is BotState.ANSWERING:
+                    self.state.process(Event.INTERRUPTED)
+            case Event.NOTHING_SAID:
+                if before is not BotState.INTERRUPTED:  # else the turn still ends; then the answer is given again
+                    self._resume()
+            case Event.TURN_FINISHED:
+                self._held_back = None
+            case Event.LONG_SPEECH_STOPPED:
+                self._go_on()
+            case _:
+                pass
 
-    def _result_is_late(self, speak: bool, id: str) -> None:
-        """A function that the user's interruption did not end has a result, and the LLM has not read it."""
-        self._unread.append(id)
-        self._speak_report = speak
-        self._report_late_results()
-
-    def _report_late_results(self) -> None:
-        """Have the LLM report what it has not read, unless it is asked for something else before."""
-        hears = self.ears is not None and self.ears.busy  # what the user says is answered with the result in mind
-        if self._unread and self._report is None and self.turn is None and not hears:
-            report = RunLLM(self._speak_report)
-            with suppress(RequestError):
-                self.session.submit(report)
-                self._report = report
-
-    def _is_late_report(self, input: RunLLM) -> bool:
-        """Whether it is a report that is no longer needed, because the LLM has read the results."""
-        if input is not self._report:
-            return False
-        self._report, self._reported = None, input
-        return not self._unread
-
-    # ---- a user who says nothing -----------------------------------------------------------------------------------
-
-    def wait_for_the_user(self) -> None:
-        """From now on, the user is expected to say something."""
-        self._waiting_since = self.session.clock.now()
-        self._go_on_waiting()
-
-    def _go_on_waiting(self) -> None:
-        """Ask for the user when their time is over, unless they speak.
-
-        After a noise they have the same time again, but noises without end do not put the question off for ever.
-        """
-        seconds, since, now = self.taking.idle_seconds, self._waiting_since, self.session.clock.now()
-        self.stop_waiting()
-        there = self.ears is not None and (self.ears.busy or self.ears.talks_on)
-        if seconds is not None and since is not None and not self._asked and not there:
-            due = min(now, since + seconds) + seconds
-            self._idle = self.session.clock.call_at(due, self._ask_for_the_user)
-
-    def _ask_for_the_user(self) -> None:
-        self._asked = True
-        self._say_soon(self.taking.idle_text)
-
-    def _user_begins(self) -> None:
-        """The user begins to speak: the bot falls silent."""
-        self.stop_waiting()
-        self._noise = False
-        if not self.session.closing:  # a goodbye is heard to its end
-            self._by_voice = self.session.interrupt() or self._by_voice
-
-    def _user_said_nothing(self) -> None:
-        """It was a noise. What it cut off before anything was heard is said after all."""
-        if self._by_voice:
-            self._noise = True
-            return
-        input, self.cut_short = self.cut_short, None
+    def _resume(self) -> None:
+        """The user has said nothing. Give the answer that was held back, or go on waiting."""
+        input, self._held_back = self._held_back, None
         if input is not None:
             again = RunLLM(input.speak) if isinstance(input, UserText) else input
             with suppress(RequestError):
                 self.session.submit(again)
         else:
-            self._go_on_waiting()
-            self._report_late_results()
+            self._go_on()
 
-    def stop_waiting(self) -> None:
-        """The user has said something, or there is nobody to wait for."""
-        if self._idle is not None:
-            self._idle.cancel()
-            self._idle = None
+    def _go_on(self) -> None:
+        self.idle.resume()
+        self.late.request_report()
+
+    def _is_user_active(self) -> bool:
+        """Return whether the user has a turn, or speaks on after one that was too long."""
+        return self.state.user is not UserState.IDLE or self.state.audio is AudioState.OVERLONG
+
+    def _is_quiet(self) -> bool:
+        """Return whether neither side has a turn."""
+        return self.state.user is UserState.IDLE and not self.state.bot_has_turn
+
+    def _ask_idle_user(self) -> None:
+        self._say_soon(self.taking.idle_text)

@@ -13,7 +13,7 @@ from rtvi_plugins import LLM, TTS, ProviderError, Session, bot, converse
 from rtvi_plugins.kinds import Text
 from rtvi_plugins.voice import Part, without_markup
 from rtvi_plugins.voice.sentences import Sentences
-from rtvi_plugins.voice.spoken_text import SpokenSentence
+from rtvi_plugins.voice.text_filter import SpokenSentence
 
 from ..fakes import scripted, spoken
 from ..fakes.scripted import script

@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from rtvi_plugins.voice.replay import Growing
+from rtvi_plugins.voice.replay import ReplayableStream
 
 from ..fakes.wire import settle
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 
 async def test_items_are_read_as_they_come_until_the_last() -> None:
     """A reader waits for those that are not there yet."""
-    growing, read = Growing[int]([1]), list[int]()
+    growing, read = ReplayableStream[int]([1]), list[int]()
 
     async def follow() -> None:
         read.extend([item async for item in growing.read(read.append)])
@@ -23,8 +23,8 @@ async def test_items_are_read_as_they_come_until_the_last() -> None:
         tasks.start_soon(follow)
         await settle()
         assert read == [1]
-        growing.add(2)
-        growing.add(3)
+        growing.append(2)
+        growing.append(3)
         await settle()
         assert read == [1, 2, 3]
         growing.end()
@@ -33,7 +33,7 @@ async def test_items_are_read_as_they_come_until_the_last() -> None:
 
 async def test_every_reader_reads_from_the_first() -> None:
     """Also one that comes when all is over, and whatever another has left unread."""
-    growing = Growing[str](["a", "b"], ended=True)
+    growing = ReplayableStream[str](["a", "b"], ended=True)
     first = growing.read()
     assert await anext(first) == "a"
     assert [item async for item in growing.read()] == ["a", "b"]
@@ -44,7 +44,7 @@ async def test_every_reader_reads_from_the_first() -> None:
 async def test_a_reader_is_told_of_each_item_just_before_it_gets_it() -> None:
     """And of none that it has not asked for."""
     taken = list[int]()
-    reader = Growing([1, 2, 3], ended=True).read(taken.append)
+    reader = ReplayableStream([1, 2, 3], ended=True).read(taken.append)
     assert taken == []
     assert await anext(reader) == 1
     assert taken == [1]
@@ -52,20 +52,20 @@ async def test_a_reader_is_told_of_each_item_just_before_it_gets_it() -> None:
 
 async def test_whoever_waits_for_a_number_is_told_whether_it_is_reached() -> None:
     """All of those who wait, at once."""
-    growing, told = Growing[int](), list[tuple[int, bool]]()
+    growing, told = ReplayableStream[int](), list[tuple[int, bool]]()
 
     async def wait_for(number: int) -> None:
-        told.append((number, await growing.reaches(number)))
+        told.append((number, await growing.wait_for_length(number)))
 
     async with anyio.create_task_group() as tasks:
         for number in (1, 2, 2, 3):
             tasks.start_soon(wait_for, number)
         await settle()
         assert told == []
-        growing.add(7)
+        growing.append(7)
         await settle()
         assert told == [(1, True)]
-        growing.add(7)
+        growing.append(7)
         await settle()
         assert told == [(1, True), (2, True), (2, True)]
         growing.end()
@@ -74,39 +74,39 @@ async def test_whoever_waits_for_a_number_is_told_whether_it_is_reached() -> Non
 
 async def test_what_is_reached_already_is_not_waited_for() -> None:
     """Nor is what never will be."""
-    assert await Growing([1]).reaches(1)
-    assert await Growing[int]().reaches(0)
-    assert not await Growing([1], ended=True).reaches(2)
+    assert await ReplayableStream([1]).wait_for_length(1)
+    assert await ReplayableStream[int]().wait_for_length(0)
+    assert not await ReplayableStream([1], ended=True).wait_for_length(2)
 
 
 async def test_the_end_is_waited_for_whatever_comes_before_it() -> None:
     """An item is not the end."""
-    growing, over = Growing[int](), anyio.Event()
+    growing, over = ReplayableStream[int](), anyio.Event()
 
     async def wait_for_the_end() -> None:
-        await growing.over()
+        await growing.wait_for_end()
         over.set()
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(wait_for_the_end)
         for item in range(3):
             await settle()
-            growing.add(item)
+            growing.append(item)
         await settle()
         assert not over.is_set()
         growing.end()
     assert over.is_set()
-    await growing.over()
+    await growing.wait_for_end()
 
 
 async def test_a_reader_that_is_cancelled_leaves_the_others_alone() -> None:
     """Who waits with it still gets the next item."""
-    growing, read = Growing[int](), list[int]()
+    growing, read = ReplayableStream[int](), list[int]()
     scope = anyio.CancelScope()
 
     async def give_up() -> None:
         with scope:
-            await growing.reaches(1)
+            await growing.wait_for_length(1)
 
     async def follow() -> None:
         read.append(await anext(growing.read()))
@@ -117,5 +117,5 @@ async def test_a_reader_that_is_cancelled_leaves_the_others_alone() -> None:
         await settle()
         scope.cancel()
         await settle()
-        growing.add(5)
+        growing.append(5)
     assert (scope.cancelled_caught, read) == (True, [5])

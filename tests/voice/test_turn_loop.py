@@ -134,6 +134,7 @@ async def test_what_is_to_be_said_is_said_and_remembered() -> None:
         assert script.requests == []
 
 
+APOLOGY = ["I am sorry, something went wrong.", "Please try again."]
 EMPTY: list[list[Step]] = [[], [Usage(3, 0)], [Text("")], [Text(" "), Text("\n")]]
 
 
@@ -152,7 +153,7 @@ async def test_an_llm_that_answers_nothing_is_asked_once_more(empty: list[Step])
 
 @pytest.mark.parametrize("empty", EMPTY, ids=str)
 async def test_an_llm_that_answers_nothing_twice_has_failed(empty: list[Step]) -> None:
-    """The client is told so; nothing enters the context, and the conversation goes on."""
+    """The client gets an error and shows an apology, and the conversation goes on."""
     script.write(empty, empty, [Text("Yes?")])
     async with talking() as wire:
         say(wire, "hi")
@@ -160,7 +161,8 @@ async def test_an_llm_that_answers_nothing_twice_has_failed(empty: list[Step]) -
         (error,) = wire.told("error")
         assert (error["code"], error["fatal"], error["retryable"]) == ("provider-failed", False, True)
         assert error["message"] == "The LLM gave no answer."
-        assert len(await context(wire)) == 1
+        assert [each["text"] for each in wire.told("bot-output")] == APOLOGY
+        assert [each["content"] for each in await context(wire)] == ["hi", " ".join(APOLOGY)]
         say(wire, "still there?")
         await settle()
         assert (await context(wire))[-1]["content"] == "Yes?"

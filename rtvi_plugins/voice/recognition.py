@@ -1,0 +1,195 @@
+"""Speech recognition: one utterance of the user becomes text, which the client is shown as it changes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final
+
+import anyio
+import anyio.lowlevel
+from attrs import define, field
+
+from ..clock import Clock, Timer
+from ..errors import ProviderError
+from ..events import Metrics, UserTranscription
+from ..kinds import STT, Audio, STTRequest, Transcript, Usage
+from ..session import Session
+from ..utils.json_values import whole
+from .replay import ReplayableStream
+from .streams import BATCH, InvalidPiece, closing, let_cancellation_through, retried
+
+__all__ = ("FRAME_SECONDS", "Recogniser", "Utterance")
+
+#: The length of a frame of the user's audio, in seconds.
+FRAME_SECONDS: Final = 0.032
+#: How long an STT may take after the end of an utterance, in seconds.
+_TIMEOUT: Final = 15.0
+_PIECES: Final = "Transcript(…) or Usage(…)"
+
+
+@define(eq=False)
+class Utterance:
+    """Speech without a pause, and its text. All audio is kept, so that an STT can be replaced while it listens."""
+
+    audio: ReplayableStream[Audio]
+    #: When the audio ended, on the session's clock.
+    ended_at: float | None = None
+    #: What the LLM is given: the final transcripts, in order.
+    text: list[str] = field(factory=list[str])
+    #: What the client shows: final transcripts, and one that may still change.
+    shown: list[str] = field(factory=list[str])
+    interim: str = ""
+    recognised: bool = False
+    _started: bool = False
+    #: Cancelled when the STT takes too long after the end.
+    _scope: anyio.CancelScope = field(factory=anyio.CancelScope)
+    _timer: Timer | None = None
+
+    @property
+    def seconds(self) -> float:
+        """The length of the audio so far."""
+        return len(self.audio.items) * FRAME_SECONDS
+
+    def end(self, clock: Clock) -> None:
+        """The user has stopped speaking."""
+        self.ended_at = clock.now()
+        self._start_timer(clock)
+        self.audio.end()
+
+    def start(self, clock: Clock) -> anyio.CancelScope:
+        """The STT starts; return the scope in which it runs."""
+        self._started = True
+        self._start_timer(clock)
+        return self._scope
+
+    def finish(self) -> None:
+        """The STT has finished or failed."""
+        self.recognised = True
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _start_timer(self, clock: Clock) -> None:
+        """Limit the time of the STT once it has started and the audio has ended."""
+        if self._started and self.ended_at is not None and not self.recognised:
+            self._timer = clock.call_at(clock.now() + _TIMEOUT, self._scope.cancel)
+
+
+@define(eq=False)
+class Recogniser:
+    """Recognises the utterances of one session, one at a time.
+
+    One at a time, because a client can send speech faster than real time, and would take the STT from other sessions.
+    """
+
+    session: Session
+    stt: STT
+    _lock: anyio.Lock = field(factory=anyio.Lock)
+
+    async def recognise(self, utterance: Utterance) -> ProviderError | None:
+        """Recognise one utterance until its audio has ended. Return the error if the STT fails for good."""
+        failed: ProviderError | None = ProviderError("The STT", "timeout")
+        try:
+            async with self._lock:
+                with utterance.start(self.session.clock):
+                    failed = await self._try(utterance)
+            # The STT may stop before the user does, but nobody is told of a failure in the middle of a sentence.
+            await utterance.audio.wait_for_end()
+            if failed is not None:
+                utterance.text = list(utterance.shown)
+                self._retract(utterance)
+        finally:
+            utterance.finish()
+        return failed
+
+    def accept_interim(self, utterance: Utterance) -> None:
+        """Take what the client shows as the text of an utterance: nobody waits for the STT any longer."""
+        utterance.text = utterance.text or list(utterance.shown)
+        if utterance.interim:
+            utterance.text.append(self._accept(utterance))
+
+    async def _try(self, utterance: Utterance) -> ProviderError | None:
+        try:
+            await retried(lambda: self._by_current_provider(utterance), "an STT", "listened")
+        except ProviderError as error:
+            return error
+        return None
+
+    async def _by_current_provider(self, utterance: Utterance) -> None:
+        """Make one attempt. If the provider is switched meanwhile, the next one gets the whole utterance."""
+        while True:
+            provider = self._provider()
+            try:
+                return await self._transcribe(utterance, provider)
+            except BaseException as error:
+                let_cancellation_through(error)
+                if provider is self._provider():
+                    raise
+
+    def _provider(self) -> object:
+        """Return the provider that fills the service now, behind its handle; None once it has failed."""
+        try:
+            return getattr(self.stt.transcribe, "__self__", None)
+        except ProviderError:  # raised again when the provider is used
+            return None
+
+    async def _transcribe(self, utterance: Utterance, provider: object) -> None:
+        text: list[str] = []
+        last, count = "", 0
+        stream = self.stt.transcribe(STTRequest(utterance.audio.read()))
+        async with closing(stream, "an STT's transcribe()", _PIECES) as pieces:
+            async for piece in pieces:
+                count += 1
+                if count % BATCH == 0:
+                    await anyio.lowlevel.checkpoint()
+                if provider is not self._provider():
+                    raise ProviderError("The STT", "unavailable", retryable=True)
+                match piece:
+                    case Transcript():
+                        last = self._take(piece, utterance, text)
+                    case Usage():
+                        pass
+                    case other:
+                        raise InvalidPiece(other, "an STT's transcribe()", _PIECES)
+        if last:  # no final transcript came after it
+            text.append(self._accept(utterance))
+        self._retract(utterance)
+        utterance.text = text
+        if utterance.ended_at is not None:
+            self.session.emit(Metrics("stt", ttfb=self.session.clock.now() - utterance.ended_at))
+
+    # ---- what the client shows -----------------------------------------------------------------------------------
+
+    def _take(self, transcript: Transcript, utterance: Utterance, text: list[str]) -> str:
+        """Show a transcript. Return it if it may still change, else an empty text."""
+        found = whole(transcript.text.strip())
+        if not found:  # nothing was said after all
+            self._retract(utterance)
+            return ""
+        if not transcript.final:
+            utterance.interim = found
+            self._show(found, final=False)
+            return found
+        text.append(found)
+        if utterance.shown[len(text) - 1 : len(text)] == [found]:  # an attempt that failed later has shown it
+            self._retract(utterance)
+        else:
+            utterance.interim = found
+            self._accept(utterance)
+        return ""
+
+    def _accept(self, utterance: Utterance) -> str:
+        """Make the interim transcript final, and return it."""
+        text, utterance.interim = utterance.interim, ""
+        utterance.shown.append(text)
+        self._show(text, final=True)
+        return text
+
+    def _retract(self, utterance: Utterance) -> None:
+        """Have the client remove the interim transcript."""
+        if utterance.interim:
+            utterance.interim = ""
+            self._show("", final=True)
+
+    def _show(self, text: str, *, final: bool) -> None:
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        self.session.emit(UserTranscription(text, now, final=final))

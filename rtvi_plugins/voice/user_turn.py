@@ -1,0 +1,149 @@
+"""The user's turn: one or more utterances, until the user has finished; then their text is handed on."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, Final
+
+import anyio
+from anyio.abc import TaskGroup
+from attrs import define, field
+
+from ..clock import Timer
+from ..errors import AuthorError, ProviderError, RequestError, SessionClosed, report, where
+from ..session import Session, UserText
+from .recognition import Recogniser, Utterance
+from .streams import idle_timeout, let_cancellation_through
+from .turn_state import Event, SpokenTurn, UserState
+from .turn_taking import EndOfTurn, UserTurn, is_seconds
+
+__all__ = ("UserTurns",)
+
+#: How long `end_of_turn` may take, in seconds.
+_TIMEOUT: Final = 15.0
+
+
+@define(eq=False)
+class UserTurns:
+    """Collects the utterances of a turn, has them recognised, and submits their text to the session."""
+
+    session: Session
+    recogniser: Recogniser
+    end_of_turn: EndOfTurn
+    state: SpokenTurn
+    tasks: TaskGroup
+    #: Called when the STT has failed for good.
+    on_failure: Callable[[ProviderError], None]
+    #: When the user last stopped speaking.
+    spoken_until: float = 0.0
+    _count: int = 0
+    _utterances: list[Utterance] = field(factory=list[Utterance])
+    #: The further silence that `end_of_turn` asks for.
+    _silence: Timer | None = None
+    _over: anyio.Event | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the user speaks, or has said something that was not handed on."""
+        return self.state.user is not UserState.IDLE
+
+    @property
+    def seconds(self) -> float:
+        """How long the user has spoken in this turn."""
+        return sum(each.seconds for each in self._utterances)
+
+    @property
+    def _text(self) -> str:
+        """What was said in this turn, in the order in which it was said."""
+        return " ".join(text for each in self._utterances for text in each.text)
+
+    def add(self, utterance: Utterance) -> None:
+        """The user starts to speak, or goes on."""
+        self._cancel_silence()
+        self._utterances.append(utterance)
+        self.tasks.start_soon(self._recognise, utterance)
+
+    async def wait_until_over(self) -> bool:
+        """Wait until the user has no turn. Return whether they have said anything meanwhile."""
+        before = self._count
+        while self.is_open:
+            self._over = self._over or anyio.Event()
+            await self._over.wait()
+        return self._count > before
+
+    def close(self) -> None:
+        """The session ends: put what the user has said so far into the context, as the client shows it."""
+        for each in self._utterances:
+            self.recogniser.accept_interim(each)
+        text = self._text
+        self._utterances.clear()
+        self._cancel_silence()
+        self.state.process(Event.LISTENING_ENDED)
+        if text:
+            self.session.remember({"role": "user", "content": text})
+
+    async def _recognise(self, utterance: Utterance) -> None:
+        failed = await self.recogniser.recognise(utterance)
+        if failed is not None:
+            self.on_failure(failed)
+        if self._utterances and all(each.recognised for each in self._utterances):
+            await self._decide()
+
+    async def _decide(self) -> None:
+        """Find out whether the user has finished. They may go on meanwhile; then nothing is decided."""
+        text = self._text
+        if not text:
+            self._utterances.clear()
+            self.state.process(Event.NOTHING_SAID)
+            return self._wake()
+        self.state.process(Event.RECOGNISED)
+        seconds = await self._ask_policy(UserTurn(text, self.seconds))
+        if self.state.user is not UserState.DECIDING or text != self._text:
+            return None
+        self._cancel_silence()
+        if seconds <= 0:
+            return self._finish()
+        self._silence = self.session.clock.call_at(self.session.clock.now() + seconds, self._finish)
+        return None
+
+    async def _ask_policy(self, turn: UserTurn) -> float:
+        policy: Any = self.end_of_turn
+        try:
+            with idle_timeout(self.session.clock, _TIMEOUT, "The end of turn"):
+                awaitable: Any = policy(turn)
+                if not inspect.isawaitable(awaitable):
+                    raise AuthorError(f"end_of_turn gave {type(awaitable).__name__} at once. Write async def.")
+                seconds: Any = await awaitable
+            if not is_seconds(seconds):
+                found = "no finite number" if isinstance(seconds, float) else type(seconds).__name__
+                raise AuthorError(f"end_of_turn gave {found}. Return a number of seconds.")
+        except BaseException as error:
+            let_cancellation_through(error)
+            report(where(policy), error)
+            return 0.0
+        return float(seconds)
+
+    def _finish(self) -> None:
+        """The user has finished: hand the text on, to be answered."""
+        text, self._silence = self._text, None
+        self._utterances.clear()
+        self._count += 1
+        self.state.process(Event.TURN_FINISHED)
+        try:
+            self.session.submit(UserText(text, spoken_until=self.spoken_until))
+        except SessionClosed:  # nobody answers any more
+            self.session.remember({"role": "user", "content": text})
+        except RequestError as error:
+            self.session.fail(ProviderError("The conversation", "rate", retryable=error.retryable))
+        self._wake()
+
+    def _cancel_silence(self) -> None:
+        if self._silence is not None:
+            self._silence.cancel()
+            self._silence = None
+
+    def _wake(self) -> None:
+        if self._over is not None:
+            self._over.set()
+            self._over = None

@@ -1,0 +1,95 @@
+"""The state machine of the spoken turn: each event in each state is a transition of the table, or is refused."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+
+from rtvi_plugins.voice.turn_state import (
+    TRANSITIONS,
+    AudioState,
+    BotState,
+    Event,
+    IllegalTransition,
+    SpokenTurn,
+    State,
+    UserState,
+)
+
+from ..tools.pages import DOCS
+
+MACHINES = (AudioState, UserState, BotState)
+PAGE = DOCS / "explanation" / "voice.md"
+
+
+def states_of(turn: SpokenTurn) -> tuple[AudioState, UserState, BotState]:
+    """All three states."""
+    return turn.audio, turn.user, turn.bot
+
+
+def expected(state: State, event: Event) -> State | None:
+    """The next state by the table; None if the event is refused. Events of the other machines change nothing."""
+    concerned = any(event in TRANSITIONS[each] for each in type(state))
+    return TRANSITIONS[state].get(event) if concerned else state
+
+
+def test_every_event_in_every_state_is_a_transition_or_is_refused() -> None:
+    """Together: an event that one machine refuses changes none of them."""
+    for audio, user, bot, event in product(*MACHINES, Event):
+        turn = SpokenTurn(audio, user, bot)
+        following = (expected(audio, event), expected(user, event), expected(bot, event))
+        if None in following:
+            with pytest.raises(IllegalTransition):
+                turn.process(event)
+            assert states_of(turn) == (audio, user, bot)
+        else:
+            turn.process(event)
+            assert states_of(turn) == following
+
+
+def test_the_table_has_every_state_and_uses_every_event() -> None:
+    """And no machine enters a state of another."""
+    assert list(TRANSITIONS) == [state for machine in MACHINES for state in machine]
+    assert {event for events in TRANSITIONS.values() for event in events} == set(Event)
+    assert all(type(state) is type(after) for state, events in TRANSITIONS.items() for after in events.values())
+
+
+def test_every_state_can_be_reached() -> None:
+    """From those in which a conversation starts."""
+    start = SpokenTurn()
+    reached: set[State] = set(states_of(start))
+    while more := {after for state in reached for after in TRANSITIONS[state].values()} - reached:
+        reached |= more
+    assert reached == set(TRANSITIONS)
+
+
+def test_whoever_listens_gets_each_event_after_the_change() -> None:
+    """With the bot's state before it; a refused event is not reported."""
+    seen: list[tuple[Event, BotState, BotState]] = []
+    turn = SpokenTurn()
+    turn.on_event = lambda event, before: seen.append((event, before, turn.bot))
+    turn.process(Event.BOT_TURN_STARTED)
+    with pytest.raises(IllegalTransition, match=r"Event\.TURN_FINISHED in UserState\.IDLE"):
+        turn.process(Event.TURN_FINISHED)
+    assert seen == [(Event.BOT_TURN_STARTED, BotState.IDLE, BotState.ANSWERING)]
+
+
+def rows() -> list[str]:
+    """The table as the documentation shows it: states and events with their meaning, then the transitions."""
+    lines = ["| state | meaning |", "|---|---|"]
+    lines += [f"| `{state}` | {state.value} |" for machine in MACHINES for state in machine]
+    lines += ["", "| event | meaning |", "|---|---|"]
+    lines += [f"| `{event.name}` | {event.value} |" for event in Event]
+    lines += ["", "| in state | on event | next state |", "|---|---|---|"]
+    lines += [
+        f"| `{state}` | `{event.name}` | `{after.name}` |"
+        for state, events in TRANSITIONS.items()
+        for event, after in events.items()
+    ]
+    return lines
+
+
+def test_the_documentation_shows_the_table() -> None:
+    """Line by line."""
+    assert "\n".join(rows()) in PAGE.read_text("utf-8"), "\n".join(rows())
