@@ -14,6 +14,7 @@ import attrs
 
 from rtvi_plugins import hookspecs, limits
 from rtvi_plugins.errors import CATALOGUE
+from rtvi_plugins.voice.turn_state import TRANSITIONS, Event
 
 __all__ = ("PARTS", "generated", "main")
 
@@ -80,8 +81,32 @@ def _hook(name: str) -> str:
     return f"## `{name}`\n\n```text\n{name}{signature}\n```\n\n{_doc(function)}\n"
 
 
+def turn_states() -> str:
+    """A row for each state of the spoken turn, with its transitions."""
+    rows = (
+        (
+            f"`{state}`",
+            state.value,
+            "<br>".join(f"`{event.name}` → `{after.name}`" for event, after in transitions.items()),
+        )
+        for state, transitions in TRANSITIONS.items()
+    )
+    return _table(("state", "meaning", "event → next state"), rows)
+
+
+def turn_events() -> str:
+    """A row for each event of the spoken turn."""
+    return _table(("event", "when"), ((f"`{event.name}`", event.value) for event in Event))
+
+
 #: What can be generated, by name.
-PARTS: Mapping[str, Callable[[], str]] = {"errors": errors, "limits": limits_table, "hooks": hooks}
+PARTS: Mapping[str, Callable[[], str]] = {
+    "errors": errors,
+    "limits": limits_table,
+    "hooks": hooks,
+    "turn_states": turn_states,
+    "turn_events": turn_events,
+}
 
 
 def generated(page: str) -> str:
@@ -91,7 +116,7 @@ def generated(page: str) -> str:
 
 def main() -> None:
     """Bring every page up to date."""
-    for path in sorted(DOCS.glob("reference/*.md")):
+    for path in sorted([*DOCS.glob("reference/*.md"), *DOCS.glob("explanation/*.md")]):
         path.write_text(generated(path.read_text("utf-8")), "utf-8")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import product
 
 import pytest
@@ -20,7 +21,7 @@ from rtvi_plugins.voice.turn_state import (
 from ..tools.pages import DOCS
 
 MACHINES = (AudioState, UserState, BotState)
-PAGE = DOCS / "explanation" / "voice.md"
+PAGE = DOCS / "explanation" / "speech.md"
 
 
 def states_of(turn: SpokenTurn) -> tuple[AudioState, UserState, BotState]:
@@ -75,21 +76,11 @@ def test_whoever_listens_gets_each_event_after_the_change() -> None:
     assert seen == [(Event.BOT_TURN_STARTED, BotState.IDLE, BotState.ANSWERING)]
 
 
-def rows() -> list[str]:
-    """The table as the documentation shows it: states and events with their meaning, then the transitions."""
-    lines = ["| state | meaning |", "|---|---|"]
-    lines += [f"| `{state}` | {state.value} |" for machine in MACHINES for state in machine]
-    lines += ["", "| event | meaning |", "|---|---|"]
-    lines += [f"| `{event.name}` | {event.value} |" for event in Event]
-    lines += ["", "| in state | on event | next state |", "|---|---|---|"]
-    lines += [
-        f"| `{state}` | `{event.name}` | `{after.name}` |"
-        for state, events in TRANSITIONS.items()
-        for event, after in events.items()
-    ]
-    return lines
-
-
 def test_the_documentation_shows_the_table() -> None:
-    """Line by line."""
-    assert "\n".join(rows()) in PAGE.read_text("utf-8"), "\n".join(rows())
+    """Each state with its transitions, and no other."""
+    shown = dict[str, dict[str, str]]()
+    for row in re.findall(r"^\| `(\w+State\.\w+)` \|(.*)$", PAGE.read_text("utf-8"), re.MULTILINE):
+        shown[row[0]] = dict(re.findall(r"`(\w+)` → `(\w+)`", row[1]))
+    assert shown == {
+        str(state): {event.name: after.name for event, after in events.items()} for state, events in TRANSITIONS.items()
+    }
