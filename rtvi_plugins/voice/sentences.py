@@ -21,16 +21,22 @@ _MARKS: Final = ".!?…؟۔।॥"
 _WIDE: Final = "。！？｡"
 #: What may stand between the mark and the space: quotes, brackets, and marks of markdown.
 _CLOSING: Final = "\"'”’“»«›‹)\\]}*_~`」』）】》"
+#: A quotation mark that closes behind a space, as in French (`« Oui ! »`). One that opens has a letter behind it.
+_SPACED: Final = "[ \xa0\u202f]{1,3}[»›”][*_~]*+"
+_SPACED_CLOSING: Final = rf"(?:{_SPACED}(?=[\s.,;:!?…)\]]))?+"
 #: What may stand before the next word.
 _OPENING: Final = "\"'“”„‚‘’«»‹›(\\[{*_~`¿¡"
+#: Marks that stand before a question or an exclamation in Spanish, so they always begin a sentence.
+_INVERTED: Final = "¿¡"
 
 #: Where a sentence may end. A run of marks is looked at from its beginning alone.
 _END: Final = re.compile(
-    rf"(?<![{_MARKS}])[{_MARKS}]++[{_CLOSING}]*+(?=\s)|\n+|(?<![{_WIDE}])[{_WIDE}]++[{_CLOSING}]*+"
+    rf"(?<![{_MARKS}])[{_MARKS}]++[{_CLOSING}]*+{_SPACED_CLOSING}(?=\s)|\n+|(?<![{_WIDE}])[{_WIDE}]++[{_CLOSING}]*+"
     r"|(?<!\S)(?=`{3,}[\w+#.-]{0,30}[ \t]{0,8}(?:\n|\Z))"  # a block of code that begins within a line
 )
 #: Where a sentence may have ended if nothing follows.
 _LAST: Final = re.compile(rf"(?<![{_MARKS}])[{_MARKS}]++[{_CLOSING}]*+\Z")
+_REST_IS_CLOSING: Final = re.compile(rf"{_SPACED}\s*\Z")
 _NEXT: Final = re.compile(rf"[^\S\n]*([{_OPENING}]*)")
 #: How many characters after an end are looked at before it is one: more are no beginning of a word.
 _AHEAD: Final = 24
@@ -101,7 +107,8 @@ class Sentences:
                 self._seen, self.waits = match.start(), True
                 return None
             if is_end:
-                return match.end()
+                is_closed = (last or settle) and _REST_IS_CLOSING.match(text, match.end())
+                return len(text) if is_closed else match.end()
         if len(text) - start > _LONGEST + _AHEAD or (last and len(text) - start > _LONGEST):
             at = text.rfind(" ", start + 1, start + _LONGEST)
             return at + 1 if at > 0 else start + _LONGEST
@@ -144,6 +151,8 @@ class Sentences:
             return True
         if at == len(text):
             return True if last else None
+        if any(each in _INVERTED for each in ahead[1]):
+            return True
         return self._begins_sentence(text[at], match, start)
 
     def _is_within(self, match: re.Match[str], start: int) -> bool:

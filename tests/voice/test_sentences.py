@@ -79,6 +79,14 @@ CUT: list[tuple[str, list[str]]] = [
     ),
     ("La Fa. Ott, geb. May, z. Bsp. Excmo. Sr. Paz. Ja.", ["La Fa. Ott, geb. May, z. Bsp. Excmo. Sr. Paz.", "Ja."]),
     ("EE. UU. es grande, p. ej. Texas. Ud. Vive allí.", ["EE. UU. es grande, p. ej. Texas.", "Ud. Vive allí."]),
+    ("Son 3. ¿2 más? ¿o no? «¡Ya!», dijo. Sr. ¿Paz?", ["Son 3.", "¿2 más?", "¿o no?", "«¡Ya!», dijo.", "Sr. ¿Paz?"]),
+    ("hola. ¿que tal? bien. ¡adios!", ["hola.", "¿que tal? bien.", "¡adios!"]),
+    # French: space within the quotation marks
+    ("« Bonjour ! » dit-il. « Ça va ? » Il part.", ["« Bonjour ! » dit-il.", "« Ça va ? »", "Il part."]),
+    ("«\xa0Oui.\xa0» «\u202fNon\u202f!\u202f» « Si.", ["«\xa0Oui.\xa0»", "«\u202fNon\u202f!\u202f»", "« Si."]),
+    ("Elle : « Oh ! », puis « Va ! ». “ Fin. ” ‹ Si. ›", ["Elle : « Oh ! », puis « Va ! ».", "“ Fin. ”", "‹ Si. ›"]),
+    ("**« Oui ! »** Il part. _« Non. »_", ["**« Oui ! »**", "Il part.", "_« Non. »_"]),
+    ("»Komm!« »Geh.« »Nej.» »Ja.» Ende.", ["»Komm!«", "»Geh.«", "»Nej.»", "»Ja.»", "Ende."]),
     # other scripts
     ("यह ठीक है। अच्छा। هل أنت هنا؟ نعم.", ["यह ठीक है।", "अच्छा।", "هل أنت هنا؟", "نعم."]),
     # text that has no capitals
@@ -124,7 +132,8 @@ def test_a_sentence_is_given_away_as_soon_as_it_is_whole() -> None:
 pieces = st.lists(st.text("abD .,!?…\n\"')]。！1e.g`~[]*", max_size=8), max_size=10)
 words = st.sampled_from(
     [
-        *"a Bo Dr. z. B. U.S. 3. 1980. am der no. Yes! “Go.” … 。 。」 x.org ** [ ]( ) ` ``` ? ¿ 5 (A".split(),
+        *"a Bo Dr. z. B. U.S. 3. 1980. am der no. Yes! “Go.” … 。 。」 x.org ** [ ]( ) ` ``` ? ¿y 5 (A".split(),
+        *"« ! » »A .« ». ,".split(),
         *("\n```\n", " ```py\n", " ```py", "```\n", "\n", "\n\n", " ", "  ", ". ", "word " * 30, "x" * 700),
     ]
 )
@@ -195,6 +204,8 @@ def test_a_sentence_that_waits_for_the_next_word_may_be_settled_without_it() -> 
     assert cutter.feed("At 3.") == cutter.settle() == []
     assert cutter.feed("5, `a.") == cutter.settle() == []
     assert cutter.flush() == ["At 3.5, `a."]
+    assert cutter.feed("« Oui ! »") == []
+    assert cutter.settle() == ["« Oui ! »"]
     assert cutter.feed("Dr. ") == cutter.feed("A") == cutter.feed(".") == cutter.settle() == []
     assert cutter.flush() == ["Dr. A."]
 
