@@ -1,4 +1,4 @@
-"""Leave out what a reasoning model thinks before it answers, where its server writes both into one text.
+"""Leave out the thoughts of a reasoning model, for servers that write them into the text of the answer.
 
 For providers of kind `llm` whose server may write `<think>...</think>` in front of an answer.
 """
@@ -25,6 +25,17 @@ _BLOCKS: Final = {
 }
 #: A closing tag at the very beginning ends a block that the server's template has opened.
 _TAGS: Final = (*_BLOCKS, *_BLOCKS.values())
+#: Space in front of a tag. Some servers begin with a byte order mark, or a space of no width.
+_SPACE: Final = re.compile(r"[\s\ufeff\u200b\u2060]*")
+#: How much space may stand within a tag before its last character, as in `<think >`.
+_MOST_SPACE: Final = 8
+
+
+def _tag(tag: str) -> re.Pattern[str]:
+    return re.compile(rf"{re.escape(tag[:-1])}\s{{0,{_MOST_SPACE}}}{re.escape(tag[-1])}", re.IGNORECASE)
+
+
+_PATTERNS: Final = {tag: _tag(tag) for tag in _TAGS}
 
 
 @define
@@ -42,38 +53,51 @@ class WithoutThoughts:
     _left_out: bool = False
 
     def feed(self, text: str) -> str:
-        """Return what is known to belong to the answer; it may be empty."""
+        """Return the text that is known to belong to the answer; it may be empty."""
         if self._begun:
             return text
         self._held += text
         while self._skip():
             pass
-        if self._closing or any(tag.startswith(self._held.lstrip().lower()) for tag in _TAGS):
+        if self._closing or self._may_be_a_tag():
             return ""
         self._begun = True
         return self.end()
 
     def end(self) -> str:
-        """Return what is left when nothing follows: a beginning that turned out to be no tag."""
+        """Return the text that is left when nothing follows: a beginning that turned out not to be a tag."""
         held, self._held = self._held, ""
         if self._closing:
             return ""
-        return held.lstrip() if self._left_out else held
+        return _without_space(held) if self._left_out else held
+
+    def _may_be_a_tag(self) -> bool:
+        """Return whether more text may make the text so far a tag."""
+        start = _without_space(self._held).lower()
+        name = start.rstrip()
+        is_complete_name = len(start) - len(name) <= _MOST_SPACE and any(tag[:-1] == name for tag in _TAGS)
+        return is_complete_name or any(tag.startswith(start) for tag in _TAGS)
 
     def _skip(self) -> bool:
-        """Leave out a tag, or all of a block that is there; whether there may be more to leave out."""
+        """Leave out a tag, or all of a block that is there. Return whether there may be more to leave out."""
         if self._closing:
-            return self._skip_to(re.search(re.escape(self._closing), self._held, re.IGNORECASE))
-        start = self._held.lstrip()
-        tag = next((each for each in _TAGS if start[: len(each)].lower() == each), None)
-        if tag is None:
+            return self._skip_to_the_end()
+        start = _without_space(self._held)
+        for tag, pattern in _PATTERNS.items():
+            if found := pattern.match(start):
+                self._held, self._closing, self._left_out = start[found.end() :], _BLOCKS.get(tag, ""), True
+                return True
+        return False
+
+    def _skip_to_the_end(self) -> bool:
+        found = _PATTERNS[self._closing].search(self._held)
+        if found is None:  # the closing tag may have begun
+            self._held = self._held[-len(self._closing) - _MOST_SPACE + 1 :]
             return False
-        self._held, self._closing, self._left_out = start[len(tag) :], _BLOCKS.get(tag, ""), True
+        self._held, self._closing = self._held[found.end() :], ""
         return True
 
-    def _skip_to(self, closing: re.Match[str] | None) -> bool:
-        if closing is None:
-            self._held = self._held[-len(self._closing) + 1 :]
-            return False
-        self._held, self._closing = self._held[closing.end() :], ""
-        return True
+
+def _without_space(text: str) -> str:
+    space = _SPACE.match(text)
+    return text[space.end() :] if space is not None else text

@@ -25,6 +25,10 @@ LEFT_OUT = [
     ("[THINK]a[/THINK]Hello.", "Hello."),
     ("◁think▷a◁/think▷Hello.", "Hello."),
     ("</think>\nHello.", "Hello."),
+    ("<think >Hm.</think >Hello.", "Hello."),
+    ("<think\n>Hm.</thin k>Hm.</think\n>\nHello.", "Hello."),
+    ("\ufeff<think>Hm.</think>\u200bHello.", "Hello."),
+    ("\ufeff </think >\n\ufeffHello.", "Hello."),
     ("<think>\u0130\u0130</think>Hello.", "Hello."),
     ("<think>nothing but thoughts, without an end", ""),
     ("<think>nothing but thoughts</think>\n", ""),
@@ -38,6 +42,12 @@ KEPT = [
     "<",
     "<th",
     "<3 you",
+    "<think",
+    "<think  ",
+    "<think about it>",
+    "<think" + " " * 9 + ">",
+    "\ufeff",
+    "\ufeffHello.",
     "<thin>air</thin>",
     "<b>Hello</b>",
     "A <think>b</think> c",
@@ -55,7 +65,8 @@ def test_blocks_of_thoughts_in_front_are_left_out_and_all_else_is_kept(text: str
 
 @given(
     st.lists(
-        st.sampled_from(["<think>", "</think>", "<thinking>", "</", "think>", "a", " ", "\n", "<", ""]), max_size=9
+        st.sampled_from(["<think>", "</think>", "<thinking>", "</", "think", ">", "a", " ", "\n", "\ufeff", "<", ""]),
+        max_size=9,
     )
 )
 def test_any_cut_of_a_text_leaves_the_same(pieces: list[str]) -> None:

@@ -91,7 +91,8 @@ class UserAudio(Listener):
 
     def _process_frame(self, frame: Audio) -> None:
         bot_has_turn = self._state.bot_has_turn
-        if bot_has_turn and not self._taking.interruptible and self._state.audio is AudioState.LISTENING:
+        is_ignored = bot_has_turn and not self._taking.interruptible and self._state.audio is AudioState.LISTENING
+        if is_ignored or self._state.audio is AudioState.OFF:  # also within one piece of audio
             return
         is_speech = self._is_speech(frame)
         match self._state.audio:
