@@ -352,6 +352,27 @@ async def test_the_conversation_goes_on_after_a_piece_of_any_length(piece: LLMPi
         assert wire.told("error") == []
 
 
+async def test_an_answer_that_calls_too_many_functions_has_the_first_ones_called(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The LLM reads that the others were dropped, and can call them in its next answer."""
+    script.write([ToolCall(f"call-{number}", "look", {"at": number}) for number in range(500)], [Text("Done.")])
+    async with talking() as wire:
+        say(wire, "look")
+        await settle()
+        called = wire.told("llm-function-call-in-progress")
+        assert [each["arguments"]["at"] for each in called] == [*range(64)]
+        for each in called:
+            answer_call(wire, each["tool_call_id"], "seen")
+        await settle()
+        *_, last, refused = script.requests[1].messages
+        assert last["content"] == "seen"
+        assert "At most 64 functions can be called at once." in str(refused["content"])
+        assert [each["role"] for each in script.requests[1].messages].count("tool") == 65
+        assert (await context(wire))[-1]["content"] == "Done."
+    assert "called more than 64 functions in one answer" in caplog.text
+
+
 async def test_an_llm_that_calls_functions_for_ever_is_stopped(caplog: pytest.LogCaptureFixture) -> None:
     """After so many answers in one turn; the conversation goes on."""
     calls = [[ToolCall(f"call-{number}", "look", {})] for number in range(20)]

@@ -291,6 +291,13 @@ A, B = '{"x": 1}', '{"x": 2}'
         ([(0, "c1", "a", A), (0, "", "", A)], [("c1", "a", 1)]),
         ([(0, "c1", "a", "{}"), (0, "", "", '{"x"'), (0, "", "", ": 1}")], [("c1", "a", 1)]),
         ([(0, "c1", "a", None), (0, "", "", A), (0, "", "", "")], [("c1", "a", 1)]),
+        # each fragment repeats the arguments so far
+        ([(0, "c1", "a", '{"x"'), (0, "", "", '{"x": 1'), (0, "", "", '{"x": 1}')], [("c1", "a", 1)]),
+        ([(0, "c1", "a", "{"), (0, "c1", "a", '{"x":'), (0, "c1", "a", A), (0, "c1", "a", A)], [("c1", "a", 1)]),
+        (
+            [(0, "c1", "a", '{"x'), (0, "c1", "a", A), (1, "c2", "b", '{"x": '), (1, "c2", "b", B), (1, "", "", "")],
+            [("c1", "a", 1), ("c2", "b", 2)],
+        ),
         # white space is no part of a name
         ([(0, "c1", " a\n", A)], [("c1", "a", 1)]),
         # a fragment that says nothing is no call
@@ -399,6 +406,20 @@ def test_any_cut_of_the_arguments_gives_the_same_call(
         call_chunk({"arguments": each, **name}, index=0, **({"id": "c1"} if repeated else {})) for each in slivers[1:]
     ]
     assert put_together([first, *rest]) == [ToolCall("c1", "book", arguments)]
+
+
+@given(OBJECTS, PLACES, st.booleans())
+def test_fragments_that_repeat_the_arguments_so_far_give_the_same_call(
+    arguments: dict[str, Any], places: list[int], repeated: bool
+) -> None:
+    """Some servers send all of the arguments so far with each fragment."""
+    slivers = cut(json.dumps(arguments), places)
+    labels: dict[str, Any] = {"index": 0, "id": "c1"} if repeated else {"index": 0}
+    chunks = [call_chunk({"name": "book", "arguments": slivers[0]}, index=0, id="c1")]
+    for count in range(2, len(slivers) + 1):
+        function = {"arguments": "".join(slivers[:count]), **({"name": "book"} if repeated else {})}
+        chunks.append(call_chunk(function, **labels))
+    assert put_together(chunks) == [ToolCall("c1", "book", arguments)]
 
 
 @given(st.lists(OBJECTS, min_size=2, max_size=4), PLACES, st.randoms(use_true_random=False))

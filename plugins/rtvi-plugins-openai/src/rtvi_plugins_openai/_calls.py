@@ -2,7 +2,8 @@
 
 By OpenAI's own rule the first fragment of a call has its `index`, `id` and name, and those that follow have the
 index and more text of the arguments. Other servers leave out the index or the id, use one index for several calls,
-repeat all fields with each fragment, send the arguments as an object, or the last fragment under the next index.
+repeat all fields with each fragment, send all of the arguments so far with each fragment, send the arguments as an
+object, or the last fragment under the next index.
 """
 
 from __future__ import annotations
@@ -66,7 +67,10 @@ class _Call:
     index: int | None
     id: str = ""
     name: str = ""
+    #: The arguments of all fragments, joined.
     arguments: str = ""
+    #: The arguments of the last fragment, as long as each fragment begins with those of the one before.
+    _repeated: str | None = None
     #: The name came once more after the arguments: all of the call again, or another call of the same function.
     _named_again: bool = False
 
@@ -74,6 +78,18 @@ class _Call:
     def is_complete(self) -> bool:
         """Whether the arguments may be all: JSON, or nothing at all."""
         return self.arguments.strip() in _NOTHING or parse(self.arguments) is not None
+
+    @property
+    def has_all_arguments(self) -> bool:
+        """Whether there are arguments, and they are JSON."""
+        return bool(self.arguments.strip()) and (self.is_complete or self.all_arguments != self.arguments)
+
+    @property
+    def all_arguments(self) -> str:
+        """The arguments, once no more fragments come: joined, or else as the last fragment repeats all of them."""
+        if self.is_complete or self._repeated is None or parse(self._repeated) is None:
+            return self.arguments
+        return self._repeated
 
     def is_followed_by(self, fragment: _Fragment) -> bool:
         """Whether a fragment that could be of this call begins another."""
@@ -102,10 +118,17 @@ class _Call:
             self.name += fragment.name
         self._named_again = bool(fragment.name and self.arguments.strip() not in _NOTHING and self.is_complete)
         self.id, self.name = self.id or fragment.id, self.name or fragment.name
+        self._note_repetition(fragment)
         if fragment.is_whole or self.arguments.strip() in _NOTHING:
             self.arguments = fragment.arguments
         elif not (self._says_again(fragment) and self.is_complete):
             self.arguments += fragment.arguments
+
+    def _note_repetition(self, fragment: _Fragment) -> None:
+        if self.arguments.strip() in _NOTHING:
+            self._repeated = fragment.arguments
+        elif fragment.arguments and self._repeated is not None:
+            self._repeated = fragment.arguments if fragment.arguments.startswith(self._repeated) else None
 
 
 @define(eq=False)
@@ -130,7 +153,7 @@ class Calls:
         """Yield the calls as they were put together. Their ids are the server's, or made up where it gave none."""
         for call in self._joined():
             id = call.id or uuid4().hex[:9]  # the form that the strictest vendor demands of an id
-            yield ToolCall.parse(id, call.name or _UNNAMED, whole_characters(call.arguments))
+            yield ToolCall.parse(id, call.name or _UNNAMED, whole_characters(call.all_arguments))
 
     def __bool__(self) -> bool:
         return bool(self._calls)
@@ -151,7 +174,7 @@ class Calls:
         """Return the calls, with those that have no name joined to the one before them if that lacks arguments."""
         joined: list[_Call] = []
         for call in self._calls:
-            if not call.name and joined and not (joined[-1].arguments.strip() and joined[-1].is_complete):
+            if not call.name and joined and not joined[-1].has_all_arguments:
                 joined[-1].arguments += call.arguments
             elif call.name or call.arguments.strip() not in _NOTHING:
                 joined.append(call)
