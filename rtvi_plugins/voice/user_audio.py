@@ -67,7 +67,7 @@ class UserAudio(Listener):
         self._gap: Timer | None = None
 
     def hear(self, audio: Audio) -> None:
-        if self._state.audio is AudioState.OFF:
+        if self._is_off:
             return
         now = self._session.clock.now()
         if now > self._last_audio + _GAP_SECONDS and self._state.audio is AudioState.LISTENING:
@@ -78,7 +78,8 @@ class UserAudio(Listener):
         whole = len(data) - len(data) % _FRAME_BYTES
         self._partial = data[whole:]
         for at in range(0, whole, _FRAME_BYTES):
-            self._process_frame(Audio(data[at : at + _FRAME_BYTES], audio.rate))
+            if not self._is_off:  # the VAD can fail at any frame
+                self._process_frame(Audio(data[at : at + _FRAME_BYTES], audio.rate))
 
     def microphone(self, enabled: bool) -> None:
         if not enabled:
@@ -87,12 +88,15 @@ class UserAudio(Listener):
     def close(self) -> None:
         self._turns.close()
 
+    @property
+    def _is_off(self) -> bool:
+        return self._state.audio is AudioState.OFF
+
     # ---- frames --------------------------------------------------------------------------------------------------
 
     def _process_frame(self, frame: Audio) -> None:
         bot_has_turn = self._state.bot_has_turn
-        is_ignored = bot_has_turn and not self._taking.interruptible and self._state.audio is AudioState.LISTENING
-        if is_ignored or self._state.audio is AudioState.OFF:  # also within one piece of audio
+        if bot_has_turn and not self._taking.interruptible and self._state.audio is AudioState.LISTENING:
             return
         is_speech = self._is_speech(frame)
         match self._state.audio:
