@@ -22,7 +22,7 @@ from ..errors import ProviderError
 from ..events import BotLLMStarted, BotLLMStopped, BotLLMText, BotOutput, Metrics
 from ..kinds import LLM, LLMPiece, LLMRequest, Text, ToolCall, Usage
 from ..session import Session, Turn
-from ..utils.json_values import whole
+from ..utils.json_values import replace_surrogates
 from .completion import Completion, as_sent
 from .late_results import LateResults, moved_to_the_end
 from .sentences import Sentences
@@ -137,7 +137,7 @@ class BotTurn:
                 completion.first_at = self.session.clock.now()
             match piece:
                 case Text():
-                    text = whole(piece.text)
+                    text = replace_surrogates(piece.text)
                     completion.text += text
                     self.session.emit(BotLLMText(text))
                     await self._put_out(completion, sentences.feed(text))

@@ -14,7 +14,7 @@ from ..errors import ProviderError
 from ..events import Metrics, UserTranscription
 from ..kinds import STT, Audio, STTRequest, Transcript, Usage
 from ..session import Session
-from ..utils.json_values import whole
+from ..utils.json_values import replace_surrogates
 from .replay import ReplayableStream
 from .streams import BATCH, InvalidPiece, closing, let_cancellation_through, retried
 
@@ -161,7 +161,7 @@ class Recogniser:
 
     def _take(self, transcript: Transcript, utterance: Utterance, text: list[str]) -> str:
         """Show a transcript. Return it if it may still change, else an empty text."""
-        found = whole(transcript.text.strip())
+        found = replace_surrogates(transcript.text.strip())
         if not found:  # nothing was said after all
             self._retract(utterance)
             return ""

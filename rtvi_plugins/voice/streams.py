@@ -135,7 +135,7 @@ async def retried(
 
 def let_cancellation_through(error: BaseException) -> None:
     """Raise an exception again if it is a cancellation or a Ctrl-C. Any other is the provider's own failure."""
-    let_through(error, anyio.get_cancelled_exc_class())
+    reraise_control_flow(error, anyio.get_cancelled_exc_class())
 
 
 def clean_usage(usage: Usage) -> Usage:
@@ -149,7 +149,7 @@ def clean_usage(usage: Usage) -> Usage:
         prompt_tokens=clean(usage.prompt_tokens),
         completion_tokens=clean(usage.completion_tokens),
         characters=clean(usage.characters),
-        model=None if usage.model is None else whole(usage.model)[:_LONGEST_NAME],
+        model=None if usage.model is None else replace_surrogates(usage.model)[:_LONGEST_NAME],
     )
 
 

@@ -14,7 +14,7 @@ from attrs import evolve
 from ..errors import FunctionCallFailed, nearest
 from ..kinds import ToolCall
 from ..session import FunctionCall, Session
-from ..utils.json_values import clip, uncarriable, whole
+from ..utils.json_values import json_problem, replace_surrogates, shorten
 from .json_schema import check_schema
 from .streams import InvalidPiece
 

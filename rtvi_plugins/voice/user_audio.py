@@ -19,7 +19,7 @@ from ..errors import ProviderError
 from ..events import UserStartedSpeaking, UserStoppedSpeaking
 from ..kinds import VAD, Audio
 from ..session import Listener, Session, VADParams
-from ..utils.containment import let_through
+from ..utils.control_flow import reraise_control_flow
 from .recognition import FRAME_SECONDS, Utterance
 from .replay import ReplayableStream
 from .speech_detector import SpeechDetector
@@ -146,7 +146,7 @@ class UserAudio(Listener):
         try:
             is_speech = self._vad.speech_probability(frame) >= params.confidence
         except BaseException as error:
-            let_through(error)
+            reraise_control_flow(error)
             self._turn_off(error)
             return False
         return is_speech and (params.min_volume <= 0 or _volume(frame) >= params.min_volume)
