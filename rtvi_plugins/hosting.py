@@ -39,8 +39,9 @@ from .errors import (
 from .limits import Limits
 from .loading import compose
 from .protocol.offer import Offers
+from .protocol.operator_fields import key_variable
 from .protocol.rate import AddressRates
-from .protocol.start import key_variable, read_start
+from .protocol.start import read_start
 from .registry.grants import Grants
 from .registry.installed import Installed
 from .registry.registry import Registry
@@ -239,8 +240,8 @@ class Host:
         self._admit(address)
         if is_nested_deeper(body, self.limits.nesting):
             raise InvalidStart([Problem("$", f"nests deeper than the {self.limits.nesting} levels that are accepted.")])
-        plan = read_start(body, self._shared.offers, self._find_key, trusted=trusted)
-        session = LiveSession(secrets.token_urlsafe(12), self._shared, plan)
+        request = read_start(body, self._shared.offers, self._find_key, trusted=trusted)
+        session = LiveSession(secrets.token_urlsafe(12), self._shared, request)
         assert self._tasks is not None, "enter the host before starting sessions"
         self._opening += 1
         self._sessions[session.id] = session

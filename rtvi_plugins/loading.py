@@ -17,7 +17,7 @@ from .declare.specs import AnyFunction, BotSpec, ProviderSpec, Spec, specs_in, s
 from .errors import BotError, DeclarationError, PluginError, nearest, where
 from .hookspecs import PROJECT
 from .kinds import BUILTIN_KINDS, kind_of
-from .protocol.offer import check_descriptions
+from .protocol.describe import check_descriptions
 from .registry import standard
 from .registry.families import family, top
 from .registry.hooks import Hooks

@@ -19,8 +19,8 @@ Described: TypeAlias = "Mapping[str, Any]"
 def run(chosen: Namespace) -> int:
     """Describe a bot with its default providers, or with others that it names."""
     from ..loading import compose
-    from ..protocol.config import choose_providers
     from ..protocol.offer import Offers
+    from ..protocol.start import choose_providers
     from ..registry.grants import Grants
     from ..registry.installed import Installed
 

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import attrs
 from attrs import frozen
 from typing_extensions import Doc, deprecated
 
-from ..errors import DeclarationError
+from ..errors import DeclarationError, Problem
 from ..session import Secret, Session
 from ..utils.json_values import json_problem
 from .defaults import changeable_part
 from .specs import REQUIRED, AnyFunction, Parameter
 from .types import NotReadable, Shape, Was, check, read, to_json
 
-__all__ = ("Signature", "Was", "default_problem", "read_hints", "read_result", "read_signature", "summary")
+__all__ = ("Signature", "Was", "problems_text", "read_hints", "read_result", "read_signature", "summary")
 
 
 @frozen
@@ -131,7 +131,7 @@ def _default(function: AnyFunction, parameter: inspect.Parameter, shape: Any, de
             "Use (), None, or a frozen attrs object.",
         )
     value = to_json(written)
-    if problem := default_problem(shape, value):
+    if problem := problems_text(check(shape, value)[1], value):
         raise DeclarationError(function, f"the default of {parameter.name!r} does not fit its type: {problem}.")
     return value
 
@@ -141,9 +141,9 @@ def summary(function: AnyFunction) -> str:
     return inspect.cleandoc(function.__doc__ or "").split("\n\n")[0].replace("\n", " ")
 
 
-def default_problem(shape: Shape, value: Any) -> str:
-    """What is wrong with a value that an author wrote, as one text; empty if nothing is."""
-    problems = [(each.path, each.message) for each in check(shape, value)[1]]
+def problems_text(found: Iterable[Problem], value: Any) -> str:
+    """Return the problems of a value that an author wrote as one text; empty if it is valid and JSON can carry it."""
+    problems = [(each.path, each.message) for each in found]
     if not problems and (bad := json_problem(value)) is not None:
         problems = [bad]
     return "; ".join(f"{path}: {message}" for path, message in problems).removeprefix("$: ")

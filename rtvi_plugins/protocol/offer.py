@@ -1,44 +1,35 @@
-"""What one client is offered: the actions and options of the chosen providers, as far as it is granted them.
+"""The actions and options that one client is offered: those of the chosen providers, as far as they are granted.
 
-An offer depends on providers and grants alone, so sessions share it, and its descriptions are encoded once.
+An offer depends on providers and grants alone. Sessions share it, so its descriptions are encoded once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import cached_property
-from typing import Any
 
 import attrs
-from attrs import frozen
+from attrs import field, frozen
 
 from ..context import Function
 from ..declare.specs import ActionSpec, OptionsSpec, Parameter
-from ..declare.types import Validator, read, restricted_schema
-from ..errors import (
-    DeclarationError,
-    InvalidArguments,
-    NotGranted,
-    Problem,
-    RequestError,
-    UnknownAction,
-    UnknownService,
-    unknown,
-)
+from ..declare.types import Validator, read
+from ..errors import InvalidArguments, NotGranted, Problem, RequestError, UnknownAction, UnknownService, unknown
 from ..registry.grants import Grants
 from ..registry.registry import BOT, PROVIDER, Provider, Registry
 from .arguments import Binder
 from .codec import encode_json
+from .describe import describe_action, describe_function, describe_option
 
-__all__ = ("Offer", "OfferedAction", "OfferedOption", "Offers", "check_descriptions")
+__all__ = ("Offer", "OfferedAction", "OfferedOption", "Offers", "OptionGroup")
 
-#: The action by which a client cancels a long action of its own session; offered with every one of them.
+#: The action that cancels a background job of the same session. It is offered together with any long action.
 _JOB_CANCEL = "cancel_job"
 
 
 @frozen(eq=False)
 class OfferedAction:
-    """An action that the client may call, ready to check its arguments."""
+    """An action that the client may call. `binder` checks its arguments."""
 
     service: str
     spec: ActionSpec
@@ -48,16 +39,28 @@ class OfferedAction:
 
 @frozen
 class OfferedOption:
-    """An option that the client may read, and whether and within what bounds it may set it."""
+    """An option that the client may read. The client may set it if it is `writable` and the `validator` passes."""
 
     parameter: Parameter
     writable: bool
     validator: Validator | None
 
 
+@frozen
+class OptionGroup:
+    """A group of options that one function sets together, for one service of a session."""
+
+    service: str
+    spec: OptionsSpec
+    #: The options that the function sets here: without those that the provider overrides.
+    options: tuple[str, ...] = field(eq=False)
+    #: Whether the function sets something of the live service, so that a new service has to be set too.
+    sets_service: bool = field(eq=False)
+
+
 @frozen(slots=False, eq=False)
 class Offer:
-    """What is offered with these providers under these grants."""
+    """The offer for these providers under these grants."""
 
     registry: Registry
     providers: Mapping[str, str]
@@ -86,17 +89,12 @@ class Offer:
 
     @cached_property
     def functions(self) -> Mapping[str, OfferedAction]:
-        """The same actions as functions of an LLM, by the names that it knows them by."""
+        """The actions that an LLM may call as functions, by function name."""
         return {action.spec.name: action for action in self._granted_actions() if not action.spec.long}
 
     @cached_property
-    def described_functions(self) -> tuple[Function, ...]:
-        """What an LLM is told of them."""
-        return tuple(describe_function(each) for each in self.functions.values())
-
-    @cached_property
     def options(self) -> Mapping[str, Mapping[str, OfferedOption]]:
-        """The options that this client may read, by service and name. Every service is there."""
+        """The options that this client may read, by service and name. Every service is a key."""
         return {name: dict(self._granted_options(name)) for name in self.registry.services}
 
     def _granted_options(self, service: str) -> Iterable[tuple[str, OfferedOption]]:
@@ -111,33 +109,44 @@ class Offer:
     def _provider_option(self, service: str) -> Parameter:
         labels = tuple(self.registry.services[service].providers)
         shape = attrs.evolve(read(str), schema={"enum": list(labels)})
-        return Parameter(PROVIDER, shape, self.registry.services[service].default, "Who fills this service.")
+        return Parameter(PROVIDER, shape, self.registry.services[service].default, "The provider of this service.")
 
     def provider(self, service: str) -> Provider:
-        """The provider that fills a service."""
+        """Return the provider of a service."""
         return self.registry.services[service].providers[self.providers[service]]
 
-    @cached_property
-    def groups(self) -> Sequence[tuple[str, OptionsSpec]]:
-        """All groups of options with their services, in the order they were declared; those that come last, last."""
-        found = [
-            (service, group)
-            for service in self.registry.services
-            for group in (*self.provider(service).groups, *self.provider(service).kind_groups)
-            if self.provider(service).effective(group)
-        ]
-        return sorted(found, key=lambda each: each[1].last)
+    # ---- groups of options -----------------------------------------------------------------------------------------
 
-    # ---- looking up ------------------------------------------------------------------------------------------------
+    @cached_property
+    def groups(self) -> Mapping[tuple[str, OptionsSpec], OptionGroup]:
+        """All groups, by service and declaration, in the order to set them in: as declared, `last` groups at the end.
+
+        A group of which the provider overrides every option is left out.
+        """
+        found = [
+            OptionGroup(service, spec, names, provider.sets(spec))
+            for service in self.registry.services
+            for provider in (self.provider(service),)
+            for spec in (*provider.groups, *provider.kind_groups)
+            if (names := provider.effective(spec))
+        ]
+        return {(group.service, group.spec): group for group in sorted(found, key=lambda each: each.spec.last)}
+
+    def options_of(self, service: str, spec: OptionsSpec) -> tuple[str, ...]:
+        """Return the options that a group sets here, or () if there is no such group."""
+        group = self.groups.get((service, spec))
+        return group.options if group is not None else ()
+
+    # ---- looking up actions ----------------------------------------------------------------------------------------
 
     def action(self, service: object, name: object, path: str) -> OfferedAction:
-        """The action that a client names; `UnknownService`, `UnknownAction` or `NotGranted` if it may not."""
+        """Return the action with this name. Raises `UnknownService`, `UnknownAction` or `NotGranted`."""
         try:
-            return self.actions[service, name]  # type: ignore[index]  # whatever was sent, it is in the table or not
+            return self.actions[service, name]  # type: ignore[index]  # any JSON value can be looked up
         except (KeyError, TypeError):
-            raise self._refusal(service, name, path) from None
+            raise self._lookup_error(service, name, path) from None
 
-    def _refusal(self, service: object, name: object, path: str) -> RequestError:
+    def _lookup_error(self, service: object, name: object, path: str) -> RequestError:
         known = dict(self._all_actions())
         if not isinstance(service, str) or not isinstance(name, str):
             return InvalidArguments([Problem(path, "expected an object with the strings service and action.")])
@@ -149,93 +158,37 @@ class Offer:
         names = [each for of, each in self.actions if of == service]
         return UnknownAction([unknown(f"{service} action", name, names, path=f"{path}.action")])
 
-    # ---- describing ------------------------------------------------------------------------------------------------
+    # ---- descriptions ----------------------------------------------------------------------------------------------
+
+    @cached_property
+    def described_functions(self) -> tuple[Function, ...]:
+        """The functions as an LLM is given them."""
+        return tuple(describe_function(each.spec, each.restrictions) for each in self.functions.values())
 
     @cached_property
     def described_actions(self) -> str:
         """The data of `actions-available`, as JSON text."""
-        return encode_json({"actions": [describe_action(each) for each in self.actions.values()]})
+        actions = [describe_action(each.service, each.spec, each.restrictions) for each in self.actions.values()]
+        return encode_json({"actions": actions})
 
     @cached_property
     def described_config(self) -> str:
-        """The data of `config-available`, as JSON text. A service is told under `name`, and under `service` as well."""
-        told = [
-            {"name": name, "service": name, "options": [describe_option(each) for each in options.values()]}
+        """The data of `config-available`, as JSON text. Clients read a service's name at `name` or at `service`."""
+        config = [
+            {
+                "name": name,
+                "service": name,
+                "options": [
+                    describe_option(each.parameter, each.validator, writable=each.writable) for each in options.values()
+                ],
+            }
             for name, options in self.options.items()
         ]
-        return encode_json({"config": told})
-
-
-def describe_action(action: OfferedAction) -> dict[str, Any]:
-    spec = action.spec
-    told: dict[str, Any] = {
-        "service": action.service,
-        "action": spec.name,
-        "arguments": [describe(each, action.restrictions.get(name)) for name, each in spec.parameters.items()],
-        "result": spec.result.rtvi_type,
-        "result_schema": spec.result.schema,
-        "description": spec.doc,
-    }
-    if spec.long:
-        told["long"] = True
-    if spec.deprecated is not None:
-        told["deprecated"] = spec.deprecated
-    return told
-
-
-def describe_function(action: OfferedAction) -> Function:
-    described = [describe(each, action.restrictions.get(name)) for name, each in action.spec.parameters.items()]
-    properties = {each["name"]: {**each["schema"], **_description(each)} for each in described}
-    required = [each["name"] for each in described if each["required"]]
-    parameters: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
-    if required:
-        parameters["required"] = required
-    return {"name": action.spec.name, "description": action.spec.doc, "parameters": parameters}
-
-
-def _description(argument: Mapping[str, Any]) -> dict[str, Any]:
-    """What its author says of an argument, and what its validators say of themselves."""
-    texts = [each for each in (argument["description"], argument["schema"].get("description")) if each]
-    return {"description": " ".join(texts)} if texts else {}
-
-
-def describe_option(option: OfferedOption) -> dict[str, Any]:
-    return {**describe(option.parameter, option.validator), "writable": option.writable}
-
-
-def describe(parameter: Parameter, validator: Validator | None = None) -> dict[str, Any]:
-    """One argument or option: name and type as every client knows them, and what else there is to say."""
-    schema = parameter.shape.schema
-    if validator is not None:
-        schema = restricted_schema(parameter.shape, validator)
-    told: dict[str, Any] = {"name": parameter.name, "type": parameter.shape.rtvi_type, "required": parameter.required}
-    if not parameter.required:
-        told["default"] = parameter.default
-    told["description"] = parameter.doc
-    told["schema"] = schema
-    if parameter.deprecated is not None:
-        told["deprecated"] = parameter.deprecated
-    return told
-
-
-def check_descriptions(registry: Registry) -> None:
-    """Refuse what cannot be described to clients. `DeclarationError` at the line of the function that declares it."""
-    providers = [each for service in registry.services.values() for each in service.providers.values()]
-    for spec in (*registry.actions.values(), *(each for one in providers for each in one.actions.values())):
-        _check_description(spec, describe_action(OfferedAction("", spec, Binder({}, {}), {})))
-    for parameter, group in (each for one in providers for each in one.options.values()):
-        _check_description(group, describe(parameter))
-
-
-def _check_description(spec: ActionSpec | OptionsSpec, described: Mapping[str, Any]) -> None:
-    try:
-        encode_json(described)
-    except TypeError as error:
-        raise DeclarationError(spec.function, f"cannot be described as JSON: {error}.") from None
+        return encode_json({"config": config})
 
 
 class Offers:
-    """The offers of one bot, made when first needed and shared by its sessions."""
+    """The offers of one bot. They are created when they are first needed, and shared by its sessions."""
 
     def __init__(self, registry: Registry, grants: Grants) -> None:
         self.registry = registry
@@ -243,7 +196,7 @@ class Offers:
         self._made: dict[tuple[str, ...], Offer] = {}
 
     def get(self, providers: Mapping[str, str], grants: Grants | None = None) -> Offer:
-        """The offer for these providers; under narrower grants, of one session alone, it is made each time."""
+        """Return the offer for these providers. With grants of one session alone, the offer is not shared."""
         if grants is not None:
             return Offer(self.registry, dict(providers), grants)
         key = tuple(providers.values())

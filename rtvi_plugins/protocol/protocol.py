@@ -27,7 +27,7 @@ from ..registry.registry import BOT
 from ..session import ClientInfo, UserText
 from ..utils.json_values import expected, is_object, shorten
 from .codec import LABEL, decode, encode, encode_json, encode_spliced
-from .config import Config
+from .config import SessionConfig
 from .message_id import refused_id
 from .offer import Offer
 from .operations import (
@@ -55,7 +55,7 @@ VERSION = (2, 1, 0)
 class RTVIProtocol:
     """The state of the protocol in one session. `offer` is replaced when a provider is switched."""
 
-    def __init__(self, offer: Offer, config: Config, limits: Limits, now: float) -> None:
+    def __init__(self, offer: Offer, config: SessionConfig, limits: Limits, now: float) -> None:
         self.offer = offer
         self.client = ClientInfo()
         self.ready = False
@@ -84,8 +84,8 @@ class RTVIProtocol:
                 return None
             if self.ready or type == "client-ready":
                 operation = _READERS[type](self, Request(id, type), message.get("data"))
-                if operation.__class__ is Reply:
-                    self.rate.charge_answer(len(operation.text))  # type: ignore[union-attr]  # it is a Reply
+                if isinstance(operation, Reply):
+                    self.rate.charge_answer(len(operation.text))
                 return operation
             self._keep_early(Request(id, type), message)
             return None

@@ -9,10 +9,10 @@ from typing import Any
 from attrs import field, frozen
 from attrs.validators import and_
 
-from ..declare.signature import default_problem
+from ..declare.signature import problems_text
 from ..declare.specs import ActionSpec, BotSpec, Grant, OptionsSpec, Parameter, ProviderSpec, Spec, Target
-from ..declare.types import NotReadable, Shape, Validator, read, restriction
-from ..errors import BotError, DeclarationError, nearest, where
+from ..declare.types import NotReadable, Shape, Validator, check, read, restriction
+from ..errors import BotError, DeclarationError, Problem, nearest, where
 
 __all__ = ("BOT", "PROVIDER", "Provider", "Registry", "Service", "build", "grant_problem", "renamed", "twice")
 
@@ -54,6 +54,13 @@ class Provider:
     def present_name(self, name: str) -> str | None:
         """The present name of an option that goes by this name, or did; None if there is none."""
         return name if name in self.options else self.former_names.get(name)
+
+    def check_option(self, name: str, value: Any, path: str = "$") -> tuple[Any, list[Problem]]:
+        """Check a value for an option that this provider has, by its present name.
+
+        Return the value as the options function takes it, and every problem with it.
+        """
+        return check(self.options[name][0].shape, value, path)
 
     def names_of(self, option: str) -> tuple[str, ...]:
         """All names that an option goes by, the present one first."""
@@ -202,7 +209,7 @@ def _value_problems(key: str, name: str, value: Any, providers: Sequence[Provide
     if not having:
         names = {option for provider in providers for option in provider.options}
         yield f"config= names the option '{key}.{name}'. {_known(name, names)}"
-    problems = (default_problem(each.options[own][0].shape, value) for each, own in having)
+    problems = (problems_text(each.check_option(own, value)[1], value) for each, own in having)
     yield from (f"config= gives '{key}.{name}' a wrong value: {each}." for each in dict.fromkeys(problems) if each)
 
 

@@ -11,10 +11,10 @@ from ..context import Context, Function, Message
 from ..declare.types import to_checked_json
 from ..errors import FunctionCallFailed, ProviderError, ProviderFailed, SlowClient, for_client
 from ..events import Event, serialize
-from ..protocol.config import Config
+from ..protocol.config import SessionConfig
 from ..protocol.offer import Offer
 from ..protocol.protocol import RTVIProtocol
-from ..protocol.start import StartPlan
+from ..protocol.start import StartRequest
 from ..session import ClientInfo, FunctionCall, Input, Listener, Session, Turn, VADParams
 from ..utils.iteration import Iteration
 from ..voice.recording import Recorder
@@ -23,7 +23,7 @@ from .audio_input import AudioInput
 from .ending import Ending
 from .function_calls import FunctionCalls
 from .outbox import Outbox
-from .reconfigure import Settings
+from .reconfigure import LiveServices
 from .shared import Shared
 from .turns import Turns
 
@@ -37,17 +37,18 @@ class BotSession(Session):
     `stop` stops everything that runs in the session, when it ends.
     """
 
-    def __init__(self, id: str, shared: Shared, plan: StartPlan, stop: Callable[[], None]) -> None:
+    def __init__(self, id: str, shared: Shared, start: StartRequest, stop: Callable[[], None]) -> None:
         self.id = id
         self.context = Context()
-        self.start_data = plan.start_data
+        self.start_data = start.start_data
         self.clock = shared.clock
         self.vad_params = VADParams()
         self.single_turn = False
         self.hooks = shared.hooks
         self._functions = shared.functions
-        limits, config = shared.limits, Config(plan.values)
-        self.protocol = RTVIProtocol(shared.offers.get(plan.providers, plan.grants), config, limits, shared.clock.now())
+        limits, config = shared.limits, SessionConfig(start.values)
+        offer = shared.offers.get(start.providers, start.grants)
+        self.protocol = RTVIProtocol(offer, config, limits, shared.clock.now())
         self.outbox = Outbox(self.protocol, limits, self._overflow)
         self.turns = Turns(self.context, limits.in_flight, self.emit, self._report_transcript)
         self.ending = Ending(shared.clock, self.turns, self.outbox, limits.goodbye_seconds, stop)
@@ -55,9 +56,9 @@ class BotSession(Session):
         self.audio_input: AudioInput | None = None
         self.recorder: Recorder | None = None
         self.calls = FunctionCalls(shared.clock, limits, self.emit)
-        self.settings = Settings(
+        self.services = LiveServices(
             session=self,
-            plan=plan,
+            start=start,
             config=config,
             protocol=self.protocol,
             outbox=self.outbox,
@@ -74,7 +75,7 @@ class BotSession(Session):
             hooks=shared.hooks,
             limits=limits,
             threads=shared.threads,
-            find=lambda service: self.settings.live[service],
+            find=lambda service: self.services.live[service],
         )
 
     def _overflow(self) -> None:
@@ -88,13 +89,13 @@ class BotSession(Session):
 
     @property
     def providers(self) -> Mapping[str, str]:
-        return self.settings.offer.providers
+        return self.services.offer.providers
 
     def config(self, service: str) -> Mapping[str, Any]:
-        return dict(self.settings.config.values[service])
+        return dict(self.services.config.values[service])
 
     async def switch(self, service: str, provider: str, *, interrupt: bool = False) -> None:
-        await self.settings.switch(service, provider, interrupt=interrupt)
+        await self.services.switch(service, provider, interrupt=interrupt)
 
     # ---- messages --------------------------------------------------------------------------------------------------
 
@@ -184,8 +185,8 @@ class BotSession(Session):
         return Iteration(self.turns.inputs.next)
 
     def turn(self, *, interruptible: bool = True) -> AbstractAsyncContextManager[Turn]:
-        boundary = self.settings.turn_boundary
-        return self.turns.turn(lambda: self.settings.live, boundary, interruptible=interruptible)
+        boundary = self.services.turn_boundary
+        return self.turns.turn(lambda: self.services.live, boundary, interruptible=interruptible)
 
     def interrupt(self) -> bool:
         return self.turns.interrupt()

@@ -1,7 +1,7 @@
-"""The values that the services of a session were last passed, and the changes that wait for the end of the turn.
+"""The live services of a session, the values that they were last set to, and the changes deferred to the turn boundary.
 
-The config holds the values that the client was answered. They differ from those here only while a turn lasts: groups
-of options that were changed during it are set at its end, to the values that the config holds then.
+The config holds the values that the client was answered. While a turn lasts, the services may still have older ones:
+groups of options that changed during the turn are set at its end, to the values that the config holds then.
 """
 
 from __future__ import annotations
@@ -11,160 +11,196 @@ from typing import Any
 
 from attrs import define, evolve, field, frozen
 
+from ..declare.types import check
 from ..errors import ApplyFailed, RequestError, for_client, report, where
-from ..protocol.config import Config, GroupCall, Values
-from ..protocol.offer import Offer
+from ..protocol.config import SessionConfig, Values
+from ..protocol.offer import Offer, OptionGroup
+from ..protocol.protocol import RTVIProtocol
 from ..session import Session
 from ..utils.control_flow import reraise_control_flow
 from ..utils.task_context import call_plugin
 from .services import OpenService
 
-__all__ = ("Applied", "reason", "refused")
+__all__ = ("AppliedOptions", "arguments_of", "author_sentence", "set_group_error")
 
 
 @frozen
-class _Change:
-    """One change that waits: the options that it sets, by `(service, name)`, and the groups to call for them."""
+class _DeferredChange:
+    """One change that waits for the turn boundary: its values, by service and option, and the groups to set."""
 
     options: Mapping[tuple[str, str], Any]
-    calls: tuple[GroupCall, ...]
+    groups: tuple[OptionGroup, ...]
 
 
 @define(eq=False)
-class Applied:
-    """What the live services of one session were passed. `broken` takes a service that can no longer be set."""
+class AppliedOptions:
+    """The live services of one session and the values that they were set to."""
 
     session: Session
-    config: Config
-    offer: Callable[[], Offer]
-    find: Callable[[str], OpenService]
-    broken: Callable[[str], None]
+    config: SessionConfig
+    protocol: RTVIProtocol
+    #: Called with the name of a service that can no longer be set.
+    on_broken: Callable[[str], None]
+    live: dict[str, OpenService] = field(factory=dict[str, OpenService])
     values: Values = field(init=False)
-    _waiting: list[_Change] = field(factory=list[_Change])
+    _deferred: list[_DeferredChange] = field(factory=list[_DeferredChange])
 
     def __attrs_post_init__(self) -> None:
         self.values = self.config.values
 
     # ---- setting groups --------------------------------------------------------------------------------------------
 
-    def call(self, call: GroupCall, opened: OpenService, arguments: Mapping[str, Any]) -> None:
-        """Call an options function. Whatever it raises comes out as an `Exception`."""
-        given: list[Any] = [opened.live] if call.group.wants_service else []
-        if call.group.wants_session:
+    def set_group(self, group: OptionGroup, opened: OpenService, arguments: Mapping[str, Any]) -> None:
+        """Call an options function. If it raises anything, raise an `Exception`."""
+        given: list[Any] = [opened.live] if group.spec.wants_service else []
+        if group.spec.wants_session:
             given.append(self.session)
         try:
-            call_plugin(call.group.function, *given, **arguments)
+            call_plugin(group.spec.function, *given, **arguments)
         except Exception:
             raise
         except BaseException as error:
             reraise_control_flow(error)
             raise RuntimeError(f"{type(error).__name__} from an options function") from error
 
-    def set_again(self, call: GroupCall) -> None:
-        """Set a group of the live service to the values that were applied last."""
-        self._set(call, self.values)
+    def set_again(self, group: OptionGroup) -> None:
+        """Set a group of the live service to the values that it was last set to."""
+        self._set(group, self.values)
 
-    def _set(self, call: GroupCall, values: Values) -> None:
-        provider = self.offer().provider(call.service)
-        self.call(call, self.find(call.service), Config(values).arguments(call, provider))
+    def _set(self, group: OptionGroup, values: Values) -> None:
+        self.set_group(group, self.live[group.service], arguments_of(group, values))
 
-    def apply(self, calls: Sequence[GroupCall], values: Values, undo: Callable[[], None]) -> RequestError | None:
-        """Set groups to these values, one after the other, and return None.
+    def apply(
+        self,
+        groups: Sequence[OptionGroup],
+        values: Values,
+        undo: Callable[[], None],
+        changed: Iterable[tuple[str, str]] = (),
+    ) -> RequestError | None:
+        """Set groups to these values, in order, and drop the deferred changes of the `changed` options.
 
-        If one raises: call `undo`, set those before it back to what they were, and return the error.
+        If one group fails: call `undo`, set the groups before it to their old values again, and return the error.
         """
-        done: list[GroupCall] = []
+        done: list[OptionGroup] = []
         restore = self.session.context.snapshot()
-        for call in calls:
-            done.append(call)
+        for group in groups:
+            done.append(group)
             try:
-                self._set(call, values)
+                self._set(group, values)
             except Exception as error:
                 undo()
                 for each in done:
                     self._set_back(each)
-                restore()  # setting the messages back would start the conversation over
-                return refused(call, error)
-        self._note(calls, values)
+                restore()  # the options functions of `messages` have replaced the conversation
+                return set_group_error(group, error)
+        self._note(groups, values)
+        if self._deferred:
+            self._drop_deferred(changed)
         return None
 
-    def _set_back(self, call: GroupCall) -> None:
+    def _set_back(self, group: OptionGroup) -> None:
+        # After an undone switch, the group may be one that only the new provider has.
+        old = self.protocol.offer.groups.get((group.service, group.spec))
+        if old is None:
+            return
         try:
-            self.set_again(call)
+            self.set_again(old)
         except Exception as error:
-            report(where(call.group.function), error)
-            self.broken(call.service)
+            report(where(group.spec.function), error)
+            self.on_broken(group.service)
 
-    def _note(self, calls: Iterable[GroupCall], values: Values) -> None:
+    def _note(self, groups: Iterable[OptionGroup], values: Values) -> None:
         noted = {service: dict(each) for service, each in self.values.items()}
-        for call in calls:
-            for name in self.offer().provider(call.service).effective(call.group):
-                noted[call.service][name] = values[call.service][name]
+        for group in groups:
+            for name in group.options:
+                noted[group.service][name] = values[group.service][name]
         self.values = noted
 
-    def replaced(self, service: str, kept: Collection[str]) -> None:
-        """Note that another provider fills a service now, set to the values of the config.
+    def replaced(self, service: str, before: Offer, session_values: Values) -> None:
+        """Note that a service has a new provider, which was set to the values of the config.
 
-        Options that are `kept` are those of the session that both providers have; they were not set again.
+        Options of the session are not set by opening a service: those that exist with both providers keep their last
+        values, and the others have those in `session_values`.
         """
-        last, now = self.values[service], self.config.values[service]
-        self.values = {**self.values, service: {**now, **{name: last[name] for name in kept if name in last}}}
-        self.forget((service, name) for name in (*last, *now) if name not in kept)
+        provider = self.protocol.offer.provider(service)
+        kept = before.provider(service).session_options & provider.session_options
+        last, values = self.values[service], dict(self.config.values[service])
+        values |= {name: session_values[service][name] for name in provider.session_options}
+        values |= {name: last[name] for name in kept}
+        self.values = {**self.values, service: values}
+        self._drop_deferred((service, name) for name in (*last, *values) if name not in kept)
 
-    # ---- changes that wait -----------------------------------------------------------------------------------------
+    # ---- deferred changes ------------------------------------------------------------------------------------------
 
-    def wait(self, changed: Iterable[tuple[str, str]], calls: Iterable[GroupCall]) -> None:
-        """Have groups set at the end of the turn, to the values that the config holds then."""
+    def defer(self, changed: Iterable[tuple[str, str]], groups: Iterable[OptionGroup]) -> None:
+        """Set groups at the turn boundary, to the values that the config holds then."""
         values = self.config.values
         options = {(service, name): values[service][name] for service, name in changed}
-        if calls := tuple(calls):
-            self._waiting.append(_Change(options, calls))
+        if groups := tuple(groups):
+            self._deferred.append(_DeferredChange(options, groups))
 
-    def forget(self, options: Iterable[tuple[str, str]]) -> None:
-        """Leave out what waits for these options: they were set in the meantime."""
+    def _drop_deferred(self, options: Iterable[tuple[str, str]]) -> None:
+        """Drop these options from the deferred changes: they were set in the meantime."""
         settled = set(options)
-        self._waiting = [
-            evolve(each, options=left, calls=tuple(call for call in each.calls if self._sets(call, left)))
-            for each in self._waiting
+        self._deferred = [
+            evolve(each, options=left, groups=tuple(group for group in each.groups if self._sets(group, left)))
+            for each in self._deferred
             if (left := {key: value for key, value in each.options.items() if key not in settled})
         ]
 
-    def _sets(self, call: GroupCall, options: Collection[tuple[str, str]]) -> bool:
-        provider = self.offer().provider(call.service)
-        if call.group not in (*provider.groups, *provider.kind_groups):
-            return False
-        return any((call.service, name) in options for name in provider.effective(call.group))
+    def _sets(self, group: OptionGroup, options: Collection[tuple[str, str]]) -> bool:
+        names = self.protocol.offer.options_of(group.service, group.spec)
+        return any((group.service, name) in options for name in names)
 
-    def apply_waiting(self) -> list[RequestError]:
-        """Make the changes that wait. Those that cannot be made are taken out of the config; return why, for each."""
-        waiting, self._waiting = self._waiting, []
-        calls = list(dict.fromkeys(call for each in waiting for call in each.calls))
-        calls.sort(key=lambda call: call.group.last)
-        announced = self.config.values
-        failed = self.apply(calls, announced, lambda: self._take_back(waiting)) if calls else None
+    def apply_deferred(self) -> list[RequestError]:
+        """Make the deferred changes. Take those that fail out of the config again, and return their errors."""
+        if not self._deferred:
+            return []
+        deferred, self._deferred = self._deferred, []
+        groups = self._current(group for each in deferred for group in each.groups)
+        failed = self.apply(groups, self.config.values, lambda: self._revert(deferred)) if groups else None
         if failed is None:
             return []
-        # One of several may be at fault, so each is tried by itself, in the order in which they came.
-        return [failed] if len(waiting) == 1 else [error for each in waiting if (error := self._try(each)) is not None]
+        # Only one of several changes may be invalid, so each is tried by itself, in order.
+        errors = [failed] if len(deferred) == 1 else [self._try(each) for each in deferred]
+        return [error for error in errors if error is not None]
 
-    def _take_back(self, waiting: Iterable[_Change]) -> None:
-        """Put the values that were applied last into the config, in place of those that wait."""
-        self.config.revise({key: self.values[key[0]][key[1]] for each in waiting for key in each.options})
+    def _current(self, groups: Iterable[OptionGroup]) -> list[OptionGroup]:
+        """Return each group once, `last` groups at the end, as the present providers have it."""
+        offered = self.protocol.offer.groups
+        current = [offered[key] for each in dict.fromkeys(groups) if (key := (each.service, each.spec)) in offered]
+        return sorted(current, key=lambda group: group.spec.last)
 
-    def _try(self, change: _Change) -> RequestError | None:
+    def _revert(self, deferred: Iterable[_DeferredChange]) -> None:
+        """Replace the deferred values in the config by those that were applied last."""
+        self.config.revise({key: self.values[key[0]][key[1]] for each in deferred for key in each.options})
+
+    def _try(self, change: _DeferredChange) -> RequestError | None:
         before = self.config.values
         self.config.revise(change.options)
-        return self.apply(change.calls, self.config.values, lambda: self.config.undo(before))
+        return self.apply(self._current(change.groups), self.config.values, lambda: self.config.undo(before))
 
 
-def refused(call: GroupCall, error: Exception) -> ApplyFailed:
-    """What the client is told when an options function raised; a value that it refuses is no mistake of its own."""
+def arguments_of(group: OptionGroup, values: Values) -> dict[str, Any]:
+    """Return the keyword arguments of a group's options function."""
+    of_service, parameters = values[group.service], group.spec.parameters
+    arguments: dict[str, Any] = {}
+    for name in group.options:
+        value, shape = of_service[name], parameters[name].shape
+        # The value was checked before; here it is only converted, which an exact one does not need.
+        arguments[name] = value if value.__class__ is shape.exact else check(shape, value)[0]
+    return arguments
+
+
+def set_group_error(group: OptionGroup, error: Exception) -> ApplyFailed:
+    """Return the client's error for an options function that raised. A `RequestError` is not logged as a failure."""
     if not isinstance(error, RequestError):
-        report(where(call.group.function), error)
-    return ApplyFailed(f"The options of {call.service!r} could not be set; the old ones are in force.{reason(error)}")
+        report(where(group.spec.function), error)
+    text = f"The options of {group.service!r} could not be set; the old ones are in force."
+    return ApplyFailed(f"{text}{author_sentence(error)}")
 
 
-def reason(error: Exception) -> str:
-    """What an options function itself had to say, where that is meant to be told."""
+def author_sentence(error: Exception) -> str:
+    """Return what an options function raised for the client to read, with a space before it, or ""."""
     meant = for_client(error)
     return f" {meant.message}" if meant is not None else ""

@@ -38,7 +38,7 @@ from ..protocol.operations import (
     UpdateConfig,
 )
 from ..protocol.requests import Request
-from ..protocol.start import StartPlan
+from ..protocol.start import StartRequest
 from ..utils.cancellation import cancellation_classes
 from ..utils.control_flow import reraise_control_flow
 from ..utils.one_shot_event import OneShotEvent
@@ -59,9 +59,9 @@ log = logging.getLogger("rtvi_plugins")
 class LiveSession:
     """One session from its start to its end."""
 
-    def __init__(self, id: str, shared: Shared, plan: StartPlan) -> None:
+    def __init__(self, id: str, shared: Shared, start: StartRequest) -> None:
         self.id = id
-        self.session = BotSession(id, shared, plan, self._stop)
+        self.session = BotSession(id, shared, start, self._stop)
         self.clock = shared.clock
         self.limits = shared.limits
         #: Called once when the session ends, for a transport that may be stuck in sending.
@@ -88,7 +88,7 @@ class LiveSession:
         self.task_context = TaskContext()
         async with anyio.create_task_group() as keepers:
             try:
-                failed = await self.session.settings.open(keepers)
+                failed = await self.session.services.open(keepers)
                 if failed is None and self.closed:
                     failed = SessionClosed("The session was closed while its services were opening.")
                 if failed is None:
@@ -106,7 +106,7 @@ class LiveSession:
         async with anyio.create_task_group() as tasks:
             self._tasks = session.ending.tasks = session.calls.tasks = tasks
             workers = Workers(tasks)
-            session.settings.serve(tasks, workers)
+            session.services.serve(tasks, workers)
             session.actions.serve(workers)
             self._opened = True
             session.hooks.tell("session_opened", session=session)
@@ -138,7 +138,7 @@ class LiveSession:
 
     async def _run_bot(self) -> None:
         """Run the bot's function. If it returns, the session goes on; if it raises, the session ends."""
-        bot = self.session.settings.registry.bot
+        bot = self.session.services.registry.bot
         handles = {name: Handle(partial(self._service_in_use, name)) for name in bot.services}
         try:
             await bot.function(self.session, **handles)
@@ -150,11 +150,11 @@ class LiveSession:
     def _service_in_use(self, service: str) -> OpenService:
         """Return the open service; within a turn, the one that was open when it began."""
         turn = self.session.turns.current
-        return (turn.live if turn is not None else self.session.settings.live)[service]
+        return (turn.live if turn is not None else self.session.services.live)[service]
 
     async def _shut(self) -> None:
         self.session.ending.end()
-        await self.session.settings.close()
+        await self.session.services.close()
         if self._opened:
             self.session.hooks.tell("session_closed", session=self.session, reason=self.session.ending.code)
 
@@ -182,7 +182,7 @@ class LiveSession:
     @property
     def unclosed(self) -> list[str]:
         """The names of services that were cancelled because they did not close, and that have not ended."""
-        return self.session.settings.unclosed
+        return self.session.services.unclosed
 
     @property
     def flooded(self) -> bool:
@@ -250,7 +250,7 @@ class LiveSession:
             case Reply():
                 self.session.outbox.put(operation.text)
             case UpdateConfig():
-                self.session.settings.update(operation)
+                self.session.services.update(operation)
             case ClientReady():
                 self._ready(operation)
             case SubmitText():

@@ -16,7 +16,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from ..errors import MissingKey, ProviderError, RequestError, StartFailed, for_client, innermost, report, where, without
-from ..protocol.start import Keys, key_variable
+from ..protocol.operator_fields import Keys, key_variable
 from ..registry.registry import Provider
 from ..session import Secret
 from ..utils.blocked_threads import suspended_at

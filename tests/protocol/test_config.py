@@ -13,6 +13,7 @@ from attrs.validators import ge, le
 
 from rtvi_plugins import LLM, TTS, Grant, Session, Was, action, bot, options, service
 from rtvi_plugins.errors import InvalidConfig, NotGranted, Problem, StartFailed, UnknownProvider, UnknownService
+from rtvi_plugins.protocol.config_change import ConfigChange, ConfigChanges
 from rtvi_plugins.session import RunLLM, UserText
 
 from ..fakes.faulty import FaultyLLM, QuietTTS, faulty
@@ -585,3 +586,19 @@ async def test_what_waits_for_the_edge_is_not_put_to_a_provider_that_came_since(
         config = (await wire.answer(wire.send("get-config", {})))["data"]
         assert {each["name"]: each["value"] for each in config["config"][0]["options"]}["model"] == "deeper"
         assert (await wire.answer(wire.update(llm={"model": "deeper"})))["data"]["revision"] == config["revision"] + 1
+
+
+@pytest.mark.parametrize("options", [{"temperature": 0.9}, {"provider": "two"}], ids=["option", "provider"])
+async def test_a_change_is_prepared_once(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if it opens a service, as long as nothing else changes the config meanwhile."""
+    prepared: list[object] = []
+    prepare = ConfigChanges.prepare
+
+    def counted(changes: ConfigChanges, *args: Any) -> ConfigChange:
+        prepared.append(args)
+        return prepare(changes, *args)
+
+    monkeypatch.setattr(ConfigChanges, "prepare", counted)
+    async with connected(talkative) as wire:
+        assert (await wire.answer(wire.update(llm=options)))["type"] == "config"
+        assert len(prepared) == 1

@@ -310,8 +310,45 @@ BACKENDS = ["asyncio", "trio"]
         ("switch", "two", True),
     ]
 )
+@example(
+    [
+        ("say", "long"),
+        ("settle",),
+        ("update", {"gear": {"volume": 0.9}}, False),
+        ("update", {"gear": {"style": "jam"}}, False),
+        ("switch", "two", False),
+        ("wait", 8),
+        ("interrupt",),
+    ]
+)
+@example(
+    [
+        ("say", "long"),
+        ("settle",),
+        ("update", {"gear": {"volume": 0.9}}, False),
+        ("update", {"gear": {"style": "jam"}}, False),
+        ("update", {"gear": {"provider": "two"}}, False),
+        ("wait", 8),
+        ("interrupt",),
+    ]
+)
 @given(interleavings())
 @SETTINGS
 def test_services_and_config_agree_after_any_interleaving(backend: str, happened: list[Step]) -> None:
     """Updates, switches, interrupts and turn boundaries, with options functions that refuse and services that jam."""
     assert anyio.run(disagreements, happened, backend=backend) == []
+
+
+@pytest.mark.anyio
+async def test_a_refused_value_of_the_session_does_not_stay_in_the_config_after_a_switch() -> None:
+    """The options function of the session refuses it at the turn boundary, when the new provider is in place."""
+    async with connected(geared) as wire:
+        wire.send("send-text", {"content": "long", "options": {}})
+        await settle()
+        wire.update(gear={"provider": "two", "pitch": REFUSED})
+        await rest()
+        wire.call("bot:interrupt")
+        await rest()
+        assert wire.told("error")[0]["code"] == "apply-failed"
+        assert (await wire.config())["gear"]["pitch"] == 0.5
+        assert (await wire.result(wire.call("gear:passed")))["pitch"] == 0.5

@@ -1,0 +1,231 @@
+"""Prepare a change of the config: check all of it, and find the groups of options that it affects.
+
+A change is either valid as a whole, or rejected with all of its problems. Nothing here calls a plugin: a `ConfigChange`
+says which groups have to be set to which values, and the runtime sets them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from attrs import frozen
+
+from ..declare.types import INVALID, violations
+from ..errors import (
+    InvalidConfig,
+    NotGranted,
+    Problem,
+    RequestError,
+    UnknownOption,
+    UnknownProvider,
+    UnknownService,
+    unknown,
+)
+from ..registry.registry import PROVIDER
+from ..utils.json_values import until_max_problems
+from .codec import encode_json
+from .config import OptionDefaults, Values
+from .offer import Offer, OfferedOption, OptionGroup
+from .sent_options import SentOption, read_sent_options
+
+__all__ = ("ConfigChange", "ConfigChanges", "Mistake", "as_one_error", "is_same")
+
+#: A problem, and the class of the error to raise if all problems are of this class.
+Mistake: TypeAlias = "tuple[type[RequestError], Problem]"
+
+
+@frozen(eq=False)
+class ConfigChange:
+    """A valid change: the values and the offer after it, and the groups to set, in order."""
+
+    #: The values that the change was prepared from. It is valid while the config holds exactly these.
+    base: Values
+    values: Values
+    offer: Offer
+    #: The services whose provider changes.
+    switched: tuple[str, ...]
+    groups: tuple[OptionGroup, ...]
+    #: The options whose values change, each by service and name.
+    changed: tuple[tuple[str, str], ...]
+
+
+@frozen(eq=False)
+class ConfigChanges:
+    """Prepares the changes of one session's config."""
+
+    #: Finds the offer for providers, by service.
+    offer_of: Callable[[Mapping[str, str]], Offer]
+    defaults: OptionDefaults
+
+    def prepare(self, sent: Any, values: Values, offer: Offer, path: str = "$.data.config") -> ConfigChange:
+        """Return the change that a client sent. Raises one `RequestError` with all problems."""
+        problems: list[Problem] = []
+        options, unknown_services = read_sent_options(sent, path, problems, offer.options)
+        mistakes: list[Mistake] = [(InvalidConfig, problem) for problem in problems]
+        mistakes += [(UnknownService, problem) for problem in unknown_services]
+        after = self._with_providers(dict(_switches(options, offer, mistakes)), offer)
+        switched, started = self._switched(values, offer, after)
+        checked = list(_checked(options, after, started, mistakes))
+        if mistakes:
+            raise as_one_error(mistakes)
+        order = [(service, name) for service, name, _ in checked]
+        return _change(values, _with(started, checked), offer, after, switched, order)
+
+    def prepare_switch(self, service: str, provider: str, values: Values, offer: Offer) -> ConfigChange:
+        """Return the change that switches the provider of a service, and changes nothing else."""
+        after = self._with_providers({service: provider}, offer)
+        switched, started = self._switched(values, offer, after)
+        return _change(values, started, offer, after, switched, [])
+
+    def _with_providers(self, chosen: Mapping[str, str], offer: Offer) -> Offer:
+        providers = {**offer.providers, **chosen}
+        return self.offer_of(providers) if providers != offer.providers else offer
+
+    def _switched(self, values: Values, before: Offer, after: Offer) -> tuple[tuple[str, ...], Values]:
+        if before is after:
+            return (), values
+        switched = tuple(name for name, label in after.providers.items() if label != before.providers[name])
+        return switched, {**values, **{name: self._started(values, before, after, name) for name in switched}}
+
+    def _started(self, values: Values, before: Offer, after: Offer, service: str) -> dict[str, Any]:
+        """Return the values of a service after a switch: its kind's options stay, the others get their defaults."""
+        kept = before.provider(service).kind_options & after.provider(service).kind_options
+        defaults = self.defaults.of(service, after.providers[service])
+        return {name: values[service][name] if name in kept else value for name, value in defaults.items()}
+
+
+# ---- checking ------------------------------------------------------------------------------------------------------
+
+
+def _switches(options: Iterable[SentOption], offer: Offer, mistakes: list[Mistake]) -> Iterator[tuple[str, str]]:
+    for sent in until_max_problems(options, mistakes):
+        if sent.name != PROVIDER or PROVIDER not in offer.options[sent.service]:
+            continue
+        labels = offer.registry.services[sent.service].providers
+        option = offer.options[sent.service][PROVIDER]
+        if not isinstance(sent.value, str) or sent.value not in labels:
+            mistakes.append((UnknownProvider, unknown(f"{sent.service} provider", sent.value, labels, path=sent.path)))
+        elif sent.value != offer.providers[sent.service] and (found := _ungranted(sent, option, sent.value)):
+            mistakes.extend((NotGranted, problem) for problem in found)
+        else:
+            yield sent.service, sent.value
+
+
+def _checked(
+    options: Sequence[SentOption], offer: Offer, values: Values, mistakes: list[Mistake]
+) -> Iterator[tuple[str, str, Any]]:
+    """Yield the service, the present name and the value of each valid option."""
+    seen: set[tuple[str, str]] = set()
+    for sent in until_max_problems(options, mistakes):
+        name = offer.provider(sent.service).former_names.get(sent.name, sent.name)
+        if (sent.service, name) in seen:
+            text = f"{sent.service}.{name}: was sent already; send each option once."
+            mistakes.append((InvalidConfig, Problem(sent.name_path, text)))
+        elif name not in offer.options[sent.service]:
+            mistakes.append(_not_offered(sent, name, offer))
+        elif name != PROVIDER and _is_valid(sent, name, offer, values, mistakes):
+            yield sent.service, name, sent.value
+        seen.add((sent.service, name))
+
+
+def _not_offered(sent: SentOption, name: str, offer: Offer) -> Mistake:
+    if name in offer.provider(sent.service).options or name == PROVIDER:
+        return NotGranted, Problem(sent.name_path, f"the bot does not grant '{sent.service}.{name}' to this client.")
+    names = offer.options[sent.service]
+    return UnknownOption, unknown(f"{sent.service} option", sent.name, names, path=sent.name_path)
+
+
+def _is_valid(sent: SentOption, name: str, offer: Offer, values: Values, mistakes: list[Mistake]) -> bool:
+    loaded, problems = offer.provider(sent.service).check_option(name, sent.value, sent.path)
+    if problems:
+        label = f"{sent.service}.{name}"
+        named = [Problem(each.path, f"{label}: {each.message}", each.suggestion) for each in problems]
+        mistakes.extend((InvalidConfig, problem) for problem in named)
+        return False
+    # The current value is always accepted: some clients send the whole config back.
+    option = offer.options[sent.service][name]
+    if not is_same(sent.value, values[sent.service][name]) and (found := _ungranted(sent, option, loaded)):
+        mistakes.extend((NotGranted, problem) for problem in found)
+        return False
+    return True
+
+
+def _ungranted(sent: SentOption, option: OfferedOption, loaded: Any) -> list[Problem]:
+    label = f"{sent.service}.{option.parameter.name}"
+    if not option.writable:
+        return [Problem(sent.path, f"{label}: may be read by this client, not set.")]
+    if option.validator is None:
+        return []
+    found = violations(option.parameter.shape, option.validator, loaded, sent.path)
+    return [Problem(each.path, f"{label}: the bot does not grant this value: {each.message}") for each in found]
+
+
+def as_one_error(mistakes: Sequence[Mistake]) -> RequestError:
+    """Return one error for all problems: of their common class, or `InvalidConfig` if they have none."""
+    families = {family for family, _ in mistakes}
+    family = families.pop() if len(families) == 1 else InvalidConfig
+    problems = [problem for _, problem in mistakes]
+    return family(problems)  # type: ignore[arg-type]  # every class here is made from its problems
+
+
+# ---- consequences --------------------------------------------------------------------------------------------------
+
+
+def _with(values: Values, options: Iterable[tuple[str, str, Any]]) -> Values:
+    """Return a copy of the values with these options set."""
+    touched: dict[str, dict[str, Any]] = {}
+    for service, name, value in options:
+        if service not in touched:
+            touched[service] = dict(values[service])
+        touched[service][name] = value
+    return {**values, **touched}
+
+
+def _change(
+    base: Values,
+    values: Values,
+    before: Offer,
+    after: Offer,
+    switched: tuple[str, ...],
+    sent: Sequence[tuple[str, str]],
+) -> ConfigChange:
+    changed = tuple(
+        (service, name)
+        for service, options in values.items()
+        if options is not (old := base.get(service, {}))
+        for name, value in options.items()
+        if not is_same(old.get(name, INVALID), value)
+    )
+    return ConfigChange(base, values, after, switched, _affected(before, after, changed, sent, switched), changed)
+
+
+def _affected(
+    before: Offer,
+    after: Offer,
+    changed: Sequence[tuple[str, str]],
+    sent: Sequence[tuple[str, str]],
+    switched: Sequence[str],
+) -> tuple[OptionGroup, ...]:
+    """Return the groups to set, in the order in which their options were sent, `last` groups at the end.
+
+    These are the groups with a changed option. After a switch they include each group that sets something of the new
+    service, and each group of the kind of which the new provider overrides other options than the old one.
+    """
+    order = {key: index for index, key in enumerate(sent)}
+    known = frozenset(changed)
+    found: list[tuple[bool, int, OptionGroup]] = []
+    for group in after.groups.values():
+        service, names = group.service, group.options
+        fresh = service in switched and (group.sets_service or before.options_of(service, group.spec) != names)
+        if fresh or any((service, name) in known for name in names):
+            position = min((order[service, name] for name in names if (service, name) in order), default=-1)
+            found.append((group.spec.last, position, group))
+    return tuple(group for *_, group in sorted(found, key=lambda each: each[:2]))
+
+
+def is_same(one: Any, other: Any) -> bool:
+    """Compare two JSON values. Unlike Python, JSON does not count 1 and true as equal, also inside of an array."""
+    if one is other or one.__class__ is not other.__class__ or one != other:
+        return one is other
+    return not isinstance(one, list | tuple | dict) or encode_json(one) == encode_json(other)

@@ -1,0 +1,92 @@
+"""Describe actions and options as JSON, for clients (`describe-actions`, `describe-config`) and for an LLM."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..context import Function
+from ..declare.specs import ActionSpec, OptionsSpec, Parameter
+from ..declare.types import Validator, restricted_schema
+from ..errors import DeclarationError
+from ..registry.registry import Registry
+from .codec import encode_json
+
+__all__ = ("check_descriptions", "describe_action", "describe_function", "describe_option", "describe_parameter")
+
+
+def describe_action(service: str, spec: ActionSpec, restrictions: Mapping[str, Validator]) -> dict[str, Any]:
+    """Describe an action for a client. `restrictions` are the validators of the client's grant, by argument."""
+    described: dict[str, Any] = {
+        "service": service,
+        "action": spec.name,
+        "arguments": [describe_parameter(each, restrictions.get(name)) for name, each in spec.parameters.items()],
+        "result": spec.result.rtvi_type,
+        "result_schema": spec.result.schema,
+        "description": spec.doc,
+    }
+    if spec.long:
+        described["long"] = True
+    if spec.deprecated is not None:
+        described["deprecated"] = spec.deprecated
+    return described
+
+
+def describe_function(spec: ActionSpec, restrictions: Mapping[str, Validator]) -> Function:
+    """Describe an action as a function of an LLM."""
+    arguments = [describe_parameter(each, restrictions.get(name)) for name, each in spec.parameters.items()]
+    properties = {each["name"]: {**each["schema"], **_description(each)} for each in arguments}
+    required = [each["name"] for each in arguments if each["required"]]
+    parameters: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
+    if required:
+        parameters["required"] = required
+    return {"name": spec.name, "description": spec.doc, "parameters": parameters}
+
+
+def _description(argument: Mapping[str, Any]) -> dict[str, Any]:
+    """Join the author's text and the text of the validators."""
+    texts = [each for each in (argument["description"], argument["schema"].get("description")) if each]
+    return {"description": " ".join(texts)} if texts else {}
+
+
+def describe_option(option: Parameter, validator: Validator | None, *, writable: bool) -> dict[str, Any]:
+    """Describe an option for a client. `validator` is that of the client's grant."""
+    return {**describe_parameter(option, validator), "writable": writable}
+
+
+def describe_parameter(parameter: Parameter, validator: Validator | None = None) -> dict[str, Any]:
+    """Describe an argument or option. Every client reads `name` and `type`; the other keys are additions."""
+    schema = parameter.shape.schema
+    if validator is not None:
+        schema = restricted_schema(parameter.shape, validator)
+    described: dict[str, Any] = {
+        "name": parameter.name,
+        "type": parameter.shape.rtvi_type,
+        "required": parameter.required,
+    }
+    if not parameter.required:
+        described["default"] = parameter.default
+    described["description"] = parameter.doc
+    described["schema"] = schema
+    if parameter.deprecated is not None:
+        described["deprecated"] = parameter.deprecated
+    return described
+
+
+def check_descriptions(registry: Registry) -> None:
+    """Check that every action and option of a bot can be described as JSON.
+
+    Raises `DeclarationError` at the line of the function that declares it.
+    """
+    providers = [each for service in registry.services.values() for each in service.providers.values()]
+    for spec in (*registry.actions.values(), *(each for one in providers for each in one.actions.values())):
+        _check_description(spec, describe_action("", spec, {}))
+    for parameter, group in (each for one in providers for each in one.options.values()):
+        _check_description(group, describe_parameter(parameter))
+
+
+def _check_description(spec: ActionSpec | OptionsSpec, described: Mapping[str, Any]) -> None:
+    try:
+        encode_json(described)
+    except TypeError as error:
+        raise DeclarationError(spec.function, f"cannot be described as JSON: {error}.") from None

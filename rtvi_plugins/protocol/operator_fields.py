@@ -1,0 +1,180 @@
+"""Read what only the operator may put into a start request: `api_keys`, `service_options` and `defaults`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
+from typing import Any, TypeAlias
+
+from ..declare.types import check
+from ..errors import OperatorOnly, Problem
+from ..registry.registry import Provider, Registry, twice
+from ..session import Secret
+from ..utils.json_values import is_object, member_path, until_max_problems
+from .private_problems import has_user, misfits, safe_path, unknown_name
+from .sent_options import SentOption, read_sent_options
+
+__all__ = (
+    "OPERATOR_FIELDS",
+    "Keys",
+    "key_variable",
+    "read_defaults",
+    "read_keys",
+    "read_service_options",
+    "refuse_operator_fields",
+)
+
+#: The fields of a start request that need the operator's secret.
+OPERATOR_FIELDS = ("api_keys", "service_options", "defaults", "grants")
+
+#: Finds a key by provider and parameter name.
+Keys: TypeAlias = "Callable[[str, str], Secret | None]"
+
+
+def key_variable(provider: str, name: str) -> str:
+    """Return the environment variable of a provider's key, such as `ACME_API_KEY`."""
+    return f"{provider}_{name}".upper().replace("-", "_")
+
+
+def refuse_operator_fields(body: Mapping[str, Any], registry: Registry) -> None:
+    """Raise `OperatorOnly` for a field that needs the operator's secret.
+
+    This includes a service option at the top, such as `base_url`: it would have no effect, unlike the sender expects.
+    """
+    providers = (provider for service in registry.services.values() for provider in service.providers.values())
+    options = (each for provider in providers for each in provider.spec.parameters.values())
+    names = (*OPERATOR_FIELDS, *(name for each in options for name in (each.name, *each.was)))
+    problems = [
+        Problem(member_path("$", name), "only the operator may say this, with the operator's secret.")
+        for name in dict.fromkeys(names)
+        if name in body
+    ]
+    if problems:
+        raise OperatorOnly(problems)
+
+
+def _object(sent: Any, path: str, problems: list[Problem]) -> dict[str, Any]:
+    if sent is None:
+        return {}
+    if is_object(sent):
+        return sent
+    problems.append(Problem(path, "expected an object."))  # the value is not shown: it may be a key
+    return {}
+
+
+# ---- keys ----------------------------------------------------------------------------------------------------------
+
+
+def read_keys(sent: Any, find_key: Keys, problems: list[Problem]) -> Keys:
+    """Read keys from `{provider: key}`, or from `{provider: {name: key}}` for a provider with several keys.
+
+    The returned function finds these keys, and any other key with `find_key`.
+    """
+    keys: dict[tuple[str, str], Secret] = {}
+    for provider, value in until_max_problems(_object(sent, "$.api_keys", problems).items(), problems):
+        path = safe_path(member_path("$.api_keys", provider))
+        named: dict[str, Any] = value if is_object(value) else {"": value}
+        for name, key in named.items():
+            if isinstance(key, str):
+                keys[provider, name] = Secret(key)
+            else:
+                problems.append(Problem(path, "expected a string, or an object of strings."))
+
+    def find(provider: str, name: str) -> Secret | None:
+        return keys.get((provider, name)) or keys.get((provider, "")) or find_key(provider, name)
+
+    return find
+
+
+# ---- service options -----------------------------------------------------------------------------------------------
+
+
+def read_service_options(sent: Any, registry: Registry, problems: list[Problem]) -> Mapping[str, Mapping[str, Any]]:
+    """Return the checked service options by `service.provider`.
+
+    A key without a service, such as `"together"`, sets the options of that provider in every service.
+    """
+    providers = _by_label(registry)
+    read: dict[str, dict[str, Any]] = {}
+    for label, options in until_max_problems(_object(sent, "$.service_options", problems).items(), problems):
+        path = member_path("$.service_options", label)
+        if label not in providers:
+            problems.append(unknown_name("provider", label, providers, path))
+            continue
+        for key, provider in providers[label].items():
+            values = _service_values(provider, _object(options, path, problems), path, problems)
+            read.setdefault(key, {}).update(values)
+    return read
+
+
+def _by_label(registry: Registry) -> Mapping[str, Mapping[str, Provider]]:
+    found: dict[str, dict[str, Provider]] = {}
+    for service in registry.services.values():
+        for label, provider in service.providers.items():
+            key = f"{service.name}.{label}"
+            found.setdefault(label, {})[key] = found.setdefault(key, {})[key] = provider
+    return found
+
+
+def _service_values(
+    provider: Provider, sent: Mapping[str, Any], path: str, problems: list[Problem]
+) -> Mapping[str, Any]:
+    known, read = provider.spec.parameters, dict[str, Any]()
+    present = {name: each for each in known.values() for name in (*each.was, each.name)}
+    for name, value in until_max_problems(sent.items(), problems):
+        at = member_path(path, name)
+        if name not in present:
+            problems.append(unknown_name(f"service option of {provider.label}", name, known, at))
+        elif present[name].name in read:
+            problems.append(Problem(at, "was sent already, under another name."))
+        else:
+            option = present[name]
+            read[option.name], found = check(option.shape, value, at)
+            problems.extend(misfits(found, option.shape, value, at))
+            if not found and has_user(value):
+                text = "must not contain a user name or password; give the key in api_keys or in the environment."
+                problems.append(Problem(at, text))
+    return read
+
+
+# ---- defaults ------------------------------------------------------------------------------------------------------
+
+
+def read_defaults(sent: Any, registry: Registry, problems: list[Problem]) -> Mapping[str, Mapping[str, Any]]:
+    """Return the operator's defaults by service or `service.provider`. They need no grant, but have to be valid."""
+    defaults: dict[str, dict[str, Any]] = {}
+    if sent is None:
+        return defaults
+    providers = _providers(registry)
+    malformed: list[Problem] = []
+    options, unknown_services = read_sent_options(sent, "$.defaults", malformed, providers)
+    form = "expected the values of each service's options, each once, as in {service: {option: value}}."
+    problems.extend(Problem(safe_path(each.path), form) for each in malformed)
+    known = f"names no service of this bot; known: {', '.join(islice(providers, 20))}."
+    problems.extend(Problem(safe_path(each.path), known, each.suggestion) for each in unknown_services)
+    for option in until_max_problems(options, problems):
+        _check_default(option, providers[option.service], problems)
+        given = defaults.setdefault(option.service, {})
+        given[option.name] = option.value
+        if any(True for provider in providers[option.service] for _ in twice(provider, given)):
+            problems.append(Problem(option.name_path, "was given already, under another name."))
+            del given[option.name]
+    return defaults
+
+
+def _providers(registry: Registry) -> Mapping[str, Sequence[Provider]]:
+    """Return the providers for each key that `defaults` may have: a service, or `service.provider`."""
+    of_service = {name: tuple(service.providers.values()) for name, service in registry.services.items()}
+    each = {f"{name}.{one.label}": (one,) for name, found in of_service.items() for one in found}
+    return {**of_service, **each}
+
+
+def _check_default(option: SentOption, providers: Sequence[Provider], problems: list[Problem]) -> None:
+    having = [(each, name) for each in providers if (name := each.present_name(option.name)) is not None]
+    if not having:
+        known = dict.fromkeys(name for each in providers for name in each.options)
+        problems.append(unknown_name(f"{option.service} option", option.name, known, option.name_path))
+    for provider, name in having:
+        if found := provider.check_option(name, option.value, option.path)[1]:
+            problems.extend(misfits(found, provider.options[name][0].shape, option.value, option.path))
+            return
