@@ -24,9 +24,9 @@ from rtvi_plugins import LLM, STT, TTS, VAD, Session, bot, converse, service
 from rtvi_plugins.hosting import Host
 from rtvi_plugins.kinds import Audio, LLMPiece, LLMRequest, Text, TTSPiece, TTSRequest
 from rtvi_plugins_server import create_app
-from rtvi_plugins_server._door import Bounds
-from rtvi_plugins_server._frames import decode, encode
-from rtvi_plugins_server._serving import serve
+from rtvi_plugins_server._protobuf import decode, encode
+from rtvi_plugins_server._uvicorn.connections import ConnectionLimits
+from rtvi_plugins_server._uvicorn.server import serve
 
 #: What the bot says: more than anybody listens to here. Each sentence takes as long as a person needs for it.
 SENTENCES, SENTENCE_SECONDS = 60, 3.0
@@ -35,7 +35,7 @@ _SENTENCE = "This is a sentence of about as many words as one. "
 _PIECE = Audio(bytes(2 * RATE // 10), RATE)
 _FRAME = Audio(bytes(2 * RATE // 50), RATE)
 #: All load comes from one address.
-BOUNDS = Bounds(connections=10_000, connections_per_address=10_000)
+LIMITS = ConnectionLimits(connections=10_000, connections_per_address=10_000)
 
 
 @define
@@ -100,7 +100,7 @@ def main() -> None:
     app.router.routes[:0] = [WebSocketRoute("/echo", Echo(_bare)), WebSocketRoute("/codec", Echo(_coded))]
     listener = socket.create_server(("127.0.0.1", 0), backlog=512)
     port = listener.getsockname()[1]
-    serve(app, host, listener, drain_seconds=0, ready=lambda: print(port, flush=True), bounds=BOUNDS)
+    serve(app, host, listener, drain_seconds=0, ready=lambda: print(port, flush=True), limits=LIMITS)
 
 
 if __name__ == "__main__":

@@ -12,21 +12,20 @@ from collections.abc import Callable, Sequence
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from rtvi_plugins_server._carried import Goodbye
-from rtvi_plugins_server._websocket import EXTENSION
+from rtvi_plugins_server._websocket_session import EXTENSION, CloseFrame
 
 Frame = str | bytes
 
 
-class EchoFrames:
+class EchoApp:
     """Answers each frame by another, at once."""
 
     full = False
-    goodbye: Goodbye | None = None
+    close_frame: CloseFrame | None = None
 
     def __init__(self, answer: Callable[[Frame], Frame]) -> None:
         self.on_sendable: Callable[[], None] | None = None
-        self.on_room: Callable[[], None] | None = None
+        self.on_drained: Callable[[], None] | None = None
         self._answer = answer
         self._answers: list[Frame] = []
 
@@ -42,7 +41,7 @@ class EchoFrames:
         answers, self._answers = self._answers, []
         return answers
 
-    def lost(self) -> None:
+    def disconnected(self) -> None:
         self._answers.clear()
 
 
@@ -54,7 +53,7 @@ class Echo:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
-        scope["extensions"][EXTENSION]["carry"](EchoFrames(self._answer))
+        scope["extensions"][EXTENSION]["attach"](EchoApp(self._answer))
 
 
 def serve_plain(listener: socket.socket, answers: dict[str, Callable[[Frame], Frame]]) -> None:

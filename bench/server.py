@@ -14,11 +14,11 @@ from measure import MEASURED, pin
 from starlette.routing import WebSocketRoute
 
 from rtvi_plugins_server import create_app
-from rtvi_plugins_server._door import Bounds
-from rtvi_plugins_server._serving import serve
+from rtvi_plugins_server._uvicorn.connections import ConnectionLimits
+from rtvi_plugins_server._uvicorn.server import serve
 
 #: All load comes from one address.
-BOUNDS = Bounds(connections=10_000, connections_per_address=10_000)
+LIMITS = ConnectionLimits(connections=10_000, connections_per_address=10_000)
 
 
 def same(data: str | bytes) -> str | bytes:
@@ -36,7 +36,7 @@ def main() -> None:
     app.router.routes.insert(0, WebSocketRoute("/echo", Echo(same)))
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
-    serve(app, host, listener, drain_seconds=0, ready=lambda: print(port, flush=True), bounds=BOUNDS)
+    serve(app, host, listener, drain_seconds=0, ready=lambda: print(port, flush=True), limits=LIMITS)
 
 
 if __name__ == "__main__":

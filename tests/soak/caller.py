@@ -16,7 +16,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from rtvi_plugins.kinds import Audio
-from rtvi_plugins_server._frames import decode, encode
+from rtvi_plugins_server._protobuf import decode, encode
 
 from ..tools.flite import RATE, speech
 from ..tools.inbox import Inbox, Message

@@ -16,8 +16,8 @@ from starlette.routing import BaseRoute
 
 from rtvi_plugins.hosting import Host
 from rtvi_plugins_server import create_app
-from rtvi_plugins_server._door import Bounds
-from rtvi_plugins_server._serving import Server, server_of
+from rtvi_plugins_server._uvicorn.connections import ConnectionLimits
+from rtvi_plugins_server._uvicorn.server import Server, make_server
 
 DESK = Path(__file__).with_name("desk.py")
 #: How long a test waits for what must come.
@@ -58,7 +58,12 @@ class Live:
 
 @contextmanager
 def live(
-    host: Host, bounds: Bounds | None = None, *, loop: str = "auto", routes: Sequence[BaseRoute] = (), **options: Any
+    host: Host,
+    limits: ConnectionLimits | None = None,
+    *,
+    loop: str = "auto",
+    routes: Sequence[BaseRoute] = (),
+    **options: Any,
 ) -> Generator[Live]:
     """Serve a host until the block is left, with routes before its own, on one of uvicorn's loops."""
     ready, found = threading.Event(), list[asyncio.AbstractEventLoop]()
@@ -69,7 +74,7 @@ def live(
 
     app = create_app(host, **options)
     app.router.routes[:0] = routes
-    server = server_of(app, host, drain_seconds=0, ready=begin, bounds=bounds)
+    server = make_server(app, host, drain_seconds=0, ready=begin, limits=limits)
     server.config.loop = loop
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = listener.getsockname()[:2]

@@ -27,7 +27,7 @@ from websockets.sync.client import ClientConnection, connect
 from rtvi_plugins.cli import FAILED, OK, USAGE, guarded
 from rtvi_plugins.kinds import Audio
 from rtvi_plugins_server import command
-from rtvi_plugins_server._frames import decode, encode
+from rtvi_plugins_server._protobuf import decode, encode
 
 DESK = Path(__file__).with_name("desk.py")
 RUN = [sys.executable, "-m", "rtvi_plugins", "run"]
@@ -71,7 +71,7 @@ def run(argv: list[str]) -> int:
         ([str(DESK), "--limit", "deadline=-1"], "The limit deadline is more than 0; '-1' is not."),
         (["bot.py", "--dev", "--host", "0.0.0.0"], "leave out --dev or --host 0.0.0.0."),
         (["bot.py", "--dev", "--public-url", "https://bots.example"], "leave out --dev or --public-url."),
-        (["bot.py", "--public-url", "bots.example"], "--public-url bots.example is no address; write it as in"),
+        (["bot.py", "--public-url", "bots.example"], "--public-url bots.example is no URL; write it as in"),
         (["nowhere.py"], "There is no file 'nowhere.py'."),
         ([f"{DESK}"], "several bots: desk, wreckers, office, stubborn, deaf, parrot."),
         ([f"{DESK}:dask"], "did you mean 'desk'?"),
@@ -113,7 +113,7 @@ def test_a_port_that_is_taken_is_said_to_be(capsys: pytest.CaptureFixture[str]) 
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         assert run([f"{DESK}:desk", "--port", str(port)]) == FAILED
-    assert capsys.readouterr().err.startswith(f"rtvi: Port {port} of 127.0.0.1 is taken by another program")
+    assert capsys.readouterr().err.startswith(f"rtvi: Port {port} of 127.0.0.1 is used by another program")
 
 
 def test_an_address_of_another_machine_is_said_to_be(capsys: pytest.CaptureFixture[str]) -> None:
@@ -204,7 +204,7 @@ def start() -> Start:
 
 
 def test_a_process_serves_drains_and_ends(start: Start, action: Callable[..., str]) -> None:
-    """The first signal refuses what is new, leaves what is live alone, and the last goodbye ends the process."""
+    """The first signal refuses what is new, leaves what is live alone, and the last close_frame ends the process."""
     with start("desk") as running:
         assert running.bot == "desk"
         with running.talk() as client:
@@ -351,7 +351,7 @@ def test_what_does_not_end_is_left_and_named(start: Start, bot: str, named: str)
             assert running.process.wait(timeout=25) == 0
         assert running.process.stderr is not None
         told = running.process.stderr.read()
-        assert f"left 1 sessions: {named} did not end when it was cancelled" in told
+        assert f"abandoned 1 sessions: {named} did not end when it was cancelled" in told
         assert ("has not closed within 0.2 s, and is cancelled" in told) == (bot == "stubborn")
 
 
@@ -403,7 +403,7 @@ def test_the_operators_secret_comes_from_the_environment(start: Start) -> None:
     with start("office", RTVI_OPERATOR_SECRET="secret-of-a-test") as running:
         assert running.post("/start").status_code == 401
         assert running.post("/start", headers={"x-rtvi-operator-secret": "secret-of-a-test"}).status_code == 200
-        assert "who has the secret starts a session" in running.line
+        assert "and the operator's secret" in running.line
         assert "browser" not in running.line
         running.signal()
 

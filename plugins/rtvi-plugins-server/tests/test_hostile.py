@@ -24,7 +24,7 @@ from attrs import define
 from websockets.frames import Frame, Opcode
 
 from rtvi_plugins.kinds import Audio
-from rtvi_plugins_server._frames import encode
+from rtvi_plugins_server._protobuf import encode
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="descriptors are counted in /proc")
 
@@ -160,7 +160,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Generator[Served]:
         yield found
 
 
-class Reader(threading.Thread):
+class SmallReads(threading.Thread):
     """Takes all that a server sends, until it closes."""
 
     def __init__(self, made: socket.socket) -> None:
@@ -177,7 +177,7 @@ class Reader(threading.Thread):
 def flood(served: Served, data: bytes, *, first: bytes = b"", binary: bool = False) -> bytes:
     """Send the same frames until the server closes; return what it sent."""
     made, _ = served.session(binary=binary)
-    reader = Reader(made)
+    reader = SmallReads(made)
     sent, piece = 0, data * max(1, 16_384 // len(data))
     with suppress(OSError):
         made.sendall(first)

@@ -33,12 +33,12 @@ from rtvi_plugins.hosting import Host, Limits
 from rtvi_plugins.kinds import Audio
 from rtvi_plugins.loading import load_bot
 from rtvi_plugins.session import Session
-from rtvi_plugins_server import _websocket
-from rtvi_plugins_server._carried import Goodbye
-from rtvi_plugins_server._door import Bounds, Door
-from rtvi_plugins_server._frames import decode, encode
-from rtvi_plugins_server._seldom import Seldom
-from rtvi_plugins_server._websocket import EXTENSION, WebSocket
+from rtvi_plugins_server._log_throttle import LogThrottle
+from rtvi_plugins_server._protobuf import decode, encode
+from rtvi_plugins_server._uvicorn import keepalive, websocket
+from rtvi_plugins_server._uvicorn.connections import ConnectionLimiter, ConnectionLimits
+from rtvi_plugins_server._uvicorn.websocket import WebSocket
+from rtvi_plugins_server._websocket_session import EXTENSION, CloseFrame
 
 READY = '{"label": "rtvi-ai", "type": "client-ready", "id": "0", "data": {}}'
 HANDSHAKE = (
@@ -249,7 +249,7 @@ def test_a_client_that_breaks_the_protocol_is_closed(
             client.socket.sendall(sent)
             assert client.closed()[0] == code
             server.until(lambda: host.open_sessions == 0)
-        server.until(lambda: len(server.server.door) == 0)
+        server.until(lambda: len(server.server.limiter) == 0)
     check_log(caplog)
 
 
@@ -264,13 +264,13 @@ def test_a_refused_handshake_is_one_line(
     host: Host, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of our own: the app has answered, and nothing is wrong with it."""
-    monkeypatch.setattr(_websocket, "_refusals", Seldom(logging.getLogger("rtvi_plugins.server")))
+    monkeypatch.setattr(websocket, "_refusals", LogThrottle(logging.getLogger("rtvi_plugins.server")))
     with live(host) as server:
         with pytest.raises(InvalidStatus) as refused, connect(f"ws://127.0.0.1:{server.address[1]}/ws", proxy=None):
             raise AssertionError("the handshake succeeded")
         assert refused.value.response.status_code == 401
         assert json.loads(refused.value.response.body)["error"] == "unknown-session"
-        server.until(lambda: len(server.server.door) == 0)
+        server.until(lambda: len(server.server.limiter) == 0)
     told = [(each.name, each.getMessage()) for each in caplog.records if each.levelno >= logging.WARNING]
     assert told == [("rtvi_plugins.server", "refused the handshake of a WebSocket: 401 Unauthorized")]
 
@@ -289,7 +289,7 @@ def test_a_handshake_that_is_none_is_answered(host: Host, loop: str, wrong: byte
     """The client does not wait for what never comes."""
     with live(host, loop=loop) as server, server.connect(wrong % b"/ws") as client:
         assert everything(client).startswith(b"HTTP/1.1 %d " % status)
-        server.until(lambda: len(server.server.door) == 0)
+        server.until(lambda: len(server.server.limiter) == 0)
 
 
 @given(st.lists(st.binary(max_size=300), max_size=8))
@@ -316,7 +316,7 @@ FLOODS = {
 @pytest.mark.parametrize("flood", FLOODS)
 def test_a_flood_ends_its_session_and_no_other(host: Host, loop: str, flood: str, action: Callable[..., str]) -> None:
     """With the code of a policy; another client is answered meanwhile, and nothing is left of the flood."""
-    with live(host, Bounds(close_seconds=0.5), loop=loop) as server, polite(server) as other:
+    with live(host, ConnectionLimits(close_seconds=0.5), loop=loop) as server, polite(server) as other:
         client = Bare(server, path_of(server))
         client.socket.settimeout(PATIENCE)
         sent = FLOODS[flood] * (65_536 // len(FLOODS[flood]))
@@ -333,7 +333,7 @@ def test_a_flood_ends_its_session_and_no_other(host: Host, loop: str, flood: str
         other.send(action("last", "add", a=1, b=1))
         assert json.loads(other.recv(PATIENCE))["id"] == "last"
         client.socket.close()
-        server.until(lambda: (host.open_sessions, len(server.server.door)) == (1, 1))
+        server.until(lambda: (host.open_sessions, len(server.server.limiter)) == (1, 1))
 
 
 def test_pongs_wait_while_the_client_does_not_read() -> None:
@@ -361,7 +361,7 @@ def test_each_turn_of_the_loop_handles_a_few_frames() -> None:
     async def run() -> None:
         harness = Harness()
         await harness.begin()
-        received = harness.carried.received
+        received = harness.app.received
         harness.socket.data_received(frame(Opcode.TEXT, b"x") * 10_000)
         seen = [len(received)]
         assert harness.transport.paused
@@ -381,15 +381,15 @@ def test_a_client_that_goes_on_after_the_end_is_not_read() -> None:
     async def run() -> None:
         harness = Harness()
         await harness.begin()
-        harness.carried.goodbye = Goodbye(1008)
-        harness.carried.say("last")
+        harness.app.close_frame = CloseFrame(1008)
+        harness.app.say("last")
         for _ in range(100):
             harness.socket.data_received(frame(Opcode.TEXT, b"x"))
         assert harness.transport.reads == [True]
         for _ in range(10_000):
             harness.socket.data_received(frame(Opcode.TEXT, b"x"))
         assert harness.transport.reads == [True, False]
-        assert harness.carried.received == []
+        assert harness.app.received == []
 
     asyncio.run(run())
 
@@ -402,7 +402,7 @@ def test_what_is_said_waits_while_the_client_does_not_read() -> None:
         await harness.begin()
         harness.socket.pause_writing()
         for number in range(10):
-            harness.carried.say(str(number))
+            harness.app.say(str(number))
         assert harness.transport.texts == []
         harness.socket.resume_writing()
         assert harness.transport.texts == [str(number) for number in range(10)]
@@ -413,7 +413,7 @@ def test_what_is_said_waits_while_the_client_does_not_read() -> None:
 def test_a_client_that_stops_reading_is_slow_and_gone(loop: str, action: Callable[..., str]) -> None:
     """Its session ends, its socket is closed, and neither a connection nor a session is left."""
     host = limited(outbox=200, in_flight=1_000, rate=100_000, burst=100_000)
-    with live(host, Bounds(close_seconds=0.2), loop=loop) as server:
+    with live(host, ConnectionLimits(close_seconds=0.2), loop=loop) as server:
         client = socket.socket()
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2_048)
         client.settimeout(PATIENCE)
@@ -426,18 +426,18 @@ def test_a_client_that_stops_reading_is_slow_and_gone(loop: str, action: Callabl
                 client.sendall(frame(Opcode.TEXT, (describe % number).encode()))
         except OSError:
             pass
-        server.until(lambda: (host.open_sessions, len(server.server.door)) == (0, 0))
+        server.until(lambda: (host.open_sessions, len(server.server.limiter)) == (0, 0))
         client.close()
 
 
 def test_a_silent_client_is_asked_and_given_up(host: Host, monkeypatch: pytest.MonkeyPatch, loop: str) -> None:
     """One that answers stays; one that does not has lost its network."""
-    monkeypatch.setattr(_websocket, "_PING_SECONDS", 0.5)
-    monkeypatch.setattr(_websocket, "_LOST_SECONDS", 1.5)
+    monkeypatch.setattr(keepalive, "_PING_SECONDS", 0.5)
+    monkeypatch.setattr(keepalive, "_LOST_SECONDS", 1.5)
     with live(host, loop=loop) as server, bare(server) as silent, polite(server) as answering:
         pings = [opcode for opcode, _ in silent.frames()]
         assert pings == [Opcode.PING]
-        server.until(lambda: (host.open_sessions, len(server.server.door)) == (1, 1))
+        server.until(lambda: (host.open_sessions, len(server.server.limiter)) == (1, 1))
         answering.ping().wait(PATIENCE)
 
 
@@ -496,7 +496,7 @@ def test_any_app_can_have_a_websocket(host: Host, loop: str) -> None:
                 client.recv(PATIENCE)
             assert closed.value.rcvd is not None
             assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4_000, "as you like")
-        server.until(lambda: len(server.server.door) == 0)
+        server.until(lambda: len(server.server.limiter) == 0)
         server.until(lambda: len(server.server.server_state.tasks) == 0)
 
 
@@ -512,7 +512,7 @@ def test_an_app_may_refuse(host: Host, path: str, status: int) -> None:
 
 def test_an_app_that_reads_nothing_stops_its_client(host: Host, monkeypatch: pytest.MonkeyPatch, loop: str) -> None:
     """What it does not take is not read from the socket; that the client is gone is found out all the same."""
-    monkeypatch.setattr(_websocket, "_PING_SECONDS", 0.5)
+    monkeypatch.setattr(keepalive, "_PING_SECONDS", 0.5)
     with live(host, loop=loop, routes=[WebSocketRoute("/silent", silent)]) as server:
         with bare(server, "/silent") as client:
             client.socket.settimeout(0.5)
@@ -523,7 +523,7 @@ def test_an_app_that_reads_nothing_stops_its_client(host: Host, monkeypatch: pyt
             except TimeoutError:
                 pass
             assert sent < 100_000_000
-        server.until(lambda: len(server.server.door) == 0)
+        server.until(lambda: len(server.server.limiter) == 0)
 
 
 # ---- without a network -----------------------------------------------------------------------------------------
@@ -582,22 +582,22 @@ class FakeTransport:
         return [each.decode() for each in self.payloads(Opcode.TEXT)]
 
 
-class FakeCarried:
+class FakeApp:
     """Notes what is received, and says what it is made to."""
 
     full = False
 
     def __init__(self) -> None:
         self.on_sendable: Callable[[], None] | None = None
-        self.on_room: Callable[[], None] | None = None
-        self.goodbye: Goodbye | None = None
+        self.on_drained: Callable[[], None] | None = None
+        self.close_frame: CloseFrame | None = None
         self.received: list[str | bytes] = []
         self._said: list[str | bytes] = []
 
     def charge(self, size: int) -> bool:
         return True
 
-    def receive(self, data: str | bytes) -> Goodbye | None:
+    def receive(self, data: str | bytes) -> CloseFrame | None:
         self.received.append(data)
         return None
 
@@ -610,7 +610,7 @@ class FakeCarried:
         said, self._said = self._said, []
         return said
 
-    def lost(self) -> None:
+    def disconnected(self) -> None:
         pass
 
 
@@ -620,22 +620,22 @@ class Harness:
     def __init__(self) -> None:
         self.errors: list[Any] = []
         self.transport = FakeTransport()
-        self.carried = FakeCarried()
+        self.app = FakeApp()
         self.socket: WebSocket
 
     async def begin(self) -> None:
         """Make a handshake."""
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
-            scope["extensions"][EXTENSION]["carry"](self.carried)
+            scope["extensions"][EXTENSION]["attach"](self.app)
 
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda _, context: self.errors.append(context))
         config = uvicorn.Config(app, log_config=None)
         config.load()
-        visit = Door(Bounds()).enter("127.0.0.1")
-        assert visit is not None
-        self.socket = WebSocket(config=config, server_state=ServerState(), app_state={}, visit=visit)
+        connection = ConnectionLimiter(ConnectionLimits()).admit("127.0.0.1")
+        assert connection is not None
+        self.socket = WebSocket(config=config, server_state=ServerState(), app_state={}, connection=connection)
         self.socket.connection_made(self.transport)  # type: ignore[arg-type]
         self.socket.data_received(HANDSHAKE % b"/")
         await self.settle()

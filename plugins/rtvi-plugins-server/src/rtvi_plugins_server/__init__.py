@@ -1,4 +1,29 @@
-"""The HTTP and WebSocket front door of a bot: `create_app` for any ASGI server, and the command `rtvi run`."""
+"""Serve a bot over HTTP and WebSocket: `create_app` for any ASGI server, and the command `rtvi run`.
+
+Public modules::
+
+    app                    create_app: routes, middleware, and the settings of a server
+    starting               start a session from an HTTP request; also for routes of plugins
+    command                the command `rtvi run`
+
+The ASGI app, which runs on any server::
+
+    _endpoints             /connect, /start, /action and /health
+    _single_turn           run the actions of one POST /action in a session of its own
+    _websocket_endpoint    /ws: find the session of a token and connect it to the WebSocket
+    _websocket_session     a session as WebSocket messages, without I/O
+    _protobuf              binary messages: audio and RTVI messages as protobuf frames
+    _page, page/           the web page at /
+    _middleware, _origins  checks of Host and Origin, CORS, and errors as JSON
+    _error_responses       the response to a request that failed
+    _addresses             the address by which a client is counted
+    _log_throttle          log frequent warnings once a minute
+
+Under `rtvi run`::
+
+    _options               the options of the command line
+    _uvicorn/              the server: how connections are accepted, limited, read and written
+"""
 
 from __future__ import annotations
 
@@ -11,7 +36,7 @@ __all__ = ("create_app",)
 
 
 def __getattr__(name: str) -> Any:
-    # Only now, for `rtvi run --help` to be quick: Starlette and the core take longer than all the rest.
+    # Imported when it is used, so that `rtvi run --help` is quick: Starlette and the core take most of the time.
     if name == "create_app":
         from .app import create_app
 

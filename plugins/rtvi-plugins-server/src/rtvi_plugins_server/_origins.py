@@ -1,11 +1,11 @@
-"""Which pages may use this server, and under which names it answers.
+"""Which web pages may use this server, and under which names the server answers.
 
-A browser names the page that asks in `Origin`, and the name that it was given for this server in `Host`. A page that
-is not on the list must not reach a bot: for HTTP that is CORS, but a WebSocket is not covered by CORS, and neither is
-a POST of plain text, which a browser sends first and checks afterwards. So the server itself refuses.
+A browser sends the page's origin in `Origin`, and the server's name in `Host`. A page that is not on the list must not
+reach a bot. CORS alone is not enough: it does not cover WebSockets, and a browser sends a POST of plain text before it
+checks. So the server itself refuses.
 
-Whoever owns a domain can point it at 127.0.0.1 (DNS rebinding); then Origin and Host agree, and only the name in Host
-betrays it. An address instead of a name cannot be pointed elsewhere, so addresses and localhost always pass.
+An attacker who owns a domain can point it at 127.0.0.1 (DNS rebinding). Origin and Host then agree, and only the name
+in Host shows it. An IP address cannot be pointed elsewhere, so addresses and localhost are always accepted.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def origin_of(url: str) -> str:
-    """The origin of a URL as browsers write it: scheme, host, and the port unless it is the scheme's own."""
+    """Return the origin of a URL as browsers write it: scheme, host, and a port that is not the scheme's default."""
     try:
         parts = urlsplit(url.strip().lower())
         host, port = parts.hostname, parts.port
@@ -36,7 +36,7 @@ def origin_of(url: str) -> str:
 
 
 def host_of(header: str) -> str | None:
-    """The name or address in a Host header, without its port; None when it holds neither."""
+    """Return the name or address in a Host header, without its port; None if it has neither."""
     try:
         return urlsplit(f"//{header.strip().lower()}").hostname
     except ValueError:
@@ -62,14 +62,14 @@ def _exact(url: str) -> str:
 
 
 class HostList:
-    """The names that the server answers to, besides localhost and addresses. None: it does not look at names."""
+    """The names that the server answers to, besides localhost and addresses. None turns the check off."""
 
     def __init__(self, names: Iterable[str] | None) -> None:
         self._names = None if names is None else frozenset(name.lower() for name in names)
 
     @property
     def checked(self) -> bool:
-        """Whether the name of a request can be believed."""
+        """Whether names are checked, so that the name of a request can be trusted."""
         return self._names is not None
 
     def allows(self, header: str) -> bool:

@@ -1,4 +1,4 @@
-"""The page that a browser finds at `/`: its files, and what it must know of the bot before there is a session."""
+"""The web page at `/`: its files, and the facts about the bot that it needs before a session starts."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from .starting import PRIVATE
 
 __all__ = ("Page",)
 
-# Not left to `mimetypes`, which believes the machine's registry: with `nosniff`, only a script's own type is run.
+# `mimetypes` depends on the machine's registry, and with `nosniff` a browser runs a script only with the right type.
 _TYPES: Final = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-# Nothing but the page's own files, and no markup or script that is made of text.
+# Only the page's own files, and no markup or scripts made from text.
 _POLICY: Final = "; ".join(
     (
         "default-src 'none'",
@@ -46,7 +46,7 @@ _POLICY: Final = "; ".join(
     )
 )
 _HEADERS: Final[Mapping[str, str]] = {
-    "cache-control": "no-cache",  # kept, but asked for again: after an upgrade, old and new files would not fit
+    "cache-control": "no-cache",  # revalidate: after an upgrade, old and new files must not be mixed
     "content-security-policy": _POLICY,
     "cross-origin-opener-policy": "same-origin",
     "permissions-policy": "microphone=(self), camera=(), geolocation=()",
@@ -56,8 +56,8 @@ _HEADERS: Final[Mapping[str, str]] = {
 _FOLDER: Final = files("rtvi_plugins_server") / "page"
 _INDEX: Final = "index.html"
 _WEBRTC_START: Final = "/webrtc/start"
-#: The kinds that no microphone is needed for; a bot that is made of these alone reads and writes.
-_WRITTEN: Final = frozenset({"llm"})
+#: A bot whose services are all of these kinds needs no microphone.
+_TEXT_KINDS: Final = frozenset({"llm"})
 
 
 @frozen
@@ -68,14 +68,14 @@ class _File:
 
 @define(slots=False, eq=False)
 class Page:
-    """The routes of the page. `others` are those that plugins add, which tell what transports there are."""
+    """The page of one host. `others` are the routes of plugins, by which it finds the transports."""
 
     host: Host
     others: Sequence[BaseRoute] = ()
 
     @property
     def routes(self) -> list[BaseRoute]:
-        """To stand behind all other routes, so that a plugin can have a page of its own at `/`."""
+        """The routes, to be added after all others, so that a plugin can have its own page at `/`."""
         return [
             Route("/", self.index, methods=["GET"]),
             Route("/page.json", self.facts, methods=["GET"]),
@@ -83,15 +83,15 @@ class Page:
         ]
 
     async def index(self, request: Request) -> Response:
-        """The page itself. All that it refers to is relative, so that it works behind a path prefix."""
+        """Send the page. All its links are relative, so that it works behind a path prefix."""
         return self._serve(request, _INDEX)
 
     async def file(self, request: Request) -> Response:
-        """A file of the page, by its name."""
+        """Send a file of the page."""
         return self._serve(request, request.path_params["name"])
 
     async def facts(self, request: Request) -> Response:
-        """What the page must know to offer a start. Of a bot that it may not start it is told no more than the name."""
+        """Send what the page needs to start a session; only the name if clients may not start this bot."""
         return JSONResponse(self._facts(), headers={**PRIVATE, "x-content-type-options": "nosniff"})
 
     def _serve(self, request: Request, name: str) -> Response:
@@ -104,7 +104,7 @@ class Page:
 
     @cached_property
     def _files(self) -> Mapping[str, _File]:
-        """Every file, read once: a name that is not among them leads nowhere."""
+        """Every file by its name, read once."""
         return {each.name: _file(each.name, each.read_bytes()) for each in _FOLDER.iterdir()}
 
     # ---- the facts -------------------------------------------------------------------------------------------------
@@ -118,7 +118,7 @@ class Page:
             "name": bot.name,
             "description": bot.doc,
             "open": True,
-            "microphone": any(service.kind not in _WRITTEN for service in services),
+            "microphone": any(service.kind not in _TEXT_KINDS for service in services),
             "transports": ["websocket", *(["webrtc"] if self._has_webrtc() else [])],
             "services": [
                 {"name": service.name, "kind": service.kind, "providers": self._choice(service.name, service.providers)}
@@ -131,7 +131,7 @@ class Page:
         return any(route.matches(scope)[0] is Match.FULL for route in self.others)
 
     def _choice(self, service: str, labels: Iterable[str]) -> list[str]:
-        """The providers that a start may name, the default first: those that the bot lists, as far as grants allow."""
+        """Return the providers that a start may choose, the default first: those of the bot that its grants allow."""
         grants = [each for each in self.host.registry.bot.grants if each.name == f"{service}.provider"]
         validators = [each.validator for each in grants if each.validator is not None]
         return [label for label in labels if all(_accepts(each, label) for each in validators)]
@@ -144,7 +144,7 @@ def _file(name: str, body: bytes) -> _File:
 
 @frozen
 class _Choice:
-    """What a grant's validator is told that it looks at."""
+    """The attribute that is passed to a grant's validator."""
 
     provider: str
 

@@ -1,7 +1,8 @@
-"""Run actions of a client that is not connected: one HTTP request, in a session that ends with its answer.
+"""Run the actions of one HTTP request in a session that ends with the response.
 
-Published 0.x clients send it from `client.action()` while they are disconnected. The answer has one of the two forms
-that their parser reads: a stream of events, each the base64 text of one RTVI message, or a single message as JSON.
+Published 0.x clients send such a request from `client.action()` while they are disconnected. The response has one of
+the two forms that their parser reads: a stream of events, each the base64 text of one RTVI message, or a single message
+as JSON.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from starlette.types import Receive, Scope, Send
 from rtvi_plugins.errors import InvalidStart, Problem, RequestError, SessionClosed
 from rtvi_plugins.hosting import Connection, Host
 
-from ._gate import SECRET_HEADER
+from ._middleware import SECRET_HEADER
 from .starting import PRIVATE, client_address, read_object
 
 __all__ = ("run_actions",)
@@ -29,17 +30,17 @@ __all__ = ("run_actions",)
 _LABEL: Final = "rtvi-ai"
 _ID_LENGTH: Final = 256
 _JSON, _EVENTS = "application/json", "text/event-stream"
-# Why a request may not start a session at all. It has this HTTP status, as a start has. Any other reason travels in an
-# `error-response`: published clients show an application nothing of an answer whose status is not 2xx.
+# The statuses of a request that must not start a session at all. Other errors are sent as an `error-response` with
+# status 200: published clients do not pass on a response whose status is not 2xx.
 _NOT_STARTED: Final = frozenset((401, 403, 413, 421, 429, 503))
-# A client that has not taken the last messages so long after the session's end has stopped reading.
+# How long a client may take to read the last messages after its session has ended.
 _STALLED_SECONDS: Final = 20.0
 
 
 async def run_actions(request: Request, host: Host, *, body_bytes: int) -> Response:
-    """Start a session as `/connect` does, run the request's `actions` in it, and answer with what the bot sends.
+    """Start a session as `/connect` does, run the request's `actions` in it, and respond with what the bot sends.
 
-    Raises `RequestError` if the request may not start a session, or holds no actions that can be answered.
+    Raises `RequestError` if the request may not start a session, or if its actions cannot be answered.
     """
     body = await read_object(request, body_bytes=body_bytes, host=host) or {}
     actions = _actions(body.pop("actions", None), host.limits.in_flight)
@@ -53,11 +54,13 @@ async def run_actions(request: Request, host: Host, *, body_bytes: int) -> Respo
             raise
         failed = [_error_response(each["id"], error) for each in actions]
         return JSONResponse(failed[0], headers=PRIVATE) if single else _events(failed)
-    return _Answer(host.claim(started.token), actions, single=single, events=not (single and _JSON in accepted))
+    return _ActionsResponse(
+        host.claim(started.token), actions, single=single, events=not (single and _JSON in accepted)
+    )
 
 
 def _actions(sent: Any, most: int) -> Sequence[dict[str, Any]]:
-    """Return the messages in `actions`, each with an id under which it can be answered. Raise `InvalidStart`."""
+    """Return the messages in `actions`. Raise `InvalidStart` unless each has an id of its own."""
     if not isinstance(sent, list) or not sent:
         example = '{"actions": [{"label": "rtvi-ai", "type": "action", "id": "1", "data": {…}}]}'
         raise InvalidStart([Problem("$.actions", f"expected an array of messages of type action, as in {example}.")])
@@ -83,29 +86,29 @@ def _error_response(id: str, error: RequestError) -> dict[str, Any]:
 
 
 def _event(message: object) -> bytes:
-    # The parser decodes each byte to one character, so everything beyond ASCII is written as an escape. It reads the
-    # first colon of a line, and an event ends with an empty line: no other fields, no comments, no CRLF.
+    # The clients' parser decodes each byte to one character, so non-ASCII characters are escaped. It splits a line at
+    # its first colon, and an event at an empty line: no other fields, no comments, no CRLF.
     return b"data: " + b64encode(json.dumps(message).encode()) + b"\n\n"
 
 
-_STREAMED: Final = {**PRIVATE, "x-accel-buffering": "no"}  # so that a proxy does not keep events back
+_STREAMED: Final = {**PRIVATE, "x-accel-buffering": "no"}  # so that a proxy does not buffer events
 
 
 def _events(messages: Sequence[object]) -> Response:
     return Response(b"".join(map(_event, messages)), media_type=_EVENTS, headers=_STREAMED)
 
 
-class _Answer(Response):
-    """The answer to a single-turn request, and the life of its session: either ends with the other.
+class _ActionsResponse(Response):
+    """The response to a single-turn request. Its session ends with it, and it ends with its session.
 
-    `single` says that the one action's answer may be sent alone, as JSON, if nothing else comes of it; `events` says
-    that what comes besides may be sent too, as a stream.
+    With `single`, the answer to the only action may be sent alone, as JSON, if there is nothing else to send. With
+    `events`, other messages are sent too, as a stream.
     """
 
     def __init__(
         self, connection: Connection, actions: Sequence[dict[str, Any]], *, single: bool, events: bool
     ) -> None:
-        # Not by way of its constructor, which would give the answer a body, and a length.
+        # Without Response's constructor, which would set a body and its length.
         self.status_code, self.background, self.media_type = 200, None, _EVENTS
         self.init_headers(_STREAMED)
         self._connection = connection
@@ -124,33 +127,33 @@ class _Answer(Response):
                     tasks.cancel_scope.deadline = anyio.current_time() + _STALLED_SECONDS
 
                 connection.on_end = ended
-                tasks.start_soon(self._leave, receive, tasks.cancel_scope)
-                self._say()
+                tasks.start_soon(self._cancel_on_disconnect, receive, tasks.cancel_scope)
+                self._send_messages()
                 tasks.start_soon(self._end_session)
                 await self._write(scope, receive, send)
                 tasks.cancel_scope.cancel()
         finally:
             connection.disconnected()
 
-    def _say(self) -> None:
-        """Send what a 0.x client would send on a connection of its own."""
+    def _send_messages(self) -> None:
+        """Send the session what a connected 0.x client would send."""
         self._connection.single_turn = True
         ready: dict[str, Any] = {"label": _LABEL, "type": "client-ready", "id": uuid4().hex, "data": {}}
         for message in (ready, *self._actions):
             self._connection.receive(orjson.dumps(message).decode())
 
-    async def _leave(self, receive: Receive, scope: anyio.CancelScope) -> None:
-        """End with the client, which may break off at any time."""
+    async def _cancel_on_disconnect(self, receive: Receive, scope: anyio.CancelScope) -> None:
+        """Cancel everything when the client disconnects."""
         while (await receive())["type"] != "http.disconnect":
             pass
         scope.cancel()
 
     async def _end_session(self) -> None:
-        """End the session when the actions, and all that the bot says because of them, have come to their end."""
+        """End the session when the actions, and everything that the bot says because of them, are done."""
         connection = self._connection
         while connection.busy:
             await connection.idle()
-            if connection.busy:  # with what ends by a message: a request, or a long action
+            if connection.busy:  # a request or a long action, which ends with a message
                 await self._taken.wait()
         connection.close(now=True)
 
@@ -160,8 +163,8 @@ class _Answer(Response):
             for message in map(orjson.loads, (each for each in batch if isinstance(each, str))):
                 self._unanswered.pop(message.get("id"), None)
                 if message["type"] == "bot-ready":
-                    continue  # this client is not connected, and waits for no bot
-                if not begun and self._is_all(message):
+                    continue  # this client does not expect it
+                if not begun and self._is_only_answer(message):
                     return await JSONResponse(message, headers=PRIVATE)(scope, receive, send)
                 if self._events:
                     begun = begun or await self._begin(send)
@@ -171,7 +174,7 @@ class _Answer(Response):
         return await self._finish(scope, receive, send, begun=begun)
 
     async def _finish(self, scope: Scope, receive: Receive, send: Send, *, begun: bool) -> None:
-        """Answer what the session did not take any more, as when an action before has ended it, and end the stream."""
+        """Answer the actions that the session did not run, because an earlier one ended it, and end the stream."""
         ended = SessionClosed("The session has ended.")
         left = [_error_response(id, ended) for id in self._unanswered.values()]
         if left and self._single and not begun:
@@ -184,7 +187,7 @@ class _Answer(Response):
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         return True
 
-    def _is_all(self, message: dict[str, Any]) -> bool:
-        """Whether a message is the one action's answer, and nothing else is to be sent."""
+    def _is_only_answer(self, message: dict[str, Any]) -> bool:
+        """Whether a message answers the only action, and nothing else is to be sent."""
         answers = self._single and message.get("id") == self._actions[0]["id"]
         return answers and not (self._events and self._connection.busy)

@@ -1,4 +1,4 @@
-"""The ASGI app of one bot: starting a session over HTTP, holding it over a WebSocket."""
+"""`create_app`: the ASGI app of one bot."""
 
 from __future__ import annotations
 
@@ -6,26 +6,25 @@ from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from attrs import frozen
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route, WebSocketRoute
+from starlette.responses import Response
+from starlette.routing import WebSocketRoute
 
-# NumPy is loaded with it, and that must not be when somebody speaks.
+# It loads NumPy, which must not happen while somebody speaks.
 import rtvi_plugins.voice.resampling  # noqa: F401  # pyright: ignore[reportUnusedImport]
-from rtvi_plugins.hosting import Host, Started
+from rtvi_plugins.hosting import Host
 
-from ._door import proxies_of
-from ._gate import Gate
+from ._addresses import trusted_proxies
+from ._endpoints import Endpoints
+from ._error_responses import no_route_response
+from ._middleware import RequestMiddleware
 from ._origins import HostList, OriginList, host_of, origin_of
 from ._page import Page
-from ._refusal import unrouted
-from ._single_turn import run_actions
-from ._socket import SessionSocket
-from .starting import BODY_BYTES, PRIVATE, base_url, start_session
+from ._websocket_endpoint import WebSocketEndpoint
+from .starting import BODY_BYTES
 
 __all__ = ("create_app",)
 
@@ -48,41 +47,49 @@ def create_app(
     page: bool = True,
     proxies: Iterable[str] = (),
 ) -> Starlette:
-    """The app that serves `host`. Its lifespan opens and closes the host, so run it with lifespan on.
+    """Return the ASGI app that serves `host`. Run it with lifespan on, which opens and closes the host.
 
-    `origins` lists the web pages that may use it, as in `"https://app.example"`; `"*"` lets all in. Clients that are
-    not browsers send no origin and are not concerned. `allowed_hosts` lists the names that the server answers to
-    besides localhost and addresses; without it, names are looked at in development mode only. `public_url` is the
-    address that clients know when a proxy stands in front, as in `"https://bots.example/hotel"`: the WebSocket's
-    address is made from it. `body_bytes` bounds the body of a start. `page` is whether a browser finds a page at `/`,
-    on which to talk to the bot. `proxies` lists the addresses or networks of the proxies in front, whose
-    `X-Forwarded-For` says which client asks; without it, `public_url` means that clients cannot be told apart.
-    `ValueError` for an origin, a URL or an address that is none.
+    - `origins`: the web pages that may use the bot, as in `"https://app.example"`; `"*"` allows all. Clients that are
+      not browsers send no origin and are always allowed.
+    - `allowed_hosts`: the names that the server answers to, besides localhost and addresses. Without it, names are
+      checked in development mode only.
+    - `public_url`: the address that clients use when a proxy is in front, as in `"https://bots.example/hotel"`. The
+      URL of the WebSocket is made from it.
+    - `body_bytes`: the longest body of a start.
+    - `page`: whether to serve a web page at `/` for talking to the bot.
+    - `proxies`: the addresses or networks of the proxies in front, whose `X-Forwarded-For` names the client. With
+      `public_url` and without `proxies`, clients cannot be told apart by address.
+
+    Raises `ValueError` for an invalid origin, URL or address.
+
+    The app limits what a session may use, but not connections: on a server other than `rtvi run`, limit their number,
+    and the size and duration of requests, there or in a proxy.
     """
     public_origin = [] if public_url is None else [origin_of(public_url)]
     if allowed_hosts is None and host.dev:
         allowed_hosts = ()
     names = None if allowed_hosts is None else [*allowed_hosts, *filter(None, map(_name, public_origin))]
-    door, added = _Door(host, body_bytes), host.routes
+    plugin_routes = host.routes
     app = Starlette(
         routes=[
-            Route("/connect", door.connect, methods=["POST"]),
-            Route("/start", door.start, methods=["POST"]),
-            Route("/action", door.action, methods=["POST"]),
-            Route("/health", door.health, methods=["GET"]),
-            WebSocketRoute("/ws", SessionSocket(host)),
-            *added,
-            *(Page(host, added).routes if page else ()),
+            *Endpoints(host, body_bytes).routes,
+            WebSocketRoute("/ws", WebSocketEndpoint(host)),
+            *plugin_routes,
+            *(Page(host, plugin_routes).routes if page else ()),
         ],
         middleware=[
-            Middleware(Gate, origins=OriginList([*_listed(origins), *public_origin]), hosts=HostList(names)),
+            Middleware(
+                RequestMiddleware,
+                origins=OriginList([*_listed(origins), *public_origin]),
+                hosts=HostList(names),
+            ),
         ],
-        exception_handlers={HTTPException: _unrouted},
+        exception_handlers={HTTPException: _no_route},
         lifespan=_lifespan(host),
     )
-    app.state.proxies = proxies_of(proxies, public_url)  # for `client_address`
+    app.state.proxies = trusted_proxies(proxies, public_url)  # for `client_address`
     app.state.public_url = public_url  # for `base_url`, also in the routes of plugins
-    # A redirect to the path without the slash would go to the name that a proxy gave us, not to the public one.
+    # A redirect to the path without the slash would use the name that a proxy sent, not the public one.
     app.router.redirect_slashes = False
     return app
 
@@ -104,41 +111,6 @@ def _lifespan(host: Host) -> Any:
     return lifespan
 
 
-async def _unrouted(request: Request, error: Exception) -> Response:
+async def _no_route(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return unrouted(error, request.scope, _OFFERED)
-
-
-@frozen
-class _Door:
-    """The HTTP endpoints."""
-
-    host: Host
-    body_bytes: int
-
-    async def connect(self, request: Request) -> Response:
-        """Start a session for a 0.x client: the answer is what its WebSocket transport takes."""
-        started = await self._started(request)
-        # A token is of characters that need no quoting in a URL.
-        return JSONResponse({"ws_url": f"{self._ws_url(request)}?token={started.token}"}, headers=PRIVATE)
-
-    async def start(self, request: Request) -> Response:
-        """Start a session for a 1.x client, whose WebSocket transport refuses any key besides these two."""
-        started = await self._started(request)
-        return JSONResponse({"wsUrl": self._ws_url(request), "token": started.token}, headers=PRIVATE)
-
-    async def action(self, request: Request) -> Response:
-        """Run actions of a 0.x client that is not connected."""
-        return await run_actions(request, self.host, body_bytes=self.body_bytes)
-
-    async def health(self, request: Request) -> Response:
-        """Whether new sessions are taken, for load balancers: 503 says that the server is draining."""
-        draining = self.host.draining
-        body = {"status": "draining" if draining else "ok", "open_sessions": self.host.open_sessions}
-        return JSONResponse(body, 503 if draining else 200, headers=PRIVATE)
-
-    async def _started(self, request: Request) -> Started:
-        return await start_session(request, self.host, body_bytes=self.body_bytes)
-
-    def _ws_url(self, request: Request) -> str:
-        return f"ws{base_url(request).removeprefix('http')}/ws"
+    return no_route_response(error, request.scope, _OFFERED)

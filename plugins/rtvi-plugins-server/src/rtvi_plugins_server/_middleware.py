@@ -1,4 +1,4 @@
-"""The outermost layer of the app: who may come in, what a browser may read, and what is said when all else fails."""
+"""The outermost layer of the app: check Host and Origin, add CORS headers, and answer every failure in JSON."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rtvi_plugins.errors import HostRefused, InternalError, OriginRefused, RequestError, report
 
+from ._error_responses import close_event, send_error
+from ._log_throttle import LogThrottle
 from ._origins import HostList, OriginList
-from ._refusal import close_event, refuse
-from ._seldom import Seldom
 
-__all__ = ("SECRET_HEADER", "Gate")
+__all__ = ("SECRET_HEADER", "RequestMiddleware")
 
 log = logging.getLogger("rtvi_plugins.server")
 
@@ -26,7 +26,7 @@ SECRET_HEADER = "x-rtvi-operator-secret"
 
 _INTERNAL_ERROR = 1011
 
-# What published clients send: POST to start, PATCH for WebRTC; `cache-control` with single-turn actions.
+# Published clients send POST to start, PATCH for WebRTC, and `cache-control` with single-turn actions.
 _PREFLIGHT = {
     "access-control-allow-methods": "GET, POST, PATCH",
     "access-control-allow-headers": f"content-type, cache-control, authorization, {SECRET_HEADER}",
@@ -34,11 +34,11 @@ _PREFLIGHT = {
 }
 
 
-class Gate:
-    """Middleware that checks Host and Origin, speaks CORS, and answers every failure in JSON.
+class RequestMiddleware:
+    """Checks Host and Origin, answers CORS preflights, and turns every failure into a JSON response.
 
-    It stands outside of everything else because a browser shows a page only those answers, errors included, that
-    carry the CORS header.
+    It must be the outermost layer: a browser shows a page only the responses, errors included, that have the CORS
+    header.
     """
 
     def __init__(self, app: ASGIApp, *, origins: OriginList, hosts: HostList) -> None:
@@ -46,8 +46,8 @@ class Gate:
         self._origins = origins
         self._hosts = hosts
         # Anybody can send such requests, thousands a second.
-        self._refusals: Mapping[type[RequestError], Seldom] = {
-            family: Seldom(log) for family in (HostRefused, OriginRefused)
+        self._refusals: Mapping[type[RequestError], LogThrottle] = {
+            family: LogThrottle(log) for family in (HostRefused, OriginRefused)
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -59,7 +59,7 @@ class Gate:
             self._check(scope, headers)
         except (HostRefused, OriginRefused) as error:
             self._refusals[type(error)].warn("refused a request: %s", error.message)
-            await refuse(error, scope, receive, send)
+            await send_error(error, scope, receive, send)
             return
         if scope["type"] == "websocket":
             await self._websocket(scope, receive, send)
@@ -71,10 +71,10 @@ class Gate:
         if not self._hosts.allows(host):
             raise HostRefused(f"This server does not answer to the name {host[:100]!r}.")
         origin = headers.get("origin")
-        # Browsers send it with every WebSocket and every POST. What sends none is not a browser.
+        # Browsers send Origin with every WebSocket and every POST. A client that sends none is not a browser.
         if origin is None or self._origins.allows(origin):
             return
-        # The server's own page. Without a check of Host, a rebound name would look like it.
+        # The server's own page is allowed. Without a check of Host, a rebound name would look like it.
         scheme = {"ws": "http", "wss": "https"}.get(scope["scheme"], scope["scheme"])
         if not (self._hosts.checked and origin == f"{scheme}://{host}"):
             raise OriginRefused(
@@ -82,21 +82,21 @@ class Gate:
             )
 
     async def _http(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
-        answer = _Answer(send, headers.get("origin"))
+        response = _CorsSend(send, headers.get("origin"))
         try:
             if scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
-                await Response(status_code=204, headers=_PREFLIGHT)(scope, receive, answer)
+                await Response(status_code=204, headers=_PREFLIGHT)(scope, receive, response)
             else:
-                await self.app(scope, receive, answer)
+                await self.app(scope, receive, response)
         except RequestError as error:
-            await refuse(error, scope, receive, answer)
+            await send_error(error, scope, receive, response)
         except ClientDisconnect:
-            pass  # Nobody is there to be answered.
+            pass
         except Exception as error:
             self._report(scope, error)
-            if answer.begun:  # Half an answer cannot be taken back; the server drops the connection.
-                raise RuntimeError("An answer broke off; the reason is logged above.") from None
-            await refuse(_unexpected(), scope, receive, answer)
+            if response.begun:  # The status is already sent; the server drops the connection.
+                raise RuntimeError("A response broke off; the reason is logged above.") from None
+            await send_error(_unexpected(), scope, receive, response)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -106,8 +106,8 @@ class Gate:
             await send(close_event(_INTERNAL_ERROR, _unexpected().message))
 
     def _report(self, scope: Scope, error: Exception) -> None:
-        # Not its text, unless at level debug and scrubbed: what a start request carried, keys too, may stand in it.
-        # Nor its path, for that may hold a session's token: the pattern of its route.
+        # `report` logs the error's text only at level debug, and scrubbed, because it may contain keys from a start
+        # request. The path may contain a session's token, so the pattern of the route is logged instead.
         report(f"the request {getattr(scope.get('route'), 'path', '')}".rstrip(), error)
 
 
@@ -115,8 +115,8 @@ def _unexpected() -> InternalError:
     return InternalError("The server made a mistake; its operator finds it in the log.")
 
 
-class _Answer:
-    """A `send` that adds the CORS headers and notes whether an answer has begun."""
+class _CorsSend:
+    """A `send` that adds the CORS headers and notes whether a response has begun."""
 
     def __init__(self, send: Send, origin: str | None) -> None:
         self._send = send

@@ -1,4 +1,4 @@
-"""The end of an HTTP body that comes in chunks (RFC 9112, section 7.1)."""
+"""Find the end of an HTTP body with chunked encoding (RFC 9112, section 7.1)."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from typing import Final
 
 __all__ = ("ChunkedBody",)
 
-_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?")
+_SIZE_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?")
 #: The longest line that announces a chunk.
 _LINE_BYTES: Final = 256
 
 
 class ChunkedBody:
-    """Finds where a chunked body ends. It keeps no data: a parser reads the same bytes."""
+    """Finds where a chunked body ends. It keeps no data, because uvicorn's parser reads the same bytes."""
 
     def __init__(self) -> None:
         self.ended = False
-        #: What comes of a line before its end has come.
+        #: The part of a line that has arrived.
         self._line = b""
         #: The bytes of a chunk that are still to come, with the line end after them.
         self._left = 0
-        #: The last chunk has come, and the empty line after it has not.
+        #: The last chunk has arrived, but the empty line after it has not.
         self._last = False
 
     def feed(self, data: bytes) -> int:
-        """Return how many of these bytes belong to the body. Raise `ValueError` for bytes that cannot be its next."""
+        """Return how many of these bytes belong to the body. Raise `ValueError` for an invalid body."""
         at = 0
         while at < len(data) and not self.ended:
             if self._left:
@@ -42,17 +42,17 @@ class ChunkedBody:
         if len(self._line) > _LINE_BYTES:
             raise ValueError("a line of the chunked body is too long")
         if self._line.endswith(b"\n"):
-            self._take_line(self._line)
+            self._read_line(self._line)
             self._line = b""
         return end
 
-    def _take_line(self, line: bytes) -> None:
+    def _read_line(self, line: bytes) -> None:
         if self._last:
             if line != b"\r\n":
-                raise ValueError("a chunked body has no trailers here")
+                raise ValueError("trailers after a chunked body are not accepted")
             self.ended = True
             return
-        found = _LINE.fullmatch(line[:-2]) if line.endswith(b"\r\n") else None
+        found = _SIZE_LINE.fullmatch(line[:-2]) if line.endswith(b"\r\n") else None
         if found is None:
             raise ValueError("a chunk does not begin with its size")
         size = int(found[1], 16)

@@ -22,10 +22,11 @@ from starlette.routing import Route
 from rtvi_plugins.errors import ServerFull
 from rtvi_plugins.hosting import Host, Limits
 from rtvi_plugins.loading import load_bot
-from rtvi_plugins_server import _http
-from rtvi_plugins_server._accepting import Acceptor
-from rtvi_plugins_server._chunked import ChunkedBody
-from rtvi_plugins_server._door import Bounds, Door, Proxies, Visit, client_of, proxies_of
+from rtvi_plugins_server._addresses import Proxies, client_group, trusted_proxies
+from rtvi_plugins_server._uvicorn import http_guard
+from rtvi_plugins_server._uvicorn.acceptor import Acceptor
+from rtvi_plugins_server._uvicorn.chunked_body import ChunkedBody
+from rtvi_plugins_server._uvicorn.connections import ConnectionLimiter, ConnectionLimits, TrackedConnection
 
 HANDSHAKE = (
     b"GET /ws?token=x HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -39,21 +40,21 @@ START = b"POST /start HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 def parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Serves with either parser of HTTP."""
     if request.param == "h11":
-        monkeypatch.setattr("rtvi_plugins_server._serving.http_protocol", lambda: _http.GuardedH11)
+        monkeypatch.setattr("rtvi_plugins_server._uvicorn.server.http_protocol", lambda: http_guard.GuardedH11)
     else:
         pytest.importorskip("httptools")
     return str(request.param)
 
 
-def quick(**bounds: Any) -> Bounds:
+def quick(**limits: Any) -> ConnectionLimits:
     """Bounds whose times are over at once."""
     times: dict[str, Any] = {"head_seconds": 0.05, "body_seconds": 0.05, "close_seconds": 0.05}
-    return Bounds(**{**times, **bounds})
+    return ConnectionLimits(**{**times, **limits})
 
 
 def none_is_left(server: Live) -> None:
     """Check that every connection is closed, and counts no more."""
-    server.until(lambda: len(server.server.door) == 0)
+    server.until(lambda: len(server.server.limiter) == 0)
 
 
 # ---- each connection -------------------------------------------------------------------------------------------
@@ -62,9 +63,9 @@ def none_is_left(server: Live) -> None:
 def test_a_kept_connection_answers_without_a_delay(host: Host) -> None:
     """Nagle's algorithm would hold back the second packet of an answer for 40 ms."""
     with live(host) as server, server.connect() as client:
-        server.until(lambda: len(server.server.door) == 1)
-        (visit,) = server.server.door.visits
-        accepted = server.ask(lambda: visit.transport and visit.transport.get_extra_info("socket"))
+        server.until(lambda: len(server.server.limiter) == 1)
+        (connection,) = server.server.limiter.connections
+        accepted = server.ask(lambda: connection.transport and connection.transport.get_extra_info("socket"))
         assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         client.close()
         none_is_left(server)
@@ -269,16 +270,16 @@ def test_a_refusal_leaves_the_connection_to_the_next_request(host: Host, parser:
 @pytest.mark.parametrize("bound", ["connections", "connections_per_address"])
 def test_no_more_connections_than_the_bound(host: Host, caplog: pytest.LogCaptureFixture, bound: str) -> None:
     """More are told so and closed, one line stands in the log, and one that ends makes room."""
-    bounds = {"connections": 3, "connections_per_address": 100} if bound == "connections" else {bound: 3}
-    with live(host, quick(proxies=Proxies(["127.0.0.1"] if bound == "connections" else []), **bounds)) as server:
+    limits = {"connections": 3, "connections_per_address": 100} if bound == "connections" else {bound: 3}
+    with live(host, quick(proxies=Proxies(["127.0.0.1"] if bound == "connections" else []), **limits)) as server:
         held = [server.connect() for _ in range(3)]
-        server.until(lambda: len(server.server.door) == 3)
+        server.until(lambda: len(server.server.limiter) == 3)
         for _ in range(50):
             with server.connect() as client:
                 status, body = answer(client)
                 assert (status, body["error"], body["retryable"]) == (503, "server-full", True)
         held.pop().close()
-        server.until(lambda: len(server.server.door) == 2)
+        server.until(lambda: len(server.server.limiter) == 2)
         with server.connect(HEALTH) as client:
             assert b"200 OK" in client.recv(65_536)
         for each in held:
@@ -302,7 +303,7 @@ def test_clients_that_take_nothing_are_counted_and_given_up(host: Host) -> None:
                     client.send(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
             except BlockingIOError:
                 pass
-        server.until(lambda: len(server.server.door) == 3)
+        server.until(lambda: len(server.server.limiter) == 3)
         none_is_left(server)
         for each in clients:
             each.close()
@@ -328,17 +329,17 @@ class Slow(asyncio.Transport):
 
 def test_a_client_that_reads_slower_than_it_is_sent_is_not_given_up() -> None:
     """More waits for it each second, and it takes most of what is sent; one that takes nothing is given up."""
-    door, transport = Door(Bounds(stalled_seconds=20)), Slow()
-    visit = door.enter("192.0.2.1")
-    assert visit is not None
-    visit.begin(transport, lambda now: None)
+    limiter, transport = ConnectionLimiter(ConnectionLimits(stalled_seconds=20)), Slow()
+    connection = limiter.admit("192.0.2.1")
+    assert connection is not None
+    connection.attach(transport, lambda now: None)
     for second in range(60):
-        visit.wrote(48_000)
+        connection.wrote(48_000)
         transport.waiting += 1_000
-        door.look(second)
+        limiter.check(second)
     assert not transport.aborted
     for second in range(60, 81):
-        door.look(second)
+        limiter.check(second)
     assert transport.aborted
 
 
@@ -346,12 +347,12 @@ def test_exhausted_descriptors_are_logged_once(
     host: Host, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Connections are accepted again as soon as there is something to accept them with."""
-    monkeypatch.setattr("rtvi_plugins_server._accepting._RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("rtvi_plugins_server._uvicorn.acceptor._RETRY_SECONDS", 0.01)
 
     async def accept() -> None:
         loop = asyncio.get_running_loop()
         left, original = [20], loop.sock_accept
-        accepted: asyncio.Future[Visit] = loop.create_future()
+        accepted: asyncio.Future[TrackedConnection] = loop.create_future()
 
         async def failing(listener: socket.socket) -> Any:
             if left[0]:
@@ -361,12 +362,12 @@ def test_exhausted_descriptors_are_logged_once(
 
         monkeypatch.setattr(loop, "sock_accept", failing)
 
-        def make(visit: Visit) -> asyncio.Protocol:
-            accepted.set_result(visit)
+        def make(connection: TrackedConnection) -> asyncio.Protocol:
+            accepted.set_result(connection)
             return asyncio.Protocol()
 
         with socket.create_server(("127.0.0.1", 0)) as listener:
-            acceptor = Acceptor(listener, Door(Bounds()), make)
+            acceptor = Acceptor(listener, ConnectionLimiter(ConnectionLimits()), make)
             _, writer = await asyncio.open_connection(*listener.getsockname()[:2])
             await accepted
             writer.close()
@@ -394,16 +395,16 @@ def test_a_process_keeps_descriptors_for_its_sessions(monkeypatch: pytest.Monkey
         return 128, 128
 
     monkeypatch.setattr(resource, "getrlimit", getrlimit)
-    door = Door(Bounds())
-    entered = [door.enter(f"192.0.2.{each}") for each in range(200)]
+    limiter = ConnectionLimiter(ConnectionLimits())
+    entered = [limiter.admit(f"192.0.2.{each}") for each in range(200)]
     assert sum(each is not None for each in entered) == 96
 
 
 def test_one_address_never_takes_all_connections() -> None:
     """Half of them are left for others, however few there are."""
-    door = Door(Bounds(connections=10))
-    assert [door.enter("192.0.2.1") is not None for _ in range(10)] == [True] * 5 + [False] * 5
-    assert door.enter("192.0.2.2") is not None
+    limiter = ConnectionLimiter(ConnectionLimits(connections=10))
+    assert [limiter.admit("192.0.2.1") is not None for _ in range(10)] == [True] * 5 + [False] * 5
+    assert limiter.admit("192.0.2.2") is not None
 
 
 # ---- whose address ---------------------------------------------------------------------------------------------
@@ -429,13 +430,13 @@ def test_one_address_never_takes_all_connections() -> None:
 )
 def test_a_client_is_known_by_its_address(peer: str, forwarded: list[str], proxies: list[str], client: str) -> None:
     """That of its connection, or what our own proxies say; nobody else is believed."""
-    assert client_of(peer, forwarded, Proxies(proxies)) == client
+    assert client_group(peer, forwarded, Proxies(proxies)) == client
 
 
 def test_behind_a_proxy_that_was_not_named_clients_are_not_told_apart() -> None:
     """All connections come from it, whatever its address."""
-    assert client_of("10.0.0.1", ["192.0.2.66"], proxies_of([], "https://bots.example")) is None
-    assert client_of("10.0.0.1", [], proxies_of(["10.9.9.9"], "https://bots.example")) == "10.0.0.1"
+    assert client_group("10.0.0.1", ["192.0.2.66"], trusted_proxies([], "https://bots.example")) is None
+    assert client_group("10.0.0.1", [], trusted_proxies(["10.9.9.9"], "https://bots.example")) == "10.0.0.1"
 
 
 def test_one_address_does_not_take_all_sessions_that_may_wait() -> None:

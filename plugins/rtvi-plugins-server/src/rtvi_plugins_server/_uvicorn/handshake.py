@@ -1,68 +1,64 @@
-"""The handshake of a WebSocket, answered by an ASGI app, and the app's end of the WebSocket where it keeps it.
+"""Have the ASGI app answer the handshake of a WebSocket.
 
-An app that serves a session passes it to the server by the extension `EXTENSION` and returns. Any other, as those of
-plugins, sends and receives the events of ASGI.
+An app that serves a session attaches it through the ASGI extension `EXTENSION` and returns. Any other app, as plugins
+have, sends and receives ASGI events.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
 from uvicorn.protocols.utils import ClientDisconnected, get_local_addr, get_remote_addr, is_ssl
 from websockets.http11 import Request, Response
 
-from ._carried import Carried, Goodbye
+from .._websocket_session import EXTENSION, CloseFrame, WebSocketApp
+from .asgi_websocket import NORMAL, AsgiWebSocket
 
 if TYPE_CHECKING:
-    from ._websocket import WebSocket
+    from .websocket import WebSocket
 
-__all__ = ("EXTENSION", "Handshake")
+__all__ = ("Handshake",)
 
 log = logging.getLogger("rtvi_plugins.server")
 
-#: In `scope["extensions"]`: `{"carry": function}`, to be called with a `Carried` in place of accepting the WebSocket.
-EXTENSION: Final = "rtvi_plugins.carry"
-
-#: Messages of the client's that may wait for an app before the client has to.
-_WAITING: Final = 32
-_GONE, _LOST, _NORMAL = 1005, 1006, 1000
+#: The close code of a connection that was lost.
+_LOST: Final = 1006
 
 
 class Handshake:
     """Runs the app for one handshake."""
 
-    def __init__(self, socket: WebSocket, app: Any, root_path: str, app_state: dict[str, Any]) -> None:
+    def __init__(self, socket: WebSocket, asgi_app: Any, root_path: str, app_state: dict[str, Any]) -> None:
         self._socket = socket
-        self._app = app
+        self._asgi_app = asgi_app
         self._root_path = root_path
         self._app_state = app_state
         self._response: Response
-        self._events: AppEnd | None = None
+        self._events: AsgiWebSocket | None = None
         self._answered = False
+        #: The status, headers and body of a refusal that the app sends.
         self._refusal: tuple[int, list[tuple[str, str]], list[bytes]] | None = None
-        self._gone: asyncio.Event | None = None
+        self._disconnected: asyncio.Event | None = None
         self._connected = False
 
     def begin(
         self, transport: asyncio.Transport, request: Request, response: Response, tasks: set[asyncio.Task[None]]
     ) -> None:
-        """Have the app answer; `response` is the answer that accepts."""
+        """Run the app in a task. `response` is the response that accepts."""
         self._response = response
-        self._gone = asyncio.Event()
+        self._disconnected = asyncio.Event()
         task = asyncio.get_running_loop().create_task(self._run(self._scope(transport, request)))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
-    def lost(self) -> None:
-        """The client is gone."""
-        if self._gone is not None:
-            self._gone.set()
+    def disconnected(self) -> None:
+        """The client has disconnected."""
+        if self._disconnected is not None:
+            self._disconnected.set()
 
     def _scope(self, transport: asyncio.Transport, request: Request) -> dict[str, Any]:
         path, _, query = request.path.partition("?")
@@ -83,12 +79,12 @@ class Handshake:
                 each.strip() for value in request.headers.get_all("Sec-WebSocket-Protocol") for each in value.split(",")
             ],
             "state": self._app_state.copy(),
-            "extensions": {"websocket.http.response": {}, EXTENSION: {"carry": self._carry}},
+            "extensions": {"websocket.http.response": {}, EXTENSION: {"attach": self._attach}},
         }
 
     async def _run(self, scope: dict[str, Any]) -> None:
         try:
-            await self._app(scope, self._receive, self._send)
+            await self._asgi_app(scope, self._receive, self._send)
         except ClientDisconnected:
             pass
         except Exception as error:
@@ -97,11 +93,11 @@ class Handshake:
             if not self._answered:
                 self._reject(500, [], b"")
             elif self._events is not None:
-                self._events.end(Goodbye(_NORMAL))
+                self._events.end(CloseFrame(NORMAL))
 
-    def _carry(self, carried: Carried) -> None:
+    def _attach(self, app: WebSocketApp) -> None:
         self._answered = True
-        self._socket.accept(self._response, carried)
+        self._socket.accept(self._response, app)
 
     def _reject(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
         self._answered = True
@@ -113,13 +109,13 @@ class Handshake:
             return {"type": "websocket.connect"}
         if self._events is not None:
             return await self._events.receive_event()
-        assert self._gone is not None
+        assert self._disconnected is not None
         if not self._answered:
-            await self._gone.wait()
+            await self._disconnected.wait()
         return {"type": "websocket.disconnect", "code": _LOST}
 
     async def _send(self, event: dict[str, Any]) -> None:
-        if self._gone is not None and self._gone.is_set():
+        if self._disconnected is not None and self._disconnected.is_set():
             raise ClientDisconnected
         match event["type"]:
             case "websocket.accept" if not self._answered:
@@ -143,88 +139,8 @@ class Handshake:
             self._response.headers[name] = value
         if subprotocol := event.get("subprotocol"):
             self._response.headers["Sec-WebSocket-Protocol"] = subprotocol
-        self._events = AppEnd()
-        self._carry(self._events)
-
-
-class AppEnd:
-    """An app's end of a WebSocket: events of ASGI in, events of ASGI out."""
-
-    def __init__(self) -> None:
-        self.on_sendable: Callable[[], None] | None = None
-        self.on_room: Callable[[], None] | None = None
-        self.goodbye: Goodbye | None = None
-        self._received: deque[dict[str, Any]] = deque()
-        self._sent: list[str | bytes] = []
-        self._gone = False
-        self._changed = asyncio.Event()
-
-    # ---- the carrier's side ----------------------------------------------------------------------------------------
-
-    @property
-    def full(self) -> bool:
-        """Whether the app is behind."""
-        return len(self._received) >= _WAITING
-
-    def charge(self, size: int) -> bool:
-        """Receive every frame: the app decides."""
-        return True
-
-    def receive(self, data: str | bytes) -> Goodbye | None:
-        """Keep a message for the app."""
-        self._received.append({"type": "websocket.receive", "text" if isinstance(data, str) else "bytes": data})
-        self._changed.set()
-        return None
-
-    def take(self) -> Sequence[str | bytes]:
-        """Return what the app has sent."""
-        sent, self._sent = self._sent, []
-        self._changed.set()
-        return sent
-
-    def lost(self) -> None:
-        """The client is gone."""
-        self._gone = True
-        self._changed.set()
-
-    # ---- the app's side --------------------------------------------------------------------------------------------
-
-    async def receive_event(self) -> dict[str, Any]:
-        """Return the next message, or the disconnect."""
-        await self._until(lambda: bool(self._received) or self._gone)
-        if not self._received:
-            return {"type": "websocket.disconnect", "code": _GONE}
-        event = self._received.popleft()
-        if len(self._received) == _WAITING // 2 and self.on_room is not None:
-            self.on_room()
-        return event
-
-    async def send(self, event: dict[str, Any]) -> None:
-        """Send a message, once those before it were taken, or close."""
-        if self._gone or self.goodbye is not None:
-            raise ClientDisconnected
-        if event["type"] == "websocket.close":
-            self.end(Goodbye(event.get("code", _NORMAL), event.get("reason") or ""))
-            return
-        data = event.get("bytes")
-        self._sent.append(cast("str", event["text"]) if data is None else data)
-        self._sendable()
-        await self._until(lambda: not self._sent or self._gone)
-
-    def end(self, goodbye: Goodbye) -> None:
-        """Close when everything was taken."""
-        if self.goodbye is None:
-            self.goodbye = goodbye
-            self._sendable()
-
-    def _sendable(self) -> None:
-        if self.on_sendable is not None:
-            self.on_sendable()
-
-    async def _until(self, condition: Callable[[], bool]) -> None:
-        while not condition():
-            self._changed.clear()
-            await self._changed.wait()
+        self._events = AsgiWebSocket()
+        self._attach(self._events)
 
 
 def _decoded(headers: Any) -> list[tuple[str, str]]:

@@ -1,7 +1,7 @@
-"""HTTP requests before uvicorn sees them: the size and the time of their heads and bodies.
+"""Check HTTP requests before uvicorn's parser reads them: the size of their heads, and how long they take.
 
-A head is collected here until it is whole, and only then given to uvicorn's parser. So it does not matter which parser
-that is, and what is refused is answered in the form of all other failures.
+A head is collected until it is complete, and only then passed on. So the limits are the same for both of uvicorn's
+parsers, and a refusal has the form of all other errors.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ import orjson
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from ._chunked import ChunkedBody
-from ._door import Visit
-from ._seldom import Seldom
+from .._log_throttle import LogThrottle
+from .chunked_body import ChunkedBody
+from .connections import TrackedConnection
 
-__all__ = ("Guard", "Reader", "http_protocol")
+__all__ = ("HttpGuard", "SmallReads", "http_protocol")
 
 log = logging.getLogger("rtvi_plugins.server")
-_refusals = Seldom(log)
+_refusals = LogThrottle(log)
 
-#: What is read at once. Where a loop fills the buffer and passes it on in one call, all connections can share one.
+#: How many bytes are read at once. Connections share one buffer where the loop fills it and passes it on in one call.
 _READ: Final = 8_192
 _SHARED: Final[bytearray | None] = bytearray(_READ) if os.name == "posix" else None
 
 _END: Final = b"\r\n\r\n"
-#: A header of its own line, with nothing that one parser reads as an end of line and another does not.
+#: A header on its own line, without characters that only some parsers read as the end of a line.
 _HEADER: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\r\n\0]*")
 _PHRASES: Final = {
     400: (b"Bad Request", "bad-request"),
@@ -43,9 +43,9 @@ _RETRYABLE: Final = frozenset({408, 503})
 
 
 class _Flow(FlowControl):
-    """uvicorn's control of a connection, which it reads again whenever an app waits for more."""
+    """uvicorn's flow control, which resumes reading whenever an app waits for more of a body."""
 
-    #: Requests wait for their turn, so no more are read.
+    #: Requests wait for their turn, so reading must not resume.
     held = False
 
     def resume_reading(self) -> None:
@@ -53,76 +53,76 @@ class _Flow(FlowControl):
             super().resume_reading()
 
 
-class Guard(asyncio.Protocol):
-    """Stands in front of a protocol of uvicorn's; a mixin.
+class HttpGuard(asyncio.Protocol):
+    """A mixin for a protocol of uvicorn.
 
-    The parser is given one request at a time: the next one when the one before was answered. Little is read at once,
-    so that no client can have very many requests parsed while everybody else waits.
+    The parser gets one request at a time: the next one when the previous one was answered. Little is read at once, so
+    that other clients do not wait while many requests of one client are parsed.
     """
 
-    # uvicorn's own
+    # attributes of uvicorn's protocol
     transport: Any
     cycle: Any
     flow: FlowControl
     ws_protocol_class: Any
 
-    def guard(self, visit: Visit) -> None:
-        """Begin with a connection that was accepted."""
-        self._visit = visit
-        self._bounds = visit.bounds
-        #: What was read and not given to the parser yet: a part of a head, or requests that wait for their turn.
+    def guard(self, connection: TrackedConnection) -> None:
+        """Begin with an accepted connection."""
+        self._connection = connection
+        self._limits = connection.limits
+        #: What the parser has not got yet: a part of a head, or requests that wait for their turn.
         self._unparsed = bytearray()
-        #: The length of the part in which no end of a head was found.
+        #: How many bytes were searched for the end of the head.
         self._searched = 0
-        #: The bytes of the body that are still to come; or what finds its end.
+        #: How many bytes of the body are still to come, or the object that finds its end.
         self._body = 0
         self._chunked: ChunkedBody | None = None
         self._due = math.inf
         self._over = False
-        #: uvicorn's cycle of the request before, which was answered.
+        #: uvicorn's cycle of the previous request, which was answered.
         self._before: Any = None
-        #: What has taken over, after the handshake of a WebSocket.
+        #: The WebSocket's protocol, which takes over after a handshake.
         self._socket: Any = None
         self._make_socket = self.ws_protocol_class
         self.ws_protocol_class = self._upgrade
 
     def _upgrade(self, **given: Any) -> Any:
-        self._socket = self._make_socket(**given, visit=self._visit)
+        self._socket = self._make_socket(**given, connection=self._connection)
         return self._socket
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self.flow = self._flow = _Flow(self.transport)
-        self._visit.begin(self.transport, self._look)
-        self._due = asyncio.get_running_loop().time() + self._bounds.head_seconds
+        self._connection.attach(self.transport, self._check_deadlines)
+        self._due = asyncio.get_running_loop().time() + self._limits.head_seconds
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._over = True
         super().connection_lost(exc)
-        self._visit.end()
+        self._connection.closed()
 
     # ---- reading ---------------------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
-        """Take some bytes of the client's."""
+        """Take some bytes from the client."""
         self._unparsed += data
         self._parse()
 
     def on_response_complete(self) -> None:
-        """Go on with the next request, if it has come."""
-        super().on_response_complete()  # type: ignore[misc]  # uvicorn's
+        """Go on with the next request, if it has arrived."""
+        super().on_response_complete()  # type: ignore[misc]  # of uvicorn's protocol
         if self._unparsed:
             asyncio.get_running_loop().call_soon(self._parse)
 
     def _parse(self) -> None:
-        """Pass on a whole head, and a body as it comes."""
+        """Pass on each head when it is complete, and its body as it arrives."""
         while self._unparsed and not self._over and not self.transport.is_closing():
             if self._socket is not None:
-                self._socket.data_received(self._taken(len(self._unparsed)))
+                self._socket.data_received(self._take(len(self._unparsed)))
             elif self._chunked is not None:
                 self._parse_chunks(self._chunked)
             elif self._body:
-                data = self._taken(min(len(self._unparsed), self._body))
+                data = self._take(min(len(self._unparsed), self._body))
                 self._body -= len(data)
                 super().data_received(data)
             elif self.cycle is not None and not self.cycle.response_complete:
@@ -135,19 +135,19 @@ class Guard(asyncio.Protocol):
                 self._before = self.cycle
                 if (end := self._end_of_head()) < 0:
                     break
-                self._take_head(self._taken(end))
+                self._pass_head(self._take(end))
         if self._flow.held:
             self._flow.held = False
             self._flow.resume_reading()
 
-    def _taken(self, size: int) -> bytes:
+    def _take(self, size: int) -> bytes:
         data = bytes(self._unparsed[:size])
         del self._unparsed[:size]
         return data
 
     def _parse_chunks(self, chunked: ChunkedBody) -> None:
         try:
-            data = self._taken(chunked.feed(bytes(self._unparsed)))
+            data = self._take(chunked.feed(bytes(self._unparsed)))
         except ValueError as error:
             self._refuse(400, f"The body of the request cannot be read: {error}.")
             return
@@ -156,29 +156,29 @@ class Guard(asyncio.Protocol):
         super().data_received(data)
 
     def _end_of_head(self) -> int:
-        """Return how long the head is; -1 while its end has not come, or when it is too long."""
+        """Return the length of the head; -1 while it is incomplete, or if it is too long."""
         found = self._unparsed.find(_END, max(0, self._searched - len(_END)))
         self._searched = len(self._unparsed)
-        if (self._searched if found < 0 else found) > self._bounds.head_bytes:
-            self._refuse(431, f"The head of the request is longer than {self._bounds.head_bytes} bytes.")
+        if (self._searched if found < 0 else found) > self._limits.head_bytes:
+            self._refuse(431, f"The head of the request is longer than {self._limits.head_bytes} bytes.")
             return -1
         if found < 0:
             return -1
         self._searched = 0
         return found + len(_END)
 
-    def _take_head(self, head: bytes) -> None:
+    def _pass_head(self, head: bytes) -> None:
         first, *lines = head.split(b"\r\n")[:-2]
-        if len(lines) > self._bounds.head_lines:
-            self._refuse(431, f"The request has more than {self._bounds.head_lines} headers.")
-        elif max(map(len, (first, *lines))) > self._bounds.line_bytes:
-            self._refuse(431, f"A line of the request's head is longer than {self._bounds.line_bytes} bytes.")
+        if len(lines) > self._limits.head_lines:
+            self._refuse(431, f"The request has more than {self._limits.head_lines} headers.")
+        elif max(map(len, (first, *lines))) > self._limits.line_bytes:
+            self._refuse(431, f"A line of the request's head is longer than {self._limits.line_bytes} bytes.")
         elif b"\n" in first or b"\r" in first or not all(map(_HEADER.fullmatch, lines)):
             self._refuse(400, "Each header of a request is one line, with a colon after its name.")
         else:
             self._begin_body(lines)
         if not self._over:
-            self._due = asyncio.get_running_loop().time() + self._bounds.body_seconds
+            self._due = asyncio.get_running_loop().time() + self._limits.body_seconds
             super().data_received(head)
 
     def _begin_body(self, lines: list[bytes]) -> None:
@@ -198,34 +198,34 @@ class Guard(asyncio.Protocol):
         self._refuse(400, "This is no HTTP request.")
 
     def shutdown(self) -> None:
-        """End for the server ends: after the answer, or now, if the request has not come to its end."""
+        """Close because the server ends: after the response, or now if the request is incomplete."""
         if self.cycle is not None and self.cycle.more_body:
             self._refuse(503, "The server is shutting down.")
         else:
-            super().shutdown()  # type: ignore[misc]  # uvicorn's
+            super().shutdown()  # type: ignore[misc]  # of uvicorn's protocol
 
     # ---- deadlines and refusals ------------------------------------------------------------------------------------
 
-    def _look(self, now: float) -> None:
+    def _check_deadlines(self, now: float) -> None:
         if now < self._due or self._over:
             return
         if self.cycle is None:
-            self._refuse(408, f"The head of the request did not come within {self._bounds.head_seconds:g} s.")
+            self._refuse(408, f"The head of the request did not come within {self._limits.head_seconds:g} s.")
         elif self.cycle.more_body:
-            self._refuse(408, f"The body of the request did not come within {self._bounds.body_seconds:g} s.")
-        else:  # it is all there; uvicorn closes a connection on which no other request comes
+            self._refuse(408, f"The body of the request did not come within {self._limits.body_seconds:g} s.")
+        else:  # the request is complete; uvicorn itself closes idle connections
             self._due = math.inf
 
     def _refuse(self, status: int, sentence: str) -> None:
-        """Answer, unless an answer has begun, and close. What comes after it is dropped."""
+        """Send an error, unless a response has begun, and close. Whatever arrives later is dropped."""
         self._over = True
         _refusals.warn("refused a request: %s", sentence)
         if self.cycle is self._before or not self.cycle.response_started:
-            self.transport.write(_answer(status, sentence))
+            self.transport.write(_response(status, sentence))
         self.transport.close()
 
 
-def _answer(status: int, sentence: str) -> bytes:
+def _response(status: int, sentence: str) -> bytes:
     phrase, code = _PHRASES[status]
     body = orjson.dumps(
         {"info": sentence, "detail": sentence, "error": code, "retryable": status in _RETRYABLE, "details": []}
@@ -238,10 +238,10 @@ def _answer(status: int, sentence: str) -> bytes:
     )
 
 
-class Reader(asyncio.BufferedProtocol):
-    """Reads little at once, for a guard: a plain protocol is given 256 KiB."""
+class SmallReads(asyncio.BufferedProtocol):
+    """Reads little at once for a guard. A plain `asyncio.Protocol` gets up to 256 KiB."""
 
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: HttpGuard) -> None:
         self._guard = guard
         self._buffer = _SHARED or bytearray(_READ)
 
@@ -264,18 +264,18 @@ class Reader(asyncio.BufferedProtocol):
         self._guard.resume_writing()
 
 
-class GuardedH11(Guard, H11Protocol):
+class GuardedH11(HttpGuard, H11Protocol):
     pass
 
 
-def http_protocol() -> type[Guard]:
-    """Return uvicorn's protocol behind a guard: the one on httptools where that is installed, or that on h11."""
+def http_protocol() -> type[HttpGuard]:
+    """Return uvicorn's protocol with a guard: the one for httptools if it is installed, else the one for h11."""
     try:
         from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
     except ImportError:
         return GuardedH11
 
-    class _GuardedTools(Guard, HttpToolsProtocol):
+    class _GuardedTools(HttpGuard, HttpToolsProtocol):
         pass
 
     return _GuardedTools

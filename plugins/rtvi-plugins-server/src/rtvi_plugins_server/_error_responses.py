@@ -1,9 +1,9 @@
-"""How a refusal looks to each client: the JSON body of a failed request, and the answer to a refused WebSocket.
+"""The response to a request or a WebSocket handshake that failed.
 
-A WebSocket is refused *before* it is accepted. The published clients take a failed handshake for a failed `connect()`
-and reject it; a socket that is accepted and then closed counts as connected, and `connect()` is left waiting for a
-`bot-ready` that never comes. The price is that a page's script sees no more than close code 1006, so the reason stands
-in the body of the HTTP answer: a browser's network panel shows it, and clients outside of browsers can read it.
+A WebSocket is refused *before* it is accepted. Published clients treat a failed handshake as a failed `connect()` and
+reject it. A socket that is accepted and then closed counts as connected, and `connect()` waits for a `bot-ready` that
+never comes. The drawback: a page's script sees only close code 1006. The reason is in the body of the HTTP response,
+which the network panel of a browser shows, and clients outside browsers can read.
 """
 
 from __future__ import annotations
@@ -18,20 +18,23 @@ from starlette.types import Receive, Scope, Send
 
 from rtvi_plugins.errors import RequestError
 
-__all__ = ("close_event", "refuse", "refused", "unrouted")
+__all__ = ("close_event", "error_response", "no_route_response", "send_error")
 
 _POLICY_VIOLATION = 1008
 
 
-def refused(error: RequestError) -> Response:
-    """The HTTP answer to a request that is refused or failed."""
-    told = error.to_json()
-    body = _body(error.message, error.code, retryable=error.retryable, details=told.get("details", []))
+def error_response(error: RequestError) -> Response:
+    """Return the HTTP response for an error."""
+    details = error.to_json().get("details", [])
+    body = _body(error.message, error.code, retryable=error.retryable, details=details)
     return JSONResponse(body, error.status)
 
 
-def unrouted(error: HTTPException, scope: Scope, offered: Mapping[str, str]) -> Response:
-    """The HTTP answer to what no route takes. `offered` maps each path of this server to how it is used."""
+def no_route_response(error: HTTPException, scope: Scope, offered: Mapping[str, str]) -> Response:
+    """Return the HTTP response for a request that no route accepts.
+
+    `offered` maps each path of this server to how it is used.
+    """
     status = HTTPStatus(error.status_code)
     if status is HTTPStatus.NOT_FOUND:
         sentence = f"There is nothing at this path; this server has {', '.join(offered.values())}."
@@ -48,15 +51,15 @@ def _body(sentence: str, code: str, *, retryable: bool, details: Sequence[Any]) 
     return {"info": sentence, "detail": sentence, "error": code, "retryable": retryable, "details": details}
 
 
-async def refuse(error: RequestError, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer a request, or the handshake of a WebSocket, with a refusal."""
+async def send_error(error: RequestError, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer a request, or refuse the handshake of a WebSocket, with an error."""
     if scope["type"] == "websocket" and "websocket.http.response" not in scope.get("extensions", {}):
         # The server cannot send a body here; it answers 403.
         await send(close_event(_POLICY_VIOLATION, error.message))
     else:
-        await refused(error)(scope, receive, send)
+        await error_response(error)(scope, receive, send)
 
 
 def close_event(code: int, reason: str) -> dict[str, Any]:
-    """The event that closes a WebSocket. The protocol has room for 123 bytes of reason."""
+    """Return the ASGI event that closes a WebSocket. The protocol allows 123 bytes of reason."""
     return {"type": "websocket.close", "code": code, "reason": reason.encode()[:123].decode(errors="ignore")}

@@ -20,7 +20,7 @@ from rtvi_plugins.hosting import Host, ManualClock
 from rtvi_plugins.kinds import Audio
 from rtvi_plugins.session import Session
 from rtvi_plugins_server import create_app
-from rtvi_plugins_server._frames import decode, encode
+from rtvi_plugins_server._protobuf import decode, encode
 
 pytestmark = pytest.mark.anyio
 
@@ -141,7 +141,7 @@ async def test_audio_that_cannot_be_costs_no_more_than_itself(
             await socket.send_bytes(encode(audio, 0))
         await socket.send_bytes(encode(READY, 0))
         assert (await read(socket))["type"] == "bot-ready"
-    reasons = [each.getMessage().rpartition("its ")[2] for each in caplog.records if "refused a frame" in each.message]
+    reasons = [each.getMessage().rpartition("its ")[2] for each in caplog.records if "rejected a frame" in each.message]
     assert [each.partition(" ")[0] for each in reasons] == ["sample_rate", "641", "num_channels"]
 
 
@@ -386,7 +386,7 @@ async def test_a_client_that_takes_nothing_is_given_up(
     make_host: Callable[..., Host], monkeypatch: pytest.MonkeyPatch, kind: type[Peer]
 ) -> None:
     """When its session has ended, neither that nor a task of its own stays behind."""
-    monkeypatch.setattr("rtvi_plugins_server._socket._STALLED_SECONDS", 0)
+    monkeypatch.setattr("rtvi_plugins_server._websocket_endpoint._STALLED_SECONDS", 0)
     peer, clock = kind(READY), ManualClock()
     async with make_host(clock=clock) as host, anyio.create_task_group() as tasks:
         tasks.start_soon(create_app(host), await peer.scope(host), peer.receive, peer.send)

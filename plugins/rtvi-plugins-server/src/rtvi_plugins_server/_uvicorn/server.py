@@ -1,4 +1,4 @@
-"""Run the app on uvicorn, say when it listens, and let sessions finish when the process is asked to end."""
+"""Run the app on uvicorn, and let sessions finish when the process is asked to end."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from starlette.types import ASGIApp
 from rtvi_plugins.errors import report
 from rtvi_plugins.hosting import Host
 
-from ._accepting import Acceptor
-from ._door import Bounds, Door, Visit
-from ._http import Guard, Reader, http_protocol
-from ._websocket import WebSocket
+from .acceptor import Acceptor
+from .connections import ConnectionLimiter, ConnectionLimits, TrackedConnection
+from .http_guard import HttpGuard, SmallReads, http_protocol
+from .websocket import WebSocket
 
-__all__ = ("Server", "serve", "server_of")
+__all__ = ("Server", "make_server", "serve")
 
 log = logging.getLogger("rtvi_plugins.server")
 
-# For answers that are being sent when the last session is over.
+# How long responses may take that are being sent when the last session has ended.
 _LAST_SECONDS = 2
-# For the services of sessions to close, and how often they are looked at meanwhile.
+# How long the services of sessions may take to close, and how often that is checked.
 _ENDING_SECONDS, _ENDING_TICK = 15.0, 1.0
 # uvicorn ticks ten times a second.
 _TICKS = 10
@@ -43,43 +43,51 @@ def serve(
     *,
     drain_seconds: float,
     ready: Callable[[], None],
-    bounds: Bounds | None = None,
+    limits: ConnectionLimits | None = None,
 ) -> None:
-    """Serve until a signal ends it. `ready` is called once, when requests are taken."""
-    server_of(app, host, drain_seconds=drain_seconds, ready=ready, bounds=bounds).run([listener])
+    """Serve until a signal ends the server. `ready` is called once, when requests are accepted."""
+    make_server(app, host, drain_seconds=drain_seconds, ready=ready, limits=limits).run([listener])
 
 
-def server_of(
-    app: ASGIApp, host: Host, *, drain_seconds: float, ready: Callable[[], None], bounds: Bounds | None = None
+def make_server(
+    app: ASGIApp, host: Host, *, drain_seconds: float, ready: Callable[[], None], limits: ConnectionLimits | None = None
 ) -> Server:
-    """Return a server that `serve` would run."""
+    """Return the server that `serve` runs."""
     config = uvicorn.Config(
         app,
         http=http_protocol(),
-        ws=WebSocket,  # type: ignore[arg-type]  # it reads by a buffer of its own
+        ws=WebSocket,  # type: ignore[arg-type]  # a BufferedProtocol
         lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,  # whoever has a proxy says the public URL
+        proxy_headers=False,  # operators give the public URL instead
         timeout_graceful_shutdown=_LAST_SECONDS,
     )
-    return Server(config, host, Door(bounds or Bounds()), drain_seconds=drain_seconds, ready=ready)
+    return Server(
+        config, host, ConnectionLimiter(limits or ConnectionLimits()), drain_seconds=drain_seconds, ready=ready
+    )
 
 
 class Server(uvicorn.Server):
-    """A uvicorn server that drains: the first signal refuses new sessions, the second ends at once.
+    """A uvicorn server that drains: the first signal refuses new sessions, the second ends all at once.
 
-    Between them live sessions go on until they end by themselves or `drain_seconds` are over; then their sockets are
-    closed with code 1012 (service restart).
+    Between them, live sessions go on until they end, at most for `drain_seconds`. Then their sockets are closed with
+    code 1012 (service restart).
     """
 
     def __init__(
-        self, config: uvicorn.Config, host: Host, door: Door, *, drain_seconds: float, ready: Callable[[], None]
+        self,
+        config: uvicorn.Config,
+        host: Host,
+        limiter: ConnectionLimiter,
+        *,
+        drain_seconds: float,
+        ready: Callable[[], None],
     ) -> None:
         super().__init__(config)
         self._host = host
-        self.door = door
+        self.limiter = limiter
         self._drain_seconds = drain_seconds
         self._ready = ready
         self._deadline: float | None = None
@@ -92,37 +100,37 @@ class Server(uvicorn.Server):
                 try:
                     loop.run_until_complete(serving)
                 except (KeyboardInterrupt, SystemExit) as error:
-                    # asyncio stops its loop for these two, whichever task raises them. While this server handles the
-                    # signals, they come from a background task of a plugin, which has ended; so the loop goes on.
+                    # asyncio stops its loop for these two errors, whichever task raises them. While this server
+                    # handles the signals, they come from a background task of a plugin, and the loop goes on.
                     if serving.done() or signal.getsignal(signal.SIGINT) != self.handle_exit:
                         raise
                     report("a background task of a plugin", error)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup([])  # it accepts nothing: that is done here
+        await super().startup([])  # without sockets: `Acceptor` accepts
         if self.started:
             servers: list[Any] = self.servers
-            servers += [Acceptor(each, self.door, self._protocol) for each in sockets or ()]
+            servers += [Acceptor(each, self.limiter, self._protocol) for each in sockets or ()]
             self._ready()
 
-    def _protocol(self, visit: Visit) -> asyncio.BaseProtocol:
+    def _protocol(self, connection: TrackedConnection) -> asyncio.BaseProtocol:
         make: Any = self.config.http_protocol_class
-        protocol: Guard = make(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
-        protocol.guard(visit)
-        return Reader(protocol)
+        protocol: HttpGuard = make(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+        protocol.guard(connection)
+        return SmallReads(protocol)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        # Called between any two instructions of the loop's thread: it only takes a note, and leaves uvicorn's own
-        # list of signals empty, from which it would raise them again at the end and spoil the exit code.
+        # Called between any two instructions of the loop's thread, so it only sets attributes. It leaves uvicorn's
+        # list of signals empty: uvicorn would raise them again at the end and change the exit code.
         if self._deadline is None and not self.should_exit:
             self._deadline = monotonic() + self._drain_seconds
         else:
             self.should_exit = self.force_exit = True
 
     async def on_tick(self, counter: int) -> bool:
-        """Called ten times a second; true ends the server."""
+        """Return whether to end the server; called ten times a second."""
         if counter % _TICKS == 0:
-            self.door.look(asyncio.get_running_loop().time())
+            self.limiter.check(asyncio.get_running_loop().time())
         if await super().on_tick(counter):
             return True
         if self._deadline is None:
@@ -139,22 +147,22 @@ class Server(uvicorn.Server):
         until = monotonic() + _ENDING_SECONDS
         while not (await asyncio.wait([ending], timeout=_ENDING_TICK))[0]:
             if monotonic() >= until or len(self._host.unclosed) >= self._host.open_sessions > 0:
-                self._leave()
+                self._abandon()
         await ending
 
     async def _end(self, sockets: list[socket.socket] | None) -> None:
         for connection in list(self.server_state.connections):
             if isinstance(connection, WebSocket):
                 connection.shutdown()
-        self._host.end_sessions()  # so that what they hold of HTTP is answered; uvicorn would cancel it
+        self._host.end_sessions()  # so that their HTTP requests are answered; uvicorn would cancel them
         await super().shutdown(sockets)
-        if self.force_exit:  # then uvicorn leaves the host open, to be cancelled, and logs a trace of that
+        if self.force_exit:  # uvicorn then skips the lifespan's end, cancels the host, and logs a traceback
             await self.lifespan.shutdown()
 
-    def _leave(self) -> None:
-        """End the process although sessions have not: nothing can make a task end that does not want to."""
+    def _abandon(self) -> None:
+        """End the process although sessions have not ended: a task cannot be forced to end."""
         names = ", ".join(dict.fromkeys(self._host.unclosed)) or "a bot or an action"
-        log.error("left %d sessions: %s did not end when it was cancelled", self._host.open_sessions, names)
+        log.error("abandoned %d sessions: %s did not end when it was cancelled", self._host.open_sessions, names)
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rtvi_plugins.kinds import Audio
-from rtvi_plugins_server._frames import BadAudio, NotAFrame, decode, encode
+from rtvi_plugins_server._protobuf import InvalidAudio, InvalidFrame, decode, encode
 
 READY = '{"label":"rtvi-ai","type":"client-ready","id":"1f2e3d4c","data":{}}'
 
@@ -97,7 +97,7 @@ def test_what_a_client_is_sent_is_as_it_reads_it(item: str | Audio, written: str
 )
 def test_what_is_no_frame_is_told_apart(sent: bytes) -> None:
     """It is an error of its own, for the socket is closed."""
-    with pytest.raises(NotAFrame):
+    with pytest.raises(InvalidFrame):
         decode(sent)
 
 
@@ -115,7 +115,7 @@ def test_what_is_no_frame_is_told_apart(sent: bytes) -> None:
 )
 def test_audio_that_cannot_be_is_refused_with_its_reason(fields: tuple[str, ...], reason: str) -> None:
     """The frame is one of the protocol's, so only its audio is lost."""
-    with pytest.raises(BadAudio) as refused:
+    with pytest.raises(InvalidAudio) as refused:
         decode(bytes.fromhex(made("12", *fields)))
     assert str(refused.value).startswith(reason)
 
@@ -133,6 +133,6 @@ def test_no_bytes_break_the_codec(data: bytes) -> None:
     """A stranger's bytes are something, nothing, or one of the two errors."""
     try:
         found = decode(data)
-    except (BadAudio, NotAFrame):
+    except (InvalidAudio, InvalidFrame):
         return
     assert found is None or decode(encode(found, 0)) == found

@@ -1,4 +1,4 @@
-"""Accept connections: one after the other, each without Nagle's delay, and none that the process has no room for."""
+"""Accept connections one at a time, without Nagle's delay, and only as many as the limits allow."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from ._door import Door, Visit
+from .connections import ConnectionLimiter, TrackedConnection
 
 __all__ = ("Acceptor",)
 
 log = logging.getLogger("rtvi_plugins.server")
 
-#: The process, or the machine, has nothing left to accept a connection with.
+#: Errors that mean that the process or the machine has no resources left for a connection.
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _RETRY_SECONDS: Final = 1.0
 
 _BODY: Final = (
-    b'{"info":"The server holds as many connections as it can, in all or from this address.",'
-    b'"detail":"The server holds as many connections as it can, in all or from this address.",'
+    b'{"info":"The server has too many connections, in total or from this address; try again later.",'
+    b'"detail":"The server has too many connections, in total or from this address; try again later.",'
     b'"error":"server-full","retryable":true,"details":[]}'
 )
-#: What a client is sent whose connection is not taken, without being asked what it wants.
+#: The response to a connection over the limit, sent before its request is read.
 _FULL: Final = (
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 10\r\n"
     b"connection: close\r\ncontent-length: %d\r\n\r\n%b" % (len(_BODY), _BODY)
@@ -33,25 +33,30 @@ _FULL: Final = (
 
 
 class Acceptor:
-    """Accepts the connections of a listening socket. To uvicorn it is one of its servers.
+    """Accepts the connections of a listening socket. uvicorn treats it as one of its servers.
 
-    The loops' own servers accept as many connections at once as the backlog holds, and log each that fails: thousands
-    a second where the process has no descriptors left.
+    asyncio and uvloop accept as many connections at once as the backlog holds, and log every failure: thousands a
+    second when the process has no descriptors left.
     """
 
-    def __init__(self, listener: socket.socket, door: Door, make: Callable[[Visit], asyncio.BaseProtocol]) -> None:
+    def __init__(
+        self,
+        listener: socket.socket,
+        limiter: ConnectionLimiter,
+        make_protocol: Callable[[TrackedConnection], asyncio.BaseProtocol],
+    ) -> None:
         listener.setblocking(False)
         self._listener = listener
-        self._door = door
-        self._make = make
+        self._limiter = limiter
+        self._make_protocol = make_protocol
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     def close(self) -> None:
-        """Accept nothing more."""
+        """Stop accepting."""
         self._task.cancel()
 
     async def wait_closed(self) -> None:
-        """Wait until nothing more is accepted."""
+        """Wait until accepting has stopped."""
         await asyncio.wait([self._task])
 
     async def _run(self) -> None:
@@ -65,27 +70,27 @@ class Acceptor:
                         log.error("no connection can be accepted: %s; trying again every second", error.strerror)
                     exhausted = True
                     await asyncio.sleep(_RETRY_SECONDS)
-                else:  # the client has gone again
+                else:  # the client has already disconnected
                     await asyncio.sleep(0)
                 continue
             if exhausted:
                 log.warning("connections are accepted again")
                 exhausted = False
-            await self._take(loop, accepted, str(address[0]) if address else "")
+            await self._admit(loop, accepted, str(address[0]) if address else "")
 
-    async def _take(self, loop: asyncio.AbstractEventLoop, accepted: socket.socket, peer: str) -> None:
-        visit = self._door.enter(peer)
-        if visit is None:
+    async def _admit(self, loop: asyncio.AbstractEventLoop, accepted: socket.socket, peer: str) -> None:
+        connection = self._limiter.admit(peer)
+        if connection is None:
             _refuse(accepted)
-            await asyncio.sleep(0)  # while more come than can be taken, what is there goes on
+            await asyncio.sleep(0)  # let existing connections go on when very many new ones come
             return
         try:
             if accepted.family in (socket.AF_INET, socket.AF_INET6):
                 accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            await loop.connect_accepted_socket(lambda: self._make(visit), accepted)
+            await loop.connect_accepted_socket(lambda: self._make_protocol(connection), accepted)
         except OSError:
             accepted.close()
-            visit.end()
+            connection.closed()
 
 
 def _refuse(accepted: socket.socket) -> None:

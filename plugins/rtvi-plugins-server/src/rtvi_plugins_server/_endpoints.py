@@ -1,0 +1,60 @@
+"""The HTTP endpoints of a bot: `/connect`, `/start`, `/action` and `/health`."""
+
+from __future__ import annotations
+
+from attrs import frozen
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from rtvi_plugins.hosting import Host, Started
+
+from ._single_turn import run_actions
+from .starting import PRIVATE, base_url, start_session
+
+__all__ = ("Endpoints",)
+
+
+@frozen
+class Endpoints:
+    """The endpoints of one host."""
+
+    host: Host
+    body_bytes: int
+
+    @property
+    def routes(self) -> list[BaseRoute]:
+        """The routes, for Starlette."""
+        return [
+            Route("/connect", self.connect, methods=["POST"]),
+            Route("/start", self.start, methods=["POST"]),
+            Route("/action", self.action, methods=["POST"]),
+            Route("/health", self.health, methods=["GET"]),
+        ]
+
+    async def connect(self, request: Request) -> Response:
+        """Start a session for a 0.x client, in the form that its WebSocket transport reads."""
+        started = await self._start(request)
+        # A token has only characters that need no quoting in a URL.
+        return JSONResponse({"ws_url": f"{self._ws_url(request)}?token={started.token}"}, headers=PRIVATE)
+
+    async def start(self, request: Request) -> Response:
+        """Start a session for a 1.x client, whose WebSocket transport rejects any key besides these two."""
+        started = await self._start(request)
+        return JSONResponse({"wsUrl": self._ws_url(request), "token": started.token}, headers=PRIVATE)
+
+    async def action(self, request: Request) -> Response:
+        """Run actions of a 0.x client that is not connected."""
+        return await run_actions(request, self.host, body_bytes=self.body_bytes)
+
+    async def health(self, request: Request) -> Response:
+        """Report whether new sessions are accepted, for load balancers. 503 means that the server is draining."""
+        draining = self.host.draining
+        body = {"status": "draining" if draining else "ok", "open_sessions": self.host.open_sessions}
+        return JSONResponse(body, 503 if draining else 200, headers=PRIVATE)
+
+    async def _start(self, request: Request) -> Started:
+        return await start_session(request, self.host, body_bytes=self.body_bytes)
+
+    def _ws_url(self, request: Request) -> str:
+        return f"ws{base_url(request).removeprefix('http')}/ws"

@@ -1,0 +1,122 @@
+"""The options of `rtvi run`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Final
+from urllib.parse import urlsplit
+
+from rtvi_plugins.cli import UsageError
+
+__all__ = ("LOOPBACK", "read_options")
+
+LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+
+_DEV_IS_LOCAL = (
+    "--dev grants every client everything but service options, so it listens on this machine only; leave out --dev or "
+    "{option}."
+)
+
+
+def read_options(argv: Sequence[str]) -> argparse.Namespace:
+    """Return the options of a command line. Raise `UsageError` for values that do not fit."""
+    parser = argparse.ArgumentParser(prog="rtvi run", description="Serve a bot over HTTP and WebSocket.")
+    parser.add_argument("bot", metavar="BOT", help="bot.py, bot.py:name or package.module:name")
+    _add_addresses(parser)
+    _add_limits(parser)
+    _add_others(parser)
+    chosen = parser.parse_args(argv)
+    _check(chosen)
+    return chosen
+
+
+def _add_addresses(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--dev", action="store_true", help="grant clients everything but service options, on this machine only"
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (%(default)s)")
+    parser.add_argument(
+        "--port", type=int, default=7860, help="the port to listen on; 0 picks a free one (%(default)s)"
+    )
+    parser.add_argument(
+        "--origin",
+        metavar="URL",
+        action="append",
+        default=[],
+        help="the origin of a web page that may use the bot, as in https://app.example; '*' allows all; repeatable",
+    )
+    parser.add_argument("--public-url", metavar="URL", help="the URL that clients use, when a proxy is in front")
+    parser.add_argument(
+        "--proxy",
+        metavar="ADDRESS",
+        action="append",
+        default=[],
+        help="the address or network of a proxy in front, whose X-Forwarded-For is trusted; repeatable",
+    )
+
+
+def _add_limits(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--connections",
+        metavar="N",
+        type=int,
+        default=2_000,
+        help="the most connections at once (%(default)s); fewer if the process may open fewer files",
+    )
+    parser.add_argument(
+        "--connections-per-address",
+        metavar="N",
+        type=int,
+        default=100,
+        help="the most connections at once from one address, except from a --proxy (%(default)s)",
+    )
+    parser.add_argument(
+        "--drain-seconds",
+        metavar="N",
+        type=float,
+        default=10.0,
+        help="how long sessions may go on after the first signal to end (%(default)s)",
+    )
+    parser.add_argument(
+        "--limit",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="a limit of sessions, as in idle_seconds=60; see the reference of Limits; repeatable",
+    )
+
+
+def _add_others(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--plugin",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="an installed plugin to use in addition to those that the bot names, as in webrtc; repeatable",
+    )
+    parser.add_argument(
+        "--record", metavar="FOLDER", help="save the transcript and the audio of every session in this folder"
+    )
+    parser.add_argument(
+        "--log-level",
+        choices=("debug", "info", "warning", "error"),
+        help="(info; --dev also logs tracebacks of the bot and its providers)",
+    )
+
+
+def _check(chosen: argparse.Namespace) -> None:
+    if chosen.dev and chosen.host not in LOOPBACK:
+        raise UsageError(_DEV_IS_LOCAL.format(option=f"--host {chosen.host}"))
+    if chosen.dev and chosen.public_url:
+        raise UsageError(_DEV_IS_LOCAL.format(option="--public-url"))
+    if not 0 <= chosen.port <= 65_535:
+        raise UsageError(f"--port {chosen.port} is no port; write 0 to 65535.")
+    for option in ("connections", "connections_per_address"):
+        if getattr(chosen, option) < 1:
+            name = option.replace("_", "-")
+            raise UsageError(f"--{name} {getattr(chosen, option)} is too small; write 1 or more.")
+    if not chosen.drain_seconds >= 0:
+        raise UsageError(f"--drain-seconds {chosen.drain_seconds} is no time; write 0 or more.")
+    if chosen.public_url and urlsplit(str(chosen.public_url)).scheme not in ("http", "https"):
+        raise UsageError(f"--public-url {chosen.public_url} is no URL; write it as in https://bots.example.")
