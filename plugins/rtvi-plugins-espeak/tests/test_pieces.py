@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from rtvi_plugins.helper_process import Frame
 from rtvi_plugins.kinds import Audio, Word
 from rtvi_plugins_espeak._pieces import Pieces
-from rtvi_plugins_espeak._protocol import Frame, Kind, pack_word
+from rtvi_plugins_espeak._protocol import Kind, pack_word
 
 RATE = 1000
 
@@ -19,9 +20,9 @@ def audio(samples: int) -> Frame:
     return Frame(Kind.AUDIO, 1, bytes(2 * samples))
 
 
-def told(pieces: Pieces, *frames: Frame) -> list[Audio | Word]:
+def pieces_of(pieces: Pieces, *frames: Frame) -> list[Audio | Word]:
     """Everything that is told of a part."""
-    return [*(piece for frame in frames for piece in pieces.take(frame)), *pieces.end()]
+    return [*(piece for frame in frames for piece in pieces.add(frame)), *pieces.end()]
 
 
 def seconds(pieces: list[Audio | Word]) -> float:
@@ -33,7 +34,7 @@ def test_audio_is_told_after_its_word_and_in_short_pieces() -> None:
     """Each 60 ms of espeak's are two pieces."""
     pieces = Pieces(RATE)
     pieces.begin("One two")
-    first, half, _, second, rest = told(pieces, word(0, 0), audio(60), word(4, 60), audio(20))
+    first, half, _, second, rest = pieces_of(pieces, word(0, 0), audio(60), word(4, 60), audio(20))
     assert (first, second) == (Word("One", 0), Word("two", 0.06))
     assert isinstance(half, Audio)
     assert half.seconds == 0.03
@@ -45,7 +46,7 @@ def test_words_that_espeak_passed_over_share_the_time_of_the_one_before() -> Non
     """They are told before the audio that holds them, also the last of all."""
     pieces = Pieces(RATE)
     pieces.begin("out of it is")
-    said = told(pieces, word(0, 0), audio(100), word(7, 100), audio(200))
+    said = pieces_of(pieces, word(0, 0), audio(100), word(7, 100), audio(200))
     assert [piece for piece in said if isinstance(piece, Word)] == [
         Word("out", 0),
         Word("of", 0.05),
@@ -59,16 +60,16 @@ def test_the_next_part_goes_on_where_this_one_ended() -> None:
     """Times are those of the whole request."""
     pieces = Pieces(RATE)
     pieces.begin("One")
-    told(pieces, word(0, 0), audio(500))
+    pieces_of(pieces, word(0, 0), audio(500))
     pieces.begin("two")
-    assert told(pieces, word(0, 100), audio(500))[0] == Word("two", 0.6)
+    assert pieces_of(pieces, word(0, 100), audio(500))[0] == Word("two", 0.6)
 
 
 def test_no_word_starts_before_the_one_before_it() -> None:
     """Where words are odd, the times that espeak gives go back."""
     pieces = Pieces(RATE)
     pieces.begin("<< >>")
-    said = told(pieces, word(0, 90), audio(100), word(3, 80), audio(100))
+    said = pieces_of(pieces, word(0, 90), audio(100), word(3, 80), audio(100))
     assert [piece.start for piece in said if isinstance(piece, Word)] == [0.09, 0.09]
 
 
@@ -76,6 +77,6 @@ def test_audio_without_a_word_is_told_all_the_same() -> None:
     """A row of dots is silence, and nothing of it is lost."""
     pieces = Pieces(RATE)
     pieces.begin("...")
-    said = told(pieces, audio(60), audio(40))
+    said = pieces_of(pieces, audio(60), audio(40))
     assert said[0] == Word("...", 0)
     assert round(seconds(said), 3) == 0.1

@@ -16,6 +16,7 @@ import pytest
 from rtvi_plugins import ProviderError
 from rtvi_plugins.kinds import STT, Audio, STTRequest, Transcript, Usage
 from rtvi_plugins_pocketsphinx import _pool, stt
+from rtvi_plugins_pocketsphinx._worker import Worker
 from rtvi_plugins_pocketsphinx.stt import PocketSphinxSTT, can_recognise, configure, pocketsphinx_stt
 
 pytestmark = pytest.mark.anyio
@@ -28,16 +29,16 @@ DOCTOR = "the doctor will see you now"
 
 
 @pytest.fixture(autouse=True)
-def launched(monkeypatch: pytest.MonkeyPatch) -> list[_pool.Worker]:
+def launched(monkeypatch: pytest.MonkeyPatch) -> list[Worker]:
     """Every worker that a test starts."""
-    workers: list[_pool.Worker] = []
-    launch = _pool.Worker.launch
+    workers: list[Worker] = []
+    launch = Worker.launch
 
-    async def remembered() -> _pool.Worker:
+    async def remembered() -> Worker:
         workers.append(await launch())
         return workers[-1]
 
-    monkeypatch.setattr(_pool.Worker, "launch", remembered)
+    monkeypatch.setattr(Worker, "launch", remembered)
     return workers
 
 
@@ -76,7 +77,7 @@ async def test_interim_transcripts_can_be_turned_off(speech: Speech, hear: Hear)
     assert heard[:-1] == [Transcript("Thank you, very much!", final=True, language="en")]
 
 
-async def test_two_utterances_at_once_are_kept_apart(speech: Speech, hear: Hear, launched: list[_pool.Worker]) -> None:
+async def test_two_utterances_at_once_are_kept_apart(speech: Speech, hear: Hear, launched: list[Worker]) -> None:
     """Each of two sessions hears its own, in workers that outlive neither."""
     heard: dict[str, str] = {}
 
@@ -91,9 +92,7 @@ async def test_two_utterances_at_once_are_kept_apart(speech: Speech, hear: Hear,
     assert_gone(launched)
 
 
-async def test_a_worker_that_dies_fails_its_utterance_only(
-    speech: Speech, hear: Hear, launched: list[_pool.Worker]
-) -> None:
+async def test_a_worker_that_dies_fails_its_utterance_only(speech: Speech, hear: Hear, launched: list[Worker]) -> None:
     """The failure may be retried, and the next utterance has another worker."""
     pcm = speech("kal16", THANKS)
 
@@ -112,28 +111,28 @@ async def test_a_worker_that_dies_fails_its_utterance_only(
 
 
 async def test_a_worker_that_died_while_idle_is_not_given_out(
-    speech: Speech, hear: Hear, launched: list[_pool.Worker]
+    speech: Speech, hear: Hear, launched: list[Worker]
 ) -> None:
     """Nobody's utterance pays for it."""
     async with pocketsphinx_stt() as service:
-        launched[0].process.kill()
-        await launched[0].process.wait()
+        os.kill(launched[0].process.pid, signal.SIGKILL)
+        await until_exited(launched[0])
         assert await final(hear(service, speech("kal16", THANKS))) == THANKS
 
 
 async def test_a_session_that_opens_while_the_last_one_closes_keeps_its_worker(
-    launched: list[_pool.Worker], monkeypatch: pytest.MonkeyPatch
+    launched: list[Worker], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The pool ends the workers of the session that closes, and no others."""
-    stop, stopping, go_on = _pool.Worker.stop, anyio.Event(), anyio.Event()
+    stop, stopping, go_on = Worker.stop, anyio.Event(), anyio.Event()
 
-    async def slow_stop(worker: _pool.Worker) -> None:
+    async def slow_stop(worker: Worker) -> None:
         stopping.set()
         with anyio.CancelScope(shield=True):
             await go_on.wait()
         await stop(worker)
 
-    monkeypatch.setattr(_pool.Worker, "stop", slow_stop)
+    monkeypatch.setattr(Worker, "stop", slow_stop)
 
     async def open_and_close() -> None:
         async with pocketsphinx_stt():
@@ -145,13 +144,13 @@ async def test_a_session_that_opens_while_the_last_one_closes_keeps_its_worker(
         async with pocketsphinx_stt():
             assert len(launched) == 2
             go_on.set()
-            await launched[0].process.wait()
+            await until_exited(launched[0])
             await anyio.wait_all_tasks_blocked()
             assert launched[1].usable
     assert_gone(launched)
 
 
-async def test_a_session_opens_at_once_while_others_speak(speech: Speech, launched: list[_pool.Worker]) -> None:
+async def test_a_session_opens_at_once_while_others_speak(speech: Speech, launched: list[Worker]) -> None:
     """It does not wait for a worker, whose models load slowly on a processor that is busy with speech."""
     speaking, go_on = anyio.Event(), anyio.Event()
 
@@ -171,7 +170,7 @@ async def test_a_session_opens_at_once_while_others_speak(speech: Speech, launch
 
 
 async def test_a_session_opens_though_no_worker_gets_ready(
-    speech: Speech, hear: Hear, launched: list[_pool.Worker], monkeypatch: pytest.MonkeyPatch
+    speech: Speech, hear: Hear, launched: list[Worker], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The worker is used when its models are loaded."""
     monkeypatch.setattr(_pool, "_WARM_SECONDS", 0.0)
@@ -181,14 +180,14 @@ async def test_a_session_opens_though_no_worker_gets_ready(
     assert_gone(launched)
 
 
-async def test_workers_let_the_server_go_first(launched: list[_pool.Worker]) -> None:
+async def test_workers_let_the_server_go_first(launched: list[Worker]) -> None:
     """Speech never keeps the event loop from the processor."""
     async with pocketsphinx_stt():
         assert os.getpriority(os.PRIO_PROCESS, launched[0].process.pid) > os.getpriority(os.PRIO_PROCESS, 0)
 
 
 async def test_an_utterance_that_is_cancelled_leaves_nothing_behind(
-    speech: Speech, hear: Hear, launched: list[_pool.Worker]
+    speech: Speech, hear: Hear, launched: list[Worker]
 ) -> None:
     """Also not in what the same worker hears next."""
     waiting = anyio.Event()
@@ -209,7 +208,7 @@ async def test_an_utterance_that_is_cancelled_leaves_nothing_behind(
 
 
 async def test_an_utterance_that_is_closed_gives_its_worker_back(
-    speech: Speech, hear: Hear, launched: list[_pool.Worker]
+    speech: Speech, hear: Hear, launched: list[Worker]
 ) -> None:
     """As a turn does that does not want to hear the rest."""
     async with pocketsphinx_stt() as service:
@@ -228,7 +227,7 @@ async def one(audio: Audio) -> AsyncGenerator[Audio]:
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="the environment of a process is read from /proc")
-async def test_a_worker_has_no_keys(monkeypatch: pytest.MonkeyPatch, launched: list[_pool.Worker]) -> None:
+async def test_a_worker_has_no_keys(monkeypatch: pytest.MonkeyPatch, launched: list[Worker]) -> None:
     """Its environment is what programs need to run."""
     for name in ("ACME_API_KEY", "RTVI_OPERATOR_SECRET", "DATABASE_URL", "RTVI_ICE_SERVERS"):
         monkeypatch.setenv(name, "key-of-a-test")
@@ -271,8 +270,14 @@ async def test_where_it_is_not_installed_a_session_opens_and_is_typed_to(
     assert not raised.value.retryable
 
 
-def assert_gone(workers: list[_pool.Worker]) -> None:
+async def until_exited(worker: Worker) -> None:
+    """Wait until the event loop has noticed that a worker has ended."""
+    while not worker.process.exited:  # noqa: ASYNC110
+        await anyio.sleep(0.01)
+
+
+def assert_gone(workers: list[Worker]) -> None:
     """The processes have ended, and were waited for."""
     assert workers
-    assert all(each.process.returncode is not None for each in workers)
+    assert all(each.process.exited for each in workers)
     assert not [each for each in workers if Path(f"/proc/{each.process.pid}/stat").exists()]

@@ -1,7 +1,7 @@
-"""espeak-ng by ctypes: its library, its voices and its one synthesizer. Only the helper process imports this.
+"""Call espeak-ng through ctypes. Only the helper process imports this.
 
-The library has one state for the whole process and is not to be called by two threads. Its API is that of
-`speak_lib.h` of version 1.52, whose names of constants are given beside them.
+The library has one state for the whole process, and must not be called by two threads. Its API is `speak_lib.h` of
+version 1.52; the comments give the names of its constants.
 """
 
 from __future__ import annotations
@@ -28,30 +28,30 @@ from ctypes import (
 from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ("CannotStart", "Espeak", "Refused", "Voice")
+__all__ = ("CannotStart", "Espeak", "InstalledVoice", "Rejected")
 
-_SYNCHRONOUS = 2  # AUDIO_OUTPUT_SYNCHRONOUS: espeak_Synth returns when all has been given to the callback
+_SYNCHRONOUS = 2  # AUDIO_OUTPUT_SYNCHRONOUS: espeak_Synth returns after the last call of the callback
 _DO_NOT_EXIT = 0x8000  # espeakINITIALIZE_DONT_EXIT: a missing file is an error code, not the end of the process
 _BY_CHARACTERS = 1  # POS_CHARACTER
-_UTF8 = 1  # espeakCHARS_UTF8. Without espeakSSML and espeakPHONEMES, markup is read out as it is written.
+_UTF8 = 1  # espeakCHARS_UTF8. Without espeakSSML and espeakPHONEMES, markup is spoken as text.
 _END_PAUSE = 0x1000  # espeakENDPAUSE: a sentence's pause at the end
 _END_OF_EVENTS = 0  # espeakEVENT_LIST_TERMINATED
 _WORD_EVENT = 1  # espeakEVENT_WORD
 
-#: espeak_PARAMETER, by the names that a request has for them.
+#: espeak_PARAMETER, by their names in a request.
 _PARAMETERS: Mapping[str, int] = {"words_per_minute": 1, "volume": 2, "pitch": 3, "word_gap": 7}
 
 
 class CannotStart(Exception):
-    """The library does not initialise, for example because its data are not there."""
+    """The library does not initialise, for example because its data are missing."""
 
 
-class Refused(Exception):
-    """The library does not do what it is asked: it has no such voice, or cannot say the text."""
+class Rejected(Exception):
+    """The library has no such voice, or cannot speak the text."""
 
 
-class Voice(NamedTuple):
-    """A voice: its name for people, its languages with its own first, and its file."""
+class InstalledVoice(NamedTuple):
+    """A voice: a readable name, its languages with the main one first, and its file."""
 
     name: str
     languages: list[str]
@@ -91,16 +91,17 @@ class _Voice(Structure):
 
 _Callback = CFUNCTYPE(c_int, c_void_p, c_int, POINTER(_Event))
 
-#: Called for each bit of audio and each word. What it returns tells whether to go on.
+#: Called for each piece of audio, and returns whether to go on.
 OnAudio = Callable[[bytes], bool]
+#: Called for each word.
 OnWord = Callable[[int, int], None]
 
 
 class Espeak:
-    """The library, loaded and initialised. `CannotStart` if it cannot be.
+    """The library, loaded and initialised. Raises `CannotStart` if that fails.
 
-    The process is moved into the folder of the data, because the library fails with a path to them of 160 bytes or
-    more, and with letters that its locale lacks; from there the path is a dot.
+    It changes the working directory to the folder of the data, so that their path is a dot: the library fails with a
+    path of 160 bytes or more, and with letters that its locale lacks.
     """
 
     def __init__(self, library: str, data: str) -> None:
@@ -113,22 +114,22 @@ class Espeak:
         self._lib.espeak_ListVoices.restype = POINTER(POINTER(_Voice))
         self._on_audio: OnAudio = lambda _: False
         self._on_word: OnWord = lambda _, __: None
-        self._callback = _Callback(self._take)  # kept, because the library does not count as a reference
+        self._callback = _Callback(self._on_synthesized)  # kept, because the library holds no reference
         self._lib.espeak_SetSynthCallback(self._callback)
         self._voice = ""
 
-    def voices(self) -> list[Voice]:
-        """The voices, without variants, and without those that are silent because they lack their dictionary."""
+    def voices(self) -> list[InstalledVoice]:
+        """Return the voices without variants, and without those that have no dictionary, because they are silent."""
         return [voice for voice in _listed(self._lib.espeak_ListVoices(None)) if self._can_speak(voice)]
 
-    def variants(self) -> list[Voice]:
-        """What can be put behind a voice and a plus."""
+    def variants(self) -> list[InstalledVoice]:
+        """Return the variants, which can follow a voice and a plus."""
         wanted = create_string_buffer(b"variant")
         spec = _Voice(languages=cast(wanted, c_void_p))
         return list(_listed(self._lib.espeak_ListVoices(byref(spec))))
 
-    def _can_speak(self, voice: Voice) -> bool:
-        """Whether the dictionary is there that the voice names, which is that of its language if it names none."""
+    def _can_speak(self, voice: InstalledVoice) -> bool:
+        """Whether the dictionary of the voice exists. A voice that names none has that of its language."""
         named = {language.partition("-")[0] for language in voice.languages}
         if any((self._data / f"{name}_dict").exists() for name in named):
             return True
@@ -137,34 +138,34 @@ class Espeak:
         return any((self._data / f"{name}_dict").exists() for name in named)
 
     def choose(self, voice: str) -> None:
-        """Speak with the voice of this identifier from now on. `Refused` if there is none."""
-        if voice == self._voice:  # loading some takes 4 ms
+        """Speak with this voice from now on. Raise `Rejected` if it does not exist."""
+        if voice == self._voice:  # loading some voices takes 4 ms
             return
         self._voice = ""
         if self._lib.espeak_SetVoiceByName(voice.encode("utf-8", "replace")) != 0:
-            raise Refused(f"no voice {voice!r}")
+            raise Rejected(f"no voice {voice!r}")
         self._voice = voice
 
-    def adjust(self, order: Mapping[str, Any]) -> None:
-        """Set what a request says about speed, pitch and so on. Loading a voice resets them."""
+    def adjust(self, request: Mapping[str, Any]) -> None:
+        """Set the speed, pitch and other parameters of a request. Loading a voice resets them."""
         for name, parameter in _PARAMETERS.items():
-            self._lib.espeak_SetParameter(parameter, int(order[name]), 0)
+            self._lib.espeak_SetParameter(parameter, int(request[name]), 0)
 
     def speak(self, text: str, *, pause: bool, on_audio: OnAudio, on_word: OnWord) -> None:
-        """Say the text. Returns when all has been said, or when `on_audio` returned False.
+        """Speak a text. Return when all was spoken, or when `on_audio` returned False.
 
-        `on_word` gets the position of a word's first character, from 0, and the sample that it starts at; it is called
-        before `on_audio` gets that sample. `Refused` where the library reports an error.
+        `on_word` gets the position of a word's first character, from 0, and the sample at which the word starts. It is
+        called before `on_audio` gets that sample. Raises `Rejected` if the library reports an error.
         """
         self._on_audio, self._on_word = on_audio, on_word
         encoded = text.encode("utf-8", "replace")
         flags = _UTF8 | (_END_PAUSE if pause else 0)
         result = self._lib.espeak_Synth(encoded, len(encoded) + 1, 0, _BY_CHARACTERS, 0, flags, None, None)
         if result != 0:
-            raise Refused(f"espeak_Synth returned {result}")
+            raise Rejected(f"espeak_Synth returned {result}")
 
-    def _take(self, samples: int | None, count: int, events: Any) -> int:
-        """Called by the library; a result of 1 stops it. An exception would be printed and taken for 0."""
+    def _on_synthesized(self, samples: int | None, count: int, events: Any) -> int:
+        """Called by the library; 1 stops it. ctypes would print an exception and return 0."""
         try:
             for event in _until(events, lambda event: bool(event.type == _END_OF_EVENTS)):
                 if event.type == _WORD_EVENT:
@@ -181,14 +182,14 @@ def _until(array: Any, is_end: Callable[[Any], bool]) -> Iterator[Any]:
         index += 1
 
 
-def _listed(voices: Any) -> Iterator[Voice]:
+def _listed(voices: Any) -> Iterator[InstalledVoice]:
     for each in _until(voices, lambda pointer: not pointer):
         voice = each.contents
-        yield Voice(_text(voice.name), list(_languages(voice.languages)), _text(voice.identifier))
+        yield InstalledVoice(_text(voice.name), list(_languages(voice.languages)), _text(voice.identifier))
 
 
 def _languages(address: int) -> Iterator[str]:
-    """Each language, which a byte with its priority precedes; a byte of 0 in the place of one ends the list."""
+    """Yield each language, which follows a byte with its priority. A zero byte ends the list."""
     while entry := string_at(address):
         yield _text(entry[1:])
         address += len(entry) + 1

@@ -1,7 +1,7 @@
-"""The frames that pass between this process and the one in which espeak runs; nothing here reads or writes.
+"""The frames between the bot's process and the one in which espeak runs.
 
-A frame is a head of nine bytes (length of the payload, kind, id of the request) and a payload. Standard library
-only, because both ends use it.
+The format is that of `rtvi_plugins.helper_process`. This module uses the standard library alone, because the helper
+process imports it.
 """
 
 from __future__ import annotations
@@ -9,83 +9,53 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from enum import IntEnum
-from typing import NamedTuple
+from typing import BinaryIO
 
-__all__ = ("FIRST", "Decoder", "Frame", "Kind", "ProtocolError", "encode", "pack_word", "unpack_word")
+__all__ = ("Kind", "encode", "pack_word", "read_frames", "unpack_word")
 
-_HEAD = struct.Struct(">IBI")
+_HEADER = struct.Struct(">IBI")
 _WORD = struct.Struct(">II")
 
-#: No frame has more payload, in bytes: the longest are 60 ms of audio, a request of some hundred characters, and
-#: the list of voices.
+#: The longest payload of a request, in bytes. A request has some hundred characters.
 _LONGEST = 1 << 20
-
-#: The id of the first request. Ids grow, so that "this one and all before it" is one number; 0 is nobody's.
-FIRST = 1
 
 
 class Kind(IntEnum):
-    """What a frame says, and what its payload is."""
+    """What a frame means, and what its payload is."""
 
-    SPEAK = 1  # request: JSON, the fields of `Order`
-    CANCEL = 2  # request: nothing; this request is given up
-    READY = 3  # the first reply: JSON, the fields of `Welcome`
-    STARTED = 4  # nothing; the request has been taken
-    WORD = 5  # `pack_word`; comes before the audio that the word begins in
+    SPEAK = 1  # request: JSON, the text and the voice parameters
+    CANCEL = 2  # request: empty; stop this request
+    READY = 3  # the first reply: JSON, the rate and the voices
+    STARTED = 4  # empty; the request has begun
+    WORD = 5  # `pack_word`; comes before the audio in which the word begins
     AUDIO = 6  # 16-bit little-endian PCM, mono
-    DONE = 7  # nothing; all of the request has been said
-    FAILED = 8  # nothing; the request cannot be carried out
+    DONE = 7  # empty; the whole request has been spoken
+    FAILED = 8  # empty; the request cannot be carried out
 
 
-class Frame(NamedTuple):
-    """One message. `id` is the request's that it is about."""
-
-    kind: Kind
-    id: int
-    payload: bytes = b""
+def encode(kind: Kind, id: int, payload: bytes = b"") -> bytes:
+    """Return the bytes of a frame."""
+    return _HEADER.pack(len(payload), kind, id) + payload
 
 
-class ProtocolError(Exception):
-    """What was read is no frame, so nothing after it can be either."""
-
-
-def encode(frame: Frame) -> bytes:
-    """The bytes of a frame."""
-    if len(frame.payload) > _LONGEST:
-        raise ProtocolError(f"a payload of {len(frame.payload)} bytes is longer than {_LONGEST}")
-    return _HEAD.pack(len(frame.payload), frame.kind, frame.id) + frame.payload
-
-
-class Decoder:
-    """Frames from bytes that come in pieces of any size."""
-
-    def __init__(self) -> None:
-        self._unread = bytearray()
-
-    def feed(self, data: bytes) -> Iterator[Frame]:
-        """The frames that are complete with these bytes. `ProtocolError` where there is none."""
-        self._unread += data
-        while len(self._unread) >= _HEAD.size:
-            length, kind, id = _HEAD.unpack_from(self._unread)
-            if length > _LONGEST or kind not in _KINDS:
-                raise ProtocolError(f"no frame begins with {bytes(self._unread[: _HEAD.size])!r}")
-            end = _HEAD.size + length
-            if len(self._unread) < end:
-                return
-            payload = bytes(self._unread[_HEAD.size : end])
-            del self._unread[:end]
-            yield Frame(_KINDS[kind], id, payload)
-
-
-_KINDS = {int(kind): kind for kind in Kind}
+def read_frames(source: BinaryIO) -> Iterator[tuple[int, int, bytes]]:
+    """Yield kind, id and payload of each frame, until the source ends. Raise `ValueError` for anything else."""
+    while len(header := source.read(_HEADER.size)) == _HEADER.size:
+        length, kind, id = _HEADER.unpack(header)
+        if length > _LONGEST:
+            raise ValueError(f"a payload of {length} bytes is too long")
+        payload = source.read(length)
+        if len(payload) < length:
+            return
+        yield kind, id, payload
 
 
 def pack_word(position: int, sample: int) -> bytes:
-    """The payload of a WORD: its first character, from 0, and the sample of the request's audio where it starts."""
+    """Return the payload of a WORD: its first character, from 0, and the sample of the request at which it starts."""
     return _WORD.pack(max(position, 0), max(sample, 0))
 
 
 def unpack_word(payload: bytes) -> tuple[int, int]:
-    """The position and the sample that were packed."""
+    """Return the position and the sample of a WORD."""
     position, sample = _WORD.unpack(payload)
     return position, sample

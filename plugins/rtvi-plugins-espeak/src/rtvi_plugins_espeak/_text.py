@@ -1,4 +1,4 @@
-"""Text made ready to be spoken: cleaned, cut into parts that are soon said, and its words found again."""
+"""Prepare text for speech: clean it, cut it into short parts, and find its words again."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from attrs import define, field, frozen
 
 __all__ = ("LONGEST", "Part", "Words", "clean", "parts")
 
-#: The longest part, in characters. A part is some 15 ms of work, in which no other session is served.
+#: The longest part, in characters. A part takes some 15 ms, during which no other session is served.
 LONGEST = 300
 
-#: Control characters are commands to espeak (U+0001 begins one) or the end of the text (U+0000), and lone surrogates
-#: are no text. The space in their place keeps all positions.
+#: espeak reads control characters as commands (U+0001) or as the end of the text (U+0000). Lone surrogates are not
+#: text. They are replaced with spaces, which keeps all positions.
 _UNSPEAKABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 _SENTENCE_END = re.compile(r"[.!?;:…。！？；।؟]['\"”’)\]]*\s|[。！？；]|\n")
@@ -29,19 +29,19 @@ _PUNCTUATION = re.compile(r"[^\w\s]*")
 
 @frozen
 class Part:
-    """What is said in one go, and whether a sentence ends with it."""
+    """A text for one request. `pause` is whether a sentence ends with it."""
 
     text: str
     pause: bool
 
 
 def clean(text: str) -> str:
-    """The text with a space for each character that cannot be spoken."""
+    """Replace each character that cannot be spoken with a space."""
     return _UNSPEAKABLE.sub(" ", text)
 
 
 def parts(text: str) -> Iterator[Part]:
-    """The text in parts of at most `LONGEST` characters, cut where a sentence ends, or else between words."""
+    """Cut a text into parts of at most `LONGEST` characters, where a sentence ends, or else between words."""
     text, at = clean(text), 0
     while len(text) - at > LONGEST:
         length, pause = _cut(text[at : at + LONGEST])
@@ -51,7 +51,7 @@ def parts(text: str) -> Iterator[Part]:
 
 
 def _cut(window: str) -> tuple[int, bool]:
-    """How much of the window to say, and whether a sentence ends there."""
+    """Return the length of the next part, and whether a sentence ends there."""
     for pattern, pause in ((_SENTENCE_END, True), (_SPACE, False)):
         ends = [found.end() for found in pattern.finditer(window)]
         if ends:
@@ -61,35 +61,35 @@ def _cut(window: str) -> tuple[int, bool]:
 
 @define
 class Words:
-    """The words of a part as it writes them, found by where espeak says that it begins one.
+    """Finds the words of a part as they are written, by the positions that espeak reports.
 
-    espeak takes numbers and hyphenated words apart, counts within them at its own discretion, and says nothing of the
-    second of two words that it speaks as one ("of the"). A word is therefore what stands between spaces, told once.
-    In scripts without spaces it is a character, or several where espeak says nothing of those between.
+    espeak splits numbers and hyphenated words, reports unreliable positions within them, and does not report the second
+    of two words that it speaks as one ("of the"). So a word is the text between spaces, returned once. In scripts
+    without spaces it is one character, or several if espeak does not report those between.
     """
 
     text: str
-    _told: int = field(default=0, init=False)
+    _reported: int = field(default=0, init=False)
 
     def at(self, position: int) -> tuple[list[str], str] | None:
-        """The words that were passed over, and the one at this position; None where there is none or it was told."""
-        if not self._told <= position < len(self.text) or self.text[position].isspace():
+        """Return the skipped words and the word at this position; None without a word, or if it was returned."""
+        if not self._reported <= position < len(self.text) or self.text[position].isspace():
             return None
         begin, end = self._around(position)
-        passed, self._told = self.text[self._told : begin].split(), end
-        return passed, self.text[begin:end]
+        skipped, self._reported = self.text[self._reported : begin].split(), end
+        return skipped, self.text[begin:end]
 
     def rest(self) -> list[str]:
-        """The words that were not told."""
-        rest, self._told = self.text[self._told :].split(), len(self.text)
+        """Return the words that were not returned yet."""
+        rest, self._reported = self.text[self._reported :].split(), len(self.text)
         return rest
 
     def _around(self, position: int) -> tuple[int, int]:
-        """Where the word begins and ends that has a character here."""
+        """Return the start and the end of the word at this position."""
         if _WITHOUT_SPACES.match(self.text, position):
             return position, self._match(_PUNCTUATION, position + 1)
         begin = position
-        while begin > self._told and not self.text[begin - 1].isspace():
+        while begin > self._reported and not self.text[begin - 1].isspace():
             begin -= 1
         return begin, self._match(_REST_OF_WORD, position)
 

@@ -1,4 +1,4 @@
-"""The voices that espeak has, and which of them a name means."""
+"""The voices of espeak, and which of them a name means."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ("Voice", "VoiceList", "read_voices")
 
 @frozen
 class Voice:
-    """A voice: what to set the option to, its name for people, and the languages that it speaks."""
+    """A voice: the value for the option, a readable name, and its languages."""
 
     voice: str
     name: str
@@ -23,7 +23,7 @@ class Voice:
 
 @define
 class VoiceList:
-    """All voices and variants, and the names that they are known by."""
+    """All voices and variants, and their names."""
 
     voices: Sequence[Voice]
     variants: Sequence[str]
@@ -31,9 +31,9 @@ class VoiceList:
     _variant_files: dict[str, str] = field(repr=False)
 
     def find(self, name: str) -> str:
-        """What espeak calls the voice, and the variant behind a plus if there is one. `InvalidConfig` if it has none.
+        """Return espeak's name of a voice, with its variant. Raise `InvalidConfig` if there is no such voice.
 
-        A voice may be named by its language, its file or its full name, in small or capital letters.
+        `name` is a language, a file or a full name, in small or capital letters; a variant may follow after a plus.
         """
         wanted, plus, variant = name.strip().partition("+")
         file = self._files.get(wanted.strip().lower())
@@ -47,7 +47,7 @@ class VoiceList:
         return f"{file}+{kept}"
 
     def of(self, language: str) -> list[Voice]:
-        """The voices that speak a language, given with or without its region; all of them where none is given."""
+        """Return the voices for a language, written with or without a region; all voices for an empty one."""
         wanted = language.strip().lower()
         if not wanted:
             return list(self.voices)
@@ -59,7 +59,7 @@ class VoiceList:
 
 
 def read_voices(voices: Sequence[Sequence[Any]], variants: Sequence[Sequence[Any]]) -> VoiceList:
-    """The list from what the helper process told: each a name, its languages and its file."""
+    """Return the list of voices that the helper process sent: a name, the languages and the file of each."""
     named: dict[str, tuple[str, Sequence[str], str]] = {}
     for name, languages, file in voices:
         own = str(languages[0]).lower() if languages else _stem(file)
@@ -78,7 +78,7 @@ def read_voices(voices: Sequence[Sequence[Any]], variants: Sequence[Sequence[Any
 
 
 def _names(named: dict[str, tuple[str, Sequence[str], str]]) -> Iterator[tuple[str, str]]:
-    """Each name of each voice, the most particular first: where two voices share one, the first is meant."""
+    """Yield each name of each voice, the most specific first. If two voices share a name, it means the first."""
     yield from ((key, file) for key, (_, _, file) in named.items())
     yield from ((_stem(file), file) for _, _, file in named.values())
     yield from ((language, file) for _, languages, file in named.values() for language in languages)

@@ -13,18 +13,18 @@ from attrs import asdict, define, field, frozen
 from rtvi_plugins.errors import ProviderError
 from rtvi_plugins.kinds import TTSPiece, TTSRequest, Usage
 
-from ._answer import Answer
 from ._helper import PROVIDER, Helper, shared_helper
 from ._pieces import Pieces
+from ._replies import Replies
 from ._text import Part, parts
 from ._voices import VoiceList
 
-__all__ = ("EspeakTTS", "Manner", "open_speech")
+__all__ = ("EspeakTTS", "VoiceParameters", "open_speech")
 
 
 @frozen
-class Manner:
-    """How to speak. `voice` is espeak's own name for it; `word_gap` is in units of 10 ms, `volume` in per cent."""
+class VoiceParameters:
+    """How to speak. `voice` is espeak's own name of a voice, `word_gap` is in units of 10 ms, `volume` in percent."""
 
     voice: str = "gmw/en-US"
     words_per_minute: int = 165
@@ -35,69 +35,69 @@ class Manner:
 
 @define(eq=False)
 class EspeakTTS:
-    """Speech of one session. `rate` is that of its audio in Hz, which is mono."""
+    """Speech for one session. `rate` is that of its audio in Hz, which is mono."""
 
     voices: VoiceList
     rate: int
     helper: Helper = field(repr=False)
     tasks: TaskGroup = field(repr=False)
-    manner: Manner = Manner()
+    parameters: VoiceParameters = VoiceParameters()
     _closed: bool = field(default=False, init=False)
 
     async def synthesize(self, request: TTSRequest, /) -> AsyncGenerator[TTSPiece]:
-        """Stream the speech of each text as soon as it is there: each word, then the audio in which it begins.
+        """Yield the speech of each text as soon as it is made: each word, then the audio in which it begins.
 
-        What is set while it speaks is heard the next time. Closing the iterator, or cancelling, stops the work.
-        `ProviderError` when the helper process fails.
+        Parameters that change meanwhile apply to the next request. Closing the iterator, or cancelling, stops the work.
+        Raises `ProviderError` if the helper process fails.
         """
-        manner, pieces, characters = self.manner, Pieces(self.rate), 0
+        parameters, pieces, characters = self.parameters, Pieces(self.rate), 0
         async for text in request.text:
             characters += len(text)
             for part in parts(text):
                 if not part.text.strip():
                     continue
                 pieces.begin(part.text)
-                with self._asked(part, manner) as answer:
-                    while (frame := await answer.next()) is not None:
-                        for piece in pieces.take(frame):
+                with self._requested(part, parameters) as replies:
+                    while (frame := await replies.next()) is not None:
+                        for piece in pieces.add(frame):
                             yield piece
                 for piece in pieces.end():
                     yield piece
         yield Usage(characters=characters, model="espeak-ng")
 
     @contextmanager
-    def _asked(self, part: Part, manner: Manner) -> Generator[Answer]:
-        """The answer, as it comes from a task of the service; leaving stops the task, and espeak."""
+    def _requested(self, part: Part, parameters: VoiceParameters) -> Generator[Replies]:
+        """Yield the replies to a request, which a task reads. Leaving stops the task, and espeak."""
         if self._closed:
             raise ProviderError(PROVIDER, "unavailable")
-        answer = Answer()
-        self.tasks.start_soon(self._ask, {**asdict(manner), "text": part.text, "pause": part.pause}, answer)
+        replies = Replies()
+        self.tasks.start_soon(self._request, {**asdict(parameters), "text": part.text, "pause": part.pause}, replies)
         try:
-            yield answer
+            yield replies
         finally:
-            answer.scope.cancel()
+            replies.scope.cancel()
 
-    async def _ask(self, order: dict[str, Any], answer: Answer) -> None:
-        """Have espeak work ahead, so that it is free for others however slowly this is played."""
+    async def _request(self, request: dict[str, Any], replies: Replies) -> None:
+        """Read the replies as fast as they come, so that espeak is free for others however slowly this is played."""
         failure = None
         try:
-            with answer.scope:
-                await self.helper.say(order, answer.put)
+            with replies.scope:
+                await self.helper.speak(request, replies.put)
         except ProviderError as error:
             failure = error
         finally:
-            answer.end(failure)
+            replies.end(failure)
 
     def close(self) -> None:
-        """Stop what is being said; nothing can be said any more."""
+        """Stop speaking for good."""
         self._closed = True
         self.tasks.cancel_scope.cancel()
 
 
 @asynccontextmanager
 async def open_speech() -> AsyncGenerator[EspeakTTS]:
-    """Speech, as long as the block lasts. `ProviderError` if the helper process does not come up."""
-    async with shared_helper() as helper:
+    """Yield speech for one session. Raise `ProviderError` if the helper process does not get ready."""
+    async with shared_helper.use() as helper:
         process = await helper.open()
         async with anyio.create_task_group() as tasks:
             tts = EspeakTTS(process.voices, process.rate, helper, tasks)

@@ -13,7 +13,7 @@ from typing_extensions import Doc
 from rtvi_plugins import action, options, service
 
 from ._voices import Voice
-from .speech import EspeakTTS, Manner, open_speech
+from .speech import EspeakTTS, VoiceParameters, open_speech
 
 __all__ = ("EspeakTTS", "Voice", "Voices", "configure", "espeak_tts", "voices")
 
@@ -21,7 +21,7 @@ __all__ = ("EspeakTTS", "Voice", "Voices", "configure", "espeak_tts", "voices")
 @service("tts", "espeak")
 @asynccontextmanager
 async def espeak_tts() -> AsyncGenerator[EspeakTTS]:
-    """Speech by espeak-ng: on this machine, in over a hundred languages, clear rather than beautiful."""
+    """Speech by espeak-ng: on this machine, in over a hundred languages; it sounds like a robot."""
     async with open_speech() as tts:
         yield tts
 
@@ -52,20 +52,20 @@ def configure(
             "tr",
         ]
         | str,
-        Doc("A language, or the name of a voice; behind a plus, a variant of it. The action `voices` lists them."),
+        Doc("A language or the name of a voice, and optionally a plus and a variant. The action `voices` lists them."),
     ] = "en-us",
-    words_per_minute: Annotated[int, ge(80), le(450), Doc("How fast it speaks.")] = 165,
-    pitch: Annotated[int, ge(0), le(99), Doc("How high it speaks; 50 is the voice's own.")] = 50,
-    volume: Annotated[int, ge(0), le(200), Doc("How loud it speaks, in per cent; above 100 it may distort.")] = 100,
-    word_gap: Annotated[int, ge(0), le(100), Doc("A pause between words, in hundredths of a second.")] = 0,
+    words_per_minute: Annotated[int, ge(80), le(450), Doc("Speaking rate, in words per minute.")] = 165,
+    pitch: Annotated[int, ge(0), le(99), Doc("Pitch; 50 is the normal pitch of the voice.")] = 50,
+    volume: Annotated[int, ge(0), le(200), Doc("Volume, in percent; above 100 it may distort.")] = 100,
+    word_gap: Annotated[int, ge(0), le(100), Doc("Extra pause between words, in hundredths of a second.")] = 0,
 ) -> None:
-    """What it sounds like, from the next answer on."""
-    tts.manner = Manner(tts.voices.find(voice), words_per_minute, pitch, volume, word_gap)
+    """How the bot's voice sounds, from the next answer on."""
+    tts.parameters = VoiceParameters(tts.voices.find(voice), words_per_minute, pitch, volume, word_gap)
 
 
 @frozen
 class Voices:
-    """Voices to choose from, and the variants that any of them may be given, as in `en-us+f3`."""
+    """The voices, and the variants that each of them can have, as in `en-us+f3`."""
 
     voices: Sequence[Voice]
     variants: Sequence[str]
@@ -73,7 +73,9 @@ class Voices:
 
 @action(espeak_tts)
 async def voices(
-    tts: EspeakTTS, /, language: Annotated[str, Doc("Only those for it, as en or pt-br; empty for all.")] = ""
+    tts: EspeakTTS,
+    /,
+    language: Annotated[str, Doc("List only the voices for this language, as in en or pt-br; empty lists all.")] = "",
 ) -> Voices:
-    """The voices there are, by language."""
+    """List the voices for a language."""
     return Voices(tts.voices.of(language), tts.voices.variants)

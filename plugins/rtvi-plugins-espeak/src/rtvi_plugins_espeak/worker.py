@@ -1,6 +1,6 @@
-"""The helper process: takes requests from its stdin, and answers with speech on its stdout, until stdin ends.
+"""The helper process: take requests from stdin and reply with speech on stdout, until stdin ends.
 
-`python -m rtvi_plugins_espeak.worker LIBRARY DATA`. It needs nothing but the standard library.
+`python -m rtvi_plugins_espeak.worker LIBRARY DATA`. It uses the standard library alone.
 """
 
 from __future__ import annotations
@@ -11,82 +11,81 @@ import signal
 import sys
 from queue import SimpleQueue
 from threading import Thread
+from typing import BinaryIO
 
-from rtvi_plugins_espeak._library import Espeak, Refused
-from rtvi_plugins_espeak._protocol import FIRST, Decoder, Frame, Kind, ProtocolError, encode, pack_word
+from rtvi_plugins_espeak._library import Espeak, Rejected
+from rtvi_plugins_espeak._protocol import Kind, encode, pack_word, read_frames
 
-__all__ = ("Desk", "Output", "main", "serve")
+__all__ = ("Output", "RequestQueue", "main", "serve")
 
-_AT_ONCE = 65536  # bytes
-
-#: The first audio goes out at once, and the rest in batches that grow, so that it takes few writes; in bytes. 90 ms
-#: of audio are made in 0.1 ms.
+#: The first audio is written at once, and the rest in growing batches, to need few writes. In bytes; 90 ms of audio
+#: are made in 0.1 ms.
 _FIRST_BATCH, _LAST_BATCH = 4096, 32768
 
-#: Loaded while nobody waits yet.
-_LIKELY = "gmw/en-US"
+#: The default voice, loaded before the first request.
+_DEFAULT_VOICE = "gmw/en-US"
 
 
-class Desk:
-    """What has been asked for and what has been given up: filled by one thread, worked off by another."""
+class RequestQueue:
+    """The requests that wait, filled by one thread and emptied by another."""
 
     def __init__(self) -> None:
-        self._orders: SimpleQueue[Frame | None] = SimpleQueue()
-        self._given_up = FIRST - 1
+        self._requests: SimpleQueue[tuple[int, bytes] | None] = SimpleQueue()
+        #: Ids grow, so all requests up to this one are cancelled.
+        self._cancelled = 0
         self._closed = False
 
-    def fill(self, source: int) -> None:
-        """Take requests from a file descriptor until it ends, or holds something else."""
-        decoder = Decoder()
+    def fill(self, source: BinaryIO) -> None:
+        """Take requests from a stream until it ends or contains something else."""
         try:
-            while data := os.read(source, _AT_ONCE):
-                for frame in decoder.feed(data):
-                    self.take(frame)
-        except (OSError, ProtocolError):
+            for kind, id, payload in read_frames(source):
+                self.add(kind, id, payload)
+        except (OSError, ValueError):
             pass
         finally:
             self.close()
 
-    def take(self, frame: Frame) -> None:
-        if frame.kind is Kind.SPEAK:
-            self._orders.put(frame)
-        elif frame.kind is Kind.CANCEL:
-            self._given_up = max(self._given_up, frame.id)
+    def add(self, kind: int, id: int, payload: bytes = b"") -> None:
+        """Add a request, or cancel one."""
+        if kind == Kind.SPEAK:
+            self._requests.put((id, payload))
+        elif kind == Kind.CANCEL:
+            self._cancelled = max(self._cancelled, id)
 
     def close(self) -> None:
-        """Nothing more is wanted."""
+        """Cancel everything; nothing more is added."""
         self._closed = True
-        self._orders.put(None)
+        self._requests.put(None)
 
-    def next(self) -> Frame | None:
-        """The next request that is wanted; None when there will be no more."""
-        while (order := self._orders.get()) is not None:
-            if self.wants(order.id):
-                return order
+    def next(self) -> tuple[int, bytes] | None:
+        """Wait for the next request that is wanted, and return its id and payload; None after the last."""
+        while (request := self._requests.get()) is not None:
+            if self.wants(request[0]):
+                return request
         return None
 
     def wants(self, id: int) -> bool:
-        """Whether somebody still waits for this."""
-        return not self._closed and id > self._given_up
+        """Whether a request was not cancelled."""
+        return not self._closed and id > self._cancelled
 
 
 class Output:
-    """Where replies go. A reader that has gone is found out at the next of them."""
+    """Where replies are written. Writing raises `OSError` when nobody reads any more."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._waiting = bytearray()
         self._batch = _FIRST_BATCH
 
-    def send(self, frame: Frame) -> None:
-        """Send a frame, and all that waited for company."""
-        self._waiting += encode(frame)
+    def send(self, frame: bytes) -> None:
+        """Write a frame now, with all that wait."""
+        self._waiting += frame
         self._batch = _FIRST_BATCH
         self._write()
 
-    def send_soon(self, frame: Frame) -> None:
-        """Send a frame when there are enough of them for a write to be worth it."""
-        self._waiting += encode(frame)
+    def send_soon(self, frame: bytes) -> None:
+        """Write a frame when enough of them wait."""
+        self._waiting += frame
         if len(self._waiting) >= self._batch:
             self._batch = min(2 * self._batch, _LAST_BATCH)
             self._write()
@@ -98,52 +97,53 @@ class Output:
             unsent = unsent[os.write(self._descriptor, unsent) :]
 
 
-def serve(espeak: Espeak, desk: Desk, output: Output) -> None:
-    """Answer requests, one after the other."""
-    while (order := desk.next()) is not None:
-        output.send(Frame(Kind.STARTED, order.id))
+def serve(espeak: Espeak, requests: RequestQueue, output: Output) -> None:
+    """Carry out requests, one after the other."""
+    while (request := requests.next()) is not None:
+        id, payload = request
+        output.send(encode(Kind.STARTED, id))
         try:
-            _speak(espeak, order, desk, output)
-        except (KeyError, TypeError, ValueError, Refused):
-            output.send(Frame(Kind.FAILED, order.id))
+            _speak(espeak, id, payload, requests, output)
+        except (KeyError, TypeError, ValueError, Rejected):
+            output.send(encode(Kind.FAILED, id))
         else:
-            output.send(Frame(Kind.DONE, order.id))
+            output.send(encode(Kind.DONE, id))
 
 
-def _speak(espeak: Espeak, order: Frame, desk: Desk, output: Output) -> None:
-    asked = json.loads(order.payload)
+def _speak(espeak: Espeak, id: int, payload: bytes, requests: RequestQueue, output: Output) -> None:
+    request = json.loads(payload)
 
     def on_audio(data: bytes) -> bool:
-        output.send_soon(Frame(Kind.AUDIO, order.id, data))
-        return desk.wants(order.id)
+        output.send_soon(encode(Kind.AUDIO, id, data))
+        return requests.wants(id)
 
     def on_word(position: int, sample: int) -> None:
-        output.send_soon(Frame(Kind.WORD, order.id, pack_word(position, sample)))
+        output.send_soon(encode(Kind.WORD, id, pack_word(position, sample)))
 
-    espeak.choose(asked["voice"])
-    espeak.adjust(asked)
-    espeak.speak(asked["text"], pause=asked["pause"], on_audio=on_audio, on_word=on_word)
+    espeak.choose(request["voice"])
+    espeak.adjust(request)
+    espeak.speak(request["text"], pause=request["pause"], on_audio=on_audio, on_word=on_word)
 
 
 def _own_stdout() -> int:
-    """The process's stdout, for frames only: whatever the library prints goes where errors go."""
+    """Return a descriptor of stdout for frames alone. What the library prints goes to stderr."""
     descriptor = os.dup(1)
     os.dup2(2, 1)
     return descriptor
 
 
 def main(library: str, data: str) -> None:
-    """Serve until nobody is left to serve."""
-    # Whoever presses Ctrl-C means the bot, which ends this process when it has finished with it.
+    """Serve until stdin ends."""
+    # Ctrl-C is meant for the bot, which ends this process when it no longer needs it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     output = Output(_own_stdout())
-    espeak, desk = Espeak(library, data), Desk()
-    welcome = {"rate": espeak.rate, "voices": espeak.voices(), "variants": espeak.variants()}
+    espeak, requests = Espeak(library, data), RequestQueue()
+    ready = {"rate": espeak.rate, "voices": espeak.voices(), "variants": espeak.variants()}
     try:
-        output.send(Frame(Kind.READY, 0, json.dumps(welcome).encode()))
-        espeak.choose(_LIKELY)
-        Thread(target=desk.fill, args=[0], daemon=True).start()
-        serve(espeak, desk, output)
+        output.send(encode(Kind.READY, 0, json.dumps(ready).encode()))
+        espeak.choose(_DEFAULT_VOICE)
+        Thread(target=requests.fill, args=[os.fdopen(0, "rb", closefd=False)], daemon=True).start()
+        serve(espeak, requests, output)
     except OSError:  # nobody reads any more
         pass
 

@@ -1,4 +1,4 @@
-"""Which words can be recognised: those of the pronunciation dictionary that comes with PocketSphinx."""
+"""The words that can be recognised: those of PocketSphinx's pronunciation dictionary."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ from pathlib import Path
 
 __all__ = ("installed", "knows", "nearest_word", "words")
 
-#: How many words before and after a misspelt one are looked at, and how many letters longer or shorter they may be.
+#: How many words before and after a misspelt word are compared, and by how many letters their lengths may differ.
 _NEIGHBOURS = 200
 _MOST_LETTERS = 3
 
 
 def installed() -> bool:
-    """Whether PocketSphinx is here. It is not loaded: only the workers do that."""
+    """Whether PocketSphinx is installed, without loading it."""
     return find_spec("pocketsphinx") is not None
 
 
 @cache
 def words() -> Sequence[str]:
-    """Every word, sorted; none where PocketSphinx is not installed. The first call reads 3 MB and takes some 60 ms."""
+    """Return all words, sorted; none if PocketSphinx is not installed. The first call reads 3 MB in some 60 ms."""
     found = find_spec("pocketsphinx")
     if found is None or not found.submodule_search_locations:
         return ()
     path = Path(found.submodule_search_locations[0], "model", "en-us", "cmudict-en-us.dict")
     with path.open(encoding="utf-8") as lines:
-        # A second way to pronounce a word is listed as word(2).
+        # An alternative pronunciation is listed as word(2).
         return tuple(sorted(word for line in lines if not (word := line.partition(" ")[0]).endswith(")")))
 
 
 def knows(word: str) -> bool:
-    """Whether the dictionary has a word, in lower case."""
+    """Whether a word, in lower case, is in the dictionary."""
     at = bisect_left(words(), word)
     return words()[at : at + 1] == (word,)
 
 
 def nearest_word(word: str) -> str | None:
-    """The word of the dictionary most like this one, among those near it that begin with the same two letters."""
-    # Comparing with all 126,000 would hold up a server for seconds.
+    """Return the most similar word, among those nearby that begin with the same two letters."""
+    # A comparison with all 126,000 words would block a server for seconds.
     word, listed = word[:40], words()
     at = bisect_left(listed, word)
     near = listed[max(0, at - _NEIGHBOURS) : at + _NEIGHBOURS]

@@ -1,4 +1,4 @@
-"""A list of sentences as a grammar: what PocketSphinx is given, and which of them it has heard."""
+"""A list of sentences as a grammar for PocketSphinx, and which of them was heard."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from attrs import frozen
 
 from ._dictionary import knows, nearest_word
 
-__all__ = ("Grammar", "Heard", "Recognisable", "likeness", "read_grammar", "spoken")
+__all__ = ("Grammar", "Heard", "Recognisable", "read_grammar", "similarity", "spoken")
 
-#: How much worse, in log likelihood per 10 ms of speech, a sentence may explain the sound than free dictation does.
-#: Measured with flite and espeak-ng: sentences of a grammar of twenty come to 0.0 at worst; others, where they account
-#: for as much of the speech as below, to -1.1 at best.
+#: How much worse a sentence may fit the sound than free dictation does, in log likelihood per 10 ms of speech.
+#: Measured with flite and espeak-ng: sentences of a grammar of twenty had 0.0 or more; other sentences that covered
+#: enough of the speech had -1.1 or less.
 _FREE_FIT = -0.4
 
-#: The share of what dictation took for speech that a sentence must account for. Other sentences of espeak-ng, in
-#: which dictation hears next to nothing, come to 0.5; those of a grammar to 0.9 and more.
+#: How much of what dictation recognised as speech a sentence must cover. Sentences of a grammar covered 0.9 or more.
+#: Others of espeak-ng, in which dictation recognises almost nothing, covered 0.5.
 _COVERED = 0.85
 
 
 @frozen
 class Heard:
-    """What a worker heard. The last three are known of a grammar, and only when the utterance has ended."""
+    """What a worker heard. The last three are known with a grammar, after the utterance has ended."""
 
     dictation: str
     grammar: str = ""
@@ -35,7 +35,7 @@ class Heard:
 
 @frozen
 class Grammar:
-    """The sentences that can be heard: as they are spoken, in lower case, and as their author wrote them."""
+    """The sentences that can be heard. Maps each as it is spoken, in lower case, to the one that its author wrote."""
 
     sentences: Mapping[str, str]
 
@@ -45,46 +45,46 @@ class Grammar:
         return f"#JSGF V1.0; grammar sentences; public <sentence> = {' | '.join(self.sentences)};"
 
     def recognise(self, heard: Heard, agreement: float) -> str:
-        """The sentence that was heard, as its author wrote it; empty if it was none of them."""
+        """Return the sentence that was heard, as its author wrote it; empty if it was none of them."""
         if not heard.grammar:
             return ""
         sentence = self._complete(heard.grammar)
-        alike = likeness(sentence, heard.dictation) >= agreement
+        similar = similarity(sentence, heard.dictation) >= agreement
         fits = heard.fit >= _FREE_FIT and heard.covered >= _COVERED
-        return self.sentences[sentence] if alike or fits else ""
+        return self.sentences[sentence] if similar or fits else ""
 
     def _complete(self, words: str) -> str:
-        """The decoder may stop a word short of a sentence's end, so this is the sentence that comes nearest."""
-        return words if words in self.sentences else max(self.sentences, key=lambda each: likeness(each, words))
+        """Return the nearest sentence, because the decoder may omit the last word."""
+        return words if words in self.sentences else max(self.sentences, key=lambda each: similarity(each, words))
 
     def recognise_beginning(self, heard: Heard, agreement: float) -> str:
-        """The words of a sentence that were heard so far; empty if dictation heard something else."""
-        return heard.grammar if likeness(heard.grammar, heard.dictation) >= agreement else ""
+        """Return the words of a sentence that were heard so far; empty if dictation heard something else."""
+        return heard.grammar if similarity(heard.grammar, heard.dictation) >= agreement else ""
 
 
-def likeness(one: str, other: str) -> float:
-    """How alike two texts are, from 0 to 1."""
+def similarity(one: str, other: str) -> float:
+    """Return how similar two texts are, from 0 to 1."""
     return SequenceMatcher(None, one, other, autojunk=False).ratio()
 
 
 def read_grammar(sentences: Sequence[str]) -> Grammar | None:
-    """The grammar of these sentences; None for none."""
+    """Return the grammar of these sentences; None without any."""
     return Grammar({spoken(sentence): sentence for sentence in sentences}) if sentences else None
 
 
 def spoken(text: str) -> str:
-    """The words of a text as the dictionary spells them: in lower case, without punctuation."""
+    """Return the words of a text as the dictionary writes them: in lower case, without punctuation."""
     return " ".join(filter(None, map(_word, re.split(r"[^\w.'-]+|--+", text.lower().replace("’", "'")))))
 
 
 def _word(part: str) -> str:
-    """A word alone. A full stop at its end stays only where the word is not known without it, as in `a.m.`."""
+    """Strip a word. A full stop at its end stays if only that form is known, as in `a.m.`."""
     word = part.strip(".'-_")
     return f"{word}." if f"{word}." in part and not knows(word) and knows(f"{word}.") else word
 
 
 class Recognisable:
-    """A validator: each sentence has words, and the dictionary has every one of them."""
+    """A validator: each sentence has words, and all of them are in the dictionary."""
 
     def __call__(self, instance: object, attribute: object, value: Sequence[str]) -> None:
         for sentence in value:
@@ -92,10 +92,10 @@ class Recognisable:
                 raise ValueError(f"has {sentence!r}, in which there is no word")
         unknown = [word for word in sorted({w for each in value for w in spoken(each).split()}) if not knows(word)]
         if unknown:
-            raise ValueError(f"has words that the dictionary lacks: {', '.join(map(_told, unknown[:5]))}")
+            raise ValueError(f"has words that the dictionary lacks: {', '.join(map(_with_hint, unknown[:5]))}")
 
 
-def _told(word: str) -> str:
+def _with_hint(word: str) -> str:
     if word.isdecimal():
         return f"{word!r} (write numbers in words)"
     nearest = nearest_word(word)

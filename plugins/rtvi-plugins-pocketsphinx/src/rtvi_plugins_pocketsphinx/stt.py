@@ -25,7 +25,7 @@ __all__ = ("PocketSphinxSTT", "can_recognise", "configure", "pocketsphinx_stt")
 
 log = logging.getLogger("rtvi_plugins.pocketsphinx")
 
-#: Of audio, in seconds: at most five interim transcripts a second.
+#: Seconds of audio between interim transcripts.
 _BETWEEN_INTERIMS = 0.2
 
 _RATE = 16000
@@ -33,37 +33,37 @@ _RATE = 16000
 
 @define(eq=False)
 class PocketSphinxSTT:
-    """Recognises English in 16 kHz mono audio. Several utterances at once are recognised side by side.
+    """Recognises English in 16 kHz mono audio, and several utterances at the same time.
 
-    Without a pool, where PocketSphinx cannot be installed, every utterance fails for good.
+    Without a pool, because PocketSphinx is not installed, every utterance fails.
     """
 
     _pool: Pool | None
     grammar: Grammar | None = None
     agreement: float = 0.6
     interim: bool = True
-    #: The mean of this speaker's cepstra, which workers that serve others in between cannot keep.
+    #: The cepstral mean of this speaker. Workers cannot keep it, because they serve other speakers too.
     _cmn: str | None = None
 
     async def transcribe(self, request: STTRequest, /) -> AsyncGenerator[STTPiece]:
-        """Stream what was heard so far while audio comes, and what was heard in all when it ends.
+        """Yield what was heard so far while audio comes, and what was heard in all when it ends.
 
-        `ProviderError` when the worker dies (another try has a new one), or when the audio is not 16 kHz mono.
+        Raises `ProviderError` if the worker dies (a retry gets a new one), or if the audio is not 16 kHz mono.
         """
         if self._pool is None:
             raise ProviderError("pocketsphinx", "unavailable", retryable=False)
         grammar, agreement = self.grammar, self.agreement
         async with self._pool.worker() as worker:
             await worker.start(grammar.jsgf if grammar else None, self._cmn)
-            told, waited = "", 0.0
+            last, waited = "", 0.0
             async for audio in request.audio:
                 await worker.hear(_pcm(audio))
                 waited += audio.seconds
                 if self.interim and waited >= _BETWEEN_INTERIMS:
                     waited = 0.0
                     text = _so_far(await worker.so_far(), grammar, agreement)
-                    if text not in ("", told):
-                        told = text
+                    if text not in ("", last):
+                        last = text
                         yield Transcript(text, final=False, language="en")
             heard = await worker.end()
         self._cmn = heard.cmn if heard.dictation else self._cmn
@@ -83,20 +83,23 @@ def _so_far(heard: Heard, grammar: Grammar | None, agreement: float) -> str:
 
 
 def _plain(text: str) -> str:
-    """The words alone, without the marks of noises and of second ways to pronounce a word."""
+    """Return the words alone, without marks for noises and for alternative pronunciations."""
     return " ".join(re.sub(r"<[^>]*>|\[[^\]]*\]|\+\+[^+]*\+\+|\(\d+\)", " ", text).split())
 
 
 @service("stt", "pocketsphinx")
 @asynccontextmanager
 async def pocketsphinx_stt() -> AsyncGenerator[PocketSphinxSTT]:
-    """Recognises English offline; demo grade."""
+    """Recognises English offline; for demos and tests."""
     if not installed():
         here = f"Python {sys.version_info[0]}.{sys.version_info[1]} on {platform.system()} ({platform.machine()})"
-        log.warning("PocketSphinx is not installed; it may have no wheel for %s. Nobody is heard, so type.", here)
+        log.warning(
+            "PocketSphinx is not installed; it may have no wheel for %s. Speech is not recognised; users can type.",
+            here,
+        )
         yield PocketSphinxSTT(None)
         return
-    await anyio.to_thread.run_sync(words)  # options are checked against them, and must not block
+    await anyio.to_thread.run_sync(words)  # the options are checked against them, without blocking
     async with shared_pool() as pool:
         yield PocketSphinxSTT(pool)
 
@@ -109,21 +112,21 @@ def configure(
         Sequence[str],
         max_len(500),
         Recognisable(),
-        Doc("The only sentences to recognise; none for free dictation. What is none of them is heard as nothing."),
+        Doc("The only sentences to recognise; an empty list means free dictation. Anything else is ignored."),
     ] = (),
     agreement: Annotated[
         float,
         ge(0),
         le(1),
-        Doc("How alike a sentence of the grammar and free dictation must be where the sound alone is no proof."),
+        Doc("How similar free dictation must be to a grammar sentence for it to be accepted (0 to 1)."),
     ] = 0.6,
-    interim: Annotated[bool, Doc("Whether to tell what was heard so far.")] = True,
+    interim: Annotated[bool, Doc("Whether to send interim transcripts while the user speaks.")] = True,
 ) -> None:
-    """What can be heard; from the next utterance on."""
+    """What is recognised, from the next utterance on."""
     stt.grammar, stt.agreement, stt.interim = read_grammar(grammar), agreement, interim
 
 
 @action(pocketsphinx_stt)
 async def can_recognise(stt: PocketSphinxSTT, /, words: Annotated[Sequence[str], max_len(1000)]) -> dict[str, bool]:
-    """Which of these words the pronunciation dictionary has."""
+    """Report which of these words are in the pronunciation dictionary."""
     return {word: knows(word.lower().replace("’", "'")) for word in words}

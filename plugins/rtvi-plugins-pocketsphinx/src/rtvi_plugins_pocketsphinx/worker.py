@@ -1,7 +1,7 @@
-"""The process that recognises speech: frames come in on stdin, and what was heard goes out on stdout.
+"""A worker process: frames of audio come in on stdin, and what was heard goes out on stdout.
 
-It is a process because the binding holds the interpreter's lock while it decodes; a server that decoded in a thread
-would stop for it. It serves one utterance at a time and ends with its stdin. It imports nothing of the framework.
+It is a process because PocketSphinx holds Python's lock while it decodes, and would block the server from a thread. It
+serves one utterance at a time, and ends when its stdin ends. It does not import the framework.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from typing import BinaryIO, Protocol, cast
+from collections.abc import Callable, Iterable
+from typing import Protocol, cast
 
-from ._frames import AUDIO, END, HEADER, HEARD, INTERIM, READY, START, frame
+from ._protocol import Kind, encode, read_frames
 
-__all__ = ("Recogniser", "frames", "main")
+__all__ = ("Recogniser", "main")
 
-#: By how much other processes of this machine go before this one.
+#: How much less important this process is than others on this machine.
 _NICE = 10
 
-#: What a segmentation lists beside words.
+#: The entries of a segmentation that are not words.
 _FILLERS = frozenset(("<s>", "</s>", "<sil>", "(NULL)", "[NOISE]"))
 
 
@@ -37,7 +37,7 @@ class _Segment(Protocol):
 
 
 class _Decoder(Protocol):
-    """As much as is used of the binding's class, which is not typed. 5.0.4 and 5.1.1 have all of it."""
+    """The methods that are used of PocketSphinx's class, which has no types. 5.0.4 and 5.1.1 have all of them."""
 
     def add_jsgf_string(self, name: str, text: str) -> None: ...
     def activate_search(self, name: str) -> None: ...
@@ -56,20 +56,20 @@ def _decoder(**config: object) -> _Decoder:
 
 
 class Recogniser:
-    """Free dictation and, where a grammar is given, a second decoder beside it that knows nothing else.
+    """Free dictation and, with a grammar, a second decoder that knows its sentences alone.
 
-    A grammar makes the most of any sound; only what dictation heard in it tells whether it was one of its sentences.
+    A grammar finds one of its sentences in any sound. Only the comparison with dictation shows whether it was spoken.
     """
 
     def __init__(self) -> None:
         self._dictation = _decoder()
-        self._average = self._dictation.get_cmn(False)  # the model's own
+        self._average = self._dictation.get_cmn(False)  # of the model
         self._grammar: _Decoder | None = None
         self._jsgf: str | None = None
         self._busy: list[_Decoder] = []
 
     def start(self, jsgf: str | None, cmn: str | None) -> None:
-        """Begin an utterance, and forget the one before. `cmn` is the mean of the speaker's cepstra, if known."""
+        """Begin an utterance, and drop the one before. `cmn` is the cepstral mean of the speaker, if known."""
         for decoder in self._busy:
             decoder.end_utt()
         self._load(jsgf)
@@ -86,16 +86,16 @@ class Recogniser:
             self._jsgf = jsgf
 
     def hear(self, pcm: bytes) -> None:
-        """Decode as it comes: 16 kHz, mono, s16le."""
+        """Decode audio: 16 kHz, mono, s16le."""
         for decoder in self._busy:
             decoder.process_raw(pcm, False, False)
 
     def so_far(self) -> dict[str, object]:
-        """What was heard until now. The decoders may still change their mind."""
+        """Return what was heard until now, which may still change."""
         return {name: _text(decoder) for name, decoder in zip(("dictation", "grammar"), self._busy, strict=False)}
 
     def end(self) -> dict[str, object]:
-        """What was heard, how far the grammar fits the sound, and the mean for the speaker's next utterance."""
+        """Return what was heard, how well the grammar fits, and the mean for the speaker's next utterance."""
         for decoder in self._busy:
             decoder.end_utt()
         heard = self.so_far() | {"cmn": self._dictation.get_cmn(False)}
@@ -113,39 +113,29 @@ def _text(decoder: _Decoder) -> str:
 
 
 def _score(decoder: _Decoder) -> tuple[float, int]:
-    """The log likelihood of the sound along the best path, and how many frames (10 ms) of it are words."""
+    """Return the log likelihood of the best path, and how many of its frames (10 ms) are words."""
     segments = list(decoder.seg() or ())
     score = sum(math.log(max(each.ascore, sys.float_info.min)) for each in segments)
     return score, sum(each.end_frame - each.start_frame + 1 for each in segments if each.word not in _FILLERS)
 
 
-def frames(source: BinaryIO) -> Iterator[tuple[bytes, int, bytes]]:
-    """The frames of a stream until it ends, also in the middle of one."""
-    while len(header := source.read(HEADER.size)) == HEADER.size:
-        kind, utterance, length = cast("tuple[bytes, int, int]", HEADER.unpack(header))
-        body = source.read(length)
-        if len(body) < length:
-            return
-        yield kind, utterance, body
-
-
 def main() -> None:
     """Serve until stdin ends."""
-    if hasattr(os, "nice"):  # the server's event loop goes first: it is everybody's
+    if hasattr(os, "nice"):  # the server's event loop is more important
         os.nice(_NICE)
-    # Whatever the library prints must not end up among the frames.
+    # What the library prints must not get between the frames.
     replies = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
     recogniser = Recogniser()
-    replies.write(frame(READY, 0))
-    for kind, utterance, body in frames(sys.stdin.buffer):
-        if kind == START:
-            recogniser.start(**json.loads(body))
-        elif kind == AUDIO:
-            recogniser.hear(body)
-        elif kind in (INTERIM, END):
-            heard = recogniser.so_far() if kind == INTERIM else recogniser.end()
-            replies.write(frame(HEARD, utterance, json.dumps(heard).encode()))
+    replies.write(encode(Kind.READY, 0))
+    for kind, id, payload in read_frames(sys.stdin.buffer):
+        if kind == Kind.START:
+            recogniser.start(**json.loads(payload))
+        elif kind == Kind.AUDIO:
+            recogniser.hear(payload)
+        elif kind in (Kind.INTERIM, Kind.END):
+            heard = recogniser.so_far() if kind == Kind.INTERIM else recogniser.end()
+            replies.write(encode(Kind.HEARD, id, json.dumps(heard).encode()))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a request is answered with, on its way from the task that reads it to the one that wants it."""
+"""Hand the replies to a request from the task that reads them to the task that wants them."""
 
 from __future__ import annotations
 
@@ -8,46 +8,47 @@ import anyio
 from attrs import define, field
 
 from rtvi_plugins.errors import ProviderError
+from rtvi_plugins.helper_process import Frame
 
 from ._helper import PROVIDER
-from ._protocol import Frame, Kind
+from ._protocol import Kind
 
-__all__ = ("Answer",)
+__all__ = ("Replies",)
 
 
 @define(eq=False)
-class Answer:
-    """Frames that have come, bounded by how much one request can make. `scope` ends the work for it."""
+class Replies:
+    """The replies to one request, of which there is a bounded number. `scope` ends the work for it."""
 
     scope: anyio.CancelScope = field(factory=anyio.CancelScope)
     _frames: deque[Frame] = field(factory=deque[Frame], init=False)
     _failure: ProviderError | None = field(default=None, init=False)
     _ended: bool = field(default=False, init=False)
-    _news: anyio.Event | None = field(default=None, init=False)
+    _changed: anyio.Event | None = field(default=None, init=False)
 
     def put(self, frame: Frame) -> None:
         """Add a frame."""
         self._frames.append(frame)
-        self._tell()
+        self._wake()
 
     def end(self, failure: ProviderError | None = None) -> None:
-        """Nothing more comes. Without DONE before it, that is a failure too."""
+        """Add nothing more. Without a frame DONE before it, this is a failure."""
         self._ended, self._failure = True, failure
-        self._tell()
+        self._wake()
 
-    def _tell(self) -> None:
-        if self._news is not None:
-            self._news.set()
-            self._news = None
+    def _wake(self) -> None:
+        if self._changed is not None:
+            self._changed.set()
+            self._changed = None
 
     async def next(self) -> Frame | None:
-        """The next word or audio; None after the last. `ProviderError` where it ends in another way."""
+        """Return the next word or audio, or None after the last. Raise `ProviderError` if the request failed."""
         while not self._frames:
             if self._ended:
                 raise self._failure or ProviderError(PROVIDER, "unavailable")
-            self._news = anyio.Event()
-            await self._news.wait()
+            self._changed = anyio.Event()
+            await self._changed.wait()
         frame = self._frames.popleft()
-        if frame.kind is Kind.FAILED:
+        if frame.kind == Kind.FAILED:
             raise ProviderError(PROVIDER, "bad-request")
-        return None if frame.kind is Kind.DONE else frame
+        return None if frame.kind == Kind.DONE else frame

@@ -17,10 +17,9 @@ import pytest
 from listening import listen, pid_of, texts
 
 from rtvi_plugins.errors import ProviderError
+from rtvi_plugins.helper_process import Frame, HelperLost
 from rtvi_plugins.kinds import Audio, TTSRequest
-from rtvi_plugins_espeak._helper import Helper
-from rtvi_plugins_espeak._process import DATA, LIBRARY, HelperProcess, Lost, command_for, start
-from rtvi_plugins_espeak._protocol import Frame
+from rtvi_plugins_espeak._helper import DATA, LIBRARY, Helper, SpeechProcess, command_for, start
 from rtvi_plugins_espeak.speech import EspeakTTS, open_speech
 from rtvi_plugins_espeak.tts import configure
 
@@ -220,7 +219,8 @@ async def test_a_process_that_is_known_to_be_dead_is_asked_nothing(tts: EspeakTT
     """Where the event loop has seen it die, another is started first."""
     dead = (await tts.helper.open()).process
     os.kill(dead.pid, signal.SIGKILL)
-    await dead.wait()
+    while not dead.exited:  # noqa: ASYNC110  # the event loop notices it
+        await anyio.sleep(0.01)
     assert (await listen(tts, SENTENCE)).seconds > 3
     assert await pid_of(tts) != dead.pid
 
@@ -229,17 +229,15 @@ async def test_a_process_that_is_known_to_be_dead_is_asked_nothing(tts: EspeakTT
 PRETENDER = """
 import json, os, signal, sys, time
 sys.path.append(sys.argv[1])
-from rtvi_plugins_espeak._protocol import Decoder, Frame, Kind, encode
+from rtvi_plugins_espeak._protocol import Kind, encode, read_frames
 def say(kind, id, payload=b""):
-    os.write(1, encode(Frame(kind, id, payload)))
+    os.write(1, encode(kind, id, payload))
 voices = [["English", ["en-us"], "gmw/en-US"]]
 say(Kind.READY, 0, json.dumps({"rate": 22050, "voices": voices, "variants": []}).encode())
-decoder = Decoder()
-while data := os.read(0, 65536):
-    for frame in decoder.feed(data):
-        if frame.kind is Kind.SPEAK:
-            say(Kind.STARTED, frame.id)
-            DO
+for kind, id, payload in read_frames(sys.stdin.buffer):
+    if kind == Kind.SPEAK:
+        say(Kind.STARTED, id)
+        DO
 """
 
 
@@ -255,7 +253,7 @@ async def pretending(do: str) -> AsyncGenerator[EspeakTTS]:
             yield EspeakTTS(process.voices, process.rate, helper, tasks)
         finally:
             tasks.cancel_scope.cancel()
-            await helper.close()
+            await helper.aclose()
 
 
 @pytest.mark.parametrize(
@@ -264,8 +262,8 @@ async def pretending(do: str) -> AsyncGenerator[EspeakTTS]:
         ("sys.exit(1)", "unavailable"),
         ("os.kill(os.getpid(), signal.SIGSEGV)", "unavailable"),
         ("os.write(1, b'Segmentation fault, core dumped')", "unavailable"),
-        ("say(Kind.AUDIO, frame.id, bytes(100)); sys.exit(0)", "unavailable"),
-        ("say(Kind.FAILED, frame.id)", "bad-request"),
+        ("say(Kind.AUDIO, id, bytes(100)); sys.exit(0)", "unavailable"),
+        ("say(Kind.FAILED, id)", "bad-request"),
     ],
 )
 async def test_each_way_to_fail_has_its_category(do: str, category: str) -> None:
@@ -278,7 +276,7 @@ async def test_each_way_to_fail_has_its_category(do: str, category: str) -> None
 
 async def test_a_process_that_hangs_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is waited for as long as no sentence takes."""
-    monkeypatch.setattr("rtvi_plugins_espeak._process._ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr("rtvi_plugins_espeak._helper._REPLY_SECONDS", 0.2)
     async with pretending("signal.pause()") as tts:
         pid = await pid_of(tts)
         with pytest.raises(ProviderError, match="espeak is not available"):
@@ -288,7 +286,7 @@ async def test_a_process_that_hangs_is_killed(monkeypatch: pytest.MonkeyPatch) -
 
 async def test_a_process_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Closing does not wait for ever."""
-    monkeypatch.setattr("rtvi_plugins_espeak._process._END_SECONDS", 0.1)
+    monkeypatch.setattr("rtvi_plugins.helper_process._EXIT_SECONDS", 0.1)
     async with pretending("time.sleep(1000)") as tts:
         pid = await pid_of(tts)
         async with anyio.create_task_group() as tasks:
@@ -313,7 +311,7 @@ async def test_a_process_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyP
 )
 async def test_a_process_that_does_not_come_up_is_an_error(command: list[str]) -> None:
     """The service does not open, whatever is missing."""
-    with pytest.raises(Lost):
+    with pytest.raises(HelperLost):
         await start(command)
     with pytest.raises(ProviderError, match="espeak is not available"):
         await Helper(partial(start, command)).open()
@@ -324,19 +322,23 @@ async def test_a_service_opens_while_the_process_speaks_for_others() -> None:
     begun, go_on = anyio.Event(), anyio.Event()
 
     class Busy:
-        alive = True
+        usable = True
 
-        async def ask(self, order: object, put: object) -> None:
+        @property
+        def process(self) -> Busy:
+            return self
+
+        async def speak(self, request: object, put: object) -> None:
             begun.set()
             await go_on.wait()
 
-    async def launch() -> HelperProcess:
-        return cast("HelperProcess", Busy())
+    async def launch() -> SpeechProcess:
+        return cast("SpeechProcess", Busy())
 
     helper = Helper(launch)
     process = await helper.open()
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(helper.say, dict[str, str](), list[Frame]().append)
+        tasks.start_soon(helper.speak, dict[str, str](), list[Frame]().append)
         await begun.wait()
         with anyio.fail_after(5):
             assert await helper.open() is process
@@ -348,9 +350,9 @@ async def test_the_data_may_lie_at_a_long_path(tmp_path: Path) -> None:
     folder = tmp_path / ("Tür-" * 30) / ("deep-" * 30)
     folder.mkdir(parents=True)
     shutil.copytree(DATA, folder / "espeak-ng-data", copy_function=os.link)
-    process = await start(command_for(LIBRARY, str(folder / "espeak-ng-data")))
+    speech = await start(command_for(LIBRARY, str(folder / "espeak-ng-data")))
     try:
-        assert process.rate == 22050
-        assert process.voices.find("en-gb") == "gmw/en"
+        assert speech.rate == 22050
+        assert speech.voices.find("en-gb") == "gmw/en"
     finally:
-        await process.aclose()
+        await speech.process.aclose()
