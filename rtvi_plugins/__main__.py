@@ -14,7 +14,8 @@ from typing import Any
 
 from . import __version__
 from .cli import USAGE, UsageError, guarded, read_seconds, show_traces, told
-from .errors import PluginError, nearest
+from .errors import PluginError
+from .utils.diagnostics import nearest
 from .utils.install_hint import install_hint
 
 __all__ = ("main",)

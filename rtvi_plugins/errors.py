@@ -16,18 +16,15 @@ any other exception never leaves the process.
 
 from __future__ import annotations
 
-import inspect
 import logging
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, ClassVar, Final, Literal, cast
+from typing import Any, ClassVar, Literal
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
-from .utils.json_values import MAX_PROBLEMS, is_array, is_object, json_problem, shorten
+from .utils.diagnostics import nearest, shorten, shorten_middle, where
+from .utils.json_values import MAX_PROBLEMS, is_array, is_object
 from .utils.log_text import escape, trace
-from .utils.secrets import scrub
 
 _log = logging.getLogger("rtvi_plugins")
 
@@ -80,14 +77,8 @@ __all__ = (
     "UnknownService",
     "UnknownSession",
     "UnusableAudio",
-    "authors_line",
-    "for_client",
-    "innermost",
-    "nearest",
     "report",
     "unknown",
-    "where",
-    "without",
 )
 
 
@@ -116,61 +107,29 @@ class PluginError(AuthorError):
     """Raised when an installed plugin is needed but broken, ambiguous or built for another plugin API."""
 
 
-def where(function: Callable[..., Any]) -> str:
-    """`name() (file:line)` of a function, for messages to its author."""
-    inner = inspect.unwrap(function)
-    code = getattr(inner, "__code__", None)
-    name = getattr(inner, "__qualname__", repr(inner))
-    return f"{name}() ({code.co_filename}:{code.co_firstlineno})" if code is not None else f"{name}()"
-
-
-def authors_line() -> str:
-    """`file:line` of the innermost call that comes from outside the framework, for messages to its author."""
-    frame = inspect.currentframe()
-    ours = str(Path(__file__).parent) + os.sep
-    while frame is not None and (frame.f_code.co_filename.startswith((ours, "<attrs generated"))):
-        frame = frame.f_back
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame is not None else "unknown line"
-
-
 def report(what: str, error: BaseException) -> None:
     """Log an exception of a plugin's or a bot's code: its text and traceback only at level DEBUG, and without any key.
 
-    The text of an `AuthorError` is ours, and written for this log. A record that holds its text back is `untold`.
+    The text of an `AuthorError` is ours, and written for this log. A record that holds its text back is `withheld`.
     """
     if isinstance(error, AuthorError):
         _log.error("%s: %s", what, error)
     else:
-        _log.error("%s raised %s", what, type(error).__name__, extra={"untold": True})
+        _log.error("%s raised %s", what, type(error).__name__, extra={"withheld": True})
     if _log.isEnabledFor(logging.DEBUG):
         # As text, not as `exc_info`: a handler of somebody else's would print that with its keys.
         _log.debug("%s raised\n%s", escape(what), trace(error), extra={"multiline": True})
-
-
-def innermost(error: BaseException) -> BaseException:
-    """The one exception in a group that holds no other, as task groups make them; anything else as it is."""
-    while isinstance(error, BaseExceptionGroup):
-        inner = cast("BaseExceptionGroup[BaseException]", error).exceptions
-        if len(inner) != 1:
-            break
-        error = inner[0]
-    return cast(BaseException, error)
 
 
 # ---- mistakes of a client or an operator -----------------------------------------------------------------------
 
 
 def _short_path(text: str) -> str:
-    return _without_middle(text, 300)
+    return shorten_middle(text, 300)
 
 
 def _short_message(text: str) -> str:
-    return _without_middle(text, 1_000)
-
-
-def _without_middle(text: str, limit: int) -> str:
-    """A text, shortened so that its two ends stay: a client's own words may stand in it, and be long."""
-    return text if len(text) <= limit else f"{text[: limit // 2]}…{text[1 - limit // 2 :]}"
+    return shorten_middle(text, 1_000)
 
 
 @frozen
@@ -235,36 +194,6 @@ class RequestError(Exception):
         return error
 
 
-#: How much of a name is compared with the known ones, and with how many of them: to compare two takes 20 µs and more.
-_LONGEST_NAME: Final = 64
-_MOST_NAMES: Final = 40
-
-
-def without(error: RequestError, hide: Callable[[str], str]) -> RequestError:
-    """The error with its texts as `hide` returns them; the same where that changes nothing."""
-    message = hide(error.message)
-    problems = [evolve(each, message=hide(each.message)) for each in error.problems]
-    if message == error.message and problems == list(error.problems):
-        return error
-    made = RequestError.__new__(type(error))
-    RequestError.__init__(made, message, problems=problems, retryable=error.retryable)
-    made.code = error.code
-    return made
-
-
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that looks most like `name`, if any does. The time that this takes is bounded."""
-    from difflib import get_close_matches  # here: only mistakes pay for it
-
-    name = name[:_LONGEST_NAME]
-    # Names of very different lengths cannot be alike.
-    likely = [each for each in known if 3 * len(each) >= len(name) and 3 * len(name) >= len(each)]
-    if len(likely) > _MOST_NAMES:
-        likely.sort(key=lambda each: (each[:1] != name[:1], abs(len(each) - len(name))))
-    found = get_close_matches(name, likely[:_MOST_NAMES], n=1, cutoff=0.6)
-    return found[0] if found else None
-
-
 def unknown(what: str, name: object, known: Iterable[str], *, path: str = "$") -> Problem:
     """The problem of a name that is not among the known ones: it names the nearest, or else all of them."""
     names = list(known)
@@ -276,7 +205,7 @@ def unknown(what: str, name: object, known: Iterable[str], *, path: str = "$") -
     return Problem(path, f"unknown {what} {shorten(shown)}; {listed}.")
 
 
-class _Facts(RequestError):
+class _FromProblems(RequestError):
     """A `RequestError` whose sentence is made from its problems, the first of them where there are very many."""
 
     lead: ClassVar[str] = ""
@@ -306,49 +235,49 @@ class MessageTooDeep(RequestError):
     code = "message-too-deep"
 
 
-class UnknownMessage(_Facts):
+class UnknownMessage(_FromProblems):
     """The message's type, or the `t` of a client message, is not one that this bot answers."""
 
     code = "unknown-message"
 
 
-class UnknownService(_Facts):
+class UnknownService(_FromProblems):
     """The bot has no service of this name."""
 
     code = "unknown-service"
 
 
-class UnknownAction(_Facts):
+class UnknownAction(_FromProblems):
     """The service has no action of this name."""
 
     code = "unknown-action"
 
 
-class UnknownOption(_Facts):
+class UnknownOption(_FromProblems):
     """The service has no option of this name."""
 
     code = "unknown-option"
 
 
-class UnknownProvider(_Facts):
+class UnknownProvider(_FromProblems):
     """The bot does not let this client choose this provider for the service."""
 
     code = "unknown-provider"
 
 
-class InvalidArguments(_Facts):
+class InvalidArguments(_FromProblems):
     """Arguments of an action are missing, unknown, repeated, of the wrong type or out of bounds; all are listed."""
 
     code = "invalid-arguments"
 
 
-class InvalidConfig(_Facts):
+class InvalidConfig(_FromProblems):
     """A config names unknown services or options, or values that do not fit; all are listed, nothing was changed."""
 
     code = "invalid-config"
 
 
-class NotGranted(_Facts):
+class NotGranted(_FromProblems):
     """The bot does not grant this to the client: an option it may not set, an argument value it may not use."""
 
     code = "not-granted"
@@ -410,7 +339,7 @@ class FunctionCallFailed(RequestError):
     status = 504
 
 
-class UnknownFunctionCall(_Facts):
+class UnknownFunctionCall(_FromProblems):
     """A result came for a function call that is not pending: never made, answered, timed out or cancelled."""
 
     code = "unknown-function-call"
@@ -480,7 +409,7 @@ class InternalError(RequestError):
     status = 500
 
 
-class InvalidStart(_Facts):
+class InvalidStart(_FromProblems):
     """The body of a start request is not an object with `services` and `config` as clients send them."""
 
     code = "invalid-start"
@@ -493,7 +422,7 @@ class Unauthorized(RequestError):
     status = 401
 
 
-class OperatorOnly(_Facts):
+class OperatorOnly(_FromProblems):
     """A start without the operator's secret carries what only the operator may say, as keys or service options."""
 
     code = "operator-only"
@@ -596,33 +525,3 @@ class ProviderError(Exception):
         self.provider = provider
         self.category = category
         self.retryable = category in _RETRYABLE if retryable is None else retryable
-
-
-#: As much of an author's sentence is sent to a client, in characters. A client's own words may stand in it.
-_LONGEST_SENTENCE: Final = 4_000
-
-
-def _for_client(text: str) -> str:
-    return scrub(_without_middle(text, _LONGEST_SENTENCE))
-
-
-def for_client(error: BaseException) -> RequestError | None:
-    """Return an exception as the client may read it; None if its author did not raise it for the client.
-
-    That is a `RequestError`, or a `ProviderError` as a `ProviderFailed`, without secrets: authors pass on what vendors
-    say. Of one that cannot be sent, because a subclass broke a field or a method of it, the sentence is left, if there
-    is one.
-    """
-    found: RequestError | None = None
-    try:
-        if isinstance(error, ProviderError):
-            found = ProviderFailed(str(error), retryable=error.retryable)
-        elif isinstance(error, RequestError):
-            found = error
-        found = found and without(found, _for_client)
-        if found is None or json_problem(found.to_json()) is None:
-            return found
-    except Exception as failure:
-        _log.error("%s cannot be sent, for it raised %s", type(error).__name__, type(failure).__name__)
-    sentence: object = found.message if found is not None else None
-    return RequestError(_for_client(sentence)) if isinstance(sentence, str) else None

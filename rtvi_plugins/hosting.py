@@ -34,7 +34,6 @@ from .errors import (
     Unauthorized,
     UnknownSession,
     report,
-    where,
 )
 from .limits import Limits
 from .loading import compose
@@ -54,6 +53,7 @@ from .runtime.watchdog import watching
 from .session import Secret
 from .utils.cancellation import cancellation_classes
 from .utils.control_flow import reraise_control_flow
+from .utils.diagnostics import where
 from .utils.json_values import is_nested_deeper
 from .utils.secrets import secrets_in_environment
 from .voice.recording import check_folder
@@ -180,7 +180,7 @@ class Host:
     def routes(self) -> list[Any]:
         """Routes that the bot's plugins ask a server to add. `PluginError` for one that returns something else."""
         routes: list[Any] = []
-        for place, found in self._hooks.answers("server_routes", host=self):
+        for place, found in self._hooks.results("server_routes", host=self):
             if not isinstance(found, list | tuple):
                 raise PluginError(
                     f"{place} returns a {type(found).__name__}. Return a list of routes, as in [Route(…)]."
@@ -279,7 +279,7 @@ class Host:
     def _find_key(self, provider: str, name: str) -> Secret | None:
         if value := self._environ.get(key_variable(provider, name)):
             return Secret(value)
-        for place, stored in self._hooks.answers("find_key", provider=provider, name=name):
+        for place, stored in self._hooks.results("find_key", provider=provider, name=name):
             if isinstance(stored, str | Secret):
                 return Secret(stored) if isinstance(stored, str) else stored
             report(place, PluginError(f"it returns a {type(stored).__name__} for a key. Return a str, or None."))

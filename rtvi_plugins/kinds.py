@@ -17,8 +17,9 @@ from attrs.validators import instance_of, optional
 from typing_extensions import get_protocol_members, is_protocol
 
 from .context import Function, Message
-from .errors import DeclarationError, authors_line
-from .utils.json_values import describe_json, is_object, shorten
+from .errors import DeclarationError
+from .utils.diagnostics import authors_line, shorten
+from .utils.json_values import describe_json, is_object
 from .utils.names import is_valid_name
 
 __all__ = (

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from attrs import asdict, frozen
 
-from .errors import nearest
+from .utils.diagnostics import nearest
 
 __all__ = ("Limits",)
 

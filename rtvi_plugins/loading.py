@@ -14,7 +14,7 @@ from types import ModuleType
 from attrs import define, field
 
 from .declare.specs import AnyFunction, BotSpec, ProviderSpec, Spec, specs_in, specs_of
-from .errors import BotError, DeclarationError, PluginError, nearest, where
+from .errors import BotError, DeclarationError, PluginError
 from .hookspecs import PROJECT
 from .kinds import BUILTIN_KINDS, kind_of
 from .protocol.describe import check_descriptions
@@ -24,6 +24,7 @@ from .registry.hooks import Hooks
 from .registry.installed import EntryPoint, Installed
 from .registry.registry import Registry, build
 from .utils.blocked_threads import SLOW_IMPORT_SECONDS, warn_when_slow
+from .utils.diagnostics import nearest, where
 
 __all__ = ("bot_spec", "compose", "family_of", "lack", "load_bot", "services_in")
 

@@ -22,13 +22,11 @@ from rtvi_plugins.errors import (
     ProviderError,
     RequestError,
     Unauthorized,
-    for_client,
-    innermost,
-    nearest,
     report,
     unknown,
-    where,
 )
+from rtvi_plugins.runtime.client_errors import as_request_error
+from rtvi_plugins.utils.diagnostics import nearest, unwrap_group, where
 from rtvi_plugins.utils.json_values import MAX_PROBLEMS, is_object
 
 from .tools.every import check_each
@@ -172,7 +170,7 @@ def test_an_unknown_name_is_told_in_short(name: str, known: list[str]) -> None:
 def test_a_sentence_for_a_client_is_short_and_shows_no_secret() -> None:
     """An author may pass on what a vendor said, or what the client sent."""
     key = Secret("key-of-a-test")
-    found = for_client(RequestError(f"{key.reveal()} {'...' * 1_000_000} {key.reveal()}", retryable=True))
+    found = as_request_error(RequestError(f"{key.reveal()} {'...' * 1_000_000} {key.reveal()}", retryable=True))
     assert found is not None
     assert found.message.startswith("… ...")
     assert found.message.endswith("... …")
@@ -207,9 +205,9 @@ def test_a_group_of_one_is_told_as_what_it_holds() -> None:
     """However many task groups it came through; a group of several is a group."""
     error = ValueError("a")
     several = ExceptionGroup("both", [error, KeyError("b")])
-    assert innermost(ExceptionGroup("outer", [ExceptionGroup("inner", [error])])) is error
-    assert innermost(error) is error
-    assert innermost(ExceptionGroup("outer", [several])) is several
+    assert unwrap_group(ExceptionGroup("outer", [ExceptionGroup("inner", [error])])) is error
+    assert unwrap_group(error) is error
+    assert unwrap_group(ExceptionGroup("outer", [several])) is several
 
 
 # ---- a vendor's failures -------------------------------------------------------------------------------------------

@@ -195,11 +195,11 @@ def test_a_bot_gets_the_plugins_that_it_names(write: Write) -> None:
     bot = load_bot(str(write("written_bot", SERVICE, bot_text("receptionist", plugins="['shout', 'watch']"))))
     registry, hooks = compose(bot, found)
     assert "shout" in registry.services["llm"].providers["acme"].actions
-    assert hooks.listens("session_opened")
+    assert hooks.is_implemented("session_opened")
     plain = load_bot(str(write("written_plain", SERVICE, bot_text("cook"))))
     registry, hooks = compose(plain, found)
     assert "shout" not in registry.services["llm"].providers["acme"].actions
-    assert not hooks.listens("session_opened")
+    assert not hooks.is_implemented("session_opened")
 
 
 def test_a_provider_that_is_missing_or_broken_is_told_with_the_bot_and_the_service(write: Write) -> None:
@@ -348,7 +348,7 @@ def test_what_a_provider_imports_from_its_own_package_counts(way: str, write: Wr
     bot = load_bot(str(write("written_bot", bot_text("receptionist", client="['llm.volume', 'llm:shout']"))))
     registry, hooks = compose(bot, installed(llm__acme="written_package.llm"))
     assert {"models", "shout"} <= set(registry.services["llm"].providers["acme"].actions)
-    assert hooks.listens("session_opened")
+    assert hooks.is_implemented("session_opened")
 
 
 def test_what_a_bot_imports_from_its_own_folder_counts(write: Write) -> None:
@@ -361,7 +361,7 @@ def test_what_a_bot_imports_from_its_own_folder_counts(write: Write) -> None:
     bot = load_bot(str(write("written_bot", "import written_more\n", text)))
     registry, hooks = compose(bot, installed())
     assert list(registry.actions)[-1] == "book"
-    assert hooks.listens("session_opened")
+    assert hooks.is_implemented("session_opened")
 
 
 def test_what_a_bot_imports_from_an_installed_plugin_does_not_count(write: Write) -> None:
@@ -373,7 +373,7 @@ def test_what_a_bot_imports_from_an_installed_plugin_does_not_count(write: Write
     bot = load_bot(str(write("written_bot", head, bot_text("receptionist"))))
     registry, hooks = compose(bot, installed(shout="written_actions", llm__acme="written_provider"))
     assert "shout" not in registry.services["llm"].providers["acme"].actions
-    assert not hooks.listens("session_opened")
+    assert not hooks.is_implemented("session_opened")
 
 
 def test_a_hook_that_two_modules_hold_is_called_once(write: Write) -> None:

@@ -17,8 +17,9 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from ..errors import AuthorError, BotError, RequestError, innermost
+from ..errors import AuthorError, BotError, RequestError
 from ..security import LogFormatter, quiet_http_clients
+from ..utils.diagnostics import unwrap_group
 from ..utils.log_text import LINES, clean, trace
 from ..utils.secrets import secrets_in_environment
 
@@ -86,11 +87,11 @@ def guarded(run: Callable[[], int], *, traceback: bool = False) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except BaseException as error:  # Python would write any other as it is
-        if isinstance(innermost(error), KeyboardInterrupt):
+        if isinstance(unwrap_group(error), KeyboardInterrupt):
             return INTERRUPTED
         if traceback:
             sys.stderr.write(f"{trace(error)}\n")
-        return _tell(*_sentence(innermost(error)))
+        return _tell(*_sentence(unwrap_group(error)))
 
 
 @contextmanager
@@ -168,7 +169,7 @@ def show_traces() -> None:
 
 
 def _hint_at_traceback(record: logging.LogRecord) -> bool:
-    if getattr(record, "untold", False) and not _log.isEnabledFor(logging.DEBUG):
+    if getattr(record, "withheld", False) and not _log.isEnabledFor(logging.DEBUG):
         record.msg = f"{record.msg} (--traceback shows why)"
     return True
 

@@ -26,9 +26,10 @@ from typing import (
     overload,
 )
 
-from ..errors import DeclarationError, authors_line, nearest, where
+from ..errors import DeclarationError
 from ..kinds import BUILTIN_KINDS, LLM, STT, TTS, VAD, Kind, kind_of
 from ..session import Secret, Session
+from ..utils.diagnostics import authors_line, nearest, where
 from ..utils.names import is_valid_name
 from .misuse import check_bot_arguments, check_function, deadline_problem, is_plain_function, refuse_unknown
 from .signature import Signature, read_hints, read_result, read_signature, summary

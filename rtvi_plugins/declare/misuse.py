@@ -7,7 +7,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeGuard, cast
 
-from ..errors import DeclarationError, authors_line, nearest, where
+from ..errors import DeclarationError
+from ..utils.diagnostics import authors_line, nearest, where
 from ..utils.json_values import is_array
 from .specs import AnyFunction, Grant, specs_of
 

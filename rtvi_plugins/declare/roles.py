@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, get_args
 
 from ..context import Message, Role
-from ..errors import DeclarationError, authors_line
-from ..utils.json_values import is_array, is_object, json_type_name, member_path, shorten
+from ..errors import DeclarationError
+from ..utils.diagnostics import authors_line, shorten
+from ..utils.json_values import is_array, is_object, json_type_name, member_path
 
 __all__ = ("ANY_ROLE", "roles")
 

@@ -11,7 +11,8 @@ import attrs
 from attrs import frozen
 
 from ..errors import Problem
-from ..utils.json_values import describe_json, json_problem, shorten
+from ..utils.diagnostics import shorten
+from ..utils.json_values import describe_json, json_problem
 
 __all__ = (
     "ANYTHING",

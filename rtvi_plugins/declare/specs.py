@@ -9,7 +9,8 @@ from typing import Any, TypeAlias, TypeVar, cast
 from attrs import field, frozen
 from attrs.validators import and_
 
-from ..errors import DeclarationError, authors_line
+from ..errors import DeclarationError
+from ..utils.diagnostics import authors_line
 from .types import Shape, Validator
 
 __all__ = (

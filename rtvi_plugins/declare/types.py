@@ -38,8 +38,9 @@ import attrs
 from attrs import frozen
 from typing_extensions import Doc, ReadOnly, deprecated, is_typeddict
 
-from ..errors import DeclarationError, Problem, authors_line, unknown
+from ..errors import DeclarationError, Problem, unknown
 from ..utils.control_flow import reraise_control_flow
+from ..utils.diagnostics import authors_line, shorten
 from ..utils.json_values import (
     MAX_PROBLEMS,
     check_json,
@@ -48,7 +49,6 @@ from ..utils.json_values import (
     is_object,
     json_problem,
     member_path,
-    shorten,
     until_max_problems,
 )
 from .constraints import read_validators

@@ -14,7 +14,8 @@ from attrs import validators as v
 
 from ..errors import Problem, unknown
 from ..utils.control_flow import reraise_control_flow
-from ..utils.json_values import expected, json_problem, shorten
+from ..utils.diagnostics import shorten
+from ..utils.json_values import expected, json_problem
 from .rules import NoneRefused, NotReadable, Place, Rule, Schema, carried, class_names, got, is_a, leaf, plain
 
 __all__ = ("choice", "instance", "max_length", "min_length", "number", "own", "pattern_of", "refused")

@@ -11,7 +11,8 @@ from attrs import frozen
 from ..declare.specs import Parameter
 from ..declare.types import Validator, check, restriction
 from ..errors import InvalidArguments, NotGranted, Problem, unknown
-from ..utils.json_values import expected, is_array, is_object, member_path, shorten, until_max_problems
+from ..utils.diagnostics import shorten
+from ..utils.json_values import expected, is_array, is_object, member_path, until_max_problems
 
 __all__ = ("Binder", "NamedValue", "named_values")
 

@@ -13,7 +13,8 @@ from typing import Any
 
 from ..declare.types import Shape
 from ..errors import Problem, unknown
-from ..utils.json_values import is_array, is_object, json_type_name, shorten
+from ..utils.diagnostics import shorten
+from ..utils.json_values import is_array, is_object, json_type_name
 from ..utils.redaction import SecretForms, redact
 from .codec import encode_json
 

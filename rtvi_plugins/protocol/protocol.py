@@ -25,7 +25,8 @@ from ..errors import (
 from ..limits import Limits
 from ..registry.registry import BOT
 from ..session import ClientInfo, UserText
-from ..utils.json_values import expected, is_object, shorten
+from ..utils.diagnostics import shorten
+from ..utils.json_values import expected, is_object
 from .codec import LABEL, decode, encode, encode_json, encode_spliced
 from .config import SessionConfig
 from .message_id import refused_id

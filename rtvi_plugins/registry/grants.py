@@ -12,7 +12,8 @@ from attrs.validators import and_, ge, gt, in_, le, lt, matches_re, max_len, min
 from ..declare.constraints import parts_of
 from ..declare.rules import Validator
 from ..declare.specs import ActionSpec, Grant
-from ..errors import InvalidStart, Problem, nearest
+from ..errors import InvalidStart, Problem
+from ..utils.diagnostics import nearest
 from ..utils.json_values import is_array, is_object, json_type_name, member_path, until_max_problems
 from .registry import BOT, Registry, renamed
 

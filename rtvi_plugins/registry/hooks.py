@@ -1,4 +1,4 @@
-"""Call hooks so that one that fails harms nobody."""
+"""Collect the hook functions of a bot's plugins, and call them. One that fails affects nothing else."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from typing import Any, cast
 import pluggy
 
 from .. import hookspecs
-from ..errors import PluginError, nearest, report, where
+from ..errors import PluginError, report
 from ..utils.control_flow import reraise_control_flow
+from ..utils.diagnostics import nearest, where
 from ..utils.task_context import call_plugin
 
 __all__ = ("Hooks",)
 
 
 class Hooks:
-    """The hook functions of one bot's plugins. `PluginError` for one that is no hook, or that is async."""
+    """The hook functions of one bot's plugins. `PluginError` for a function that cannot be called as a hook."""
 
     def __init__(self, modules: dict[str, ModuleType]) -> None:
         manager = _Manager(hookspecs.PROJECT)
@@ -37,28 +38,24 @@ class Hooks:
         # pluggy stops at the first hook that raises; these are called one by one.
         self._functions = {name: _once(getattr(manager.hook, name).get_hookimpls()) for name in hookspecs.HOOKS}
 
-    def listens(self, hook: str) -> bool:
-        """Whether any plugin implements a hook."""
+    def is_implemented(self, hook: str) -> bool:
+        """Return whether any plugin implements a hook."""
         return bool(self._functions[hook])
 
-    def tell(self, hook: str, **facts: Any) -> None:
-        """Call every function of a hook; a failure is logged and changes nothing."""
-        if functions := self._functions[hook]:
-            for _ in self._results(hook, functions, facts):
+    def notify(self, hook: str, **arguments: Any) -> None:
+        """Call every function of a hook and ignore the results."""
+        if self._functions[hook]:
+            for _ in self._calls(hook, arguments):
                 pass
 
-    def ask(self, hook: str, **facts: Any) -> Iterator[Any]:
-        """What the functions of a hook answer, one by one, leaving out None."""
-        return (found for _, found in self.answers(hook, **facts))
+    def results(self, hook: str, **arguments: Any) -> Iterator[tuple[str, Any]]:
+        """Call the functions of a hook one by one. Yield each result that is not None, with its function's place."""
+        return (each for each in self._calls(hook, arguments) if each[1] is not None)
 
-    def answers(self, hook: str, **facts: Any) -> Iterator[tuple[str, Any]]:
-        """The same, each with the place of its function, for messages to its author."""
-        return (each for each in self._results(hook, self._functions[hook], facts) if each[1] is not None)
-
-    def _results(self, hook: str, functions: list[Any], facts: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-        for each in reversed(functions):  # pluggy calls the last registered first
+    def _calls(self, hook: str, arguments: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+        for each in reversed(self._functions[hook]):  # pluggy calls the last registered first
             try:
-                found = call_plugin(each.function, **{name: facts[name] for name in each.argnames})
+                found = call_plugin(each.function, **{name: arguments[name] for name in each.argnames})
             except BaseException as error:
                 reraise_control_flow(error)
                 report(f"the hook {hook} of the plugin {each.plugin_name}", error)
@@ -67,7 +64,7 @@ class Hooks:
 
 
 class _Manager(pluggy.PluginManager):
-    """Knows a hook function by the name that it was defined with, under whatever name a module has it."""
+    """Finds a hook function by the name in its `def`, whatever the module's variable is called."""
 
     def parse_hookimpl_opts(self, plugin: Any, name: str) -> Any:
         found: Any = super().parse_hookimpl_opts(plugin, name)
@@ -77,12 +74,12 @@ class _Manager(pluggy.PluginManager):
 
 
 def _once(functions: Iterable[Any]) -> list[Any]:
-    """Each function once, though several modules of a plugin may hold it."""
+    """Return each function once: several modules of a plugin may import it."""
     return list({id(each.function): each for each in functions}.values())
 
 
 def _check(function: Any) -> None:
-    """Refuse a marked function that pluggy would not call as a hook that observes."""
+    """Reject a marked function that pluggy would not call, or would call in another way."""
     mark = getattr(function, f"{hookspecs.PROJECT}_impl", None)
     if not isinstance(mark, dict):
         return
@@ -93,12 +90,12 @@ def _check(function: Any) -> None:
 
 
 def _refuse_methods(cls: type) -> None:
-    """Refuse hooks inside of a class, whose objects are no plugins."""
+    """Reject hooks inside a class: only functions of a module are called."""
     for value in vars(cls).values():
         each = getattr(value, "__func__", value)  # of a static or a class method
         if inspect.isroutine(each) and hasattr(each, f"{hookspecs.PROJECT}_impl"):
             raise PluginError(
-                f"{where(each)} is inside of the class {cls.__name__}. Write it as a function of the module."
+                f"{where(each)} is inside the class {cls.__name__}. Write it as a function of the module."
             )
 
 
@@ -106,11 +103,11 @@ def _problem(function: Any, mark: Mapping[str, Any]) -> str | None:
     if not inspect.isroutine(function):
         return "is under @hookimpl but is not a function. Write def."
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-        return "is async. A hook only observes, and nothing awaits it: write def."
+        return "is async, but nothing awaits a hook. Write def."
     if mark.get("wrapper") or mark.get("hookwrapper"):
-        return "is a wrapper. Hooks observe one by one, and none can wrap another: leave out wrapper=True."
+        return "is a wrapper, but hooks cannot wrap each other. Remove wrapper=True."
     if inspect.isgeneratorfunction(function):
-        return "is a generator, so its body would never run. Leave out yield, and return what the hook asks for."
+        return "is a generator, so its body would never run. Remove yield and return the result."
     name = mark.get("specname") or function.__name__
     if name in hookspecs.HOOKS:
         return _arguments_problem(function, name)

@@ -20,9 +20,10 @@ from typing import Any
 
 from attrs import define, field, frozen
 
-from ..errors import PluginError, nearest
+from ..errors import PluginError
 from ..utils.blocked_threads import SLOW_IMPORT_SECONDS, warn_when_slow
 from ..utils.control_flow import reraise_control_flow
+from ..utils.diagnostics import nearest
 
 __all__ = ("API", "COMMANDS", "EntryPoint", "Installed", "commands", "discover")
 

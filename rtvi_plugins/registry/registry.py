@@ -12,7 +12,8 @@ from attrs.validators import and_
 from ..declare.signature import problems_text
 from ..declare.specs import ActionSpec, BotSpec, Grant, OptionsSpec, Parameter, ProviderSpec, Spec, Target
 from ..declare.types import NotReadable, Shape, Validator, check, read, restriction
-from ..errors import BotError, DeclarationError, Problem, nearest, where
+from ..errors import BotError, DeclarationError, Problem
+from ..utils.diagnostics import nearest, where
 
 __all__ = ("BOT", "PROVIDER", "Provider", "Registry", "Service", "build", "grant_problem", "renamed", "twice")
 

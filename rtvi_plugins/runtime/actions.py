@@ -16,18 +16,7 @@ import anyio
 from attrs import define, field
 
 from ..declare.types import check, to_checked_json, to_json
-from ..errors import (
-    ActionFailed,
-    Busy,
-    Cancelled,
-    InvalidResult,
-    Problem,
-    RequestError,
-    for_client,
-    innermost,
-    report,
-    where,
-)
+from ..errors import ActionFailed, Busy, Cancelled, InvalidResult, Problem, RequestError, report
 from ..limits import Limits
 from ..protocol.codec import encode_json
 from ..protocol.offer import OfferedAction
@@ -36,7 +25,9 @@ from ..protocol.protocol import RTVIProtocol
 from ..registry.hooks import Hooks
 from ..session import Session
 from ..utils.control_flow import reraise_control_flow
+from ..utils.diagnostics import unwrap_group, where
 from ..utils.json_values import json_problem
+from .client_errors import as_request_error
 from .outbox import Outbox
 from .services import OpenService
 from .threads import Threads
@@ -77,7 +68,7 @@ class Actions:
     _workers: Workers = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._observed = self.hooks.listens("action_started") or self.hooks.listens("action_finished")
+        self._observed = self.hooks.is_implemented("action_started") or self.hooks.is_implemented("action_finished")
 
     def serve(self, workers: Workers) -> None:
         """Use these workers from now on: the session runs."""
@@ -152,7 +143,7 @@ class Actions:
         return result
 
     def _tell(self, hook: str, action: OfferedAction, **facts: Any) -> None:
-        self.hooks.tell(hook, session=self.session, service=action.service, action=action.spec.name, **facts)
+        self.hooks.notify(hook, session=self.session, service=action.service, action=action.spec.name, **facts)
 
     async def call(self, action: OfferedAction, sent: Mapping[str, Any]) -> Any:
         """Run an action that the bot's own LLM calls; its result in its JSON form. `RequestError` for what fails."""
@@ -265,8 +256,8 @@ def _not_json(action: OfferedAction, path: str, why: str) -> InvalidResult:
 
 def _told(action: OfferedAction, raised: BaseException) -> RequestError:
     """What a client is told of an exception: our words, unless the author chose them for the client."""
-    error = innermost(raised)
-    if (meant := for_client(error)) is not None:
+    error = unwrap_group(raised)
+    if (meant := as_request_error(error)) is not None:
         return meant
     report(where(action.spec.function), error)
     return ActionFailed(f"The action '{action.service}:{action.spec.name}' failed.")

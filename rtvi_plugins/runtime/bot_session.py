@@ -9,7 +9,7 @@ from typing import Any, cast, final
 
 from ..context import Context, Function, Message
 from ..declare.types import to_checked_json
-from ..errors import FunctionCallFailed, ProviderError, ProviderFailed, SlowClient, for_client
+from ..errors import FunctionCallFailed, ProviderError, ProviderFailed, SlowClient
 from ..events import Event, serialize
 from ..protocol.config import SessionConfig
 from ..protocol.offer import Offer
@@ -20,6 +20,7 @@ from ..utils.iteration import Iteration
 from ..voice.recording import Recorder
 from .actions import Actions
 from .audio_input import AudioInput
+from .client_errors import as_request_error
 from .ending import Ending
 from .function_calls import FunctionCalls
 from .outbox import Outbox
@@ -108,7 +109,7 @@ class BotSession(Session):
         self.outbox.send("server-message", to_checked_json(data))
 
     def fail(self, error: ProviderError) -> None:
-        self.outbox.report(for_client(error) or ProviderFailed("A provider has failed."), fatal=False)
+        self.outbox.report(as_request_error(error) or ProviderFailed("A provider has failed."), fatal=False)
 
     def progress(self, data: Any) -> None:
         self.actions.progress(data)
@@ -135,7 +136,7 @@ class BotSession(Session):
                 interrupted = message.get("interrupted", False)
                 if self.recorder is not None:
                     self.recorder.said(self.clock.now(), role, text, interrupted)
-                self.hooks.tell("transcript", session=self, role=role, text=text, interrupted=interrupted)
+                self.hooks.notify("transcript", session=self, role=role, text=text, interrupted=interrupted)
 
     # ---- functions -------------------------------------------------------------------------------------------------
 

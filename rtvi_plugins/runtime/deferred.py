@@ -12,13 +12,15 @@ from typing import Any
 from attrs import define, evolve, field, frozen
 
 from ..declare.types import check
-from ..errors import ApplyFailed, RequestError, for_client, report, where
+from ..errors import ApplyFailed, RequestError, report
 from ..protocol.config import SessionConfig, Values
 from ..protocol.offer import Offer, OptionGroup
 from ..protocol.protocol import RTVIProtocol
 from ..session import Session
 from ..utils.control_flow import reraise_control_flow
+from ..utils.diagnostics import where
 from ..utils.task_context import call_plugin
+from .client_errors import as_request_error
 from .services import OpenService
 
 __all__ = ("AppliedOptions", "arguments_of", "author_sentence", "set_group_error")
@@ -202,5 +204,5 @@ def set_group_error(group: OptionGroup, error: Exception) -> ApplyFailed:
 
 def author_sentence(error: Exception) -> str:
     """Return what an options function raised for the client to read, with a space before it, or ""."""
-    meant = for_client(error)
+    meant = as_request_error(error)
     return f" {meant.message}" if meant is not None else ""

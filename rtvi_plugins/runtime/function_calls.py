@@ -23,7 +23,8 @@ from ..limits import Limits
 from ..session import FunctionCall
 from ..utils.cancellation import cancellation_classes, clear_stray_cancellation
 from ..utils.control_flow import reraise_control_flow
-from ..utils.json_values import check_json, shorten
+from ..utils.diagnostics import shorten
+from ..utils.json_values import check_json
 from ..utils.one_shot_event import OneShotEvent
 
 __all__ = ("FunctionCalls",)

@@ -25,7 +25,6 @@ from ..errors import (
     SessionTooLong,
     UnknownFunctionCall,
     report,
-    where,
 )
 from ..protocol.operations import (
     CallAction,
@@ -41,6 +40,7 @@ from ..protocol.requests import Request
 from ..protocol.start import StartRequest
 from ..utils.cancellation import cancellation_classes
 from ..utils.control_flow import reraise_control_flow
+from ..utils.diagnostics import where
 from ..utils.one_shot_event import OneShotEvent
 from ..utils.task_context import TaskContext
 from ..voice.recording import record
@@ -109,7 +109,7 @@ class LiveSession:
             session.services.serve(tasks, workers)
             session.actions.serve(workers)
             self._opened = True
-            session.hooks.tell("session_opened", session=session)
+            session.hooks.notify("session_opened", session=session)
             task_status.started(None)
             await self._began.wait()
             await checkpoint_if_cancelled()  # the client may have left already
@@ -156,7 +156,7 @@ class LiveSession:
         self.session.ending.end()
         await self.session.services.close()
         if self._opened:
-            self.session.hooks.tell("session_closed", session=self.session, reason=self.session.ending.code)
+            self.session.hooks.notify("session_closed", session=self.session, reason=self.session.ending.code)
 
     def _stop(self) -> None:
         """Answer every pending request, and cancel everything that runs: the session ends."""

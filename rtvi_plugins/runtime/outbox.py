@@ -11,7 +11,7 @@ from ..limits import Limits
 from ..protocol.codec import encode, encode_json
 from ..protocol.protocol import RTVIProtocol
 from ..protocol.requests import Request
-from ..utils.json_values import shorten
+from ..utils.diagnostics import shorten
 from ..utils.one_shot_event import OneShotEvent
 
 __all__ = ("Outbox",)

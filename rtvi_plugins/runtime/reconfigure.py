@@ -16,7 +16,7 @@ import anyio
 from anyio.abc import TaskGroup
 from attrs import define, field
 
-from ..errors import InvalidConfig, RequestError, StartFailed, report, unknown, where
+from ..errors import InvalidConfig, RequestError, StartFailed, report, unknown
 from ..limits import Limits
 from ..protocol.config import SessionConfig
 from ..protocol.config_change import ConfigChange, ConfigChanges, is_same
@@ -28,6 +28,7 @@ from ..protocol.start import StartRequest
 from ..registry.hooks import Hooks
 from ..registry.registry import Registry
 from ..session import Session
+from ..utils.diagnostics import where
 from .deferred import AppliedOptions, arguments_of, author_sentence, set_group_error
 from .outbox import Outbox
 from .services import Opener, OpenService
@@ -289,7 +290,7 @@ class LiveServices:
         if not now:
             applied.defer(change.changed, groups)
         changed = [f"{service}.{name}" for service, name in change.changed]
-        self.hooks.tell("config_committed", session=self.session, revision=self.config.revision, changed=changed)
+        self.hooks.notify("config_committed", session=self.session, revision=self.config.revision, changed=changed)
         return None
 
     # ---- services that are replaced --------------------------------------------------------------------------------

@@ -15,14 +15,16 @@ from typing import Any
 import anyio
 from anyio.abc import TaskGroup
 
-from ..errors import MissingKey, ProviderError, RequestError, StartFailed, for_client, innermost, report, where, without
+from ..errors import MissingKey, ProviderError, RequestError, StartFailed, report
 from ..protocol.operator_fields import Keys, key_variable
 from ..registry.registry import Provider
 from ..session import Secret
 from ..utils.blocked_threads import suspended_at
 from ..utils.cancellation import clear_stray_cancellation
 from ..utils.control_flow import reraise_control_flow
+from ..utils.diagnostics import unwrap_group, where
 from ..utils.one_shot_event import OneShotEvent
+from .client_errors import as_request_error, with_texts
 from .conforming import misfit
 
 __all__ = ("OpenService", "Opener")
@@ -60,7 +62,7 @@ class Opener:
             manager = provider.spec.function(*secrets, **self._options.get(f"{service}.{provider.label}", {}))
         except BaseException as error:
             reraise_control_flow(error)
-            raise self._told(service, provider, innermost(error)) from None
+            raise self._told(service, provider, unwrap_group(error)) from None
         opened = OpenService(service, provider, manager)
         self._opened = [*(each for each in self._opened if not each.ended), opened]
         self._tasks.start_soon(opened.keep)
@@ -89,7 +91,7 @@ class Opener:
     def _told(self, service: str, provider: Provider, error: BaseException) -> RequestError:
         """What a client is told of a service that did not open: nothing that only the operator has said."""
         told = _told(service, provider, error)
-        hidden = without(told, self._hide)
+        hidden = with_texts(told, self._hide)
         if hidden is not told:
             log.error("%s", told.message)
         return hidden
@@ -164,7 +166,7 @@ class OpenService:
         await clear_stray_cancellation()
 
     def _failed(self, raised: BaseException) -> None:
-        error = innermost(raised)
+        error = unwrap_group(raised)
         if self.settled.is_set():
             report(self.name, error)
         self.error = error if isinstance(error, Exception) else StartFailed("The service ended the process.")
@@ -204,7 +206,7 @@ class OpenService:
 
 def _told(service: str, provider: Provider, error: BaseException) -> RequestError:
     """What a client is told of a service that did not open: our words, never the exception's."""
-    meant = for_client(error)
+    meant = as_request_error(error)
     if meant is not None and not isinstance(error, ProviderError):
         return meant
     report(f"the service {service!r} ({provider.label}), while opening,", error)

@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from typing import Any, TypeGuard, TypeVar
 
+from .diagnostics import shorten
+
 __all__ = (
     "MAX_PROBLEMS",
     "check_json",
@@ -20,7 +22,6 @@ __all__ = (
     "json_type_name",
     "member_path",
     "replace_surrogates",
-    "shorten",
     "until_max_problems",
 )
 
@@ -31,11 +32,6 @@ MAX_PROBLEMS = 25
 
 #: The deepest value that is sent. The codec can write 254 levels, and a message adds some of its own.
 _DEEPEST = 200
-
-
-def shorten(text: str, limit: int = 80) -> str:
-    """`text`, shortened so that a huge value does not come back in an error."""
-    return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 #: A name that a JSON path may hold after a dot.

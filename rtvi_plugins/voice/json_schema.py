@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..errors import Problem, unknown
-from ..utils.json_values import MAX_PROBLEMS, expected, is_array, is_object, member_path, shorten
+from ..utils.diagnostics import shorten
+from ..utils.json_values import MAX_PROBLEMS, expected, is_array, is_object, member_path
 
 __all__ = ("check_schema",)
 

@@ -17,9 +17,10 @@ import anyio.lowlevel
 from attrs import evolve
 
 from ..clock import Clock
-from ..errors import ProviderError, innermost, report
+from ..errors import ProviderError, report
 from ..kinds import Usage
 from ..utils.control_flow import reraise_control_flow
+from ..utils.diagnostics import unwrap_group
 from ..utils.json_values import replace_surrogates
 
 __all__ = (
@@ -155,7 +156,7 @@ def clean_usage(usage: Usage) -> Usage:
 
 def as_provider_error(error: BaseException, service: str, doing: str) -> ProviderError:
     """Return a provider's failure as a `ProviderError`. Any other exception of the provider is logged."""
-    found = innermost(error)
+    found = unwrap_group(error)
     if isinstance(found, ProviderError):
         return found
     if isinstance(found, InvalidPiece):

@@ -7,8 +7,9 @@ from typing import Any, TypeAlias
 
 from attrs import frozen
 
-from ..errors import AuthorError, report, where
+from ..errors import AuthorError, report
 from ..utils.control_flow import reraise_control_flow
+from ..utils.diagnostics import where
 from ..utils.json_values import replace_surrogates
 
 __all__ = ("Part", "Spoken", "SpokenSentence")

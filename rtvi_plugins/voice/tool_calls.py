@@ -11,10 +11,11 @@ from typing import Any, Final, cast
 import anyio
 from attrs import evolve
 
-from ..errors import FunctionCallFailed, nearest
+from ..errors import FunctionCallFailed
 from ..kinds import ToolCall
 from ..session import FunctionCall, Session
-from ..utils.json_values import json_problem, replace_surrogates, shorten
+from ..utils.diagnostics import nearest, shorten
+from ..utils.json_values import json_problem, replace_surrogates
 from .json_schema import check_schema
 from .streams import InvalidPiece
 

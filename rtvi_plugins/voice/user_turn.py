@@ -11,8 +11,9 @@ from anyio.abc import TaskGroup
 from attrs import define, field
 
 from ..clock import Timer
-from ..errors import AuthorError, ProviderError, RequestError, SessionClosed, report, where
+from ..errors import AuthorError, ProviderError, RequestError, SessionClosed, report
 from ..session import Session, UserText
+from ..utils.diagnostics import where
 from .recognition import Recogniser, Utterance
 from .streams import idle_timeout, let_cancellation_through
 from .turn_state import Event, SpokenTurn, UserState

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from rtvi_plugins.declare.types import check, read
-from rtvi_plugins.errors import Problem, RequestError, nearest, unknown
+from rtvi_plugins.errors import Problem, RequestError, unknown
+from rtvi_plugins.utils.diagnostics import nearest
 from rtvi_plugins.utils.json_values import MAX_PROBLEMS, is_nested_deeper
 
 from ..fakes.faulty import faulty

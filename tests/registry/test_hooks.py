@@ -49,7 +49,7 @@ def test_every_hook_is_called_the_last_plugin_first() -> None:
     for each in (first, second, third):
         each.__name__ = "action_started"
     hooks = hooks_of(plugin("one", first), plugin("two", second), plugin("three", third))
-    hooks.tell("action_started", session=None, service="tts", action="say", arguments={})
+    hooks.notify("action_started", session=None, service="tts", action="say", arguments={})
     assert told == ["nothing", "say", ("tts", "say")]
 
 
@@ -65,7 +65,7 @@ def test_a_hook_that_fails_is_logged_and_the_next_is_called(caplog: pytest.LogCa
 
     fails.__name__ = listens.__name__ = "transcript"
     with caplog.at_level(logging.INFO, "rtvi_plugins"):
-        hooks_of(plugin("bad", fails), plugin("good", listens)).tell(
+        hooks_of(plugin("bad", fails), plugin("good", listens)).notify(
             "transcript", session=None, role="user", text="", interrupted=False
         )
     assert told == ["user"]
@@ -86,9 +86,10 @@ def test_answers_are_asked_for_one_by_one() -> None:
         return plugin(name, find_key)
 
     hooks = hooks_of(*(answering(*each) for each in {"d": "other", "c": "key", "b": "fails", "a": None}.items()))
-    assert next(hooks.ask("find_key", provider="acme", name="api_key")) == "key"
+    assert next(hooks.results("find_key", provider="acme", name="api_key"))[1] == "key"
     assert asked == ["a", "b", "c"]
-    assert list(hooks.ask("find_key", provider="acme", name="api_key")) == ["key", "other"]
+    found = hooks.results("find_key", provider="acme", name="api_key")
+    assert [result for _, result in found] == ["key", "other"]
 
 
 def test_a_hook_knows_whether_anybody_listens() -> None:
@@ -97,7 +98,7 @@ def test_a_hook_knows_whether_anybody_listens() -> None:
     def session_opened() -> None: ...
 
     hooks = hooks_of(plugin("one", session_opened), ModuleType("none"))
-    assert {name: hooks.listens(name) for name in HOOKS} == {name: name == "session_opened" for name in HOOKS}
+    assert {name: hooks.is_implemented(name) for name in HOOKS} == {name: name == "session_opened" for name in HOOKS}
 
 
 def test_an_async_hook_is_refused() -> None:
@@ -210,10 +211,10 @@ def by_name(*, session: Session) -> None:
 
 
 NO_HOOKS: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
-    (a_generator, {"specname": "session_opened"}, "is a generator, so its body would never run. Leave out yield"),
-    (a_generator, {"specname": "session_opened", "wrapper": True}, "is a wrapper. Hooks observe one by one"),
-    (a_generator, {"specname": "session_opened", "hookwrapper": True}, "is a wrapper. Hooks observe one by one"),
-    (an_async_generator, {"specname": "session_opened"}, "is async. A hook only observes"),
+    (a_generator, {"specname": "session_opened"}, "is a generator, so its body would never run. Remove yield"),
+    (a_generator, {"specname": "session_opened", "wrapper": True}, "is a wrapper, but hooks cannot wrap"),
+    (a_generator, {"specname": "session_opened", "hookwrapper": True}, "is a wrapper, but hooks cannot wrap"),
+    (an_async_generator, {"specname": "session_opened"}, "is async, but nothing awaits"),
     (
         misspelt_argument,
         {"specname": "session_opened"},
@@ -271,7 +272,7 @@ def test_a_hook_of_a_class_is_refused(wrap: Any) -> None:
     marked = hookimpl(session_opened)
     module = ModuleType(__name__)
     vars(module)["listener"] = type("Listener", (), {"session_opened": wrap(marked) if wrap else marked})
-    with pytest.raises(PluginError, match=r"session_opened\(\) \(.*\) is inside of the class Listener\."):
+    with pytest.raises(PluginError, match=r"session_opened\(\) \(.*\) is inside the class Listener\."):
         hooks_of(module)
 
 
@@ -285,7 +286,7 @@ def test_a_hook_may_be_imported_under_another_name() -> None:
 
     module = ModuleType("acme")
     vars(module)["on_open"] = session_opened
-    hooks_of(module).tell("session_opened", session=None)
+    hooks_of(module).notify("session_opened", session=None)
     assert calls == ["opened"]
 
 

@@ -13,10 +13,11 @@ from attrs.validators import ge, in_, max_len
 
 from rtvi_plugins import LLM, Grant, Session, Was, action, bot, options, service
 from rtvi_plugins.declare.specs import AnyFunction, ProviderSpec, Spec, specs_of
-from rtvi_plugins.errors import AuthorError, BotError, DeclarationError, where
+from rtvi_plugins.errors import AuthorError, BotError, DeclarationError
 from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text
 from rtvi_plugins.loading import bot_spec
 from rtvi_plugins.registry.registry import Registry, _known, build  # pyright: ignore[reportPrivateUsage]
+from rtvi_plugins.utils.diagnostics import where
 
 
 @define

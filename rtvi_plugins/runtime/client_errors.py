@@ -1,0 +1,58 @@
+"""Turn an exception of a plugin or a bot into an error that a client may read."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from attrs import evolve
+
+from ..errors import ProviderError, ProviderFailed, RequestError
+from ..utils.diagnostics import shorten_middle
+from ..utils.json_values import json_problem
+from ..utils.secrets import scrub
+
+__all__ = ("as_request_error", "with_texts")
+
+_log = logging.getLogger("rtvi_plugins")
+
+#: The most characters of a sentence that are sent to a client. It may quote a client's own words.
+_MAX_SENTENCE: Final = 4_000
+
+
+def as_request_error(error: BaseException) -> RequestError | None:
+    """Return the error for the client, without secrets; None if its author did not raise it for the client.
+
+    A `RequestError` is meant for clients. A `ProviderError` becomes a `ProviderFailed`. Authors quote vendors in both,
+    so secrets are removed. If a subclass broke a field or a method, only its sentence is kept.
+    """
+    found: RequestError | None = None
+    try:
+        if isinstance(error, ProviderError):
+            found = ProviderFailed(str(error), retryable=error.retryable)
+        elif isinstance(error, RequestError):
+            found = error
+        found = found and with_texts(found, _safe)
+        if found is None or json_problem(found.to_json()) is None:
+            return found
+    except Exception as failure:
+        _log.error("%s cannot be sent: it raised %s", type(error).__name__, type(failure).__name__)
+    sentence: object = found.message if found is not None else None
+    return RequestError(_safe(sentence)) if isinstance(sentence, str) else None
+
+
+def with_texts(error: RequestError, change: Callable[[str], str]) -> RequestError:
+    """Return the error with its message and its problems' messages changed; the same object if nothing changes."""
+    message = change(error.message)
+    problems = [evolve(each, message=change(each.message)) for each in error.problems]
+    if message == error.message and problems == list(error.problems):
+        return error
+    made = RequestError.__new__(type(error))
+    RequestError.__init__(made, message, problems=problems, retryable=error.retryable)
+    made.code = error.code
+    return made
+
+
+def _safe(text: str) -> str:
+    return scrub(shorten_middle(text, _MAX_SENTENCE))

@@ -1,0 +1,67 @@
+"""Parts of messages to people: the place of a function, the author's line, the nearest known name, shortened text."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Final, cast
+
+__all__ = ("authors_line", "nearest", "shorten", "shorten_middle", "unwrap_group", "where")
+
+#: The folder of the framework, with a separator at its end.
+_FRAMEWORK: Final = str(Path(__file__).parents[1]) + os.sep
+
+#: The longest part of a name that is compared, and the most names that it is compared with: one comparison takes 20 µs.
+_MAX_COMPARED_LENGTH: Final = 64
+_MAX_COMPARED_NAMES: Final = 40
+
+
+def where(function: Callable[..., Any]) -> str:
+    """Return `name() (file:line)` of a function."""
+    inner = inspect.unwrap(function)
+    code = getattr(inner, "__code__", None)
+    name = getattr(inner, "__qualname__", repr(inner))
+    return f"{name}() ({code.co_filename}:{code.co_firstlineno})" if code is not None else f"{name}()"
+
+
+def authors_line() -> str:
+    """Return `file:line` of the innermost call that comes from outside the framework."""
+    frame = inspect.currentframe()
+    while frame is not None and (frame.f_code.co_filename.startswith((_FRAMEWORK, "<attrs generated"))):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame is not None else "unknown line"
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that is most similar to `name`, or None. The time is bounded for any input."""
+    from difflib import get_close_matches  # imported here because only mistakes need it
+
+    name = name[:_MAX_COMPARED_LENGTH]
+    # Names of very different lengths cannot be similar.
+    likely = [each for each in known if 3 * len(each) >= len(name) and 3 * len(name) >= len(each)]
+    if len(likely) > _MAX_COMPARED_NAMES:
+        likely.sort(key=lambda each: (each[:1] != name[:1], abs(len(each) - len(name))))
+    found = get_close_matches(name, likely[:_MAX_COMPARED_NAMES], n=1, cutoff=0.6)
+    return found[0] if found else None
+
+
+def shorten(text: str, limit: int = 80) -> str:
+    """Cut off the end of a text that is longer than the limit."""
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def shorten_middle(text: str, limit: int) -> str:
+    """Cut out the middle of a text that is longer than the limit. Both ends stay readable."""
+    return text if len(text) <= limit else f"{text[: limit // 2]}…{text[1 - limit // 2 :]}"
+
+
+def unwrap_group(error: BaseException) -> BaseException:
+    """Return the exception in a group that holds only one, as task groups raise it; return any other as it is."""
+    while isinstance(error, BaseExceptionGroup):
+        inner = cast("BaseExceptionGroup[BaseException]", error).exceptions
+        if len(inner) != 1:
+            break
+        error = inner[0]
+    return cast(BaseException, error)
