@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from array import array
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -11,7 +12,7 @@ from typing import Any, TypeAlias
 import anyio
 from attrs import define, field, fields
 
-from rtvi_plugins import service
+from rtvi_plugins import LLM, STT, TTS, VAD, Session, bot, converse, service
 from rtvi_plugins.kinds import (
     Audio,
     LLMPiece,
@@ -25,18 +26,24 @@ from rtvi_plugins.kinds import (
 )
 from rtvi_plugins.voice import TurnTaking
 
+from . import scripted, spoken
+from .scripted import LOOK
 from .spoken import CHARACTER, LINES, RATE, samples
+from .wire import connected
 
 __all__ = (
+    "CLIENT",
     "NOISE",
     "Acts",
     "acts",
     "awkward_llm",
+    "awkward_session",
     "awkward_stt",
     "awkward_tts",
     "awkward_vad",
     "begin",
     "lines_in",
+    "mortal_stt",
     "recognise",
     "spell",
 )
@@ -165,3 +172,47 @@ async def awkward_stt() -> AsyncGenerator[AwkwardSTT]:
 async def awkward_vad() -> AsyncGenerator[AwkwardVAD]:
     """Takes every sound for speech unless it is told otherwise."""
     yield AwkwardVAD()
+
+
+@service("stt", "mortal")
+@asynccontextmanager
+async def mortal_stt() -> AsyncGenerator[AwkwardSTT]:
+    """Dies when the gate is opened, as a vendor's connection may at any time."""
+
+    async def die() -> None:
+        await acts.gate.wait()
+        raise EOFError("the connection is lost")
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(die)
+        yield AwkwardSTT()
+        tasks.cancel_scope.cancel()
+
+
+# ---- a bot -----------------------------------------------------------------------------------------------------------
+
+CLIENT = "llm:get_context llm:run tts:say tts:interrupt llm.provider tts.provider llm.run_on_config".split()
+
+
+@bot(
+    services={
+        "llm": ["scripted", "awkward"],
+        "stt": ["awkward", "mortal"],
+        "tts": ["awkward", "words"],
+        "vad": "awkward",
+    },
+    config=LOOK,
+    client=CLIENT,
+    public=True,
+)
+async def talker(session: Session, /, llm: LLM, stt: STT, tts: TTS, vad: VAD) -> None:
+    """Holds a spoken conversation, with the turn-taking and the greeting of the test."""
+    await converse(session, llm=llm, stt=stt, tts=tts, vad=vad, taking=acts.taking, greeting=acts.greeting)
+
+
+def awkward_session(
+    llm: str = "scripted", *, bot: Any = talker, services: dict[str, str] | None = None, config: Any = (), **how: Any
+) -> Any:
+    """A session with audio, its client ready unless told otherwise."""
+    body = {"services": {"llm": llm, **(services or {})}, "config": config}
+    return connected(bot, scripted, sys.modules[__name__], spoken, audio=RATE, body=body, **how)

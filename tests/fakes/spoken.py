@@ -6,6 +6,7 @@ number of the character that is being spoken. So what was heard can be told from
 
 from __future__ import annotations
 
+import sys
 from array import array
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
@@ -15,22 +16,28 @@ from typing import Any
 import anyio
 from attrs import define, field, fields
 
-from rtvi_plugins import service
+from rtvi_plugins import LLM, STT, TTS, VAD, Session, bot, converse, service
 from rtvi_plugins.kinds import Audio, STTPiece, STTRequest, Transcript, TTSPiece, TTSRequest, Usage, Word
+from rtvi_plugins.voice import TurnTaking
 
-from .wire import Wire, settle
+from . import scripted
+from .scripted import LOOK
+from .wire import Wire, connected, settle
 
 __all__ = (
     "LINES",
     "RATE",
+    "SERVICES",
     "Plan",
     "code_vad",
     "plan",
+    "polite",
     "script_stt",
     "silence",
     "speak",
     "spell_tts",
     "spoken",
+    "spoken_session",
     "wait",
     "words_tts",
 )
@@ -179,6 +186,35 @@ async def spell_tts() -> AsyncGenerator[SpellTTS]:
 async def words_tts() -> AsyncGenerator[SpellTTS]:
     """Tells when words start."""
     yield SpellTTS(words=True)
+
+
+# ---- bots ------------------------------------------------------------------------------------------------------------
+
+SERVICES: dict[str, Any] = {
+    "llm": ["scripted", "other"],
+    "stt": ["script", "second"],
+    "tts": ["spell", "words"],
+    "vad": "code",
+}
+CLIENT = "llm:get_context llm:run tts:say tts:interrupt llm.provider tts.provider stt.provider vad.params".split()
+
+
+@bot(services=SERVICES, config=LOOK, client=CLIENT, public=True)
+async def talker(session: Session, /, llm: LLM, stt: STT, tts: TTS, vad: VAD) -> None:
+    """Holds a spoken conversation."""
+    await converse(session, llm=llm, stt=stt, tts=tts, vad=vad)
+
+
+@bot(services=SERVICES, client=CLIENT, public=True)
+async def polite(session: Session, /, llm: LLM, stt: STT, tts: TTS, vad: VAD) -> None:
+    """Greets, waits, asks, and lets nobody interrupt."""
+    taking = TurnTaking(interruptible=False, idle_seconds=5.0, idle_text="Hello?", longest_turn_seconds=2.0)
+    await converse(session, llm=llm, stt=stt, tts=tts, vad=vad, taking=taking, greeting="Good day.")
+
+
+def spoken_session(bot: Any = talker, **how: Any) -> Any:
+    """A session with audio, its client ready."""
+    return connected(bot, scripted, sys.modules[__name__], audio=RATE, **how)
 
 
 # ---- the user --------------------------------------------------------------------------------------------------------

@@ -591,3 +591,15 @@ def test_whatever_is_fed_is_sent_whole_and_never_too_soon(seconds: list[float]) 
     transport.clock.advance(10.0)
     assert len(transport.sent) == ceil(playback.given / FRAME_SECONDS - 1e-6)
     assert playback.heard == pytest.approx(playback.given)
+
+
+@pytest.mark.parametrize("rate", [16_000, 48_000])
+def test_the_users_audio_is_heard_in_whole_samples(rate: int, caplog: pytest.LogCaptureFixture) -> None:
+    """A client that sends half of one fills no log."""
+    audio, ear = Transport().input(), Ear()
+    with audio.listening(ear), caplog.at_level(logging.ERROR, "rtvi_plugins"):
+        for _ in range(100):
+            audio.receive(Audio(b"\1\0" * 99 + b"\1", rate))
+    assert caplog.messages == []
+    assert ear.heard != []
+    assert all(len(each.data) % 2 == 0 for each in ear.heard)

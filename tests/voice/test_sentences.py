@@ -244,3 +244,16 @@ def test_one_piece_of_stops_without_number_takes_a_time_in_proportion(stops: str
     cutter = Sentences()
     found = cutter.feed(stops * 300_000 + "x")
     assert "".join([*found, *cutter.flush()]) == stops * 300_000 + "x"
+
+
+def test_no_sentence_is_empty_however_much_space_there_is() -> None:
+    """What is too long is cut, and space is nothing to say."""
+    cutter = Sentences()
+    assert [*cutter.feed(" " * 1_300 + "b"), *cutter.flush()] == ["b"]
+
+
+def test_abbreviations_without_number_take_a_time_in_proportion() -> None:
+    """The sentence is not copied for each of them."""
+    cutter = Sentences()
+    found = cutter.feed("Dr. " * 400_000)
+    assert sum(sentence.count("Dr.") for sentence in [*found, *cutter.flush()]) == 400_000

@@ -223,3 +223,38 @@ def test_words_are_told_in_their_order(starts: list[float]) -> None:
     told = [timeline.heard_text(seconds).split() for seconds in sorted(starts)]
     assert all(each == words[: len(each)] for each in told)
     assert told[-1] == words
+
+
+@pytest.mark.parametrize(("first", "second"), [("Привет мир", "Как дела?"), ("Oh là là…", "Écoute bien.")])
+def test_languages_with_spaces_have_one_between_pieces(first: str, second: str) -> None:
+    """Though their letters are not ASCII's."""
+    assert timeline_of((first, 1.0), (second, 1.0)).text == f"{first} {second}"
+
+
+def test_words_of_a_language_without_spaces_are_found() -> None:
+    """Each follows the one before without a gap."""
+    timeline = timeline_of(("これは日本語です。", 3.0))
+    for word, start in (("これは", 0.0), ("日本語", 1.0), ("です", 2.0)):
+        timeline.word(word, start)
+    assert [timeline.heard_text(seconds) for seconds in (0.5, 1.5, 2.5)] == [
+        "これは",
+        "これは日本語",
+        "これは日本語です",
+    ]
+
+
+def test_a_word_of_any_alphabet_is_found_whole() -> None:
+    """Not as the beginning of another."""
+    timeline = timeline_of(("Это нет не так.", 3.0))
+    timeline.word("Это", 0.0)
+    timeline.word("не", 1.0)
+    assert timeline.heard_text(1.5) == "Это нет не"
+
+
+def test_a_sentence_of_one_word_is_heard_whole() -> None:
+    """That it has no space does not make it Japanese."""
+    timeline = Timeline()
+    timeline.take("Absolutely.")
+    timeline.made(1.1)
+    timeline.finish()
+    assert [timeline.heard_text(seconds) for seconds in (0.5, 1.1)] == ["", "Absolutely."]

@@ -1,0 +1,54 @@
+"""What tests of a conversation read from the wire, and what they send: text, time, and the context."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .wire import Wire, settle
+
+__all__ = ("APOLOGY", "FORTY", "context", "failures", "later", "said", "shown", "types", "write")
+
+#: The default apology of `converse`.
+APOLOGY = "I am sorry, something went wrong. Please try again."
+#: A sentence of forty characters, which take two seconds to speak.
+FORTY = "Now this is a sentence of forty letters."
+
+
+async def write(wire: Wire, text: str = "go") -> None:
+    """The user types something to be answered."""
+    wire.send("send-text", {"content": text, "options": {}})
+    await settle()
+
+
+async def later(wire: Wire, seconds: float) -> None:
+    """Let time pass in steps of a quarter of a second, for tests that need no finer ones."""
+    for _ in range(round(seconds * 4)):
+        wire.clock.advance(0.25)
+        await settle()
+
+
+def types(wire: Wire, *leave_out: str) -> list[str]:
+    """The types of the messages that the client received, in order, without `bot-ready`."""
+    return [each["type"] for each in wire.received if each["type"] not in ("bot-ready", *leave_out)]
+
+
+def failures(wire: Wire) -> list[str]:
+    """The texts of the errors that the client received; none of them may be the end of the session."""
+    assert [each for each in wire.told("error") if each["fatal"]] == []
+    return [each["message"] for each in wire.told("error")]
+
+
+def shown(wire: Wire) -> list[str]:
+    """The sentences that the client was shown, each once."""
+    return [each["text"] for each in wire.told("bot-output") if each["spoken_status"] == "new"]
+
+
+async def context(wire: Wire) -> list[dict[str, Any]]:
+    """The conversation as the client reads it."""
+    messages: list[dict[str, Any]] = (await wire.result(wire.call("llm:get_context")))["messages"]
+    return messages
+
+
+async def said(wire: Wire) -> list[tuple[str, Any]]:
+    """The conversation as pairs of role and content."""
+    return [(each["role"], each["content"]) for each in await context(wire)]

@@ -1,0 +1,201 @@
+"""Barge-in: the user interrupts the bot, by voice or by an action, and nothing of the turn follows."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import anyio
+import pytest
+
+from rtvi_plugins.kinds import (
+    LLMPiece,
+    LLMRequest,
+    Text,
+    TTSPiece,
+    TTSRequest,
+)
+
+from ..fakes import awkward, spoken
+from ..fakes.awkward import awkward_session, spell
+from ..fakes.conversation import FORTY, context, failures, said, types, write
+from ..fakes.scripted import WAIT, script
+from ..fakes.spoken import plan, polite, silence, speak, spoken_session, texts, wait
+from ..fakes.wire import Wire
+
+pytestmark = pytest.mark.anyio
+
+TEXTS = {"bot-llm-text", "bot-tts-text", "bot-output", "bot-transcription"}
+
+
+async def stumbling_llm(request: LLMRequest) -> AsyncGenerator[LLMPiece]:
+    """Fail while being closed."""
+    try:
+        yield Text(f"{FORTY} ")
+        await anyio.sleep_forever()
+    finally:
+        raise RuntimeError("the vendor's stream cannot be closed")
+
+
+async def stumbling_tts(request: TTSRequest) -> AsyncGenerator[TTSPiece]:
+    """Fail while being closed."""
+    try:
+        async for text in request.text:
+            yield spell(text)
+        await anyio.sleep_forever()
+    finally:
+        raise RuntimeError("the vendor's stream cannot be closed")
+
+
+def heard(wire: Wire) -> set[int]:
+    """The samples that the client was sent, each once."""
+    return set(array("h", b"".join(audio.data for _, audio in wire.heard)))
+
+
+async def test_speaking_over_the_bot_silences_it_within_a_frame() -> None:
+    """Nothing stale follows, and what was heard is what is remembered."""
+    spoken.begin()
+    script.write([Text(FORTY)], [Text("Yes?")])
+    async with spoken_session() as wire:
+        wire.send("send-text", {"content": "go", "options": {}})
+        await silence(wire, 1.0)
+        await speak(wire, 3, 0.2)
+        played = len(wire.heard)
+        await speak(wire, 3, 0.3)
+        assert len(wire.heard) <= played + 2
+        kinds = types(wire)
+        assert (
+            kinds.index("user-started-speaking") < kinds.index("bot-interrupted") < kinds.index("bot-stopped-speaking")
+        )
+        played = len(wire.heard)
+        await silence(wire, 0.4)
+        assert len(wire.heard) == played
+        await silence(wire, 1.0)
+        ((_, _), (_, heard), *rest) = await said(wire)
+        assert FORTY.startswith(heard)
+        assert 15 <= len(heard) <= 26
+        assert (await context(wire))[1]["interrupted"] is True
+        assert rest == [("user", "stop"), ("assistant", "Yes?")]
+        assert plan.opened == plan.closed - plan.utterances
+
+
+async def test_a_cough_does_not_interrupt() -> None:
+    """Speech over the bot must last for a moment to count."""
+    spoken.begin()
+    script.write([Text(FORTY)])
+    async with spoken_session() as wire:
+        wire.send("send-text", {"content": "go", "options": {}})
+        await silence(wire, 0.5)
+        await speak(wire, 3, 0.12)
+        await silence(wire, 3.0)
+        assert "user-started-speaking" not in types(wire)
+        assert await said(wire) == [("user", "go"), ("assistant", FORTY)]
+
+
+async def test_speech_that_goes_on_before_the_answer_is_heard_is_one_turn() -> None:
+    """The first answer, of which nothing was heard, leaves nothing."""
+    spoken.begin()
+    script.write([WAIT], [Text("Fine.")])
+    async with spoken_session() as wire:
+        await speak(wire, 1, 0.5)
+        await silence(wire, 0.6)
+        assert len(script.requests) == 1
+        await speak(wire, 4, 0.5)
+        await silence(wire, 2.0)
+        assert await said(wire) == [("user", "hello there and then"), ("assistant", "Fine.")]
+        assert texts(wire.told("user-llm-text")) == ["hello there", "hello there and then"]
+
+
+async def test_a_bot_that_may_not_be_interrupted_goes_on() -> None:
+    """What is said over it is not heard."""
+    spoken.begin()
+    script.write()
+    async with spoken_session(polite) as wire:
+        await speak(wire, 3, 0.3)
+        await silence(wire, 1.0)
+        assert spoken.spoken(wire).rstrip() == "Good day."
+        assert plan.utterances == 0
+
+
+@pytest.mark.parametrize("action", ["say", "run"])
+async def test_what_others_want_said_waits_for_the_user_to_finish(action: str) -> None:
+    """Nobody is talked over by an announcement."""
+    awkward.begin()
+    script.write([Text("Fine.")], [Text("Too much.")])
+    async with awkward_session() as wire:
+        await speak(wire, 1, 0.4)
+        wire.call("llm:run") if action == "run" else wire.call("tts:say", text="News.")
+        await speak(wire, 1, 1.0)
+        assert wire.heard == []
+        assert script.requests == []
+        await silence(wire, 3.0)
+        assert ("user", "hello there") in await said(wire)
+        assert ("assistant", "Fine.") in await said(wire)
+        if action == "say":
+            assert spoken.spoken(wire).replace("\0", "").split() in (["News.", "Fine."], ["Fine.", "News."])
+        else:  # the answer to what they said is the one that was asked for
+            assert len(script.requests) == 1
+
+
+async def test_an_interruption_forgets_what_was_still_to_be_said() -> None:
+    """Who says "stop" does not mean the first announcement alone."""
+    awkward.begin()
+    script.write([Text("Fine.")])
+    async with awkward_session() as wire:
+        for text in ("The first announcement.", "The second announcement.", "The third announcement."):
+            wire.call("tts:say", text=text)
+        await silence(wire, 0.5)
+        await speak(wire, 3, 1.0)
+        await silence(wire, 3.0)
+        first, *rest = await said(wire)
+        assert first[1] != ""
+        assert "The first announcement.".startswith(first[1])
+        assert rest == [("user", "stop"), ("assistant", "Fine.")]
+
+
+async def test_speech_after_an_action_interrupted_is_a_turn_of_its_own() -> None:
+    """The question before it was dropped by whoever pressed the button."""
+    awkward.begin()
+    script.write([WAIT], [Text("Booked.")])
+    async with awkward_session() as wire:
+        await speak(wire, 2, 0.5)
+        await silence(wire, 0.6)
+        wire.call("tts:interrupt")
+        await silence(wire, 2.0)
+        await speak(wire, 5, 0.5)
+        await silence(wire, 2.0)
+        assert await said(wire) == [("user", "what time is it"), ("user", "book a room"), ("assistant", "Booked.")]
+
+
+async def test_no_text_of_a_turn_follows_its_interruption() -> None:
+    """Wherever in a word it comes."""
+    for step in range(12):
+        awkward.begin()
+        script.write([Text("One two six ten. A b c d e f g h.")])
+        async with awkward_session(services={"tts": "words"}) as wire:
+            await write(wire)
+            await wait(wire, 0.3 + step * 0.05)
+            wire.call("tts:interrupt")
+            await wait(wire, 0.2)
+            told = types(wire)
+            assert TEXTS & set(told[: told.index("bot-interrupted")])
+            assert not TEXTS & set(told[told.index("bot-interrupted") :])
+
+
+@pytest.mark.parametrize("stumbles", [{"llm": stumbling_llm}, {"tts": stumbling_tts}], ids=["llm", "tts"])
+async def test_a_provider_that_stumbles_over_an_interruption_has_not_failed(stumbles: dict[str, Any]) -> None:
+    """There is no error and no apology, and what was heard is remembered as interrupted."""
+    awkward.begin(**stumbles)
+    script.write([Text(f"{FORTY} ")])
+    async with awkward_session("awkward" if "llm" in stumbles else "scripted") as wire:
+        await write(wire)
+        await wait(wire, 1.0)
+        wire.call("tts:interrupt")
+        await wait(wire, 3.0)
+        assert failures(wire) == []
+        assert len(wire.heard) <= 55
+        _, answer = await context(wire)
+        assert answer["interrupted"] is True
+        assert FORTY.startswith(answer["content"])
+        assert 10 <= len(answer["content"]) <= 24

@@ -1,0 +1,269 @@
+"""A spoken conversation: the events of a turn, what is spoken when, functions, and providers that are replaced."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import wave
+from array import array
+from collections.abc import AsyncGenerator
+from itertools import groupby
+from pathlib import Path
+
+import pytest
+
+from rtvi_plugins.kinds import (
+    LLMPiece,
+    LLMRequest,
+    Text,
+    ToolCall,
+    Usage,
+)
+
+from ..fakes import awkward, spoken
+from ..fakes.awkward import awkward_session
+from ..fakes.conversation import FORTY, failures, said, shown, types, write
+from ..fakes.scripted import WAIT, script
+from ..fakes.spoken import plan, silence, speak, spoken_session, texts, wait
+from ..fakes.wire import Wire, settle
+
+pytestmark = pytest.mark.anyio
+
+
+def heard(wire: Wire) -> set[int]:
+    """The samples that the client was sent, each once."""
+    return set(array("h", b"".join(audio.data for _, audio in wire.heard)))
+
+
+def recorded_in(folder: Path) -> tuple[list[str], array[int]]:
+    """The texts of a session's transcript, and its samples, the user's and the bot's in turn."""
+    lines = [json.loads(line) for line in next(folder.glob("*.jsonl")).read_text("utf-8").splitlines()]
+    with wave.open(str(next(folder.glob("*.wav")))) as recorded:
+        assert (recorded.getnchannels(), recorded.getframerate()) == (2, 16_000)
+        return texts(lines), array("h", recorded.readframes(recorded.getnframes()))
+
+
+async def test_the_user_is_heard_and_answered_aloud() -> None:
+    """Every event of it, in the documented order."""
+    spoken.begin()
+    script.write([Text("It is "), Text("noon. Sleep "), Text("well."), Usage(3, 5)])
+    async with spoken_session() as wire:
+        await speak(wire, 2, 1.0)
+        await silence(wire, 3.0)
+        told = types(wire, "metrics", "bot-transcription")
+        assert told[:6] == [
+            "user-started-speaking",
+            "user-transcription",
+            "user-stopped-speaking",
+            "user-transcription",
+            "user-llm-text",
+            "bot-llm-started",
+        ]
+        # The answer is thought, made and heard at the same time: each of these goes on by itself.
+        thought = [each for each in told if each.startswith("bot-llm")]
+        assert thought == ["bot-llm-started", "bot-llm-text", "bot-llm-text", "bot-llm-text", "bot-llm-stopped"]
+        heard = [each for each in told if each in ("bot-tts-started", "bot-started-speaking", "bot-tts-text")]
+        assert heard == ["bot-tts-started", "bot-started-speaking", "bot-tts-text", "bot-tts-text"]
+        assert told[-2:] == ["bot-output", "bot-stopped-speaking"]
+        assert [(each["segment_id"], each["spoken_status"]) for each in wire.told("bot-output")] == [
+            (1, "new"),
+            (2, "new"),
+            (1, "in-progress"),
+            (1, "completed"),
+            (2, "in-progress"),
+            (2, "completed"),
+        ]
+        assert [(each["text"], each["final"]) for each in wire.told("user-transcription")] == [
+            ("what", False),
+            ("what time is it", True),
+        ]
+        assert spoken.spoken(wire).rstrip() == "It is noon. Sleep well."
+        assert await said(wire) == [("user", "what time is it"), ("assistant", "It is noon. Sleep well.")]
+
+
+async def test_speech_is_played_in_real_time_with_a_small_lead() -> None:
+    """However fast it is made, a client is never sent more than it can take back."""
+    spoken.begin()
+    script.write([Text(FORTY)])
+    async with spoken_session() as wire:
+        wire.send("send-text", {"content": "go", "options": {}})
+        await settle()
+        assert 2 <= len(wire.heard) <= 3
+        await wait(wire, 1.0)
+        assert 52 <= len(wire.heard) <= 53
+
+
+@pytest.mark.parametrize("text", ["Let me look.", "Let me look. ", "**Let me look.**", "Let me look?\n", "好。"])
+async def test_a_finished_sentence_is_spoken_while_the_llm_says_nothing_more(text: str) -> None:
+    """As before a function call that takes the LLM seconds to write, also without a space behind the mark."""
+    spoken.begin()
+    script.write([Text(text), WAIT])
+    async with spoken_session() as wire:
+        wire.send("send-text", {"content": "go", "options": {}})
+        await wait(wire, 0.25)
+        assert plan.asked == [text.strip().strip("*")]
+
+
+async def test_the_metrics_tell_of_every_part() -> None:
+    """Time to first byte of each service, tokens, characters, and from voice to voice."""
+    spoken.begin()
+    script.write([Text("Fine."), Usage(3, 5)])
+    async with spoken_session() as wire:
+        await speak(wire, 1, 0.5)
+        await silence(wire, 2.0)
+        told = {name: each for metrics in wire.told("metrics") for name, (each,) in metrics.items()}
+        assert told["tokens"]["total_tokens"] == 8
+        assert told["characters"]["value"] == 6
+        assert 0.4 < told["voice_to_voice"]["value"] < 0.6
+        assert {each["ttfb"][0]["processor"] for each in wire.told("metrics") if "ttfb" in each} == {
+            "stt",
+            "llm",
+            "tts",
+        }
+
+
+async def test_a_function_is_called_while_the_bot_speaks() -> None:
+    """Its results, and what was said before, enter the context once and in order."""
+    spoken.begin()
+    script.write([Text("Let me look."), ToolCall("1", "look", {})], [Text("Found it.")])
+    async with spoken_session() as wire:
+        wire.send("send-text", {"content": "go", "options": {}})
+        await settle()
+        assert [each["function_name"] for each in wire.told("llm-function-call-in-progress")] == ["look"]
+        wire.send(
+            "llm-function-call-result", {"function_name": "look", "tool_call_id": "1", "arguments": {}, "result": "ok"}
+        )
+        await wait(wire, 3.0)
+        assert spoken.spoken(wire).rstrip() == "Let me look. Found it."
+        assert await said(wire) == [
+            ("user", "go"),
+            ("assistant", "Let me look."),
+            ("tool", "ok"),
+            ("assistant", "Found it."),
+        ]
+        assert [len(each.messages) for each in script.requests] == [1, 3]
+
+
+async def test_a_tts_that_is_replaced_finishes_its_turn() -> None:
+    """With `interrupt` it is not heard any more."""
+    spoken.begin()
+    script.write([Text(FORTY)], [Text("Fine.")])
+    async with spoken_session() as wire:
+        wire.send("send-text", {"content": "go", "options": {}})
+        await wait(wire, 0.5)
+        answer = await wire.answer(wire.update(tts={"provider": "words"}))
+        assert answer["data"]["applies"] == "next-turn"
+        await wait(wire, 2.5)
+        assert spoken.spoken(wire).rstrip() == FORTY
+
+
+async def test_another_service_that_is_replaced_does_not_concern_the_stt() -> None:
+    """What is being said is heard once."""
+    spoken.begin()
+    script.write([Text("Fine.")])
+    async with spoken_session() as wire:
+        await speak(wire, 1, 0.5)
+        for name in ("words", "spell", "words"):
+            await wire.answer(wire.update(tts={"provider": name}))
+        await speak(wire, 4, 0.5)
+        await silence(wire, 2.0)
+        assert await said(wire) == [("user", "hello there and then"), ("assistant", "Fine.")]
+        assert plan.utterances == 1
+        assert wire.told("error") == []
+
+
+async def test_an_stt_that_is_replaced_leaves_the_utterance_to_the_new_one() -> None:
+    """Nothing of what the old one heard is kept."""
+    spoken.begin()
+    script.write([Text("Fine.")])
+    async with spoken_session() as wire:
+        await speak(wire, 1, 0.5)
+        await wire.answer(wire.update(stt={"provider": "second"}))
+        await speak(wire, 4, 0.5)
+        await silence(wire, 2.0)
+        assert await said(wire) == [("user", "hello there and then"), ("assistant", "Fine.")]
+        assert [name for name in plan.asked if name in ("script", "second")] == ["script", "second"]
+
+
+async def test_three_texts_typed_at_once_get_one_answer() -> None:
+    """It is asked for with all three of them."""
+    awkward.begin()
+    script.write([Text("Fine.")], [Text("Too much.")], [Text("Far too much.")])
+    async with awkward_session() as wire:
+        for text in ("one", "two", "three"):
+            wire.send("send-text", {"content": text, "options": {}})
+        await wait(wire, 2.0)
+        assert [[each["content"] for each in request.messages] for request in script.requests] == [
+            ["one", "two", "three"]
+        ]
+        assert (await said(wire))[-1] == ("assistant", "Fine.")
+        assert "bot-interrupted" not in types(wire)
+
+
+async def test_words_that_are_merged_are_told_to_plugins_as_well(tmp_path: Path) -> None:
+    """A recording has all that was said."""
+    spoken.begin()
+    script.write([WAIT], [Text("Fine.")])
+    async with spoken_session(record=tmp_path) as wire:
+        await speak(wire, 1, 0.5)
+        await silence(wire, 0.6)
+        await speak(wire, 4, 0.5)
+        await silence(wire, 2.0)
+    lines, samples = recorded_in(tmp_path)
+    assert lines == ["hello there", "and then", "Fine."]
+    assert {each for each in samples[0::2] if each} == {1, 4}
+    assert "".join(chr(each) for each, _ in groupby(each for each in samples[1::2] if each)).strip() == "Fine."
+
+
+async def test_a_session_that_cannot_be_recorded_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """With a line in the log."""
+    awkward.begin()
+    script.write([Text("Fine.")])
+    folder = tmp_path / "recordings"
+    async with awkward_session(record=folder, ready=False) as wire:
+        shutil.rmtree(folder)
+        folder.write_text("a file where the folder was")
+        wire.send("client-ready", {"version": "2.1.0", "about": {"library": "test"}})
+        await write(wire)
+        await wait(wire, 1.0)
+        assert await said(wire) == [("user", "go"), ("assistant", "Fine.")]
+    assert any("is not recorded" in each for each in caplog.messages)
+
+
+async def test_an_answer_in_thousands_of_pieces_does_not_end_the_session() -> None:
+    """They are sent as they are taken, before they are too many to wait."""
+
+    async def respond(request: LLMRequest) -> AsyncGenerator[LLMPiece]:
+        for _ in range(12_000):
+            yield Text("a ")
+
+    awkward.begin(llm=respond)
+    async with awkward_session("awkward") as wire:
+        wire.send("send-text", {"content": "go", "options": {"audio_response": False}})
+        for _ in range(30):
+            await settle()
+        assert wire.connection.closed is False
+        assert failures(wire) == []
+        assert len(wire.told("bot-llm-text")) == 12_000
+
+
+async def test_thousands_of_dots_are_an_answer_like_any_other() -> None:
+    """Whoever asks for them, the other sessions go on."""
+    awkward.begin()
+    script.write([Text("." * 400_000), Text(" Fine.")])
+    async with awkward_session() as wire:
+        wire.send("send-text", {"content": "go", "options": {"audio_response": False}})
+        await settle()
+        text = "".join(shown(wire))
+        assert (text.count("."), text[-5:]) == (400_001, "Fine.")
+
+
+async def test_a_single_piece_of_thousands_of_sentences_does_not_end_the_session() -> None:
+    """They are sent before they are too many to wait."""
+    awkward.begin()
+    script.write([Text("a. " * 15_000)])
+    async with awkward_session() as wire:
+        wire.send("send-text", {"content": "go", "options": {"audio_response": False}})
+        for _ in range(30):
+            await settle()
+        assert wire.connection.closed is False

@@ -1,0 +1,134 @@
+"""When the user has finished: pauses, and the policy `end_of_turn`."""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import Any
+
+import anyio
+import pytest
+
+from rtvi_plugins.errors import AuthorError
+from rtvi_plugins.kinds import (
+    Text,
+)
+from rtvi_plugins.voice import TurnTaking, UserTurn
+
+from ..fakes import awkward, spoken
+from ..fakes.awkward import acts, awkward_session
+from ..fakes.conversation import failures, later, said
+from ..fakes.scripted import script
+from ..fakes.spoken import plan, silence, speak, spoken_session
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_pause_within_a_sentence_ends_no_turn() -> None:
+    """Silence that is shorter than `stop_secs` is part of the speech."""
+    spoken.begin()
+    script.write([Text("Fine.")])
+    async with spoken_session() as wire:
+        await speak(wire, 1, 0.5)
+        await silence(wire, 0.3)
+        await speak(wire, 4, 0.5)
+        await silence(wire, 2.0)
+        assert await said(wire) == [("user", "hello there and then"), ("assistant", "Fine.")]
+        assert plan.utterances == 1
+
+
+@pytest.mark.parametrize("seconds", [None, math.nan, math.inf, "soon"])
+async def test_a_policy_that_tells_no_time_is_reported_and_the_user_answered(
+    seconds: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its author finds the mistake in the log, the user an answer."""
+
+    async def end_of_turn(turn: UserTurn) -> float:
+        return seconds  # type: ignore[no-any-return]
+
+    awkward.begin(taking=TurnTaking(end_of_turn=end_of_turn))
+    script.write([Text("Fine.")])
+    async with awkward_session() as wire:
+        with caplog.at_level(logging.ERROR, "rtvi_plugins"):
+            await speak(wire, 1, 0.5)
+            await silence(wire, 2.0)
+        assert await said(wire) == [("user", "hello there"), ("assistant", "Fine.")]
+        assert failures(wire) == []
+        assert any("end_of_turn" in each for each in caplog.messages)
+
+
+async def test_a_policy_that_decides_about_less_than_was_said_decides_nothing() -> None:
+    """The user has gone on while it thought."""
+
+    async def end_of_turn(turn: UserTurn) -> float:
+        if turn.text == "hello there":
+            await acts.gate.wait()
+            return 0.0
+        return 2.0
+
+    awkward.begin(taking=TurnTaking(end_of_turn=end_of_turn))
+    script.write([Text("Fine.")])
+    async with awkward_session() as wire:
+        await speak(wire, 1, 0.5)
+        await silence(wire, 1.0)
+        await speak(wire, 2, 0.5)
+        await silence(wire, 0.7)
+        acts.gate.set()
+        await silence(wire, 1.0)
+        assert await said(wire) == []
+        await silence(wire, 2.0)
+        assert (await said(wire))[0] == ("user", "hello there what time is it")
+
+
+async def test_a_policy_without_async_is_told_to_its_author(caplog: pytest.LogCaptureFixture) -> None:
+    """And the user is answered."""
+
+    def end_of_turn(turn: UserTurn) -> float:
+        return 0.3
+
+    awkward.begin(taking=TurnTaking(end_of_turn=end_of_turn))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    script.write([Text("Fine.")])
+    async with awkward_session() as wire:
+        await speak(wire, 1, 0.5)
+        await silence(wire, 2.0)
+        assert await said(wire) == [("user", "hello there"), ("assistant", "Fine.")]
+    assert [each for each in caplog.messages if "end_of_turn gave float at once. Write async def." in each]
+
+
+async def test_a_policy_that_hangs_is_given_up_and_the_user_answered(caplog: pytest.LogCaptureFixture) -> None:
+    """As a provider that does."""
+
+    async def end_of_turn(turn: UserTurn) -> float:
+        await anyio.sleep_forever()
+        return 0.0
+
+    awkward.begin(taking=TurnTaking(end_of_turn=end_of_turn))
+    script.write([Text("Fine.")])
+    async with awkward_session() as wire:
+        with caplog.at_level(logging.ERROR, "rtvi_plugins"):
+            await speak(wire, 1, 0.5)
+            await later(wire, 20.0)
+        assert (await said(wire))[0] == ("user", "hello there")
+        assert failures(wire) == []
+        assert any("end_of_turn" in each for each in caplog.messages)
+
+
+@pytest.mark.parametrize(
+    ("how", "instead"),
+    [
+        ({"idle_seconds": -1}, "a finite number of seconds, more than 0"),
+        ({"idle_seconds": 0}, "a finite number of seconds, more than 0"),
+        ({"interrupt_seconds": "x"}, "a finite number of seconds, 0 or more"),
+        ({"longest_turn_seconds": float("nan")}, "a finite number of seconds, more than 0"),
+        ({"longest_turn_seconds": True}, "a finite number of seconds, more than 0"),
+        ({"end_of_turn": 3}, "a coroutine function that takes a UserTurn and returns seconds"),
+        ({"interruptible": "no"}, "True or False"),
+        ({"idle_text": None}, "a text"),
+    ],
+)
+def test_manners_that_cannot_be_are_refused_where_they_are_written(how: dict[str, Any], instead: str) -> None:
+    """With what to write instead."""
+    [(name, value)] = how.items()
+    with pytest.raises(AuthorError) as raised:
+        TurnTaking(**how)
+    assert str(raised.value) == f"TurnTaking({name}={value!r}): give {instead}."

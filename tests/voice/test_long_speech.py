@@ -1,0 +1,82 @@
+"""A user who speaks for longer than the longest turn."""
+
+from __future__ import annotations
+
+import pytest
+
+from rtvi_plugins import LLM, STT, TTS, Session, bot, converse
+from rtvi_plugins.kinds import (
+    Text,
+)
+from rtvi_plugins.voice import TurnTaking
+
+from ..fakes import awkward, spoken
+from ..fakes.awkward import CLIENT, acts, awkward_session
+from ..fakes.conversation import said, write
+from ..fakes.scripted import script
+from ..fakes.spoken import plan, polite, silence, speak, spoken_session, wait
+from ..fakes.wire import settle
+
+pytestmark = pytest.mark.anyio
+
+
+@bot(services={"llm": "scripted", "stt": "awkward", "tts": "awkward"}, client=CLIENT, public=True)
+async def held_button(session: Session, /, llm: LLM, stt: STT, tts: TTS) -> None:
+    """Hears the user while a button is held."""
+    await converse(session, llm=llm, stt=stt, tts=tts, taking=acts.taking)
+
+
+async def test_who_speaks_for_too_long_is_answered() -> None:
+    """The longest turn ends like any other."""
+    spoken.begin()
+    script.write([Text("Fine.")])
+    async with spoken_session(polite) as wire:
+        await wait(wire, 1.0)
+        await speak(wire, 1, 2.2)
+        await settle()
+        assert ("user", "hello there") in await said(wire)
+
+
+async def test_who_goes_on_after_the_longest_turn_is_heard_again_after_a_pause() -> None:
+    """What they said until then is one turn, and it is answered."""
+    spoken.begin()
+    script.write([Text("Fine.")], [Text("Well.")])
+    async with spoken_session(polite) as wire:
+        await wait(wire, 1.0)
+        await speak(wire, 1, 6.0)
+        assert plan.utterances == 1
+        await silence(wire, 2.0)
+        await speak(wire, 4, 0.5)
+        await silence(wire, 2.0)
+        assert await said(wire) == [
+            ("assistant", "Good day."),
+            ("user", "hello there"),
+            ("assistant", "Fine."),
+            ("user", "and then"),
+            ("assistant", "Well."),
+        ]
+
+
+async def test_a_button_that_was_held_for_too_long_can_be_pressed_again() -> None:
+    """Nothing comes while it is up: that is how a release shows."""
+    awkward.begin(taking=TurnTaking(longest_turn_seconds=1.0))
+    script.write([Text("Fine.")], [Text("Noon.")])
+    async with awkward_session(bot=held_button) as wire:
+        await speak(wire, 1, 1.5)
+        await wait(wire, 3.0)
+        await speak(wire, 2, 0.5)
+        await wait(wire, 3.0)
+        assert [content for role, content in await said(wire) if role == "user"] == ["hello there", "what time is it"]
+
+
+async def test_who_goes_on_for_too_long_keeps_nobody_waiting() -> None:
+    """A television in the room: what was to be said is said, and what is typed is answered."""
+    awkward.begin(taking=TurnTaking(longest_turn_seconds=2.0))
+    script.write(*[[Text("Fine.")]] * 5)
+    async with awkward_session() as wire:
+        await speak(wire, 1, 1.0)
+        wire.call("tts:say", text="Hello.")
+        await write(wire, "typed")
+        await speak(wire, 1, 10.0)
+        told = await said(wire)
+        assert {("assistant", "Hello."), ("user", "typed"), ("assistant", "Fine.")} <= set(told)

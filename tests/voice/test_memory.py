@@ -1,0 +1,152 @@
+"""What enters the context: of an answer, what the user has heard of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+
+import anyio
+import pytest
+
+from rtvi_plugins.kinds import (
+    Text,
+    ToolCall,
+    TTSPiece,
+    TTSRequest,
+    Word,
+)
+
+from ..fakes import awkward, spoken
+from ..fakes.awkward import acts, awkward_session, spell
+from ..fakes.conversation import FORTY, context, said, shown, write
+from ..fakes.scripted import script
+from ..fakes.spoken import samples, silence, speak, spoken_session, texts, wait
+from ..fakes.wire import settle
+
+pytestmark = pytest.mark.anyio
+
+
+async def speak_after_the_gate(request: TTSRequest) -> AsyncGenerator[TTSPiece]:
+    """Make nothing until the test opens the gate."""
+    async for text in request.text:
+        await acts.gate.wait()
+        yield spell(text)
+
+
+async def speak_one_sentence(request: TTSRequest) -> AsyncGenerator[TTSPiece]:
+    """Make the first sentence, and then nothing more."""
+    async for text in request.text:
+        for each in text:
+            yield samples(ord(each), 0.06)
+        await anyio.sleep_forever()
+
+
+async def test_words_that_the_tts_times_are_told_as_they_are_heard() -> None:
+    """And cut what is remembered at the last of them."""
+    spoken.begin()
+    script.write([Text(FORTY)])
+    async with spoken_session(body={"services": {"tts": "words"}}) as wire:
+        wire.send("send-text", {"content": "go", "options": {}})
+        await wait(wire, 0.6)
+        assert texts(wire.told("bot-tts-text")) == ["Now", "this", "is"]
+        wire.call("tts:interrupt")
+        await settle()
+        assert await said(wire) == [("user", "go"), ("assistant", "Now this is")]
+
+
+async def test_an_answer_that_is_interrupted_before_its_speech_was_made_was_not_said() -> None:
+    """However complete its text was, nobody has heard a sound of it."""
+    awkward.begin(tts=speak_after_the_gate)
+    script.write([Text("The password is swordfish. The flight is booked.")], [Text("Yes?")])
+    async with awkward_session() as wire:
+        await speak(wire, 2, 0.5)
+        await silence(wire, 0.6)
+        assert shown(wire) == ["The password is swordfish.", "The flight is booked."]
+        wire.call("tts:interrupt")
+        await settle()
+        assert wire.heard == []
+        assert await said(wire) == [("user", "what time is it")]
+
+
+async def test_speech_that_stalls_is_remembered_as_far_as_it_was_made() -> None:
+    """The rest was never made, though all that was made was heard to its end."""
+    awkward.begin(tts=speak_one_sentence)
+    script.write([Text("One sentence. Two sentences. Three.")])
+    async with awkward_session() as wire:
+        await write(wire)
+        await wait(wire, 2.0)
+        assert len(wire.heard) * 0.02 == pytest.approx(len("One sentence.") * 0.06)
+        wire.call("tts:interrupt")
+        await settle()
+        answer = (await context(wire))[1]
+        assert answer["interrupted"] is True
+        assert answer["content"].startswith("One")
+        assert "Two" not in answer["content"]
+
+
+async def test_a_second_answer_whose_speech_stalls_leaves_the_first_alone() -> None:
+    """Of a turn that asked the LLM twice, what was heard of the first answer is all that was said."""
+
+    async def speak(request: TTSRequest) -> AsyncGenerator[TTSPiece]:
+        async for text in request.text:
+            if text.startswith("Found"):
+                await anyio.sleep_forever()
+            yield spell(text)
+
+    awkward.begin(tts=speak)
+    script.write([Text("Let me look."), ToolCall("1", "look", {})], [Text("Found ten of them.")])
+    async with awkward_session() as wire:
+        await write(wire)
+        wire.send(
+            "llm-function-call-result", {"function_name": "look", "tool_call_id": "1", "arguments": {}, "result": "ok"}
+        )
+        await wait(wire, 2.0)
+        wire.call("tts:interrupt")
+        await settle()
+        assert await said(wire) == [("user", "go"), ("assistant", "Let me look."), ("tool", "ok")]
+
+
+async def test_languages_without_spaces_are_heard_by_characters() -> None:
+    """There is no word to cut at, and what was heard is more than nothing."""
+    awkward.begin()
+    text = "これは日本語のとても長い文章で、途中で止められます。"
+    script.write([Text(text)], [Text("はい。")])
+    async with awkward_session() as wire:
+        await write(wire)
+        await wait(wire, 0.7)
+        wire.call("tts:interrupt")
+        await settle()
+        answer = (await context(wire))[1]
+        assert text.startswith(answer["content"])
+        assert 8 <= len(answer["content"]) <= 14
+        assert answer["interrupted"] is True
+        assert [each["spoken_status"] for each in wire.told("bot-output")] == ["new", "in-progress"]
+
+
+async def test_a_word_is_found_near_its_place_and_whole() -> None:
+    """One that the TTS read out otherwise than it is written is not taken for the same word at the end."""
+    text = "I have 1 cat at home, and about its ways I could tell you very much more, then another one."
+
+    async def speak(request: TTSRequest) -> AsyncGenerator[TTSPiece]:
+        async for piece in request.text:
+            for index, word in enumerate(["I", "have", "one", "cat", "at"]):
+                yield Word(word, index * 0.2)
+            yield spell(piece)
+
+    awkward.begin(tts=speak)
+    script.write([Text(text)])
+    async with awkward_session() as wire:
+        await write(wire)
+        await wait(wire, 0.7)
+        wire.call("tts:interrupt")
+        await settle()
+        assert await said(wire) == [("user", "go"), ("assistant", "I have 1 cat")]
+
+
+async def test_an_answer_of_nothing_but_space_is_not_remembered() -> None:
+    """A vendor would refuse the conversation that holds it."""
+    awkward.begin()
+    script.write([Text("  "), Text("\n")], [Text("Fine.")])
+    async with awkward_session() as wire:
+        await write(wire)
+        await wait(wire, 1.0)
+        assert await said(wire) == [("user", "go"), ("assistant", "Fine.")]

@@ -1,0 +1,117 @@
+"""The microphone is switched off, nothing arrives, or audio arrives in odd pieces; and push-to-talk."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import AsyncGenerator
+
+import pytest
+
+from rtvi_plugins import LLM, STT, TTS, VAD, Session, bot, converse
+from rtvi_plugins.kinds import (
+    Audio,
+    STTPiece,
+    STTRequest,
+    Text,
+    Transcript,
+)
+
+from ..fakes import awkward, spoken
+from ..fakes.awkward import CLIENT, awkward_session
+from ..fakes.conversation import said, types
+from ..fakes.scripted import script
+from ..fakes.spoken import SERVICES, silence, speak, spoken_session, wait
+from ..fakes.wire import Wire, settle
+
+pytestmark = pytest.mark.anyio
+
+
+def heard(wire: Wire) -> set[int]:
+    """The samples that the client was sent, each once."""
+    return set(array("h", b"".join(audio.data for _, audio in wire.heard)))
+
+
+@bot(services={**SERVICES}, client=CLIENT, public=True)
+async def push_to_talk(session: Session, /, llm: LLM, stt: STT, tts: TTS, vad: VAD) -> None:
+    """Has no VAD."""
+    await converse(session, llm=llm, stt=stt, tts=tts)
+
+
+async def test_silence_is_inferred_when_nothing_comes() -> None:
+    """Published clients send nothing while their microphone is off."""
+    spoken.begin()
+    script.write([Text("Fine.")])
+    async with spoken_session() as wire:
+        await speak(wire, 1, 0.5)
+        await wait(wire, 1.5)
+        assert await said(wire) == [("user", "hello there"), ("assistant", "Fine.")]
+
+
+async def test_a_microphone_that_is_switched_off_ends_what_was_said() -> None:
+    """At once: no silence has to be waited for."""
+    spoken.begin()
+    script.write([Text("Fine.")])
+    async with spoken_session() as wire:
+        await speak(wire, 1, 0.5)
+        wire.connection.microphone(False)
+        await settle()
+        assert "user-stopped-speaking" in types(wire)
+
+
+async def test_a_microphone_that_is_off_is_not_heard_until_it_is_on() -> None:
+    """WebRTC goes on sending frames while a track is disabled, and some are late."""
+    awkward.begin()
+    script.write([Text("Fine.")], [Text("Well.")])
+    async with awkward_session() as wire:
+        await speak(wire, 1, 0.5)
+        wire.connection.microphone(False)
+        await speak(wire, 3, 2.0)
+        assert await said(wire) == [("user", "hello there"), ("assistant", "Fine.")]
+        wire.connection.microphone(True)
+        await speak(wire, 4, 0.5)
+        await silence(wire, 1.5)
+        assert (await said(wire))[2:] == [("user", "and then"), ("assistant", "Well.")]
+
+
+async def test_without_a_vad_a_turn_is_what_comes_while_the_microphone_is_on() -> None:
+    """Push-to-talk: silence within it ends nothing."""
+    spoken.begin()
+    script.write([Text("Fine.")])
+    async with spoken_session(push_to_talk) as wire:
+        await speak(wire, 1, 0.5)
+        await silence(wire, 2.0)
+        await speak(wire, 4, 0.5)
+        assert len(script.requests) == 0
+        await wait(wire, 1.5)
+        assert await said(wire) == [("user", "hello there and then"), ("assistant", "Fine.")]
+
+
+async def test_what_was_heard_before_the_microphone_was_off_is_no_beginning() -> None:
+    """Of an utterance a minute later."""
+    given: list[int] = []
+
+    async def transcribe(request: STTRequest) -> AsyncGenerator[STTPiece]:
+        async for audio in request.audio:
+            given.extend(array("h", audio.data))
+        yield Transcript("hello", final=True)
+
+    awkward.begin(stt=transcribe)
+    script.write([Text("Fine.")])
+    async with awkward_session() as wire:
+        await speak(wire, 7, 0.08)
+        await wait(wire, 60.0)
+        await speak(wire, 2, 0.5)
+        await silence(wire, 1.0)
+    assert 2 in given
+    assert 7 not in given
+
+
+async def test_a_piece_that_is_cut_within_a_sample_does_not_deafen_the_bot() -> None:
+    """What follows it is heard as it was recorded."""
+    awkward.begin()
+    script.write([Text("Fine.")])
+    async with awkward_session() as wire:
+        wire.connection.receive_audio(Audio(b"\0", 16_000))
+        await speak(wire, 1, 0.5)
+        await silence(wire, 1.5)
+        assert await said(wire) == [("user", "hello there"), ("assistant", "Fine.")]

@@ -1,0 +1,170 @@
+"""Noise: the VAD takes a sound for speech, and the STT finds no words in it."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import AsyncGenerator
+
+import anyio
+import pytest
+
+from rtvi_plugins.kinds import (
+    LLMPiece,
+    LLMRequest,
+    Text,
+    ToolCall,
+    TTSPiece,
+    TTSRequest,
+)
+
+from ..fakes import awkward, spoken
+from ..fakes.awkward import NOISE, acts, awkward_session, spell
+from ..fakes.conversation import FORTY, context, said, types, write
+from ..fakes.scripted import WAIT, script
+from ..fakes.spoken import silence, speak, wait
+from ..fakes.wire import Wire, settle
+
+pytestmark = pytest.mark.anyio
+
+
+async def speak_after_the_gate(request: TTSRequest) -> AsyncGenerator[TTSPiece]:
+    """Make nothing until the test opens the gate."""
+    async for text in request.text:
+        await acts.gate.wait()
+        yield spell(text)
+
+
+def heard(wire: Wire) -> set[int]:
+    """The samples that the client was sent, each once."""
+    return set(array("h", b"".join(audio.data for _, audio in wire.heard)))
+
+
+async def test_a_noise_between_question_and_answer_does_not_take_the_answer_away() -> None:
+    """Nothing was understood, so what it silenced is answered again, once."""
+    awkward.begin()
+    script.write([WAIT], [Text("Noon.")])
+    async with awkward_session() as wire:
+        await speak(wire, 2, 0.5)
+        await silence(wire, 0.6)
+        assert len(script.requests) == 1
+        await speak(wire, NOISE, 0.3)
+        await silence(wire, 2.0)
+        assert types(wire).count("user-started-speaking") == 2
+        assert await said(wire) == [("user", "what time is it"), ("assistant", "Noon.")]
+        assert len(script.requests) == 2
+
+
+async def test_a_noise_before_the_greeting_does_not_take_it_away() -> None:
+    """It is said once the noise turned out to be nothing."""
+    awkward.begin(tts=speak_after_the_gate, greeting="Good day.")
+    script.write()
+    async with awkward_session() as wire:
+        await speak(wire, NOISE, 0.3)
+        acts.gate.set()
+        await silence(wire, 2.0)
+        assert "bot-interrupted" in types(wire)
+        assert spoken.spoken(wire).rstrip() == "Good day."
+        assert await said(wire) == [("assistant", "Good day.")]
+
+
+async def test_what_a_noise_silenced_after_it_was_heard_in_part_is_not_said_again() -> None:
+    """The user has heard its beginning, and may ask."""
+    awkward.begin()
+    script.write([Text(FORTY)], [Text("Again.")])
+    async with awkward_session() as wire:
+        await write(wire)
+        await silence(wire, 1.0)
+        await speak(wire, NOISE, 0.4)
+        await silence(wire, 2.0)
+        assert len(script.requests) == 1
+        assert (await context(wire))[1]["interrupted"] is True
+
+
+async def test_a_noise_that_is_over_before_its_interruption_is_takes_no_answer_away() -> None:
+    """A vendor's stream may be slow to close."""
+
+    async def respond(request: LLMRequest) -> AsyncGenerator[LLMPiece]:
+        script.requests.append(request)
+        if len(script.requests) > 1:
+            yield Text("Noon.")
+            return
+        try:
+            await anyio.sleep_forever()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await acts.gate.wait()
+
+    awkward.begin(llm=respond)
+    script.write()
+    async with awkward_session("awkward") as wire:
+        await speak(wire, 2, 0.5)
+        await silence(wire, 0.6)
+        await speak(wire, NOISE, 0.3)
+        await silence(wire, 1.0)
+        acts.gate.set()
+        await silence(wire, 2.0)
+        assert await said(wire) == [("user", "what time is it"), ("assistant", "Noon.")]
+
+
+async def test_a_noise_while_a_function_is_carried_out_does_not_take_the_answer_away() -> None:
+    """Nothing was heard of it, though its call is remembered as cancelled."""
+    awkward.begin()
+    script.write([ToolCall("1", "look", {})], [Text("Again.")])
+    async with awkward_session() as wire:
+        await write(wire)
+        await speak(wire, NOISE, 0.3)
+        await silence(wire, 2.0)
+        assert (await said(wire))[-1] == ("assistant", "Again.")
+
+
+async def test_a_question_is_answered_although_a_noise_went_on_when_it_was_taken() -> None:
+    """Who goes on has not finished, but a noise is nobody who goes on."""
+    awkward.begin()
+    script.write([Text("Noon.")])
+    async with awkward_session() as wire:
+        await speak(wire, 2, 0.4)
+        wire.call("tts:say", text="Just a moment please, this is long.")
+        await silence(wire, 1.5)
+        await speak(wire, NOISE, 0.5)
+        await silence(wire, 5.0)
+        assert (await said(wire))[-1] == ("assistant", "Noon.")
+
+
+async def test_what_a_noise_cut_off_is_not_said_after_the_user_has_spoken() -> None:
+    """Though the vendor's stream took so long to close that both were over before it."""
+
+    async def synthesize(request: TTSRequest) -> AsyncGenerator[TTSPiece]:
+        if len(asked) > 0:
+            async for text in request.text:
+                yield spell(text)
+            return
+        asked.append("first")
+        try:
+            await anyio.sleep_forever()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await acts.gate.wait()
+
+    asked: list[str] = []
+    awkward.begin(tts=synthesize)
+    script.write([Text("Noon.")])
+    async with awkward_session() as wire:
+        wire.call("tts:say", text="An announcement.")
+        await settle()
+        await speak(wire, NOISE, 0.3)
+        await silence(wire, 1.0)
+        await speak(wire, 2, 0.3)
+        acts.gate.set()
+        await speak(wire, 2, 0.2)
+        await silence(wire, 4.0)
+        assert await said(wire) == [("user", "what time is it"), ("assistant", "Noon.")]
+
+
+async def test_sounds_that_are_far_apart_do_not_add_up_to_speech() -> None:
+    """Also where a client sends nothing while its microphone is off."""
+    awkward.begin()
+    async with awkward_session() as wire:
+        for _ in range(5):
+            await speak(wire, 1, 0.08)
+            await wait(wire, 10.0)
+        assert wire.told("user-started-speaking") == []

@@ -1,0 +1,113 @@
+"""STTs and VADs that fail, hang or die: the user is told, and can write."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import anyio
+import pytest
+
+from rtvi_plugins import ProviderError
+from rtvi_plugins.kinds import (
+    Audio,
+    STTPiece,
+    STTRequest,
+    Text,
+)
+
+from ..fakes import awkward, spoken
+from ..fakes.awkward import acts, awkward_session, recognise
+from ..fakes.conversation import APOLOGY, failures, later, said, write
+from ..fakes.scripted import script
+from ..fakes.spoken import samples, silence, speak, spoken_session, wait
+from ..fakes.wire import settle
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.parametrize("which", ["stt_error", "vad_error"])
+async def test_a_bot_that_cannot_hear_says_so_and_can_be_written_to(which: str) -> None:
+    """Typed text is the way out."""
+    spoken.begin(**{which: ProviderError("script", "unavailable")})
+    script.write([Text("Fine.")])
+    async with spoken_session() as wire:
+        await speak(wire, 1, 0.5)
+        await silence(wire, 6.0)
+        assert [each["code"] for each in wire.told("error")] == ["provider-failed"]
+        assert spoken.spoken(wire).startswith("I am sorry")
+        wire.send("send-text", {"content": "go", "options": {}})
+        await wait(wire, 1.0)
+        assert ("assistant", "Fine.") in await said(wire)
+
+
+async def test_an_stt_that_hangs_is_given_up_and_the_next_utterance_is_heard() -> None:
+    """The user is told, aloud and with the category timeout."""
+    utterances = 0
+
+    async def transcribe(request: STTRequest) -> AsyncGenerator[STTPiece]:
+        nonlocal utterances
+        utterances += 1
+        if utterances == 1:
+            await anyio.sleep_forever()
+        async for piece in recognise(request):
+            yield piece
+
+    awkward.begin(stt=transcribe)
+    script.write([Text("Fine.")])
+    async with awkward_session() as wire:
+        await speak(wire, 1, 0.5)
+        await silence(wire, 0.6)
+        await later(wire, 14.0)
+        assert failures(wire) == []
+        await later(wire, 5.0)
+        assert failures(wire) == [str(ProviderError("The STT", "timeout"))]
+        assert spoken.spoken(wire).rstrip() == APOLOGY
+        await speak(wire, 4, 0.5)
+        await silence(wire, 1.5)
+        assert await said(wire) == [("assistant", APOLOGY), ("user", "and then"), ("assistant", "Fine.")]
+
+
+async def test_a_vad_that_fails_is_told_once() -> None:
+    """Even when a single piece of audio holds ninety frames."""
+
+    def hear(frame: Audio) -> float:
+        raise ProviderError("awkward", "unavailable")
+
+    awkward.begin(vad=hear)
+    script.write()
+    async with awkward_session() as wire:
+        wire.connection.receive_audio(samples(1, 2.9))
+        await speak(wire, 1, 0.5)
+        assert [each for each in failures(wire) if "faster than real time" not in each] == ["awkward is not available."]
+
+
+@pytest.mark.parametrize("while_speaking", [False, True])
+async def test_an_stt_that_dies_leaves_the_session_to_be_written_to(while_speaking: bool) -> None:
+    """It is told once, with an apology."""
+    awkward.begin()
+    script.write([Text("Fine.")])
+    async with awkward_session(services={"stt": "mortal"}) as wire:
+        if while_speaking:
+            await speak(wire, 1, 0.3)
+        acts.gate.set()
+        await settle()
+        await speak(wire, 1, 0.5)
+        await silence(wire, 5.0)
+        assert len(failures(wire)) == 1
+        await write(wire)
+        await silence(wire, 2.0)
+        assert await said(wire) == [("assistant", APOLOGY), ("user", "go"), ("assistant", "Fine.")]
+
+
+async def test_a_vad_that_gives_no_number_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    """To the client, and in the log."""
+
+    def hear(frame: Audio) -> Any:
+        return None
+
+    awkward.begin(vad=hear)
+    async with awkward_session() as wire:
+        await speak(wire, 1, 2.0)
+        assert len(failures(wire)) == 1
+        assert len(caplog.records) == 1
