@@ -1,4 +1,4 @@
-"""The bounds of a session and of a server, each with its error code."""
+"""The limits of a session and of a server, each with its error code."""
 
 from __future__ import annotations
 
@@ -13,54 +13,54 @@ __all__ = ("Limits",)
 
 @frozen(kw_only=True)
 class Limits:
-    """What a session may use. Times in seconds, sizes in characters of JSON text.
+    """The limits of a session and of a server. Times are in seconds, sizes in characters of JSON text.
 
-    `rate` and `burst` leave room for audio at 100 frames a second, a request every few milliseconds, and 800 short
-    requests at once. `deadline` is below the 10 s after which published clients forget a request. 64 KiB is what
-    the newest of them sends at most by default.
+    `rate` and `burst` allow audio at 100 frames a second, a request every few milliseconds, and 800 short requests at
+    once. `deadline` is below the 10 s after which published clients forget a request. The newest of these clients
+    send at most 64 KiB by default.
     """
 
     #: The longest message accepted (`message-too-large`).
     message_size: int = 65_536
     #: The deepest nesting of objects and arrays accepted (`message-too-deep`).
     nesting: int = 64
-    #: Requests of one session that may wait for their answer (`busy`).
+    #: How many requests of one session may be pending (`busy`).
     in_flight: int = 128
-    #: Long actions of one session that may run (`busy`).
+    #: How many background jobs of one session may run (`busy`).
     jobs: int = 16
-    #: Units a second that a session may send in the long run, and at once (`rate-limited`). A frame costs one unit for
-    #: each 4 KiB, a message another one for each 512 characters or 30 values, at least one each.
+    #: How many units a session may send: a second in the long run, and at once (`rate-limited`). A frame costs one unit
+    #: for each 4 KiB, a message another one for each 512 characters or 12 values, at least one each.
     rate: float = 400.0
     burst: int = 1_600
-    #: How far ahead of real time a client may send audio, in seconds of it. More is dropped.
+    #: How many seconds of audio a client may send ahead of real time. Further audio is dropped.
     audio_seconds: float = 3.0
-    #: The time for an answer (`action-timeout`).
+    #: How long a request may take (`action-timeout`).
     deadline: float = 9.0
-    #: The time a client has to answer a function call (`function-call-failed`).
+    #: How long a client may take to answer a function call (`function-call-failed`).
     function_seconds: float = 30.0
-    #: The time that each service has to open (`start-failed`), and to close.
+    #: How long each service may take to open (`start-failed`), and to close.
     open_seconds: float = 15.0
     close_seconds: float = 5.0
-    #: The time that what is being said has to be heard when the session is closed.
+    #: How long a closing session waits until the bot's speech was played.
     goodbye_seconds: float = 30.0
-    #: The longest session (`session-too-long`), and the longest silence of a client (`session-idle`).
+    #: The longest session (`session-too-long`), and the longest time without a message (`session-idle`).
     session_seconds: float = 7_200.0
     idle_seconds: float = 600.0
-    #: Messages, and characters of them, that may wait for a client to read them (`slow-client`).
+    #: How many messages, and how many characters of them, may wait for a client to read them (`slow-client`).
     outbox: int = 10_000
     outbox_size: int = 16 * 1024 * 1024
-    #: The time a started session waits to be claimed, and how many may wait (`server-full`).
+    #: How long a started session waits for its client, and how many may wait (`server-full`).
     unclaimed_seconds: float = 30.0
     unclaimed: int = 64
-    #: How many of them one address may have started, unless the operator did (`server-full`).
+    #: How many of them one address may have started (`server-full`). The operator's starts do not count.
     unclaimed_per_address: int = 16
-    #: Sessions that a server holds (`server-full`), and threads for actions that are plain functions.
+    #: How many sessions a server holds (`server-full`), and how many threads run `def` actions.
     sessions: int = 1_000
     threads: int = 16
 
     @classmethod
     def parse(cls, written: Iterable[str]) -> Limits:
-        """Limits from texts like `idle_seconds=60`. `ValueError` with a sentence for a name or value that is none."""
+        """Return limits from texts like `idle_seconds=60`. Raises `ValueError` for an unknown name or a wrong value."""
         known = asdict(cls())
         chosen: dict[str, int | float] = {}
         for text in written:
@@ -78,7 +78,7 @@ def _number(name: str, written: str, *, whole: bool) -> int | float:
         value = int(written) if whole else float(written)
     except ValueError:
         what = "a whole number" if whole else "a number"
-        raise ValueError(f"The limit {name} is {what}, as in {name}=60; {written!r} is none.") from None
+        raise ValueError(f"The limit {name} must be {what}, as in {name}=60, not {written!r}.") from None
     if not value > 0:
-        raise ValueError(f"The limit {name} is more than 0; {written!r} is not.")
+        raise ValueError(f"The limit {name} must be greater than 0, not {written!r}.")
     return value

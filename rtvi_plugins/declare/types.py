@@ -303,8 +303,10 @@ def _load_any(value: Any, path: str, problems: list[Problem]) -> Any:
 
 def _bad_names(value: Mapping[Any, Any]) -> str | None:
     """What is wrong with the names of an object that did not come from JSON."""
-    bad = next((key for key in value if not isinstance(key, str)), None)
-    return None if bad is None else f"expected names that are strings, got {shorten(repr(bad))}"
+    for key in value:
+        if not isinstance(key, str):
+            return f"expected names that are strings, got {shorten(repr(key))}"
+    return None
 
 
 _ANY = Shape("object", {}, _load_any, expects="a JSON value")
@@ -435,14 +437,21 @@ def _array(generic: Any, args: tuple[Any, ...], inside: tuple[type, ...]) -> Sha
     if generic is tuple and args and args[-1] is not Ellipsis:
         return _fixed_array([read(arg, nested=True, _inside=inside) for arg in args])
     item = read(args[0], nested=True, _inside=inside) if args else _ANY
-    make: Callable[[list[Any]], Any] = list[Any] if generic is list else tuple[Any, ...]
+    is_list = generic is list
 
     def load(value: Any, path: str, problems: list[Problem]) -> Any:
         if not is_array(value):
             problems.append(Problem(path, expected("an array", value)))
             return INVALID
-        items = (item.load(each, f"{path}[{index}]", problems) for index, each in enumerate(value))
-        return make(list(until_max_problems(items, problems)))
+        exact, load_item, loaded = item.exact, item.load, list[Any]()
+        for index, each in enumerate(value):
+            if each.__class__ is exact:
+                loaded.append(each)
+            elif len(problems) < MAX_PROBLEMS:
+                loaded.append(load_item(each, f"{path}[{index}]", problems))
+            else:
+                break
+        return loaded if is_list else tuple(loaded)
 
     schema: Schema = {"type": "array", "items": item.schema} if item.schema else {"type": "array"}
     loads = Loads((list if generic is list else tuple,), items=item.loads)
@@ -476,8 +485,15 @@ def _mapping(generic: Any, args: tuple[Any, ...], inside: tuple[type, ...]) -> S
         if bad := _bad_names(value):
             problems.append(Problem(path, bad))
             return INVALID
-        items = ((key, item.load(each, member_path(path, key), problems)) for key, each in value.items())
-        return dict(until_max_problems(items, problems))
+        exact, load_item, loaded = item.exact, item.load, dict[str, Any]()
+        for key, each in value.items():
+            if each.__class__ is exact:
+                loaded[key] = each
+            elif len(problems) < MAX_PROBLEMS:
+                loaded[key] = load_item(each, member_path(path, key), problems)
+            else:
+                break
+        return loaded
 
     schema: Schema = {"type": "object", **({"additionalProperties": item.schema} if item.schema else {})}
     return Shape("object", schema, load, expects="an object", loads=Loads((dict,), values=item.loads))
@@ -583,21 +599,27 @@ def _read_typeddict(cls: type, hints: Mapping[str, Any], inside: tuple[type, ...
 def _object(
     cls: type, fields: Mapping[str, _Field], make: Callable[[dict[str, Any], str, list[Problem]], Any], loaded_as: type
 ) -> Shape:
+    # Paths are joined from parts that are made once: a message may hold thousands of objects.
+    known = {name: (each.shape.exact, each.shape.load, member_path("", name)) for name, each in fields.items()}
+    required = frozenset(name for name, each in fields.items() if each.required)
+
     def load(value: Any, path: str, problems: list[Problem]) -> Any:
         if not is_object(value):
             problems.append(Problem(path, expected("an object", value)))
             return INVALID
         before, loaded = len(problems), dict[str, Any]()
-        for name, each in until_max_problems(value.items(), problems):
-            if (known := fields.get(name)) is None:
+        for name, each in value.items():
+            if len(problems) >= MAX_PROBLEMS:
+                break
+            if name not in known:
                 problems.append(unknown("field", name, fields, path=member_path(path, name)))
-            else:
-                loaded[name] = known.shape.load(each, member_path(path, name), problems)
-        problems.extend(
-            Problem(member_path(path, name), "is required")
-            for name, known in fields.items()
-            if known.required and name not in value
-        )
+                continue
+            exact, load_field, below = known[name]
+            loaded[name] = each if each.__class__ is exact else load_field(each, path + below, problems)
+        if not required <= value.keys():
+            problems.extend(
+                Problem(path + known[name][2], "is required") for name in fields if name in required - value.keys()
+            )
         return make(loaded, path, problems) if len(problems) == before else INVALID
 
     schema: Schema = {"type": "object", "title": cls.__name__, "additionalProperties": False}

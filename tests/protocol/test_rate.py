@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rtvi_plugins import Session, bot
+from rtvi_plugins import Session, action, bot
 from rtvi_plugins.errors import RateLimited, Unauthorized
 from rtvi_plugins.hosting import Limits, ManualClock
 from rtvi_plugins.kinds import Audio
@@ -236,6 +236,30 @@ async def test_a_large_message_is_charged_by_its_size() -> None:
         await settle()
         codes = [wire.answers(id)[0]["data"].get("code") for id in sent]
         assert codes == [None, None, "rate-limited", "rate-limited"]
+
+
+@action("bot")
+async def count_cards(session: Session, /, cards: list[dict[str, int]]) -> int:
+    """Count the cards."""
+    return len(cards)
+
+
+@bot(public=True, client=["bot:count_cards"])
+async def counting(session: Session, /) -> None:
+    """A bot with an action of many values."""
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("objects", [5_000, 6_000])
+async def test_messages_that_take_long_to_check_do_not_follow_each_other(objects: int) -> None:
+    """Each blocks the event loop for some milliseconds. The first one passes, and another one some seconds later."""
+    async with connected(counting) as wire:
+        for _ in range(3):
+            sent = [wire.call("bot:count_cards", cards=[{"n": 1}] * objects) for _ in range(3)]
+            await settle()
+            codes = [wire.answers(id)[0]["data"].get("code") for id in sent]
+            assert codes == [None, "rate-limited", "rate-limited"]
+            wire.clock.advance(8.0)
 
 
 @pytest.mark.anyio
