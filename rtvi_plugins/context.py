@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+import math
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, NotRequired, Required
 
 from attrs import define, field
 from typing_extensions import TypedDict
 
+from .errors import ContextFull
 from .utils.json_values import check_json
 
 __all__ = ("Context", "Function", "Message", "Place", "Role")
@@ -48,6 +51,14 @@ class Place:
     index: int
 
 
+#: A message costs memory beside its text; it counts as so many characters more.
+_MESSAGE_SIZE = 200
+
+
+def _size_of(messages: Iterable[Message]) -> int:
+    return sum(_MESSAGE_SIZE + len(json.dumps(each)) for each in messages)
+
+
 def _check(context: object, attribute: object, functions: tuple[Function, ...]) -> tuple[Function, ...]:
     check_json(functions)
     return functions
@@ -57,9 +68,22 @@ def _check(context: object, attribute: object, functions: tuple[Function, ...]) 
 class Context:
     """The messages and functions of one session. Only the session's own tasks change it."""
 
+    #: From this size on, in characters of JSON, `require_space` raises.
+    limit: float = math.inf
     _messages: list[Message] = field(factory=list[Message])
     functions: tuple[Function, ...] = field(default=(), on_setattr=_check)
     _place: Place | None = None
+    _size: int = 0
+
+    @property
+    def size(self) -> int:
+        """The size of the messages, in characters of JSON; each message counts as 200 more."""
+        return self._size
+
+    def require_space(self) -> None:
+        """Raise `ContextFull` if clients may add nothing more. The bot itself always may."""
+        if self._size >= self.limit:
+            raise ContextFull("The conversation has reached its greatest size. Replace it with llm:set_context.")
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -70,27 +94,34 @@ class Context:
         """Add messages at the end. `TypeError` for what JSON cannot carry, as in all that changes the context."""
         check_json(messages)
         self._messages.extend(messages)
+        self._size += _size_of(messages)
 
     def amend(self, message: Message, content: str | list[dict[str, Any]]) -> bool:
         """Change the content of the last message, if it is this very one; whether it was."""
         if not self._messages or self._messages[-1] is not message:
             return False
         check_json(content, "$.content")
-        message["content"] = content
+        self._change(message, content)
         return True
 
     def settle(self, call: str, before: str, content: str) -> bool:
         """Replace the result `before` of a function call by `content`. Return whether `before` was found."""
         for message in reversed(self._messages):
             if message.get("tool_call_id") == call and message["content"] == before:
-                message["content"] = content
+                self._change(message, content)
                 return True
         return False
+
+    def _change(self, message: Message, content: str | list[dict[str, Any]]) -> None:
+        self._size -= _size_of([message])
+        message["content"] = content
+        self._size += _size_of([message])
 
     def replace(self, messages: Sequence[Message]) -> None:
         """Put these messages in place of all there are. What a turn that is running had to say is then forgotten."""
         check_json(list(messages))
         self._messages = list(messages)
+        self._size = _size_of(messages)
         self._place = None
 
     def take_place(self) -> Place:
@@ -105,9 +136,10 @@ class Context:
     def snapshot(self) -> Callable[[], None]:
         """What puts the context back as it is now."""
         messages, functions, place = list(self._messages), self.functions, self._place
-        index = place.index if place is not None else 0
+        index, size = place.index if place is not None else 0, self._size
 
         def restore() -> None:
+            self._size = size
             self._messages, self.functions, self._place = messages, functions, place
             if place is not None:
                 place.index = index
@@ -124,6 +156,7 @@ class Context:
             return False
         check_json(messages)
         self._messages[place.index : place.index] = messages
+        self._size += _size_of(messages)
         place.index += len(messages)
         return True
 

@@ -38,6 +38,7 @@ __all__ = (
     "BotFailed",
     "Busy",
     "Cancelled",
+    "ContextFull",
     "DeclarationError",
     "Draining",
     "FunctionCallFailed",
@@ -351,6 +352,13 @@ class Busy(RequestError):
     code = "busy"
     status = 503
     retryable = True
+
+
+class ContextFull(RequestError):
+    """The conversation has reached the greatest size that the server accepts. Replace it with `llm:set_context`."""
+
+    code = "context-full"
+    status = 413
 
 
 class RateLimited(RequestError):

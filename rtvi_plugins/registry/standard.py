@@ -48,6 +48,7 @@ async def append_to_messages(
     """Add messages to the conversation. Where the bot does not grant more, they are the user's text."""
     if interrupt:
         session.interrupt()
+    session.context.require_space()
     session.remember(*messages)
     if run_immediately:
         session.submit(RunLLM())

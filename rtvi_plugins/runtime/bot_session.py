@@ -40,7 +40,7 @@ class BotSession(Session):
 
     def __init__(self, id: str, shared: Shared, start: StartRequest, stop: Callable[[], None]) -> None:
         self.id = id
-        self.context = Context()
+        self.context = Context(shared.limits.context_size)
         self.start_data = start.start_data
         self.clock = shared.clock
         self.vad_params = VADParams()

@@ -400,6 +400,32 @@ def cancelling_its_task() -> BaseException:
     return Panic()
 
 
+@pytest.mark.parametrize("place", ["options", "large options", *(each for each in HOOKS if each != "server_routes")])
+async def test_a_function_cannot_cancel_the_task_that_calls_it(place: str, anyio_backend_name: str) -> None:
+    """Neither the session's, nor that of its transport, which is the test's own here."""
+    if anyio_backend_name == "trio":
+        return
+    faults.make = cancelling_its_task
+    async with connected(talking, module) as wire:
+        faults.place = place
+        try:
+            async with connection_to(wire.host, wire.clock) as other:
+                other.send("client-ready", {"version": "2.1.0"})
+                other.send("send-text", {"content": "hello", "options": {"audio_response": False}})
+                await settle()
+                await other.answer(other.update(llm={"model": "large"}))
+                assert await other.result(other.call("bot:act")) == "done"
+                other.connection.close()
+                await settle()
+        except RequestError:  # options that cannot be set at the start
+            assert place == "options"
+        assert place == "find_key" or faults.met
+        task = asyncio.current_task()
+        assert task is not None
+        assert not task.cancelling()
+        await goes_on(wire)
+
+
 @pytest.mark.parametrize("place", ["action", "long action", "closing"])
 async def test_a_task_that_a_plugin_cancels_ends_nothing_else(place: str, anyio_backend_name: str) -> None:
     """The other requests of the session are answered. On trio, no task can be cancelled like this."""
