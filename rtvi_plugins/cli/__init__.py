@@ -22,6 +22,7 @@ from ..security import LogFormatter, quiet_http_clients
 from ..utils.diagnostics import unwrap_group
 from ..utils.log_text import LINES, clean, trace
 from ..utils.secrets import secrets_in_environment
+from .redacted import redacted_stderr
 
 __all__ = (
     "FAILED",
@@ -70,12 +71,17 @@ class Failure(Exception):
 
 
 def guarded(run: Callable[[], int], *, traceback: bool = False) -> int:
-    """Return what `run` returns, or the exit code of what it raised, which is written to stderr.
+    """Return the result of `run`, or write its exception to stderr and return the exit code for it.
 
-    With `traceback` the whole traceback is written. What threads and finalizers raise meanwhile is written as well.
-    The keys in the environment are not.
+    With `traceback` the whole traceback is written. Exceptions in threads and finalizers are written too. Secrets are
+    removed from everything that Python code writes to stderr in the meantime.
     """
     _known = secrets_in_environment(os.environ)  # kept until the end: a bot's module may fail before there is a host
+    with redacted_stderr():
+        return _guarded(run, traceback=traceback)
+
+
+def _guarded(run: Callable[[], int], *, traceback: bool) -> int:
     try:
         with _uncaught_to_stderr():
             return run()
