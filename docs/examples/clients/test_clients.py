@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -54,3 +56,12 @@ def test_the_program_holds_a_conversation(tmp_path: Path, example: str, package:
     answer = json.loads(printed.splitlines()[-1])
     assert answer["booking"] == "A-2"
     assert "I am Ada" in answer["answer"]
+
+
+def test_the_python_program_holds_a_conversation() -> None:
+    """Its output is the one on the page."""
+    with rtvi_run(HERE / "bot.py") as server:
+        command = [sys.executable, str(HERE / "python_client.py"), server]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=50)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["A-2", "That is 7."]

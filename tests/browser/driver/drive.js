@@ -8,8 +8,9 @@ import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { createInterface } from "node:readline";
 
-import { build } from "esbuild";
 import { chromium } from "playwright-core";
+
+import { BOT, CDN, bundle, documented, fromHere } from "./documented.js";
 
 const FLAGS = [
   "--no-sandbox", // containers give it no user namespaces
@@ -28,13 +29,12 @@ const SIZE = { width: 1280, height: 900 };
 const near = (file) => new URL(file, import.meta.url);
 const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
 
-/** Serve the page of the published clients, at an origin of its own, as an application would. */
+/** Serve the pages of the published clients and of the documentation at an origin of their own. */
 async function serve() {
-  const entry = near("../page/published.js").pathname;
-  const built = await build({ entryPoints: [entry], bundle: true, write: false, format: "esm", logLevel: "error" });
   const files = {
     "/": ["text/html", await readFile(near("../page/index.html"))],
-    "/published.js": ["text/javascript", built.outputFiles[0].contents],
+    "/published.js": ["text/javascript", await bundle({ entryPoints: [near("../page/published.js").pathname] })],
+    ...(await documented()),
   };
   const server = createServer(({ url }, answer) => {
     const [type, content] = files[url] ?? [];
@@ -47,9 +47,13 @@ async function serve() {
 const pages = new Map();
 
 const OPERATIONS = {
-  /** Open an address in a browser of its own, which nobody has used before. */
-  async open(browser, { url, size = SIZE, ...options }) {
+  /** Open an address in a new browser context. `bot` replaces the address of the bot in pages of the documentation. */
+  async open(browser, { url, bot = BOT, size = SIZE, ...options }) {
     const context = await browser.newContext({ viewport: size, permissions: PERMISSIONS, ...options });
+    await context.route(CDN, fromHere);
+    if (bot !== BOT) {
+      await context.route(`${BOT}/**`, (route) => route.continue({ url: route.request().url().replace(BOT, bot) }));
+    }
     for (const script of ["microphone.js", "ear.js"]) await context.addInitScript({ path: near(script).pathname });
     const page = await context.newPage();
     const complaints = [];
