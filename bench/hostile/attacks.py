@@ -100,6 +100,20 @@ async def _hold(port: int, *words: bytes) -> None:
     await asyncio.sleep(3600)
 
 
+async def requests(port: int) -> None:
+    """60 connections, each of which repeats a cheap request as soon as the one before was answered."""
+
+    async def repeat() -> None:
+        made = await wire.connect(port)
+        while True:
+            made.writer.write(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            await made.until(b"open_sessions")
+
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(60):
+            tasks.create_task(repeat())
+
+
 async def large_start(port: int) -> None:
     """A megabyte of names that the bot does not have, again and again."""
     body = json.dumps({"config": {f"service_{number:06}": {} for number in range(46_000)}}).encode()
@@ -166,6 +180,7 @@ ATTACKS: dict[str, Attack] = {
         empty_fragments,
         descriptors,
         slow_loris,
+        requests,
         large_start,
         large_update,
         objects,

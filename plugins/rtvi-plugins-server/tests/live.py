@@ -46,6 +46,11 @@ class Live:
 
         return asyncio.run_coroutine_threadsafe(call(), self.loop).result(PATIENCE)
 
+    @property
+    def buffered(self) -> int:
+        """How many bytes of incomplete messages are counted for this machine."""
+        return self.server.limiter.buffered("127.0.0.1")
+
     def until(self, condition: Callable[[], bool]) -> None:
         """Wait until something is so, on the server's loop."""
 

@@ -493,3 +493,12 @@ def test_the_log_shows_no_secret_and_no_forged_line(
         if each in log
     ]
     assert "httpx2: GET" not in log
+
+
+@pytest.mark.parametrize("proxy", [[], ["--proxy", "127.0.0.1"]])
+def test_a_public_url_without_a_proxy_gets_a_hint(start: Start, proxy: list[str]) -> None:
+    """All clients would count as one address, so no limit per address applies."""
+    with start("desk", "--public-url", "https://bots.example", *proxy) as running:
+        running.signal()
+        assert running.process.stderr is not None
+        assert ("Name the proxy's address with --proxy" in running.process.stderr.read()) == (not proxy)

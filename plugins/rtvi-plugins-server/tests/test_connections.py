@@ -8,6 +8,7 @@ import itertools
 import logging
 import socket
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import httpx2
@@ -27,6 +28,7 @@ from rtvi_plugins_server._uvicorn import http_guard
 from rtvi_plugins_server._uvicorn.acceptor import Acceptor
 from rtvi_plugins_server._uvicorn.chunked_body import ChunkedBody
 from rtvi_plugins_server._uvicorn.connections import ConnectionLimiter, ConnectionLimits, TrackedConnection
+from rtvi_plugins_server._uvicorn.request_rate import RequestRate
 
 HANDSHAKE = (
     b"GET /ws?token=x HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -469,3 +471,87 @@ async def test_a_start_that_fails_or_is_claimed_counts_no_more(make_host: Callab
     async with make_host("desk") as host:
         for _ in range(3 * host.limits.unclaimed_per_address):
             host.claim((await host.start(address="192.0.2.1")).token).close()
+
+
+# ---- one address among others --------------------------------------------------------------------------------------
+
+
+def test_an_address_that_sends_very_many_requests_waits() -> None:
+    """Twice as many as may be sent in a second pass at once; then they are spread evenly, whatever was sent."""
+    rate = RequestRate(100)
+    delays = [rate.delay("192.0.2.1", 1_000.0) for _ in range(1_000)]
+    assert sum(each == 0 for each in delays) == 201  # and one is due now
+    assert delays[-1] == pytest.approx(7.99)  # pyright: ignore[reportUnknownMemberType]
+    assert rate.delay("192.0.2.2", 1_000.0) == 0
+    assert rate.delay("192.0.2.1", 1_010.0) == 0
+
+
+def test_addresses_are_forgotten_when_they_are_quiet() -> None:
+    """However many there are."""
+    rate = RequestRate(100)
+    for each in range(1_000):
+        rate.delay(f"192.0.2.{each}", 1_000.0)
+    rate.forget(1_001.0)
+    assert rate.delay("192.0.2.1", 1_001.0) == 0
+    rate.forget(1_010.0)
+    assert rate.__dict__["_due"] == {}
+
+
+def test_requests_that_wait_are_not_handled_and_delay_no_other_address(host: Host, parser: str) -> None:
+    """A few are answered; the others stay unread, and are not taken for requests that do not come."""
+    handled = list[str]()
+
+    async def count(request: Request) -> Response:
+        assert request.client is not None
+        handled.append(request.client.host)
+        return Response()
+
+    limits = ConnectionLimits(connections_per_address=2, head_seconds=0.1)
+    with live(host, limits, routes=[Route("/count", count)]) as server:
+        request = b"GET /count HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+        with server.connect(request * 50) as first, server.connect(request * 50):
+            server.until(lambda: len(handled) >= 5)
+            other = socket.create_connection(server.address, timeout=10, source_address=("127.0.0.2", 0))
+            with other:
+                other.sendall(request)
+                assert b"200 OK" in other.recv(65_536)
+            assert handled.count("127.0.0.1") <= 10
+            server.until(lambda: handled.count("127.0.0.1") > 6)
+            assert b"408" not in first.recv(65_536)
+
+
+def test_incomplete_messages_of_an_address_are_bounded_in_total() -> None:
+    """A connection that keeps little is never refused for what others of its address keep."""
+    limiter = ConnectionLimiter(ConnectionLimits(buffered_bytes_per_address=1_000_000, buffered_bytes=50_000))
+    made = [limiter.admit("192.0.2.1") for _ in range(20)]
+    kept = [each.may_buffer(100_000) for each in made if each is not None]
+    assert kept == [True] * 10 + [False] * 10
+    first, last = made[0], limiter.admit("192.0.2.1")
+    assert first is not None
+    assert last is not None
+    assert last.may_buffer(50_000)
+    for each in made[10:]:
+        assert each is not None
+        each.closed()
+    assert not last.may_buffer(100_000)
+    first.may_buffer(0)
+    assert last.may_buffer(100_000)
+    other = limiter.admit("192.0.2.2")
+    assert other is not None
+    assert other.may_buffer(1_000_000)
+
+
+def test_bodies_that_do_not_end_are_bounded_in_total(host: Host, parser: str) -> None:
+    """Those beyond the limit are answered and closed."""
+    limits = ConnectionLimits(buffered_bytes_per_address=300_000, buffered_bytes=50_000)
+    body = START + b"Content-Length: 1000000\r\n\r\n" + b" " * 100_000
+    with live(host, limits) as server, ExitStack() as held:
+        for number in range(3):
+            held.enter_context(server.connect(body))
+            server.until(lambda: server.buffered >= (number + 1) * 100_000)  # noqa: B023
+        for _ in range(2):
+            with server.connect(body) as client:
+                status, found = answer(client)
+                assert (status, found["error"], found["retryable"]) == (429, "rate-limited", True)
+        server.until(lambda: len(server.server.limiter) == 3)
+    assert server.buffered == 0

@@ -8,7 +8,7 @@ import logging
 import socket
 import struct
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -654,3 +654,30 @@ class Harness:
                 await self.settle()
         self.socket.connection_lost(None)
         await self.settle()
+
+
+def test_incomplete_frames_of_an_address_are_bounded_in_total(host: Host, loop: str) -> None:
+    """The connections beyond the limit are closed, those within it go on, and what they kept is free afterwards."""
+    limits = ConnectionLimits(buffered_bytes_per_address=350_000, buffered_bytes=50_000, close_seconds=0.2)
+    part = frame(Opcode.TEXT, b" " * 100_000)[:-1]
+    with live(host, limits, loop=loop) as server, ExitStack() as held:
+        for number in range(3):
+            held.enter_context(bare(server)).socket.sendall(part)
+            server.until(lambda: server.buffered > (number + 1) * 100_000)  # noqa: B023
+        for _ in range(2):
+            with bare(server) as client:
+                client.socket.sendall(part)
+                assert client.closed()[0] == 1008
+        server.until(lambda: len(server.server.limiter) == 3)
+        with bare(server) as other:
+            other.socket.sendall(frame(Opcode.TEXT, READY.encode()))
+            assert b"bot-ready" in next(other.frames())[1]
+    assert server.buffered == 0
+
+
+def test_fragments_count_as_incomplete(host: Host, loop: str) -> None:
+    """A message in pieces is kept as much as one in a frame."""
+    limits = ConnectionLimits(buffered_bytes_per_address=300_000, buffered_bytes=50_000)
+    with live(host, limits, loop=loop) as server, bare(server) as client:
+        client.socket.sendall(frame(Opcode.TEXT, b" ", fin=False) + frame(Opcode.CONT, b" " * 30_000, fin=False) * 20)
+        assert client.closed() == (1008, "Too many long messages of this address are incomplete.")

@@ -6,9 +6,11 @@
     acceptor        accept connections, one at a time
     connections     limits for connections, in total and for each address
     http_guard      check and limit HTTP requests before uvicorn's parser reads them
+    request_rate    delay the requests of an address that sends very many
     chunked_body    find the end of a chunked body
     handshake       ask the app whether to accept a WebSocket
     websocket       the protocol of one WebSocket
+    small_reads     read little at once
     frames          read and write the frames of a WebSocket
     keepalive       notice that a client is gone
     writer          write to a WebSocket, and nothing while its client does not read

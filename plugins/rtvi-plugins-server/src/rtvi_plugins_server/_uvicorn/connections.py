@@ -15,6 +15,7 @@ from attrs import field, frozen
 
 from .._addresses import Proxies, address_group
 from .._log_throttle import LogThrottle
+from .request_rate import RequestRate
 
 __all__ = ("ConnectionLimiter", "ConnectionLimits", "TrackedConnection")
 
@@ -42,8 +43,12 @@ class ConnectionLimits:
 
     #: Connections at once. The process may have descriptors for fewer.
     connections: int = 2_000
-    #: Connections at once from one address, and at most half of all.
+    #: Connections at once from one address, and at most half of all. So many of its requests are handled in a second;
+    #: more than that wait.
     connections_per_address: int = 100
+    #: What may be buffered of the incomplete messages of one address. A connection with little is not counted.
+    buffered_bytes_per_address: int = 8_388_608
+    buffered_bytes: int = 65_536
     #: The proxies in front. Their connections belong to many clients and are not counted per address.
     proxies: Proxies = field(factory=Proxies)
     #: The head of a request or handshake. A line must be shorter than what the handshake parser accepts.
@@ -63,6 +68,7 @@ class TrackedConnection:
     """One accepted connection, until its socket is closed."""
 
     __slots__ = (
+        "_buffered",
         "_check",
         "_closing_since",
         "_limiter",
@@ -76,6 +82,7 @@ class TrackedConnection:
     def __init__(self, limiter: ConnectionLimiter, address: str | None) -> None:
         self.address = address
         self.transport: asyncio.Transport | None = None
+        self._buffered = 0
         self._limiter = limiter
         self._check: Callable[[float], None] = _nothing
         self._closing_since: float | None = None
@@ -91,6 +98,18 @@ class TrackedConnection:
     def attach(self, transport: asyncio.Transport, check: Callable[[float], None]) -> None:
         """Have `check` called once a second with the loop's time, by the protocol that now holds the transport."""
         self.transport, self._check = transport, check
+
+    def request_delay(self, now: float) -> float:
+        """Count a request. Return for how many seconds it must wait, because its address sends very many."""
+        return 0.0 if self.address is None else self._limiter.request_rate.delay(self.address, now)
+
+    def may_buffer(self, size: int) -> bool:
+        """Report how many bytes of incomplete messages are buffered. Return False if its address has too many."""
+        size = size if size > self.limits.buffered_bytes else 0
+        if size == self._buffered:
+            return True
+        more, self._buffered = size - self._buffered, size
+        return self._limiter.may_buffer(self.address, more) or not size
 
     def wrote(self, size: int) -> None:
         """Count bytes that were written to the transport, to see whether the client reads."""
@@ -120,6 +139,7 @@ class TrackedConnection:
 
     def closed(self) -> None:
         """The socket is closed; the connection no longer counts."""
+        self.may_buffer(0)
         self._limiter.release(self)
 
 
@@ -137,6 +157,8 @@ class ConnectionLimiter:
         self._most_per_address = min(limits.connections_per_address, max(1, self._most // 2))
         self.connections: set[TrackedConnection] = set()
         self._addresses: Counter[str] = Counter()
+        self._buffered: Counter[str] = Counter()
+        self.request_rate = RequestRate(limits.connections_per_address)
         self._full, self._crowded = LogThrottle(log), LogThrottle(log)
 
     def __len__(self) -> int:
@@ -166,7 +188,21 @@ class ConnectionLimiter:
                 if not self._addresses[connection.address]:
                     del self._addresses[connection.address]
 
+    def buffered(self, address: str) -> int:
+        """Return how many bytes are buffered for an address."""
+        return self._buffered[address]
+
+    def may_buffer(self, address: str | None, more: int) -> bool:
+        """Count bytes that are buffered for an address. Return False if there are too many."""
+        if address is None:
+            return True
+        self._buffered[address] += more
+        if not self._buffered[address]:
+            del self._buffered[address]
+        return self._buffered[address] <= self.limits.buffered_bytes_per_address
+
     def check(self, now: float) -> None:
         """Check every connection; call it about once a second with the loop's time."""
+        self.request_rate.forget(now)
         for connection in list(self.connections):
             connection.check(now)

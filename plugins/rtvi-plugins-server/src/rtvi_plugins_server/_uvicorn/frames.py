@@ -52,13 +52,21 @@ class FrameReader:
         self._data, self._at = b"", 0
         #: How many bytes are still to come of the frame that the parser has begun.
         self._frame_left = 0
+        #: How many bytes of that frame the parser has.
+        self._frame_parsed = 0
         self._fragments: list[bytes] = []
+        self._fragments_size = 0
         self._is_text = False
 
     @property
     def unread(self) -> int:
         """How many bytes wait to be read."""
         return len(self._data) - self._at
+
+    @property
+    def buffered(self) -> int:
+        """How many bytes of incomplete messages are kept."""
+        return self.unread + self._frame_parsed + self._fragments_size
 
     def feed(self, data: bytes) -> None:
         """Add bytes from the client."""
@@ -103,6 +111,7 @@ class FrameReader:
             return None
         self._parser.receive_data(self._data[self._at : self._at + size])
         self._at += size
+        self._frame_parsed = self._frame_parsed + size if self._frame_left else 0
         events = self._parser.events_received()  # one at most
         self._answer(self._parser.data_to_send())
         for event in events:
@@ -129,8 +138,9 @@ class FrameReader:
         if frame.opcode is not Opcode.CONT:
             self._is_text = frame.opcode is Opcode.TEXT
         self._fragments.append(bytes(frame.data))
+        self._fragments_size += len(frame.data)
         if frame.fin:
-            data, self._fragments = b"".join(self._fragments), []
+            data, self._fragments, self._fragments_size = b"".join(self._fragments), [], 0
             return _text(data) if self._is_text else data
         if len(self._fragments) > _FRAGMENTS:
             return CloseFrame(_POLICY, f"A message has at most {_FRAGMENTS} fragments.")

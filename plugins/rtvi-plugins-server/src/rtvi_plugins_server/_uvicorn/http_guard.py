@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import os
 import re
 from typing import Any, Final
 
@@ -20,15 +19,12 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from .._log_throttle import LogThrottle
 from .chunked_body import ChunkedBody
 from .connections import TrackedConnection
+from .small_reads import SmallReads
 
-__all__ = ("HttpGuard", "SmallReads", "http_protocol")
+__all__ = ("GuardedProtocol", "HttpGuard", "http_protocol")
 
 log = logging.getLogger("rtvi_plugins.server")
 _refusals = LogThrottle(log)
-
-#: How many bytes are read at once. Connections share one buffer where the loop fills it and passes it on in one call.
-_READ: Final = 8_192
-_SHARED: Final[bytearray | None] = bytearray(_READ) if os.name == "posix" else None
 
 _END: Final = b"\r\n\r\n"
 #: A header on its own line, without characters that only some parsers read as the end of a line.
@@ -36,10 +32,11 @@ _HEADER: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\r\n\0]*")
 _PHRASES: Final = {
     400: (b"Bad Request", "bad-request"),
     408: (b"Request Timeout", "request-timeout"),
+    429: (b"Too Many Requests", "rate-limited"),
     431: (b"Request Header Fields Too Large", "headers-too-large"),
     503: (b"Service Unavailable", "draining"),
 }
-_RETRYABLE: Final = frozenset({408, 503})
+_RETRYABLE: Final = frozenset({408, 429, 503})
 
 
 class _Flow(FlowControl):
@@ -77,7 +74,11 @@ class HttpGuard(asyncio.Protocol):
         #: How many bytes of the body are still to come, or the object that finds its end.
         self._body = 0
         self._chunked: ChunkedBody | None = None
+        #: How many bytes of the body have arrived.
+        self._body_arrived = 0
         self._due = math.inf
+        #: The request waits because its address sends very many; or it has waited.
+        self._delayed = self._has_waited = False
         self._over = False
         #: uvicorn's cycle of the previous request, which was answered.
         self._before: Any = None
@@ -111,12 +112,14 @@ class HttpGuard(asyncio.Protocol):
     def on_response_complete(self) -> None:
         """Go on with the next request, if it has arrived."""
         super().on_response_complete()  # type: ignore[misc]  # of uvicorn's protocol
+        self._body_arrived = 0
+        self._connection.may_buffer(0)
         if self._unparsed:
             asyncio.get_running_loop().call_soon(self._parse)
 
     def _parse(self) -> None:
         """Pass on each head when it is complete, and its body as it arrives."""
-        while self._unparsed and not self._over and not self.transport.is_closing():
+        while self._unparsed and not (self._over or self._delayed or self.transport.is_closing()):
             if self._socket is not None:
                 self._socket.data_received(self._take(len(self._unparsed)))
             elif self._chunked is not None:
@@ -124,10 +127,9 @@ class HttpGuard(asyncio.Protocol):
             elif self._body:
                 data = self._take(min(len(self._unparsed), self._body))
                 self._body -= len(data)
-                super().data_received(data)
+                self._pass_body(data)
             elif self.cycle is not None and not self.cycle.response_complete:
-                self._flow.held = True
-                self._flow.pause_reading()
+                self._pause()
                 return
             elif self._unparsed[:1] in b"\r\n":
                 self._unparsed = self._unparsed.lstrip(b"\r\n")  # empty lines before a request
@@ -135,10 +137,40 @@ class HttpGuard(asyncio.Protocol):
                 self._before = self.cycle
                 if (end := self._end_of_head()) < 0:
                     break
+                if self._must_wait():
+                    return
                 self._pass_head(self._take(end))
-        if self._flow.held:
+        if self._flow.held and not self._delayed:
             self._flow.held = False
             self._flow.resume_reading()
+
+    def _pause(self) -> None:
+        self._flow.held = True
+        self._flow.pause_reading()
+
+    def _must_wait(self) -> bool:
+        """Whether the next request must wait, because its address sends very many."""
+        if self._has_waited:
+            self._has_waited = False
+            return False
+        loop = asyncio.get_running_loop()
+        delay = self._connection.request_delay(loop.time())
+        if delay > 0:
+            self._delayed = True
+            self._pause()
+            loop.call_later(delay, self._go_on)
+        return self._delayed
+
+    def _go_on(self) -> None:
+        self._delayed, self._has_waited = False, True
+        self._parse()
+
+    def _pass_body(self, data: bytes) -> None:
+        self._body_arrived += len(data)
+        if self._connection.may_buffer(self._body_arrived):
+            super().data_received(data)
+        else:
+            self._refuse(429, "The requests of this address are too large; send again later.")
 
     def _take(self, size: int) -> bytes:
         data = bytes(self._unparsed[:size])
@@ -153,7 +185,7 @@ class HttpGuard(asyncio.Protocol):
             return
         if chunked.ended:
             self._chunked = None
-        super().data_received(data)
+        self._pass_body(data)
 
     def _end_of_head(self) -> int:
         """Return the length of the head; -1 while it is incomplete, or if it is too long."""
@@ -207,7 +239,7 @@ class HttpGuard(asyncio.Protocol):
     # ---- deadlines and refusals ------------------------------------------------------------------------------------
 
     def _check_deadlines(self, now: float) -> None:
-        if now < self._due or self._over:
+        if now < self._due or self._over or self._delayed:
             return
         if self.cycle is None:
             self._refuse(408, f"The head of the request did not come within {self._limits.head_seconds:g} s.")
@@ -238,12 +270,12 @@ def _response(status: int, sentence: str) -> bytes:
     )
 
 
-class SmallReads(asyncio.BufferedProtocol):
-    """Reads little at once for a guard. A plain `asyncio.Protocol` gets up to 256 KiB."""
+class GuardedProtocol(SmallReads):
+    """Passes what the loop calls to a guard."""
 
     def __init__(self, guard: HttpGuard) -> None:
+        super().__init__()
         self._guard = guard
-        self._buffer = _SHARED or bytearray(_READ)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._guard.connection_made(transport)
@@ -251,11 +283,8 @@ class SmallReads(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._guard.connection_lost(exc)
 
-    def get_buffer(self, sizehint: int) -> bytearray:
-        return self._buffer
-
-    def buffer_updated(self, nbytes: int) -> None:
-        self._guard.data_received(bytes(memoryview(self._buffer)[:nbytes]))
+    def data_received(self, data: bytes) -> None:
+        self._guard.data_received(data)
 
     def pause_writing(self) -> None:
         self._guard.pause_writing()

@@ -21,7 +21,7 @@ from rtvi_plugins.hosting import Host
 
 from .acceptor import Acceptor
 from .connections import ConnectionLimiter, ConnectionLimits, TrackedConnection
-from .http_guard import HttpGuard, SmallReads, http_protocol
+from .http_guard import GuardedProtocol, HttpGuard, http_protocol
 from .websocket import WebSocket
 
 __all__ = ("Server", "make_server", "serve")
@@ -117,7 +117,7 @@ class Server(uvicorn.Server):
         make: Any = self.config.http_protocol_class
         protocol: HttpGuard = make(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
         protocol.guard(connection)
-        return SmallReads(protocol)
+        return GuardedProtocol(protocol)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         # Called between any two instructions of the loop's thread, so it only sets attributes. It leaves uvicorn's

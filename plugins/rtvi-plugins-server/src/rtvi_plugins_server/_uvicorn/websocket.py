@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any, Final, cast
@@ -28,6 +27,7 @@ from .connections import TrackedConnection
 from .frames import FrameReader, ReadEvent
 from .handshake import Handshake
 from .keepalive import Keepalive
+from .small_reads import READ_BYTES, SmallReads
 from .writer import Writer
 
 __all__ = ("WebSocket",)
@@ -38,23 +38,20 @@ _silent = logging.getLogger("rtvi_plugins.server.websockets")
 _silent.setLevel(logging.CRITICAL)
 _refusals, _failures = LogThrottle(log), LogThrottle(log)
 
-#: How many bytes are read at once, and how many frames are handled in one turn of the loop.
-_READ, _FRAMES = 8_192, 20
+#: How many frames are handled in one turn of the loop.
+_FRAMES: Final = 20
 #: Reading pauses when so many bytes wait to be handled.
-_BEHIND: Final = 4 * _READ
+_BEHIND: Final = 4 * READ_BYTES
 #: The longest message, in bytes. A session accepts less, and answers a message that is too long.
 MESSAGE_BYTES: Final = 1_048_576
 #: What a client may still send after its session has ended, in bytes, and how many bytes each frame adds to that.
 _LATE_BYTES, _LATE_FRAME = 262_144, 1_024
 #: How long an app may take to answer a handshake.
 _HANDSHAKE_SECONDS: Final = 30.0
-_RESTART: Final = 1012
-
-#: All connections share one buffer where the loop fills it and passes it on in one call.
-_SHARED: Final[bytearray | None] = bytearray(_READ) if os.name == "posix" else None
+_POLICY, _RESTART = 1008, 1012
 
 
-class WebSocket(asyncio.BufferedProtocol):
+class WebSocket(SmallReads):
     """The protocol of one connection, from its handshake on."""
 
     def __init__(
@@ -66,6 +63,7 @@ class WebSocket(asyncio.BufferedProtocol):
         connection: TrackedConnection,
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
+        super().__init__()
         self._loop = _loop or asyncio.get_running_loop()
         self._server = server_state
         self._connection = connection
@@ -76,7 +74,6 @@ class WebSocket(asyncio.BufferedProtocol):
         self._reader = FrameReader(self._parser, self._writer.answer)
         self._transport: asyncio.Transport
         self._app: WebSocketApp | None = None
-        self._buffer = _SHARED if _SHARED is not None else bytearray(_READ)
         self._reading = True
         self._handling = self._scheduled = False
         #: The app has something to take, or a close frame.
@@ -123,14 +120,6 @@ class WebSocket(asyncio.BufferedProtocol):
         self._end()
         self._transport.close()
 
-    def get_buffer(self, sizehint: int) -> bytearray:
-        """Return the buffer for the next read."""
-        return self._buffer
-
-    def buffer_updated(self, nbytes: int) -> None:
-        """Take what the loop has read."""
-        self.data_received(bytes(memoryview(self._buffer)[:nbytes]))
-
     def eof_received(self) -> None:
         """The client sends nothing more, so it has left; the loop closes the transport."""
 
@@ -171,6 +160,7 @@ class WebSocket(asyncio.BufferedProtocol):
             left -= 1
         self._handling = False
         self._check_parser()
+        self._check_buffered()
         self._read(wanted=self._reader.unread < _BEHIND and not self._over)
         if self._sendable:
             self._flush()
@@ -190,6 +180,14 @@ class WebSocket(asyncio.BufferedProtocol):
             self._close_transport()
         elif self._parser.handshake_exc is not None and not self._asked and not self._over:
             self.reject(400, (), b"This is no handshake of a WebSocket.")
+
+    def _check_buffered(self) -> None:
+        """Close if the clients of this address keep too many messages incomplete."""
+        if not self._connection.may_buffer(self._reader.buffered) and not self._over:
+            _failures.warn("closed a WebSocket: its address has too many incomplete messages")
+            self.close(CloseFrame(_POLICY, "Too many long messages of this address are incomplete."))
+            self._over = True
+            self._reader.clear()
 
     def _read(self, *, wanted: bool) -> None:
         if wanted != self._reading and not self._transport.is_closing():
