@@ -1,0 +1,35 @@
+"""The glossary: every word once, in order, and in use; and the words that the documentation avoids."""
+
+from __future__ import annotations
+
+import re
+
+from ..tools.pages import DOCS, PAGES
+
+GLOSSARY = DOCS / "reference" / "glossary.md"
+WORDS = re.findall(r"^\| \*([\w -]+)\* \|", GLOSSARY.read_text("utf-8"), re.MULTILINE)
+#: Other words for the same things.
+AVOIDED = re.compile(r"\b(command param|setting of a service|tool call|event handler|told|spelled)\b", re.IGNORECASE)
+
+
+def prose(text: str) -> str:
+    """A page without its code and the targets of its links."""
+    return re.sub(r"^```.*?^```$|`[^`\n]*`|\]\([^)]*\)", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def test_every_word_stands_once_in_alphabetical_order() -> None:
+    """Two entries would be two meanings."""
+    assert [*dict.fromkeys(WORDS)] == WORDS
+    assert sorted(WORDS) == WORDS
+
+
+def test_every_word_is_used_in_the_documentation() -> None:
+    """A word that nobody uses needs no explanation."""
+    texts = " ".join(prose(page.read_text("utf-8")).lower() for page in PAGES if page != GLOSSARY)
+    assert [word for word in WORDS if word not in texts] == []
+
+
+def test_pages_use_no_other_word_for_the_same() -> None:
+    """One meaning has one word."""
+    found = {page.name: AVOIDED.findall(prose(page.read_text("utf-8"))) for page in PAGES}
+    assert {name: words for name, words in found.items() if words} == {}
