@@ -12,7 +12,7 @@ from typing_extensions import Doc
 
 from .declare.decorators import action, bot, options, service
 from .declare.roles import roles
-from .declare.signature import Was
+from .declare.shapes import Was
 from .declare.specs import Grant
 from .errors import ProviderError, RequestError
 from .hookspecs import hookimpl

@@ -1,8 +1,8 @@
-"""An attrs validator as a constraint: a check that speaks this project's words, and the JSON Schema that says the same.
+"""Read attrs validators into rules, and put rules on shapes.
 
-A validator is either understood in both ways or refused when it is declared, so that clients are never bound by a
-constraint that their description leaves out. attrs keeps the classes of its validators private; the fields that are
-read here are what their `repr` documents.
+Every validator is checked and described. A validator that cannot be described is rejected when it is declared, so
+that no constraint is hidden from clients. The classes of attrs' validators are private; this module reads the fields
+that their `repr` shows.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ from attrs import validators as v
 from ..errors import Problem
 from ..utils.json_values import MAX_PROBLEMS, expected, is_array, is_object, member_path, until_max_problems
 from .roles import roles
-from .rules import ANYTHING, TEXT, Loads, Place, Rule, Schema, Validator, got, merged, plain
+from .rules import Rule, Subject, got, plain
+from .shapes import ANYTHING, INVALID, TEXT, LoadedTypes, Schema, Shape, Validator, merged
 from .validators import choice, instance, max_length, min_length, number, own, pattern_of, refused
 
-__all__ = ("parts_of", "read_validators")
+__all__ = ("narrow", "parts_of", "restricted_schema", "restriction", "violations")
 
 
 @frozen
-class _Reader(Place):
-    """Reads the validators of one place."""
+class _Reader(Subject):
+    """Reads the validators of one subject."""
 
     def read(self, validator: Any) -> Rule:
         for cls, read in _READERS.items():
@@ -35,11 +36,11 @@ class _Reader(Place):
         return own(self, validator)
 
 
-def read_validators(
-    validators: Iterable[Validator], loads: Loads, *, strict: bool, attribute: attrs.Attribute[Any] | None = None
+def _read_validators(
+    validators: Iterable[Validator], loaded: LoadedTypes, *, strict: bool, attribute: attrs.Attribute[Any] | None = None
 ) -> Rule:
-    """The rule that attrs validators make together. `NotReadable` for one that cannot be described."""
-    reader = _Reader(loads, strict, attribute)
+    """Return one rule for all validators. `UnsupportedType` for one that cannot be described."""
+    reader = _Reader(loaded, strict, attribute)
     return _all([reader.read(each) for each in validators])
 
 
@@ -70,13 +71,13 @@ def _and(reader: _Reader, validator: Any) -> Rule:
 
 
 def _optional(reader: _Reader, validator: Any) -> Rule:
-    inner = attrs.evolve(reader, loads=reader.loads.without_none()).read(validator.validator)
+    inner = attrs.evolve(reader, loaded=reader.loaded.without_none()).read(validator.validator)
 
     def check(value: Any, path: str, problems: list[Problem]) -> None:
         if value is not None:
             inner.check(value, path, problems)
 
-    nullable = NoneType in reader.loads.classes or object in reader.loads.classes
+    nullable = NoneType in reader.loaded.classes or object in reader.loaded.classes
     schema = {"anyOf": [inner.schema, {"type": "null"}]} if nullable and inner.schema else inner.schema
     return Rule(check, schema, inner.phrase)
 
@@ -110,7 +111,7 @@ def _passes(rule: Rule, value: Any) -> bool:
 
 def _deep_iterable(reader: _Reader, validator: Any) -> Rule:
     guard = {"type": "array"} if reader.guard("deep_iterable(…)", "arrays", (list, tuple)) else {}
-    member_rule = attrs.evolve(reader, loads=reader.loads.items or ANYTHING).read(validator.member_validator)
+    member_rule = attrs.evolve(reader, loaded=reader.loaded.items or ANYTHING).read(validator.member_validator)
 
     def check(value: Any, path: str, problems: list[Problem]) -> None:
         if not is_array(value):
@@ -128,8 +129,8 @@ def _deep_iterable(reader: _Reader, validator: Any) -> Rule:
 
 def _deep_mapping(reader: _Reader, validator: Any) -> Rule:
     guard = {"type": "object"} if reader.guard("deep_mapping(…)", "objects", (dict,)) else {}
-    keys = attrs.evolve(reader, loads=TEXT).read(_or_nothing(validator.key_validator))
-    values = attrs.evolve(reader, loads=reader.loads.values or ANYTHING).read(_or_nothing(validator.value_validator))
+    keys = attrs.evolve(reader, loaded=TEXT).read(_or_nothing(validator.key_validator))
+    values = attrs.evolve(reader, loaded=reader.loaded.values or ANYTHING).read(_or_nothing(validator.value_validator))
 
     def check(value: Any, path: str, problems: list[Problem]) -> None:
         if not is_object(value):
@@ -150,7 +151,7 @@ def _deep_mapping(reader: _Reader, validator: Any) -> Rule:
 
 
 def _roles(reader: _Reader, validator: roles) -> Rule:
-    """As any validator of an author's own, but with the path of everything that it finds."""
+    """Read `roles` as a custom validator that reports the path of each problem."""
     reader.guard(repr(validator), "arrays of messages", (list, tuple))
     rule = own(reader, validator)
 
@@ -188,3 +189,40 @@ _READERS: Mapping[type, Callable[[_Reader, Any], Rule]] = {
     v.is_callable().__class__: refused,
     roles: _roles,
 }
+
+
+# ---- shapes under constraints ---------------------------------------------------------------------------------------
+
+
+def narrow(shape: Shape, validators: Sequence[Validator], *, attribute: attrs.Attribute[Any] | None = None) -> Shape:
+    """Return the shape under validators. `UnsupportedType` for one that does not apply to all of its values."""
+    if not validators:
+        return shape
+    rule = _read_validators(validators, shape.loaded, strict=True, attribute=attribute)
+
+    def load(value: Any, path: str, problems: list[Problem]) -> Any:
+        before = len(problems)
+        loaded = shape.load(value, path, problems)
+        if len(problems) == before:
+            rule.check(loaded, path, problems)
+        return loaded if len(problems) == before else INVALID
+
+    expects = f"{shape.expects} that must {rule.phrase}"
+    return Shape(shape.rtvi_type, merged([shape.schema, rule.schema]), load, expects=expects, loaded=shape.loaded)
+
+
+def restriction(shape: Shape, validator: Validator) -> Rule:
+    """Return the rule of a grant's validator. It may exclude some of the shape's types, but not all."""
+    return _read_validators([validator], shape.loaded, strict=False)
+
+
+def restricted_schema(shape: Shape, validator: Validator) -> Schema:
+    """Return the schema of a shape under a grant's validator."""
+    return merged([shape.schema, restriction(shape, validator).schema])
+
+
+def violations(shape: Shape, validator: Validator, value: Any, path: str = "$") -> list[Problem]:
+    """Return the problems that a grant's validator has with a loaded value."""
+    problems: list[Problem] = []
+    restriction(shape, validator).check(value, path, problems)
+    return problems

@@ -31,7 +31,9 @@ from ..kinds import BUILTIN_KINDS, LLM, STT, TTS, VAD, Kind, kind_of
 from ..session import Secret, Session
 from ..utils.diagnostics import authors_line, nearest, where
 from ..utils.names import is_valid_name
+from .constraints import restriction
 from .misuse import check_bot_arguments, check_function, deadline_problem, is_plain_function, refuse_unknown
+from .shapes import UnsupportedType, Validator
 from .signature import Signature, read_hints, read_result, read_signature, summary
 from .specs import (
     ActionSpec,
@@ -46,7 +48,6 @@ from .specs import (
     mark,
     specs_of,
 )
-from .types import NotReadable, Validator, restriction
 
 __all__ = ("action", "bot", "options", "service")
 
@@ -452,7 +453,7 @@ def _narrowed(
             raise DeclarationError(function, f"narrowed= names {name!r}, which is not among its {what} {list(sent)}.")
         try:
             restriction(sent[name].shape, validator)
-        except NotReadable as error:
+        except UnsupportedType as error:
             raise DeclarationError(function, f"narrowed= of {name!r} {error}.") from None
     return dict(narrowed or {})
 

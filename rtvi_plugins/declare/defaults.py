@@ -1,4 +1,4 @@
-"""Whether a default can be shared by all calls: nothing in it can be changed."""
+"""Find what could be changed in a default, which all calls share."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from typing import Any, cast
 
 import attrs
 
-__all__ = ("changeable_part",)
+__all__ = ("mutable_part",)
 
 _MUTABLE: tuple[type, ...] = (list, dict, set, bytearray)
 
 
-def changeable_part(value: Any) -> str | None:
-    """Name the class of what could be changed in a default, itself or anything inside; None if nothing can."""
-    if isinstance(value, _MUTABLE):
-        return value.__class__.__name__
-    if isinstance(value, tuple | frozenset):
-        inner = cast("Iterable[Any]", value)
-    elif attrs.has(value.__class__):
-        if not _is_frozen(value):
-            return f"{value.__class__.__name__}, which is not frozen"
-        inner = [getattr(value, each.name) for each in attrs.fields(value.__class__)]
+def mutable_part(default: Any) -> str | None:
+    """Name the class of the first mutable object in a default, itself included; None if there is none."""
+    if isinstance(default, _MUTABLE):
+        return default.__class__.__name__
+    if isinstance(default, tuple | frozenset):
+        inner = cast("Iterable[Any]", default)
+    elif attrs.has(default.__class__):
+        if not _is_frozen(default):
+            return f"{default.__class__.__name__}, which is not frozen"
+        inner = [getattr(default, each.name) for each in attrs.fields(default.__class__)]
     else:
         return None
-    return next((found for each in inner if (found := changeable_part(each)) is not None), None)
+    return next((found for each in inner if (found := mutable_part(each)) is not None), None)
 
 
 def _is_frozen(value: Any) -> bool:
@@ -33,7 +33,7 @@ def _is_frozen(value: Any) -> bool:
             setattr(value, each.name, getattr(value, each.name))
         except (attrs.exceptions.FrozenInstanceError, attrs.exceptions.FrozenAttributeError):
             continue
-        except Exception:  # a setter of its own that objects to something else
+        except Exception:  # a setter of the class that rejects the value for another reason
             return False
         return False
     return True

@@ -13,9 +13,11 @@ from typing_extensions import Doc, deprecated
 from ..errors import DeclarationError, Problem
 from ..session import Secret, Session
 from ..utils.json_values import json_problem
-from .defaults import changeable_part
+from .defaults import mutable_part
+from .json_form import to_json
+from .shapes import Shape, UnsupportedType, Was, check
 from .specs import REQUIRED, AnyFunction, Parameter
-from .types import NotReadable, Shape, Was, check, read, to_json
+from .types import read
 
 __all__ = ("Signature", "Was", "problems_text", "read_hints", "read_result", "read_signature", "summary")
 
@@ -84,7 +86,7 @@ def _sent(function: AnyFunction, parameter: inspect.Parameter, hints: Mapping[st
         raise DeclarationError(function, f"{name!r} is given by the framework. Put a '/' after it: ({name}: …, /, …).")
     try:
         shape = read(hints[name])
-    except NotReadable as error:
+    except UnsupportedType as error:
         raise DeclarationError(function, f"{name!r} {error}.") from None
     metadata = _metadata(hints[name])
     declared = Parameter(
@@ -123,12 +125,12 @@ def _default(function: AnyFunction, parameter: inspect.Parameter, shape: Any, de
             raise DeclarationError(function, f"give {parameter.name!r} a default.")
         return REQUIRED
     written: Any = parameter.default
-    if (changeable := changeable_part(written)) is not None:
-        has = "is" if changeable.partition(",")[0] == written.__class__.__name__ else "holds"
+    if (mutable := mutable_part(written)) is not None:
+        has = "is" if mutable.partition(",")[0] == written.__class__.__name__ else "holds"
         raise DeclarationError(
             function,
-            f"the default of {parameter.name!r} {has} a {changeable}, which every call would share. "
-            "Use (), None, or a frozen attrs object.",
+            f"the default of {parameter.name!r} {has} a {mutable}, which all calls would share. "
+            "Use (), None or a frozen attrs object.",
         )
     value = to_json(written)
     if problem := problems_text(check(shape, value)[1], value):
@@ -161,7 +163,7 @@ def read_result(function: AnyFunction, signature: Signature) -> Shape:
         raise DeclarationError(function, "annotate what it returns, as in -> bool or -> None.")
     try:
         shape = read(signature.returns)
-    except NotReadable as error:
+    except UnsupportedType as error:
         raise DeclarationError(function, f"its result {error}.") from None
     metadata = _metadata(signature.returns)
     if any(isinstance(each, Was) for each in metadata):

@@ -11,7 +11,7 @@ from attrs.validators import and_
 
 from ..errors import DeclarationError
 from ..utils.diagnostics import authors_line
-from .types import Shape, Validator
+from .shapes import Shape, Validator
 
 __all__ = (
     "REQUIRED",

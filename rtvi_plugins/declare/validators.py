@@ -16,7 +16,8 @@ from ..errors import Problem, unknown
 from ..utils.control_flow import reraise_control_flow
 from ..utils.diagnostics import shorten
 from ..utils.json_values import expected, json_problem
-from .rules import NoneRefused, NotReadable, Place, Rule, Schema, carried, class_names, got, is_a, leaf, plain
+from .rules import Rule, Subject, class_names, describable, got, is_a, plain, rule_for
+from .shapes import NoneRejected, Schema, UnsupportedType
 
 __all__ = ("choice", "instance", "max_length", "min_length", "number", "own", "pattern_of", "refused")
 
@@ -34,15 +35,15 @@ _OPERATORS: Mapping[str, tuple[str, str]] = {
 }
 
 
-def number(place: Place, validator: Any) -> Rule:
+def number(subject: Subject, validator: Any) -> Rule:
     name, word = _OPERATORS[validator.compare_op]
-    bound, spelled = validator.bound, f"{name}({validator.bound!r})"
+    bound, written = validator.bound, f"{name}({validator.bound!r})"
     if not is_a(bound.__class__, (int, float)):
-        raise NotReadable(f"has {spelled}, whose bound is not a number that JSON has. Use an int or a float")
-    carried(spelled, bound)
-    guard = {"type": "number"} if place.guard(spelled, "numbers", (int, float)) else {}
+        raise UnsupportedType(f"has {written}, whose bound is not a number that JSON has. Use an int or a float")
+    describable(written, bound)
+    guard = {"type": "number"} if subject.guard(written, "numbers", (int, float)) else {}
     compare = validator.compare_func
-    return leaf(
+    return rule_for(
         (int, float),
         lambda value: bool(compare(value, bound)),
         {**guard, word: bound},
@@ -59,23 +60,23 @@ _COUNTED: Sequence[tuple[type, str, str, str]] = (
 )
 
 
-def min_length(place: Place, validator: Any) -> Rule:
-    return _length(place, "min", "at least", validator.min_length, lambda size, bound: size >= bound)
+def min_length(subject: Subject, validator: Any) -> Rule:
+    return _length(subject, "min", "at least", validator.min_length, lambda size, bound: size >= bound)
 
 
-def max_length(place: Place, validator: Any) -> Rule:
-    return _length(place, "max", "at most", validator.max_length, lambda size, bound: size <= bound)
+def max_length(subject: Subject, validator: Any) -> Rule:
+    return _length(subject, "max", "at most", validator.max_length, lambda size, bound: size <= bound)
 
 
-def _length(place: Place, side: str, least: str, bound: Any, passes: Callable[[int, int], bool]) -> Rule:
-    spelled = f"{side}_len({bound!r})"
+def _length(subject: Subject, side: str, least: str, bound: Any, passes: Callable[[int, int], bool]) -> Rule:
+    written = f"{side}_len({bound!r})"
     if bound.__class__ is not int or bound < 0:
-        raise NotReadable(f"has {spelled}, whose length is not a whole number from 0")
-    carried(spelled, bound)
+        raise UnsupportedType(f"has {written}, whose length is not a whole number from 0")
+    describable(written, bound)
     classes = tuple(cls for cls, *_ in _COUNTED)
-    guarded = place.guard(spelled, "strings, arrays and objects", classes)
+    guarded = subject.guard(written, "strings, arrays and objects", classes)
     counted = [
-        each for each in _COUNTED if any(issubclass(cls, each[0]) or cls is object for cls in place.loads.classes)
+        each for each in _COUNTED if any(issubclass(cls, each[0]) or cls is object for cls in subject.loaded.classes)
     ]
     types = dict.fromkeys(json for _, json, *_ in counted)
     schema: Schema = {"type": [*types]} if guarded else {}
@@ -104,38 +105,40 @@ _ANCHORED = {"fullmatch": "^(?:{})$", "match": "^(?:{})"}
 _PYTHON_ONLY = re.compile(r"(?<!\\)(?:\\\\)*(\(\?P|\(\?#|\(\?[aiLmsux-]+[:)]|\(\?\(|\(\?>|\\[AZ])")
 
 
-def pattern_of(place: Place, validator: Any) -> Rule:
+def pattern_of(subject: Subject, validator: Any) -> Rule:
     compiled: re.Pattern[Any] = validator.pattern
     pattern = compiled.pattern
-    spelled = f"matches_re({pattern!r})"
+    written = f"matches_re({pattern!r})"
     if not isinstance(pattern, str):
-        raise NotReadable(f"has {spelled}, whose pattern is bytes. Write a str")
+        raise UnsupportedType(f"has {written}, whose pattern is bytes. Write a str")
     if special := _PYTHON_ONLY.search(pattern):
-        raise NotReadable(
-            f"has {spelled}, whose {special[1]!r} JSON Schema does not have. Write the pattern without it"
+        raise UnsupportedType(
+            f"has {written}, whose {special[1]!r} JSON Schema does not have. Write the pattern without it"
         )
     if flags := re.RegexFlag(compiled.flags) & ~re.UNICODE:
-        raise NotReadable(f"has {spelled} with {flags!r}, which JSON Schema does not have. Write [Aa] in the pattern")
-    carried(spelled, pattern)
-    guard = {"type": "string"} if place.guard(spelled, "strings", (str,)) else {}
+        raise UnsupportedType(
+            f"has {written} with {flags!r}, which JSON Schema does not have. Write [Aa] in the pattern"
+        )
+    describable(written, pattern)
+    guard = {"type": "string"} if subject.guard(written, "strings", (str,)) else {}
     matches = validator.match_func
     schema = {**guard, "pattern": _ANCHORED.get(matches.__name__, "{}").format(pattern)}
-    return leaf((str,), lambda value: bool(matches(value)), schema, f"match the pattern {pattern!r}")
+    return rule_for((str,), lambda value: bool(matches(value)), schema, f"match the pattern {pattern!r}")
 
 
 # ---- choices and classes -------------------------------------------------------------------------------------------
 
 
-def choice(place: Place, validator: Any) -> Rule:
+def choice(subject: Subject, validator: Any) -> Rule:
     options: list[Any] = _listed(validator.options)
-    values = [carried("in_(…)", plain(each)) for each in options]
-    strangers = [each for each in options if not any(_can_be(each, cls) for cls in place.loads.classes)]
+    values = [describable("in_(…)", plain(each)) for each in options]
+    strangers = [each for each in options if not any(_can_be(each, cls) for cls in subject.loaded.classes)]
     if strangers:
-        raise NotReadable(
-            f"has in_(…) with {shorten(repr(strangers[0]))}, which is no {class_names(place.loads.classes)}"
+        raise UnsupportedType(
+            f"has in_(…) with {shorten(repr(strangers[0]))}, which is no {class_names(subject.loaded.classes)}"
         )
-    if place.strict and NoneType in place.loads.classes and None not in values:
-        raise NoneRefused("in_(…)")
+    if subject.strict and NoneType in subject.loaded.classes and None not in values:
+        raise NoneRejected("in_(…)")
     allowed = {_key(each) for each in values}
     listed = shorten(", ".join(repr(each) for each in values), 300)
 
@@ -152,16 +155,16 @@ def choice(place: Place, validator: Any) -> Rule:
 
 def _listed(options: Any) -> list[Any]:
     if isinstance(options, str | bytes) or not isinstance(options, Iterable):
-        raise NotReadable(f"has in_({shorten(repr(options))}), which is no list of choices. List each of them")
+        raise UnsupportedType(f"has in_({shorten(repr(options))}), which is no list of choices. List each of them")
     listed: list[Any] = []
     for each in cast("Iterable[Any]", options):
         listed.append(each)
         if len(listed) > _MOST_CHOICES:
-            raise NotReadable(f"has in_(…) with more than {_MOST_CHOICES} choices. Use ge and le, or matches_re")
+            raise UnsupportedType(f"has in_(…) with more than {_MOST_CHOICES} choices. Use ge and le, or matches_re")
         if not isinstance(plain(each), str | int | float | None):
-            raise NotReadable(f"has in_(…) with {shorten(repr(each))}, which is no string, number, bool or None")
+            raise UnsupportedType(f"has in_(…) with {shorten(repr(each))}, which is no string, number, bool or None")
     if not listed:
-        raise NotReadable("has in_(…) without a choice")
+        raise UnsupportedType("has in_(…) without a choice")
     return listed
 
 
@@ -188,19 +191,19 @@ _JSON_TYPES: Mapping[type, str] = {
 }
 
 
-def instance(place: Place, validator: Any) -> Rule:
+def instance(subject: Subject, validator: Any) -> Rule:
     wanted: Any = validator.type
     classes = cast("tuple[type, ...]", wanted if isinstance(wanted, tuple) else (wanted,))
-    spelled = f"instance_of({class_names(classes)})"
-    right = [each for each in place.loads.classes if issubclass(each, classes)]
-    wrong = [each for each in place.loads.classes if each not in right]
+    written = f"instance_of({class_names(classes)})"
+    right = [each for each in subject.loaded.classes if issubclass(each, classes)]
+    wrong = [each for each in subject.loaded.classes if each not in right]
     if not right:
-        raise NotReadable(f"has {spelled}, which no {class_names(wrong)} is. Annotate it so")
-    if wrong == [NoneType] and place.strict:
-        raise NoneRefused(spelled)
+        raise UnsupportedType(f"has {written}, which no {class_names(wrong)} is. Annotate it so")
+    if wrong == [NoneType] and subject.strict:
+        raise NoneRejected(written)
     types = {_JSON_TYPES.get(each, "") for each in right}
     if wrong and ("" in types or types & {_JSON_TYPES.get(each, "") for each in wrong}):
-        raise NotReadable(f"has {spelled}, which JSON cannot tell from {class_names(wrong)}. Annotate it so")
+        raise UnsupportedType(f"has {written}, which JSON cannot tell from {class_names(wrong)}. Annotate it so")
 
     def check(value: Any, path: str, problems: list[Problem]) -> None:
         if not isinstance(value, classes):
@@ -212,28 +215,28 @@ def instance(place: Place, validator: Any) -> Rule:
 # ---- validators of an author's own ---------------------------------------------------------------------------------
 
 
-def refused(place: Place, validator: Any) -> Rule:
-    raise NotReadable(f"has {validator!r}, which no JSON value passes. Remove it")
+def refused(subject: Subject, validator: Any) -> Rule:
+    raise UnsupportedType(f"has {validator!r}, which no JSON value passes. Remove it")
 
 
-def own(place: Place, validator: Any) -> Rule:
+def own(subject: Subject, validator: Any) -> Rule:
     """A validator that attrs does not bring: described by its `json_schema`, or by its docstring."""
     name = getattr(validator, "__name__", validator.__class__.__name__)
     if isinstance(validator, FunctionType) and validator.__module__ == v.ge.__module__:
-        raise NotReadable(f"has the validator {name} without its bound. Call it, as in ge(0)")
+        raise UnsupportedType(f"has the validator {name} without its bound. Call it, as in ge(0)")
     if not callable(validator):
-        raise NotReadable(f"has the validator {shorten(repr(validator))}, which cannot be called")
+        raise UnsupportedType(f"has the validator {shorten(repr(validator))}, which cannot be called")
     schema, doc = getattr(validator, "json_schema", None), _doc(validator)
     if schema is None and not doc:
-        raise NotReadable(
+        raise UnsupportedType(
             f"has the validator {name}, which describes nothing. Give it a docstring, or an attribute json_schema"
         )
     if not isinstance(schema, dict | None):
-        raise NotReadable(f"has the validator {name}, whose json_schema is not a dict")
+        raise UnsupportedType(f"has the validator {name}, whose json_schema is not a dict")
     described: Schema = {"description": doc} if schema is None else cast(Schema, schema)
     if (bad := json_problem(described)) is not None:
-        raise NotReadable(f"has the validator {name}, which cannot be described: {bad[1]}")
-    attribute = place.attribute
+        raise UnsupportedType(f"has the validator {name}, which cannot be described: {bad[1]}")
+    attribute = subject.attribute
 
     def check(value: Any, path: str, problems: list[Problem]) -> None:
         try:

@@ -11,7 +11,8 @@ from typing import Any, TypeAlias
 
 from attrs import frozen
 
-from ..declare.types import INVALID, violations
+from ..declare.constraints import violations
+from ..declare.shapes import INVALID
 from ..errors import (
     InvalidConfig,
     NotGranted,

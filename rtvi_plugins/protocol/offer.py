@@ -12,8 +12,9 @@ import attrs
 from attrs import field, frozen
 
 from ..context import Function
+from ..declare.shapes import Validator
 from ..declare.specs import ActionSpec, OptionsSpec, Parameter
-from ..declare.types import Validator, read
+from ..declare.types import read
 from ..errors import InvalidArguments, NotGranted, Problem, RequestError, UnknownAction, UnknownService, unknown
 from ..registry.grants import Grants
 from ..registry.registry import BOT, PROVIDER, Provider, Registry

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeAlias
 
-from ..declare.types import check
+from ..declare.shapes import check
 from ..errors import OperatorOnly, Problem
 from ..registry.registry import Provider, Registry, twice
 from ..session import Secret

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from ..declare.types import Shape
+from ..declare.shapes import Shape
 from ..errors import Problem, unknown
 from ..utils.diagnostics import shorten
 from ..utils.json_values import is_array, is_object, json_type_name

@@ -9,8 +9,9 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
+from ..declare.constraints import violations
 from ..declare.specs import Grant
-from ..declare.types import read, violations
+from ..declare.types import read
 from ..errors import InvalidConfig, InvalidStart, Problem, UnknownProvider, UnknownService, unknown
 from ..registry.grants import Grants, read_grants
 from ..registry.registry import PROVIDER, Registry, grant_problem, renamed

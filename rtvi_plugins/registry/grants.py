@@ -10,7 +10,7 @@ from attrs import evolve, field, frozen
 from attrs.validators import and_, ge, gt, in_, le, lt, matches_re, max_len, min_len
 
 from ..declare.constraints import parts_of
-from ..declare.rules import Validator
+from ..declare.shapes import Validator
 from ..declare.specs import ActionSpec, Grant
 from ..errors import InvalidStart, Problem
 from ..utils.diagnostics import nearest

@@ -9,9 +9,11 @@ from typing import Any
 from attrs import field, frozen
 from attrs.validators import and_
 
+from ..declare.constraints import restriction
+from ..declare.shapes import Shape, UnsupportedType, Validator, check
 from ..declare.signature import problems_text
 from ..declare.specs import ActionSpec, BotSpec, Grant, OptionsSpec, Parameter, ProviderSpec, Spec, Target
-from ..declare.types import NotReadable, Shape, Validator, check, read, restriction
+from ..declare.types import read
 from ..errors import BotError, DeclarationError, Problem
 from ..utils.diagnostics import nearest, where
 
@@ -315,7 +317,7 @@ def _unfit(shapes: Iterable[Shape], validator: Validator, is_operators: bool) ->
     for shape in shapes:
         try:
             restriction(shape, validator)
-        except NotReadable as error:
+        except UnsupportedType as error:
             return "has bounds that do not apply to its type" if is_operators else str(error)
     return None
 

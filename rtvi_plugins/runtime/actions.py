@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 import anyio
 from attrs import define, field
 
-from ..declare.types import check, to_checked_json, to_json
+from ..declare.json_form import to_checked_json, to_json
+from ..declare.shapes import check
 from ..errors import ActionFailed, Busy, Cancelled, InvalidResult, Problem, RequestError, report
 from ..limits import Limits
 from ..protocol.codec import encode_json

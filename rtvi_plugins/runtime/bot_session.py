@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, cast, final
 
 from ..context import Context, Function, Message
-from ..declare.types import to_checked_json
+from ..declare.json_form import to_checked_json
 from ..errors import FunctionCallFailed, ProviderError, ProviderFailed, SlowClient
 from ..events import Event, serialize
 from ..protocol.config import SessionConfig

@@ -11,7 +11,7 @@ from typing import Any
 
 from attrs import define, evolve, field, frozen
 
-from ..declare.types import check
+from ..declare.shapes import check
 from ..errors import ApplyFailed, RequestError, report
 from ..protocol.config import SessionConfig, Values
 from ..protocol.offer import Offer, OptionGroup

@@ -32,7 +32,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from rtvi_plugins.declare.types import NotReadable, check, read, restricted_schema, violations
+from rtvi_plugins.declare.constraints import restricted_schema, violations
+from rtvi_plugins.declare.shapes import UnsupportedType, check
+from rtvi_plugins.declare.types import read
 
 
 class Colour(Enum):
@@ -187,7 +189,7 @@ REFUSED: list[tuple[Any, str]] = [
 @pytest.mark.parametrize(("annotation", "message"), REFUSED)
 def test_a_constraint_that_cannot_be_described_is_refused(annotation: Any, message: str) -> None:
     """With what to write instead."""
-    with pytest.raises(NotReadable) as raised:
+    with pytest.raises(UnsupportedType) as raised:
         read(annotation)
     assert message in str(raised.value)
 
@@ -200,13 +202,15 @@ def test_a_field_of_a_class_says_where_a_none_was_forgotten() -> None:
         seats: int | None = field(default=None, validator=ge(1))
 
     Table.__annotations__["seats"] = int | None
-    with pytest.raises(NotReadable, match=r"whose 'seats' accepts None, but ge\(1\) does not. Write optional\(ge\(1\)"):
+    with pytest.raises(
+        UnsupportedType, match=r"whose 'seats' accepts None, but ge\(1\) does not. Write optional\(ge\(1\)"
+    ):
         read(Table)
 
 
 BAD_DEFAULTS: list[tuple[Callable[[], Any], str]] = [
-    (list, "has a default with a list, which all objects would share. Use field"),
-    (lambda: ([],), "has a default with a list"),
+    (list, "has a default that holds a list, which all objects would share. Use field"),
+    (lambda: ([],), "has a default that holds a list"),
     (lambda: 3, "has a default that does not fit its type"),
 ]
 
@@ -220,7 +224,7 @@ def test_a_default_of_a_field_must_fit_and_must_not_be_shared(make: Callable[[],
         items: list[str] = make()  # noqa: RUF009 - that is the mistake
 
     Basket.__annotations__["items"] = list[str]
-    with pytest.raises(NotReadable) as raised:
+    with pytest.raises(UnsupportedType) as raised:
         read(Basket)
     assert message in str(raised.value)
 
@@ -232,5 +236,5 @@ def test_a_grants_validator_may_rule_out_null() -> None:
     schema = restricted_schema(optional_number, le(5))
     validator: Any = Draft202012Validator(schema)
     assert [validator.is_valid(value) for value in (None, 5, 6)] == [False, True, False]
-    with pytest.raises(NotReadable):
+    with pytest.raises(UnsupportedType):
         restricted_schema(read(str), le(5))

@@ -358,7 +358,7 @@ def configure(llm: Acme, /, heat: Annotated[int, ge(1)] = 0) -> None: ...
 @options(acme_llm)  # here
 def configure(llm: Acme, /, words: list[str] = []) -> None: ...
 """,
-        "the default of 'words' is a list, which every call would share. Use (), None, or a frozen attrs object.",
+        "the default of 'words' is a list, which all calls would share. Use (), None or a frozen attrs object.",
     ),
     "one name twice": (
         """
@@ -781,14 +781,14 @@ async def say(tts: TTS, /, times: Annotated[int, ge]) -> None: ...
 @action("tts")  # here
 async def say(tts: TTS, /, times: Annotated[int, "How often."]) -> None: ...
 """,
-        "'times' has 'How often.' in Annotated, which means nothing here. Use Doc",
+        "'times' has 'How often.' in Annotated, which is not a validator. Use",
     ),
     "former name inside": (
         """
 @action("tts")  # here
 async def say(tts: TTS, /, texts: list[Annotated[str, Was("words")]]) -> None: ...
 """,
-        "'texts' has Was('words') inside. Only an argument or an option has former names.",
+        "'texts' has Was('words') on a part of the type. Put it on the whole argument",
     ),
     "former name of a result": (
         """
@@ -802,7 +802,7 @@ async def say(tts: TTS, /) -> Annotated[str, Was("words")]: ...
 @options(acme_llm)  # here
 def configure(llm: Acme, /, words: tuple[list[str], ...] = (["a"],)) -> None: ...
 """,
-        "the default of 'words' holds a list, which every call would share.",
+        "the default of 'words' holds a list, which all calls would share.",
     ),
     "function that replaces another": (
         """

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 
 from rtvi_plugins import LLM, Grant, Session, bot, converse, options, roles, service
 from rtvi_plugins.context import Message
+from rtvi_plugins.declare.constraints import restricted_schema, violations
 from rtvi_plugins.declare.roles import ANY_ROLE
-from rtvi_plugins.declare.types import NotReadable, read, restricted_schema, violations
+from rtvi_plugins.declare.shapes import UnsupportedType
+from rtvi_plugins.declare.types import read
 from rtvi_plugins.errors import DeclarationError
 
 from ..fakes import scripted
@@ -215,7 +217,7 @@ async def test_everything_that_a_client_may_not_write_is_reported_at_its_own_pat
 
 def test_it_narrows_arrays_only() -> None:
     """Nothing else holds messages."""
-    with pytest.raises(NotReadable, match=r"has roles\('user'\), which applies to arrays of messages, not to bool"):
+    with pytest.raises(UnsupportedType, match=r"has roles\('user'\), which applies to arrays of messages, not to bool"):
         restricted_schema(read(bool), roles("user"))
     [problem] = violations(read(list[str] | None), roles("user"), ["Hello."])
     assert (problem.path, problem.message) == ("$[0]", "expected a message, got a string")

@@ -12,8 +12,8 @@ from attrs.validators import ge
 from typing_extensions import Doc, deprecated
 
 from rtvi_plugins import Secret, Session, Was
+from rtvi_plugins.declare.shapes import check
 from rtvi_plugins.declare.signature import Signature, read_signature
-from rtvi_plugins.declare.types import check
 from rtvi_plugins.errors import DeclarationError
 
 
@@ -112,7 +112,7 @@ def test_a_default_that_every_call_would_share_is_refused(value: Any) -> None:
 
     configure.__annotations__["names"] = "list[str]"
     configure.__defaults__ = (value,)
-    assert "Use (), None, or a frozen attrs object." in mistake(configure)
+    assert "Use (), None or a frozen attrs object." in mistake(configure)
 
 
 def test_what_is_given_stands_before_the_slash() -> None:

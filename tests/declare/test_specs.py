@@ -8,8 +8,10 @@ from typing import Any
 from attrs.validators import ge, le
 
 from rtvi_plugins import Grant
+from rtvi_plugins.declare.constraints import narrow
+from rtvi_plugins.declare.shapes import check
 from rtvi_plugins.declare.specs import ActionSpec, Parameter, mark, specs_in, specs_of
-from rtvi_plugins.declare.types import check, narrow, read
+from rtvi_plugins.declare.types import read
 
 
 def action_spec(function: Any) -> ActionSpec:

@@ -15,7 +15,10 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from typing_extensions import Doc, TypedDict
 
-from rtvi_plugins.declare.types import NotReadable, check, narrow, read, to_json, violations
+from rtvi_plugins.declare.constraints import narrow, violations
+from rtvi_plugins.declare.json_form import to_json
+from rtvi_plugins.declare.shapes import UnsupportedType, check
+from rtvi_plugins.declare.types import read
 
 
 class Pace(StrEnum):
@@ -405,9 +408,9 @@ UNREADABLE: list[tuple[Any, str]] = [
     (object, "Use dict[str, Any]"),
     (Any, "Use dict[str, Any]"),
     (dict[int, str], "Use dict[str, …]"),
-    (Literal[b"a"], "has the choice b'a', which is no string, whole number or bool"),
+    (Literal[b"a"], "has the choice b'a', which is not a string, whole number or bool"),
     (Untyped, "is Untyped, whose 'size' has no type. Annotate it, as in size: str"),
-    (Remade, "is Remade, whose own __init__ is not called as attrs' is, with size"),
+    (Remade, "is Remade, whose own __init__ does not accept size"),
     (Mistyped, "is Mistyped, which has an annotation that is not a type: division by zero"),
     (Nobody, "has no choices"),
     (Callable[[], int], "has no RTVI type"),
@@ -421,7 +424,7 @@ UNREADABLE: list[tuple[Any, str]] = [
 @pytest.mark.parametrize(("annotation", "message"), UNREADABLE)
 def test_a_type_that_json_has_not_is_refused(annotation: Any, message: str) -> None:
     """With what to write instead."""
-    with pytest.raises(NotReadable) as raised:
+    with pytest.raises(UnsupportedType) as raised:
         read(annotation)
     assert message in str(raised.value)
 
@@ -432,7 +435,7 @@ def test_a_literal_of_an_enums_members_is_refused() -> None:
     class Size(StrEnum):
         BIG = "big"
 
-    with pytest.raises(NotReadable):
+    with pytest.raises(UnsupportedType):
         read(Literal[Size.BIG])
 
 

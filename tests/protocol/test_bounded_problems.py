@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from rtvi_plugins.declare.types import check, read
+from rtvi_plugins.declare.shapes import check
+from rtvi_plugins.declare.types import read
 from rtvi_plugins.errors import Problem, RequestError, unknown
 from rtvi_plugins.utils.diagnostics import nearest
 from rtvi_plugins.utils.json_values import MAX_PROBLEMS, is_nested_deeper
