@@ -1,4 +1,7 @@
-"""What a bot, an action and an options function may know of a session, and do in it."""
+"""The session, as bots, actions and options functions see it.
+
+The module has more than 300 lines because it is one interface, and most of it is documentation.
+"""
 
 from __future__ import annotations
 
@@ -36,9 +39,9 @@ __all__ = (
 
 @frozen
 class ClientInfo:
-    """Who is at the other end, as `client-ready` told it.
+    """The client's description of itself in `client-ready`.
 
-    `version` is the protocol version, `(0, 3, 0)` for a client that names none, as all 0.x clients do.
+    `version` is the protocol version. It is `(0, 3, 0)` for a client that sends none, as all 0.x clients do.
     """
 
     version: tuple[int, int, int] = (0, 3, 0)
@@ -47,9 +50,9 @@ class ClientInfo:
 
 @frozen
 class UserText:
-    """The user said something. `run` asks for an answer at once, interrupting what is being said.
+    """A text that the user spoke or typed. `run` interrupts the bot, and asks for an answer at once.
 
-    `spoken_until` is when they stopped speaking, on the session's clock; None for what was typed.
+    `spoken_until` is the time at which the user stopped speaking, on the session's clock. It is None for a typed text.
     """
 
     text: str
@@ -60,34 +63,34 @@ class UserText:
 
 @frozen
 class RunLLM:
-    """Somebody asks for an answer to the context as it is."""
+    """A request to answer the context as it is."""
 
     speak: bool = True
 
 
 @frozen
 class Say:
-    """Have the bot say exactly this text.
+    """A text that the bot says word for word.
 
-    With `interruptible=False` it is said to its end: nothing but the end of the session cuts it short. What the user
-    says or writes in the meantime is answered afterwards.
+    With `interruptible=False` only the end of the session cuts it short. What the user says or writes in the meantime
+    is answered afterwards.
     """
 
     text: str
     interruptible: bool = True
 
 
-#: What a conversation loop is fed with.
+#: An input of a conversation loop.
 Input: TypeAlias = UserText | RunLLM | Say
 
 
 @frozen
 class VADParams:
-    """When speech begins and ends. The names are those that published clients send as the option `params` of a VAD.
+    """When speech starts and ends. Published clients send these names in the option `params` of a VAD.
 
-    A frame counts as speech when the VAD gives it at least the probability `confidence` and it is at least as loud as
-    `min_volume` (root mean square, 1 is full scale). `start_secs` of speech in a row begin it, `stop_secs` of silence
-    end it.
+    A frame is speech if the VAD returns at least the probability `confidence` for it, and if it is at least as loud as
+    `min_volume` (root mean square; 1 is full scale). Speech starts after `start_secs` of such frames in a row, and ends
+    after `stop_secs` of silence.
     """
 
     confidence: Annotated[float, ge(0), le(1), Doc("The least probability that counts as speech.")] = 0.5
@@ -97,18 +100,18 @@ class VADParams:
 
 
 class Listener(ABC):
-    """Takes what the user says. It is called as the audio arrives, so it must neither block nor raise."""
+    """Receives the user's audio as it arrives. Its methods must neither block nor raise."""
 
     @abstractmethod
     def hear(self, audio: Audio) -> None:
-        """Take a piece of what the microphone recorded: 16 kHz, mono, of any length."""
+        """Receive a piece of audio of any length: 16 kHz, mono."""
 
     @abstractmethod
     def microphone(self, enabled: bool) -> None:
-        """The user has switched the microphone on or off. Not every client tells."""
+        """Note that the user switched the microphone on or off. Not every client reports it."""
 
     def close(self) -> None:  # noqa: B027 - a listener that has nothing to finish needs none
-        """Finish what was heard: the session ends, or nobody listens any more. What is emitted here is still sent."""
+        """Finish: the session ends, or the listening does. Events that are emitted here are still sent."""
 
 
 class Playback(ABC):
@@ -175,7 +178,7 @@ class Turn(Playback):
 
 
 class FunctionCall(ABC):
-    """A function that is being carried out: by the bot, if it is an action of its own, else by the client."""
+    """A function call that is in progress. The bot carries out its own actions; the client carries out the others."""
 
     id: str
 
@@ -188,27 +191,27 @@ class FunctionCall(ABC):
 
     @abstractmethod
     def leave(self, then: Callable[[Any], None]) -> Any:
-        """Stop waiting, because the turn was interrupted; return the JSON value that the LLM reads for now.
+        """Stop waiting, because the turn was interrupted. Return the JSON value that the LLM reads for now.
 
-        That is the result where there is one; else what is known of the call: that it goes on, was cancelled, or may
-        or may not have taken effect. If a result comes later, `then` is called with it once, in its JSON form; it must
+        That is the result, if there is one. Otherwise it is the state of the call: it goes on, it was cancelled, or it
+        may or may not have taken effect. If a result comes later, `then` is called once with its JSON form. `then` must
         neither block nor raise.
         """
 
 
 class Session(ABC):
-    """One client's session with a bot. Given to bots, actions and options functions; never made by them."""
+    """The session of one client. Bots, actions and options functions receive it."""
 
     id: str
     #: The conversation so far.
     context: Context
-    #: What the start request carried besides services and config: the application's own fields.
+    #: The application's own fields of the start request: all but services and config.
     start_data: Mapping[str, Any]
-    #: The time that all of this goes by; in tests it stands still until it is moved.
+    #: The clock of the session. In tests it stands still until it is moved.
     clock: Clock
-    #: When speech begins and ends, as the options of the VAD say.
+    #: When speech starts and ends, from the options of the VAD.
     vad_params: VADParams
-    #: Whether the session was started for actions of a client that is not connected, and ends with their answers.
+    #: Whether the session only runs the actions of one HTTP request, without a connected client.
     single_turn: bool
 
     @property
@@ -218,25 +221,25 @@ class Session(ABC):
 
     @abstractmethod
     def listening(self, listener: Listener) -> AbstractContextManager[None]:
-        """Have `listener` hear the user. One at a time; without audio it hears nothing."""
+        """Pass the user's audio to `listener`, one listener at a time. Without audio it receives nothing."""
 
     @property
     @abstractmethod
     def client(self) -> ClientInfo:
-        """Who is at the other end. Before the client is ready, the oldest that there is."""
+        """The client's description of itself. Before the client is ready, that of the oldest client."""
 
     @property
     @abstractmethod
     def providers(self) -> Mapping[str, str]:
-        """The provider that fills each service now."""
+        """The provider of each service now."""
 
     @abstractmethod
     def config(self, service: str) -> Mapping[str, Any]:
-        """The values in force of a service's options."""
+        """Return the current values of a service's options."""
 
     @abstractmethod
     def emit(self, event: Event) -> None:
-        """Tell the client, in the spelling of its generation, or not at all where it has no word for it.
+        """Send an event to the client, in the form that its protocol version has for it. Some versions have none.
 
         `TypeError` for an event that JSON cannot carry.
         """
@@ -250,83 +253,88 @@ class Session(ABC):
 
     @abstractmethod
     def fail(self, error: ProviderError) -> None:
-        """Tell the client of a vendor's failure, as an `error` that is not fatal."""
+        """Report a provider's failure to the client, as an `error` that is not fatal."""
 
     @abstractmethod
     def progress(self, data: Any) -> None:
-        """Report on the long action that is running. `RuntimeError` outside of one."""
+        """Send the progress of the background job that runs. `RuntimeError` outside of one."""
 
     @abstractmethod
     def cancel_job(self, job: str) -> bool:
-        """Cancel a long action by the id of its job; False when there is none running under it."""
+        """Cancel a background job by its id. Return False when no job of this id runs."""
 
     @abstractmethod
     def remember(self, *messages: Message) -> None:
-        """Add messages to the context; plugins that listen for transcripts are told."""
+        """Add messages to the context, and call the hook `transcript`."""
 
     @abstractmethod
     def amend(self, message: Message, more: str) -> bool:
-        """Add words to the last message of the context, if it is this very one; plugins are told of what was added.
+        """Add words to `message` if it is the last one of the context, and call the hook `transcript` with them.
 
-        Returns whether it was.
+        Return whether it was the last one.
         """
 
     @property
     @abstractmethod
     def functions(self) -> Sequence[Function]:
-        """The functions that the LLM may call: the bot's own actions that it grants, then those of the client."""
+        """The functions that the LLM may call: the actions that the bot grants to it, then those of the client."""
 
     @abstractmethod
     async def call_function(self, name: str, arguments: Mapping[str, Any], *, id: str | None = None) -> Any:
-        """Have a function carried out, by the bot if the action is its own, else by the client; return its result.
+        """Call a function of the bot or, if it has no such action, of the client. Return the result, any JSON value.
 
-        Any JSON value. Raise `FunctionCallFailed` when no result comes within `Limits.function_seconds`, or when the
-        action fails. When it is cancelled, an action of the bot's goes on, unless it is declared `finish=False`.
+        Raise `FunctionCallFailed` when the action fails, or when no result comes within `Limits.function_seconds`. If
+        you cancel this, an action of the bot goes on, unless it is declared with `finish=False`.
         """
 
     @abstractmethod
     def begin_call(self, name: str, arguments: Mapping[str, Any], *, id: str | None = None) -> FunctionCall:
-        """Begin what `call_function` does, and return the call at once.
+        """Start a call as `call_function` does, and return it at once.
 
-        Raise `FunctionCallFailed` where a call of this id is running, or too many calls are, and `TypeError` for
-        arguments that are no mapping, or that JSON cannot carry.
+        Raise `FunctionCallFailed` if a call with this id or too many calls are running. Raise `TypeError` for arguments
+        that are not a mapping, or that JSON cannot carry.
         """
 
     @abstractmethod
     def submit(self, input: Input) -> None:
-        """Feed the conversation. `NoConversation` when the bot does not hold one, `Busy` when it is fed too fast."""
+        """Add an input for the conversation loop.
+
+        Raise `NoConversation` if the bot has no such loop, `Busy` if too many inputs wait, `ContextFull` if the
+        conversation has reached `Limits.context_size`, and `SessionClosed` if the session is ending.
+        """
 
     @abstractmethod
     def inputs(self) -> AsyncIterator[Input]:
-        """What the conversation is fed with, in order. One loop at a time may read it; `converse` does."""
+        """Iterate over the inputs, in order. One loop at a time may do so; `converse` does."""
 
     @abstractmethod
     def turn(self, *, interruptible: bool = True) -> AbstractAsyncContextManager[Turn]:
-        """Hold one turn: changes of config that waited for the edge are made, and `interrupt` cancels its body.
+        """Hold one turn. Deferred config changes are applied before and after it, and `interrupt` cancels its body.
 
-        Nothing but the end of the session cancels a turn that is not `interruptible`.
+        Only the end of the session cancels a turn that is not `interruptible`.
         """
 
     @abstractmethod
     def interrupt(self) -> bool:
-        """Cut short what is being said, and forget what was still to be said. Returns whether a turn was cut short.
+        """Interrupt the turn, and discard each `Say` that waits. Return whether a turn was cut short.
 
-        A turn that is not interruptible goes on, and a `Say` that is not interruptible is still said.
+        Turns and `Say`s that are not interruptible go on.
         """
 
     @abstractmethod
     async def switch(self, service: str, provider: str, *, interrupt: bool = False) -> None:
-        """Fill a service with another provider that the bot names, at the turn's edge or at once."""
+        """Switch a service to another provider that the bot names, at the end of the turn or at once."""
 
     @property
     @abstractmethod
     def closing(self) -> bool:
-        """Whether `close` was called. The session ends when what is being said was heard."""
+        """Whether `close` was called. The session ends when the user has heard what the bot is saying."""
 
     @abstractmethod
     def close(self, reason: str = "", *, now: bool = False) -> None:
-        """End the session: everything it opened is closed, every pending request is answered.
+        """End the session: answer every pending request, and close all services.
 
-        What is being said, and all that was submitted before, is heard first (without audio, sent), for at most
-        `Limits.goodbye_seconds`; nothing more can be submitted (`SessionClosed`). With `now=True` it ends at once.
+        By default it ends after the user has heard the bot's speech and everything submitted before, but no later than
+        after `Limits.goodbye_seconds`. Without audio, it ends when these were sent. Nothing more can be submitted in
+        the meantime (`SessionClosed`). With `now=True` it ends at once.
         """

@@ -26,7 +26,7 @@ LAYERS: dict[str, tuple[str, str]] = {
     "loading": ("loading", "attrs"),
     "voice": ("voice", "anyio attrs numpy soxr"),
     "runtime": ("runtime", "anyio attrs typing_extensions"),
-    "doors": ("hosting client _functions testing", "anyio attrs"),
+    "doors": ("hosting client testing", "anyio attrs"),
     "cli": ("cli", "anyio attrs"),
     "package": ("__init__ __main__", "typing_extensions"),
 }

@@ -1,12 +1,12 @@
 """A typed RTVI client over any stream of texts.
 
-`open_client` speaks to a bot through an `anyio.abc.ObjectStream[str]`: a WebSocket (`rtvi-plugins-client` brings
-one), or memory (`rtvi_plugins.testing`). Every request resolves, or raises: the bot's refusal as the `RequestError`
-of its code, a missing answer as `NoAnswer`, the end of the connection as `SessionClosed`.
+`open_client` connects to a bot through an `anyio.abc.ObjectStream[str]`: a WebSocket (of `rtvi-plugins-client`), or
+memory (of `rtvi_plugins.testing`). Every request returns or raises: a refusal raises the `RequestError` of its code, a
+missing answer `NoAnswer`, and the end of the connection `SessionClosed`.
 
-Answers are told from events by their id: the ids of requests begin with `request-`, those of messages that nobody
-waits for do not. An answer that comes when its request has been given up, or a second one, is dropped; a refusal of
-what nobody waits for is an event. A text that is no RTVI message is dropped too, as the published clients do.
+Answers are recognised by their ids, which begin with `request-`. A second answer, and an answer to a request that was
+given up, are dropped. The refusal of a message that nobody waits for is an event. A text that is not an RTVI message is
+dropped, as in the published clients.
 """
 
 from __future__ import annotations
@@ -14,18 +14,20 @@ from __future__ import annotations
 import itertools
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from operator import itemgetter
 from typing import Any, TypeVar
 
 import anyio
 from anyio.abc import ObjectStream, TaskGroup
-from attrs import define, field, frozen
+from attrs import define, field
 
-from ._functions import FunctionImplementation, Functions, OtherFunctions
-from .errors import RequestError, SessionClosed
-from .protocol.codec import LABEL, decode, encode
+from ..errors import RequestError, SessionClosed
+from ..protocol.codec import LABEL, decode, encode
+from ..utils.iteration import Iteration
+from .answers import BotReady, ConfigState, EventMessage, InvalidAnswer, NoAnswer
+from .functions import FunctionImplementation, Functions, OtherFunctions
 
 __all__ = (
     "BotReady",
@@ -46,79 +48,11 @@ Answer = TypeVar("Answer")
 #: What the ids of requests begin with.
 _REQUEST = "request-"
 
-#: Events that wait to be read. A client that reads none keeps the newest.
+#: How many events wait to be read. Of more, the newest are kept.
 _EVENTS = 10_000
 
-#: A text that is longer (in characters), or nests deeper, is not read.
+#: The longest text that is read, in characters, and the deepest nesting.
 _SIZE, _DEPTH = 16 * 1024 * 1024, 200
-
-
-class NoAnswer(RequestError):
-    """The bot did not answer in the time the caller gave it. An answer that comes later is dropped."""
-
-    code = "no-answer"
-    status = 504
-    retryable = True
-
-
-class InvalidAnswer(RequestError):
-    """The bot answered with something else than the protocol says."""
-
-    code = "invalid-answer"
-    status = 502
-
-
-@frozen
-class EventMessage:
-    """What the bot told without being asked: an RTVI message's type and data."""
-
-    type: str
-    data: Any
-
-
-@frozen
-class BotReady:
-    """What the bot said of itself when the client had come."""
-
-    version: str
-    data: Mapping[str, Any]
-
-    @classmethod
-    def read(cls, data: Mapping[str, Any]) -> BotReady:
-        return cls(str(data.get("version")), data)
-
-
-@frozen
-class ConfigState:
-    """The whole config by service and option; `applies` is "now" or "next-turn" after an update."""
-
-    values: Mapping[str, Mapping[str, Any]]
-    revision: int | None = None
-    applies: str | None = None
-
-    @classmethod
-    def read(cls, data: Mapping[str, Any]) -> ConfigState:
-        values = {
-            entry["service"]: {option["name"]: option["value"] for option in entry["options"]}
-            for entry in data["config"]
-        }
-        return cls(values, data.get("revision"), data.get("applies"))
-
-
-@frozen
-class _Events:
-    """An iterator that may be left at any time; trio wants an async generator to be closed."""
-
-    take: Callable[[], Awaitable[EventMessage | None]]
-
-    def __aiter__(self) -> _Events:
-        return self
-
-    async def __anext__(self) -> EventMessage:
-        event = await self.take()
-        if event is None:
-            raise StopAsyncIteration
-        return event
 
 
 @define(eq=False)
@@ -139,23 +73,23 @@ class Client:
         self._waiting: dict[str, _Waiting] = {}
         self._functions = Functions(tasks, self._say)
         self._events: deque[EventMessage] = deque(maxlen=_EVENTS)
-        self._heard = anyio.Event()
+        self._changed = anyio.Event()
         self.closed = False
 
-    # ---- asking ----------------------------------------------------------------------------------------------------
+    # ---- requests ---------------------------------------------------------------------------------------------------
 
     async def introduce(self, version: str, about: Mapping[str, Any]) -> None:
-        """Tell the bot who this is, and wait until it is ready; `open_client` does this."""
-        told = {"version": version, "about": {"library": "rtvi_plugins", **about}}
-        self.bot = await self._ask("client-ready", told, BotReady.read)
+        """Send `client-ready`, and wait until the bot is ready. `open_client` does this."""
+        data = {"version": version, "about": {"library": "rtvi_plugins", **about}}
+        self.bot = await self._ask("client-ready", data, BotReady.read)
 
     async def request(self, type: str, data: Any, *, timeout: float | None = None) -> Any:
-        """Send a message and wait for the data of its answer. `timeout` in seconds, instead of the client's."""
+        """Send a message and return the data of its answer. `timeout` in seconds replaces the client's."""
         id = f"{_REQUEST}{next(self._ids)}"
         waiting = self._waiting[id] = _Waiting()
         seconds = self._timeout if timeout is None else timeout
         try:
-            # The answer may come before `send` returns, so it is waited for from here on.
+            # The answer may come before `send` returns.
             with anyio.move_on_after(seconds):
                 await self._send(encode(type, id, data))
                 await waiting.answered.wait()
@@ -177,7 +111,7 @@ class Client:
             raise InvalidAnswer(f"The bot answered {type!r} with something that is no answer to it.") from None
 
     async def _say(self, type: str, data: Any) -> None:
-        """Send a message that is not answered when all goes well."""
+        """Send a message that is answered only if it fails."""
         await self._send(encode(type, f"message-{next(self._ids)}", data))
 
     async def _send(self, text: str) -> None:
@@ -191,28 +125,28 @@ class Client:
     async def action(
         self, name: str, arguments: Mapping[str, Any] | None = None, /, *, timeout: float | None = None, **more: Any
     ) -> Any:
-        """Call an action, `"tts:say"`, with its arguments by name; returns its result."""
+        """Call an action, as in `action("tts:say", text="Hello")`, and return its result."""
         service, _, action = name.partition(":")
         sent = [{"name": name, "value": value} for name, value in {**(arguments or {}), **more}.items()]
         data = {"service": service, "action": action, "arguments": sent}
         return await self._ask("action", data, itemgetter("result"), timeout=timeout)
 
     async def describe_actions(self) -> list[dict[str, Any]]:
-        """The actions that this client may call, each as `{service, action, arguments, result, …}`."""
+        """Return the actions that this client may call, each as `{service, action, arguments, result, …}`."""
         return await self._ask("describe-actions", {}, itemgetter("actions"))
 
     async def describe_config(self) -> list[dict[str, Any]]:
-        """The services, each as `{name, options: [{name, type, default, writable, …}]}`."""
+        """Return the services, each as `{name, options: [{name, type, default, writable, …}]}`."""
         return await self._ask("describe-config", {}, itemgetter("config"))
 
     async def get_config(self) -> ConfigState:
-        """The options' values."""
+        """Return the values of the options."""
         return await self._ask("get-config", {}, ConfigState.read)
 
     async def update_config(
         self, values: Mapping[str, Mapping[str, Any]], *, interrupt: bool = False, timeout: float | None = None
     ) -> ConfigState:
-        """Change options, by service and name: all of them, or none and an error that lists what is wrong."""
+        """Change options, by service and name: all of them or, with an error that lists every problem, none."""
         config = [
             {"service": service, "options": [{"name": name, "value": value} for name, value in options.items()]}
             for service, options in values.items()
@@ -221,7 +155,7 @@ class Client:
         return await self._ask("update-config", data, ConfigState.read, timeout=timeout)
 
     async def send_text(self, text: str, *, run_immediately: bool = True, audio_response: bool = True) -> None:
-        """Say something to the bot by writing. A refusal comes as an event of type `error-response`."""
+        """Write to the bot. A refusal comes as an event of type `error-response`."""
         options = {"run_immediately": run_immediately, "audio_response": audio_response}
         await self._say("send-text", {"content": text, "options": options})
 
@@ -230,33 +164,33 @@ class Client:
         await self._say("disconnect-bot", {})
 
     def carry_out(self, name: str, implementation: FunctionImplementation) -> None:
-        """Carry out the function of this name whenever the bot's LLM calls it, once for each call.
+        """Call `implementation` whenever the bot's LLM calls the function of this name.
 
-        What it raises is told to the LLM by the exception's name only. It is cancelled when the bot gives the call up.
+        Of an exception that it raises, the LLM reads the name alone. It is cancelled when the bot gives the call up.
         """
         self._functions.by_name[name] = implementation
 
     def carry_out_others(self, implementation: OtherFunctions) -> None:
-        """Carry out every function that has no implementation of its own. Without this, nobody answers such a call."""
+        """Call `implementation` for every function without one of its own. Without it, such calls get no answer."""
         self._functions.others = implementation
 
-    # ---- hearing ---------------------------------------------------------------------------------------------------
+    # ---- events ----------------------------------------------------------------------------------------------------
 
     def events(self) -> AsyncIterator[EventMessage]:
-        """What the bot tells without being asked, until the connection ends. Each event is given once."""
-        return _Events(self._next_event)
+        """Iterate over the messages that answer no request, until the connection ends. Each is yielded once."""
+        return Iteration(self._next_event)
 
-    async def _next_event(self) -> EventMessage | None:
+    async def _next_event(self) -> EventMessage:
         while not self._events:
             if self.closed:
-                return None
-            if self._heard.is_set():
-                self._heard = anyio.Event()
-            await self._heard.wait()
+                raise StopAsyncIteration
+            if self._changed.is_set():
+                self._changed = anyio.Event()
+            await self._changed.wait()
         return self._events.popleft()
 
     async def listen(self) -> None:
-        """Take in what the bot sends, until the connection ends; `open_client` runs this."""
+        """Receive what the bot sends, until the connection ends. `open_client` runs this."""
         try:
             async for text in self._stream:
                 self._take(text)
@@ -269,7 +203,7 @@ class Client:
         try:
             message = decode(text, size=_SIZE, depth=_DEPTH)
         except RequestError as error:
-            _log.warning("the bot sent what is no RTVI message: %s", error.code)
+            _log.warning("the bot sent a text that is not an RTVI message: %s", error.code)
             return
         if message.get("label") != LABEL:
             return
@@ -278,7 +212,7 @@ class Client:
             return self._answer(id, type, data)
         self._functions.follow(type, data)
         self._events.append(EventMessage(type, data))
-        self._heard.set()
+        self._changed.set()
 
     def _answer(self, id: str, type: str, data: Any) -> None:
         waiting = self._waiting.get(id)
@@ -287,12 +221,12 @@ class Client:
             waiting.answered.set()
 
     def _end(self) -> None:
-        """Nobody is left waiting."""
+        """Answer every pending request: the connection has ended."""
         self.closed = True
         gone = SessionClosed("The connection ended before the bot had answered.").to_json()
         for id in self._waiting:
             self._answer(id, "error-response", gone)
-        self._heard.set()
+        self._changed.set()
 
 
 @asynccontextmanager
@@ -303,10 +237,10 @@ async def open_client(
     about: Mapping[str, Any] | None = None,
     timeout: float = 10.0,
 ) -> AsyncGenerator[Client]:
-    """Introduce a client to the bot at the other end of a stream, and wait until the bot is ready.
+    """Connect a client to the bot at the other end of a stream, and wait until the bot is ready.
 
-    `timeout` in seconds is how long each request waits for its answer, this first one included. The stream is closed
-    at the end. What is raised inside comes out as it is, not in an exception group.
+    Each request waits `timeout` seconds for its answer, the first one included. The stream is closed at the end. An
+    exception in the block comes out as it is, not in an exception group.
     """
     failed: Exception | None = None
     async with anyio.create_task_group() as tasks:

@@ -1,4 +1,4 @@
-"""Carry out the functions that a bot's LLM calls, on the client's side: each call once, until the bot gives it up."""
+"""The functions that a client carries out for the bot's LLM: each call once, until the bot gives it up."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ import anyio
 from anyio.abc import TaskGroup
 from attrs import define, field
 
-from .errors import SessionClosed
-from .utils.json_values import is_object
+from ..errors import SessionClosed
+from ..utils.json_values import is_object
 
 __all__ = ("FunctionImplementation", "Functions", "OtherFunctions")
 
-#: Carries out a function that the bot's LLM calls; its result is any JSON value.
+#: Carries out a function that the bot's LLM calls. The result is any JSON value.
 FunctionImplementation: TypeAlias = "Callable[[Mapping[str, Any]], Awaitable[Any]]"
 
-#: The same for functions of any name, which it is given first.
+#: The same for functions of any name; the name is the first argument.
 OtherFunctions: TypeAlias = "Callable[[str, Mapping[str, Any]], Awaitable[Any]]"
 
-#: The messages that ask for a call, of both generations, and where the arguments stand in each.
+#: The messages of both generations that ask for a call, and the field of the arguments in each.
 _CALL, _OLD_CALL = "llm-function-call-in-progress", "llm-function-call"
 _ARGUMENTS: Mapping[str, str] = {_CALL: "arguments", _OLD_CALL: "args"}
 
 
 @define(eq=False)
 class _Call:
-    """A call that was begun. New bots tell when it is over; until then its id is good for no other."""
+    """A call that has begun. Newer bots report its end; until then no other call can have its id."""
 
     id: str
     name: str
@@ -40,16 +40,16 @@ class _Call:
 
 @define(eq=False)
 class Functions:
-    """The functions of one client. `say` sends a message of a type with its data."""
+    """The functions of one client. `send` sends a message with this type and data."""
 
     tasks: TaskGroup
-    say: Callable[[str, Any], Awaitable[None]]
+    send: Callable[[str, Any], Awaitable[None]]
     by_name: dict[str, FunctionImplementation] = field(factory=dict[str, FunctionImplementation])
     others: OtherFunctions | None = None
     _calls: dict[str, _Call] = field(factory=dict[str, _Call])
 
     def follow(self, type: str, data: Any) -> None:
-        """Begin or end a call, if that is what a message of the bot says."""
+        """Begin or end a call, if a message of the bot asks for it."""
         if not is_object(data) or not isinstance(id := data.get("tool_call_id"), str):
             return
         if type in _ARGUMENTS and id not in self._calls:
@@ -68,14 +68,14 @@ class Functions:
     async def _carry_out(self, call: _Call, implementation: FunctionImplementation) -> None:
         with call.scope, suppress(SessionClosed):
             try:
-                await self._tell(call, await implementation(call.arguments))
+                await self._send_result(call, await implementation(call.arguments))
             except SessionClosed:
                 raise
-            except Exception as error:  # the function's, or a TypeError for a result that JSON cannot carry
-                await self._tell(call, {"error": f"the function failed: {type(error).__name__}"})
+            except Exception as error:  # of the function, or for a result that JSON cannot carry
+                await self._send_result(call, {"error": f"the function failed: {type(error).__name__}"})
         if not call.is_ended_by_bot:
             self._calls.pop(call.id, None)
 
-    async def _tell(self, call: _Call, result: Any) -> None:
-        told = {"function_name": call.name, "tool_call_id": call.id, "arguments": call.arguments, "result": result}
-        await self.say("llm-function-call-result", told)
+    async def _send_result(self, call: _Call, result: Any) -> None:
+        names = {"function_name": call.name, "tool_call_id": call.id}
+        await self.send("llm-function-call-result", {**names, "arguments": call.arguments, "result": result})
