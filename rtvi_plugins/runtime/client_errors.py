@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from attrs import evolve
 
 from ..errors import ProviderError, ProviderFailed, RequestError
+from ..protocol.codec import encode_json
 from ..utils.diagnostics import shorten_middle
 from ..utils.json_values import json_problem
 from ..utils.secrets import scrub
 
-__all__ = ("as_request_error", "with_texts")
+__all__ = ("as_request_error", "error_json", "with_texts")
 
 _log = logging.getLogger("rtvi_plugins")
 
@@ -42,6 +43,20 @@ def as_request_error(error: BaseException) -> RequestError | None:
     return RequestError(_safe(sentence)) if isinstance(sentence, str) else None
 
 
+def error_json(error: RequestError, longest: int) -> dict[str, Any]:
+    """Return an error as JSON of at most this many characters.
+
+    If it is longer, or if JSON cannot carry a field of a subclass, return its sentence alone.
+    """
+    form = error.to_json()
+    try:
+        if len(encode_json(form)) <= longest:
+            return form
+    except TypeError:
+        pass
+    return RequestError(_safe(str(error.message), longest)).to_json()
+
+
 def with_texts(error: RequestError, change: Callable[[str], str]) -> RequestError:
     """Return the error with its message and its problems' messages changed; the same object if nothing changes."""
     message = change(error.message)
@@ -54,5 +69,5 @@ def with_texts(error: RequestError, change: Callable[[str], str]) -> RequestErro
     return made
 
 
-def _safe(text: str) -> str:
-    return scrub(shorten_middle(text, _MAX_SENTENCE))
+def _safe(text: str, longest: int = _MAX_SENTENCE) -> str:
+    return scrub(shorten_middle(text, min(longest, _MAX_SENTENCE)))

@@ -8,16 +8,13 @@ from typing import Any
 from ..errors import RequestError
 from ..kinds import Audio
 from ..limits import Limits
-from ..protocol.codec import encode, encode_json
+from ..protocol.codec import encode
 from ..protocol.protocol import RTVIProtocol
 from ..protocol.requests import Request
-from ..utils.diagnostics import shorten
 from ..utils.one_shot_event import OneShotEvent
+from .client_errors import error_json
 
 __all__ = ("Outbox",)
-
-#: The longest sentence of an error that cannot be sent as it is, in characters.
-_LONGEST_SENTENCE = 2000
 
 
 class Outbox:
@@ -107,13 +104,7 @@ class Outbox:
 
     def sendable_form(self, error: RequestError) -> dict[str, Any]:
         """Return an error as JSON. Of one that is too long or that JSON cannot carry, return the sentence alone."""
-        form = error.to_json()
-        try:
-            if len(encode_json(form)) <= self._limits.outbox_size // 2:
-                return form
-        except TypeError:
-            pass
-        return RequestError(shorten(str(error.message), _LONGEST_SENTENCE)).to_json()
+        return error_json(error, self._limits.outbox_size // 2)
 
     def close(self) -> None:
         """Accept nothing more. What waits can still be taken."""

@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 
 from rtvi_plugins import LLM, STT, TTS, RequestError, Session, action, bot, converse
 from rtvi_plugins.context import Context
-from rtvi_plugins.errors import InvalidStart
+from rtvi_plugins.errors import InvalidStart, Problem
 from rtvi_plugins.events import BotLLMText, UserTranscription
 from rtvi_plugins.hosting import Limits
 from rtvi_plugins.kinds import Text, ToolCall, Usage
+from rtvi_plugins.runtime.client_errors import error_json
 from rtvi_plugins.session import Say, UserText
 from rtvi_plugins.utils.json_values import check_json, json_problem
 
@@ -465,6 +466,14 @@ async def test_a_refusal_that_is_too_long_is_shortened() -> None:
         (result,) = [each["content"] for each in script.requests[1].messages if each["role"] == "tool"]
         assert len(str(result)) < 4100
         await goes_on(wire)
+
+
+def test_an_error_that_is_too_long_to_send_keeps_both_ends_of_its_sentence() -> None:
+    """Without the rest of its fields."""
+    error = RequestError(f"First {'x' * 9_000} last.", problems=[Problem("$", "y" * 900)] * 9)
+    form = error_json(error, 1_000)
+    assert form == {"error": form["error"], "code": "request-failed", "retryable": False}
+    assert (form["error"][:5], form["error"][-5:], len(form["error"])) == ("First", "last.", 1_000)
 
 
 @pytest.mark.anyio

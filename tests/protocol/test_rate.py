@@ -162,7 +162,9 @@ def test_many_small_values_cost_more_than_a_text_of_their_length() -> None:
     """To check each of them takes time, and to look at a text takes none."""
     assert text_units(json.dumps([{"n": 1}] * 6_000, separators=(",", ":"))) > 300
     assert text_units(json.dumps([1] * 30_000, separators=(",", ":"))) > 900
-    prose = json.dumps({"content": "Well, this is a sentence as people write it, with a comma here and there and many words. " * 500})
+    prose = json.dumps(
+        {"content": "Well, this is a sentence as people write it, with a comma here and there and many words. " * 500}
+    )
     assert text_units(prose) == len(prose) / 512
 
 
