@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 from .errors import ContextFull
 from .utils.json_values import check_json
 
-__all__ = ("Context", "Function", "Message", "Place", "Role")
+__all__ = ("Context", "Function", "InsertionPoint", "Message", "Role")
 
 #: Who a message is from.
 Role = Literal["system", "developer", "user", "assistant", "tool"]
@@ -45,8 +45,8 @@ class Function(TypedDict):
 
 
 @define(eq=False)
-class Place:
-    """Where in the context the messages of a turn belong, whatever others add behind it in the meantime."""
+class InsertionPoint:
+    """The position at which a turn inserts its messages. Messages that are appended meanwhile come after it."""
 
     index: int
 
@@ -72,7 +72,7 @@ class Context:
     limit: float = math.inf
     _messages: list[Message] = field(factory=list[Message])
     functions: tuple[Function, ...] = field(default=(), on_setattr=_check)
-    _place: Place | None = None
+    _insertion_point: InsertionPoint | None = None
     _size: int = 0
 
     @property
@@ -122,42 +122,42 @@ class Context:
         check_json(list(messages))
         self._messages = list(messages)
         self._size = _size_of(messages)
-        self._place = None
+        self._insertion_point = None
 
-    def take_place(self) -> Place:
-        """Keep the end of the context for a turn's messages: what others append from now on comes after them."""
-        self._place = Place(len(self._messages))
-        return self._place
+    def reserve(self) -> InsertionPoint:
+        """Reserve the end of the context for a turn's messages. Messages that are appended later come after them."""
+        self._insertion_point = InsertionPoint(len(self._messages))
+        return self._insertion_point
 
-    def holds(self, place: Place) -> bool:
-        """Whether a turn's place is still there."""
-        return place is self._place
+    def is_current(self, point: InsertionPoint) -> bool:
+        """Return whether an insertion point is still valid: the messages were not replaced since."""
+        return point is self._insertion_point
 
     def snapshot(self) -> Callable[[], None]:
         """What puts the context back as it is now."""
-        messages, functions, place = list(self._messages), self.functions, self._place
-        index, size = place.index if place is not None else 0, self._size
+        messages, functions, point = list(self._messages), self.functions, self._insertion_point
+        index, size = point.index if point is not None else 0, self._size
 
         def restore() -> None:
             self._size = size
-            self._messages, self.functions, self._place = messages, functions, place
-            if place is not None:
-                place.index = index
+            self._messages, self.functions, self._insertion_point = messages, functions, point
+            if point is not None:
+                point.index = index
 
         return restore
 
-    def before(self, place: Place) -> tuple[Message, ...]:
-        """The messages as a turn sees them: those before its place, with its own; all, once they were replaced."""
-        return tuple(self._messages[: place.index]) if place is self._place else self.messages
+    def before(self, point: InsertionPoint) -> tuple[Message, ...]:
+        """Return the messages up to an insertion point, the turn's own included; all of them if they were replaced."""
+        return tuple(self._messages[: point.index]) if point is self._insertion_point else self.messages
 
-    def insert(self, place: Place, *messages: Message) -> bool:
-        """Add a turn's messages at its place; False, and nothing, once the context was replaced."""
-        if place is not self._place:
+    def insert(self, point: InsertionPoint, *messages: Message) -> bool:
+        """Insert a turn's messages. Return False, and insert nothing, if the messages were replaced."""
+        if point is not self._insertion_point:
             return False
         check_json(messages)
-        self._messages[place.index : place.index] = messages
+        self._messages[point.index : point.index] = messages
         self._size += _size_of(messages)
-        place.index += len(messages)
+        point.index += len(messages)
         return True
 
     def to_json(self) -> dict[str, Any]:

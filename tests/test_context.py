@@ -38,29 +38,29 @@ def test_messages_are_kept_in_their_order() -> None:
 def test_a_turns_messages_stand_before_what_came_while_it_ran() -> None:
     """And the turn sees its own, not theirs."""
     context = context_of("a")
-    place = context.take_place()
-    assert context.insert(place, said("1"))
+    point = context.reserve()
+    assert context.insert(point, said("1"))
     context.append(said("b"))
-    assert context.insert(place, said("2"), said("3"))
+    assert context.insert(point, said("2"), said("3"))
     assert texts(context.messages) == "a123b"
-    assert texts(context.before(place)) == "a123"
+    assert texts(context.before(point)) == "a123"
 
 
 def test_a_replaced_context_takes_nothing_of_the_turn_that_ran() -> None:
     """What the turn sees from then on is what there is."""
     context = context_of("a")
-    place = context.take_place()
-    context.insert(place, said("1"))
+    point = context.reserve()
+    context.insert(point, said("1"))
     context.replace([said("x")])
-    assert not context.insert(place, said("2"))
-    assert texts(context.messages) == texts(context.before(place)) == "x"
+    assert not context.insert(point, said("2"))
+    assert texts(context.messages) == texts(context.before(point)) == "x"
 
 
 def test_a_new_turn_takes_the_place_of_the_one_before() -> None:
     """What the old one would still add is too late."""
     context = context_of("a")
-    old = context.take_place()
-    new = context.take_place()
+    old = context.reserve()
+    new = context.reserve()
     assert not context.insert(old, said("1"))
     assert context.insert(new, said("2"))
     assert texts(context.messages) == "a2"
@@ -93,13 +93,13 @@ def test_a_turns_messages_are_always_together(steps: list[tuple[str, str]]) -> N
                 context.append(said(letter))
                 before, after = (before + letter, after) if place is None else (before, after + letter)
             case "turn":
-                place = context.take_place()
+                point = context.reserve()
                 before, own, after = before + own + after, "", ""
             case "replace":
                 context.replace([said(letter)])
                 before, own, after, place = letter, "", "", None
             case _ if place is not None:
-                assert context.insert(place, said(letter))
+                assert context.insert(point, said(letter))
                 own += letter
             case _:
                 pass

@@ -37,20 +37,20 @@ class LiveTurn(Turn):
         self.interruptible = interruptible
         self.scope = anyio.CancelScope()
         self._context = context
-        self._place = context.take_place()
+        self._insertion_point = context.reserve()
         self._on_message = on_message
         self._interrupted = False
 
     @property
     def messages(self) -> Sequence[Message]:
-        return self._context.before(self._place)
+        return self._context.before(self._insertion_point)
 
     @property
     def superseded(self) -> bool:
-        return not self._context.holds(self._place)
+        return not self._context.is_current(self._insertion_point)
 
     def remember(self, *messages: Message) -> None:
-        if self._context.insert(self._place, *messages):
+        if self._context.insert(self._insertion_point, *messages):
             self._on_message(messages)
 
     @property

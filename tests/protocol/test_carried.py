@@ -312,10 +312,10 @@ def test_the_context_refuses_what_json_cannot_carry(bad: str) -> None:
     context = Context()
     context.append({"role": "user", "content": "hello"})
     message: Any = {"role": "user", "content": notes.value}
-    place = context.take_place()
+    point = context.reserve()
     changes: Sequence[Callable[[], object]] = [
         lambda: context.append(message),
-        lambda: context.insert(place, message),
+        lambda: context.insert(point, message),
         lambda: context.amend(context.messages[0], notes.value),
         lambda: context.replace([message]),
         lambda: setattr(context, "functions", ({"name": "f", "parameters": {"x": notes.value}},)),
