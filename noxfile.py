@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import nox
@@ -12,6 +13,10 @@ PYTHONS = ["3.11", "3.12", "3.13"]
 PLUGINS = sorted(path.parent.name for path in ROOT.glob("plugins/*/pyproject.toml"))
 CLIENTS = "tests/clients"
 BROWSER = "tests/browser"
+#: Folders of tests that need no other process.
+QUICK = ("utils", "declare", "registry", "protocol", "runtime", "voice", "whole")
+#: Tests of other processes, of speech in real time, of wheels and of the docs.
+ELSEWHERE = ("lossy", "soak", "whole/test_seed.py", "project/test_wheels.py", "project/test_docs_shown.py")
 CORE = nox.project.load_toml("pyproject.toml")
 
 nox.needs_version = ">=2025.2"
@@ -73,14 +78,49 @@ def tests(session: nox.Session) -> None:
     pytest(session, f"--ignore={CLIENTS}", f"--ignore={BROWSER}")
 
 
+def core_and_contracts() -> list[str]:
+    """Arguments of pytest: the tests of the core, and every plugin's contract."""
+    ignored = (CLIENTS, BROWSER, *(f"tests/{each}" for each in ELSEWHERE))
+    contracts = sorted(str(path) for path in Path("plugins").glob("*/tests/test_contract.py"))
+    return ["tests", *contracts, *(f"--ignore={each}" for each in ignored)]
+
+
 @nox.session(python=PYTHONS)
 def core(session: nox.Session) -> None:
     """The tests of the core and every plugin's contract: what can differ from one Python to the next."""
     install(session, "tests")
-    elsewhere = ("lossy", "soak", "whole/test_seed.py", "project/test_wheels.py", "project/test_docs_shown.py")
-    ignored = (CLIENTS, BROWSER, *(f"tests/{each}" for each in elsewhere))
-    contracts = sorted(str(path) for path in Path("plugins").glob("*/tests/test_contract.py"))
-    pytest(session, "tests", *contracts, *(f"--ignore={each}" for each in ignored))
+    pytest(session, *core_and_contracts())
+
+
+@nox.session
+def quick(session: nox.Session) -> None:
+    """The core's tests that start no other process and take no time of their own: about a minute on two cores."""
+    session.install(*group("tests", []), "-e", ".")
+    folders = sorted(str(path.parent) for path in Path("tests").glob("*/test_*.py") if path.parent.name in QUICK)
+    files = sorted(map(str, Path("tests").glob("test_*.py")))
+    arguments = session.posargs or [*dict.fromkeys(folders), *files]
+    session.run("pytest", "--numprocesses=2", "--dist=loadfile", "-m", "not slow", *arguments)
+
+
+@nox.session(python=PYTHONS[0])
+def minimum(session: nox.Session) -> None:
+    """The oldest versions of all dependencies that the projects claim to work with: the core and the contracts."""
+    folders = [".", *(f"./plugins/{each}" for each in PLUGINS)]
+    session.install("--resolution=lowest-direct", *group("tests", PLUGINS), *folders)
+    pytest(session, *core_and_contracts())
+
+
+@nox.session
+def wheels(session: nox.Session) -> None:
+    """Build every distribution into dist/, check its metadata, and use the wheels as strangers do."""
+    install(session, "tests")
+    session.install(*group("wheels", []))
+    dist = ROOT / "dist"
+    shutil.rmtree(dist, ignore_errors=True)
+    for folder in (".", *(f"plugins/{each}" for each in PLUGINS)):
+        session.run("python", "-m", "build", "--outdir", str(dist), folder, silent=True)
+    session.run("twine", "check", "--strict", *map(str, sorted(dist.iterdir())))
+    pytest(session, "tests/project/test_distributions.py", "tests/project/test_wheels.py")
 
 
 @nox.session
@@ -137,9 +177,9 @@ def plugins(session: nox.Session, plugin: str) -> None:
 
 @nox.session
 def coverage(session: nox.Session) -> None:
-    """Which branches of the core no test takes."""
+    """Fail if the tests of the core take fewer of its branches than the floor in pyproject.toml."""
     install(session, "coverage")
-    session.run("coverage", "run", "-m", "pytest", f"--ignore={CLIENTS}", f"--ignore={BROWSER}", *session.posargs)
+    session.run("coverage", "run", "-m", "pytest", "-c", "pyproject.toml", *(session.posargs or core_and_contracts()))
     session.run("coverage", "report")
 
 

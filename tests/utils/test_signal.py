@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import anyio
-import anyio.lowlevel
+import anyio.from_thread
+import anyio.to_thread
 import pytest
 
 from rtvi_plugins.utils.one_shot_event import OneShotEvent
@@ -54,10 +55,9 @@ async def test_who_is_cancelled_while_waiting_leaves_it_unset() -> None:
 async def test_it_can_be_set_by_what_runs_in_no_task() -> None:
     """As callbacks of a loop do."""
     signal = OneShotEvent()
-    token = anyio.lowlevel.current_token()
 
     def from_thread() -> None:
-        anyio.from_thread.run_sync(signal.set, token=token)
+        anyio.from_thread.run_sync(signal.set)
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(signal.wait)
