@@ -1,7 +1,7 @@
-"""The spoken turn: `converse` and what it is made of, from the user's audio to the bot's speech.
+"""The spoken turn: `converse` and its parts, from the user's audio to the bot's speech.
 
-In: a session, its services and `TurnTaking`. Out: turns with text, audio and function calls; the context grows.
-May import: what a plugin may import, and `utils`. A bot can use a loop of its own instead.
+In: a session, its services and `TurnTaking`. Out: turns with text, audio and function calls, and a longer context.
+May import: the modules that a plugin may import, and `utils`. A bot can use a loop of its own instead.
 """
 
 from __future__ import annotations

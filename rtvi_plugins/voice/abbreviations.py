@@ -1,7 +1,6 @@
-"""Full stops that end no sentence, whatever follows: abbreviations, initials and numbers of things.
+"""Full stops that never end a sentence: of abbreviations, initials and numbers, in English, German and Spanish.
 
-English, German and Spanish. An abbreviation after which a sentence may well end (`etc.`, `Inc.`, `usw.`) is not here:
-there the next word decides.
+An abbreviation that often ends a sentence (`etc.`, `Inc.`, `usw.`) is not listed: there the next word decides.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from typing import Final
 
 __all__ = ("ends_nothing",)
 
-#: Abbreviations that stand before a name or another word, as they are written.
+#: Abbreviations that are followed by a name or another word.
 _BEFORE_MORE: Final = frozenset(
     """
     Mr Mrs Ms Mx Dr Drs Prof St Ste Mt Ft Messrs Mme Mlle Msgr Rev Fr Hon Gen Col Maj Capt Cmdr Lt Sgt Cpl Gov Sen Rep
@@ -25,12 +24,12 @@ _BEFORE_MORE: Final = frozenset(
 )
 #: `a.m.`, `U.S.`, `z.B.`, `J.R.R.`; `M.Sc.`, `Ph.D.`
 _INITIALS: Final = re.compile(r"(?:[^\W\d_]\.)+[^\W\d_]|[A-Z][a-z]?\.[A-Z][a-z]{0,3}")
-#: What may stand before the number of a line.
+#: Characters that may stand before the number of a line.
 _LINE: Final = "-+•#>* \t"
-#: What is not part of a word beside it.
+#: Characters that are not part of the word beside them.
 _BETWEEN: Final = "\"'“”„‚‘’«»‹›()[]{}*_~`¿¡/–—"
 _NO_WORD: Final = re.compile(rf"[\s{re.escape(_BETWEEN)}]")
-#: A number at the beginning of a line or behind a colon counts what follows; behind these words it is an ordinal.
+#: A number at the start of a line or after a colon numbers an item; after these words it is an ordinal.
 _NUMBER: Final = re.compile(r"\d{1,3}|[ivxIVX]{1,5}")
 _ORDINAL: Final = re.compile(r"\d{1,2}")
 _BEFORE_ORDINAL: Final = frozenset(
@@ -42,10 +41,10 @@ _BEFORE_ORDINAL: Final = frozenset(
 
 
 def ends_nothing(text: str, *, marks: str = ".") -> bool:
-    """Return whether the full stop with which `text` ends is part of its last word.
+    """Return whether the full stop at the end of `text` belongs to its last word.
 
-    `text` is what there is of the sentence, or the last 64 characters of it.
-    `marks` is the whole run of marks: an ellipsis abbreviates nothing.
+    `text` is the sentence so far, or its last 64 characters. `marks` is the whole run of marks: an ellipsis is not an
+    abbreviation.
     """
     if marks[1:2] in (".", "!", "?", "…"):
         return False
@@ -72,6 +71,6 @@ def _is_before_ordinal(before: str) -> bool:
 
 
 def _split(text: str) -> tuple[str, str]:
-    """Return the last word of a text, and what is before it, neither with space at the end."""
+    """Return the text before the last word, and that word, neither with space at the end."""
     word = _NO_WORD.split(text[-32:])[-1]
     return text[: len(text) - len(word)].rstrip(f" \t{_BETWEEN}"), word

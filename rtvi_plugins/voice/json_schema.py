@@ -1,7 +1,7 @@
-"""Check the arguments of a function that is declared as JSON Schema: one that the client carries out.
+"""Check the arguments of a client's function against its JSON Schema.
 
-Of JSON Schema only those keywords are looked at that models get wrong and that need no resolving: types, choices, names
-and bounds. Whatever else a schema says, and a schema that is none, is passed over; the client has the last word.
+Only the keywords that LLMs get wrong are checked: types, choices, names and bounds. Other keywords, references and
+invalid schemas are ignored; the client has the last word.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def _is_whole(value: object) -> bool:
     return _is_number(value) and (isinstance(value, int) or (isinstance(value, float) and value.is_integer()))
 
 
-#: A type of JSON Schema: how it is called in a sentence, and whether a value is of it.
+#: The types of JSON Schema: the name in a sentence, and a test for a value.
 _TYPES: Mapping[str, tuple[str, Callable[[object], bool]]] = {
     "object": ("an object", is_object),
     "array": ("an array", is_array),
@@ -37,7 +37,7 @@ _TYPES: Mapping[str, tuple[str, Callable[[object], bool]]] = {
     "null": ("null", lambda value: value is None),
 }
 
-#: A bound: what it bounds (a number, or a length), whether it is kept, and how it is said.
+#: The bounds: the type that they apply to, a test for value and bound, and the words for a sentence.
 _BOUNDS: Mapping[str, tuple[str, Callable[[Any, Any], bool], str]] = {
     "minimum": ("number", lambda value, bound: value >= bound, "a number from {}"),
     "maximum": ("number", lambda value, bound: value <= bound, "a number up to {}"),
@@ -51,7 +51,7 @@ _BOUNDS: Mapping[str, tuple[str, Callable[[Any, Any], bool], str]] = {
 
 
 def check_schema(schema: object, value: object, path: str = "$") -> list[Problem]:
-    """Return what is wrong with a value: nothing, as far as the schema can be read, or the first problems."""
+    """Return the first problems of a value; an empty list if there are none."""
     problems: list[Problem] = []
     for problem in _check(schema, value, path, 0):
         problems.append(problem)
@@ -78,7 +78,7 @@ def _check(schema: object, value: object, path: str, depth: int) -> Iterator[Pro
 
 
 def _wanted(schema: Mapping[str, Any], value: object) -> str | None:
-    """Return what the schema wants in words, if the value is of another type, or none of its choices."""
+    """Return what the schema requires, in words, if the value has another type or is none of the choices."""
     named = schema.get("type")
     types = [each for each in (named if is_array(named) else [named]) if isinstance(each, str)]
     if types and all(each in _TYPES for each in types) and not any(_TYPES[each][1](value) for each in types):
@@ -92,7 +92,7 @@ def _wanted(schema: Mapping[str, Any], value: object) -> str | None:
 
 
 def _is_same(choice: object, value: object) -> bool:
-    """Whether two JSON values are the same: `true` is not `1`."""
+    """Return whether two JSON values are equal: `true` is not `1`."""
     return choice == value and isinstance(choice, bool) == isinstance(value, bool)
 
 

@@ -1,4 +1,4 @@
-"""What of a text in markdown is spoken: its words, without the marks, addresses, code and emoji."""
+"""The text filter for markdown: speak the words, without marks, addresses, code and emoji."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from .text_filter import Part
 
 __all__ = ("without_markup",)
 
-#: Lines that hold no words: a block of code, a rule, the line under a heading or under the head of a table.
+#: Lines without words: a block of code, a rule, the line under a heading or under the head of a table.
 _CODE: Final = re.compile(r"(`{3,}|~{3,})[^\n`~]*(?:\n|$)")
 _RULE: Final = re.compile(r"\s*(?:([-*_=])(?:\s*\1){2,}|\|?\s*:?-+:?(?:\s*\|\s*:?-+:?)+\s*\|?|\|\s*:?-+:?\s*\|)\s*")
-#: What stands before the words of a line: quotation marks, a heading, a bullet, a box to tick.
+#: Marks before the words of a line: of a quotation, a heading, a bullet, a box to tick.
 _BEFORE: Final = re.compile(r"\s*(?:>\s*|#{1,6}\s+|[-*+•▪◦](?:\s+(?:\[[ xX]\]\s+)?|$))+")
 _AFTER_HEADING: Final = re.compile(r"\s+#+\s*$")
 
@@ -57,11 +57,11 @@ _HOST: Final = re.compile(r"(?:\w+://)?(?:[^/?#@]*@)?(?:www\.)?([^/?#:]+)", re.I
 
 
 def without_markup(sentence: str) -> list[Part]:
-    """Return the parts of a sentence, each as it is shown and as it is spoken: the words without their markup.
+    """Return the parts of a sentence, with the text to speak for each: the words without markdown.
 
     Emphasis, headings, bullets and quotations are spoken without their marks, links and images as their text, code
-    within a sentence as it is, an address of the web as the name of its host, and cells of tables with a comma between
-    them. Blocks of code and emoji are not spoken. Text without markup is spoken as it is.
+    within a sentence as it is, a web address as its host name, and the cells of a table with commas between them.
+    Blocks of code and emoji are not spoken. Text without markdown is spoken as it is.
     """
     if _CODE.match(sentence) or _RULE.fullmatch(sentence):
         return [(sentence, "")]
@@ -106,7 +106,7 @@ def _not(match: re.Match[str]) -> Iterator[Part]:
 
 
 def _inner(group: str) -> Callable[[re.Match[str]], Iterator[Part]]:
-    """Return what speaks one group of a match, and nothing around it."""
+    """Return a function that speaks one group of a match, and nothing around it."""
 
     def parts(match: re.Match[str]) -> Iterator[Part]:
         start, end = match.start(group) - match.start(), match.end(group) - match.start()
@@ -136,7 +136,7 @@ def _key(match: re.Match[str]) -> Iterator[Part]:
 
 
 def _space(match: re.Match[str]) -> Iterator[Part]:
-    """Keep words apart that only an emoji or a tag has parted."""
+    """Speak a space between two words that only an emoji or a tag separates."""
     before, after = _around(match)
     parts_words = not before.isspace() and after.isalnum()
     yield match[0], " " if parts_words else ""
@@ -147,7 +147,7 @@ def _marks(match: re.Match[str]) -> Iterator[Part]:
 
 
 def _is_text(match: re.Match[str]) -> bool:
-    """Return whether marks are none of emphasis: they stand alone, or within a word or a number."""
+    """Return whether marks are text and not emphasis: they stand alone, or within a word or a number."""
     (before, after), mark = _around(match), match[0][0]
     if before.isspace() and after.isspace():
         return True

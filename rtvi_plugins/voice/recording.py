@@ -1,8 +1,8 @@
-"""Record a session: what was said as lines of JSON, and how it sounded as a WAV file, the user left and the bot right.
+"""Record a session: a transcript as lines of JSON, and the sound as a WAV file, the user left and the bot right.
 
-Whoever hears and speaks tells a `Recorder` of each piece when it is heard or played; that takes microseconds, and a
-thread writes what has gathered about once a second. A piece goes to its own place in the file, so silence is never
-written, the two sides need not wait for each other, and after a crash the file is whole up to the last write.
+A `Recorder` gets each piece of sound when it is heard or played, which takes microseconds. A thread writes the pieces
+about once a second. Each piece has its own place in the file. So silence is never written, neither side waits for the
+other, and after a crash the file is complete up to the last write.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ __all__ = ("RATE", "Recorder", "Recording", "check_folder", "record")
 
 _log = logging.getLogger("rtvi_plugins")
 
-#: Samples a second, of each side, in Hz.
+#: The sample rate of each side, in Hz.
 RATE = 16000
-#: A shorter pause between two pieces of one side is jitter, not silence; in samples, 40 ms.
+#: A pause between two pieces of one side that is shorter is jitter and not silence, in samples (40 ms).
 _JITTER = RATE * 40 // 1000
-#: How far a side may run ahead of its times, as after a stalled network; what comes beyond is left out. 5 s in samples.
+#: How far a side may run ahead of its times, as after a stalled network, in samples (5 s). More is left out.
 _MOST_AHEAD = RATE * 5
 #: How often the files are written, in seconds.
 _INTERVAL = 1.0
-#: What may wait for a slow disk, in bytes: both sides for a minute.
+#: How much may wait for a slow disk, in bytes: a minute of both sides.
 _MOST_WAITING = 4_000_000
 #: How long the end of a session waits for the disk, in seconds.
 _PATIENCE = 5.0
@@ -59,14 +59,14 @@ class Recording:
 
     @classmethod
     def of(cls, folder: Path, name: str) -> Recording:
-        """Those of the session `name`. `ValueError` if that is no name of a file."""
+        """Return the files of the session `name`. `ValueError` if the name is not valid for a file."""
         if not re.fullmatch(r"[\w-][\w.-]*", name):
             raise ValueError(f"A recording cannot be called {name!r}: use the id of the session.")
         return cls(folder / f"{name}.jsonl", folder / f"{name}.wav")
 
 
 def check_folder(folder: Path) -> None:
-    """Make a folder for recordings, for this user only, if it is not there. `AuthorError` if it cannot be written."""
+    """Create a folder for recordings, for this user only, unless it exists. `AuthorError` if it cannot be written."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         TemporaryFile(dir=folder).close()
@@ -78,12 +78,12 @@ def _unwritable(path: Path | str, error: OSError) -> AuthorError:
     return AuthorError(f"Cannot record to {path}: {error.strerror}. Name another folder, which this bot may write to.")
 
 
-# ---- what a session tells --------------------------------------------------------------------------------------------
+# ---- recording -------------------------------------------------------------------------------------------------------
 
 
 @frozen
 class _Piece:
-    """Sound of one side: its channel (0 is the user's), the sample where it starts, and the samples."""
+    """Sound of one side: its channel (0 is the user), the number of its first sample, and the samples."""
 
     channel: int
     start: int
@@ -92,14 +92,14 @@ class _Piece:
 
 @define
 class _Side:
-    """One channel: where its sound ends so far, in samples, and what waits to be written."""
+    """One channel: the end of its sound so far, in samples, and the pieces that wait to be written."""
 
     channel: int
     end: int = 0
     waiting: list[_Piece] = Factory(list[_Piece])
 
     def add(self, at: int, pcm: bytes) -> None:
-        """Take a piece whose time is `at`, in samples: after the one before it, unless there is silence between."""
+        """Add a piece at the time `at`, in samples. Without silence in between, it follows the piece before."""
         if self.end - at > _MOST_AHEAD:
             return
         start = at if at - self.end >= _JITTER else self.end
@@ -112,10 +112,10 @@ class _Side:
 
 @define(eq=False)
 class Recorder:
-    """Takes what a session hears, plays and says. Its methods neither block nor raise, and do nothing once closed.
+    """Records sound and text. Its methods neither block nor raise, and do nothing once it is closed.
 
-    Times are those of the clock that `record` was given. Audio is 16-bit PCM at 16 kHz, mono, in pieces of any size,
-    and its time is when its first sample was heard or played.
+    Times are on the clock that was given to `record`. Audio is 16-bit PCM at 16 kHz, mono, in pieces of any size; its
+    time is when its first sample was heard or played.
     """
 
     recording: Recording
@@ -131,15 +131,15 @@ class Recorder:
     _failed: bool = False
 
     def user(self, at: float, pcm: bytes) -> None:
-        """Take a piece of what the user was heard to say."""
+        """Add a piece of the user's audio."""
         self._add(self._user, at, pcm)
 
     def bot(self, at: float, pcm: bytes) -> None:
-        """Take a piece of what the bot was played to say."""
+        """Add a piece of the bot's audio, when it is played."""
         self._add(self._bot, at, pcm)
 
     def said(self, at: float, role: Literal["user", "assistant"], text: str, interrupted: bool = False) -> None:
-        """Take what a side said, once that is known, for the transcript. It is written at once."""
+        """Add a line to the transcript, once the text is known. It is written at once."""
         if not self._closed:
             line = {"at": round(at - self._began, 3), "role": role, "text": text, "interrupted": interrupted}
             # A text of JSON may hold half a character, which no file can.
@@ -148,7 +148,7 @@ class Recorder:
             self._wake.set()
 
     def close(self) -> None:
-        """Take nothing more. What was taken is in the files when the `record` block has ended."""
+        """End the recording. Everything is in the files when the `record` block has ended."""
         self._closed = True
         self._wake.set()
 
@@ -171,17 +171,17 @@ class Recorder:
             self._fail("the disk does not keep up")
 
     def _fail(self, reason: str) -> None:
-        """Record nothing more, and say so once. What is in the files stays."""
+        """End the recording early, and log that once. The files keep what they have."""
         if not self._failed:
             _log.error("The recording %s is not complete: %s.", self.recording.audio, reason)
         self._failed = True
         self._take()
         self.close()
 
-    # ---- how it is written ---------------------------------------------------------------------------------------
+    # ---- writing -----------------------------------------------------------------------------------------------------
 
     async def write(self, scope: anyio.CancelScope) -> None:
-        """Write what is taken until closed; `record` runs this, in a scope that shields the last write."""
+        """Write until the recorder is closed. `record` runs this in a scope that shields the last write."""
         thread = anyio.CapacityLimiter(1)  # a slow disk holds up no other use of threads
         run = partial(anyio.to_thread.run_sync, abandon_on_cancel=True, limiter=thread)
         with scope:
@@ -198,7 +198,7 @@ class Recorder:
             self._fail("the disk takes too long")
 
     def _take(self) -> tuple[bytes, list[_Piece]]:
-        """What waits, which no longer does: lines of the transcript, and sound."""
+        """Return the lines and the pieces of sound that wait to be written, and forget them."""
         taken = b"".join(self._lines), [*self._user.waiting, *self._bot.waiting]
         self._lines, self._user.waiting, self._bot.waiting, self._waiting = [], [], [], 0
         return taken
@@ -206,14 +206,14 @@ class Recorder:
 
 @asynccontextmanager
 async def record(folder: Path, name: str, *, now: Callable[[], float]) -> AsyncGenerator[Recorder]:
-    """Record the session `name` for as long as this is held; the recording begins at `now()`, a monotonic clock.
+    """Record the session `name` while the block runs. `now` is a monotonic clock; the recording starts at `now()`.
 
-    `AuthorError` if the files cannot be made, or are there already. A disk that fails later ends the recording with a
-    line in the log, and nothing else.
+    `AuthorError` if the files cannot be created, or exist. If the disk fails later, the recording ends with a line in
+    the log, and nothing else happens.
     """
     recording = Recording.of(folder, name)
     try:
-        files = _Files.create(recording)  # at once: the session waits for it, and two empty files are soon made
+        files = _Files.create(recording)  # inline, because creating two empty files is quick
     except OSError as error:
         raise _unwritable(error.filename or folder, error) from None
     recorder, scope = Recorder(recording, now(), files), anyio.CancelScope(shield=True)
@@ -222,7 +222,7 @@ async def record(folder: Path, name: str, *, now: Callable[[], float]) -> AsyncG
         tasks.start_soon(recorder.write, scope)
         try:
             yield recorder
-        except Exception as error:  # outside it is raised as it is, not in a group
+        except Exception as error:  # raised again outside of the task group, so that it is not in an exception group
             raised = error
         finally:
             recorder.close()
@@ -231,12 +231,12 @@ async def record(folder: Path, name: str, *, now: Callable[[], float]) -> AsyncG
         raise raised
 
 
-# ---- the files, for a thread -----------------------------------------------------------------------------------------
+# ---- files, used in a thread -----------------------------------------------------------------------------------------
 
 
 @define(eq=False)
 class _Files:
-    """The files of a recording; what is written is with the operating system when `write` returns."""
+    """The files of a recording. When `write` returns, the operating system has the data."""
 
     transcript: BinaryIO
     audio: BinaryIO
@@ -244,7 +244,7 @@ class _Files:
 
     @classmethod
     def create(cls, recording: Recording) -> _Files:
-        """Make both files, which only this user may read. `OSError` if they cannot be made."""
+        """Create both files, which only this user can read. `OSError` if that fails."""
         recording.audio.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with ExitStack() as opened:
             transcript = opened.enter_context(_create(recording.transcript))
@@ -254,7 +254,7 @@ class _Files:
         return files
 
     def write(self, lines: bytes, pieces: list[_Piece]) -> None:
-        """Add lines to the transcript, and put sound in its place."""
+        """Add lines to the transcript, and put the pieces of sound in their places."""
         if lines:
             self.transcript.write(lines)
             self.transcript.flush()
@@ -264,7 +264,7 @@ class _Files:
             self.update_header()
 
     def place(self, piece: _Piece) -> None:
-        """Replace one channel of a stretch of the file. What the file did not have yet reads as silence."""
+        """Replace one channel in a part of the file. Parts that were never written read as silence."""
         length, offset = len(piece.pcm) // 2, _HEADER.size + _BYTES_PER_FRAME * piece.start
         self.audio.seek(offset)
         samples = array("h", self.audio.read(_BYTES_PER_FRAME * length).ljust(_BYTES_PER_FRAME * length, b"\0"))
@@ -274,7 +274,7 @@ class _Files:
         self.frames = max(self.frames, piece.start + length)
 
     def update_header(self) -> None:
-        """Count in what was written: after the sound, so that at any time the file holds what its header says."""
+        """Write the new size into the header, after the sound, so that the file always has what its header says."""
         size = self.frames * _BYTES_PER_FRAME
         self.audio.flush()
         self.audio.seek(0)
@@ -288,12 +288,12 @@ class _Files:
         self.audio.flush()
 
     def close(self) -> None:
-        """Let the files go. A disk that failed has been told of already."""
+        """Close the files. A failure of the disk was logged before."""
         for file in (self.transcript, self.audio):
             with suppress(OSError):
                 file.close()
 
 
 def _create(path: Path) -> BinaryIO:
-    """A new file for this user only, to be read and written."""
+    """Create a file that only this user can read and write."""
     return open(path, "x+b", opener=partial(os.open, mode=0o600))

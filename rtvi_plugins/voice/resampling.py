@@ -1,6 +1,6 @@
-"""Sample rates and channels of 16-bit PCM, by the library soxr; the extra `rtvi-plugins[voice]` installs it.
+"""Convert sample rates and channels of 16-bit PCM with soxr, which the extra `rtvi-plugins[voice]` installs.
 
-Transports import this module when the process starts, for NumPy takes a tenth of a second to load.
+Transports import this module when the process starts, because NumPy takes a tenth of a second to load.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ __all__ = ("Resampler", "to_mono")
 
 
 class Resampler:
-    """A stream of mono 16-bit PCM from one rate to another, both in Hz. It holds back some milliseconds until the end.
+    """Converts a stream of mono 16-bit PCM from one rate to another, in Hz, with a delay of some milliseconds.
 
-    Quality is soxr's HQ: cheaper filters let what is above the new rate's half through, which recognisers take for
+    The quality is soxr's HQ: cheaper filters let frequencies above half the new rate through, and STTs take these for
     speech.
     """
 
@@ -33,13 +33,13 @@ class Resampler:
         self._stream = soxr.ResampleStream(rate, to_rate, 1, dtype="int16", quality="HQ")
 
     def feed(self, data: bytes, *, last: bool = False) -> bytes:
-        """What can be told of the resampled stream after this much more of it."""
+        """Add the next part of the stream, and return the samples that are ready: all of them after the last part."""
         samples: Any = self._stream.resample_chunk(np.frombuffer(data, "<i2"), last=last)
         return bytes(samples.astype("<i2", copy=False).tobytes())
 
 
 def to_mono(audio: Audio) -> bytes:
-    """The samples of the channels of each moment, averaged."""
+    """Return the samples of one channel, which is the average of all."""
     if audio.channels == 1:
         return audio.data
     whole = len(audio.data) // (2 * audio.channels) * 2 * audio.channels

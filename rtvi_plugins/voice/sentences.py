@@ -1,8 +1,8 @@
-"""Cut streamed text into sentences, as they are shown whole and will be spoken.
+"""Cut streamed text into sentences, which are shown and spoken one by one.
 
-A voice gets each sentence by itself, so a false end is a falling voice and a pause in the middle of a phrase. Where a
-full stop may end a sentence or not, the next word decides: a few characters of it are waited for, no more. So the
-sentences are the same in whatever pieces the text comes.
+A TTS speaks each sentence by itself, so a wrong end is heard as a pause in the middle of a phrase. If a full stop may
+or may not end a sentence, the next word decides; only its first characters are waited for. The sentences are the same
+however the stream is cut into pieces.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ __all__ = ("Sentences",)
 #: Marks that end a sentence where space follows, in scripts that write spaces; and those that need none.
 _MARKS: Final = ".!?…؟۔।॥"
 _WIDE: Final = "。！？｡"
-#: What may stand between the mark and the space: quotes, brackets, and marks of markdown.
+#: Characters that may stand between the mark and the space: quotes, brackets, and marks of markdown.
 _CLOSING: Final = "\"'”’“»«›‹)\\]}*_~`」』）】》"
-#: A quotation mark that closes behind a space, as in French (`« Oui ! »`). One that opens has a letter behind it.
+#: A closing quotation mark after a space, as in French (`« Oui ! »`). An opening one has a letter after it.
 _SPACED: Final = "[ \xa0\u202f]{1,3}[»›”][*_~]*+"
 _SPACED_CLOSING: Final = rf"(?:{_SPACED}(?=[\s.,;:!?…)\]]))?+"
-#: What may stand before the next word.
+#: Characters that may stand before the next word.
 _OPENING: Final = "\"'“”„‚‘’«»‹›(\\[{*_~`¿¡"
-#: Marks that stand before a question or an exclamation in Spanish, so they always begin a sentence.
+#: Marks before a question or an exclamation in Spanish. After the end of a sentence, they always start the next.
 _INVERTED: Final = "¿¡"
 
-#: Where a sentence may end. A run of marks is looked at from its beginning alone.
+#: Where a sentence may end. A run of marks is matched only from its start.
 _END: Final = re.compile(
     rf"(?<![{_MARKS}])[{_MARKS}]++[{_CLOSING}]*+{_SPACED_CLOSING}(?=\s)|\n+|(?<![{_WIDE}])[{_WIDE}]++[{_CLOSING}]*+"
     r"|(?<!\S)(?=`{3,}[\w+#.-]{0,30}[ \t]{0,8}(?:\n|\Z))"  # a block of code that begins within a line
@@ -38,44 +38,44 @@ _END: Final = re.compile(
 _LAST: Final = re.compile(rf"(?<![{_MARKS}])[{_MARKS}]++[{_CLOSING}]*+\Z")
 _REST_IS_CLOSING: Final = re.compile(rf"{_SPACED}\s*\Z")
 _NEXT: Final = re.compile(rf"[^\S\n]*([{_OPENING}]*)")
-#: How many characters after an end are looked at before it is one: more are no beginning of a word.
+#: How many characters after a possible end are searched for the next word.
 _AHEAD: Final = 24
 
-#: A sentence that is longer is cut between two words; text without an end is spoken all the same.
+#: The longest sentence, in characters. A longer one is cut between two words.
 _LONGEST: Final = 600
-#: In text that has no capitals, a small letter does not keep a sentence open for longer than this.
+#: In text without capitals, a sentence that is longer than this ends although a small letter follows.
 _SMALL: Final = 100
 
-#: A block of code in markdown, and the line that closes it. It is one piece, for it is shown and not spoken.
+#: The first line of a block of code in markdown. The block is one piece, because it is shown and not spoken.
 _FENCE: Final = re.compile(r"(`{3,}|~{3,})[^\n`~]{0,80}(\n?)")
 
-#: Within the text of a link, or within code, no sentence ends, unless it is longer than this.
+#: No sentence ends within the text of a link, or within code, of at most this many characters.
 _LINK: Final = 200
 
 
 @define
 class Sentences:
-    """Collect text and give away each sentence once it is whole."""
+    """Collects text and returns each sentence once it is whole."""
 
     _rest: str = ""
-    #: No sentence ends before this place in the rest.
+    #: The position in the rest before which no sentence ends.
     _seen: int = 0
-    #: Whether a sentence has ended if it is not the next word that goes on with it.
+    #: Whether the text so far ends with a sentence, unless the next word continues it.
     waits: bool = False
 
     def feed(self, text: str) -> list[str]:
-        """Return the sentences that are whole now."""
+        """Add text, and return the sentences that are whole now."""
         self._rest += text
         return self._cut(last=False)
 
     def flush(self) -> list[str]:
-        """Return what is left, when the text has ended."""
+        """Return the rest, when the text has ended."""
         found = self._cut(last=True)
         self._rest, self._seen = "", 0
         return found
 
     def settle(self) -> list[str]:
-        """Return the sentence that waits for the next word, if one does. It is not waited for any longer."""
+        """Return the sentence that waits for the next word, if there is one, without waiting longer."""
         return self._cut(last=False, settle=True) if self.waits else []
 
     def _cut(self, *, last: bool, settle: bool = False) -> list[str]:
@@ -92,7 +92,7 @@ class Sentences:
         return found
 
     def _end(self, start: int, *, last: bool, settle: bool) -> int | None:
-        """Return where the sentence from `start` ends; None while that cannot be known."""
+        """Return where the sentence from `start` ends; None as long as that is unknown."""
         text = self._rest
         if text.startswith(("```", "~~~"), start) and (fence := _FENCE.match(text, start)) is not None:
             if fence[2] or (last and fence.end() == len(text)):
@@ -120,7 +120,7 @@ class Sentences:
         return len(text) if self.waits and settle else None
 
     def _may_have_ended(self, start: int) -> bool:
-        """Return whether the text ends with what ends a sentence, unless it goes on without a space, as `3.5` does."""
+        """Return whether the text ends with the end of a sentence, unless it goes on without a space, as in `3.5`."""
         match = _LAST.search(self._rest, self._seen)
         if match is None or self._rest[match.start() - 1 : match.start()].isdigit():
             return False
@@ -134,7 +134,7 @@ class Sentences:
         return len(self._rest) if last else None
 
     def _is_end(self, match: re.Match[str], start: int, *, last: bool) -> bool | None:
-        """Return whether a sentence ends here; None while that cannot be known."""
+        """Return whether a sentence ends here; None as long as that is unknown."""
         text, end = self._rest, match.end()
         if not match[0]:
             return self._is_code(end, start, last=last)
@@ -163,7 +163,7 @@ class Sentences:
         return match[0][0] == "." and ends_nothing(text[max(start, end - 64) : match.start() + 1], marks=match[0])
 
     def _is_code(self, at: int, start: int, *, last: bool) -> bool | None:
-        """Return whether a block of code begins here; None while that cannot be known."""
+        """Return whether a block of code starts here; None as long as that is unknown."""
         fence = _FENCE.match(self._rest, at)
         if fence is None or self._rest.count("```", start, at) % 2 == 1:  # it may end code within a line
             return False
@@ -172,7 +172,7 @@ class Sentences:
         return None if fence.end() == len(self._rest) else False
 
     def _begins_sentence(self, next: str, match: re.Match[str], start: int) -> bool:
-        """Return whether what comes next can begin a sentence: no word in small letters, and no digit after a stop."""
+        """Return whether the next word can start a sentence: not in small letters, and no digit after a full stop."""
         if next.islower():
             text = self._rest[start : match.start()]
             return len(text) > _SMALL and text == text.lower()
@@ -180,7 +180,7 @@ class Sentences:
 
 
 def _is_open(text: str, start: int, end: int) -> bool:
-    """Return whether a link's text or code has begun and not ended."""
+    """Return whether the text of a link, or code, has started and not ended."""
     start = max(start, end - _LINK)
     return text.rfind("[", start, end) > text.rfind("]", start, end) or text.count("`", start, end) % 2 == 1
 

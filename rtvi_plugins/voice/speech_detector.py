@@ -1,4 +1,4 @@
-"""Where speech begins and ends, told from the judgement of a VAD about each frame."""
+"""Find where speech starts and stops, from the decision of a VAD about each frame."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from ..session import VADParams
 
 __all__ = ("Change", "SpeechDetector")
 
-#: What a frame changes.
+#: A change that a frame makes.
 Change: TypeAlias = Literal["started", "stopped"]
 
 
 @define
 class SpeechDetector:
-    """Counts speech and silence in a row. A pause or a noise that is shorter than asked for changes nothing."""
+    """Counts the seconds of speech or silence in a row. A shorter noise or pause than required changes nothing."""
 
     speaking: bool = False
     _run: float = 0.0
 
     def feed(self, speech: bool, seconds: float, params: VADParams, *, at_least: float = 0.0) -> Change | None:
-        """Take the next frame. Speech begins after `start_secs`, or after `at_least`, if that is more."""
+        """Take the next frame. Speech starts after `start_secs`, or after `at_least` seconds if that is more."""
         if speech == self.speaking:
             self._run = 0.0
             return None
@@ -33,7 +33,7 @@ class SpeechDetector:
         return self._turn()
 
     def stop(self) -> Change | None:
-        """No more audio comes: that is the end of speech, if there was any."""
+        """No more audio arrives: speech stops, if there was any."""
         if self.speaking:
             return self._turn()
         self._run = 0.0

@@ -1,4 +1,4 @@
-"""A sentence as it is shown and as it is spoken, and how much of the one was heard when so much of the other was."""
+"""Text filters: what is spoken of a sentence that is shown, and which part of the sentence was heard."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from ..utils.json_values import replace_surrogates
 
 __all__ = ("Part", "Spoken", "SpokenSentence")
 
-#: A part of a sentence, as it is shown and as it is spoken.
+#: A part of a sentence: the text that is shown, and the text that is spoken.
 Part: TypeAlias = tuple[str, str]
 
-#: What is spoken of a sentence: the text, or the parts of the sentence, in order.
+#: A text filter: takes a sentence, and returns the text to speak, or the parts of the sentence in order.
 Spoken: TypeAlias = Callable[[str], str | Iterable[Part]]
 
 
 @frozen
 class SpokenSentence:
-    """A sentence and the parts that it is made of."""
+    """A sentence and its parts."""
 
     shown: str
     parts: Sequence[Part]
-    #: What a TTS is given; empty if nothing is spoken.
+    #: The text for the TTS; empty if nothing is spoken.
     text: str
-    #: How much space was before the text.
+    #: How many characters of space were removed before the text.
     _skipped: int
 
     @classmethod
     def of(cls, sentence: str, spoken: Spoken | None) -> SpokenSentence:
-        """Return what is spoken of a sentence. A function that fails is reported, and the sentence spoken as it is."""
+        """Apply a text filter. If it fails, that is logged, and the sentence is spoken as it is."""
         parts = [(sentence, sentence)] if spoken is None else _parts(sentence, spoken)
         text = "".join(each for _, each in parts)
         return cls(sentence, parts, text.strip(), len(text) - len(text.lstrip()))
 
     def shown_until(self, position: int) -> int:
-        """Return how much of what is shown was heard, when so many characters of `text` were."""
+        """Return how many characters of the sentence were heard, if this many of `text` were."""
         if position >= len(self.text):
             return len(self.shown)
         left, shown = position + self._skipped, 0
@@ -58,7 +58,7 @@ class SpokenSentence:
 
 
 def _share(shown: str, spoken: str, heard: int) -> int:
-    """Return how much of a part was heard: exactly, where it is spoken as it is shown, else in whole words."""
+    """Return how much of a part was heard: exactly if it is spoken as it is shown, else in whole words."""
     if shown == spoken:
         return heard
     share = len(shown) * heard // len(spoken)

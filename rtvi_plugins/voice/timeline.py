@@ -1,4 +1,4 @@
-"""Which text is heard when: what a TTS was given and what it made of it, laid out along the seconds of its audio."""
+"""Find which part of a text was heard after so many seconds of the audio that a TTS made of it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from attrs import define, field
 
 __all__ = ("Timeline",)
 
-#: Characters that are spoken in a second, until there is audio to measure it by.
+#: How many characters are spoken in a second, as long as there is no audio to measure it.
 _CHARACTERS_A_SECOND = 15.0
-#: How far ahead, in characters, a word that a TTS tells of is looked for.
+#: How far ahead a word from the TTS is searched for in the text, in characters.
 _NEAR = 60
-#: Scripts that write no spaces between words: Thai and Lao, Burmese, Khmer, Chinese and Japanese.
+#: Scripts without spaces between words: Thai and Lao, Burmese, Khmer, Chinese and Japanese.
 _UNSPACED: Final = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef]"
 )
@@ -22,24 +22,24 @@ _UNSPACED: Final = re.compile(
 
 @define
 class Timeline:
-    """The pieces of text of one utterance, in order, and where in its audio each of them is.
+    """The pieces of text of one speech, in order, and their places in its audio.
 
-    Where the TTS tells the times of words, they count. Otherwise a piece begins where the TTS, having made all the
-    audio before it, took it; within pieces, the text is spread evenly.
+    If the TTS sends the times of words, these are used. Otherwise a piece starts at the length of the audio that was
+    made when the TTS took it, and the text of a piece is spread evenly over its audio.
     """
 
     text: str = ""
-    #: Where in the text each piece begins and ends.
+    #: The positions in the text at which each piece starts and ends.
     pieces: list[tuple[int, int]] = field(factory=list[tuple[int, int]])
     seconds: float = 0.0
     finished: bool = False
-    #: Seconds of audio, and characters of text that were spoken in them; both only rise.
+    #: Seconds of audio, and the characters of text spoken in them; both only rise.
     _marks: list[tuple[float, int]] = field(factory=lambda: [(0.0, 0)])
-    #: When each word starts, and where in the text it ends.
+    #: For each word, the second at which it starts, and the position in the text at which it ends.
     _words: list[tuple[float, int]] = field(factory=list[tuple[float, int]])
 
     def take(self, piece: str) -> None:
-        """The TTS takes another piece of text."""
+        """Note that the TTS takes another piece of text."""
         # Languages that write no spaces between words write none between sentences either.
         space = " " if self.text and not (_UNSPACED.match(self.text[-1]) and _UNSPACED.match(piece)) else ""
         start = len(self.text) + len(space)
@@ -49,18 +49,18 @@ class Timeline:
         self.pieces.append((start, len(self.text)))
 
     def made(self, seconds: float) -> None:
-        """The TTS has made so much more audio."""
+        """Note that the TTS has made this many more seconds of audio."""
         self.seconds += seconds
 
     def word(self, text: str, start: float) -> None:
-        """The TTS says when a word starts. One that is not in the text, as a number read out, is passed over."""
+        """Note when a word starts. A word that is not in the text, such as a number that is read out, is ignored."""
         after, said = self._words[-1] if self._words else (0.0, 0)
         end = self._end_of(text, said)
         if end is not None:
             self._words.append((max(start, after), end))
 
     def _end_of(self, word: str, said: int) -> int | None:
-        """Where a word ends that comes soon after what was said; not one that is part of another."""
+        """Return where the next occurrence of a word ends, unless it is far away or part of another word."""
         at = self.text.find(word, said, said + _NEAR + len(word)) if word else -1
         while at >= 0:
             end = at + len(word)
@@ -71,19 +71,19 @@ class Timeline:
 
     @property
     def has_words(self) -> bool:
-        """Whether the TTS tells when words start."""
+        """Whether the TTS sends the times of words."""
         return bool(self._words)
 
     def finish(self) -> None:
-        """All audio of the utterance is made."""
+        """Note that all audio of the speech is made."""
         self.finished = True
 
     def is_over(self, seconds: float) -> bool:
-        """Whether all of it has been heard after so many seconds."""
+        """Return whether all of it was heard after so many seconds of its audio."""
         return self.finished and seconds >= self.seconds - 1e-6
 
     def heard(self, seconds: float) -> int:
-        """How many characters of the text have been heard, at least in part, after so many seconds of its audio."""
+        """Return how many characters of the text were heard after so many seconds of its audio."""
         if seconds <= 0:
             return 0
         if self.is_over(seconds):
@@ -94,7 +94,7 @@ class Timeline:
         return self._whole_words(self._spread(seconds))
 
     def heard_text(self, seconds: float) -> str:
-        """The text that has been heard."""
+        """Return the text that was heard."""
         return self.text[: self.heard(seconds)].rstrip()
 
     def _spread(self, seconds: float) -> float:
@@ -109,7 +109,7 @@ class Timeline:
         return said + (then - said) * min(1.0, (seconds - start) / (end - start)) if end > start else then
 
     def _whole_words(self, characters: float) -> int:
-        """The end of the last word that is not cut by the position."""
+        """Return the end of the last whole word before the position."""
         position = min(len(self.text), int(characters + 1e-6))
         if position == len(self.text) or self.text[position].isspace():
             return position
@@ -121,5 +121,5 @@ class Timeline:
 
 
 def _joins(before: str, after: str) -> bool:
-    """Whether two characters side by side belong to one word."""
+    """Return whether two characters side by side belong to one word."""
     return before.isalnum() and after.isalnum() and not (_UNSPACED.match(before) or _UNSPACED.match(after))

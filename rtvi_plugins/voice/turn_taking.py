@@ -1,4 +1,4 @@
-"""How a spoken conversation changes hands: who may interrupt whom, and when the user has finished."""
+"""The turn-taking policy: whether the user can interrupt the bot, and when the user has finished."""
 
 from __future__ import annotations
 
@@ -16,33 +16,35 @@ __all__ = ("EndOfTurn", "TurnTaking", "UserTurn", "at_once", "is_seconds")
 
 @frozen
 class UserTurn:
-    """What the user has said so far, now that they are silent. `seconds` is how long they have spoken."""
+    """The user's turn so far, while the user is silent. This is the argument of `end_of_turn`."""
 
+    #: Everything that was recognised.
     text: str
+    #: How long the user has spoken, in seconds.
     seconds: float
 
 
-#: How many more seconds of silence to wait for before the bot answers. The user may go on in them.
+#: Returns how many more seconds of silence to wait for before the bot answers. If the user goes on, the turn goes on.
 EndOfTurn: TypeAlias = Callable[[UserTurn], Awaitable[float]]
 
 
 async def at_once(turn: UserTurn) -> float:
-    """The silence that ended the speech, `stop_secs` of the VAD, ends the turn as well."""
+    """End the turn with the silence that ended the speech, `stop_secs` of the VAD."""
     return 0.0
 
 
-def _is(what: str, right: Callable[[Any], bool]) -> Any:
-    """A check of a field of `TurnTaking`: what is wrong is told where it is written, not in the middle of a call."""
+def _is(what: str, is_valid: Callable[[Any], bool]) -> Any:
+    """Return a validator for a field of `TurnTaking`, so that a mistake is reported where it is written."""
 
     def check(taking: object, attribute: Attribute[Any], value: object) -> None:
-        if not right(value):
+        if not is_valid(value):
             raise AuthorError(f"TurnTaking({attribute.name}={value!r}): give {what}.")
 
     return check
 
 
 def is_seconds(value: object) -> bool:
-    """Whether this is a time that can be waited for."""
+    """Return whether a value is a finite number."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
@@ -55,16 +57,18 @@ _TEXT: Any = _is("a text", lambda value: isinstance(value, str))
 
 @frozen(kw_only=True)
 class TurnTaking:
-    """The manners of a spoken conversation. Times in seconds. `AuthorError` for a value that cannot be.
+    """The turn-taking policy of a spoken conversation. An invalid value raises `AuthorError`."""
 
-    `end_of_turn` decides whether somebody who is silent has finished; it may ask a model. Speech of at least
-    `interrupt_seconds` silences the bot, unless it is not `interruptible`. Whoever speaks for `longest_turn_seconds`
-    is answered. A user who says nothing for `idle_seconds` after the bot has spoken is asked `idle_text`, once.
-    """
-
+    #: A coroutine function that is called when the user is silent and everything they said is recognised. It returns
+    #: how many more seconds of silence to wait for before the bot answers. The default returns 0.
     end_of_turn: EndOfTurn = field(default=at_once, validator=_POLICY)
+    #: Whether speech interrupts the bot. If not, the bot does not listen during its turn.
     interruptible: bool = field(default=True, validator=_FLAG)
+    #: How many seconds of uninterrupted speech interrupt the bot during its turn. Shorter speech is ignored then.
     interrupt_seconds: float = field(default=0.2, validator=_AT_LEAST_0)
+    #: A turn of the user with this many seconds of speech ends, and is answered. The bot listens again after a pause.
     longest_turn_seconds: float = field(default=60.0, validator=_ABOVE_0)
+    #: After how many seconds of the user's silence the bot says `idle_text`. With None it never does.
     idle_seconds: float | None = field(default=None, validator=optional(_ABOVE_0))
+    #: The question to a silent user. The bot asks it once, until the user says or writes something.
     idle_text: str = field(default="Are you still there?", validator=_TEXT)
