@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Final, TypeAlias, TypeVar, cast
 
-from attrs import define
+from attrs import define, field
 
 __all__ = ("TRANSITIONS", "AudioState", "BotState", "Event", "IllegalTransition", "SpokenTurn", "State", "UserState")
 
@@ -162,6 +162,8 @@ class SpokenTurn:
     user: UserState = UserState.IDLE
     bot: BotState = BotState.IDLE
     on_event: Callable[[Event, BotState], None] | None = None
+    #: Whether the bot's turn has started and not ended.
+    bot_has_turn: bool = field(default=False, init=False)
 
     def process(self, event: Event) -> None:
         """Change the states. `IllegalTransition`, and no change, if the event cannot happen now."""
@@ -171,13 +173,9 @@ class SpokenTurn:
             _next(self.user, event),
             _next(self.bot, event),
         )
+        self.bot_has_turn = self.bot not in (BotState.IDLE, BotState.HELD_BACK)
         if self.on_event is not None:
             self.on_event(event, before)
-
-    @property
-    def bot_has_turn(self) -> bool:
-        """Whether the bot's turn has started and not ended."""
-        return self.bot in (BotState.ANSWERING, BotState.INTERRUPTED, BotState.FALSE_INTERRUPTION)
 
 
 def _next(state: S, event: Event) -> S:

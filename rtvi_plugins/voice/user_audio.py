@@ -38,6 +38,8 @@ _PRE_ROLL_SECONDS: Final = 0.3
 _GAP_SECONDS: Final = 0.3
 #: Without a VAD there is no noise to wait out.
 _PUSH_TO_TALK: Final = VADParams(start_secs=0.0)
+#: Looked up once, because there is a frame every 32 ms in each session, and Python 3.11 is slow to look up a member.
+_LISTENING, _SPEECH, _OVERLONG, _OFF = AudioState
 
 
 class UserAudio(Listener):
@@ -63,14 +65,15 @@ class UserAudio(Listener):
         #: Less than a frame, which waits for the rest of it.
         self._partial = b""
         self._pre_roll: deque[Audio] = deque(maxlen=_frames(_PRE_ROLL_SECONDS))
+        self._pre_roll_seconds = _PRE_ROLL_SECONDS
         self._last_audio = -math.inf
         self._gap: Timer | None = None
 
     def hear(self, audio: Audio) -> None:
-        if self._is_off:
+        if self._state.audio is _OFF:
             return
         now = self._session.clock.now()
-        if now > self._last_audio + _GAP_SECONDS and self._state.audio is AudioState.LISTENING:
+        if now > self._last_audio + _GAP_SECONDS and self._state.audio is _LISTENING:
             self._clear()  # audio from before the gap is not the beginning of what comes now
             self._detector.stop()
         self._last_audio = now
@@ -78,8 +81,7 @@ class UserAudio(Listener):
         whole = len(data) - len(data) % _FRAME_BYTES
         self._partial = data[whole:]
         for at in range(0, whole, _FRAME_BYTES):
-            if not self._is_off:  # the VAD can fail at any frame
-                self._process_frame(Audio(data[at : at + _FRAME_BYTES], audio.rate))
+            self._process_frame(Audio(data[at : at + _FRAME_BYTES], audio.rate))
 
     def microphone(self, enabled: bool) -> None:
         if not enabled:
@@ -88,35 +90,28 @@ class UserAudio(Listener):
     def close(self) -> None:
         self._turns.close()
 
-    @property
-    def _is_off(self) -> bool:
-        return self._state.audio is AudioState.OFF
-
     # ---- frames --------------------------------------------------------------------------------------------------
 
     def _process_frame(self, frame: Audio) -> None:
-        bot_has_turn = self._state.bot_has_turn
-        if bot_has_turn and not self._taking.interruptible and self._state.audio is AudioState.LISTENING:
+        state, bot_has_turn = self._state.audio, self._state.bot_has_turn
+        if state is _OFF or (bot_has_turn and state is _LISTENING and not self._taking.interruptible):
             return
         is_speech = self._is_speech(frame)
-        match self._state.audio:
-            case AudioState.LISTENING:
-                self._listen(frame, is_speech, self._taking.interrupt_seconds if bot_has_turn else 0.0)
-            case AudioState.SPEECH:
-                self._record(frame, is_speech)
-            case AudioState.OVERLONG:
-                if self._detector.feed(is_speech, FRAME_SECONDS, self._session.vad_params) == "stopped":
-                    self._state.process(Event.LONG_SPEECH_STOPPED)
-            case AudioState.OFF:
-                pass
+        state = self._state.audio  # the VAD may have failed
+        if state is _LISTENING:
+            self._listen(frame, is_speech, self._taking.interrupt_seconds if bot_has_turn else 0.0)
+        elif state is _SPEECH:
+            self._record(frame, is_speech)
+        elif state is _OVERLONG and self._detector.feed(is_speech, FRAME_SECONDS, self._params) == "stopped":
+            self._state.process(Event.LONG_SPEECH_STOPPED)
 
     def _listen(self, frame: Audio, is_speech: bool, at_least: float) -> None:
         """Wait for `at_least` so many seconds of speech, and keep the frame for the pre-roll."""
         params = self._params
         started = self._detector.feed(is_speech, FRAME_SECONDS, params, at_least=at_least) == "started"
-        length = _frames(_PRE_ROLL_SECONDS + max(params.start_secs, at_least))
-        if self._pre_roll.maxlen != length:
-            self._pre_roll = deque(self._pre_roll, length)
+        seconds = _PRE_ROLL_SECONDS + max(params.start_secs, at_least)
+        if self._pre_roll_seconds != seconds:
+            self._pre_roll_seconds, self._pre_roll = seconds, deque(self._pre_roll, _frames(seconds))
         self._pre_roll.append(frame)
         if started:
             self._start()
