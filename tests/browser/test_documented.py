@@ -15,7 +15,7 @@ from .speech import say
 
 pytestmark = pytest.mark.timeout(120)
 
-BOT = Path(__file__).parents[2] / "docs" / "examples" / "clients" / "voice_bot.py"
+BOT = Path(__file__).parents[2] / "docs" / "examples" / "voice_bot" / "bot.py"
 #: How long the voice may take to start, in seconds.
 SPEAKS_WITHIN = 10.0
 

@@ -21,7 +21,7 @@ export async function bundle(options) {
     format: "esm",
     logLevel: "error",
     nodePaths: [near("../node_modules").pathname],
-    define: { "process.env.NODE_ENV": '"production"' },
+    define: { "process.env.NODE_ENV": '"development"' },
     ...options,
   });
   return built.outputFiles[0].contents;
@@ -44,10 +44,12 @@ const REACT_PAGE = `<!doctype html>
 <div id="root"></div>
 <script type="module" src="/App.js"></script>`;
 
+// As in the template of Vite. In development, React's StrictMode mounts everything twice.
 const REACT_MAIN = `
 import App from "./App.jsx";
+import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
-createRoot(document.getElementById("root")).render(<App />);`;
+createRoot(document.getElementById("root")).render(<StrictMode><App /></StrictMode>);`;
 
 /** The files to serve: for each path its type and its contents. */
 export async function documented() {
