@@ -1,6 +1,6 @@
-"""Write the parts of the reference that are read from the code: `python docs/generate.py`.
+"""Generate tables of the documentation from the code: `python docs/generate.py`.
 
-A part stands in its page between `<!-- generated: name -->` and `<!-- end -->`. A test fails where one is out of date.
+A table stands in its page between `<!-- generated: name -->` and `<!-- end -->`. A test fails if one is out of date.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _doc(thing: object) -> str:
 
 
 def errors() -> str:
-    """A row for each code."""
+    """Return the table of error codes."""
     rows = (
         (f"`{code}`", str(error.status), "yes" if error.retryable else "", f"`{error.__name__}`", _doc(error))
         for code, error in CATALOGUE.items()
@@ -42,7 +42,7 @@ def errors() -> str:
 
 
 def limits_table() -> str:
-    """A row for each comment in `Limits`, with the limits that it speaks of."""
+    """Return the table of limits: a row for each `#:` comment in `Limits`, with the limits below it."""
     defaults = {each.name: _spaced(each.default) for each in attrs.fields(limits.Limits)}
     rows = (
         (", ".join(f"`{name}`" for name in names), ", ".join(defaults[name] for name in names), text)
@@ -52,12 +52,12 @@ def limits_table() -> str:
 
 
 def _spaced(number: float) -> str:
-    """A number with its digits in groups of three."""
+    """Format a number with its digits in groups of three."""
     return f"{int(number) if number == int(number) else number:_}".replace("_", " ")
 
 
 def _commented(lines: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
-    """Each `#:` comment with the names that follow it."""
+    """Yield each `#:` comment with the names that follow it."""
     text, names = "", list[str]()
     for line in lines:
         if found := re.fullmatch(r" +#: (.+)", line):
@@ -71,7 +71,7 @@ def _commented(lines: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
 
 
 def hooks() -> str:
-    """A section for each hook."""
+    """Return a section for each hook."""
     return "\n".join(f"{_hook(name)}" for name in hookspecs.HOOKS)
 
 
@@ -82,7 +82,7 @@ def _hook(name: str) -> str:
 
 
 def turn_states() -> str:
-    """A row for each state of the spoken turn, with its transitions."""
+    """Return the table of the states of the spoken turn, with their transitions."""
     rows = (
         (
             f"`{state}`",
@@ -95,11 +95,11 @@ def turn_states() -> str:
 
 
 def turn_events() -> str:
-    """A row for each event of the spoken turn."""
+    """Return the table of the events of the spoken turn."""
     return _table(("event", "when"), ((f"`{event.name}`", event.value) for event in Event))
 
 
-#: What can be generated, by name.
+#: The functions that generate a table, by its name.
 PARTS: Mapping[str, Callable[[], str]] = {
     "errors": errors,
     "limits": limits_table,
@@ -110,12 +110,12 @@ PARTS: Mapping[str, Callable[[], str]] = {
 
 
 def generated(page: str) -> str:
-    """A page's text with its generated parts as they should be."""
+    """Return the text of a page with its tables generated anew."""
     return _PART.sub(lambda part: f"{part[1]}\n{PARTS[part['name']]()}\n{part[4]}", page)
 
 
 def main() -> None:
-    """Bring every page up to date."""
+    """Update all pages."""
     for path in sorted([*DOCS.glob("reference/*.md"), *DOCS.glob("explanation/*.md")]):
         path.write_text(generated(path.read_text("utf-8")), "utf-8")
 

@@ -22,8 +22,9 @@ class AttrsSignatures(griffe.Extension):
             if decorator is not None and "__init__" not in each.members:
                 keyword_only = "kw_only=True" in str(decorator.value)
                 each.set_member("__init__", _init(each, keyword_only=keyword_only))
-        for each in classes:
-            for name in [name for name, member in each.members.items() if _is_silent(member)]:
+        for each in (*classes, *_modules(pkg)):
+            exported = each.exports or ()
+            for name in [name for name, member in each.members.items() if _is_silent(member) and name not in exported]:
                 each.del_member(name)
 
 
@@ -33,6 +34,10 @@ def _classes(module: griffe.Object) -> list[griffe.Class]:
         if not each.is_alias and isinstance(each, griffe.Module | griffe.Class):
             found += [*([each] if isinstance(each, griffe.Class) else []), *_classes(each)]
     return found
+
+
+def _modules(package: griffe.Module) -> list[griffe.Module]:
+    return [package, *(each for module in package.modules.values() if not module.is_alias for each in _modules(module))]
 
 
 def _init(cls: griffe.Class, *, keyword_only: bool) -> griffe.Function:
