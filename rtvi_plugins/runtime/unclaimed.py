@@ -1,0 +1,91 @@
+"""The sessions that wait for their client: while their services open, and until a client claims them with its token."""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from attrs import define
+
+from ..clock import Clock, Timer
+from ..errors import ServerFull, UnknownSession
+from ..limits import Limits
+from ..session import Secret
+from .live import LiveSession
+
+__all__ = ("UnclaimedSessions",)
+
+
+@define(eq=False)
+class _Unclaimed:
+    session: LiveSession
+    timer: Timer
+    #: The address that has started the session. None for the operator.
+    address: str | None
+    #: Kept so that no log shows the token while it opens the session.
+    hidden: Secret
+
+
+class UnclaimedSessions:
+    """A bounded number of sessions, in total and for each address. A session that nobody claims is closed."""
+
+    def __init__(self, limits: Limits, clock: Clock) -> None:
+        self._limits = limits
+        self._clock = clock
+        self._by_token: dict[str, _Unclaimed] = {}
+        self._opening = 0
+        self._by_address: Counter[str] = Counter()
+
+    def check(self, address: str | None) -> None:
+        """Raise `ServerFull` if no more sessions may wait, in total or for this address."""
+        if len(self._by_token) + self._opening >= self._limits.unclaimed:
+            raise ServerFull("The server holds as many sessions as it can; try again later.")
+        most = self._limits.unclaimed_per_address
+        if address is not None and self._by_address[address] >= most:
+            raise ServerFull(f"{most} sessions that this address has started wait for their client; try again later.")
+
+    @contextmanager
+    def opening(self, address: str | None) -> Generator[None]:
+        """Count a session while its services open. If the block raises, it does not wait any longer."""
+        self._opening += 1
+        if address is not None:
+            self._by_address[address] += 1
+        try:
+            yield
+        except BaseException:
+            self._left(address)
+            raise
+        finally:
+            self._opening -= 1
+
+    def add(self, session: LiveSession, address: str | None) -> str:
+        """Let an open session wait for its client. Return its token."""
+        token = secrets.token_urlsafe(24)
+        timer = self._clock.call_after(self._limits.unclaimed_seconds, lambda: self._expire(token))
+        self._by_token[token] = _Unclaimed(session, timer, address, Secret(token))
+        return token
+
+    def claim(self, token: str | None) -> LiveSession:
+        """Return the session that waits under a token, once. `UnknownSession` for any other token."""
+        found = self._by_token.pop(token or "", None)
+        if found is not None:
+            self._left(found.address)
+        if found is None or found.session.closed:
+            raise UnknownSession("The session token is missing, unknown, used already or expired; start again.")
+        found.timer.cancel()
+        found.session.claimed()
+        return found.session
+
+    def _expire(self, token: str) -> None:
+        found = self._by_token.pop(token, None)
+        if found is not None:
+            self._left(found.address)
+            found.session.session.close("nobody came", now=True)
+
+    def _left(self, address: str | None) -> None:
+        if address is not None:
+            self._by_address[address] -= 1
+            if not self._by_address[address]:
+                del self._by_address[address]
