@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Doc
 
-from .declare.decorators import action, bot, options, service
+from .declare.bot import bot
+from .declare.decorators import action, options, service
 from .declare.roles import roles
 from .declare.shapes import Was
 from .declare.specs import Grant

@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 
 from .client import Client, open_client
-from .declare.decorators import bot as declare_bot
+from .declare.bot import bot as declare_bot
 from .declare.specs import AnyFunction, ProviderSpec, specs_in
 from .hosting import ConnectionStream, Host, Limits
 from .registry.installed import Installed

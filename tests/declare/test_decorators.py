@@ -261,7 +261,7 @@ async def other_llm() -> AsyncGenerator[Acme]:
 async def other_llm() -> AsyncGenerator[Acme]:
     yield Acme()
 """,
-        "must be a word without '.' and ':'",
+        "has the provider name 'acme.eu'. Use only letters",
     ),
     "key after the slash": (
         """
@@ -279,7 +279,7 @@ async def other_llm(api_key: Secret) -> AsyncGenerator[Acme]:
 async def other_llm(base_url: str, /) -> AsyncGenerator[Acme]:
     yield Acme()
 """,
-        "where a service takes keys only. Annotate it Secret.",
+        "where a service takes only keys. Annotate it with Secret.",
     ),
     "service option without default": (
         """
@@ -372,28 +372,28 @@ def configure(llm: Acme, /, voice: str = "", speaker: Annotated[str, Was("voice"
 @options(acme_llm)  # here
 def configure(llm: Acme, /) -> None: ...
 """,
-        "declares no option: name at least one after the '/'.",
+        "declares no option. Name at least one after the '/'.",
     ),
     "async options": (
         """
 @options(acme_llm)  # here
 async def configure(llm: Acme, /, model: str = "a") -> None: ...
 """,
-        "is async. An options function runs inline and only sets values: write def.",
+        "is async, but an options function is not awaited. Write def.",
     ),
     "bare action": (
         """
 @action  # here
 async def say(llm: Acme, /) -> None: ...
 """,
-        "or write @action(acme_llm) above it, with what it belongs to.",
+        "or write @action(acme_llm) above it.",
     ),
     "bare options": (
         """
 @options  # here
 def configure(llm: Acme, /, model: str = "small") -> None: ...
 """,
-        "or write @options(acme_llm) above it, with what it belongs to.",
+        "or write @options(acme_llm) above it.",
     ),
     "bare bot": (
         """
@@ -428,7 +428,7 @@ async def receptionist(session: Session, /) -> None: ...
 @action(acme_llm)  # here
 async def say(llm: Session, session: Session, /) -> None: ...
 """,
-        "takes the service and then, if it wants it, the session, and nothing else.",
+        "may have only the service and then the session before the '/'.",
     ),
     "no target": (
         """
@@ -442,21 +442,21 @@ async def say(llm: Acme, /) -> None: ...
 @action(acme_llm)  # here
 async def say(llm: Acme, tts: TTS, /) -> None: ...
 """,
-        "takes the service and then, if it wants it, the session, and nothing else.",
+        "may have only the service and then the session before the '/'.",
     ),
     "session before the service": (
         """
 @action(acme_llm)  # here
 async def say(session: Session, llm: Acme, /) -> None: ...
 """,
-        "takes the service and then, if it wants it, the session, and nothing else.",
+        "may have only the service and then the session before the '/'.",
     ),
     "bot's own action with a service": (
         """
 @action("bot")  # here
 async def say(llm: Acme, /) -> None: ...
 """,
-        "is a bot's own: before the '/' it takes the session, and no service.",
+        "is an action of a bot: before the '/' it takes only the session.",
     ),
     "another kind's protocol": (
         """
@@ -492,7 +492,7 @@ async def say(tts: TTS, /) -> bytes: ...
 @action("tts", narrowed={"txt": ge(1)})  # here
 async def say(tts: TTS, /, text: str) -> None: ...
 """,
-        "narrowed= names 'txt', which is not among its arguments ['text'].",
+        "narrowed= names 'txt', which is not one of its arguments: ['text'].",
     ),
     "bot that is no coroutine function": (
         """
@@ -534,7 +534,7 @@ async def receptionist(session: Session, /, llm: LLM) -> None: ...
 @bot(services={"bot": "acme"})  # here
 async def receptionist(session: Session, /, bot: LLM) -> None: ...
 """,
-        "services= uses the name 'bot', which is the bot's own. Choose another.",
+        "services= uses the name 'bot', which is reserved. Choose another.",
     ),
     "bare service": (
         """
@@ -561,7 +561,7 @@ async def other_llm() -> AsyncGenerator[Acme]:
 async def other_llm() -> AsyncGenerator[Acme]:
     yield Acme()
 """,
-        "@service has no argument kind=; write @service('llm', 'acme').",
+        "@service has no argument kind=. Write @service('llm', 'acme').",
     ),
     "service with a third name": (
         """
@@ -570,7 +570,7 @@ async def other_llm() -> AsyncGenerator[Acme]:
 async def other_llm() -> AsyncGenerator[Acme]:
     yield Acme()
 """,
-        "@service has no argument public=; write @service('llm', 'acme').",
+        "@service has no argument public=. Write @service('llm', 'acme').",
     ),
     "bot that is given no session": (
         """
@@ -584,14 +584,14 @@ async def receptionist(llm: LLM, /) -> None: ...
 @bot()  # here
 async def receptionist(session: Session, /) -> str: ...
 """,
-        "is annotated to return something. A bot returns nothing: write -> None.",
+        "is annotated with a result, but a bot returns nothing. Write -> None.",
     ),
     "options with a result": (
         """
 @options(acme_llm)  # here
 def configure(llm: Acme, /, model: str = "small") -> bool: ...
 """,
-        "is annotated to return something. An options function returns nothing: write -> None.",
+        "is annotated with a result, but an options function returns nothing. Write -> None.",
     ),
     "annotation that raises": (
         """
@@ -631,7 +631,7 @@ async def other_llm() -> AsyncGenerator[Acme]:
 async def other_llm() -> AsyncGenerator[Acme]:
     yield Acme()
 """,
-        "the provider's name 'my llm' must be a word",
+        "has the provider name 'my llm'.",
     ),
     "provider that is a number": (
         """
@@ -640,7 +640,7 @@ async def other_llm() -> AsyncGenerator[Acme]:
 async def other_llm() -> AsyncGenerator[Acme]:
     yield Acme()
 """,
-        "the provider's name 5 must be a word",
+        "has the provider name 5.",
     ),
     "target that is a Protocol": (
         """
@@ -654,7 +654,7 @@ async def say(tts: TTS, /) -> None: ...
 @action(5)  # here
 async def say(tts: TTS, /) -> None: ...
 """,
-        "the target 5 is no service. Decorate it with @service first, or name a kind, as 'tts'.",
+        "the target 5 is not a service. Decorate it with @service first, or name a kind such as 'tts'.",
     ),
     "options of a bot": (
         """
@@ -669,7 +669,7 @@ def configure(session: Session, /, tone: str = "") -> None: ...
 def configure(llm: Acme, /, tone: str = ""):
     yield
 """,
-        "is a generator. An options function only sets values",
+        "is a generator, but an options function only sets values",
     ),
     "last that is a word": (
         """
@@ -683,14 +683,14 @@ def configure(llm: Acme, /, tone: str = "") -> None: ...
 @action(acme_llm, long=True, deadline=3)  # here
 async def say(llm: Acme, /) -> None: ...
 """,
-        "is long=True, so it is answered at once and has no deadline. Leave out deadline=.",
+        "is long=True, so it has no deadline. Remove deadline=.",
     ),
     "long that need not finish": (
         """
 @action(acme_llm, long=True, finish=False)  # here
 async def say(llm: Acme, /) -> None: ...
 """,
-        "is long=True, so no LLM calls it and no turn ends it. Leave out finish=.",
+        "is long=True, so an LLM cannot call it. Remove finish=.",
     ),
     "finish that is a word": (
         """
@@ -812,7 +812,7 @@ async def say(tts: TTS, /) -> None: ...
 @action(acme_llm)  # here
 async def say(llm: Acme, /) -> None: ...
 """,
-        "which would be lost. Rename one of them.",
+        "which is lost. Rename one of them.",
     ),
     "method": (
         """
@@ -820,7 +820,7 @@ class Actions:
     @action("tts")  # here
     async def say(tts: TTS, /) -> None: ...
 """,
-        "is inside of the class Actions. Write it as a function of the module.",
+        "is inside the class Actions. Write it as a function of the module.",
     ),
     "provider twice": (
         """
@@ -834,7 +834,7 @@ async def receptionist(session: Session, /, llm: LLM) -> None: ...
 @bot(services={"llm": [5]})  # here
 async def receptionist(session: Session, /, llm: LLM) -> None: ...
 """,
-        "services= names 5 for 'llm', which is no provider's name.",
+        "services= names 5 for 'llm', which is not a provider's name.",
     ),
     "providers without an order": (
         """
@@ -876,14 +876,14 @@ async def receptionist(session: Session, /) -> None: ...
 @bot(services={"llm": "acme"})  # here
 async def receptionist(session: Session, /, llm: LLM | None = None) -> None: ...
 """,
-        "'llm' is a service, which is always given. Remove its default.",
+        "'llm' is a service and is always passed. Remove its default.",
     ),
     "class under a decorator": (
         """
 @action("tts")  # here
 class Say: ...
 """,
-        "stands on the class Say. Write a function of the module.",
+        "decorates the class Say. Decorate a function of the module.",
     ),
     "class under a bare decorator": (
         """

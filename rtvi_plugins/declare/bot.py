@@ -1,0 +1,166 @@
+"""The decorator `bot`, and the checks of its arguments."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, Concatenate, Never, TypeGuard, TypeVar, cast
+
+from ..errors import DeclarationError
+from ..kinds import Kind, kind_of
+from ..session import Session
+from ..utils.json_values import is_array
+from .checks import check_function, reject_result, reject_unknown
+from .signature import read_hints, summary
+from .specs import AnyFunction, BotSpec, Grant, mark
+
+__all__ = ("bot",)
+
+BotFunction = TypeVar("BotFunction", bound="Callable[Concatenate[Session, ...], Coroutine[Any, Any, None]]")
+
+
+def bot(
+    *bare: Never,
+    services: Mapping[str, str | Sequence[str]] | None = None,
+    config: Mapping[str, Mapping[str, Any]] | None = None,
+    client: Sequence[str | Grant] = (),
+    functions: Sequence[str | Grant] = (),
+    plugins: Sequence[str] = (),
+    public: bool = False,
+    **unknown: Never,
+) -> Callable[[BotFunction], BotFunction]:
+    """Declare a bot: a coroutine function that takes the `Session` before the `/` and its services after it.
+
+    `services` names the providers of each service. The first is the default; clients may choose among several.
+    `config` holds the bot's defaults by service, or by `"service.provider"`. `client` lists what clients are granted,
+    each by name or as a `Grant`: an option as `"llm.model"`, an action as `"tts:say"`, switching as `"llm.provider"`.
+    `functions` lists the actions that the bot's LLM may call, such as `"bot:book_room"`. `plugins` names installed
+    modules of actions and hooks. With `public`, anyone may start a session.
+    """
+    mistaken: AnyFunction
+    for mistaken in bare:
+        check_function("bot", mistaken)
+        raise DeclarationError(mistaken, "is under a bare @bot. Write @bot() or @bot(services={…}).")
+
+    def declare(function: BotFunction) -> BotFunction:
+        check_function("bot", function)
+        lists = {"client": client, "functions": functions, "plugins": plugins}
+        reject_unknown(function, "bot", unknown, ("services", "config", *lists, "public"))
+        _check_arguments(function, services, config, public, lists)
+        if not inspect.iscoroutinefunction(function):
+            raise DeclarationError(function, "is not a coroutine function. Write async def.")
+        hints = read_hints(function)
+        _check_session(function, hints)
+        reject_result(function, "a bot", hints.get("return"))
+        named = {name: _labels(each) for name, each in (services or {}).items()}
+        kinds = _bot_kinds(function, named, hints)
+        spec = BotSpec(
+            name=function.__name__,
+            function=function,
+            services=named,
+            kinds={name: each.name for name, each in kinds.items()},
+            protocols={name: each.protocol for name, each in kinds.items()},
+            config={name: dict(values) for name, values in (config or {}).items()},
+            grants=_grants(client),
+            functions=_grants(functions),
+            plugins=tuple(plugins),
+            public=public,
+            doc=summary(function),
+        )
+        return mark(function, spec)
+
+    return declare
+
+
+def _check_session(function: AnyFunction, hints: Mapping[str, Any]) -> None:
+    parameters = inspect.signature(function).parameters.values()
+    before = [each.name for each in parameters if each.kind is each.POSITIONAL_ONLY]
+    if len(before) != 1 or hints.get(before[0], Session) not in (Session, Any, object):
+        message = "before the '/' a bot takes the session, as in (session: Session, /, llm: LLM)."
+        raise DeclarationError(function, message)
+
+
+def _grants(named: Sequence[str | Grant]) -> tuple[Grant, ...]:
+    return tuple(Grant(each) if isinstance(each, str) else each for each in named)
+
+
+def _labels(providers: str | Sequence[str]) -> tuple[str, ...]:
+    return (providers,) if isinstance(providers, str) else tuple(providers)
+
+
+def _bot_kinds(function: AnyFunction, services: Mapping[str, Any], hints: Mapping[str, Any]) -> Mapping[str, Kind]:
+    """Return the kind of each service, from the Protocol that annotates its parameter."""
+    after = [each for each in inspect.signature(function).parameters.values() if each.kind is not each.POSITIONAL_ONLY]
+    if {each.name for each in after} != set(services):
+        names = f"takes {[each.name for each in after]} after the '/', but services= names {list(services)}."
+        raise DeclarationError(function, names)
+    for each in after:
+        if each.default is not each.empty:
+            raise DeclarationError(function, f"{each.name!r} is a service and is always passed. Remove its default.")
+    return {each.name: _protocol_kind(function, each.name, hints.get(each.name)) for each in after}
+
+
+def _protocol_kind(function: AnyFunction, name: str, annotation: Any) -> Kind:
+    if (kind := kind_of(annotation)) is not None:
+        return kind
+    message = f"annotate {name!r} with the Protocol of a kind, as in llm: LLM, or avatar: Avatar beside its Kind."
+    raise DeclarationError(function, message)
+
+
+# ---- arguments -----------------------------------------------------------------------------------------------------
+
+
+def _check_arguments(function: AnyFunction, services: Any, config: Any, public: Any, lists: Mapping[str, Any]) -> None:
+    """Reject arguments of `@bot` that have the wrong type."""
+    if not isinstance(services, Mapping | None):
+        raise DeclarationError(function, "services= is a mapping, as in services={'llm': ['rules', 'openai']}.")
+    named = cast("Mapping[Any, Any]", services or {})
+    for name, providers in named.items():
+        _check_providers(function, name, providers)
+    if not _is_config(config):
+        raise DeclarationError(function, "config= is a mapping of mappings, as in config={'llm': {'model': 'small'}}.")
+    if not isinstance(public, bool):
+        raise DeclarationError(function, f"public= is True or False, not {public!r}.")
+    for name, value in lists.items():
+        _check_list(function, name, value)
+
+
+def _is_config(config: Any) -> bool:
+    return config is None or (_is_named(config) and all(_is_named(values) for values in config.values()))
+
+
+def _is_named(value: Any) -> TypeGuard[Mapping[str, Any]]:
+    return isinstance(value, Mapping) and all(isinstance(each, str) for each in cast("Mapping[Any, Any]", value))
+
+
+def _check_providers(function: AnyFunction, service: Any, providers: Any) -> None:
+    named = [providers] if isinstance(providers, str) else providers
+    if not isinstance(service, str) or not is_array(named):
+        raise DeclarationError(function, f"services= names {providers!r} for {service!r}: write a provider, or a list.")
+    if not named:
+        raise DeclarationError(function, f"services= names no provider for {service!r}.")
+    if service == "bot":
+        raise DeclarationError(function, "services= uses the name 'bot', which is reserved. Choose another.")
+    for each in named:
+        if not isinstance(each, str) or not each:
+            raise DeclarationError(
+                function, f"services= names {each!r} for {service!r}, which is not a provider's name."
+            )
+        if named.count(each) > 1:
+            raise DeclarationError(function, f"services= names {each!r} for {service!r} twice. Remove one.")
+
+
+def _check_list(function: AnyFunction, argument: str, value: Any) -> None:
+    if isinstance(value, str | Grant):
+        raise DeclarationError(function, f"{argument}= is a list: write {argument}=[{value!r}].")
+    if not is_array(value):
+        raise DeclarationError(function, f"{argument}= is a list of names, not a {type(value).__name__}.")
+    names: list[str] = []
+    for each in value:
+        if not isinstance(each, str | Grant) or (argument == "plugins" and isinstance(each, Grant)):
+            kinds = "a name" if argument == "plugins" else "a name or a Grant"
+            raise DeclarationError(function, f"{argument}= has {each!r}, which is not {kinds}.")
+        names.append(each if isinstance(each, str) else each.name)
+    for each in names:
+        if names.count(each) > 1:
+            raise DeclarationError(function, f"{argument}= has {each!r} twice. Remove one.")

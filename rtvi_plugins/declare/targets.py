@@ -1,0 +1,97 @@
+"""The targets of options and actions: services, bots and kinds; and what a function takes of them before its `/`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+from ..errors import DeclarationError
+from ..kinds import BUILTIN_KINDS, Kind, kind_of
+from ..session import Session
+from ..utils.diagnostics import authors_line, nearest, where
+from .checks import is_plain_function
+from .signature import Signature
+from .specs import AnyFunction, BotSpec, ProviderSpec, Target, specs_of
+
+__all__ = ("injected", "is_for_bot", "kind_name", "read_targets", "reject_bare")
+
+
+def reject_bare(decorator: str, targets: Sequence[Any]) -> None:
+    """Reject `@action` without parentheses, which would take the decorated function for its target."""
+    for each in targets:
+        if not is_plain_function(each) or any(isinstance(spec, ProviderSpec | BotSpec) for spec in specs_of(each)):
+            continue
+        if inspect.isclass(each) and kind_of(each) is not None:  # a Protocol where its kind belongs
+            continue
+        message = f"is not a service or a bot. Decorate it with @service or @bot before @{decorator} names it, "
+        message += f"or write @{decorator}(acme_llm) above it."
+        if decorator == "service":
+            message = "is under a bare @service. Write @service('llm', 'acme'), with a kind and a provider."
+        if inspect.isfunction(each):
+            raise DeclarationError(each, message)
+        raise DeclarationError(None, f"{getattr(each, '__name__', each)!s} ({authors_line()}) {message}")
+
+
+def read_targets(function: AnyFunction, targets: Sequence[Any]) -> tuple[Target, ...]:
+    if not targets:
+        raise DeclarationError(function, "names no target. Write @options(acme_llm) or @action('tts').")
+    return tuple(_target(function, each) for each in targets)
+
+
+def _target(function: AnyFunction, target: Any) -> Target:
+    if isinstance(target, Kind):
+        return target.name
+    if isinstance(target, str):
+        return target if target == "bot" else kind_name(function, target)
+    if isinstance(target, type) and kind_of(target) is not None:
+        return kind_name(function, target)
+    if not any(isinstance(spec, ProviderSpec | BotSpec) for spec in specs_of(target)):
+        name = where(target) if callable(target) else repr(target)
+        message = f"the target {name} is not a service. Decorate it with @service first, or name a kind such as 'tts'."
+        raise DeclarationError(function, message)
+    found: AnyFunction = target
+    return found
+
+
+def kind_name(function: AnyFunction, kind: Any) -> str:
+    if isinstance(kind, Kind):
+        return kind.name
+    if isinstance(kind, type) and (meant := kind_of(kind)) is not None:
+        written = repr(meant.name) if meant.name in BUILTIN_KINDS else f"the Kind of {kind.__name__}"
+        raise DeclarationError(function, f"names the Protocol {kind.__name__}. Write {written} instead.")
+    if not isinstance(kind, str) or kind not in BUILTIN_KINDS:
+        near = nearest(str(kind), BUILTIN_KINDS)
+        hint = f"did you mean {near!r}?" if near else f"use one of {', '.join(BUILTIN_KINDS)}, or a Kind of your own."
+        raise DeclarationError(function, f"there is no kind {kind!r}; {hint}")
+    return kind
+
+
+def injected(function: AnyFunction, signature: Signature, targets: Sequence[Any]) -> tuple[bool, bool]:
+    """Return whether the live service and the session are before the `/`, in that order."""
+    annotations = list(signature.given.values())
+    wants_session = Session in annotations
+    services = [each for each in annotations if each is not Session]
+    if len(services) > 1 or annotations.count(Session) > 1 or (wants_session and annotations[-1] is not Session):
+        message = "may have only the service and then the session before the '/'."
+        raise DeclarationError(function, message)
+    if services and is_for_bot(targets):
+        raise DeclarationError(function, "is an action of a bot: before the '/' it takes only the session.")
+    for each in targets:
+        _check_protocol(function, each, services)
+    return bool(services), wants_session
+
+
+def _check_protocol(function: AnyFunction, target: Any, services: Sequence[Any]) -> None:
+    kind = target if isinstance(target, Kind) else BUILTIN_KINDS.get(target) if isinstance(target, str) else None
+    if kind is None or not services or services[0] in (kind.protocol, Any, object):
+        return
+    other = next((each.name for each in BUILTIN_KINDS.values() if each.protocol is services[0]), None)
+    if other is not None:
+        message = f"takes {services[0].__name__}, which is of kind {other!r}, but is declared on {kind.name!r}."
+        raise DeclarationError(function, message)
+
+
+def is_for_bot(targets: Sequence[Any]) -> bool:
+    """Return whether any target is a bot, or `"bot"`, which is every bot."""
+    return any(each == "bot" or any(isinstance(spec, BotSpec) for spec in specs_of(each)) for each in targets)
