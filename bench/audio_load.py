@@ -35,7 +35,9 @@ _KEPT_UP = 0.95
 #: uvloop counts in milliseconds; it would not sleep at all for less.
 _TICK_SECONDS = 0.001
 #: The first byte of a published transport's frame that carries audio: field 2, with a length.
-_AUDIO = 0x12
+_AUDIO = b"\x12"
+#: The first bytes of a close frame and a ping, and an answer to the latter.
+_CLOSE, _PING, _PONG = 0x88, 0x89, b"\x8a\x80" + bytes(4)
 
 
 def user_audio() -> bytes:
@@ -57,6 +59,8 @@ class Caller(asyncio.Protocol):
         self.upgraded: asyncio.Future[None] = loop.create_future()
         self.answered: asyncio.Future[None] = loop.create_future()
         self.arrived: list[float] = []
+        #: Why the connection was closed, if it was.
+        self.lost = ""
         self.transport: asyncio.Transport
         self._buffer = b""
 
@@ -71,30 +75,42 @@ class Caller(asyncio.Protocol):
                 self._buffer = head
                 return
             if b" 101 " not in head:
-                raise ConnectionError(head.decode())
+                self._fail(f"the server refused a handshake: {(head + end + buffer).decode(errors='replace')}")
+                return
             self.upgraded.set_result(None)
         self._buffer = buffer[self._take(buffer, now) :]
 
     def _take(self, buffer: bytes, now: float) -> int:
         """Take in all whole frames; returns where the rest begins."""
         at = 0
-        while len(buffer) - at >= 4:
+        while len(buffer) - at >= 2:
             length, begins = buffer[at + 1], at + 2
             if length == 126:
                 length, begins = int.from_bytes(buffer[at + 2 : at + 4], "big"), at + 4
             if len(buffer) < begins + length:
                 break
-            if buffer[begins] == _AUDIO:
-                self.arrived.append(now)
-            elif not self.answered.done():
-                self.answered.set_result(None)
+            self._take_frame(buffer[at], buffer[begins : begins + length], now)
             at = begins + length
         return at
 
+    def _take_frame(self, kind: int, payload: bytes, now: float) -> None:
+        if kind == _PING:  # a server gives up a client that is silent while others connect, unless it answers
+            self.transport.write(_PONG)
+        elif kind == _CLOSE:
+            self._fail(f"the server closed a connection: {payload!r}")
+        elif payload[:1] == _AUDIO:
+            self.arrived.append(now)
+        elif not self.answered.done():
+            self.answered.set_result(None)
+
     def connection_lost(self, exc: Exception | None) -> None:
+        self._fail(f"a connection was lost: {exc}")
+
+    def _fail(self, why: str) -> None:
+        self.lost = self.lost or why
         for each in (self.upgraded, self.answered):
             if not each.done():
-                each.set_exception(ConnectionError("the server has closed a connection"))
+                each.set_exception(ConnectionError(why))
                 each.exception()
 
 
@@ -186,6 +202,8 @@ async def main(pid: int, count: int, seconds: float, path: str, ports: Sequence[
     took = time.perf_counter() - began
     sent, cpu, waited = speaking.sent - sent, cpu_seconds_of(pid) - cpu, waited_seconds_of(pid) - waited
     task.cancel()
+    if lost := [each.lost for each in callers if each.lost]:
+        raise ConnectionError(f"{len(lost)} connections were closed; the first: {lost[0]}")
     judged = _judged(callers, took)
     found = {**judged, "sent": sent, "core": cpu / took, "waited": waited / took}
     if judged["received"] < _KEPT_UP * sent:  # then nobody knows how much was done in that time

@@ -7,7 +7,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rtvi_plugins.kinds import Audio
-from rtvi_plugins_server._protobuf import InvalidAudio, InvalidFrame, decode, encode
+from rtvi_plugins_server import _protobuf
+from rtvi_plugins_server._protobuf import Frame, InvalidAudio, InvalidFrame, decode, encode
 
 READY = '{"label":"rtvi-ai","type":"client-ready","id":"1f2e3d4c","data":{}}'
 
@@ -118,6 +119,59 @@ def test_audio_that_cannot_be_is_refused_with_its_reason(fields: tuple[str, ...]
     with pytest.raises(InvalidAudio) as refused:
         decode(bytes.fromhex(made("12", *fields)))
     assert str(refused.value).startswith(reason)
+
+
+# ---- the fast path ---------------------------------------------------------------------------------------------
+
+
+def by_protobuf(item: str | Audio, number: int, name: str = "audio") -> bytes:
+    """The same frame, written by the protobuf library."""
+    frame = Frame()
+    if isinstance(item, str):
+        frame.message.data = item
+    else:
+        frame.audio.id, frame.audio.name = number, name
+        frame.audio.audio, frame.audio.sample_rate, frame.audio.num_channels = item.data, item.rate, item.channels
+    return bytes(frame.SerializeToString())
+
+
+@given(ITEMS, st.integers(0, 2**64 - 1))
+@example("", 0)
+@example(Audio(b"", 8_000), 0)
+@example(Audio(bytes(32_768), 24_000), 128)
+@example("x" * 16_384, 0)
+def test_frames_are_written_as_the_protobuf_library_writes_them(item: str | Audio, number: int) -> None:
+    """Byte for byte, whatever the lengths of numbers and fields."""
+    assert encode(item, number) == by_protobuf(item, number)
+
+
+@given(st.lists(st.tuples(ITEMS, st.integers(0, 3), st.sampled_from(["", "audio", "é"]), st.booleans())))
+def test_a_frame_like_an_earlier_one_is_read_as_if_it_were_the_first(
+    sent: list[tuple[str | Audio, int, str, bool]],
+) -> None:
+    """Frames of one length with other rates, channels, names and ids are told apart."""
+    for item, number, name, is_spoilt in sent:
+        data = by_protobuf(item, number, name)
+        if is_spoilt:
+            data = data[: len(data) // 2] + data[len(data) // 2 :][::-1]
+        assert outcome(data) == outcome(data, forget=True)
+
+
+def outcome(data: bytes, *, forget: bool = False) -> object:
+    """What a frame carries, or the kind of its error."""
+    if forget:
+        _protobuf.__dict__["_known_frames"].clear()
+    try:
+        return decode(data)
+    except (InvalidAudio, InvalidFrame) as error:
+        return type(error)
+
+
+def test_few_earlier_frames_are_remembered() -> None:
+    """A client cannot fill the memory with frames of many lengths."""
+    for samples in range(1_000):
+        decode(by_protobuf(Audio(bytes(2 * samples), 16_000), 0))
+    assert len(_protobuf.__dict__["_known_frames"]) <= 32
 
 
 @given(ITEMS, st.integers(0, 2**64 - 1))

@@ -140,8 +140,8 @@ def _audio(sent: Any) -> Audio:
 
 def _remember(data: bytes, audio: Audio, name: str) -> None:
     """Keep the bytes around the samples, if the frame is written as `encode` would, without an id."""
-    size, before, after = _around(len(audio.data), audio.rate, audio.channels, name)
-    before = _AUDIO + _varint(size) + before
+    begin, before, after = _around(0, len(audio.data), audio.rate, audio.channels, name)
+    before = begin + before
     if data == before + audio.data + after:
         if len(_known_frames) >= _MOST_KNOWN:
             _known_frames.clear()
@@ -162,14 +162,14 @@ def encode(item: str | Audio, number: int) -> bytes:
         text = item.encode()
         message = _DATA + _varint(len(text)) + text if text else b""
         return _MESSAGE + _varint(len(message)) + message
-    size, before, after = _around(len(item.data), item.rate, item.channels, "audio")
     id = _ID + _varint(number) if number else b""
-    return b"".join((_AUDIO, _varint(size + len(id)), id, before, item.data, after))
+    begin, before, after = _around(len(id), len(item.data), item.rate, item.channels, "audio")
+    return b"".join((begin, id, before, item.data, after))
 
 
-@lru_cache(maxsize=64)
-def _around(length: int, rate: int, channels: int, name: str) -> tuple[int, bytes, bytes]:
-    """Return what surrounds so many bytes of samples, without the id: the size of all, and what is before and after.
+@lru_cache(maxsize=256)
+def _around(id_size: int, length: int, rate: int, channels: int, name: str) -> tuple[bytes, bytes, bytes]:
+    """Return what is before the id, between the id and so many bytes of samples, and after the samples.
 
     A field that has its default value is not written.
     """
@@ -177,7 +177,7 @@ def _around(length: int, rate: int, channels: int, name: str) -> tuple[int, byte
     before = _NAME + _varint(len(encoded)) + encoded if encoded else b""
     before += _SAMPLES + _varint(length) if length else b""
     after = b"".join(tag + _varint(value) for tag, value in ((_RATE, rate), (_CHANNELS, channels)) if value)
-    return len(before) + length + len(after), before, after
+    return _AUDIO + _varint(id_size + len(before) + length + len(after)), before, after
 
 
 def _varint(value: int) -> bytes:
