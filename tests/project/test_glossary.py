@@ -9,7 +9,7 @@ from ..tools.pages import DOCS, PAGES
 GLOSSARY = DOCS / "reference" / "glossary.md"
 WORDS = re.findall(r"^\| \*([\w -]+)\* \|", GLOSSARY.read_text("utf-8"), re.MULTILINE)
 #: Other words for the same things.
-AVOIDED = re.compile(r"\b(command param|setting of a service|tool call|event handler|told|spelled)\b", re.IGNORECASE)
+AVOIDED = re.compile(r"\b(tool calls?|event handlers?|told|spelled)\b", re.IGNORECASE)
 
 
 def prose(text: str) -> str:
