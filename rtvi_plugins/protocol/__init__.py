@@ -1,5 +1,5 @@
-"""One RTVI message, without I/O: text in, operation out, and the answers as text.
+"""The RTVI protocol, without I/O.
 
-In: a text of the client, a registry, grants. Out: an operation for `runtime` to carry out, or an error to answer with.
-May import: `registry` and whatever that may import. Nothing here waits.
+In: the text of a client's message, a registry, grants. Out: an operation for `runtime`, or the text of an answer.
+May import `registry` and everything below it. Nothing here waits.
 """

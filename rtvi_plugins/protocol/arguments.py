@@ -1,4 +1,4 @@
-"""Sent values to keyword arguments, or every problem at once."""
+"""Turn the arguments in a message into keyword arguments, or find every problem with them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ __all__ = ("Binder", "NamedValue", "named_values")
 
 
 class Binder:
-    """Checks the arguments of one action. What is right is looked at once, what is wrong twice."""
+    """Checks the arguments of one action.
+
+    Valid arguments are checked on a fast path. Invalid ones are read again to collect every problem.
+    """
 
     __slots__ = ("_known", "_parameters", "_required", "_restrictions")
 
@@ -38,9 +41,9 @@ class Binder:
         }
 
     def bind(self, sent: Any, path: str) -> dict[str, Any]:
-        """The keyword arguments for what was sent: a list of `{name, value}`, or an object of values by name.
+        """Return the keyword arguments for a list of `{name, value}`, or for an object of values by name.
 
-        `InvalidArguments` with all problems, or `NotGranted` where values are right but narrowed away.
+        Raises `InvalidArguments` with all problems, or `NotGranted` for valid values that the grant does not allow.
         """
         if sent is None:
             sent = ()
@@ -92,7 +95,7 @@ class Binder:
         return bound
 
     def _value(self, name: str, bound: Mapping[str, Any]) -> Any:
-        """What the function gets for an argument: leaving one out is no way around what narrows it."""
+        """Return the value for an argument. A default is checked against the grant too."""
         parameter = self._parameters[name]
         return bound[name] if name in bound else check(parameter.shape, parameter.default)[0]
 
@@ -111,7 +114,7 @@ class Binder:
             raise NotGranted(problems)
 
     def _path_of(self, name: str, sent: Any, path: str) -> str:
-        """Where an argument was sent; the path of all of them, if it was left out."""
+        """Return the path of an argument, or the path of all arguments if it was left out."""
         values = named_values(sent, path, [])
         return next(
             (each.path for each in values if each.name in self._known and self._known[each.name][0] == name), path
@@ -120,7 +123,7 @@ class Binder:
 
 @frozen
 class NamedValue:
-    """A value that was sent by name, and the paths at which value and name stand."""
+    """A value with a name, and the JSON paths of both."""
 
     name: str
     value: Any
@@ -129,7 +132,7 @@ class NamedValue:
 
 
 def named_values(sent: Any, path: str, problems: list[Problem]) -> Iterator[NamedValue]:
-    """What was sent, in either form: a list of `{name, value}`, or an object; what is in neither becomes a problem."""
+    """Yield the values in a list of `{name, value}`, or in an object of values by name. Anything else is a problem."""
     if is_object(sent):
         for name, value in until_max_problems(sent.items(), problems):
             at = member_path(path, name)

@@ -1,4 +1,4 @@
-"""JSON text to messages and back. A text that is no message is refused here, and nowhere else."""
+"""Decode JSON text to messages, and encode messages. Only here, invalid JSON is rejected."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from ..utils.json_values import check_json, describe_json
 
 __all__ = ("LABEL", "decode", "encode", "encode_json", "encode_spliced")
 
-#: Every RTVI message carries it; clients drop what does not.
+#: The label of every RTVI message. Clients ignore messages without it.
 LABEL = "rtvi-ai"
 
 
 def decode(text: str, *, size: int, depth: int) -> dict[str, Any]:
-    """The object that a text holds. `size` bounds its length in characters, `depth` its nesting."""
+    """Return the JSON object in a text of at most `size` characters and `depth` levels."""
     if len(text) > size:
         raise MessageTooLarge(f"The message is {len(text)} characters long; at most {size} are accepted.")
-    # Only a text with more brackets than that can nest so deep.
+    # To count brackets is cheap, and most texts have fewer brackets than levels are accepted.
     if text.count("[") + text.count("{") > depth and _depth(text) > depth:
         raise MessageTooDeep(f"The message nests deeper than the {depth} levels that are accepted.")
     try:
@@ -36,7 +36,7 @@ def decode(text: str, *, size: int, depth: int) -> dict[str, Any]:
 
 
 def _depth(text: str) -> int:
-    """How deep brackets nest outside of strings."""
+    """Return the nesting depth of the brackets outside of strings."""
     deepest = level = 0
     in_string = escaped = False
     for char in text:
@@ -58,7 +58,7 @@ def _depth(text: str) -> int:
 
 
 def encode(type: str, id: str | None, data: Any) -> str:
-    """The text of a message. Without an id or data the key is left out. `TypeError` for what JSON cannot carry."""
+    """Encode a message. An `id` or `data` of None is left out. Raises `TypeError` for what JSON cannot carry."""
     message: dict[str, Any] = {"label": LABEL, "type": type}
     if id is not None:
         message["id"] = id
@@ -68,18 +68,18 @@ def encode(type: str, id: str | None, data: Any) -> str:
 
 
 def encode_json(value: Any) -> str:
-    """The JSON text of a value. `TypeError` for what JSON cannot carry."""
+    """Encode a value. Raises `TypeError` for what JSON cannot carry."""
     return _written(value, value)
 
 
 def _written(value: Any, data: Any) -> str:
     try:
         return orjson.dumps(value).decode()
-    except TypeError:  # its text names neither the path nor the value
+    except TypeError:  # orjson's text names neither the path nor the value
         check_json(data)
         raise
 
 
 def encode_spliced(type: str, id: str, data: str) -> str:
-    """The text of a message whose data was encoded before."""
+    """Encode a message whose data is JSON text already."""
     return f'{{"label":"{LABEL}","type":"{type}","id":{encode_json(id)},"data":{data}}}'

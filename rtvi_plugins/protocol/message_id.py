@@ -1,7 +1,7 @@
-"""Find the id of a message that was refused without being parsed, so that the refusal can be answered under it.
+"""Find the id of a message that was rejected before it was parsed, so that the answer can have this id.
 
 Published clients write the id last, after the data; others write it first. A short text is read from its start to its
-end. Of a long text, which may be megabytes, only the start and the end are read.
+end. A long text may have megabytes, so only its start and its end are read.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ("refused_id",)
 
 # How many characters, and how many tokens of them, are read from the start of a text, and how many from before its end.
 _HEAD, _TOKENS, _TAIL = 16_384, 2_000, 4_096
-# A text with more characters, or with more quotes and backslashes, is not checked for brackets that are left open.
+# A text with more characters, or with more quotes and backslashes, is not checked for open brackets.
 _CHECKED, _MARKS = 262_144, 50_000
 
 _STRING = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
@@ -30,7 +30,7 @@ _MEMBER = re.compile(rf",\s*+(?={_KEY})")
 
 
 def refused_id(text: str) -> Any:
-    """Return the value of the outermost object's id, or None if it has none or it stands too far from either end."""
+    """Return the id of the outermost object, or None if it has none or it is too far from both ends."""
     whole, id = _outermost(text)
     return id if whole or id is not None else _tail_id(text)
 
@@ -78,7 +78,7 @@ def _tail_id(text: str) -> Any:
 
 
 def _left_open(text: str) -> bool:
-    """Whether brackets are left open, as in a text that was cut off: then its last bracket closes an inner object."""
+    """Return whether brackets stay open, as in a truncated text: then the last bracket closes an inner object."""
     if len(text) > _CHECKED or text.count('"') + text.count("\\") > _MARKS:
         return False
     outside = "".join(_ESCAPE.sub("", text).split('"')[::2])
