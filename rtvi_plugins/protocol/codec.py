@@ -30,7 +30,7 @@ def decode(text: str, *, size: int, depth: int) -> dict[str, Any]:
         ) from None
     if message.__class__ is not dict:
         raise InvalidMessage(
-            f"A message is a JSON object with label, type, id and data; this is {describe_json(message)}."
+            f"A message must be a JSON object with label, type, id and data, not {describe_json(message)}."
         )
     return cast("dict[str, Any]", message)
 

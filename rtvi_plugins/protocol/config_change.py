@@ -155,7 +155,7 @@ def _is_valid(sent: SentOption, name: str, offer: Offer, values: Values, mistake
 def _ungranted(sent: SentOption, option: OfferedOption, loaded: Any) -> list[Problem]:
     label = f"{sent.service}.{option.parameter.name}"
     if not option.writable:
-        return [Problem(sent.path, f"{label}: may be read by this client, not set.")]
+        return [Problem(sent.path, f"{label}: this client may read this option but not set it.")]
     if option.validator is None:
         return []
     found = violations(option.parameter.shape, option.validator, loaded, sent.path)

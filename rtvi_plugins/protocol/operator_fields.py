@@ -45,7 +45,7 @@ def refuse_operator_fields(body: Mapping[str, Any], registry: Registry) -> None:
     options = (each for provider in providers for each in provider.spec.parameters.values())
     names = (*OPERATOR_FIELDS, *(name for each in options for name in (each.name, *each.was)))
     problems = [
-        Problem(member_path("$", name), "only the operator may say this, with the operator's secret.")
+        Problem(member_path("$", name), "only the operator may send this, with the operator's secret.")
         for name in dict.fromkeys(names)
         if name in body
     ]
@@ -157,7 +157,7 @@ def read_defaults(sent: Any, registry: Registry, problems: list[Problem]) -> Map
         given = defaults.setdefault(option.service, {})
         given[option.name] = option.value
         if any(True for provider in providers[option.service] for _ in twice(provider, given)):
-            problems.append(Problem(option.name_path, "was given already, under another name."))
+            problems.append(Problem(option.name_path, "was sent already, under another name."))
             del given[option.name]
     return defaults
 

@@ -77,7 +77,7 @@ class RTVIProtocol:
         pending = self.requests.pending
         try:
             if not self.rate.take_text(text, now):
-                raise RateLimited("Messages come too fast, or are too large for how fast they come; send fewer.")
+                raise RateLimited("Too many messages, or too large ones, in a short time; send fewer.")
             message = decode(text, size=self._limits.message_size, depth=self._limits.nesting)
             id = _usable_id(message.get("id"))
             type = self._type(message, id)
@@ -102,13 +102,13 @@ class RTVIProtocol:
     def _type(self, message: Mapping[str, Any], id: str) -> str:
         if message.get("label") != LABEL:
             raise InvalidMessage(
-                f'A message carries "label": "{LABEL}"; this one has {shorten(repr(message.get("label")))}.'
+                f'A message needs "label": "{LABEL}"; this one has {shorten(repr(message.get("label")))}.'
             )
         type = message.get("type")
         if not isinstance(type, str):
-            raise InvalidMessage("A message has a type that is a string.")
+            raise InvalidMessage("A message needs a type that is a string.")
         if not id:
-            raise InvalidMessage("A message has an id that is a string of 1 to 256 characters.")
+            raise InvalidMessage("A message needs an id that is a string of 1 to 256 characters.")
         if type not in _READERS:
             raise UnknownMessage([unknown("message type", type, _READERS, path="$.type")])
         return type
@@ -201,7 +201,7 @@ class RTVIProtocol:
     def update_config(self, request: Request, data: Any) -> Operation:
         path = "$.data.d" if request.t is not None else "$.data"
         if not is_object(data) or "config" not in data:
-            raise InvalidArguments([Problem(path, "expected an object with config and, if wanted, interrupt.")])
+            raise InvalidArguments([Problem(path, "expected an object with config and optionally interrupt.")])
         if not isinstance(interrupt := data.get("interrupt", False), bool):
             raise InvalidArguments([Problem(f"{path}.interrupt", expected("true or false", interrupt))])
         return UpdateConfig(self.requests.open(request, self._now), data["config"], interrupt, f"{path}.config")
@@ -216,7 +216,7 @@ class RTVIProtocol:
 
     def client_message(self, request: Request, data: Any) -> Operation | None:
         if not is_object(data) or not isinstance(t := data.get("t"), str):
-            raise InvalidMessage("The data of a client message has a t that is a string.")
+            raise InvalidMessage("The data of a client-message needs a t that is a string.")
         inner = Request(request.id, request.type, t, request.due)
         if t in _INNER:
             return _INNER[t](self, inner, data.get("d"))

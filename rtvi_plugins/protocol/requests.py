@@ -63,4 +63,4 @@ class Requests:
 
     def busy(self) -> Busy:
         """Return the error for a session with too many pending requests."""
-        return Busy(f"{self._most} requests of this session wait for their answer; send again later.")
+        return Busy(f"{self._most} requests of this session are pending; send again later.")

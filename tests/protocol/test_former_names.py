@@ -207,5 +207,5 @@ async def test_an_operator_who_gives_a_value_twice_is_told_so(body: dict[str, An
 async def test_a_former_name_of_a_service_option_is_the_operators_too() -> None:
     """A client that sends it is refused, as under the present name."""
     async with host_of(bot_with(), sys.modules[__name__]) as host:
-        with pytest.raises(Exception, match="only the operator may say this"):
+        with pytest.raises(Exception, match="only the operator may send this"):
             await host.start({"endpoint": "https://evil.example"})
