@@ -85,20 +85,20 @@ steps = st.lists(
 @given(steps=steps)
 def test_a_turns_messages_are_always_together(steps: list[tuple[str, str]]) -> None:
     """Whatever happens in which order: they stand in one row, before all that came later."""
-    context, place = Context(), None
+    context, point = Context(), None
     before, own, after = "", "", ""
     for step, letter in steps:
         match step:
             case "append":
                 context.append(said(letter))
-                before, after = (before + letter, after) if place is None else (before, after + letter)
+                before, after = (before + letter, after) if point is None else (before, after + letter)
             case "turn":
                 point = context.reserve()
                 before, own, after = before + own + after, "", ""
             case "replace":
                 context.replace([said(letter)])
-                before, own, after, place = letter, "", "", None
-            case _ if place is not None:
+                before, own, after, point = letter, "", "", None
+            case _ if point is not None:
                 assert context.insert(point, said(letter))
                 own += letter
             case _:
