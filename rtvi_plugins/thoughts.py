@@ -40,13 +40,13 @@ _PATTERNS: Final = {tag: _tag(tag) for tag in _TAGS}
 
 @define
 class WithoutThoughts:
-    """The text of one answer without the blocks of thoughts that it begins with, fed in pieces of any size.
+    """Removes the blocks of thoughts at the start of one answer, which is fed in pieces of any size.
 
-    Tags are recognised in upper and lower case. What follows an answer's first word stays as it is. White space before
-    and behind a block is left out with it. A block that is not closed is left out to its end.
+    Tags are recognised in upper and lower case, and only before the answer's first word. White space around a block is
+    left out too. A block that is not closed is left out to its end.
     """
 
-    #: What was fed and is not given yet: a tag that may still be complete, or the end of a block.
+    #: Text that is held back: a tag that may become complete, or the end of a block.
     _held: str = ""
     _closing: str = ""
     _begun: bool = False

@@ -1,7 +1,7 @@
 """One turn of the bot: ask the LLM, show and speak its answer as it comes, have its functions called.
 
-A turn asks the LLM again with the results of the functions that it called, until a completion calls none. What the user
-has heard enters the context; where nothing is spoken, what was sent.
+A turn asks the LLM again with the results of the functions that it called, until a completion calls none. The context
+gets the text that the user has heard or, where nothing is spoken, the text that was sent.
 """
 
 from __future__ import annotations

@@ -34,9 +34,9 @@ class Utterance:
     audio: ReplayableStream[Audio]
     #: When the audio ended, on the session's clock.
     ended_at: float | None = None
-    #: What the LLM is given: the final transcripts, in order.
+    #: The text for the LLM: the final transcripts, in order.
     text: list[str] = field(factory=list[str])
-    #: What the client shows: final transcripts, and one that may still change.
+    #: The texts that the client shows: final transcripts, and one that may still change.
     shown: list[str] = field(factory=list[str])
     interim: str = ""
     recognised: bool = False
@@ -92,7 +92,7 @@ class Recogniser:
             async with self._lock:
                 with utterance.start(self.session.clock):
                     failed = await self._try(utterance)
-            # The STT may stop before the user does, but nobody is told of a failure in the middle of a sentence.
+            # The STT may stop before the user does. A failure is not reported in the middle of a sentence.
             await utterance.audio.wait_for_end()
             if failed is not None:
                 utterance.text = list(utterance.shown)

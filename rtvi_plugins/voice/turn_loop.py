@@ -2,8 +2,8 @@
 
 Each input opens at most one turn. A turn asks the LLM, streams its answer to the client, speaks it where the transport
 carries audio, has functions called, and asks again with their results. An interruption cancels everything in the turn.
-What the user had heard by then enters the context, marked as interrupted. The documentation lists the order of events
-under "Events"; `turn_state` holds the states of the conversation.
+The text that the user had heard by then enters the context, marked as interrupted. The documentation lists the order of
+events under "Events"; `turn_state` holds the states of the conversation.
 """
 
 from __future__ import annotations
@@ -250,7 +250,7 @@ class _Conversation:
         self.late.request_report()
 
     def _is_user_active(self) -> bool:
-        """Return whether the user has a turn, or speaks on after one that was too long."""
+        """Return whether the user has a turn, or still speaks after a turn that was too long."""
         return self.state.user is not UserState.IDLE or self.state.audio is AudioState.OVERLONG
 
     def _is_quiet(self) -> bool:

@@ -2,11 +2,11 @@
 
 Three machines run side by side. An event can move several of them:
 
-- `AudioState`: what the microphone carries;
-- `UserState`: the user's turn, from its first sound until its text is handed on;
-- `BotState`: the bot's turn, and what becomes of an answer that the user's voice has interrupted.
+- `AudioState`: the microphone's audio;
+- `UserState`: the user's turn, from its first sound until its text is submitted;
+- `BotState`: the bot's turn, and an answer that the user's voice has interrupted.
 
-Two rules hold here. This module only changes states: the module that reports an event also does what follows from it.
+Two rules hold here. This module only changes states: the module that reports an event also acts on it.
 An event that the table does not list for a state cannot happen in that state, so it is refused.
 """
 
@@ -22,7 +22,7 @@ __all__ = ("TRANSITIONS", "AudioState", "BotState", "Event", "IllegalTransition"
 
 
 class AudioState(Enum):
-    """What the microphone carries."""
+    """The state of the microphone's audio."""
 
     LISTENING = "no speech"
     SPEECH = "speech"
@@ -53,7 +53,7 @@ State: TypeAlias = AudioState | UserState | BotState
 
 
 class Event(Enum):
-    """What happens in a spoken conversation."""
+    """An event in a spoken conversation."""
 
     SPEECH_STARTED = "the user starts to speak"
     SPEECH_STOPPED = "the user stops speaking"
@@ -63,7 +63,7 @@ class Event(Enum):
     LISTENING_ENDED = "the session ends"
     RECOGNISED = "the STT has finished, and there is text"
     NOTHING_SAID = "the STT has finished, and there is no text: it was a noise"
-    TURN_FINISHED = "`end_of_turn` waits no longer: the text is handed on"
+    TURN_FINISHED = "`end_of_turn` waits no longer: the text is submitted"
     ANSWER_HELD_BACK = "the bot does not answer, because the user speaks again"
     BOT_TURN_STARTED = "the bot's turn starts"
     INTERRUPTED = "the user's voice interrupts the bot's turn"

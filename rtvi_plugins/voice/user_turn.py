@@ -1,4 +1,4 @@
-"""The user's turn: one or more utterances, until the user has finished; then their text is handed on."""
+"""The user's turn: one or more utterances, until the user has finished; then their text is submitted."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class UserTurns:
 
     @property
     def is_open(self) -> bool:
-        """Whether the user speaks, or has said something that was not handed on."""
+        """Whether the user speaks, or has said something that was not submitted yet."""
         return self.state.user is not UserState.IDLE
 
     @property
@@ -56,7 +56,7 @@ class UserTurns:
 
     @property
     def _text(self) -> str:
-        """What was said in this turn, in the order in which it was said."""
+        """The text of this turn, in the order in which it was spoken."""
         return " ".join(text for each in self._utterances for text in each.text)
 
     def add(self, utterance: Utterance) -> None:
@@ -126,7 +126,7 @@ class UserTurns:
         return float(seconds)
 
     def _finish(self) -> None:
-        """The user has finished: hand the text on, to be answered."""
+        """The user has finished: submit the text, to be answered."""
         text, self._silence = self._text, None
         self._utterances.clear()
         self._count += 1

@@ -119,7 +119,7 @@ async def test_a_bot_that_may_not_be_interrupted_goes_on() -> None:
 
 
 @pytest.mark.parametrize("action", ["say", "run"])
-async def test_what_others_want_said_waits_for_the_user_to_finish(action: str) -> None:
+async def test_announcements_wait_for_the_user_to_finish(action: str) -> None:
     """Nobody is talked over by an announcement."""
     awkward.begin()
     script.write([Text("Fine.")], [Text("Too much.")])

@@ -104,7 +104,7 @@ async def test_a_finished_sentence_is_spoken_while_the_llm_says_nothing_more(tex
         assert plan.asked == [text.strip().strip("*")]
 
 
-async def test_the_metrics_tell_of_every_part() -> None:
+async def test_metrics_cover_every_part() -> None:
     """Time to first byte of each service, tokens, characters, and from voice to voice."""
     spoken.begin()
     script.write([Text("Fine."), Usage(3, 5)])
@@ -200,7 +200,7 @@ async def test_three_texts_typed_at_once_get_one_answer() -> None:
         assert "bot-interrupted" not in types(wire)
 
 
-async def test_words_that_are_merged_are_told_to_plugins_as_well(tmp_path: Path) -> None:
+async def test_merged_words_are_recorded_too(tmp_path: Path) -> None:
     """A recording has all that was said."""
     spoken.begin()
     script.write([WAIT], [Text("Fine.")])

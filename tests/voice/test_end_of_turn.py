@@ -38,7 +38,7 @@ async def test_a_pause_within_a_sentence_ends_no_turn() -> None:
 
 
 @pytest.mark.parametrize("seconds", [None, math.nan, math.inf, "soon"])
-async def test_a_policy_that_tells_no_time_is_reported_and_the_user_answered(
+async def test_a_policy_that_returns_no_time_is_reported_and_the_user_answered(
     seconds: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Its author finds the mistake in the log, the user an answer."""
@@ -80,7 +80,7 @@ async def test_a_policy_that_decides_about_less_than_was_said_decides_nothing() 
         assert (await said(wire))[0] == ("user", "hello there what time is it")
 
 
-async def test_a_policy_without_async_is_told_to_its_author(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_policy_without_async_is_reported_to_its_author(caplog: pytest.LogCaptureFixture) -> None:
     """And the user is answered."""
 
     def end_of_turn(turn: UserTurn) -> float:
@@ -126,7 +126,7 @@ async def test_a_policy_that_hangs_is_given_up_and_the_user_answered(caplog: pyt
         ({"idle_text": None}, "a text"),
     ],
 )
-def test_manners_that_cannot_be_are_refused_where_they_are_written(how: dict[str, Any], instead: str) -> None:
+def test_invalid_turn_taking_is_rejected_where_it_is_written(how: dict[str, Any], instead: str) -> None:
     """With what to write instead."""
     [(name, value)] = how.items()
     with pytest.raises(AuthorError) as raised:

@@ -26,8 +26,8 @@ async def held_button(session: Session, /, llm: LLM, stt: STT, tts: TTS) -> None
     await converse(session, llm=llm, stt=stt, tts=tts, taking=acts.taking)
 
 
-async def test_who_speaks_for_too_long_is_answered() -> None:
-    """The longest turn ends like any other."""
+async def test_a_turn_that_is_too_long_is_answered() -> None:
+    """It ends like any other."""
     spoken.begin()
     script.write([Text("Fine.")])
     async with spoken_session(polite) as wire:
@@ -37,7 +37,7 @@ async def test_who_speaks_for_too_long_is_answered() -> None:
         assert ("user", "hello there") in await said(wire)
 
 
-async def test_who_goes_on_after_the_longest_turn_is_heard_again_after_a_pause() -> None:
+async def test_after_a_turn_that_was_too_long_the_user_is_heard_again_after_a_pause() -> None:
     """What they said until then is one turn, and it is answered."""
     spoken.begin()
     script.write([Text("Fine.")], [Text("Well.")])
@@ -69,7 +69,7 @@ async def test_a_button_that_was_held_for_too_long_can_be_pressed_again() -> Non
         assert [content for role, content in await said(wire) if role == "user"] == ["hello there", "what time is it"]
 
 
-async def test_who_goes_on_for_too_long_keeps_nobody_waiting() -> None:
+async def test_a_user_who_never_stops_keeps_nobody_waiting() -> None:
     """A television in the room: what was to be said is said, and what is typed is answered."""
     awkward.begin(taking=TurnTaking(longest_turn_seconds=2.0))
     script.write(*[[Text("Fine.")]] * 5)

@@ -40,7 +40,7 @@ async def speak_one_sentence(request: TTSRequest) -> AsyncGenerator[TTSPiece]:
         await anyio.sleep_forever()
 
 
-async def test_words_that_the_tts_times_are_told_as_they_are_heard() -> None:
+async def test_words_with_times_are_reported_as_they_are_heard() -> None:
     """And cut what is remembered at the last of them."""
     spoken.begin()
     script.write([Text(FORTY)])

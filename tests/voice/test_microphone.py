@@ -86,7 +86,7 @@ async def test_without_a_vad_a_turn_is_what_comes_while_the_microphone_is_on() -
         assert await said(wire) == [("user", "hello there and then"), ("assistant", "Fine.")]
 
 
-async def test_what_was_heard_before_the_microphone_was_off_is_no_beginning() -> None:
+async def test_audio_from_before_a_gap_is_not_part_of_the_next_utterance() -> None:
     """Of an utterance a minute later."""
     given: list[int] = []
 

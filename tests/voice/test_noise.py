@@ -67,7 +67,7 @@ async def test_a_noise_before_the_greeting_does_not_take_it_away() -> None:
         assert await said(wire) == [("assistant", "Good day.")]
 
 
-async def test_what_a_noise_silenced_after_it_was_heard_in_part_is_not_said_again() -> None:
+async def test_an_answer_that_was_heard_in_part_is_not_repeated_after_a_noise() -> None:
     """The user has heard its beginning, and may ask."""
     awkward.begin()
     script.write([Text(FORTY)], [Text("Again.")])
@@ -130,7 +130,7 @@ async def test_a_question_is_answered_although_a_noise_went_on_when_it_was_taken
         assert (await said(wire))[-1] == ("assistant", "Noon.")
 
 
-async def test_what_a_noise_cut_off_is_not_said_after_the_user_has_spoken() -> None:
+async def test_an_announcement_that_a_noise_interrupted_is_dropped_when_the_user_speaks() -> None:
     """Though the vendor's stream took so long to close that both were over before it."""
 
     async def synthesize(request: TTSRequest) -> AsyncGenerator[TTSPiece]:

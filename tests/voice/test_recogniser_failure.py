@@ -68,7 +68,7 @@ async def test_an_stt_that_hangs_is_given_up_and_the_next_utterance_is_heard() -
         assert await said(wire) == [("assistant", APOLOGY), ("user", "and then"), ("assistant", "Fine.")]
 
 
-async def test_a_vad_that_fails_is_told_once() -> None:
+async def test_a_failing_vad_is_reported_once() -> None:
     """Even when a single piece of audio holds ninety frames."""
 
     def hear(frame: Audio) -> float:
@@ -100,7 +100,7 @@ async def test_an_stt_that_dies_leaves_the_session_to_be_written_to(while_speaki
         assert await said(wire) == [("assistant", APOLOGY), ("user", "go"), ("assistant", "Fine.")]
 
 
-async def test_a_vad_that_gives_no_number_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_vad_that_returns_no_number_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:
     """To the client, and in the log."""
 
     def hear(frame: Audio) -> Any:

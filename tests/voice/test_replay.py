@@ -1,4 +1,4 @@
-"""A list that grows until it ends, and is read while it does."""
+"""A replayable stream: each reader starts at the first item, and waits for those to come."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ pytestmark = pytest.mark.anyio
 
 async def test_items_are_read_as_they_come_until_the_last() -> None:
     """A reader waits for those that are not there yet."""
-    growing, read = ReplayableStream[int]([1]), list[int]()
+    stream, read = ReplayableStream[int]([1]), list[int]()
 
     async def follow() -> None:
-        read.extend([item async for item in growing.read(read.append)])
+        read.extend([item async for item in stream.read(read.append)])
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(follow)
         await settle()
         assert read == [1]
-        growing.append(2)
-        growing.append(3)
+        stream.append(2)
+        stream.append(3)
         await settle()
         assert read == [1, 2, 3]
-        growing.end()
+        stream.end()
     assert read == [1, 2, 3, 1, 2, 3]
 
 
 async def test_every_reader_reads_from_the_first() -> None:
     """Also one that comes when all is over, and whatever another has left unread."""
-    growing = ReplayableStream[str](["a", "b"], ended=True)
-    first = growing.read()
+    stream = ReplayableStream[str](["a", "b"], ended=True)
+    first = stream.read()
     assert await anext(first) == "a"
-    assert [item async for item in growing.read()] == ["a", "b"]
-    assert [item async for item in growing.read()] == ["a", "b"]
+    assert [item async for item in stream.read()] == ["a", "b"]
+    assert [item async for item in stream.read()] == ["a", "b"]
     assert await anext(first) == "b"
 
 
-async def test_a_reader_is_told_of_each_item_just_before_it_gets_it() -> None:
+async def test_a_callback_gets_each_item_just_before_it_gets_it() -> None:
     """And of none that it has not asked for."""
     taken = list[int]()
     reader = ReplayableStream([1, 2, 3], ended=True).read(taken.append)
@@ -50,25 +50,25 @@ async def test_a_reader_is_told_of_each_item_just_before_it_gets_it() -> None:
     assert taken == [1]
 
 
-async def test_whoever_waits_for_a_number_is_told_whether_it_is_reached() -> None:
+async def test_waiting_for_a_length_returns_whether_it_is_reached() -> None:
     """All of those who wait, at once."""
-    growing, told = ReplayableStream[int](), list[tuple[int, bool]]()
+    stream, told = ReplayableStream[int](), list[tuple[int, bool]]()
 
     async def wait_for(number: int) -> None:
-        told.append((number, await growing.wait_for_length(number)))
+        told.append((number, await stream.wait_for_length(number)))
 
     async with anyio.create_task_group() as tasks:
         for number in (1, 2, 2, 3):
             tasks.start_soon(wait_for, number)
         await settle()
         assert told == []
-        growing.append(7)
+        stream.append(7)
         await settle()
         assert told == [(1, True)]
-        growing.append(7)
+        stream.append(7)
         await settle()
         assert told == [(1, True), (2, True), (2, True)]
-        growing.end()
+        stream.end()
     assert told[3] == (3, False)
 
 
@@ -81,35 +81,35 @@ async def test_what_is_reached_already_is_not_waited_for() -> None:
 
 async def test_the_end_is_waited_for_whatever_comes_before_it() -> None:
     """An item is not the end."""
-    growing, over = ReplayableStream[int](), anyio.Event()
+    stream, over = ReplayableStream[int](), anyio.Event()
 
     async def wait_for_the_end() -> None:
-        await growing.wait_for_end()
+        await stream.wait_for_end()
         over.set()
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(wait_for_the_end)
         for item in range(3):
             await settle()
-            growing.append(item)
+            stream.append(item)
         await settle()
         assert not over.is_set()
-        growing.end()
+        stream.end()
     assert over.is_set()
-    await growing.wait_for_end()
+    await stream.wait_for_end()
 
 
 async def test_a_reader_that_is_cancelled_leaves_the_others_alone() -> None:
     """Who waits with it still gets the next item."""
-    growing, read = ReplayableStream[int](), list[int]()
+    stream, read = ReplayableStream[int](), list[int]()
     scope = anyio.CancelScope()
 
     async def give_up() -> None:
         with scope:
-            await growing.wait_for_length(1)
+            await stream.wait_for_length(1)
 
     async def follow() -> None:
-        read.append(await anext(growing.read()))
+        read.append(await anext(stream.read()))
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(give_up)
@@ -117,5 +117,5 @@ async def test_a_reader_that_is_cancelled_leaves_the_others_alone() -> None:
         await settle()
         scope.cancel()
         await settle()
-        growing.append(5)
+        stream.append(5)
     assert (scope.cancelled_caught, read) == (True, [5])

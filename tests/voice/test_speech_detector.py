@@ -1,4 +1,4 @@
-"""Where speech begins and ends, told from the judgement about each frame."""
+"""Where speech starts and stops, from the decision about each frame."""
 
 from __future__ import annotations
 

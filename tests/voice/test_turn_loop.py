@@ -237,7 +237,7 @@ async def test_an_answer_that_was_interrupted_before_it_began_leaves_nothing() -
 TWO_CALLS: list[Step] = [Text("Let me see. "), ToolCall("a", "look", {"at": 1}), ToolCall("b", "look", {"at": 2})]
 
 
-async def test_functions_are_called_at_once_and_their_results_told_to_the_llm() -> None:
+async def test_functions_are_called_at_once_and_the_llm_reads_their_results() -> None:
     """In the order of the calls, whichever is answered first."""
     script.write(TWO_CALLS, [Text("Done.")])
     async with talking() as wire:
@@ -599,7 +599,7 @@ async def mistaken_bot(session: Session, /, llm: LLM) -> None:
     await converse(session, llm=llm)
 
 
-async def test_what_is_no_piece_is_told_to_the_author(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_invalid_piece_is_reported_to_the_author(caplog: pytest.LogCaptureFixture) -> None:
     """With what to write; the client hears that the provider failed."""
     async with connected(mistaken_bot) as wire:
         say(wire, "hi")
