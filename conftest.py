@@ -47,6 +47,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Turn a skip during the run into a failure that gives its reason."""
     report = yield
+    # Tests log lone surrogates, which cannot be sent to the process that prints the report.
+    report.sections = [(title, text.encode("utf-8", "backslashreplace").decode()) for title, text in report.sections]
     return _refuse_skip(report, item.config)
 
 
