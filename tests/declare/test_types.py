@@ -493,6 +493,7 @@ def _nested(inner: st.SearchStrategy[Typed]) -> st.SearchStrategy[Typed]:
 types = st.recursive(st.sampled_from(SIMPLE), _nested, max_leaves=4)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=300)
 @given(typed=types, data=st.data())
 def test_shape_and_schema_agree(typed: Typed, data: st.DataObject) -> None:

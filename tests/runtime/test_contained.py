@@ -560,6 +560,7 @@ async def test_a_service_that_fails_while_it_closes_fails_alone(raised: str) -> 
         await goes_on(wire)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hook", [each for each in HOOKS if each != "server_routes"])
 async def test_a_hook_fails_alone(raised: str, hook: str) -> None:
     """What it observes happens all the same."""
@@ -606,6 +607,7 @@ async def test_a_cancellation_that_nobody_asked_for_is_a_failure_of_the_bot(anyi
         assert [each["code"] for each in wire.told("error")] == ["bot-failed"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["listener", "microphone", "on_heard"])
 async def test_a_callback_fails_alone(raised: str, place: str) -> None:
     """What called it goes on."""
@@ -620,6 +622,7 @@ async def test_a_callback_fails_alone(raised: str, place: str) -> None:
         await goes_on(wire)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["llm", "llm, later", "llm, closing", "tts", "stt", "vad", "end of turn"])
 async def test_what_a_provider_streams_fails_the_turn_alone(raised: str, place: str) -> None:
     """The session goes on."""

@@ -19,7 +19,7 @@ from ..fakes.scripted import check_conversation
 from ..fakes.spoken import RATE, begin, samples
 from ..fakes.wire import Wire, connected, settle
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(300)]
 
 #: What tells of the bot's words, and the number of those that are no answer.
 TEXTS = {"bot-llm-text", "bot-tts-text", "bot-output"}

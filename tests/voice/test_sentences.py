@@ -229,6 +229,7 @@ def test_a_block_of_code_is_one_piece_however_long_it_is() -> None:
     assert sentences(f"So:\n{code}\nGood.") == ["So:", code, "Good."]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("piece", [".", "...", ".)", "!?", "word ", "a.", "\n", "。", " "])
 def test_pieces_without_number_take_a_time_in_proportion(piece: str) -> None:
     """None of what was seen is looked at again; the test's time limit is the judge."""
@@ -238,6 +239,7 @@ def test_pieces_without_number_take_a_time_in_proportion(piece: str) -> None:
     assert len(text) == 50_000 * len(piece.strip())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stops", [".", "!?", '.")', "…", "。"])
 def test_one_piece_of_stops_without_number_takes_a_time_in_proportion(stops: str) -> None:
     """A run of them is looked at from its beginning alone."""
@@ -252,6 +254,7 @@ def test_no_sentence_is_empty_however_much_space_there_is() -> None:
     assert [*cutter.feed(" " * 1_300 + "b"), *cutter.flush()] == ["b"]
 
 
+@pytest.mark.slow
 def test_abbreviations_without_number_take_a_time_in_proportion() -> None:
     """The sentence is not copied for each of them."""
     cutter = Sentences()

@@ -153,6 +153,7 @@ async def answers_due(wire: Wire, sent: list[str]) -> dict[str, int]:
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 @pytest.mark.parametrize("ready", [True, False])
+@pytest.mark.slow
 @settings(SETTINGS, max_examples=50)
 @given(sent=st.lists(texts, min_size=1, max_size=12))
 def test_any_text_is_taken_and_every_request_answered_once(backend: str, ready: bool, sent: list[str]) -> None:
@@ -161,6 +162,7 @@ def test_any_text_is_taken_and_every_request_answered_once(backend: str, ready: 
     anyio.run(lambda: send_all(sent, ready=ready), backend=backend)
 
 
+@pytest.mark.slow
 @settings(SETTINGS, max_examples=100)
 @given(
     body=values
