@@ -1,6 +1,6 @@
-"""The command `rtvi`: what is installed, what a bot offers, a typed conversation, and the commands of plugins.
+"""The command `rtvi`: list plugins, describe a bot, hold a typed conversation, and run the commands of plugins.
 
-Nothing is imported before it is needed: not a plugin for `--help`, and not the core for a mistake of typing.
+Modules are imported when they are needed: `--help` imports no plugin, and a typing mistake does not import the core.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from importlib import import_module
 from typing import Any
 
 from . import __version__
-from .cli import USAGE, UsageError, guarded, read_seconds, show_traces, told
+from .cli import USAGE, UsageError, describe_error, guarded, read_seconds, show_traces
 from .errors import PluginError
 from .utils.diagnostics import nearest
 from .utils.install_hint import install_hint
 
 __all__ = ("main",)
 
-#: Commands that our own plugins bring: who brings each, and what it does.
+#: The commands of the project's own plugins: the distribution of each, and what it does.
 _BROUGHT = {
     "run": ("rtvi-plugins-server", "serve a bot over HTTP and WebSocket"),
     "call": ("rtvi-plugins-client", "call an action of a bot that is being served"),
@@ -28,15 +28,15 @@ _BROUGHT = {
 
 _EXIT_CODES = """\
 exit codes:
-  0    all went well
-  1    the request failed, or something is broken
+  0    success
+  1    the request failed, or a plugin is broken
   2    the command line, the bot or the installation has a mistake
-  130  ended by Ctrl-C before it was done; `rtvi run`, which is ended so, returns 0
+  130  stopped by Ctrl-C (`rtvi run` returns 0, because that is how it is stopped)
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line (by default the process's own) and return its exit code. Errors are told on stderr."""
+    """Run the command line (by default the process's own) and return its exit code. Errors are written to stderr."""
     words = list(sys.argv[1:] if argv is None else argv)
     traceback = "--traceback" in words
     return guarded(partial(_run, [word for word in words if word != "--traceback"], traceback), traceback=traceback)
@@ -64,12 +64,12 @@ def _run(words: list[str], traceback: bool) -> int:
 def _parser(*, listing: bool) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="rtvi",
-        description="Bots that speak RTVI, and the plugins that they are made of.",
+        description="Run and inspect bots that speak RTVI, and their plugins.",
         epilog=f"{_others() if listing else ''}{_EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"rtvi_plugins {__version__}")
-    parser.add_argument("--traceback", action="store_true", help="show where an error came from, to its last line")
+    parser.add_argument("--traceback", action="store_true", help="show the whole traceback of an error")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     for name, (_, sentence, add) in _OWN.items():
         add(commands.add_parser(name, help=sentence, description=f"{sentence[0].upper()}{sentence[1:]}."))
@@ -77,16 +77,16 @@ def _parser(*, listing: bool) -> argparse.ArgumentParser:
 
 
 def _add_plugins(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--load", action="store_true", help="import each, and tell which work")
-    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--load", action="store_true", help="import each plugin, and say which work")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _add_describe(parser: argparse.ArgumentParser) -> None:
     _add_bot(parser)
-    parser.add_argument("--dev", action="store_true", help="what `rtvi run --dev` offers, not what the bot grants")
+    parser.add_argument("--dev", action="store_true", help="show what `rtvi run --dev` offers, not the bot's grants")
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="the descriptions that clients are sent")
-    form.add_argument("--schema", action="store_true", help="one JSON Schema, with $defs by action and by service")
+    form.add_argument("--json", action="store_true", help="print the descriptions that clients receive")
+    form.add_argument("--schema", action="store_true", help="print a JSON Schema, with $defs by action and by service")
 
 
 def _add_console(parser: argparse.ArgumentParser) -> None:
@@ -110,13 +110,13 @@ def _add_bot(parser: argparse.ArgumentParser) -> None:
         metavar="SERVICE=PROVIDER",
         action="append",
         default=[],
-        help="fill a service with another provider that the bot names; may be repeated",
+        help="use another provider that the bot names; may be repeated",
     )
 
 
 _OWN: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]] = {
-    "plugins": (".cli.plugins", "list the plugins that are installed", _add_plugins),
-    "describe": (".cli.describe", "tell what a bot offers its clients", _add_describe),
+    "plugins": (".cli.plugins", "list the installed plugins", _add_plugins),
+    "describe": (".cli.describe", "show what a bot offers its clients", _add_describe),
     "console": (".cli.console", "hold a typed conversation with a bot", _add_console),
 }
 
@@ -125,7 +125,7 @@ _OWN: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]] = {
 
 
 def _command(word: str) -> Callable[[list[str]], int]:
-    """The function behind a plugin's command."""
+    """Return the function of a plugin's command."""
     from .registry.installed import commands
 
     found = commands()
@@ -135,7 +135,7 @@ def _command(word: str) -> Callable[[list[str]], int]:
     try:
         loaded: Any = getattr(import_module(module), function)
     except (Exception, SystemExit) as error:
-        raise PluginError(f"The command {word!r} cannot be used: {told(error)}") from error
+        raise PluginError(f"The command {word!r} cannot be used: {describe_error(error)}") from error
     run: Callable[[list[str]], int] = loaded
     return run
 
@@ -145,7 +145,7 @@ def _missing(word: str, known: list[str]) -> str:
         brought = _BROUGHT[word][0]
         return f"'rtvi {word}' comes with {brought}, which is not installed; {install_hint(brought)}"
     near = nearest(word, [*known, *_BROUGHT])
-    hint = f"Did you mean {near!r}?" if near else f"There is {', '.join(known)}."
+    hint = f"Did you mean {near!r}?" if near else f"The commands are {', '.join(known)}."
     return f"There is no command {word!r}. {hint}"
 
 

@@ -1,4 +1,4 @@
-"""Test a bot or a provider without a network: an in-memory client, a clock that stands still, a contract suite."""
+"""Test a bot or a provider without a network: a client in memory, a clock that is moved by hand, a contract suite."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def host_for(
     plugins: Sequence[str] = (),
     record: str | os.PathLike[str] | None = None,
 ) -> Host:
-    """A host whose bot finds its providers in `modules`, then among what is installed. The environment holds no key."""
+    """Return a host for tests. Providers come from `modules`, then from the installed ones. It knows no key."""
     return Host(
         bot,
         modules=modules,
@@ -63,10 +63,10 @@ async def connect(
     clock: ManualClock | None = None,
     dev: bool = False,
 ) -> AsyncGenerator[Client]:
-    """Start a session with a bot and connect a client to it, all in this process.
+    """Start a session with a bot and connect a client to it, in this process.
 
-    `services` and `config` are the client's words, and are checked against the bot's grants as those of any client;
-    `api_keys` and `operator` (service options, defaults, grants) are the operator's.
+    `services` and `config` come from the client, and are checked against the bot's grants. `api_keys` and `operator`
+    (service options, defaults, grants) come from the operator.
     """
     body: dict[str, Any] = {"api_keys": dict(api_keys or {}), **(operator or {})}
     if services is not None:
@@ -80,7 +80,7 @@ async def connect(
             yield client
 
 
-# ---- what every provider owes ----------------------------------------------------------------------------------------
+# ---- the contract of providers ---------------------------------------------------------------------------------------
 
 
 async def check_providers(
@@ -89,10 +89,10 @@ async def check_providers(
     api_keys: Mapping[str, Any] | None = None,
     service_options: Mapping[str, Any] | None = None,
 ) -> None:
-    """Hold every provider of a module to what bots rely on; `AssertionError` tells what it does not keep.
+    """Check that every provider of a module does what bots rely on. `AssertionError` says what it does not do.
 
-    It opens as its kind and closes, twice at once and when it is cancelled; it describes itself; and its options can
-    be read and sent back. `api_keys` defaults to a made-up key for each. No vendor is asked anything.
+    It opens as its kind and closes, also twice at once and when it is cancelled. It describes itself. Its options can
+    be read and sent back unchanged. `api_keys` defaults to a made-up key for each. No vendor is called.
     """
     specs = [spec for spec in specs_in(module) if isinstance(spec, ProviderSpec)]
     assert specs, f"{module.__name__} declares no service"
@@ -119,7 +119,7 @@ async def _check_provider(spec: ProviderSpec, module: ModuleType, operator: Mapp
 
 
 def _bot_around(spec: ProviderSpec) -> AnyFunction:
-    """A bot that has one service, and does nothing with it."""
+    """Return a bot that has one service and does not use it."""
 
     async def bot_under_test(session: Session, /, service: Any) -> None:
         await anyio.sleep_forever()

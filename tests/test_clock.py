@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 import anyio
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rtvi_plugins.clock import Deadline
 from rtvi_plugins.runtime.clock import ManualClock, SystemClock
 
 from .tools.loops import EVERY_LOOP
@@ -136,3 +138,34 @@ async def test_a_clock_that_is_left_makes_no_more_calls() -> None:
     clock.call_at(clock.now() - 1, lambda: called.append("late"))
     await anyio.wait_all_tasks_blocked()
     assert called == []
+
+
+def test_a_deadline_may_be_moved_in_both_directions() -> None:
+    """It fires once, at the moment that was set last; moving it later makes no timer."""
+    clock, fired = ManualClock(), list[float]()
+    begun = clock.now()
+    deadline = Deadline(clock, lambda: fired.append(clock.now() - begun))
+    deadline.move(begun + 2)
+    for second in range(3, 8):
+        deadline.move(begun + second)
+    assert clock.next_due() == begun + 2
+    clock.advance(4)
+    assert fired == []
+    deadline.no_later_than(begun + 9)
+    deadline.no_later_than(begun + 5)
+    clock.advance(10)
+    assert fired == [5]
+
+
+def test_a_deadline_that_is_cancelled_does_not_fire_and_may_be_set_again() -> None:
+    """Also at no time at all."""
+    clock, fired = ManualClock(), list[str]()
+    deadline = Deadline(clock, lambda: fired.append("fired"))
+    deadline.move(clock.now() + 1)
+    deadline.cancel()
+    deadline.move(math.inf)
+    clock.advance(5)
+    assert fired == []
+    deadline.move(clock.now() + 1)
+    clock.advance(1)
+    assert fired == ["fired"]

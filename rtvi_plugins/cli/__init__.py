@@ -1,9 +1,9 @@
 """What the commands of `rtvi` share: exit codes, errors as sentences, and values from the command line.
 
 A plugin brings a command as an entry point of the group `rtvi_plugins.commands`: its name is the word after `rtvi`, its
-value a `module:function` that takes the words after it and returns an exit code. What the function raises is told by
-`rtvi` in a sentence: an `AuthorError` or `UsageError` with the exit code 2, anything else with 1. A `Failure` is for
-what could not be done and is told in the command's own words.
+value a `module:function` that takes the words after it and returns an exit code. If the function raises, `rtvi` prints
+one sentence, and returns the exit code 2 for an `AuthorError` or `UsageError`, and 1 for any other exception. Raise a
+`Failure` with a sentence of your own if a correct request cannot be carried out.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from ..errors import AuthorError, BotError, RequestError
 from ..security import LogFormatter, quiet_http_clients
 from ..utils.diagnostics import unwrap_group
 from ..utils.log_text import LINES, clean, trace
+from ..utils.redacted_stderr import redacted_stderr
 from ..utils.secrets import secrets_in_environment
-from .redacted import redacted_stderr
 
 __all__ = (
     "FAILED",
@@ -31,6 +31,7 @@ __all__ = (
     "USAGE",
     "Failure",
     "UsageError",
+    "describe_error",
     "guarded",
     "load",
     "log_to_stderr",
@@ -41,7 +42,6 @@ __all__ = (
     "read_value",
     "requested",
     "show_traces",
-    "told",
 )
 
 _log = logging.getLogger("rtvi_plugins")
@@ -60,11 +60,11 @@ INTERRUPTED = 130
 
 
 class UsageError(Exception):
-    """A mistake on the command line; the text says what to write instead."""
+    """A mistake on the command line. The text says what to write instead."""
 
 
 class Failure(Exception):
-    """What was asked for rightly, and could not be done; the text says why."""
+    """A correct request that cannot be carried out. The text says why."""
 
 
 # ---- errors --------------------------------------------------------------------------------------------------------
@@ -102,11 +102,11 @@ def _guarded(run: Callable[[], int], *, traceback: bool) -> int:
 
 @contextmanager
 def _uncaught_to_stderr() -> Generator[None]:
-    """Write without secrets what Python itself writes to stderr: exceptions in threads, and where nobody can catch."""
+    """Write the exceptions that Python itself would write to stderr: in threads, and in finalizers."""
     hooks = sys.excepthook, threading.excepthook, sys.unraisablehook
     sys.excepthook = lambda kind, error, place: _write_uncaught("uncaught", error)
-    threading.excepthook = lambda told: _write_uncaught("in a thread", told.exc_value)
-    sys.unraisablehook = lambda told: _write_uncaught("ignored", told.exc_value)
+    threading.excepthook = lambda args: _write_uncaught("in a thread", args.exc_value)
+    sys.unraisablehook = lambda args: _write_uncaught("ignored", args.exc_value)
     try:
         yield
     finally:
@@ -132,11 +132,11 @@ def _sentence(error: BaseException) -> tuple[str, int]:
         case RequestError():
             return f"{clean(error.message)} ({clean(error.code)})", FAILED
         case _:
-            return f"{told(error)} Say it again with --traceback to see more.", FAILED
+            return f"{describe_error(error)} Run it again with --traceback to see more.", FAILED
 
 
-def told(error: BaseException) -> str:
-    """What an exception says and where it was raised, as far as that is in somebody's own code."""
+def describe_error(error: BaseException) -> str:
+    """Return an exception's text and the place in the user's code where it was raised."""
     if isinstance(error, SyntaxError):  # its text names the place
         return f"{type(error).__name__}: {clean(str(error))}."
     return f"{type(error).__name__}: {clean(str(error))}{_place(error)}."
@@ -155,9 +155,10 @@ def _place(error: BaseException) -> str:
 
 
 def log_to_stderr(level: str) -> None:
-    """Log from this level on, without secrets. A record of what a bot or a provider raised names the way to see more.
+    """Log to stderr from this level on, without secrets.
 
-    Python's warnings are logged as well, and HTTP clients log warnings only.
+    A record of an exception of a bot or a provider says how to see more. Python's warnings are logged too. HTTP clients
+    log warnings only.
     """
     handler = logging.StreamHandler()
     handler.addFilter(_hint_at_traceback)
@@ -170,7 +171,7 @@ def log_to_stderr(level: str) -> None:
 
 
 def show_traces() -> None:
-    """Have the log tell what bots and providers raise with its text and trace, which may hold what clients said."""
+    """Log exceptions of bots and providers with text and traceback. These may hold what clients said."""
     _log.setLevel(logging.DEBUG)
 
 
@@ -181,7 +182,7 @@ def _hint_at_traceback(record: logging.LogRecord) -> bool:
 
 
 def load(target: str) -> Callable[..., Any]:
-    """The bot that a command line names. Whatever its module raises comes out as a `BotError` that says where."""
+    """Return the bot that a command line names. If its module raises, raise a `BotError` that says where."""
     from ..loading import load_bot
 
     try:
@@ -189,16 +190,16 @@ def load(target: str) -> Callable[..., Any]:
     except AuthorError:
         raise
     except (Exception, SystemExit) as error:
-        raise BotError(f"{target} cannot be imported: {told(error)}") from error
+        raise BotError(f"{target} cannot be imported: {describe_error(error)}") from error
 
 
 @contextmanager
 def requested() -> Generator[None]:
-    """What the bot refuses in here was written on the command line: that is a mistake, where else it is a failure."""
+    """Turn refusals of the bot in the block into a `UsageError`: the refused values are from the command line."""
     try:
         yield
     except RequestError as error:
-        if error.status >= 500:  # it would be granted, but cannot be done
+        if error.status >= 500:  # the request is correct, but cannot be carried out
             raise
         raise UsageError(f"{error.message} ({error.code})") from error
 
@@ -207,7 +208,7 @@ def requested() -> Generator[None]:
 
 
 def read_value(text: str, type: str | None = None) -> Any:
-    """A value: JSON if it is JSON and not meant for what has the RTVI type "string", else the text itself."""
+    """Return the value of a text: parsed as JSON if it is JSON and the RTVI type is not "string", else the text."""
     import json
 
     if type == "string":
@@ -219,38 +220,38 @@ def read_value(text: str, type: str | None = None) -> Any:
 
 
 def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def read_seconds(text: str) -> float:
-    """How long something may take, for `argparse`: more than 0."""
+    """Return a number of seconds, more than 0, for `argparse`."""
     try:
         seconds = float(text)
     except ValueError:
         seconds = 0.0
     if seconds > 0:  # nor is nan
         return seconds
-    raise ArgumentTypeError(f"{text!r} is no time; write seconds, more than 0.")
+    raise ArgumentTypeError(f"{text!r} is not a time. Write a number of seconds, more than 0.")
 
 
 def read_arguments(words: Iterable[str], types: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Arguments from `name=value`; `types` are their RTVI types by name, as far as they are known."""
+    """Return arguments from words like `name=value`. `types` are the known RTVI types by name."""
     return {name: read_value(text, (types or {}).get(name)) for name, text in _pairs(words, "name=value")}
 
 
 def read_services(words: Iterable[str]) -> dict[str, str]:
-    """Providers by service, from `llm=together`."""
+    """Return providers by service from words like `llm=together`."""
     return dict(_pairs(words, "service=provider, as in llm=together"))
 
 
 def read_config(words: Iterable[str], types: Mapping[str, str] | None = None) -> dict[str, dict[str, Any]]:
-    """Values by service and option, from `llm.model=x`; `types` are their RTVI types by `service.option`."""
+    """Return values by service and option from words like `llm.model=x`. `types` has RTVI types by `service.option`."""
     form = "service.option=value, as in llm.model=x"
     config: dict[str, dict[str, Any]] = {}
     for name, text in _pairs(words, form):
         service, dot, option = name.partition(".")
         if not dot:
-            raise UsageError(f"{name!r} names no option of a service; write {form}.")
+            raise UsageError(f"{name!r} does not name an option of a service. Write {form}.")
         config.setdefault(service, {})[option] = read_value(text, (types or {}).get(name))
     return config
 
@@ -260,8 +261,8 @@ def _pairs(words: Iterable[str], form: str) -> Iterable[tuple[str, str]]:
     for word in words:
         name, sign, text = word.partition("=")
         if not name or not sign:
-            raise UsageError(f"{word!r} cannot be read; write {form}.")
+            raise UsageError(f"{word!r} cannot be read. Write {form}.")
         if name in pairs:
-            raise UsageError(f"{name!r} is given twice; write it once.")
+            raise UsageError(f"{name!r} is given twice. Write it once.")
         pairs[name] = text
     return pairs.items()

@@ -69,7 +69,7 @@ def run(chosen: Namespace) -> int:
 
 
 def _types(host: Host, services: Mapping[str, str]) -> dict[str, str]:
-    """The RTVI types of options by `service.option`, as far as the providers exist; the start tells if they do not."""
+    """Return the RTVI types of options by `service.option`. Unknown providers are left out; the start refuses them."""
     types: dict[str, str] = {}
     for name, service in host.registry.services.items():
         provider = service.providers.get(services.get(name, service.default))
@@ -85,7 +85,9 @@ async def _hold(host: Host, body: Mapping[str, Any], screen: Screen, timeout: fl
         connection = host.claim(started.token)
         async with open_client(ConnectionStream(connection)) as client:
             if screen.interactive:
-                screen.line(f"{host.registry.bot.name}: {host.registry.bot.doc or 'say something'}  (/help tells more)")
+                screen.line(
+                    f"{host.registry.bot.name}: {host.registry.bot.doc or 'say something'}  (/help lists commands)"
+                )
             return await _Console(connection, client, screen, timeout).hold()
 
 
@@ -138,7 +140,7 @@ class _Console:
             else:
                 self.screen.show(event)
         ended_well = self.connection.close_code == 1000
-        if ended_well:  # or else an error has told
+        if ended_well:  # otherwise an error was shown
             self.screen.line(f"The session has ended: {self.connection.close_reason or 'goodbye'}.")
         leave(OK if ended_well else FAILED)
 
@@ -160,12 +162,12 @@ class _Console:
             if line.startswith("/"):
                 word, *words = _split(line)
                 if word not in _COMMANDS:
-                    raise UsageError(f"There is no {word!r}; /help tells what there is.")
+                    raise UsageError(f"There is no command {word!r}. /help shows the commands.")
                 await _COMMANDS[word](self, *words)
             elif line:
                 await self.client.send_text(line)
         except SessionClosed:
-            pass  # the session itself tells how it ended
+            pass  # the session itself reports its end
         except (RequestError, UsageError) as error:
             self.screen.failure(str(error))
 

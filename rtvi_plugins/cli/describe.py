@@ -1,4 +1,4 @@
-"""`rtvi describe`: what a bot offers its clients, for people, as the protocol tells it, or as one JSON Schema."""
+"""`rtvi describe`: what a bot offers its clients, as text, as the protocol's descriptions, or as one JSON Schema."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ def run(chosen: Namespace) -> int:
     with requested():
         providers = choose_providers(read_services(chosen.services), registry.labels())
     offer = Offers(registry, Grants.of(registry, everything=chosen.dev)).get(providers)
-    told = {**json.loads(offer.described_actions), **json.loads(offer.described_config)}
+    described = {**json.loads(offer.described_actions), **json.loads(offer.described_config)}
     if chosen.json:
-        sys.stdout.write(_json(told))
+        sys.stdout.write(_json(described))
     elif chosen.schema:
-        sys.stdout.write(_json(schema(registry.bot.name, registry.bot.doc, told["actions"], told["config"])))
+        sys.stdout.write(_json(schema(registry.bot.name, registry.bot.doc, described["actions"], described["config"])))
     else:
         services = {name: list(service.providers) for name, service in registry.services.items()}
-        sys.stdout.write(_text(registry.bot.name, registry.bot.doc, services, providers, told))
+        sys.stdout.write(_text(registry.bot.name, registry.bot.doc, services, providers, described))
     return OK
 
 
-def _json(told: Any) -> str:
-    return f"{json.dumps(told, indent=2, ensure_ascii=False)}\n"
+def _json(described: Any) -> str:
+    return f"{json.dumps(described, indent=2, ensure_ascii=False)}\n"
 
 
 # ---- as a JSON Schema ----------------------------------------------------------------------------------------------
@@ -87,13 +87,13 @@ def _filled(**facts: Any) -> dict[str, Any]:
 
 
 def _text(
-    name: str, doc: str, services: Mapping[str, Sequence[str]], providers: Mapping[str, str], told: Described
+    name: str, doc: str, services: Mapping[str, Sequence[str]], providers: Mapping[str, str], described: Described
 ) -> str:
     parts = [
         f"{name}: {doc}" if doc else name,
         _titled("Services", (f"{each}  {_providers(labels, providers[each])}" for each, labels in services.items())),
-        _titled("Actions that clients may call", [actions_text(told["actions"])] if told["actions"] else ()),
-        _titled("Options of clients", _options(told["config"])),
+        _titled("Actions that clients may call", [actions_text(described["actions"])] if described["actions"] else ()),
+        _titled("Options of clients", _options(described["config"])),
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -54,7 +54,7 @@ class Row:
 
 
 def run(chosen: Namespace) -> int:
-    """List the plugins. The exit code tells whether one is broken."""
+    """List the plugins. The exit code says whether one is broken."""
     rows = list(_rows(Installed(), load=chosen.load))
     sys.stdout.write(_json(rows) if chosen.json else _text(rows))
     return FAILED if chosen.load and any(row.broken for row in rows) else OK

@@ -66,7 +66,7 @@ class Screen:
         self._at_start = self._at_start or self.interactive
 
     def show(self, event: EventMessage) -> None:
-        """What the bot tells, as far as people want to see it."""
+        """Show an event, if people want to see it."""
         if event.type in _SHOWN:
             _SHOWN[event.type](self, event.data or {})
 

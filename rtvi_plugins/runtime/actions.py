@@ -1,7 +1,7 @@
-"""Run actions: each gets its answer with its result, or with what went wrong, whatever its function does.
+"""Run actions. Each request is answered, with the result or with an error, whatever the action's function does.
 
-An action that is a plain function runs in a thread. A long action is answered with the id of a job, and tells of its
-progress and its end by messages.
+A `def` action runs in a thread. A long action is answered at once with the id of a background job, which sends messages
+about its progress and its end.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ log = logging.getLogger("rtvi_plugins")
 
 T = TypeVar("T")
 
-#: The job of the long action that runs in this context.
+#: The id of the background job that runs in this context.
 _running_job: ContextVar[str] = ContextVar("rtvi_plugins_job")
 
 
 @define(eq=False)
-class _Long:
-    """A long action that runs, or waits to."""
+class _Job:
+    """A background job: a long action that runs, or waits to start."""
 
     action: OfferedAction
     work: Work
@@ -54,7 +54,7 @@ class _Long:
 
 @define(eq=False)
 class Actions:
-    """The actions of one session, as they run."""
+    """The running actions of one session."""
 
     session: Session
     protocol: RTVIProtocol
@@ -63,7 +63,7 @@ class Actions:
     limits: Limits
     threads: Threads
     find: Callable[[str], OpenService]
-    jobs: dict[str, _Long] = field(factory=dict[str, "_Long"])
+    jobs: dict[str, _Job] = field(factory=dict[str, "_Job"])
     _started: int = 0
     _observed: bool = field(init=False)
     _workers: Workers = field(init=False)
@@ -76,14 +76,14 @@ class Actions:
         self._workers = workers
 
     def start(self, call: CallAction) -> None:
-        """Have an action run; long ones are answered at once."""
+        """Start an action. A long one is answered at once."""
         if call.action.spec.long:
             self._start_job(call)
         else:
             call.request.work = self._workers.submit(partial(self._perform, call, self._service(call)))
 
     def _service(self, call: CallAction) -> OpenService | None:
-        """The service of an action, as it is when the call comes: it may be switched before its turn."""
+        """Return the service of an action when the call arrives. It may be switched before the action starts."""
         return self.find(call.action.service) if call.action.spec.wants_service else None
 
     async def _perform(self, call: CallAction, service: OpenService | None) -> None:
@@ -106,7 +106,7 @@ class Actions:
         service: OpenService | None,
         carry: Callable[[Any], T],
     ) -> T:
-        """What `carry` makes of an action's result in its JSON form. Whatever is raised comes out as a `RequestError`.
+        """Return what `carry` makes of the action's result in its JSON form. Every exception becomes a `RequestError`.
 
         `carry` raises `TypeError` for what JSON cannot carry, and `InvalidResult` for what is too long.
         """
@@ -117,9 +117,9 @@ class Actions:
         except anyio.get_cancelled_exc_class():
             self._tell("action_finished", action, error=Cancelled.code)
             raise
-        except BaseException as raised:  # SystemExit, or the panic of a library in Rust
+        except BaseException as raised:  # also SystemExit, or the panic of a library in Rust
             reraise_control_flow(raised)
-            error = _told(action, raised)
+            error = _as_request_error(action, raised)
             self._tell("action_finished", action, error=error.code)
             raise error from None
         if self._observed:
@@ -127,7 +127,7 @@ class Actions:
         return carried
 
     async def _run(self, action: OfferedAction, arguments: Mapping[str, Any], service: OpenService | None) -> Any:
-        """Run the function of an action, on the loop or in a thread."""
+        """Call the function of an action, on the event loop or in a thread."""
         spec = action.spec
         given: list[Any] = [service.alive()] if service is not None else []
         if spec.wants_session:
@@ -137,7 +137,7 @@ class Actions:
         return await self.threads.run(partial(spec.function, *given, **arguments))
 
     def _sendable(self, result: Any) -> Any:
-        """A result that can be sent in a message. `TypeError` or `InvalidResult` for any other."""
+        """Return a result if it can be sent in a message. Raise `TypeError` or `InvalidResult` for any other."""
         size, longest = len(encode_json(result)), self.limits.outbox_size // 2
         if size > longest:
             raise InvalidResult(f"The result is {size} characters long; at most {longest} are sent.")
@@ -147,7 +147,7 @@ class Actions:
         self.hooks.notify(hook, session=self.session, service=action.service, action=action.spec.name, **facts)
 
     async def call(self, action: OfferedAction, sent: Mapping[str, Any]) -> Any:
-        """Run an action that the bot's own LLM calls; its result in its JSON form. `RequestError` for what fails."""
+        """Run an action that the bot's LLM calls. Return its result as JSON; raise `RequestError` if it fails."""
         arguments = action.binder.bind(dict(sent), "$.arguments")
         service = self.find(action.service) if action.spec.wants_service else None
         return await self._result(action, arguments, service, self._sendable)
@@ -160,7 +160,7 @@ class Actions:
         self._started += 1
         id = f"job-{self._started}"
         self.outbox.answer(call.request, self.protocol.result(call.request, {"job": id}))
-        self.jobs[id] = _Long(
+        self.jobs[id] = _Job(
             call.action, self._workers.submit(partial(self._perform_long, id, call, self._service(call)), later=True)
         )
         return None
@@ -183,9 +183,9 @@ class Actions:
         self.outbox.send("server-message", {**message, **more})
 
     def progress(self, data: Any) -> None:
-        """Report on the long action that runs in this context. `TypeError` for what JSON cannot carry.
+        """Send the progress of the background job that runs in this context.
 
-        `ValueError` for what is longer than `Limits.outbox_size`.
+        Raise `TypeError` for a value that JSON cannot carry, `ValueError` for one longer than `Limits.outbox_size`.
         """
         id = _running_job.get(None)
         if id is None or id not in self.jobs:
@@ -193,17 +193,17 @@ class Actions:
         self._report(id, self.jobs[id].action, {"status": "progress", "data": to_checked_json(data)})
 
     def end(self) -> None:
-        """The session ends: tell the end of every long action while there is somebody to tell it to."""
+        """Report the end of every background job, while the client can still be reached."""
         for id, long in self.jobs.items():
             self._report(id, long.action, _cancelled(long.action))
         self.jobs.clear()
 
     def cancel(self, id: str) -> bool:
-        """Cancel a long action; False when none runs under this id."""
+        """Cancel a background job. Return False when none runs under this id."""
         long = self.jobs.get(id)
         if long is None:
             return False
-        if long.work.scope is None:  # it has not started, so nothing of it is left to tell its end
+        if long.work.scope is None:  # it has not started, so it cannot report its end itself
             del self.jobs[id]
             self._report(id, long.action, {"status": "cancelled"})
         long.work.cancel()
@@ -219,15 +219,15 @@ def _carried(action: OfferedAction, result: Any, carry: Callable[[Any], T]) -> T
         raise _not_json(action, *(json_problem(result) or _NO_JSON)) from None
 
 
-#: The path and the reason where nothing better is known.
+#: The path and the reason if nothing better is known.
 _NO_JSON = ("$", "it cannot be written as JSON")
 
 
 def _checked(action: OfferedAction, result: Any) -> Any:
-    """A result in its JSON form, if it is what the action declares."""
+    """Return a result in its JSON form. Raise `InvalidResult` if it does not have the declared type."""
     try:
-        told = to_json(result)
-        problems = check(action.spec.result, told)[1]
+        form = to_json(result)
+        problems = check(action.spec.result, form)[1]
     except RecursionError:
         raise _not_json(action, "$", "it nests too deep, or contains itself") from None
     except (ValueError, TypeError):
@@ -238,11 +238,11 @@ def _checked(action: OfferedAction, result: Any) -> Any:
         paths = [Problem(problem.path, "is not what the action declares.") for problem in problems[:10]]
         text = f"The action '{action.service}:{action.spec.name}' returned what it does not declare."
         raise InvalidResult(text, problems=paths)
-    return told
+    return form
 
 
 def _cancelled(action: OfferedAction) -> dict[str, Any]:
-    """The end of a job that was cancelled. A thread goes on all the same."""
+    """Return the end of a job that was cancelled. A thread cannot be stopped."""
     end = {"status": "cancelled"}
     if not action.spec.is_async:
         end["error"] = "The action could not be stopped. It may or may not have taken effect."
@@ -255,8 +255,8 @@ def _not_json(action: OfferedAction, path: str, why: str) -> InvalidResult:
     return InvalidResult(text, problems=[Problem(path, f"{why}.")])
 
 
-def _told(action: OfferedAction, raised: BaseException) -> RequestError:
-    """What a client is told of an exception: our words, unless the author chose them for the client."""
+def _as_request_error(action: OfferedAction, raised: BaseException) -> RequestError:
+    """Return the error for the client. It has the exception's text only if the author wrote it for the client."""
     error = unwrap_group(raised)
     if (meant := as_request_error(error)) is not None:
         return meant

@@ -1,4 +1,7 @@
-"""The machine's clock, the one place where the framework waits for time to pass, and one that is moved by hand."""
+"""The system's clock, and a clock for tests that is moved by hand.
+
+They are not in `rtvi_plugins.clock` because they need anyio, which `import rtvi_plugins` must not import.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +19,13 @@ __all__ = ("Clock", "ManualClock", "SystemClock", "Timer")
 
 
 def _whole(seconds: float) -> float:
-    """A wait of whole milliseconds. uvloop's timers have no others, and anyio would ask again until it is time."""
+    """Return a wait in whole milliseconds. uvloop's timers have no others, and a shorter wait would be repeated."""
     return max(0.0009, math.ceil(seconds * 1e3) / 1e3 - 1e-4) if 0 < seconds < math.inf else max(0.0, seconds)
 
 
 @final
 class SystemClock(Clock):
-    """The machine's monotonic clock. Its timers fire while `running` is held."""
+    """The system's monotonic clock. Its timers fire during `running`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,7 +43,7 @@ class SystemClock(Clock):
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
-        """Fire timers in a task of its own, for as long as this is held."""
+        """Fire timers in a task of its own during the block."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._run)
             try:
@@ -59,7 +62,7 @@ class SystemClock(Clock):
 
 @final
 class ManualClock(Clock):
-    """A clock for tests: time stands still until it is moved."""
+    """A clock for tests. Time stands still until it is moved."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,7 +72,7 @@ class ManualClock(Clock):
         return self._now
 
     def advance(self, seconds: float) -> None:
-        """Move time on, making every call that falls due on the way at its own time."""
+        """Move the time forward, and make each call on the way at its own time."""
         until = self._now + seconds
         while (due := self.next_due()) <= until:
             self._now = max(self._now, due)
@@ -78,5 +81,5 @@ class ManualClock(Clock):
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
-        """Nothing runs: `advance` makes the calls."""
+        """Do nothing: `advance` makes the calls."""
         yield

@@ -1,4 +1,4 @@
-"""Whether a live service does what its kind's Protocol asks for: its methods, how they are called, what they give."""
+"""Check whether a live service follows its kind's Protocol: its methods, their parameters, and what they return."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _STREAMS = (AsyncIterator, AsyncGenerator, AsyncIterable)
 
 
 def misfit(live: object, protocol: type) -> str | None:
-    """What keeps an object from being used as its Protocol says, for its author; None if nothing is seen.
+    """Return why an object does not follow its Protocol, for its author, or None.
 
-    A method must be there, be called in the same way, and return, await or stream as the Protocol's does. What it
-    streams is compared as far as annotations say it.
+    It needs each method of the Protocol, with compatible parameters. The method must return, await or stream as the
+    Protocol's does. The type of the streamed items is compared if it is annotated.
     """
     try:
         missing = [name for name in sorted(get_protocol_members(protocol)) if not hasattr(live, name)]
@@ -40,7 +40,7 @@ def _problems(live: object, protocol: type) -> Iterator[str]:
         if not callable(found):
             yield f"its {name} is no method"
             continue
-        problem = _manner_problem(name, declared, found) or _call_problem(name, declared, found)
+        problem = _kind_problem(name, declared, found) or _call_problem(name, declared, found)
         if (problem := problem or _pieces_problem(name, declared, found)) is not None:
             yield problem
 
@@ -48,7 +48,7 @@ def _problems(live: object, protocol: type) -> Iterator[str]:
 # ---- how it gives what it has --------------------------------------------------------------------------------------
 
 
-def _manner(function: Callable[..., Any]) -> str:
+def _kind_of(function: Callable[..., Any]) -> str:
     if inspect.isasyncgenfunction(function):
         return "stream"
     if inspect.iscoroutinefunction(function):
@@ -64,9 +64,9 @@ _INSTEAD = {
 }
 
 
-def _manner_problem(name: str, declared: Callable[..., Any], found: Callable[..., Any]) -> str | None:
-    asked = "stream" if _streamed(declared) is not None else _manner(declared)
-    given = _manner(found)
+def _kind_problem(name: str, declared: Callable[..., Any], found: Callable[..., Any]) -> str | None:
+    asked = "stream" if _streamed(declared) is not None else _kind_of(declared)
+    given = _kind_of(found)
     # A plain function may return a coroutine, or a stream, that it got elsewhere.
     if given == asked or given == "plain" or asked not in _INSTEAD:
         return None

@@ -1,8 +1,8 @@
-"""The function calls of one session, as they run: carried out by the bot, or by its client.
+"""The running function calls of one session. The bot carries them out, or its client.
 
-A call that the LLM makes may outlive its turn. After a cancellation it is unknown how much of the work was done, so the
-bot's own functions go on when the user interrupts, unless they are declared with `finish=False`; their results come
-later. The report of a call that was given up says what is known of its effect.
+A call may outlive its turn. After a cancellation nobody knows how much of the work was done. So the bot's own functions
+go on when the user interrupts, unless they are declared with `finish=False`; their results come later. If a call is
+given up, the LLM reads what is known of its effect.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ __all__ = ("FunctionCalls",)
 _UNCERTAIN = "It may or may not have taken effect. Find out before you call it again."
 _CANCELLED = "The function was cancelled, because the user interrupted. Part of it may have taken effect."
 _RUNNING = "still running, although the user interrupted. Its result will stand here. Do not call it again for this."
-#: Failures of a function that had begun, and that has not said itself what is so.
+#: Failures of a function that had started, and whose author has not written what is known.
 _HAD_BEGUN = (ActionFailed, InvalidResult, ProviderFailed)
-#: As much of an author's sentence is read by the LLM, in characters.
+#: How much of an author's sentence the LLM reads, in characters.
 _LONGEST_SENTENCE = 2000
 
 
 @define(eq=False)
 class _Call(FunctionCall):
-    """A call until its end, which comes once: with a result, with a failure, or given up."""
+    """A call. It ends once: with a result, with a failure, or given up."""
 
     id: str
     name: str
@@ -77,7 +77,7 @@ class _Call(FunctionCall):
 @final
 @define(eq=False)
 class ClientCall(_Call):
-    """A call that the client carries out. It is given up when the turn is interrupted, or its time is over."""
+    """A call that the client carries out. It is given up when the turn is interrupted, or at its deadline."""
 
     def leave(self, then: Callable[[Any], None]) -> Any:
         self.end(failed=f"The user interrupted before the client had answered. {_UNCERTAIN}", cancelled=True)
@@ -95,12 +95,12 @@ class OwnCall(_Call):
     """A call that the bot carries out, in a task of the session."""
 
     finish: bool = True
-    #: It can be cancelled. A thread cannot.
+    #: Whether it can be cancelled. A thread cannot.
     stops: bool = True
     scope: anyio.CancelScope = field(factory=anyio.CancelScope)
 
     async def run(self, function: Callable[[], Awaitable[Any]]) -> None:
-        """Run the function to its end, and end the call with what comes of it."""
+        """Run the function, and end the call with its result or failure."""
         try:
             with self.scope:
                 await self._run(function)
@@ -153,7 +153,7 @@ class FunctionCalls:
     _begun: int = 0
 
     def ask_client(self, name: str, arguments: Mapping[str, Any], id: str | None) -> FunctionCall:
-        """Ask the client to carry a function out. Its answer is taken by `answered`.
+        """Ask the client to carry out a function. Pass its answer to `answered`.
 
         `TypeError` for arguments that JSON cannot carry, `FunctionCallFailed` for those that are too long to be sent.
         """
@@ -172,7 +172,7 @@ class FunctionCalls:
         id: str | None,
         function: Callable[[], Awaitable[Any]],
     ) -> FunctionCall:
-        """Carry out an action of the bot's own in a task of the session. The client is informed, and asked nothing."""
+        """Carry out an action of the bot in a task of the session. The client is only informed."""
         call = OwnCall(self._id(id), action.name, self, finish=action.finish, stops=action.is_async)
         self.emit(FunctionCallStarted(call.id, call.name, {}, by_client=False))
         self._begin(call, min(self.limits.function_seconds, action.deadline or math.inf))

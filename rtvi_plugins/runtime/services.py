@@ -1,8 +1,7 @@
-"""Open a service, keep it open, and close it: each in a task of its own.
+"""Open a service, keep it open, and close it, in a task of its own.
 
-A service is an async context manager and may hold a task group, so it has to be left by the task that entered it, and
-services that are replaced are not left in the reverse order in which they were entered. One task for each keeps
-either true.
+A service is an async context manager and may hold a task group. So the task that entered it has to leave it; and
+services that are replaced are not left in the reverse order. Therefore each service has its own task.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ log = logging.getLogger("rtvi_plugins")
 
 
 class Opener:
-    """Opens the services of one session, with its keys and service options."""
+    """Opens the services of one session, with the session's keys and service options."""
 
     def __init__(
         self,
@@ -52,17 +51,17 @@ class Opener:
 
     @property
     def unclosed(self) -> list[OpenService]:
-        """The services that were cancelled because they took too long, and that have not ended."""
+        """The services that were cancelled because they took too long, and have not ended."""
         return [each for each in self._opened if each.abandoned]
 
     async def open(self, service: str, provider: Provider) -> OpenService:
-        """The open service. `MissingKey`, `StartFailed`, or what the provider raised as a `RequestError`."""
+        """Open a service. Raise `MissingKey`, `StartFailed`, or what the provider raised as a `RequestError`."""
         secrets = [self._secret(provider, each.name, each.optional) for each in provider.spec.secrets]
         try:
             manager = provider.spec.function(*secrets, **self._options.get(f"{service}.{provider.label}", {}))
         except BaseException as error:
             reraise_control_flow(error)
-            raise self._told(service, provider, unwrap_group(error)) from None
+            raise self._failure(service, provider, unwrap_group(error)) from None
         opened = OpenService(service, provider, manager)
         self._opened = [*(each for each in self._opened if not each.ended), opened]
         self._tasks.start_soon(opened.keep)
@@ -79,7 +78,7 @@ class Opener:
             opened.abandon()
             raise
         if opened.error is not None:
-            raise self._told(service, provider, opened.error)
+            raise self._failure(service, provider, opened.error)
         if (problem := misfit(opened.live, provider.spec.protocol)) is not None:
             found, kind = type(opened.live).__name__, provider.spec.protocol.__name__
             await opened.close()
@@ -88,12 +87,12 @@ class Opener:
             raise StartFailed(f"The service {service!r} ({provider.label}) is not what its kind asks for.")
         return opened
 
-    def _told(self, service: str, provider: Provider, error: BaseException) -> RequestError:
-        """What a client is told of a service that did not open: nothing that only the operator has said."""
-        told = _told(service, provider, error)
-        hidden = with_texts(told, self._hide)
-        if hidden is not told:
-            log.error("%s", told.message)
+    def _failure(self, service: str, provider: Provider, error: BaseException) -> RequestError:
+        """Return the error for the client, without values that only the operator wrote."""
+        failure = _failure(service, provider, error)
+        hidden = with_texts(failure, self._hide)
+        if hidden is not failure:
+            log.error("%s", failure.message)
         return hidden
 
     def _secret(self, provider: Provider, name: str, optional: bool) -> Secret | None:
@@ -108,7 +107,7 @@ class Opener:
 
 
 class OpenService:
-    """A service that is open, and the task that keeps it."""
+    """A service, and the task that keeps it open."""
 
     __slots__ = (
         "_closed",
@@ -130,7 +129,7 @@ class OpenService:
         self.live: Any = None
         self.error: Exception | None = None
         self.settled = OneShotEvent()
-        #: It was cancelled, and does not end; it has ended.
+        #: Whether it was cancelled and has not ended, and whether it has ended.
         self.abandoned = self.ended = False
         self._manager: AbstractAsyncContextManager[Any] | None = manager
         self._closing: OneShotEvent | None = None
@@ -138,7 +137,7 @@ class OpenService:
         self._scope: anyio.CancelScope | None = None
 
     async def keep(self) -> None:
-        """Enter the service, wait, leave it. It ends when it is closed, not when the session is cancelled."""
+        """Enter the service, wait for `close`, and leave it. The end of the session does not cancel it."""
         manager, self._manager = self._manager, None
         early = False
         try:
@@ -154,7 +153,7 @@ class OpenService:
             if early and not self._scope.cancel_called:
                 # Its own task group was cancelled, as a client library does when its connection ends.
                 self._failed(EOFError("the service ended by itself"))
-        except BaseException as error:  # nothing that a service raises may end the others
+        except BaseException as error:  # no exception of a service may end the others
             reraise_control_flow(error)
             self._failed(error)
         finally:
@@ -172,13 +171,13 @@ class OpenService:
         self.error = error if isinstance(error, Exception) else StartFailed("The service ended the process.")
 
     def alive(self) -> Any:
-        """The live service. `ProviderError` when it has died while it was open."""
+        """Return the live service. Raise `ProviderError` if it has died."""
         if self.error is not None:
             raise ProviderError(self.provider.label, "unavailable")
         return self.live
 
     def abandon(self) -> None:
-        """Give up on a service that is still opening, or does not close."""
+        """Cancel a service that is still opening, or does not close."""
         self._manager = None
         if self._scope is not None:
             self.abandoned = True
@@ -186,17 +185,17 @@ class OpenService:
 
     @property
     def name(self) -> str:
-        """What the log calls it."""
+        """The name of the service in the log."""
         return f"the service {self.service!r} ({self.provider.label})"
 
     async def close(self, seconds: float = 5.0) -> None:
-        """Leave the service; one that takes longer than this is cancelled."""
+        """Close the service. Cancel it if that takes longer than `seconds`."""
         if self._scope is None:
             return
         self._closed = OneShotEvent()
         if self._closing is not None:
             self._closing.set()
-        # Shielded: a session that ends in the meantime must not leave behind a service that does not want to close.
+        # Shielded: a session that ends in the meantime must not leave a service behind.
         with anyio.move_on_after(seconds, shield=True):
             await self._closed.wait()
             return
@@ -204,8 +203,8 @@ class OpenService:
         self.abandon()
 
 
-def _told(service: str, provider: Provider, error: BaseException) -> RequestError:
-    """What a client is told of a service that did not open: our words, never the exception's."""
+def _failure(service: str, provider: Provider, error: BaseException) -> RequestError:
+    """Return the error of a service that did not open. It never has the text of an exception of any other class."""
     meant = as_request_error(error)
     if meant is not None and not isinstance(error, ProviderError):
         return meant

@@ -1,7 +1,7 @@
 """Report code that blocks the event loop: while it does, no session is served.
 
-A task beats on the loop, and a thread looks whether it still does. When it does not, the thread logs what the loop's
-thread is doing at that moment, and whose code that is.
+A task on the event loop reports regularly that it runs. If it does not, a thread logs what the event loop is doing at
+that moment, and whose code that is.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ __all__ = ("Watchdog", "watching")
 
 log = logging.getLogger("rtvi_plugins")
 
-#: The same place is logged once in so many seconds, and so many places are remembered.
+#: How often the same place is logged, in seconds, and how many places are remembered.
 _AGAIN_SECONDS: Final = 60.0
 _PLACES: Final = 100
-#: A loop that stands in one of these waits for events, or for the processor; nobody's code blocks it.
+#: In these modules an event loop waits for events, or for the processor. Nothing blocks it.
 _IDLE: Final = ("selectors", "asyncio.", "uvloop", "trio._core", "anyio.")
 
 
 class Watchdog:
-    """Knows when the loop last beat. `seconds` without a beat are a block."""
+    """Notices when the event loop is blocked for longer than `seconds`."""
 
     def __init__(self, seconds: float, owners: Mapping[str, str], now: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds
@@ -42,14 +42,14 @@ class Watchdog:
         self._logged: dict[str, float] = {}
 
     def beat(self) -> None:
-        """The loop goes on."""
+        """Note that the event loop runs."""
         now, since, self._beaten = self._now(), self._blocked_since, self._now()
         if since is not None:
             self._blocked_since = None
             log.warning("the event loop goes on; it was blocked for %.1f s", now - since)
 
-    def look(self) -> None:
-        """Log where the loop stands if it has not beaten for too long, once for each time that it is blocked."""
+    def check(self) -> None:
+        """Log where the event loop is blocked, once for each block."""
         now, beaten = self._now(), self._beaten
         if self._blocked_since is not None or now - beaten < self._seconds:
             return
@@ -78,19 +78,19 @@ def _is_idle(frame: FrameType) -> bool:
 
 @asynccontextmanager
 async def watching(seconds: float, owners: Mapping[str, str]) -> AsyncGenerator[Watchdog]:
-    """Watch the running event loop for as long as this is held."""
+    """Watch the running event loop during the block."""
     watchdog, ended = Watchdog(seconds, owners), threading.Event()
 
-    def look() -> None:
+    def check() -> None:
         while not ended.wait(seconds / 4):
-            watchdog.look()
+            watchdog.check()
 
     async def beat() -> None:
         while True:
             watchdog.beat()
             await anyio.sleep(seconds / 4)
 
-    threading.Thread(target=look, name="rtvi watchdog", daemon=True).start()
+    threading.Thread(target=check, name="rtvi watchdog", daemon=True).start()
     try:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(beat)

@@ -436,10 +436,13 @@ SOURCES = {
         (["describe", "importing.py"], "ModuleNotFoundError: No module named 'no_such_module' ({}, line 2)."),
         (["describe", "declaring.py"], "hen() ({}:3)"),
         (["describe", "lacking.py"], "No llm provider 'no_such' is installed."),
-        (["describe", BOT, "--services", "llm"], "'llm' cannot be read; write service=provider, as in llm=together."),
-        (["console", BOT, "--config", "times=2"], "'times' names no option of a service; write service.option=value"),
-        (["console", BOT, "--config", "llm.a=2", "--config", "llm.a=3"], "'llm.a' is given twice; write it once."),
-        (["console", BOT, "--timeout", "0"], "--timeout: '0' is no time; write seconds, more than 0."),
+        (["describe", BOT, "--services", "llm"], "'llm' cannot be read. Write service=provider, as in llm=together."),
+        (
+            ["console", BOT, "--config", "times=2"],
+            "'times' does not name an option of a service. Write",
+        ),
+        (["console", BOT, "--config", "llm.a=2", "--config", "llm.a=3"], "'llm.a' is given twice. Write it once."),
+        (["console", BOT, "--timeout", "0"], "--timeout: '0' is not a time. Write a number of seconds, more than 0."),
         (["console", BOT, "--services", "foo=rules"], "unknown service 'foo'"),
         (["console", BOT, "--services", "llm=repeeting"], "did you mean 'repeating'?"),
         (["console", BOT, "--config", "foo.times=2"], "unknown service 'foo'"),
@@ -541,7 +544,7 @@ def test_seconds_are_more_than_none() -> None:
     """Whoever sets no bound writes "inf"."""
     assert (read_seconds("0.5"), read_seconds("inf")) == (0.5, float("inf"))
     for text in ("0", "-1", "nan", "soon", ""):
-        with pytest.raises(ArgumentTypeError, match="write seconds, more than 0"):
+        with pytest.raises(ArgumentTypeError, match="more than 0"):
             read_seconds(text)
 
 
@@ -623,7 +626,7 @@ def test_the_console_obeys_its_commands() -> None:
     assert lines[3] == '"Hello 5!"'
     assert "did you mean 'name'?" in lines[4]
     assert lines[5].startswith("! Write /call service:action")
-    assert lines[6].startswith("! There is no '/wave'")
+    assert lines[6].startswith("! There is no command '/wave'")
     assert lines[7].startswith("! The line cannot be read")
     assert len(lines) == 8
 

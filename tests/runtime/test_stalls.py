@@ -87,7 +87,7 @@ def blocked(watch: Callable[[Watchdog], None], *, seconds: float = 1.0) -> None:
     thread.start()
     begun.wait(_SECONDS)
     try:
-        dogs[0].look()  # the loop has beaten a moment ago
+        dogs[0].check()  # the loop has beaten a moment ago
         now = 2.0
         watch(dogs[0])
     finally:
@@ -100,7 +100,7 @@ def test_a_blocked_loop_is_reported_once_with_the_plugin_and_the_place(seen: See
 
     def look(dog: Watchdog) -> None:
         for _ in range(3):
-            dog.look()
+            dog.check()
 
     blocked(look)
     first, last = seen.texts
@@ -111,7 +111,7 @@ def test_a_blocked_loop_is_reported_once_with_the_plugin_and_the_place(seen: See
 
 def test_a_loop_that_beats_is_not_reported(seen: Seen) -> None:
     """A short call is no block."""
-    blocked(lambda dog: dog.look(), seconds=10.0)
+    blocked(lambda dog: dog.check(), seconds=10.0)
     assert seen.texts == []
 
 
@@ -132,7 +132,7 @@ def test_a_thread_that_waits_for_events_is_not_reported(seen: Seen) -> None:
     begun.wait(_SECONDS)
     while "select" not in stack_of(thread.ident or 0)[0].f_code.co_name:
         go_on.wait(0)
-    dogs[0].look()
+    dogs[0].check()
     stop.append(True)
     thread.join(_SECONDS)
     assert seen.texts == []
@@ -141,14 +141,14 @@ def test_a_thread_that_waits_for_events_is_not_reported(seen: Seen) -> None:
 def test_a_place_is_reported_once_a_minute(seen: Seen) -> None:
     """A plugin that blocks at each frame does not fill the log."""
     for _ in range(2):
-        blocked(lambda dog: dog.look())
+        blocked(lambda dog: dog.check())
     assert len(seen.texts) == 4
     now = 0.0
     dog = Watchdog(1.0, {}, lambda: now)
     del seen.texts[:]
     for _ in range(5):
         now += 2.0
-        dog.look()
+        dog.check()
         dog.beat()
     assert len(seen.texts) == 2
 

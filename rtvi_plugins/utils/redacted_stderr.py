@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from typing import Any, TextIO, cast
 
-from ..utils.secrets import scrub
+from .secrets import scrub
 
 __all__ = ("redacted_stderr",)
 
