@@ -6,12 +6,15 @@ the event loop and must not block. One that raises changes no answer; it is repo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar, overload
 
 import pluggy
 
+from .errors import DeclarationError
 from .session import Session
+from .utils.diagnostics import replaced_by, where
 
 __all__ = (
     "HOOKS",
@@ -31,9 +34,31 @@ __all__ = (
 #: The name under which pluggy knows the hooks.
 PROJECT = "rtvi_plugins"
 
-#: Marks the hooks themselves, in this module; and the functions of plugins that implement one.
+#: Marks the hooks themselves, in this module.
 hookspec = pluggy.HookspecMarker(PROJECT)
-hookimpl = pluggy.HookimplMarker(PROJECT)
+
+_mark = pluggy.HookimplMarker(PROJECT)
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@overload
+def hookimpl(function: F, /) -> F: ...
+@overload
+def hookimpl(**keywords: Any) -> Callable[[F], F]: ...
+def hookimpl(function: Callable[..., Any] | None = None, /, **keywords: Any) -> Any:
+    """Mark a plugin's function that implements a hook. The keywords are those of pluggy's `HookimplMarker`."""
+
+    def declare(function: Callable[..., Any]) -> Callable[..., Any]:
+        replaced = replaced_by(function) if inspect.isfunction(function) else None
+        if replaced is not None and hasattr(replaced, f"{PROJECT}_impl"):
+            raise DeclarationError(
+                function,
+                f"has the name of {where(replaced)}, which is lost. Do both in one function, or rename one and write "
+                f"@hookimpl(specname={function.__name__!r}) above it.",
+            )
+        return _mark(function, **keywords)
+
+    return declare if function is None else declare(function)
 
 
 @hookspec

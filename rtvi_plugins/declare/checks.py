@@ -8,7 +8,7 @@ from types import NoneType
 from typing import Any, Never, NoReturn
 
 from ..errors import DeclarationError
-from ..utils.diagnostics import authors_line, nearest, where
+from ..utils.diagnostics import authors_line, nearest, replaced_by, where
 from .specs import AnyFunction, specs_of
 
 __all__ = ("check_flag", "check_function", "is_plain_function", "reject_result", "reject_unknown")
@@ -30,19 +30,9 @@ def check_function(decorator: str, function: Any) -> None:
     owner = inner.__qualname__.rpartition("<locals>.")[2].rpartition(".")[0]
     if owner:
         raise DeclarationError(function, f"is inside the class {owner}. Write it as a function of the module.")
-    _reject_shadowed(function, inner)
-
-
-def _reject_shadowed(function: AnyFunction, inner: Any) -> None:
-    """Reject a function with the name of one that was declared above it in the same file and is now lost."""
-    if inner.__qualname__ != inner.__name__:
-        return
-    before: Any = inspect.unwrap(found) if callable(found := inner.__globals__.get(inner.__name__)) else None
-    ours, theirs = inner.__code__, getattr(before, "__code__", None)
-    if theirs is None or not specs_of(found) or theirs.co_filename != ours.co_filename:
-        return
-    if theirs.co_firstlineno != ours.co_firstlineno:  # the same line is the same function, imported again
-        raise DeclarationError(function, f"has the name of {where(before)}, which is lost. Rename one of them.")
+    replaced = replaced_by(function)
+    if replaced is not None and specs_of(replaced):
+        raise DeclarationError(function, f"has the name of {where(replaced)}, which is lost. Rename one of them.")
 
 
 def reject_unknown(function: AnyFunction, decorator: str, unknown: Iterable[str], known: Iterable[str]) -> None:

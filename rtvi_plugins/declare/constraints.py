@@ -17,9 +17,10 @@ from attrs import validators as v
 
 from ..errors import Problem
 from ..utils.json_values import MAX_PROBLEMS, expected, is_array, is_object, member_path, until_max_problems
+from .bounds import is_unsatisfiable
 from .roles import roles
 from .rules import Rule, Subject, got, plain
-from .shapes import ANYTHING, INVALID, TEXT, LoadedTypes, Schema, Shape, Validator, merged
+from .shapes import ANYTHING, INVALID, TEXT, LoadedTypes, Schema, Shape, UnsupportedType, Validator, merged
 from .validators import choice, instance, max_length, min_length, number, own, pattern_of, refused
 
 __all__ = ("narrow", "parts_of", "restricted_schema", "restriction", "violations")
@@ -207,8 +208,11 @@ def narrow(shape: Shape, validators: Sequence[Validator], *, attribute: attrs.At
             rule.check(loaded, path, problems)
         return loaded if len(problems) == before else INVALID
 
+    schema = merged([shape.schema, rule.schema])
+    if is_unsatisfiable(schema):
+        raise UnsupportedType(f"must {rule.phrase}, which no value can. Correct the bounds")
     expects = f"{shape.expects} that must {rule.phrase}"
-    return Shape(shape.rtvi_type, merged([shape.schema, rule.schema]), load, expects=expects, loaded=shape.loaded)
+    return Shape(shape.rtvi_type, schema, load, expects=expects, loaded=shape.loaded)
 
 
 def restriction(shape: Shape, validator: Validator) -> Rule:

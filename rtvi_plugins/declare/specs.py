@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from types import ModuleType
 from typing import Any, TypeAlias, TypeVar, cast
 
@@ -204,10 +205,34 @@ def specs_in(module: ModuleType) -> Sequence[Spec]:
     does not declare it twice. `DeclarationError` for one under another decorator, which would be ignored.
     """
     found: list[Spec] = []
-    for value in vars(module).values():
+    for name, value in vars(module).items():
+        _reject_hidden(module, name, value)
         if callable(value) and getattr(value, "__module__", None) == module.__name__:
             found.extend(_outermost(value))
     return list(dict.fromkeys(found))
+
+
+def _reject_hidden(module: ModuleType, name: str, value: object) -> None:
+    """Reject a declared function whose name holds another function that calls it: its declaration would be ignored."""
+    wrapper: Any = value
+    inner: list[Any] = [getattr(wrapper, "func", None), *_enclosed(wrapper)]  # of a partial, or of a closure
+    for each in inner:
+        if (
+            callable(each)
+            and specs_of(each)
+            and not specs_of(wrapper)
+            and (each.__module__, each.__qualname__) == (module.__name__, name)
+        ):
+            raise DeclarationError(
+                each, "is hidden by another decorator above it. Put that one below, and use functools.wraps in it."
+            )
+
+
+def _enclosed(function: object) -> Iterator[Any]:
+    """Yield the variables that a function keeps of the function around it."""
+    for cell in getattr(function, "__closure__", None) or ():
+        with suppress(ValueError):  # a variable that is not set yet
+            yield cell.cell_contents
 
 
 def _outermost(function: AnyFunction) -> tuple[Spec, ...]:

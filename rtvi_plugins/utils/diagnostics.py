@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final, cast
 
-__all__ = ("authors_line", "nearest", "shorten", "shorten_middle", "unwrap_group", "where")
+__all__ = ("authors_line", "nearest", "replaced_by", "shorten", "shorten_middle", "unwrap_group", "where")
 
 #: The folder of the framework, with a separator at its end.
 _FRAMEWORK: Final = str(Path(__file__).parents[1]) + os.sep
@@ -24,6 +24,20 @@ def where(function: Callable[..., Any]) -> str:
     code = getattr(inner, "__code__", None)
     name = getattr(inner, "__qualname__", repr(inner))
     return f"{name}() ({code.co_filename}:{code.co_firstlineno})" if code is not None else f"{name}()"
+
+
+def replaced_by(function: Callable[..., Any]) -> Callable[..., Any] | None:
+    """Return the function above in the same file whose name this one takes, when a decorator runs; else None."""
+    inner: Any = inspect.unwrap(function)
+    if inner.__qualname__ != inner.__name__:
+        return None
+    found: Any = inner.__globals__.get(inner.__name__)
+    before = getattr(inspect.unwrap(found), "__code__", None) if callable(found) else None
+    ours = inner.__code__
+    if before is None or before.co_filename != ours.co_filename:
+        return None
+    # The same line is the same function: its module is imported again.
+    return found if before.co_firstlineno != ours.co_firstlineno else None
 
 
 def authors_line() -> str:

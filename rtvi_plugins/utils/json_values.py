@@ -162,15 +162,13 @@ def json_type_name(value: Any) -> str:
 
 def is_nested_deeper(value: object, depth: int) -> bool:
     """Whether objects and arrays nest deeper than this, looking no deeper than that."""
-    level: list[Any] = [value] if isinstance(value, _NESTING) else []
+    level: list[Any] = [value] if is_object(value) or is_array(value) else []
     for _ in range(depth + 1):
         if not level:
             return False
         inner: list[Any] = []
         for each in level:
             inner.extend(each.values() if is_object(each) else each)
-        level = [each for each in inner if isinstance(each, _NESTING)]
+        # Each object once: one that contains itself twice would double the work at every level.
+        level = list({id(each): each for each in inner if is_object(each) or is_array(each)}.values())
     return True
-
-
-_NESTING = (dict, list, tuple)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+import pytest
 from attrs.validators import ge, le
 
 from rtvi_plugins import Grant
@@ -12,6 +15,7 @@ from rtvi_plugins.declare.constraints import narrow
 from rtvi_plugins.declare.shapes import check
 from rtvi_plugins.declare.specs import ActionSpec, Parameter, mark, specs_in, specs_of
 from rtvi_plugins.declare.types import read
+from rtvi_plugins.errors import DeclarationError
 
 
 def action_spec(function: Any) -> ActionSpec:
@@ -81,3 +85,21 @@ def test_a_grant_joins_its_validators() -> None:
     assert Grant("llm.model").validator is None
     assert "llm.temperature" in repr(grant)
     assert "writable=False" in repr(grant)
+
+
+def _without_wraps(function: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*args: Any) -> Any:
+        return function(*args)
+
+    return call
+
+
+@pytest.mark.parametrize("decorator", [_without_wraps, functools.partial])
+def test_a_declaration_under_a_decorator_without_wraps_is_rejected(decorator: Callable[..., Any]) -> None:
+    """The wrapper does not carry the declaration, so it would be ignored."""
+    names: dict[str, Any] = {"__name__": "an_author_wrote"}
+    exec("from rtvi_plugins import action\n@action('bot')\ndef say() -> None: ...", names)
+    module = ModuleType("an_author_wrote")
+    vars(module)["say"] = decorator(names["say"])
+    with pytest.raises(DeclarationError, match=r"say\(\) .* is hidden by another decorator above it\."):
+        specs_in(module)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
 import pytest
 
 from rtvi_plugins import hookimpl
-from rtvi_plugins.errors import PluginError
+from rtvi_plugins.errors import DeclarationError, PluginError
 from rtvi_plugins.hookspecs import HOOKS
 from rtvi_plugins.hosting import Host
 from rtvi_plugins.registry.hooks import Hooks
@@ -339,3 +340,24 @@ def test_a_key_store_answers_with_a_text_or_a_secret(key: Any, caplog: pytest.Lo
     host = Host(faulty, modules=modules[1:], environ={})
     assert host._find_key("acme", "api_key") is None  # pyright: ignore[reportPrivateUsage]
     assert "it returns a int for a key. Return a str, or None." in caplog.text
+
+
+# ---- two functions of one name -------------------------------------------------------------------------------------
+
+
+def test_a_second_hook_function_of_one_name_is_rejected(tmp_path: Path) -> None:
+    """Python keeps only the second, so the first would never be called."""
+    file = tmp_path / "an_author_wrote.py"
+    hook = "@hookimpl\ndef session_opened():\n    pass\n\n"
+    file.write_text(f"from rtvi_plugins import hookimpl\n\n{hook}{hook}", "utf-8")
+    code = compile(file.read_text("utf-8"), str(file), "exec")
+    with pytest.raises(DeclarationError, match=r":7\) has the name of session_opened\(\) \(.*:3\), which is lost\."):
+        exec(code, {"__name__": "an_author_wrote"})
+
+
+def test_a_module_of_hooks_can_be_executed_again() -> None:
+    """A reload replaces each function by itself."""
+    code = compile("from rtvi_plugins import hookimpl\n@hookimpl\ndef session_opened(): ...\n", "again.py", "exec")
+    names: dict[str, Any] = {"__name__": "again"}
+    for _ in range(2):
+        exec(code, names)
