@@ -3,6 +3,8 @@
 A change is prepared, new providers are opened and set up, and only then is anything replaced. The current turn ends
 with the old values: unless the change interrupts it, groups are set and replaced services are closed at the turn
 boundary.
+
+The module has more than 300 lines: updates, switches and reopened services share one lock, one queue and one install.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ def test_no_arguments_are_none() -> None:
     assert Binder({}, {}).bind(None, PATH) == Binder({}, {}).bind([], PATH) == {}
 
 
-def test_everything_that_is_wrong_is_told_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     """With its path, the argument's name, and the nearest one that there is."""
     assert problems(listed(times=0, moods=["a", 1], tex="a")) == [
         ("$.data.arguments[0].value", "times: must be >= 1, got 0"),
@@ -89,7 +89,7 @@ def test_an_argument_is_sent_once() -> None:
         ([{"name": "text"}], "$.data.arguments[0]"),
     ],
 )
-def test_what_is_no_argument_is_told_where_it_stands(sent: Any, path: str) -> None:
+def test_a_malformed_argument_is_reported_at_its_path(sent: Any, path: str) -> None:
     """Whatever it is instead."""
     assert problems(sent)[0][0] == path
 
@@ -160,7 +160,7 @@ def outcome(sent: Any) -> tuple[dict[str, Any] | None, Sequence[Problem]]:
         return None, error.problems
 
 
-def test_named_values_are_told_with_their_paths() -> None:
+def test_named_values_have_their_paths() -> None:
     """A name that is no string, or one without a value, becomes a problem and nothing else."""
     found: list[Problem] = []
     sent = [{"name": "a", "value": None}, {"name": "b"}, {"name": 1, "value": 2}]

@@ -150,7 +150,7 @@ async def start_turn(wire: Wire) -> None:
 # ---- reading what was sent -----------------------------------------------------------------------------------------
 
 
-async def test_all_mistakes_of_an_update_are_told_at_once() -> None:
+async def test_all_problems_of_an_update_are_reported_at_once() -> None:
     """Each with its path, and the nearest name where there is one."""
     sent = [
         {"service": "llm", "options": [{"name": "modle", "value": "x"}, {"name": "temperature", "value": "hot"}]},
@@ -294,7 +294,7 @@ async def test_run_on_config_counts_at_the_start() -> None:
 # ---- the turn's edge -----------------------------------------------------------------------------------------------
 
 
-async def test_an_update_waits_for_the_edge_of_the_turn() -> None:
+async def test_an_update_is_deferred_to_the_turn_boundary() -> None:
     """It is told as committed at once, and set when the turn has ended, before the next begins."""
     async with connected(talkative) as wire:
         await start_turn(wire)
@@ -329,7 +329,7 @@ async def test_two_updates_of_one_turn_are_set_in_their_order() -> None:
         assert calls == ["style=grand", "one model=large temperature=0.5"]
 
 
-async def test_an_update_at_the_edge_that_fails_does_not_take_a_later_one_with_it() -> None:
+async def test_a_deferred_update_that_fails_does_not_undo_a_later_one() -> None:
     """Only what could not be set is taken back."""
     async with connected(talkative) as wire:
         await start_turn(wire)
@@ -374,7 +374,7 @@ async def test_of_two_waiting_updates_only_the_one_that_fails_is_taken_back_whol
         assert [each["code"] for each in wire.told("error")] == ["apply-failed"]
 
 
-async def test_a_switch_that_interrupts_sets_what_waits_first() -> None:
+async def test_a_switch_that_interrupts_makes_deferred_changes_first() -> None:
     """And afterwards nothing that waited is set on the new provider."""
     async with connected(talkative) as wire:
         await start_turn(wire)
@@ -385,7 +385,7 @@ async def test_a_switch_that_interrupts_sets_what_waits_first() -> None:
         assert [each for each in calls if each.startswith("two")] == ["two model=small temperature=0.1"]
 
 
-async def test_what_waits_for_the_edge_is_settled_before_an_update_that_interrupts() -> None:
+async def test_deferred_changes_are_made_before_an_update_that_interrupts() -> None:
     """A waiting value that cannot be set is taken back, and does not end the session when the next update is made."""
     async with connected(talkative) as wire:
         await start_turn(wire)
@@ -415,7 +415,7 @@ async def test_a_value_that_a_provider_refuses_is_no_error_of_the_servers(caplog
     assert caplog.messages == []
 
 
-async def test_a_bots_own_value_that_a_provider_refuses_is_told_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_default_of_the_bot_that_a_provider_rejects_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     """Every client is told too, but it is not theirs to mend."""
     with pytest.raises(StartFailed):
         async with connected(hasty):
@@ -504,7 +504,7 @@ async def test_a_switch_that_fails_changes_nothing_and_leaves_nothing_open(chang
         assert await wire.result(wire.call("llm:who")) == "one small"
 
 
-async def test_a_switch_whose_kind_options_fail_at_the_edge_keeps_the_session_whole() -> None:
+async def test_a_switch_whose_kind_options_fail_at_the_turn_boundary_keeps_the_session_whole() -> None:
     """The config that is told fits the provider that is in force."""
     async with connected(talkative) as wire:
         await start_turn(wire)
@@ -572,7 +572,7 @@ async def test_a_change_that_is_refused_leaves_the_conversation_as_it_was() -> N
         assert messages[0] in before["messages"]
 
 
-async def test_what_waits_for_the_edge_is_not_put_to_a_provider_that_came_since() -> None:
+async def test_deferred_changes_are_not_made_to_a_later_provider() -> None:
     """A change of the first one's options, then a switch: the second is set to what the config says, and that alone."""
     async with connected(faulty) as wire:
         wire.send("send-text", {"content": "long"})

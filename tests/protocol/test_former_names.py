@@ -197,7 +197,7 @@ async def test_an_operators_service_options_may_use_former_names() -> None:
         {"service_options": {"renamed": {"endpoint": "https://a", "base_url": "https://b"}}},
     ],
 )
-async def test_an_operator_who_gives_a_value_twice_is_told_so(body: dict[str, Any]) -> None:
+async def test_a_value_that_the_operator_sends_twice_is_a_problem(body: dict[str, Any]) -> None:
     """One of the two would be lost."""
     async with host_of(bot_with(), sys.modules[__name__]) as host:
         with pytest.raises(InvalidStart, match="already, under another name"):

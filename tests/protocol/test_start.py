@@ -355,7 +355,7 @@ async def test_a_service_option_holds_no_url_with_a_password(url: str) -> None:
         await host.start({"service_options": {"keyed": {"base_url": "https://host/a@b?c=d@e"}}}, secret=OPERATOR)
 
 
-async def test_a_wrong_value_is_told_by_its_path_and_by_what_is_expected() -> None:
+async def test_a_wrong_value_is_reported_by_its_path_and_what_is_expected() -> None:
     """So that the operator can mend it."""
     body = {"service_options": {"llm.keyed": {"retries": "many"}}, "defaults": {"llm": {"pace": 9}}}
     async with host_of(mine, environ={"KEYED_API_KEY": KEY}) as host:
@@ -367,7 +367,7 @@ async def test_a_wrong_value_is_told_by_its_path_and_by_what_is_expected() -> No
     ]
 
 
-async def test_what_a_provider_says_of_the_operators_words_is_told_without_them(
+async def test_a_providers_error_is_sent_without_the_operators_strings(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """When it opens, when its options are set, and at a switch; the log has them."""
@@ -396,7 +396,7 @@ async def test_service_options_reach_the_service() -> None:
         assert opened == [(KEY, "https://other.example", "2")]
 
 
-async def test_all_that_is_wrong_with_a_start_is_told_at_once() -> None:
+async def test_all_problems_of_a_start_are_reported_at_once() -> None:
     """Keys, service options and defaults together."""
     body = {
         "api_keys": {"keyed": 5},
