@@ -23,7 +23,7 @@ from rtc_caller import Caller
 from rtvi_plugins.hosting import Host
 from rtvi_plugins_server import create_app
 from rtvi_plugins_webrtc import routes
-from rtvi_plugins_webrtc._link import Patience
+from rtvi_plugins_webrtc._session import Timeouts
 
 Calling: TypeAlias = Callable[..., AbstractAsyncContextManager[Caller]]
 
@@ -56,8 +56,8 @@ def host() -> Host:
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that waits for nobody."""
-    haste = Patience(connect=0.3, restart=0.3, quiet=0.3, goodbye=0.3, look=0.05)
-    monkeypatch.setattr(routes, "Patience", lambda: haste)
+    haste = Timeouts(connect=0.3, restart=0.3, quiet=0.3, goodbye=0.3, check=0.05)
+    monkeypatch.setattr(routes, "Timeouts", lambda: haste)
 
 
 @pytest.fixture

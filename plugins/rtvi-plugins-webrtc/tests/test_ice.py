@@ -10,7 +10,7 @@ from rtvi_plugins_webrtc._ice import read_ice_servers
 @pytest.mark.parametrize("written", [None, "", " ", "[]"])
 def test_there_are_no_servers_by_default(written: str | None) -> None:
     """Nothing outside of the network is asked for anything."""
-    assert read_ice_servers(written).own == []
+    assert read_ice_servers(written).for_aiortc == []
 
 
 def test_servers_are_written_as_browsers_take_them() -> None:
@@ -19,10 +19,13 @@ def test_servers_are_written_as_browsers_take_them() -> None:
         '[{"urls": "stun:stun.example"},'
         ' {"urls": ["turn:turn.example:3478?transport=udp"], "username": "me", "credential": "key-of-a-test"}]'
     )
-    stun, turn = servers.own
+    stun, turn = servers.for_aiortc
     assert stun.urls == "stun:stun.example"
     assert (turn.username, turn.credential) == ("me", "key-of-a-test")
-    assert [each["urls"] for each in servers.told] == ["stun:stun.example", ["turn:turn.example:3478?transport=udp"]]
+    assert [each["urls"] for each in servers.for_clients] == [
+        "stun:stun.example",
+        ["turn:turn.example:3478?transport=udp"],
+    ]
 
 
 @pytest.mark.parametrize(

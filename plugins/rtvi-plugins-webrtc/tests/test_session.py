@@ -15,8 +15,8 @@ from rtc_caller import PEER_LEFT, Caller, Message, Microphone, hertz_of
 
 from rtvi_plugins.hosting import Host
 from rtvi_plugins_webrtc import routes
-from rtvi_plugins_webrtc._link import Patience
-from rtvi_plugins_webrtc._sound import BotTrack
+from rtvi_plugins_webrtc._audio_track import BotTrack
+from rtvi_plugins_webrtc._session import Timeouts
 
 pytestmark = pytest.mark.anyio
 
@@ -114,7 +114,7 @@ async def test_a_client_that_takes_no_answer_ends_its_own_session(
         assert deaf.received == []
         assert (await caller.call("add", a=2, b=3))["data"] == {"result": 5}
         await deaf.close()
-    assert "is given up" in caplog.text
+    assert "its session ends" in caplog.text
     assert "raised" not in caplog.text
 
 
@@ -301,7 +301,7 @@ async def test_a_client_that_disconnects_is_gone_at_once(
     closing: str, host: Host, calling: Calling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It closes its channel, or all of its connection; nobody waits for it to come back."""
-    monkeypatch.setattr(routes, "Patience", lambda: Patience(restart=1_000, quiet=1_000, look=1_000))
+    monkeypatch.setattr(routes, "Timeouts", lambda: Timeouts(restart=1_000, quiet=1_000, check=1_000))
     async with calling(host) as caller:
         await caller.connect()
         await caller.ready()

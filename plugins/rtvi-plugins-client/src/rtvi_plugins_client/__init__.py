@@ -11,7 +11,7 @@ __all__ = ("Unreachable", "connect")
 
 
 def __getattr__(name: str) -> Any:
-    # Only now, for `rtvi call --help` to be quick: httpx2 takes longer than all the rest.
+    # Imported when it is used, so that `rtvi call --help` is quick: httpx2 takes most of the time.
     if name in __all__:
         from . import _connect
 

@@ -1,4 +1,4 @@
-"""Start a session over HTTP, then hold it over the WebSocket that the start told."""
+"""Start a session over HTTP, then connect to the WebSocket that the response names."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ __all__ = ("Unreachable", "connect")
 
 _SECRET_HEADER = "x-rtvi-operator-secret"
 
-#: The longest message that is taken, in bytes; the library's own bound is below what a described bot needs.
+#: The longest message that is accepted, in bytes. The library's default is too small for the descriptions of a bot.
 _MESSAGE_BYTES = 16 * 1024 * 1024
 
 
 class Unreachable(RequestError):
-    """There is no server at the URL, or none that can be understood."""
+    """There is no server at the URL, or it does not speak RTVI."""
 
     code = "unreachable"
     status = 502
@@ -43,32 +43,32 @@ async def connect(
     version: str = "2.1.0",
     http: httpx2.AsyncClient | None = None,
 ) -> AsyncGenerator[Client]:
-    """Start a session with the bot at a server's base URL, and connect a client to it.
+    """Start a session with the bot at a server's base URL, and yield a client that is connected to it.
 
-    `services` and `config` are the client's words, `request` whatever else the start is to carry, `secret` the
-    operator's. `timeout` in seconds is how long the start, and then each request, waits for its answer. `http` is a
-    client of your own to go through; it is not closed.
+    `services` and `config` choose providers and options, `request` holds other fields of the start, and `secret` is the
+    operator's. `timeout` is how long the start, and then each request, waits for its response, in seconds. `http` is an
+    HTTP client to use; it is not closed.
 
-    Raises the `RequestError` of the server's code when the start is refused, `NoAnswer` when it is not answered, and
-    `Unreachable` when there is no such server. What is raised inside comes out as it is.
+    Raises the `RequestError` of the server's code if the start is refused, `NoAnswer` if the server does not respond,
+    and `Unreachable` if there is no server. Exceptions from the body of the block are raised unchanged.
     """
     failed: Exception | None = None
     async with AsyncExitStack() as stack:
         through = await stack.enter_async_context(httpx2.AsyncClient()) if http is None else http
-        body = {**(request or {}), **_given(services=services, config=config)}
+        body = {**(request or {}), **_without_none(services=services, config=config)}
         address = await _start(through, url, body, secret, timeout)
         socket = await _open(stack, through, address, timeout)
         try:
             async with open_client(SocketStream(socket), version=version, timeout=timeout) as client:
                 yield client
-        except Exception as error:  # kept from the socket's task group, which would wrap it
+        except Exception as error:  # the socket's task group would wrap it
             failed = error
     if failed is not None:
         raise failed
 
 
-def _given(**words: Any) -> dict[str, Any]:
-    return {name: value for name, value in words.items() if value is not None}
+def _without_none(**fields: Any) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 # ---- the start -----------------------------------------------------------------------------------------------------
@@ -77,7 +77,7 @@ def _given(**words: Any) -> dict[str, Any]:
 async def _start(
     http: httpx2.AsyncClient, url: str, body: Mapping[str, Any], secret: Secret | None, timeout: float
 ) -> httpx2.URL:
-    """The address of the session's WebSocket, with its token."""
+    """Start a session, and return the URL of its WebSocket, with its token."""
     headers = {} if secret is None else {_SECRET_HEADER: secret.reveal()}
     try:
         answer = await http.post(f"{url.rstrip('/')}/start", json=body, headers=headers, timeout=timeout)
@@ -85,11 +85,11 @@ async def _start(
         raise NoAnswer(f"The server at {url} did not answer the start within {timeout:g} s.") from None
     except (httpx2.TransportError, httpx2.InvalidURL) as error:
         raise Unreachable(f"No server can be reached at {url}: {_reason(error)}.") from None
-    told = _read(answer)
+    found = _read(answer)
     if not answer.is_success:
-        raise _refusal(told, answer.status_code)
+        raise _refusal(found, answer.status_code)
     try:
-        return httpx2.URL(told["wsUrl"]).copy_merge_params({"token": told["token"]})
+        return httpx2.URL(found["wsUrl"]).copy_merge_params({"token": found["token"]})
     except (KeyError, TypeError, httpx2.InvalidURL):
         raise InvalidAnswer(f"The server at {url} answered the start with something else than a session.") from None
 
@@ -100,16 +100,16 @@ def _reason(error: Exception) -> str:
 
 def _read(answer: httpx2.Response) -> Mapping[str, Any]:
     try:
-        told: Any = answer.json()
+        body: Any = answer.json()
     except ValueError:
         return {}
-    return cast("Mapping[str, Any]", told) if isinstance(told, dict) else {}
+    return cast("Mapping[str, Any]", body) if isinstance(body, dict) else {}
 
 
-def _refusal(told: Mapping[str, Any], status: int) -> RequestError:
-    """The error of a refused start. Over HTTP `error` is the code, where it is the sentence in a session."""
-    sentence = told.get("info") or told.get("detail") or f"The server refused the start: HTTP {status}."
-    return RequestError.from_json({**told, "error": sentence, "code": told.get("error")})
+def _refusal(body: Mapping[str, Any], status: int) -> RequestError:
+    """Return the error of a refused start. Over HTTP, `error` is the code; in a session, it is the sentence."""
+    sentence = body.get("info") or body.get("detail") or f"The server refused the start: HTTP {status}."
+    return RequestError.from_json({**body, "error": sentence, "code": body.get("error")})
 
 
 # ---- the WebSocket -------------------------------------------------------------------------------------------------
@@ -118,7 +118,7 @@ def _refusal(told: Mapping[str, Any], status: int) -> RequestError:
 async def _open(
     stack: AsyncExitStack, http: httpx2.AsyncClient, address: httpx2.URL, timeout: float
 ) -> AsyncWebSocketSession:
-    # No pings of ours: one that is lost would be raised in the library's own task. The server's are answered.
+    # No pings from here: the library would raise in its own task if one is lost. It answers those of the server.
     sockets = AsyncWebSocketClient(http, max_message_size_bytes=_MESSAGE_BYTES, keepalive_ping_interval_seconds=None)
     try:
         return await stack.enter_async_context(sockets.connect(str(address), timeout=timeout))

@@ -1,4 +1,4 @@
-"""A WebSocket as a stream of texts, which is what `rtvi_plugins.client` speaks through."""
+"""A WebSocket as the stream of texts that `rtvi_plugins.client` needs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ("SocketStream",)
 
 
 class SocketStream(ObjectStream[str]):
-    """The texts of a WebSocket. What else comes, as media, is passed over."""
+    """The text messages of a WebSocket. Other messages, such as audio, are dropped."""
 
     def __init__(self, socket: AsyncWebSocketSession) -> None:
         self._socket = socket
@@ -21,7 +21,7 @@ class SocketStream(ObjectStream[str]):
     async def send(self, item: str) -> None:
         try:
             await self._socket.send_text(item)
-        except (HTTPXWSException, LocalProtocolError):  # the latter after either side has said goodbye
+        except (HTTPXWSException, LocalProtocolError):  # the latter after either side has closed
             raise anyio.BrokenResourceError from None
 
     async def receive(self) -> str:

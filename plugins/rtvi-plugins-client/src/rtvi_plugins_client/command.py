@@ -1,4 +1,4 @@
-"""The command `rtvi call`: call one action of a bot that is being served."""
+"""The command `rtvi call`: call one action of a running bot."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ __all__ = ("call",)
 
 
 def call(argv: Sequence[str]) -> int:
-    """Run the command. Returns 0 when the action was done; else it raises."""
-    import anyio  # here, for `rtvi call --help` to be quick
+    """Run the command. Return 0 if the action succeeded; raise otherwise."""
+    import anyio  # imported here so that `rtvi call --help` is quick
 
     chosen = _parser().parse_intermixed_args(argv)
     if not chosen.url.lower().startswith(("http://", "https://")):
@@ -33,28 +33,30 @@ def call(argv: Sequence[str]) -> int:
         "secret": _secret(chosen.secret_env, os.environ),
         "timeout": chosen.timeout,
     }
-    read_arguments(chosen.arguments)  # a mistake of typing is told before anything is started
+    read_arguments(chosen.arguments)  # report mistakes before a session starts
     return anyio.run(_call, chosen.url, chosen.action, chosen.arguments, start)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="rtvi call",
-        description="Start a session with a bot that is being served, call one of its actions, and print the result as "
-        "JSON. A value is taken as JSON if it is JSON and not meant for a string, else as text.",
+        description="Start a session with a running bot, call one of its actions, and print the result as JSON. A "
+        "value is read as JSON if it is valid JSON and the argument is not a string; otherwise as text.",
     )
-    parser.add_argument("url", metavar="URL", help="the server's base URL, as http://127.0.0.1:7860")
-    parser.add_argument("action", metavar="SERVICE:ACTION", help="as tts:say; a bot's own are bot:…")
+    parser.add_argument("url", metavar="URL", help="the server's base URL, as in http://127.0.0.1:7860")
+    parser.add_argument(
+        "action", metavar="SERVICE:ACTION", help="the action, as in tts:say; a bot's own actions are bot:…"
+    )
     parser.add_argument("arguments", metavar="NAME=VALUE", nargs="*", default=[], help="the action's arguments")
     for option, form in (("--services", "SERVICE=PROVIDER"), ("--config", "SERVICE.OPTION=VALUE")):
-        parser.add_argument(option, metavar=form, action="append", default=[], help="for the start; may be repeated")
+        parser.add_argument(option, metavar=form, action="append", default=[], help="for the start; repeatable")
     parser.add_argument(
-        "--timeout", metavar="SECONDS", type=read_seconds, default=10.0, help="for each answer (%(default)g)"
+        "--timeout", metavar="SECONDS", type=read_seconds, default=10.0, help="the time for each response (%(default)g)"
     )
     parser.add_argument(
         "--secret-env",
         metavar="NAME",
-        help="the environment variable that holds the operator's secret, as RTVI_OPERATOR_SECRET",
+        help="the environment variable with the operator's secret, as in RTVI_OPERATOR_SECRET",
     )
     return parser
 
@@ -81,26 +83,26 @@ async def _call(url: str, action: str, words: Sequence[str], start: Mapping[str,
 
 
 def _find(actions: Iterable[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
-    """How an action is described; empty for one that is not offered, which the server will say better."""
+    """Return the description of an action; empty if it is not offered, which the server reports better."""
     nothing: Mapping[str, Any] = {}
     return next((each for each in actions if f"{each['service']}:{each['action']}" == name), nothing)
 
 
 async def _follow(client: Client, job: str) -> Any:
-    """Wait for the result of an action that goes on in the background."""
+    """Wait for the result of a background job."""
     async for event in client.events():
         data: Any = event.data
-        told = cast("Mapping[str, Any]", data) if isinstance(data, dict) else dict[str, Any]()
-        if event.type != "server-message" or told.get("job") != job:
+        message = cast("Mapping[str, Any]", data) if isinstance(data, dict) else dict[str, Any]()
+        if event.type != "server-message" or message.get("job") != job:
             continue
-        match told.get("status"):
+        match message.get("status"):
             case "progress":
-                sys.stderr.write(f"{_json(told.get('data'))}\n")
+                sys.stderr.write(f"{_json(message.get('data'))}\n")
             case "done":
-                return told.get("result")
+                return message.get("result")
             case _:
-                raise Failure(told.get("error") or "The action was cancelled.")
-    raise Failure("The session ended before the action had.")
+                raise Failure(message.get("error") or "The action was cancelled.")
+    raise Failure("The session ended before the action.")
 
 
 def _print(value: Any) -> None:
@@ -109,5 +111,5 @@ def _print(value: Any) -> None:
 
 def _json(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
-    # Characters that steer a terminal, or that cannot be written, are escaped as JSON does it.
+    # Control characters, and those that cannot be written, are escaped as in JSON.
     return text if text.isprintable() else json.dumps(value)

@@ -1,1 +1,1 @@
-"""Services that echo, as a tutorial and as test doubles: one module for each kind, and one of actions."""
+"""Services that echo, for tutorials and tests: one module for each kind, and one with actions."""

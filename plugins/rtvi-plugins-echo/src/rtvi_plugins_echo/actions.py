@@ -1,4 +1,4 @@
-"""Actions for any bot that names the plugin `echo`: what a client can use to see whether, and how, it is heard."""
+"""Actions for any bot that names the plugin `echo`, with which a client tests its connection."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ __all__ = ("Everything", "count_to", "last_answer", "say_back", "say_back_types"
 
 @action("bot")
 async def say_back(session: Session, /, text: str, times: Annotated[int, ge(1), le(10)] = 1) -> str:
-    """The text, as often as you want it."""
+    """Repeat the text."""
     return " ".join([text] * times)
 
 
 @frozen
 class Everything:
-    """A value of each type that there is."""
+    """A value of each RTVI type."""
 
     text: str
     whole: int
@@ -45,13 +45,13 @@ async def say_back_types(
     items: Sequence[str] = (),
     object: Mapping[str, Any] | None = None,
 ) -> Everything:
-    """An argument of each type, as the bot read it."""
+    """Return an argument of each type, as the bot read it."""
     return Everything(text, whole, number, flag, choice, items, object or {})
 
 
 @action("bot", long=True)
 async def count_to(session: Session, /, number: Annotated[int, ge(1), le(1000)]) -> int:
-    """Counts, and reports each number as progress."""
+    """Count, and report each number as progress."""
     for each in range(1, number + 1):
         session.progress({"counted": each})
         await checkpoint()
@@ -60,7 +60,7 @@ async def count_to(session: Session, /, number: Annotated[int, ge(1), le(1000)])
 
 @action("llm")
 async def last_answer(llm: LLM, session: Session, /) -> str:
-    """What the bot said last, as the context holds it; empty if it has said nothing."""
+    """Return what the bot said last, from the context; empty if it has said nothing."""
     said = (
         message.get("content") for message in reversed(session.context.messages) if message.get("role") == "assistant"
     )

@@ -1,4 +1,4 @@
-"""The provider `echo` of kind `llm`: says what the user said, word by word."""
+"""The provider `echo` of kind `llm`: repeats what the user said, word by word."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ("EchoLLM", "configure", "echo_llm", "fail", "requests", "rewrite")
 
 @define
 class EchoLLM:
-    """Answers with the last message of the user. `failure` makes each answer fail instead, as a vendor's would."""
+    """Answers with the last message of the user. `failure` makes each answer fail, as with a vendor."""
 
     prefix: str = ""
     ending: str = ""
@@ -33,7 +33,7 @@ class EchoLLM:
     requests: int = 0
 
     async def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
-        """Stream the echo, a piece for each word with the space after it."""
+        """Yield the echo, one piece for each word with the space after it."""
         self.requests += 1
         if self.failure is not None:
             raise ProviderError("echo", self.failure)
@@ -44,14 +44,14 @@ class EchoLLM:
         yield Usage(completion_tokens=len(words), model="echo")
 
     def echo(self, text: str) -> str:
-        """The text as the options want it said."""
+        """Return the text changed by the options."""
         words = [self.replace.get(word, word) for word in text.split() if word not in self.omit]
         said = self.prefix + " ".join(words * self.times) + self.ending
         return said.upper() if self.shout else said
 
 
 def last_said(messages: Sequence[Message]) -> str:
-    """What the user said last; empty if they said nothing."""
+    """Return what the user said last; empty if they said nothing."""
     said = (message.get("content") for message in reversed(messages) if message.get("role") == "user")
     content = next(said, None)
     if isinstance(content, list):
@@ -63,7 +63,7 @@ def last_said(messages: Sequence[Message]) -> str:
 @service("llm", "echo")
 @asynccontextmanager
 async def echo_llm() -> AsyncGenerator[EchoLLM]:
-    """Says what you say."""
+    """Repeats what you say."""
     yield EchoLLM()
 
 
@@ -71,12 +71,12 @@ async def echo_llm() -> AsyncGenerator[EchoLLM]:
 def configure(
     llm: EchoLLM,
     /,
-    prefix: Annotated[str, Doc("Said before the echo, with its own space.")] = "",
-    ending: Annotated[Literal[".", "!", "?"] | str, Doc("Said after the echo.")] = "",
-    times: Annotated[int, ge(1), le(10), Doc("How often the words are said.")] = 1,
-    shout: Annotated[bool, Doc("Whether to say it in capitals.")] = False,
+    prefix: Annotated[str, Doc("Text before the echo; write the space at its end.")] = "",
+    ending: Annotated[Literal[".", "!", "?"] | str, Doc("Text after the echo.")] = "",
+    times: Annotated[int, ge(1), le(10), Doc("How often the words are repeated.")] = 1,
+    shout: Annotated[bool, Doc("Whether to write the echo in capital letters.")] = False,
 ) -> None:
-    """What the echo sounds like."""
+    """How the echo is changed."""
     llm.prefix, llm.ending, llm.times, llm.shout = prefix, ending, times, shout
 
 
@@ -84,10 +84,10 @@ def configure(
 def rewrite(
     llm: EchoLLM,
     /,
-    omit: Annotated[Sequence[str], Doc("Words that are left out.")] = (),
-    replace: Annotated[Mapping[str, str] | None, Doc("Words that become others.")] = None,
+    omit: Annotated[Sequence[str], Doc("Words to leave out.")] = (),
+    replace: Annotated[Mapping[str, str] | None, Doc("Words to replace with others.")] = None,
 ) -> None:
-    """Which words come back changed. With the group above, there is an option of every RTVI type."""
+    """Which words are changed. With the group above, there is an option of every RTVI type."""
     llm.omit, llm.replace = frozenset(omit), replace or {}
 
 
@@ -97,14 +97,14 @@ def fail(
     /,
     failure: Annotated[
         Literal["auth", "quota", "rate", "timeout", "unavailable", "bad-request"] | None,
-        Doc("Makes each answer fail in this category."),
+        Doc("The category in which each answer fails; unset, answers succeed."),
     ] = None,
 ) -> None:
-    """How a vendor's failure looks to your bot."""
+    """Simulate a vendor's failure."""
     llm.failure = failure
 
 
 @action(echo_llm)
 async def requests(llm: EchoLLM, /) -> int:
-    """How often this session has asked for an answer."""
+    """Return how many answers this session has asked for."""
     return llm.requests

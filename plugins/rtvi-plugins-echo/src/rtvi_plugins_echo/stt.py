@@ -1,4 +1,4 @@
-"""The provider `echo` of kind `stt`: tells how much audio it heard, or what it was scripted to have heard."""
+"""The provider `echo` of kind `stt`: reports how much audio it heard, or the next text of a script."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ __all__ = ("EchoSTT", "configure", "echo_stt")
 
 @define
 class EchoSTT:
-    """Recognises no speech, and does not pretend to. `script` holds what it has yet to have heard."""
+    """Recognises no speech. `script` holds the texts of the next utterances."""
 
     script: deque[str] = field(factory=deque[str])
 
     async def transcribe(self, request: STTRequest, /) -> AsyncGenerator[STTPiece]:
-        """Stream an interim transcript for each whole second, and a final one when the audio ends."""
-        seconds, told = 0.0, 0
+        """Yield an interim transcript for each whole second, and a final one when the audio ends."""
+        seconds, reported = 0.0, 0
         async for audio in request.audio:
             seconds += audio.seconds
-            if int(seconds) > told:
-                told = int(seconds)
-                yield Transcript(_heard(told), final=False)
+            if int(seconds) > reported:
+                reported = int(seconds)
+                yield Transcript(_heard(reported), final=False)
         yield Transcript(self.script.popleft() if self.script else _heard(seconds), final=True)
         yield Usage(model="echo")
 
@@ -40,7 +40,7 @@ def _heard(seconds: float) -> str:
 @service("stt", "echo")
 @asynccontextmanager
 async def echo_stt() -> AsyncGenerator[EchoSTT]:
-    """Tells how much audio it heard."""
+    """Reports how much audio it heard."""
     yield EchoSTT()
 
 
@@ -48,7 +48,7 @@ async def echo_stt() -> AsyncGenerator[EchoSTT]:
 def configure(
     stt: EchoSTT,
     /,
-    script: Annotated[Sequence[str], Doc("What to have heard, one text for each utterance.")] = (),
+    script: Annotated[Sequence[str], Doc("The texts to report, one for each utterance.")] = (),
 ) -> None:
-    """What it will have heard; when the script is over, it tells the seconds again."""
+    """What it reports; after the end of the script, the seconds of audio."""
     stt.script = deque(script)

@@ -1,4 +1,4 @@
-"""Tones and loudness: 16-bit PCM made and measured."""
+"""Make tones and measure loudness, in 16-bit PCM."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _FULL_SCALE = 32767
 
 
 def tone(hertz: float, seconds: float, rate: int, volume: float = 0.3) -> Audio:
-    """A sine tone, mono; `rate` in Hz, `volume` from 0 to 1."""
+    """Return a sine tone, mono; `rate` in Hz, `volume` from 0 to 1."""
     step, peak = 2 * math.pi * hertz / rate, volume * _FULL_SCALE
     samples = array("h", (round(peak * math.sin(step * index)) for index in range(round(seconds * rate))))
     return Audio(_little_endian(samples).tobytes(), rate)
 
 
 def loudness(audio: Audio) -> float:
-    """The root mean square of the samples, from 0 (silence) to 1 (full scale)."""
+    """Return the root mean square of the samples, from 0 (silence) to 1 (full scale)."""
     samples = array("h")
     samples.frombytes(audio.data[: len(audio.data) // 2 * 2])
     if not samples:

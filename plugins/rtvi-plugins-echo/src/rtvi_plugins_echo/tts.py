@@ -1,4 +1,4 @@
-"""The provider `echo` of kind `tts`: beeps once for each word, and remembers what it was given to say."""
+"""The provider `echo` of kind `tts`: beeps once for each word, and remembers the texts."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from .tone import tone
 
 __all__ = ("EchoTTS", "configure", "echo_tts", "said")
 
-#: A test looks at what was said last, and a long session must not grow.
+#: How many texts are kept, so that a long session does not grow.
 _MOST_REMEMBERED = 100
 
 
 @define
 class EchoTTS:
-    """Speaks in tones: real audio whose length follows from the number of words. `sample_rate` in Hz."""
+    """Speaks in tones: real audio, whose length depends on the number of words. `sample_rate` in Hz."""
 
     sample_rate: int = 16000
     pitch: float = 440.0
@@ -32,7 +32,7 @@ class EchoTTS:
     said: deque[str] = field(factory=lambda: deque[str](maxlen=_MOST_REMEMBERED))
 
     async def synthesize(self, request: TTSRequest, /) -> AsyncGenerator[TTSPiece]:
-        """Stream each word and its tone as soon as its piece of text is there."""
+        """Yield each word and its tone as soon as its piece of text arrives."""
         start, characters = 0.0, 0
         async for text in request.text:
             self.said.append(text)
@@ -49,7 +49,7 @@ class EchoTTS:
 @service("tts", "echo")
 @asynccontextmanager
 async def echo_tts(
-    sample_rate: Annotated[int, ge(8000), le(48000), Doc("Of the audio it makes, in Hz.")] = 16000,
+    sample_rate: Annotated[int, ge(8000), le(48000), Doc("The sample rate of the audio, in Hz.")] = 16000,
 ) -> AsyncGenerator[EchoTTS]:
     """Speaks in tones."""
     yield EchoTTS(sample_rate)
@@ -59,14 +59,14 @@ async def echo_tts(
 def configure(
     tts: EchoTTS,
     /,
-    pitch: Annotated[float, ge(50), le(4000), Doc("Of the tone, in Hz.")] = 440.0,
-    seconds_per_word: Annotated[float, ge(0.01), le(2), Doc("How long the tone of a word is.")] = 0.1,
+    pitch: Annotated[float, ge(50), le(4000), Doc("Frequency of the tone, in Hz.")] = 440.0,
+    seconds_per_word: Annotated[float, ge(0.01), le(2), Doc("Length of the tone for a word, in seconds.")] = 0.1,
 ) -> None:
-    """What the tones sound like."""
+    """How the tones sound."""
     tts.pitch, tts.seconds_per_word = pitch, seconds_per_word
 
 
 @action(echo_tts)
 async def said(tts: EchoTTS, /) -> list[str]:
-    """The pieces of text that this session was given to say, oldest first; of many, the last hundred."""
+    """Return the last hundred pieces of text that this session spoke, the oldest first."""
     return list(tts.said)

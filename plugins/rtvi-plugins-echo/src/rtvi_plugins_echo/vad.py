@@ -1,4 +1,4 @@
-"""The provider `echo` of kind `vad`: takes what is loud for speech."""
+"""The provider `echo` of kind `vad`: treats loud sound as speech."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ __all__ = ("EchoVAD", "configure", "echo_vad")
 
 @define
 class EchoVAD:
-    """An energy gate: right about silence, and wrong about every noise."""
+    """An energy gate: it recognises silence, and treats every noise as speech."""
 
     threshold: float = 0.02
 
     def speech_probability(self, frame: Audio, /) -> float:
-        """A half at the threshold, one from twice the threshold on."""
+        """Return 0.5 at the threshold, and 1 from twice the threshold on."""
         return min(1.0, loudness(frame) / (2 * self.threshold))
 
 
 @service("vad", "echo")
 @asynccontextmanager
 async def echo_vad() -> AsyncGenerator[EchoVAD]:
-    """Takes what is loud for speech."""
+    """Treats loud sound as speech."""
     yield EchoVAD()
 
 
@@ -39,7 +39,9 @@ async def echo_vad() -> AsyncGenerator[EchoVAD]:
 def configure(
     vad: EchoVAD,
     /,
-    threshold: Annotated[float, ge(0.001), le(0.5), Doc("The loudness of speech, where 1 is full scale.")] = 0.02,
+    threshold: Annotated[
+        float, ge(0.001), le(0.5), Doc("The loudness from which sound is speech; 1 is full scale.")
+    ] = 0.02,
 ) -> None:
-    """How loud speech is."""
+    """How loud speech is at least."""
     vad.threshold = threshold

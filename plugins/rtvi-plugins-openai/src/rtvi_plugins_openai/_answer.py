@@ -1,4 +1,4 @@
-"""Put an answer together from its chunks: text as it comes, function calls and usage at the end.
+"""Assemble an answer from its chunks: text as it comes, function calls and usage at the end.
 
 Nothing here reads from the network.
 """
@@ -25,23 +25,23 @@ _DONE = "[DONE]"
 
 @define
 class Answer:
-    """One answer of `provider`, fed with the `data` of its server-sent events."""
+    """One answer of `provider`, from the `data` of its server-sent events."""
 
     provider: str
-    #: The vendor said that nothing follows.
+    #: The vendor has sent the end.
     done: bool = False
     _finished: bool = False
-    #: The server does not stream: it sends one object that holds the whole message.
+    #: The server does not stream, and sends the whole message in one object.
     _is_whole: bool = False
     _calls: Calls = field(factory=Calls)
-    #: A call in the form that came before `tool_calls`. Some servers send both forms.
+    #: A call in the older form, before `tool_calls`. Some servers send both forms.
     _old_call: Calls = field(factory=Calls)
     _usage: Usage | None = None
     _half: str = ""
     _thoughts: WithoutThoughts = field(factory=WithoutThoughts)
 
     def take(self, data: str) -> Iterator[Text]:
-        """The text that an event brings. `ProviderError` when it reports an error, or is no chunk at all."""
+        """Yield the text of an event. Raise `ProviderError` if it reports an error, or is not a chunk."""
         if data.strip() == _DONE:
             self.done = True
             return
@@ -56,12 +56,12 @@ class Answer:
             yield from self._choice(object_of(choice))
 
     def take_whole(self, body: bytes) -> Iterator[Text]:
-        """The text of an answer that was not streamed. `ProviderError` as for `take`."""
+        """Yield the text of an answer that was not streamed. Raise `ProviderError` as `take` does."""
         self._is_whole = self.done = True
         yield from self._take(parse(body))
 
     def end(self) -> Iterator[LLMPiece]:
-        """Yield the rest of the text, function calls and usage. Raise `ProviderError` when the stream broke off."""
+        """Yield the rest of the text, function calls and usage. Raise `ProviderError` if the stream broke off."""
         if not (self.done or self._finished):
             raise ProviderError(self.provider, "unavailable")
         if said := self._thoughts.end():
@@ -79,7 +79,7 @@ class Answer:
             )
 
     def _choice(self, choice: Mapping[str, Any]) -> Iterator[Text]:
-        if number(choice.get("index")) != 0:  # other answers to choose from, which nobody asked for
+        if number(choice.get("index")) != 0:  # alternative answers, which were not asked for
             return
         self._refuse_error(choice)
         self._finished = self._finished or bool(choice.get("finish_reason"))
@@ -95,7 +95,7 @@ class Answer:
             raise ProviderError(self.provider, category_of(error))
 
     def _text(self, said: str) -> Iterator[Text]:
-        """Text, but for half a character at its end, whose other half comes with the next chunk."""
+        """Yield text, but keep half a character at its end, whose other half comes with the next chunk."""
         said = self._half + said
         self._half = said[-1:] if "\ud800" <= said[-1:] <= "\udbff" else ""
         if said := self._thoughts.feed(whole_characters(said[: len(said) - len(self._half)])):

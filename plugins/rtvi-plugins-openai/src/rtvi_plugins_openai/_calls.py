@@ -1,9 +1,9 @@
-"""Put function calls together from their fragments, in the many ways in which servers send them.
+"""Assemble function calls from their fragments, which servers send in different ways.
 
-By OpenAI's own rule the first fragment of a call has its `index`, `id` and name, and those that follow have the
-index and more text of the arguments. Other servers leave out the index or the id, use one index for several calls,
-repeat all fields with each fragment, send all of the arguments so far with each fragment, send the arguments as an
-object, or the last fragment under the next index.
+With OpenAI, the first fragment of a call has its `index`, `id` and name, and later ones have the index and more text of
+the arguments. Other servers omit the index or the id, use one index for several calls, repeat all fields in each
+fragment, send all of the arguments so far in each fragment, send the arguments as an object, or send the last fragment
+under the next index.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from ._json import object_of, parse, text, whole_characters
 
 __all__ = ("Calls",)
 
-#: The name of a call to which the server gave none. The LLM is told that there is no such function.
+#: The name of a call for which the server sent none. The LLM then reads that there is no such function.
 _UNNAMED = "unnamed"
-#: Arguments that say nothing. Some servers send one of them first, and the text of the arguments after it.
+#: Empty arguments. Some servers send one of these first, and then the text of the arguments.
 _NOTHING = ("", "{}", "null")
 
 
 @frozen
 class _Fragment:
-    """What a delta says of a call. An index that is no whole number, also as text, counts as absent."""
+    """The fields of a delta. An index that is not a whole number, also as text, counts as absent."""
 
     index: int | None
     id: str
     name: str
     arguments: str
-    #: The arguments came as an object: they are all there is.
+    #: The arguments came as an object, so they are complete.
     is_whole: bool
 
     @classmethod
@@ -62,7 +62,7 @@ def _index(index: object) -> int | None:
 
 @define(eq=False)
 class _Call:
-    """A call of which a part has arrived."""
+    """A call that has partly arrived."""
 
     index: int | None
     id: str = ""
@@ -71,12 +71,12 @@ class _Call:
     arguments: str = ""
     #: The arguments of the last fragment, as long as each fragment begins with those of the one before.
     _repeated: str | None = None
-    #: The name came once more after the arguments: all of the call again, or another call of the same function.
+    #: The name came again after the arguments: the call is repeated, or another call of the same function begins.
     _named_again: bool = False
 
     @property
     def is_complete(self) -> bool:
-        """Whether the arguments may be all: JSON, or nothing at all."""
+        """Whether the arguments may be complete: valid JSON, or nothing."""
         return self.arguments.strip() in _NOTHING or parse(self.arguments) is not None
 
     @property
@@ -92,36 +92,36 @@ class _Call:
         return self._repeated
 
     def is_followed_by(self, fragment: _Fragment) -> bool:
-        """Whether a fragment that could be of this call begins another."""
+        """Whether a fragment that might belong to this call begins another."""
         if fragment.id and self.id and fragment.id != self.id:
             return True
         if self._named_again and not fragment.name:
-            return not self._says_again(fragment)
+            return not self._is_repeated_by(fragment)
         if not (fragment.name and self.name and self.is_complete):
             return False
         if fragment.name != self.name:
-            return not self._is_named_on(fragment)
-        return self.arguments.strip() not in _NOTHING and not self._says_again(fragment)
+            return not self._continues_name(fragment)
+        return self.arguments.strip() not in _NOTHING and not self._is_repeated_by(fragment)
 
-    def _says_again(self, fragment: _Fragment) -> bool:
-        """Whether a fragment adds nothing to a complete call; some servers send all of it again at the end."""
+    def _is_repeated_by(self, fragment: _Fragment) -> bool:
+        """Whether a fragment repeats a complete call, which some servers do at the end."""
         return fragment.arguments.strip() in (*_NOTHING, self.arguments.strip())
 
-    def _is_named_on(self, fragment: _Fragment) -> bool:
-        """Whether a fragment has the next part of the name; another call would have an id of its own, or an index."""
+    def _continues_name(self, fragment: _Fragment) -> bool:
+        """Whether a fragment has the next part of the name. Another call would have its own id or index."""
         is_same = self.index is not None and self.index == fragment.index
         return is_same and bool(self.id) and fragment.id in ("", self.id) and not self.arguments
 
     def add(self, fragment: _Fragment) -> None:
-        # Some servers repeat the id and the name with every fragment, so the first of each stands.
-        if self.name and fragment.name not in ("", self.name) and self._is_named_on(fragment):
+        # Some servers repeat the id and the name in every fragment, so the first of each counts.
+        if self.name and fragment.name not in ("", self.name) and self._continues_name(fragment):
             self.name += fragment.name
         self._named_again = bool(fragment.name and self.arguments.strip() not in _NOTHING and self.is_complete)
         self.id, self.name = self.id or fragment.id, self.name or fragment.name
         self._note_repetition(fragment)
         if fragment.is_whole or self.arguments.strip() in _NOTHING:
             self.arguments = fragment.arguments
-        elif not (self._says_again(fragment) and self.is_complete):
+        elif not (self._is_repeated_by(fragment) and self.is_complete):
             self.arguments += fragment.arguments
 
     def _note_repetition(self, fragment: _Fragment) -> None:
@@ -133,16 +133,16 @@ class _Call:
 
 @define(eq=False)
 class Calls:
-    """The calls of one answer, in the order in which they began."""
+    """The calls of one answer, in their order."""
 
     _calls: list[_Call] = field(factory=list[_Call])
 
     def add(self, delta: Mapping[str, Any]) -> None:
-        """Take an item of `tool_calls`."""
+        """Add an item of `tool_calls`."""
         fragment = _Fragment.read(delta)
         call = self._continued_by(fragment)
         if call is None or call.is_followed_by(fragment):
-            # Where only the arguments of a second call of one function are left, its name has come already.
+            # If only arguments are left of a second call of one function, its name has already arrived.
             call = _Call(
                 fragment.index, name=call.name if call is not None and not (fragment.id or fragment.name) else ""
             )
@@ -150,16 +150,16 @@ class Calls:
         call.add(fragment)
 
     def end(self) -> Iterator[ToolCall]:
-        """Yield the calls as they were put together. Their ids are the server's, or made up where it gave none."""
+        """Yield the assembled calls. Ids that the server did not send are made up."""
         for call in self._joined():
-            id = call.id or uuid4().hex[:9]  # the form that the strictest vendor demands of an id
+            id = call.id or uuid4().hex[:9]  # the form of ids that the strictest vendor requires
             yield ToolCall.parse(id, call.name or _UNNAMED, whole_characters(call.all_arguments))
 
     def __bool__(self) -> bool:
         return bool(self._calls)
 
     def _continued_by(self, fragment: _Fragment) -> _Call | None:
-        """Return the call that a fragment continues by its index or id, or else the last; None where it begins one."""
+        """Return the call that a fragment continues: by its index or id, or else the last. None if it begins one."""
         latest = list(reversed(self._calls))
         of_index = next((each for each in latest if each.index == fragment.index), None)
         of_id = next((each for each in latest if fragment.id and each.id == fragment.id), None)
@@ -171,7 +171,7 @@ class Calls:
         return of_id if fragment.id else last
 
     def _joined(self) -> list[_Call]:
-        """Return the calls, with those that have no name joined to the one before them if that lacks arguments."""
+        """Return the calls. One without a name is joined to the call before, if that lacks arguments."""
         joined: list[_Call] = []
         for call in self._calls:
             if not call.name and joined and not joined[-1].has_all_arguments:

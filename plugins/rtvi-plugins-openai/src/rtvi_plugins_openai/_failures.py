@@ -1,7 +1,7 @@
-"""What a vendor's refusals and broken connections mean: one of the categories of `ProviderError`.
+"""Map a vendor's errors and broken connections to the categories of `ProviderError`.
 
-Vendors repeat keys and messages in the text of their errors, so nothing of it is kept or logged: only the status and
-the words from the tables below decide.
+Vendors repeat keys and messages in the text of their errors. So the text is neither kept nor logged: only the status
+and the words in the tables below are used.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ __all__ = ("category_of", "error_in", "transport_failures")
 
 _BY_STATUS: Mapping[int, ProviderCategory] = {401: "auth", 402: "quota", 403: "auth", 408: "timeout", 429: "rate"}
 
-#: An account without money is refused with 429 or 403, and no waiting helps. The word tells it from a busy one.
+#: An account without credit is refused with 429 or 403, like a busy one, but waiting does not help.
 _OUT_OF_QUOTA = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
 
-#: For errors in the middle of a stream, whose status was sent long before: the values of `code` and `type`.
+#: The values of `code` and `type`, for errors in the middle of a stream, which have no status.
 _BY_WORD: Mapping[str, ProviderCategory] = {
     "authentication_error": "auth",
     "invalid_api_key": "auth",
@@ -41,7 +41,7 @@ _BY_WORD: Mapping[str, ProviderCategory] = {
 
 
 def category_of(error: Mapping[str, Any], status: int | None = None) -> ProviderCategory:
-    """The category of an error object. `status` is the response's; without one the object's own words decide."""
+    """Return the category of an error object, from the response's `status`, or from its own words without one."""
     words = [str(error.get(name)) for name in ("code", "type")]
     if _OUT_OF_QUOTA.intersection(words):
         return "quota"
@@ -49,7 +49,7 @@ def category_of(error: Mapping[str, Any], status: int | None = None) -> Provider
         return "bad-request"
     if status is not None:
         return _by_status(status)
-    if len(words[0]) == 3 and words[0].isdecimal():  # a gateway passes on the status that it was given
+    if len(words[0]) == 3 and words[0].isdecimal():  # a gateway passes on the vendor's status
         return _by_status(int(words[0]))
     known: list[ProviderCategory] = [_BY_WORD[word] for word in words if word in _BY_WORD]
     return known[0] if known else "unavailable"
@@ -60,9 +60,9 @@ def _by_status(status: int) -> ProviderCategory:
 
 
 def error_in(value: object) -> Mapping[str, Any] | None:
-    """The error object of a response, a chunk or a choice, if it is one.
+    """Return the error object of a response, a chunk or a choice; None without an error.
 
-    Some servers send a sentence in its place, others an object that is an error as a whole.
+    Some servers send a sentence instead, and others an object that is an error as a whole.
     """
     if not is_object(value):
         return None
@@ -74,7 +74,7 @@ def error_in(value: object) -> Mapping[str, Any] | None:
 
 @contextmanager
 def transport_failures(provider: str) -> Generator[None]:
-    """Turn what can go wrong on the way to a vendor into `ProviderError`."""
+    """Raise `ProviderError` for failures of the connection to a vendor."""
     try:
         yield
     except httpx2.TimeoutException:

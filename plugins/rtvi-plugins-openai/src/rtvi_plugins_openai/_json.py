@@ -1,4 +1,4 @@
-"""Read what a vendor sent: a field that is not of its type counts as absent."""
+"""Read a vendor's JSON. A field of the wrong type counts as absent."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ("array", "is_object", "number", "object_of", "parse", "text", "whole_
 
 
 def parse(data: str | bytes) -> Any:
-    """The JSON value, or None where it is not JSON.
+    """Return the JSON value, or None for invalid JSON.
 
-    NaN and halves of a character pass: some servers send the one among probabilities, and the other at the edge of a
-    chunk.
+    NaN and halves of a character are accepted: some servers send NaN as a probability, and split characters between
+    chunks.
     """
     try:
         return orjson.loads(data)
@@ -28,7 +28,7 @@ def parse(data: str | bytes) -> Any:
 
 
 def whole_characters(text: str) -> str:
-    """The text with its halves of characters joined; a half that stands alone is replaced."""
+    """Join halves of characters, and replace a half that stands alone."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") if not _is_whole(text) else text
 
 

@@ -1,4 +1,4 @@
-"""The body of a request: our messages, functions and options in the vendor's fields."""
+"""Make the body of a request: messages, functions and options in the vendor's fields."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NO_ARGUMENTS: Mapping[str, Any] = {"type": "object", "properties": {}}
 
 
 def body(request: LLMRequest, model: str, fields: Mapping[str, Any], *, alternate: bool = False) -> dict[str, Any]:
-    """The JSON object to send. A field that is None is left out; none replaces what the framework decides.
+    """Return the JSON object to send. Fields that are None are omitted, and none replaces a field of the framework.
 
     `alternate` makes the roles of user and assistant take turns.
     """
@@ -37,12 +37,12 @@ def _message(message: Message, names: Container[str]) -> dict[str, Any]:
     sent: dict[str, Any] = {name: value for name, value in message.items() if name in _MESSAGE_FIELDS}
     if "tool_calls" in sent:
         sent["tool_calls"] = [_call(each, names) for each in sent["tool_calls"]]
-    # Every vendor knows "system", and OpenAI's newer models read it as "developer"; the reverse does not hold.
+    # Every vendor knows "system", and OpenAI's newer models read it as "developer". Not all vendors know "developer".
     return {**sent, "role": "system"} if message["role"] == "developer" else sent
 
 
 def _call(call: Mapping[str, Any], names: Container[str]) -> Mapping[str, Any]:
-    """A call as it may be sent. Models call functions that there are not, by names that vendors reject in a request."""
+    """Return a call with a valid name. Models invent functions, whose names vendors then reject in a request."""
     function = object_of(call.get("function"))
     name = text(function.get("name"))
     if name in names:

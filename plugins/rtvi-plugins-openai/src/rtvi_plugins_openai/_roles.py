@@ -1,7 +1,7 @@
-"""Make user and assistant take turns, for servers whose chat templates accept nothing else.
+"""Make the roles user and assistant alternate, for servers whose chat templates require it.
 
-Such a template wants at most one system message, at the beginning, then user and assistant in turn, the user first and
-the assistant never last; results of function calls follow their calls, and the assistant speaks after them.
+Such a template requires at most one system message, at the beginning. Then user and assistant alternate, with the user
+first and the assistant never last. Results of function calls follow their calls, and the assistant speaks after them.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ __all__ = ("alternating",)
 
 Sent: TypeAlias = "dict[str, Any]"
 
-#: Said in the place of a turn that is missing.
+#: These replace a missing turn.
 _BEGINS: Sent = {"role": "user", "content": "(The conversation begins.)"}
 _GOES_ON: Sent = {"role": "user", "content": "(Please go on.)"}
 _UNANSWERED: Sent = {"role": "assistant", "content": "(No answer.)"}
 
 
 def alternating(messages: Sequence[Sent]) -> list[Sent]:
-    """Return the messages with those of one role in a row joined, and what is missing between them put in.
+    """Join consecutive messages of one role, and insert messages for missing turns. Nothing is omitted.
 
-    System messages in the middle of the conversation become the user's, in their place. Nothing is left out.
+    System messages in the middle of the conversation become messages of the user.
     """
     said = [each for each in messages if each.get("content") or each.get("tool_calls") or each["role"] == "tool"]
     start = next((at for at, each in enumerate(said) if each["role"] != "system"), len(said))
@@ -49,7 +49,7 @@ def _add(turns: list[Sent], message: Sent) -> None:
 
 
 def _joined(messages: Sequence[Sent]) -> Sent:
-    """Return one message in the place of several of one role. Only a name that all of them have stays."""
+    """Join messages of one role. A name is kept if all of them have it."""
     first, *more = messages
     joined: Sent = {**first}
     for each in more:
@@ -60,7 +60,7 @@ def _joined(messages: Sequence[Sent]) -> Sent:
 
 
 def _contents(first: Any, second: Any) -> Any:
-    """Return the content that holds both: a text, or a list of parts where one of them is a list."""
+    """Join two contents: a text, or a list of parts if one of them is a list."""
     if not first or not second:
         return first or second
     if isinstance(first, str) and isinstance(second, str):

@@ -1,4 +1,4 @@
-"""`OpenAILLM`: a chat model behind OpenAI's API, as OpenAI, Together and many other servers offer it."""
+"""`OpenAILLM`: a chat model with OpenAI's API, which OpenAI, Together and many other servers offer."""
 
 from __future__ import annotations
 
@@ -28,38 +28,37 @@ __all__ = ("OpenAILLM", "connect")
 
 log = logging.getLogger(__name__)
 
-#: An answer's last words are followed by the end of the response, and only then can the connection be used again.
+#: How long to wait for the end of a response, after which its connection can be used again.
 _END_OF_RESPONSE_SECONDS = 0.5
-#: How much is read of an error, and of an answer that is not streamed, in bytes.
+#: The most bytes that are read of an error, and of an answer that is not streamed.
 _LONGEST_ERROR = 65536
 _LONGEST_ANSWER = 4 * 1024 * 1024
 #: OpenAI's own server. It accepts the roles of messages in any order.
 _OPENAI = "api.openai.com"
-#: Kinds of models in Together's list that can answer a conversation. OpenAI's list names no kinds.
+#: The types of models in Together's list that can chat. OpenAI's list has no types.
 _ANSWERING = ("", "chat")
 
 
 @define(eq=False)
 class OpenAILLM:
-    """A chat model behind OpenAI's API. It keeps nothing of a conversation, and may answer several at once.
+    """A chat model with OpenAI's API. It has no state of a conversation, and can answer several at once.
 
-    `provider` names it in errors. `fields` are further fields of a request, by the vendor's names; one that is None
-    is not sent.
+    `provider` is its name in errors. `fields` are other fields of a request, with the vendor's names; None is not sent.
     """
 
     http: httpx2.AsyncClient = field(repr=False)
     provider: str = "openai"
     model: str = ""
     fields: Mapping[str, Any] = {}
-    #: What this vendor calls the longest answer that it may give.
+    #: The vendor's name of the field for the longest answer.
     max_tokens_field: str = "max_completion_tokens"
-    #: Send messages whose roles take turns, which some servers demand.
+    #: Whether to send messages whose roles alternate, which some servers require.
     alternate_roles: bool = False
 
     async def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
-        """Stream the answer: text as it comes, then function calls, then what it cost.
+        """Yield the answer: text as it comes, then function calls, then usage.
 
-        `ProviderError` when the vendor fails. Closing the iterator, or cancelling, drops the connection.
+        Raises `ProviderError` if the vendor fails. Closing the iterator, or cancelling, closes the connection.
         """
         answer = Answer(self.provider)
         content = orjson.dumps(body(request, self.model, self.fields, alternate=self.alternate_roles))
@@ -83,12 +82,12 @@ class OpenAILLM:
                     await _read_to_end(events)
 
     async def list_models(self) -> list[str]:
-        """The names of the models that this key may use, sorted. `ProviderError` when the vendor fails."""
+        """Return the names of the models that this key may use, sorted. Raise `ProviderError` if the vendor fails."""
         with transport_failures(self.provider):
             async with self.http.stream("GET", "models") as response:
                 await self._refuse(response)
-                told = parse(await response.aread())
-        models = array(told.get("data") if is_object(told) else told)  # Together sends a bare array
+                found = parse(await response.aread())
+        models = array(found.get("data") if is_object(found) else found)  # Together sends a bare array
         listed = [object_of(each) for each in models]
         return sorted({text(each.get("id")) for each in listed if text(each.get("type")) in _ANSWERING} - {""})
 
@@ -106,28 +105,28 @@ _STREAM = {"content-type": "application/json", "accept": "text/event-stream"}
 
 @asynccontextmanager
 async def _events(response: httpx2.Response) -> AsyncGenerator[AsyncIterator[httpx2.ServerSentEvent]]:
-    """The events of a response. Leaving early drops the connection."""
+    """Yield the events of a response. Leaving early closes the connection."""
     events = aiter(httpx2.EventSource(response))
     try:
         yield events
     finally:
         await response.aclose()
-        # httpx2 leaves its inner iterators to the garbage collector, of which trio warns. On a closed response they
-        # come to their end.
+        # httpx2 leaves its inner iterators to the garbage collector, and trio warns about that. On a closed response
+        # they end.
         with suppress(httpx2.HTTPError, httpx2.StreamError):
             async for _ in events:
                 pass
 
 
 async def _read_to_end(events: AsyncIterator[httpx2.ServerSentEvent]) -> None:
-    """Read what follows the answer's end, which is nothing, so that the next request finds an open connection."""
+    """Read to the end of the response, so that the next request can use the connection."""
     with anyio.move_on_after(_END_OF_RESPONSE_SECONDS), suppress(httpx2.HTTPError):
         async for _ in events:
             pass
 
 
 def _is_json(response: httpx2.Response) -> bool:
-    """Whether a server answers in one JSON object, although it was asked for a stream."""
+    """Whether a server answers with one JSON object instead of a stream."""
     return response.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
 
 
@@ -145,7 +144,7 @@ async def _start_of(response: httpx2.Response, longest: int) -> bytes:
 
 
 class _Bearer(httpx2.Auth):
-    """Puts the key on a request at the moment it is sent, so that the client object does not hold it in clear."""
+    """Adds the key to each request when it is sent, so that the client object does not contain it."""
 
     def __init__(self, key: Secret) -> None:
         self._key = key
@@ -165,12 +164,15 @@ async def connect(
     alternate_roles: bool | None = None,
     transport: httpx2.AsyncBaseTransport | None = None,
 ) -> AsyncGenerator[OpenAILLM]:
-    """A model at `base_url`, which ends in the API's version: `https://api.openai.com/v1`.
+    """Yield a model at `base_url`, which ends with the API's version, as in `https://api.openai.com/v1`.
 
-    `timeout` is how long to wait for the connection, and for each next piece of an answer, in seconds.
-    `alternate_roles` joins messages so that user and assistant take turns; None does so for every server but OpenAI's
-    own. `transport` carries the requests in place of the network. `ProviderError` for a key that no vendor can have
-    given, `ValueError` for a `base_url` that is no http or https URL, or that contains a user name or password.
+    - `timeout`: how long to wait for the connection, and for each piece of an answer, in seconds.
+    - `alternate_roles`: whether to join messages so that user and assistant alternate. None does it for every server
+      except OpenAI's own.
+    - `transport`: replaces the network, for tests.
+
+    Raises `ProviderError` for an impossible key, and `ValueError` for a `base_url` that is not an http or https URL, or
+    that contains a user name or password.
     """
     http_url(None, None, base_url)
     quiet_http_clients()

@@ -1,4 +1,4 @@
-"""The providers `openai` and `together` of kind `llm`: one class, two addresses, the same options and actions."""
+"""The providers `openai` and `together` of kind `llm`, which share their options and actions."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from .chat import OpenAILLM, connect
 __all__ = ("configure", "list_models", "openai_llm", "openai_model", "together_llm", "together_model")
 
 BaseURL: TypeAlias = Annotated[
-    str, http_url, Doc("Where the API is, its version included; any server that speaks it will do.")
+    str, http_url, Doc("The URL of the API, with its version. Any server with OpenAI's API works.")
 ]
 Timeout: TypeAlias = Annotated[
-    float, gt(0), le(600), Doc("Seconds to wait for a connection, and for each next piece of an answer.")
+    float, gt(0), le(600), Doc("How long to wait for the connection, and for each piece of an answer, in seconds.")
 ]
 AlternateRoles: TypeAlias = Annotated[
     bool | None,
-    Doc("Join messages so that user and assistant take turns; unset does so for every server but OpenAI's own."),
+    Doc("Join messages so that user and assistant alternate. By default, for every server except OpenAI's own."),
 ]
 Penalty: TypeAlias = Annotated[float, ge(-2), le(2)]
 
@@ -38,7 +38,7 @@ async def openai_llm(
     timeout: Timeout = 30.0,
     alternate_roles: AlternateRoles = None,
 ) -> AsyncGenerator[OpenAILLM]:
-    """OpenAI's chat models, or any server that speaks OpenAI's chat API."""
+    """OpenAI's chat models, or any server with OpenAI's chat API."""
     async with connect("openai", api_key, base_url=base_url, timeout=timeout, alternate_roles=alternate_roles) as llm:
         yield llm
 
@@ -64,7 +64,7 @@ def openai_model(
     /,
     model: Annotated[
         Literal["gpt-4.1-mini", "gpt-4.1", "gpt-5.4-nano", "gpt-5.4-mini", "gpt-5.4", "gpt-5.5"] | str,
-        Doc("The model that answers. One that does not think first begins to speak soonest."),
+        Doc("The model that answers. Models that do not think first begin to speak sooner."),
     ] = "gpt-4.1-mini",
 ) -> None:
     """Which of OpenAI's models answers."""
@@ -83,7 +83,7 @@ def together_model(
             "openai/gpt-oss-120b",
         ]
         | str,
-        Doc("The model that answers. One that does not think first begins to speak soonest."),
+        Doc("The model that answers. Models that do not think first begin to speak sooner."),
     ] = "meta-llama/Llama-3.3-70B-Instruct-Turbo",
 ) -> None:
     """Which of the models that Together serves answers."""
@@ -95,22 +95,24 @@ def configure(
     llm: OpenAILLM,
     /,
     temperature: Annotated[
-        Annotated[float, ge(0), le(2)] | None, Doc("How freely it answers; unset is the model's own.")
+        Annotated[float, ge(0), le(2)] | None,
+        Doc("Sampling temperature: higher values give more varied answers. By default, the model's own."),
     ] = None,
     top_p: Annotated[
-        Annotated[float, gt(0), le(1)] | None, Doc("Choose among the likeliest words that make up this share.")
+        Annotated[float, gt(0), le(1)] | None,
+        Doc("Nucleus sampling: choose among the most likely tokens with this total probability."),
     ] = None,
-    frequency_penalty: Annotated[Penalty | None, Doc("How much to avoid words the more often they were used.")] = None,
-    presence_penalty: Annotated[Penalty | None, Doc("How much to avoid words that were used at all.")] = None,
+    frequency_penalty: Annotated[Penalty | None, Doc("Avoid words that were used, the more the more often.")] = None,
+    presence_penalty: Annotated[Penalty | None, Doc("Avoid words that were used, however often.")] = None,
     max_tokens: Annotated[
-        Annotated[int, ge(1)] | None, Doc("The longest answer, in tokens; unset is the model's own.")
+        Annotated[int, ge(1)] | None, Doc("The longest answer, in tokens. By default, the model's own limit.")
     ] = None,
-    seed: Annotated[int | None, Doc("Makes answers repeatable, as far as the vendor can.")] = None,
+    seed: Annotated[int | None, Doc("Seed for repeatable answers, as far as the vendor supports it.")] = None,
     extra: Annotated[
-        Mapping[str, Any] | None, Doc("More fields of the request, by the vendor's names; null leaves one out.")
+        Mapping[str, Any] | None, Doc("Other fields of the request, with the vendor's names; null omits a field.")
     ] = None,
 ) -> None:
-    """How it answers. What is not set is not sent."""
+    """How the model answers. Options that are not set are not sent."""
     llm.fields = {
         "temperature": temperature,
         "top_p": top_p,
@@ -124,5 +126,5 @@ def configure(
 
 @action(openai_llm, together_llm)
 async def list_models(llm: OpenAILLM, /) -> list[str]:
-    """The names of the models that this key may use."""
+    """List the models that this key may use."""
     return await llm.list_models()

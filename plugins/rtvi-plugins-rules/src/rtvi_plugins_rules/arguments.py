@@ -33,8 +33,8 @@ class Wanted:
     @property
     def type(self) -> str:
         """The JSON type it must have; where the schema allows several, the first that is not null."""
-        told = self.schema.get("type")
-        types = [each for each in (told, *as_sequence(told)) if isinstance(each, str) and each != "null"]
+        declared = self.schema.get("type")
+        types = [each for each in (declared, *as_sequence(declared)) if isinstance(each, str) and each != "null"]
         return types[0] if types else "string"
 
     @property

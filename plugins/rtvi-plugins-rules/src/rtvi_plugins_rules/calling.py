@@ -1,7 +1,7 @@
-"""Calling functions: which one is meant, what is still missing, and what came of it.
+"""Function calls: which function the user means, which arguments are missing, and what the result is.
 
-Nothing is kept between two answers. Whether the user is just answering a question for an argument is seen from the
-conversation: the bot's last words are that question, and questions are made from the function's declaration alone.
+Nothing is kept between two answers. The conversation shows whether the user answers a question for an argument: the
+bot's last words are that question, and questions depend on the function's declaration alone.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .extraction import answer_to, extract, states_number
 from .facts import Facts
 from .phrases import alike, significant, words_of
 
-__all__ = ("Call", "reply", "told")
+__all__ = ("Call", "describe_results", "reply")
 
 _REFUSED = re.compile(r"\b(?:don't|do not|never|not to)\b", re.IGNORECASE)
 _GIVEN_UP = re.compile(r"\b(?:never ?mind|forget it|cancel|stop|no,? thank(?:s| you)|good ?bye)\b", re.IGNORECASE)
@@ -65,16 +65,18 @@ def reply(conversation: Conversation, functions: Sequence[object], facts: Facts)
     if _ASIDE.search(conversation.text):
         return None
     return (
-        _go_on(conversation, known, facts) or _accept(conversation, known, facts) or _begin(conversation, known, facts)
+        _complete(conversation, known, facts)
+        or _accept(conversation, known, facts)
+        or _begin(conversation, known, facts)
     )
 
 
 def _known(functions: Iterable[object]) -> Iterable[_Function]:
     for function in functions:
-        # Clients of OpenAI's own habit wrap each function once more.
-        told = as_mapping(as_mapping(function).get("function")) or as_mapping(function)
-        if isinstance(name := told.get("name"), str) and name:
-            yield _Function(name, str(told.get("description") or ""), wanted(told.get("parameters")))
+        # Some clients wrap each function once more, as OpenAI's API does.
+        declared = as_mapping(as_mapping(function).get("function")) or as_mapping(function)
+        if isinstance(name := declared.get("name"), str) and name:
+            yield _Function(name, str(declared.get("description") or ""), wanted(declared.get("parameters")))
 
 
 # ---- which function ------------------------------------------------------------------------------------------------
@@ -164,7 +166,7 @@ def _either(names: Sequence[str]) -> str:
     return " or ".join(filter(None, (", ".join(names[:-1]), names[-1]))) if names else ""
 
 
-def _go_on(conversation: Conversation, functions: Sequence[_Function], facts: Facts) -> Call | str | None:
+def _complete(conversation: Conversation, functions: Sequence[_Function], facts: Facts) -> Call | str | None:
     """The call that the user's last words complete, if they answer a question for an argument."""
     for function in functions:
         questions = {_question(function, argument): argument for argument in function.arguments}
@@ -202,11 +204,11 @@ def _gathered(function: _Function, answers: Sequence[tuple[Wanted | None, str]])
     return values
 
 
-# ---- what came of it -----------------------------------------------------------------------------------------------
+# ---- results ----------------------------------------------------------------------------------------------------
 
 
-def told(results: Sequence[Result]) -> str:
-    """The results of functions as sentences."""
+def describe_results(results: Sequence[Result]) -> str:
+    """Return the results of functions as sentences."""
     return " ".join(map(_sentence, results))
 
 

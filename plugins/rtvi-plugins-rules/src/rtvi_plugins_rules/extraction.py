@@ -141,10 +141,12 @@ def _number_anywhere(argument: Wanted, reading: Reading) -> Any:
 
 def _flag(argument: Wanted, reading: Reading) -> Any:
     negation = r"(?P<no>\b(?:no|not|without|don't)\s+(?:\w+\s+)?)?"
-    told = re.search(rf"{negation}\b{_label(argument)}\b", reading.text, re.IGNORECASE)
-    if told is None:
+    found = re.search(rf"{negation}\b{_label(argument)}\b", reading.text, re.IGNORECASE)
+    if found is None:
         return MISSING
-    negated = told["no"] or re.match(r"\s*(?:is|=|:)?\s*(?:off|false|no)\b", reading.text[told.end() :], re.IGNORECASE)
+    negated = found["no"] or re.match(
+        r"\s*(?:is|=|:)?\s*(?:off|false|no)\b", reading.text[found.end() :], re.IGNORECASE
+    )
     return not negated
 
 
@@ -259,10 +261,10 @@ def _bare(argument: Wanted, reading: Reading) -> Any:
     """The whole of a short answer."""
     match argument.type:
         case "boolean":
-            told = re.match(
+            found = re.match(
                 r"\W*(?:(yes|yeah|yep|sure|please|true|on)|(?:no|nope|not|false|off))\b", reading.text, re.IGNORECASE
             )
-            return bool(told[1]) if told else MISSING
+            return bool(found[1]) if found else MISSING
         case "array" if as_mapping(argument.schema.get("items")).get("type", "string") == "string":
             return _listed(reading.text) or MISSING
         case "integer" | "number" if not argument.choices:

@@ -1,4 +1,4 @@
-"""What the user told about themselves: read from everything they said, and turned around to be told back."""
+"""Facts about the user: read from everything they said, and repeated to them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _NOTE = re.compile(
     r"\b(?:remember|note|keep in mind|don't forget)\s*(?:that\s+|:\s*)(?P<value>\w.*?)[.!?]*$", re.IGNORECASE
 )
 
-_TOLD: Mapping[str, str] = {
+_SENTENCES: Mapping[str, str] = {
     "home": "You live {how} {value}.",
     "origin": "You come from {value}.",
     "work": "You work {how} {value}.",
@@ -95,12 +95,12 @@ def keyed(name: str) -> str:
 
 
 def sentence(facts: Facts, name: str) -> str | None:
-    """A fact told back to the user, or None if they never stated it."""
+    """Return a sentence that repeats a fact to the user; None if they never stated it."""
     fact = facts.stated.get(keyed(name))
     if fact is None:
         return None
-    told = _TOLD.get(keyed(name), "Your {name} {how} {value}.")
-    return told.format(name=keyed(name), how=fact.how, value=mirrored(fact.value))
+    template = _SENTENCES.get(keyed(name), "Your {name} {how} {value}.")
+    return template.format(name=keyed(name), how=fact.how, value=mirrored(fact.value))
 
 
 _MIRROR = {"i": "you", "i'm": "you are", "me": "you", "my": "your", "mine": "yours", "am": "are", "myself": "yourself"}

@@ -16,7 +16,7 @@ from typing_extensions import Doc
 from rtvi_plugins import options, service
 from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text, ToolCall, Usage
 
-from .calling import Call, told
+from .calling import Call, describe_results
 from .calling import reply as call_or_ask
 from .conversation import read
 from .facts import read_facts
@@ -28,9 +28,9 @@ __all__ = ("Rules", "answer", "configure", "rules_llm")
 
 @define
 class Rules:
-    """Answers by rules. It keeps nothing of a conversation: the same request always gets the same answer.
+    """Answers by rules. It has no state of a conversation: the same request always gets the same answer.
 
-    `words_per_second` paces an answer; 0 gives it as fast as it is taken. `sleep` waits for a number of seconds.
+    `words_per_second` is the speed of an answer; 0 sends as fast as the receiver accepts. `sleep` waits for seconds.
     """
 
     words_per_second: float = 0.0
@@ -38,7 +38,7 @@ class Rules:
     sleep: Callable[[float], Awaitable[None]] = field(default=anyio.sleep, repr=False)
 
     async def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
-        """Stream the answer, a piece for each word with the space after it, or one function call."""
+        """Yield the answer, one piece for each word with the space after it, or one function call."""
         reply = answer(request, self.name)
         if isinstance(reply, Call):
             yield ToolCall(f"call-{len(request.messages)}", reply.name, reply.arguments)
@@ -57,10 +57,10 @@ class Rules:
 
 
 def answer(request: LLMRequest, name: str = "") -> Call | str:
-    """What the rules make of a request: a function to call, or a text."""
+    """Return the answer to a request: a function to call, or a text."""
     conversation = read(request.messages)
     if conversation.last == "tool":
-        return told(conversation.results)
+        return describe_results(conversation.results)
     facts = read_facts(conversation.said)
     called = call_or_ask(conversation, request.functions, facts) if conversation.text else None
     return called or reply_by_rules(Scene(conversation, facts, name))
@@ -78,9 +78,9 @@ def configure(
     llm: Rules,
     /,
     words_per_second: Annotated[
-        float, ge(0), le(100), Doc("How fast the answer streams; 0 is as fast as it is taken.")
+        float, ge(0), le(100), Doc("Speed of the answer, in words per second; 0 sends as fast as the receiver accepts.")
     ] = 0.0,
-    name: Annotated[str, Doc("What the bot calls itself; empty leaves it to the instructions.")] = "",
+    name: Annotated[str, Doc("The name of the bot; empty uses the name in the instructions.")] = "",
 ) -> None:
-    """How fast it answers, and what it calls itself."""
+    """The speed of answers, and the name of the bot."""
     llm.words_per_second, llm.name = words_per_second, name

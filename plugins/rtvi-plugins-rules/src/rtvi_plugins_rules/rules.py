@@ -63,7 +63,7 @@ def _unasked(scene: Scene) -> str:
 def _cue(instructions: Iterable[str], occasion: re.Pattern[str] = _SAY) -> str | None:
     """The words that instructions tell the bot to say, when it greets or on another occasion."""
     for text in instructions:
-        if (told := occasion.search(text)) and (found := quoted(text[told.end() :])):
+        if (match := occasion.search(text)) and (found := quoted(text[match.end() :])):
             return found[0]
     return None
 
@@ -104,16 +104,16 @@ def _who_it_is(scene: Scene, match: re.Match[str]) -> str:
 
 
 def _abilities(scene: Scene, match: re.Match[str]) -> str:
-    told = _cue(scene.conversation.instructions, _HELP)
-    return f"{told} " * bool(told) + (
+    cue = _cue(scene.conversation.instructions, _HELP)
+    return f"{cue} " * bool(cue) + (
         "I can remember what you tell me about yourself, call the functions that I was given, do sums, count, and tell "
         f"you a story. I am {NATURE}, so do not expect more."
     )
 
 
 def _instructions(scene: Scene, match: re.Match[str]) -> str:
-    told = " ".join(scene.conversation.instructions)
-    return f"My instructions are: {told}" if told else "I have no instructions."
+    instructions = " ".join(scene.conversation.instructions)
+    return f"My instructions are: {instructions}" if instructions else "I have no instructions."
 
 
 def _no_clock(scene: Scene, match: re.Match[str]) -> str:
@@ -140,7 +140,7 @@ def _recall_named(scene: Scene, match: re.Match[str]) -> str:
 
 
 def _recall_all(scene: Scene, match: re.Match[str]) -> str:
-    known = [told for name in scene.facts.stated if (told := sentence(scene.facts, name))]
+    known = [each for name in scene.facts.stated if (each := sentence(scene.facts, name))]
     notes = [f"You asked me to remember: {mirrored(note)}." for note in scene.facts.notes]
     return " ".join([*known, *notes]) or "You have not told me anything about yourself."
 
@@ -166,8 +166,8 @@ def _stated(scene: Scene, match: re.Match[str]) -> str | None:
     new = read_facts([scene.conversation.text])
     if not new.stated:
         return None
-    told = [text for each in new.stated if each != "name" and (text := sentence(new, each))]
-    return " ".join([f"Nice to meet you, {name}." if (name := new.value("name")) else "Noted.", *told])
+    sentences = [text for each in new.stated if each != "name" and (text := sentence(new, each))]
+    return " ".join([f"Nice to meet you, {name}." if (name := new.value("name")) else "Noted.", *sentences])
 
 
 # ---- doing things --------------------------------------------------------------------------------------------------

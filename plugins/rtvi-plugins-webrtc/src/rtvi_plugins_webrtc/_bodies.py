@@ -23,7 +23,7 @@ _UFRAG = re.compile(r"\bufrag (\S+)")
 
 @frozen
 class Offer:
-    """What a client proposes. `pc_id` names the peer connection that it is about, once the client knows of one."""
+    """An offer from a client. `pc_id` names its peer connection; None in the first offer."""
 
     sdp: str
     pc_id: str | None
@@ -32,7 +32,7 @@ class Offer:
 
 @frozen
 class Candidate:
-    """An address at which the client may be reached. `ufrag` tells of which of its peer connections, where given."""
+    """An address of the client. `ufrag` names the peer connection that it belongs to, if given."""
 
     address: RTCIceCandidate
     ufrag: str | None = None
@@ -40,14 +40,14 @@ class Candidate:
 
 @frozen
 class Trickle:
-    """Candidates that became known after the offer."""
+    """Candidates that were found after the offer."""
 
     pc_id: str
     candidates: Sequence[Candidate]
 
 
 def read_offer(body: bytes) -> Offer:
-    """The offer in a body. Whatever else is in it, as `requestData`, is left alone. `InvalidOffer` if there is none."""
+    """Return the offer in a body. Raise `InvalidOffer` if there is none. Other fields are ignored."""
     found = _object(body, 'as in {"sdp": "…", "type": "offer", "pc_id": null, "restart_pc": false}')
     sdp, kind = found.get("sdp"), found.get("type")
     if kind != "offer":
@@ -61,11 +61,11 @@ def read_offer(body: bytes) -> Offer:
 
 
 def read_trickle(body: bytes) -> Trickle:
-    """The candidates in a body. `InvalidOffer` if one of them cannot be read."""
+    """Return the candidates in a body. Raise `InvalidOffer` if one of them is invalid."""
     found = _object(body, 'as in {"pc_id": "…", "candidates": []}')
     pc_id, listed = _pc_id(found), found.get("candidates")
     if pc_id is None:
-        raise InvalidOffer("$.pc_id: write the pc_id that the answer to the offer told.")
+        raise InvalidOffer("$.pc_id: write the pc_id from the answer to the offer.")
     if not isinstance(listed, list):
         raise InvalidOffer("$.candidates: write a list of objects.")
     candidates = [_candidate(each, f"$.candidates[{place}]") for place, each in enumerate(cast("list[Any]", listed))]
@@ -90,9 +90,9 @@ def _pc_id(found: dict[str, Any]) -> str | None:
 
 
 def _candidate(found: Any, path: str) -> Candidate | None:
-    """None for the empty text that marks the end: this server waits for more until it is connected."""
-    told = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
-    text, mid, index = told.get("candidate"), told.get("sdp_mid"), told.get("sdp_mline_index")
+    """Return a candidate; None for the empty text that marks the end, which this server does not need."""
+    fields = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+    text, mid, index = fields.get("candidate"), fields.get("sdp_mid"), fields.get("sdp_mline_index")
     if not isinstance(text, str):
         raise InvalidOffer(f"{path}.candidate: write the candidate's text.")
     if not text.strip():

@@ -1,4 +1,4 @@
-"""How two peers find each other: the operator's ICE servers, and whether this machine has an address to offer."""
+"""The operator's ICE servers, and whether this machine has an address for WebRTC."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ _KEYS: Final = ("urls", "username", "credential")
 
 @frozen
 class IceServers:
-    """The ICE servers of this operator: as the client is told them, and as aiortc wants them."""
+    """The ICE servers of this operator: as JSON for clients, and as objects for aiortc."""
 
-    told: Sequence[dict[str, Any]] = ()
+    for_clients: Sequence[dict[str, Any]] = ()
 
     @property
-    def own(self) -> list[RTCIceServer]:
-        return [RTCIceServer(**each) for each in self.told]
+    def for_aiortc(self) -> list[RTCIceServer]:
+        return [RTCIceServer(**each) for each in self.for_clients]
 
 
 def read_ice_servers(written: str | None) -> IceServers:
-    """The servers that a JSON list names, in the form that browsers take. None by default: nothing leaves the network.
+    """Return the servers of a JSON list, in the form for browsers; no servers by default.
 
-    `ValueError` with a sentence for anything else.
+    Raises `ValueError` with a sentence for anything else.
     """
     if not written or not written.strip():
         return IceServers()
@@ -70,5 +70,5 @@ def _is_fit(key: str, value: Any) -> bool:
 
 
 def has_network() -> bool:
-    """Whether any interface but the loopback has an address. ICE leaves the loopback out, here and in browsers."""
+    """Whether any interface but the loopback has an address. ICE does not use the loopback."""
     return bool(get_host_addresses(use_ipv4=True, use_ipv6=True))

@@ -1,4 +1,4 @@
-"""One peer connection: its media lines, its data channel, and how it stands. A session may have several, one by one."""
+"""One peer connection: its media lines, its data channel and its state. A session may have one after the other."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ from attrs import frozen
 from rtvi_plugins.errors import report
 from rtvi_plugins.kinds import Audio
 
+from ._audio_track import BotTrack, received_audio
 from ._bodies import Candidate
 from ._sdp import CHANNEL, candidates_in, read_sdp, ufrags_in, without_candidates
-from ._sound import BotTrack, heard
 from .errors import InvalidOffer, NoNetwork
 
 __all__ = ("Listener", "Peer", "TooLong")
 
 log = logging.getLogger("rtvi_plugins.webrtc")
 
-# With the headers of SCTP, DTLS, UDP and IPv6 a longer chunk overruns an MTU of 1280 bytes, and some paths drop it.
+# With the headers of SCTP, DTLS, UDP and IPv6, a longer chunk exceeds an MTU of 1280 bytes, and some networks drop it.
 _CHUNK_BYTES: Final = 1_100
-# Texts that are handed to SCTP before it has sent them; the rest waits with us, where a restart does not lose it.
+# How many bytes SCTP may buffer. Other texts wait in the session, where a restart does not lose them.
 _BUFFERED_BYTES: Final = 65_536
-# A client knows a handful; each costs a socket's attention.
+# Clients have a handful of addresses; each of them takes work.
 _MOST_CANDIDATES: Final = 64
 _CLOSE_SECONDS: Final = 5.0
-# aiortc's search for a way to the peer looks each 20 ms whether it is still wanted, also after it was closed.
+# After closing, aiortc's connectivity checks notice it within 20 ms.
 _NOTICE_SECONDS: Final = 0.05
 
 rtcsctptransport.USERDATA_MAX_LENGTH = min(rtcsctptransport.USERDATA_MAX_LENGTH, _CHUNK_BYTES)
@@ -55,7 +55,7 @@ class TooLong(Exception):
 
 @frozen
 class Listener:
-    """Who is told what comes in, and that the peer may have changed: connected, closed, ready for more texts."""
+    """Callbacks for texts, for audio, and for changes: connected, closed, ready for more texts."""
 
     text: Callable[[str], None]
     audio: Callable[[Audio], None]
@@ -65,22 +65,22 @@ class Listener:
 class Peer:
     """A peer connection with one client, the answering side. Needs a running asyncio loop.
 
-    With `sound`, audio goes both ways on the first audio line of the first offer. All other media stay inactive.
+    With `audio`, audio goes both ways on the first audio line of the first offer. All other media stay inactive.
     """
 
-    def __init__(self, listener: Listener, servers: Sequence[RTCIceServer], *, sound: bool) -> None:
-        # Without a list, aiortc would ask a STUN server of its own choice.
+    def __init__(self, listener: Listener, servers: Sequence[RTCIceServer], *, audio: bool) -> None:
+        # Without a list, aiortc uses a public STUN server.
         config = RTCConfiguration(iceServers=list(servers), bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
         self.connection = RTCPeerConnection(config)
         self.was_connected = False
-        #: Whether the client has closed the channel, as it does when it disconnects. A lost network does not.
+        #: Whether the client has closed the data channel, which it does when it disconnects.
         self.left = False
         self._closing = False
         self._listener = listener
-        self._sound = sound
+        self._wants_audio = audio
         self._lines: list[tuple[str, str]] = []
         self._bot = BotTrack()
-        self._voice: RTCRtpTransceiver | None = None
+        self._audio: RTCRtpTransceiver | None = None
         self._channel: RTCDataChannel | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._ufrags: set[str] = set()
@@ -89,16 +89,16 @@ class Peer:
         self.connection.on("track", self._on_track)
         self.connection.on("connectionstatechange", self._on_state)
 
-    # ---- how it stands ---------------------------------------------------------------------------------------------
+    # ---- its state -------------------------------------------------------------------------------------------------
 
     @property
     def has_audio(self) -> bool:
-        """Whether sound goes both ways."""
-        return self._voice is not None
+        """Whether audio goes both ways."""
+        return self._audio is not None
 
     @property
     def connected(self) -> bool:
-        """Whether the client can be reached, as far as is known."""
+        """Whether the client is reachable, as far as is known."""
         return self.connection.connectionState == "connected"
 
     @property
@@ -108,7 +108,7 @@ class Peer:
 
     @property
     def has_room(self) -> bool:
-        """Whether another text should be sent now, or wait until the listener is told of a change."""
+        """Whether another text can be sent now. Otherwise, wait for the next change."""
         return self.open and self._channel is not None and self._channel.bufferedAmount < _BUFFERED_BYTES
 
     def _on_state(self) -> None:
@@ -118,70 +118,70 @@ class Peer:
     # ---- offer and answer ------------------------------------------------------------------------------------------
 
     async def answer(self, sdp: str) -> str:
-        """Take an offer, the first or a new one for the same connection, and answer it.
+        """Answer an offer: the first one, or a new one for the same connection.
 
-        `InvalidOffer` for what cannot be used, `NoNetwork` when this machine has no address to offer.
+        Raises `InvalidOffer`, and `NoNetwork` if this machine has no address for WebRTC.
         """
         offered = read_sdp(sdp)
         lines = [(media.kind, media.rtp.muxId) for media in offered.media]
         if lines[: len(self._lines)] != self._lines:
-            # aiortc would notice when it has taken half of it.
+            # aiortc would fail after it has applied half of the offer.
             raise InvalidOffer(
-                "$.sdp: repeat the media lines of the offer before as they were; new ones come after them."
+                "$.sdp: repeat the media lines of the previous offer unchanged; new ones come after them."
             )
-        if self._sound and not self._lines:
-            self._make_voice(offered)
+        if self._wants_audio and not self._lines:
+            self._add_audio(offered)
         answer = await self._negotiated(without_candidates(sdp))
         self._lines, self._ufrags = lines, ufrags_in(offered)
         if "a=candidate:" not in answer:
             raise NoNetwork("This server has no network address that WebRTC may use; the WebSocket works without one.")
-        # Finding out the address behind a name takes up to a second, which the answer need not wait for.
+        # Resolving the name of an address takes up to a second, and the answer does not need it.
         self._start(self.add(list(candidates_in(offered))))
         return answer
 
     async def _negotiated(self, sdp: str) -> str:
         try:
             await self.connection.setRemoteDescription(RTCSessionDescription(sdp, "offer"))
-        except Exception as error:  # it is about the offer, whatever it is
-            told = f": {error}" if isinstance(error, (OperationError, ValueError)) else ""
-            raise InvalidOffer(f"$.sdp: the offer cannot be used{told}.") from None
+        except Exception as error:  # whatever aiortc raises, the offer is the cause
+            reason = f": {error}" if isinstance(error, (OperationError, ValueError)) else ""
+            raise InvalidOffer(f"$.sdp: the offer cannot be used{reason}.") from None
         for transceiver in self.connection.getTransceivers():
-            if transceiver is not self._voice:
-                # Video, a screen, a second microphone: nothing is decoded, nothing is sent.
+            if transceiver is not self._audio:
+                # Video, a screen, or a second microphone is not used.
                 transceiver.direction = "inactive"
         try:
             await self.connection.setLocalDescription()
-        except ValueError as error:  # other errors are those of our network
+        except ValueError as error:  # other errors come from the network
             raise InvalidOffer(f"$.sdp: the offer cannot be answered: {error}.") from None
         return self.connection.localDescription.sdp
 
-    def _make_voice(self, offered: SessionDescription) -> None:
-        """Ready the first audio line for the bot's voice before aiortc makes one that only receives."""
+    def _add_audio(self, offered: SessionDescription) -> None:
+        """Prepare the first audio line for sending, before aiortc makes one that only receives."""
         if not any(media.kind == "audio" for media in offered.media):
             return
-        self._voice = self.connection.addTransceiver(self._bot, "sendrecv")
+        self._audio = self.connection.addTransceiver(self._bot, "sendrecv")
         codecs = RTCRtpSender.getCapabilities("audio").codecs
-        self._voice.setCodecPreferences([each for each in codecs if each.mimeType.lower() == "audio/opus"])
+        self._audio.setCodecPreferences([each for each in codecs if each.mimeType.lower() == "audio/opus"])
 
     async def add(self, candidates: Sequence[Candidate]) -> None:
-        """Try these addresses of the client, too. What belongs to an older connection of it is left out."""
+        """Try more addresses of the client, except those of an older connection."""
         known = [each for each in candidates if each.ufrag is None or each.ufrag in self._ufrags]
         known = known[: _MOST_CANDIDATES - self._candidates]
         self._candidates += len(known)
         await asyncio.gather(*map(self._add, known))
 
     async def _add(self, candidate: Candidate) -> None:
-        """A browser hides its address behind a name, which mDNS resolves, where there is any."""
+        """Try an address. Browsers hide theirs behind a name that mDNS resolves, if it is available."""
         try:
             await self.connection.addIceCandidate(candidate.address)
         except (AssertionError, OSError, ValueError) as error:
-            # It may well work without: the client finds us, and shows its address by that.
+            # The connection may work without it: the client's own checks show its address.
             log.info("an address of a client cannot be used: %s", error)
 
     # ---- texts -----------------------------------------------------------------------------------------------------
 
     def send(self, text: str) -> None:
-        """Send a text, if the channel is open. `TooLong` if the client does not accept it."""
+        """Send a text, if the channel is open. Raise `TooLong` if the client does not accept it."""
         if self._channel is None or not self.open:
             return
         try:
@@ -201,7 +201,7 @@ class Peer:
         self._listener.changed()
 
     def _on_channel_closed(self) -> None:
-        # When the network is lost, and when we close, the transport below is closed before the channel.
+        # When the network is lost, or this side closes, the transport below closes before the channel.
         sctp = self.connection.sctp
         self.left = not self._closing and sctp is not None and sctp.transport.state == "connected"
         self._listener.changed()
@@ -210,39 +210,39 @@ class Peer:
         if isinstance(message, str):
             self._listener.text(message)
 
-    # ---- sound -----------------------------------------------------------------------------------------------------
+    # ---- audio -----------------------------------------------------------------------------------------------------
 
     def play(self, audio: Audio) -> None:
-        """Have the bot say this next; it is lost while the client cannot be reached."""
+        """Play this next. It is lost while the client is not reachable."""
         if self.connected:
             self._bot.play(audio)
 
-    def hush(self) -> None:
-        """Say nothing more of what waits to be said."""
+    def drop_audio(self) -> None:
+        """Drop the audio that waits to be sent."""
         self._bot.clear()
 
     def _on_track(self, track: MediaStreamTrack) -> None:
-        if self._voice is not None and track is self._voice.receiver.track:
-            self._start(self._hear(track))
+        if self._audio is not None and track is self._audio.receiver.track:
+            self._start(self._receive_audio(track))
 
-    async def _hear(self, track: Any) -> None:
+    async def _receive_audio(self, track: Any) -> None:
         try:
             with suppress(MediaStreamError):
                 while True:
-                    self._listener.audio(heard(await track.recv()))
+                    self._listener.audio(received_audio(await track.recv()))
         except Exception as error:
-            report("the sound of a client", error)
+            report("the audio of a client", error)
 
     # ---- the end ---------------------------------------------------------------------------------------------------
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do this until the peer is closed."""
+        """Run this in a task until the peer is closed."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
-        """Close everything. Never raises, and takes some seconds at most."""
+        """Close everything within some seconds. Never raises."""
         self._closing = True
         for task in self._tasks:
             task.cancel()

@@ -1,4 +1,4 @@
-"""What an offer describes, checked before aiortc builds a connection of it: half-built ones are noisy to take down."""
+"""Check an offer before aiortc applies it, because a half-applied one is hard to take down."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _CANDIDATE_LINES = re.compile(r"^a=(candidate:.*|end-of-candidates)\r?\n?", re.M
 
 
 def read_sdp(sdp: str) -> SessionDescription:
-    """What is offered. `InvalidOffer` if RTVI cannot run over it: no data channel, or a line that is not complete."""
+    """Parse an offer. Raise `InvalidOffer` if it has no data channel, or an incomplete media line."""
     try:
         offered = SessionDescription.parse(sdp)
-    except Exception:  # whatever the parser stumbles over
+    except Exception:  # the parser raises errors of many kinds
         raise InvalidOffer("$.sdp: this is no session description.") from None
     for place, media in enumerate(offered.media):
-        if (lacking := _lacking(media)) is not None:
-            raise InvalidOffer(f"$.sdp: media line {place} ({media.kind}) {lacking}.")
+        if (problem := _problem(media)) is not None:
+            raise InvalidOffer(f"$.sdp: media line {place} ({media.kind}) {problem}.")
     if [media.kind for media in offered.media].count("application") != 1:
         raise InvalidOffer(f'$.sdp: one data channel is needed; open one called "{CHANNEL}" before the offer is made.')
     known = [media.rtp.muxId for media in offered.media]
@@ -36,7 +36,7 @@ def read_sdp(sdp: str) -> SessionDescription:
     return offered
 
 
-def _lacking(media: MediaDescription) -> str | None:
+def _problem(media: MediaDescription) -> str | None:
     if media.kind not in ("audio", "video", "application"):
         return "is of a kind that is not known here; offer audio, video and a data channel"
     if media.ice is None or not media.ice.usernameFragment or not media.ice.password:
@@ -51,12 +51,12 @@ def _lacking(media: MediaDescription) -> str | None:
 
 
 def ufrags_in(offered: SessionDescription) -> set[str]:
-    """The names under which the client's candidates of this offer go."""
+    """Return the ICE names (ufrag) of the client in this offer."""
     return {media.ice.usernameFragment or "" for media in offered.media if media.ice is not None}
 
 
 def candidates_in(offered: SessionDescription) -> Iterator[Candidate]:
-    """The candidates that came with the offer."""
+    """Yield the candidates in the offer."""
     for media in offered.media:
         for address in media.ice_candidates:
             address.sdpMid = media.rtp.muxId
@@ -64,8 +64,8 @@ def candidates_in(offered: SessionDescription) -> Iterator[Candidate]:
 
 
 def without_candidates(sdp: str) -> str:
-    """An offer whose candidates are added one by one, so that one that cannot be used does not spoil the rest.
+    """Remove the candidates from an offer. They are added one by one, because an invalid one would spoil the offer.
 
-    Nor does it say that there are no more of them, for those that come after that would be left out.
+    The line for their end is removed too, because aiortc would ignore later candidates.
     """
     return _CANDIDATE_LINES.sub("", sdp)

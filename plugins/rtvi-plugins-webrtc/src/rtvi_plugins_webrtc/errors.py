@@ -1,6 +1,6 @@
-"""What this transport refuses, with the HTTP status that makes a published client do the right thing.
+"""The errors of this transport, with the HTTP status that makes a published client do the right thing.
 
-A 4xx makes it give up at once, a 5xx or a broken connection makes it repeat the offer up to three times.
+After a 4xx it gives up at once. After a 5xx or a broken connection it repeats the offer up to three times.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ __all__ = ("InvalidOffer", "NeedsAsyncio", "NoNetwork", "NoSuchSession")
 
 
 class InvalidOffer(RequestError):
-    """The offer or the candidates cannot be read, or describe a connection that RTVI cannot run over."""
+    """The offer or the candidates are invalid, or RTVI cannot run over the connection that they describe."""
 
     code = "invalid-offer"
 
 
 class NoSuchSession(UnknownSession):
-    """No session has this id, or its peer connection has another one."""
+    """No session has this id, or its peer connection has another id."""
 
     status = 404
 
 
 class NoNetwork(RequestError):
-    """This machine has no address that a peer could reach."""
+    """This machine has no network address for WebRTC."""
 
     code = "no-network"
     status = 503

@@ -1,4 +1,4 @@
-"""The routes that `SmallWebRTCTransport` asks for: start a session, answer its offers, take its candidates."""
+"""The routes for `SmallWebRTCTransport`: start a session, answer its offers, and receive its candidates."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-# Loading the resampler takes a while, which the first caller would wait for.
+# Loading the resampler takes a while, and the first caller must not wait for it.
 import rtvi_plugins.voice.resampling  # noqa: F401  # pyright: ignore[reportUnusedImport]
 from rtvi_plugins.errors import InternalError, UnknownSession
 from rtvi_plugins.hookspecs import hookimpl
@@ -21,7 +21,7 @@ from rtvi_plugins_server.starting import PRIVATE, read_body, start_session
 
 from ._bodies import BODY_BYTES, read_offer, read_trickle
 from ._ice import VARIABLE, IceServers, has_network, read_ice_servers
-from ._link import Link, Patience
+from ._session import Timeouts, WebRTCSession
 from .errors import NeedsAsyncio, NoNetwork, NoSuchSession
 
 __all__ = ("SmallWebRTC", "server_routes")
@@ -33,7 +33,7 @@ _OFFER_PATH: Final = "/webrtc/sessions/{id}/api/offer"
 
 @hookimpl
 def server_routes(host: Host) -> Sequence[BaseRoute]:
-    """The routes of `SmallWebRTC`, with the ICE servers of the environment variable RTVI_ICE_SERVERS."""
+    """Return the routes of `SmallWebRTC`, with the ICE servers from the environment variable RTVI_ICE_SERVERS."""
     _quieten()
     try:
         servers = read_ice_servers(os.environ.get(VARIABLE))
@@ -44,7 +44,7 @@ def server_routes(host: Host) -> Sequence[BaseRoute]:
 
 
 def _quieten() -> None:
-    """At level info these two tell of each packet's way; whoever wants that sets their level first."""
+    """Set the log level of aiortc to warning, unless one is set: at info it logs every packet."""
     for name in ("aioice", "aiortc"):
         logger = logging.getLogger(name)
         if logger.level == logging.NOTSET:
@@ -52,16 +52,16 @@ def _quieten() -> None:
 
 
 class SmallWebRTC:
-    """The sessions of one host that are held over WebRTC, by their id: the token that the start answered.
+    """The WebRTC sessions of one host, by their id, which is the token of the start.
 
-    `servers` is None when the operator's list of them cannot be read.
+    `servers` is None if the operator's list is invalid.
     """
 
-    def __init__(self, host: Host, servers: IceServers | None, patience: Patience | None = None) -> None:
+    def __init__(self, host: Host, servers: IceServers | None, timeouts: Timeouts | None = None) -> None:
         self._host = host
         self._servers = servers
-        self._patience = patience or Patience()
-        self._links: dict[str, Link] = {}
+        self._timeouts = timeouts or Timeouts()
+        self._sessions: dict[str, WebRTCSession] = {}
 
     @property
     def routes(self) -> Sequence[BaseRoute]:
@@ -73,32 +73,32 @@ class SmallWebRTC:
         ]
 
     async def start(self, request: Request) -> Response:
-        """Start a session. The client makes the address of its offer from `sessionId`."""
+        """Start a session. The client uses `sessionId` in the URL of its offer."""
         servers = self._ready()
         if not has_network():
             raise NoNetwork("This server has no network address that WebRTC may use; the WebSocket works without one.")
         started = await start_session(request, self._host)
-        told: dict[str, Any] = {"sessionId": started.token}
-        if servers.told:
-            told["iceConfig"] = {"iceServers": servers.told}
-        return JSONResponse(told, headers=PRIVATE)
+        body: dict[str, Any] = {"sessionId": started.token}
+        if servers.for_clients:
+            body["iceConfig"] = {"iceServers": servers.for_clients}
+        return JSONResponse(body, headers=PRIVATE)
 
     async def offer(self, request: Request) -> Response:
         """Answer an offer. The first claims the session."""
         servers = self._ready()
         offer = read_offer(await read_body(request, body_bytes=BODY_BYTES))
         id = request.path_params["id"]
-        link = self._links.get(id) or self._claim(id, servers)
-        return JSONResponse(await link.offer(offer), headers=PRIVATE)
+        session = self._sessions.get(id) or self._claim(id, servers)
+        return JSONResponse(await session.offer(offer), headers=PRIVATE)
 
     async def candidates(self, request: Request) -> Response:
-        """Take candidates that the client found after its offer."""
+        """Receive candidates that the client found after its offer."""
         self._ready()
         trickle = read_trickle(await read_body(request, body_bytes=BODY_BYTES))
-        link = self._links.get(request.path_params["id"])
-        if link is None:
+        session = self._sessions.get(request.path_params["id"])
+        if session is None:
             raise NoSuchSession("There is no session with this id; start again.")
-        await link.add(trickle)
+        await session.add(trickle)
         return JSONResponse({"status": "success"})
 
     def _ready(self) -> IceServers:
@@ -107,20 +107,22 @@ class SmallWebRTC:
         except RuntimeError:
             raise NeedsAsyncio("WebRTC needs a server on asyncio, which this one is not; use the WebSocket.") from None
         if self._servers is None:
-            raise InternalError(f"The operator's {VARIABLE} cannot be read; the log of this server says why.")
+            raise InternalError(f"The operator's {VARIABLE} is invalid; the log of this server has the reason.")
         return self._servers
 
-    def _claim(self, id: str, servers: IceServers) -> Link:
+    def _claim(self, id: str, servers: IceServers) -> WebRTCSession:
         try:
             connection = self._host.claim(id)
         except UnknownSession:
             raise NoSuchSession("The session is unknown, over, or was not claimed in time; start again.") from None
-        link = self._links[id] = Link(connection, servers, self._patience, outbox_size=self._host.limits.outbox_size)
-        self._host.start_soon(self._run, id, link)
-        return link
+        session = self._sessions[id] = WebRTCSession(
+            connection, servers, self._timeouts, outbox_size=self._host.limits.outbox_size
+        )
+        self._host.start_soon(self._run, id, session)
+        return session
 
-    async def _run(self, id: str, link: Link) -> None:
+    async def _run(self, id: str, session: WebRTCSession) -> None:
         try:
-            await link.run()
+            await session.run()
         finally:
-            del self._links[id]
+            del self._sessions[id]

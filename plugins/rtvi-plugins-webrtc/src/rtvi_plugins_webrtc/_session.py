@@ -1,4 +1,4 @@
-"""A session and the client that it talks to over WebRTC, through as many peer connections as the network needs."""
+"""A session with a WebRTC client, over one peer connection after the other if the network needs it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from rtvi_plugins.errors import MessageTooLarge, report
 from rtvi_plugins.hosting import Connection
 from rtvi_plugins.kinds import Audio
 
+from ._audio_track import RATE
 from ._bodies import Offer, Trickle
 from ._ice import IceServers
 from ._peer import Listener, Peer, TooLong
-from ._sound import RATE
 from .errors import NoSuchSession
 
-__all__ = ("Link", "Patience")
+__all__ = ("Timeouts", "WebRTCSession")
 
 log = logging.getLogger("rtvi_plugins.webrtc")
 
@@ -35,33 +35,33 @@ _LONGEST_SIGNALLING: Final = 1_000
 
 
 @frozen
-class Patience:
-    """How long what may be waited for, in seconds.
+class Timeouts:
+    """How long to wait, in seconds.
 
-    A published client takes an interruption of 5 s before it restarts, and repeats a failed restart after 2 s.
+    A published client restarts after an interruption of 5 s, and repeats a failed restart after 2 s.
     """
 
     #: For a new peer connection to be connected.
     connect: float = 20.0
     #: For a restart, once a peer connection is lost.
     restart: float = 10.0
-    #: For any sign of a client that sends pings, one each second.
+    #: For anything from a client that sends pings, one each second.
     quiet: float = 10.0
-    #: For the client to leave, once it is told that the bot has left.
+    #: For the client to disconnect, after `peerLeft` was sent.
     goodbye: float = 1.5
-    #: How often to look.
-    look: float = 1.0
+    #: How often the client's state is checked.
+    check: float = 1.0
 
 
-class Link:
-    """One session's side of WebRTC. `run` carries it until it ends, and ends it when the client is gone."""
+class WebRTCSession:
+    """Connects one session to its WebRTC client. `run` ends with the session, and ends it when the client is gone."""
 
-    def __init__(self, connection: Connection, servers: IceServers, patience: Patience, *, outbox_size: int) -> None:
+    def __init__(self, connection: Connection, servers: IceServers, timeouts: Timeouts, *, outbox_size: int) -> None:
         #: Names the peer connection in requests. It stays the same when there is a new one.
         self.pc_id = secrets.token_urlsafe(12)
         self._connection = connection
         self._servers = servers
-        self._patience = patience
+        self._timeouts = timeouts
         self._outbox_size = outbox_size
         self._listener = Listener(self._take_text, self._take_audio, self._changed)
         self._peer: Peer | None = None
@@ -70,19 +70,19 @@ class Link:
         self._closing: set[asyncio.Task[None]] = set()
         self._waiting: deque[str] = deque()
         self._waiting_size = 0
-        #: Whether the session has sound, once its first offer has decided that.
-        self._audible: bool | None = None
+        #: Whether the session has audio, which its first offer decides.
+        self._has_audio: bool | None = None
         self._over = False
         self._lost: float | None = None
         self._pinged = False
-        self._sign = asyncio.get_running_loop().time()
+        self._heard_from = asyncio.get_running_loop().time()
 
     # ---- offers ----------------------------------------------------------------------------------------------------
 
     async def offer(self, offer: Offer) -> dict[str, str]:
-        """The answer to an offer: the first, one that repeats it or starts anew, or one that changes what there is.
+        """Answer an offer: the first one, a repeated one, a restart, or one that changes the connection.
 
-        `NoSuchSession` if it is about another peer connection, or the session is over; `InvalidOffer` for a bad one.
+        Raises `NoSuchSession` if it names another peer connection or the session has ended, and `InvalidOffer`.
         """
         async with self._offers:
             self._check(offer)
@@ -96,9 +96,9 @@ class Link:
         self._check_open()
         if offer.pc_id is not None:
             self._check_id(offer.pc_id)
-        # Who has not learnt the id never got an answer, and cannot be the one that is connected.
+        # A client without the id never got an answer, so it cannot be the one that is connected.
         elif self._peer is not None and self._peer.was_connected:
-            raise NoSuchSession("This session is connected; to restart it, send the pc_id that the answer told.")
+            raise NoSuchSession("This session is connected; to restart it, send the pc_id from the answer.")
 
     def _check_open(self) -> None:
         if self._over or self._connection.closed:
@@ -109,31 +109,31 @@ class Link:
             raise NoSuchSession("The session has no peer connection with this pc_id.")
 
     async def _begin(self, sdp: str) -> str:
-        peer = Peer(self._listener, self._servers.own, sound=self._audible is not False)
+        peer = Peer(self._listener, self._servers.for_aiortc, audio=self._has_audio is not False)
         try:
             answer = await peer.answer(sdp)
         except BaseException:
-            self._dismiss(peer)
+            self._close_later(peer)
             raise
         if self._over:
-            self._dismiss(peer)
+            self._close_later(peer)
             raise NoSuchSession("The session has ended; start again.")
-        if self._audible is None:
-            self._audible = peer.has_audio
-            if self._audible:
-                self._connection.open_audio(RATE, on_interrupt=self._hush)
+        if self._has_audio is None:
+            self._has_audio = peer.has_audio
+            if self._has_audio:
+                self._connection.open_audio(RATE, on_interrupt=self._drop_audio)
         if self._peer is not None:
-            self._dismiss(self._peer)
+            self._close_later(self._peer)
         self._peer, self._lost, self._pinged = peer, None, False
         return answer
 
-    def _dismiss(self, peer: Peer) -> None:
+    def _close_later(self, peer: Peer) -> None:
         task = asyncio.create_task(peer.close())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
     async def add(self, trickle: Trickle) -> None:
-        """Try more addresses of the client. `NoSuchSession` if they are those of another peer connection."""
+        """Try more addresses of the client. Raise `NoSuchSession` if they belong to another peer connection."""
         self._check_open()
         self._check_id(trickle.pc_id)
         if self._peer is not None:
@@ -142,29 +142,29 @@ class Link:
     # ---- from the client -------------------------------------------------------------------------------------------
 
     def _take_text(self, text: str) -> None:
-        self._sign = asyncio.get_running_loop().time()
+        self._heard_from = asyncio.get_running_loop().time()
         if not self._connection.charge(len(text)):
             return
         if text.startswith("ping"):
             self._pinged = True
-        elif _SIGNALLING in text[:_LONGEST_SIGNALLING] and (told := _signalling(text)) is not None:
-            self._signalled(told)
+        elif _SIGNALLING in text[:_LONGEST_SIGNALLING] and (message := _signalling(text)) is not None:
+            self._signalled(message)
         else:
             self._connection.receive(text)
 
-    def _signalled(self, told: dict[str, Any]) -> None:
-        if told.get("type") == "trackStatus" and told.get("receiver_index") == _MICROPHONE:
-            self._connection.microphone(told.get("enabled") is True)
+    def _signalled(self, message: dict[str, Any]) -> None:
+        if message.get("type") == "trackStatus" and message.get("receiver_index") == _MICROPHONE:
+            self._connection.microphone(message.get("enabled") is True)
 
     def _take_audio(self, audio: Audio) -> None:
-        self._sign = asyncio.get_running_loop().time()
+        self._heard_from = asyncio.get_running_loop().time()
         if self._connection.charge(len(audio.data)):
             self._connection.receive_audio(audio)
 
     # ---- to the client ---------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Carry what the session says until it has ended, then say goodbye. Never raises."""
+        """Send what the session says until it has ended, then disconnect. Never raises."""
         try:
             await self._run()
         except Exception as error:
@@ -173,16 +173,16 @@ class Link:
     async def _run(self) -> None:
         try:
             async with anyio.create_task_group() as group:
-                group.start_soon(self._watch)
-                await self._carry()
+                group.start_soon(self._end_when_gone)
+                await self._send_all()
                 group.cancel_scope.cancel()
         finally:
             self._over = True
             self._connection.disconnected()
             with anyio.CancelScope(shield=True):
-                await self._leave()
+                await self._disconnect()
 
-    async def _carry(self) -> None:
+    async def _send_all(self) -> None:
         while items := await self._connection.outgoing():
             for item in items:
                 if isinstance(item, str):
@@ -192,12 +192,12 @@ class Link:
                     self._peer.play(item)
             self._flush()
             if self._waiting_size > self._outbox_size:
-                log.warning("a client does not take what is sent to it, and is given up")
+                log.warning("a client does not read what is sent to it; its session ends")
                 return
 
-    def _hush(self) -> None:
+    def _drop_audio(self) -> None:
         if self._peer is not None:
-            self._peer.hush()
+            self._peer.drop_audio()
 
     def _changed(self) -> None:
         self._changes.set()
@@ -207,7 +207,7 @@ class Link:
         self._flush()
 
     def _flush(self) -> None:
-        """Send what the client takes now. While it restarts, texts wait and sound is lost."""
+        """Send as much as the client accepts now. While it restarts, texts wait and audio is lost."""
         while self._waiting and self._peer is not None and self._peer.has_room:
             self._send(self._peer)
 
@@ -218,40 +218,40 @@ class Link:
             peer.send(text)
         except TooLong as error:
             log.warning("a message was not sent: %s", error)
-            self._apologise(peer, text)
+            self._send_instead(peer, text)
 
-    def _apologise(self, peer: Peer, text: str) -> None:
-        instead = _apology(text)
+    def _send_instead(self, peer: Peer, text: str) -> None:
+        instead = _too_long_response(text)
         try:
             if instead is not None:
                 peer.send(instead)
-        except TooLong:  # whoever can be told nothing would wait for ever
-            log.warning("a client accepts no text that is long enough for an answer, and is given up")
+        except TooLong:  # the client would wait for ever
+            log.warning("a client accepts no text that is long enough for an answer; its session ends")
             self._connection.close("the client accepts no text that is long enough for an answer", now=True)
 
-    async def _leave(self) -> None:
+    async def _disconnect(self) -> None:
         peer = self._peer
         if peer is not None and peer.open:
             while self._waiting:
                 self._send(peer)
             with suppress(TooLong):
                 peer.send(_PEER_LEFT)
-            with anyio.move_on_after(self._patience.goodbye):
+            with anyio.move_on_after(self._timeouts.goodbye):
                 while peer.open:
                     self._changes.clear()
                     await self._changes.wait()
         if peer is not None:
-            self._dismiss(peer)
+            self._close_later(peer)
         await asyncio.gather(*self._closing)
 
     # ---- whether the client is there -------------------------------------------------------------------------------
 
-    async def _watch(self) -> None:
-        """End the session once the client is gone for good."""
+    async def _end_when_gone(self) -> None:
+        """End the session when the client is gone."""
         while True:
-            await anyio.sleep(self._patience.look)
+            await anyio.sleep(self._timeouts.check)
             if self._gone(asyncio.get_running_loop().time()):
-                log.info("a client is gone: its peer connection was lost, and it has not come back")
+                log.info("a client is gone: its peer connection was lost, and it did not restart")
                 return self._connection.disconnected()
 
     def _gone(self, now: float) -> bool:
@@ -261,16 +261,16 @@ class Link:
         if self._lost is None:
             self._lost = now
         is_new = self._peer is not None and not self._peer.was_connected
-        return now - self._lost >= (self._patience.connect if is_new else self._patience.restart)
+        return now - self._lost >= (self._timeouts.connect if is_new else self._timeouts.restart)
 
     def _is_quiet(self, now: float) -> bool:
-        # aiortc takes half a minute to notice that nobody is there; a client that pings shows it by neither ping nor
-        # sound.
-        return self._pinged and now - self._sign >= self._patience.quiet
+        # aiortc takes half a minute to notice a lost client. A client that sends pings is lost when it sends neither
+        # pings nor audio.
+        return self._pinged and now - self._heard_from >= self._timeouts.quiet
 
 
 def _signalling(text: str) -> dict[str, Any] | None:
-    """What a signalling message tells; None for any other message."""
+    """Return the content of a signalling message; None for any other message."""
     if len(text) > _LONGEST_SIGNALLING:
         return None
     try:
@@ -282,12 +282,12 @@ def _signalling(text: str) -> dict[str, Any] | None:
     envelope = cast("dict[str, Any]", found)
     if envelope.get("type") != "signalling" or "label" in envelope:
         return None
-    told: Any = envelope.get("message")
-    return cast("dict[str, Any]", told) if isinstance(told, dict) else {}
+    message: Any = envelope.get("message")
+    return cast("dict[str, Any]", message) if isinstance(message, dict) else {}
 
 
-def _apology(text: str) -> str | None:
-    """The answer in place of one that is too long for the client, so that the request does not wait for ever."""
+def _too_long_response(text: str) -> str | None:
+    """Return the error for an answer that is too long for the client; None if the message is no answer."""
     message: dict[str, Any] = orjson.loads(text)
     if not isinstance(id := message.get("id"), str):
         return None

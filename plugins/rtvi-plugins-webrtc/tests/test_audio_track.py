@@ -14,7 +14,7 @@ from rtc_caller import hertz_of
 
 from rtvi_plugins.kinds import Audio
 from rtvi_plugins_echo.tone import tone
-from rtvi_plugins_webrtc._sound import BotTrack, heard
+from rtvi_plugins_webrtc._audio_track import BotTrack, received_audio
 
 pytestmark = pytest.mark.anyio
 
@@ -129,4 +129,4 @@ async def test_what_is_heard_has_no_padding() -> None:
     frame = AudioFrame(format="s16", layout="stereo", samples=123)
     frame.sample_rate = 48_000
     frame.planes[0].update(bytes(frame.planes[0].buffer_size))
-    assert heard(frame) == Audio(bytes(4 * 123), 48_000, 2)
+    assert received_audio(frame) == Audio(bytes(4 * 123), 48_000, 2)

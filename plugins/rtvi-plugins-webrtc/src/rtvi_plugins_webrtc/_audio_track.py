@@ -1,4 +1,4 @@
-"""The bot's voice as a track that is always there, and the user's frames as audio for the session."""
+"""The bot's audio as a WebRTC track, and received frames as audio for the session."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from av import AudioCodecContext, AudioFrame, CodecContext, Packet
 
 from rtvi_plugins.kinds import Audio
 
-__all__ = ("RATE", "BotTrack", "heard")
+__all__ = ("RATE", "BotTrack", "received_audio")
 
 #: The rate of Opus in WebRTC, in Hz.
 RATE: Final = 48_000
@@ -23,21 +23,21 @@ _BYTES: Final = 2 * _SAMPLES
 _TIME_BASE: Final = Fraction(1, RATE)
 # Speech is clear from 32 kbit/s on.
 _BITS_PER_SECOND: Final = 48_000
-# The session sends two or three frames ahead. The others are what a loop that was busy for a moment sends at once; they
-# make no delay, for this track is as far behind then, and catches up.
+# The session sends two or three frames ahead. After the event loop was busy, it sends more at once: this
+# track is then late as well, and catches up without a delay.
 _MOST_WAITING: Final = 8
-# A frame of silence as this encoder writes it, when the sound before it has died away in its memory.
+# A frame of silence as this encoder writes it, after earlier sound has faded in its memory.
 _SILENCE: Final = b"\xf8\xff\xfe"
 _FADING_FRAMES: Final = 10
-# Whoever is this late goes on from now, instead of sending all that was missed at once.
+# A track that is later than this skips what it missed.
 _LATEST: Final = 0.2
 
 
 class BotTrack(MediaStreamTrack):
-    """What the bot says, as Opus packets of 20 ms each in real time: silence while it says nothing.
+    """The bot's audio as Opus packets of 20 ms in real time, with silence while the bot says nothing.
 
-    They are encoded here: aiortc would make stereo of every frame, silent ones too, and send it through a thread, which
-    takes more than twice as much.
+    The packets are encoded here. aiortc would encode every frame as stereo, also silence, and in a thread, which takes
+    more than twice as long.
     """
 
     kind = "audio"
@@ -51,16 +51,16 @@ class BotTrack(MediaStreamTrack):
         self._due = 0.0
 
     def play(self, audio: Audio) -> None:
-        """Say this next: 16-bit mono of 48 kHz. What waits beyond 160 ms is dropped, the oldest first."""
+        """Play this next: 16-bit mono, 48 kHz. If more than 160 ms wait, the oldest audio is dropped."""
         for start in range(0, len(audio.data), _BYTES):
             self._frames.append(audio.data[start : start + _BYTES].ljust(_BYTES, b"\0"))
 
     def clear(self) -> None:
-        """Say nothing more of what waits."""
+        """Drop what waits."""
         self._frames.clear()
 
     async def recv(self) -> Packet[Any]:
-        """The next packet, when its time has come. `MediaStreamError` once the track has ended."""
+        """Return the next packet when it is due. Raise `MediaStreamError` after the track has ended."""
         if self.readyState != "live":
             raise MediaStreamError
         await self._until_due()
@@ -78,7 +78,7 @@ class BotTrack(MediaStreamTrack):
         if not self._due:
             self._due = now
         elif now - self._due > _LATEST:
-            # The receiver's clock went on meanwhile.
+            # The receiver's clock has gone on.
             missed = int((now - self._due) / _FRAME_SECONDS)
             self._sent += missed
             self._due += missed * _FRAME_SECONDS
@@ -90,13 +90,13 @@ class BotTrack(MediaStreamTrack):
             self._silent_frames = 0
             return self._encode(self._frames.popleft())
         if self._silent_frames >= _FADING_FRAMES:
-            self._encoder = None  # it holds two threads
+            self._encoder = None  # an encoder has two threads
             return _SILENCE
         self._silent_frames += 1
         return self._encode(bytes(_BYTES))
 
     def _encode(self, data: bytes) -> bytes:
-        """About 60 µs, which is less than handing it to a thread would take."""
+        """Encode a frame, in about 60 µs: less than a switch to a thread takes."""
         if self._encoder is None:
             self._encoder = _encoder()
         frame = AudioFrame(format="s16", layout="mono", samples=_SAMPLES)
@@ -111,13 +111,13 @@ def _encoder() -> AudioCodecContext:
     assert isinstance(encoder, AudioCodecContext)
     encoder.bit_rate, encoder.sample_rate, encoder.time_base = _BITS_PER_SECOND, RATE, _TIME_BASE
     encoder.format, encoder.layout = "s16", "mono"
-    # The mode for live sound: of all frames the same kind, so that `_SILENCE` fits between any two.
+    # In this mode all frames have the same kind, so that `_SILENCE` fits between any two.
     encoder.options = {"application": "lowdelay", "compression_level": "5"}
     return encoder
 
 
-def heard(frame: AudioFrame) -> Audio:
-    """What the user said, as aiortc decodes it: 16-bit, 48 kHz, two channels in turn."""
+def received_audio(frame: AudioFrame) -> Audio:
+    """Return a frame that aiortc decoded as audio: 16-bit, 48 kHz, interleaved stereo."""
     channels = frame.layout.nb_channels
-    data = memoryview(frame.planes[0])[: 2 * frame.samples * channels]  # after it comes padding
+    data = memoryview(frame.planes[0])[: 2 * frame.samples * channels]  # the rest is padding
     return Audio(bytes(data), frame.sample_rate, channels)
