@@ -348,7 +348,7 @@ async def test_a_function_that_ends_although_it_was_cancelled_has_its_result() -
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for a thread."""
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         while not condition():  # noqa: ASYNC110 - what a thread does cannot be awaited
             await anyio.sleep(0.001)
 

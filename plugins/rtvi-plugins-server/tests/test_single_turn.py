@@ -185,7 +185,7 @@ def refusal(response: httpx2.Response, id: str = "1") -> dict[str, Any]:
 
 async def assert_over(host: Host) -> None:
     """Nothing of a session is left."""
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         while host.open_sessions or opened:
             await checkpoint()
 
@@ -478,7 +478,7 @@ async def test_a_client_that_does_not_read_is_waited_for_no_longer_than_its_sess
     clock = ManualClock()
     host, peer = host_of(clock=clock), Peer(call("count", to=3))
     app = create_app(host)
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         async with host, anyio.create_task_group() as tasks:
             tasks.start_soon(app, peer.scope, peer.receive, peer.send)
             await peer.stalled.wait()
