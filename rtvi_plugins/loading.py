@@ -19,10 +19,11 @@ from .hookspecs import PROJECT
 from .kinds import BUILTIN_KINDS, kind_of
 from .protocol.describe import check_descriptions
 from .registry import standard
+from .registry.assemble import build
 from .registry.families import family, top
 from .registry.hooks import Hooks
 from .registry.installed import EntryPoint, Installed
-from .registry.registry import Registry, build
+from .registry.registry import Registry
 from .utils.blocked_threads import SLOW_IMPORT_SECONDS, warn_when_slow
 from .utils.diagnostics import nearest, where
 

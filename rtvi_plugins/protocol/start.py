@@ -13,8 +13,9 @@ from ..declare.constraints import violations
 from ..declare.specs import Grant
 from ..declare.types import read
 from ..errors import InvalidConfig, InvalidStart, Problem, UnknownProvider, UnknownService, unknown
-from ..registry.grants import Grants, read_grants
-from ..registry.registry import PROVIDER, Registry, grant_problem, renamed
+from ..registry.grants import Grants, grant_problem, renamed
+from ..registry.operator_grants import read_grants
+from ..registry.registry import PROVIDER, Registry
 from ..utils.json_values import MAX_PROBLEMS, expected, is_object, json_problem, member_path, until_max_problems
 from .config import OptionDefaults, Values
 from .config_change import ConfigChanges, Mistake, as_one_error

@@ -1,23 +1,21 @@
-"""What one client may set, call and choose: the bot's grants, narrowed by the operator. Default deny."""
+"""The grants of a bot, narrowed by the operator: what one client may set, call and choose. The default is to deny."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
-from typing import Any
 
 from attrs import evolve, field, frozen
-from attrs.validators import and_, ge, gt, in_, le, lt, matches_re, max_len, min_len
+from attrs.validators import and_
 
-from ..declare.constraints import parts_of
-from ..declare.shapes import Validator
+from ..declare.constraints import parts_of, restriction
+from ..declare.shapes import Shape, UnsupportedType, Validator
 from ..declare.specs import ActionSpec, Grant
-from ..errors import InvalidStart, Problem
+from ..declare.types import read
 from ..utils.diagnostics import nearest
-from ..utils.json_values import is_array, is_object, json_type_name, member_path, until_max_problems
-from .registry import BOT, Registry, renamed
+from .registry import BOT, PROVIDER, Registry
 
-__all__ = ("Grants", "read_grants")
+__all__ = ("Grants", "function_problem", "grant_problem", "grantable", "known_names", "renamed")
 
 
 @frozen(eq=False)
@@ -126,66 +124,128 @@ def _both(ours: Grant, theirs: Grant) -> Grant:
     return Grant(ours.name, *validators, arguments=arguments, writable=ours.writable and theirs.writable)
 
 
-# ---- grants as an operator sends them ------------------------------------------------------------------------------
+# ---- checking the grants of bots and operators ---------------------------------------------------------------------
 
-#: Each bound, with what an operator may give it.
-_BOUNDS: Mapping[str, tuple[tuple[type, ...], Callable[[Any], Validator]]] = {
-    "ge": ((int, float), ge),
-    "gt": ((int, float), gt),
-    "le": ((int, float), le),
-    "lt": ((int, float), lt),
-    "in": ((list,), in_),
-    "min_len": ((int,), min_len),
-    "max_len": ((int,), max_len),
-    "matches": ((str,), matches_re),
-}
+#: How many names a sentence lists where none is near.
+_LISTED = 8
 
 
-def read_grants(sent: object, path: str = "$.grants") -> list[Grant]:
-    """Grants from JSON: names, or objects `{name, writable?, arguments?}` with bounds `ge gt le lt in min_len …`."""
-    problems: list[Problem] = []
-    if not is_array(sent):
-        raise InvalidStart([Problem(path, f"expected an array, got {json_type_name(sent)}")])
-    each_of = until_max_problems(enumerate(sent), problems)
-    read = [_read_grant(each, f"{path}[{index}]", problems) for index, each in each_of]
-    if problems:
-        raise InvalidStart(problems)
-    return read
+def grant_problem(registry: Registry, grant: Grant, *, is_operators: bool = False) -> str | None:
+    """Return the problem of a grant of a bot or an operator; None if there is none.
+
+    The bounds of an operator are not quoted: any text in the operator's part of a start may be a key.
+    """
+    known = set(grantable(registry))
+    if grant.name not in known and not _is_former(registry, grant.name):
+        return f"grants {grant.name!r}. {known_names(grant.name, known)}"
+    if ":" not in grant.name:
+        return _option_grant_problem(registry, grant, is_operators)
+    grant = renamed(registry, grant)
+    arguments = _arguments(registry, grant.name)
+    if grant.validator is not None:
+        example = next(iter(arguments), "argument")
+        return f"narrows {grant.name!r}, which is an action: name the argument, as in arguments={{{example!r}: …}}."
+    if not grant.writable:
+        return f"grants {grant.name!r} as not writable, but it is an action; leave the grant out instead."
+    for name, validator in grant.arguments.items():
+        if name not in arguments:
+            return f"narrows the argument {name!r} of {grant.name!r}. {known_names(name, arguments)}"
+        shapes = [each.parameters[name].shape for each in _having(registry, grant.name) if name in each.parameters]
+        if (problem := _unfit(shapes, validator, is_operators)) is not None:
+            return f"narrows the argument {name!r} of {grant.name!r}, but it {problem}."
+    return None
 
 
-def _read_grant(sent: Any, path: str, problems: list[Problem]) -> Grant:
-    if isinstance(sent, str):
-        return Grant(sent)
-    if not is_object(sent) or not isinstance(name := sent.get("name"), str):
-        problems.append(Problem(path, f"expected a name, or an object with a name, got {json_type_name(sent)}"))
-        return Grant("")
-    told = {key: value for key, value in sent.items() if key != "name"}
-    arguments, writable = told.pop("arguments", {}), told.pop("writable", True)
-    if not is_object(arguments) or not isinstance(writable, bool):
-        problems.append(Problem(path, "expected arguments to be an object and writable true or false"))
-        return Grant(name)
-    narrowed = {
-        argument: and_(*_bounds(bounds, member_path(f"{path}.arguments", argument), problems))
-        for argument, bounds in until_max_problems(arguments.items(), problems)
-    }
-    return Grant(name, *_bounds(told, path, problems), arguments=narrowed, writable=writable)
+def function_problem(registry: Registry, granted: str, named: dict[str, str]) -> str | None:
+    """Return why an LLM cannot call an action of this name; None if it can."""
+    _, colon, name = granted.partition(":")
+    known = set(grantable(registry))
+    if granted not in known:
+        return f"grants {granted!r}. {known_names(granted, (each for each in known if ':' in each))}"
+    if not colon:
+        return f"grants {granted!r}, which is an option. An LLM can call actions, as in 'bot:book_room'."
+    if any(each.long for each in _having(registry, granted)):
+        return f"grants {granted!r}, which is a long action. An LLM waits for the result: leave out long=True."
+    if named.setdefault(name, granted) != granted:
+        return f"grants both {named[name]!r} and {granted!r}. An LLM knows them by {name!r} alone: rename one."
+    return None
 
 
-def _bounds(sent: Any, path: str, problems: list[Problem]) -> list[Validator]:
-    if not is_object(sent):
-        problems.append(Problem(path, f"expected an object of bounds, got {json_type_name(sent)}"))
-        return []
-    made: list[Validator] = []
-    for name, bound in until_max_problems(sent.items(), problems):
-        if name not in _BOUNDS:
-            # Not its name: in the operator's part of a start anything may be a key.
-            problems.append(Problem(path, f"unknown bound; known: {', '.join(_BOUNDS)}.", nearest(name, _BOUNDS)))
-            continue
-        classes, make = _BOUNDS[name]
+def _is_former(registry: Registry, granted: str) -> bool:
+    """Return whether a name such as `"llm.engine"` is a former name of an option."""
+    service, _, name = granted.partition(".")
+    return service in registry.services and any(
+        name in provider.former_names for provider in registry.services[service].providers.values()
+    )
+
+
+def renamed(registry: Registry, grant: Grant) -> Grant:
+    """Return the grant with the present names of its arguments."""
+    if ":" not in grant.name or not grant.arguments:
+        return grant
+    present = set(_arguments(registry, grant.name))
+    parameters = [each for spec in _having(registry, grant.name) for each in spec.parameters.values()]
+    names = {was: each.name for each in parameters for was in each.was}
+    arguments: dict[str, Validator] = {}
+    for name, validator in grant.arguments.items():
+        own = name if name in present else names.get(name, name)
+        arguments[own] = and_(arguments[own], validator) if own in arguments else validator
+    validators = () if grant.validator is None else (grant.validator,)
+    return Grant(grant.name, *validators, arguments=arguments, writable=grant.writable)
+
+
+def _option_grant_problem(registry: Registry, grant: Grant, is_operators: bool) -> str | None:
+    if grant.arguments:
+        return f"narrows arguments of {grant.name!r}, which is an option."
+    if grant.validator is None:
+        return None
+    service, _, name = grant.name.partition(".")
+    having = ((each, each.present_name(name)) for each in registry.services[service].providers.values())
+    shapes = [read(str)] if name == PROVIDER else [each.options[own][0].shape for each, own in having if own]
+    problem = _unfit(shapes, grant.validator, is_operators)
+    return f"narrows {grant.name!r}, but it {problem}." if problem is not None else None
+
+
+def _unfit(shapes: Iterable[Shape], validator: Validator, is_operators: bool) -> str | None:
+    """Return why a grant's validator cannot narrow these types; None if it can."""
+    for shape in shapes:
         try:
-            if bound.__class__ not in classes:
-                raise TypeError
-            made.append(make(bound))
-        except Exception:
-            problems.append(Problem(f"{path}.{name}", f"is no bound for {name!r}"))
-    return made
+            restriction(shape, validator)
+        except UnsupportedType as error:
+            return "has bounds that do not apply to its type" if is_operators else str(error)
+    return None
+
+
+def _arguments(registry: Registry, action: str) -> Iterable[str]:
+    """Return the arguments of an action such as `"tts:say"`, of all its providers."""
+    return dict.fromkeys(argument for each in _having(registry, action) for argument in each.parameters)
+
+
+def _having(registry: Registry, action: str) -> Sequence[ActionSpec]:
+    """Return the declarations of an action such as `"tts:say"`, one for each provider that has it."""
+    service, _, name = action.partition(":")
+    offered = [registry.actions]
+    if service != BOT:
+        offered = [each.actions for each in registry.services[service].providers.values()]
+    return [each[name] for each in offered if name in each]
+
+
+def grantable(registry: Registry) -> Iterable[str]:
+    """Yield every name that a grant may have."""
+    yield from (f"{BOT}:{name}" for name in registry.actions)
+    for service in registry.services.values():
+        yield f"{service.name}.{PROVIDER}"
+        for provider in service.providers.values():
+            yield from (f"{service.name}.{name}" for name in provider.options)
+            yield from (f"{service.name}:{name}" for name in provider.actions)
+
+
+def known_names(name: str, known: Iterable[str]) -> str:
+    names = sorted(known)
+    near = nearest(name, names)
+    if near is not None:
+        return f"Did you mean {near!r}?"
+    service = name.replace(".", ":").partition(":")[0]
+    alike = [each for each in names if each.startswith((f"{service}.", f"{service}:"))] or names
+    more = f" and {len(alike) - _LISTED} more" if len(alike) > _LISTED else ""
+    return f"There is {', '.join(alike[:_LISTED])}{more}." if names else "There is none."

@@ -16,7 +16,9 @@ from rtvi_plugins.declare.specs import AnyFunction, ProviderSpec, Spec, specs_of
 from rtvi_plugins.errors import AuthorError, BotError, DeclarationError
 from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text
 from rtvi_plugins.loading import bot_spec
-from rtvi_plugins.registry.registry import Registry, _known, build  # pyright: ignore[reportPrivateUsage]
+from rtvi_plugins.registry.assemble import build
+from rtvi_plugins.registry.grants import known_names
+from rtvi_plugins.registry.registry import Registry
 from rtvi_plugins.utils.diagnostics import where
 
 
@@ -277,7 +279,7 @@ def test_a_grant_that_names_nothing_is_refused(grant: Any, message: str) -> None
 
 def test_many_names_are_not_all_listed() -> None:
     """Where none is near: some, of the same service if there are any, and how many more."""
-    listed = _known("llm:zzz", [f"{service}.option_{n}" for service in ("llm", "tts") for n in range(10)])
+    listed = known_names("llm:zzz", [f"{service}.option_{n}" for service in ("llm", "tts") for n in range(10)])
     assert listed == f"There is {', '.join(f'llm.option_{n}' for n in range(8))} and 2 more."
 
 

@@ -1,0 +1,121 @@
+"""Assemble the registry of a bot from its declarations. Reject conflicts, and defaults and grants that fit nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ..declare.signature import problems_text
+from ..declare.specs import ActionSpec, BotSpec, OptionsSpec, ProviderSpec, Spec, Target
+from ..errors import BotError, DeclarationError
+from ..utils.diagnostics import where
+from .grants import function_problem, grant_problem, known_names
+from .registry import BOT, PROVIDER, Provider, Registry, Service, twice
+
+__all__ = ("build",)
+
+
+def build(bot: BotSpec, providers: Mapping[str, Mapping[str, ProviderSpec]], specs: Sequence[Spec]) -> Registry:
+    """The registry of a bot, from its providers by service and label, and all declarations that may concern them.
+
+    `DeclarationError` for a name that is declared twice, `BotError` for defaults and grants that fit nothing.
+    """
+    actions = [spec for spec in specs if isinstance(spec, ActionSpec)]
+    groups = [spec for spec in specs if isinstance(spec, OptionsSpec)]
+    services = {
+        name: Service(
+            name, bot.kinds[name], {label: _provider(label, spec, groups, actions) for label, spec in labelled.items()}
+        )
+        for name, labelled in providers.items()
+    }
+    registry = Registry(bot, services, _by_name(_on(actions, BOT, bot.function), BOT))
+    _check_bot(registry)
+    return registry
+
+
+def _provider(label: str, spec: ProviderSpec, groups: Sequence[OptionsSpec], actions: Sequence[ActionSpec]) -> Provider:
+    own, kind = _on(groups, spec.function), _on(groups, spec.kind)
+    for each in (own, kind):
+        _reject_twice(each, f"{spec.kind}.{spec.provider}")
+    of_kind, of_provider = _on(actions, spec.kind), _on(actions, spec.function)
+    offered = {**_by_name(of_kind, spec.kind), **_by_name(of_provider, f"{spec.kind}.{spec.provider}")}
+    return Provider(label, spec, tuple(own), tuple(kind), offered)
+
+
+def _on(specs: Iterable[Any], *targets: Target) -> list[Any]:
+    return [
+        spec for spec in specs if any(each is target or each == target for each in spec.targets for target in targets)
+    ]
+
+
+def _by_name(actions: Iterable[ActionSpec], on: str) -> dict[str, ActionSpec]:
+    found: dict[str, ActionSpec] = {}
+    for spec in actions:
+        if spec.name in found and found[spec.name] is not spec:
+            _reject(f"the action {spec.name!r} of {on!r}", found[spec.name], spec)
+        found[spec.name] = spec
+    return found
+
+
+def _reject_twice(groups: Iterable[OptionsSpec], on: str) -> None:
+    found: dict[str, OptionsSpec] = {}
+    for group in groups:
+        for name in (name for each in group.parameters.values() for name in (each.name, *each.was)):
+            if name == PROVIDER:
+                message = f"declares the option {PROVIDER!r}, which is the framework's own. Choose another name."
+                raise DeclarationError(group.function, message)
+            if name in found:
+                _reject(f"the option {name!r} of {on!r}", found[name], group)
+            found[name] = group
+
+
+def _reject(what: str, first: Any, second: Any) -> None:
+    places = f"{where(first.function)} and {where(second.function)}"
+    raise DeclarationError(None, f"{what} is declared twice: {places}. Rename one of them.")
+
+
+# ---- the arguments of @bot -----------------------------------------------------------------------------------------
+
+
+def _check_bot(registry: Registry) -> None:
+    """Refuse a bot for everything that is wrong with what it says, at once."""
+    problems = [*_config_problems(registry), *_grant_problems(registry)]
+    if problems:
+        raise BotError("\n".join(f"{where(registry.bot.function)} {each}" for each in problems))
+
+
+def _config_problems(registry: Registry) -> Iterable[str]:
+    for key, values in registry.bot.config.items():
+        service, _, label = key.partition(".")
+        if service not in registry.services:
+            yield f"config= names {service!r}. {known_names(service, registry.services)}"
+            continue
+        providers = registry.services[service].providers
+        if label and label not in providers:
+            yield f"config= names the provider {key!r}. {known_names(label, providers)}"
+            continue
+        chosen = [providers[label]] if label else list(providers.values())
+        for name, value in values.items():
+            yield from _value_problems(key, name, value, chosen)
+        for provider in chosen:
+            yield from (f"config= sets '{key}.{name}' twice, as {both}." for name, both in twice(provider, values))
+
+
+def _value_problems(key: str, name: str, value: Any, providers: Sequence[Provider]) -> Iterable[str]:
+    having = [(each, own) for each in providers if (own := each.present_name(name)) is not None]
+    if not having:
+        names = {option for provider in providers for option in provider.options}
+        yield f"config= names the option '{key}.{name}'. {known_names(name, names)}"
+    problems = (problems_text(each.check_option(own, value)[1], value) for each, own in having)
+    yield from (f"config= gives '{key}.{name}' a wrong value: {each}." for each in dict.fromkeys(problems) if each)
+
+
+def _grant_problems(registry: Registry) -> Iterable[str]:
+    for grant in registry.bot.grants:
+        if (problem := grant_problem(registry, grant)) is not None:
+            yield f"client= {problem}"
+    named: dict[str, str] = {}
+    for grant in registry.bot.functions:
+        problem = function_problem(registry, grant.name, named) or grant_problem(registry, grant)
+        if problem is not None:
+            yield f"functions= {problem}"
