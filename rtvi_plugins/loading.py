@@ -1,4 +1,4 @@
-"""From a bot's name on a command line to a bot that is put together from what is installed."""
+"""Load a bot by its name, and compose it from the plugins that are installed."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ _NAMED_IN = "__rtvi_plugins_named_in__"
 
 
 def load_bot(target: str) -> AnyFunction:
-    """The bot that `bot.py`, `bot.py:name` or `package.module:name` names.
+    """Return the bot that `bot.py`, `bot.py:name` or `package.module:name` names.
 
-    `BotError` when there is none, with what to write instead; whatever an author's module raises comes out as it is.
+    `BotError` if there is none. An exception of the author's module is not changed.
     """
     place, name = _split(target)
     module = _load_file(Path(place)) if place.endswith(".py") else _load_module(place)
@@ -56,14 +56,14 @@ def load_bot(target: str) -> AnyFunction:
 
 
 def _named_in(module: ModuleType, bot: AnyFunction) -> AnyFunction:
-    """Note on a bot which module it was found in, when another declares it: what that one declares counts as well."""
+    """Note the module in which an imported bot was found: the declarations of that module count as well."""
     if bot.__module__ != module.__name__:
         setattr(bot, _NAMED_IN, module.__name__)
     return bot
 
 
 def _bots_in(module: ModuleType) -> dict[str, AnyFunction]:
-    """The bots that a module declares; if there is none, those that it imports, by the names that they have there."""
+    """Return the bots that a module declares; if it declares none, those that it imports, by their names there."""
     own = {spec.name: spec.function for spec in specs_in(module) if isinstance(spec, BotSpec)}
     return own or {
         name: value
@@ -115,7 +115,7 @@ def _load_module(name: str) -> ModuleType:
 
 
 def bot_spec(bot: AnyFunction) -> BotSpec:
-    """The declaration of a bot's function; `BotError` if it has none."""
+    """Return the declaration of a bot's function. `BotError` if it has none."""
     found = next((spec for spec in specs_of(bot) if isinstance(spec, BotSpec)), None)
     if found is None:
         raise BotError(f"{where(bot)} is no bot. Decorate it with @bot(…).")
@@ -156,7 +156,7 @@ def compose(
 
 @define
 class _Modules:
-    """The modules whose declarations count for one bot."""
+    """The modules with declarations for one bot."""
 
     installed: Installed
     by_name: dict[str, ModuleType] = field(factory=dict[str, ModuleType])
@@ -173,7 +173,7 @@ class _Modules:
 
 
 def family_of(installed: Installed, module: ModuleType) -> list[ModuleType]:
-    """A module with its own that it imports: what its declarations are read from."""
+    """Return the modules from which a module's declarations are read: itself and its own that it imports."""
     return family(module, {top(each.module) for each in installed.entries})
 
 
@@ -182,7 +182,7 @@ def _load_actions(installed: Installed, name: str) -> ModuleType:
 
 
 def _load(installed: Installed, entry: EntryPoint) -> ModuleType:
-    """A plugin's module that declares what its entry point says."""
+    """Load a plugin's module. `PluginError` if it does not declare what its entry point says."""
     module = installed.load(entry)
     if (lacking := lack(entry, family_of(installed, module))) is not None:
         raise PluginError(f"The plugin {entry.name!r} of {entry.distribution} {entry.version} {lacking}")
@@ -190,7 +190,7 @@ def _load(installed: Installed, entry: EntryPoint) -> ModuleType:
 
 
 def lack(entry: EntryPoint, modules: Sequence[ModuleType]) -> str | None:
-    """What is wrong with modules that declare something else than their entry point says; None if nothing is."""
+    """Return why modules do not declare what their entry point says; None if they do."""
     if entry.kind is None:
         return None if _declares(modules) else f"declares nothing: {_must(entry, 'its functions are decorated')}."
     services = services_in(modules)
@@ -211,12 +211,12 @@ def _must(entry: EntryPoint, stands: str) -> str:
 
 
 def services_in(modules: Sequence[ModuleType]) -> dict[str, ProviderSpec]:
-    """The services that modules declare, by the names that their entry points must have, as in "llm.acme"."""
+    """Return the providers that modules declare, by the names that their entry points must have, as in "llm.acme"."""
     return _services([each for module in modules for each in specs_in(module)])
 
 
 def _services(specs: Sequence[Spec]) -> dict[str, ProviderSpec]:
-    """Services by kind and provider, those of nearer modules first. `DeclarationError` for two in one module."""
+    """Return providers by kind and name. The nearer module wins. `DeclarationError` for two in one module."""
     found: dict[str, ProviderSpec] = {}
     for spec in dict.fromkeys(each for each in specs if isinstance(each, ProviderSpec)):
         name = f"{spec.kind}.{spec.provider}"
@@ -231,7 +231,7 @@ def _services(specs: Sequence[Spec]) -> dict[str, ProviderSpec]:
 def _providers(
     spec: BotSpec, service: str, local: Mapping[str, ProviderSpec], modules: _Modules, lacking: list[str]
 ) -> dict[str, ProviderSpec]:
-    """The providers of a service; why one cannot be had is added to `lacking`."""
+    """Return the providers of a service. For each that is missing, add the reason to `lacking`."""
     kind, found = spec.kinds[service], dict[str, ProviderSpec]()
     for label in spec.services[service]:
         try:
@@ -253,7 +253,7 @@ def _load_provider(kind: str, label: str, modules: _Modules) -> ProviderSpec:
 
 
 def _refuse_other_kind(spec: BotSpec, service: str, provider: ProviderSpec) -> None:
-    """Refuse a provider of another plugin's kind that has the same name."""
+    """Reject a provider of another plugin's kind with the same name."""
     wanted = spec.protocols[service]
     if provider.protocol is not wanted:
         names = [f"{each.__module__}.{each.__qualname__}" for each in (wanted, provider.protocol)]

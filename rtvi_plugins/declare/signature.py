@@ -1,4 +1,4 @@
-"""Read a plain function: what stands before its `/` is given, what stands after it is sent."""
+"""Read a function's signature: parameters before its `/` are injected, parameters after it are sent."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ("Signature", "Was", "problems_text", "read_hints", "read_result", "re
 
 @frozen
 class Signature:
-    """A function's parameters on either side of its `/`; those that are given by name and annotation."""
+    """The parameters of a function before its `/` (`given`, with annotations) and after it (`sent`)."""
 
     given: Mapping[str, Any]
     sent: Mapping[str, Parameter]
@@ -52,7 +52,7 @@ def read_signature(function: AnyFunction, *, given: str, example: str, defaults:
 
 
 def read_hints(function: AnyFunction) -> dict[str, Any]:
-    """A function's annotations, resolved. `DeclarationError` for one that cannot be."""
+    """Return a function's annotations, resolved. `DeclarationError` for one that cannot be resolved."""
     try:
         return get_type_hints(function, include_extras=True)
     except NameError as error:
@@ -103,7 +103,7 @@ def _sent(function: AnyFunction, parameter: inspect.Parameter, hints: Mapping[st
 
 
 def _refuse_uncarried(function: AnyFunction, whose: str, said: Mapping[str, Any]) -> None:
-    """Refuse what no description could carry to a client."""
+    """Reject text that JSON cannot carry: it would be in descriptions."""
     for what, value in said.items():
         if (bad := json_problem(value)) is not None:
             raise DeclarationError(function, f"{whose} {what} cannot be sent as JSON: {bad[1]}.")
@@ -139,7 +139,7 @@ def _default(function: AnyFunction, parameter: inspect.Parameter, shape: Any, de
 
 
 def summary(function: AnyFunction) -> str:
-    """The first paragraph of a function's docstring, as one line: what clients are told of it."""
+    """Return the first paragraph of a function's docstring as one line. Clients see it."""
     return inspect.cleandoc(function.__doc__ or "").split("\n\n")[0].replace("\n", " ")
 
 

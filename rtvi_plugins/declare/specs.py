@@ -39,7 +39,7 @@ REQUIRED: Any = object()
 
 @frozen(eq=False)
 class Parameter:
-    """One thing that is sent: an argument or an option. `default` is in its JSON form."""
+    """An argument or an option. `default` is in its JSON form."""
 
     name: str
     shape: Shape
@@ -95,7 +95,7 @@ class OptionsSpec:
 
 @frozen(eq=False)
 class ActionSpec:
-    """Something that a client may have done."""
+    """An action that a client may call."""
 
     targets: tuple[Target, ...]
     name: str
@@ -115,7 +115,7 @@ class ActionSpec:
 
 
 class Grant:
-    """What a client may set, call or choose, by name, optionally narrowed.
+    """A permission for clients to set, call or choose something, by name, optionally narrowed.
 
     `Grant("llm.temperature", le(1.0))` lets a client set an option within bounds that are tighter than its own;
     `Grant("llm.model", writable=False)` lets it read one; `Grant("tts:say", arguments={"text": max_len(200)})`
@@ -161,7 +161,7 @@ def _grant_problem(name: Any, validators: Sequence[Any], arguments: Any, writabl
 
 @frozen(eq=False)
 class BotSpec:
-    """A bot: its services by the names that clients use, its defaults, and what it grants."""
+    """A bot: its services by the names that clients use, its defaults, and its grants."""
 
     name: str
     function: AnyFunction
@@ -193,7 +193,7 @@ def mark(function: F, spec: Spec) -> F:
 
 
 def specs_of(value: object) -> tuple[Spec, ...]:
-    """The declarations that a function carries."""
+    """Return the declarations of a function."""
     found: tuple[Spec, ...] = getattr(value, _MARK, ())
     return found
 

@@ -1,4 +1,4 @@
-"""What is installed: listed from entry points without importing anything, loaded one by one, isolated.
+"""List the installed plugins from their entry points, without importing them, and import them one by one.
 
 A module is offered under the entry-point group `rtvi_plugins`, named `<kind>.<provider>`, or by a name without a
 dot when it holds actions and hooks alone. The group `rtvi_plugins.api` names the version of the plugin API that its
@@ -45,7 +45,7 @@ class EntryPoint:
 
     @property
     def kind(self) -> str | None:
-        """The kind of service, or None for a module of actions and hooks."""
+        """Return the kind of service, or None for a module of actions and hooks."""
         return self.name.partition(".")[0] if "." in self.name else None
 
     @property
@@ -54,7 +54,7 @@ class EntryPoint:
 
     @property
     def unfit(self) -> str | None:
-        """Why it cannot be used, as far as that can be told without importing it."""
+        """Return why it cannot be used, as far as its metadata shows; None if nothing speaks against it."""
         module, colon, name = self.module.partition(":")
         if colon:
             return f"its entry point must name a module; leave out ':{name}'."
@@ -69,7 +69,7 @@ class EntryPoint:
 
     @property
     def qualified(self) -> str:
-        """The spelling that names this one even where another distribution offers the same."""
+        """Return the name with its distribution, for when two distributions offer the same name."""
         return f"{self.distribution}:{self.provider}"
 
 
@@ -77,7 +77,7 @@ class EntryPoint:
 
 
 def discover(path: Sequence[str] | None = None) -> tuple[EntryPoint, ...]:
-    """Every installed plugin module, sorted by name. Nothing is imported."""
+    """Return every installed plugin module, sorted by name, without importing any."""
     entries: list[EntryPoint] = []
     for distribution, version, groups in _distributions(path):
         api = tuple(groups.get(API_GROUP, ()))
@@ -87,7 +87,7 @@ def discover(path: Sequence[str] | None = None) -> tuple[EntryPoint, ...]:
 
 
 def commands(path: Sequence[str] | None = None) -> Mapping[str, str]:
-    """Subcommands that plugins bring: word to `module:function`. Nothing is imported."""
+    """Return the subcommands of plugins: name to `module:function`, without importing any."""
     return {name: value for _, _, groups in _distributions(path) for name, value in groups.get(COMMANDS, {}).items()}
 
 
@@ -122,7 +122,7 @@ def _name_and_version(info: Path) -> tuple[str, str]:
 
 
 def _read_version(info: Path) -> str:
-    """The version that a folder without one in its name has inside."""
+    """Return the version in the metadata of a folder without a version in its name."""
     lines = _read(info / "PKG-INFO").splitlines()
     return next((each.partition(":")[2].strip() for each in lines if each.startswith("Version:")), "")
 
@@ -202,12 +202,12 @@ class Installed:
     broken: dict[str, str] = field(factory=dict[str, str])
 
     def provider(self, kind: str, name: str) -> EntryPoint:
-        """The module of a provider by name, or by its qualified name where several offer one. `PluginError` if none."""
+        """Return the entry point of a provider by name or qualified name. `PluginError` if none or several."""
         offered = [entry for entry in self.entries if entry.kind == kind]
         return self._one(f"{kind} provider", name, offered)
 
     def module(self, name: str) -> EntryPoint:
-        """A module of actions or hooks by name. `PluginError` if there is none."""
+        """Return the entry point of a module of actions or hooks by name. `PluginError` if there is none."""
         return self._one("plugin", name, [entry for entry in self.entries if entry.kind is None])
 
     def _one(self, what: str, name: str, offered: Sequence[EntryPoint]) -> EntryPoint:

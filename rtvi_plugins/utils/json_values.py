@@ -39,7 +39,7 @@ _PLAIN_NAME = re.compile(r"[\w-]+", re.ASCII)
 
 
 def member_path(path: str, name: object) -> str:
-    """The JSON path of a member. A name that is no word is quoted; a huge one, which clients may send, is shortened."""
+    """Return the JSON path of a member. A name that is not a word is quoted; a long name is shortened."""
     shown = shorten(str(name))
     return f"{path}.{shown}" if _PLAIN_NAME.fullmatch(shown) else f"{path}[{json.dumps(shown, ensure_ascii=False)}]"
 
@@ -119,17 +119,17 @@ def _why_not(value: object) -> str | None:
 
 
 def is_object(value: object) -> TypeGuard[dict[str, Any]]:
-    """Whether a value is a JSON object. Those that were decoded have names that are strings."""
+    """Return whether a value is a JSON object."""
     return isinstance(value, dict)
 
 
 def is_array(value: object) -> TypeGuard[Sequence[Any]]:
-    """Whether a value is a JSON array, or a tuple in an author's defaults."""
+    """Return whether a value is a JSON array, or a tuple, as in an author's defaults."""
     return isinstance(value, list | tuple)
 
 
 def expected(word: str, value: Any) -> str:
-    """`expected a string, got the number 5`: what was found, in JSON's words."""
+    """Return a message such as `expected a string, got the number 5`."""
     return f"expected {word}, got {describe_json(value)}"
 
 
@@ -152,7 +152,7 @@ def describe_json(value: Any) -> str:
 
 
 def json_type_name(value: Any) -> str:
-    """What a value is, without the value: `a string`."""
+    """Name the JSON type of a value without the value itself: `a string`."""
     if isinstance(value, bool):
         return "true or false"
     if isinstance(value, int | float):
@@ -161,7 +161,7 @@ def json_type_name(value: Any) -> str:
 
 
 def is_nested_deeper(value: object, depth: int) -> bool:
-    """Whether objects and arrays nest deeper than this, looking no deeper than that."""
+    """Return whether objects and arrays nest deeper than this."""
     level: list[Any] = [value] if is_object(value) or is_array(value) else []
     for _ in range(depth + 1):
         if not level:

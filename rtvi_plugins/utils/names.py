@@ -1,4 +1,4 @@
-"""What names of kinds and providers look like."""
+"""Check the names of kinds and providers."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
 def is_valid_name(value: object) -> bool:
-    """Whether a value can name a kind or a provider: in grants, entry points and environment variables alike."""
+    """Return whether a value can name a kind or a provider. It is used in grants, entry points and variable names."""
     return isinstance(value, str) and _NAME.fullmatch(value) is not None
