@@ -316,7 +316,7 @@ async def test_an_option_may_be_narrowed_by_its_declaration(granted: Any, accept
 
 def test_an_option_that_is_narrowed_is_there() -> None:
     """A wrong name would narrow nothing."""
-    with pytest.raises(DeclarationError, match=r"narrowed= names 'x', which is not among its options \['motto'\]"):
+    with pytest.raises(DeclarationError, match=r"narrowed= names 'x', which is not one of its options: \['motto'\]"):
 
         @options(mottos_llm, narrowed={"x": max_len(3)})
         def other(llm: scripted.ScriptedLLM, /, motto: str = "") -> None:
