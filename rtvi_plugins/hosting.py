@@ -17,7 +17,6 @@ from types import ModuleType, TracebackType
 from typing import Any, cast
 
 import anyio
-import anyio.lowlevel
 from anyio.abc import TaskGroup, TaskStatus
 from attrs import field, frozen
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from types import ModuleType
+from functools import partial
+from types import FunctionType, ModuleType
 from typing import Any, TypeAlias, TypeVar, cast
 
 from attrs import field, frozen
@@ -214,13 +215,11 @@ def specs_in(module: ModuleType) -> Sequence[Spec]:
 
 def _reject_hidden(module: ModuleType, name: str, value: object) -> None:
     """Reject a declared function whose name holds another function that calls it: its declaration would be ignored."""
-    wrapper: Any = value
-    inner: list[Any] = [getattr(wrapper, "func", None), *_enclosed(wrapper)]  # of a partial, or of a closure
-    for each in inner:
+    for each in _wrapped(value):
         if (
             callable(each)
             and specs_of(each)
-            and not specs_of(wrapper)
+            and not specs_of(value)
             and (each.__module__, each.__qualname__) == (module.__name__, name)
         ):
             raise DeclarationError(
@@ -228,11 +227,14 @@ def _reject_hidden(module: ModuleType, name: str, value: object) -> None:
             )
 
 
-def _enclosed(function: object) -> Iterator[Any]:
-    """Yield the variables that a function keeps of the function around it."""
-    for cell in getattr(function, "__closure__", None) or ():
-        with suppress(ValueError):  # a variable that is not set yet
-            yield cell.cell_contents
+def _wrapped(value: object) -> Iterator[Any]:
+    """Yield what a partial calls, and the variables that a function keeps of the function around it."""
+    if isinstance(value, partial):
+        yield value.func
+    if isinstance(value, FunctionType):
+        for cell in value.__closure__ or ():
+            with suppress(ValueError):  # a variable that is not set yet
+                yield cell.cell_contents
 
 
 def _outermost(function: AnyFunction) -> tuple[Spec, ...]:

@@ -118,11 +118,11 @@ class AppliedOptions:
                 noted[group.service][name] = values[group.service][name]
         self.values = noted
 
-    def replaced(self, service: str, before: Offer, session_values: Values) -> None:
+    def replaced(self, service: str, before: Offer, session_values: Values) -> Collection[str]:
         """Note that a service has a new provider, which was set to the values of the config.
 
         Options of the session are not set by opening a service: those that exist with both providers keep their last
-        values, and the others have those in `session_values`.
+        values, and the others have those in `session_values`. Return the names of those that are kept.
         """
         provider = self.protocol.offer.provider(service)
         kept = before.provider(service).session_options & provider.session_options
@@ -131,6 +131,7 @@ class AppliedOptions:
         values |= {name: last[name] for name in kept}
         self.values = {**self.values, service: values}
         self._drop_deferred((service, name) for name in (*last, *values) if name not in kept)
+        return kept
 
     # ---- deferred changes ------------------------------------------------------------------------------------------
 

@@ -285,12 +285,16 @@ class LiveServices:
         groups = [each for each in change.groups if each.service not in new.opened or not each.sets_service]
         if now and (failed := applied.apply(groups, change.values, undo, change.changed)) is not None:
             return failed
+        deferred = dict.fromkeys(change.changed)
         for service in new.opened:
             defaults = self.start.defaults.of(service, change.offer.providers[service])
-            applied.replaced(service, offer, change.values if now else {**change.values, service: defaults})
+            kept = applied.replaced(service, offer, change.values if now else {**change.values, service: defaults})
+            names = (name for group in groups if group.service == service for name in group.options)
+            # Their value may be the config's already: one that was deferred for the old provider, and never set.
+            deferred |= dict.fromkeys((service, name) for name in names if name not in kept)
             self._retire(live[service])
         if not now:
-            applied.defer(change.changed, groups)
+            applied.defer(deferred, groups)
         changed = [f"{service}.{name}" for service, name in change.changed]
         self.hooks.notify("config_committed", session=self.session, revision=self.config.revision, changed=changed)
         return None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from attrs.validators import ge, le
@@ -103,3 +104,11 @@ def test_a_declaration_under_a_decorator_without_wraps_is_rejected(decorator: Ca
     vars(module)["say"] = decorator(names["say"])
     with pytest.raises(DeclarationError, match=r"say\(\) .* is hidden by another decorator above it\."):
         specs_in(module)
+
+
+def test_whatever_else_a_module_holds_hides_nothing() -> None:
+    """Classes have the attributes of functions too, and some objects have every attribute."""
+    module = ModuleType("acme")
+    vars(module).update(FunctionType=FunctionType, partial=functools.partial, anything=Mock(), say=marked("say"))
+    vars(module)["say"].__module__ = "acme"
+    assert len(specs_in(module)) == 1

@@ -332,6 +332,14 @@ BACKENDS = ["asyncio", "trio"]
         ("interrupt",),
     ]
 )
+@example(
+    [
+        ("say", "long"),
+        ("settle",),
+        ("update", {"gear": {"pitch": REFUSED}}, False),
+        ("update", {"gear": {"pitch": REFUSED, "provider": "two"}}, False),
+    ]
+)
 @given(interleavings())
 @SETTINGS
 def test_services_and_config_agree_after_any_interleaving(backend: str, happened: list[Step]) -> None:
