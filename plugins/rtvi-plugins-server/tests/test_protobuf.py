@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -172,6 +175,20 @@ def test_few_earlier_frames_are_remembered() -> None:
     for samples in range(1_000):
         decode(by_protobuf(Audio(bytes(2 * samples), 16_000), 0))
     assert len(_protobuf.__dict__["_known_frames"]) <= 32
+
+
+def test_frames_with_long_names_leave_nothing_behind() -> None:
+    """A client cannot fill the memory with names, which are read like any others."""
+    sent = [by_protobuf(Audio(bytes(2), 16_000), 0, f"{number}" + "n" * 200_000) for number in range(50)]
+    decode(sent[0])
+    gc.collect()
+    tracemalloc.start()
+    try:
+        assert [decode(each) for each in sent] == [Audio(bytes(2), 16_000)] * 50
+        gc.collect()
+        assert tracemalloc.get_traced_memory()[0] < 500_000
+    finally:
+        tracemalloc.stop()
 
 
 @given(ITEMS, st.integers(0, 2**64 - 1))

@@ -99,6 +99,8 @@ Frame: Final[Any] = _frame_class()
 #: Frames of audio that were read before, by their length: the bytes before and after the samples, rate, and channels.
 _known_frames: dict[int, tuple[bytes, bytes, int, int]] = {}
 _MOST_KNOWN: Final = 32
+#: Frames with a longer name are not remembered, because the name is kept. Published clients send none.
+_LONGEST_NAME: Final = 64
 
 
 def decode(data: bytes) -> str | Audio | None:
@@ -140,6 +142,8 @@ def _audio(sent: Any) -> Audio:
 
 def _remember(data: bytes, audio: Audio, name: str) -> None:
     """Keep the bytes around the samples, if the frame is written as `encode` would, without an id."""
+    if len(name) > _LONGEST_NAME:
+        return
     begin, before, after = _around(0, len(audio.data), audio.rate, audio.channels, name)
     before = begin + before
     if data == before + audio.data + after:
@@ -163,11 +167,15 @@ def encode(item: str | Audio, number: int) -> bytes:
         message = _DATA + _varint(len(text)) + text if text else b""
         return _MESSAGE + _varint(len(message)) + message
     id = _ID + _varint(number) if number else b""
-    begin, before, after = _around(len(id), len(item.data), item.rate, item.channels, "audio")
+    begin, before, after = _around_bot_audio(len(id), len(item.data), item.rate, item.channels)
     return b"".join((begin, id, before, item.data, after))
 
 
 @lru_cache(maxsize=256)
+def _around_bot_audio(id_size: int, length: int, rate: int, channels: int) -> tuple[bytes, bytes, bytes]:
+    return _around(id_size, length, rate, channels, "audio")
+
+
 def _around(id_size: int, length: int, rate: int, channels: int, name: str) -> tuple[bytes, bytes, bytes]:
     """Return what is before the id, between the id and so many bytes of samples, and after the samples.
 
