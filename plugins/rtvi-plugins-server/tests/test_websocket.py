@@ -621,6 +621,7 @@ class Harness:
         self.errors: list[Any] = []
         self.transport = FakeTransport()
         self.app = FakeApp()
+        self.limiter = ConnectionLimiter(ConnectionLimits())
         self.socket: WebSocket
 
     async def begin(self) -> None:
@@ -633,7 +634,7 @@ class Harness:
         loop.set_exception_handler(lambda _, context: self.errors.append(context))
         config = uvicorn.Config(app, log_config=None)
         config.load()
-        connection = ConnectionLimiter(ConnectionLimits()).admit("127.0.0.1")
+        connection = self.limiter.admit("127.0.0.1")
         assert connection is not None
         self.socket = WebSocket(config=config, server_state=ServerState(), app_state={}, connection=connection)
         self.socket.connection_made(self.transport)  # type: ignore[arg-type]
@@ -681,3 +682,32 @@ def test_fragments_count_as_incomplete(host: Host, loop: str) -> None:
     with live(host, limits, loop=loop) as server, bare(server) as client:
         client.socket.sendall(frame(Opcode.TEXT, b" ", fin=False) + frame(Opcode.CONT, b" " * 30_000, fin=False) * 20)
         assert client.closed() == (1008, "Too many long messages of this address are incomplete.")
+
+
+def test_a_connection_that_was_lost_among_many_frames_is_not_counted_again() -> None:
+    """Its last frames are still handled in later turns of the loop, when nothing of it is kept any more."""
+
+    async def run() -> None:
+        harness = Harness()
+        await harness.begin()
+        harness.socket.data_received(frame(Opcode.TEXT, b" " * 100_000, fin=False) + frame(Opcode.PING) * 1_000)
+        assert harness.limiter.buffered("127.0.0.1") > 100_000
+        harness.socket.connection_lost(None)
+        await harness.settle()
+        assert harness.limiter.buffered("127.0.0.1") == 0
+
+    asyncio.run(run())
+
+
+def test_a_client_that_is_lost_gets_no_pongs() -> None:
+    """The event loop would log each of them."""
+
+    async def run() -> None:
+        harness = Harness()
+        await harness.begin()
+        harness.transport.closed = True
+        harness.socket.data_received(frame(Opcode.PING, b"x") * 1_000)
+        await harness.settle()
+        assert harness.transport.pongs == []
+
+    asyncio.run(run())

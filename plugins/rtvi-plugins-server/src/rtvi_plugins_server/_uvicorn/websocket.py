@@ -5,6 +5,8 @@ This protocol decides when to read and when to write:
 - A client gets a turn of the event loop for a few frames at a time.
 - Nothing is buffered for a client that does not read. Its pongs wait, and only the last one is sent; its messages stay
   in the app.
+
+Reading and writing depend on each other here, so the whole protocol is one class, and this module is longer than most.
 """
 
 from __future__ import annotations
@@ -183,7 +185,9 @@ class WebSocket(SmallReads):
 
     def _check_buffered(self) -> None:
         """Close if the clients of this address keep too many messages incomplete."""
-        if not self._connection.may_buffer(self._reader.buffered) and not self._over:
+        if self._over:  # the connection may be closed, and must not be counted again
+            return
+        if not self._connection.may_buffer(self._reader.buffered):
             _failures.warn("closed a WebSocket: its address has too many incomplete messages")
             self.close(CloseFrame(_POLICY, "Too many long messages of this address are incomplete."))
             self._over = True

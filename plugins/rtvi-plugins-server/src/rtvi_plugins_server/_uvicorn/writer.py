@@ -53,7 +53,8 @@ class Writer:
         self._send_pong()
 
     def _send_pong(self) -> None:
-        if self._pong and self.writable and not self.closed:
+        # asyncio logs each write to a lost client, and a client may have sent very many pings.
+        if self._pong and self.writable and not (self.closed or self.transport.is_closing()):
             pong, self._pong = self._pong, b""
             self.transport.write(pong)
 
