@@ -24,7 +24,7 @@ from rtvi_plugins.errors import ServerFull
 from rtvi_plugins.hosting import Host, Limits
 from rtvi_plugins.loading import load_bot
 from rtvi_plugins_server._addresses import Proxies, client_group, trusted_proxies
-from rtvi_plugins_server._uvicorn import http_guard
+from rtvi_plugins_server._uvicorn import http_protocol
 from rtvi_plugins_server._uvicorn.acceptor import Acceptor
 from rtvi_plugins_server._uvicorn.chunked_body import ChunkedBody
 from rtvi_plugins_server._uvicorn.connections import ConnectionLimiter, ConnectionLimits, TrackedConnection
@@ -42,7 +42,7 @@ START = b"POST /start HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 def parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Serves with either parser of HTTP."""
     if request.param == "h11":
-        monkeypatch.setattr("rtvi_plugins_server._uvicorn.server.http_protocol", lambda: http_guard.GuardedH11)
+        monkeypatch.setattr("rtvi_plugins_server._uvicorn.server.http_protocol", lambda: http_protocol.GuardedH11)
     else:
         pytest.importorskip("httptools")
     return str(request.param)
@@ -555,3 +555,38 @@ def test_bodies_that_do_not_end_are_bounded_in_total(host: Host, parser: str) ->
                 assert (status, found["error"], found["retryable"]) == (429, "rate-limited", True)
         server.until(lambda: len(server.server.limiter) == 3)
     assert server.buffered == 0
+
+
+def test_a_body_that_the_app_drops_is_not_too_much_for_its_address(host: Host, parser: str) -> None:
+    """The client reads that its body is too long, not that it should send it again later."""
+    size = 10_000_000
+    with (
+        live(host) as server,
+        server.connect(START + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % size) as client,
+    ):
+        client.sendall(b" " * size)
+        status, body = answer(client)
+    assert (status, body["error"], body["retryable"]) == (413, "message-too-large", False)
+
+
+def test_incomplete_messages_of_all_addresses_are_bounded_in_total() -> None:
+    """Also of those that are not counted, behind a proxy."""
+    limiter = ConnectionLimiter(ConnectionLimits(buffered_bytes_in_total=1_000_000, proxies=Proxies(["198.51.100.1"])))
+    peers = ["198.51.100.1"] * 5 + [f"192.0.2.{each}" for each in range(10)]
+    made = [each for each in map(limiter.admit, peers) if each is not None]
+    assert [each.may_buffer(100_000) for each in made] == [True] * 10 + [False] * 5
+    for each in made:
+        each.closed()
+    assert all(each.may_buffer(100_000) for each in map(limiter.admit, peers[:10]) if each is not None)
+
+
+def test_a_request_that_waits_keeps_its_connection(host: Host, parser: str) -> None:
+    """A connection is not idle while a request on it waits for its turn."""
+    with live(host) as server:
+        server.server.config.timeout_keep_alive = 1
+        due = server.server.limiter.request_rate.__dict__["_due"]
+        with server.connect(HEALTH) as client:
+            server.until(lambda: "127.0.0.1" in due)
+            server.ask(lambda: due.update({"127.0.0.1": asyncio.get_running_loop().time() + 1.5}))
+            client.sendall(HEALTH.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+            assert everything(client).count(b'"status":"ok"') == 2

@@ -6,6 +6,7 @@
     acceptor        accept connections, one at a time
     connections     limits for connections, in total and for each address
     http_guard      check and limit HTTP requests before uvicorn's parser reads them
+    http_protocol   uvicorn's HTTP protocol with that guard
     request_rate    delay the requests of an address that sends very many
     chunked_body    find the end of a chunked body
     handshake       ask the app whether to accept a WebSocket

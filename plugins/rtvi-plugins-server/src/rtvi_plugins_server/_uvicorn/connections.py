@@ -46,7 +46,9 @@ class ConnectionLimits:
     #: Connections at once from one address, and at most half of all. So many of its requests are handled in a second;
     #: more than that wait.
     connections_per_address: int = 100
-    #: What may be buffered of the incomplete messages of one address. A connection with little is not counted.
+    #: What may be buffered of incomplete messages: in total, and of one address. A connection with little is not
+    #: counted.
+    buffered_bytes_in_total: int = 134_217_728
     buffered_bytes_per_address: int = 8_388_608
     buffered_bytes: int = 65_536
     #: The proxies in front. Their connections belong to many clients and are not counted per address.
@@ -104,7 +106,7 @@ class TrackedConnection:
         return 0.0 if self.address is None else self._limiter.request_rate.delay(self.address, now)
 
     def may_buffer(self, size: int) -> bool:
-        """Report how many bytes of incomplete messages are buffered. Return False if its address has too many."""
+        """Report how many bytes of incomplete messages are buffered. Return False if there are too many of them."""
         size = size if size > self.limits.buffered_bytes else 0
         if size == self._buffered:
             return True
@@ -158,6 +160,7 @@ class ConnectionLimiter:
         self.connections: set[TrackedConnection] = set()
         self._addresses: Counter[str] = Counter()
         self._buffered: Counter[str] = Counter()
+        self._buffered_in_total = 0
         self.request_rate = RequestRate(limits.connections_per_address)
         self._full, self._crowded = LogThrottle(log), LogThrottle(log)
 
@@ -193,13 +196,15 @@ class ConnectionLimiter:
         return self._buffered[address]
 
     def may_buffer(self, address: str | None, more: int) -> bool:
-        """Count bytes that are buffered for an address. Return False if there are too many."""
+        """Count bytes that are buffered for an address. Return False if it has too many, or all clients have."""
+        self._buffered_in_total += more
+        fits = self._buffered_in_total <= self.limits.buffered_bytes_in_total
         if address is None:
-            return True
+            return fits
         self._buffered[address] += more
         if not self._buffered[address]:
             del self._buffered[address]
-        return self._buffered[address] <= self.limits.buffered_bytes_per_address
+        return fits and self._buffered[address] <= self.limits.buffered_bytes_per_address
 
     def check(self, now: float) -> None:
         """Check every connection; call it about once a second with the loop's time."""

@@ -14,14 +14,13 @@ from typing import Any, Final
 
 import orjson
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from .._log_throttle import LogThrottle
+from ..starting import BODY_BYTES
 from .chunked_body import ChunkedBody
 from .connections import TrackedConnection
-from .small_reads import SmallReads
 
-__all__ = ("GuardedProtocol", "HttpGuard", "http_protocol")
+__all__ = ("HttpGuard",)
 
 log = logging.getLogger("rtvi_plugins.server")
 _refusals = LogThrottle(log)
@@ -62,6 +61,7 @@ class HttpGuard(asyncio.Protocol):
     cycle: Any
     flow: FlowControl
     ws_protocol_class: Any
+    _unset_keepalive_if_required: Any
 
     def guard(self, connection: TrackedConnection) -> None:
         """Begin with an accepted connection."""
@@ -74,7 +74,7 @@ class HttpGuard(asyncio.Protocol):
         #: How many bytes of the body are still to come, or the object that finds its end.
         self._body = 0
         self._chunked: ChunkedBody | None = None
-        #: How many bytes of the body have arrived.
+        #: How many bytes of the body have arrived, at most `BODY_BYTES`: of a longer body, the app keeps nothing.
         self._body_arrived = 0
         self._due = math.inf
         #: The request waits because its address sends very many; or it has waited.
@@ -157,6 +157,7 @@ class HttpGuard(asyncio.Protocol):
         delay = self._connection.request_delay(loop.time())
         if delay > 0:
             self._delayed = True
+            self._unset_keepalive_if_required()  # the connection is not idle
             self._pause()
             loop.call_later(delay, self._go_on)
         return self._delayed
@@ -166,7 +167,7 @@ class HttpGuard(asyncio.Protocol):
         self._parse()
 
     def _pass_body(self, data: bytes) -> None:
-        self._body_arrived += len(data)
+        self._body_arrived = min(self._body_arrived + len(data), BODY_BYTES)
         if self._connection.may_buffer(self._body_arrived):
             super().data_received(data)
         else:
@@ -268,43 +269,3 @@ def _response(status: int, sentence: str) -> bytes:
         len(body),
         body,
     )
-
-
-class GuardedProtocol(SmallReads):
-    """Passes what the loop calls to a guard."""
-
-    def __init__(self, guard: HttpGuard) -> None:
-        super().__init__()
-        self._guard = guard
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._guard.connection_made(transport)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._guard.connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        self._guard.data_received(data)
-
-    def pause_writing(self) -> None:
-        self._guard.pause_writing()
-
-    def resume_writing(self) -> None:
-        self._guard.resume_writing()
-
-
-class GuardedH11(HttpGuard, H11Protocol):
-    pass
-
-
-def http_protocol() -> type[HttpGuard]:
-    """Return uvicorn's protocol with a guard: the one for httptools if it is installed, else the one for h11."""
-    try:
-        from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-    except ImportError:
-        return GuardedH11
-
-    class _GuardedTools(HttpGuard, HttpToolsProtocol):
-        pass
-
-    return _GuardedTools

@@ -21,7 +21,8 @@ from rtvi_plugins.hosting import Host
 
 from .acceptor import Acceptor
 from .connections import ConnectionLimiter, ConnectionLimits, TrackedConnection
-from .http_guard import GuardedProtocol, HttpGuard, http_protocol
+from .http_guard import HttpGuard
+from .http_protocol import GuardedProtocol, http_protocol
 from .websocket import WebSocket
 
 __all__ = ("Server", "make_server", "serve")
