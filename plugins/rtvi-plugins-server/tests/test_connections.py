@@ -173,6 +173,25 @@ def test_a_body_in_chunks_ends_where_it_ends_however_it_is_cut(sizes: list[int],
     assert chunked.feed(after) == 0
 
 
+def test_a_body_of_very_many_chunks_is_read_in_turns(host: Host, parser: str) -> None:
+    """A few at a time, and nothing more of it meanwhile: reading thousands of them would hold up everybody else."""
+    most = 0
+
+    async def count(request: Request) -> Response:
+        nonlocal most
+        size = 0
+        async for part in request.stream():
+            size, most = size + len(part), max(most, len(part))
+        return Response(str(size))
+
+    head = b"POST /count HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+    body = b"1\r\n \r\n" * 50_000 + b"0\r\n\r\n"
+    with live(host, routes=[Route("/count", count, methods=["POST"])]) as server, server.connect(head) as client:
+        client.sendall(body)
+        assert everything(client).endswith(b"\r\n\r\n50000")
+    assert most <= 256
+
+
 def test_requests_that_are_sent_together_are_parsed_one_at_a_time(host: Host, parser: str) -> None:
     """Thousands fit into what is read at once, and parsing them would hold up everybody else."""
     released, waiting = asyncio.Event(), list[bool]()
@@ -183,7 +202,11 @@ def test_requests_that_are_sent_together_are_parsed_one_at_a_time(host: Host, pa
         return Response()
 
     slow = b"GET /wait HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
-    with live(host, routes=[Route("/wait", wait)]) as server, server.connect(slow + HEALTH * 2_000) as client:
+    limits = ConnectionLimits(connections_per_address=10_000)
+    with (
+        live(host, limits, routes=[Route("/wait", wait)]) as server,
+        server.connect(slow + HEALTH * 2_000) as client,
+    ):
         server.until(lambda: bool(waiting))
         (connection,) = server.ask(lambda: list(server.server.server_state.connections))
         assert not getattr(connection, "pipeline", ())

@@ -122,8 +122,12 @@ class HttpGuard(asyncio.Protocol):
         while self._unparsed and not (self._over or self._delayed or self.transport.is_closing()):
             if self._socket is not None:
                 self._socket.data_received(self._take(len(self._unparsed)))
-            elif self._chunked is not None:
-                self._parse_chunks(self._chunked)
+            elif (chunked := self._chunked) is not None:
+                self._parse_chunks(chunked)
+                if self._unparsed and not (chunked.ended or self._over):  # very many chunks: others have a turn first
+                    self._pause()
+                    asyncio.get_running_loop().call_soon(self._parse)
+                    return
             elif self._body:
                 data = self._take(min(len(self._unparsed), self._body))
                 self._body -= len(data)
