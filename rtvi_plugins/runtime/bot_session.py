@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from functools import partial
@@ -29,6 +30,8 @@ from .shared import Shared
 from .turns import Turns
 
 __all__ = ("BotSession",)
+
+log = logging.getLogger("rtvi_plugins")
 
 
 @final
@@ -80,7 +83,9 @@ class BotSession(Session):
         )
 
     def _overflow(self) -> None:
-        self.ending.fail(SlowClient("The client does not read what is sent to it."))
+        error = SlowClient("The client does not read what is sent to it.")
+        log.warning("session %s: %s", self.id, error.message)
+        self.ending.fail(error)
 
     # ---- the client and its config ---------------------------------------------------------------------------------
 

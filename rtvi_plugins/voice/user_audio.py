@@ -150,14 +150,18 @@ class UserAudio(Listener):
         """The VAD has failed: report it once and listen no more. The user can still write."""
         self._on_failure(as_provider_error(error, "a VAD", "listened"))
         self._end_audio()
-        self._state.process(Event.VAD_FAILED)
+        if self._state.audio is not _OFF:
+            self._state.process(Event.VAD_FAILED)
 
     # ---- utterances ----------------------------------------------------------------------------------------------
+    # A message to the client may end the session, and with it the listening: see `Limits.outbox`.
 
     def _start(self) -> None:
         self._utterance = Utterance(ReplayableStream(list(self._pre_roll)))
         self._pre_roll.clear()
         self._session.emit(UserStartedSpeaking())
+        if self._state.audio is _OFF:  # the client does not read, and this message was one too many
+            return
         self._state.process(Event.SPEECH_STARTED)
         self._turns.add(self._utterance)
         self._watch_for_gap()
@@ -169,7 +173,8 @@ class UserAudio(Listener):
         utterance, self._utterance = self._utterance, None
         self._turns.spoken_until = spoken_until
         self._session.emit(UserStoppedSpeaking())
-        self._state.process(event)
+        if self._state.audio is not _OFF:
+            self._state.process(event)
         utterance.end(self._session.clock)
 
     def _end_audio(self) -> None:
