@@ -11,7 +11,7 @@ import anyio
 
 from rtvi_plugins import LLM, Session, action, bot, service
 from rtvi_plugins.kinds import Audio, LLMPiece, LLMRequest
-from rtvi_plugins.session import Listener, Turn
+from rtvi_plugins.session import Listener, Say, Turn
 
 
 @bot(client=["bot:add", "bot:hang_up", "bot:stall", "bot:stumble", "bot:dawdle"], public=True)
@@ -148,3 +148,19 @@ async def parrot(session: Session, /) -> None:
     async with session.turn() as turn:
         with session.listening(Beak(turn)):
             await anyio.sleep_forever()
+
+
+@bot(client=["bot:leave"], public=True)
+async def leaver(session: Session, /) -> None:
+    """Plays two seconds of audio for each text that it is to say."""
+    async for _ in session.inputs():
+        async with session.turn(interruptible=False) as turn:
+            turn.play(Audio(b"\1\0" * 48_000, 24_000))
+            await turn.played()
+
+
+@action(leaver)
+async def leave(session: Session, /) -> None:
+    """End the session with a goodbye."""
+    session.submit(Say("Goodbye."))
+    session.close("goodbye")

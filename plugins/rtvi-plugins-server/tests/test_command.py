@@ -13,7 +13,7 @@ import subprocess
 import sys
 from array import array
 from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -67,13 +67,13 @@ def run(argv: list[str]) -> int:
         (["bot.py", "--drain-seconds", "-1"], "--drain-seconds -1.0 is no time; write 0 or more."),
         (["bot.py", "--drain-seconds", "nan"], "--drain-seconds nan is no time; write 0 or more."),
         ([str(DESK), "--limit", "idle_second=5"], "There is no limit 'idle_second'; did you mean 'idle_seconds'?"),
-        ([str(DESK), "--limit", "jobs=2.5"], "The limit jobs is a whole number, as in jobs=60; '2.5' is none."),
-        ([str(DESK), "--limit", "deadline=-1"], "The limit deadline is more than 0; '-1' is not."),
+        ([str(DESK), "--limit", "jobs=2.5"], "The limit jobs must be a whole number, as in jobs=60, not '2.5'."),
+        ([str(DESK), "--limit", "deadline=-1"], "The limit deadline must be greater than 0, not '-1'."),
         (["bot.py", "--dev", "--host", "0.0.0.0"], "leave out --dev or --host 0.0.0.0."),
         (["bot.py", "--dev", "--public-url", "https://bots.example"], "leave out --dev or --public-url."),
         (["bot.py", "--public-url", "bots.example"], "--public-url bots.example is no URL; write it as in"),
         (["nowhere.py"], "There is no file 'nowhere.py'."),
-        ([f"{DESK}"], "several bots: desk, wreckers, office, stubborn, deaf, parrot."),
+        ([f"{DESK}"], "several bots: desk, wreckers, office, stubborn, deaf, parrot, leaver."),
         ([f"{DESK}:dask"], "did you mean 'desk'?"),
         ([f"{DESK}:desk", "--plugin", "nowhere"], "No plugin 'nowhere' is installed."),
         ([f"{DESK}:desk", "--record", str(DESK)], f"Cannot record to {DESK}: "),
@@ -204,7 +204,7 @@ def start() -> Start:
 
 
 def test_a_process_serves_drains_and_ends(start: Start, action: Callable[..., str]) -> None:
-    """The first signal refuses what is new, leaves what is live alone, and the last close_frame ends the process."""
+    """The first signal refuses what is new and leaves what is live alone; the last session to end ends the process."""
     with start("desk") as running:
         assert running.bot == "desk"
         with running.talk() as client:
@@ -315,6 +315,29 @@ def test_a_session_that_outlasts_the_drain_is_closed(start: Start) -> None:
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1012
         assert running.ended() == 0
+
+
+def test_a_goodbye_is_played_to_its_end_while_the_process_drains(start: Start, action: Callable[..., str]) -> None:
+    """The client gets each of the 100 frames, then the close frame of a session that ended as the bot wanted."""
+    with start("leaver") as running:
+        with speak(running) as client:
+            client.send(encode(action("1", "leave"), 0))
+            while not isinstance(heard(client), Audio):
+                pass
+            running.signal()
+            assert 1 + frames_until_closed(client) == 100
+            assert client.close_code == 1000
+            assert client.close_reason == "goodbye"
+        assert running.ended() == 0
+
+
+def frames_until_closed(client: ClientConnection) -> int:
+    """Count the frames of audio until the server closes."""
+    frames = 0
+    with suppress(ConnectionClosed):
+        while True:
+            frames += isinstance(heard(client), Audio)
+    return frames
 
 
 def test_what_http_requests_wait_for_at_the_end_is_answered(start: Start) -> None:

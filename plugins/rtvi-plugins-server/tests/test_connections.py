@@ -352,7 +352,7 @@ class Slow(asyncio.Transport):
         self.aborted = True
 
 
-def test_a_client_that_reads_slower_than_it_is_sent_is_not_given_up() -> None:
+def test_a_client_that_reads_slower_than_it_is_sent_is_not_given_up(caplog: pytest.LogCaptureFixture) -> None:
     """More waits for it each second, and it takes most of what is sent; one that takes nothing is given up."""
     limiter, transport = ConnectionLimiter(ConnectionLimits(stalled_seconds=20)), Slow()
     connection = limiter.admit("192.0.2.1")
@@ -363,9 +363,11 @@ def test_a_client_that_reads_slower_than_it_is_sent_is_not_given_up() -> None:
         transport.waiting += 1_000
         limiter.check(second)
     assert not transport.aborted
+    assert caplog.messages == []
     for second in range(60, 81):
         limiter.check(second)
     assert transport.aborted
+    assert caplog.messages == ["closed a connection: the client does not read"]
 
 
 def test_exhausted_descriptors_are_logged_once(

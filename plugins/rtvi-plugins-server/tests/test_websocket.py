@@ -410,8 +410,8 @@ def test_what_is_said_waits_while_the_client_does_not_read() -> None:
     asyncio.run(run())
 
 
-def test_a_client_that_stops_reading_is_slow_and_gone(loop: str, action: Callable[..., str]) -> None:
-    """Its session ends, its socket is closed, and neither a connection nor a session is left."""
+def test_a_client_that_stops_reading_is_slow_and_gone(loop: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Its session ends, its socket is closed, neither a connection nor a session is left, and the log says so once."""
     host = limited(outbox=200, in_flight=1_000, rate=100_000, burst=100_000)
     with live(host, ConnectionLimits(close_seconds=0.2), loop=loop) as server:
         client = socket.socket()
@@ -428,6 +428,26 @@ def test_a_client_that_stops_reading_is_slow_and_gone(loop: str, action: Callabl
             pass
         server.until(lambda: (host.open_sessions, len(server.server.limiter)) == (0, 0))
         client.close()
+    assert len([each for each in caplog.messages if "The client does not read what is sent to it." in each]) == 1
+
+
+def test_a_client_that_answers_no_ping_is_one_line_in_the_log(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is sent one ping before."""
+    monkeypatch.setattr(websocket, "_failures", LogThrottle(logging.getLogger("rtvi_plugins.server")))
+
+    async def run() -> None:
+        harness = Harness()
+        await harness.begin()
+        now = asyncio.get_running_loop().time()
+        for second in range(60):
+            harness.check(now + second)
+        assert harness.transport.closed
+        assert harness.transport.payloads(Opcode.PING) == [b""]
+
+    asyncio.run(run())
+    assert caplog.messages == ["closed a WebSocket: the client does not answer pings"]
 
 
 def test_a_silent_client_is_asked_and_given_up(host: Host, monkeypatch: pytest.MonkeyPatch, loop: str) -> None:
@@ -554,6 +574,9 @@ class FakeTransport:
     def is_closing(self) -> bool:
         return self.closed
 
+    def get_write_buffer_size(self) -> int:
+        return 0
+
     def close(self) -> None:
         self.closed = True
 
@@ -623,6 +646,8 @@ class Harness:
         self.app = FakeApp()
         self.limiter = ConnectionLimiter(ConnectionLimits())
         self.socket: WebSocket
+        #: What the server calls once a second.
+        self.check: Callable[[float], None]
 
     async def begin(self) -> None:
         """Make a handshake."""
@@ -636,6 +661,7 @@ class Harness:
         config.load()
         connection = self.limiter.admit("127.0.0.1")
         assert connection is not None
+        self.check = connection.check
         self.socket = WebSocket(config=config, server_state=ServerState(), app_state={}, connection=connection)
         self.socket.connection_made(self.transport)  # type: ignore[arg-type]
         self.socket.data_received(HANDSHAKE % b"/")

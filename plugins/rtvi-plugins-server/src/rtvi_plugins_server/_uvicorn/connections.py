@@ -133,6 +133,7 @@ class TrackedConnection:
         if unsent and read_by_client <= 0:
             self._stalled_since = self._stalled_since or now
             if now >= self._stalled_since + limits.stalled_seconds:
+                self._limiter.stalled.warn("closed a connection: the client does not read")
                 transport.abort()
         else:
             self._stalled_since = None
@@ -162,7 +163,7 @@ class ConnectionLimiter:
         self._buffered: Counter[str] = Counter()
         self._buffered_in_total = 0
         self.request_rate = RequestRate(limits.connections_per_address)
-        self._full, self._crowded = LogThrottle(log), LogThrottle(log)
+        self._full, self._crowded, self.stalled = LogThrottle(log), LogThrottle(log), LogThrottle(log)
 
     def __len__(self) -> int:
         return len(self.connections)

@@ -307,6 +307,7 @@ class WebSocket(SmallReads):
         else:
             match self._keepalive.check(now, reading=self._reading, writable=self._writer.writable):
                 case "lost":
+                    _failures.warn("closed a WebSocket: the client does not answer pings")
                     self._transport.abort()
                 case "ping":
                     self._writer.ping()
