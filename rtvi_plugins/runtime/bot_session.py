@@ -8,6 +8,8 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager, null
 from functools import partial
 from typing import Any, cast, final
 
+from attrs import define
+
 from ..context import Context, Function, Message
 from ..declare.json_form import to_checked_json
 from ..errors import FunctionCallFailed, ProviderError, ProviderFailed, SlowClient
@@ -16,6 +18,7 @@ from ..protocol.config import SessionConfig
 from ..protocol.offer import Offer
 from ..protocol.protocol import RTVIProtocol
 from ..protocol.start import StartRequest
+from ..registry.hooks import Hooks
 from ..session import ClientInfo, FunctionCall, Input, Listener, Session, Turn, VADParams
 from ..utils.iteration import Iteration
 from ..voice.recording import Recorder
@@ -29,17 +32,34 @@ from .reconfigure import LiveServices
 from .shared import Shared
 from .turns import Turns
 
-__all__ = ("BotSession",)
+__all__ = ("BotSession", "SessionParts")
 
 log = logging.getLogger("rtvi_plugins")
 
 
+@define(eq=False)
+class SessionParts:
+    """The parts of one session that the runtime works with.
+
+    They are not attributes of the session, so a plugin that sets an attribute on its session replaces none of them.
+    """
+
+    protocol: RTVIProtocol
+    outbox: Outbox
+    turns: Turns
+    ending: Ending
+    services: LiveServices
+    actions: Actions
+    calls: FunctionCalls
+    hooks: Hooks
+    #: The user's audio, if the client's transport carries any.
+    audio_input: AudioInput | None = None
+    recorder: Recorder | None = None
+
+
 @final
 class BotSession(Session):
-    """The session of one client. The attributes that `Session` does not have are for the runtime.
-
-    `stop` stops everything that runs in the session, when it ends.
-    """
+    """The session of one client."""
 
     def __init__(self, id: str, shared: Shared, start: StartRequest, stop: Callable[[], None]) -> None:
         self.id = id
@@ -48,79 +68,83 @@ class BotSession(Session):
         self.clock = shared.clock
         self.vad_params = VADParams()
         self.single_turn = False
-        self.hooks = shared.hooks
         self._functions = shared.functions
         limits, config = shared.limits, SessionConfig(start.values)
-        offer = shared.offers.get(start.providers, start.grants)
-        self.protocol = RTVIProtocol(offer, config, limits, shared.clock.now())
-        self.outbox = Outbox(self.protocol, limits, self._overflow)
-        self.turns = Turns(self.context, limits.in_flight, self.emit, self._report_transcript)
-        self.ending = Ending(shared.clock, self.turns, self.outbox, limits.goodbye_seconds, stop)
-        #: The user's audio, if the client's transport carries any.
-        self.audio_input: AudioInput | None = None
-        self.recorder: Recorder | None = None
-        self.calls = FunctionCalls(shared.clock, limits, self.emit)
-        self.services = LiveServices(
+        protocol = RTVIProtocol(shared.offers.get(start.providers, start.grants), config, limits, shared.clock.now())
+        outbox = Outbox(protocol, limits, self._overflow)
+        turns = Turns(self.context, limits.in_flight, self.emit, self._report_transcript)
+        ending = Ending(shared.clock, turns, outbox, limits.goodbye_seconds, stop)
+        services = LiveServices(
             session=self,
             start=start,
             config=config,
-            protocol=self.protocol,
-            outbox=self.outbox,
-            turns=self.turns,
+            protocol=protocol,
+            outbox=outbox,
+            turns=turns,
             hooks=shared.hooks,
             offers=shared.offers,
             limits=limits,
-            end=self.ending.fail,
+            end=ending.fail,
         )
-        self.actions = Actions(
+        actions = Actions(
             session=self,
-            protocol=self.protocol,
-            outbox=self.outbox,
+            protocol=protocol,
+            outbox=outbox,
             hooks=shared.hooks,
             limits=limits,
             threads=shared.threads,
-            find=lambda service: self.services.live[service],
+            find=lambda service: services.live[service],
         )
+        calls = FunctionCalls(shared.clock, limits, self.emit)
+        self._parts = SessionParts(protocol, outbox, turns, ending, services, actions, calls, shared.hooks)
+
+    @classmethod
+    def create(
+        cls, id: str, shared: Shared, start: StartRequest, stop: Callable[[], None]
+    ) -> tuple[BotSession, SessionParts]:
+        """Return a session, and its parts. `stop` stops everything that runs in the session, when it ends."""
+        session = cls(id, shared, start, stop)
+        return session, session._parts
 
     def _overflow(self) -> None:
         error = SlowClient("The client does not read what is sent to it.")
         log.warning("session %s: %s", self.id, error.message)
-        self.ending.fail(error)
+        self._parts.ending.fail(error)
 
     # ---- the client and its config ---------------------------------------------------------------------------------
 
     @property
     def client(self) -> ClientInfo:
-        return self.protocol.client
+        return self._parts.protocol.client
 
     @property
     def providers(self) -> Mapping[str, str]:
-        return self.services.offer.providers
+        return self._parts.services.offer.providers
 
     def config(self, service: str) -> Mapping[str, Any]:
-        return dict(self.services.config.values[service])
+        return dict(self._parts.services.config.values[service])
 
     async def switch(self, service: str, provider: str, *, interrupt: bool = False) -> None:
-        await self.services.switch(service, provider, interrupt=interrupt)
+        await self._parts.services.switch(service, provider, interrupt=interrupt)
 
     # ---- messages --------------------------------------------------------------------------------------------------
 
     def emit(self, event: Event) -> None:
-        if self.protocol.ready:
-            for type, data in serialize(event, self.protocol.client.version):
-                self.outbox.send(type, data)
+        if self._parts.protocol.ready:
+            for type, data in serialize(event, self._parts.protocol.client.version):
+                self._parts.outbox.send(type, data)
 
     def send(self, data: Any) -> None:
-        self.outbox.send("server-message", to_checked_json(data))
+        self._parts.outbox.send("server-message", to_checked_json(data))
 
     def fail(self, error: ProviderError) -> None:
-        self.outbox.report(as_request_error(error) or ProviderFailed("A provider has failed."), fatal=False)
+        self._parts.outbox.report(as_request_error(error) or ProviderFailed("A provider has failed."), fatal=False)
 
     def progress(self, data: Any) -> None:
-        self.actions.progress(data)
+        self._parts.actions.progress(data)
 
     def cancel_job(self, job: str) -> bool:
-        return self.actions.cancel(job)
+        return self._parts.actions.cancel(job)
 
     # ---- the context -----------------------------------------------------------------------------------------------
 
@@ -139,9 +163,9 @@ class BotSession(Session):
             text, role = message.get("content"), message["role"]
             if isinstance(text, str) and role in ("user", "assistant"):
                 interrupted = message.get("interrupted", False)
-                if self.recorder is not None:
-                    self.recorder.said(self.clock.now(), role, text, interrupted)
-                self.hooks.notify("transcript", session=self, role=role, text=text, interrupted=interrupted)
+                if self._parts.recorder is not None:
+                    self._parts.recorder.said(self.clock.now(), role, text, interrupted)
+                self._parts.hooks.notify("transcript", session=self, role=role, text=text, interrupted=interrupted)
 
     # ---- functions -------------------------------------------------------------------------------------------------
 
@@ -165,10 +189,10 @@ class BotSession(Session):
             raise TypeError(f"The arguments of the function {name!r} are a mapping of values by name, not a {found}.")
         own = self._own_functions.functions.get(name)
         if own is not None:
-            return self.calls.carry_out(own.spec, id, partial(self.actions.call, own, arguments))
+            return self._parts.calls.carry_out(own.spec, id, partial(self._parts.actions.call, own, arguments))
         if self.single_turn:
             raise FunctionCallFailed(f"The client is not connected, so it cannot carry out {name!r}.")
-        return self.calls.ask_client(name, arguments, id)
+        return self._parts.calls.ask_client(name, arguments, id)
 
     @property
     def _own_functions(self) -> Offer:
@@ -179,30 +203,30 @@ class BotSession(Session):
 
     @property
     def has_audio(self) -> bool:
-        return self.audio_input is not None
+        return self._parts.audio_input is not None
 
     def listening(self, listener: Listener) -> AbstractContextManager[None]:
-        return nullcontext() if self.audio_input is None else self.audio_input.listening(listener)
+        return nullcontext() if self._parts.audio_input is None else self._parts.audio_input.listening(listener)
 
     def submit(self, input: Input) -> None:
-        self.turns.submit(input)
+        self._parts.turns.submit(input)
 
     def inputs(self) -> AsyncIterator[Input]:
-        return Iteration(self.turns.inputs.next)
+        return Iteration(self._parts.turns.inputs.next)
 
     def turn(self, *, interruptible: bool = True) -> AbstractAsyncContextManager[Turn]:
-        boundary = self.services.turn_boundary
-        return self.turns.turn(lambda: self.services.live, boundary, interruptible=interruptible)
+        boundary = self._parts.services.turn_boundary
+        return self._parts.turns.turn(lambda: self._parts.services.live, boundary, interruptible=interruptible)
 
     def interrupt(self) -> bool:
-        return self.turns.interrupt()
+        return self._parts.turns.interrupt()
 
     @property
     def closing(self) -> bool:
-        return self.ending.closing
+        return self._parts.ending.closing
 
     def close(self, reason: str = "", *, now: bool = False) -> None:
-        self.ending.close(reason, now=now)
+        self._parts.ending.close(reason, now=now)
 
 
 def _with_words(content: str | list[dict[str, Any]] | None, more: str) -> str | list[dict[str, Any]]:

@@ -31,9 +31,9 @@ class Connection:
     def __init__(self, live: LiveSession) -> None:
         self.id = live.id
         self._live = live
-        self._session = live.session
-        self._protocol = live.session.protocol
-        self._outbox = live.session.outbox
+        self._session, self._parts = live.session, live.parts
+        self._protocol = live.parts.protocol
+        self._outbox = live.parts.outbox
 
     @property
     def session(self) -> Session:
@@ -47,7 +47,7 @@ class Connection:
         live, protocol = self._live, self._protocol
         if self._outbox.closed:
             return
-        live.heard = now = live.clock.now()
+        live.last_received = now = live.clock.now()
         with live.task_context:
             try:
                 operation = protocol.receive(text, now)
@@ -79,7 +79,7 @@ class Connection:
             self._fail(RateLimited("The client went on sending far more than the session accepts."))
 
     def _fail(self, error: RequestError) -> None:
-        self._session.ending.fail(error)
+        self._parts.ending.fail(error)
 
     # ---- audio -----------------------------------------------------------------------------------------------------
 
@@ -89,12 +89,12 @@ class Connection:
         From now on the bot's audio comes from `outgoing` too: 16-bit mono frames of 20 ms at `output_rate` Hz, in real
         time. `on_interrupt` is called when the bot is interrupted, for a transport that holds frames back.
         """
-        session, outbox, live = self._session, self._outbox, self._live
-        if session.audio_input is None:
-            session.turns.audio = AudioOutput(
-                output_rate, live.clock, session.emit, outbox.put_audio, outbox.discard_audio, on_interrupt
+        parts, outbox, live = self._parts, self._outbox, self._live
+        if parts.audio_input is None:
+            parts.turns.audio = AudioOutput(
+                output_rate, live.clock, self._session.emit, outbox.put_audio, outbox.discard_audio, on_interrupt
             )
-            session.audio_input = AudioInput(
+            parts.audio_input = AudioInput(
                 live.clock,
                 ahead=live.limits.audio_seconds,
                 on_too_fast=self._audio_too_fast,
@@ -120,21 +120,21 @@ class Connection:
 
     def receive_audio(self, audio: Audio) -> None:
         """Take audio from the user's microphone, of any rate."""
-        live, audio_input = self._live, self._session.audio_input
+        live, audio_input = self._live, self._parts.audio_input
         if audio_input is not None and not self._outbox.closed and not self._protocol.rate.in_debt:
-            live.heard = live.clock.now()
+            live.last_received = live.clock.now()
             with live.task_context:
                 audio_input.receive(audio)
 
     def refuse_audio(self, sentence: str) -> None:
         """Report audio that the transport cannot read, once, to a client that is ready."""
-        audio_input = self._session.audio_input
+        audio_input = self._parts.audio_input
         if audio_input is not None and not self.closed and self._protocol.ready:
             audio_input.reject("transport", sentence)
 
     def microphone(self, enabled: bool) -> None:
         """Report that the client switched its microphone on or off, if the transport knows."""
-        audio_input = self._session.audio_input
+        audio_input = self._parts.audio_input
         if audio_input is not None and not self.closed:
             with self._live.task_context:
                 audio_input.microphone(enabled)
@@ -167,7 +167,7 @@ class Connection:
     def disconnected(self) -> None:
         """End the session: the client is gone."""
         with self._live.task_context:
-            self._session.ending.end("", "the client has left")
+            self._parts.ending.end("", "the client has left")
         self._outbox.drop()
 
     def close(self, reason: str = "", *, now: bool = False) -> None:
@@ -187,12 +187,12 @@ class Connection:
     @property
     def close_code(self) -> int:
         """The close code of WebSocket that says why the session has ended: 1000, 1008 or 1011."""
-        return self._session.ending.close_code
+        return self._parts.ending.close_code
 
     @property
     def close_reason(self) -> str:
         """Why the session has ended, in words."""
-        return self._session.ending.close_reason
+        return self._parts.ending.close_reason
 
     @property
     def on_end(self) -> Callable[[], None] | None:
@@ -221,4 +221,4 @@ class Connection:
 
     async def idle(self) -> None:
         """Wait until the bot says nothing and no input waits, or until the session has ended."""
-        await self._session.turns.idle()
+        await self._parts.turns.idle()

@@ -61,7 +61,7 @@ class LiveSession:
 
     def __init__(self, id: str, shared: Shared, start: StartRequest) -> None:
         self.id = id
-        self.session = BotSession(id, shared, start, self._stop)
+        self.session, self.parts = BotSession.create(id, shared, start, self._stop)
         self.clock = shared.clock
         self.limits = shared.limits
         #: Called once when the session ends, for a transport that may be stuck in sending.
@@ -69,12 +69,12 @@ class LiveSession:
         #: Held around calls from a transport, which may come from a plain callback of the event loop.
         self.task_context: AbstractContextManager[None] = nullcontext()
         #: When the client sent something last.
-        self.heard = self.clock.now()
+        self.last_received = self.clock.now()
         self.deadlines = Deadline(self.clock, self._deadline_reached)
         self._shared = shared
         self._began = OneShotEvent()
         self._tasks: TaskGroup | None = None
-        self._ends = self.heard
+        self._ends = self.last_received
         self._opened = False
 
     # ---- from the start to the end ---------------------------------------------------------------------------------
@@ -88,7 +88,7 @@ class LiveSession:
         self.task_context = TaskContext()
         async with anyio.create_task_group() as keepers:
             try:
-                failed = await self.session.services.open(keepers)
+                failed = await self.parts.services.open(keepers)
                 if failed is None and self.closed:
                     failed = SessionClosed("The session was closed while its services were opening.")
                 if failed is None:
@@ -102,72 +102,72 @@ class LiveSession:
 
     async def _serve(self, task_status: TaskStatus[RequestError | None]) -> None:
         """Let the client connect, and stay until the session ends, which cancels everything in here."""
-        session = self.session
+        parts = self.parts
         async with anyio.create_task_group() as tasks:
-            self._tasks = session.ending.tasks = session.calls.tasks = tasks
+            self._tasks = parts.ending.tasks = parts.calls.tasks = tasks
             workers = Workers(tasks)
-            session.services.serve(tasks, workers)
-            session.actions.serve(workers)
+            parts.services.serve(tasks, workers)
+            parts.actions.serve(workers)
             self._opened = True
-            session.hooks.notify("session_opened", session=session)
+            parts.hooks.notify("session_opened", session=self.session)
             task_status.started(None)
             await self._began.wait()
             await checkpoint_if_cancelled()  # the client may have left already
             async with self._recorded():
                 await self._run_bot()
-                session.turns.inputs.close()
+                parts.turns.inputs.close()
                 await anyio.sleep_forever()
 
     @asynccontextmanager
     async def _recorded(self) -> AsyncGenerator[None]:
         """Record the session, if the operator has given a folder for it."""
-        folder, session = self._shared.record, self.session
+        folder, parts = self._shared.record, self.parts
         if folder is None:
             yield
             return
         async with AsyncExitStack() as recording:
             try:
                 recorder = await recording.enter_async_context(record(folder, self.id, now=self.clock.now))
-                if session.audio_input is not None and session.turns.audio is not None:
-                    session.turns.audio.record(recorder, INPUT_RATE)
-                    session.audio_input.record(recorder)
-                session.recorder = recorder
+                if parts.audio_input is not None and parts.turns.audio is not None:
+                    parts.turns.audio.record(recorder, INPUT_RATE)
+                    parts.audio_input.record(recorder)
+                parts.recorder = recorder
             except AuthorError as error:  # the session goes on without a recording
                 log.error("session %s is not recorded: %s", self.id, error)
             yield
 
     async def _run_bot(self) -> None:
         """Run the bot's function. If it returns, the session goes on; if it raises, the session ends."""
-        bot = self.session.services.registry.bot
+        bot = self.parts.services.registry.bot
         handles = {name: Handle(partial(self._service_in_use, name)) for name in bot.services}
         try:
             await bot.function(self.session, **handles)
         except BaseException as error:
             reraise_control_flow(error, *cancellation_classes())
             report(where(bot.function), error)
-            self.session.ending.fail(BotFailed("The bot failed, and the session is over."))
+            self.parts.ending.fail(BotFailed("The bot failed, and the session is over."))
 
     def _service_in_use(self, service: str) -> OpenService:
         """Return the open service; within a turn, the one that was open when it began."""
-        turn = self.session.turns.current
-        return (turn.live if turn is not None else self.session.services.live)[service]
+        turn = self.parts.turns.current
+        return (turn.live if turn is not None else self.parts.services.live)[service]
 
     async def _shut(self) -> None:
-        self.session.ending.end()
-        await self.session.services.close()
+        self.parts.ending.end()
+        await self.parts.services.close()
         if self._opened:
-            self.session.hooks.notify("session_closed", session=self.session, reason=self.session.ending.code)
+            self.parts.hooks.notify("session_closed", session=self.session, reason=self.parts.ending.code)
 
     def _stop(self) -> None:
         """Answer every pending request, and cancel everything that runs: the session ends."""
-        session = self.session
-        session.turns.inputs.close()
-        if session.audio_input is not None:
-            session.audio_input.close()
-        for request in list(session.protocol.requests.pending.values()):
-            session.outbox.fail(request, SessionClosed("The session has ended."))
-        session.actions.end()
-        session.outbox.close()
+        parts = self.parts
+        parts.turns.inputs.close()
+        if parts.audio_input is not None:
+            parts.audio_input.close()
+        for request in list(parts.protocol.requests.pending.values()):
+            parts.outbox.fail(request, SessionClosed("The session has ended."))
+        parts.actions.end()
+        parts.outbox.close()
         self.deadlines.cancel()
         if self._tasks is not None:
             self._tasks.cancel_scope.cancel()
@@ -177,36 +177,36 @@ class LiveSession:
     @property
     def closed(self) -> bool:
         """Whether the session has ended."""
-        return self.session.outbox.closed
+        return self.parts.outbox.closed
 
     @property
     def unclosed(self) -> list[str]:
         """The names of services that were cancelled because they did not close, and that have not ended."""
-        return self.session.services.unclosed
+        return self.parts.services.unclosed
 
     @property
     def flooded(self) -> bool:
         """Whether the session has ended because the client sent far too much."""
-        return self.session.ending.code == RateLimited.code
+        return self.parts.ending.code == RateLimited.code
 
     @property
     def busy(self) -> bool:
         """Whether a request waits for its answer, a long action runs, or something is being said or waits to be."""
-        session = self.session
-        return bool(session.actions.jobs) or bool(session.protocol.requests.pending) or not session.turns.is_idle
+        parts = self.parts
+        return bool(parts.actions.jobs) or bool(parts.protocol.requests.pending) or not parts.turns.is_idle
 
     # ---- deadlines -------------------------------------------------------------------------------------------------
 
     def claimed(self) -> None:
         """Start the session's time: a client has connected."""
-        self.heard = self.clock.now()
-        self._ends = self.heard + self.limits.session_seconds
+        self.last_received = self.clock.now()
+        self._ends = self.last_received + self.limits.session_seconds
         self._watch(self._session_due())
 
     def watch_requests(self) -> None:
         """Watch the deadline of the request that was received last."""
-        if self.session.protocol.requests.pending:
-            self._watch(next(reversed(self.session.protocol.requests.pending.values())).due)
+        if self.parts.protocol.requests.pending:
+            self._watch(next(reversed(self.parts.protocol.requests.pending.values())).due)
 
     def _watch(self, due: float) -> None:
         """Have `_deadline_reached` called no later than this."""
@@ -214,20 +214,20 @@ class LiveSession:
             self.deadlines.no_later_than(due)
 
     def _session_due(self) -> float:
-        return math.inf if self.session.closing else min(self._ends, self.heard + self.limits.idle_seconds)
+        return math.inf if self.session.closing else min(self._ends, self.last_received + self.limits.idle_seconds)
 
     def _deadline_reached(self) -> None:
         """Look which deadlines have passed, and wait for the next one."""
-        now, limits, ending = self.clock.now(), self.limits, self.session.ending
+        now, limits, ending = self.clock.now(), self.limits, self.parts.ending
         if now >= self._ends:
             length = f"The session has reached its greatest length, {limits.session_seconds:g} s."
             ending.when_heard(partial(ending.fail, SessionTooLong(length)))
-        elif now >= self.heard + limits.idle_seconds:
+        elif now >= self.last_received + limits.idle_seconds:
             silence = f"The client sent nothing for {limits.idle_seconds:g} s."
             ending.when_heard(partial(ending.fail, SessionIdle(silence)))
         if self.closed:
             return
-        pending = self.session.protocol.requests.pending
+        pending = self.parts.protocol.requests.pending
         for request in [each for each in pending.values() if each.due <= now]:
             self._expire(request)
         self._watch(min((*(each.due for each in pending.values()), self._session_due())))
@@ -235,8 +235,8 @@ class LiveSession:
     def _expire(self, request: Request) -> None:
         """Answer a request that took too long, without waiting for its function to unwind."""
         begun, waits = "It may or may not have taken effect.", "The client has not sent client-ready."
-        hint = begun if self.session.protocol.ready else waits
-        self.session.outbox.fail(request, ActionTimeout(f"The request was not finished in time. {hint}"))
+        hint = begun if self.parts.protocol.ready else waits
+        self.parts.outbox.fail(request, ActionTimeout(f"The request was not finished in time. {hint}"))
         if request.work is not None:
             request.work.cancel()
 
@@ -246,11 +246,11 @@ class LiveSession:
         """Do what a message of the client asks for."""
         match operation:
             case CallAction():
-                self.session.actions.start(operation)
+                self.parts.actions.start(operation)
             case Reply():
-                self.session.outbox.put(operation.text)
+                self.parts.outbox.put(operation.text)
             case UpdateConfig():
-                self.session.services.update(operation)
+                self.parts.services.update(operation)
             case ClientReady():
                 self._ready(operation)
             case SubmitText():
@@ -258,22 +258,22 @@ class LiveSession:
             case FunctionResult():
                 self._take_result(operation)
             case Disconnect():
-                self.session.ending.end("", "the client asked the bot to leave")
+                self.parts.ending.end("", "the client asked the bot to leave")
 
     def _ready(self, operation: ClientReady) -> None:
-        self.session.outbox.put(operation.text)
+        self.parts.outbox.put(operation.text)
         self._began.set()
-        for waited in self.session.protocol.release():
+        for waited in self.parts.protocol.release():
             self.carry_out(waited)
-        self._watch(min((each.due for each in self.session.protocol.requests.pending.values()), default=math.inf))
+        self._watch(min((each.due for each in self.parts.protocol.requests.pending.values()), default=math.inf))
 
     def _take_result(self, operation: FunctionResult) -> None:
-        if not self.session.calls.answered(operation.call, operation.result):
+        if not self.parts.calls.answered(operation.call, operation.result):
             text = f"no function call {operation.call[:80]!r} is pending: it was answered, or given up."
-            self.session.outbox.refuse(operation.id, UnknownFunctionCall([Problem("$.data.tool_call_id", text)]))
+            self.parts.outbox.refuse(operation.id, UnknownFunctionCall([Problem("$.data.tool_call_id", text)]))
 
     def _feed(self, operation: SubmitText) -> None:
         try:
             self.session.submit(operation.input)
         except RequestError as error:
-            self.session.outbox.refuse(operation.id, error)
+            self.parts.outbox.refuse(operation.id, error)

@@ -9,10 +9,12 @@ from contextlib import asynccontextmanager
 
 import anyio
 import pytest
+from attrs import fields
 
 from rtvi_plugins import Session, action, bot
 from rtvi_plugins.hosting import Connection, Limits, ManualClock
 from rtvi_plugins.kinds import Audio
+from rtvi_plugins.runtime.bot_session import SessionParts
 from rtvi_plugins.session import Listener
 
 from ..fakes.wire import host_of, settle
@@ -184,3 +186,17 @@ async def test_a_long_frame_counts_for_several() -> None:
     """A client that sends few and long ones uses as much."""
     async with opened(Limits(rate=10, burst=20)) as connection:
         assert [connection.charge(65_536) for _ in range(4)] == [True, True, True, False]
+
+
+async def test_an_attribute_that_a_plugin_sets_on_its_session_replaces_no_part_of_it() -> None:
+    """Authors keep values on the objects that they are given, under names such as `turns` and `actions`."""
+    async with opened() as connection:
+        for each in fields(SessionParts):
+            setattr(connection.session, each.name, "of a plugin")
+        connection.receive(READY)
+        connection.receive(call("1", "add", a=1, b=2))
+        await settle()
+        assert set(answers(connection.take())) == {"0", "1"}
+        connection.receive(call("2", "hang_up"))
+        await settle()
+        assert connection.closed
