@@ -194,19 +194,19 @@ class Actions:
 
     def end(self) -> None:
         """Report the end of every background job, while the client can still be reached."""
-        for id, long in self.jobs.items():
-            self._report(id, long.action, _cancelled(long.action))
+        for id, job in self.jobs.items():
+            self._report(id, job.action, _cancelled(job.action))
         self.jobs.clear()
 
     def cancel(self, id: str) -> bool:
         """Cancel a background job. Return False when none runs under this id."""
-        long = self.jobs.get(id)
-        if long is None:
+        job = self.jobs.get(id)
+        if job is None:
             return False
-        if long.work.scope is None:  # it has not started, so it cannot report its end itself
+        if job.work.scope is None:  # it has not started, so it cannot report its end itself
             del self.jobs[id]
-            self._report(id, long.action, {"status": "cancelled"})
-        long.work.cancel()
+            self._report(id, job.action, {"status": "cancelled"})
+        job.work.cancel()
         return True
 
 

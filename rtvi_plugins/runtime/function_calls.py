@@ -173,10 +173,10 @@ class FunctionCalls:
         function: Callable[[], Awaitable[Any]],
     ) -> FunctionCall:
         """Carry out an action of the bot in a task of the session. The client is only informed."""
+        assert self.tasks is not None
         call = OwnCall(self._id(id), action.name, self, finish=action.finish, stops=action.is_async)
         self.emit(FunctionCallStarted(call.id, call.name, {}, by_client=False))
         self._begin(call, min(self.limits.function_seconds, action.deadline or math.inf))
-        assert self.tasks is not None
         self.tasks.start_soon(call.run, function)
         return call
 

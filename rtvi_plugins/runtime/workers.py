@@ -103,11 +103,12 @@ class Workers:
         self._leader = worker  # what is submitted meanwhile waits
         work.scope = worker.scope
         try:
-            worker.work, worker.begun = work, first_step(work.run(), self._context.copy(), task)
+            worker.begun = first_step(work.run(), self._context.copy(), task)
         finally:
             self._leader = None
             if worker.begun is not None:
                 assert worker.woken is not None
+                worker.work = work
                 worker.woken.set()
             else:
                 work.scope = None
