@@ -19,7 +19,7 @@ from ..utils.diagnostics import shorten
 from ..utils.json_values import MAX_PROBLEMS, expected, is_array, is_object, member_path, until_max_problems
 from .constraints import narrow
 from .defaults import mutable_part
-from .json_form import to_json
+from .json_form import RepeatedTooOften, to_json
 from .primitives import ANY, bad_names
 from .shapes import INVALID, LoadedTypes, Schema, Shape, UnsupportedType, Validator, check
 
@@ -178,7 +178,11 @@ def _check_field_default(default: Any, shape: Shape) -> None:
         raise UnsupportedType(
             f"has a default that holds a {mutable}, which all objects would share. Use field(factory=…)"
         )
-    if problems := check(shape, to_json(default))[1]:
+    try:
+        problems = check(shape, to_json(default))[1]
+    except RepeatedTooOften as error:
+        raise UnsupportedType(f"has a default that does not fit its type: {error}") from None
+    if problems:
         raise UnsupportedType(f"has a default that does not fit its type: {problems[0].message}")
 
 

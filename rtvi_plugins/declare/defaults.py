@@ -14,6 +14,14 @@ _MUTABLE: tuple[type, ...] = (list, dict, set, bytearray)
 
 def mutable_part(default: Any) -> str | None:
     """Name the class of the first mutable object in a default, itself included; None if there is none."""
+    return _mutable_part(default, {})
+
+
+def _mutable_part(default: Any, seen: dict[int, Any]) -> str | None:
+    """Look at each object once, however often the default holds it."""
+    if id(default) in seen:
+        return None
+    seen[id(default)] = default  # the object itself, so that its identity is not given to another one
     if isinstance(default, _MUTABLE):
         return default.__class__.__name__
     if isinstance(default, tuple | frozenset):
@@ -24,7 +32,7 @@ def mutable_part(default: Any) -> str | None:
         inner = [getattr(default, each.name) for each in attrs.fields(default.__class__)]
     else:
         return None
-    return next((found for each in inner if (found := mutable_part(each)) is not None), None)
+    return next((found for each in inner if (found := _mutable_part(each, seen)) is not None), None)
 
 
 def _is_frozen(value: Any) -> bool:

@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
 from ..utils.json_values import check_json
+from ..utils.repetition import TOO_OFTEN, repeats_too_often
 
 if TYPE_CHECKING:
     from cattrs import Converter
 
-__all__ = ("to_checked_json", "to_json")
+__all__ = ("RepeatedTooOften", "to_checked_json", "to_json")
+
+
+class RepeatedTooOften(TypeError):
+    """A value that holds the same objects so often that its JSON form would be too large."""
+
+    def __init__(self) -> None:
+        super().__init__(TOO_OFTEN)
 
 
 def to_json(value: Any) -> Any:
-    """Return a value in its JSON form: attrs objects as objects, enum members as their values."""
+    """Return a value in its JSON form: attrs objects as objects, enum members as their values.
+
+    An object that stands in several places becomes several objects. Raises `RepeatedTooOften` for very many.
+    """
+    if repeats_too_often(value, _parts, sys.maxsize):
+        raise RepeatedTooOften
     return _converter().unstructure(value)
 
 
@@ -28,8 +42,24 @@ def to_checked_json(value: Any) -> Any:
         form = to_json(value)
     except RecursionError:
         raise TypeError("JSON cannot carry this: $: it nests too deep, or contains itself.") from None
+    except RepeatedTooOften as error:
+        raise TypeError(f"JSON cannot carry this: $: {error}.") from None
     check_json(form)
     return form
+
+
+def _parts(value: Any) -> Iterable[Any] | None:
+    if isinstance(value, dict):
+        return cast("dict[Any, Any]", value).values()
+    if isinstance(value, list | tuple | set | frozenset):
+        return cast("Iterable[Any]", value)
+    if isinstance(value, Mapping):
+        return cast("Mapping[Any, Any]", value).values()
+    fields: Any = (
+        getattr(value.__class__, "__attrs_attrs__", None)
+        or getattr(value.__class__, "__dataclass_fields__", {}).values()
+    )
+    return [getattr(value, each.name, None) for each in fields] or None
 
 
 @cache

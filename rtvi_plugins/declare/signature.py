@@ -14,7 +14,7 @@ from ..errors import DeclarationError, Problem
 from ..session import Secret, Session
 from ..utils.json_values import json_problem
 from .defaults import mutable_part
-from .json_form import to_json
+from .json_form import RepeatedTooOften, to_json
 from .shapes import Shape, UnsupportedType, Was, check
 from .specs import REQUIRED, AnyFunction, Parameter
 from .types import read
@@ -132,8 +132,12 @@ def _default(function: AnyFunction, parameter: inspect.Parameter, shape: Any, de
             f"the default of {parameter.name!r} {has} a {mutable}, which all calls would share. "
             "Use (), None or a frozen attrs object.",
         )
-    value = to_json(written)
-    if problem := problems_text(check(shape, value)[1], value):
+    try:
+        value = to_json(written)
+        problem = problems_text(check(shape, value)[1], value)
+    except RepeatedTooOften as error:
+        value, problem = None, str(error)
+    if problem:
         raise DeclarationError(function, f"the default of {parameter.name!r} does not fit its type: {problem}.")
     return value
 

@@ -9,6 +9,7 @@ from ..declare.signature import problems_text
 from ..declare.specs import ActionSpec, BotSpec, OptionsSpec, ProviderSpec, Spec, Target
 from ..errors import BotError, DeclarationError
 from ..utils.diagnostics import where
+from ..utils.json_values import is_array, is_object, json_problem
 from .grants import function_problem, grant_problem, known_names
 from .registry import BOT, PROVIDER, Provider, Registry, Service, twice
 
@@ -106,7 +107,11 @@ def _value_problems(key: str, name: str, value: Any, providers: Sequence[Provide
     if not having:
         names = {option for provider in providers for option in provider.options}
         yield f"config= names the option '{key}.{name}'. {known_names(name, names)}"
-    problems = (problems_text(each.check_option(own, value)[1], value) for each, own in having)
+    if (bad := json_problem(value)) is not None and (is_object(value) or is_array(value)):
+        # First, because a check against the option's type does not end for a value that contains itself.
+        problems: Iterable[str] = [": ".join(bad).removeprefix("$: ")] if having else []
+    else:
+        problems = (problems_text(each.check_option(own, value)[1], value) for each, own in having)
     yield from (f"config= gives '{key}.{name}' a wrong value: {each}." for each in dict.fromkeys(problems) if each)
 
 

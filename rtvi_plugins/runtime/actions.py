@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import anyio
 from attrs import define, field
 
-from ..declare.json_form import to_checked_json, to_json
+from ..declare.json_form import RepeatedTooOften, to_checked_json, to_json
 from ..declare.shapes import check
 from ..errors import ActionFailed, Busy, Cancelled, InvalidResult, Problem, RequestError, report
 from ..limits import Limits
@@ -230,6 +230,8 @@ def _checked(action: OfferedAction, result: Any) -> Any:
         problems = check(action.spec.result, form)[1]
     except RecursionError:
         raise _not_json(action, "$", "it nests too deep, or contains itself") from None
+    except RepeatedTooOften as error:
+        raise _not_json(action, "$", str(error)) from None
     except (ValueError, TypeError):
         raise _not_json(action, *_NO_JSON) from None
     if problems:

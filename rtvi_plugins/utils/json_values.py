@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence, Sized
 from typing import Any, TypeGuard, TypeVar
 
 from .diagnostics import shorten
+from .repetition import TOO_OFTEN, repeats_too_often
 
 __all__ = (
     "MAX_PROBLEMS",
@@ -59,7 +60,13 @@ def json_problem(value: object, path: str = "$") -> tuple[str, str] | None:
     objects whose names are strings, and nothing that contains itself. Of a subclass of `float` or `tuple`, and of one
     of `str` as a name, the codec writes nothing.
     """
+    if repeats_too_often(value, _parts, _DEEPEST):  # first, because the search below looks at every repetition
+        return path, TOO_OFTEN
     return _uncarriable(value, path, _DEEPEST)
+
+
+def _parts(value: object) -> Iterable[object] | None:
+    return value.values() if is_object(value) else value if is_array(value) else None
 
 
 def check_json(value: object, path: str = "$") -> None:

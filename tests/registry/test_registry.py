@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
@@ -306,3 +306,30 @@ def test_everything_that_is_wrong_with_a_bot_is_reported_at_once() -> None:
         "client= narrows 'llm.seeds', but it has max_len(3), which applies to strings, arrays and objects, not to int.",
         "client= narrows the argument 'far' of 'llm:fly', but it has max_len(1), which applies to strings, arrays and objects, not to int.",  # noqa: E501
     ]
+
+
+@options(grey, green)
+def remember(llm: Parrot, /, habits: Sequence[dict[str, Any]] = ()) -> None:
+    """An option of both, for values of any kind."""
+
+
+def circular() -> dict[str, Any]:
+    """An object that contains itself twice."""
+    value: dict[str, Any] = {}
+    value["one"] = value["other"] = value
+    return value
+
+
+def repeated() -> dict[str, Any]:
+    """Sixty objects in more places than can be counted."""
+    value: dict[str, Any] = {}
+    for _ in range(60):
+        value = {"one": value, "other": value}
+    return value
+
+
+@pytest.mark.parametrize("make", [circular, repeated])
+def test_a_default_that_cannot_be_written_as_json_is_rejected_at_once(make: Callable[[], dict[str, Any]]) -> None:
+    """The check against the option's type would not end."""
+    told = refused(bot_with({"llm": {"habits": [make()]}}), remember, family=BotError)
+    assert "config= gives 'llm.habits' a wrong value: " in told
