@@ -56,9 +56,20 @@ def hookimpl(function: Callable[..., Any] | None = None, /, **keywords: Any) -> 
                 f"has the name of {where(replaced)}, which is lost. Do both in one function, or rename one and write "
                 f"@hookimpl(specname={function.__name__!r}) above it.",
             )
+        _check_keywords(function, keywords)
         return _mark(function, **keywords)
 
     return declare if function is None else declare(function)
+
+
+def _check_keywords(function: Callable[..., Any], keywords: Mapping[str, Any]) -> None:
+    known = [each for each in inspect.signature(_mark).parameters if each != "function"]
+    for each in keywords:
+        if each not in known:
+            listed = ", ".join(f"{name}=" for name in known)
+            raise DeclarationError(function, f"@hookimpl has no argument {each}=; it has {listed}.")
+    if not isinstance(specname := keywords.get("specname"), str | None):
+        raise DeclarationError(function, f"@hookimpl takes specname= as a name, not {specname!r}.")
 
 
 @hookspec

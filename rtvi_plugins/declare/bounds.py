@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
+from ..utils.json_values import is_array, is_object
 from .shapes import Schema
 
 __all__ = ("is_unsatisfiable",)
@@ -26,17 +28,26 @@ def is_unsatisfiable(schema: Schema) -> bool:
 
 
 def _parts(schema: Schema) -> Iterator[Schema]:
+    """Yield a schema and those in its `allOf`. The author of a validator may have written anything there."""
     yield schema
-    for each in schema.get("allOf", ()):
-        yield from _parts(each)
+    inner: Any = schema.get("allOf")
+    for each in inner if is_array(inner) else ():
+        if is_object(each):
+            yield from _parts(each)
 
 
 def _highest(parts: list[Schema], keyword: str) -> float:
-    return max((part[keyword] for part in parts if keyword in part), default=-math.inf)
+    return max(_bounds(parts, keyword), default=-math.inf)
 
 
 def _lowest(parts: list[Schema], keyword: str) -> float:
-    return min((part[keyword] for part in parts if keyword in part), default=math.inf)
+    return min(_bounds(parts, keyword), default=math.inf)
+
+
+def _bounds(parts: list[Schema], keyword: str) -> Iterator[float]:
+    for part in parts:
+        if part.get(keyword).__class__ in (int, float):
+            yield part[keyword]
 
 
 def _ceil(bound: float) -> float:

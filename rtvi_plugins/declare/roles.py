@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 from ..context import Message, Role
 from ..errors import DeclarationError
@@ -31,8 +31,8 @@ class roles:  # noqa: N801 - a validator, spelled as attrs spells its own
 
     def __init__(self, *allowed: str, parts: Iterable[str] = (), fields: Iterable[str] = ()) -> None:
         self.allowed = allowed
-        self.parts = _listed(parts)
-        self.fields = _listed(fields)
+        self.parts = _listed("parts", parts)
+        self.fields = _listed("fields", fields)
         for what, names, known in (("role", allowed, _ROLES), ("field", self.fields, _FIELDS)):
             if unknown := [each for each in names if each not in known]:
                 message = f"names {unknown[0]!r}, which is no {what} of a message; there is {', '.join(known)}."
@@ -101,8 +101,13 @@ class roles:  # noqa: N801 - a validator, spelled as attrs spells its own
         }
 
 
-def _listed(names: Iterable[str]) -> tuple[str, ...]:
-    return (names,) if isinstance(names, str) else tuple(names)
+def _listed(argument: str, names: Any) -> tuple[str, ...]:
+    listed: Any = (names,) if isinstance(names, str) else names
+    found: tuple[Any, ...] = tuple(cast("Iterable[Any]", listed)) if isinstance(listed, Iterable) else (None,)
+    if not all(isinstance(each, str) for each in found):
+        message = f"takes {argument}= as a list of names, not {shorten(repr(names))}."
+        raise DeclarationError(None, f"roles(…) ({authors_line()}) {message}")
+    return found
 
 
 #: Any role and field, and text: what a client may set that replaces the conversation.

@@ -234,6 +234,11 @@ def own(subject: Subject, validator: Any) -> Rule:
     if not isinstance(schema, dict | None):
         raise UnsupportedType(f"has the validator {name}, whose json_schema is not a dict")
     described: Schema = {"description": doc} if schema is None else cast(Schema, schema)
+    for keyword, cls in (("description", str), ("allOf", list)):  # the two that are joined with those of others
+        if not isinstance(described.get(keyword, cls()), cls):
+            raise UnsupportedType(
+                f"has the validator {name}, whose json_schema has, as its {keyword}, what is no {cls.__name__}"
+            )
     if (bad := json_problem(described)) is not None:
         raise UnsupportedType(f"has the validator {name}, which cannot be described: {bad[1]}")
     attribute = subject.attribute

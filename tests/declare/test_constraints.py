@@ -266,3 +266,34 @@ def test_bounds_that_no_value_can_pass_are_rejected() -> None:
             read(annotation)
     for annotation in SATISFIABLE:
         read(annotation)
+
+
+class Described:
+    """An author's validator, with a schema that may be anything."""
+
+    def __init__(self, schema: dict[str, Any]) -> None:
+        self.json_schema = schema
+
+    def __call__(self, instance: Any, attribute: Any, value: Any) -> None:
+        """Accept everything."""
+
+
+#: Schemas that name bounds that are none, or that cannot be joined with others.
+ODD_SCHEMAS: list[tuple[dict[str, Any], str]] = [
+    ({"minimum": "5"}, ""),
+    ({"minimum": None}, ""),
+    ({"allOf": [True]}, ""),
+    ({"allOf": 5}, "whose json_schema has, as its allOf, what is no list"),
+    ({"description": 5}, "whose json_schema has, as its description, what is no str"),
+]
+
+
+@pytest.mark.parametrize(("schema", "problem"), ODD_SCHEMAS)
+def test_an_odd_schema_of_a_validator_raises_no_error_of_python(schema: dict[str, Any], problem: str) -> None:
+    """It is described as its author wrote it, or rejected with the validator's name."""
+    annotation = Annotated[int, Described(schema), ge(3)]
+    if not problem:
+        read(annotation)
+        return
+    with pytest.raises(UnsupportedType, match=f"has the validator Described, {problem}"):
+        read(annotation)

@@ -321,3 +321,12 @@ def test_an_option_that_is_narrowed_is_there() -> None:
         @options(mottos_llm, narrowed={"x": max_len(3)})
         def other(llm: scripted.ScriptedLLM, /, motto: str = "") -> None:
             """What it says of itself."""
+
+
+@pytest.mark.parametrize("arguments", [{"parts": 5}, {"parts": [5]}, {"fields": [["name"]]}])
+def test_parts_and_fields_are_names(arguments: dict[str, Any]) -> None:
+    """Anything else is rejected at the author's line."""
+    with pytest.raises(
+        DeclarationError, match=r"roles\(…\) \(.*test_roles\.py:\d+\) takes (parts|fields)= as a list of"
+    ):
+        roles("user", **arguments)

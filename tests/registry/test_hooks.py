@@ -361,3 +361,19 @@ def test_a_module_of_hooks_can_be_executed_again() -> None:
     names: dict[str, Any] = {"__name__": "again"}
     for _ in range(2):
         exec(code, names)
+
+
+@pytest.mark.parametrize(
+    ("keywords", "problem"),
+    [
+        ({"frist": True}, r"@hookimpl has no argument frist=; it has hookwrapper=, optionalhook=, "),
+        ({"specname": 5}, r"@hookimpl takes specname= as a name, not 5\."),
+    ],
+)
+def test_a_wrong_argument_of_hookimpl_is_rejected_at_its_function(keywords: Any, problem: str) -> None:
+    """And not with a traceback of pluggy's."""
+
+    def session_opened() -> None: ...
+
+    with pytest.raises(DeclarationError, match=rf"session_opened\(\) \(.*\) {problem}"):
+        hookimpl(**keywords)(session_opened)
