@@ -153,7 +153,9 @@ def _grant_problem(name: Any, validators: Sequence[Any], arguments: Any, writabl
     if not all(callable(each) for each in validators):
         return "takes validators of attrs, as in Grant('llm.temperature', le(1.0))."
     narrowed: Any = {} if arguments is None else arguments
-    if not isinstance(narrowed, Mapping) or not all(map(callable, cast("Mapping[Any, Any]", narrowed).values())):
+    if not isinstance(narrowed, Mapping) or not all(
+        isinstance(each, str) and callable(validator) for each, validator in cast("Mapping[Any, Any]", narrowed).items()
+    ):
         return "takes arguments= as a mapping of validators, as in arguments={'text': max_len(200)}."
     if not isinstance(writable, bool):
         return "takes writable= as True or False."

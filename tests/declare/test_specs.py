@@ -112,3 +112,10 @@ def test_whatever_else_a_module_holds_hides_nothing() -> None:
     vars(module).update(FunctionType=FunctionType, partial=functools.partial, anything=Mock(), say=marked("say"))
     vars(module)["say"].__module__ = "acme"
     assert len(specs_in(module)) == 1
+
+
+def test_a_grant_names_the_arguments_that_it_narrows() -> None:
+    """By strings."""
+    names: Any = {5: ge(1)}
+    with pytest.raises(DeclarationError, match="takes arguments= as a mapping of validators"):
+        Grant("tts:say", arguments=names)
