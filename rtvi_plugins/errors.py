@@ -145,12 +145,12 @@ class Problem:
     suggestion: str | None = None
 
     def to_json(self) -> dict[str, str]:
-        told = {"path": self.path, "message": self.message}
-        return told if self.suggestion is None else {**told, "suggestion": self.suggestion}
+        form = {"path": self.path, "message": self.message}
+        return form if self.suggestion is None else {**form, "suggestion": self.suggestion}
 
 
 class RequestError(Exception):
-    """A request that is refused or failed. Actions may raise one on purpose: its sentence is told to the client.
+    """A request that is refused or failed. Actions may raise one on purpose: its sentence is sent to the client.
 
     `code` is stable and meant for programs, the message is one sentence for people, `problems` lists everything
     that is wrong with the request, each with its JSON path. `retryable` says whether the same request may succeed
@@ -174,26 +174,26 @@ class RequestError(Exception):
 
     def to_json(self) -> dict[str, Any]:
         """The `data` of an `error-response`. `error` is the sentence: it is the field that clients read."""
-        told: dict[str, Any] = {"error": self.message, "code": self.code, "retryable": self.retryable}
+        form: dict[str, Any] = {"error": self.message, "code": self.code, "retryable": self.retryable}
         if self.problems:
-            told["details"] = [problem.to_json() for problem in self.problems]
-        return told
+            form["details"] = [problem.to_json() for problem in self.problems]
+        return form
 
     @staticmethod
     def from_json(data: object) -> RequestError:
-        """The exception for the `data` of an `error-response`; whatever a server sent, it is told as it is."""
-        told = data if is_object(data) else {"error": str(data)}
-        details = listed if is_array(listed := told.get("details")) else ()
-        family = CATALOGUE.get(str(told.get("code")), RequestError)
+        """The exception for the `data` of an `error-response`; its texts are not changed, whatever server sent it."""
+        form = data if is_object(data) else {"error": str(data)}
+        details = items if is_array(items := form.get("details")) else ()
+        family = CATALOGUE.get(str(form.get("code")), RequestError)
         problems = [
             Problem(str(item.get("path", "$")), str(item.get("message", "")), item.get("suggestion"))
             for item in details
             if is_object(item)
         ]
         error = RequestError.__new__(family)
-        text = told.get("error") or told.get("message") or told.get("detail") or "The request failed."
-        RequestError.__init__(error, str(text), problems=problems, retryable=bool(told.get("retryable", False)))
-        if family is RequestError and isinstance(code := told.get("code"), str):
+        text = form.get("error") or form.get("message") or form.get("detail") or "The request failed."
+        RequestError.__init__(error, str(text), problems=problems, retryable=bool(form.get("retryable", False)))
+        if family is RequestError and isinstance(code := form.get("code"), str):
             error.code = code  # somebody else's: a bot may have codes of its own
         return error
 
@@ -212,12 +212,10 @@ def unknown(what: str, name: object, known: Iterable[str], *, path: str = "$") -
 class _FromProblems(RequestError):
     """A `RequestError` whose sentence is made from its problems, the first of them where there are very many."""
 
-    lead: ClassVar[str] = ""
-
     def __init__(self, problems: Sequence[Problem]) -> None:
         problems = problems[:MAX_PROBLEMS]
-        told = "; ".join(f"{problem.path}: {problem.message}" for problem in problems)
-        super().__init__(f"{self.lead}{told}"[:2000], problems=problems)
+        listed = "; ".join(f"{problem.path}: {problem.message}" for problem in problems)
+        super().__init__(listed[:2000], problems=problems)
 
 
 class InvalidMessage(RequestError):
@@ -523,7 +521,7 @@ class ProviderError(Exception):
     """Raised by a provider when its vendor fails. Its sentence names provider and category, never payload or key.
 
     The vendor's own words may hold either, so they belong in the provider's debug log at most. `retryable` follows
-    from the category (rate, timeout, unavailable and no-answer are) unless said otherwise.
+    from the category (rate, timeout, unavailable and no-answer are) unless it is given.
     """
 
     # For a subclass that does not call `super().__init__`.

@@ -137,7 +137,7 @@ def compose(
     for each in (*(sys.modules[name] for name in own), *extra):
         modules.add(each)
     local = _services([each for module in modules.by_name.values() for each in specs_in(module)])
-    lacking: list[str] = []  # told together: whoever has to install three things does it at once
+    lacking: list[str] = []  # reported together, so that all of them can be installed at once
     providers = {name: _providers(spec, name, local, modules, lacking) for name in spec.services}
     for name in dict.fromkeys((*spec.plugins, *plugins)):
         try:

@@ -19,7 +19,7 @@ _FIELDS = tuple(name for name in Message.__annotations__ if name not in _PLAIN)
 _ROLES: tuple[str, ...] = get_args(Role)
 
 
-class roles:  # noqa: N801 - a validator, spelled as attrs spells its own
+class roles:  # noqa: N801 - a validator, in lower case like those of attrs
     """A validator of messages: only these roles, each message with text and nothing else.
 
     `Grant("llm:append_to_messages", arguments={"messages": roles("user", "system")})`
@@ -50,7 +50,7 @@ class roles:  # noqa: N801 - a validator, spelled as attrs spells its own
             raise ValueError(f"{path}: {message}")
 
     def problems(self, messages: Sequence[Any]) -> Iterator[tuple[str, str]]:
-        """Yield what is wrong with messages: the path inside of them, as in `[0].role`, and why."""
+        """Yield what is wrong with messages: the path in them, as in `[0].role`, and why."""
         for index, message in enumerate(messages):
             if not is_object(message):
                 yield f"[{index}]", f"expected a message, got {json_type_name(message)}"
@@ -83,7 +83,7 @@ class roles:  # noqa: N801 - a validator, spelled as attrs spells its own
             yield f"{path}.type", f"parts may have the type {granted}, not {shorten(repr(type))}"
 
     def _schema(self) -> dict[str, Any]:
-        """What clients are told."""
+        """Return the JSON Schema that clients read."""
         text = {
             "type": "object",
             "properties": {"type": {"const": "text"}, "text": {"type": "string"}},

@@ -102,9 +102,9 @@ def _sent(function: AnyFunction, parameter: inspect.Parameter, hints: Mapping[st
     return declared
 
 
-def _refuse_uncarried(function: AnyFunction, whose: str, said: Mapping[str, Any]) -> None:
+def _refuse_uncarried(function: AnyFunction, whose: str, texts: Mapping[str, Any]) -> None:
     """Reject text that JSON cannot carry: it would be in descriptions."""
-    for what, value in said.items():
+    for what, value in texts.items():
         if (bad := json_problem(value)) is not None:
             raise DeclarationError(function, f"{whose} {what} cannot be sent as JSON: {bad[1]}.")
 

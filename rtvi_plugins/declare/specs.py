@@ -182,7 +182,7 @@ class BotSpec:
 
 Spec: TypeAlias = "ProviderSpec | OptionsSpec | ActionSpec | BotSpec"
 
-#: The declarations of a function, and its identity: wrappers copy both, and are told apart by the second.
+#: The declarations of a function, and its identity: wrappers copy both, and the second tells them from it.
 _MARK, _MARKED = "__rtvi_plugins__", "__rtvi_plugins_marked__"
 
 F = TypeVar("F", bound=AnyFunction)

@@ -98,7 +98,7 @@ def _plural(noun: str, count: int) -> str:
     return noun if count == 1 else f"{noun}s"
 
 
-#: A schema's pattern may match anywhere; Python's methods are told apart by where they begin and end.
+#: A schema's pattern may match anywhere; Python's methods differ in where a match begins and ends.
 _ANCHORED = {"fullmatch": "^(?:{})$", "match": "^(?:{})"}
 
 #: What Python's expressions have and JSON Schema's (ECMA 262) do not.

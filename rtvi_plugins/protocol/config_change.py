@@ -226,7 +226,7 @@ def _affected(
 
 
 def is_same(one: Any, other: Any) -> bool:
-    """Compare two JSON values. Unlike Python, JSON does not count 1 and true as equal, also inside of an array."""
+    """Compare two JSON values. Unlike Python, JSON does not count 1 and true as equal, also in an array."""
     if one is other or one.__class__ is not other.__class__ or one != other:
         return one is other
     return not isinstance(one, list | tuple | dict) or encode_json(one) == encode_json(other)

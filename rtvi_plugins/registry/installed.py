@@ -257,11 +257,11 @@ def _hint(name: str, offered: Iterable[EntryPoint]) -> str:
 
 def _reason(error: BaseException) -> str:
     """What went wrong at import, and where, unless it says so itself: the last line that ran and is not ours."""
-    told = f"{type(error).__name__}: {error}"
+    reason = f"{type(error).__name__}: {error}"
     frames = [each for each in traceback.extract_tb(error.__traceback__) if not _is_ours(each.filename)]
-    if not frames or frames[-1].filename in told:
-        return told
-    return f"{told} ({frames[-1].filename}:{frames[-1].lineno})"
+    if not frames or frames[-1].filename in reason:
+        return reason
+    return f"{reason} ({frames[-1].filename}:{frames[-1].lineno})"
 
 
 def _is_ours(file: str) -> bool:

@@ -46,8 +46,8 @@ def _read_grant(sent: Any, path: str, problems: list[Problem]) -> Grant:
     if not is_object(sent) or not isinstance(name := sent.get("name"), str):
         problems.append(Problem(path, f"expected a name, or an object with a name, got {json_type_name(sent)}"))
         return Grant("")
-    told = {key: value for key, value in sent.items() if key != "name"}
-    arguments, writable = told.pop("arguments", {}), told.pop("writable", True)
+    fields = {key: value for key, value in sent.items() if key != "name"}
+    arguments, writable = fields.pop("arguments", {}), fields.pop("writable", True)
     if not is_object(arguments) or not isinstance(writable, bool):
         problems.append(Problem(path, "expected arguments to be an object and writable true or false"))
         return Grant(name)
@@ -55,7 +55,7 @@ def _read_grant(sent: Any, path: str, problems: list[Problem]) -> Grant:
         argument: and_(*_bounds(bounds, member_path(f"{path}.arguments", argument), problems))
         for argument, bounds in until_max_problems(arguments.items(), problems)
     }
-    return Grant(name, *_bounds(told, path, problems), arguments=narrowed, writable=writable)
+    return Grant(name, *_bounds(fields, path, problems), arguments=narrowed, writable=writable)
 
 
 def _bounds(sent: Any, path: str, problems: list[Problem]) -> list[Validator]:
