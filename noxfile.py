@@ -87,7 +87,7 @@ def core_and_contracts() -> list[str]:
 
 @nox.session(python=PYTHONS)
 def core(session: nox.Session) -> None:
-    """The tests of the core and every plugin's contract: what can differ from one Python to the next."""
+    """The quick tests of the core and every plugin's contract: what can differ from one Python to the next."""
     install(session, "tests")
     pytest(session, *core_and_contracts())
 
