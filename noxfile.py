@@ -89,7 +89,7 @@ def core_and_contracts() -> list[str]:
 def core(session: nox.Session) -> None:
     """The quick tests of the core and every plugin's contract: what can differ from one Python to the next."""
     install(session, "tests")
-    pytest(session, *core_and_contracts())
+    pytest(session, "-m", "not slow", *core_and_contracts())
 
 
 @nox.session
