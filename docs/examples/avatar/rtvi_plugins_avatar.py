@@ -16,7 +16,7 @@ class Avatar(Protocol):
     """Every provider of the kind has these methods."""
 
     async def show(self, mood: Mood, /) -> str:
-        """Show a mood, and return the address of the picture."""
+        """Show a mood, and return the URL of the picture."""
         ...
 
 
@@ -35,7 +35,7 @@ class Sketch:
     eyes = ":"
 
     async def show(self, mood: Mood, /) -> str:
-        """Return the face itself instead of an address."""
+        """Return the face itself instead of a URL."""
         return self.eyes + {"happy": "-)", "sad": "-(", "calm": "-|"}[mood]
 
 

@@ -31,7 +31,7 @@ async def test_the_bot_calls_a_client_function() -> None:
 
 
 async def answer(client: Client) -> str:
-    """The first sentence that the bot says."""
+    """Return the first sentence of the bot."""
     async for event in client.events():
         if event.type == "bot-transcription":
             return str(event.data["text"])

@@ -1,8 +1,8 @@
-// Carries RTVI as JSON text over a WebSocket, under any published client: extend textSocket(its own Transport class).
+// Sends RTVI as JSON text over a WebSocket. Works with every published client: extend textSocket(Transport).
 
 export const textSocket = (Transport) =>
   class extends Transport {
-    // Since 0.2. The Transport of 0.1 is given the same when it is made.
+    // Called by 0.2 and later. Version 0.1 passes the same arguments to the constructor.
     initialize(options, onMessage) {
       this._options = options;
       this._callbacks = options.callbacks ?? {};

@@ -3,7 +3,7 @@ from rtvi_plugins import LLM, Session, action, bot, converse
 
 @bot(services={"llm": "rules"}, functions=["bot:add_to_cart"], client=["bot:add_to_cart"])
 async def shop(session: Session, /, llm: LLM) -> None:
-    """Tells the page about changes of the cart."""
+    """Sends changes of the cart to the page."""
     await converse(session, llm=llm)
 
 

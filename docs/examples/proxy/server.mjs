@@ -13,7 +13,7 @@ const OPERATOR_FIELDS = {
   service_options: JSON.parse(SERVICE_OPTIONS),
 };
 
-// A page may send only these fields. With the secret, the bot trusts all others, so never forward them.
+// A page may send only these fields. The bot trusts all other fields of a request with the secret, so never forward them.
 const PAGE_FIELDS = ["services", "config", "actions", "rtvi_client_version"];
 
 const HEADERS = {
@@ -39,7 +39,7 @@ const server = createServer(async (request, response) => {
     if (request.method === "OPTIONS") return response.writeHead(204, HEADERS).end();
     const known = request.method === "POST" && ["/connect", "/start", "/action"].includes(request.url);
     const answer = known ? await start(request) : Response.json({}, { status: 404 });
-    // Forward errors too: their body says what to correct. The answer of /action comes in pieces.
+    // Forward errors too: their body names the field to correct. The answer of /action comes in pieces.
     response.writeHead(answer.status, { ...HEADERS, "content-type": answer.headers.get("content-type") });
     await pipeline(answer.body, response);
   } catch (error) {

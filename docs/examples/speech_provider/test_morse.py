@@ -62,7 +62,7 @@ async def test_each_word_has_a_time() -> None:
 
 
 async def test_a_sentence_is_spoken_before_the_next_is_taken() -> None:
-    """So the framework knows the text of each piece of audio."""
+    """The framework needs this order to find the text of each piece of audio."""
     taken: list[str] = []
 
     async def sentences() -> AsyncIterator[str]:

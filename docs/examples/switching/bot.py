@@ -7,7 +7,7 @@ from rtvi_plugins import LLM, Session, action, bot, converse
     client=["llm.provider", "llm.name", "llm.ending", "bot:speak_plainly"],
 )
 async def desk(session: Session, /, llm: LLM) -> None:
-    """Answers by rules, or repeats what you say."""
+    """Answers by rules, or repeats your words."""
     await converse(session, llm=llm)
 
 

@@ -1,4 +1,4 @@
-"""A transport in the callbacks of asyncio: it writes each message of the bot on a line."""
+"""A transport with asyncio callbacks. It writes each message of the bot on a line."""
 
 import asyncio
 
