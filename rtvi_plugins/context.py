@@ -1,4 +1,4 @@
-"""The conversation's context: what was said, and the functions that an LLM may call. It belongs to the session."""
+"""The context of a conversation: its messages, and the functions that the LLM may call. It belongs to the session."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ Role = Literal["system", "developer", "user", "assistant", "tool"]
 
 
 class Message(TypedDict, total=False):
-    """One message, in the form that OpenAI gave it and every published RTVI client sends.
+    """One message in OpenAI's format, which every published RTVI client sends.
 
     `content` is text; for a user it may be an array of parts, as in `{"type": "text", "text": "Hello"}`, and for an
     assistant null beside `tool_calls`. Each of those has an `id`, `"type": "function"` and a `function` with `name` and
-    `arguments`, a JSON text. A message of role "tool" is the result of the call with its `tool_call_id`. `interrupted`
-    is ours: it marks an answer that the user cut short. Providers are not shown it.
+    `arguments`, a JSON text. A message of role "tool" is the result of the call with its `tool_call_id`. The
+    framework adds `interrupted` to an answer that the user interrupted. Providers do not receive it.
     """
 
     role: Required[Role]
@@ -77,7 +77,7 @@ class Context:
 
     @property
     def size(self) -> int:
-        """The size of the messages, in characters of JSON; each message counts as 200 more."""
+        """Return the size of the messages in characters of JSON, plus 200 for each message."""
         return self._size
 
     def require_space(self) -> None:
@@ -87,17 +87,17 @@ class Context:
 
     @property
     def messages(self) -> tuple[Message, ...]:
-        """The messages so far, oldest first."""
+        """Return the messages so far, oldest first."""
         return tuple(self._messages)
 
     def append(self, *messages: Message) -> None:
-        """Add messages at the end. `TypeError` for what JSON cannot carry, as in all that changes the context."""
+        """Add messages at the end. Like every change of the context, raise `TypeError` for values that are not JSON."""
         check_json(messages)
         self._messages.extend(messages)
         self._size += _size_of(messages)
 
     def amend(self, message: Message, content: str | list[dict[str, Any]]) -> bool:
-        """Change the content of the last message, if it is this very one; whether it was."""
+        """Change the content of `message` if it is the last one. Return whether it was."""
         if not self._messages or self._messages[-1] is not message:
             return False
         check_json(content, "$.content")
@@ -118,7 +118,7 @@ class Context:
         self._size += _size_of([message])
 
     def replace(self, messages: Sequence[Message]) -> None:
-        """Put these messages in place of all there are. What a turn that is running had to say is then forgotten."""
+        """Replace all messages. A turn that is still running can no longer insert its messages."""
         check_json(list(messages))
         self._messages = list(messages)
         self._size = _size_of(messages)
@@ -134,7 +134,7 @@ class Context:
         return point is self._insertion_point
 
     def snapshot(self) -> Callable[[], None]:
-        """What puts the context back as it is now."""
+        """Return a function that restores the present context."""
         messages, functions, point = list(self._messages), self.functions, self._insertion_point
         index, size = point.index if point is not None else 0, self._size
 
@@ -147,7 +147,7 @@ class Context:
         return restore
 
     def before(self, point: InsertionPoint) -> tuple[Message, ...]:
-        """Return the messages up to an insertion point, the turn's own included; all of them if they were replaced."""
+        """Return the messages up to an insertion point, including the turn's own. If they were replaced, return all."""
         return tuple(self._messages[: point.index]) if point is self._insertion_point else self.messages
 
     def insert(self, point: InsertionPoint, *messages: Message) -> bool:
@@ -161,5 +161,5 @@ class Context:
         return True
 
     def to_json(self) -> dict[str, Any]:
-        """`{messages, tools}`, as the action `llm:get_context` answers it."""
+        """Return `{messages, tools}`, the result of the action `llm:get_context`."""
         return {"messages": list(self._messages), "tools": list(self.functions)}

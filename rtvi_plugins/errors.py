@@ -1,14 +1,14 @@
-"""Everything that can go wrong, in families by whose mistake it is.
+"""The exceptions, grouped by the person who can correct the mistake.
 
 ::
 
-    AuthorError                what a developer wrote or installed; a sentence for the terminal
-    ├── DeclarationError       a decorated function that cannot be declared; raised at import, names file and line
-    ├── BotError               a bot that cannot be put together from what is installed
-    └── PluginError            an installed plugin that cannot be used
-    RequestError               what a client or an operator asked for; travels to them as code, sentence and details
+    AuthorError                a mistake in code or in the installation; a sentence for the terminal
+    ├── DeclarationError       a decorated function is invalid; raised at import, with file and line
+    ├── BotError               a bot cannot be composed from the installed plugins
+    └── PluginError            an installed plugin cannot be used
+    RequestError               a request of a client or an operator failed; they receive code, sentence and details
     └── one class per code     the catalogue below, `CATALOGUE`
-    ProviderError              what a vendor answered; raised by providers, reaches clients as `ProviderFailed`
+    ProviderError              a vendor failed; raised by providers, reaches clients as `ProviderFailed`
 
 The text of a `RequestError` is written here or by the author of an action who raises one on purpose. The text of
 any other exception never leaves the process.
@@ -96,7 +96,7 @@ class AuthorError(Exception):
 class DeclarationError(AuthorError):
     """Raised at import, at the author's own line, by a decorator that cannot declare its function.
 
-    Without a function, the message says itself where the mistake is.
+    If `function` is None, the message itself must name the place.
     """
 
     def __init__(self, function: Callable[..., Any] | None, message: str) -> None:
@@ -112,9 +112,10 @@ class PluginError(AuthorError):
 
 
 def report(what: str, error: BaseException) -> None:
-    """Log an exception of a plugin's or a bot's code: its text and traceback only at level DEBUG, and without any key.
+    """Log an exception of a plugin or a bot. Its text and traceback appear only at level DEBUG, and without keys.
 
-    The text of an `AuthorError` is ours, and written for this log. A record that holds its text back is `withheld`.
+    The text of an `AuthorError` is always logged, because the framework wrote it. A record without the text has the
+    attribute `withheld`.
     """
     if isinstance(error, AuthorError):
         _log.error("%s: %s", what, error)
@@ -138,7 +139,7 @@ def _short_message(text: str) -> str:
 
 @frozen
 class Problem:
-    """One thing wrong with a message: where it is (a JSON path), what it is, and the nearest known name if any."""
+    """One problem in a message: its JSON path, a text, and the nearest known name if there is one."""
 
     path: str = field(converter=_short_path)
     message: str = field(converter=_short_message)
@@ -152,9 +153,8 @@ class Problem:
 class RequestError(Exception):
     """A request that is refused or failed. Actions may raise one on purpose: its sentence is sent to the client.
 
-    `code` is stable and meant for programs, the message is one sentence for people, `problems` lists everything
-    that is wrong with the request, each with its JSON path. `retryable` says whether the same request may succeed
-    later.
+    `code` is stable and meant for programs. The message is one sentence for people. `problems` lists every problem of
+    the request with its JSON path. `retryable` is true if the same request may succeed later.
     """
 
     code: str = "request-failed"
@@ -165,7 +165,7 @@ class RequestError(Exception):
     problems: tuple[Problem, ...] = ()
 
     def __init__(self, message: str, *, problems: Sequence[Problem] = (), retryable: bool | None = None) -> None:
-        # Whatever an author raises must be answerable: a text, and one that JSON can carry.
+        # An action may pass any object as message. The answer needs a text that JSON can carry.
         self.message = str(message).encode("utf-8", "replace").decode()
         super().__init__(self.message)
         self.problems = tuple(problems)
@@ -199,7 +199,7 @@ class RequestError(Exception):
 
 
 def unknown(what: str, name: object, known: Iterable[str], *, path: str = "$") -> Problem:
-    """The problem of a name that is not among the known ones: it names the nearest, or else all of them."""
+    """Return the problem of an unknown name. It suggests the nearest known name, or lists the known names."""
     names = list(known)
     shown = repr(name) if isinstance(name, str) else type(name).__name__
     suggestion = nearest(name, names) if isinstance(name, str) else None
@@ -210,7 +210,7 @@ def unknown(what: str, name: object, known: Iterable[str], *, path: str = "$") -
 
 
 class _FromProblems(RequestError):
-    """A `RequestError` whose sentence is made from its problems, the first of them where there are very many."""
+    """A `RequestError` with a sentence made from its problems, or from the first ones if there are very many."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         problems = problems[:MAX_PROBLEMS]
@@ -238,7 +238,7 @@ class MessageTooDeep(RequestError):
 
 
 class UnknownMessage(_FromProblems):
-    """The message's type, or the `t` of a client message, is not one that this bot answers."""
+    """The bot does not know the type of the message, or the `t` of a client message."""
 
     code = "unknown-message"
 
@@ -268,46 +268,46 @@ class UnknownProvider(_FromProblems):
 
 
 class InvalidArguments(_FromProblems):
-    """Arguments of an action are missing, unknown, repeated, of the wrong type or out of bounds; all are listed."""
+    """Arguments of an action are missing, unknown, repeated, of the wrong type or out of bounds. All are listed."""
 
     code = "invalid-arguments"
 
 
 class InvalidConfig(_FromProblems):
-    """A config names unknown services or options, or values that do not fit; all are listed, nothing was changed."""
+    """A config has unknown services or options, or invalid values. All are listed, and nothing was changed."""
 
     code = "invalid-config"
 
 
 class NotGranted(_FromProblems):
-    """The bot does not grant this to the client: an option it may not set, an argument value it may not use."""
+    """The bot does not grant this option, action or argument value to the client."""
 
     code = "not-granted"
     status = 403
 
 
 class NoConversation(RequestError):
-    """The bot holds no conversation, so there is nobody to speak to or to interrupt."""
+    """The bot has no conversation (`converse`), so it cannot speak or be interrupted."""
 
     code = "no-conversation"
 
 
 class ActionFailed(RequestError):
-    """The action raised an exception; its text stays in the bot's log."""
+    """The action raised an exception. The bot's log reports it."""
 
     code = "action-failed"
     status = 500
 
 
 class InvalidResult(RequestError):
-    """The action returned something else than it declares, something that JSON cannot carry, or too much to send."""
+    """The action returned a value of another type than declared, or a value that is not JSON, or too much data."""
 
     code = "invalid-result"
     status = 500
 
 
 class ActionTimeout(RequestError):
-    """The action, or the change of config, took longer than its deadline. It may or may not have had its effect."""
+    """The action, or the change of config, took longer than its deadline. It may have taken effect."""
 
     code = "action-timeout"
     status = 504
@@ -315,20 +315,20 @@ class ActionTimeout(RequestError):
 
 
 class Cancelled(RequestError):
-    """The request was given up before it finished: the job was cancelled, or the session ended."""
+    """The request was stopped before it finished: the job was cancelled, or the session ended."""
 
     code = "cancelled"
 
 
 class ProviderFailed(RequestError):
-    """A vendor refused or failed the request; `retryable` is the vendor's own word."""
+    """A vendor failed or refused the request. `retryable` comes from the provider."""
 
     code = "provider-failed"
     status = 502
 
 
 class ApplyFailed(RequestError):
-    """The new config was valid but a provider could not apply it; the old values are in force again."""
+    """The new config is valid, but a provider could not apply it. The old values are used again."""
 
     code = "apply-failed"
     status = 500
@@ -342,13 +342,13 @@ class FunctionCallFailed(RequestError):
 
 
 class UnknownFunctionCall(_FromProblems):
-    """A result came for a function call that is not pending: never made, answered, timed out or cancelled."""
+    """The client sent a result for a function call that is not waiting: unknown, answered, timed out or cancelled."""
 
     code = "unknown-function-call"
 
 
 class Busy(RequestError):
-    """Too many requests of this session are in flight; send again when some are answered."""
+    """Too many requests of this session are unanswered. Send it again after some answers."""
 
     code = "busy"
     status = 503
@@ -356,14 +356,14 @@ class Busy(RequestError):
 
 
 class ContextFull(RequestError):
-    """The conversation has reached the greatest size that the server accepts. Replace it with `llm:set_context`."""
+    """The conversation has reached its maximum size. Replace it with `llm:set_context`."""
 
     code = "context-full"
     status = 413
 
 
 class RateLimited(RequestError):
-    """Messages, or audio, come faster than the session accepts."""
+    """The client sends messages or audio faster than the session accepts."""
 
     code = "rate-limited"
     status = 429
@@ -385,21 +385,21 @@ class SessionIdle(RequestError):
 
 
 class SessionTooLong(RequestError):
-    """The session was closed because it reached its greatest length."""
+    """The session was closed because it reached its maximum length."""
 
     code = "session-too-long"
     status = 410
 
 
 class SlowClient(RequestError):
-    """The session was closed because the client did not read what was sent to it."""
+    """The session was closed because the client did not read its messages."""
 
     code = "slow-client"
     status = 410
 
 
 class UnusableAudio(RequestError):
-    """The user's audio cannot be heard: its form is invalid, or the server has no resampler. Sent once a reason."""
+    """The user's audio is not usable: its format is invalid, or the server has no resampler. Sent once per reason."""
 
     code = "unusable-audio"
 
@@ -412,55 +412,55 @@ class BotFailed(RequestError):
 
 
 class InternalError(RequestError):
-    """A mistake of the framework itself; please report it."""
+    """A bug in the framework. Please report it."""
 
     code = "internal-error"
     status = 500
 
 
 class InvalidStart(_FromProblems):
-    """The body of a start request is not an object with `services` and `config` as clients send them."""
+    """The body of the start request is not an object with valid `services` and `config`."""
 
     code = "invalid-start"
 
 
 class Unauthorized(RequestError):
-    """The start lacks the operator's secret, or carries a wrong one, and the bot is not public."""
+    """The bot is not public, and the start request has no operator's secret or a wrong one."""
 
     code = "unauthorized"
     status = 401
 
 
 class OperatorOnly(_FromProblems):
-    """A start without the operator's secret carries what only the operator may say, as keys or service options."""
+    """The start request has fields of the operator, such as keys or service options, but not the operator's secret."""
 
     code = "operator-only"
     status = 403
 
 
 class OriginRefused(RequestError):
-    """The page's origin is not on the server's list."""
+    """The server does not allow the origin of the page."""
 
     code = "origin-refused"
     status = 403
 
 
 class HostRefused(RequestError):
-    """The request's Host header is not one that this server answers to."""
+    """The server does not allow the Host header of the request."""
 
     code = "host-refused"
     status = 421
 
 
 class UnknownSession(RequestError):
-    """The session token is missing, unknown, used already or expired; start again."""
+    """The session token is missing, unknown, already used or expired. Start a new session."""
 
     code = "unknown-session"
     status = 401
 
 
 class MissingKey(RequestError):
-    """A provider's key was found neither in the start, nor in the environment, nor in the key store."""
+    """A provider's key is missing in the start request, in the environment and in the key store."""
 
     code = "missing-key"
     status = 500
@@ -474,7 +474,7 @@ class StartFailed(RequestError):
 
 
 class ServerFull(RequestError):
-    """As many sessions as the server holds are open or waiting to be claimed."""
+    """The server has reached its maximum number of sessions, open or waiting for their client."""
 
     code = "server-full"
     status = 503
@@ -482,7 +482,7 @@ class ServerFull(RequestError):
 
 
 class Draining(RequestError):
-    """The server is shutting down and starts nothing new."""
+    """The server is shutting down and starts no new sessions."""
 
     code = "draining"
     status = 503
@@ -496,13 +496,13 @@ def _catalogue(family: type[RequestError]) -> Iterable[tuple[str, type[RequestEr
         yield from _catalogue(child)
 
 
-#: Every code that can stand on the wire, with its class. The reference page is generated from it.
+#: Every error code, with its class. The reference page is generated from it.
 CATALOGUE: Mapping[str, type[RequestError]] = dict(_catalogue(RequestError))
 
 
 # ---- failures of a vendor --------------------------------------------------------------------------------------
 
-#: What a vendor's failure is about; it decides whether trying again may help.
+#: The categories of a vendor's failure. The category decides whether a retry may help.
 ProviderCategory = Literal["auth", "quota", "rate", "timeout", "unavailable", "bad-request", "no-answer"]
 
 _SENTENCES: Mapping[str, str] = {
@@ -518,7 +518,7 @@ _RETRYABLE = ("rate", "timeout", "unavailable", "no-answer")
 
 
 class ProviderError(Exception):
-    """Raised by a provider when its vendor fails. Its sentence names provider and category, never payload or key.
+    """Raised by a provider when its vendor fails. The sentence contains only the provider and the category.
 
     The vendor's own words may hold either, so they belong in the provider's debug log at most. `retryable` follows
     from the category (rate, timeout, unavailable and no-answer are) unless it is given.

@@ -1,8 +1,8 @@
-"""What a service can do: the kinds that the framework knows, as Protocols, and `Kind` for new ones.
+"""The kinds of services: a Protocol for each built-in kind, and `Kind` for new ones.
 
-Every operation takes one frozen request and yields tagged pieces, so that either can grow a field without breaking
-a provider. Operations are streams, may be cancelled at any await, and keep nothing of the conversation: the context
-belongs to the session, so that a provider can be replaced in the middle of it.
+Every operation takes one frozen request and yields typed pieces. So a request or a piece can get a new field without
+breaking a provider. Operations are streams and may be cancelled at any `await`. A provider stores nothing of the
+conversation: the context belongs to the session, so the provider can be replaced during the conversation.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Kind:
     protocol: type
 
     def __attrs_post_init__(self) -> None:
-        """Raise `DeclarationError`, with the author's line, for a name or a Protocol that cannot be used."""
+        """Raise `DeclarationError` with the author's line if the name or the Protocol is invalid."""
         if (problem := self._problem()) is not None:
             raise DeclarationError(None, f"Kind({self.name!r}, …) ({authors_line()}) {problem}")
 
@@ -90,8 +90,8 @@ class Text:
 class ToolCall:
     """A function that the LLM calls. `id` is the vendor's, or made up by the provider; it is never empty.
 
-    `problem` is a sentence for the LLM that says why its arguments could not be read. A call with a problem is not
-    carried out: the LLM reads the sentence as its result, and may call again.
+    `problem` is a sentence for the LLM, set if its arguments are invalid. Such a call is not made. The LLM reads the
+    sentence as the result, and may call again.
     """
 
     id: str = field(validator=instance_of(str))
@@ -101,11 +101,10 @@ class ToolCall:
 
     @classmethod
     def parse(cls, id: str, name: str, arguments: object) -> ToolCall:
-        """Return the call for arguments as a vendor sent them: a JSON object, its text, or nothing.
+        """Return the call for a vendor's arguments: a JSON object, its text, or nothing.
 
-        Nothing is None, an empty text or the text `null`; the call has no arguments then. Text that holds the text of
-        an object is read twice, for some models write it so. For everything else the call has a `problem`; a vendor's
-        malformed call never raises.
+        None, an empty text and the text `null` mean no arguments. JSON text inside a JSON string is read too, because
+        some models write it. For all other values the call has a `problem`. A vendor's malformed call never raises.
         """
         read = arguments
         for _ in range(_ENCODED_AT_MOST):
@@ -118,7 +117,7 @@ class ToolCall:
 
 @frozen
 class Usage:
-    """What an operation cost, once known. Counts that a vendor does not report stay 0."""
+    """The usage of an operation, for billing. A count that the vendor does not report stays 0."""
 
     prompt_tokens: int = field(default=0, validator=instance_of(int))
     completion_tokens: int = field(default=0, validator=instance_of(int))
@@ -141,7 +140,7 @@ class Audio:
 
 @frozen
 class Word:
-    """A word of synthesized speech and when it starts, in seconds from the start of the utterance."""
+    """A word of synthesized speech and its start time, in seconds from the start of the utterance."""
 
     text: str
     start: float
@@ -149,7 +148,7 @@ class Word:
 
 @frozen
 class Transcript:
-    """What was heard. An interim transcript is replaced by the next; a final one stands."""
+    """The text of a user's speech. The next transcript replaces an interim one; a final one stays."""
 
     text: str
     final: bool
@@ -171,14 +170,14 @@ class LLMRequest:
 
 @frozen
 class TTSRequest:
-    """The text to speak, in pieces as they become known; a provider may speak the first before the last is there."""
+    """The text to speak, as a stream of pieces. A provider may speak the first piece before it receives the last."""
 
     text: AsyncIterator[str]
 
 
 @frozen
 class STTRequest:
-    """The speech to recognise, as it is captured: one utterance, 16 kHz and mono, from shortly before it begins."""
+    """The speech to recognise, as a live stream: one utterance, 16 kHz, mono, starting shortly before the speech."""
 
     audio: AsyncIterator[Audio]
 
@@ -246,12 +245,12 @@ class STT(Protocol):
 
 @runtime_checkable
 class VAD(Protocol):
-    """Tells speech from other sound."""
+    """Detects speech in audio."""
 
     def speech_probability(self, frame: Audio, /) -> float:
-        """The probability, 0 to 1, that the frame holds speech. Must not block.
+        """Return the probability, 0 to 1, that the frame contains speech. Must not block.
 
-        It is asked about every 512 samples (32 ms) of what the user says, 16 kHz and mono, in their order.
+        The framework passes every frame of the user's audio in order: 512 samples (32 ms), 16 kHz, mono.
         """
         ...
 
@@ -266,7 +265,7 @@ BUILTIN_KINDS: Mapping[str, Kind] = {
 
 
 def kind_of(protocol: Any) -> Kind | None:
-    """The kind whose Protocol this is: one of ours, or one that the Protocol's own module keeps in a variable."""
+    """Return the kind of a Protocol: a built-in kind, or a `Kind` in a variable of the Protocol's module."""
     module = sys.modules.get(getattr(protocol, "__module__", ""))
     own = (each for each in vars(module).values() if isinstance(each, Kind)) if module is not None else ()
     return next((kind for kind in (*BUILTIN_KINDS.values(), *own) if kind.protocol is protocol), None)

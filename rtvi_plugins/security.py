@@ -33,10 +33,10 @@ _NEEDED = frozenset(
 
 
 def helper_environment(*more: str, environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the environment for a helper process: what programs need to run, and the variables named by `more`.
+    """Return the environment for a helper process: the variables that programs need to run, and those in `more`.
 
-    Everything else is left out, the operator's secret and the keys of all vendors with it. `environ` is the
-    environment to choose from; the process's own by default.
+    All other variables are removed, also the operator's secret and the vendors' keys. `environ` is the original
+    environment, by default that of this process.
     """
     present = os.environ if environ is None else environ
     allowed = _NEEDED.union(more)
@@ -47,7 +47,7 @@ def helper_environment(*more: str, environ: Mapping[str, str] | None = None) -> 
 
 
 class _HttpUrl:
-    """A validator, as attrs' own are."""
+    """An attrs validator."""
 
     json_schema: Mapping[str, Any] = {
         "description": "An http or https URL without a user name or password.",
@@ -92,7 +92,7 @@ _HTTP_CLIENTS = ("httpx2", "httpcore2", "httpx", "httpcore")
 
 
 def quiet_http_clients() -> None:
-    """Have HTTP client libraries log warnings only, unless a level was chosen for them."""
+    """Let HTTP client libraries log only warnings, unless you have set a level for them."""
     for name in _HTTP_CLIENTS:
         logger = logging.getLogger(name)
         if logger.level == logging.NOTSET:

@@ -1,6 +1,6 @@
-"""Leave out the thoughts of a reasoning model, for servers that write them into the text of the answer.
+"""Remove the thoughts of a reasoning model from its answer.
 
-For providers of kind `llm` whose server may write `<think>...</think>` in front of an answer.
+Use it in an `llm` provider if the server may write `<think>...</think>` in front of an answer.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ _PATTERNS: Final = {tag: _tag(tag) for tag in _TAGS}
 
 @define
 class WithoutThoughts:
-    """Removes the blocks of thoughts at the start of one answer, which is fed in pieces of any size.
+    """Removes the blocks of thoughts at the start of one answer. Feed the answer in pieces of any size.
 
     Tags are recognised in upper and lower case, and only before the answer's first word. White space around a block is
-    left out too. A block that is not closed is left out to its end.
+    removed too. A block without an end tag is removed to the end of the answer.
     """
 
     #: Text that is held back: a tag that may become complete, or the end of a block.
@@ -65,21 +65,21 @@ class WithoutThoughts:
         return self.end()
 
     def end(self) -> str:
-        """Return the text that is left when nothing follows: a beginning that turned out not to be a tag."""
+        """Return the rest of the text at the end of the answer: the start of a possible tag that is not one."""
         held, self._held = self._held, ""
         if self._closing:
             return ""
         return _without_space(held) if self._left_out else held
 
     def _may_be_a_tag(self) -> bool:
-        """Return whether more text may make the text so far a tag."""
+        """Return whether the text so far may be the start of a tag."""
         start = _without_space(self._held).lower()
         name = start.rstrip()
         is_complete_name = len(start) - len(name) <= _MOST_SPACE and any(tag[:-1] == name for tag in _TAGS)
         return is_complete_name or any(tag.startswith(start) for tag in _TAGS)
 
     def _skip(self) -> bool:
-        """Leave out a tag, or all of a block that is there. Return whether there may be more to leave out."""
+        """Remove a tag, or the part of a block that has arrived. Return whether there may be more to remove."""
         if self._closing:
             return self._skip_to_the_end()
         start = _without_space(self._held)

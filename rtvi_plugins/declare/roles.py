@@ -1,4 +1,4 @@
-"""The validator `roles`: which messages a client may put into the conversation."""
+"""The validator `roles`. It limits the messages that a client may add to the conversation."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class roles:  # noqa: N801 - a validator, in lower case like those of attrs
 
     `Grant("llm:append_to_messages", arguments={"messages": roles("user", "system")})`
 
-    `content` may be a string or a list of text parts. `parts` names further types of content parts to accept, as in
-    `parts=["image_url"]`, and `fields` further fields of a message, as in `fields=["name", "tool_calls"]`. The LLM's
-    vendor is sent what they hold, and may fetch the addresses in it. `DeclarationError` for a name that is none.
+    `content` may be a string or a list of text parts. `parts` lists more types of content parts to accept, such as
+    `parts=["image_url"]`. `fields` lists more fields of a message, such as `fields=["name", "tool_calls"]`. All of this
+    is sent to the LLM's vendor, which may load the URLs in it. Raise `DeclarationError` for an unknown name.
     """
 
     def __init__(self, *allowed: str, parts: Iterable[str] = (), fields: Iterable[str] = ()) -> None:
@@ -73,7 +73,7 @@ class roles:  # noqa: N801 - a validator, in lower case like those of attrs
             yield path, f"expected text, got {json_type_name(content)}"
 
     def _part(self, part: Any, path: str) -> Iterator[tuple[str, str]]:
-        """What is wrong with a part of a message's content."""
+        """Yield the problems of a content part."""
         type = part.get("type") if is_object(part) else None
         if type == "text":
             if not (isinstance(part.get("text"), str) and part.keys() == {"type", "text"}):

@@ -1,4 +1,4 @@
-"""Assemble the registry of a bot from its declarations. Reject conflicts, and defaults and grants that fit nothing."""
+"""Assemble the registry of a bot from its declarations. Reject conflicts, and invalid defaults and grants."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ __all__ = ("build",)
 
 
 def build(bot: BotSpec, providers: Mapping[str, Mapping[str, ProviderSpec]], specs: Sequence[Spec]) -> Registry:
-    """The registry of a bot, from its providers by service and label, and all declarations that may concern them.
+    """Build the registry of a bot from its providers, by service and label, and from all loaded declarations.
 
-    `DeclarationError` for a name that is declared twice, `BotError` for defaults and grants that fit nothing.
+    Raise `DeclarationError` if a name is declared twice, and `BotError` for invalid defaults or grants.
     """
     actions = [spec for spec in specs if isinstance(spec, ActionSpec)]
     groups = [spec for spec in specs if isinstance(spec, OptionsSpec)]
@@ -79,7 +79,7 @@ def _reject(what: str, first: Any, second: Any) -> None:
 
 
 def _check_bot(registry: Registry) -> None:
-    """Refuse a bot for everything that is wrong with what it says, at once."""
+    """Raise one `BotError` with every problem of the bot's config and grants."""
     problems = [*_config_problems(registry), *_grant_problems(registry)]
     if problems:
         raise BotError("\n".join(f"{where(registry.bot.function)} {each}" for each in problems))

@@ -1,4 +1,4 @@
-"""Which modules declare together: one that is named, and those of its own package or folder that it imports."""
+"""Find the modules that belong to a bot or plugin: its own, and those of its package or folder that it imports."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ _FRAMEWORK = __name__.partition(".")[0]
 
 
 def family(root: ModuleType, foreign: Collection[str] = ()) -> list[ModuleType]:
-    """A module with those of its own that it imports, each once.
+    """Return a module and the modules of its family that it imports, each once.
 
-    Its own are the modules of the same package, and those in the folder of its file that are not installed. What is
-    imported by name counts as its module does. `foreign` names the packages of plugins, which a bot has to name itself.
+    The family is the modules of the same package, and those in the folder of its file that are not installed. A name
+    imported from a module counts as its module. `foreign` lists the packages of plugins. They do not belong to a
+    family, because a bot must name them itself.
     """
     found = {root.__name__: root}
     waiting = [root]
@@ -36,12 +37,12 @@ def family(root: ModuleType, foreign: Collection[str] = ()) -> list[ModuleType]:
 
 
 def top(name: str) -> str:
-    """The package at the top of a dotted name."""
+    """Return the top-level package of a dotted name."""
     return name.partition(".")[0]
 
 
 def _imported(module: ModuleType) -> Iterator[str]:
-    """The names of modules of which something stands in a module: they themselves, functions or classes."""
+    """Yield the names of the modules that a module uses: modules, and the modules of its functions and classes."""
     for value in list(vars(module).values()):
         if isinstance(value, ModuleType):
             yield value.__name__
@@ -51,7 +52,7 @@ def _imported(module: ModuleType) -> Iterator[str]:
 
 
 def _in_statements(module: ModuleType) -> Iterator[str]:
-    """The names of modules in a module's own import statements: a constant does not say which module it is from."""
+    """Yield the names of modules in a module's import statements. A constant itself does not name its module."""
     for base, names in _statements(module):
         inner = [f"{base}.{name}" for name in names]
         yield from (name if name in sys.modules else base for name in inner or [base])
@@ -59,7 +60,7 @@ def _in_statements(module: ModuleType) -> Iterator[str]:
 
 @cache
 def _statements(module: ModuleType) -> Sequence[tuple[str, Sequence[str]]]:
-    """The import statements of a module outside of its functions: each the module, and the names taken from it."""
+    """Return the import statements outside of functions, each as the module and the imported names."""
     found: list[tuple[str, Sequence[str]]] = []
     loaded: list[Any] = []
     with suppress(Exception):  # a module may have any loader, and its file may be gone
@@ -82,7 +83,7 @@ def _is_own(root: ModuleType, other: ModuleType, foreign: Collection[str]) -> bo
 
 
 def _file(module: ModuleType) -> Path | None:
-    """The file of a module that is not installed into an environment."""
+    """Return the file of a module; None if it is installed into an environment, or has no file."""
     name = getattr(module, "__file__", None)
     path = Path(name).absolute() if isinstance(name, str) else None
     return None if path is None or {"site-packages", "dist-packages"} & set(path.parts) else path

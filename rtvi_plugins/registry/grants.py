@@ -1,4 +1,4 @@
-"""The grants of a bot, narrowed by the operator: what one client may set, call and choose. The default is to deny."""
+"""The grants of a bot, narrowed by the operator. A client may use only what is granted."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ __all__ = ("Grants", "function_problem", "grant_problem", "grantable", "known_na
 
 @frozen(eq=False)
 class Grants:
-    """Grants by name. `everything` is what `--dev` grants: all but service options."""
+    """Grants by name. `everything` grants all but service options, for `--dev`."""
 
     by_name: Mapping[str, Grant] = field(factory=dict[str, Grant])
     everything: bool = False
-    #: The operator's grants of one session: what they leave out, or narrow, is not granted in it.
+    #: The operator's grants for one session. They can only remove or narrow grants.
     narrower: Mapping[str, Grant] | None = None
 
     @classmethod
     def of(cls, registry: Registry, granted: Iterable[Grant] | None = None, *, everything: bool = False) -> Grants:
-        """What a bot grants: to clients, or what is `granted`.
+        """Return the bot's grants to clients, or the given ones.
 
-        What a declaration narrows stays narrowed, unless the grant has a validator of the same class for it.
+        The limits of a declaration stay in force, unless the grant has a validator of the same class.
         """
         arguments, options = _narrowed_arguments(registry), _narrowed_options(registry)
         filled = [
@@ -41,7 +41,7 @@ class Grants:
         return cls({grant.name: grant for grant in filled}, everything)
 
     def get(self, *names: str) -> Grant | None:
-        """The grant of an option (`llm.model`), by its present and its former names, or of an action (`tts:say`)."""
+        """Return the grant of an action (`tts:say`), or of an option (`llm.model`) by its present and former names."""
         ours = _found(self.by_name, names)
         if ours is None and self.everything:
             ours = Grant(names[0])
@@ -51,7 +51,7 @@ class Grants:
         return _both(ours, theirs) if theirs is not None else None
 
     def narrowed(self, narrower: Sequence[Grant]) -> Grants:
-        """What both these grants and the narrower ones allow."""
+        """Return grants that allow only what both these and the narrower ones allow."""
         left: dict[str, Grant] = {}
         for each in narrower:
             left[each.name] = _both(left[each.name], each) if each.name in left else each
@@ -59,13 +59,13 @@ class Grants:
 
 
 def _found(grants: Mapping[str, Grant], names: Iterable[str]) -> Grant | None:
-    """The grant under these names; where there are several, what all of them allow."""
+    """Return the grant under these names. Several grants are joined into one with all their limits."""
     found = [grants[name] for name in names if name in grants]
     return reduce(_both, found) if found else None
 
 
 def _filled(grant: Grant, arguments: Mapping[str, Validator], option: Validator | None) -> Grant:
-    """A grant with what its declaration narrows."""
+    """Return the grant with the limits of its declaration added."""
     kept = {name: _kept(each, grant.arguments.get(name)) for name, each in arguments.items()}
     own = grant.validator if option is None else _kept(option, grant.validator)
     validators = () if own is None else (own,)
@@ -73,7 +73,7 @@ def _filled(grant: Grant, arguments: Mapping[str, Validator], option: Validator 
 
 
 def _kept(default: Validator, given: Validator | None) -> Validator:
-    """Both validators, without the parts of the default for which a part of the same class is given."""
+    """Join both validators. A given part replaces a default part of the same class."""
     if given is None:
         return default
     classes = {each.__class__ for each in parts_of(given)}
@@ -81,7 +81,7 @@ def _kept(default: Validator, given: Validator | None) -> Validator:
 
 
 def _narrowed_arguments(registry: Registry) -> Mapping[str, Mapping[str, Validator]]:
-    """How actions narrow their own arguments, by name; where providers differ, all of them count."""
+    """Return the limits that actions declare for their arguments, by action. Limits of several providers are joined."""
     found: dict[str, dict[str, Validator]] = {}
     for service, name, spec in _actions(registry):
         _join(found.setdefault(f"{service}:{name}", {}), spec.narrowed)
@@ -89,7 +89,7 @@ def _narrowed_arguments(registry: Registry) -> Mapping[str, Mapping[str, Validat
 
 
 def _narrowed_options(registry: Registry) -> Mapping[str, Validator]:
-    """How options are narrowed by their declaration, by name."""
+    """Return the limits that options declare, by option."""
     found: dict[str, Validator] = {}
     for service in registry.services.values():
         for provider in service.providers.values():
@@ -126,7 +126,7 @@ def _both(ours: Grant, theirs: Grant) -> Grant:
 
 # ---- checking the grants of bots and operators ---------------------------------------------------------------------
 
-#: How many names a sentence lists where none is near.
+#: The maximum number of names in a sentence if no name is similar.
 _LISTED = 8
 
 

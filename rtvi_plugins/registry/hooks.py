@@ -1,4 +1,4 @@
-"""Collect the hook functions of a bot's plugins, and call them. One that fails affects nothing else."""
+"""Collect the hook functions of a bot's plugins, and call them. A hook that fails does not affect anything else."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Hooks:
                 pass
 
     def results(self, hook: str, **arguments: Any) -> Iterator[tuple[str, Any]]:
-        """Call the functions of a hook one by one. Yield each result that is not None, with its function's place."""
+        """Call the functions of a hook one by one. Yield each result that is not None, with the function's place."""
         return (each for each in self._calls(hook, arguments) if each[1] is not None)
 
     def _calls(self, hook: str, arguments: dict[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -64,7 +64,7 @@ class Hooks:
 
 
 class _Manager(pluggy.PluginManager):
-    """Finds a hook function by the name in its `def`, whatever the module's variable is called."""
+    """Finds a hook function by the name in its `def`. The name of the variable in the module does not matter."""
 
     def parse_hookimpl_opts(self, plugin: Any, name: str) -> Any:
         found: Any = super().parse_hookimpl_opts(plugin, name)

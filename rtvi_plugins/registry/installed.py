@@ -1,9 +1,9 @@
-"""List the installed plugins from their entry points, without importing them, and import them one by one.
+"""List the installed plugins from their entry points without importing them. Import one when it is needed.
 
-A module is offered under the entry-point group `rtvi_plugins`, named `<kind>.<provider>`, or by a name without a
-dot when it holds actions and hooks alone. The group `rtvi_plugins.api` names the version of the plugin API that its
-distribution was built for. Both stand in `entry_points.txt`, so that is all that is read: `importlib.metadata` would
-double the start-up time of the command line, mostly by importing `email`.
+A plugin has an entry point in the group `rtvi_plugins`. Its name is `<kind>.<provider>`, or a name without a dot if
+the module contains only actions and hooks. The group `rtvi_plugins.api` names the version of the plugin API. Both are
+in `entry_points.txt`, so only this file is read. `importlib.metadata` would double the start-up time of the command
+line, mostly because it imports `email`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ..utils.diagnostics import nearest
 
 __all__ = ("API", "COMMANDS", "EntryPoint", "Installed", "commands", "discover")
 
-#: The version of the plugin API. It changes when a plugin written for the one before would no longer work.
+#: The version of the plugin API. It changes when older plugins no longer work.
 API = "1"
 
 GROUP, API_GROUP, COMMANDS = "rtvi_plugins", "rtvi_plugins.api", "rtvi_plugins.commands"
@@ -35,7 +35,7 @@ GROUP, API_GROUP, COMMANDS = "rtvi_plugins", "rtvi_plugins.api", "rtvi_plugins.c
 
 @frozen
 class EntryPoint:
-    """An installed module, as its distribution's metadata tells it."""
+    """An installed module, read from the metadata of its distribution."""
 
     name: str
     module: str
@@ -54,7 +54,7 @@ class EntryPoint:
 
     @property
     def unfit(self) -> str | None:
-        """Return why it cannot be used, as far as its metadata shows; None if nothing speaks against it."""
+        """Return why it cannot be used, judged by its metadata only; None if it can."""
         module, colon, name = self.module.partition(":")
         if colon:
             return f"its entry point must name a module; leave out ':{name}'."
@@ -69,7 +69,7 @@ class EntryPoint:
 
     @property
     def qualified(self) -> str:
-        """Return the name with its distribution, for when two distributions offer the same name."""
+        """Return the name with its distribution. It is needed if two distributions offer the same name."""
         return f"{self.distribution}:{self.provider}"
 
 
@@ -128,10 +128,10 @@ def _read_version(info: Path) -> str:
 
 
 def _age(info: Path) -> tuple[Any, ...]:
-    """The order in which a folder's metadata of one distribution counts; the last is what is installed.
+    """Return a sort key for several metadata folders of one distribution. The last one is the installed one.
 
-    A folder that holds no metadata is a leftover. Of whole ones, it is the newest version that counts, and of equal
-    versions the one that was written last.
+    A folder without metadata is left over and comes first. Then the newest version wins, and for equal versions the
+    folder that was written last.
     """
     is_whole = info.is_file() or any((info / name).is_file() for name in ("METADATA", "PKG-INFO", "entry_points.txt"))
     try:
@@ -141,7 +141,7 @@ def _age(info: Path) -> tuple[Any, ...]:
     return is_whole, _version_key(_name_and_version(info)[1] or _read_version(info)), written, info.name
 
 
-#: How the marks of a version sort: before the plain version, or after it.
+#: The sort order of version suffixes. Negative ones come before the plain version.
 _MARKS = {
     "dev": -4,
     "a": -3,
@@ -158,7 +158,7 @@ _MARKS = {
 
 
 def _version_key(version: str) -> tuple[Any, ...]:
-    """A key that sorts versions by age as PEP 440 does, as far as folders of metadata need it."""
+    """Return a sort key for versions. It follows PEP 440 as far as metadata folders need it."""
     epoch, mark, plain = version.lower().rpartition("!")
     plain, _, local = plain.partition("+")
     numbers = re.match(r"v?(\d+(?:[._]\d+)*)", plain)
@@ -195,7 +195,7 @@ def _read_entry_points(info: Path) -> dict[str, dict[str, str]]:
 
 @define
 class Installed:
-    """The installed plugins, and which of them were loaded or set aside, with the reason."""
+    """The installed plugins. Records which were loaded and which are broken, with the reason."""
 
     entries: tuple[EntryPoint, ...] = field(factory=discover)
     _loaded: dict[str, ModuleType] = field(factory=dict[str, ModuleType])
@@ -222,7 +222,7 @@ class Installed:
         return found[0]
 
     def load(self, entry: EntryPoint) -> ModuleType:
-        """Import a module. One that fails is set aside with its reason, and the reason is raised as `PluginError`."""
+        """Import a module. If that fails, record it as broken and raise `PluginError` with the reason."""
         if entry.module in self._loaded:
             return self._loaded[entry.module]
         if entry.module not in self.broken:

@@ -1,4 +1,4 @@
-"""Read the grants of an operator from JSON. They come with a start and narrow what the bot grants."""
+"""Read the grants of an operator from JSON. They come with a start request and narrow the bot's grants."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _BOUNDS: Mapping[str, tuple[tuple[type, ...], Callable[[Any], Validator]]] = {
 
 
 def read_grants(sent: object, path: str = "$.grants") -> list[Grant]:
-    """Grants from JSON: names, or objects `{name, writable?, arguments?}` with bounds `ge gt le lt in min_len …`."""
+    """Read grants from JSON: names, or objects `{name, writable?, arguments?}` with bounds `ge gt le lt in …`."""
     problems: list[Problem] = []
     if not is_array(sent):
         raise InvalidStart([Problem(path, f"expected an array, got {json_type_name(sent)}")])

@@ -1,4 +1,4 @@
-"""Everything that one bot offers, read-only: its services, their providers, options and actions."""
+"""The registry of a bot, read-only: its services, providers, options and actions."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ __all__ = ("BOT", "PROVIDER", "Provider", "Registry", "Service", "twice")
 #: The service name under which clients see a bot's own actions.
 BOT = "bot"
 
-#: The option by which a client that is granted it switches the provider of a service.
+#: The option that switches the provider of a service, if the client is granted it.
 PROVIDER = "provider"
 
 
 @frozen(slots=False)
 class Provider:
-    """One provider of a service, with all options and actions that it offers: its own, and its kind's."""
+    """One provider of a service, with its own options and actions and those of its kind."""
 
     label: str
     spec: ProviderSpec
@@ -33,7 +33,7 @@ class Provider:
 
     @cached_property
     def options(self) -> Mapping[str, tuple[Parameter, OptionsSpec]]:
-        """Each option with its group. A provider's option comes before its kind's of the same name."""
+        """Return each option with its group. An option of the provider overrides one of its kind."""
         found: dict[str, tuple[Parameter, OptionsSpec]] = {}
         for group in (*self.groups, *self.kind_groups):
             for name, parameter in group.parameters.items():
@@ -42,41 +42,41 @@ class Provider:
 
     @cached_property
     def former_names(self) -> Mapping[str, str]:
-        """Former names of options, each with the present one."""
+        """Return the former names of options, each with the present name."""
         present = self.options
         return {was: name for name, (parameter, _) in present.items() for was in parameter.was if was not in present}
 
     def present_name(self, name: str) -> str | None:
-        """The present name of an option that goes by this name, or did; None if there is none."""
+        """Return the present name of an option from its present or former name; None if there is no such option."""
         return name if name in self.options else self.former_names.get(name)
 
     def check_option(self, name: str, value: Any, path: str = "$") -> tuple[Any, list[Problem]]:
-        """Check a value for an option that this provider has, by its present name.
+        """Check a value for an option of this provider, given by its present name.
 
-        Return the value as the options function takes it, and every problem with it.
+        Return the converted value for the options function, and every problem.
         """
         return check(self.options[name][0].shape, value, path)
 
     def names_of(self, option: str) -> tuple[str, ...]:
-        """All names that an option goes by, the present one first."""
+        """Return all names of an option, the present one first."""
         return (option, *(was for was, name in self.former_names.items() if name == option))
 
     @cached_property
     def kind_options(self) -> frozenset[str]:
-        """The options of the kind that the provider does not override."""
+        """Return the options of the kind that the provider does not override."""
         return frozenset(name for group in self.kind_groups for name in self.effective(group))
 
     @cached_property
     def session_options(self) -> frozenset[str]:
-        """Those options of the kind whose groups set something of the session, and not of the live service."""
+        """Return the options of the kind that change only the session, and not the service."""
         return frozenset(name for group in self.kind_groups for name in self.effective(group) if not self.sets(group))
 
     def sets(self, group: OptionsSpec) -> bool:
-        """Return whether a group sets something of the live service, so that a new one has to be passed it."""
+        """Return whether a group changes the service. If so, a new service must receive its values."""
         return group in self.groups or (group in self.kind_groups and group.wants_service)
 
     def effective(self, group: OptionsSpec) -> tuple[str, ...]:
-        """The options that a group really sets here: those that nobody overrides."""
+        """Return the options of a group that no other group overrides."""
         return self._effective.get(id(group), ())
 
     @cached_property
@@ -89,7 +89,7 @@ class Provider:
 
 @frozen
 class Service:
-    """A named slot of a bot and who may fill it. The first provider is the default."""
+    """A named service of a bot and its possible providers. The first provider is the default."""
 
     name: str
     kind: str
@@ -109,12 +109,12 @@ class Registry:
     actions: Mapping[str, ActionSpec] = field(factory=dict[str, ActionSpec])
 
     def labels(self) -> dict[str, tuple[str, ...]]:
-        """The providers of each service, by the names under which clients choose them."""
+        """Return the providers of each service, by the names that clients use."""
         return {name: tuple(service.providers) for name, service in self.services.items()}
 
 
 def twice(provider: Provider, names: Iterable[str]) -> Iterable[tuple[str, str]]:
-    """Options that are named twice, by a former name and another one: each with the names as a text."""
+    """Return the options that appear under two names, each with the names as a text."""
     found: dict[str, list[str]] = {}
     for name in names:
         if (own := provider.present_name(name)) is not None:

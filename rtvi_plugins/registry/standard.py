@@ -1,6 +1,6 @@
-"""The standard actions and options of `llm` and `tts`, declared by the same decorators as anyone's.
+"""The standard actions and options of `llm`, `tts`, `vad` and the bot, declared with the public decorators.
 
-Their names and arguments are what the published clients' LLMHelper sends, flags included.
+Their names and arguments are those of `LLMHelper` in the published clients.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = (
     "tools",
 )
 
-_Interrupt = Annotated[bool, Doc("Cut short what the bot is saying.")]
+_Interrupt = Annotated[bool, Doc("Interrupt the bot first.")]
 _RunImmediately = Annotated[bool, Doc("Have the bot answer at once.")]
 
 
@@ -45,7 +45,7 @@ async def append_to_messages(
     run_immediately: _RunImmediately = False,
     interrupt: _Interrupt = False,
 ) -> bool:
-    """Add messages to the conversation. Where the bot does not grant more, they are the user's text."""
+    """Add messages to the conversation. By default, only text of the user is accepted."""
     if interrupt:
         session.interrupt()
     session.context.require_space()
@@ -57,7 +57,7 @@ async def append_to_messages(
 
 @action("llm")
 async def get_context(session: Session, /) -> dict[str, Any]:
-    """The conversation so far: messages and tools."""
+    """Return the conversation so far: messages and tools."""
     return session.context.to_json()
 
 
@@ -70,7 +70,7 @@ async def set_context(
     interrupt: _Interrupt = False,
     run_immediately: _RunImmediately = False,
 ) -> bool:
-    """Replace the messages of the conversation, its tools, or both; what is not given stays."""
+    """Replace the messages of the conversation, its tools, or both. An omitted argument changes nothing."""
     if interrupt:
         session.interrupt()
     if messages is not None:
@@ -84,7 +84,7 @@ async def set_context(
 
 @action("llm")
 async def run(session: Session, /, interrupt: _Interrupt = False, run_immediately: _RunImmediately = True) -> bool:
-    """Have the LLM answer the conversation as it is."""
+    """Let the LLM answer the conversation now."""
     if interrupt:
         session.interrupt()
     if run_immediately:
@@ -94,30 +94,30 @@ async def run(session: Session, /, interrupt: _Interrupt = False, run_immediatel
 
 @options("llm", narrowed={"messages": ANY_ROLE})
 def messages(session: Session, /, messages: Sequence[Message] | None = None) -> None:
-    """The messages that the conversation starts from; a change replaces the conversation."""
+    """The first messages of the conversation. A change replaces the whole conversation."""
     if messages is not None:
         session.context.replace(messages)
 
 
 @options("llm", narrowed={"initial_messages": ANY_ROLE})
 def initial_messages(session: Session, /, initial_messages: Sequence[Message] | None = None) -> None:
-    """The same as `messages`, under the name that older configs use."""
+    """The same as `messages`, for older configs."""
     if initial_messages is not None:
         session.context.replace(initial_messages)
 
 
 @options("llm")
 def tools(session: Session, /, tools: Sequence[Function] | None = None) -> None:
-    """The functions that the LLM may have the client carry out."""
+    """The functions of the client that the LLM may call."""
     if tools is not None:
         session.context.functions = tuple(tools)
 
 
 @options("llm", last=True)
 def run_on_config(
-    session: Session, /, run_on_config: Annotated[bool, Doc("Have the bot speak first, once it is set up.")] = False
+    session: Session, /, run_on_config: Annotated[bool, Doc("Let the bot speak first, when it is ready.")] = False
 ) -> None:
-    """Whether the LLM answers as soon as the config is in force."""
+    """Let the LLM answer as soon as the config is applied."""
     if run_on_config:
         session.submit(RunLLM())
 
@@ -127,7 +127,7 @@ def run_on_config(
 
 @action("tts")
 async def say(session: Session, /, text: str, interrupt: _Interrupt = False) -> bool:
-    """Say exactly this text, after what is being said, or with `interrupt` in the place of it."""
+    """Say exactly this text after the current speech. With `interrupt`, say it at once."""
     if interrupt:
         session.interrupt()
     session.submit(Say(text))
@@ -136,7 +136,7 @@ async def say(session: Session, /, text: str, interrupt: _Interrupt = False) -> 
 
 @action("tts")
 async def interrupt(session: Session, /) -> bool:
-    """Cut short what the bot is saying, and forget what it was still to say; whether there was anything to cut."""
+    """Interrupt the bot and discard the rest of its speech. Return whether there was any."""
     return session.interrupt()
 
 
@@ -147,9 +147,9 @@ async def interrupt(session: Session, /) -> bool:
 def params(
     session: Session,
     /,
-    params: Annotated[VADParams, Doc("How sure, how long and how loud.")] = VADParams(),  # noqa: B008 - it is frozen
+    params: Annotated[VADParams, Doc("Confidence, durations and volume.")] = VADParams(),  # noqa: B008 - it is frozen
 ) -> None:
-    """When speech begins and ends."""
+    """Set when speech starts and ends."""
     session.vad_params = params
 
 
@@ -158,5 +158,5 @@ def params(
 
 @action("bot")
 async def cancel_job(session: Session, /, job: str) -> bool:
-    """Cancel a long action by the id of its job; whether it was still running."""
+    """Cancel a background job by its id. Return whether it was still running."""
     return session.cancel_job(job)

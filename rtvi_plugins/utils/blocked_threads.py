@@ -1,4 +1,4 @@
-"""Find out what holds up a thread: where it stands, and whose code that is."""
+"""Find the code that blocks a thread, and its owner."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ log = logging.getLogger("rtvi_plugins")
 
 #: An import that takes longer than this is logged, in seconds.
 SLOW_IMPORT_SECONDS: Final = 5.0
-#: How many calls are listed, the innermost first.
+#: The maximum number of calls in a log line, the innermost first.
 _CALLS: Final = 6
 
 
 def stack_of(thread: int) -> list[FrameType]:
-    """The calls in which a thread is, the innermost first; none if it has ended."""
+    """Return the call stack of a thread, the innermost call first. It is empty if the thread has ended."""
     frames = sys._current_frames()  # pyright: ignore[reportPrivateUsage]
     return list(_callers(frames.get(thread)))
 
@@ -33,7 +33,7 @@ def _callers(frame: FrameType | None) -> Iterator[FrameType]:
 
 
 def format_stack(frames: list[FrameType]) -> str:
-    """Where calls stand, in one line: `wait() (file.py:3), from open() (file.py:9)`."""
+    """Return a call stack in one line: `wait() (file.py:3), from open() (file.py:9)`."""
     shown = [each for each in frames if not each.f_code.co_filename.startswith("<frozen importlib")]
     return ", from ".join(_described(each) for each in shown[:_CALLS])
 
@@ -44,20 +44,20 @@ def _described(frame: FrameType) -> str:
 
 
 def innermost_owner(frames: list[FrameType], owners: Mapping[str, str]) -> str | None:
-    """Whose code is innermost, by the top-level packages of `owners`; None if it is nobody's of them."""
+    """Return the owner of the innermost call, None if unknown. `owners` maps top-level packages to owners."""
     packages = (str(each.f_globals.get("__name__", "")).partition(".")[0] for each in frames)
     return next((owners[each] for each in packages if each in owners), None)
 
 
 def suspended_at(manager: Any) -> str:
-    """Where an async context manager that was made from a generator waits; empty if that is not known."""
+    """Return the line where a generator-based async context manager waits; empty if unknown."""
     frame = getattr(getattr(manager, "gen", None), "ag_frame", None)
     return _described(frame) if isinstance(frame, FrameType) else ""
 
 
 @contextmanager
 def warn_when_slow(what: str, seconds: float) -> Generator[None]:
-    """Log where this thread stands if the block takes longer than this, once."""
+    """Log the call stack of this thread once if the block takes longer than `seconds`."""
     thread = threading.get_ident()
 
     def report() -> None:

@@ -1,4 +1,4 @@
-"""Tell a cancellation that was asked for from one that a plugin made up."""
+"""Distinguish a real cancellation from one that a plugin raised by mistake."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ __all__ = ("cancellation_classes", "clear_stray_cancellation")
 
 
 def cancellation_classes() -> tuple[type[BaseException], ...]:
-    """Return the class of cancellations where the running task is being cancelled, for `reraise_control_flow`.
+    """Return the cancellation class for `reraise_control_flow` if the running task is being cancelled.
 
-    Where it is not, a cancellation that is raised is a plugin's own mistake, and nothing is returned.
+    Otherwise return nothing: a cancellation is then a mistake of a plugin.
     """
     return (anyio.get_cancelled_exc_class(),) if anyio.current_effective_deadline() == -math.inf else ()
 
 
 async def clear_stray_cancellation() -> None:
-    """Undo the `cancel()` that a plugin has called on the asyncio task of ours in which it ran, if it has."""
+    """Undo a `cancel()` that a plugin called on the framework's asyncio task in which it ran."""
     try:
         task = asyncio.current_task()
     except RuntimeError:  # trio has no such thing

@@ -1,6 +1,6 @@
-"""Contain what plugins raise: no exception of any class ends more than the call that it came from.
+"""Contain the exceptions of plugins. An exception of any class ends only the call that raised it.
 
-What ends more is a Ctrl-C of the operator, the cancellation of a task, and the end of a generator that is closed.
+The exceptions to this are Ctrl-C of the operator, the cancellation of a task, and the end of a closed generator.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _LOOPS = ("asyncio.runners", "trio._core")
 
 
 def reraise_control_flow(error: BaseException, *more: type[BaseException]) -> None:
-    """Raise an exception again if it may not be contained, or if it is one of `more`, also inside a group.
+    """Raise an exception again if it must not be contained, or if it is one of `more`. This includes groups.
 
-    An async caller names the class of cancellations.
+    An async caller passes the cancellation class in `more`.
     """
     if is_ctrl_c(error) or _holds(error, more) or (isinstance(error, GeneratorExit) and not _is_raised(error)):
         raise error
@@ -34,7 +34,7 @@ def _holds(error: BaseException, classes: tuple[type[BaseException], ...]) -> bo
 
 
 def _members(error: BaseException) -> Iterator[BaseException]:
-    """Yield the exceptions of a group, also those of the groups in it, however deep; one that is no group as it is."""
+    """Yield the exceptions of a group and of all groups in it. Yield any other exception itself."""
     waiting = [error]
     while waiting:
         each = waiting.pop()
@@ -47,8 +47,8 @@ def _members(error: BaseException) -> Iterator[BaseException]:
 def is_ctrl_c(error: BaseException) -> bool:
     """Return whether an exception is a Ctrl-C of the operator, or a group that holds one.
 
-    The place where it was raised decides. A Ctrl-C is raised by the handler of SIGINT, or by Python between two
-    instructions of whatever runs in the main thread; a plugin raises with a `raise` statement.
+    The place where it was raised decides. The handler of SIGINT raises a Ctrl-C, or Python raises it between two
+    instructions in the main thread. A plugin raises with a `raise` statement.
     """
     return any(_is_ctrl_c(each) for each in _members(error))
 
@@ -65,7 +65,7 @@ def _is_ctrl_c(error: BaseException) -> bool:
 
 
 def _is_raised(error: BaseException) -> bool:
-    """Return whether a `raise` statement has raised an exception, and nothing from outside of the code."""
+    """Return whether a `raise` statement raised the exception, and not a signal."""
     place = _innermost(error.__traceback__)
     return place is not None and place.tb_frame.f_code.co_code[place.tb_lasti] == _RAISE
 

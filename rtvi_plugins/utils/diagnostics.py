@@ -1,4 +1,4 @@
-"""Parts of messages to people: the place of a function, the author's line, the nearest known name, shortened text."""
+"""Parts of error messages: the place of a function, the author's line, the nearest known name, shortened text."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def where(function: Callable[..., Any]) -> str:
 
 
 def replaced_by(function: Callable[..., Any]) -> Callable[..., Any] | None:
-    """Return the function above in the same file whose name this one takes, when a decorator runs; else None."""
+    """Return the earlier function of the same file and name that this one replaces, or None. For use in a decorator."""
     inner: Any = inspect.unwrap(function)
     if inner.__qualname__ != inner.__name__:
         return None
@@ -72,7 +72,7 @@ def shorten_middle(text: str, limit: int) -> str:
 
 
 def unwrap_group(error: BaseException) -> BaseException:
-    """Return the exception in a group that holds only one, as task groups raise it; return any other as it is."""
+    """Return the only exception of a group, as task groups raise it. Return any other exception itself."""
     while isinstance(error, BaseExceptionGroup):
         inner = cast("BaseExceptionGroup[BaseException]", error).exceptions
         if len(inner) != 1:

@@ -1,4 +1,4 @@
-"""Say how to install a distribution of ours that is missing. Everything that suggests it asks here."""
+"""The command that installs a missing distribution of this project. All hints use this module."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _CORE = "rtvi-plugins"
 
 
 def install_hint(distribution: str) -> str:
-    """Return how to install a distribution, as in `"rtvi-plugins-server"`, or an extra of the core."""
+    """Return the command that installs a distribution, such as `"rtvi-plugins-server"`, or an extra of the core."""
     # Nothing is published yet, so a name alone would be looked for where it is not, or belongs to somebody else.
     name, _, extra = distribution.partition("[")
     folder = "." if name == _CORE else f"./plugins/{name}"

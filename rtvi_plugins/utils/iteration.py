@@ -1,4 +1,4 @@
-"""An async iterator that a loop may leave at any time. An async generator would have to be closed, at least on trio."""
+"""An async iterator that a loop may leave at any time. An async generator must be closed then, at least on trio."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tell JSON values apart, and name them in JSON's words."""
+"""Recognise JSON values, check them, and name their types."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def member_path(path: str, name: object) -> str:
 
 
 def until_max_problems(items: Iterable[T], problems: Sized) -> Iterator[T]:
-    """Yield the items until there are `MAX_PROBLEMS` problems: more of them help nobody."""
+    """Yield the items until there are `MAX_PROBLEMS` problems. More problems do not help."""
     for item in items:
         if len(problems) >= MAX_PROBLEMS:
             return
@@ -54,11 +54,11 @@ def until_max_problems(items: Iterable[T], problems: Sized) -> Iterator[T]:
 
 
 def json_problem(value: object, path: str = "$") -> tuple[str, str] | None:
-    """Return the path of the first value that JSON text cannot carry, and why it cannot; None if all can be sent.
+    """Return the path of the first value that JSON cannot carry, and the reason. Return None if there is none.
 
-    The same limits as the codec's: whole numbers of 64 bits, finite floats, strings without half a surrogate pair,
-    objects whose names are strings, and nothing that contains itself. Of a subclass of `float` or `tuple`, and of one
-    of `str` as a name, the codec writes nothing.
+    The limits are those of the codec: integers of 64 bits, finite floats, strings without lone surrogates, objects with
+    strings as names, and no cycles. The codec cannot write subclasses of `float` and `tuple`, or a subclass of `str` as
+    a name.
     """
     if repeats_too_often(value, _parts, _DEEPEST):  # first, because the search below looks at every repetition
         return path, TOO_OFTEN
@@ -70,13 +70,13 @@ def _parts(value: object) -> Iterable[object] | None:
 
 
 def check_json(value: object, path: str = "$") -> None:
-    """Raise `TypeError` with the path of the first value that JSON text cannot carry."""
+    """Raise `TypeError` with the path of the first value that JSON cannot carry."""
     if (bad := json_problem(value, path)) is not None:
         raise TypeError(f"JSON cannot carry this: {bad[0]}: {bad[1]}.")
 
 
 def replace_surrogates(text: str) -> str:
-    """Return a text that JSON can carry: half a character is replaced."""
+    """Return a text that JSON can carry. Lone surrogates are replaced."""
     return text.encode("utf-8", "replace").decode()
 
 

@@ -1,4 +1,4 @@
-"""Text that may be logged: without secrets, and without characters that forge lines or steer a terminal."""
+"""Make text safe for logs: no secrets, and no characters that fake log lines or control a terminal."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _ExcInfo: TypeAlias = (
 def escape(text: str, keep: str = "") -> str:
     r"""Return `text` with every character that does not print as `\n`, `\x1b` or `\u202e`, except those of `keep`.
 
-    These are control characters (C0 and C1), separators of lines, marks that change the direction of text, and
-    halves of surrogate pairs, which cannot be written to a file.
+    These are control characters (C0 and C1), line separators, marks that change the direction of text, and lone
+    surrogates, which cannot be written to a file.
     """
     if text.isprintable():
         return text
@@ -39,12 +39,12 @@ def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode()
 
 
-#: As much of a message is logged, in characters: it may be what a client sent, and cleaning takes time.
+#: The maximum length of a logged message, in characters. A client can send long text, and cleaning takes time.
 _LONGEST = 20_000
 
 
 def _shortened(text: str) -> str:
-    """The text without its middle, where it is too long to be logged."""
+    """Return the text. If it is too long to log, remove its middle."""
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]}…{text[-_LONGEST // 2 :]}"
 
 
@@ -57,7 +57,7 @@ def clean(text: str, keep: str = "") -> str:
 
 
 def trace(error: BaseException) -> str:
-    """Return the traceback of an exception, clean. Python's own newlines stay, those of an exception's text do not."""
+    """Return the cleaned traceback of an exception. Newlines in an exception's text are escaped, others stay."""
     try:
         exception = TracebackException.from_exception(error)
         for each in _chained(exception):
@@ -69,7 +69,7 @@ def trace(error: BaseException) -> str:
 
 
 def _chained(exception: TracebackException) -> Iterator[TracebackException]:
-    """The exception, those behind it, and those in its group, each once."""
+    """Yield the exception, its causes and contexts, and the members of its group, each once."""
     waiting, seen = [exception], set[int]()
     while waiting:
         each = waiting.pop()
@@ -107,7 +107,7 @@ class LogFormatter(logging.Formatter):
     """Formats the records of every logger without secrets and with control characters escaped.
 
     A record is one line, followed by its traceback if it has one. A record with `multiline=True` in its `extra` keeps
-    the newlines of its message: its author has escaped what came from elsewhere.
+    the newlines of its message. Its author must escape text from other sources.
     """
 
     def format(self, record: logging.LogRecord) -> str:

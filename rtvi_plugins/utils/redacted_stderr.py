@@ -1,4 +1,4 @@
-"""Keep secrets out of standard error, whoever writes to it: `print`, `traceback.print_exc`, a library's log handler."""
+"""Keep secrets out of standard error, for example from `print`, `traceback.print_exc` or a library's log handler."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class _Redacted:
 
 @contextmanager
 def redacted_stderr() -> Generator[None]:
-    """Remove secrets from what Python code writes to `sys.stderr`."""
+    """Remove secrets from all text that Python code writes to `sys.stderr`."""
     stream = sys.stderr
     sys.stderr = cast(TextIO, _Redacted(stream))
     try:

@@ -1,7 +1,7 @@
 r"""Find a secret in text, in the forms in which libraries and vendors show it.
 
-Text is searched as UTF-8 bytes, first as it is and then with its escapes decoded (`%2B`, `\n`, `\u002b`), as long
-as there are any. What is found in decoded text is covered in the original.
+Text is searched as UTF-8 bytes: first unchanged, then with its escapes decoded (`%2B`, `\n`, `\u002b`), in several
+layers. A secret in decoded text is covered in the original text.
 """
 
 from __future__ import annotations
@@ -14,39 +14,39 @@ from typing import TypeAlias
 
 __all__ = ("SecretForms", "redact")
 
-#: What stands in the place of what was found.
+#: The replacement for a secret.
 _COVER = "…"
 
-#: A value or an encoded form from this length on is also looked for in parts: less would have no part that is rare.
+#: The minimum length of a form that is also searched in parts. The parts of shorter forms are too common.
 _LONG = 16
 
-#: As much of the beginning or of the end of a long value is a part, and as much of its middle.
+#: The minimum length of a part at the beginning or end of a long value, and of a part in its middle.
 _PART = 8
 _MIDDLE = 12
 
-#: All parts of a longer text would take too much memory.
+#: The maximum length of a text whose parts are kept in memory.
 _SHORT = 50_000
 
 #: A part of the middle contains, wherever it begins, one of the pieces that are cut out at this distance.
 _STEP = _MIDDLE - _PART + 1
 
-#: What stands in the place of what a vendor leaves out of a key.
+#: The marks that vendors write in place of the hidden part of a key.
 _GAP = re.compile(rb"(?:\*|\.|\xe2\x80\xa6|\xe2\x80\xa2){2,}|[xX#]{3,}|\xe2\x80\xa6")
 
-#: A value shorter than this has nothing to leave out.
+#: The minimum length of a value that may be shown abridged.
 _ABRIDGED = 12
 
 #: The user name and the password of a URL.
 _USERINFO = re.compile(rb"(?<=://)[^/?#\s\"'<>@]*(?:@[^/?#\s\"'<>@]+)*(?=@)")
 
-#: Text that was escaped more often than this is not read by anybody.
+#: The maximum number of layers of escapes that are decoded.
 _LAYERS = 3
 
 Span: TypeAlias = "tuple[int, int]"
 
 
 class SecretForms:
-    """A secret's value in its forms. It shows none of them."""
+    """The forms of a secret's value. This object never shows them."""
 
     __slots__ = ("__find",)
 
@@ -71,12 +71,12 @@ class SecretForms:
         self.__find: Callable[[_View], Iterator[Span]] = find
 
     def find(self, view: _View) -> Iterator[Span]:
-        """Yield the places of a text that show the value or a part of it."""
+        """Yield the spans of a text that contain the value or a part of it."""
         return self.__find(view)
 
 
 class _View:
-    """A text to search, and what is needed of it for each secret, found once: there may be a thousand secrets."""
+    """A text to search. It caches data that every secret needs, because there may be a thousand secrets."""
 
     def __init__(self, text: bytes, starts: list[int] | None) -> None:
         self.text = text
@@ -85,30 +85,30 @@ class _View:
 
     @cached_property
     def lowered(self) -> bytes:
-        """The text in small letters: libraries change those of host names and headers."""
+        """Return the text in lower case, because libraries change the case of host names and headers."""
         return self.text.lower()
 
     @cached_property
     def parts(self) -> frozenset[bytes]:
-        """All parts of the lowered text that are as long as the shortest part of a secret."""
+        """Return all parts of the lower-case text with the length of a secret's shortest part."""
         text = self.lowered
         return frozenset(text[at : at + _PART] for at in range(len(text) - _PART + 1))
 
     def holds(self, pieces: Collection[bytes]) -> Iterable[bytes]:
-        """Return those of the pieces that the lowered text has."""
+        """Return the pieces that occur in the lower-case text."""
         if len(self.text) <= _SHORT:
             return self.parts.intersection(pieces)
         return [each for each in pieces if each in self.lowered]
 
     @cached_property
     def gaps(self) -> list[tuple[int, int, bytes, bytes]]:
-        """Where something is left out: its place, and the two bytes on either side."""
+        """Return each gap: its start and end, and the two bytes on each side."""
         found = (match.span() for match in _GAP.finditer(self.text))
         return [(begin, end, self.text[max(0, begin - 2) : begin], self.text[end : end + 2]) for begin, end in found]
 
 
 def redact(text: str, needles: Iterable[SecretForms]) -> str:
-    """Return `text` with everything covered that the needles find, and the user name and password of every URL."""
+    """Return `text` with all secrets covered, and the user name and password of every URL."""
     raw = text.encode("utf-8", "surrogatepass")
     spans = [match.span() for match in _USERINFO.finditer(raw)]
     searched = list(needles)
@@ -120,7 +120,7 @@ def redact(text: str, needles: Iterable[SecretForms]) -> str:
 
 
 def _cover(raw: bytes, spans: Iterable[Span]) -> bytes:
-    """The text with the spans covered; those that overlap or touch become one."""
+    """Return the text with the spans covered. Spans that overlap or touch become one."""
     shown, done, ended = list[bytes](), 0, -1
     for begin, end in sorted(spans):
         if begin > ended:
@@ -147,7 +147,7 @@ def _forms(value: str) -> Iterator[bytes]:
 
 
 def _base64(raw: bytes, before: int) -> bytes:
-    """What a value is in base64 with so many bytes before it, as in Basic auth: the characters that are all its own."""
+    """Return the base64 of a value after `before` other bytes, as in Basic auth. Shared characters are left out."""
     encoded = b64encode(bytes(before) + raw)
     bits = 8 * before, 8 * (before + len(raw))
     return encoded[-(-bits[0] // 6) : bits[1] // 6]
@@ -164,9 +164,9 @@ def _whole(text: bytes, form: bytes) -> Iterator[Span]:
 
 
 def _parts(view: _View, form: bytes, at: int) -> Iterator[Span]:
-    """Where the text has the piece of a long form that begins at `at`, with as much around it as is the same.
+    """Yield the spans of the text that contain the piece of a long form at `at`, extended as far as both are equal.
 
-    That is a part of the secret, unless it is short or an ordinary word. `form` is in small letters.
+    Such a span is a part of the secret, unless it is short or an ordinary word. `form` is in lower case.
     """
     text, piece = view.lowered, form[at : at + _PART]
     found = text.find(piece)
@@ -181,18 +181,18 @@ def _parts(view: _View, form: bytes, at: int) -> Iterator[Span]:
 
 
 def _common(one: bytes, other: bytes) -> int:
-    """How many bytes two texts have in common at their beginning."""
+    """Return the length of the common prefix of two texts."""
     pairs = enumerate(zip(one, other, strict=False))
     return next((index for index, (mine, others) in pairs if mine != others), min(len(one), len(other)))
 
 
 def _is_rare(part: bytes, form: bytes) -> bool:
-    """Whether a part is most of the value, or something that no ordinary word looks like."""
+    """Return whether a part is at least half of the value, or does not look like an ordinary word."""
     return 2 * len(part) >= len(form) or not (part.isalpha() and (part.islower() or part.isupper() or part.istitle()))
 
 
 class _Abridged:
-    """A value with a part left out, as in `sk-abc...wxyz`, `sk-abc****` or `****c-wxyz`."""
+    """Finds a value with a hidden part, such as `sk-abc...wxyz`, `sk-abc****` or `****c-wxyz`."""
 
     def __init__(self, value: bytes) -> None:
         self._value = value
@@ -258,7 +258,7 @@ _DECODERS = ((_PERCENT, _percent), (_BACKSLASH, _backslash), (_ENTITY, _entity))
 
 
 def _views(raw: bytes) -> Iterator[_View]:
-    """Yield the text as it is, then decoded: one kind of escapes after the other, and once more per layer."""
+    """Yield the text unchanged, then decoded: one kind of escapes after the other, in several layers."""
     yield _View(raw, None)
     view, starts = raw, list[int]()
     for _ in range(_LAYERS):

@@ -1,4 +1,4 @@
-"""Keys that do not show themselves, and `scrub`, which takes them out of text that shows them all the same."""
+"""Secrets that do not show their value, and `scrub`, which removes their values from any text."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ("Secret", "scrub", "secrets_in_environment")
 class Secret:
     """A value that never shows itself: not in `repr`, `str`, a format, a log, a pickle or a crash report.
 
-    Only `reveal()` gives it away, at the one place where it is handed to a vendor.
+    Only `reveal()` returns it. Call it only where you pass the value to a vendor.
     """
 
     __slots__ = ("__reveal", "__weakref__")
@@ -32,7 +32,7 @@ class Secret:
         _alive[self] = cache(lambda: SecretForms(value))  # made when the first text is scrubbed
 
     def reveal(self) -> str:
-        """The value itself. Do not store, log or format what this returns."""
+        """Return the value itself. Do not store, log or format it."""
         return self.__reveal()
 
     def __repr__(self) -> str:
@@ -55,8 +55,8 @@ _alive: WeakKeyDictionary[Secret, Callable[[], SecretForms]] = WeakKeyDictionary
 def scrub(text: str) -> str:
     """Return `text` without the values of the secrets in use, and without the user name and password of any URL.
 
-    A value is found also when it is percent-encoded, escaped as in JSON or `repr`, in base64 or hexadecimal, and when
-    only a part of it is shown, as in `sk-abc…wxyz`. A long value is found in capital and small letters.
+    A value is also found percent-encoded, escaped as in JSON or `repr`, in base64 or hexadecimal, and if only a part of
+    it is shown, as in `sk-abc…wxyz`. A long value is found in upper and lower case.
     """
     # Many sessions have the same key: each value is looked for once.
     needles = {secret.reveal(): made for secret, made in list(_alive.items())}

@@ -1,9 +1,9 @@
 """Call code outside of the task that it would run in.
 
-On asyncio a plain callback of the event loop runs in no task. There anyio does not know which library it runs on, so
-nothing can be started or cancelled. And a synchronous function of a plugin that calls `asyncio.current_task().cancel()`
-would cancel a task of the framework. In both cases a finished task becomes the current one: anyio finds what it needs,
-and cancelling it does nothing. On trio every call comes from a task, and no function can cancel one this way.
+On asyncio there are two problems. A plain callback of the event loop runs in no task, so anyio cannot start or cancel
+anything. And a synchronous function of a plugin could call `asyncio.current_task().cancel()` and cancel a task of the
+framework. In both cases this module sets a finished task as the current one: anyio works, and cancelling the task does
+nothing. On trio every call comes from a task, and no function can cancel a task this way.
 """
 
 from __future__ import annotations
