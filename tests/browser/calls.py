@@ -131,7 +131,7 @@ class PageCall:
     def messages(self, since: float) -> Sequence[Told]:
         self.page.element("#tab-messages", "click")
         self.page.element("#log-copy", "click")
-        self.page.element("#log-status:has-text('on the clipboard')", "waitFor")
+        self.page.element("#log-status:has-text('to the clipboard')", "waitFor")
         origin = float(self.page.call("performance.toJSON")["timeOrigin"])
         lines = [json.loads(line) for line in self.page.call("navigator.clipboard.readText").splitlines()]
         told = [_logged(line, origin) for line in lines if line["direction"] == "received"]

@@ -60,7 +60,7 @@ for (const [transport, awaited] of Object.entries(TRANSPORTS)) {
     const { call, open, opening } = calling(transport, { "/start": null });
     open();
     await settle();
-    assert.equal(opening.outcome, "Error: The server answered with something that is no JSON.");
+    assert.equal(opening.outcome, "Error: The server's answer is not JSON.");
   });
 }
 

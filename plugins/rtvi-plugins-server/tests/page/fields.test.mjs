@@ -69,7 +69,7 @@ test("a choice of numbers gives numbers", () => {
 
 test("a text keeps to its length, counted in characters", () => {
   assert.deepEqual(read("string", { type: "string", maxLength: 2 }, "🛏🛏"), { value: "🛏🛏" });
-  assert.match(read("string", { type: "string", maxLength: 2 }, "abc").problem, /at most 2 characters; these are 3/);
+  assert.match(read("string", { type: "string", maxLength: 2 }, "abc").problem, /at most 2 characters\. You wrote 3/);
   assert.match(read("string", { type: "string", minLength: 2 }, "a").problem, /at least 2/);
 });
 

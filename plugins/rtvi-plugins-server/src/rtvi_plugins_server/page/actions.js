@@ -21,7 +21,7 @@ export class ActionsPanel {
     this.#session = session;
     const told = await session.request("describe-actions");
     if (this.#session !== session) return;
-    // An answer that stands there outlives a description that has not changed.
+    // If the description has not changed, keep the forms and their answers.
     if (same(told.actions, this.#actions)) return;
     this.#actions = told.actions;
     this.#build();
@@ -31,15 +31,15 @@ export class ActionsPanel {
     this.#session = null;
     this.#actions = null;
     this.#jobs.clear();
-    this.#element.replaceChildren(make("p", { class: "empty" }, "Connect to see what this bot can do for you."));
+    this.#element.replaceChildren(make("p", { class: "empty" }, "Connect to see the actions of this bot."));
   }
 
-  /** Whether the client may call an action. */
+  /** Return whether the client may call an action. */
   has(service, action) {
     return Boolean(this.#actions?.some((each) => each.service === service && each.action === action));
   }
 
-  /** Take a message about a long action. */
+  /** Show a message of a background job. */
   job({ job, status, data, result, error }) {
     const show = this.#jobs.get(job);
     const shown = { progress: data, done: result, failed: error }[status];
@@ -48,7 +48,7 @@ export class ActionsPanel {
 
   #build() {
     const forms = this.#actions.map((action) => this.#form(action));
-    const nothing = make("p", { class: "empty" }, "This bot lets clients call no action.");
+    const nothing = make("p", { class: "empty" }, "This bot has no actions for clients.");
     this.#element.replaceChildren(...(forms.length ? forms : [nothing]));
   }
 
@@ -60,7 +60,7 @@ export class ActionsPanel {
       "form",
       { novalidate: true, class: "panel-form" },
       action.deprecated && make("p", { class: "hint" }, `Deprecated: ${action.deprecated}`),
-      action.long && make("p", { class: "hint" }, "This takes a while; how far it is will be told below."),
+      action.long && make("p", { class: "hint" }, "This takes a while. Its progress appears below."),
       ...fields.map((each) => each.element),
       make("div", { class: "buttons" }, call),
       answer,
@@ -96,7 +96,7 @@ function title({ service, action, description }) {
   return make("summary", {}, name, make("span", { class: "hint" }, description || titled(action)));
 }
 
-/** The arguments as an object, without those that were left as they are by default; null if something is wrong. */
+/** Return the arguments as an object, without unchanged defaults; null if a field is invalid. */
 function collect(fields) {
   const read = fields.map((field) => ({ field, found: field.read() }));
   const wrong = read.find(({ found }) => found.problem);
@@ -111,7 +111,7 @@ function collect(fields) {
   return Object.fromEntries(given.map(({ field, found }) => [field.name, found.value]));
 }
 
-/** Show what was wrong with arguments beside them; a sentence that says so, or "" if it was something else. */
+/** Show problems of arguments beside their fields. Return a sentence about it, or "" for other errors. */
 function beside(error, fields) {
   const names = fields.map((each) => each.name);
   const found = (error.details ?? []).filter((problem) => {
@@ -119,7 +119,7 @@ function beside(error, fields) {
     field?.fail(sentence(problem, field.name));
     return field;
   });
-  return found.length ? "It was not called; what is wrong stands beside it." : "";
+  return found.length ? "The action was not called. See the errors beside the fields." : "";
 }
 
 function shown(heading, value, failed = false) {

@@ -1,4 +1,4 @@
-// One call: a transport, the session on it, and the sound both ways.
+// One call: a transport, its session, and the audio in both directions.
 
 import { openMicrophone } from "./microphone.js";
 import { openPlayer, playStream } from "./player.js";
@@ -42,17 +42,17 @@ export class Call {
     return this.#microphone !== null;
   }
 
-  /** Connect, and return when the bot is ready. Call it from a click: only then may the page make a sound. */
+  /** Connect, and return when the bot is ready. Call it from a click, because browsers block audio otherwise. */
   open(startBody) {
     return new Promise((resolve, reject) => {
-      // What is awaited may never come once it is closed.
+      // A closed call may never get an answer, so stop waiting.
       this.#giveUp = () => reject(new Error(ENDED));
       this.#connect(startBody).then(resolve, reject);
     });
   }
 
   async #connect(startBody) {
-    // Without a device to play on, the rest still works.
+    // Without an audio device, everything else works.
     if (this.#transport.bringsAudio) this.#use(await openPlayer({ level: this.#on.botLevel }).catch(() => null));
     if (this.#over) return;
     await this.#transport.open(startBody);
@@ -61,7 +61,7 @@ export class Call {
     this.#ready = true;
   }
 
-  /** Ask for the microphone. Rejects with an Error that says why there is none. */
+  /** Ask for the microphone. Rejects with an Error whose message is the reason. */
   openMicrophone() {
     this.#asking ??= this.#openMicrophone().finally(() => (this.#asking = null));
     return this.#asking;
@@ -83,14 +83,14 @@ export class Call {
     await this.speak(this.#speaking);
   }
 
-  /** Let the bot hear the microphone, or not. */
+  /** Send the microphone's audio to the bot, or stop sending it. */
   async speak(on) {
     this.#speaking = on;
     if (!on) this.#on.userLevel(0);
     await this.#transport.setMicrophone(this.#microphone?.track ?? null, on);
   }
 
-  /** Let the page make a sound, where the browser waited for a click. */
+  /** Start the audio if the browser waited for a click. */
   resume() {
     this.#player?.resume()?.catch?.(() => {});
   }

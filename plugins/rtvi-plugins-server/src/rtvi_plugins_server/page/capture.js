@@ -1,4 +1,4 @@
-// Audio worklet: cuts what the microphone hears into pieces of 20 ms, 16 kHz mono s16le.
+// Audio worklet: cuts the microphone's audio into pieces of 20 ms, 16 kHz mono s16le.
 
 const RATE = 16000;
 const PIECE = RATE / 50;

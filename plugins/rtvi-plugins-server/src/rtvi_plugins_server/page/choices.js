@@ -1,10 +1,10 @@
-// What is chosen before a call, and in it: the transport, and who fills each service.
+// The choices before and during a call: the transport, and the provider of each service.
 
 import { byId, make, titled } from "./elements.js";
 
 const TRANSPORTS = { websocket: "WebSocket", webrtc: "WebRTC" };
 
-/** The choices. `switchProvider(service, provider)` changes one in a call, and says whether it could. */
+/** The choices. `switchProvider(service, provider)` switches during a call, and returns whether it worked. */
 export class Choices {
   #element;
   #providers = new Map();
@@ -16,7 +16,7 @@ export class Choices {
     this.#transport.append(make("option", { value: "websocket" }, TRANSPORTS.websocket));
   }
 
-  /** Offer what the server told of its bot. */
+  /** Show the choices from the server's description of the bot. */
   offer({ transports, services }) {
     const known = transports.filter((each) => each in TRANSPORTS);
     this.#transport.replaceChildren(...known.map((each) => make("option", { value: each }, TRANSPORTS[each])));
@@ -28,7 +28,7 @@ export class Choices {
     return this.#transport.value;
   }
 
-  /** The body of a start. */
+  /** Return the body of a start request. */
   startBody() {
     const chosen = [...this.#providers].map(([service, { select }]) => [service, select.value]);
     return { services: Object.fromEntries(chosen), config: [] };
@@ -59,15 +59,15 @@ export class Choices {
       select.value = known.before;
       select.disabled = false;
     }
-    // A control that is disabled loses the focus; by now the user may be elsewhere.
+    // A disabled control loses the focus. Give it back, unless the user has moved on.
     if (document.activeElement === document.body) select.focus();
   }
 
   #inCall = false;
 
   /**
-   * With no call everything may be chosen. In one the transport stays, and providers are switched by the bot's leave,
-   * which `took` learns.
+   * Without a call, everything can be chosen. During a call, the transport is fixed, and providers can be switched if
+   * the bot grants it. `took` receives the grants.
    */
   lock(calling, connected) {
     this.#inCall = connected;
@@ -75,7 +75,7 @@ export class Choices {
     for (const { select } of this.#providers.values()) select.disabled = calling;
   }
 
-  /** Take the config of a call: who fills the services, and which of them may be switched. */
+  /** Take the config of a call: the provider of each service, and whether it may be switched. */
   took(values, options) {
     for (const [service, known] of this.#providers) {
       const { provider } = values[service] ?? {};

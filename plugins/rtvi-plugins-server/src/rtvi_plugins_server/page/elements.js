@@ -1,6 +1,6 @@
-// Making elements. Whatever text is given becomes text, never markup.
+// Create elements. Text always becomes text, never markup.
 
-/** A new element; `properties` are attributes, `children` elements and texts. False and null are left out. */
+/** Create an element. `properties` are attributes, `children` are elements and texts. False and null are ignored. */
 export function make(name, properties = {}, ...children) {
   const element = document.createElement(name);
   for (const [key, value] of Object.entries(properties)) {
@@ -13,7 +13,7 @@ export function make(name, properties = {}, ...children) {
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** A new SVG element. */
+/** Create an SVG element. */
 export function draw(name, properties = {}, ...children) {
   const element = document.createElementNS(SVG, name);
   for (const [key, value] of Object.entries(properties)) element.setAttribute(key, String(value));
@@ -21,21 +21,21 @@ export function draw(name, properties = {}, ...children) {
   return element;
 }
 
-/** The element of this page with an id. */
+/** Return the element of this page with an id. */
 export function byId(id) {
   return document.getElementById(id);
 }
 
 const INITIALS = ["llm", "stt", "tts", "vad"];
 
-/** A name as people write it: `words_per_second` becomes "Words per second", `llm` "LLM". */
+/** Return a name as people write it: `words_per_second` becomes "Words per second", `llm` "LLM". */
 export function titled(name) {
   if (INITIALS.includes(name)) return name.toUpperCase();
   const words = name.replaceAll("_", " ");
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
 
-/** Put a text on the clipboard; true if the browser let us. */
+/** Copy a text to the clipboard. Return whether the browser allowed it. */
 export async function copyText(text) {
   try {
     await navigator.clipboard.writeText(text);

@@ -1,8 +1,8 @@
-// The entries of a transcript: what the user says as it is understood, and what the bot says as it is heard.
+// The entries of a transcript: the user's words as they are recognised, and the bot's words as they are heard.
 
 import { make } from "./elements.js";
 
-/** Something that the user says or has typed. */
+/** Words that the user speaks or has typed. */
 export class UserEntry {
   #element;
   #final = make("span", { class: "final" });
@@ -27,7 +27,7 @@ export class UserEntry {
     this.#element.classList.add("waiting");
   }
 
-  /** The bot has taken what was typed. */
+  /** Mark typed text as received by the bot. */
   settle() {
     this.#element.classList.remove("waiting");
     this.#element.dataset.final = "true";
@@ -40,7 +40,7 @@ export class UserEntry {
     this.#element.dataset.final = String(final);
   }
 
-  /** What the LLM is given has the last word. */
+  /** Show the text that the LLM received. It replaces the transcripts. */
   taken(text) {
     this.#final.textContent = text;
     this.#interim.textContent = "";
@@ -52,7 +52,7 @@ export class UserEntry {
   }
 }
 
-/** Something that the bot says, of which as much is dark as has been heard. */
+/** Words of the bot. Those that the user has heard are dark. */
 export class BotEntry {
   #element;
   #words = make("p", { class: "words" });
@@ -64,7 +64,7 @@ export class BotEntry {
   spoken = false;
   ended = false;
 
-  /** `aloud`: whether this will be spoken, as far as can be told before its first sentence. */
+  /** `aloud`: whether this will probably be spoken. It is certain with the first sentence. */
   constructor(element, { aloud }) {
     this.#element = element;
     this.#aloud = aloud;
@@ -107,7 +107,7 @@ export class BotEntry {
     this.#tail.textContent = this.#streamed.slice(this.#shown).trimStart();
   }
 
-  /** A word or a sentence is being heard; true if it is of this entry. */
+  /** Mark a word or a sentence as heard. Return whether it belongs to this entry. */
   hear(text) {
     return [...this.#segments.values()].some((segment) => segment.hearing && segment.find(text));
   }
@@ -116,15 +116,15 @@ export class BotEntry {
     this.ended = true;
   }
 
-  /** Nothing more of it will be heard, and if it was still being `written`, nothing more will be written. */
+  /** End the entry: nothing more will be heard and, if it was still being `written`, nothing more is written. */
   interrupt({ written }) {
     if (this.ended || this.empty) return;
     this.ended = true;
     const segments = [...this.#segments.values()];
-    // What is not spoken is read as it comes.
+    // The user reads text that is not spoken at once.
     if (!this.#aloud) this.#tail.className = "heard tail";
     const struck = segments.some((each) => each.unheard) || (this.#aloud && this.#tail.textContent !== "");
-    // Nobody may know how much of the last sentence was heard.
+    // It may be unknown how much of the last sentence was heard.
     if (struck) this.#cut("interrupted");
     else if (written || segments.some((each) => each.whole)) this.#cut("cut short");
   }
@@ -173,7 +173,7 @@ class Segment {
     return true;
   }
 
-  // A sentence that is spoken without the marks with which it is shown.
+  // The sentence may be spoken without the markup that is shown.
   #findEach(words) {
     let at = this.#at;
     if (words.length < 2) return false;

@@ -1,10 +1,10 @@
-// What a described option or argument is in a form: which control, how its text is read, and what has changed.
+// Form controls for options and arguments: the kind of control, how to read its text, and what has changed.
 
 const LONG = 120; // characters from which a text gets several lines
 
 /**
- * How to enter what is described by `{name, type, schema, default, …}`: `kind` is "switch", "choice", "number",
- * "text" or "json"; beside it stand `choices` or `suggestions`, whether null will do, and the bounds.
+ * Return the control for a description `{name, type, schema, default, …}`. Its `kind` is "switch", "choice",
+ * "number", "text" or "json". It also has `choices` or `suggestions`, `nullable` and the bounds.
  */
 export function control(described) {
   const { schema, nullable } = withoutNull(described.schema ?? {});
@@ -24,7 +24,7 @@ function plain(type, schema, nullable) {
   return { kind: "json", type };
 }
 
-// `Literal["a", "b"] | str` is a text with suggestions; of any other mixture only JSON can tell "1" from 1.
+// `Literal["a", "b"] | str` is a text with suggestions. Other unions need JSON, to distinguish "1" from 1.
 function mixed(members, found) {
   const listed = members.filter((each) => each.enum).flatMap((each) => each.enum);
   const texts = members.every((each) => each.type === "string" || each.enum);
@@ -43,7 +43,7 @@ function withoutNull(schema) {
   return { schema: left.length === 1 ? { ...rest, ...left[0] } : { ...rest, anyOf: left }, nullable: true };
 }
 
-// A grant may narrow an option's own bounds; then both hold.
+// A grant may have more bounds than the option. Then both apply.
 function boundsOf(schema) {
   const all = [schema, ...(schema.allOf ?? [])];
   const told = (name) => all.map((each) => each[name]).filter((each) => each !== undefined);
@@ -61,7 +61,7 @@ function boundsOf(schema) {
   };
 }
 
-/** In a few words, what may be entered; empty where there is nothing to say. */
+/** Describe the allowed values in a few words. The text may be empty. */
 export function hint(made) {
   const words = [];
   if (made.whole) words.push("a whole number");
@@ -76,7 +76,7 @@ export function hint(made) {
   return words.join(", ");
 }
 
-/** A value as the control shows it: true or false for a switch, else text. */
+/** Return a value as the control shows it: true or false for a switch, else text. */
 export function show(made, value) {
   if (made.kind === "switch") return Boolean(value);
   if (made.kind === "choice") return value === undefined ? "" : JSON.stringify(value);
@@ -84,7 +84,7 @@ export function show(made, value) {
   return made.kind === "json" ? JSON.stringify(value, null, 2) : String(value);
 }
 
-/** What was entered: `{value}`, `{absent: true}` where nothing was and nothing need be, or `{problem}`, a sentence. */
+/** Return the entered `{value}`, `{absent: true}` for an empty optional field, or a sentence as `{problem}`. */
 export function read(made, raw) {
   if (made.kind === "switch") return { value: raw };
   if (raw === "" && made.nullable) return { value: null };
@@ -114,7 +114,7 @@ function readText(made, raw) {
   const length = [...raw].length;
   if (made.required && raw === "" && made.minLength > 0) return { problem: "This is required." };
   if (length < made.minLength) return { problem: `Write at least ${made.minLength} characters.` };
-  if (length > made.maxLength) return { problem: `Write at most ${made.maxLength} characters; these are ${length}.` };
+  if (length > made.maxLength) return { problem: `Write at most ${made.maxLength} characters. You wrote ${length}.` };
   return { value: raw };
 }
 
@@ -131,12 +131,12 @@ function readJson(made, raw) {
   return { value };
 }
 
-/** Whether a text wants several lines. */
+/** Return whether a text needs several lines. */
 export function isLong(made, value) {
   return made.kind === "text" && (made.maxLength > LONG || (typeof value === "string" && /\n|.{81}/.test(value)));
 }
 
-/** Whether two JSON values are the same, whatever the order of their names. */
+/** Return whether two JSON values are equal. The order of names does not matter. */
 export function same(one, other) {
   return canonical(one) === canonical(other);
 }
@@ -148,7 +148,7 @@ function canonical(value) {
   });
 }
 
-/** The config of an update, from changes `{service, name, value}`; services and options stay in their order. */
+/** Return the config of an update from changes `{service, name, value}`, in the same order. */
 export function toConfig(changes) {
   const services = new Map();
   for (const { service, name, value } of changes) {

@@ -1,4 +1,4 @@
-// The controls of a form, made from descriptions.
+// The controls of a form, built from descriptions.
 
 import { make, titled } from "./elements.js";
 import { control, hint, isLong, read, same, show } from "./fields.js";
@@ -6,8 +6,8 @@ import { control, hint, isLong, read, same, show } from "./fields.js";
 let made = 0;
 
 /**
- * One labelled control with its hint and its error; `long` if it takes much room. `onEdit` is called whenever the user
- * changes it, `onReveal` when it has something to show.
+ * One control with its label, hint and error. `long` is true if it needs much space. `onEdit` is called when the user
+ * changes the control, `onReveal` when an error must become visible.
  */
 export class Field {
   #control;
@@ -69,21 +69,21 @@ export class Field {
     return this.#control.kind === "switch" ? this.#input.checked : this.#input.value;
   }
 
-  /** `{value}`, `{absent: true}` or `{problem}`; a problem is shown as well. */
+  /** Return `{value}`, `{absent: true}` or `{problem}`. A problem is also shown. */
   read() {
     const found = read(this.#control, this.raw);
     this.fail(found.problem ?? "");
     return found;
   }
 
-  /** Whether what stands here differs from the value that is known. */
+  /** Return whether the user has changed the value. */
   get changed() {
     if (this.raw === show(this.#control, this.#known)) return false;
     const found = read(this.#control, this.raw);
     return Boolean(found.problem) || ("value" in found && !same(found.value, this.#known));
   }
 
-  /** Show a value as the one that is in force. */
+  /** Show a value as the current one. */
   set(value) {
     this.#known = value;
     const shown = show(this.#control, value);
@@ -92,12 +92,12 @@ export class Field {
     this.fail("");
   }
 
-  /** Show again what is in force. */
+  /** Show the current value again. */
   restore() {
     this.set(this.#known);
   }
 
-  /** Show what is wrong, or with "" that nothing is. */
+  /** Show an error, or remove it with "". */
   fail(sentence) {
     this.#error.textContent = sentence;
     this.#error.hidden = !sentence;

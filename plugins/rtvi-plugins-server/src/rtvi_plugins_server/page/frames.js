@@ -1,24 +1,24 @@
-// The protobuf frames of the WebSocket transport, by hand: of a Frame's forms only audio and message are needed.
+// Read and write the protobuf frames of the WebSocket transport. Only the kinds audio and message are needed.
 
 const MESSAGE = 4;
 const AUDIO = 2;
 const LENGTH_DELIMITED = 2;
 const VARINT = 0;
 
-/** The bytes of a frame that carries one RTVI message, given as JSON text. */
+/** Return the bytes of a frame with one RTVI message, given as JSON text. */
 export function encodeMessage(text) {
   return delimited(MESSAGE, delimited(1, new TextEncoder().encode(text)));
 }
 
-/** The bytes of a frame of audio, from s16le samples as bytes: 16 kHz, mono. */
+/** Return the bytes of an audio frame, from s16le samples as bytes: 16 kHz, mono. */
 export function encodeAudio(pcm) {
   const name = new TextEncoder().encode("audio");
   return delimited(AUDIO, join([delimited(2, name), delimited(3, pcm), number(4, 16000), number(5, 1)]));
 }
 
 /**
- * What a frame carries: `{message}` with JSON text, `{audio}`, or null for a form that no client needs. Throws an Error
- * for bytes that are no frame. The rate that audio tells is passed over: players of this protocol run at 24 kHz, mono.
+ * Read a frame: `{message}` with JSON text, `{audio}`, or null for a kind that clients do not need. Throws an Error for
+ * invalid bytes. The rate in an audio frame is ignored, because this protocol always plays 24 kHz, mono.
  */
 export function decode(bytes) {
   const frame = fields(bytes);
@@ -64,7 +64,7 @@ function join(parts) {
 
 // ---- reading
 
-/** The fields of a message by number; of a repeated one the last, as protobuf says. */
+/** Return the fields of a message by number. Of a repeated field, the last one counts, as in protobuf. */
 function fields(bytes) {
   const found = new Map();
   const reader = { bytes, at: 0 };

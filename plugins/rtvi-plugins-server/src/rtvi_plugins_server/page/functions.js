@@ -1,10 +1,10 @@
-// Functions that the bot asks its client to carry out: shown to the user, who lets them run, answers, or declines.
+// Client functions that the bot calls. The user sees each call, and runs, answers or declines it.
 
 import { make } from "./elements.js";
 
-const LATE = "This is no longer wanted.";
+const LATE = "This call was cancelled.";
 
-/** Shows each function call as a card. `run(name, args)` carries one out where `can(name)` says that it may. */
+/** Shows each function call as a card. If `can(name)` is true, `run(name, args)` runs the function. */
 export class FunctionCalls {
   #cards = new Map();
 
@@ -12,13 +12,13 @@ export class FunctionCalls {
     Object.assign(this, { insert, can, run, answer });
   }
 
-  /** The conversation is over: nothing is wanted any more. */
+  /** Close all calls, because the conversation has ended. */
   clear() {
     for (const card of this.#cards.values()) card.close(LATE);
     this.#cards.clear();
   }
 
-  /** Take one event of the session. */
+  /** Handle one event of the session. */
   take(type, data = {}) {
     if (type === "llm-function-call-in-progress") this.#asked(data);
     if (type === "llm-function-call-stopped") {
@@ -67,10 +67,10 @@ class Card {
 
   constructor(name, args, { run, reply, decline }) {
     this.#controls = run ? yesOrNo(run, decline) : answering(reply, decline);
-    const about = run ? "May it?" : "This page does not know how; what is the answer?";
+    const about = run ? "Do you allow it?" : "This page cannot run it. Type the result.";
     this.element = make(
       "div",
-      { class: "card", role: "group", "aria-label": `The bot asks for ${name}` },
+      { class: "card", role: "group", "aria-label": `The bot calls ${name}` },
       make("p", {}, "The bot wants to run ", make("strong", {}, name), ". ", about),
       make("pre", { tabindex: 0 }, JSON.stringify(args, null, 2)),
       this.#controls,
@@ -102,7 +102,7 @@ function yesOrNo(run, decline) {
 function answering(reply, decline) {
   const id = `answer-${++cards}`;
   const input = make("input", { id, type: "text", autocomplete: "off" });
-  const label = make("label", { for: id, class: "unseen" }, "The answer, as JSON or text");
+  const label = make("label", { for: id, class: "unseen" }, "The result, as JSON or text");
   return make(
     "div",
     { class: "buttons" },

@@ -1,11 +1,11 @@
-// Requests to the page's own server, whose failures are sentences.
+// Requests to the page's own server. Errors are sentences for the user.
 
 /** POST JSON to a path beside this page and return the JSON answer. */
 export async function postJson(path, body) {
   return sendJson("POST", path, body);
 }
 
-/** Send JSON to a path beside this page. Throws an Error that says what the server said. */
+/** Send JSON to a path beside this page. Throws an Error with the server's text. */
 export async function sendJson(method, path, body) {
   const request = { method, headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
   return answered(fetch(new URL(path, document.baseURI), request));
@@ -26,6 +26,6 @@ async function answered(request) {
   const told = await response.json().catch(() => null);
   if (!response.ok)
     throw new Error(told?.info ?? told?.detail ?? `The server answered with status ${response.status}.`);
-  if (told === null) throw new Error("The server answered with something that is no JSON.");
+  if (told === null) throw new Error("The server's answer is not JSON.");
   return told;
 }

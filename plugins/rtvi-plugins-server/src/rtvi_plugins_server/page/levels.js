@@ -1,15 +1,15 @@
-// How loud: levels of sound for the meters.
+// Sound levels for the meters.
 
 const QUIETEST = -60; // dB of full scale: below it, the meter is empty
 
-/** The root mean square of s16 samples, 0 to 1. */
+/** Return the root mean square of s16 samples, 0 to 1. */
 export function rms(samples) {
   let sum = 0;
   for (const sample of samples) sum += (sample / 32768) ** 2;
   return samples.length ? Math.sqrt(sum / samples.length) : 0;
 }
 
-/** A root mean square as a share of the meter's scale, which is in decibels, 0 to 1. */
+/** Convert a root mean square to a position on the meter's decibel scale, 0 to 1. */
 export function share(level) {
   if (level <= 0) return 0;
   return Math.max(0, Math.min(1, 1 - (20 * Math.log10(level)) / QUIETEST));

@@ -1,11 +1,11 @@
-// The log of all messages: bounded, filtered by type and direction, and copied one by one or all together.
+// The log of the last messages. The user can filter and copy them.
 
 import { copyText, make } from "./elements.js";
 
 const MOST = 500; // messages
 const LONGEST = 20000; // characters of one message that are shown
 
-/** Shows messages as they pass. */
+/** Shows sent and received messages. */
 export class Log {
   #list;
   #entries = [];
@@ -34,7 +34,7 @@ export class Log {
     if (follows) list.scrollTop = list.scrollHeight;
   }
 
-  /** The log has come into view. */
+  /** Draw the log when it becomes visible. */
   shown() {
     this.#list.scrollTop = this.#list.scrollHeight;
   }
@@ -65,8 +65,8 @@ export class Log {
       JSON.stringify({ at: at.toISOString(), direction, message }),
     );
     const copied = await copyText(text.join("\n"));
-    const many = `${entries.length} ${entries.length === 1 ? "message is" : "messages are"} on the clipboard.`;
-    this.#tell(copied ? many : "The browser does not let this page use the clipboard.");
+    const many = `${entries.length} ${entries.length === 1 ? "message" : "messages"} copied to the clipboard.`;
+    this.#tell(copied ? many : "The browser does not allow this page to use the clipboard.");
   }
 
   #tell(sentence) {
@@ -101,7 +101,7 @@ export class Log {
   }
 }
 
-// A request's own type stands in its data.
+// The type of a request is in its data.
 function typeOf({ type, data }) {
   return (type === "client-message" || type === "server-response") && data?.t ? `${type} ${data.t}` : String(type);
 }

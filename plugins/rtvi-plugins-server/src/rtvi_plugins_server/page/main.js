@@ -1,4 +1,4 @@
-// The page: puts its parts together, and lets the user call, type, choose and look.
+// The page: connects its parts. The user can call, type, choose and read.
 
 import { ActionsPanel } from "./actions.js";
 import { Call } from "./call.js";
@@ -61,7 +61,7 @@ function connect({ microphone }) {
   return connecting;
 }
 
-/** Call the bot; true when it is there. The microphone may come later, when the user has allowed it. */
+/** Call the bot. Return true when it is connected. The microphone may follow later, when the user allows it. */
 async function open({ microphone }) {
   say("");
   note("");
@@ -104,14 +104,14 @@ async function openMicrophone(mine) {
   } catch (error) {
     if (call !== mine) return;
     talking.active = false;
-    note(`${error.message} You can go on typing.`);
+    note(`${error.message} You can still type.`);
   }
   showMicrophone();
 }
 
 function microphoneLost() {
   talking.active = false;
-  note("The microphone has gone. You can go on typing.");
+  note("The microphone was disconnected. You can still type.");
   showMicrophone();
 }
 
@@ -140,10 +140,10 @@ function left({ clean, reason }) {
   showCall();
   showMicrophone();
   (clean ? note : say)(reason);
-  announce("Not connected any more.");
+  announce("Disconnected.");
 }
 
-/** A new conversation is there; until then the former one may be read. */
+/** Clear the previous conversation, which stayed readable until the new one started. */
 function forget() {
   transcript.clear();
   timings.clear();
@@ -187,7 +187,7 @@ async function write(event) {
   const text = ui.text.value.trim();
   if (!text) return;
   ui.send.disabled = true;
-  // Whoever types first need not be asked for a microphone.
+  // A user who types first does not need the microphone.
   const there = connected || (await connect({ microphone: false }));
   ui.send.disabled = false;
   if (!there) return;
@@ -262,11 +262,11 @@ async function begin() {
   timings.kinds = Object.fromEntries(bot.services.map(({ name, kind }) => [name, kind]));
   choices.offer(bot);
   ui.mute.hidden = byId("meters").hidden = !bot.microphone;
-  if (!bot.microphone) ui.invitation.textContent = "This bot reads and writes; it does not listen. Type below.";
+  if (!bot.microphone) ui.invitation.textContent = "This bot does not use speech. Type below.";
   if (bot.open) ui.talk.disabled = false;
   else closed();
   if (bot.open && bot.microphone && !window.isSecureContext) {
-    note("Browsers give the microphone only to pages that come by https or from localhost. Here you can type.");
+    note("Browsers allow the microphone only on https pages and on localhost. You can type instead.");
   }
   showCall();
   showMicrophone();
@@ -274,10 +274,10 @@ async function begin() {
 
 function closed() {
   ui.text.disabled = ui.send.disabled = true;
-  ui.welcome.replaceChildren("Nobody can call this bot from here.");
+  ui.welcome.replaceChildren("You cannot start this bot from this page.");
   say(
-    "This bot is started with its operator's secret, which has no place in a browser. To try it on your own machine, " +
-      "run it with --dev; to let anybody talk to it, write public=True in its @bot.",
+    "This bot needs the operator's secret, which must not be in a browser. To try the bot on your own machine, " +
+      "run it with --dev. To allow everybody to start it, write public=True in its @bot.",
   );
 }
 

@@ -6,15 +6,15 @@ const RATE = 16000;
 const WANTED = { echoCancellation: true, noiseSuppression: true, autoGainControl: true, channelCount: 1 };
 
 const SENTENCES = {
-  NotAllowedError: "The browser does not let this page use the microphone. Allow it in the address bar to speak.",
-  NotFoundError: "No microphone was found. Plug one in to speak.",
+  NotAllowedError: "The browser does not allow this page to use the microphone. Allow it in the address bar.",
+  NotFoundError: "No microphone was found. Connect one to speak.",
   NotReadableError: "The microphone is in use by another program, or was switched off.",
 };
 
 /** Ask for the microphone. `piece(bytes)` and `level(rms)` are called 50 times a second until it is closed. */
 export async function openMicrophone({ piece, level }) {
   if (!window.isSecureContext) {
-    throw new Error("Browsers give the microphone only to pages that come by https or from localhost.");
+    throw new Error("Browsers allow the microphone only on https pages and on localhost.");
   }
   const stream = await navigator.mediaDevices.getUserMedia({ audio: WANTED }).catch((error) => {
     throw new Error(SENTENCES[error.name] ?? "The microphone could not be opened.");
@@ -23,7 +23,7 @@ export async function openMicrophone({ piece, level }) {
     return await Microphone.listen(stream, { piece, level });
   } catch {
     stream.getTracks().forEach((track) => track.stop());
-    throw new Error("This browser cannot pass on what the microphone hears.");
+    throw new Error("This browser cannot record from the microphone.");
   }
 }
 
@@ -59,7 +59,7 @@ class Microphone {
   }
 }
 
-// Some browsers join a stream only to a context of the stream's own rate; the worklet then does the rest.
+// Some browsers connect a stream only to a context with the same rate. The worklet then resamples.
 function connect(stream) {
   const context = new AudioContext({ sampleRate: RATE });
   try {

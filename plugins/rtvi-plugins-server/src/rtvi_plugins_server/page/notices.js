@@ -1,18 +1,18 @@
-// What the page says to the user in sentences: what failed, what to know, and what a screen reader should read out.
+// Messages to the user: errors, notes, and text for screen readers.
 
 import { byId } from "./elements.js";
 
-/** Say what failed; with "" that nothing did. */
+/** Show an error, or remove it with "". */
 export function say(sentence) {
   put(byId("error"), sentence);
 }
 
-/** Say what is good to know. */
+/** Show a note. */
 export function note(sentence) {
   put(byId("note"), sentence);
 }
 
-/** Have a screen reader say what the eye sees anyway. */
+/** Announce a visible change to screen readers. */
 export function announce(sentence) {
   byId("announcer").textContent = sentence;
 }

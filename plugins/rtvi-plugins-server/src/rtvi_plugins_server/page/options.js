@@ -1,14 +1,14 @@
-// The options panel: a form made from describe-config, which sends only what was changed.
+// The options panel: a form built from describe-config. It sends only changed options.
 
 import { make, titled } from "./elements.js";
 import { toConfig } from "./fields.js";
 import { Field } from "./forms.js";
 import { optionAt, sentence } from "./problems.js";
 
-const BESIDE = "Nothing was changed; what is wrong stands beside it.";
-const WHEN = { now: "It is in force now.", "next-turn": "It is in force from the next turn." };
+const BESIDE = "Nothing was changed. See the errors beside the fields.";
+const WHEN = { now: "It applies now.", "next-turn": "It applies from the next turn." };
 
-/** Shows and changes the config of a session. `onConfig(values)` is told of every config, by service and option. */
+/** Shows and changes the config of a session. Calls `onConfig(values)` with each config, by service and option. */
 export class OptionsPanel {
   #element;
   #fields = [];
@@ -46,12 +46,12 @@ export class OptionsPanel {
     this.#empty();
   }
 
-  /** What a service's option is described as, or undefined. */
+  /** Return the description of a service's option, or undefined. */
   described(service, name) {
     return this.#described.find((each) => each.name === service)?.options.find((each) => each.name === name);
   }
 
-  /** Change some options, given as `{service, name, value}`, and show what came of it. Throws what the bot refused. */
+  /** Change options, given as `{service, name, value}`, and show the result. Throws the bot's refusal. */
   async update(changes, interrupt = false) {
     this.#say(this.#shown());
     const told = await this.#session.request("update-config", { config: toConfig(changes), interrupt });
@@ -61,7 +61,7 @@ export class OptionsPanel {
     this.#say(`${this.#shown()} ${WHEN[told.applies] ?? ""}`.trim());
   }
 
-  /** Take a config that was told without being asked. */
+  /** Show a config that the bot sent without a request. */
   async took(config) {
     const providers = Object.entries(valuesOf(config))
       .map(([service, { provider }]) => `${service}:${provider}`)
@@ -94,7 +94,7 @@ export class OptionsPanel {
 
   #empty() {
     this.#fields = [];
-    this.#element.replaceChildren(make("p", { class: "empty" }, "Connect to see what of this bot can be set."));
+    this.#element.replaceChildren(make("p", { class: "empty" }, "Connect to see the options of this bot."));
   }
 
   #build(values) {
@@ -103,7 +103,7 @@ export class OptionsPanel {
     const shown = groups.filter(Boolean);
     this.#status = make("p", { class: "status", role: "status", id: "options-status" });
     if (!shown.length) {
-      const nothing = make("p", { class: "empty" }, "This bot lets clients see and set nothing.");
+      const nothing = make("p", { class: "empty" }, "This bot has no options for clients.");
       this.#element.replaceChildren(nothing);
       return;
     }
@@ -208,7 +208,7 @@ export class OptionsPanel {
   }
 }
 
-// Long ones stand below the short ones, folded, lest these be far down.
+// Long fields are folded, below the short ones, so that the short ones are easy to reach.
 function folded(fields) {
   const short = fields.filter((each) => !each.long);
   const long = fields.filter((each) => each.long);
@@ -220,7 +220,7 @@ function folded(fields) {
   return [...elements(short), fold];
 }
 
-/** The values of a config by service and option. */
+/** Return the values of a config by service and option. */
 export function valuesOf({ config }) {
   const options = (each) => Object.fromEntries(each.options.map(({ name, value }) => [name, value]));
   return Object.fromEntries(config.map((each) => [each.service, options(each)]));

@@ -1,4 +1,4 @@
-// Audio worklet: plays what the bot says, through a small buffer against uneven arrival.
+// Audio worklet: plays the bot's audio. A small buffer hides uneven arrival.
 
 const FADE = 96; // samples: an interruption must not click
 
@@ -50,7 +50,7 @@ class Playback extends AudioWorkletProcessor {
   process(inputs, outputs) {
     const output = outputs[0][0];
     if (!this.#playing && this.#queued) this.#waited += output.length;
-    // Begin with a little in hand; a last piece that is shorter than that must not wait for ever.
+    // Start with some audio in the buffer. A shorter last piece must not wait for ever.
     if (!this.#playing && (this.#queued >= this.#ahead || this.#waited >= this.#ahead)) this.#playing = true;
     if (this.#playing) output.set(this.#take(Math.min(output.length, this.#queued)));
     if (!this.#queued) {

@@ -1,9 +1,9 @@
-// Plays what the bot says: pieces of s16le audio, or the track of a WebRTC connection.
+// Plays the bot's audio: pieces of s16le, or the track of a WebRTC connection.
 
 const RATE = 24000; // what bots send over a WebSocket
 const AHEAD = 0.06; // seconds in hand before playing begins
 
-/** A player of 24 kHz mono s16le pieces. Make it in answer to a click, or the browser keeps it silent. */
+/** A player of 24 kHz mono s16le pieces. Create it in a click handler, because browsers block audio otherwise. */
 export async function openPlayer({ level }) {
   const context = new AudioContext({ sampleRate: RATE, latencyHint: "interactive" });
   const resumed = context.resume();
@@ -16,7 +16,7 @@ export async function openPlayer({ level }) {
   });
   node.port.onmessage = ({ data }) => level(data);
   node.connect(context.destination);
-  // Where the browser waits for another click, `resume` settles only then.
+  // If the browser waits for another click, `resume` settles only after it.
   resumed.catch(() => {});
   return {
     play(bytes) {

@@ -2,7 +2,7 @@
 
 import { draw, make } from "./elements.js";
 
-const NAMES = { stt: "hearing (stt)", llm: "thinking (llm)", tts: "speaking (tts)", rest: "waiting, and the rest" };
+const NAMES = { stt: "hearing (stt)", llm: "thinking (llm)", tts: "speaking (tts)", rest: "waiting and other" };
 const ROW = 26;
 const BAR = 14;
 const LEFT = 34;
@@ -11,8 +11,8 @@ const TOP = 8;
 const AXIS = 22;
 
 /**
- * Where everything stands in a plot of `width`: `rows` with `{number, y, parts: [{name, x, width, value}], total}`, the
- * `ticks` of the axis, and the `height`. `rest` is what of voice to voice no part accounts for.
+ * Return the layout of a plot of `width`: `rows` with `{number, y, parts: [{name, x, width, value}], total}`, the
+ * `ticks` of the axis, and the `height`. `rest` is the part of voice to voice that is not in any other part.
  */
 export function layout(turns, width) {
   const rows = turns.map((turn) => ({ turn, parts: partsOf(turn), total: totalOf(turn) }));
@@ -34,8 +34,8 @@ export function layout(turns, width) {
   return { rows: placed, ticks, height: TOP + rows.length * ROW + AXIS };
 }
 
-// Parts overlap: a voice may begin while the LLM goes on, and a recogniser may be busy with an earlier utterance while
-// the user speaks. What exceeds voice to voice is not drawn.
+// Parts overlap: the voice may start before the LLM ends, and the recogniser may work on an earlier utterance while the
+// user speaks. Time beyond voice to voice is not drawn.
 function partsOf(turn) {
   let left = turn.total ?? Infinity;
   const parts = [];
@@ -51,14 +51,14 @@ function totalOf(turn) {
   return turn.total ?? partsOf(turn).reduce((total, { value }) => total + value, 0);
 }
 
-/** A round end of the axis that is no less than `value`, and the step between its two to five ticks. */
+/** Return a round end of the axis, at least `value`, and the step between its two to five ticks. */
 export function scaleOf(value) {
   const magnitude = 10 ** Math.floor(Math.log10(value));
   const step = [0.2, 0.5, 1, 2, 5].map((factor) => factor * magnitude).find((each) => value / each <= 5);
   return { most: Math.ceil(value / step - 1e-9) * step, step };
 }
 
-/** A time in ms as people read it. */
+/** Format a time in ms for people. */
 export function worded(value) {
   if (value === undefined) return "–";
   if (value >= 1000) return `${(value / 1000).toFixed(2)} s`;
@@ -69,7 +69,7 @@ export function worded(value) {
 export function plot(element, turns) {
   if (!turns.length) {
     element.replaceChildren(
-      make("p", { class: "empty" }, "How long each part of a turn takes is shown here, turn by turn."),
+      make("p", { class: "empty" }, "The latency of each turn appears here, with its parts."),
     );
     return;
   }

@@ -1,10 +1,10 @@
-// What was wrong with a request: which field a problem belongs to, and how it is said to people.
+// Problems of a request: find their fields, and write them for people.
 
 const PATH = String.raw`\$(?:\.[\w-]+|\[\d+\]|\["[^"]*"\])*`;
 
 /**
- * The problems that an answer tells of, `{path, message, suggestion, service}`. A provider's own check tells them in a
- * sentence only, which names the service, and the option by a path from there.
+ * Return the problems in an answer, `{path, message, suggestion, service}`. A provider's own check reports them only in
+ * a sentence, which names the service and the path of the option.
  */
 export function problemsOf({ error = "", details } = {}) {
   const [, service] = /options of (?:the service )?'([^']+)'/.exec(error) ?? [];
@@ -13,13 +13,13 @@ export function problemsOf({ error = "", details } = {}) {
   return found.map((each) => ({ ...each, service }));
 }
 
-/** A sentence of the bot without the paths in it, which are for programs. */
+/** Remove the paths from a sentence of the bot. Paths are for programs. */
 export function plainly(text) {
   const paths = new RegExp(`(\\. )?${PATH}: (.?)`, "gs");
   return sentenceOf(String(text).replace(paths, (_, stop, next) => (stop ? stop + next.toUpperCase() : next)));
 }
 
-/** Which option of an update's config a problem means, `{service, name}`, or null. */
+/** Return the option of an update that a problem belongs to, `{service, name}`, or null. */
 export function optionAt({ path, service }, config) {
   const [, entry, option] = /\.config\[(\d+)\](?:\.options\[(\d+)\])?/.exec(path) ?? [];
   if (entry !== undefined) {
@@ -37,14 +37,14 @@ function fromService(path) {
   return /^\$\.data\b/.test(path) ? null : /^\$\.([\w-]+)([.[].+)?$/.exec(path);
 }
 
-/** Which argument of an action a problem means, or null. A missing one is named by its message alone. */
+/** Return the argument that a problem belongs to, or null. Only the message names a missing argument. */
 export function argumentAt({ path, message }, names) {
   const [, direct] = /\.arguments\.([^.[]+)/.exec(path) ?? [];
   const [, told] = /^([^\s:]+): /.exec(message) ?? [];
   return [direct, told].find((each) => names.includes(each)) ?? null;
 }
 
-/** A problem as it stands beside its field: without the field's name, as a sentence, with the place inside if any. */
+/** Return a problem as a sentence for its field: without the field's name, but with the place inside the value. */
 export function sentence({ path, message, suggestion }, name) {
   // A problem names its argument, or the service and its option, before a colon.
   const [before, ...rest] = message.split(": ");

@@ -6,18 +6,18 @@ export const VERSION = "2.1.0";
 const ANSWER_WITHIN = 15000; // ms
 const READY_WITHIN = 15000; // ms
 
-/** A request that was refused: `message` is a sentence, `details` says what was wrong where. */
+/** A refused request. `message` is a sentence, `details` lists the problems. */
 export class Refused extends Error {
   constructor(told) {
-    super(plainly(told?.error ?? told?.message ?? "The bot refused this without saying why."));
+    super(plainly(told?.error ?? told?.message ?? "The bot refused this and gave no reason."));
     this.code = told?.code ?? "";
     this.details = problemsOf(told ?? {});
   }
 }
 
 /**
- * One session. `post` sends a text; give what comes to `receive`. `on` holds the callbacks `event(type, data)` for
- * everything that is no answer, and `seen(direction, message)` for every message either way.
+ * One session. `post` sends a text. Pass received texts to `receive`. `on` holds the callbacks `event(type, data)` for
+ * all messages that are not answers, and `seen(direction, message)` for all messages in both directions.
  */
 export class Session {
   #post;
@@ -30,7 +30,7 @@ export class Session {
     this.#on = on;
   }
 
-  /** Tell that the client is ready, and wait for the bot. */
+  /** Send client-ready, and wait for the bot. */
   ready() {
     const data = { version: VERSION, about: { library: "rtvi_plugins page" } };
     return this.#ask("client-ready", data, READY_WITHIN);
@@ -47,7 +47,7 @@ export class Session {
     return this.request("action", { service, action, arguments: args });
   }
 
-  /** Write something to the bot. */
+  /** Send a text of the user to the bot. */
   sendText(content) {
     this.send("send-text", { content, options: {} });
   }
@@ -59,7 +59,7 @@ export class Session {
     return message.id;
   }
 
-  /** Take one text that came from the bot. */
+  /** Handle one text from the bot. */
   receive(text) {
     const message = parse(text);
     if (message?.label !== "rtvi-ai") return;
@@ -67,7 +67,7 @@ export class Session {
     if (!this.#settle(message)) this.#on.event(message.type, message.data ?? {});
   }
 
-  /** Give up whatever still waits. */
+  /** Reject all waiting requests. */
   end(sentence) {
     for (const { reject } of this.#waiting.values()) reject(new Error(sentence));
     this.#waiting.clear();
@@ -78,7 +78,7 @@ export class Session {
       const id = this.send(type, data);
       const timer = setTimeout(() => {
         this.#waiting.delete(id);
-        reject(new Error(`The bot gave no answer within ${within / 1000} seconds.`));
+        reject(new Error(`The bot did not answer within ${within / 1000} seconds.`));
       }, within);
       const settled = (settle) => (value) => (clearTimeout(timer), settle(value));
       this.#waiting.set(id, { type, resolve: settled(resolve), reject: settled(reject) });
@@ -86,7 +86,7 @@ export class Session {
   }
 
   #settle(message) {
-    // The version that a bot answers with need not repeat the id.
+    // A bot may answer client-ready without its id.
     const id = message.type === "bot-ready" ? this.#firstWaiting("client-ready") : message.id;
     const waiting = this.#waiting.get(id);
     if (!waiting) return false;

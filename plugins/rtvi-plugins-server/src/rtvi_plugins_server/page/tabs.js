@@ -1,8 +1,8 @@
-// Tabs that are moved through with the arrow keys.
+// Tabs with arrow-key navigation.
 
 const STEPS = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
 
-/** Make a list of tabs work; each controls the panel that its aria-controls names. */
+/** Activate a list of tabs. Each one controls the panel in its aria-controls. */
 export function useTabs(list, { onShow = () => {} } = {}) {
   const tabs = [...list.querySelectorAll("[role=tab]")];
   const show = (chosen) => {

@@ -1,8 +1,8 @@
-// When the microphone is heard: muting, and push-to-talk by the space bar or a button that is held.
+// Mute and push-to-talk, with the space bar or a button.
 
 const FIELDS = "input, textarea, select, [contenteditable]";
 
-/** Decides whether the microphone is heard; `onChange(heard)` is told after each change, also of how. */
+/** Decides whether the microphone's audio is sent. Calls `onChange(heard)` after each change of state or mode. */
 export class Talking {
   #muted = false;
   #pushing = false;
@@ -32,7 +32,7 @@ export class Talking {
     return this.#held;
   }
 
-  /** Whether there is a microphone to be heard. Whoever holds on when it goes must press anew when it is back. */
+  /** Set whether there is a microphone. When it returns, the user must press the key or button again. */
   set active(on) {
     this.#active = on;
     if (!on) this.#held = false;
@@ -43,7 +43,7 @@ export class Talking {
     this.#tell();
   }
 
-  /** Push-to-talk on or off. */
+  /** Turn push-to-talk on or off. */
   push(on) {
     this.#pushing = on;
     this.#held = false;
@@ -56,16 +56,16 @@ export class Talking {
     this.#tell();
   }
 
-  /** A switch for push-to-talk. */
+  /** Connect the switch for push-to-talk. */
   useSwitch(box) {
     box.addEventListener("change", () => {
       this.push(box.checked);
-      // After a click the next press of the space bar is meant for the bot; whoever got here by keyboard stays.
+      // After a click, the space bar is for the bot, so remove the focus. Keyboard users keep it.
       if (!box.matches(":focus-visible")) box.blur();
     });
   }
 
-  /** A button that talks while it is held. */
+  /** Connect the button that sends audio while it is held. */
   useButton(button) {
     button.addEventListener("pointerdown", (event) => {
       if (!this.#pushing || !this.#active) return;
@@ -80,7 +80,7 @@ export class Talking {
 
   #key(event, down) {
     if (event.code !== "Space" || !this.#pushing || !this.#active || event.target.closest?.(FIELDS)) return;
-    // Otherwise the page would scroll, or the button that has the focus would be pressed.
+    // Otherwise the page would scroll, or the focused button would be pressed.
     event.preventDefault();
     if (!event.repeat) this.hold(down);
   }

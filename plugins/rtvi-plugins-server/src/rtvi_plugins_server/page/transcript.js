@@ -1,4 +1,4 @@
-// The transcript: who said what, in its order, with its end in sight unless the user looks back.
+// The transcript of both sides, in order. It follows the conversation unless the user scrolls up.
 
 import { make } from "./elements.js";
 import { BotEntry, UserEntry } from "./entries.js";
@@ -7,7 +7,7 @@ const MOST = 300; // entries
 const NEAR = 60; // px from the end at which one is still at the end
 const PAUSE = 1000; // ms after which the bot, unasked, says something new
 
-/** Shows both sides of a conversation. `announce` is given what is only written, for screen readers. */
+/** Shows both sides of a conversation. Calls `announce` with text that is not spoken, for screen readers. */
 export class Transcript {
   #list;
   #announce;
@@ -30,7 +30,7 @@ export class Transcript {
     this.#clock = clock;
     this.clear();
     list.addEventListener("scroll", () => (this.#follows = this.#atEnd()));
-    // A sentence or a keyboard that shows elsewhere takes room from the list.
+    // A notice or an on-screen keyboard may make the list smaller.
     new ResizeObserver(() => this.#keep()).observe(list);
   }
 
@@ -45,7 +45,7 @@ export class Transcript {
     this.#said = 0;
   }
 
-  /** Show what the user has typed, before the bot has taken it. */
+  /** Show the user's typed text before the bot confirms it. */
   typed(text) {
     const entry = new UserEntry(this.#add("user"));
     entry.typed(text);
@@ -53,14 +53,14 @@ export class Transcript {
     this.#follow();
   }
 
-  /** Add an element of another kind, in its place in the conversation. */
+  /** Add another element at the present place in the conversation. */
   insert(element) {
     const item = this.#add("note");
     item.append(element);
     this.#follow();
   }
 
-  /** Take one event of the session. */
+  /** Handle one event of the session. */
   take(type, data = {}) {
     this.#events[type]?.(data ?? {});
     this.#keep();
@@ -96,7 +96,7 @@ export class Transcript {
     else new UserEntry(this.#add("user")).taken(text);
   }
 
-  // A sentence that is known already is shown where it stands, also while the next answer has begun.
+  // Update a known sentence in its own entry, even if the next answer has started.
   #output(data) {
     const entry = this.#segments.get(data.segment_id) ?? this.#answer();
     this.#segments.set(data.segment_id, entry);
@@ -123,7 +123,7 @@ export class Transcript {
     return this.#bot;
   }
 
-  // What no LLM says, such as a prompt, comes at once, and is told no beginning.
+  // Text that is not from the LLM, such as a greeting, arrives whole and without a start event.
   #isNew(now) {
     return this.#bot.ended || (this.#next ? !this.#bot.empty : !this.#writing && now - this.#said > PAUSE);
   }

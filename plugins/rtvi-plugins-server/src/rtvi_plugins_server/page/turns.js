@@ -1,6 +1,6 @@
-// What a conversation's events tell: whose turn it is, and how long each part of a turn took.
+// Find from the events whose turn it is, and the latency of each part of a turn.
 
-/** Each state of a conversation, in words. */
+/** The states of a conversation, with their texts. */
 export const STATES = {
   offline: "Not connected",
   connecting: "Connecting…",
@@ -11,7 +11,7 @@ export const STATES = {
   speaking: "The bot is speaking",
 };
 
-/** Whose turn it is: `now` is one of the names of `STATES`. */
+/** The state of the conversation. `now` is a name in `STATES`. */
 export class TurnState {
   #onChange;
   #speaks = false; // what is being answered is spoken too
@@ -27,7 +27,7 @@ export class TurnState {
     this.#onChange(state);
   }
 
-  /** Take one event of the session. */
+  /** Handle one event of the session. */
   take(type, data = {}) {
     const next = this.#next(type, data);
     if (next) this.set(next);
@@ -64,8 +64,8 @@ export class TurnState {
 const PARTS = ["stt", "llm", "tts"];
 
 /**
- * How long the parts of each turn took, in milliseconds: `turns` holds `{number, stt, llm, tts, total}`, each part only
- * where it was told. `kinds` maps names of services to their kinds.
+ * The latency of the parts of each turn, in milliseconds. `turns` holds `{number, stt, llm, tts, total}`. Parts without
+ * a metric are missing. `kinds` maps names of services to their kinds.
  */
 export class Timings {
   turns = [];
@@ -88,7 +88,7 @@ export class Timings {
     this.#count = 0;
   }
 
-  /** Take one event; true if there is something new to show. */
+  /** Handle one event. Return whether there is something new to show. */
   take(type, data = {}) {
     switch (type) {
       case "user-started-speaking":
@@ -124,7 +124,7 @@ export class Timings {
 
   #note(part, seconds) {
     if (part !== "total" && !PARTS.includes(part)) return false;
-    // What an interrupted turn tells last does not belong to the next one.
+    // The last metrics of an interrupted turn do not belong to the next turn.
     if ((part === "llm" || part === "tts") && !this.#begun.has(part)) return false;
     const turn = this.#turn();
     // Of the utterances that are merged into one turn, the last one delayed the answer.

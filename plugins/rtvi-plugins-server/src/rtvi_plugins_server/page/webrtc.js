@@ -34,7 +34,7 @@ export class WebRTCTransport {
     this.#offers = `webrtc/sessions/${encodeURIComponent(sessionId)}/api/offer`;
     const peer = new RTCPeerConnection(iceConfig ?? {});
     this.#peer = peer;
-    // The order of the media lines is the order of these: the bot's audio comes back on the first.
+    // The order of these is the order of the media lines. The bot's audio arrives on the first.
     peer.addTransceiver("audio", { direction: "sendrecv" });
     peer.addTransceiver("video", { direction: "sendrecv" });
     await this.#useTrack();
@@ -60,7 +60,7 @@ export class WebRTCTransport {
 
   sendAudio() {}
 
-  /** Send a track, or none; and tell the bot whether anything is to be heard. */
+  /** Send a track, or none, and report to the bot whether the microphone is on. */
   async setMicrophone(track, enabled) {
     this.#track = track;
     this.#enabled = Boolean(track) && enabled;
@@ -69,7 +69,7 @@ export class WebRTCTransport {
     this.#tellTracks();
   }
 
-  // The microphone may be there before the connection is, or long after it.
+  // The microphone may be ready before the connection, or long after it.
   async #useTrack() {
     const [audio] = this.#peer?.getTransceivers() ?? [];
     if (audio && audio.sender.track !== this.#track) await audio.sender.replaceTrack(this.#track);
@@ -110,7 +110,7 @@ export class WebRTCTransport {
 
   #opened() {
     return new Promise((resolve, reject) => {
-      const sentence = "No WebRTC connection came about. Choose the WebSocket instead.";
+      const sentence = "The WebRTC connection failed. Choose WebSocket instead.";
       const timer = setTimeout(() => reject(new Error(sentence)), OPEN_WITHIN);
       this.#timers.push(timer);
       this.#channel.onopen = () => (clearTimeout(timer), resolve());

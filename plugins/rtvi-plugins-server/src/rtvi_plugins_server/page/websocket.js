@@ -13,7 +13,7 @@ export class WebSocketTransport {
     this.#on = on;
   }
 
-  /** Whether the page itself plays what the bot says, piece by piece. */
+  /** Whether the page itself plays the bot's audio, piece by piece. */
   get bringsAudio() {
     return true;
   }
@@ -42,7 +42,7 @@ export class WebSocketTransport {
     if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(encodeAudio(pcm));
   }
 
-  /** What is sent ends when the microphone is off; the server infers silence. */
+  /** Do nothing. When the microphone is off, no audio is sent, and the server treats that as silence. */
   setMicrophone() {}
 
   close() {
@@ -56,12 +56,12 @@ export class WebSocketTransport {
       if (frame?.message !== undefined) this.#on.text(frame.message);
       else if (frame) this.#on.audio(frame.audio);
     } catch (error) {
-      console.warn("a frame that cannot be read was left out:", error.message);
+      console.warn("ignored an invalid frame:", error.message);
     }
   }
 }
 
-// Relative to this page, so that it works behind a path prefix and with whatever scheme the page came by.
+// Relative to this page, so that it works behind a path prefix and with http and https.
 function address(token) {
   const url = new URL("ws", document.baseURI);
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
@@ -72,7 +72,7 @@ function address(token) {
 const REASONS = {
   1006: "The connection was lost.",
   1008: "The server ended the conversation.",
-  1011: "The bot failed. Its operator finds the reason in the server's log.",
+  1011: "The bot failed. The server's log has the reason.",
   1012: "The server is restarting.",
 };
 
