@@ -1,7 +1,8 @@
-"""A framework for bots that people talk to in real time, over RTVI: declarative, typed and safe to expose.
+"""A framework for real-time voice bots that speak RTVI.
 
-Provider authors need `service`, `options`, `action` and `Secret`; bot authors `bot`, `action`, `Session`, the kinds
-and `converse`. Servers use `rtvi_plugins.hosting`, clients `rtvi_plugins.client`, tests `rtvi_plugins.testing`.
+To write a provider, use `service`, `options`, `action` and `Secret`. To write a bot, use `bot`, `action`, `Session`,
+the kinds and `converse`. For servers, clients and tests, see `rtvi_plugins.hosting`, `rtvi_plugins.client` and
+`rtvi_plugins.testing`.
 """
 
 from __future__ import annotations

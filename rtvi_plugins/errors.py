@@ -122,7 +122,7 @@ def report(what: str, error: BaseException) -> None:
     else:
         _log.error("%s raised %s", what, type(error).__name__, extra={"withheld": True})
     if _log.isEnabledFor(logging.DEBUG):
-        # As text, not as `exc_info`: a handler of somebody else's would print that with its keys.
+        # As text, not as `exc_info`: other handlers would print its keys.
         _log.debug("%s raised\n%s", escape(what), trace(error), extra={"multiline": True})
 
 

@@ -72,17 +72,17 @@ class HelperProcess:
 
     @property
     def pid(self) -> int:
-        """The process id."""
+        """Return the process id."""
         return self._process.pid
 
     @property
     def usable(self) -> bool:
-        """Whether another request can be sent: the process runs as far as is known, and the pipe is intact."""
+        """Return whether another request can be sent: the process seems to run, and the pipe is intact."""
         return self._pipe_intact and self._process.returncode is None
 
     @property
     def exited(self) -> bool:
-        """Whether the process has ended, and was waited for."""
+        """Return whether the process has ended, and was waited for."""
         return self._process.returncode is not None
 
     def new_request(self) -> int:

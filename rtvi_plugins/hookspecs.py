@@ -74,45 +74,45 @@ def _check_keywords(function: Callable[..., Any], keywords: Mapping[str, Any]) -
 
 @hookspec
 def session_opened(session: Session) -> None:
-    """The services of a session are open; no client has come yet."""
+    """Called when the services of a session are open, and before its client connects."""
 
 
 @hookspec
 def session_closed(session: Session, reason: str) -> None:
-    """A session has ended and its services are closed. `reason` is an error code, or empty for a plain goodbye."""
+    """Called when a session has ended and its services are closed. `reason` is an error code, or empty."""
 
 
 @hookspec
 def action_started(session: Session, service: str, action: str, arguments: Mapping[str, Any]) -> None:
-    """An action is about to run, with arguments that were checked."""
+    """Called before an action runs, with its checked arguments."""
 
 
 @hookspec
 def action_finished(session: Session, service: str, action: str, error: str | None) -> None:
-    """An action has been answered: `error` is the code of its failure, or None."""
+    """Called when an action has been answered. `error` is the code of its failure, or None."""
 
 
 @hookspec
 def config_committed(session: Session, revision: int, changed: Sequence[str]) -> None:
-    """The config has changed; `changed` names the options, as in "llm.model"."""
+    """Called when the config has changed. `changed` contains the names of options, such as "llm.model"."""
 
 
 @hookspec
 def transcript(session: Session, role: str, text: str, interrupted: bool) -> None:
-    """Something was said: by the user (role "user") or the bot ("assistant")."""
+    """Called when the user (role "user") or the bot ("assistant") has said something."""
 
 
 @hookspec
 def find_key(provider: str, name: str) -> str | None:
-    """The key store: a provider's key by the name of its parameter. The first answer that is not None counts."""
+    """Return a provider's key by the name of its parameter. The first result that is not None counts."""
     return None
 
 
 @hookspec
 def server_routes(host: Any) -> Sequence[Any]:
-    """Routes that a server is to add, as Starlette's `BaseRoute`s. They are reached without a session.
+    """Return routes for the server, as Starlette's `BaseRoute`s. They need no session.
 
-    `host` is the `Host` whose sessions they may start and claim, as a transport of its own does.
+    `host` is the bot's `Host`. A route may start and claim sessions with it, as a transport does.
     """
     return ()
 

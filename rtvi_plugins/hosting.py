@@ -141,32 +141,32 @@ class Host:
 
     @property
     def registry(self) -> Registry:
-        """The declarations of everything that the bot offers."""
+        """Return the registry: all declarations of the bot."""
         return self._shared.offers.registry
 
     @property
     def open_sessions(self) -> int:
-        """The number of open sessions, claimed or not."""
+        """Return the number of open sessions, claimed or not."""
         return len(self._sessions)
 
     @property
     def unclosed(self) -> list[str]:
-        """The names of services that did not close in time, were cancelled, and have not ended."""
+        """Return the names of services that were cancelled because they did not close in time, and still run."""
         return [name for session in self._sessions.values() for name in session.unclosed]
 
     @property
     def busy_threads(self) -> int:
-        """The number of threads in which an action runs, with those that were abandoned at its deadline."""
+        """Return the number of threads that run an action, also after its deadline."""
         return self._shared.threads.running
 
     @property
     def public(self) -> bool:
-        """Whether a client may start a session without the operator's secret."""
+        """Return whether a client may start a session without the operator's secret."""
         return self.registry.bot.public or self.dev
 
     @property
     def routes(self) -> list[Any]:
-        """The routes that the bot's plugins add to a server. `PluginError` for a plugin that returns something else."""
+        """Return the routes that the bot's plugins add to a server. Raise `PluginError` for anything else."""
         routes: list[Any] = []
         for place, found in self._hooks.results("server_routes", host=self):
             if not isinstance(found, list | tuple):
@@ -241,7 +241,7 @@ class Host:
     async def _hold(
         self, session: LiveSession, address: str | None, *, task_status: TaskStatus[RequestError | None]
     ) -> None:
-        """Run a session to its end. Its exceptions end no other session."""
+        """Run a session to its end. An exception does not end other sessions."""
         try:
             await session.run(task_status=task_status)
         except BaseException as error:
@@ -286,6 +286,6 @@ class Host:
 
 
 def _key_variables(registry: Registry) -> list[str]:
-    """The environment variables of all keys that the bot's providers declare."""
+    """Return the environment variables of all keys that the bot's providers declare."""
     specs = [each.spec for service in registry.services.values() for each in service.providers.values()]
     return [key_variable(spec.provider, secret.name) for spec in specs for secret in spec.secrets]

@@ -125,10 +125,10 @@ def bot_spec(bot: AnyFunction) -> BotSpec:
 def compose(
     bot: AnyFunction, installed: Installed, extra: tuple[ModuleType, ...] = (), plugins: tuple[str, ...] = ()
 ) -> tuple[Registry, Hooks]:
-    """A bot with everything that it names, all of it imported now. `AuthorError` where something is missing or broken.
+    """Import everything that a bot names, and return its registry and hooks. Raise `AuthorError` for missing plugins.
 
-    What the bot's own module declares, or an `extra` module, needs no installation. `plugins` are those that the
-    operator adds to the bot's.
+    Declarations in the bot's own module or in `extra` modules need no installation. The operator adds `plugins` to the
+    bot's.
     """
     spec = bot_spec(bot)
     modules = _Modules(installed)
@@ -266,7 +266,7 @@ def _refuse_other_kind(spec: BotSpec, service: str, provider: ProviderSpec) -> N
 def _mistaken_kind(
     service: str, kind: str, label: str, local: Mapping[str, ProviderSpec], installed: Installed
 ) -> str | None:
-    """What to say of a provider that is there, but of other kinds than the one that its service is annotated with."""
+    """Return the error text for a provider that exists, but only for other kinds than the annotated one."""
     here = {each.kind for each in local.values() if each.provider == label}
     kinds = sorted(here | {each.kind for each in installed.entries if each.kind and each.provider == label})
     if not kinds or kind in kinds:

@@ -139,12 +139,12 @@ class Playback(ABC):
     @property
     @abstractmethod
     def given(self) -> float:
-        """The seconds of audio that were given to `play`, with the silence that `flush` added."""
+        """Return the seconds of audio that `play` received, including the silence that `flush` added."""
 
     @property
     @abstractmethod
     def heard(self) -> float:
-        """The seconds of audio that the user has heard, as far as the server can know."""
+        """Return the seconds of audio that the user has heard, as far as the server can know."""
 
     @abstractmethod
     def on_heard(self, callback: Callable[[float], None]) -> None:
@@ -160,12 +160,12 @@ class Turn(Playback):
     @property
     @abstractmethod
     def messages(self) -> Sequence[Message]:
-        """The messages that were there when the turn began, and those that the turn has added."""
+        """Return the messages from before the turn, and those that the turn has added."""
 
     @property
     @abstractmethod
     def superseded(self) -> bool:
-        """Whether the context was replaced since the turn began. Messages that the turn adds then are dropped."""
+        """Return whether the context was replaced since the turn began. Further messages are then dropped."""
 
     @abstractmethod
     def remember(self, *messages: Message) -> None:
@@ -174,7 +174,7 @@ class Turn(Playback):
     @property
     @abstractmethod
     def interrupted(self) -> bool:
-        """Whether this turn was interrupted."""
+        """Return whether this turn was interrupted."""
 
 
 class FunctionCall(ABC):
@@ -217,7 +217,7 @@ class Session(ABC):
     @property
     @abstractmethod
     def has_audio(self) -> bool:
-        """Whether the client's transport carries audio. Known once the bot's function is called."""
+        """Return whether the client's transport carries audio. Known once the bot's function is called."""
 
     @abstractmethod
     def listening(self, listener: Listener) -> AbstractContextManager[None]:
@@ -226,12 +226,12 @@ class Session(ABC):
     @property
     @abstractmethod
     def client(self) -> ClientInfo:
-        """The client's description of itself. Before the client is ready, that of the oldest client."""
+        """Return the client's description of itself. Before the client is ready, it is that of the oldest client."""
 
     @property
     @abstractmethod
     def providers(self) -> Mapping[str, str]:
-        """The provider of each service now."""
+        """Return the present provider of each service."""
 
     @abstractmethod
     def config(self, service: str) -> Mapping[str, Any]:
@@ -277,7 +277,7 @@ class Session(ABC):
     @property
     @abstractmethod
     def functions(self) -> Sequence[Function]:
-        """The functions that the LLM may call: the actions that the bot grants to it, then those of the client."""
+        """Return the functions that the LLM may call: first the actions that the bot grants, then the client's."""
 
     @abstractmethod
     async def call_function(self, name: str, arguments: Mapping[str, Any], *, id: str | None = None) -> Any:
@@ -328,7 +328,7 @@ class Session(ABC):
     @property
     @abstractmethod
     def closing(self) -> bool:
-        """Whether `close` was called. The session ends when the user has heard what the bot is saying."""
+        """Return whether `close` was called. The session ends after the bot's current speech."""
 
     @abstractmethod
     def close(self, reason: str = "", *, now: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""What the commands of `rtvi` share: exit codes, errors as sentences, and values from the command line.
+"""Shared parts of the `rtvi` commands: exit codes, errors as sentences, and values from the command line.
 
 A plugin brings a command as an entry point of the group `rtvi_plugins.commands`: its name is the word after `rtvi`, its
 value a `module:function` that takes the words after it and returns an exit code. If the function raises, `rtvi` prints
@@ -89,7 +89,7 @@ def _guarded(run: Callable[[], int], *, traceback: bool) -> int:
         return done.code if isinstance(done.code, int) else OK if done.code is None else _tell(str(done.code), USAGE)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # whoever read the output has read enough
+    except BrokenPipeError:  # the reader of the output has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except BaseException as error:  # Python would write any other as it is
@@ -102,7 +102,7 @@ def _guarded(run: Callable[[], int], *, traceback: bool) -> int:
 
 @contextmanager
 def _uncaught_to_stderr() -> Generator[None]:
-    """Write the exceptions that Python itself would write to stderr: in threads, and in finalizers."""
+    """Write uncaught exceptions, also those of threads and finalizers, to stderr without secrets."""
     hooks = sys.excepthook, threading.excepthook, sys.unraisablehook
     sys.excepthook = lambda kind, error, place: _write_uncaught("uncaught", error)
     threading.excepthook = lambda args: _write_uncaught("in a thread", args.exc_value)

@@ -102,7 +102,7 @@ class _Console:
     _shown: anyio.Event = field(factory=anyio.Event)
 
     async def hold(self) -> int:
-        """Take lines until there are no more, or the session ends; returns the exit code."""
+        """Read lines until the input or the session ends. Return the exit code."""
         self.client.carry_out_others(self._carry_out)
         async with typed_lines() as lines, anyio.create_task_group() as tasks:
 
@@ -126,7 +126,7 @@ class _Console:
                     return leave(INTERRUPTED)
 
     async def _carry_out(self, name: str, arguments: Mapping[str, Any]) -> Any:
-        """A console has no functions of its own; where the bot has an action of that name, it is that."""
+        """Call the bot's action of this name, because a console has no functions of its own."""
         try:
             return await self.client.action(f"bot:{name}", arguments)
         except RequestError as error:

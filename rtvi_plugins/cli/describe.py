@@ -47,7 +47,7 @@ def _json(described: Any) -> str:
 
 
 def schema(name: str, doc: str, actions: Sequence[Described], config: Sequence[Described]) -> dict[str, Any]:
-    """A JSON Schema whose `$defs` are each action's arguments, as `tts:say`, and each service's options, as `llm`."""
+    """Return a JSON Schema. Its `$defs` are arguments of actions (`tts:say`) and options of services (`llm`)."""
     arguments = {f"{each['service']}:{each['action']}": _object(each["arguments"], each) for each in actions}
     options = {each["name"]: _object(each["options"], each) for each in config}
     return {
@@ -107,7 +107,7 @@ def _providers(labels: Sequence[str], chosen: str) -> str:
 
 
 def actions_text(actions: Iterable[Described]) -> str:
-    """The actions with their arguments and results, each with what its author says of it."""
+    """Return the actions with their arguments, results and descriptions."""
     return "\n".join(line for action in actions for line in _action(action))
 
 

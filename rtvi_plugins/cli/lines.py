@@ -19,7 +19,7 @@ __all__ = ("typed_lines",)
 
 @asynccontextmanager
 async def typed_lines() -> AsyncGenerator[AsyncIterator[str]]:
-    """The lines that are typed or piped in, until their end.
+    """Yield the lines of standard input, typed or piped.
 
     They are read in a thread that the process does not wait for: nothing can wake a thread that waits for a line. It
     reads the file itself, since an abandoned reader of `sys.stdin` would hold its lock when the interpreter ends.

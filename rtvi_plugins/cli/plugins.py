@@ -38,14 +38,14 @@ class Row:
     unnamed: Sequence[str]
 
     def cells(self) -> tuple[str, ...]:
-        """The row of the table for people."""
+        """Return the row of the table for people."""
         state = ["broken"] * (self.broken is not None) + ["loaded"] * self.loaded
         notes = [f"write {self.qualified!r}"] * self.ambiguous + state
         version = self.version or "?"
         return self.kind or "-", self.provider, self.distribution, version, ", ".join(self.api), "; ".join(notes)
 
     def remarks(self) -> Iterator[str]:
-        """What is said of it below the table."""
+        """Yield the notes about it below the table."""
         name = f"{self.kind or 'plugin'} {self.qualified}"
         if self.broken is not None:
             yield f"{name}: {self.broken}"

@@ -1,4 +1,4 @@
-"""What a conversation looks like in a terminal: the bot's words as they come, everything else in lines of its own."""
+"""Print a conversation in a terminal: the bot's words as they come, everything else on separate lines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ("Screen", "shown")
 
 
 def shown(value: Any) -> str:
-    """A value as JSON."""
+    """Return a value as JSON."""
     return json.dumps(value, ensure_ascii=False)
 
 
@@ -41,12 +41,12 @@ class Screen:
             self.out.flush()
 
     def line(self, text: str) -> None:
-        """A line of its own."""
+        """Print a separate line."""
         self.end_line()
         self.text(f"{text}\n")
 
     def failure(self, text: str) -> None:
-        """A line of its own, for what was not done."""
+        """Print an error on a separate line."""
         self.failed = True
         self.line(f"! {text}")
 
@@ -62,7 +62,7 @@ class Screen:
             self.text("> ")
 
     def entered(self) -> None:
-        """A line was read; who typed it has ended it on the screen too."""
+        """Note that a line was typed. The cursor is now at the start of a line."""
         self._at_start = self._at_start or self.interactive
 
     def show(self, event: EventMessage) -> None:

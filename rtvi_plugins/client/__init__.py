@@ -166,12 +166,12 @@ class Client:
     def carry_out(self, name: str, implementation: FunctionImplementation) -> None:
         """Call `implementation` whenever the bot's LLM calls the function of this name.
 
-        Of an exception that it raises, the LLM reads the name alone. It is cancelled when the bot gives the call up.
+        If it raises, the LLM reads only the name of the exception. If the bot cancels the call, it is cancelled.
         """
         self._functions.by_name[name] = implementation
 
     def carry_out_others(self, implementation: OtherFunctions) -> None:
-        """Call `implementation` for every function without one of its own. Without it, such calls get no answer."""
+        """Call `implementation` for all functions unknown to `carry_out`. Otherwise such calls get no answer."""
         self._functions.others = implementation
 
     # ---- events ----------------------------------------------------------------------------------------------------

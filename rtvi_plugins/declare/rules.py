@@ -29,7 +29,7 @@ class Rule:
 
 @frozen
 class Subject:
-    """What validators apply to: the values of a type, or of an attrs field.
+    """The values that validators check: those of a type, or of an attrs field.
 
     On a strict subject, a validator must apply to every class of values. Otherwise its schema names those it is for.
     """

@@ -95,7 +95,7 @@ TEXT = LoadedTypes((str,))
 
 @frozen
 class Shape:
-    """What a type is on the wire.
+    """The form of a type on the wire.
 
     `rtvi_type` and `schema` describe it. `load` checks a value and converts it. A value whose class is `exact` needs
     neither. `expects` names the type in messages. `loaded` holds the Python classes of loaded values.

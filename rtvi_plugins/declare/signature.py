@@ -33,7 +33,7 @@ class Signature:
 
 
 def read_signature(function: AnyFunction, *, given: str, example: str, defaults: bool = False) -> Signature:
-    """The signature of a function to be declared.
+    """Return the signature of a declared function.
 
     `given` and `example` are for the message when there is no `/`; without them, there need not be one. `defaults`
     demands a default of every parameter that is sent.
@@ -162,7 +162,7 @@ def _refuse_clashes(function: AnyFunction, sent: Mapping[str, Parameter]) -> Non
 
 
 def read_result(function: AnyFunction, signature: Signature) -> Shape:
-    """The shape of what an action returns. An action must say it, because it is described to clients."""
+    """Return the shape of an action's result. The annotation is required, because clients can read it."""
     if "return" not in read_hints(function):
         raise DeclarationError(function, "annotate what it returns, as in -> bool or -> None.")
     try:

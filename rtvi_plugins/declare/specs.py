@@ -202,7 +202,7 @@ def specs_of(value: object) -> tuple[Spec, ...]:
 
 
 def specs_in(module: ModuleType) -> Sequence[Spec]:
-    """The declarations of a module, in the order of its text.
+    """Return the declarations of a module, in source order.
 
     Only functions that are defined in it count: importing another plugin's function, to attach an action to it,
     does not declare it twice. `DeclarationError` for one under another decorator, which would be ignored.

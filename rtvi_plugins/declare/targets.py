@@ -93,5 +93,5 @@ def _check_protocol(function: AnyFunction, target: Any, services: Sequence[Any])
 
 
 def is_for_bot(targets: Sequence[Any]) -> bool:
-    """Return whether any target is a bot, or `"bot"`, which is every bot."""
+    """Return whether any target is a bot, or `"bot"` (all bots)."""
     return any(each == "bot" or any(isinstance(spec, BotSpec) for spec in specs_of(each)) for each in targets)

@@ -220,7 +220,7 @@ def refused(subject: Subject, validator: Any) -> Rule:
 
 
 def own(subject: Subject, validator: Any) -> Rule:
-    """A validator that attrs does not bring: described by its `json_schema`, or by its docstring."""
+    """Read a validator that is not from attrs. Its `json_schema` or its docstring describes it."""
     name = getattr(validator, "__name__", validator.__class__.__name__)
     if isinstance(validator, FunctionType) and validator.__module__ == v.ge.__module__:
         raise UnsupportedType(f"has the validator {name} without its bound. Call it, as in ge(0)")
@@ -261,7 +261,7 @@ def own(subject: Subject, validator: Any) -> Rule:
 
 
 def _doc(validator: Any) -> str:
-    """The first paragraph of a validator's docstring, as one line."""
+    """Return the first paragraph of a validator's docstring, as one line."""
     while isinstance(validator, partial):
         validator = cast("partial[Any]", validator).func
     doc = getattr(validator, "__doc__", None)
@@ -270,6 +270,6 @@ def _doc(validator: Any) -> str:
 
 @cache
 def _attribute(name: str) -> attrs.Attribute[Any]:
-    """An attribute for validators that name it in their messages."""
+    """Return an attribute for validators that name it in their messages."""
     made = attrs.make_class("Value", {name: attrs.field()})
     return cast("attrs.Attribute[Any]", attrs.fields(made)[0])

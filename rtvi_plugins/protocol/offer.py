@@ -69,7 +69,7 @@ class Offer:
 
     @cached_property
     def actions(self) -> Mapping[tuple[str, str], OfferedAction]:
-        """The actions that this client may call, by service and name."""
+        """Return the actions that this client may call, by service and name."""
         return {(action.service, action.spec.name): action for action in self._granted_actions()}
 
     def _granted_actions(self) -> Iterable[OfferedAction]:
@@ -90,12 +90,12 @@ class Offer:
 
     @cached_property
     def functions(self) -> Mapping[str, OfferedAction]:
-        """The actions that an LLM may call as functions, by function name."""
+        """Return the actions that an LLM may call as functions, by function name."""
         return {action.spec.name: action for action in self._granted_actions() if not action.spec.long}
 
     @cached_property
     def options(self) -> Mapping[str, Mapping[str, OfferedOption]]:
-        """The options that this client may read, by service and name. Every service is a key."""
+        """Return the options that this client may read, by service and name. Every service is a key."""
         return {name: dict(self._granted_options(name)) for name in self.registry.services}
 
     def _granted_options(self, service: str) -> Iterable[tuple[str, OfferedOption]]:
@@ -120,7 +120,7 @@ class Offer:
 
     @cached_property
     def groups(self) -> Mapping[tuple[str, OptionsSpec], OptionGroup]:
-        """All groups, by service and declaration, in the order to set them in: as declared, `last` groups at the end.
+        """Return all groups by service, in the order to set them: as declared, with `last` groups at the end.
 
         A group of which the provider overrides every option is left out.
         """
@@ -163,18 +163,18 @@ class Offer:
 
     @cached_property
     def described_functions(self) -> tuple[Function, ...]:
-        """The functions as an LLM is given them."""
+        """Return the functions in the form for an LLM."""
         return tuple(describe_function(each.spec, each.restrictions) for each in self.functions.values())
 
     @cached_property
     def described_actions(self) -> str:
-        """The data of `actions-available`, as JSON text."""
+        """Return the data of `actions-available`, as JSON text."""
         actions = [describe_action(each.service, each.spec, each.restrictions) for each in self.actions.values()]
         return encode_json({"actions": actions})
 
     @cached_property
     def described_config(self) -> str:
-        """The data of `config-available`, as JSON text. Clients read a service's name at `name` or at `service`."""
+        """Return the data of `config-available`, as JSON text. Clients read a service's name in `name` or `service`."""
         config = [
             {
                 "name": name,

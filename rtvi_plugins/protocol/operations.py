@@ -1,4 +1,4 @@
-"""What the runtime does about one message: `RTVIProtocol.receive` returns one of these operations."""
+"""The operations that `RTVIProtocol.receive` returns. The runtime runs one for each message."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class Rate:
 
     @property
     def in_debt(self) -> bool:
-        """Whether the last charge was more than the bucket held."""
+        """Return whether the last charge was more than the bucket contained."""
         return self._units < 0
 
     def take(self, units: float, now: float) -> bool:

@@ -196,7 +196,7 @@ class BotSession(Session):
 
     @property
     def _own_functions(self) -> Offer:
-        """The bot's own actions that it grants to its LLM, with the providers in use."""
+        """Return the bot's own actions that it grants to its LLM, with the providers in use."""
         return self._functions.get(self.providers)
 
     # ---- the conversation ------------------------------------------------------------------------------------------

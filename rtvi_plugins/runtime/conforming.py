@@ -107,7 +107,7 @@ def _pieces_problem(name: str, declared: Callable[..., Any], found: Callable[...
 
 
 def _streamed(function: Callable[..., Any]) -> tuple[type, ...] | None:
-    """The classes of the pieces that a function streams, as it is annotated; None where that is not said."""
+    """Return the annotated classes of the pieces that a function streams; None without an annotation."""
     inner = inspect.unwrap(getattr(function, "__func__", function))
     try:
         annotation = get_type_hints(inner).get("return")

@@ -37,7 +37,7 @@ class Connection:
 
     @property
     def session(self) -> Session:
-        """The session, as the bot sees it."""
+        """Return the session, as the bot sees it."""
         return self._session
 
     # ---- from the client -------------------------------------------------------------------------------------------
@@ -151,7 +151,7 @@ class Connection:
 
     @property
     def on_sendable(self) -> Callable[[], None] | None:
-        """A function that is called when `take` has something to return, once after each call of `take`.
+        """Return the function that is called when `take` has something to return, once after each call of `take`.
 
         It is for a transport without a task that waits in `outgoing`. It is also called when the session ends; `closed`
         is true then.
@@ -176,12 +176,12 @@ class Connection:
 
     @property
     def closed(self) -> bool:
-        """Whether the session has ended."""
+        """Return whether the session has ended."""
         return self._outbox.closed
 
     @property
     def closing(self) -> bool:
-        """Whether the session will end when the user has heard what the bot is saying."""
+        """Return whether the session will end after the bot's current speech."""
         return self._session.closing
 
     @property
@@ -196,7 +196,7 @@ class Connection:
 
     @property
     def on_end(self) -> Callable[[], None] | None:
-        """A function that is called once when the session ends, for a transport that may be stuck in sending."""
+        """Return the function that is called once when the session ends, for a transport that is still sending."""
         return self._live.on_end
 
     @on_end.setter
@@ -207,7 +207,7 @@ class Connection:
 
     @property
     def single_turn(self) -> bool:
-        """Whether the session ends with the answers to its first requests. See `Session.single_turn`."""
+        """Return whether the session ends with the answers to its first requests. See `Session.single_turn`."""
         return self._session.single_turn
 
     @single_turn.setter
@@ -216,7 +216,7 @@ class Connection:
 
     @property
     def busy(self) -> bool:
-        """Whether a request waits for its answer, a long action runs, or something is being said or waits to be."""
+        """Return whether a request is unanswered, a job runs, or speech plays or waits."""
         return self._live.busy
 
     async def idle(self) -> None:

@@ -44,12 +44,12 @@ class Ending:
 
     @property
     def closed(self) -> bool:
-        """Whether the session has ended."""
+        """Return whether the session has ended."""
         return self._outbox.closed
 
     @property
     def closing(self) -> bool:
-        """Whether the session will end when the user has heard what the bot is saying."""
+        """Return whether the session will end after the bot's current speech."""
         return self._turns.inputs.closing
 
     def close(self, reason: str, *, now: bool) -> None:

@@ -23,7 +23,7 @@ class Handle:
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """The class of the service in use, so that `isinstance` finds the optional protocols of its provider."""
+        """Return the class of the service in use, so that `isinstance` finds the optional protocols of its provider."""
         return cast("type[object]", type(self._find().live))
 
     def __getattr__(self, name: str) -> Any:

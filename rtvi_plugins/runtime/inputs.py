@@ -71,5 +71,5 @@ class InputQueue:
 
     @property
     def is_idle(self) -> bool:
-        """Whether no input waits or is in progress."""
+        """Return whether no input waits or is in progress."""
         return not (self.open and (self._waiting or self._in_progress))

@@ -81,12 +81,12 @@ class LiveServices:
 
     @property
     def live(self) -> Mapping[str, OpenService]:
-        """The open services by name."""
+        """Return the open services by name."""
         return self._applied.live
 
     @property
     def offer(self) -> Offer:
-        """The offer with the present providers."""
+        """Return the offer with the present providers."""
         return self.protocol.offer
 
     @property
@@ -137,7 +137,7 @@ class LiveServices:
 
     @property
     def unclosed(self) -> list[str]:
-        """The names of services that were cancelled and have not ended."""
+        """Return the names of services that were cancelled and still run."""
         return [each.name for each in self._opener.unclosed] if hasattr(self, "_opener") else []
 
     # ---- changes from the client -----------------------------------------------------------------------------------

@@ -51,7 +51,7 @@ class Opener:
 
     @property
     def unclosed(self) -> list[OpenService]:
-        """The services that were cancelled because they took too long, and have not ended."""
+        """Return the services that were cancelled because they took too long, and still run."""
         return [each for each in self._opened if each.abandoned]
 
     async def open(self, service: str, provider: Provider) -> OpenService:
@@ -185,7 +185,7 @@ class OpenService:
 
     @property
     def name(self) -> str:
-        """The name of the service in the log."""
+        """Return the name of the service in the log."""
         return f"the service {self.service!r} ({self.provider.label})"
 
     async def close(self, seconds: float = 5.0) -> None:

@@ -32,7 +32,7 @@ class Threads:
             return free
 
     def give_back(self) -> None:
-        """Release a thread. The thread itself calls this, or whoever finds that it did not start."""
+        """Release a thread. The thread calls this, or the caller if the thread did not start."""
         with self._lock:
             self.running -= 1
 

@@ -155,7 +155,7 @@ class Turns:
 
     @property
     def is_idle(self) -> bool:
-        """Whether no turn runs, and no input waits or is in progress."""
+        """Return whether no turn runs, and no input waits or is in progress."""
         return self.current is None and self.inputs.is_idle
 
     async def idle(self) -> None:

@@ -9,7 +9,7 @@ _CORE = "rtvi-plugins"
 
 def install_hint(distribution: str) -> str:
     """Return the command that installs a distribution, such as `"rtvi-plugins-server"`, or an extra of the core."""
-    # Nothing is published yet, so a name alone would be looked for where it is not, or belongs to somebody else.
+    # Nothing is published yet. On a registry, the name does not exist or belongs to another project.
     name, _, extra = distribution.partition("[")
     folder = "." if name == _CORE else f"./plugins/{name}"
     what = f'"{folder}[{extra}"' if extra else folder

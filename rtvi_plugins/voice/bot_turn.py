@@ -268,7 +268,7 @@ class BotTurn:
             done.set()
 
     def _settle(self, completion: Completion) -> None:
-        """The completion is all there, with the results of its calls."""
+        """Handle the end of the completion, when all its calls have results."""
         completion.is_settled = True
         if completion.speech is not None:
             completion.speech.sentences.end()

@@ -1,4 +1,4 @@
-"""One completion of the LLM: its text, its function calls with their results, and what of it enters the context."""
+"""One completion of the LLM: its text, its function calls with their results, and its messages for the context."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ("Completion", "as_sent")
 
 @define(eq=False)
 class Completion:
-    """A completion as far as it has come, and how it is spoken; `speech` is None where it is not."""
+    """A completion so far, and its speech. `speech` is None if it is not spoken."""
 
     started_at: float
     speech: Speech | None
@@ -34,7 +34,7 @@ class Completion:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is neither a call nor any text to see."""
+        """Return whether there is neither a call nor any visible text."""
         return _is_blank(self.text) and not self.calls
 
     def is_over(self, heard: float) -> bool:

@@ -1,4 +1,4 @@
-"""Ask a user who says nothing whether they are still there."""
+"""Ask silent users whether they are still there."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class IdleTimer:
     _timer: Timer | None = None
 
     def start(self) -> None:
-        """The bot has finished: measure the user's silence from now on."""
+        """Measure the user's silence from now on, because the bot has finished."""
         self._since = self.clock.now()
         self.resume()
 
@@ -38,18 +38,18 @@ class IdleTimer:
         self._timer = self.clock.call_at(due, self._ask)
 
     def pause(self) -> None:
-        """The user makes a sound, which may be a noise."""
+        """Pause the timer, because there is sound. It may be only noise."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def stop(self) -> None:
-        """The bot has something to do."""
+        """Stop the timer, because the bot has something to do."""
         self.pause()
         self._since = None
 
     def user_answered(self) -> None:
-        """The user has said or written something, so they can be asked again."""
+        """Allow another question, because the user has answered."""
         self._asked = False
 
     def _ask(self) -> None:

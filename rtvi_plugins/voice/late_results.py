@@ -38,7 +38,7 @@ class LateResults:
         self.request_report()
 
     def mark_read(self) -> None:
-        """The LLM is asked, and reads every result so far."""
+        """Mark every result so far as read, because the LLM is asked now."""
         self._unread.clear()
 
     def request_report(self) -> None:

@@ -47,23 +47,23 @@ class Utterance:
 
     @property
     def seconds(self) -> float:
-        """The length of the audio so far."""
+        """Return the length of the audio so far."""
         return len(self.audio.items) * FRAME_SECONDS
 
     def end(self, clock: Clock) -> None:
-        """The user has stopped speaking."""
+        """End the audio, because the user has stopped speaking."""
         self.ended_at = clock.now()
         self._start_timer(clock)
         self.audio.end()
 
     def start(self, clock: Clock) -> anyio.CancelScope:
-        """The STT starts; return the scope in which it runs."""
+        """Mark the STT as started. Return the scope in which it runs."""
         self._started = True
         self._start_timer(clock)
         return self._scope
 
     def finish(self) -> None:
-        """The STT has finished or failed."""
+        """Mark the STT as finished or failed."""
         self.recognised = True
         if self._timer is not None:
             self._timer.cancel()

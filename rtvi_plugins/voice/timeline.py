@@ -71,7 +71,7 @@ class Timeline:
 
     @property
     def has_words(self) -> bool:
-        """Whether the TTS sends the times of words."""
+        """Return whether the TTS sends the times of words."""
         return bool(self._words)
 
     def finish(self) -> None:

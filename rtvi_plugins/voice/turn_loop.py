@@ -204,7 +204,7 @@ class _Conversation:
         return self._segments
 
     def _failed(self, error: ProviderError, *, speak: bool = True) -> None:
-        """A provider has failed for good. Where the user would hear or read nothing, the bot apologises, once."""
+        """Handle the final failure of a provider. If the user would get no answer, apologise once."""
         self.session.fail(error)
         is_spoken = self.session.has_audio and self.tts is not None
         if self.apology and not self._apologised and (speak if is_spoken else error.category == "no-answer"):
@@ -236,7 +236,7 @@ class _Conversation:
                 pass
 
     def _resume(self) -> None:
-        """The user has said nothing. Give the answer that was held back, or go on waiting."""
+        """Send the answer that was held back, or continue to wait, because the user said nothing."""
         input, self._held_back = self._held_back, None
         if input is not None:
             again = RunLLM(input.speak) if isinstance(input, UserText) else input

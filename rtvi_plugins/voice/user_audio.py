@@ -147,7 +147,7 @@ class UserAudio(Listener):
         return is_speech and (params.min_volume <= 0 or _volume(frame) >= params.min_volume)
 
     def _turn_off(self, error: BaseException) -> None:
-        """The VAD has failed: report it once and listen no more. The user can still write."""
+        """Stop listening after a failure of the VAD, and report it once. The user can still type."""
         self._on_failure(as_provider_error(error, "a VAD", "listened"))
         self._end_audio()
         if self._state.audio is not _OFF:

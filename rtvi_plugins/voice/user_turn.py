@@ -46,21 +46,21 @@ class UserTurns:
 
     @property
     def is_open(self) -> bool:
-        """Whether the user speaks, or has said something that was not submitted yet."""
+        """Return whether the user speaks, or has said something that was not submitted yet."""
         return self.state.user is not UserState.IDLE
 
     @property
     def seconds(self) -> float:
-        """How long the user has spoken in this turn."""
+        """Return how many seconds the user has spoken in this turn."""
         return sum(each.seconds for each in self._utterances)
 
     @property
     def _text(self) -> str:
-        """The text of this turn, in the order in which it was spoken."""
+        """Return the text of this turn, in the order of speech."""
         return " ".join(text for each in self._utterances for text in each.text)
 
     def add(self, utterance: Utterance) -> None:
-        """The user starts to speak, or goes on."""
+        """Add an utterance, because the user starts or continues to speak."""
         self._cancel_silence()
         self._utterances.append(utterance)
         self.tasks.start_soon(self._recognise, utterance)
@@ -74,7 +74,7 @@ class UserTurns:
         return self._count > before
 
     def close(self) -> None:
-        """The session ends: put what the user has said so far into the context, as the client shows it."""
+        """Add the user's words so far to the context at the end of the session, as the client shows them."""
         for each in self._utterances:
             self.recogniser.accept_interim(each)
         text = self._text
@@ -126,7 +126,7 @@ class UserTurns:
         return float(seconds)
 
     def _finish(self) -> None:
-        """The user has finished: submit the text, to be answered."""
+        """Submit the text for an answer, because the user has finished."""
         text, self._silence = self._text, None
         self._utterances.clear()
         self._count += 1
