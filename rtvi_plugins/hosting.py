@@ -281,7 +281,7 @@ class Host:
         self._unclaimed.check(address)
 
     def claim(self, token: str | None) -> Connection:
-        """Return the connection to the session of a token, once. `UnknownSession` for any other token."""
+        """Return the connection to the session of a token, once. Raise `UnknownSession` for any other token."""
         return Connection(self._unclaimed.claim(token))
 
 

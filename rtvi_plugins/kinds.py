@@ -221,7 +221,7 @@ class LLM(Protocol):
     """Answers a conversation."""
 
     def respond(self, request: LLMRequest, /) -> AsyncIterator[LLMPiece]:
-        """Stream the answer. `ProviderError` when the vendor fails; closing the iterator drops the vendor's stream."""
+        """Stream the answer. Raise `ProviderError` when the vendor fails. Closing the iterator stops the vendor."""
         ...
 
 
@@ -230,7 +230,7 @@ class TTS(Protocol):
     """Turns text into speech."""
 
     def synthesize(self, request: TTSRequest, /) -> AsyncIterator[TTSPiece]:
-        """Stream the speech of `request.text`, ahead of playing it. `ProviderError` when the vendor fails."""
+        """Stream the speech of `request.text`, ahead of playing it. Raise `ProviderError` when the vendor fails."""
         ...
 
 
@@ -239,7 +239,7 @@ class STT(Protocol):
     """Turns speech into text."""
 
     def transcribe(self, request: STTRequest, /) -> AsyncIterator[STTPiece]:
-        """Stream transcripts until the audio ends. `ProviderError` when the vendor fails."""
+        """Stream transcripts until the audio ends. Raise `ProviderError` when the vendor fails."""
         ...
 
 

@@ -36,7 +36,7 @@ _NAMED_IN = "__rtvi_plugins_named_in__"
 def load_bot(target: str) -> AnyFunction:
     """Return the bot that `bot.py`, `bot.py:name` or `package.module:name` names.
 
-    `BotError` if there is none. An exception of the author's module is not changed.
+    Raise `BotError` if there is none. An exception of the author's module is not changed.
     """
     place, name = _split(target)
     module = _load_file(Path(place)) if place.endswith(".py") else _load_module(place)
@@ -63,7 +63,7 @@ def _named_in(module: ModuleType, bot: AnyFunction) -> AnyFunction:
 
 
 def _bots_in(module: ModuleType) -> dict[str, AnyFunction]:
-    """Return the bots that a module declares; if it declares none, those that it imports, by their names there."""
+    """Return the bots that a module declares, by name. If it declares none, return those that it imports."""
     own = {spec.name: spec.function for spec in specs_in(module) if isinstance(spec, BotSpec)}
     return own or {
         name: value
@@ -115,7 +115,7 @@ def _load_module(name: str) -> ModuleType:
 
 
 def bot_spec(bot: AnyFunction) -> BotSpec:
-    """Return the declaration of a bot's function. `BotError` if it has none."""
+    """Return the declaration of a bot's function. Raise `BotError` if it has none."""
     found = next((spec for spec in specs_of(bot) if isinstance(spec, BotSpec)), None)
     if found is None:
         raise BotError(f"{where(bot)} is no bot. Decorate it with @bot(…).")
@@ -182,7 +182,7 @@ def _load_actions(installed: Installed, name: str) -> ModuleType:
 
 
 def _load(installed: Installed, entry: EntryPoint) -> ModuleType:
-    """Load a plugin's module. `PluginError` if it does not declare what its entry point says."""
+    """Load a plugin's module. Raise `PluginError` if it does not declare what its entry point says."""
     module = installed.load(entry)
     if (lacking := lack(entry, family_of(installed, module))) is not None:
         raise PluginError(f"The plugin {entry.name!r} of {entry.distribution} {entry.version} {lacking}")
@@ -216,7 +216,7 @@ def services_in(modules: Sequence[ModuleType]) -> dict[str, ProviderSpec]:
 
 
 def _services(specs: Sequence[Spec]) -> dict[str, ProviderSpec]:
-    """Return providers by kind and name. The nearer module wins. `DeclarationError` for two in one module."""
+    """Return providers by kind and name. The nearer module wins. Raise `DeclarationError` for two in one module."""
     found: dict[str, ProviderSpec] = {}
     for spec in dict.fromkeys(each for each in specs if isinstance(each, ProviderSpec)):
         name = f"{spec.kind}.{spec.provider}"

@@ -241,14 +241,14 @@ class Session(ABC):
     def emit(self, event: Event) -> None:
         """Send an event to the client, in the form that its protocol version has for it. Some versions have none.
 
-        `TypeError` for an event that JSON cannot carry.
+        Raise `TypeError` for an event that JSON cannot carry.
         """
 
     @abstractmethod
     def send(self, data: Any) -> None:
         """Send a `server-message` with this JSON value.
 
-        `TypeError` for a value that JSON cannot carry, `ValueError` for one longer than `Limits.outbox_size`.
+        Raise `TypeError` for a value that JSON cannot carry, `ValueError` for one longer than `Limits.outbox_size`.
         """
 
     @abstractmethod

@@ -51,12 +51,12 @@ class Screen:
         self.line(f"! {text}")
 
     def end_line(self) -> None:
-        """Begin a new line, unless this is one."""
+        """Start a new line, unless the cursor is already at the start of one."""
         if not self._at_start:
             self.text("\n")
 
     def prompt(self) -> None:
-        """Ask for a line, where there is somebody to ask."""
+        """Print the prompt in an interactive terminal."""
         if self.interactive:
             self.end_line()
             self.text("> ")

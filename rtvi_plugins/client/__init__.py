@@ -146,7 +146,7 @@ class Client:
     async def update_config(
         self, values: Mapping[str, Mapping[str, Any]], *, interrupt: bool = False, timeout: float | None = None
     ) -> ConfigState:
-        """Change options, by service and name: all of them or, with an error that lists every problem, none."""
+        """Change options, by service and name. If one is invalid, none changes, and the error lists all problems."""
         config = [
             {"service": service, "options": [{"name": name, "value": value} for name, value in options.items()]}
             for service, options in values.items()

@@ -40,7 +40,7 @@ class _Reader(Subject):
 def _read_validators(
     validators: Iterable[Validator], loaded: LoadedTypes, *, strict: bool, attribute: attrs.Attribute[Any] | None = None
 ) -> Rule:
-    """Return one rule for all validators. `UnsupportedType` for one that cannot be described."""
+    """Return one rule for all validators. Raise `UnsupportedType` for one that cannot be described."""
     reader = _Reader(loaded, strict, attribute)
     return _all([reader.read(each) for each in validators])
 
@@ -196,7 +196,7 @@ _READERS: Mapping[type, Callable[[_Reader, Any], Rule]] = {
 
 
 def narrow(shape: Shape, validators: Sequence[Validator], *, attribute: attrs.Attribute[Any] | None = None) -> Shape:
-    """Return the shape under validators. `UnsupportedType` for one that does not apply to all of its values."""
+    """Return the shape under validators. Raise `UnsupportedType` for one that does not apply to all of its values."""
     if not validators:
         return shape
     rule = _read_validators(validators, shape.loaded, strict=True, attribute=attribute)

@@ -37,7 +37,7 @@ def to_json(value: Any) -> Any:
 
 
 def to_checked_json(value: Any) -> Any:
-    """Return a value in its JSON form. `TypeError` with the path of the first part that JSON cannot carry."""
+    """Return a value in its JSON form. Raise `TypeError` with the path of the first part that JSON cannot carry."""
     try:
         form = to_json(value)
     except RecursionError:

@@ -52,7 +52,7 @@ def read_signature(function: AnyFunction, *, given: str, example: str, defaults:
 
 
 def read_hints(function: AnyFunction) -> dict[str, Any]:
-    """Return a function's annotations, resolved. `DeclarationError` for one that cannot be resolved."""
+    """Return a function's annotations, resolved. Raise `DeclarationError` for one that cannot be resolved."""
     try:
         return get_type_hints(function, include_extras=True)
     except NameError as error:

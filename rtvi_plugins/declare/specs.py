@@ -205,7 +205,7 @@ def specs_in(module: ModuleType) -> Sequence[Spec]:
     """Return the declarations of a module, in source order.
 
     Only functions that are defined in it count: importing another plugin's function, to attach an action to it,
-    does not declare it twice. `DeclarationError` for one under another decorator, which would be ignored.
+    does not declare it twice. Raise `DeclarationError` for one under another decorator, which would be ignored.
     """
     found: list[Spec] = []
     for name, value in vars(module).items():

@@ -1,4 +1,4 @@
-"""The targets of options and actions: services, bots and kinds; and what a function takes of them before its `/`."""
+"""The targets of options and actions: services, bots and kinds. Checks the parameters before a function's `/`."""
 
 from __future__ import annotations
 

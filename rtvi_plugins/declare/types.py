@@ -28,7 +28,7 @@ __all__ = ("read",)
 
 
 def read(annotation: Any, *, nested: bool = False, _inside: tuple[type, ...] = ()) -> Shape:
-    """Return the shape of an annotation. `UnsupportedType` if it has none.
+    """Return the shape of an annotation. Raise `UnsupportedType` if it has none.
 
     `nested` is set for items and fields: `Any` is allowed only there. `_inside` holds the classes that contain it.
     """

@@ -19,7 +19,7 @@ __all__ = ("Hooks",)
 
 
 class Hooks:
-    """The hook functions of one bot's plugins. `PluginError` for a function that cannot be called as a hook."""
+    """The hook functions of one bot's plugins. Raise `PluginError` for a function that cannot be called as a hook."""
 
     def __init__(self, modules: dict[str, ModuleType]) -> None:
         manager = _Manager(hookspecs.PROJECT)

@@ -202,12 +202,12 @@ class Installed:
     broken: dict[str, str] = field(factory=dict[str, str])
 
     def provider(self, kind: str, name: str) -> EntryPoint:
-        """Return the entry point of a provider by name or qualified name. `PluginError` if none or several."""
+        """Return the entry point of a provider by name or qualified name. Raise `PluginError` if none or several."""
         offered = [entry for entry in self.entries if entry.kind == kind]
         return self._one(f"{kind} provider", name, offered)
 
     def module(self, name: str) -> EntryPoint:
-        """Return the entry point of a module of actions or hooks by name. `PluginError` if there is none."""
+        """Return the entry point of a module of actions or hooks by name. Raise `PluginError` if there is none."""
         return self._one("plugin", name, [entry for entry in self.entries if entry.kind is None])
 
     def _one(self, what: str, name: str, offered: Sequence[EntryPoint]) -> EntryPoint:

@@ -1,4 +1,4 @@
-"""The system's clock, and a clock for tests that is moved by hand.
+"""The system's clock, and a clock for tests that only moves when the test advances it.
 
 They are not in `rtvi_plugins.clock` because they need anyio, which `import rtvi_plugins` must not import.
 """

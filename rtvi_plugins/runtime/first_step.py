@@ -1,8 +1,8 @@
-"""Run a coroutine step by step: the first step at once, in the name of a task that waits, the others in that task.
+"""Run the first step of a coroutine at once, and the other steps in a waiting task.
 
-A step is what a coroutine does between two moments at which it waits. On asyncio the first step can be made by anyone
-who lends the coroutine the name of a task; so `current_task()` and cancel scopes are those of the task that will make
-the other steps. trio has no such thing.
+A step is the code between two moments at which the coroutine waits. On asyncio, any caller can run the first step with
+the waiting task as the current task. So `current_task()` and cancel scopes are those of the task that will run the
+other steps. This is not possible on trio.
 """
 
 from __future__ import annotations

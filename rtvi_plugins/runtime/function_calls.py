@@ -155,7 +155,7 @@ class FunctionCalls:
     def ask_client(self, name: str, arguments: Mapping[str, Any], id: str | None) -> FunctionCall:
         """Ask the client to carry out a function. Pass its answer to `answered`.
 
-        `TypeError` for arguments that JSON cannot carry, `FunctionCallFailed` for those that are too long to be sent.
+        Raise `TypeError` for arguments that JSON cannot carry, `FunctionCallFailed` for those that are too long.
         """
         check_json(dict(arguments), "$.arguments")
         call = ClientCall(self._id(id), name, self)

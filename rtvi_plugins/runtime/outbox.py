@@ -69,7 +69,7 @@ class Outbox:
     def send(self, type: str, data: Any) -> None:
         """Send a message that answers no request.
 
-        `TypeError` for what JSON cannot carry, `ValueError` for a message that is longer than `Limits.outbox_size`.
+        Raise `TypeError` for data that JSON cannot carry, `ValueError` if it is longer than `Limits.outbox_size`.
         """
         if self.closed:
             return

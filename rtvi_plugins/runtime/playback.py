@@ -59,7 +59,7 @@ class AudioOutput:
     _resampler: Resampler | None = None
 
     def record(self, recorder: Recorder, rate: int) -> None:
-        """Record the bot's audio at `rate` from now on. `AuthorError` if the resampler for it is not installed."""
+        """Record the bot's audio at `rate` from now on. Raise `AuthorError` if it needs a missing resampler."""
         if self.rate != rate:
             from ..voice.resampling import Resampler
 

@@ -68,7 +68,7 @@ class UnclaimedSessions:
         return token
 
     def claim(self, token: str | None) -> LiveSession:
-        """Return the session that waits under a token, once. `UnknownSession` for any other token."""
+        """Return the session that waits under a token, once. Raise `UnknownSession` for any other token."""
         found = self._by_token.pop(token or "", None)
         if found is not None:
             self._left(found.address)

@@ -45,7 +45,7 @@ _PIECES: Final = "Text(…), ToolCall(…) or Usage(…)"
 
 @define(eq=False)
 class BotTurn:
-    """A turn that is being held. `synthesis` is None where nothing is spoken."""
+    """A running turn. `synthesis` is None if nothing is spoken."""
 
     session: Session
     turn: Turn
@@ -65,7 +65,7 @@ class BotTurn:
     _synthesized: anyio.Event | None = field(default=None, init=False)
 
     async def answer(self) -> None:
-        """Answer by the LLM, in one or more completions. `ProviderError` when it fails for good."""
+        """Answer by the LLM, in one or more completions. Raise `ProviderError` when it fails for good."""
         async with self._speaking() as tasks:
             for _ in range(_MOST_COMPLETIONS):
                 completion = await self._complete(tasks)

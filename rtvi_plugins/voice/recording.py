@@ -59,14 +59,14 @@ class Recording:
 
     @classmethod
     def of(cls, folder: Path, name: str) -> Recording:
-        """Return the files of the session `name`. `ValueError` if the name is not valid for a file."""
+        """Return the files of the session `name`. Raise `ValueError` if the name is not valid for a file."""
         if not re.fullmatch(r"[\w-][\w.-]*", name):
             raise ValueError(f"A recording cannot be called {name!r}: use the id of the session.")
         return cls(folder / f"{name}.jsonl", folder / f"{name}.wav")
 
 
 def check_folder(folder: Path) -> None:
-    """Create a folder for recordings, for this user only, unless it exists. `AuthorError` if it cannot be written."""
+    """Create a folder for recordings, for this user only, unless it exists. Raise `AuthorError` on failure."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         TemporaryFile(dir=folder).close()
@@ -208,7 +208,7 @@ class Recorder:
 async def record(folder: Path, name: str, *, now: Callable[[], float]) -> AsyncGenerator[Recorder]:
     """Record the session `name` while the block runs. `now` is a monotonic clock; the recording starts at `now()`.
 
-    `AuthorError` if the files cannot be created, or exist. If the disk fails later, the recording ends with a line in
+    Raise `AuthorError` if the files exist, or on failure. If the disk fails later, the recording ends with a line in
     the log, and nothing else happens.
     """
     recording = Recording.of(folder, name)
@@ -244,7 +244,7 @@ class _Files:
 
     @classmethod
     def create(cls, recording: Recording) -> _Files:
-        """Create both files, which only this user can read. `OSError` if that fails."""
+        """Create both files, which only this user can read. Raise `OSError` if that fails."""
         recording.audio.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with ExitStack() as opened:
             transcript = opened.enter_context(_create(recording.transcript))

@@ -62,7 +62,7 @@ class InvalidPiece(Exception):
 
 @asynccontextmanager
 async def closing(pieces: Any, operation: str, kinds: str) -> AsyncGenerator[AsyncIterator[Any]]:
-    """Yield a provider's stream and close it at the end, if it can be closed. `InvalidPiece` if it is not a stream."""
+    """Yield a provider's stream and close it at the end if possible. Raise `InvalidPiece` if it is not a stream."""
     stream: object = pieces
     if not isinstance(pieces, AsyncIterator):
         if inspect.iscoroutine(pieces):
@@ -118,9 +118,9 @@ async def retried(
     can_retry: Callable[[], bool] = lambda: True,
     before_retry: Callable[[], None] = lambda: None,
 ) -> None:
-    """Make an attempt, and another one if its failure is temporary. `ProviderError` if it fails for good.
+    """Make an attempt, and a second one after a temporary failure. Raise `ProviderError` if it fails for good.
 
-    `can_retry` returns whether nothing of the failed attempt has reached the user.
+    `can_retry` returns False if the user has already received a part of the failed attempt.
     """
     for left in reversed(range(_ATTEMPTS)):
         try:

@@ -33,7 +33,7 @@ _NOT_CALLED: Final = "The function was not called."
 def clean_call(call: ToolCall) -> ToolCall:
     """Return the call as it can be sent and remembered. Arguments that JSON cannot carry become its problem.
 
-    `InvalidPiece` for arguments that are not a JSON object, which is a mistake in the provider's code.
+    Raise `InvalidPiece` for arguments that are not a JSON object, which is a mistake in the provider's code.
     """
     not_an_object = InvalidPiece(call, "an LLM's respond()", "a ToolCall whose arguments are a JSON object")
     if not isinstance(cast(object, call.arguments), Mapping):

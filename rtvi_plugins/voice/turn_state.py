@@ -156,7 +156,7 @@ class IllegalTransition(RuntimeError):
 
 @define(eq=False)
 class SpokenTurn:
-    """The three states of one conversation. After each event, `on_event` gets it, and the bot's state before it."""
+    """The three states of one conversation. `on_event` is called after each event, with the bot's state before it."""
 
     audio: AudioState = AudioState.LISTENING
     user: UserState = UserState.IDLE
