@@ -76,7 +76,7 @@ def configure(
     times: Annotated[int, ge(1), le(10), Doc("How often the words are repeated.")] = 1,
     shout: Annotated[bool, Doc("Whether to write the echo in capital letters.")] = False,
 ) -> None:
-    """How the echo is changed."""
+    """Set the changes of the echo."""
     llm.prefix, llm.ending, llm.times, llm.shout = prefix, ending, times, shout
 
 

@@ -50,5 +50,5 @@ def configure(
     /,
     script: Annotated[Sequence[str], Doc("The texts to report, one for each utterance.")] = (),
 ) -> None:
-    """What it reports; after the end of the script, the seconds of audio."""
+    """Set the texts to return. After the last one, the seconds of audio are returned."""
     stt.script = deque(script)

@@ -62,7 +62,7 @@ def configure(
     pitch: Annotated[float, ge(50), le(4000), Doc("Frequency of the tone, in Hz.")] = 440.0,
     seconds_per_word: Annotated[float, ge(0.01), le(2), Doc("Length of the tone for a word, in seconds.")] = 0.1,
 ) -> None:
-    """How the tones sound."""
+    """Set the sound of the tones."""
     tts.pitch, tts.seconds_per_word = pitch, seconds_per_word
 
 

@@ -43,5 +43,5 @@ def configure(
         float, ge(0.001), le(0.5), Doc("The loudness from which sound is speech; 1 is full scale.")
     ] = 0.02,
 ) -> None:
-    """How loud speech is at least."""
+    """Set the minimum loudness of speech."""
     vad.threshold = threshold

@@ -129,7 +129,7 @@ class Espeak:
         return list(_listed(self._lib.espeak_ListVoices(byref(spec))))
 
     def _can_speak(self, voice: InstalledVoice) -> bool:
-        """Whether the dictionary of the voice exists. A voice that names none has that of its language."""
+        """Return whether the dictionary of the voice exists. A voice that names none has that of its language."""
         named = {language.partition("-")[0] for language in voice.languages}
         if any((self._data / f"{name}_dict").exists() for name in named):
             return True

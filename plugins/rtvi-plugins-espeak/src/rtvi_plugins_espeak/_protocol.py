@@ -21,7 +21,7 @@ _LONGEST = 1 << 20
 
 
 class Kind(IntEnum):
-    """What a frame means, and what its payload is."""
+    """The kind of a frame, which determines its payload."""
 
     SPEAK = 1  # request: JSON, the text and the voice parameters
     CANCEL = 2  # request: empty; stop this request

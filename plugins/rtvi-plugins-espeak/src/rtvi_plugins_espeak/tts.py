@@ -59,7 +59,7 @@ def configure(
     volume: Annotated[int, ge(0), le(200), Doc("Volume, in percent; above 100 it may distort.")] = 100,
     word_gap: Annotated[int, ge(0), le(100), Doc("Extra pause between words, in hundredths of a second.")] = 0,
 ) -> None:
-    """How the bot's voice sounds, from the next answer on."""
+    """Set the sound of the bot's voice, from the next answer on."""
     tts.parameters = VoiceParameters(tts.voices.find(voice), words_per_minute, pitch, volume, word_gap)
 
 

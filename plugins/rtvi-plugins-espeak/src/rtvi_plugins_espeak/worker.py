@@ -65,12 +65,12 @@ class RequestQueue:
         return None
 
     def wants(self, id: int) -> bool:
-        """Whether a request was not cancelled."""
+        """Return whether a request was not cancelled."""
         return not self._closed and id > self._cancelled
 
 
 class Output:
-    """Where replies are written. Writing raises `OSError` when nobody reads any more."""
+    """The pipe for replies. Writing raises `OSError` when the reader is gone."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor

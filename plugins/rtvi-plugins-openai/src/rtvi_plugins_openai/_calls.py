@@ -76,12 +76,12 @@ class _Call:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the arguments may be complete: valid JSON, or nothing."""
+        """Return whether the arguments may be complete: valid JSON, or nothing."""
         return self.arguments.strip() in _NOTHING or parse(self.arguments) is not None
 
     @property
     def has_all_arguments(self) -> bool:
-        """Whether there are arguments, and they are JSON."""
+        """Return whether there are arguments, and they are JSON."""
         return bool(self.arguments.strip()) and (self.is_complete or self.all_arguments != self.arguments)
 
     @property
@@ -92,7 +92,7 @@ class _Call:
         return self._repeated
 
     def is_followed_by(self, fragment: _Fragment) -> bool:
-        """Whether a fragment that might belong to this call begins another."""
+        """Return whether a fragment that might belong to this call begins another."""
         if fragment.id and self.id and fragment.id != self.id:
             return True
         if self._named_again and not fragment.name:
@@ -104,11 +104,11 @@ class _Call:
         return self.arguments.strip() not in _NOTHING and not self._is_repeated_by(fragment)
 
     def _is_repeated_by(self, fragment: _Fragment) -> bool:
-        """Whether a fragment repeats a complete call, which some servers do at the end."""
+        """Return whether a fragment repeats a complete call, which some servers do at the end."""
         return fragment.arguments.strip() in (*_NOTHING, self.arguments.strip())
 
     def _continues_name(self, fragment: _Fragment) -> bool:
-        """Whether a fragment has the next part of the name. Another call would have its own id or index."""
+        """Return whether a fragment has the next part of the name. Another call would have its own id or index."""
         is_same = self.index is not None and self.index == fragment.index
         return is_same and bool(self.id) and fragment.id in ("", self.id) and not self.arguments
 

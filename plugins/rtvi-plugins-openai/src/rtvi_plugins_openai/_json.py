@@ -41,7 +41,7 @@ def _is_whole(text: str) -> bool:
 
 
 def is_object(value: object) -> TypeGuard[dict[str, Any]]:
-    """Whether it is a JSON object."""
+    """Return whether it is a JSON object."""
     return isinstance(value, dict)
 
 

@@ -126,7 +126,7 @@ async def _read_to_end(events: AsyncIterator[httpx2.ServerSentEvent]) -> None:
 
 
 def _is_json(response: httpx2.Response) -> bool:
-    """Whether a server answers with one JSON object instead of a stream."""
+    """Return whether a server answers with one JSON object instead of a stream."""
     return response.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
 
 

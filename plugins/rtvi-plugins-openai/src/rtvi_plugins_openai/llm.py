@@ -112,7 +112,7 @@ def configure(
         Mapping[str, Any] | None, Doc("Other fields of the request, with the vendor's names; null omits a field.")
     ] = None,
 ) -> None:
-    """How the model answers. Options that are not set are not sent."""
+    """Set the options of the model. Options that are not set are not sent."""
     llm.fields = {
         "temperature": temperature,
         "top_p": top_p,

@@ -17,7 +17,7 @@ _MOST_LETTERS = 3
 
 
 def installed() -> bool:
-    """Whether PocketSphinx is installed, without loading it."""
+    """Return whether PocketSphinx is installed, without loading it."""
     return find_spec("pocketsphinx") is not None
 
 
@@ -34,7 +34,7 @@ def words() -> Sequence[str]:
 
 
 def knows(word: str) -> bool:
-    """Whether a word, in lower case, is in the dictionary."""
+    """Return whether a word, in lower case, is in the dictionary."""
     at = bisect_left(words(), word)
     return words()[at : at + 1] == (word,)
 

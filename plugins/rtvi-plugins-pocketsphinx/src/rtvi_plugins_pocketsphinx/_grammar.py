@@ -24,7 +24,7 @@ _COVERED = 0.85
 
 @frozen
 class Heard:
-    """What a worker heard. The last three are known with a grammar, after the utterance has ended."""
+    """The result of a worker. The last three fields are set with a grammar, after the end of the utterance."""
 
     dictation: str
     grammar: str = ""

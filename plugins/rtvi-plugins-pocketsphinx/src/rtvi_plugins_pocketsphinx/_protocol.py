@@ -17,7 +17,7 @@ _HEADER = struct.Struct(">IBI")
 
 
 class Kind(IntEnum):
-    """What a frame means, and what its payload is."""
+    """The kind of a frame, which determines its payload."""
 
     START = 1  # to the worker: JSON; begin an utterance, and drop the one before
     AUDIO = 2  # to the worker: 16 kHz PCM

@@ -37,7 +37,7 @@ class Worker:
 
     @property
     def usable(self) -> bool:
-        """Whether another utterance can use it."""
+        """Return whether another utterance can use it."""
         return self.process.usable
 
     async def ready(self) -> None:

@@ -122,7 +122,7 @@ def configure(
     ] = 0.6,
     interim: Annotated[bool, Doc("Whether to send interim transcripts while the user speaks.")] = True,
 ) -> None:
-    """What is recognised, from the next utterance on."""
+    """Set the options of recognition, from the next utterance on."""
     stt.grammar, stt.agreement, stt.interim = read_grammar(grammar), agreement, interim
 
 

@@ -57,7 +57,7 @@ class Wanted:
         return MISSING if below or above else int(value) if self.type == "integer" else value
 
     def allows_length(self, value: str) -> bool:
-        """Whether a text is neither too short nor too long."""
+        """Return whether a text is neither too short nor too long."""
         shortest, longest = self.schema.get("minLength"), self.schema.get("maxLength")
         too_short = isinstance(shortest, int) and len(value) < shortest
         return not too_short and not (isinstance(longest, int) and len(value) > longest)

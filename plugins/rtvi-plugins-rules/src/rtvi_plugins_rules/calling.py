@@ -111,7 +111,7 @@ def _meant(functions: Sequence[_Function], text: str) -> _Function | None:
 
 
 def _likeness(function: _Function, text: str) -> float:
-    """How much a text speaks of a function; 0 where it does not."""
+    """Return how well a text matches a function; 0 if it does not."""
     if re.search(rf"(?<!\w){re.escape(function.name)}(?!\w)", text):
         return 100.0
     spoken, name = set(significant(text)), set(function.words)
@@ -180,7 +180,7 @@ def _complete(conversation: Conversation, functions: Sequence[_Function], facts:
 
 
 def _answers(conversation: Conversation, questions: Mapping[str, Wanted]) -> list[tuple[Wanted | None, str]]:
-    """What the user said about one call, oldest first, each with the argument it was asked for.
+    """Return the user's answers about one call, oldest first, each with the argument of the question.
 
     Empty unless the last of it answers one of the questions.
     """

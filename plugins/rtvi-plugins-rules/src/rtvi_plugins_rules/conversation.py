@@ -22,7 +22,7 @@ Turn: TypeAlias = tuple[str, str]
 
 @frozen
 class Result:
-    """What a function answered, with the call that it answers as far as the conversation tells it."""
+    """The result of a function, with its call if the conversation contains it."""
 
     name: str
     arguments: Mapping[str, Any]
@@ -31,7 +31,7 @@ class Result:
 
 @frozen
 class Conversation:
-    """What was said, oldest first. `last` is the role of the newest message, empty in an empty conversation."""
+    """The messages, oldest first. `last` is the role of the newest message, empty in an empty conversation."""
 
     turns: tuple[Turn, ...]
     instructions: tuple[str, ...]
@@ -45,7 +45,7 @@ class Conversation:
 
     @property
     def text(self) -> str:
-        """What the user has just said; empty when it is not the user who spoke last."""
+        """Return the user's last message; empty if the newest message is not from the user."""
         return self.turns[-1][1] if self.last == "user" and self.turns else ""
 
 

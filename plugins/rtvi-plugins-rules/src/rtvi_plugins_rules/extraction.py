@@ -33,7 +33,7 @@ class Reading:
         self.used += self.naming()
 
     def naming(self) -> list[tuple[int, int]]:
-        """Where the words stand that name the function."""
+        """Return the place of the words that name the function."""
         found = (re.finditer(rf"\b{re.escape(word)}\w*", self.text, re.IGNORECASE) for word in self.about)
         return [match.span() for matches in found for match in matches]
 
@@ -78,7 +78,7 @@ def answer_to(argument: Wanted, text: str) -> Any:
 
 
 def states_number(argument: Wanted, text: str) -> bool:
-    """Whether a text has a number for this argument beside its name, such as "two nights"."""
+    """Return whether a text has a number for this argument beside its name, such as "two nights"."""
     if argument.choices or argument.type not in ("integer", "number"):
         return False
     return _number_beside(argument, Reading(text)) is not MISSING
@@ -189,7 +189,7 @@ def _string_loose(argument: Wanted, reading: Reading) -> Any:
 
 
 def _tail(reading: Reading) -> Any:
-    """What follows the words that name the function: "web search: the tallest tree"."""
+    """Return the text after the words that name the function: "web search: the tallest tree"."""
     end = max((end for _, end in reading.naming()), default=len(reading.text))
     found = re.compile(r"[\s:,]*(?P<value>[^\s.!?][^.!?]*)").match(reading.unused, end)
     return _take(reading, found.span(), found["value"].strip()) if found else MISSING

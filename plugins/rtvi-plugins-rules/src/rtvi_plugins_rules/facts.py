@@ -55,7 +55,7 @@ class Fact:
 
 @frozen
 class Facts:
-    """What the user stated, the newest of each name; and what else they asked to remember, word by word."""
+    """The facts from the user, the newest of each name, and other texts to remember, word by word."""
 
     stated: Mapping[str, Fact]
     notes: tuple[str, ...]

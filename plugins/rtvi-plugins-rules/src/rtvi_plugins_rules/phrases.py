@@ -55,7 +55,7 @@ def stems(words: str) -> frozenset[str]:
 
 
 def alike(one: str, other: str) -> bool:
-    """Whether two stems are of one word, as "remind" and "reminder" are."""
+    """Return whether two stems are of one word, as "remind" and "reminder" are."""
     short, long = sorted((one, other), key=len)
     return one == other or (len(short) >= 4 and long.startswith(short))
 
@@ -101,7 +101,7 @@ def _name(text: str, start: int) -> Iterable[re.Match[str]]:
 
 
 def rest_after(lead: str, text: str) -> Iterable[tuple[str, Span]]:
-    """What follows a word (a pattern), up to the end of the sentence, and where it stands."""
+    """Return the text after a word (a pattern) up to the end of the sentence, and its place."""
     for match in re.finditer(rf"\b(?:{lead}){_EDGE}[\s:,]*", text, re.IGNORECASE):
         found = re.match(r"[^.!?]+", text[match.end() :])
         value = re.sub(r"\s+(?:on|at|by|in|for|and)$", "", found[0].strip(" \t\n\"'“”,")) if found else ""

@@ -24,7 +24,7 @@ NATURE = "a rule-based stand-in for a language model"
 
 @frozen
 class Scene:
-    """What a rule may look at: the conversation, the facts it holds, and the name the bot goes by."""
+    """The input of a rule: the conversation, its facts, and the bot's name."""
 
     conversation: Conversation
     facts: Facts
@@ -74,7 +74,7 @@ def greeting(scene: Scene) -> str:
 
 
 def _hint(scene: Scene) -> str:
-    """What the user may say next: the words of the instructions, or our own."""
+    """Return a suggestion for the user: from the instructions, or the default."""
     return _cue(scene.conversation.instructions, _HELP) or "Ask me what I can do."
 
 

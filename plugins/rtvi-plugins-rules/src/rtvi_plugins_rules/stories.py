@@ -1,4 +1,4 @@
-"""Long answers, told to be interrupted."""
+"""Long answers that a user can interrupt."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ class HostList:
 
     @property
     def checked(self) -> bool:
-        """Whether names are checked, so that the name of a request can be trusted."""
+        """Return whether names are checked, so that the name of a request can be trusted."""
         return self._names is not None
 
     def allows(self, header: str) -> bool:

@@ -188,6 +188,6 @@ class _ActionsResponse(Response):
         return True
 
     def _is_only_answer(self, message: dict[str, Any]) -> bool:
-        """Whether a message answers the only action, and nothing else is to be sent."""
+        """Return whether a message answers the only action, and nothing else is to be sent."""
         answers = self._single and message.get("id") == self._actions[0]["id"]
         return answers and not (self._events and self._connection.busy)

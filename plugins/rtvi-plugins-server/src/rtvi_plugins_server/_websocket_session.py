@@ -51,12 +51,12 @@ class WebSocketApp(Protocol):
 
     @property
     def full(self) -> bool:
-        """Whether reading from the client must wait."""
+        """Return whether reading from the client must wait."""
         ...
 
     @property
     def close_frame(self) -> CloseFrame | None:
-        """How to close, after everything was taken; None while the app goes on."""
+        """Return the close frame to send after everything else; None while the app continues."""
         ...
 
     def charge(self, size: int) -> bool:
@@ -77,7 +77,7 @@ class WebSocketApp(Protocol):
 
 
 class _Form(Protocol):
-    """How messages are written."""
+    """The form of messages on the socket: text or protobuf."""
 
     def receive(self, data: str | bytes) -> CloseFrame | None:
         """Pass a client's message to the session. Return how to close if it has the other form."""
@@ -160,12 +160,12 @@ class WebSocketSession:
 
     @property
     def begun(self) -> bool:
-        """Whether the client has sent its first message."""
+        """Return whether the client has sent its first message."""
         return self._form is not None
 
     @property
     def close_frame(self) -> CloseFrame | None:
-        """How to close, once the session has ended."""
+        """Return the close frame after the end of the session."""
         if not self.connection.closed:
             return None
         return CloseFrame(self.connection.close_code, self.connection.close_reason)

@@ -57,13 +57,13 @@ def _run(chosen: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 
 def _hints(chosen: argparse.Namespace, host: Host, has_secret: bool) -> list[str]:
-    """What the operator should know before the server listens."""
+    """Return hints for the operator before the server starts."""
     hints = [_DEV] if chosen.dev else [] if host.public or has_secret else [_NO_SECRET]
     return [*hints, _NO_PROXY] if chosen.public_url and not chosen.proxy else hints
 
 
 def _how_to_start(host: Host, has_secret: bool) -> str:
-    """How to start a session; empty if nobody can. A browser has no secret."""
+    """Return how to start a session; empty if it is impossible. A browser has no secret."""
     if host.public:
         return " (open it in a browser to talk; clients start with POST /start or /connect)"
     return " (start a session with POST /start or /connect and the operator's secret)" if has_secret else ""

@@ -1,4 +1,4 @@
-"""The provider `silero` of kind `vad`: tells speech from other sound with the Silero model, offline."""
+"""The provider `silero` of kind `vad`: detects speech with the Silero model, offline."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def _take_spare() -> Model | None:
 @service("vad", "silero")
 @asynccontextmanager
 async def silero_vad() -> AsyncGenerator[SileroVAD]:
-    """Tells speech from noise."""
+    """Detects speech, also in noise."""
     model = _take_spare()
     if model is None:
         model = await anyio.to_thread.run_sync(load)

@@ -70,5 +70,5 @@ def _is_fit(key: str, value: Any) -> bool:
 
 
 def has_network() -> bool:
-    """Whether any interface but the loopback has an address. ICE does not use the loopback."""
+    """Return whether any interface but the loopback has an address. ICE does not use the loopback."""
     return bool(get_host_addresses(use_ipv4=True, use_ipv6=True))

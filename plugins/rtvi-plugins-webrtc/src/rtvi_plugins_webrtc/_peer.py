@@ -93,22 +93,22 @@ class Peer:
 
     @property
     def has_audio(self) -> bool:
-        """Whether audio goes both ways."""
+        """Return whether audio goes both ways."""
         return self._audio is not None
 
     @property
     def connected(self) -> bool:
-        """Whether the client is reachable, as far as is known."""
+        """Return whether the client is reachable, as far as is known."""
         return self.connection.connectionState == "connected"
 
     @property
     def open(self) -> bool:
-        """Whether texts can be sent."""
+        """Return whether texts can be sent."""
         return self.connected and self._channel is not None and self._channel.readyState == "open"
 
     @property
     def has_room(self) -> bool:
-        """Whether another text can be sent now. Otherwise, wait for the next change."""
+        """Return whether another text can be sent now. Otherwise, wait for the next change."""
         return self.open and self._channel is not None and self._channel.bufferedAmount < _BUFFERED_BYTES
 
     def _on_state(self) -> None:

@@ -36,7 +36,7 @@ _LONGEST_SIGNALLING: Final = 1_000
 
 @frozen
 class Timeouts:
-    """How long to wait, in seconds.
+    """The times to wait, in seconds.
 
     A published client restarts after an interruption of 5 s, and repeats a failed restart after 2 s.
     """

@@ -36,7 +36,7 @@ class AsgiWebSocket:
 
     @property
     def full(self) -> bool:
-        """Whether the app is behind."""
+        """Return whether the app is behind."""
         return len(self._received) >= _WAITING
 
     def charge(self, size: int) -> bool:

@@ -39,7 +39,7 @@ def _descriptors() -> float:
 
 @frozen(kw_only=True)
 class ConnectionLimits:
-    """What the connections of a server may use. Times in seconds, sizes in bytes."""
+    """The limits of a server's connections. Times in seconds, sizes in bytes."""
 
     #: Connections at once. The process may have descriptors for fewer.
     connections: int = 2_000
@@ -94,7 +94,7 @@ class TrackedConnection:
 
     @property
     def limits(self) -> ConnectionLimits:
-        """What a connection may use."""
+        """Return the limits of a connection."""
         return self._limiter.limits
 
     def attach(self, transport: asyncio.Transport, check: Callable[[float], None]) -> None:

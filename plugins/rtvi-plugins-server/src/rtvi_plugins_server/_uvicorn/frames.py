@@ -60,12 +60,12 @@ class FrameReader:
 
     @property
     def unread(self) -> int:
-        """How many bytes wait to be read."""
+        """Return the number of bytes that wait to be read."""
         return len(self._data) - self._at
 
     @property
     def buffered(self) -> int:
-        """How many bytes of incomplete messages are kept."""
+        """Return the number of bytes of incomplete messages."""
         return self.unread + self._frame_parsed + self._fragments_size
 
     def feed(self, data: bytes) -> None:

@@ -153,7 +153,7 @@ class HttpGuard(asyncio.Protocol):
         self._flow.pause_reading()
 
     def _must_wait(self) -> bool:
-        """Whether the next request must wait, because its address sends very many."""
+        """Return whether the next request must wait, because its address sends very many."""
         if self._has_waited:
             self._has_waited = False
             return False

@@ -11,7 +11,7 @@ _PING_SECONDS, _LOST_SECONDS = 20.0, 40.0
 
 
 class Keepalive:
-    """When to send a ping, and when to give up."""
+    """The times to send a ping and to disconnect."""
 
     def __init__(self, now: float) -> None:
         #: Set when anything arrives from the client.

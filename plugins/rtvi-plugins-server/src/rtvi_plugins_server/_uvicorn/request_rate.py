@@ -11,7 +11,7 @@ _BURST_SECONDS: Final = 2.0
 
 
 class RequestRate:
-    """How many requests of each address are handled in a second."""
+    """A limit for the requests of each address in a second."""
 
     def __init__(self, per_second: float) -> None:
         self._interval = 1 / per_second

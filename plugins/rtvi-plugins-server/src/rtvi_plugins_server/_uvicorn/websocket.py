@@ -168,7 +168,7 @@ class WebSocket(SmallReads):
             self._flush()
 
     def _must_wait(self) -> bool:
-        """Whether nothing can be handled yet: the app has not answered the handshake, or is behind."""
+        """Return whether nothing can be handled yet: the app has not answered the handshake, or is behind."""
         if self._app is None:
             return self._asked and not self._writer.closed
         return self._app.full

@@ -85,7 +85,7 @@ class Writer:
 
     @property
     def can_close(self) -> bool:
-        """Whether a close frame can be sent: the handshake was accepted, and neither side has closed."""
+        """Return whether a close frame can be sent: the handshake was accepted, and neither side has closed."""
         return not self.closed and self._parser.state is State.OPEN
 
     def close(self, close_frame: CloseFrame) -> None:
