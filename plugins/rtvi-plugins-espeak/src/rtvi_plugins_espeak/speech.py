@@ -24,7 +24,7 @@ __all__ = ("EspeakTTS", "VoiceParameters", "open_speech")
 
 @frozen
 class VoiceParameters:
-    """The parameters of the voice. `voice` is espeak's name of it, `word_gap` is in units of 10 ms, `volume` in percent."""
+    """The parameters of the voice. `voice` is espeak's name, `word_gap` is in units of 10 ms, `volume` in percent."""
 
     voice: str = "gmw/en-US"
     words_per_minute: int = 165

@@ -118,5 +118,5 @@ test("nobody is asked for anything once the call is over", async () => {
   fail(new Error("The conversation has ended."));
   await told();
   assert.deepEqual(shown.all("button"), []);
-  assert.match(shown.textContent, /This call was cancelled\.$/);
+  assert.match(shown.textContent, /The bot no longer waits for this call\.$/);
 });

@@ -2,7 +2,7 @@
 
 import { make } from "./elements.js";
 
-const LATE = "This call was cancelled.";
+const LATE = "The bot no longer waits for this call.";
 
 /** Shows each function call as a card. If `can(name)` is true, `run(name, args)` runs the function. */
 export class FunctionCalls {

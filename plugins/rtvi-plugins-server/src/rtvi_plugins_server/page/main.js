@@ -262,7 +262,7 @@ async function begin() {
   timings.kinds = Object.fromEntries(bot.services.map(({ name, kind }) => [name, kind]));
   choices.offer(bot);
   ui.mute.hidden = byId("meters").hidden = !bot.microphone;
-  if (!bot.microphone) ui.invitation.textContent = "This bot does not use speech. Type below.";
+  if (!bot.microphone) ui.invitation.textContent = "This bot does not listen. Type below.";
   if (bot.open) ui.talk.disabled = false;
   else closed();
   if (bot.open && bot.microphone && !window.isSecureContext) {

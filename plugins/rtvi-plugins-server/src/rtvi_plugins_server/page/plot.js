@@ -2,7 +2,7 @@
 
 import { draw, make } from "./elements.js";
 
-const NAMES = { stt: "hearing (stt)", llm: "thinking (llm)", tts: "speaking (tts)", rest: "waiting and other" };
+const NAMES = { stt: "hearing (stt)", llm: "thinking (llm)", tts: "speaking (tts)", rest: "waiting, and the rest" };
 const ROW = 26;
 const BAR = 14;
 const LEFT = 34;
