@@ -16,7 +16,7 @@ from typing_extensions import Doc
 
 from .clock import Clock
 from .context import Context, Function, Message
-from .errors import ProviderError
+from .errors import ProviderError, RequestError
 from .events import Event
 from .kinds import Audio
 from .utils.secrets import Secret
@@ -252,8 +252,8 @@ class Session(ABC):
         """
 
     @abstractmethod
-    def fail(self, error: ProviderError) -> None:
-        """Report a provider's failure to the client, as an `error` that is not fatal."""
+    def fail(self, error: ProviderError | RequestError) -> None:
+        """Report a failure to the client, such as a provider's, as an `error` that is not fatal."""
 
     @abstractmethod
     def progress(self, data: Any) -> None:

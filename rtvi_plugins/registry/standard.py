@@ -46,9 +46,9 @@ async def append_to_messages(
     interrupt: _Interrupt = False,
 ) -> bool:
     """Add messages to the conversation. By default, only text of the user is accepted."""
+    session.context.require_space()
     if interrupt:
         session.interrupt()
-    session.context.require_space()
     session.remember(*messages)
     if run_immediately:
         session.submit(RunLLM())
@@ -85,6 +85,7 @@ async def set_context(
 @action("llm")
 async def run(session: Session, /, interrupt: _Interrupt = False, run_immediately: _RunImmediately = True) -> bool:
     """Let the LLM answer the conversation now."""
+    session.context.require_space()
     if interrupt:
         session.interrupt()
     if run_immediately:
@@ -128,6 +129,7 @@ def run_on_config(
 @action("tts")
 async def say(session: Session, /, text: str, interrupt: _Interrupt = False) -> bool:
     """Say exactly this text after the current speech. With `interrupt`, say it at once."""
+    session.context.require_space()
     if interrupt:
         session.interrupt()
     session.submit(Say(text))

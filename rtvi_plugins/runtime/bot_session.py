@@ -12,7 +12,7 @@ from attrs import define
 
 from ..context import Context, Function, Message
 from ..declare.json_form import to_checked_json
-from ..errors import FunctionCallFailed, ProviderError, ProviderFailed, SlowClient
+from ..errors import FunctionCallFailed, ProviderError, ProviderFailed, RequestError, SlowClient
 from ..events import Event, serialize
 from ..protocol.config import SessionConfig
 from ..protocol.offer import Offer
@@ -137,7 +137,7 @@ class BotSession(Session):
     def send(self, data: Any) -> None:
         self._parts.outbox.send("server-message", to_checked_json(data))
 
-    def fail(self, error: ProviderError) -> None:
+    def fail(self, error: ProviderError | RequestError) -> None:
         self._parts.outbox.report(as_request_error(error) or ProviderFailed("A provider has failed."), fatal=False)
 
     def progress(self, data: Any) -> None:

@@ -115,9 +115,10 @@ class Turns:
     def submit(self, input: Input) -> None:
         """Add an input. A text that the user wrote to be answered at once interrupts the turn."""
         self.inputs.check(input)
-        self._context.require_space()
-        if isinstance(input, UserText) and input.run:
-            self.interrupt()
+        if isinstance(input, UserText):
+            self._context.require_space()
+            if input.run:
+                self.interrupt()
         self.inputs.put(input)
 
     @asynccontextmanager

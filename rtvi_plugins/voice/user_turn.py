@@ -136,7 +136,7 @@ class UserTurns:
         except SessionClosed:  # nobody answers any more
             self.session.remember({"role": "user", "content": text})
         except RequestError as error:
-            self.session.fail(ProviderError("The conversation", "rate", retryable=error.retryable))
+            self.session.fail(error)
         self._wake()
 
     def _cancel_silence(self) -> None:

@@ -52,6 +52,16 @@ async def test_a_full_context_takes_no_more_texts() -> None:
         assert script.requests == []
 
 
+async def test_a_message_that_fills_the_context_is_answered() -> None:
+    """It was accepted, so its `run_immediately` is carried out: the answer belongs to it."""
+    script.write([Text("Hello.")])
+    async with connected(clerk, scripted, limits=LIMITS) as wire:
+        messages = [{"role": "user", "content": "x" * 1_000}]
+        assert await wire.result(wire.call("llm:append_to_messages", messages=messages, run_immediately=True)) is True
+        await settle()
+        assert wire.told("bot-llm-text") == [{"text": "Hello."}]
+
+
 async def test_a_context_that_was_replaced_has_space_again() -> None:
     """As the error says."""
     script.write([Text("Hello.")])
