@@ -362,11 +362,11 @@ def test_a_client_that_reads_slower_than_it_is_sent_is_not_given_up(caplog: pyte
         connection.wrote(48_000)
         transport.waiting += 1_000
         limiter.check(second)
-    assert not transport.aborted
+    assert not transport.is_closing()
     assert caplog.messages == []
     for second in range(60, 81):
         limiter.check(second)
-    assert transport.aborted
+    assert transport.is_closing()
     assert caplog.messages == ["closed a connection: the client does not read"]
 
 
