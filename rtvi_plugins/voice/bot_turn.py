@@ -227,7 +227,7 @@ class BotTurn:
             if len(completion.text) == length and not completion.is_settled:
                 self._put_out_waiting(completion, sentences)
 
-        self.session.clock.call_at(self.session.clock.now() + _PAUSE, check)
+        self.session.clock.call_after(_PAUSE, check)
 
     # ---- speech and memory -----------------------------------------------------------------------------------------
 

@@ -71,7 +71,7 @@ class Utterance:
     def _start_timer(self, clock: Clock) -> None:
         """Limit the time of the STT once it has started and the audio has ended."""
         if self._started and self.ended_at is not None and not self.recognised:
-            self._timer = clock.call_at(clock.now() + _TIMEOUT, self._scope.cancel)
+            self._timer = clock.call_after(_TIMEOUT, self._scope.cancel)
 
 
 @define(eq=False)

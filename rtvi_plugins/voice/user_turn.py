@@ -105,7 +105,7 @@ class UserTurns:
         self._cancel_silence()
         if seconds <= 0:
             return self._finish()
-        self._silence = self.session.clock.call_at(self.session.clock.now() + seconds, self._finish)
+        self._silence = self.session.clock.call_after(seconds, self._finish)
         return None
 
     async def _ask_policy(self, turn: UserTurn) -> float:

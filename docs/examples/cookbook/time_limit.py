@@ -12,7 +12,7 @@ async def hotline(session: Session, /, llm: LLM) -> None:
         session.submit(Say("Your five minutes are over. Goodbye!", interruptible=False))
         session.close("The call reached its time limit.")
 
-    timer = session.clock.call_at(session.clock.now() + SECONDS, end)
+    timer = session.clock.call_after(SECONDS, end)
     try:
         await converse(session, llm=llm)
     finally:
