@@ -6,13 +6,13 @@ import inspect
 from collections.abc import Callable
 from typing import Any, Final
 
-import anyio
 from anyio.abc import TaskGroup
 from attrs import define, field
 
 from ..clock import Timer
 from ..errors import AuthorError, ProviderError, RequestError, SessionClosed, report
 from ..session import Session, UserText
+from ..utils.condition import Condition
 from ..utils.diagnostics import where
 from .recognition import Recogniser, Utterance
 from .streams import idle_timeout, let_cancellation_through
@@ -42,7 +42,10 @@ class UserTurns:
     _utterances: list[Utterance] = field(factory=list[Utterance])
     #: The further silence that `end_of_turn` asks for.
     _silence: Timer | None = None
-    _over: anyio.Event | None = None
+    _over: Condition = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._over = Condition(lambda: not self.is_open)
 
     @property
     def is_open(self) -> bool:
@@ -68,9 +71,7 @@ class UserTurns:
     async def wait_until_over(self) -> bool:
         """Wait until the user has no turn. Return whether they have said anything meanwhile."""
         before = self._count
-        while self.is_open:
-            self._over = self._over or anyio.Event()
-            await self._over.wait()
+        await self._over.wait()
         return self._count > before
 
     def close(self) -> None:
@@ -97,7 +98,7 @@ class UserTurns:
         if not text:
             self._utterances.clear()
             self.state.process(Event.NOTHING_SAID)
-            return self._wake()
+            return self._over.notify()
         self.state.process(Event.RECOGNISED)
         seconds = await self._ask_policy(UserTurn(text, self.seconds))
         if self.state.user is not UserState.DECIDING or text != self._text:
@@ -137,14 +138,9 @@ class UserTurns:
             self.session.remember({"role": "user", "content": text})
         except RequestError as error:
             self.session.fail(error)
-        self._wake()
+        self._over.notify()
 
     def _cancel_silence(self) -> None:
         if self._silence is not None:
             self._silence.cancel()
             self._silence = None
-
-    def _wake(self) -> None:
-        if self._over is not None:
-            self._over.set()
-            self._over = None
