@@ -9,9 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import types
-
-# asyncio documents these for those who implement tasks: see "Extending asyncio" in its documentation.
-from asyncio.tasks import _enter_task, _leave_task  # pyright: ignore[reportPrivateUsage]
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
 from typing import Any
@@ -20,6 +17,7 @@ from attrs import define
 
 from ..errors import report
 from ..utils.control_flow import reraise_control_flow
+from ..utils.task_context import call_in
 
 __all__ = ("Begun", "all_steps", "first_step", "other_steps")
 
@@ -35,23 +33,14 @@ class Begun:
 
 def first_step(coroutine: Coroutine[Any, Any, None], context: Context, task: asyncio.Task[Any]) -> Begun | None:
     """Make the first step of a coroutine in the name of a task. Return None if the coroutine is over."""
-    loop = task.get_loop()
-    caller = asyncio.current_task(loop)
-    if caller is not None:
-        _leave_task(loop, caller)
-    _enter_task(loop, task)
     try:
-        return Begun(coroutine, context, context.run(coroutine.send, None))
+        return Begun(coroutine, context, call_in(task, context.run, coroutine.send, None))
     except StopIteration:
         return None
     except BaseException as error:
         reraise_control_flow(error)
         report("an action", error)
         return None
-    finally:
-        _leave_task(loop, task)
-        if caller is not None:
-            _enter_task(loop, caller)
 
 
 @types.coroutine

@@ -9,19 +9,26 @@ nothing. On trio every call comes from a task, and no function can cancel a task
 from __future__ import annotations
 
 import asyncio
+import threading
 
 # asyncio documents these for those who implement tasks: see "Extending asyncio" in its documentation.
 from asyncio.tasks import _enter_task, _leave_task  # pyright: ignore[reportPrivateUsage]
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
-from weakref import WeakKeyDictionary
+from typing import Any, ParamSpec, TypeVar
 
-__all__ = ("TaskContext", "call_plugin")
+__all__ = ("TaskContext", "call_in", "call_plugin")
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_finished: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[None]] = WeakKeyDictionary()
+
+class _OfThread(threading.local):
+    """The finished task of the event loop that this thread runs. A task refers to its loop, so only one is kept."""
+
+    finished: asyncio.Task[None] | None = None
+
+
+_of_thread = _OfThread()
 
 
 async def _end() -> None:
@@ -30,9 +37,9 @@ async def _end() -> None:
 
 def _finished_task(loop: asyncio.AbstractEventLoop) -> asyncio.Task[None]:
     """Return a task of this event loop that is finished, or about to finish."""
-    task = _finished.get(loop)
-    if task is None:
-        task = _finished[loop] = loop.create_task(_end())
+    task = _of_thread.finished
+    if task is None or task.get_loop() is not loop:
+        task = _of_thread.finished = loop.create_task(_end())
     return task
 
 
@@ -43,22 +50,27 @@ def _running_task() -> asyncio.Task[object] | None:
         return None
 
 
+def call_in(task: asyncio.Task[Any], function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Call a function with another task of the running event loop as the current one."""
+    loop = task.get_loop()
+    caller = asyncio.current_task(loop)
+    if caller is not None:
+        _leave_task(loop, caller)
+    _enter_task(loop, task)
+    try:
+        return function(*args, **kwargs)
+    finally:
+        _leave_task(loop, task)
+        if caller is not None:
+            _enter_task(loop, caller)
+
+
 def call_plugin(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """Call a synchronous function of a plugin. It cannot cancel the running task."""
     task = _running_task()
     if task is None:
         return function(*args, **kwargs)
-    loop = task.get_loop()
-    finished = _finished_task(loop)
-    if task is finished:
-        return function(*args, **kwargs)
-    _leave_task(loop, task)
-    _enter_task(loop, finished)
-    try:
-        return function(*args, **kwargs)
-    finally:
-        _leave_task(loop, finished)
-        _enter_task(loop, task)
+    return call_in(_finished_task(task.get_loop()), function, *args, **kwargs)
 
 
 class TaskContext:
