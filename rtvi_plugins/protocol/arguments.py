@@ -10,7 +10,7 @@ from attrs import frozen
 
 from ..declare.constraints import restriction
 from ..declare.shapes import Validator, check
-from ..declare.specs import Parameter
+from ..declare.specs import REQUIRED, Parameter
 from ..errors import InvalidArguments, NotGranted, Problem, unknown
 from ..utils.diagnostics import shorten
 from ..utils.json_values import expected, is_array, is_object, member_path, until_max_problems
@@ -131,23 +131,28 @@ class NamedValue:
     name_path: str
 
 
-def named_values(sent: Any, path: str, problems: list[Problem]) -> Iterator[NamedValue]:
-    """Yield the values in a list of `{name, value}`, or in an object of values by name. Anything else is a problem."""
+def named_values(
+    sent: Any, path: str, problems: list[Problem], name: str = "name", value: str = "value", default: Any = REQUIRED
+) -> Iterator[NamedValue]:
+    """Yield the values in a list of `{name, value}`, or in an object of values by name. Anything else is a problem.
+
+    `name` and `value` are the names of the two members, and `default` is the value if there is none.
+    """
     if is_object(sent):
-        for name, value in until_max_problems(sent.items(), problems):
-            at = member_path(path, name)
-            yield NamedValue(name, value, at, at)
+        for key, member in until_max_problems(sent.items(), problems):
+            at = member_path(path, key)
+            yield NamedValue(key, member, at, at)
         return
     if not is_array(sent):
-        problems.append(Problem(path, expected("an array of {name, value}", sent)))
+        problems.append(Problem(path, expected(f"an array of {{{name}, {value}}}", sent)))
         return
     for index, each in until_max_problems(enumerate(sent), problems):
         at = f"{path}[{index}]"
-        sent_name = each.get("name") if is_object(each) else None
+        sent_name = each.get(name) if is_object(each) else None
         if not isinstance(sent_name, str):
-            where = f"{at}.name" if sent_name is not None else at
-            problems.append(Problem(where, "expected an object {name, value} whose name is a string."))
-        elif "value" not in each:
-            problems.append(Problem(at, f"{shorten(sent_name)}: has no value."))
+            where = f"{at}.{name}" if sent_name is not None else at
+            problems.append(Problem(where, f"expected an object {{{name}, {value}}} whose {name} is a string."))
+        elif (sent_value := each.get(value, default)) is REQUIRED:
+            problems.append(Problem(at, f"{shorten(sent_name)}: has no {value}."))
         else:
-            yield NamedValue(sent_name, each["value"], f"{at}.value", f"{at}.name")
+            yield NamedValue(sent_name, sent_value, f"{at}.{value}", f"{at}.{name}")

@@ -210,8 +210,8 @@ def _affected(
 ) -> tuple[OptionGroup, ...]:
     """Return the groups to set, in the order in which their options were sent, `last` groups at the end.
 
-    These are the groups with a changed option. After a switch they include each group that sets something of the new
-    service, and each group of the kind of which the new provider overrides other options than the old one.
+    These are the groups with a changed option. A switch of the provider adds the groups that set something of the new
+    service, and the groups that have other options than before because the providers override different ones.
     """
     order = {key: index for index, key in enumerate(sent)}
     known = frozenset(changed)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from itertools import islice
 from typing import Any
 
 from attrs import define
 
 from ..errors import Problem, unknown
-from ..utils.json_values import expected, is_array, is_object, member_path, until_max_problems
+from ..utils.json_values import until_max_problems
 from .arguments import named_values
 
 __all__ = ("SentOption", "read_sent_options")
@@ -38,35 +38,17 @@ def read_sent_options(
     """
     options: list[SentOption] = []
     unknown_services: list[Problem] = []
-    for service, values, at, values_at in until_max_problems(_services(sent, path, problems), unknown_services):
-        if service not in known:
-            unknown_services.append(unknown("service", service, known, path=at))
+    services = named_values(sent, path, problems, "service", "options", default=())
+    for service in until_max_problems(services, unknown_services):
+        if service.name not in known:
+            unknown_services.append(unknown("service", service.name, known, path=service.name_path))
             continue
-        found = named_values(values, values_at, problems)
+        found = named_values(service.value, service.path, problems)
         options.extend(
-            SentOption(service, each.name, each.value, each.path, each.name_path)
+            SentOption(service.name, each.name, each.value, each.path, each.name_path)
             for each in islice(found, _MOST_OPTIONS - len(options))
         )
         if len(options) >= _MOST_OPTIONS:
             problems.append(Problem(path, f"has {_MOST_OPTIONS} options or more; send each option once."))
             break
     return options, unknown_services
-
-
-def _services(sent: Any, path: str, problems: list[Problem]) -> Iterator[tuple[str, Any, str, str]]:
-    if is_object(sent):
-        for service, options in until_max_problems(sent.items(), problems):
-            at = member_path(path, service)
-            yield service, options, at, at
-        return
-    if not is_array(sent):
-        problems.append(Problem(path, expected("an array of {service, options}", sent)))
-        return
-    for index, each in until_max_problems(enumerate(sent), problems):
-        at = f"{path}[{index}]"
-        named = each.get("service") if is_object(each) else None
-        if not isinstance(named, str):
-            where = f"{at}.service" if named is not None else at
-            problems.append(Problem(where, "expected an object {service, options} whose service is a string."))
-        else:
-            yield named, each.get("options", []), f"{at}.service", f"{at}.options"
