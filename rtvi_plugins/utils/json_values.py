@@ -33,10 +33,13 @@ MAX_PROBLEMS = 25
 
 #: The deepest value that is sent. The codec can write 254 levels, and a message adds some of its own.
 _DEEPEST = 200
+_TOO_DEEP = f"it nests deeper than {_DEEPEST} levels, or contains itself"
 
 
 #: A name that a JSON path may hold after a dot.
 _PLAIN_NAME = re.compile(r"[\w-]+", re.ASCII)
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def member_path(path: str, name: object) -> str:
@@ -62,7 +65,11 @@ def json_problem(value: object, path: str = "$") -> tuple[str, str] | None:
     """
     if repeats_too_often(value, _parts, _DEEPEST):  # first, because the search below looks at every repetition
         return path, TOO_OFTEN
-    return _uncarriable(value, path, _DEEPEST)
+    bad = _uncarriable(value, _DEEPEST)
+    if bad is None:
+        return None
+    below, why = bad
+    return (shorten(path + below) if why == _TOO_DEEP else path + below), why
 
 
 def _parts(value: object) -> Iterable[object] | None:
@@ -80,21 +87,24 @@ def replace_surrogates(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _uncarriable(value: object, path: str, levels: int) -> tuple[str, str] | None:
+def _uncarriable(value: object, levels: int) -> tuple[str, str] | None:
+    """Return the path below this value, and the reason. The path is built on the way back: most values have none."""
     if not levels and (is_object(value) or is_array(value)):
-        return shorten(path), f"it nests deeper than {_DEEPEST} levels, or contains itself"
+        return "", _TOO_DEEP
     if is_object(value):
         for name, each in value.items():
             if (why := _bad_name(name)) is not None:
-                return path, why
-            if (bad := _uncarriable(each, member_path(path, name), levels - 1)) is not None:
-                return bad
+                return "", why
+            if (bad := _uncarriable(each, levels - 1)) is not None:
+                return member_path("", name) + bad[0], bad[1]
         return None
     if is_array(value) and (isinstance(value, list) or value.__class__ is tuple):
-        nested = (_uncarriable(each, f"{path}[{index}]", levels - 1) for index, each in enumerate(value))
-        return next((bad for bad in nested if bad is not None), None)
+        for index, each in enumerate(value):
+            if (bad := _uncarriable(each, levels - 1)) is not None:
+                return f"[{index}]{bad[0]}", bad[1]
+        return None
     why = _why_not(value)
-    return (path, why) if why is not None else None
+    return ("", why) if why is not None else None
 
 
 def _bad_name(name: object) -> str | None:
@@ -119,7 +129,7 @@ def _why_not(value: object) -> str | None:
         case float() if value.__class__ is float:
             return None if math.isfinite(value) else f"JSON has no {value!r}"
         case str():
-            half = re.search("[\ud800-\udfff]", value)
+            half = None if value.isascii() else _SURROGATE.search(value)
             return None if half is None else f"the text holds {half[0]!r}, half of a surrogate pair"
         case _:
             return f"JSON has no Python {value.__class__.__name__}"
