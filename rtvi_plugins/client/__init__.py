@@ -5,8 +5,8 @@ memory (of `rtvi_plugins.testing`). Every request returns or raises: a refusal r
 missing answer `NoAnswer`, and the end of the connection `SessionClosed`.
 
 Answers are recognised by their ids, which begin with `request-`. A second answer, and an answer to a request that was
-given up, are dropped. The refusal of a message that nobody waits for is an event. A text that is not an RTVI message is
-dropped, as in the published clients.
+cancelled, are dropped. If the bot refuses a message that has no answer, the refusal is an event. A text that is not an
+RTVI message is dropped, as in the published clients.
 """
 
 from __future__ import annotations

@@ -118,7 +118,7 @@ async def test_a_noise_while_a_function_is_carried_out_does_not_take_the_answer_
 
 
 async def test_a_question_is_answered_although_a_noise_went_on_when_it_was_taken() -> None:
-    """Who goes on has not finished, but a noise is nobody who goes on."""
+    """A user who continues to speak has not finished yet. A noise is not a user who continues to speak."""
     awkward.begin()
     script.write([Text("Noon.")])
     async with awkward_session() as wire:

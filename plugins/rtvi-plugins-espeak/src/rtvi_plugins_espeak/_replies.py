@@ -18,7 +18,7 @@ __all__ = ("Replies",)
 
 @define(eq=False)
 class Replies:
-    """The replies to one request, of which there is a bounded number. `scope` ends the work for it."""
+    """A bounded queue of the replies to one request. Cancel `scope` to stop the work on the request."""
 
     scope: anyio.CancelScope = field(factory=anyio.CancelScope)
     _frames: deque[Frame] = field(factory=deque[Frame], init=False)

@@ -123,7 +123,7 @@ def main() -> None:
     """Serve until stdin ends."""
     if hasattr(os, "nice"):  # the server's event loop is more important
         os.nice(_NICE)
-    # What the library prints must not get between the frames.
+    # The library prints to stdout. Send that to stderr, so that it does not mix with the frames.
     replies = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
     recogniser = Recogniser()

@@ -96,7 +96,7 @@ class WebRTCSession:
         self._check_open()
         if offer.pc_id is not None:
             self._check_id(offer.pc_id)
-        # A client without the id never got an answer, so it cannot be the one that is connected.
+        # Every client that got an answer has the id. So this is another client than the connected one.
         elif self._peer is not None and self._peer.was_connected:
             raise NoSuchSession("This session is connected; to restart it, send the pc_id from the answer.")
 
