@@ -43,19 +43,18 @@ from .registry.grants import Grants
 from .registry.installed import Installed
 from .registry.registry import Registry
 from .runtime.clock import Clock, ManualClock, SystemClock
-from .runtime.connection import Connection
-from .runtime.connection_stream import ConnectionStream
+from .runtime.connection import Connection, ConnectionStream
 from .runtime.live import LiveSession
 from .runtime.shared import Shared
 from .runtime.threads import Threads
-from .runtime.unclaimed import UnclaimedSessions
+from .runtime.unclaimed_sessions import UnclaimedSessions
 from .runtime.watchdog import watching
 from .session import Secret
-from .utils.cancellation import cancellation_classes
 from .utils.control_flow import reraise_control_flow
 from .utils.diagnostics import where
 from .utils.json_values import is_nested_deeper
 from .utils.secrets import secrets_in_environment
+from .utils.waiting import cancellation_classes
 from .voice.recording import check_folder
 
 __all__ = ("Clock", "Connection", "ConnectionStream", "Host", "Limits", "ManualClock", "Started", "SystemClock")

@@ -20,7 +20,7 @@ from .kinds import BUILTIN_KINDS, kind_of
 from .protocol.describe import check_descriptions
 from .registry import standard
 from .registry.assemble import build
-from .registry.families import family, top
+from .registry.bot_modules import family, top
 from .registry.hooks import Hooks
 from .registry.installed import EntryPoint, Installed
 from .registry.registry import Registry

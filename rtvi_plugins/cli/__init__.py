@@ -20,8 +20,7 @@ from typing import Any
 from ..errors import AuthorError, BotError, RequestError
 from ..security import LogFormatter, quiet_http_clients
 from ..utils.diagnostics import unwrap_group
-from ..utils.log_text import LINES, clean, trace
-from ..utils.redacted_stderr import redacted_stderr
+from ..utils.log_text import LINES, clean, redacted_stderr, trace
 from ..utils.secrets import secrets_in_environment
 
 __all__ = (

@@ -33,8 +33,7 @@ from ..client import Client, open_client
 from ..errors import RequestError, SessionClosed
 from ..hosting import Connection, ConnectionStream, Host, Limits
 from .describe import actions_text
-from .lines import typed_lines
-from .screen import Screen, shown
+from .screen import Screen, shown, typed_lines
 
 __all__ = ("run",)
 

@@ -25,7 +25,7 @@ from attrs import define, field
 
 from ..errors import RequestError, SessionClosed
 from ..protocol.codec import LABEL, decode, encode
-from ..utils.iteration import Iteration
+from ..utils.waiting import Iteration
 from .answers import BotReady, ConfigState, EventMessage, InvalidAnswer, NoAnswer
 from .functions import FunctionImplementation, Functions, OtherFunctions
 

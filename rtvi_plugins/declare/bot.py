@@ -10,8 +10,7 @@ from ..errors import DeclarationError
 from ..kinds import Kind, kind_of
 from ..session import Session
 from ..utils.json_values import is_array
-from .checks import check_function, reject_result, reject_unknown
-from .signature import read_hints, summary
+from .signature import check_function, read_hints, reject_result, reject_unknown, summary
 from .specs import AnyFunction, BotSpec, Grant, mark
 
 __all__ = ("bot",)

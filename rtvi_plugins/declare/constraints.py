@@ -17,9 +17,8 @@ from attrs import validators as v
 
 from ..errors import Problem
 from ..utils.json_values import MAX_PROBLEMS, expected, is_array, is_object, member_path, until_max_problems
-from .bounds import is_unsatisfiable
 from .roles import roles
-from .rules import Rule, Subject, got, plain
+from .rules import Rule, Subject, got, is_unsatisfiable, plain
 from .shapes import ANYTHING, INVALID, TEXT, LoadedTypes, Schema, Shape, UnsupportedType, Validator, merged
 from .validators import choice, instance, max_length, min_length, number, own, pattern_of, refused
 

@@ -18,12 +18,54 @@ from ..utils.control_flow import reraise_control_flow
 from ..utils.diagnostics import shorten
 from ..utils.json_values import MAX_PROBLEMS, expected, is_array, is_object, member_path, until_max_problems
 from .constraints import narrow
-from .defaults import mutable_part
-from .json_form import RepeatedTooOften, to_json
-from .primitives import ANY, bad_names
-from .shapes import INVALID, LoadedTypes, Schema, Shape, UnsupportedType, Validator, check
+from .shapes import ANY, INVALID, LoadedTypes, Schema, Shape, UnsupportedType, Validator, bad_names, check
+from .to_json import RepeatedTooOften, to_json
 
-__all__ = ("CONTAINERS", "Read", "attrs_shape", "typeddict_shape")
+__all__ = (
+    "CONTAINERS",
+    "Read",
+    "attrs_shape",
+    "mutable_part",
+    "typeddict_shape",
+)
+
+_MUTABLE: tuple[type, ...] = (list, dict, set, bytearray)
+
+
+def mutable_part(default: Any) -> str | None:
+    """Name the class of the first mutable object in a default, itself included; None if there is none."""
+    return _mutable_part(default, {})
+
+
+def _mutable_part(default: Any, seen: dict[int, Any]) -> str | None:
+    """Look at each object once, however often the default holds it."""
+    if id(default) in seen:
+        return None
+    seen[id(default)] = default  # the object itself, so that its identity is not given to another one
+    if isinstance(default, _MUTABLE):
+        return default.__class__.__name__
+    if isinstance(default, tuple | frozenset):
+        inner = cast("Iterable[Any]", default)
+    elif attrs.has(default.__class__):
+        if not _is_frozen(default):
+            return f"{default.__class__.__name__}, which is not frozen"
+        inner = [getattr(default, each.name) for each in attrs.fields(default.__class__)]
+    else:
+        return None
+    return next((found for each in inner if (found := _mutable_part(each, seen)) is not None), None)
+
+
+def _is_frozen(value: Any) -> bool:
+    for each in attrs.fields(value.__class__):
+        try:
+            setattr(value, each.name, getattr(value, each.name))
+        except (attrs.exceptions.FrozenInstanceError, attrs.exceptions.FrozenAttributeError):
+            continue
+        except Exception:  # a setter of the class that rejects the value for another reason
+            return False
+        return False
+    return True
+
 
 #: Reads the annotation of an item or a field.
 Read: TypeAlias = Callable[[Any], Shape]

@@ -22,10 +22,9 @@ from ..errors import DeclarationError
 from ..kinds import BUILTIN_KINDS, LLM, STT, TTS, VAD, Kind
 from ..session import Secret, Session
 from ..utils.names import is_valid_name
-from .checks import check_flag, check_function, reject_result, reject_unknown
 from .constraints import restriction
 from .shapes import UnsupportedType, Validator
-from .signature import Signature, read_result, read_signature
+from .signature import Signature, check_flag, check_function, read_result, read_signature, reject_result, reject_unknown
 from .specs import ActionSpec, AnyFunction, OptionsSpec, Parameter, ProviderSpec, SecretSpec, mark
 from .targets import injected, is_for_bot, kind_name, read_targets, reject_bare
 

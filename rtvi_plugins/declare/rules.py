@@ -1,8 +1,9 @@
-"""A constraint as a `Rule`: a check of loaded values and the JSON Schema that says the same."""
+"""A constraint as a `Rule`: a check of loaded values and the JSON Schema that says it. Bounds that no value passes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 from types import NoneType
 from typing import Any
@@ -12,10 +13,20 @@ from attrs import frozen
 
 from ..errors import Problem
 from ..utils.diagnostics import shorten
-from ..utils.json_values import describe_json, json_problem
+from ..utils.json_values import describe_json, is_array, is_object, json_problem
 from .shapes import LoadedTypes, NoneRejected, Schema, UnsupportedType
 
-__all__ = ("Rule", "Subject", "class_names", "describable", "got", "is_a", "plain", "rule_for")
+__all__ = (
+    "Rule",
+    "Subject",
+    "class_names",
+    "describable",
+    "got",
+    "is_a",
+    "is_unsatisfiable",
+    "plain",
+    "rule_for",
+)
 
 
 @frozen
@@ -84,3 +95,50 @@ def describable(written: str, value: Any) -> Any:
     if (bad := json_problem(value)) is not None:
         raise UnsupportedType(f"has {written}, which cannot be described: {bad[1]}")
     return value
+
+
+_LENGTHS = ("Length", "Items", "Properties")
+
+
+def is_unsatisfiable(schema: Schema) -> bool:
+    """Return whether the schema's bounds leave no number or no length. Bounds in `anyOf` are not read."""
+    parts = list(_parts(schema))
+    if any(_highest(parts, f"min{each}") > _lowest(parts, f"max{each}") for each in _LENGTHS):
+        return True
+    low, high = _highest(parts, "minimum"), _lowest(parts, "maximum")
+    above, below = _highest(parts, "exclusiveMinimum"), _lowest(parts, "exclusiveMaximum")
+    if any(part.get("type") == "integer" for part in parts):
+        low, high = max(low, _next_integer(above)), min(high, -_next_integer(-below))
+        return _ceil(low) > -_ceil(-high)
+    return low > high or above >= min(high, below) or low >= below
+
+
+def _parts(schema: Schema) -> Iterator[Schema]:
+    """Yield a schema and those in its `allOf`. The author of a validator may have written anything there."""
+    yield schema
+    inner: Any = schema.get("allOf")
+    for each in inner if is_array(inner) else ():
+        if is_object(each):
+            yield from _parts(each)
+
+
+def _highest(parts: list[Schema], keyword: str) -> float:
+    return max(_bounds(parts, keyword), default=-math.inf)
+
+
+def _lowest(parts: list[Schema], keyword: str) -> float:
+    return min(_bounds(parts, keyword), default=math.inf)
+
+
+def _bounds(parts: list[Schema], keyword: str) -> Iterator[float]:
+    for part in parts:
+        if part.get(keyword).__class__ in (int, float):
+            yield part[keyword]
+
+
+def _ceil(bound: float) -> float:
+    return math.ceil(bound) if math.isfinite(bound) else bound
+
+
+def _next_integer(bound: float) -> float:
+    return math.floor(bound) + 1 if math.isfinite(bound) else bound

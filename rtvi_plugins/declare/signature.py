@@ -1,10 +1,14 @@
-"""Read a function's signature: parameters before its `/` are injected, parameters after it are sent."""
+"""Read a function's signature: parameters before its `/` are injected, parameters after it are sent.
+
+Also reject mistakes that all decorators share, and that Python would accept or report unclearly.
+"""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from types import NoneType
+from typing import Annotated, Any, Never, NoReturn, get_args, get_origin, get_type_hints
 
 import attrs
 from attrs import frozen
@@ -12,14 +16,28 @@ from typing_extensions import Doc, deprecated
 
 from ..errors import DeclarationError, Problem
 from ..session import Secret, Session
+from ..utils.diagnostics import authors_line, nearest, replaced_by, where
 from ..utils.json_values import json_problem
-from .defaults import mutable_part
-from .json_form import RepeatedTooOften, to_json
+from .containers import mutable_part
 from .shapes import Shape, UnsupportedType, Was, check
-from .specs import REQUIRED, AnyFunction, Parameter
+from .specs import REQUIRED, AnyFunction, Parameter, specs_of
+from .to_json import RepeatedTooOften, to_json
 from .types import read
 
-__all__ = ("Signature", "Was", "problems_text", "read_hints", "read_result", "read_signature", "summary")
+__all__ = (
+    "Signature",
+    "Was",
+    "check_flag",
+    "check_function",
+    "is_plain_function",
+    "problems_text",
+    "read_hints",
+    "read_result",
+    "read_signature",
+    "reject_result",
+    "reject_unknown",
+    "summary",
+)
 
 
 @frozen
@@ -176,3 +194,43 @@ def read_result(function: AnyFunction, signature: Signature) -> Shape:
     described = shape.schema if doc is None else {**shape.schema, "description": doc}
     _refuse_uncarried(function, "its", {"result's description": described})
     return attrs.evolve(shape, schema=described)
+
+
+def is_plain_function(value: Any) -> bool:
+    """Return whether a value is what a decorator without parentheses gets: a function or a class."""
+    return inspect.isfunction(value) or inspect.isclass(value) or isinstance(value, staticmethod | classmethod)
+
+
+def check_function(decorator: str, function: Any) -> None:
+    """Reject everything but functions of a module: declarations are only collected from these."""
+    inner: Any = inspect.unwrap(function) if callable(function) else function
+    if not inspect.isfunction(function) or not inspect.isfunction(inner):
+        what = f"the class {function.__name__}" if inspect.isclass(function) else f"a {type(function).__name__}"
+        raise DeclarationError(
+            None, f"@{decorator} ({authors_line()}) decorates {what}. Decorate a function of the module."
+        )
+    owner = inner.__qualname__.rpartition("<locals>.")[2].rpartition(".")[0]
+    if owner:
+        raise DeclarationError(function, f"is inside the class {owner}. Write it as a function of the module.")
+    replaced = replaced_by(function)
+    if replaced is not None and specs_of(replaced):
+        raise DeclarationError(function, f"has the name of {where(replaced)}, which is lost. Rename one of them.")
+
+
+def reject_unknown(function: AnyFunction, decorator: str, unknown: Iterable[str], known: Iterable[str]) -> None:
+    """Reject unknown arguments of a decorator."""
+    names = list(known)
+    for each in unknown:
+        near = nearest(each, names)
+        hint = f"did you mean {near}=?" if near else f"it has {', '.join(f'{name}=' for name in names) or 'none'}."
+        raise DeclarationError(function, f"@{decorator} has no argument {each}=; {hint}")
+
+
+def check_flag(function: AnyFunction, name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise DeclarationError(function, f"{name}= is True or False, not {value!r}.")
+
+
+def reject_result(function: AnyFunction, what: str, returns: Any) -> None:
+    if returns not in (None, NoneType, Any, Never, NoReturn):
+        raise DeclarationError(function, f"is annotated with a result, but {what} returns nothing. Write -> None.")

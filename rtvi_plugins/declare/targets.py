@@ -10,8 +10,7 @@ from ..errors import DeclarationError
 from ..kinds import BUILTIN_KINDS, Kind, kind_of
 from ..session import Session
 from ..utils.diagnostics import authors_line, nearest, where
-from .checks import is_plain_function
-from .signature import Signature
+from .signature import Signature, is_plain_function
 from .specs import AnyFunction, BotSpec, ProviderSpec, Target, specs_of
 
 __all__ = ("injected", "is_for_bot", "kind_name", "read_targets", "reject_bare")

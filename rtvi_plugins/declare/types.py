@@ -20,8 +20,7 @@ from ..utils.diagnostics import shorten
 from ..utils.json_values import json_problem
 from .constraints import narrow
 from .containers import CONTAINERS, attrs_shape, typeddict_shape
-from .primitives import ANY, NULL, PRIMITIVES
-from .shapes import NoneRejected, Schema, Shape, UnsupportedType, Validator, Was, merged
+from .shapes import ANY, NULL, PRIMITIVES, NoneRejected, Schema, Shape, UnsupportedType, Validator, Was, merged
 from .unions import choice_shape, literal_shape, union_shape
 
 __all__ = ("read",)

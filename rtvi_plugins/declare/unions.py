@@ -8,8 +8,7 @@ from typing import Any
 from ..errors import Problem, unknown
 from ..utils.diagnostics import shorten
 from ..utils.json_values import MAX_PROBLEMS, expected, is_array, json_problem, member_path
-from .primitives import NULL, PRIMITIVES, as_int
-from .shapes import INVALID, LoadedTypes, Schema, Shape, UnsupportedType
+from .shapes import INVALID, NULL, PRIMITIVES, LoadedTypes, Schema, Shape, UnsupportedType, as_int
 
 __all__ = ("choice_shape", "literal_shape", "union_shape")
 

@@ -6,10 +6,11 @@ says which groups have to be set to which values, and the runtime sets them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, TypeAlias
 
-from attrs import frozen
+from attrs import define, frozen
 
 from ..declare.constraints import violations
 from ..declare.shapes import INVALID
@@ -25,12 +26,60 @@ from ..errors import (
 )
 from ..registry.registry import PROVIDER
 from ..utils.json_values import until_max_problems
+from .arguments import named_values
 from .codec import encode_json
 from .config import OptionDefaults, Values
 from .offer import Offer, OfferedOption, OptionGroup
-from .sent_options import SentOption, read_sent_options
 
-__all__ = ("ConfigChange", "ConfigChanges", "Mistake", "as_one_error", "is_same")
+__all__ = (
+    "ConfigChange",
+    "ConfigChanges",
+    "Mistake",
+    "SentOption",
+    "as_one_error",
+    "is_same",
+    "read_sent_options",
+)
+
+#: No bot has so many options; a longer config is not read to its end.
+_MOST_OPTIONS = 1_000
+
+
+@define
+class SentOption:
+    """One option that was sent, with the JSON paths of its value and of its name."""
+
+    service: str
+    name: str
+    value: Any
+    path: str
+    name_path: str
+
+
+def read_sent_options(
+    sent: Any, path: str, problems: list[Problem], known: Collection[str]
+) -> tuple[list[SentOption], list[Problem]]:
+    """Return the options in their order, and a problem for each unknown service.
+
+    A config is a list of `{service, options}`, or an object of values by service. Anything else adds to `problems`.
+    """
+    options: list[SentOption] = []
+    unknown_services: list[Problem] = []
+    services = named_values(sent, path, problems, "service", "options", default=())
+    for service in until_max_problems(services, unknown_services):
+        if service.name not in known:
+            unknown_services.append(unknown("service", service.name, known, path=service.name_path))
+            continue
+        found = named_values(service.value, service.path, problems)
+        options.extend(
+            SentOption(service.name, each.name, each.value, each.path, each.name_path)
+            for each in islice(found, _MOST_OPTIONS - len(options))
+        )
+        if len(options) >= _MOST_OPTIONS:
+            problems.append(Problem(path, f"has {_MOST_OPTIONS} options or more; send each option once."))
+            break
+    return options, unknown_services
+
 
 #: A problem, and the class of the error to raise if all problems are of this class.
 Mistake: TypeAlias = "tuple[type[RequestError], Problem]"

@@ -27,9 +27,8 @@ from ..registry.registry import BOT
 from ..session import ClientInfo, UserText
 from ..utils.diagnostics import shorten
 from ..utils.json_values import expected, is_object
-from .codec import LABEL, decode, encode, encode_json, encode_spliced
+from .codec import LABEL, decode, encode, encode_json, encode_spliced, refused_id
 from .config import SessionConfig
-from .message_id import refused_id
 from .offer import Offer
 from .operations import (
     CallAction,

@@ -13,8 +13,7 @@ from ..declare.constraints import violations
 from ..declare.specs import Grant
 from ..declare.types import read
 from ..errors import InvalidConfig, InvalidStart, Problem, UnknownProvider, UnknownService, unknown
-from ..registry.grants import Grants, grant_problem, renamed
-from ..registry.operator_grants import read_grants
+from ..registry.grants import Grants, grant_problem, read_grants, renamed
 from ..registry.registry import PROVIDER, Registry
 from ..utils.json_values import MAX_PROBLEMS, expected, is_object, json_problem, member_path, until_max_problems
 from .config import OptionDefaults, Values
@@ -23,12 +22,14 @@ from .offer import Offers
 from .operator_fields import (
     OPERATOR_FIELDS,
     Keys,
+    hiding,
+    is_name,
     read_defaults,
     read_keys,
     read_service_options,
     refuse_operator_fields,
+    safe_path,
 )
-from .private_problems import hiding, is_name, safe_path
 
 __all__ = ("StartRequest", "choose_providers", "read_start")
 

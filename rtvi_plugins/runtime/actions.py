@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 import anyio
 from attrs import define, field
 
-from ..declare.json_form import RepeatedTooOften, to_checked_json, to_json
 from ..declare.shapes import check
+from ..declare.to_json import RepeatedTooOften, to_checked_json, to_json
 from ..errors import ActionFailed, Busy, Cancelled, InvalidResult, Problem, RequestError, report
 from ..limits import Limits
 from ..protocol.codec import encode_json

@@ -11,7 +11,7 @@ from typing import Any, cast, final
 from attrs import define
 
 from ..context import Context, Function, Message
-from ..declare.json_form import to_checked_json
+from ..declare.to_json import to_checked_json
 from ..errors import FunctionCallFailed, ProviderError, ProviderFailed, RequestError, SlowClient
 from ..events import Event, serialize
 from ..protocol.config import SessionConfig
@@ -20,15 +20,15 @@ from ..protocol.protocol import RTVIProtocol
 from ..protocol.start import StartRequest
 from ..registry.hooks import Hooks
 from ..session import ClientInfo, FunctionCall, Input, Listener, Session, Turn, VADParams
-from ..utils.iteration import Iteration
+from ..utils.waiting import Iteration
 from ..voice.recording import Recorder
 from .actions import Actions
 from .audio_input import AudioInput
 from .client_errors import as_request_error
-from .ending import Ending
 from .function_calls import FunctionCalls
 from .outbox import Outbox
 from .reconfigure import LiveServices
+from .session_end import Ending
 from .shared import Shared
 from .turns import Turns
 

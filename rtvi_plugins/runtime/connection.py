@@ -6,6 +6,10 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import final
 
+import anyio
+import anyio.lowlevel
+from anyio.abc import ObjectStream
+
 from ..errors import InternalError, RateLimited, RequestError, UnusableAudio, report
 from ..kinds import Audio
 from ..session import Session
@@ -14,7 +18,10 @@ from .audio_input import AudioInput
 from .live import LiveSession
 from .playback import AudioOutput
 
-__all__ = ("Connection",)
+__all__ = (
+    "Connection",
+    "ConnectionStream",
+)
 
 log = logging.getLogger("rtvi_plugins")
 
@@ -222,3 +229,31 @@ class Connection:
     async def idle(self) -> None:
         """Wait until the bot says nothing and no input waits, or until the session has ended."""
         await self._parts.turns.idle()
+
+
+class ConnectionStream(ObjectStream[str]):
+    """The texts of a connection as a stream, for a client in the same process."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._received: list[str] = []
+
+    async def send(self, item: str) -> None:
+        if self._connection.closed:
+            raise anyio.BrokenResourceError
+        self._connection.receive(item)
+        await anyio.lowlevel.checkpoint()
+
+    async def receive(self) -> str:
+        while not self._received:
+            batch = await self._connection.outgoing()
+            if not batch:
+                raise anyio.EndOfStream
+            self._received = [each for each in reversed(batch) if isinstance(each, str)]
+        return self._received.pop()
+
+    async def send_eof(self) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        self._connection.disconnected()

@@ -21,11 +21,10 @@ from ..errors import ActionFailed, FunctionCallFailed, InvalidResult, ProviderFa
 from ..events import Event, FunctionCallEnded, FunctionCallStarted
 from ..limits import Limits
 from ..session import FunctionCall
-from ..utils.cancellation import cancellation_classes, clear_stray_cancellation
 from ..utils.control_flow import reraise_control_flow
 from ..utils.diagnostics import shorten
 from ..utils.json_values import check_json
-from ..utils.one_shot_event import OneShotEvent
+from ..utils.waiting import OneShotEvent, cancellation_classes, clear_stray_cancellation
 
 __all__ = ("FunctionCalls",)
 

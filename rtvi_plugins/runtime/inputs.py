@@ -9,7 +9,7 @@ from attrs import define, evolve, field
 from ..errors import Busy, NoConversation, SessionClosed
 from ..session import Input, RunLLM, Say, UserText
 from ..utils.json_values import check_json
-from ..utils.one_shot_event import OneShotEvent
+from ..utils.waiting import OneShotEvent
 
 __all__ = ("InputQueue",)
 

@@ -38,16 +38,14 @@ from ..protocol.operations import (
 )
 from ..protocol.requests import Request
 from ..protocol.start import StartRequest
-from ..utils.cancellation import cancellation_classes
 from ..utils.control_flow import reraise_control_flow
 from ..utils.diagnostics import where
-from ..utils.one_shot_event import OneShotEvent
 from ..utils.task_context import TaskContext
+from ..utils.waiting import OneShotEvent, cancellation_classes
 from ..voice.recording import record
 from .audio_input import INPUT_RATE
 from .bot_session import BotSession
-from .handles import Handle
-from .services import OpenService
+from .services import Handle, OpenService
 from .shared import Shared
 from .workers import Workers
 

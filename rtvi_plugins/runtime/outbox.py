@@ -11,7 +11,7 @@ from ..limits import Limits
 from ..protocol.codec import encode
 from ..protocol.protocol import RTVIProtocol
 from ..protocol.requests import Request
-from ..utils.one_shot_event import OneShotEvent
+from ..utils.waiting import OneShotEvent
 from .client_errors import error_json
 
 __all__ = ("Outbox",)

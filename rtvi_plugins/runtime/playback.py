@@ -18,8 +18,8 @@ from ..errors import report
 from ..events import BotStartedSpeaking, BotStoppedSpeaking, Event
 from ..kinds import Audio
 from ..session import Playback
-from ..utils.condition import Condition
 from ..utils.control_flow import reraise_control_flow
+from ..utils.waiting import Condition
 
 if TYPE_CHECKING:
     from ..voice.recording import Recorder

@@ -2,6 +2,8 @@
 
 A service is an async context manager and may hold a task group. So the task that entered it has to leave it; and
 services that are replaced are not left in the reverse order. Therefore each service has its own task.
+
+A bot holds a `Handle`, which forwards to the service that is in use.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from typing import Any, cast
 
 import anyio
 from anyio.abc import TaskGroup
@@ -19,14 +21,17 @@ from ..protocol.operator_fields import Keys, key_variable
 from ..registry.registry import Provider
 from ..session import Secret
 from ..utils.blocked_threads import suspended_at
-from ..utils.cancellation import clear_stray_cancellation
 from ..utils.control_flow import reraise_control_flow
 from ..utils.diagnostics import unwrap_group, where
-from ..utils.one_shot_event import OneShotEvent
+from ..utils.waiting import OneShotEvent, clear_stray_cancellation
 from .client_errors import as_request_error, with_texts
-from .conforming import misfit
+from .service_check import misfit
 
-__all__ = ("OpenService", "Opener")
+__all__ = (
+    "Handle",
+    "OpenService",
+    "Opener",
+)
 
 log = logging.getLogger("rtvi_plugins")
 
@@ -211,3 +216,25 @@ def _failure(service: str, provider: Provider, error: BaseException) -> RequestE
     report(f"the service {service!r} ({provider.label}), while opening,", error)
     reason, retryable = (f" {meant.message}", meant.retryable) if meant is not None else ("", False)
     return StartFailed(f"The service {service!r} ({provider.label}) could not be opened.{reason}", retryable=retryable)
+
+
+class Handle:
+    """A service as a bot receives it. A switch of the provider does not change the handle.
+
+    Within a turn it forwards to the service that was in use when the turn began.
+    """
+
+    __slots__ = ("_find",)
+
+    def __init__(self, find: Callable[[], OpenService]) -> None:
+        self._find = find
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Return the class of the service in use, so that `isinstance` finds the optional protocols of its provider."""
+        return cast("type[object]", type(self._find().live))
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._find().alive(), name)

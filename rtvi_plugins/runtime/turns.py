@@ -12,7 +12,7 @@ import anyio
 from ..context import Context, Message
 from ..events import Event, Interrupted
 from ..session import Input, Turn, UserText
-from ..utils.condition import Condition
+from ..utils.waiting import Condition
 from .inputs import InputQueue
 from .playback import AudioOutput, LivePlayback, NoPlayback
 from .services import OpenService

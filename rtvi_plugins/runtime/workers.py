@@ -7,14 +7,19 @@ beginning to its end (cancel scopes and `asyncio.timeout` work inside it), and n
 
 On asyncio, if no worker leads, an item starts at once: `submit` makes its first step in the name of a parked worker,
 and wakes that worker only if the item waits. Most actions never wait, and cost no turn of the event loop.
+
+A step is the code between two moments at which a coroutine waits. On asyncio, any caller can run the first step with a
+waiting task as the current task, so `current_task()` and cancel scopes are those of the task that will run the other
+steps. This is not possible on trio.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Coroutine
-from contextvars import copy_context
+import types
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from contextvars import Context, copy_context
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -23,12 +28,84 @@ from anyio.abc import TaskGroup
 from attrs import define
 
 from ..errors import report
-from ..utils.cancellation import cancellation_classes, clear_stray_cancellation
 from ..utils.control_flow import reraise_control_flow
-from ..utils.one_shot_event import OneShotEvent
-from .first_step import Begun, all_steps, first_step, other_steps
+from ..utils.task_context import call_in
+from ..utils.waiting import OneShotEvent, cancellation_classes, clear_stray_cancellation
 
-__all__ = ("Work", "Workers")
+__all__ = (
+    "Begun",
+    "Work",
+    "Workers",
+    "all_steps",
+    "first_step",
+    "other_steps",
+)
+
+
+@define(eq=False)
+class Begun:
+    """A coroutine that has made its first step, and what it waits for."""
+
+    coroutine: Coroutine[Any, Any, None]
+    context: Context
+    waits_for: Any
+
+
+def first_step(coroutine: Coroutine[Any, Any, None], context: Context, task: asyncio.Task[Any]) -> Begun | None:
+    """Make the first step of a coroutine in the name of a task. Return None if the coroutine is over."""
+    try:
+        return Begun(coroutine, context, call_in(task, context.run, coroutine.send, None))
+    except StopIteration:
+        return None
+    except BaseException as error:
+        reraise_control_flow(error)
+        report("an action", error)
+        return None
+
+
+@types.coroutine
+def other_steps(begun: Begun, cancellation: BaseException | None) -> Generator[Any, Any, None]:
+    """Make the other steps, in the task that awaits this. `cancellation` was raised since the first step, if any."""
+    step: Callable[[Any], Any]
+    value: Any
+    if cancellation is not None and not (begun.waits_for is not None and begun.waits_for.cancel()):
+        step, value = begun.coroutine.throw, cancellation
+    else:
+        try:
+            step, value = begun.coroutine.send, (yield begun.waits_for)
+        except BaseException as raised:
+            step, value = begun.coroutine.throw, raised
+    yield from _steps(begun.coroutine, begun.context, step, value, None)
+
+
+@types.coroutine
+def all_steps(
+    coroutine: Coroutine[Any, Any, None], context: Context, on_wait: Callable[[], None]
+) -> Generator[Any, Any, None]:
+    """Make all steps, in the task that awaits this. `on_wait` is called when the coroutine waits for the first time."""
+    yield from _steps(coroutine, context, coroutine.send, None, on_wait)
+
+
+def _steps(
+    coroutine: Coroutine[Any, Any, None],
+    context: Context,
+    step: Callable[[Any], Any],
+    value: Any,
+    on_wait: Callable[[], None] | None,
+) -> Generator[Any, Any, None]:
+    while True:
+        try:
+            waits_for = context.run(step, value)
+        except StopIteration:
+            return
+        if on_wait is not None:
+            on_wait()
+            on_wait = None
+        try:
+            step, value = coroutine.send, (yield waits_for)
+        except BaseException as raised:
+            step, value = coroutine.throw, raised
+
 
 #: How many idle workers are kept. More would only help a session with more actions that wait at once.
 _PARKED = 4

@@ -1,16 +1,21 @@
-"""Make text safe for logs: no secrets, and no characters that fake log lines or control a terminal."""
+"""Make text safe for logs: no secrets, and no characters that fake log lines or control a terminal.
+
+This includes standard error: `print`, `traceback.print_exc` or a library's log handler write there.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import sys
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from traceback import TracebackException
 from types import TracebackType
-from typing import TypeAlias, cast
+from typing import Any, TextIO, TypeAlias, cast
 
 from .secrets import scrub
 
-__all__ = ("LINES", "PROSE", "LogFormatter", "clean", "escape", "trace")
+__all__ = ("LINES", "PROSE", "LogFormatter", "clean", "escape", "redacted_stderr", "trace")
 
 #: What a text of several lines keeps.
 LINES = "\n\t"
@@ -138,3 +143,32 @@ def _message(record: logging.LogRecord) -> str:
         return record.getMessage()
     except Exception as error:  # wrong arguments, or one whose repr raises
         return f"{record.msg if isinstance(record.msg, str) else type(record.msg).__name__} ({type(error).__name__})"
+
+
+class _Redacted:
+    """A text stream that removes secrets from each text that is written to it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        self._stream.write(scrub(text))
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextmanager
+def redacted_stderr() -> Generator[None]:
+    """Remove secrets from all text that Python code writes to `sys.stderr`."""
+    stream = sys.stderr
+    sys.stderr = cast(TextIO, _Redacted(stream))
+    try:
+        yield
+    finally:
+        sys.stderr = stream

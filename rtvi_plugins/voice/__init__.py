@@ -6,8 +6,7 @@ May import: the modules that a plugin may import, and `utils`. A bot can use a l
 
 from __future__ import annotations
 
-from .markdown import without_markup
-from .text_filter import Part, Spoken
+from .text_filter import Part, Spoken, without_markup
 from .turn_loop import converse
 from .turn_taking import EndOfTurn, TurnTaking, UserTurn
 

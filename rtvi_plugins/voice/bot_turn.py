@@ -24,11 +24,18 @@ from ..kinds import LLM, LLMPiece, LLMRequest, Text, ToolCall, Usage
 from ..session import Session, Turn
 from ..utils.json_values import replace_surrogates
 from .completion import Completion, as_sent
-from .late_results import LateResults, moved_to_the_end
 from .sentences import Sentences
 from .speech import Speech, SpeechSynthesis
 from .streams import BATCH, InvalidPiece, clean_usage, closing, idle_timeout, retried
-from .tool_calls import MOST_CALLS, call_functions, clean_call, too_many_calls, with_unique_id
+from .tool_calls import (
+    MOST_CALLS,
+    LateResults,
+    call_functions,
+    clean_call,
+    moved_to_the_end,
+    too_many_calls,
+    with_unique_id,
+)
 
 __all__ = ("BotTurn",)
 

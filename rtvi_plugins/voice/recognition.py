@@ -15,8 +15,7 @@ from ..events import Metrics, UserTranscription
 from ..kinds import STT, Audio, STTRequest, Transcript, Usage
 from ..session import Session
 from ..utils.json_values import replace_surrogates
-from .replay import ReplayableStream
-from .streams import BATCH, InvalidPiece, closing, let_cancellation_through, retried
+from .streams import BATCH, InvalidPiece, ReplayableStream, closing, let_cancellation_through, retried
 
 __all__ = ("FRAME_SECONDS", "Recogniser", "Utterance")
 

@@ -12,8 +12,7 @@ from ..errors import ProviderError
 from ..events import BotOutput, BotTTSStarted, BotTTSStopped, BotTTSText, Metrics
 from ..kinds import TTS, Audio, TTSRequest, Usage, Word
 from ..session import Session, Turn
-from .replay import ReplayableStream
-from .streams import InvalidPiece, clean_usage, closing, idle_timeout, retried
+from .streams import InvalidPiece, ReplayableStream, clean_usage, closing, idle_timeout, retried
 from .text_filter import Spoken, SpokenSentence
 from .timeline import Timeline
 

@@ -1,6 +1,7 @@
 """Read the streams of providers: with a deadline, in batches, with a retry, and closed at the end.
 
-Closing a provider's stream is what makes it drop the connection to its vendor.
+Closing a provider's stream is what makes it drop the connection to its vendor. A `ReplayableStream` can be read several
+times: each reader starts at the first item.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from types import CodeType
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 import anyio
 import anyio.lowlevel
-from attrs import evolve
+from attrs import define, evolve, field
 
 from ..clock import Clock
 from ..errors import ProviderError, report
@@ -26,6 +27,7 @@ from ..utils.json_values import replace_surrogates
 __all__ = (
     "BATCH",
     "InvalidPiece",
+    "ReplayableStream",
     "as_provider_error",
     "clean_usage",
     "closing",
@@ -163,3 +165,64 @@ def as_provider_error(error: BaseException, service: str, doing: str) -> Provide
         log.error("%s", found)
     report(f"{service}, while it {doing},", found)
     return ProviderError(f"The {service.rpartition(' ')[2]}", "unavailable", retryable=False)
+
+
+T = TypeVar("T")
+
+
+@define(eq=False)
+class ReplayableStream(Generic[T]):
+    """The items so far, and whether more will come. Readers are independent of each other."""
+
+    items: list[T] = field(factory=list[T])
+    ended: bool = False
+    _changed: anyio.Event | None = None
+
+    def append(self, item: T) -> None:
+        """Add an item and wake the readers."""
+        self.items.append(item)
+        self._wake()
+
+    def end(self) -> None:
+        """Close the stream: no item follows."""
+        self.ended = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._changed is not None:
+            self._changed.set()
+            self._changed = None
+
+    async def wait_for_length(self, length: int) -> bool:
+        """Wait until there are `length` items. Return False if the stream ends before."""
+        while len(self.items) < length and not self.ended:
+            self._changed = self._changed or anyio.Event()
+            await self._changed.wait()
+        return len(self.items) >= length
+
+    async def wait_for_end(self) -> None:
+        """Wait until the stream has ended."""
+        while not self.ended:
+            await self.wait_for_length(len(self.items) + 1)
+
+    def read(self, on_item: Callable[[T], None] | None = None) -> AsyncIterator[T]:
+        """Return an iterator over all items from the first. It calls `on_item` with each just before it returns it."""
+        return _Reader(self, on_item)
+
+
+class _Reader(AsyncIterator[T]):
+    """Not an async generator: providers leave loops early, and trio complains about a generator that is not closed."""
+
+    def __init__(self, stream: ReplayableStream[T], on_item: Callable[[T], None] | None) -> None:
+        self._stream = stream
+        self._on_item = on_item
+        self._index = 0
+
+    async def __anext__(self) -> T:
+        if not await self._stream.wait_for_length(self._index + 1):
+            raise StopAsyncIteration
+        item = self._stream.items[self._index]
+        self._index += 1
+        if self._on_item is not None:
+            self._on_item(item)
+        return item

@@ -21,11 +21,10 @@ from ..kinds import LLM, STT, TTS, VAD
 from ..session import Input, RunLLM, Say, Session, UserText
 from .bot_turn import BotTurn
 from .idle_timer import IdleTimer
-from .late_results import LateResults
-from .markdown import without_markup
 from .recognition import Recogniser
 from .speech import SpeechSynthesis
-from .text_filter import Spoken
+from .text_filter import Spoken, without_markup
+from .tool_calls import LateResults
 from .turn_state import AudioState, BotState, Event, SpokenTurn, UserState
 from .turn_taking import TurnTaking
 from .user_audio import UserAudio

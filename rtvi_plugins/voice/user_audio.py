@@ -1,8 +1,8 @@
 """The user's audio: frames become utterances.
 
-With a VAD, it decides where speech starts and stops. Without one, all audio is speech, and an utterance is what arrives
-while the microphone is on (push-to-talk). Published clients send nothing while it is off, so silence is inferred when
-no audio arrives.
+With a VAD, a `SpeechDetector` decides where speech starts and stops. Without one, all audio is speech, and an utterance
+is what arrives while the microphone is on (push-to-talk). Published clients send nothing while it is off, so silence is
+inferred when no audio arrives.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ import sys
 from array import array
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Literal, TypeAlias
+
+from attrs import define
 
 from ..clock import Timer
 from ..errors import ProviderError
@@ -21,14 +23,50 @@ from ..kinds import VAD, Audio
 from ..session import Listener, Session, VADParams
 from ..utils.control_flow import reraise_control_flow
 from .recognition import FRAME_SECONDS, Utterance
-from .replay import ReplayableStream
-from .speech_detector import SpeechDetector
-from .streams import as_provider_error
+from .streams import ReplayableStream, as_provider_error
 from .turn_state import AudioState, Event, SpokenTurn
 from .turn_taking import TurnTaking
 from .user_turn import UserTurns
 
-__all__ = ("UserAudio",)
+__all__ = (
+    "Change",
+    "SpeechDetector",
+    "UserAudio",
+)
+
+#: A change that a frame makes.
+Change: TypeAlias = Literal["started", "stopped"]
+
+
+@define
+class SpeechDetector:
+    """Counts the seconds of speech or silence in a row. A shorter noise or pause than required changes nothing."""
+
+    speaking: bool = False
+    _run: float = 0.0
+
+    def feed(self, speech: bool, seconds: float, params: VADParams, *, at_least: float = 0.0) -> Change | None:
+        """Take the next frame. Speech starts after `start_secs`, or after `at_least` seconds if that is more."""
+        if speech == self.speaking:
+            self._run = 0.0
+            return None
+        self._run += seconds
+        needed = params.stop_secs if self.speaking else max(params.start_secs, at_least)
+        if self._run < needed - 1e-9:
+            return None
+        return self._turn()
+
+    def stop(self) -> Change | None:
+        """No more audio arrives: speech stops, if there was any."""
+        if self.speaking:
+            return self._turn()
+        self._run = 0.0
+        return None
+
+    def _turn(self) -> Change:
+        self.speaking, self._run = not self.speaking, 0.0
+        return "started" if self.speaking else "stopped"
+
 
 #: A frame as VADs take it: 512 samples of 16 bits at 16 kHz.
 _FRAME_BYTES: Final = 1024

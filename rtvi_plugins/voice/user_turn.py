@@ -12,8 +12,8 @@ from attrs import define, field
 from ..clock import Timer
 from ..errors import AuthorError, ProviderError, RequestError, SessionClosed, report
 from ..session import Session, UserText
-from ..utils.condition import Condition
 from ..utils.diagnostics import where
+from ..utils.waiting import Condition
 from .recognition import Recogniser, Utterance
 from .streams import idle_timeout, let_cancellation_through
 from .turn_state import Event, SpokenTurn, UserState

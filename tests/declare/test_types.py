@@ -16,8 +16,8 @@ from jsonschema import Draft202012Validator
 from typing_extensions import Doc, TypedDict
 
 from rtvi_plugins.declare.constraints import narrow, violations
-from rtvi_plugins.declare.json_form import to_json
 from rtvi_plugins.declare.shapes import UnsupportedType, check
+from rtvi_plugins.declare.to_json import to_json
 from rtvi_plugins.declare.types import read
 
 

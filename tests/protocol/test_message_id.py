@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtvi_plugins.hosting import Limits
-from rtvi_plugins.protocol.message_id import refused_id
+from rtvi_plugins.protocol.codec import refused_id
 
 from ..fakes import faulty
 from ..fakes.faulty import talker

@@ -10,10 +10,9 @@ import pytest
 from attrs import frozen
 
 from rtvi_plugins import Session, action, bot
-from rtvi_plugins.declare.json_form import RepeatedTooOften, to_checked_json, to_json
+from rtvi_plugins.declare.to_json import RepeatedTooOften, to_checked_json, to_json
 from rtvi_plugins.errors import DeclarationError
-from rtvi_plugins.utils.json_values import is_nested_deeper, json_problem
-from rtvi_plugins.utils.repetition import TOO_OFTEN
+from rtvi_plugins.utils.json_values import TOO_OFTEN, is_nested_deeper, json_problem
 
 from ..fakes.wire import connected
 

@@ -25,7 +25,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtvi_plugins import Secret
-from rtvi_plugins.declare.json_form import to_json
+from rtvi_plugins.declare.to_json import to_json
 from rtvi_plugins.protocol.codec import encode
 from rtvi_plugins.utils.secrets import scrub, secrets_in_environment
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtvi_plugins.session import VADParams
-from rtvi_plugins.voice.speech_detector import Change, SpeechDetector
+from rtvi_plugins.voice.user_audio import Change, SpeechDetector
 
 FRAME = 0.032
 PARAMS = VADParams(start_secs=0.1, stop_secs=0.2)

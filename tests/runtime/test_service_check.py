@@ -14,7 +14,7 @@ from rtvi_plugins import LLM, Kind, Session, action, bot, service
 from rtvi_plugins.errors import StartFailed
 from rtvi_plugins.hosting import Host
 from rtvi_plugins.kinds import STT, TTS, VAD, Audio, LLMRequest, Text, ToolCall
-from rtvi_plugins.runtime.conforming import misfit
+from rtvi_plugins.runtime.service_check import misfit
 
 
 @runtime_checkable
@@ -211,5 +211,18 @@ async def test_a_service_that_does_not_fit_is_not_started_and_the_log_names_its_
             await host.start({})
     (message,) = caplog.messages
     assert message.startswith("The service 'llm' (acme): acme_llm() (")
-    assert "test_conforming.py" in message
+    assert "test_service_check.py" in message
     assert "yields Acme, which is no LLM: its respond() is a coroutine function." in message
+
+
+def test_an_object_with_a_method_of_its_own_is_checked_by_itself() -> None:
+    """The check of a class is remembered; an object that replaces one of its methods is checked again."""
+
+    class Checked:
+        def speech_probability(self, frame: Audio, /) -> float:
+            return 0.0
+
+    replaced = Checked()
+    assert misfit(Checked(), VAD) is None
+    vars(replaced)["speech_probability"] = lambda: 0.0
+    assert (misfit(replaced, VAD) or "").startswith("its speech_probability() takes nothing, but it is called as")

@@ -7,7 +7,7 @@ import anyio.from_thread
 import anyio.to_thread
 import pytest
 
-from rtvi_plugins.utils.one_shot_event import OneShotEvent
+from rtvi_plugins.utils.waiting import OneShotEvent
 
 from ..tools.loops import EVERY_LOOP
 

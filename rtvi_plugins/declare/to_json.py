@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
-from ..utils.json_values import check_json
-from ..utils.repetition import TOO_OFTEN, repeats_too_often
+from ..utils.json_values import TOO_OFTEN, check_json, repeats_too_often
 
 if TYPE_CHECKING:
     from cattrs import Converter

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator
 from types import FunctionType, UnionType
 from typing import Any, Union, cast, get_args, get_origin, get_type_hints
+from weakref import WeakKeyDictionary, WeakSet
 
 from typing_extensions import get_protocol_members
 
@@ -15,6 +16,9 @@ __all__ = ("misfit",)
 
 _STREAMS = (AsyncIterator, AsyncGenerator, AsyncIterable)
 
+#: The classes whose objects follow a Protocol, by the Protocol: a check takes longer than the rest of a start.
+_FITTING: WeakKeyDictionary[type, WeakSet[type]] = WeakKeyDictionary()
+
 
 def misfit(live: object, protocol: type) -> str | None:
     """Return why an object does not follow its Protocol, for its author, or None.
@@ -22,14 +26,24 @@ def misfit(live: object, protocol: type) -> str | None:
     It needs each method of the Protocol, with compatible parameters. The method must return, await or stream as the
     Protocol's does. The type of the streamed items is compared if it is annotated.
     """
+    members = get_protocol_members(protocol)
     try:
-        missing = [name for name in sorted(get_protocol_members(protocol)) if not hasattr(live, name)]
-        if missing:
+        if type(live) in _FITTING.get(protocol, ()) and members.isdisjoint(getattr(live, "__dict__", ())):
+            return None
+        if missing := [name for name in sorted(members) if not hasattr(live, name)]:
             return f"it has no {', '.join(f'{name}()' for name in missing)}"
-        return next(_problems(live, protocol), None)
+        problem = next(_problems(live, protocol), None)
     except BaseException as error:  # a live object may answer `hasattr` with anything
         reraise_control_flow(error)
         return f"looking at it raises {type(error).__name__}"
+    if problem is None and all(_is_method(type(live), name) for name in members):
+        _FITTING.setdefault(protocol, WeakSet()).add(type(live))
+    return problem
+
+
+def _is_method(owner: type, name: str) -> bool:
+    """Return whether all objects of a class have the same method, unless one has another in its `__dict__`."""
+    return isinstance(inspect.getattr_static(owner, name, None), FunctionType)
 
 
 def _problems(live: object, protocol: type) -> Iterator[str]:
