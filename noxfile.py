@@ -98,7 +98,8 @@ def quick(session: nox.Session) -> None:
     session.install(*group("tests", []), "-e", ".")
     folders = sorted(str(path.parent) for path in Path("tests").glob("*/test_*.py") if path.parent.name in QUICK)
     files = sorted(map(str, Path("tests").glob("test_*.py")))
-    arguments = session.posargs or [*dict.fromkeys(folders), *files]
+    ignored = (f"--ignore=tests/{each}" for each in ELSEWHERE)
+    arguments = session.posargs or [*dict.fromkeys(folders), *files, *ignored]
     session.run("pytest", "--numprocesses=2", "--dist=loadfile", "-m", "not slow", *arguments)
 
 
