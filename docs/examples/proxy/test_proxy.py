@@ -1,8 +1,9 @@
-"""The proxy between a real client, a real server and a fake vendor."""
+"""Both proxies, in Node.js and with FastAPI, between a real client, a real server and a fake vendor."""
 
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack
@@ -18,6 +19,7 @@ from processes import node_program, rtvi_run, running
 HERE = Path(__file__).parent
 VENDOR = HERE.parents[2] / "plugins" / "rtvi-plugins-openai" / "tests" / "openai_server.py"
 SECRET = "secret-of-a-test"
+JSON = {"content-type": "application/json"}
 
 PROGRAM = """
 import { LLMHelper, Transport, VoiceClient, VoiceMessage } from "realtime-ai";
@@ -94,9 +96,17 @@ def vendor() -> Generator[Mapping[str, str]]:
         }
 
 
-@pytest.fixture(scope="module")
-def proxy(vendor: Mapping[str, str]) -> Generator[str]:
-    """Return the address of the proxy, in front of a bot that is not public."""
+#: The command that runs each proxy, and what it prints when it listens. Uvicorn prints to stderr.
+UVICORN = [sys.executable, "-m", "uvicorn", "--app-dir", str(HERE), "--port", "0", "--no-access-log", "server:app"]
+PROXIES = {
+    "node": (["node", str(HERE / "server.mjs")], r"listening on (\d+)"),
+    "fastapi": (["sh", "-c", f"exec {shlex.join(UVICORN)} 2>&1"], r"running on http://127\.0\.0\.1:(\d+)"),
+}
+
+
+@pytest.fixture(scope="module", params=PROXIES)
+def proxy(vendor: Mapping[str, str], request: pytest.FixtureRequest) -> Generator[str]:
+    """Return the address of a proxy, in front of a bot that is not public."""
     options = {name: {"base_url": f"http://127.0.0.1:{port}/v1"} for name, port in vendor.items()}
     with rtvi_run(HERE / "bot.py", RTVI_OPERATOR_SECRET=SECRET) as bot:
         environment = {
@@ -107,13 +117,14 @@ def proxy(vendor: Mapping[str, str]) -> Generator[str]:
             "TOGETHER_API_KEY": "together-key-of-a-test",
             "SERVICE_OPTIONS": json.dumps(options),
         }
-        with running(["node", str(HERE / "server.mjs")], r"listening on (\d+)", **environment) as port:
+        command, listening = PROXIES[request.param]
+        with running(command, listening, **environment) as port:
             yield f"http://127.0.0.1:{port}"
 
 
 def start(proxy: str, body: object) -> tuple[int, Any]:
     """Return the status and the body of the answer to a start request."""
-    request = Request(f"{proxy}/start", json.dumps(body).encode(), {"content-type": "application/json"})
+    request = Request(f"{proxy}/start", json.dumps(body).encode(), JSON)
     try:
         with urlopen(request, timeout=20) as answer:
             return answer.status, json.load(answer)
@@ -155,6 +166,23 @@ def test_a_page_cannot_lead_the_key_elsewhere(proxy: str) -> None:
     config = [{"service": "llm", "options": [{"name": "base_url", "value": "https://stranger.example"}]}]
     status, answer = start(proxy, {"services": {"llm": "openai"}, "config": config})
     assert (status, answer["error"]) == (400, "unknown-option")
+
+
+def test_only_the_page_may_call_the_proxy_from_a_browser(proxy: str) -> None:
+    """A browser asks first, and sends nothing if the answer does not name the page's origin."""
+    asked = {"origin": "http://localhost:3000", "access-control-request-method": "POST"}
+    asked["access-control-request-headers"] = "content-type"
+    with urlopen(Request(f"{proxy}/start", headers=asked, method="OPTIONS"), timeout=20) as answer:
+        assert answer.headers["access-control-allow-origin"] == "http://localhost:3000"
+        assert "content-type" in answer.headers["access-control-allow-headers"]
+
+
+def test_a_body_that_is_no_json_is_a_mistake_of_the_page(proxy: str) -> None:
+    """It never reaches the bot."""
+    with pytest.raises(HTTPError) as refused:
+        urlopen(Request(f"{proxy}/start", b"{", JSON), timeout=20)
+    with refused.value as answer:
+        assert 400 <= answer.code < 500
 
 
 def test_a_stranger_cannot_start_the_bot(vendor: Mapping[str, str]) -> None:
