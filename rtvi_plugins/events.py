@@ -22,6 +22,7 @@ __all__ = (
     "BotTTSStarted",
     "BotTTSStopped",
     "BotTTSText",
+    "BotTurnEnded",
     "Event",
     "FunctionCallEnded",
     "FunctionCallStarted",
@@ -111,6 +112,13 @@ class BotStoppedSpeaking:
 
 
 @frozen
+class BotTurnEnded:
+    """The bot's turn ended, or was `interrupted`. Nothing of the turn follows. `Session.turn` sends it."""
+
+    interrupted: bool = False
+
+
+@frozen
 class BotOutput:
     """One sentence of the bot's answer, in order. `segment` is its number within the session.
 
@@ -181,6 +189,7 @@ Event: TypeAlias = (
     | BotTTSStopped
     | BotStartedSpeaking
     | BotStoppedSpeaking
+    | BotTurnEnded
     | BotOutput
     | Interrupted
     | FunctionCallStarted
@@ -209,6 +218,11 @@ def _user_transcription(event: UserTranscription, version: _Version) -> Iterable
 
 def _user_llm_text(event: UserLLMText, version: _Version) -> Iterable[_WireMessage]:
     return [("user-llm-text", {"text": event.text})] if version >= _NEW else []
+
+
+def _bot_turn_ended(event: BotTurnEnded, version: _Version) -> Iterable[_WireMessage]:
+    # Our own message. Clients from 1.0 on drop types that they do not know; older ones pass them to the application.
+    return [("bot-turn-ended", {"interrupted": event.interrupted})] if version >= _NEW else []
 
 
 def _bot_output(event: BotOutput, version: _Version) -> Iterable[_WireMessage]:
@@ -304,6 +318,7 @@ _SERIALIZERS: Mapping[type, Callable[[Any, _Version], Iterable[_WireMessage]]] =
     BotTTSStopped: _always("bot-tts-stopped"),
     BotStartedSpeaking: _always("bot-started-speaking"),
     BotStoppedSpeaking: _always("bot-stopped-speaking"),
+    BotTurnEnded: _bot_turn_ended,
     BotOutput: _bot_output,
     Interrupted: _interrupted,
     FunctionCallStarted: _call_started,

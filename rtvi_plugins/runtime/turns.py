@@ -10,7 +10,7 @@ from typing import final
 import anyio
 
 from ..context import Context, Message
-from ..events import Event, Interrupted
+from ..events import BotTurnEnded, Event, Interrupted
 from ..session import Input, Turn, UserText
 from ..utils.waiting import Condition
 from .inputs import InputQueue
@@ -142,6 +142,7 @@ class Turns:
         finally:
             turn.close()
             self.current = None
+            self._emit(BotTurnEnded(turn.interrupted))
             boundary()
             self._rest()
 

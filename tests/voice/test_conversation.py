@@ -64,7 +64,7 @@ async def test_the_user_is_heard_and_answered_aloud() -> None:
         assert thought == ["bot-llm-started", "bot-llm-text", "bot-llm-text", "bot-llm-text", "bot-llm-stopped"]
         heard = [each for each in told if each in ("bot-tts-started", "bot-started-speaking", "bot-tts-text")]
         assert heard == ["bot-tts-started", "bot-started-speaking", "bot-tts-text", "bot-tts-text"]
-        assert told[-2:] == ["bot-output", "bot-stopped-speaking"]
+        assert told[-3:] == ["bot-output", "bot-stopped-speaking", "bot-turn-ended"]
         assert [(each["segment_id"], each["spoken_status"]) for each in wire.told("bot-output")] == [
             (1, "new"),
             (2, "new"),

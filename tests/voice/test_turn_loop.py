@@ -86,7 +86,9 @@ async def test_an_answer_is_streamed_in_the_documented_order() -> None:
             "bot-output",
             "bot-llm-stopped",
             "metrics",
+            "bot-turn-ended",
         ]
+        assert wire.told("bot-turn-ended") == [{"interrupted": False}]
         assert "".join(each["text"] for each in wire.told("bot-llm-text")) == "Hello there. How are you?"
         assert [each["text"] for each in wire.told("bot-output")] == ["Hello there.", "How are you?"]
         assert [each["segment_id"] for each in wire.told("bot-output")] == [1, 2]
@@ -192,7 +194,9 @@ async def test_an_interrupted_answer_is_remembered_as_far_as_it_was_sent() -> No
         await settle()
         assert await wire.result(wire.call("tts:interrupt")) is True
         await settle()
-        assert types(wire, "action-response")[-3:] == ["bot-interrupted", "bot-llm-stopped", "metrics"]
+        ended = ["bot-interrupted", "bot-llm-stopped", "metrics", "bot-turn-ended"]
+        assert types(wire, "action-response")[-4:] == ended
+        assert wire.told("bot-turn-ended") == [{"interrupted": True}]
         assert script.left == 1
         told = "".join(each["text"] for each in wire.told("bot-llm-text"))
         assert (await context(wire))[-1] == {"role": "assistant", "content": told, "interrupted": True}
@@ -392,6 +396,21 @@ async def test_an_llm_that_calls_functions_for_ever_is_stopped(caplog: pytest.Lo
         assert (await context(wire))[-1]["content"] == "Yes?"
 
 
+async def test_a_turn_ends_once_after_all_its_answers() -> None:
+    """The LLM is asked again with the result of a function; only then does the client hear of the end."""
+    script.write([Text("Let me look."), ToolCall("1", "look", {})], [Text("Found it.")])
+    async with talking() as wire:
+        say(wire, "hi")
+        await settle()
+        assert wire.told("bot-turn-ended") == []
+        names = {"function_name": "look", "tool_call_id": "1", "arguments": {}}
+        wire.send("llm-function-call-result", {**names, "result": "ok"})
+        await settle()
+        assert types(wire).count("bot-llm-stopped") == 2
+        assert types(wire)[-1] == "bot-turn-ended"
+        assert len(wire.told("bot-turn-ended")) == 1
+
+
 # ---- failing providers, and those that are replaced ----------------------------------------------------------------
 
 
@@ -404,7 +423,7 @@ async def test_a_provider_that_fails_ends_its_turn_and_no_more() -> None:
         (error,) = wire.told("error")
         assert (error["fatal"], error["code"], error["retryable"]) == (False, "provider-failed", True)
         assert error["message"] == "acme is receiving too many requests."
-        assert types(wire)[-3:] == ["bot-llm-stopped", "metrics", "error"]
+        assert types(wire)[-4:] == ["bot-llm-stopped", "metrics", "error", "bot-turn-ended"]
         assert (await context(wire))[-1] == {"role": "assistant", "content": "Well ", "interrupted": True}
         say(wire, "still there?")
         await settle()
