@@ -114,10 +114,13 @@ class Timeline:
         if position == len(self.text) or self.text[position].isspace():
             return position
         piece = max((start for start, _ in self.pieces if start <= position), default=0)
-        space = self.text.rfind(" ", piece, position)
-        if space < 0 and _UNSPACED.match(self.text, position):
-            return position
-        return max(space, piece - 1, 0)
+        while position > piece and self._is_within_word(position):
+            position -= 1
+        return position - 1 if position > 0 and self.text[position - 1].isspace() else position
+
+    def _is_within_word(self, position: int) -> bool:
+        pair = self.text[position - 1 : position + 1]
+        return not any(each.isspace() or _UNSPACED.match(each) for each in pair)
 
 
 def _joins(before: str, after: str) -> bool:

@@ -193,6 +193,19 @@ def built(steps: list[tuple[str, str, float]], *, finished: bool) -> Timeline:
     return timeline
 
 
+def test_a_word_beside_text_without_spaces_is_heard_as_a_whole() -> None:
+    """It starts behind that text, not at the last space."""
+    timeline = timeline_of(("はい。good day", 1.0))
+    assert [timeline.heard_text(each / 11) for each in (2, 3, 5, 7, 9, 11)] == [
+        "はい",
+        "はい。",
+        "はい。",
+        "はい。good",
+        "はい。good",
+        "はい。good day",
+    ]
+
+
 @given(steps=steps, finished=st.booleans(), moments=st.lists(st.floats(-1.0, 30.0), max_size=20))
 def test_what_is_heard_only_grows_and_never_beyond_the_text(
     steps: list[tuple[str, str, float]], finished: bool, moments: list[float]
