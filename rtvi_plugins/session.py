@@ -8,11 +8,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Generic, TypeAlias
 
 from attrs import frozen
 from attrs.validators import ge, le
-from typing_extensions import Doc
+from typing_extensions import Doc, TypeVar
 
 from .clock import Clock
 from .context import Context, Function, Message
@@ -199,7 +199,11 @@ class FunctionCall(ABC):
         """
 
 
-class Session(ABC):
+#: The class of a session's state.
+State = TypeVar("State", default=Any)
+
+
+class Session(ABC, Generic[State]):
     """The session of one client. Bots, actions and options functions receive it."""
 
     id: str

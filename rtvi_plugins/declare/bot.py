@@ -10,7 +10,7 @@ from ..errors import DeclarationError
 from ..kinds import Kind, kind_of
 from ..session import Session
 from ..utils.json_values import is_array
-from .signature import check_function, read_hints, reject_result, reject_unknown, summary
+from .signature import check_function, is_session, read_hints, reject_result, reject_unknown, summary
 from .specs import AnyFunction, BotSpec, Grant, mark
 
 __all__ = ("bot",)
@@ -74,7 +74,8 @@ def bot(
 def _check_session(function: AnyFunction, hints: Mapping[str, Any]) -> None:
     parameters = inspect.signature(function).parameters.values()
     before = [each.name for each in parameters if each.kind is each.POSITIONAL_ONLY]
-    if len(before) != 1 or hints.get(before[0], Session) not in (Session, Any, object):
+    annotation = hints.get(before[0], Session) if before else None
+    if len(before) != 1 or not (is_session(annotation) or annotation in (Any, object)):
         message = "before the '/' a bot takes the session, as in (session: Session, /, llm: LLM)."
         raise DeclarationError(function, message)
 

@@ -25,7 +25,7 @@ from ..utils.names import is_valid_name
 from .constraints import restriction
 from .shapes import UnsupportedType, Validator
 from .signature import Signature, check_flag, check_function, read_result, read_signature, reject_result, reject_unknown
-from .specs import ActionSpec, AnyFunction, OptionsSpec, Parameter, ProviderSpec, SecretSpec, mark
+from .specs import ActionSpec, AnyFunction, Given, OptionsSpec, Parameter, ProviderSpec, SecretSpec, mark
 from .targets import injected, is_for_bot, kind_name, read_targets, reject_bare
 
 __all__ = ("action", "options", "service")
@@ -187,13 +187,11 @@ def options(*targets: Any, last: bool = False, narrowed: Mapping[str, Validator]
         if not signature.sent:
             raise DeclarationError(function, "declares no option. Name at least one after the '/'.")
         reject_result(function, "an options function", signature.returns)
-        wants_service, wants_session = injected(function, signature, targets)
         spec = OptionsSpec(
             targets=read_targets(function, targets),
             function=function,
             parameters=signature.sent,
-            wants_service=wants_service,
-            wants_session=wants_session,
+            given=injected(function, signature, targets),
             last=last,
             doc=signature.doc,
             narrowed=_narrowed(function, signature.sent, narrowed, "options"),
@@ -276,8 +274,8 @@ def action(
         reject_unknown(function, "action", unknown, ("long", "deadline", "finish", "narrowed"))
         _check_action(function, long, deadline, finish)
         signature = _action_signature(function, is_for_bot(targets))
-        wants_service, wants_session = injected(function, signature, targets)
-        if wants_session and not inspect.iscoroutinefunction(function):
+        given = injected(function, signature, targets)
+        if Given.SESSION in given and not inspect.iscoroutinefunction(function):
             message = "takes the session, but runs in a thread, where the session must not be used. "
             raise DeclarationError(function, f"{message}Write async def, and call what blocks with anyio.to_thread.")
         spec = ActionSpec(
@@ -286,8 +284,7 @@ def action(
             function=_undeprecated(function),
             parameters=signature.sent,
             result=read_result(function, signature),
-            wants_service=wants_service,
-            wants_session=wants_session,
+            given=given,
             is_async=inspect.iscoroutinefunction(function),
             long=long,
             deadline=deadline,

@@ -30,6 +30,7 @@ __all__ = (
     "check_flag",
     "check_function",
     "is_plain_function",
+    "is_session",
     "problems_text",
     "read_hints",
     "read_result",
@@ -100,7 +101,7 @@ def _sent(function: AnyFunction, parameter: inspect.Parameter, hints: Mapping[st
         raise DeclarationError(function, f"{stars}{name} cannot be described to a client. Name each argument.")
     if name not in hints:
         raise DeclarationError(function, f"annotate {name!r}.")
-    if hints[name] in (Session, Secret):
+    if is_session(hints[name]) or hints[name] is Secret:
         raise DeclarationError(function, f"{name!r} is given by the framework. Put a '/' after it: ({name}: …, /, …).")
     try:
         shape = read(hints[name])
@@ -194,6 +195,11 @@ def read_result(function: AnyFunction, signature: Signature) -> Shape:
     described = shape.schema if doc is None else {**shape.schema, "description": doc}
     _refuse_uncarried(function, "its", {"result's description": described})
     return attrs.evolve(shape, schema=described)
+
+
+def is_session(annotation: Any) -> bool:
+    """Return whether an annotation is `Session`, or `Session[…]` with the class of its state."""
+    return annotation is Session or get_origin(annotation) is Session
 
 
 def is_plain_function(value: Any) -> bool:

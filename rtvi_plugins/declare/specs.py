@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from enum import Enum
 from functools import partial
 from types import FunctionType, ModuleType
 from typing import Any, TypeAlias, TypeVar, cast
@@ -20,6 +21,7 @@ __all__ = (
     "ActionSpec",
     "AnyFunction",
     "BotSpec",
+    "Given",
     "Grant",
     "OptionsSpec",
     "Parameter",
@@ -66,6 +68,13 @@ class SecretSpec:
 Target: TypeAlias = "AnyFunction | str"
 
 
+class Given(Enum):
+    """What the framework passes for a parameter before the `/` of an action or an options function."""
+
+    SERVICE = "the live service"
+    SESSION = "the session"
+
+
 @frozen(eq=False)
 class ProviderSpec:
     """A provider of a kind."""
@@ -86,12 +95,15 @@ class OptionsSpec:
     targets: tuple[Target, ...]
     function: AnyFunction
     parameters: Mapping[str, Parameter]
-    wants_service: bool
-    wants_session: bool
+    given: tuple[Given, ...]
     last: bool
     doc: str
     #: Validators of options, for clients only, where a grant has none of the same class.
     narrowed: Mapping[str, Validator] = field(factory=dict[str, Validator])
+
+    @property
+    def wants_service(self) -> bool:
+        return Given.SERVICE in self.given
 
 
 @frozen(eq=False)
@@ -103,8 +115,7 @@ class ActionSpec:
     function: AnyFunction
     parameters: Mapping[str, Parameter]
     result: Shape
-    wants_service: bool
-    wants_session: bool
+    given: tuple[Given, ...]
     is_async: bool
     long: bool
     deadline: float | None
@@ -113,6 +124,10 @@ class ActionSpec:
     narrowed: Mapping[str, Validator]
     deprecated: str | None
     doc: str
+
+    @property
+    def wants_service(self) -> bool:
+        return Given.SERVICE in self.given
 
 
 class Grant:

@@ -8,10 +8,9 @@ from typing import Any
 
 from ..errors import DeclarationError
 from ..kinds import BUILTIN_KINDS, Kind, kind_of
-from ..session import Session
 from ..utils.diagnostics import authors_line, nearest, where
-from .signature import Signature, is_plain_function
-from .specs import AnyFunction, BotSpec, ProviderSpec, Target, specs_of
+from .signature import Signature, is_plain_function, is_session
+from .specs import AnyFunction, BotSpec, Given, ProviderSpec, Target, specs_of
 
 __all__ = ("injected", "is_for_bot", "kind_name", "read_targets", "reject_bare")
 
@@ -66,19 +65,18 @@ def kind_name(function: AnyFunction, kind: Any) -> str:
     return kind
 
 
-def injected(function: AnyFunction, signature: Signature, targets: Sequence[Any]) -> tuple[bool, bool]:
-    """Return whether the live service and the session are before the `/`, in that order."""
-    annotations = list(signature.given.values())
-    wants_session = Session in annotations
-    services = [each for each in annotations if each is not Session]
-    if len(services) > 1 or annotations.count(Session) > 1 or (wants_session and annotations[-1] is not Session):
+def injected(function: AnyFunction, signature: Signature, targets: Sequence[Any]) -> tuple[Given, ...]:
+    """Return what the framework passes for the parameters before the `/`."""
+    services = [each for each in signature.given.values() if not is_session(each)]
+    given = tuple(Given.SESSION if is_session(each) else Given.SERVICE for each in signature.given.values())
+    if given not in ((), (Given.SERVICE,), (Given.SESSION,), (Given.SERVICE, Given.SESSION)):
         message = "may have only the service and then the session before the '/'."
         raise DeclarationError(function, message)
     if services and is_for_bot(targets):
         raise DeclarationError(function, "is an action of a bot: before the '/' it takes only the session.")
     for each in targets:
         _check_protocol(function, each, services)
-    return bool(services), wants_session
+    return given
 
 
 def _check_protocol(function: AnyFunction, target: Any, services: Sequence[Any]) -> None:

@@ -16,6 +16,7 @@ import anyio
 from attrs import define, field
 
 from ..declare.shapes import check
+from ..declare.specs import Given
 from ..declare.to_json import RepeatedTooOften, to_checked_json, to_json
 from ..errors import ActionFailed, Busy, Cancelled, InvalidResult, Problem, RequestError, report
 from ..limits import Limits
@@ -129,9 +130,7 @@ class Actions:
     async def _run(self, action: OfferedAction, arguments: Mapping[str, Any], service: OpenService | None) -> Any:
         """Call the function of an action, on the event loop or in a thread."""
         spec = action.spec
-        given: list[Any] = [service.alive()] if service is not None else []
-        if spec.wants_session:
-            given.append(self.session)
+        given = [self.session if each is Given.SESSION else service and service.alive() for each in spec.given]
         if spec.is_async:
             return await spec.function(*given, **arguments)
         return await self.threads.run(partial(spec.function, *given, **arguments))

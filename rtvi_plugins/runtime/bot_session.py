@@ -58,7 +58,7 @@ class SessionParts:
 
 
 @final
-class BotSession(Session):
+class BotSession(Session[Any]):
     """The session of one client."""
 
     def __init__(self, id: str, shared: Shared, start: StartRequest, stop: Callable[[], None]) -> None:

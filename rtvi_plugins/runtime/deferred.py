@@ -12,6 +12,7 @@ from typing import Any
 from attrs import define, evolve, field, frozen
 
 from ..declare.shapes import check
+from ..declare.specs import Given
 from ..errors import ApplyFailed, RequestError, report
 from ..protocol.config import SessionConfig, Values
 from ..protocol.offer import Offer, OptionGroup
@@ -54,9 +55,7 @@ class AppliedOptions:
 
     def set_group(self, group: OptionGroup, opened: OpenService, arguments: Mapping[str, Any]) -> None:
         """Call an options function. If it raises anything, raise an `Exception`."""
-        given: list[Any] = [opened.live] if group.spec.wants_service else []
-        if group.spec.wants_session:
-            given.append(self.session)
+        given = [self.session if each is Given.SESSION else opened.live for each in group.spec.given]
         try:
             call_plugin(group.spec.function, *given, **arguments)
         except Exception:

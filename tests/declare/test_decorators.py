@@ -18,7 +18,7 @@ from attrs.validators import ge, max_len
 from typing_extensions import deprecated
 
 from rtvi_plugins import LLM, Grant, Kind, Secret, Session, action, bot, options, service
-from rtvi_plugins.declare.specs import ActionSpec, BotSpec, OptionsSpec, ProviderSpec, specs_of
+from rtvi_plugins.declare.specs import ActionSpec, BotSpec, Given, OptionsSpec, ProviderSpec, specs_of
 from rtvi_plugins.errors import AuthorError, DeclarationError
 from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text
 from rtvi_plugins.loading import compose
@@ -109,7 +109,7 @@ def test_options_know_what_they_are_given() -> None:
     options(plain_service, last=True)(with_session)
     options("llm", last=True)(session_alone)
     found = [spec_of(each, OptionsSpec) for each in (with_session, session_alone)]
-    assert [(each.wants_service, each.wants_session) for each in found] == [(True, True), (False, True)]
+    assert [each.given for each in found] == [(Given.SERVICE, Given.SESSION), (Given.SESSION,)]
     assert all(each.last for each in found)
 
 
@@ -137,10 +137,10 @@ def test_an_action_knows_how_it_runs() -> None:
     action("bot", deadline=2.0, narrowed={"text": max_len(9)})(think)
     short: ActionSpec = spec_of(think, ActionSpec)
     assert (short.name, short.is_async, short.long, short.deadline) == ("think", False, False, 2.0)
-    assert (short.wants_service, short.wants_session, list(short.narrowed)) == (False, False, ["text"])
+    assert (short.given, list(short.narrowed)) == ((), ["text"])
     service("llm", "acme")(plain_service)
     long: ActionSpec = spec_of(action(plain_service, long=True)(list_models), ActionSpec)
-    assert (long.is_async, long.long, long.wants_service, long.wants_session) == (True, True, True, True)
+    assert (long.is_async, long.long, long.given) == (True, True, (Given.SERVICE, Given.SESSION))
     assert long.result.rtvi_type == "array"
 
 
