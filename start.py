@@ -2,7 +2,8 @@
 
     python3 start.py          start the receptionist, to be talked to on a page in your browser: offline, without a key;
                               takes the options of `rtvi run`, as in --port 7861
-    python3 start.py test     run every check and every test (needs Node.js with npm, Chromium, flite and espeak-ng)
+    python3 start.py test     run every check and every test (needs Node.js with npm, Chromium, flite, espeak-ng,
+                              nginx and systemd-analyze)
 
 Both make `.venv` in this folder, install what they need into it, and change nothing outside the folder. Run again,
 they use what is there.
@@ -30,9 +31,11 @@ TESTED = ("3.11", "3.12", "3.13")
 CHECKS = ("lint", "typing", "docs")
 #: Tests of speech in real time: they are timed, so nothing may run beside them.
 REAL_TIME = ("tests/lossy", "tests/browser")
-#: What the tests speak with, listen with and look with, besides Python.
-TEST_PROGRAMS = ("node", "npm", "chromium", "flite", "espeak-ng")
-DEBIAN_PACKAGES = "nodejs npm chromium flite espeak-ng"
+#: What the tests speak with, listen with, look with and deploy with, besides Python.
+TEST_PROGRAMS = ("node", "npm", "chromium", "flite", "espeak-ng", "nginx", "systemd-analyze")
+#: Debian has nginx where only root looks for programs.
+PROGRAM_PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin"))
+DEBIAN_PACKAGES = "nodejs npm chromium flite espeak-ng nginx-light systemd"
 
 
 def main(arguments: list[str]) -> int:
@@ -64,7 +67,7 @@ def test() -> int:
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     if version not in TESTED:
         sys.exit(f"The tests run on Python {', '.join(TESTED)}; this is {version}. Say e.g. python3.11 start.py test")
-    if missing := [name for name in TEST_PROGRAMS if not shutil.which(name)]:
+    if missing := [name for name in TEST_PROGRAMS if not shutil.which(name, path=PROGRAM_PATH)]:
         sys.exit(f"The tests need {', '.join(missing)}. On Debian: apt-get install {DEBIAN_PACKAGES}")
     install("nox>=2025.2")
     tests = f"tests-{version}"

@@ -21,7 +21,8 @@ PAGES = [
     *(path for kind in KINDS for path in sorted((DOCS / kind).glob("**/*.md"))),
 ]
 #: Languages whose blocks are parts of files, of transcripts that are run, and of commands that are looked up.
-QUOTED, RUN, COMMANDS = ("python", "js", "jsx", "html", "toml"), ("console",), ("sh",)
+QUOTED = ("python", "js", "jsx", "html", "toml", "nginx", "ini", "dockerfile")
+RUN, COMMANDS = ("console",), ("sh",)
 
 
 @frozen
