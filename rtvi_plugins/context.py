@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal, NotRequired, Required
+from typing import Any, Literal, NotRequired, Required, cast
 
 from attrs import define, field
 from typing_extensions import TypedDict
@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 from .errors import ContextFull
 from .utils.json_values import check_json
 
-__all__ = ("Context", "Function", "InsertionPoint", "Message", "Role")
+__all__ = ("Context", "Function", "InsertionPoint", "Message", "Role", "WrappedFunction")
 
 #: Who a message is from.
 Role = Literal["system", "developer", "user", "assistant", "tool"]
@@ -42,6 +42,15 @@ class Function(TypedDict):
     name: str
     description: NotRequired[str]
     parameters: NotRequired[dict[str, Any]]
+    #: OpenAI's flag: the arguments always fit `parameters`. Other vendors do not know it.
+    strict: NotRequired[bool]
+
+
+class WrappedFunction(TypedDict):
+    """A function in OpenAI's form. It is accepted wherever a client or a config sends functions."""
+
+    type: Literal["function"]
+    function: Function
 
 
 @define(eq=False)
@@ -72,6 +81,9 @@ class Context:
     limit: float = math.inf
     _messages: list[Message] = field(factory=list[Message])
     functions: tuple[Function, ...] = field(default=(), on_setattr=_check)
+    #: Whether the LLM may or must call functions: "none", "auto", "required" or the name of a function that it must
+    #: call. None leaves it to the provider, as "auto" does.
+    tool_choice: str | None = None
     _insertion_point: InsertionPoint | None = None
     _size: int = 0
 
@@ -133,13 +145,18 @@ class Context:
         """Return whether an insertion point is still valid: the messages were not replaced since."""
         return point is self._insertion_point
 
+    def set_functions(self, functions: Iterable[Function | WrappedFunction]) -> None:
+        """Replace the functions of the client. They may have OpenAI's form; `functions` has them without it."""
+        self.functions = tuple(cast(Function, each.get("function", each)) for each in functions)
+
     def snapshot(self) -> Callable[[], None]:
         """Return a function that restores the present context."""
         messages, functions, point = list(self._messages), self.functions, self._insertion_point
+        choice = self.tool_choice
         index, size = point.index if point is not None else 0, self._size
 
         def restore() -> None:
-            self._size = size
+            self._size, self.tool_choice = size, choice
             self._messages, self.functions, self._insertion_point = messages, functions, point
             if point is not None:
                 point.index = index
@@ -161,5 +178,6 @@ class Context:
         return True
 
     def to_json(self) -> dict[str, Any]:
-        """Return `{messages, tools}`, the result of the action `llm:get_context`."""
-        return {"messages": list(self._messages), "tools": list(self.functions)}
+        """Return `{messages, tools}`, the result of the action `llm:get_context`; and `tool_choice`, if it is set."""
+        choice = {} if self.tool_choice is None else {"tool_choice": self.tool_choice}
+        return {"messages": list(self._messages), "tools": list(self.functions), **choice}

@@ -162,10 +162,14 @@ class LLMRequest:
     Messages have the keys of `rtvi_plugins.context.Message`, OpenAI's form; each function call is followed by its
     result. Functions have the keys of `rtvi_plugins.context.Function`: `name`, and perhaps `description` and
     `parameters`. They are not wrapped in `{"type": "function", …}`.
+
+    `tool_choice` is "none", "auto", "required", or the name of the one function that the LLM must call. None is the
+    vendor's default. A provider that cannot do it ignores it.
     """
 
     messages: Sequence[Message]
     functions: Sequence[Function] = ()
+    tool_choice: str | None = None
 
 
 @frozen

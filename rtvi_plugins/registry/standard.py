@@ -6,13 +6,14 @@ Their names and arguments are those of `LLMHelper` in the published clients.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from typing_extensions import Doc
 
-from ..context import Function, Message
+from ..context import Function, Message, WrappedFunction
 from ..declare.decorators import action, options
 from ..declare.roles import ANY_ROLE, roles
+from ..errors import RequestError, unknown
 from ..session import RunLLM, Say, Session, VADParams
 
 __all__ = (
@@ -31,6 +32,14 @@ __all__ = (
 )
 
 _Interrupt = Annotated[bool, Doc("Interrupt the bot first.")]
+_Functions = Annotated[
+    Sequence[Function | WrappedFunction] | None,
+    Doc('Functions, each also in OpenAI\'s form, with `"type": "function"`.'),
+]
+_ToolChoice = Annotated[
+    Literal["none", "auto", "required"] | str | WrappedFunction | None,
+    Doc("Whether the LLM may call functions, must call one, or must call the one with this name."),
+]
 _RunImmediately = Annotated[bool, Doc("Have the bot answer at once.")]
 
 
@@ -66,20 +75,40 @@ async def set_context(
     session: Session,
     /,
     messages: Sequence[Message] | None = None,
-    tools: Sequence[Function] | None = None,
+    tools: _Functions = None,
     interrupt: _Interrupt = False,
     run_immediately: _RunImmediately = False,
+    tool_choice: _ToolChoice = None,
 ) -> bool:
     """Replace the messages of the conversation, its tools, or both. An omitted argument changes nothing."""
+    undo = session.context.snapshot()
+    if tools is not None:
+        session.context.set_functions(tools)
+    if tool_choice is not None:
+        try:
+            session.context.tool_choice = _checked_choice(session, tool_choice)
+        except RequestError:
+            undo()
+            raise
     if interrupt:
         session.interrupt()
     if messages is not None:
         session.context.replace(messages)
-    if tools is not None:
-        session.context.functions = tuple(tools)
     if run_immediately:
         session.submit(RunLLM())
     return True
+
+
+def _checked_choice(session: Session, choice: str | WrappedFunction) -> str:
+    """Return a `tool_choice` in its short form. Raise `RequestError` if it names no function that there is."""
+    if choice in ("none", "auto", "required"):
+        return str(choice)
+    name = choice if isinstance(choice, str) else choice["function"]["name"]
+    names = [each["name"] for each in session.functions]
+    if name not in names:
+        problem = unknown("function", name, names, path="tool_choice")
+        raise RequestError(f"tool_choice: {problem.message}", problems=[problem])
+    return name
 
 
 @action("llm")
@@ -108,10 +137,10 @@ def initial_messages(session: Session, /, initial_messages: Sequence[Message] | 
 
 
 @options("llm")
-def tools(session: Session, /, tools: Sequence[Function] | None = None) -> None:
+def tools(session: Session, /, tools: _Functions = None) -> None:
     """The functions of the client that the LLM may call."""
     if tools is not None:
-        session.context.functions = tuple(tools)
+        session.context.set_functions(tools)
 
 
 @options("llm", last=True)

@@ -17,7 +17,7 @@ import anyio.lowlevel
 from anyio.abc import TaskGroup
 from attrs import define, field
 
-from ..context import Message
+from ..context import Function, Message
 from ..errors import ProviderError
 from ..events import BotLLMStarted, BotLLMStopped, BotLLMText, BotOutput, Metrics
 from ..kinds import LLM, LLMPiece, LLMRequest, Text, ToolCall, Usage
@@ -70,6 +70,8 @@ class BotTurn:
     _pending: list[Completion] = field(factory=list[Completion], init=False)
     #: Set when the audio of the last completion so far is made.
     _synthesized: anyio.Event | None = field(default=None, init=False)
+    #: Whether functions were called in this turn.
+    _called: bool = field(default=False, init=False)
 
     async def answer(self) -> None:
         """Answer by the LLM, in one or more completions. Raise `ProviderError` when it fails for good."""
@@ -110,7 +112,8 @@ class BotTurn:
     async def _stream(self, completion: Completion) -> None:
         """Take the completion as it comes. An empty one is a `ProviderError`: the user would wait for nothing."""
         completion.text, sentences = "", Sentences()
-        request = LLMRequest(as_sent(self._messages(completion)), self.session.functions)
+        functions = self.session.functions
+        request = LLMRequest(as_sent(self._messages(completion)), functions, self._tool_choice(functions))
         self.late.mark_read()
         try:
             with idle_timeout(self.session.clock, _TIMEOUT, "The LLM") as touch:
@@ -123,6 +126,14 @@ class BotTurn:
         await self._put_out(completion, sentences.flush())
         if completion.is_empty and not self.session.closing:
             raise ProviderError("The LLM", "no-answer")
+
+    def _tool_choice(self, functions: Sequence[Function]) -> str | None:
+        """Return the choice for a completion. Once the turn has called functions, the LLM need not call another."""
+        choice = self.session.context.tool_choice
+        if choice in (None, "none", "auto"):
+            return choice
+        is_known = choice == "required" or any(each["name"] == choice for each in functions)
+        return choice if functions and is_known and not self._called else None
 
     def _messages(self, completion: Completion) -> list[Message]:
         """Return the context with the completions of this turn that are not in it yet."""
@@ -194,6 +205,7 @@ class BotTurn:
     async def _call_functions(self, completion: Completion) -> None:
         """Call all functions of a completion at once. Some go on when the turn is interrupted."""
         results: dict[str, str] = {}
+        self._called = True
         if completion.speech is not None:
             completion.speech.sentences.end()  # the text before the calls is spoken while they run
         try:

@@ -125,6 +125,7 @@ def test_every_spelling_of_an_event_is_in_the_reference() -> None:
         events.BotLLMStarted(),
         events.BotLLMText(""),
         events.BotLLMStopped(),
+        events.BotTurnEnded(),
         events.BotOutput("", 1),
         events.Interrupted(),
         events.FunctionCallStarted("", "", {}),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rtvi_plugins import LLM, TTS, Grant, Session, bot, converse, roles
-from rtvi_plugins.kinds import Text
+from rtvi_plugins.kinds import Text, ToolCall
 
 from ..fakes import faulty, scripted
 from ..fakes.scripted import script
@@ -119,6 +119,108 @@ async def test_set_context_with_tools_and_an_answer() -> None:
         assert list(script.requests[0].functions) == tools
         await wire.result(call(wire, "set_context", named(messages=[user("anew")])))
         assert await wire.result(call(wire, "get_context")) == {"messages": [user("anew")], "tools": tools}
+
+
+LOOK: dict[str, Any] = {"name": "look", "description": "Looks.", "strict": True}
+
+
+@pytest.mark.parametrize("sent", [LOOK, {"type": "function", "function": LOOK}])
+async def test_functions_are_accepted_with_and_without_openais_wrapping(sent: dict[str, Any]) -> None:
+    """From the action and from the config; the LLM and the client read them without it."""
+    async with helper() as wire:
+        await wire.result(call(wire, "set_context", named(tools=[sent], run_immediately=True)))
+        await settle()
+        assert list(script.requests[0].functions) == [LOOK]
+        assert (await wire.result(call(wire, "get_context")))["tools"] == [LOOK]
+    async with helper(body={"config": [{"service": "llm", "options": named(tools=[sent])}]}) as wire:
+        assert (await wire.result(call(wire, "get_context")))["tools"] == [LOOK]
+        assert (await wire.config())["llm"]["tools"] == [sent]
+        answer = await wire.answer(wire.update(llm={"tools": [sent]}))
+        assert answer["type"] == "config"
+
+
+@pytest.mark.parametrize(
+    ("tool", "path"),
+    [
+        ({"type": "function", "function": {"nam": "look"}}, "$.data.arguments[0].value[0].function.nam"),
+        ({"type": "function"}, "$.data.arguments[0].value[0].function"),
+        ({"type": "functional", "function": LOOK}, "$.data.arguments[0].value[0].type"),
+        ({"nam": "look"}, "$.data.arguments[0].value[0].nam"),
+    ],
+)
+async def test_a_mistake_in_a_function_is_reported_where_it_is(tool: dict[str, Any], path: str) -> None:
+    """In the form that the client has used."""
+    async with helper() as wire:
+        error = await wire.error(call(wire, "set_context", named(tools=[tool])))
+        assert error["code"] == "invalid-arguments"
+        assert path in [each["path"] for each in error["details"]]
+
+
+@pytest.mark.parametrize(
+    ("sent", "asked"),
+    [
+        *((each, each) for each in ("none", "auto", "required", "look")),
+        ({"type": "function", "function": {"name": "look"}}, "look"),
+    ],
+)
+async def test_tool_choice_is_passed_to_the_llm(sent: object, asked: str) -> None:
+    """In its short form. It stays until it is set again."""
+    async with helper() as wire:
+        assert "tool_choice" not in await wire.result(call(wire, "get_context"))
+        arguments = named(tools=[LOOK], tool_choice=sent, run_immediately=True)
+        await wire.result(call(wire, "set_context", arguments))
+        await settle()
+        await wire.result(call(wire, "run"))
+        await settle()
+        assert [each.tool_choice for each in script.requests] == [asked, asked]
+        assert (await wire.result(call(wire, "get_context")))["tool_choice"] == asked
+        await wire.result(call(wire, "set_context", named(tool_choice="auto")))
+        assert (await wire.result(call(wire, "get_context")))["tool_choice"] == "auto"
+
+
+async def test_without_a_tool_choice_providers_are_asked_for_none() -> None:
+    """So a provider that does not know it is not affected."""
+    async with helper() as wire:
+        await wire.result(call(wire, "run"))
+        await settle()
+        assert script.requests[0].tool_choice is None
+
+
+async def test_a_function_must_be_called_once_in_a_turn() -> None:
+    """With its result, the LLM is free to answer: otherwise it would call functions for ever."""
+    async with helper() as wire:
+        script.write([ToolCall("1", "look", {})], [Text("Found it.")], [Text("Again.")])
+        sent = named(tools=[LOOK], tool_choice="required", run_immediately=True)
+        await wire.result(call(wire, "set_context", sent))
+        await settle()
+        result = {"function_name": "look", "tool_call_id": "1", "arguments": {}, "result": "ok"}
+        wire.send("llm-function-call-result", result)
+        await settle()
+        await wire.result(call(wire, "run"))
+        await settle()
+        assert [each.tool_choice for each in script.requests] == ["required", None, "required"]
+
+
+async def test_a_required_function_that_is_gone_is_not_asked_for() -> None:
+    """Vendors refuse a request that names a function which it does not declare."""
+    async with helper() as wire:
+        await wire.result(call(wire, "set_context", named(tools=[LOOK], tool_choice="look")))
+        await wire.result(call(wire, "set_context", named(tools=[], run_immediately=True)))
+        await settle()
+        assert script.requests[0].tool_choice is None
+
+
+@pytest.mark.parametrize("sent", ["loook", {"type": "function", "function": {"name": "loook"}}])
+async def test_a_tool_choice_names_a_function_that_there_is(sent: object) -> None:
+    """Otherwise nothing is changed, not even the functions, and the nearest name is suggested."""
+    async with helper() as wire:
+        await wire.result(call(wire, "set_context", named(messages=[user("hi")], tools=[LOOK])))
+        before = await wire.result(call(wire, "get_context"))
+        arguments = named(messages=[user("bye")], tools=[{"name": "looks"}, LOOK], tool_choice=sent)
+        error = await wire.error(call(wire, "set_context", arguments))
+        assert "did you mean 'look" in error["error"]
+        assert error["details"][0]["suggestion"] in ("look", "looks")
+        assert await wire.result(call(wire, "get_context")) == before
 
 
 @pytest.mark.parametrize("arguments", [None, [], named(interrupt=False), named(interrupt=True)])

@@ -158,6 +158,21 @@ async def test_functions_are_offered_and_called(llm: OpenAILLM, server: OpenAISe
     assert pieces[0] == ToolCall("c1", "weather", {"city": "Köln"})
 
 
+@pytest.mark.parametrize(
+    ("choice", "sent"),
+    [
+        *((each, each) for each in ("none", "auto", "required")),
+        ("weather", {"type": "function", "function": {"name": "weather"}}),
+    ],
+)
+async def test_the_choice_of_functions_is_sent(llm: OpenAILLM, server: OpenAIServer, choice: str, sent: object) -> None:
+    """In the form of the API; a request without one has none, and one without functions either."""
+    await pieces_of(llm, LLMRequest(HELLO.messages, [WEATHER], choice))
+    await pieces_of(llm, LLMRequest(HELLO.messages, [WEATHER]))
+    await pieces_of(llm, LLMRequest(HELLO.messages, [], choice))
+    assert [each.body.get("tool_choice") for each in server.asked] == [sent, None, None]
+
+
 async def test_fields_are_sent_unless_they_are_none(llm: OpenAILLM, server: OpenAIServer) -> None:
     """Also to leave out what a server does not know."""
     llm.fields = {"temperature": 0.0, "seed": None, "stop": ["\n"], "stream_options": None}

@@ -56,3 +56,12 @@ async def test_a_call_is_one_piece_with_an_id() -> None:
     ring: Function = {"name": "ring_bell"}
     request = LLMRequest([{"role": "user", "content": "Ring the bell!"}], [ring])
     assert [piece async for piece in Rules().respond(request)] == [ToolCall("call-1", "ring_bell", {})]
+
+
+async def test_no_function_is_called_if_the_request_says_so() -> None:
+    """`tool_choice="none"`: the answer is text."""
+    ring: Function = {"name": "ring_bell"}
+    request = LLMRequest([{"role": "user", "content": "Ring the bell!"}], [ring], "none")
+    pieces = [piece async for piece in Rules().respond(request)]
+    assert not any(isinstance(piece, ToolCall) for piece in pieces)
+    assert any(isinstance(piece, Text) for piece in pieces)

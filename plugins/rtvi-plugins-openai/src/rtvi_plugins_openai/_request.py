@@ -30,6 +30,8 @@ def body(request: LLMRequest, model: str, fields: Mapping[str, Any], *, alternat
     wanted |= {"model": model, "messages": alternating(messages) if alternate else messages, "stream": True}
     if request.functions:
         wanted["tools"] = [_tool(each) for each in request.functions]
+        if request.tool_choice is not None:
+            wanted["tool_choice"] = _choice(request.tool_choice)
     return {name: value for name, value in wanted.items() if value is not None}
 
 
@@ -48,6 +50,10 @@ def _call(call: Mapping[str, Any], names: Container[str]) -> Mapping[str, Any]:
     if name in names:
         return call
     return {**call, "function": {**function, "name": _NOT_IN_A_NAME.sub("_", name)[:64] or "unnamed"}}
+
+
+def _choice(choice: str) -> str | dict[str, Any]:
+    return choice if choice in ("none", "auto", "required") else {"type": "function", "function": {"name": choice}}
 
 
 def _tool(function: Function) -> dict[str, Any]:

@@ -62,7 +62,8 @@ def answer(request: LLMRequest, name: str = "") -> Call | str:
     if conversation.last == "tool":
         return describe_results(conversation.results)
     facts = read_facts(conversation.said)
-    called = call_or_ask(conversation, request.functions, facts) if conversation.text else None
+    may_call = bool(conversation.text) and request.tool_choice != "none"
+    called = call_or_ask(conversation, request.functions, facts) if may_call else None
     return called or reply_by_rules(Scene(conversation, facts, name))
 
 
