@@ -360,7 +360,7 @@ def test_what_a_bot_imports_from_its_own_folder_counts(write: Write) -> None:
     text = bot_text("receptionist", client="['llm.volume', 'bot:book']")
     bot = load_bot(str(write("written_bot", "import written_more\n", text)))
     registry, hooks = compose(bot, installed())
-    assert list(registry.actions)[-1] == "book"
+    assert list(registry.actions["bot"])[-1] == "book"
     assert hooks.is_implemented("session_opened")
 
 
@@ -390,7 +390,7 @@ def test_a_bot_may_be_imported_where_it_is_named(write: Write) -> None:
     front = "from written_inner import receptionist as front\n@action('bot')\ndef book() -> None: ...\n"
     path = write("written_front", front)
     for target in (str(path), f"{path}:front", "written_front", "written_front:front"):
-        assert "book" in compose(load_bot(target), installed())[0].actions
+        assert "book" in compose(load_bot(target), installed())[0].actions["bot"]
 
 
 KIND = """

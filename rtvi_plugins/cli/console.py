@@ -62,7 +62,7 @@ def run(chosen: Namespace) -> int:
     services = read_services(chosen.services)
     host = Host(load(chosen.bot), dev=True, limits=_LIMITS)
     body = {"services": services, "config": read_config(chosen.config, _types(host, services))}
-    screen = Screen(sys.stdout, sys.stdin.isatty(), host.registry.actions)
+    screen = Screen(sys.stdout, sys.stdin.isatty(), {each.name for each in host.registry.own_actions})
     code = anyio.run(_hold, host, body, screen, chosen.timeout)
     return FAILED if code == OK and screen.failed and not screen.interactive else code
 

@@ -22,11 +22,12 @@ from ..errors import DeclarationError
 from ..kinds import BUILTIN_KINDS, LLM, STT, TTS, VAD, Kind
 from ..session import Secret, Session
 from ..utils.names import is_valid_name
+from .client_messages import check_message
 from .constraints import restriction
 from .shapes import UnsupportedType, Validator
 from .signature import Signature, check_flag, check_function, read_result, read_signature, reject_result, reject_unknown
-from .specs import ActionSpec, AnyFunction, Given, OptionsSpec, Parameter, ProviderSpec, SecretSpec, mark
-from .targets import injected, is_for_bot, kind_name, read_targets, reject_bare
+from .specs import BOT, ActionSpec, AnyFunction, Given, OptionsSpec, Parameter, ProviderSpec, SecretSpec, mark
+from .targets import check_own_name, injected, is_for_bot, kind_name, read_targets, reject_bare
 
 __all__ = ("action", "options", "service")
 
@@ -71,6 +72,11 @@ class _ActionKeywords(TypedDict, total=False):
     deadline: float | None
     finish: bool
     narrowed: Mapping[str, Validator] | None
+
+
+class _BotActionKeywords(_ActionKeywords, total=False):
+    service: str
+    message: str
 
 
 # ---- service -------------------------------------------------------------------------------------------------------
@@ -236,10 +242,12 @@ def action(
     **keywords: Unpack[_ActionKeywords],
 ) -> Callable[[OnVAD], OnVAD]: ...
 @overload
+def action(target: Kind, /, **keywords: Unpack[_ActionKeywords]) -> _OnBot: ...
+@overload
 def action(
-    target: Literal["bot"] | Kind | Callable[Concatenate[Session, ...], Any],
+    target: Literal["bot"] | Callable[Concatenate[Session, ...], Any],
     /,
-    **keywords: Unpack[_ActionKeywords],
+    **keywords: Unpack[_BotActionKeywords],
 ) -> _OnBot: ...
 @overload
 def action(
@@ -254,13 +262,18 @@ def action(
     deadline: float | None = None,
     finish: bool = True,
     narrowed: Mapping[str, Validator] | None = None,
+    service: str | None = None,
+    message: str | None = None,
     **unknown: Any,
 ) -> Any:
-    """Declare an action of one or several providers, of a kind, or of a bot (clients see it as service "bot").
+    """Declare an action of one or several providers, of a kind, or of a bot.
 
     The function's name is the action's. Parameters before the `/` are the live service and, if it wants it, the
-    `Session`. Parameters after it are the arguments. `async def` runs on the event loop; `def` runs in a worker
-    thread.
+    `Session`; for a bot, the `Session` and services of the bot, by their names and in any order. Parameters after it
+    are the arguments. `async def` runs on the event loop; `def` runs in a worker thread.
+
+    Clients see an action of a bot under the service "bot", or under the name that `service` gives. With `message`, it
+    is also called by the `client-message` of this type. It then takes one argument at most: the data of the message.
 
     `deadline`, in seconds, may be shorter than the session's. A `long` action is answered at once with a job id; its
     progress and its result follow as messages. `finish=False` cancels an action that the LLM called if the user
@@ -271,13 +284,16 @@ def action(
 
     def declare(function: AnyFunction) -> AnyFunction:
         check_function("action", function)
-        reject_unknown(function, "action", unknown, ("long", "deadline", "finish", "narrowed"))
+        known = ("long", "deadline", "finish", "narrowed", "service", "message")
+        reject_unknown(function, "action", unknown, known)
         _check_action(function, long, deadline, finish)
         signature = _action_signature(function, is_for_bot(targets))
+        check_own_name(function, service, targets)
+        check_message(function, message, signature.sent, is_for_bot(targets))
         given = injected(function, signature, targets)
         if Given.SESSION in given and not inspect.iscoroutinefunction(function):
-            message = "takes the session, but runs in a thread, where the session must not be used. "
-            raise DeclarationError(function, f"{message}Write async def, and call what blocks with anyio.to_thread.")
+            problem = "takes the session, but runs in a thread, where the session must not be used. "
+            raise DeclarationError(function, f"{problem}Write async def, and call what blocks with anyio.to_thread.")
         spec = ActionSpec(
             targets=read_targets(function, targets),
             name=function.__name__,
@@ -292,6 +308,8 @@ def action(
             narrowed=_narrowed(function, signature.sent, narrowed),
             deprecated=getattr(function, "__deprecated__", None),
             doc=signature.doc,
+            service=BOT if service is None else service,
+            message=message,
         )
         return mark(function, spec)
 

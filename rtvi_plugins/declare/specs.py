@@ -17,12 +17,15 @@ from ..utils.diagnostics import authors_line
 from .shapes import Shape, Validator
 
 __all__ = (
+    "BOT",
     "REQUIRED",
     "ActionSpec",
     "AnyFunction",
+    "BotService",
     "BotSpec",
     "Given",
     "Grant",
+    "Injected",
     "OptionsSpec",
     "Parameter",
     "ProviderSpec",
@@ -38,6 +41,9 @@ AnyFunction: TypeAlias = Callable[..., Any]
 
 #: The default of a parameter that has none.
 REQUIRED: Any = object()
+
+#: The service name of a bot's own actions, unless they name another.
+BOT = "bot"
 
 
 @frozen(eq=False)
@@ -75,6 +81,18 @@ class Given(Enum):
     SESSION = "the session"
 
 
+@frozen
+class BotService:
+    """A service of the bot, which the framework passes for a parameter of its name to an action of the bot."""
+
+    name: str
+    protocol: type
+
+
+#: What the framework passes for one parameter.
+Injected: TypeAlias = "Given | BotService"
+
+
 @frozen(eq=False)
 class ProviderSpec:
     """A provider of a kind."""
@@ -95,7 +113,7 @@ class OptionsSpec:
     targets: tuple[Target, ...]
     function: AnyFunction
     parameters: Mapping[str, Parameter]
-    given: tuple[Given, ...]
+    given: tuple[Injected, ...]
     last: bool
     doc: str
     #: Validators of options, for clients only, where a grant has none of the same class.
@@ -115,7 +133,7 @@ class ActionSpec:
     function: AnyFunction
     parameters: Mapping[str, Parameter]
     result: Shape
-    given: tuple[Given, ...]
+    given: tuple[Injected, ...]
     is_async: bool
     long: bool
     deadline: float | None
@@ -124,6 +142,10 @@ class ActionSpec:
     narrowed: Mapping[str, Validator]
     deprecated: str | None
     doc: str
+    #: The service under which clients see an action of a bot.
+    service: str = BOT
+    #: The type of `client-message` that calls it, with the data as its only argument.
+    message: str | None = None
 
     @property
     def wants_service(self) -> bool:

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..errors import DeclarationError
 from ..kinds import BUILTIN_KINDS, Kind, kind_of
 from ..utils.diagnostics import authors_line, nearest, where
+from ..utils.names import is_valid_name
 from .signature import Signature, is_plain_function, is_session
-from .specs import AnyFunction, BotSpec, Given, ProviderSpec, Target, specs_of
+from .specs import AnyFunction, BotService, BotSpec, Given, Injected, ProviderSpec, Target, specs_of
 
-__all__ = ("injected", "is_for_bot", "kind_name", "read_targets", "reject_bare")
+__all__ = (
+    "check_own_name",
+    "injected",
+    "injection_problem",
+    "is_for_bot",
+    "kind_name",
+    "read_targets",
+    "reject_bare",
+    "service_problem",
+)
 
 
 def reject_bare(decorator: str, targets: Sequence[Any]) -> None:
@@ -65,18 +75,72 @@ def kind_name(function: AnyFunction, kind: Any) -> str:
     return kind
 
 
-def injected(function: AnyFunction, signature: Signature, targets: Sequence[Any]) -> tuple[Given, ...]:
-    """Return what the framework passes for the parameters before the `/`."""
+def injected(function: AnyFunction, signature: Signature, targets: Sequence[Any]) -> tuple[Injected, ...]:
+    """Return what the framework passes for the parameters before the `/`. For a bot, these may be in any order."""
+    if is_for_bot(targets):
+        return _injected_by_bot(function, signature, targets)
     services = [each for each in signature.given.values() if not is_session(each)]
     given = tuple(Given.SESSION if is_session(each) else Given.SERVICE for each in signature.given.values())
     if given not in ((), (Given.SERVICE,), (Given.SESSION,), (Given.SERVICE, Given.SESSION)):
         message = "may have only the service and then the session before the '/'."
         raise DeclarationError(function, message)
-    if services and is_for_bot(targets):
-        raise DeclarationError(function, "is an action of a bot: before the '/' it takes only the session.")
     for each in targets:
         _check_protocol(function, each, services)
     return given
+
+
+def _injected_by_bot(function: AnyFunction, signature: Signature, targets: Sequence[Any]) -> tuple[Injected, ...]:
+    found: list[Injected] = []
+    for name, annotation in signature.given.items():
+        if not is_session(annotation) and kind_of(annotation) is None:
+            message = f"{name!r} is before the '/'. Annotate it with Session, or with the Protocol of a service of the "
+            message += "bot that has this name, as in llm: LLM."
+            raise DeclarationError(function, message)
+        found.append(Given.SESSION if is_session(annotation) else BotService(name, annotation))
+    if found.count(Given.SESSION) > 1:
+        raise DeclarationError(function, "takes the session twice before the '/'. Remove one.")
+    for spec in (spec for each in targets for spec in specs_of(each) if isinstance(spec, BotSpec)):
+        if (problem := injection_problem(found, spec)) is not None:
+            raise DeclarationError(function, problem)
+    return tuple(found)
+
+
+def injection_problem(given: Iterable[Injected], bot: BotSpec) -> str | None:
+    """Return why a bot cannot pass its services to an action; None if it can."""
+    for each in given:
+        if not isinstance(each, BotService) or (protocol := bot.protocols.get(each.name)) is each.protocol:
+            continue
+        if protocol is not None:
+            wrong = f"takes {each.name!r} as {each.protocol.__name__}, but it is {protocol.__name__} in"
+            return f"{wrong} {where(bot.function)}. Write {each.name}: {protocol.__name__}."
+        services = ", ".join(repr(name) for name in bot.protocols) or "none"
+        near = nearest(each.name, bot.protocols)
+        hint = f"Did you mean {near!r}?" if near else f"Its services: {services}."
+        return f"takes the service {each.name!r}, which {where(bot.function)} does not have. {hint}"
+    return None
+
+
+def check_own_name(function: AnyFunction, service: Any, targets: Sequence[Any]) -> None:
+    """Reject an invalid `service=` of an action."""
+    if service is None:
+        return
+    problem: str | None
+    if not is_valid_name(service):
+        problem = f"has service={service!r}, which is no name. Use only letters, digits, '-' and '_'."
+    elif not is_for_bot(targets):
+        problem = "has service=, which only an action of a bot has. Write @action(mybot, service=…), or remove it."
+    else:
+        bots = (spec for each in targets for spec in specs_of(each) if isinstance(spec, BotSpec))
+        problem = next(filter(None, (service_problem(service, each) for each in bots)), None)
+    if problem is not None:
+        raise DeclarationError(function, problem)
+
+
+def service_problem(service: str, bot: BotSpec) -> str | None:
+    """Return why an action of a bot cannot have this service name; None if it can."""
+    if service in bot.services:
+        return f"has service={service!r}, which is a service of {where(bot.function)}. Choose another name."
+    return None
 
 
 def _check_protocol(function: AnyFunction, target: Any, services: Sequence[Any]) -> None:

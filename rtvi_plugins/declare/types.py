@@ -29,7 +29,7 @@ __all__ = ("read",)
 def read(annotation: Any, *, nested: bool = False, _inside: tuple[type, ...] = ()) -> Shape:
     """Return the shape of an annotation. Raise `UnsupportedType` if it has none.
 
-    `nested` is set for items and fields: `Any` is allowed only there. `_inside` holds the classes that contain it.
+    `nested` is set for items and fields, whose schema has their documentation. `_inside` holds the classes around it.
     """
 
     def read_part(part: Any) -> Shape:
@@ -44,9 +44,7 @@ def read(annotation: Any, *, nested: bool = False, _inside: tuple[type, ...] = (
     if annotation is None or annotation is type(None):
         return NULL
     if annotation is Any or annotation is object:
-        if nested:
-            return ANY
-        raise UnsupportedType("is Any, which describes nothing. Use dict[str, Any], list[Any] or an attrs class")
+        return ANY
     if origin is Literal:
         return literal_shape(args)
     if members := _members(annotation):

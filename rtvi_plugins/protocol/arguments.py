@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -51,7 +51,28 @@ class Binder:
         if bound is None:
             bound = self._bind_slow(sent, path)
         if self._restrictions:
-            self._restrict(bound, sent, path)
+            self._restrict(bound, lambda name: self._path_of(name, sent, path))
+        return bound
+
+    def bind_whole(self, sent: Any, path: str) -> dict[str, Any]:
+        """Return the keyword arguments for the data of a message that is the only argument.
+
+        `sent` is `REQUIRED` for a message without data. It then means the default, or null if there is none. Raises
+        like `bind`.
+        """
+        bound: dict[str, Any] = {}
+        problems: list[Problem] = []
+        for parameter in self._parameters.values():
+            if sent is not REQUIRED:
+                bound[parameter.name] = parameter.shape.load(sent, path, problems)
+            elif parameter.required:
+                bound[parameter.name] = parameter.shape.load(None, path, problems)
+        if not self._parameters and sent is not REQUIRED and sent is not None:
+            problems.append(Problem(path, expected("no data", sent)))
+        if problems:
+            raise InvalidArguments(problems)
+        if self._restrictions:
+            self._restrict(bound, lambda _: path)
         return bound
 
     def _bind_fast(self, sent: list[Any]) -> dict[str, Any] | None:
@@ -99,13 +120,13 @@ class Binder:
         parameter = self._parameters[name]
         return bound[name] if name in bound else check(parameter.shape, parameter.default)[0]
 
-    def _restrict(self, bound: Mapping[str, Any], sent: Any, path: str) -> None:
+    def _restrict(self, bound: Mapping[str, Any], path_of: Callable[[str], str]) -> None:
         problems: list[Problem] = []
         for name, rule in self._restrictions.items():
             found: list[Problem] = []
             rule.check(self._value(name, bound), "", found)
             if found:
-                at = self._path_of(name, sent, path)
+                at = path_of(name)
                 problems.extend(
                     Problem(f"{at}{each.path}", f"{name}: the bot does not grant this value: {each.message}")
                     for each in found

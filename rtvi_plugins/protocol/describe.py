@@ -26,6 +26,8 @@ def describe_action(service: str, spec: ActionSpec, restrictions: Mapping[str, V
         "result_schema": spec.result.schema,
         "description": spec.doc,
     }
+    if spec.message is not None:
+        described["message"] = spec.message
     if spec.long:
         described["long"] = True
     if spec.deprecated is not None:
@@ -80,7 +82,7 @@ def check_descriptions(registry: Registry) -> None:
     Raises `DeclarationError` at the line of the function that declares it.
     """
     providers = [each for service in registry.services.values() for each in service.providers.values()]
-    for spec in (*registry.actions.values(), *(each for one in providers for each in one.actions.values())):
+    for spec in (*registry.own_actions, *(each for one in providers for each in one.actions.values())):
         _check_description(spec, describe_action("", spec, {}))
     for parameter, group in (each for one in providers for each in one.options.values()):
         _check_description(group, describe_parameter(parameter))

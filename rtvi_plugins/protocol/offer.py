@@ -13,11 +13,20 @@ from attrs import field, frozen
 
 from ..context import Function
 from ..declare.shapes import Validator
-from ..declare.specs import ActionSpec, OptionsSpec, Parameter
+from ..declare.specs import BOT, ActionSpec, OptionsSpec, Parameter
 from ..declare.types import read
-from ..errors import InvalidArguments, NotGranted, Problem, RequestError, UnknownAction, UnknownService, unknown
+from ..errors import (
+    InvalidArguments,
+    NotGranted,
+    Problem,
+    RequestError,
+    UnknownAction,
+    UnknownMessage,
+    UnknownService,
+    unknown,
+)
 from ..registry.grants import Grants
-from ..registry.registry import BOT, PROVIDER, Provider, Registry
+from ..registry.registry import PROVIDER, Provider, Registry
 from .arguments import Binder
 from .codec import encode_json
 from .describe import describe_action, describe_function, describe_option
@@ -80,13 +89,33 @@ class Offer:
                     restrictions: Mapping[str, Validator] = grant.arguments if grant is not None else {}
                     yield OfferedAction(service, spec, Binder(spec.parameters, restrictions), restrictions)
 
+    @cached_property
+    def messages(self) -> Mapping[str, OfferedAction]:
+        """Return the actions that handle a client message, by its type."""
+        return {action.spec.message: action for action in self.actions.values() if action.spec.message is not None}
+
+    def message(self, type: str, known: Iterable[str]) -> OfferedAction:
+        """Return the action that handles a client message. Raises `UnknownMessage` or `NotGranted`.
+
+        `known` are the types that the protocol reads itself.
+        """
+        action = self.messages.get(type) or self.actions.get((BOT, type))
+        if action is not None:
+            return action
+        for spec in self.registry.own_actions:
+            if spec.message == type:
+                name = f"{spec.service}:{spec.name}"
+                raise NotGranted([Problem("$.data.t", f"the bot does not grant '{name}' to this client.")])
+        names = (*known, *self.messages, *(name for service, name in self.actions if service == BOT))
+        raise UnknownMessage([unknown("request type", type, names, path="$.data.t")])
+
     def _has_jobs(self) -> bool:
         named = ((f"{service}:{name}", spec) for service, specs in self._all_actions() for name, spec in specs.items())
         return any(spec.long and self.grants.get(name) is not None for name, spec in named)
 
     def _all_actions(self) -> Iterable[tuple[str, Mapping[str, ActionSpec]]]:
         yield from ((name, self.provider(name).actions) for name in self.registry.services)
-        yield BOT, self.registry.actions
+        yield from self.registry.actions.items()
 
     @cached_property
     def functions(self) -> Mapping[str, OfferedAction]:

@@ -11,6 +11,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from ..declare.client_messages import PROTOCOL_TYPES
+from ..declare.specs import REQUIRED
 from ..errors import (
     InvalidArguments,
     InvalidMessage,
@@ -23,7 +25,6 @@ from ..errors import (
     unknown,
 )
 from ..limits import Limits
-from ..registry.registry import BOT
 from ..session import ClientInfo, UserText
 from ..utils.diagnostics import shorten
 from ..utils.json_values import expected, is_object
@@ -108,8 +109,8 @@ class RTVIProtocol:
             raise InvalidMessage("A message needs a type that is a string.")
         if not id:
             raise InvalidMessage("A message needs an id that is a string of 1 to 256 characters.")
-        if type not in _READERS:
-            raise UnknownMessage([unknown("message type", type, _READERS, path="$.type")])
+        if type not in PROTOCOL_TYPES:
+            raise UnknownMessage([unknown("message type", type, PROTOCOL_TYPES, path="$.type")])
         return type
 
     def _keep_early(self, request: Request, message: dict[str, Any]) -> None:
@@ -219,11 +220,11 @@ class RTVIProtocol:
         inner = Request(request.id, request.type, t, request.due)
         if t in _INNER:
             return _INNER[t](self, inner, data.get("d"))
-        if (BOT, t) not in self.offer.actions:
-            known = (*_INNER, *(name for service, name in self.offer.actions if service == BOT))
-            raise UnknownMessage([unknown("request type", t, known, path="$.data.t")])
-        action = self.offer.actions[BOT, t]
-        arguments = action.binder.bind(data.get("d"), "$.data.d")
+        action = self.offer.message(t, _INNER)
+        if action.spec.message == t:
+            arguments = action.binder.bind_whole(data.get("d", REQUIRED), "$.data.d")
+        else:
+            arguments = action.binder.bind(data.get("d"), "$.data.d")
         return CallAction(self.requests.open(inner, self._now, action.spec.deadline), action, arguments)
 
     def send_text(self, request: Request, data: Any) -> Operation:
@@ -260,7 +261,7 @@ class RTVIProtocol:
         return Disconnect()
 
 
-#: The method for each message type.
+#: The method for each of `PROTOCOL_TYPES`.
 _READERS: Mapping[str, Callable[[RTVIProtocol, Request, Any], Operation | None]] = {
     "client-ready": RTVIProtocol.client_ready,
     "describe-actions": RTVIProtocol.describe_actions,

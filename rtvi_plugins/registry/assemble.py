@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..declare.signature import problems_text
-from ..declare.specs import ActionSpec, BotSpec, OptionsSpec, ProviderSpec, Spec, Target
+from ..declare.specs import BOT, ActionSpec, BotSpec, OptionsSpec, ProviderSpec, Spec, Target
+from ..declare.targets import injection_problem, service_problem
 from ..errors import BotError, DeclarationError
 from ..utils.diagnostics import where
 from ..utils.json_values import is_array, is_object, json_problem
 from .grants import function_problem, grant_problem, known_names
-from .registry import BOT, PROVIDER, Provider, Registry, Service, twice
+from .registry import PROVIDER, Provider, Registry, Service, twice
 
 __all__ = ("build",)
 
@@ -29,9 +30,29 @@ def build(bot: BotSpec, providers: Mapping[str, Mapping[str, ProviderSpec]], spe
         )
         for name, labelled in providers.items()
     }
-    registry = Registry(bot, services, _by_name(_on(actions, BOT, bot.function), BOT))
+    registry = Registry(bot, services, _own_actions(bot, actions))
     _check_bot(registry)
     return registry
+
+
+def _own_actions(bot: BotSpec, specs: Iterable[ActionSpec]) -> dict[str, dict[str, ActionSpec]]:
+    """Return the bot's own actions, by service and name. Raise `DeclarationError` for those that do not fit it."""
+    found: dict[str, list[ActionSpec]] = {BOT: []}
+    for spec in _on(specs, BOT, bot.function):
+        if (problem := injection_problem(spec.given, bot) or service_problem(spec.service, bot)) is not None:
+            raise DeclarationError(spec.function, problem)
+        found.setdefault(spec.service, []).append(spec)
+    own = {service: _by_name(each, service) for service, each in found.items()}
+    _reject_messages_twice(own)
+    return own
+
+
+def _reject_messages_twice(own: Mapping[str, Mapping[str, ActionSpec]]) -> None:
+    """Reject a client message that two actions handle. The name of an action in the service "bot" is one as well."""
+    found = dict(own[BOT])
+    for spec in (each for actions in own.values() for each in actions.values()):
+        if spec.message is not None and found.setdefault(spec.message, spec) is not spec:
+            _reject(f"the client message {spec.message!r}", found[spec.message], spec)
 
 
 def _provider(label: str, spec: ProviderSpec, groups: Sequence[OptionsSpec], actions: Sequence[ActionSpec]) -> Provider:

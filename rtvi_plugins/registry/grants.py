@@ -20,7 +20,7 @@ from ..declare.types import read
 from ..errors import InvalidStart, Problem
 from ..utils.diagnostics import nearest
 from ..utils.json_values import is_array, is_object, json_type_name, member_path, until_max_problems
-from .registry import BOT, PROVIDER, Registry
+from .registry import PROVIDER, Registry
 
 __all__ = (
     "Grants",
@@ -124,7 +124,8 @@ def _join(found: dict[str, Validator], more: Mapping[str, Validator]) -> None:
 
 
 def _actions(registry: Registry) -> Iterable[tuple[str, str, ActionSpec]]:
-    yield from ((BOT, name, spec) for name, spec in registry.actions.items())
+    for own, specs in registry.actions.items():
+        yield from ((own, name, spec) for name, spec in specs.items())
     for service in registry.services.values():
         for provider in service.providers.values():
             yield from ((service.name, name, spec) for name, spec in provider.actions.items())
@@ -239,15 +240,16 @@ def _arguments(registry: Registry, action: str) -> Iterable[str]:
 def _having(registry: Registry, action: str) -> Sequence[ActionSpec]:
     """Return the declarations of an action such as `"tts:say"`, one for each provider that has it."""
     service, _, name = action.partition(":")
-    offered = [registry.actions]
-    if service != BOT:
+    if service in registry.actions:
+        offered = [registry.actions[service]]
+    else:
         offered = [each.actions for each in registry.services[service].providers.values()]
     return [each[name] for each in offered if name in each]
 
 
 def grantable(registry: Registry) -> Iterable[str]:
     """Yield every name that a grant may have."""
-    yield from (f"{BOT}:{name}" for name in registry.actions)
+    yield from (f"{each.service}:{each.name}" for each in registry.own_actions)
     for service in registry.services.values():
         yield f"{service.name}.{PROVIDER}"
         for provider in service.providers.values():

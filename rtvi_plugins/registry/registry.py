@@ -12,10 +12,7 @@ from ..declare.shapes import check
 from ..declare.specs import ActionSpec, BotSpec, OptionsSpec, Parameter, ProviderSpec
 from ..errors import Problem
 
-__all__ = ("BOT", "PROVIDER", "Provider", "Registry", "Service", "twice")
-
-#: The service name under which clients see a bot's own actions.
-BOT = "bot"
+__all__ = ("PROVIDER", "Provider", "Registry", "Service", "twice")
 
 #: The option that switches the provider of a service, if the client is granted it.
 PROVIDER = "provider"
@@ -106,7 +103,13 @@ class Registry:
 
     bot: BotSpec
     services: Mapping[str, Service]
-    actions: Mapping[str, ActionSpec] = field(factory=dict[str, ActionSpec])
+    #: The bot's own actions, by the service under which clients see them, and by name.
+    actions: Mapping[str, Mapping[str, ActionSpec]] = field(factory=dict[str, Mapping[str, ActionSpec]])
+
+    @property
+    def own_actions(self) -> Iterable[ActionSpec]:
+        """Return the bot's own actions."""
+        return (each for actions in self.actions.values() for each in actions.values())
 
     def labels(self) -> dict[str, tuple[str, ...]]:
         """Return the providers of each service, by the names that clients use."""

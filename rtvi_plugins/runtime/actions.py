@@ -16,7 +16,7 @@ import anyio
 from attrs import define, field
 
 from ..declare.shapes import check
-from ..declare.specs import Given
+from ..declare.specs import BotService, Given, Injected
 from ..declare.to_json import RepeatedTooOften, to_checked_json, to_json
 from ..errors import ActionFailed, Busy, Cancelled, InvalidResult, Problem, RequestError, report
 from ..limits import Limits
@@ -31,7 +31,7 @@ from ..utils.diagnostics import unwrap_group, where
 from ..utils.json_values import json_problem
 from .client_errors import as_request_error
 from .outbox import Outbox
-from .services import OpenService
+from .services import Handle, OpenService
 from .threads import Threads
 from .workers import Work, Workers
 
@@ -64,6 +64,8 @@ class Actions:
     limits: Limits
     threads: Threads
     find: Callable[[str], OpenService]
+    #: The services of the bot, as it receives them.
+    handles: Mapping[str, Handle]
     jobs: dict[str, _Job] = field(factory=dict[str, "_Job"])
     _started: int = 0
     _observed: bool = field(init=False)
@@ -130,10 +132,17 @@ class Actions:
     async def _run(self, action: OfferedAction, arguments: Mapping[str, Any], service: OpenService | None) -> Any:
         """Call the function of an action, on the event loop or in a thread."""
         spec = action.spec
-        given = [self.session if each is Given.SESSION else service and service.alive() for each in spec.given]
+        given = [self._injected(each, service) for each in spec.given]
         if spec.is_async:
             return await spec.function(*given, **arguments)
         return await self.threads.run(partial(spec.function, *given, **arguments))
+
+    def _injected(self, parameter: Injected, service: OpenService | None) -> Any:
+        if parameter is Given.SESSION:
+            return self.session
+        if isinstance(parameter, BotService):
+            return self.handles[parameter.name]
+        return service and service.alive()
 
     def _sendable(self, result: Any) -> Any:
         """Return a result if it can be sent in a message. Raise `TypeError` or `InvalidResult` for any other."""

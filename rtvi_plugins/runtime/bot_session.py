@@ -28,6 +28,7 @@ from .client_errors import as_request_error
 from .function_calls import FunctionCalls
 from .outbox import Outbox
 from .reconfigure import LiveServices
+from .services import Handle, OpenService
 from .session_end import Ending
 from .shared import Shared
 from .turns import Turns
@@ -86,6 +87,7 @@ class BotSession(Session[Any]):
             limits=limits,
             end=ending.fail,
         )
+        handles = {name: Handle(partial(self._service_in_use, name)) for name in services.registry.services}
         actions = Actions(
             session=self,
             protocol=protocol,
@@ -94,6 +96,7 @@ class BotSession(Session[Any]):
             limits=limits,
             threads=shared.threads,
             find=lambda service: services.live[service],
+            handles=handles,
         )
         calls = FunctionCalls(shared.clock, limits, self.emit)
         self._parts = SessionParts(protocol, outbox, turns, ending, services, actions, calls, shared.hooks)
@@ -105,6 +108,11 @@ class BotSession(Session[Any]):
         """Return a session, and its parts. `stop` stops everything that runs in the session, when it ends."""
         session = cls(id, shared, start, stop)
         return session, session._parts
+
+    def _service_in_use(self, service: str) -> OpenService:
+        """Return the open service; within a turn, the one that was open when it began."""
+        turn = self._parts.turns.current
+        return (turn.live if turn is not None else self._parts.services.live)[service]
 
     def _overflow(self) -> None:
         error = SlowClient("The client does not read what is sent to it.")

@@ -45,7 +45,6 @@ from ..utils.waiting import OneShotEvent, cancellation_classes
 from ..voice.recording import record
 from .audio_input import INPUT_RATE
 from .bot_session import BotSession
-from .services import Handle, OpenService
 from .shared import Shared
 from .workers import Workers
 
@@ -137,18 +136,12 @@ class LiveSession:
     async def _run_bot(self) -> None:
         """Run the bot's function. If it returns, the session goes on; if it raises, the session ends."""
         bot = self.parts.services.registry.bot
-        handles = {name: Handle(partial(self._service_in_use, name)) for name in bot.services}
         try:
-            await bot.function(self.session, **handles)
+            await bot.function(self.session, **self.parts.actions.handles)
         except BaseException as error:
             reraise_control_flow(error, *cancellation_classes())
             report(where(bot.function), error)
             self.parts.ending.fail(BotFailed("The bot failed, and the session is over."))
-
-    def _service_in_use(self, service: str) -> OpenService:
-        """Return the open service; within a turn, the one that was open when it began."""
-        turn = self.parts.turns.current
-        return (turn.live if turn is not None else self.parts.services.live)[service]
 
     async def _shut(self) -> None:
         self.parts.ending.end()

@@ -218,6 +218,13 @@ async def acme_llm() -> AsyncGenerator[Acme]:
 
 """
 
+#: A bot with one service.
+TALKER = """
+@bot(services={"llm": "acme"})
+async def talker(session: Session, /, llm: LLM) -> None: ...
+
+"""
+
 #: What an author wrote wrongly, each with the words that say what to do. The line that is named ends in "# here".
 MISTAKES: dict[str, tuple[str, str]] = {
     "async generator": (
@@ -451,12 +458,82 @@ async def say(session: Session, llm: Acme, /) -> None: ...
 """,
         "may have only the service and then the session before the '/'.",
     ),
-    "bot's own action with a service": (
+    "bot's own action with a provider's class": (
         """
 @action("bot")  # here
 async def say(llm: Acme, /) -> None: ...
 """,
-        "is an action of a bot: before the '/' it takes only the session.",
+        "'llm' is before the '/'. Annotate it with Session, or with the Protocol of a service of the bot",
+    ),
+    "bot's own action with two sessions": (
+        """
+@action("bot")  # here
+async def say(session: Session, other: Session, /) -> None: ...
+""",
+        "takes the session twice before the '/'. Remove one.",
+    ),
+    "own service of a provider's action": (
+        """
+@action(acme_llm, service="voice")  # here
+async def say(llm: Acme, /) -> None: ...
+""",
+        "has service=, which only an action of a bot has. Write @action(mybot, service=…), or remove it.",
+    ),
+    "own service that is no name": (
+        """
+@action("bot", service="bot:context")  # here
+async def reset() -> None: ...
+""",
+        "has service='bot:context', which is no name. Use only letters, digits, '-' and '_'.",
+    ),
+    "message that is no text": (
+        """
+@action("bot", message="")  # here
+async def reset() -> None: ...
+""",
+        "has message='', which is no type of a message. Write a text, as in message='set-language'.",
+    ),
+    "message of a provider's action": (
+        """
+@action(acme_llm, message="reset")  # here
+async def reset(llm: Acme, /) -> None: ...
+""",
+        "has message=, which only an action of a bot has.",
+    ),
+    "message of the protocol": (
+        """
+@action("bot", message="update-config")  # here
+async def reset() -> None: ...
+""",
+        "has message='update-config', which is a type of the protocol itself. Choose another.",
+    ),
+    "own service with the name of a service": (
+        f"""{TALKER}
+@action(talker, service="llm")  # here
+async def reset() -> None: ...
+""",
+        "has service='llm', which is a service of talker() (",
+    ),
+    "service that the bot has not": (
+        f"""{TALKER}
+@action(talker)  # here
+async def ask(lm: LLM, /) -> None: ...
+""",
+        ") does not have. Did you mean 'llm'?",
+    ),
+    "service of another kind": (
+        f"""{TALKER}
+@action(talker)  # here
+async def ask(session: Session, llm: TTS, /) -> None: ...
+""",
+        "takes 'llm' as TTS, but it is LLM in talker() (",
+    ),
+    "message with two arguments": (
+        """
+@action("bot", message="book")  # here
+async def book(nights: int, name: str) -> None: ...
+""",
+        "takes one argument, the data of the message, not 2: ['nights', 'name']. Write one argument of an attrs class",
     ),
     "another kind's protocol": (
         """
@@ -950,6 +1027,52 @@ GRANT = Grant(5)  # here
 
 #: The same, of mistakes that show only when a bot is put together.
 WHOLE_MISTAKES: dict[str, tuple[str, str]] = {
+    "action of every bot with a service that this one has not": (
+        """
+@action("bot")  # here
+async def ask(session: Session, tts: TTS, /) -> None: ...
+
+@bot(services={"llm": "acme"})  # and here
+async def receptionist(session: Session, /, llm: LLM) -> None: ...
+""",
+        "takes the service 'tts', which receptionist() (",
+    ),
+    "own service of every bot with the name of a service": (
+        """
+@action("bot", service="llm")  # here
+async def reset() -> None: ...
+
+@bot(services={"llm": "acme"})  # and here
+async def receptionist(session: Session, /, llm: LLM) -> None: ...
+""",
+        "has service='llm', which is a service of receptionist() (",
+    ),
+    "message handled twice": (
+        """
+@action("bot", message="reset")  # here
+async def reset_all() -> None: ...
+
+@action("bot", service="context", message="reset")  # and here
+async def start_again() -> None: ...
+
+@bot(services={"llm": "acme"})
+async def receptionist(session: Session, /, llm: LLM) -> None: ...
+""",
+        "the client message 'reset' is declared twice",
+    ),
+    "message with the name of an action": (
+        """
+@action("bot")  # here
+async def reset() -> None: ...
+
+@action("bot", message="reset")  # and here
+async def start_again() -> None: ...
+
+@bot(services={"llm": "acme"})
+async def receptionist(session: Session, /, llm: LLM) -> None: ...
+""",
+        "the client message 'reset' is declared twice",
+    ),
     "grant that names nothing": (
         """
 @bot(services={"llm": "acme"}, client=["llm:get_contex"])  # here

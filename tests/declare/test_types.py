@@ -171,6 +171,7 @@ ACCEPTED: list[tuple[Any, Any, Any]] = [
     (tuple[int, str], [1, "a"], (1, "a")),
     (Sequence[Colour], ["red"], (Colour.RED,)),
     (list[Any], [1, [None, {}]], [1, [None, {}]]),
+    *((each, value, value) for each in (Any, object, Any | None) for value in (None, True, 1.5, "a", [[1]], {"a": 1})),
     (dict[str, int], {"a": 1}, {"a": 1}),
     (Mapping[str, list[bool]], {"a": [True]}, {"a": [True]}),
     (dict[str, Any], {"a": {"b": [1.5]}}, {"a": {"b": [1.5]}}),
@@ -199,6 +200,7 @@ REFUSED: list[tuple[Any, Any]] = [
     *((list[int], value) for value in ("ab", EMPTY, NULL, [1, "a"], [True])),
     *((tuple[int, str], value) for value in ([1], [1, "a", 2], ["a", 1])),
     *((dict[str, int], value) for value in (NO_ITEMS, {"a": "b"}, {1: 1}, NULL)),
+    *((Any, value) for value in (float("nan"), {1}, {1: 1}, [[float("inf")]])),
     *((dict[str, Any], value) for value in ({"a": float("nan")}, {"a": {1, 2}}, {"a": {1: 1}})),
     *(
         (Guest, value)
@@ -238,7 +240,7 @@ WORDS: dict[str, list[Any]] = {
     "bool": [bool, Literal[True], bool | None],
     "number": [int, float, Literal[1], Floor, int | None, Annotated[float, ge(0)]],
     "array": [list[int], tuple[int, ...], Sequence[str], tuple[int, str], list[Any] | None],
-    "object": [dict[str, int], Mapping[str, Any], Guest, Booking, Guest | None],
+    "object": [dict[str, int], Mapping[str, Any], Guest, Booking, Guest | None, Any],
 }
 
 
@@ -405,8 +407,6 @@ Mistyped.__annotations__["size"] = ForwardRef("1 / 0")
 UNREADABLE: list[tuple[Any, str]] = [
     (bytes, "Use str, bool, int"),
     (set[str], "Use str, bool, int"),
-    (object, "Use dict[str, Any]"),
-    (Any, "Use dict[str, Any]"),
     (dict[int, str], "Use dict[str, …]"),
     (Literal[b"a"], "has the choice b'a', which is not a string, whole number or bool"),
     (Untyped, "is Untyped, whose 'size' has no type. Annotate it, as in size: str"),

@@ -160,7 +160,9 @@ def test_a_bots_own_actions_are_its_own() -> None:
     @action("bot")
     async def sleep(session: Session, /) -> None: ...
 
-    assert set(registry_of(keeper, count, lose, sleep).actions) == {"count", "sleep"}
+    assert {service: set(each) for service, each in registry_of(keeper, count, lose, sleep).actions.items()} == {
+        "bot": {"count", "sleep"}
+    }
 
 
 # ---- names that are declared twice ---------------------------------------------------------------------------------

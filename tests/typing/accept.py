@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Annotated, Literal, Protocol, assert_type, runtime_checkable
+from typing import Annotated, Any, Literal, Protocol, assert_type, runtime_checkable
 
 from attrs import define
 from attrs.validators import ge, le
@@ -87,6 +87,16 @@ async def book_room(session: Session, /, nights: Annotated[int, ge(1)], name: st
     return f"{nights} nights for {name}"
 
 
+@action(receptionist, service="context")
+async def reset(llm: LLM, session: Session, /) -> bool:
+    return True
+
+
+@action("bot", message="set-language", long=True)
+async def set_language(session: Session, /, data: Any) -> Any:
+    return data
+
+
 async def decorated_functions_keep_their_types(session: Session, llm: AcmeLLM, tts: TTS) -> None:
     opened: AbstractAsyncContextManager[AcmeLLM] = acme_llm(Secret("key-of-a-test"), base_url="http://localhost")
     async with opened as live:
@@ -96,4 +106,5 @@ async def decorated_functions_keep_their_types(session: Session, llm: AcmeLLM, t
     assert_type(count_tokens(llm, texts=["a"]), int)
     assert_type(await read_aloud(tts, session, text="hello"), None)
     assert_type(await book_room(session, nights=2, name="Ada"), str)
+    assert_type(await reset(llm, session), bool)
     assert_type(await receptionist(session, llm), None)

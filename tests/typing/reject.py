@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from accept import AcmeLLM, acme_llm, book_room, configure, count_tokens, list_models
+from accept import AcmeLLM, acme_llm, book_room, configure, count_tokens, list_models, reset
 
 from rtvi_plugins import STT, TTS, Secret, Session, action, bot, options, service
 
@@ -43,6 +43,14 @@ async def on_another_kind(stt: STT, /, text: str) -> None: ...
 async def on_another_service(tts: TTS, /, text: str) -> None: ...
 
 
+@action(acme_llm, service="context")  # rejected: only an action of a bot has a service name of its own
+async def own_service_of_a_provider(llm: AcmeLLM, /) -> None: ...
+
+
+@action("tts", message="say")  # rejected: only an action of a bot handles a client message
+async def message_of_a_kind(tts: TTS, /, text: str) -> None: ...
+
+
 @bot(services={"llm": "acme"})  # rejected: a bot takes the session first
 async def bot_without_session(llm: AcmeLLM, /) -> None: ...
 
@@ -56,5 +64,6 @@ async def wrong_calls(llm: AcmeLLM, session: Session) -> None:
     configure(llm, temperature="hot")  # rejected: of another type
     count_tokens(llm)  # rejected: an argument is missing
     await book_room(session, nights="two", name="Ada")  # rejected: of another type
+    await reset(session, llm)  # rejected: in another order
     number: int = await list_models(llm)  # rejected: the result is a list
     print(number)
