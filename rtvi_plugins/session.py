@@ -6,9 +6,9 @@ The module has more than 300 lines because it is one interface, and most of it i
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from typing import Annotated, Any, Generic, TypeAlias
+from typing import Annotated, Any, Generic, TypeAlias, overload
 
 from attrs import frozen
 from attrs.validators import ge, le
@@ -237,9 +237,33 @@ class Session(ABC, Generic[State]):
     def providers(self) -> Mapping[str, str]:
         """Return the present provider of each service."""
 
+    @overload
+    def config(self) -> Mapping[str, Mapping[str, Any]]: ...
+    @overload
+    def config(self, service: str) -> Mapping[str, Any]: ...
     @abstractmethod
-    def config(self, service: str) -> Mapping[str, Any]:
-        """Return the current values of a service's options."""
+    def config(self, service: str | None = None) -> Mapping[str, Any]:
+        """Return the values of a service's options, or of all options by service, as a read-only copy.
+
+        Whoever changes it, or a part of it, gets a `TypeError`. Raise `BotError` for an unknown service.
+        """
+
+    @overload
+    async def configure(self, service: str, /, *, interrupt: bool = ..., **options: Any) -> None: ...
+    @overload
+    async def configure(self, config: Mapping[str, Mapping[str, Any]], /, *, interrupt: bool = ...) -> None: ...
+    @abstractmethod
+    async def configure(
+        self, service: str | Mapping[str, Mapping[str, Any]], /, *, interrupt: bool = False, **options: Any
+    ) -> None:
+        """Set options of a service, or of several at once in a mapping by service: all of them, or none.
+
+        The values are checked as those of a client are, but the bot needs no grant. `provider` switches the provider.
+        The client receives the new config. A turn that is running ends with the old values; `interrupt` ends it now.
+
+        Raise `BotError` with every problem of the names and values, `TypeError` for a value that JSON cannot carry, and
+        `RequestError` if an options function refuses a value or a provider cannot be opened.
+        """
 
     @abstractmethod
     def emit(self, event: Event) -> None:
@@ -327,7 +351,15 @@ class Session(ABC, Generic[State]):
 
     @abstractmethod
     async def switch(self, service: str, provider: str, *, interrupt: bool = False) -> None:
-        """Switch a service to another provider that the bot names, at the end of the turn or at once."""
+        """Switch a service to another provider that the bot names: `configure(service, provider=provider)`."""
+
+    @abstractmethod
+    def start_soon(self, function: Callable[..., Coroutine[Any, Any, object]], *args: object) -> None:
+        """Run a coroutine function in a task of the session. Hooks and timers, which cannot wait, use it.
+
+        The end of the session cancels the task. An exception is logged, and ends nothing else. Raise `SessionClosed` if
+        the session has ended, and `RuntimeError` while its services are opening.
+        """
 
     @property
     @abstractmethod

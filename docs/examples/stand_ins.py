@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from rtvi_plugins import service
+from rtvi_plugins import options, service
 from rtvi_plugins_echo.stt import EchoSTT
 from rtvi_plugins_echo.tts import EchoTTS
 from rtvi_plugins_echo.vad import EchoVAD
@@ -27,6 +27,11 @@ async def stt() -> AsyncGenerator[EchoSTT]:
 async def tts() -> AsyncGenerator[EchoTTS]:
     """Speaks a tone of 0.1 s for each word."""
     yield EchoTTS()
+
+
+@options(tts)
+def voice(tts: EchoTTS, /, voice: str = "en-us") -> None:
+    """Accept the name of a voice. The tone stays the same."""
 
 
 @service("vad", "silero")

@@ -108,25 +108,24 @@ class ConfigChanges:
     offer_of: Callable[[Mapping[str, str]], Offer]
     defaults: OptionDefaults
 
-    def prepare(self, sent: Any, values: Values, offer: Offer, path: str = "$.data.config") -> ConfigChange:
-        """Return the change that a client sent. Raises one `RequestError` with all problems."""
+    def prepare(
+        self, sent: Any, values: Values, offer: Offer, path: str = "$.data.config", *, by_bot: bool = False
+    ) -> ConfigChange:
+        """Return the change that a client sent, or the bot, which needs no grant.
+
+        Raises one `RequestError` with all problems.
+        """
         problems: list[Problem] = []
         options, unknown_services = read_sent_options(sent, path, problems, offer.options)
         mistakes: list[Mistake] = [(InvalidConfig, problem) for problem in problems]
         mistakes += [(UnknownService, problem) for problem in unknown_services]
-        after = self._with_providers(dict(_switches(options, offer, mistakes)), offer)
+        after = self._with_providers(dict(_switches(options, offer.ungranted if by_bot else offer, mistakes)), offer)
         switched, started = self._switched(values, offer, after)
-        checked = list(_checked(options, after, started, mistakes))
+        checked = list(_checked(options, after.ungranted if by_bot else after, started, mistakes))
         if mistakes:
             raise as_one_error(mistakes)
         order = [(service, name) for service, name, _ in checked]
         return _change(values, _with(started, checked), offer, after, switched, order)
-
-    def prepare_switch(self, service: str, provider: str, values: Values, offer: Offer) -> ConfigChange:
-        """Return the change that switches the provider of a service, and changes nothing else."""
-        after = self._with_providers({service: provider}, offer)
-        switched, started = self._switched(values, offer, after)
-        return _change(values, started, offer, after, switched, [])
 
     def _with_providers(self, chosen: Mapping[str, str], offer: Offer) -> Offer:
         providers = {**offer.providers, **chosen}
@@ -182,6 +181,9 @@ def _checked(
 def _not_offered(sent: SentOption, name: str, offer: Offer) -> Mistake:
     if name in offer.provider(sent.service).options or name == PROVIDER:
         return NotGranted, Problem(sent.name_path, f"the bot does not grant '{sent.service}.{name}' to this client.")
+    if name in offer.provider(sent.service).spec.parameters:
+        text = f"'{sent.service}.{name}' is a service option: only the operator sets it, before the service opens."
+        return UnknownOption, Problem(sent.name_path, text)
     names = offer.options[sent.service]
     return UnknownOption, unknown(f"{sent.service} option", sent.name, names, path=sent.name_path)
 

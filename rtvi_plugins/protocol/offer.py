@@ -145,6 +145,11 @@ class Offer:
         """Return the provider of a service."""
         return self.registry.services[service].providers[self.providers[service]]
 
+    @cached_property
+    def ungranted(self) -> Offer:
+        """Return what the bot itself may set and call: the same providers, without grants and their limits."""
+        return Offer(self.registry, self.providers, Grants(everything=True))
+
     # ---- groups of options -----------------------------------------------------------------------------------------
 
     @cached_property

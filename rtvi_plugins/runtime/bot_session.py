@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from functools import partial
-from typing import Any, cast, final
+from typing import Any, cast, final, overload
 
 from attrs import define
 
 from ..context import Context, Function, Message
 from ..declare.to_json import to_checked_json
-from ..errors import FunctionCallFailed, ProviderError, ProviderFailed, RequestError, SlowClient
+from ..errors import (
+    BotError,
+    FunctionCallFailed,
+    ProviderError,
+    ProviderFailed,
+    RequestError,
+    SessionClosed,
+    SlowClient,
+    report,
+    unknown,
+)
 from ..events import Event, serialize
 from ..protocol.config import SessionConfig
 from ..protocol.offer import Offer
@@ -20,7 +30,10 @@ from ..protocol.protocol import RTVIProtocol
 from ..protocol.start import StartRequest
 from ..registry.hooks import Hooks
 from ..session import ClientInfo, FunctionCall, Input, Listener, Session, Turn, VADParams
-from ..utils.waiting import Iteration
+from ..utils.control_flow import reraise_control_flow
+from ..utils.diagnostics import where
+from ..utils.json_copies import frozen_json, plain_json
+from ..utils.waiting import Iteration, cancellation_classes, clear_stray_cancellation
 from ..voice.recording import Recorder
 from .actions import Actions
 from .audio_input import AudioInput
@@ -129,11 +142,34 @@ class BotSession(Session[Any]):
     def providers(self) -> Mapping[str, str]:
         return self._parts.services.offer.providers
 
-    def config(self, service: str) -> Mapping[str, Any]:
-        return dict(self._parts.services.config.values[service])
+    @overload
+    def config(self) -> Mapping[str, Mapping[str, Any]]: ...
+    @overload
+    def config(self, service: str) -> Mapping[str, Any]: ...
+    def config(self, service: str | None = None) -> Mapping[str, Any]:
+        values = self._parts.services.config.values
+        if service is not None and service not in values:
+            raise BotError(f"session.config(): {unknown('service', service, values).message}")
+        return cast("Mapping[str, Any]", frozen_json(values if service is None else values[service]))
+
+    @overload
+    async def configure(self, service: str, /, *, interrupt: bool = ..., **options: Any) -> None: ...
+    @overload
+    async def configure(self, config: Mapping[str, Mapping[str, Any]], /, *, interrupt: bool = ...) -> None: ...
+    async def configure(
+        self, service: str | Mapping[str, Mapping[str, Any]], /, *, interrupt: bool = False, **options: Any
+    ) -> None:
+        sent: Mapping[str, Mapping[str, Any]]
+        if isinstance(service, str):
+            sent = {service: options}
+        elif options:
+            raise TypeError(f"configure() takes options by service, or as arguments ({', '.join(options)}), not both.")
+        else:
+            sent = service
+        await self._parts.services.configure(plain_json(to_checked_json(sent)), interrupt=interrupt)
 
     async def switch(self, service: str, provider: str, *, interrupt: bool = False) -> None:
-        await self._parts.services.switch(service, provider, interrupt=interrupt)
+        await self.configure(service, provider=provider, interrupt=interrupt)
 
     # ---- messages --------------------------------------------------------------------------------------------------
 
@@ -228,6 +264,21 @@ class BotSession(Session[Any]):
 
     def interrupt(self) -> bool:
         return self._parts.turns.interrupt()
+
+    def start_soon(self, function: Callable[..., Coroutine[Any, Any, object]], *args: object) -> None:
+        if self._parts.ending.closed:
+            raise SessionClosed("The session has ended.")
+        if self._parts.ending.tasks is None:
+            raise RuntimeError("The services of the session are opening, and it runs nothing yet.")
+        self._parts.ending.tasks.start_soon(self._run, function, args)
+
+    async def _run(self, function: Callable[..., Coroutine[Any, Any, object]], args: tuple[object, ...]) -> None:
+        try:
+            await function(*args)
+        except BaseException as error:
+            reraise_control_flow(error, *cancellation_classes())
+            report(where(function), error)
+        await clear_stray_cancellation()
 
     @property
     def closing(self) -> bool:

@@ -18,7 +18,7 @@ import anyio
 from anyio.abc import TaskGroup
 from attrs import define, field
 
-from ..errors import InvalidConfig, RequestError, StartFailed, report, unknown
+from ..errors import BotError, RequestError, StartFailed, report
 from ..limits import Limits
 from ..protocol.config import SessionConfig
 from ..protocol.config_change import ConfigChange, ConfigChanges, is_same
@@ -210,17 +210,12 @@ class LiveServices:
 
     # ---- changes from the bot --------------------------------------------------------------------------------------
 
-    async def switch(self, service: str, provider: str, *, interrupt: bool) -> None:
-        """Switch the provider of a service and send the config to the client."""
-        known = self.registry.services
-        if service not in known:
-            raise InvalidConfig([unknown("service", service, known)])
-        if provider not in known[service].providers:
-            raise InvalidConfig([unknown(f"{service} provider", provider, known[service].providers)])
+    async def configure(self, sent: Any, *, interrupt: bool) -> None:
+        """Set options by service, in their JSON form, and send the config to the client."""
         new = _NewServices()
         try:
             async with self._lock():
-                change = self._changes.prepare_switch(service, provider, self.config.values, self.offer)
+                change = self._prepare_own(sent)
                 await self._open_switched(change, new)
                 if interrupt:
                     self.turns.interrupt()
@@ -228,13 +223,20 @@ class LiveServices:
                 if now:
                     self._apply_deferred()
                 if change.base is not self.config.values:
-                    change = self._changes.prepare_switch(service, provider, self.config.values, self.offer)
+                    change = self._prepare_own(sent)
                 error = self._install(change, new, now=now)
         finally:
             self._retire_unused(new)
         if error is not None:
             raise error
-        self._push_config()
+        self._push_config(applies="now" if now else "next-turn")
+
+    def _prepare_own(self, sent: Any) -> ConfigChange:
+        """Return the change. Invalid names and values are mistakes of the bot's author, and no client's."""
+        try:
+            return self._changes.prepare(sent, self.config.values, self.offer, "$", by_bot=True)
+        except RequestError as error:
+            raise BotError(f"session.configure(): {error.message}") from None
 
     def _is_free(self, interrupted: bool) -> bool:
         """Return whether no turn holds the old values. A turn that cannot be interrupted holds them to its end."""
@@ -345,9 +347,11 @@ class LiveServices:
             self._push_config()
         return bool(failed)
 
-    def _push_config(self) -> None:
+    def _push_config(self, **more: Any) -> None:
+        if not self.protocol.ready:
+            return  # the client reads the config in `bot-ready`, or asks for it
         try:
-            self.outbox.put(self.protocol.config(None))
+            self.outbox.put(self.protocol.config(None, **more))
         except RequestError as too_long:
             self.outbox.report(too_long, fatal=False)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -20,7 +21,7 @@ _MAX_COMPARED_NAMES: Final = 40
 
 def where(function: Callable[..., Any]) -> str:
     """Return `name() (file:line)` of a function."""
-    inner = inspect.unwrap(function)
+    inner = inspect.unwrap(function.func if isinstance(function, partial) else function)
     code = getattr(inner, "__code__", None)
     name = getattr(inner, "__qualname__", repr(inner))
     return f"{name}() ({code.co_filename}:{code.co_firstlineno})" if code is not None else f"{name}()"

@@ -6,7 +6,9 @@ import json
 import logging
 from pathlib import Path
 
+import on_change
 import pytest
+import set_options
 from rtvi_plugins.client import Client
 from rtvi_plugins.testing import ManualClock, connect, host_for
 
@@ -20,6 +22,7 @@ import push_message
 import resume
 import say_text
 import session_state
+import stand_ins
 import time_limit
 import user_data
 from caller import settle, wait
@@ -84,6 +87,21 @@ async def test_say_text() -> None:
     async with connect(say_text.porter) as client:
         await client.action("bot:taxi_arrived")
         assert await sentence(client) == "Your taxi has arrived."
+
+
+async def test_set_options() -> None:
+    """The action sets the voice, although clients are not granted it."""
+    async with connect(set_options.guide, stand_ins) as client:
+        assert await client.action("bot:speak", language="de") == "The voice is de."
+
+
+async def test_on_change() -> None:
+    """The bot speaks after a change, and not at the start."""
+    async with connect(on_change.guide, stand_ins, config={"tts": {"voice": "de"}}) as client:
+        await client.send_text("My name is Ada.")
+        assert await sentence(client) == "Nice to meet you, Ada."
+        await client.update_config({"tts": {"voice": "fr-fr"}})
+        assert await sentence(client) == "This is my new voice."
 
 
 async def test_blocking() -> None:
