@@ -159,7 +159,7 @@ async def test_one_call_sets_options_of_several_services() -> None:
 @pytest.mark.parametrize(
     ("changes", "problems"),
     [
-        ({"voice": {"languages": "de"}}, ["$.voice.languages: unknown voice option 'languages'; did you mean 'language'?"]),
+        ({"voice": {"languages": "de"}}, ["$.voice.languages: unknown voice option 'languages'; did you mean"]),
         ({"voice": {"language": "fr", "speed": 9, "mod": "x"}}, ["voice.language: ", "voice.speed: ", "'mood'"]),
         ({"voice": {"speed": 2, "base_url": "x"}}, ["'voice.base_url' is a service option: only the operator sets it"]),
         ({"voice": {"provider": "other"}}, ["unknown voice provider 'other'; known: first, second."]),
