@@ -291,17 +291,19 @@ def action(
         check_own_name(function, service, targets)
         check_message(function, message, signature.sent, is_for_bot(targets))
         given = injected(function, signature, targets)
-        if Given.SESSION in given and not inspect.iscoroutinefunction(function):
+        called = _undeprecated(function)
+        is_async = inspect.iscoroutinefunction(called)
+        if Given.SESSION in given and not is_async:
             problem = "takes the session, but runs in a thread, where the session must not be used. "
             raise DeclarationError(function, f"{problem}Write async def, and call what blocks with anyio.to_thread.")
         spec = ActionSpec(
             targets=read_targets(function, targets),
             name=function.__name__,
-            function=_undeprecated(function),
+            function=called,
             parameters=signature.sent,
             result=read_result(function, signature),
             given=given,
-            is_async=inspect.iscoroutinefunction(function),
+            is_async=is_async,
             long=long,
             deadline=deadline,
             finish=finish,
@@ -335,7 +337,8 @@ def _action_signature(function: AnyFunction, of_bot: bool) -> Signature:
 
 
 def _undeprecated(function: AnyFunction) -> AnyFunction:
-    # The wrapper of @deprecated warns the caller, but when a client calls, the caller is the framework.
+    # The wrapper of @deprecated warns the caller, but when a client calls, the caller is the framework. And before
+    # Python 3.12, `inspect` does not recognise the wrapper of a coroutine function as one.
     inner: AnyFunction = getattr(function, "__wrapped__", function)
     return inner if hasattr(function, "__deprecated__") else function
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from itertools import islice
 from typing import Any, TypeAlias
 
-from attrs import define, frozen
+from attrs import define, evolve, frozen
 
 from ..declare.constraints import violations
 from ..declare.shapes import INVALID
@@ -29,7 +29,7 @@ from ..utils.json_values import until_max_problems
 from .arguments import named_values
 from .codec import encode_json
 from .config import OptionDefaults, Values
-from .offer import Offer, OfferedOption, OptionGroup
+from .offer import Offer, OfferedOption, OptionGroup, old_names
 
 __all__ = (
     "ConfigChange",
@@ -98,6 +98,8 @@ class ConfigChange:
     groups: tuple[OptionGroup, ...]
     #: The options whose values change, each by service and name.
     changed: tuple[tuple[str, str], ...]
+    #: The former and deprecated names that were sent, as the log describes them.
+    old_names: tuple[str, ...] = ()
 
 
 @frozen(eq=False)
@@ -125,7 +127,8 @@ class ConfigChanges:
         if mistakes:
             raise as_one_error(mistakes)
         order = [(service, name) for service, name, _ in checked]
-        return _change(values, _with(started, checked), offer, after, switched, order)
+        change = _change(values, _with(started, checked), offer, after, switched, order)
+        return evolve(change, old_names=tuple(_old_names(options, after, change.changed)))
 
     def _with_providers(self, chosen: Mapping[str, str], offer: Offer) -> Offer:
         providers = {**offer.providers, **chosen}
@@ -250,6 +253,20 @@ def _change(
         if not is_same(old.get(name, INVALID), value)
     )
     return ConfigChange(base, values, after, switched, _affected(before, after, changed, sent, switched), changed)
+
+
+def _old_names(options: Iterable[SentOption], offer: Offer, changed: Collection[tuple[str, str]]) -> Iterator[str]:
+    """Describe the former names that were sent, and the deprecated options that were changed.
+
+    Some clients send the whole config back, so a deprecated option that keeps its value is not used.
+    """
+    for sent in options:
+        provider = offer.provider(sent.service)
+        name = provider.former_names.get(sent.name, sent.name)
+        if name in provider.options and (name != sent.name or (sent.service, name) in changed):
+            described = dict(old_names(f"the option '{sent.service}.{name}'", provider.options[name][0]))
+            if sent.name in described:
+                yield described[sent.name]
 
 
 def _affected(

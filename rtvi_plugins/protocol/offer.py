@@ -31,7 +31,7 @@ from .arguments import Binder
 from .codec import encode_json
 from .describe import describe_action, describe_function, describe_option
 
-__all__ = ("Offer", "OfferedAction", "OfferedOption", "Offers", "OptionGroup")
+__all__ = ("Offer", "OfferedAction", "OfferedOption", "Offers", "OptionGroup", "old_names")
 
 #: The action that cancels a background job of the same session. It is offered together with any long action.
 _JOB_CANCEL = "cancel_job"
@@ -45,6 +45,8 @@ class OfferedAction:
     spec: ActionSpec
     binder: Binder
     restrictions: Mapping[str, Validator]
+    #: What the log says about a former or deprecated name: of an argument, by the name; of the action itself, by "".
+    old_names: Mapping[str, str]
 
 
 @frozen
@@ -87,7 +89,8 @@ class Offer:
                 grant = self.grants.get(f"{service}:{name}")
                 if grant is not None or (service == BOT and name == _JOB_CANCEL and self._has_jobs()):
                     restrictions: Mapping[str, Validator] = grant.arguments if grant is not None else {}
-                    yield OfferedAction(service, spec, Binder(spec.parameters, restrictions), restrictions)
+                    old_names = dict(_old_names(f"{service}:{name}", spec))
+                    yield OfferedAction(service, spec, Binder(spec.parameters, restrictions), restrictions, old_names)
 
     @cached_property
     def messages(self) -> Mapping[str, OfferedAction]:
@@ -220,6 +223,24 @@ class Offer:
             for name, options in self.options.items()
         ]
         return encode_json({"config": config})
+
+
+def _old_names(action: str, spec: ActionSpec) -> Iterable[tuple[str, str]]:
+    if spec.deprecated is not None:
+        yield "", _deprecated(f"the action {action!r}", spec.deprecated)
+    for parameter in spec.parameters.values():
+        yield from old_names(f"the argument {parameter.name!r} of {action!r}", parameter)
+
+
+def old_names(what: str, parameter: Parameter) -> Iterable[tuple[str, str]]:
+    """Yield the former names of an argument or option, and its name if it is deprecated, each with a description."""
+    if parameter.deprecated is not None:
+        yield parameter.name, _deprecated(what, parameter.deprecated)
+    yield from ((name, f"the former name {name!r} of {what}") for name in parameter.was)
+
+
+def _deprecated(what: str, instead: str) -> str:
+    return f"{what}, which is deprecated{f': {instead}' if instead else ''}".rstrip(".")
 
 
 class Offers:

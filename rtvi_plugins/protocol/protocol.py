@@ -28,9 +28,10 @@ from ..limits import Limits
 from ..session import ClientInfo, UserText
 from ..utils.diagnostics import shorten
 from ..utils.json_values import expected, is_object
+from .arguments import named_values
 from .codec import LABEL, decode, encode, encode_json, encode_spliced, refused_id
 from .config import SessionConfig
-from .offer import Offer
+from .offer import Offer, OfferedAction
 from .operations import (
     CallAction,
     ClientReady,
@@ -56,8 +57,17 @@ VERSION = (2, 1, 0)
 class RTVIProtocol:
     """The state of the protocol in one session. `offer` is replaced when a provider is switched."""
 
-    def __init__(self, offer: Offer, config: SessionConfig, limits: Limits, now: float) -> None:
+    def __init__(
+        self,
+        offer: Offer,
+        config: SessionConfig,
+        limits: Limits,
+        now: float,
+        on_old_name: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self.offer = offer
+        #: Called for each former or deprecated name that the client uses.
+        self.on_old_name = on_old_name
         self.client = ClientInfo()
         self.ready = False
         self.requests = Requests(limits)
@@ -212,7 +222,15 @@ class RTVIProtocol:
             raise InvalidArguments([Problem(path, expected("an object with service, action and arguments", data))])
         action = self.offer.action(data.get("service"), data.get("action"), path)
         arguments = action.binder.bind(data.get("arguments"), arguments_path)
+        self._note_old_names(action, data.get("arguments"))
         return CallAction(self.requests.open(request, self._now, action.spec.deadline), action, arguments)
+
+    def _note_old_names(self, action: OfferedAction, sent: Any) -> None:
+        """Report a deprecated action, and former and deprecated names of its arguments."""
+        if action.old_names:
+            for name in ("", *(each.name for each in named_values(sent or (), "", []))):
+                if name in action.old_names:
+                    self.on_old_name(action.old_names[name])
 
     def client_message(self, request: Request, data: Any) -> Operation | None:
         if not is_object(data) or not isinstance(t := data.get("t"), str):
@@ -223,8 +241,10 @@ class RTVIProtocol:
         action = self.offer.message(t, _INNER)
         if action.spec.message == t:
             arguments = action.binder.bind_whole(data.get("d", REQUIRED), "$.data.d")
+            self._note_old_names(action, arguments)
         else:
             arguments = action.binder.bind(data.get("d"), "$.data.d")
+            self._note_old_names(action, data.get("d"))
         return CallAction(self.requests.open(inner, self._now, action.spec.deadline), action, arguments)
 
     def send_text(self, request: Request, data: Any) -> Operation:

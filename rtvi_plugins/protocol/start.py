@@ -49,6 +49,8 @@ class StartRequest:
     start_data: Mapping[str, Any] = field(repr=False)
     #: Removes the operator's own strings from a text, such as a provider's error, before a client reads it.
     hide: Callable[[str], str] = field(default=str, repr=False)
+    #: The former and deprecated names in the client's config, as the log describes them.
+    old_names: tuple[str, ...] = ()
 
 
 def read_start(body: object, offers: Offers, find_key: Keys, *, trusted: bool) -> StartRequest:
@@ -73,14 +75,15 @@ def read_start(body: object, offers: Offers, find_key: Keys, *, trusted: bool) -
     providers = choose_providers(sent.get("services"), _choice(registry, [*registry.bot.grants, *operator_grants]))
     defaults = OptionDefaults(registry, operator_defaults)
     values = defaults.of_all(providers)
+    old_names: tuple[str, ...] = ()
     if sent.get("config") is not None:
         changes = ConfigChanges(partial(offers.get, grants=narrower), defaults)
         change = changes.prepare(sent["config"], values, offers.get(providers, narrower), "$.config")
-        values, providers = change.values, dict(change.offer.providers)
+        values, providers, old_names = change.values, dict(change.offer.providers), change.old_names
     known = (*OPERATOR_FIELDS, "services", "config")
     data = {name: value for name, value in sent.items() if name not in known}
     hide = hiding(*(sent.get(name) for name in ("api_keys", "service_options", "defaults")))
-    return StartRequest(providers, values, defaults, narrower, keys, service_options, data, hide)
+    return StartRequest(providers, values, defaults, narrower, keys, service_options, data, hide, old_names)
 
 
 def _read_grants(sent: Mapping[str, Any], registry: Registry) -> list[Grant]:

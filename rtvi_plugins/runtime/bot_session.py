@@ -82,9 +82,10 @@ class BotSession(Session[Any]):
         self.clock = shared.clock
         self.vad_params = VADParams()
         self.single_turn = False
-        self._functions = shared.functions
+        self._functions, self._old_names = shared.functions, shared.old_names
         limits, config = shared.limits, SessionConfig(start.values)
-        protocol = RTVIProtocol(shared.offers.get(start.providers, start.grants), config, limits, shared.clock.now())
+        offer = shared.offers.get(start.providers, start.grants)
+        protocol = RTVIProtocol(offer, config, limits, shared.clock.now(), self._old_name_used)
         outbox = Outbox(protocol, limits, self._overflow)
         turns = Turns(self.context, limits.in_flight, self.emit, self._report_transcript)
         ending = Ending(shared.clock, turns, outbox, limits.goodbye_seconds, stop)
@@ -131,6 +132,9 @@ class BotSession(Session[Any]):
         error = SlowClient("The client does not read what is sent to it.")
         log.warning("session %s: %s", self.id, error.message)
         self._parts.ending.fail(error)
+
+    def _old_name_used(self, name: str) -> None:
+        self._old_names.used(self.client, self.start_data, name)
 
     # ---- the client and its config ---------------------------------------------------------------------------------
 

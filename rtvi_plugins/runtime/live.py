@@ -254,6 +254,8 @@ class LiveSession:
     def _ready(self, operation: ClientReady) -> None:
         self.parts.outbox.put(operation.text)
         self._began.set()
+        for each in self.parts.services.start.old_names:
+            self.parts.protocol.on_old_name(each)
         for waited in self.parts.protocol.release():
             self.carry_out(waited)
         self._watch(min((each.due for each in self.parts.protocol.requests.pending.values()), default=math.inf))

@@ -190,6 +190,8 @@ class LiveServices:
         """Make a change and answer. After the request's deadline, nothing is changed any more."""
         if not update.request.is_pending:
             return
+        for each in change.old_names:
+            self.protocol.on_old_name(each)
         if update.interrupt:
             self.turns.interrupt()
         now = self._is_free(update.interrupt)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from attrs import frozen
+from attrs import field, frozen
 
 from ..clock import Clock
 from ..limits import Limits
 from ..protocol.offer import Offers
 from ..registry.hooks import Hooks
+from .old_names import OldNames
 from .threads import Threads
 
 __all__ = ("Shared",)
@@ -29,3 +30,4 @@ class Shared:
     threads: Threads
     #: The folder for recordings. None records nothing.
     record: Path | None = None
+    old_names: OldNames = field(factory=OldNames)

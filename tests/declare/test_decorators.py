@@ -154,6 +154,10 @@ def test_a_deprecated_action_is_described_so_and_warns_nobody() -> None:
     assert spec.deprecated == "Use new."
     assert spec.function(text="a") == "a"
 
+    async def old_too(session: Session, /) -> None: ...
+
+    assert spec_of(action("bot")(deprecated("Use new.")(old_too)), ActionSpec).is_async
+
 
 def test_a_bot_knows_its_services_their_kinds_and_its_grants() -> None:
     """One provider may be written without a list."""
