@@ -8,9 +8,10 @@ for an event is not sent it. The module has more than 300 lines because each eve
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
 
-from attrs import frozen
+from attrs import field, frozen
 
 __all__ = (
     "BotLLMStarted",
@@ -38,6 +39,10 @@ __all__ = (
 _Version: TypeAlias = tuple[int, int, int]
 
 
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
 @frozen
 class UserStartedSpeaking:
     """The user started to speak."""
@@ -50,13 +55,13 @@ class UserStoppedSpeaking:
 
 @frozen
 class UserTranscription:
-    """A transcript of the user's speech. `timestamp` is ISO 8601.
+    """A transcript of the user's speech. `timestamp` is ISO 8601, by default the present time.
 
     The next transcript replaces one that is not `final`. A final one with an empty text removes it.
     """
 
     text: str
-    timestamp: str
+    timestamp: str = field(factory=_now)
     final: bool = True
 
 

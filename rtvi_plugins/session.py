@@ -14,7 +14,7 @@ from attrs import frozen
 from attrs.validators import ge, le
 from typing_extensions import Doc, TypeVar
 
-from .clock import Clock
+from .clock import Clock, Timer
 from .context import Context, Function, Message
 from .errors import ProviderError, RequestError
 from .events import Event
@@ -347,6 +347,22 @@ class Session(ABC, Generic[State]):
         """Interrupt the turn, and discard each `Say` that waits. Return whether a turn was cut short.
 
         Turns and `Say`s that are not interruptible go on.
+        """
+
+    @abstractmethod
+    async def spoken(self) -> bool:
+        """Wait until the bot has finished its turn and everything submitted so far. If it is silent, wait for its turn.
+
+        Return True if the user has heard all of it, False if any of it was interrupted or dropped. Text that is not
+        spoken counts as heard when it is sent. Raise `AuthorError` in a function that the LLM calls: the turn waits for
+        that function.
+        """
+
+    @abstractmethod
+    def call_after(self, seconds: float, callback: Callable[[], None]) -> Timer:
+        """Call `callback` in so many seconds, on the session's clock. It must neither block nor raise.
+
+        It is not called any more once the session is closing or has ended. Return the timer, which can be cancelled.
         """
 
     @abstractmethod

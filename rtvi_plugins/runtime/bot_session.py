@@ -8,11 +8,14 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager, null
 from functools import partial
 from typing import Any, cast, final, overload
 
-from attrs import define
+import anyio
+from attrs import define, field
 
+from ..clock import Timer
 from ..context import Context, Function, Message
 from ..declare.to_json import to_checked_json
 from ..errors import (
+    AuthorError,
     BotError,
     FunctionCallFailed,
     ProviderError,
@@ -69,6 +72,8 @@ class SessionParts:
     #: The user's audio, if the client's transport carries any.
     audio_input: AudioInput | None = None
     recorder: Recorder | None = None
+    #: The timers of `Session.call_after`.
+    timers: list[Timer] = field(factory=list[Timer])
 
 
 @final
@@ -283,6 +288,25 @@ class BotSession(Session[Any]):
             reraise_control_flow(error, *cancellation_classes())
             report(where(function), error)
         await clear_stray_cancellation()
+
+    async def spoken(self) -> bool:
+        if self._parts.calls.is_awaited(anyio.get_current_task().id):
+            raise AuthorError(
+                "session.spoken() waits for the end of the turn, and the turn waits for this function. "
+                "Return, and call it in a task: session.start_soon(…)."
+            )
+        return await self._parts.turns.spoken()
+
+    def call_after(self, seconds: float, callback: Callable[[], None]) -> Timer:
+        parts = self._parts
+
+        def call() -> None:
+            if not (parts.ending.closing or parts.ending.closed):
+                callback()
+
+        timer = self.clock.call_after(seconds, call)
+        parts.timers = [*(each for each in parts.timers if each.callback is not None), timer]
+        return timer
 
     @property
     def closing(self) -> bool:

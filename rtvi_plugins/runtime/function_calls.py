@@ -97,9 +97,12 @@ class OwnCall(_Call):
     #: Whether it can be cancelled. A thread cannot.
     stops: bool = True
     scope: anyio.CancelScope = field(factory=anyio.CancelScope)
+    #: The task in which it runs.
+    task: int | None = None
 
     async def run(self, function: Callable[[], Awaitable[Any]]) -> None:
         """Run the function, and end the call with its result or failure."""
+        self.task = anyio.get_current_task().id
         try:
             with self.scope:
                 await self._run(function)
@@ -186,6 +189,11 @@ class FunctionCalls:
             return False
         call.end(result)
         return True
+
+    def is_awaited(self, task: int) -> bool:
+        """Return whether a turn waits for the function that runs in this task."""
+        calls = (each for each in self._running.values() if isinstance(each, OwnCall))
+        return any(each.task == task and each.then is None for each in calls)
 
     def forget(self, call: _Call) -> None:
         """Remove a call that has ended."""

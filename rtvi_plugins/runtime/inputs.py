@@ -50,9 +50,11 @@ class InputQueue:
         if self._added is not None:
             self._added.set()
 
-    def discard_speech(self) -> None:
-        """Remove each `Say` that waits and may be interrupted."""
-        self._waiting = [each for each in self._waiting if not isinstance(each, Say) or not each.interruptible]
+    def discard_speech(self) -> bool:
+        """Remove each `Say` that waits and may be interrupted. Return whether there was one."""
+        before = self._waiting
+        self._waiting = [each for each in before if not isinstance(each, Say) or not each.interruptible]
+        return len(self._waiting) < len(before)
 
     async def next(self) -> Input:
         """Return the next input, waiting for it if there is none."""

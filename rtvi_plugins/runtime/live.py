@@ -153,6 +153,8 @@ class LiveSession:
         """Answer every pending request, and cancel everything that runs: the session ends."""
         parts = self.parts
         parts.turns.inputs.close()
+        for timer in parts.timers:
+            timer.cancel()
         if parts.audio_input is not None:
             parts.audio_input.close()
         for request in list(parts.protocol.requests.pending.values()):

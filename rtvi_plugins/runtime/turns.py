@@ -111,6 +111,9 @@ class Turns:
         self._on_message = on_message
         self._epoch = 0
         self._idle = Condition(lambda: self.is_idle)
+        #: How many turns have ended, and how often a turn or a waiting `Say` was cut short.
+        self._ended = self._cut = 0
+        self._waiting_for_speech: list[Condition] = []
 
     def submit(self, input: Input) -> None:
         """Add an input. A text that the user wrote to be answered at once interrupts the turn."""
@@ -142,15 +145,18 @@ class Turns:
         finally:
             turn.close()
             self.current = None
+            self._ended += 1
             self._emit(BotTurnEnded(turn.interrupted))
             boundary()
             self._rest()
 
     def interrupt(self) -> bool:
         """Interrupt the turn, and remove each waiting `Say`. Return whether a turn was cut short."""
-        self.inputs.discard_speech()
+        if self.inputs.discard_speech():
+            self._cut += 1
         if self.current is None or self.current.interrupted or not self.current.interruptible:
             return False
+        self._cut += 1
         self._emit(Interrupted())
         self.current.interrupt()
         return True
@@ -164,5 +170,18 @@ class Turns:
         """Wait until no turn runs, and no input waits or is in progress."""
         await self._idle.wait()
 
+    async def spoken(self) -> bool:
+        """Wait until a turn has ended, or was cut short, and nothing more waits. Return whether all of it was heard."""
+        ended, cut = self._ended, self._cut
+        over = Condition(lambda: self.is_idle and (self._ended > ended or self._cut > cut))
+        self._waiting_for_speech.append(over)
+        try:
+            await over.wait()
+        finally:
+            self._waiting_for_speech.remove(over)
+        return self._cut == cut
+
     def _rest(self) -> None:
         self._idle.notify()
+        for each in self._waiting_for_speech:
+            each.notify()

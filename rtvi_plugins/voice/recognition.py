@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Final
 
 import anyio
@@ -190,5 +189,4 @@ class Recogniser:
             self._show("", final=True)
 
     def _show(self, text: str, *, final: bool) -> None:
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        self.session.emit(UserTranscription(text, now, final=final))
+        self.session.emit(UserTranscription(text, final=final))

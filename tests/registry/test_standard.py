@@ -193,7 +193,7 @@ async def test_a_function_must_be_called_once_in_a_turn() -> None:
         sent = named(tools=[LOOK], tool_choice="required", run_immediately=True)
         await wire.result(call(wire, "set_context", sent))
         await settle()
-        result = {"function_name": "look", "tool_call_id": "1", "arguments": {}, "result": "ok"}
+        result: dict[str, Any] = {"function_name": "look", "tool_call_id": "1", "arguments": {}, "result": "ok"}
         wire.send("llm-function-call-result", result)
         await settle()
         await wire.result(call(wire, "run"))

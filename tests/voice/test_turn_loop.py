@@ -403,7 +403,7 @@ async def test_a_turn_ends_once_after_all_its_answers() -> None:
         say(wire, "hi")
         await settle()
         assert wire.told("bot-turn-ended") == []
-        result = {"function_name": "look", "tool_call_id": "1", "arguments": {}, "result": "ok"}
+        result: dict[str, Any] = {"function_name": "look", "tool_call_id": "1", "arguments": {}, "result": "ok"}
         wire.send("llm-function-call-result", result)
         await settle()
         assert types(wire).count("bot-llm-stopped") == 2

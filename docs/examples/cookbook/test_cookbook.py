@@ -6,8 +6,11 @@ import json
 import logging
 from pathlib import Path
 
+import after_speech
+import notice
 import on_change
 import pytest
+import remind
 import set_options
 from rtvi_plugins.client import Client
 from rtvi_plugins.testing import ManualClock, connect, host_for
@@ -157,3 +160,44 @@ async def test_resume() -> None:
     async with connect(resume.receptionist, operator={"user": "ada"}) as client:
         await client.send_text("What is my name?")
         assert await sentence(client) == "Your name is Ada."
+
+
+async def test_notice() -> None:
+    """The notice and the goodbye are heard to their ends, whatever the client does; then the session ends."""
+    clock = ManualClock()
+    async with host_for(notice.hotline, clock=clock, dev=True) as host, call(host) as line:
+        await wait(clock, 0.1)
+        line.send("action", {"service": "tts", "action": "interrupt"}, "stop")
+        line.send("action", {"service": "bot", "action": "transfer"}, "transfer")
+        await wait(clock, 3.0)
+        assert {"interrupted": True} not in line.received("bot-turn-ended")
+        heard = [each["text"] for each in line.received("bot-output") if each["spoken_status"] == "completed"]
+        assert heard == ["This call is recorded.", "A colleague will call you back.", "Goodbye!"]
+        assert line.connection.closed
+
+
+async def test_remind() -> None:
+    """The reminder comes at its time."""
+    clock = ManualClock()
+    async with connect(remind.assistant, clock=clock) as client:
+        await client.send_text("Remind me about tea in 30 seconds.")
+        await settle()
+        clock.advance(30)
+        while await sentence(client) != "This is your reminder: tea.":
+            pass
+
+
+async def test_after_speech() -> None:
+    """The buttons appear after the last word, and not after an interruption."""
+    clock = ManualClock()
+    async with host_for(after_speech.guide, clock=clock, dev=True) as host, call(host) as line:
+        line.send("send-text", {"content": "left or right"})
+        await wait(clock, 0.2)
+        assert line.received("server-message") == []
+        await wait(clock, 1.0)
+        assert line.received("server-message") == [{"show": "buttons"}]
+        line.send("send-text", {"content": "left or right"})
+        await wait(clock, 0.1)
+        line.send("action", {"service": "tts", "action": "interrupt"}, "stop")
+        await wait(clock, 1.0)
+        assert line.received("server-message") == [{"show": "buttons"}]

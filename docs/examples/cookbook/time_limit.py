@@ -12,8 +12,5 @@ async def hotline(session: Session, /, llm: LLM) -> None:
         session.submit(Say("Your five minutes are over. Goodbye!", interruptible=False))
         session.close("The call reached its time limit.")
 
-    timer = session.clock.call_after(SECONDS, end)
-    try:
-        await converse(session, llm=llm)
-    finally:
-        timer.cancel()
+    session.call_after(SECONDS, end)
+    await converse(session, llm=llm)

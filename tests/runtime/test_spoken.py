@@ -1,0 +1,204 @@
+"""What a bot learns of its own speech, and calls that it makes later: `Session.spoken` and `Session.call_after`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+import pytest
+
+from rtvi_plugins import LLM, STT, TTS, VAD, Session, action, bot, converse
+from rtvi_plugins.clock import Timer
+from rtvi_plugins.kinds import Text, ToolCall
+from rtvi_plugins.session import Say
+
+from ..fakes import scripted, spoken
+from ..fakes.conversation import FORTY, shown, types, write
+from ..fakes.scripted import WAIT, script
+from ..fakes.spoken import RATE, begin, wait
+from ..fakes.wire import Wire, connected, settle
+
+pytestmark = pytest.mark.anyio
+
+SESSIONS: list[Session] = []
+ENDS: list[bool] = []
+
+
+@bot(
+    services={"llm": "scripted", "stt": "script", "tts": "spell", "vad": "code"},
+    client="tts:say tts:interrupt bot:remind bot:announce bot:leave".split(),
+    functions=["bot:announce"],
+    public=True,
+)
+async def talker(session: Session, /, llm: LLM, stt: STT, tts: TTS, vad: VAD) -> None:
+    """Shows something whenever it has finished."""
+    SESSIONS.append(session)
+
+    async def follow() -> None:
+        while True:
+            ENDS.append(await session.spoken())
+            session.send({"show": "buttons"})
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(follow)
+        await converse(session, llm=llm, stt=stt, tts=tts, vad=vad)
+
+
+@action(talker)
+async def announce(session: Session, /, text: str) -> bool:
+    """Says something, and returns whether it was heard."""
+    session.submit(Say(text))
+    return await session.spoken()
+
+
+@action(talker)
+async def remind(session: Session, /, seconds: float) -> None:
+    """Says something later."""
+    session.call_after(seconds, lambda: session.submit(Say("Time is up.")))
+
+
+@action(talker)
+async def leave(session: Session, /) -> None:
+    """Ends the session after the goodbye."""
+    session.close("they left")
+
+
+def talking(*, audio: int | None = RATE) -> Any:
+    """A session, its client ready."""
+    SESSIONS.clear()
+    ENDS.clear()
+    begin()
+    return connected(talker, scripted, spoken, audio=audio)
+
+
+def call(wire: Wire, name: str, **arguments: Any) -> str:
+    """Call an action of the bot, as newer clients do."""
+    return wire.send("client-message", {"t": "action", "d": {"service": "bot", "action": name, "arguments": arguments}})
+
+
+# ---- spoken ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("audio", [RATE, None])
+async def test_a_bot_learns_when_its_speech_was_heard(audio: int | None) -> None:
+    """Once for each turn, not before the end of it; in a text session, when it was sent."""
+    script.write([Text(FORTY)], [Text("Fine.")])
+    async with talking(audio=audio) as wire:
+        await write(wire)
+        assert (ENDS == []) is (audio is not None)
+        await wait(wire, 3.0)
+        assert ENDS == [True]
+        await write(wire)
+        await wait(wire, 1.0)
+        assert ENDS == [True, True]
+        told = types(wire)
+        assert told.index("server-message") > told.index("bot-turn-ended")
+
+
+async def test_a_bot_learns_that_its_speech_was_interrupted() -> None:
+    """Also when only a text that waited was dropped."""
+    script.write([Text(FORTY)])
+    async with talking() as wire:
+        await write(wire)
+        await wait(wire, 0.5)
+        await wire.result(wire.call("tts:interrupt"))
+        await wait(wire, 0.5)
+        assert ENDS == [False]
+
+
+async def test_an_action_waits_until_its_text_was_heard() -> None:
+    """After the speech before it; the action returns then."""
+    script.write([Text(FORTY)])
+    async with talking() as wire:
+        await write(wire)
+        asked = call(wire, "announce", text="Your taxi is here.")
+        await wait(wire, 2.5)
+        assert wire.answers(asked) == []
+        await wait(wire, 1.0)
+        assert (await wire.answer(asked))["data"]["d"] is True
+        assert spoken.spoken(wire).split() == [*FORTY.split(), "Your", "taxi", "is", "here."]
+
+
+async def test_a_text_that_was_dropped_was_not_heard() -> None:
+    """The wait for it ends all the same."""
+    script.write([Text(FORTY)])
+    async with talking() as wire:
+        await write(wire)
+        asked = call(wire, "announce", text="Your taxi is here.")
+        await wait(wire, 0.5)
+        await wire.result(wire.call("tts:interrupt"))
+        assert (await wire.answer(asked))["data"]["d"] is False
+
+
+async def test_a_function_that_the_turn_waits_for_cannot_wait_for_the_turn(caplog: pytest.LogCaptureFixture) -> None:
+    """It fails at once instead of at its deadline, and the log says what to do."""
+    script.write([ToolCall("1", "announce", {"text": "One moment."})], [Text("Done.")])
+    async with talking() as wire:
+        with caplog.at_level(logging.ERROR, "rtvi_plugins"):
+            await write(wire)
+            await wait(wire, 2.0)
+        assert "session.spoken() waits for the end of the turn" in caplog.text
+        assert shown(wire) == ["Done.", "One moment."]
+
+
+# ---- call_after ------------------------------------------------------------------------------------------------------
+
+
+async def test_a_reminder_is_said_at_its_time() -> None:
+    """On the session's clock."""
+    async with talking() as wire:
+        call(wire, "remind", seconds=30)
+        await settle()
+        wire.clock.advance(29.9)
+        await settle()
+        assert shown(wire) == []
+        wire.clock.advance(0.1)
+        await settle()
+        assert shown(wire) == ["Time is up."]
+
+
+async def test_a_reminder_waits_for_the_end_of_a_turn() -> None:
+    """It neither interrupts what is being said nor is spoken into it."""
+    script.write([Text(FORTY)])
+    async with talking() as wire:
+        call(wire, "remind", seconds=1)
+        await write(wire)
+        await wait(wire, 3.5)
+        assert spoken.spoken(wire).split() == [*FORTY.split(), "Time", "is", "up."]
+        assert "bot-interrupted" not in types(wire)
+
+
+async def test_a_timer_can_be_cancelled() -> None:
+    """By the timer that `call_after` returns."""
+    calls: list[str] = []
+    async with talking() as wire:
+        (session,) = SESSIONS
+        timer: Timer = session.call_after(1.0, lambda: calls.append("first"))
+        session.call_after(2.0, lambda: calls.append("second"))
+        timer.cancel()
+        wire.clock.advance(5.0)
+        assert calls == ["second"]
+
+
+@pytest.mark.parametrize("end", ["close", "leave", "disconnect"])
+async def test_no_timer_outlives_its_session(end: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Nor does one fire during a goodbye, in which nothing more may be said."""
+    script.write([Text(FORTY), WAIT])
+    async with talking() as wire:
+        call(wire, "remind", seconds=1)
+        await write(wire)
+        ends: dict[str, Callable[[], object]] = {
+            "close": lambda: call(wire, "leave"),
+            "leave": lambda: wire.send("disconnect-bot", {}),
+            "disconnect": lambda: wire.connection.disconnected(),
+        }
+        ends[end]()
+        await settle()
+        with caplog.at_level(logging.ERROR, "rtvi_plugins"):
+            await wait(wire, 2.0)
+        assert "Time is up." not in shown(wire)
+        assert caplog.records == []
+        if end != "close":
+            assert wire.clock.next_due() > 1_000_000
