@@ -24,6 +24,7 @@ from ..kinds import LLM, LLMPiece, LLMRequest, Text, ToolCall, Usage
 from ..session import Session, Turn
 from ..utils.json_values import replace_surrogates
 from .completion import Completion, as_sent
+from .filler import Filler, Filling
 from .sentences import Sentences
 from .speech import Speech, SpeechSynthesis
 from .streams import BATCH, InvalidPiece, clean_usage, closing, idle_timeout, retried
@@ -64,6 +65,8 @@ class BotTurn:
     speak: bool = field(default=True, kw_only=True)
     #: The ids of calls whose late results the first completion is to report.
     late_ids: Sequence[str] = field(default=(), kw_only=True)
+    #: What is heard while functions run.
+    filler: Filler | None = field(default=None, kw_only=True)
     #: The context has something that the bot said in this turn.
     remembered: bool = field(default=False, init=False)
     #: Completions that are not in the context, because their speech is still being heard.
@@ -81,7 +84,7 @@ class BotTurn:
                 if not completion.calls:
                     return
                 await anyio.lowlevel.checkpoint()  # an interruption that came with the last piece comes first
-                await self._call_functions(completion)
+                await self._call_functions(completion, tasks)
                 if self.turn.superseded or (self.session.closing and completion.text.strip()):
                     return  # the text before a function closed the session was the goodbye
             log.warning("an LLM called functions in %d answers of one turn; the turn was ended", _MOST_COMPLETIONS)
@@ -202,18 +205,39 @@ class BotTurn:
             )
         )
 
-    async def _call_functions(self, completion: Completion) -> None:
+    async def _call_functions(self, completion: Completion, tasks: TaskGroup) -> None:
         """Call all functions of a completion at once. Some go on when the turn is interrupted."""
         results: dict[str, str] = {}
         self._called = True
         if completion.speech is not None:
             completion.speech.sentences.end()  # the text before the calls is spoken while they run
+        filling = self._filling(tasks)
         try:
             await call_functions(self.session, completion.calls, results, self._add_late_result)
         finally:
+            if filling is not None:
+                filling.stop()
             if len(results) == len(completion.calls):
                 completion.results = results
             self._settle(completion)
+
+    def _filling(self, tasks: TaskGroup) -> Filling | None:
+        """Begin to wait for the moment of the filler, if there is one and the turn is spoken."""
+        if self.filler is None or self.synthesis is None:
+            return None
+
+        def say(text: str) -> None:
+            speech, sentences = self._add_speech(tasks), Sentences()
+            for sentence in (*sentences.feed(text), *sentences.flush()):
+                speech.say(sentence)
+            speech.sentences.end()
+
+        def is_made() -> bool:
+            return self._synthesized is None or self._synthesized.is_set()
+
+        filling = Filling(self.filler, self.session.clock, self.turn, say, is_made)
+        filling.start()
+        return filling
 
     def _add_late_result(self, call_id: str) -> None:
         self.late.add(call_id, speak=self.speak)
@@ -271,13 +295,17 @@ class BotTurn:
             raise failed
 
     def _begin(self, tasks: TaskGroup) -> Completion:
-        speech = None
-        if self.synthesis is not None:
-            speech, before, self._synthesized = self.synthesis.add(), self._synthesized, anyio.Event()
-            tasks.start_soon(self._speak, speech, before, self._synthesized)
+        speech = self._add_speech(tasks) if self.synthesis is not None else None
         completion = Completion(self.session.clock.now(), speech)
         self._pending.append(completion)
         return completion
+
+    def _add_speech(self, tasks: TaskGroup) -> Speech:
+        """Add a speech, which is heard after all others of the turn."""
+        assert self.synthesis is not None
+        speech, before, self._synthesized = self.synthesis.add(), self._synthesized, anyio.Event()
+        tasks.start_soon(self._speak, speech, before, self._synthesized)
+        return speech
 
     async def _speak(self, speech: Speech, before: anyio.Event | None, done: anyio.Event) -> None:
         assert self.synthesis is not None

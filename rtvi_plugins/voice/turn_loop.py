@@ -20,6 +20,7 @@ from ..events import UserLLMText
 from ..kinds import LLM, STT, TTS, VAD
 from ..session import Input, RunLLM, Say, Session, UserText
 from .bot_turn import BotTurn
+from .filler import Filler
 from .idle_timer import IdleTimer
 from .recognition import Recogniser
 from .speech import SpeechSynthesis
@@ -45,6 +46,7 @@ async def converse(
     greeting: str | Say = "",
     apology: str = "I am sorry, something went wrong. Please try again.",
     spoken: Spoken | None = without_markup,
+    filler: str | Filler = "",
 ) -> None:
     """Hold a conversation until the session ends: answer what the user says or writes, and what actions ask for.
 
@@ -54,9 +56,11 @@ async def converse(
     `Say(text, interruptible=False)`. When a provider fails, its turn ends, the client gets an `error` that is not
     fatal, and the conversation goes on; in a spoken conversation the bot says `apology`, and in a written one it shows
     it if the LLM gave no answer. `spoken` returns the text to speak for a sentence that is shown: by default the words
-    without markdown, with None the sentence as it is.
+    without markdown, with None the sentence as it is. `filler` is said, or played, while functions of the LLM run, if
+    they take longer than a second, or than its `after_seconds`. It does not enter the context.
     """
-    loop = _Conversation(session, llm, tts, taking, apology, spoken)
+    fill = filler if isinstance(filler, Filler) else Filler(filler) if filler else None
+    loop = _Conversation(session, llm, tts, taking, apology, spoken, fill)
     try:
         async with loop.listening(stt, vad):
             first = greeting if isinstance(greeting, Say) else Say(greeting)
@@ -77,6 +81,7 @@ class _Conversation:
     taking: TurnTaking
     apology: str
     spoken: Spoken | None
+    filler: Filler | None
     state: SpokenTurn = field(factory=SpokenTurn)
     idle: IdleTimer = field(init=False)
     late: LateResults = field(init=False)
@@ -177,7 +182,15 @@ class _Conversation:
                 )
             late_ids = self.late.reported_by(input)
             bot_turn = BotTurn(
-                self.session, turn, self.llm, self._next_segment, self.late, synthesis, speak=speak, late_ids=late_ids
+                self.session,
+                turn,
+                self.llm,
+                self._next_segment,
+                self.late,
+                synthesis,
+                speak=speak,
+                late_ids=late_ids,
+                filler=self.filler,
             )
             false_interruption = False
             try:

@@ -7,6 +7,8 @@ import logging
 from pathlib import Path
 
 import after_speech
+import anyio
+import filler
 import notice
 import on_change
 import pytest
@@ -201,3 +203,25 @@ async def test_after_speech() -> None:
         line.send("action", {"service": "tts", "action": "interrupt"}, "stop")
         await wait(clock, 1.0)
         assert line.received("server-message") == [{"show": "buttons"}]
+
+
+async def test_filler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sentence is heard while the search lasts, and not if the search is fast."""
+    clock = ManualClock()
+    found = anyio.Event()
+    async with host_for(filler.shop, clock=clock, dev=True) as host, call(host) as line:
+        line.send("send-text", {"content": "Find order 7."})
+        await wait(clock, 3.0)
+        assert "One moment, please." not in [each["text"] for each in line.received("bot-output")]
+
+        async def slow_search(number: int) -> str:
+            await found.wait()
+            return "found"
+
+        monkeypatch.setattr(filler, "search", slow_search)
+        line.send("send-text", {"content": "Find order 8."})
+        await wait(clock, 2.0)
+        assert line.received("bot-output")[-1]["text"] == "One moment, please."
+        found.set()
+        await wait(clock, 3.0)
+        assert "found" in line.received("bot-output")[-1]["text"]

@@ -1,0 +1,109 @@
+"""What the bot says or plays while functions run, so that the user does not wait in silence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, cast
+
+from attrs import define, field, frozen
+
+from ..clock import Clock, Timer
+from ..errors import AuthorError, report
+from ..kinds import Audio
+from ..session import Turn
+from ..utils.control_flow import reraise_control_flow
+from ..utils.diagnostics import where
+from .turn_taking import is_seconds
+
+__all__ = ("Filler", "Filling")
+
+#: A sound is played in pieces of this length, so that it ends soon after the functions.
+_PIECE_SECONDS: Final = 0.1
+
+
+@frozen
+class Filler:
+    """What is heard while functions run: a sentence, or a sound that repeats. An invalid value raises `AuthorError`.
+
+    `text` may be a function that returns the sentence; it is called each time, and must not block. An empty text says
+    nothing. `after_seconds` is how long the bot must be silent first. A function that ends before causes no filler.
+    """
+
+    text: str | Callable[[], str] = ""
+    sound: Audio | None = field(default=None, kw_only=True)
+    after_seconds: float = field(default=1.0, kw_only=True)
+
+    def __attrs_post_init__(self) -> None:
+        text, sound = cast("tuple[object, object]", (self.text, self.sound))
+        if not isinstance(text, str) and not callable(text):
+            raise AuthorError(f"Filler({text!r}): give a text, or a function that returns one.")
+        if sound is not None and (not isinstance(sound, Audio) or sound.seconds <= 0):
+            raise AuthorError(f"Filler(sound={sound!r}): give an Audio that is not empty.")
+        if (text == "") is (sound is None):
+            raise AuthorError("Filler(…): give a text or a sound, and not both.")
+        if not is_seconds(self.after_seconds) or self.after_seconds < 0:
+            found = repr(self.after_seconds)
+            raise AuthorError(f"Filler(after_seconds={found}): give a finite number of seconds, 0 or more.")
+
+    def sentence(self) -> str:
+        """Return the sentence to say now. If the function for it fails, that is logged, and nothing is said."""
+        if isinstance(self.text, str):
+            return self.text
+        try:
+            found = cast(object, self.text())
+            if isinstance(found, str):
+                return found
+            raise AuthorError(f"{where(self.text)} returned {found!r}. Return a text.")
+        except BaseException as error:
+            reraise_control_flow(error)
+            report(where(self.text), error)
+            return ""
+
+
+@define(eq=False)
+class Filling:
+    """Waits for silence during the function calls of one turn, then says the filler once, or plays its sound."""
+
+    filler: Filler
+    clock: Clock
+    turn: Turn
+    say: Callable[[str], None]
+    #: Whether the audio of everything before is made.
+    is_made: Callable[[], bool]
+    _timer: Timer | None = None
+    #: How much of the sound was played, in bytes.
+    _played: int = 0
+
+    def start(self) -> None:
+        """Begin to wait: the functions run."""
+        self._call_after(self.filler.after_seconds)
+
+    def stop(self) -> None:
+        """Say and play nothing more: the functions have ended. A sentence that has begun is said to its end."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._played:
+            self.turn.flush()
+
+    def _call_after(self, seconds: float) -> None:
+        self._timer = self.clock.call_after(seconds, self._check)
+
+    def _check(self) -> None:
+        unheard = self.turn.given - self.turn.heard
+        if self._played:
+            self._play()
+        elif not self.is_made() or unheard > 1e-6:
+            self._call_after(max(unheard, 0.02) + self.filler.after_seconds)
+        elif self.filler.sound is not None:
+            self._play()
+        elif text := self.filler.sentence():
+            self.say(text)
+
+    def _play(self) -> None:
+        sound = cast(Audio, self.filler.sound)
+        frame = 2 * sound.channels
+        size, start = frame * max(1, round(_PIECE_SECONDS * sound.rate)), self._played % len(sound.data)
+        piece = Audio(sound.data[start : start + size], sound.rate, sound.channels)
+        self._played += len(piece.data)
+        self.turn.play(piece)
+        self._call_after(piece.seconds)

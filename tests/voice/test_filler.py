@@ -1,0 +1,179 @@
+"""A sentence or a sound while functions run."""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from rtvi_plugins import LLM, STT, TTS, VAD, Session, bot, converse
+from rtvi_plugins.errors import AuthorError
+from rtvi_plugins.kinds import Audio, Text, ToolCall
+from rtvi_plugins.voice import Filler
+
+from ..fakes import scripted, spoken
+from ..fakes.conversation import said, shown, types, write
+from ..fakes.scripted import LOOK, script
+from ..fakes.spoken import RATE, SERVICES, begin, samples, silence, speak, wait
+from ..fakes.wire import Wire, connected
+
+pytestmark = pytest.mark.anyio
+
+#: The number of the samples of the sound, which is not that of a character.
+SOUND = 7
+
+
+def talker(filler: str | Filler) -> Any:
+    """A bot with this filler."""
+
+    @bot(services=SERVICES, config=LOOK, client=["llm:get_context", "tts:interrupt"], public=True)
+    async def talker(session: Session, /, llm: LLM, stt: STT, tts: TTS, vad: VAD) -> None:
+        """Calls a function of the client."""
+        await converse(session, llm=llm, stt=stt, tts=tts, vad=vad, filler=filler)
+
+    return talker
+
+
+@asynccontextmanager
+async def asked(filler: str | Filler, *, before: Sequence[Text] = (), audio: int | None = RATE) -> AsyncGenerator[Wire]:
+    """A session in which the LLM has just called a function."""
+    begin()
+    script.write([*before, ToolCall("1", "look", {})], [Text("Found it.")])
+    async with connected(talker(filler), scripted, sys.modules[spoken.__name__], audio=audio) as wire:
+        await write(wire)
+        yield wire
+
+
+def answer(wire: Wire) -> None:
+    """The client answers the call."""
+    result: dict[str, Any] = {"function_name": "look", "tool_call_id": "1", "arguments": {}, "result": "ok"}
+    wire.send("llm-function-call-result", result)
+
+
+def heard(wire: Wire) -> list[str]:
+    """The words that were heard."""
+    return spoken.spoken(wire).replace("\0", " ").split()
+
+
+async def test_the_filler_is_said_while_a_function_runs() -> None:
+    """Once, and the answer follows it; the context and the LLM know nothing of it."""
+    async with asked("One moment, please.") as wire:
+        await wait(wire, 0.9)
+        assert heard(wire) == []
+        await wait(wire, 5.0)
+        assert heard(wire) == ["One", "moment,", "please."]
+        answer(wire)
+        await wait(wire, 1.0)
+        assert heard(wire)[3:] == ["Found", "it."]
+        assert shown(wire) == ["One moment, please.", "Found it."]
+        assert await said(wire) == [("user", "go"), ("assistant", None), ("tool", "ok"), ("assistant", "Found it.")]
+        assert [each["role"] for each in script.requests[1].messages] == ["user", "assistant", "tool"]
+
+
+async def test_a_fast_function_causes_no_filler() -> None:
+    """The time is that of the filler."""
+    async with asked(Filler("One moment, please.", after_seconds=2.0)) as wire:
+        await wait(wire, 1.9)
+        answer(wire)
+        await wait(wire, 2.0)
+        assert shown(wire) == ["Found it."]
+
+
+async def test_a_filler_that_has_begun_is_said_to_its_end() -> None:
+    """The answer waits for it."""
+    async with asked("One moment, please.") as wire:
+        await wait(wire, 1.2)
+        answer(wire)
+        await wait(wire, 2.0)
+        assert heard(wire) == ["One", "moment,", "please.", "Found", "it."]
+
+
+async def test_the_time_counts_from_the_end_of_what_was_said_before() -> None:
+    """Nobody needs a filler while the bot speaks."""
+    before = "Let me look into that for you."
+    async with asked("One moment, please.", before=[Text(before)]) as wire:
+        await wait(wire, len(before) * 0.05 + 0.8)
+        assert shown(wire) == [before]
+        await wait(wire, 0.5)
+        assert shown(wire) == [before, "One moment, please."]
+        answer(wire)
+        await wait(wire, 2.0)
+        assert [text for role, text in await said(wire) if role == "assistant"] == [before, "Found it."]
+
+
+async def test_a_filler_can_be_interrupted() -> None:
+    """By speech, like all that the bot says; the user is answered."""
+    async with asked("One moment, please.") as wire:
+        script.answers.insert(0, [Text("Yes?")])
+        await wait(wire, 1.2)
+        await speak(wire, 3, 0.5)
+        await silence(wire, 2.0)
+        assert "please." not in heard(wire)
+        assert types(wire).count("bot-interrupted") == 1
+        assert (await said(wire))[-1] == ("assistant", "Yes?")
+        assert "One moment" not in str(await said(wire))
+
+
+async def test_a_text_session_shows_no_filler() -> None:
+    """There is no silence to fill."""
+    async with asked("One moment, please.", audio=None) as wire:
+        await wait(wire, 3.0)
+        answer(wire)
+        await wait(wire, 0.1)
+        assert shown(wire) == ["Found it."]
+
+
+async def test_a_function_chooses_the_sentence_each_time() -> None:
+    """So the sentences can take turns, or follow the language."""
+    texts = iter(("First.", "Second."))
+    async with asked(Filler(lambda: next(texts))) as wire:
+        await wait(wire, 2.0)
+        script.answers.insert(0, [ToolCall("2", "look", {})])
+        answer(wire)
+        await wait(wire, 2.0)
+        assert shown(wire) == ["First.", "Second."]
+
+
+@pytest.mark.parametrize("broken", [lambda: 1 / 0, lambda: 5])
+async def test_a_function_that_fails_says_nothing(broken: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """The turn goes on."""
+    async with asked(Filler(broken)) as wire:
+        await wait(wire, 2.0)
+        answer(wire)
+        await wait(wire, 1.0)
+        assert shown(wire) == ["Found it."]
+    assert "test_filler.py" in caplog.text
+
+
+async def test_a_sound_repeats_until_the_function_ends() -> None:
+    """It stops then, and the answer follows."""
+    async with asked(Filler(sound=samples(SOUND, 0.25))) as wire:
+        await wait(wire, 3.0)
+        played = array("h", b"".join(audio.data for _, audio in wire.heard)).count(SOUND) / RATE
+        assert 1.8 < played < 2.2
+        answer(wire)
+        await wait(wire, 1.0)
+        samples_heard = array("h", b"".join(audio.data for _, audio in wire.heard))
+        assert samples_heard.count(SOUND) / RATE < played + 0.2
+        assert set(samples_heard[-len("it. ") * RATE // 20 :]) <= {*map(ord, "it. "), 0}
+        assert shown(wire) == ["Found it."]
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (lambda: Filler(), "give a text or a sound, and not both"),
+        (lambda: Filler("One moment.", sound=samples(1, 1.0)), "give a text or a sound, and not both"),
+        (lambda: Filler(sound=Audio(b"", RATE)), "give an Audio that is not empty"),
+        (lambda: Filler(["One moment."]), "give a text, or a function that returns one"),  # type: ignore[arg-type]
+        (lambda: Filler("One moment.", after_seconds=-1), "give a finite number of seconds, 0 or more"),
+    ],
+)
+def test_a_mistake_is_reported_where_it_is_written(made: Any, message: str) -> None:
+    """When the filler is made, which is usually at import."""
+    with pytest.raises(AuthorError, match=message):
+        made()
