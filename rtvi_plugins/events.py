@@ -209,6 +209,7 @@ _FUNCTION_EVENTS: _Version = (1, 2, 0)
 _BOT_OUTPUT: _Version = (1, 1, 0)
 _NEW: _Version = (1, 0, 0)
 _SEGMENTS: _Version = (2, 0, 0)
+_USER_INPUT: _Version = (2, 2, 0)
 
 
 def serialize(event: Event, version: _Version) -> Iterable[_WireMessage]:
@@ -218,7 +219,10 @@ def serialize(event: Event, version: _Version) -> Iterable[_WireMessage]:
 
 def _user_transcription(event: UserTranscription, version: _Version) -> Iterable[_WireMessage]:
     data = {"text": event.text, "user_id": "", "timestamp": event.timestamp, "final": event.final}
-    return [("user-transcription", data)]
+    messages: list[_WireMessage] = [("user-transcription", data)]
+    if version >= _USER_INPUT:
+        messages.append(("user-input", {**data, "input_type": "transcription"}))
+    return messages
 
 
 def _user_llm_text(event: UserLLMText, version: _Version) -> Iterable[_WireMessage]:

@@ -223,6 +223,14 @@ class Session(ABC, Generic[State]):
     def has_audio(self) -> bool:
         """Return whether the client's transport carries audio. Known once the bot's function is called."""
 
+    @property
+    @abstractmethod
+    def hears_audio(self) -> bool:
+        """Return whether the transport carries the user's audio. A few carry it although `has_audio` is false.
+
+        The bot then hears the user, and answers in text.
+        """
+
     @abstractmethod
     def listening(self, listener: Listener) -> AbstractContextManager[None]:
         """Pass the user's audio to `listener`, one listener at a time. Without audio it receives nothing."""

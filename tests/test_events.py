@@ -109,6 +109,15 @@ def test_user_text_is_sent_as_each_generation_reads_it() -> None:
     assert messages(TYPED, NEW) == {"user-llm-text": {"text": "hello"}}
 
 
+def test_speech_is_sent_as_user_input_from_2_2_on() -> None:
+    """Both messages have the same text; the newer one says that it was spoken."""
+    sent = messages(SPOKEN, (2, 2, 0))
+    assert sent == {
+        "user-transcription": messages(SPOKEN, OLD)["user-transcription"],
+        "user-input": {**sent["user-transcription"], "input_type": "transcription"},
+    }
+
+
 def test_bot_output_says_which_part_was_spoken() -> None:
     """A client that knows segments is sent their progress."""
     assert messages(SAID, OUTPUT)["bot-output"] == {"text": "Hello.", "spoken": False, "aggregated_by": "sentence"}

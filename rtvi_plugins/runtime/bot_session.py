@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, cast, final, overload
 
 import anyio
-from attrs import define, field
+from attrs import define, evolve, field
 
 from ..clock import Timer
 from ..context import Context, Function, Message
@@ -26,7 +26,7 @@ from ..errors import (
     report,
     unknown,
 )
-from ..events import Event, serialize
+from ..events import Event, FunctionCallStarted, serialize
 from ..protocol.config import SessionConfig
 from ..protocol.offer import Offer
 from ..protocol.protocol import RTVIProtocol
@@ -74,6 +74,8 @@ class SessionParts:
     recorder: Recorder | None = None
     #: The timers of `Session.call_after`.
     timers: list[Timer] = field(factory=list[Timer])
+    #: Whether the client is sent the arguments of the functions that the bot carries out.
+    reports_functions: bool = False
 
 
 @final
@@ -184,6 +186,8 @@ class BotSession(Session[Any]):
 
     def emit(self, event: Event) -> None:
         if self._parts.protocol.ready:
+            if self._parts.reports_functions and isinstance(event, FunctionCallStarted):
+                event = evolve(event, by_client=True)  # its messages are those with the arguments
             for type, data in serialize(event, self._parts.protocol.client.version):
                 self._parts.outbox.send(type, data)
 
@@ -242,7 +246,9 @@ class BotSession(Session[Any]):
             raise TypeError(f"The arguments of the function {name!r} are a mapping of values by name, not a {found}.")
         own = self._own_functions.functions.get(name)
         if own is not None:
-            return self._parts.calls.carry_out(own.spec, id, partial(self._parts.actions.call, own, arguments))
+            return self._parts.calls.carry_out(
+                own.spec, arguments, id, partial(self._parts.actions.call, own, arguments)
+            )
         if self.single_turn:
             raise FunctionCallFailed(f"The client is not connected, so it cannot carry out {name!r}.")
         return self._parts.calls.ask_client(name, arguments, id)
@@ -256,6 +262,10 @@ class BotSession(Session[Any]):
 
     @property
     def has_audio(self) -> bool:
+        return self._parts.turns.audio is not None
+
+    @property
+    def hears_audio(self) -> bool:
         return self._parts.audio_input is not None
 
     def listening(self, listener: Listener) -> AbstractContextManager[None]:

@@ -47,6 +47,14 @@ class Connection:
         """Return the session, as the bot sees it."""
         return self._session
 
+    def report_functions(self) -> None:
+        """Send the client the arguments of the functions that the bot carries out, which it does not see otherwise.
+
+        Use it for clients that observe a bot. They receive the message with which the bot asks a client to carry out a
+        function, so a client that has a function of this name would run it too.
+        """
+        self._parts.reports_functions = True
+
     # ---- from the client -------------------------------------------------------------------------------------------
 
     def receive(self, text: str) -> None:
@@ -90,17 +98,19 @@ class Connection:
 
     # ---- audio -----------------------------------------------------------------------------------------------------
 
-    def open_audio(self, output_rate: int, *, on_interrupt: Callable[[], None] = lambda: None) -> None:
+    def open_audio(self, output_rate: int | None, *, on_interrupt: Callable[[], None] = lambda: None) -> None:
         """Turn on audio. Call it before the client's first message is received.
 
         From now on the bot's audio comes from `outgoing` too: 16-bit mono frames of 20 ms at `output_rate` Hz, in real
-        time. `on_interrupt` is called when the bot is interrupted, for a transport that holds frames back.
+        time. With None the bot hears the user, but does not speak. `on_interrupt` is called when the bot is
+        interrupted, for a transport that holds frames back.
         """
         parts, outbox, live = self._parts, self._outbox, self._live
         if parts.audio_input is None:
-            parts.turns.audio = AudioOutput(
-                output_rate, live.clock, self._session.emit, outbox.put_audio, outbox.discard_audio, on_interrupt
-            )
+            if output_rate is not None:
+                parts.turns.audio = AudioOutput(
+                    output_rate, live.clock, self._session.emit, outbox.put_audio, outbox.discard_audio, on_interrupt
+                )
             parts.audio_input = AudioInput(
                 live.clock,
                 ahead=live.limits.audio_seconds,

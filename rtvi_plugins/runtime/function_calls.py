@@ -161,23 +161,24 @@ class FunctionCalls:
         """
         check_json(dict(arguments), "$.arguments")
         call = ClientCall(self._id(id), name, self)
-        try:
-            self.emit(FunctionCallStarted(call.id, name, arguments))
-        except ValueError as error:
-            raise FunctionCallFailed(f"The arguments are too long: {error}") from None
+        self._announce(FunctionCallStarted(call.id, name, arguments))
         self._begin(call, self.limits.function_seconds)
         return call
 
     def carry_out(
         self,
         action: ActionSpec,
+        arguments: Mapping[str, Any],
         id: str | None,
         function: Callable[[], Awaitable[Any]],
     ) -> FunctionCall:
-        """Carry out an action of the bot in a task of the session. The client is only informed."""
+        """Carry out an action of the bot in a task of the session. The client is only informed.
+
+        Raise `FunctionCallFailed` if the client is sent the arguments, and they are too long.
+        """
         assert self.tasks is not None
         call = OwnCall(self._id(id), action.name, self, finish=action.finish, stops=action.is_async)
-        self.emit(FunctionCallStarted(call.id, call.name, {}, by_client=False))
+        self._announce(FunctionCallStarted(call.id, call.name, arguments, by_client=False))
         self._begin(call, min(self.limits.function_seconds, action.deadline or math.inf))
         self.tasks.start_soon(call.run, function)
         return call
@@ -207,6 +208,12 @@ class FunctionCalls:
         if len(self._running) >= self.limits.in_flight:
             raise FunctionCallFailed(f"{self.limits.in_flight} function calls are running. Call it again later.")
         return id
+
+    def _announce(self, event: FunctionCallStarted) -> None:
+        try:
+            self.emit(event)
+        except ValueError as error:
+            raise FunctionCallFailed(f"The arguments are too long: {error}") from None
 
     def _begin(self, call: ClientCall | OwnCall, seconds: float) -> None:
         self._running[call.id] = call

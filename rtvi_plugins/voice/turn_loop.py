@@ -101,8 +101,8 @@ class _Conversation:
 
     @asynccontextmanager
     async def listening(self, stt: STT | None, vad: VAD | None) -> AsyncGenerator[None]:
-        """Listen to the user, if the transport carries audio and there is an STT."""
-        if stt is None or not self.session.has_audio:
+        """Listen to the user, if the transport carries their audio and there is an STT."""
+        if stt is None or not self.session.hears_audio:
             yield
             return
         async with anyio.create_task_group() as tasks:

@@ -11,6 +11,7 @@ from attrs.validators import ge, in_, le
 
 from rtvi_plugins import LLM, Doc, Grant, RequestError, Session, action, bot, converse
 from rtvi_plugins.errors import BotError
+from rtvi_plugins.hosting import Limits
 from rtvi_plugins.kinds import Text, ToolCall
 from rtvi_plugins.testing import host_for
 
@@ -108,6 +109,29 @@ async def test_the_bot_carries_it_out_and_the_client_is_told_of_it() -> None:
         assert wire.told("llm-function-call-stopped") == [
             {"tool_call_id": "1", "function_name": "book", "cancelled": False, "result": 160}
         ]
+
+
+async def test_a_transport_may_report_the_arguments_of_a_call() -> None:
+    """A client that observes the bot sees the whole call, and what comes of it. Also of one that is refused."""
+    async with connected(clerk, scripted) as wire:
+        wire.connection.report_functions()
+        assert await calling(wire, "book", nights=2.0) == "160"
+        assert "error" in await calling(wire, "book", nights=99)
+        calls, ends = wire.told("llm-function-call-in-progress"), wire.told("llm-function-call-stopped")
+        assert [(each["function_name"], each["arguments"]) for each in calls] == [
+            ("book", {"nights": 2.0}),
+            ("book", {"nights": 99}),
+        ]
+        assert [each["tool_call_id"] for each in calls] == [each["tool_call_id"] for each in ends]
+        assert ends[0]["result"] == 160
+
+
+async def test_a_call_whose_report_is_too_long_for_the_client_fails() -> None:
+    """The session goes on, and the LLM reads why."""
+    async with connected(clerk, scripted, limits=Limits(outbox_size=2_000)) as wire:
+        wire.connection.report_functions()
+        assert "too long" in await calling(wire, "book", nights=2, name="x" * 3_000)
+        assert await calling(wire, "book", nights=2) == "160"
 
 
 @pytest.mark.parametrize(

@@ -20,12 +20,12 @@ from rtvi_plugins.kinds import (
     Usage,
 )
 
-from ..fakes import awkward, spoken
+from ..fakes import awkward, scripted, spoken
 from ..fakes.awkward import awkward_session
 from ..fakes.conversation import FORTY, failures, said, shown, types, write
 from ..fakes.scripted import WAIT, script
 from ..fakes.spoken import plan, silence, speak, spoken_session, texts, wait
-from ..fakes.wire import Wire, settle
+from ..fakes.wire import Wire, connected, settle
 
 pytestmark = pytest.mark.anyio
 
@@ -41,6 +41,21 @@ def recorded_in(folder: Path) -> tuple[list[str], array[int]]:
     with wave.open(str(next(folder.glob("*.wav")))) as recorded:
         assert (recorded.getnchannels(), recorded.getframerate()) == (2, 16_000)
         return texts(lines), array("h", recorded.readframes(recorded.getnframes()))
+
+
+async def test_a_transport_may_carry_only_the_users_audio() -> None:
+    """The bot hears the user, and answers in text."""
+    spoken.begin()
+    script.write([Text("It is noon.")])
+    async with connected(spoken.talker, scripted, spoken, ready=False) as wire:
+        wire.connection.open_audio(None)
+        wire.send("client-ready", {"version": "2.1.0"})
+        await speak(wire, 2, 1.0)
+        await silence(wire, 3.0)
+        assert wire.told("user-llm-text") == [{"text": "what time is it"}]
+        assert wire.told("bot-transcription") == [{"text": "It is noon."}]
+        assert wire.told("bot-started-speaking") == []
+        assert (wire.connection.session.hears_audio, wire.connection.session.has_audio) == (True, False)
 
 
 async def test_the_user_is_heard_and_answered_aloud() -> None:
