@@ -13,14 +13,17 @@ import anyio
 import httpx2
 import pytest
 from anyio.lowlevel import checkpoint
+from attrs import frozen
 from httpx2.websockets import AsyncWebSocketSession, WebSocketDisconnect
+from starlette.routing import WebSocketRoute
 
 from rtvi_plugins.hookspecs import hookimpl
-from rtvi_plugins.hosting import Host, ManualClock
+from rtvi_plugins.hosting import Connection, Host, ManualClock
 from rtvi_plugins.kinds import Audio
 from rtvi_plugins.session import Session
 from rtvi_plugins_server import create_app
 from rtvi_plugins_server._protobuf import decode, encode
+from rtvi_plugins_server.websocket import CloseFrame, WebSocketEndpoint
 
 pytestmark = pytest.mark.anyio
 
@@ -234,6 +237,89 @@ async def test_a_client_that_leaves_without_a_word_ends_its_session(host: Host, 
             pass
         await anyio.wait_all_tasks_blocked()
         assert host.open_sessions == 0
+
+
+# ---- without a token -------------------------------------------------------------------------------------------
+
+
+async def test_a_client_without_a_token_gets_a_session_in_development_mode(
+    make_host: Callable[..., Host], serving: Serving, action: Callable[..., str]
+) -> None:
+    """It has the bot's defaults, and it ends with its client."""
+    host = make_host(dev=True)
+    async with serving(host) as client:
+        async with client.websocket("ws://127.0.0.1:7860/ws?skip_tts=true") as socket:
+            await socket.send_text(READY)
+            assert (await receive(socket))["type"] == "bot-ready"
+            await socket.send_text(action("1", "add", a=1, b=2))
+            assert (await receive(socket))["data"] == {"result": 3}
+        await anyio.wait_all_tasks_blocked()
+        assert host.open_sessions == 0
+
+
+async def test_no_page_of_another_origin_gets_a_session_without_a_token(
+    make_host: Callable[..., Host], serving: Serving
+) -> None:
+    """Origin is checked before anything starts, and a token that is wrong starts nothing."""
+    host = make_host(dev=True)
+    async with serving(host) as client:
+        with pytest.raises(WebSocketDisconnect):
+            async with client.websocket("ws://127.0.0.1:7860/ws", headers={"origin": "https://evil.example"}):
+                raise AssertionError("the handshake succeeded")
+        for query in ("?token=", "?token=unknown"):
+            await assert_refused(client, f"ws://127.0.0.1:7860/ws{query}")
+        assert host.open_sessions == 0
+
+
+async def test_sessions_without_a_token_are_limited(make_host: Callable[..., Host], serving: Serving) -> None:
+    """The limit of sessions that wait for their client holds for them too; a draining host starts none."""
+    host = make_host(dev=True)
+    async with serving(host) as client:
+        host.drain()
+        await assert_refused(client, "ws://127.0.0.1:7860/ws")
+
+
+# ---- the form of a plugin --------------------------------------------------------------------------------------
+
+
+@frozen
+class Shouting:
+    """Everything in capitals."""
+
+    connection: Connection
+
+    def receive(self, data: str | bytes) -> CloseFrame | None:
+        assert isinstance(data, str)
+        self.connection.receive(data.lower())
+        return None
+
+    def write(self, item: str | Audio) -> str | bytes:
+        assert isinstance(item, str)
+        return item.upper()
+
+
+def shouting(connection: Connection, first: str | bytes) -> Shouting | None:
+    """The form, if the client's first message is in it."""
+    return Shouting(connection) if isinstance(first, str) and first.isupper() else None
+
+
+async def test_a_plugin_adds_a_form_of_messages(host: Host, serving: Serving) -> None:
+    """The first message decides. Clients of the published forms notice nothing."""
+    plugin = ModuleType("shouting")
+
+    @hookimpl
+    def server_routes(host: Host) -> list[WebSocketRoute]:
+        return [WebSocketRoute("/ws", WebSocketEndpoint(host, [shouting]))]
+
+    plugin.server_routes = server_routes  # type: ignore[attr-defined]
+    host = Host(host.bot, modules=[plugin], environ={})
+    async with serving(host) as client:
+        async with client.websocket(await start(client)) as socket:
+            await socket.send_text(READY.upper())
+            assert (await receive(socket))["TYPE"] == "BOT-READY"
+        async with client.websocket(await start(client)) as socket:
+            await socket.send_text(READY)
+            assert (await receive(socket))["type"] == "bot-ready"
 
 
 # ---- how it is refused -----------------------------------------------------------------------------------------

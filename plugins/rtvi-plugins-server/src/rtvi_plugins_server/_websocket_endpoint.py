@@ -1,24 +1,28 @@
 """The WebSocket endpoint `/ws?token=…`: find the session of a token and connect it.
 
+In development mode, a client without a token gets a new session with the bot's defaults.
+
 The server of `rtvi run` reads and writes for a session itself, and offers that as an ASGI extension. On any other
 server, this module reads and writes through ASGI events.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
-from urllib.parse import parse_qs
 
 import anyio
 from attrs import frozen
+from starlette.requests import HTTPConnection
 from starlette.types import Message, Receive, Scope, Send
 
 from rtvi_plugins.errors import RequestError
 from rtvi_plugins.hosting import Host
 
 from ._error_responses import close_event, send_error
-from ._websocket_session import EXTENSION, CloseFrame, WebSocketSession
+from ._websocket_session import EXTENSION, CloseFrame, FormChoice, WebSocketSession
+from .starting import client_address
 
 __all__ = ("WebSocketEndpoint",)
 
@@ -28,18 +32,22 @@ _STALLED_SECONDS: Final = 5.0
 
 @frozen
 class WebSocketEndpoint:
-    """The ASGI app behind `/ws?token=…`, for the sessions of `host` that wait for their client."""
+    """The ASGI app behind `/ws?token=…`, for the sessions of `host` that wait for their client.
+
+    `forms` are more forms of messages, besides those of the published clients; the first that fits is used.
+    """
 
     host: Host
+    forms: Sequence[FormChoice] = ()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()  # websocket.connect
         try:
-            connection = self.host.claim(_token(scope))
+            connection = self.host.claim(await self._token(HTTPConnection(scope)))
         except RequestError as error:
             await send_error(error, scope, receive, send)
             return
-        session = WebSocketSession(connection)
+        session = WebSocketSession(connection, self.forms)
         if EXTENSION in scope.get("extensions", {}):
             scope["extensions"][EXTENSION]["attach"](session)
             return
@@ -51,10 +59,14 @@ class WebSocketEndpoint:
         finally:
             session.disconnected()
 
-
-def _token(scope: Scope) -> str:
-    query: bytes = scope["query_string"]
-    return parse_qs(query.decode("latin-1")).get("token", [""])[0]
+    async def _token(self, request: HTTPConnection) -> str:
+        """Return the token of a request; in development mode, start a session for a request without one."""
+        token = request.query_params.get("token")
+        if token is not None or not self.host.dev:
+            return token or ""
+        address = client_address(request)
+        self.host.charge(0, address=address)
+        return (await self.host.start(address=address)).token
 
 
 class _AsgiTransport:

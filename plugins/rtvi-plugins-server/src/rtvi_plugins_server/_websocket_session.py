@@ -1,16 +1,16 @@
 """A session as the messages of a WebSocket, without I/O.
 
-The client's first message decides the form in which both sides send: `_TextForm` or `_BinaryForm`. Nothing is sent
-before it arrives. The server of `rtvi run` calls this directly (`_uvicorn.websocket`); other servers do through ASGI
-events (`_websocket_endpoint`).
+The client's first message decides the form in which both sides send: that of a plugin, `_TextForm` or `_BinaryForm`.
+Nothing is sent before it arrives. The server of `rtvi run` calls this directly (`_uvicorn.websocket`); other servers do
+through ASGI events (`_websocket_endpoint`).
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import count
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 from attrs import frozen
 
@@ -19,7 +19,7 @@ from rtvi_plugins.kinds import Audio
 
 from ._protobuf import InvalidAudio, InvalidFrame, decode, encode
 
-__all__ = ("EXTENSION", "CloseFrame", "WebSocketApp", "WebSocketSession")
+__all__ = ("EXTENSION", "CloseFrame", "FormChoice", "WebSocketApp", "WebSocketForm", "WebSocketSession")
 
 log = logging.getLogger("rtvi_plugins.server")
 
@@ -76,16 +76,20 @@ class WebSocketApp(Protocol):
         ...
 
 
-class _Form(Protocol):
-    """The form of messages on the socket: text or protobuf."""
+class WebSocketForm(Protocol):
+    """The form of the messages on one WebSocket. A text message is a `str`, a binary message is `bytes`."""
 
     def receive(self, data: str | bytes) -> CloseFrame | None:
-        """Pass a client's message to the session. Return how to close if it has the other form."""
+        """Pass a client's message to the session. Return how to close if it has another form."""
         ...
 
     def write(self, item: str | Audio) -> str | bytes:
         """Return the message for an item that the session sends."""
         ...
+
+
+#: Returns the form for a connection whose client sends this first message. None leaves the choice to the next one.
+FormChoice: TypeAlias = "Callable[[Connection, str | bytes], WebSocketForm | None]"
 
 
 class _TextForm:
@@ -138,16 +142,21 @@ class _BinaryForm:
         return encode(item, next(self._numbers))
 
 
+def _published_form(connection: Connection, data: str | bytes) -> WebSocketForm:
+    return _TextForm(connection) if isinstance(data, str) else _BinaryForm(connection)
+
+
 class WebSocketSession:
     """A session as a `WebSocketApp`."""
 
     full = False
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, forms: Iterable[FormChoice] = ()) -> None:
         self.connection = connection
         self.charge = connection.charge
         self.on_drained: Callable[[], None] | None = None
-        self._form: _Form | None = None
+        self._choices = (*forms, _published_form)
+        self._form: WebSocketForm | None = None
 
     @property
     def on_sendable(self) -> Callable[[], None] | None:
@@ -173,7 +182,8 @@ class WebSocketSession:
     def receive(self, data: str | bytes) -> CloseFrame | None:
         """Pass a client's message to the session. Return how to close if the message is not allowed."""
         if self._form is None:
-            self._form = _TextForm(self.connection) if isinstance(data, str) else _BinaryForm(self.connection)
+            chosen = (choose(self.connection, data) for choose in self._choices)
+            self._form = next(form for form in chosen if form is not None)
             if self.on_sendable is not None:  # messages from before could not be sent yet
                 self.on_sendable()
         return self._form.receive(data)

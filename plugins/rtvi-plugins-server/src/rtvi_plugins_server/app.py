@@ -73,8 +73,8 @@ def create_app(
     app = Starlette(
         routes=[
             *Endpoints(host, body_bytes).routes,
+            *plugin_routes,  # one of them may serve /ws with more forms of messages
             WebSocketRoute("/ws", WebSocketEndpoint(host)),
-            *plugin_routes,
             *(Page(host, plugin_routes).routes if page else ()),
         ],
         middleware=[

@@ -14,7 +14,7 @@ from contextlib import aclosing
 from typing import Any, Final, cast
 
 import orjson
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 
 from rtvi_plugins.errors import InvalidStart, MessageTooLarge, Problem
 from rtvi_plugins.hosting import Host, Started
@@ -44,7 +44,7 @@ async def start_session(request: Request, host: Host, *, body_bytes: int = BODY_
     return await host.start(body, secret=request.headers.get(SECRET_HEADER), address=client_address(request))
 
 
-def client_address(request: Request) -> str | None:
+def client_address(request: HTTPConnection) -> str | None:
     """Return the address by which the client is counted, for `Host.start`; None if it is unknown.
 
     This is the address that has connected. If that is one of the app's `proxies`, it is the address that the proxy
