@@ -199,7 +199,7 @@ class FunctionCall(ABC):
         """
 
 
-#: The class of a session's state.
+#: The class of a session's state. `Session` alone is a session with any state.
 State = TypeVar("State", default=Any)
 
 
@@ -217,6 +217,19 @@ class Session(ABC, Generic[State]):
     vad_params: VADParams
     #: Whether the session only runs the actions of one HTTP request, without a connected client.
     single_turn: bool
+
+    @property
+    @abstractmethod
+    def state(self) -> State:
+        """Return the state of the session, an object of the class in `@bot(state=…)`.
+
+        It begins with the defaults. It may be changed in place, or replaced by another object of the class. Raise
+        `RuntimeError` if the bot declares no state.
+        """
+
+    @state.setter
+    @abstractmethod
+    def state(self, value: State) -> None: ...
 
     @property
     @abstractmethod

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, Concatenate, Never, TypeGuard, TypeVar, cast
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeGuard, TypeVar, cast, overload
+
+from typing_extensions import TypedDict, Unpack
 
 from ..errors import DeclarationError
 from ..kinds import Kind, kind_of
@@ -12,44 +14,70 @@ from ..session import Session
 from ..utils.json_values import is_array
 from .signature import check_function, is_session, read_hints, reject_result, reject_unknown, summary
 from .specs import AnyFunction, BotSpec, Grant, mark
+from .state import check_bot_annotation, read_state
 
 __all__ = ("bot",)
 
+P = ParamSpec("P")
+S = TypeVar("S")
 BotFunction = TypeVar("BotFunction", bound="Callable[Concatenate[Session, ...], Coroutine[Any, Any, None]]")
 
 
+class _OfState(Protocol[S]):
+    """Marks a bot whose sessions have a state of this class."""
+
+    def __call__(
+        self, function: Callable[Concatenate[Session[S], P], Coroutine[Any, Any, None]], /
+    ) -> Callable[Concatenate[Session[S], P], Coroutine[Any, Any, None]]: ...
+
+
+class _BotKeywords(TypedDict, total=False):
+    services: Mapping[str, str | Sequence[str]] | None
+    config: Mapping[str, Mapping[str, Any]] | None
+    client: Sequence[str | Grant]
+    functions: Sequence[str | Grant]
+    plugins: Sequence[str]
+    public: bool
+
+
+@overload
+def bot(*, state: type[S], **keywords: Unpack[_BotKeywords]) -> _OfState[S]: ...
+@overload
+def bot(*, state: None = None, **keywords: Unpack[_BotKeywords]) -> Callable[[BotFunction], BotFunction]: ...
 def bot(
-    *bare: Never,
+    *bare: Any,
+    state: Any = None,
     services: Mapping[str, str | Sequence[str]] | None = None,
     config: Mapping[str, Mapping[str, Any]] | None = None,
     client: Sequence[str | Grant] = (),
     functions: Sequence[str | Grant] = (),
     plugins: Sequence[str] = (),
     public: bool = False,
-    **unknown: Never,
-) -> Callable[[BotFunction], BotFunction]:
+    **unknown: Any,
+) -> Any:
     """Declare a bot: a coroutine function that takes the `Session` before the `/` and its services after it.
 
     `services` names the providers of each service. The first is the default; clients may choose among several.
     `config` holds the bot's defaults by service, or by `"service.provider"`. `client` lists what clients are granted,
     each by name or as a `Grant`: an option as `"llm.model"`, an action as `"tts:say"`, switching as `"llm.provider"`.
     `functions` lists the actions that the bot's LLM may call, such as `"bot:book_room"`. `plugins` names installed
-    modules of actions and hooks. With `public`, anyone may start a session.
+    modules of actions and hooks. With `public`, anyone may start a session. `state` is the class of `session.state`: an
+    attrs class or a TypedDict that JSON can carry, with a default for each field.
     """
     mistaken: AnyFunction
     for mistaken in bare:
         check_function("bot", mistaken)
         raise DeclarationError(mistaken, "is under a bare @bot. Write @bot() or @bot(services={…}).")
 
-    def declare(function: BotFunction) -> BotFunction:
+    def declare(function: AnyFunction) -> AnyFunction:
         check_function("bot", function)
         lists = {"client": client, "functions": functions, "plugins": plugins}
-        reject_unknown(function, "bot", unknown, ("services", "config", *lists, "public"))
+        reject_unknown(function, "bot", unknown, ("services", "config", *lists, "public", "state"))
         _check_arguments(function, services, config, public, lists)
         if not inspect.iscoroutinefunction(function):
             raise DeclarationError(function, "is not a coroutine function. Write async def.")
         hints = read_hints(function)
-        _check_session(function, hints)
+        given = _check_session(function, hints)
         reject_result(function, "a bot", hints.get("return"))
         named = {name: _labels(each) for name, each in (services or {}).items()}
         kinds = _bot_kinds(function, named, hints)
@@ -65,19 +93,23 @@ def bot(
             plugins=tuple(plugins),
             public=public,
             doc=summary(function),
+            state=read_state(function, state),
         )
+        check_bot_annotation(function, given, spec)
         return mark(function, spec)
 
     return declare
 
 
-def _check_session(function: AnyFunction, hints: Mapping[str, Any]) -> None:
+def _check_session(function: AnyFunction, hints: Mapping[str, Any]) -> Any:
+    """Return the annotation of the session."""
     parameters = inspect.signature(function).parameters.values()
     before = [each.name for each in parameters if each.kind is each.POSITIONAL_ONLY]
     annotation = hints.get(before[0], Session) if before else None
     if len(before) != 1 or not (is_session(annotation) or annotation in (Any, object)):
         message = "before the '/' a bot takes the session, as in (session: Session, /, llm: LLM)."
         raise DeclarationError(function, message)
+    return annotation
 
 
 def _grants(named: Sequence[str | Grant]) -> tuple[Grant, ...]:

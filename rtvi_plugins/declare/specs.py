@@ -31,6 +31,7 @@ __all__ = (
     "ProviderSpec",
     "SecretSpec",
     "Spec",
+    "StateSpec",
     "Target",
     "mark",
     "specs_in",
@@ -200,6 +201,19 @@ def _grant_problem(name: Any, validators: Sequence[Any], arguments: Any, writabl
 
 
 @frozen(eq=False)
+class StateSpec:
+    """The class of a session's state, and the class of its objects: those of a TypedDict are dicts."""
+
+    cls: type[Any]
+    shape: Shape
+    object_class: type[Any]
+
+    def make(self) -> Any:
+        """Return the state in which a session begins."""
+        return self.cls()
+
+
+@frozen(eq=False)
 class BotSpec:
     """A bot: its services by the names that clients use, its defaults, and its grants."""
 
@@ -215,6 +229,8 @@ class BotSpec:
     plugins: tuple[str, ...]
     public: bool
     doc: str
+    #: The state of each session. None if the bot declares none.
+    state: StateSpec | None = None
 
 
 Spec: TypeAlias = "ProviderSpec | OptionsSpec | ActionSpec | BotSpec"

@@ -12,6 +12,7 @@ from ..utils.diagnostics import authors_line, nearest, where
 from ..utils.names import is_valid_name
 from .signature import Signature, is_plain_function, is_session
 from .specs import AnyFunction, BotService, BotSpec, Given, Injected, ProviderSpec, Target, specs_of
+from .state import check_annotation
 
 __all__ = (
     "check_own_name",
@@ -77,6 +78,8 @@ def kind_name(function: AnyFunction, kind: Any) -> str:
 
 def injected(function: AnyFunction, signature: Signature, targets: Sequence[Any]) -> tuple[Injected, ...]:
     """Return what the framework passes for the parameters before the `/`. For a bot, these may be in any order."""
+    for annotation in signature.given.values():
+        check_annotation(function, annotation, targets)
     if is_for_bot(targets):
         return _injected_by_bot(function, signature, targets)
     services = [each for each in signature.given.values() if not is_session(each)]

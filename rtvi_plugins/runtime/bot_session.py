@@ -13,6 +13,7 @@ from attrs import define, evolve, field
 
 from ..clock import Timer
 from ..context import Context, Function, Message
+from ..declare.specs import StateSpec
 from ..declare.to_json import to_checked_json
 from ..errors import (
     AuthorError,
@@ -90,6 +91,7 @@ class BotSession(Session[Any]):
         self.vad_params = VADParams()
         self.single_turn = False
         self._functions, self._old_names = shared.functions, shared.old_names
+        self._state: Any = None
         limits, config = shared.limits, SessionConfig(start.values)
         offer = shared.offers.get(start.providers, start.grants)
         protocol = RTVIProtocol(offer, config, limits, shared.clock.now(), self._old_name_used)
@@ -181,6 +183,31 @@ class BotSession(Session[Any]):
 
     async def switch(self, service: str, provider: str, *, interrupt: bool = False) -> None:
         await self.configure(service, provider=provider, interrupt=interrupt)
+
+    # ---- the bot's own state ---------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> Any:
+        declared = self._declared_state()
+        if self._state is None:
+            self._state = declared.make()
+        return self._state
+
+    @state.setter
+    def state(self, value: Any) -> None:
+        declared = self._declared_state()
+        if not isinstance(value, declared.object_class):
+            wanted, found = declared.cls.__name__, type(value).__name__
+            raise TypeError(f"The state of this session is of the class {wanted}, not {found}.")
+        self._state = value
+
+    def _declared_state(self) -> StateSpec:
+        bot = self._parts.services.registry.bot
+        if bot.state is None:
+            raise RuntimeError(
+                f"{where(bot.function)} declares no state. Write @bot(state=…) with the class of the state."
+            )
+        return bot.state
 
     # ---- messages --------------------------------------------------------------------------------------------------
 

@@ -6,8 +6,9 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Annotated, Any, Literal, Protocol, assert_type, runtime_checkable
 
-from attrs import define
+from attrs import define, field
 from attrs.validators import ge, le
+from typing_extensions import TypedDict
 
 from rtvi_plugins import LLM, TTS, Kind, Secret, Session, action, bot, converse, options, service
 from rtvi_plugins.kinds import LLMRequest, Text
@@ -95,6 +96,43 @@ async def reset(llm: LLM, session: Session, /) -> bool:
 @action("bot", message="set-language", long=True)
 async def set_language(session: Session, /, data: Any) -> Any:
     return data
+
+
+@define
+class Order:
+    pizzas: list[str] = field(factory=list[str])
+
+
+class Cart(TypedDict, total=False):
+    products: list[str]
+
+
+@bot(state=Order, services={"llm": "acme"})
+async def pizzeria(session: Session[Order], /, llm: LLM) -> None:
+    assert_type(session.state, Order)
+    await converse(session, llm=llm)
+
+
+@bot(state=Cart)
+async def shop(session: Session[Cart], /) -> None:
+    session.state["products"] = ["tea"]
+
+
+@bot(state=Order)
+async def untyped(session: Session, /) -> None:
+    session.state.anything()
+
+
+@action(pizzeria)
+async def add_pizza(session: Session[Order], /, name: str) -> int:
+    session.state.pizzas.append(name)
+    return len(session.state.pizzas)
+
+
+async def a_bot_sets_its_own_options(session: Session[Order], llm: LLM) -> None:
+    await session.configure("llm", model="acme-large", interrupt=True)
+    await session.configure({"llm": {"model": "acme-large"}})
+    session.start_soon(pizzeria, session, llm)
 
 
 async def decorated_functions_keep_their_types(session: Session, llm: AcmeLLM, tts: TTS) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from accept import AcmeLLM, acme_llm, book_room, configure, count_tokens, list_models, reset
+from accept import AcmeLLM, Cart, Order, acme_llm, book_room, configure, count_tokens, list_models, pizzeria, reset
 
 from rtvi_plugins import STT, TTS, Secret, Session, action, bot, options, service
 
@@ -55,6 +55,16 @@ async def message_of_a_kind(tts: TTS, /, text: str) -> None: ...
 async def bot_without_session(llm: AcmeLLM, /) -> None: ...
 
 
+@bot(state=Order)  # rejected: its session has another state
+async def bot_of_another_state(session: Session[Cart], /) -> None: ...
+
+
+@action(pizzeria)
+async def action_with_a_misspelt_field(session: Session[Order], /) -> None:
+    session.state.toppings.append("margherita")  # rejected: there is no such field
+    session.state = Cart()  # rejected: of another class
+
+
 @bot(services={"llm": "acme"})  # rejected: it is no coroutine function
 def bot_that_is_not_async(session: Session, /, llm: AcmeLLM) -> None: ...
 
@@ -65,5 +75,6 @@ async def wrong_calls(llm: AcmeLLM, session: Session) -> None:
     count_tokens(llm)  # rejected: an argument is missing
     await book_room(session, nights="two", name="Ada")  # rejected: of another type
     await reset(session, llm)  # rejected: in another order
+    session.config()["llm"]["model"] = "x"  # rejected: the config is read-only
     number: int = await list_models(llm)  # rejected: the result is a list
     print(number)

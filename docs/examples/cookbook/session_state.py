@@ -1,29 +1,29 @@
-from rtvi_plugins import LLM, Session, action, bot, converse, hookimpl
+from attrs import define, field
+from rtvi_plugins import LLM, Session, action, bot, converse
 
-carts: dict[str, list[str]] = {}
+
+@define
+class Cart:
+    """The state of a session."""
+
+    products: list[str] = field(factory=list[str])
+    address: str | None = None
 
 
-@bot(services={"llm": "rules"}, client=["bot:add", "bot:cart"])
-async def shop(session: Session, /, llm: LLM) -> None:
+@bot(state=Cart, services={"llm": "rules"}, functions=["bot:add"], client=["bot:add", "bot:cart"])
+async def shop(session: Session[Cart], /, llm: LLM) -> None:
     """Keeps a cart for each session."""
     await converse(session, llm=llm)
 
 
 @action(shop)
-async def add(session: Session, /, product: str) -> int:
+async def add(session: Session[Cart], /, product: str) -> int:
     """Add a product, and return the number of products."""
-    cart = carts.setdefault(session.id, [])
-    cart.append(product)
-    return len(cart)
+    session.state.products.append(product)
+    return len(session.state.products)
 
 
 @action(shop)
-async def cart(session: Session, /) -> list[str]:
-    """Return the products in the cart."""
-    return carts.get(session.id, [])
-
-
-@hookimpl
-def session_closed(session: Session) -> None:
-    """Delete the cart of a session that has ended."""
-    carts.pop(session.id, None)
+async def cart(session: Session[Cart], /) -> Cart:
+    """Return the cart."""
+    return session.state
