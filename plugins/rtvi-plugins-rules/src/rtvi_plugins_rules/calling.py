@@ -1,7 +1,7 @@
 """Function calls: which function the user means, which arguments are missing, and what the result is.
 
-Nothing is kept between two answers. The conversation shows whether the user answers a question for an argument: the
-bot's last words are that question, and questions depend on the function's declaration alone.
+Nothing is kept between two answers. Each answer goes through what the user has said since the last call, and so finds
+the request that is still open, with the values that it has so far.
 """
 
 from __future__ import annotations
@@ -11,15 +11,17 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
-from attrs import frozen
+from attrs import evolve, field, frozen
 
 from .arguments import MISSING, Wanted, wanted
 from .conversation import Conversation, Result, as_mapping, as_sequence
-from .extraction import answer_to, extract, states_number
-from .facts import Facts
-from .phrases import alike, significant, words_of
+from .extraction import answer_to, corrections, extract, states_number
+from .facts import Facts, read_facts
+from .knowledge import Knowledge
+from .phrases import alike, is_question, significant, words_of
+from .wording import fill, fresh
 
-__all__ = ("Call", "describe_results", "reply")
+__all__ = ("Aside", "Call", "describe_results", "reply")
 
 _REFUSED = re.compile(r"\b(?:don't|do not|never|not to)\b", re.IGNORECASE)
 _GIVEN_UP = re.compile(r"\b(?:never ?mind|forget it|cancel|stop|no,? thank(?:s| you)|good ?bye)\b", re.IGNORECASE)
@@ -29,10 +31,28 @@ _ACCEPTED = re.compile(
     r"|please|(?:i would|i'd)(?: like| love)?(?: to| that)?)\W*",
     re.IGNORECASE,
 )
+#: A yes to the question whether to do it, and a no.
+_CONFIRMED = re.compile(
+    r"\W*(?:yes|yeah|yep|yup|sure|okay|ok|of course|certainly|correct|right|exactly|perfect|great|fine|good|absolutely"
+    r"|please|go ahead|do it|do that|do so|book it|that(?:'s| is) (?:right|correct|fine|it|good)"
+    r"|sounds? (?:good|right))\b",
+    re.IGNORECASE,
+)
+_DENIED = re.compile(
+    r"\W*(?:no|nope|nah|wrong|not\b|don't|do not|wait|hold on|rather not|that(?:'s| is) (?:not|wrong))\b",
+    re.IGNORECASE,
+)
+#: The beginning of a correction.
+_CORRECTED = re.compile(
+    r"\W*(?:actually|sorry|i (?:said|meant?)|make (?:it|that)|change|rather|instead|for\b|under\b|my name|the name)",
+    re.IGNORECASE,
+)
 #: What is said to the bot itself, whatever it has just asked for.
 _ASIDE = re.compile(
     r"\bwhat can (?:you|i) (?:do|say)\b|^\W*(?:help|pardon|hello)\W*$|\bwhat did you (?:just )?say\b", re.IGNORECASE
 )
+#: How many turns of the user are read to find the open request.
+_MOST_READ = 40
 
 
 @frozen
@@ -41,6 +61,13 @@ class Call:
 
     name: str
     arguments: Mapping[str, Any]
+
+
+@frozen
+class Aside:
+    """The user said something else while a request is open. After an answer, the bot goes back to `question`."""
+
+    question: str
 
 
 @frozen
@@ -59,16 +86,58 @@ class _Function:
         return significant(self.name)
 
 
-def reply(conversation: Conversation, functions: Sequence[object], facts: Facts) -> Call | str | None:
-    """A call, a question for what is missing, or None where the user means none of the functions."""
-    known = list(_known(functions))
-    if _ASIDE.search(conversation.text):
+@frozen
+class _Request:
+    """A function that the user wants, with the values so far, and the argument that the bot has asked for."""
+
+    function: _Function
+    values: Mapping[str, Any]
+    #: None if the bot has asked whether to call it.
+    asked: Wanted | None = None
+    #: Whether the user has said that something of it is wrong.
+    rejected: bool = False
+
+
+@frozen
+class _Step:
+    """What one turn of the user led to: a request that is open now, a call, or nothing."""
+
+    request: _Request | None = None
+    call: Call | None = None
+    #: The function that the user does not want, after all.
+    refused: _Function | None = None
+    aside: bool = False
+    #: Whether the user's words answered nothing.
+    unclear: bool = False
+    #: Whether the user said no to the confirmation, and not what to change.
+    denied: bool = False
+
+
+def reply(conversation: Conversation, functions: Sequence[object], knowledge: Knowledge) -> Call | Aside | str | None:
+    """Return a call, a question for what is missing, or None if the user means none of the functions.
+
+    An `Aside` means that the user says something else in between.
+    """
+    dialogue = _Dialogue(tuple(_known(functions)), knowledge)
+    step = dialogue.read(conversation)
+    if step.call is not None:
+        return step.call
+    if step.refused is not None:
+        declined = fill(knowledge.texts(step.refused.name).get("declined", ""), {})
+        return declined or f"Very well, I will not do that: {step.refused.title}."
+    if step.request is None:
         return None
-    return (
-        _complete(conversation, known, facts)
-        or _accept(conversation, known, facts)
-        or _begin(conversation, known, facts)
-    )
+    question = dialogue.question(step.request, conversation)
+    if step.aside:
+        return Aside(question)
+    if step.denied:
+        return fresh(["What shall I change?", "Please tell me what is wrong, or say: cancel."], conversation)
+    if step.unclear:
+        return f"{fresh(_UNCLEAR, conversation)} {question}"
+    return question
+
+
+_UNCLEAR = ("I am sorry, I did not get that.", "I did not understand that.", "Let us try again.")
 
 
 def _known(functions: Iterable[object]) -> Iterable[_Function]:
@@ -79,33 +148,142 @@ def _known(functions: Iterable[object]) -> Iterable[_Function]:
             yield _Function(name, str(declared.get("description") or ""), wanted(declared.get("parameters")))
 
 
+@frozen
+class _Dialogue:
+    functions: Sequence[_Function]
+    knowledge: Knowledge
+    facts: Facts = field(factory=lambda: read_facts(()))
+
+    def read(self, conversation: Conversation) -> _Step:
+        """Return what the last turn of the user led to, after all turns before it."""
+        recent = conversation.recent
+        said = [at for at, (role, _) in enumerate(recent) if role == "user"][-_MOST_READ:]
+        earlier = len(conversation.said) - len(said)
+        facts = read_facts(conversation.said[:earlier])
+        step = _Step()
+        for at in said:
+            text = recent[at][1]
+            facts = read_facts([text], facts)
+            before = recent[at - 1][1] if at and recent[at - 1][0] == "assistant" else ""
+            step = evolve(self, facts=facts).step(step.request, text, before)
+        return step
+
+    def step(self, request: _Request | None, text: str, before: str) -> _Step:
+        """Return what a text leads to, after what the bot said before."""
+        if request is None:
+            return self._begin(text, before)
+        if self._is_aside(text):
+            return _Step(request, aside=True)
+        if (other := self._other(request, text)) is not None:
+            return self._proceed(_Request(other, self._found(other, text)))
+        if _GIVEN_UP.search(text):
+            return _Step(refused=request.function)
+        return self._confirming(request, text) if request.asked is None else self._answered(request, text)
+
+    def _is_aside(self, text: str) -> bool:
+        if _ASIDE.search(text):
+            return True
+        return is_question(text) and (self.knowledge.topic(text) is not None or self.knowledge.asks_nature(text))
+
+    def _other(self, request: _Request, text: str) -> _Function | None:
+        """Return another function that a text names."""
+        return next((each for each in self.functions if each != request.function and _is_named(each, text)), None)
+
+    # ---- a new request ---------------------------------------------------------------------------------------------
+
+    def _begin(self, text: str, before: str) -> _Step:
+        if _ASIDE.search(text):
+            return _Step()
+        function = self._offered(text, before) or self._meant(text)
+        if function is None:
+            return _Step()
+        if _REFUSED.search(text):
+            return _Step(refused=function)
+        return self._proceed(_Request(function, self._found(function, text)))
+
+    def _found(self, function: _Function, text: str) -> dict[str, Any]:
+        return extract(function.arguments, text, about=function.words)
+
+    def _offered(self, text: str, before: str) -> _Function | None:
+        """Return the function that the bot has just offered, if the user says yes to it."""
+        if not before.endswith("?") or not _ACCEPTED.fullmatch(text):
+            return None
+        if _REFUSED.search(text) or _GIVEN_UP.search(text):
+            return None
+        question = re.split(r"[.!]\s+", before)[-1]
+        return _most_alike(self.functions, text) or _most_alike(self.functions, question)
+
+    def _meant(self, text: str) -> _Function | None:
+        """Return the function that a text asks for."""
+        by_example = self.knowledge.function(text)
+        for function in self.functions:
+            if function.name in (by_example, text):
+                return function
+        if self.knowledge.topic(text) is not None:
+            return None
+        return _most_alike(self.functions, text)
+
+    # ---- an open request -------------------------------------------------------------------------------------------
+
+    def _answered(self, request: _Request, text: str) -> _Step:
+        """Return what an answer to the question for an argument leads to."""
+        function, asked = request.function, request.asked
+        assert asked is not None
+        values = {**request.values, **extract(function.arguments, text, about=function.words, loose=False)}
+        if asked.name not in values and (value := answer_to(asked, text)) is not MISSING:
+            values[asked.name] = value
+        if asked.name not in values and (is_question(text) or self.knowledge.topic(text) is not None):
+            return _Step(evolve(request, values=values), aside=True)
+        done = self._proceed(_Request(function, values))
+        return evolve(done, unclear=done.request is not None and done.request.values == request.values)
+
+    def _confirming(self, request: _Request, text: str) -> _Step:
+        """Return what an answer to the question whether to call leads to."""
+        function = request.function
+        rejected = request.rejected or _DENIED.match(text) is not None or _CORRECTED.match(text) is not None
+        changed = corrections(function.arguments, text, about=function.words, loose=rejected)
+        if any(request.values.get(name) != value for name, value in changed.items()):
+            return _Step(_Request(function, {**request.values, **changed}))
+        if _CONFIRMED.match(text) and not _REFUSED.search(text):
+            return _Step(call=Call(function.name, request.values))
+        if _DENIED.match(text) or _REFUSED.search(text):
+            return _Step(evolve(request, rejected=True), denied=True)
+        if is_question(text) or self.knowledge.topic(text) is not None:
+            return _Step(request, aside=True)
+        return _Step(request, unclear=True)
+
+    def _proceed(self, request: _Request) -> _Step:
+        """Return the question for the next missing argument, the confirmation, or the call."""
+        function, values = request.function, dict(request.values)
+        for argument in function.arguments:
+            stated = self.facts.value(" ".join(words_of(argument.name)))
+            if argument.required and argument.name not in values and argument.type == "string" and stated is not None:
+                values[argument.name] = stated if not argument.choices or stated in argument.choices else MISSING
+        missing = [each for each in function.arguments if each.required and values.get(each.name, MISSING) is MISSING]
+        if missing:
+            return _Step(evolve(request, values=values, asked=missing[0]))
+        if self.knowledge.texts(function.name).get("confirmation"):
+            return _Step(_Request(function, values))
+        return _Step(call=Call(function.name, values))
+
+    # ---- questions -------------------------------------------------------------------------------------------------
+
+    def question(self, request: _Request, conversation: Conversation) -> str:
+        """Return the question that an open request waits for."""
+        texts = self.knowledge.texts(request.function.name)
+        if request.asked is not None:
+            asks = texts.get("questions", {}).get(request.asked.name)
+            return fresh(asks, conversation) if asks else _question(request.function, request.asked)
+        schemas = {each.name: each.schema for each in request.function.arguments}
+        defaults = {name: schema["default"] for name, schema in schemas.items() if "default" in schema}
+        stated = f"{request.function.title}, with {_shown(dict(request.values))}. Shall I do it?"
+        return fill(texts.get("confirmation", ""), {**defaults, **request.values}) or stated
+
+
 # ---- which function ------------------------------------------------------------------------------------------------
 
 
-def _accept(conversation: Conversation, functions: Sequence[_Function], facts: Facts) -> Call | str | None:
-    """The call that the bot has just offered, where the user says yes to it."""
-    role, offered = conversation.turns[-2] if len(conversation.turns) > 1 else ("", "")
-    text = conversation.text
-    if role != "assistant" or not offered.endswith("?") or not _ACCEPTED.fullmatch(text):
-        return None
-    if _REFUSED.search(text) or _GIVEN_UP.search(text):
-        return None
-    question = re.split(r"[.!]\s+", offered)[-1]
-    best = _meant(functions, text) or _meant(functions, question)
-    return None if best is None else _call(best, extract(best.arguments, text, about=best.words), facts)
-
-
-def _begin(conversation: Conversation, functions: Sequence[_Function], facts: Facts) -> Call | str | None:
-    text = conversation.text
-    best = _meant(functions, text)
-    if best is None:
-        return None
-    if _REFUSED.search(text):
-        return f"Very well, I will not do that: {best.title}."
-    return _call(best, extract(best.arguments, text, about=best.words), facts)
-
-
-def _meant(functions: Sequence[_Function], text: str) -> _Function | None:
+def _most_alike(functions: Sequence[_Function], text: str) -> _Function | None:
     best = max(functions, key=lambda function: _likeness(function, text), default=None)
     return best if best is not None and _likeness(best, text) > 0 else None
 
@@ -135,16 +313,6 @@ def _shared(words: Iterable[str], spoken: Iterable[str]) -> int:
 # ---- what is missing -----------------------------------------------------------------------------------------------
 
 
-def _call(function: _Function, found: Mapping[str, Any], facts: Facts) -> Call | str:
-    values = dict(found)
-    for argument in function.arguments:
-        stated = facts.value(" ".join(words_of(argument.name)))
-        if argument.required and argument.name not in values and argument.type == "string" and stated is not None:
-            values[argument.name] = stated if not argument.choices or stated in argument.choices else MISSING
-    missing = [each for each in function.arguments if each.required and values.get(each.name, MISSING) is MISSING]
-    return _question(function, missing[0]) if missing else Call(function.name, values)
-
-
 def _question(function: _Function, argument: Wanted) -> str:
     return f"Before I {function.title}, tell me: {_asking(argument)}?"
 
@@ -166,57 +334,24 @@ def _either(names: Sequence[str]) -> str:
     return " or ".join(filter(None, (", ".join(names[:-1]), names[-1]))) if names else ""
 
 
-def _complete(conversation: Conversation, functions: Sequence[_Function], facts: Facts) -> Call | str | None:
-    """The call that the user's last words complete, if they answer a question for an argument."""
-    for function in functions:
-        questions = {_question(function, argument): argument for argument in function.arguments}
-        if answers := _answers(conversation, questions):
-            if any(_is_named(other, conversation.text) for other in functions if other != function):
-                return None
-            if _GIVEN_UP.search(conversation.text):
-                return f"Very well, I will not do that: {function.title}."
-            return _call(function, _gathered(function, answers), facts)
-    return None
-
-
-def _answers(conversation: Conversation, questions: Mapping[str, Wanted]) -> list[tuple[Wanted | None, str]]:
-    """Return the user's answers about one call, oldest first, each with the argument of the question.
-
-    Empty unless the last of it answers one of the questions.
-    """
-    answers: list[tuple[Wanted | None, str]] = []
-    texts = list(conversation.turns) if conversation.text else []
-    for index in range(len(texts) - 1, -1, -1):
-        asked = questions.get(texts[index - 1][1]) if index and texts[index - 1][0] == "assistant" else None
-        if texts[index][0] == "user":
-            answers.insert(0, (asked, texts[index][1]))
-            if asked is None:
-                break
-    return answers if answers and answers[-1][0] is not None else []
-
-
-def _gathered(function: _Function, answers: Sequence[tuple[Wanted | None, str]]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for asked, text in answers:
-        values |= extract(function.arguments, text, about=function.words, loose=asked is None)
-        if asked is not None and (value := answer_to(asked, text)) is not MISSING:
-            values[asked.name] = value
-    return values
-
-
 # ---- results ----------------------------------------------------------------------------------------------------
 
 
-def describe_results(results: Sequence[Result]) -> str:
+def describe_results(results: Sequence[Result], knowledge: Knowledge) -> str:
     """Return the results of functions as sentences."""
-    return " ".join(map(_sentence, results))
+    return " ".join(_sentence(each, knowledge) for each in results)
 
 
-def _sentence(result: Result) -> str:
+def _sentence(result: Result, knowledge: Knowledge) -> str:
     title = " ".join(words_of(result.name)) or result.name
     done = f"{title}, with {_shown(dict(result.arguments))}" if result.arguments else title
+    template = knowledge.texts(result.name).get("result")
     if error := as_mapping(result.value).get("error"):
-        return f"That failed: {done}. The reason is: {_shown(error).rstrip('.')}."
+        reason = _shown(error).rstrip(".")
+        failed = "I am sorry, that did not work." if template else f"That failed: {done}. The reason is:"
+        return f"{failed} {reason}."
+    if template and (told := fill(template, {**result.arguments, **as_mapping(result.value)})):
+        return told
     if result.value in (None, True, "", {}, []):
         return f"Done: {done}."
     return f"Done: {done}. The answer is: {_shown(result.value).rstrip('.')}."

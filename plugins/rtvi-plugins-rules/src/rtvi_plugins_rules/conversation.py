@@ -31,9 +31,13 @@ class Result:
 
 @frozen
 class Conversation:
-    """The messages, oldest first. `last` is the role of the newest message, empty in an empty conversation."""
+    """The messages, oldest first. `last` is the role of the newest message, empty in an empty conversation.
+
+    `recent` holds the turns since the last function call.
+    """
 
     turns: tuple[Turn, ...]
+    recent: tuple[Turn, ...]
     instructions: tuple[str, ...]
     results: tuple[Result, ...]
     last: str
@@ -52,12 +56,18 @@ class Conversation:
 def read(messages: Sequence[Mapping[str, Any]]) -> Conversation:
     """The conversation that these messages hold."""
     spoken = [(str(message.get("role")), _text(message.get("content"))) for message in messages]
+    called = [at for at, message in enumerate(messages) if message.get("role") == "tool" or message.get("tool_calls")]
     return Conversation(
-        turns=tuple((role, text) for role, text in spoken if text and role in ("user", "assistant")),
+        turns=_turns(spoken),
+        recent=_turns(spoken[called[-1] + 1 :] if called else spoken),
         instructions=tuple(text for role, text in spoken if text and role in ("system", "developer")),
         results=tuple(_results(messages)),
         last=spoken[-1][0] if spoken else "",
     )
+
+
+def _turns(spoken: Iterable[Turn]) -> tuple[Turn, ...]:
+    return tuple((role, text) for role, text in spoken if text and role in ("user", "assistant"))
 
 
 def as_mapping(value: object) -> Mapping[str, Any]:

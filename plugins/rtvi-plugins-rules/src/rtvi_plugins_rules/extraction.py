@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from string import capwords
 from typing import Any
 
 from attrs import define, field
@@ -15,9 +16,9 @@ from attrs import define, field
 from .arguments import MISSING, Wanted, levels, wanted
 from .conversation import as_mapping
 from .numbers import DATE, Number, numbers
-from .phrases import phrase_after, quoted, rest_after, stems
+from .phrases import is_question, phrase_after, quoted, rest_after, stems, words_of
 
-__all__ = ("answer_to", "extract", "states_number")
+__all__ = ("answer_to", "corrections", "extract", "states_number")
 
 
 @define
@@ -66,6 +67,45 @@ def extract(arguments: Sequence[Wanted], text: str, *, about: Sequence[str] = ()
     if loose:
         found |= {each.name: _loose(each, reading) for each in arguments if found[each.name] is MISSING}
     return {name: value for name, value in found.items() if value is not MISSING}
+
+
+def corrections(
+    arguments: Sequence[Wanted], text: str, *, about: Sequence[str] = (), loose: bool = False
+) -> dict[str, Any]:
+    """Return the values by which a text corrects earlier ones, as in "no, four nights" and "make that Saturday".
+
+    `loose` also takes a number or a name that stands alone, for a text that says that something is wrong.
+    """
+    said = _CORRECTING.sub("", _INSTEAD.sub("", text))
+    found = extract(arguments, said, about=about, loose=False)
+    if not loose or is_question(said):
+        return found
+    for argument in arguments:
+        value = _alone(argument, said, about) if argument.required and argument.name not in found else MISSING
+        if value is not MISSING:
+            found[argument.name] = value
+    return found
+
+
+def _alone(argument: Wanted, said: str, about: Sequence[str]) -> Any:
+    """Return the number or the name that makes up most of a text."""
+    if argument.type == "string" and not _PERSON & set(argument.words):
+        return MISSING
+    value = _loose(argument, Reading(said, tuple(about)))
+    is_short = argument.type == "string" and len(words_of(said)) <= _LONGEST_NAME and not _DAY.search(said)
+    return _bare(argument, Reading(said)) if value is MISSING and is_short else value
+
+
+#: Words before a correction that are no part of it.
+_CORRECTING = re.compile(
+    r"^\W*(?:(?:no|nope|nah|wait|sorry|wrong|not|that(?:'s| is) (?:not right|wrong)|actually|i (?:said|meant?)|"
+    r"make (?:it|that)|change (?:it|that) to|it should be|rather|please|but|and)\b\W*)+",
+    re.IGNORECASE,
+)
+#: What something is not: "not Ann, Anna".
+_INSTEAD = re.compile(r"\bnot\s+[\w']+\s*(?:,|\bbut\b)\s*", re.IGNORECASE)
+#: How many words a person's name has at most.
+_LONGEST_NAME = 4
 
 
 def answer_to(argument: Wanted, text: str) -> Any:
@@ -118,6 +158,29 @@ def _label(argument: Wanted) -> str:
     return rf"(?:{'|'.join(re.escape(word) for word in argument.words)})\w{{0,3}}"
 
 
+_WEEKDAYS: Sequence[str] = "monday tuesday wednesday thursday friday saturday sunday".split()
+_ANY_WEEKDAY = "|".join(_WEEKDAYS)
+_FROM_TO = re.compile(rf"\b({_ANY_WEEKDAY})\s+(?:till?|until|to|through)\s+({_ANY_WEEKDAY})\b", re.IGNORECASE)
+#: Lengths of a stay that have a word of their own.
+_LENGTHS: Sequence[tuple[re.Pattern[str], int]] = (
+    (re.compile(r"\b(?:a|one) couple of (?:nights|days)\b", re.IGNORECASE), 2),
+    (re.compile(r"\b(?:a|one) fortnight\b|\b(?:two|2) weeks\b", re.IGNORECASE), 14),
+    (re.compile(r"\b(?:a|one|1|the whole) week\b(?!\s*end)", re.IGNORECASE), 7),
+    (re.compile(r"\bweek-?\s?end\b", re.IGNORECASE), 2),
+    (re.compile(r"\b(?:a|just the) (?:single )?night\b|\btonight\b|\bovernight\b", re.IGNORECASE), 1),
+)
+
+
+def _length_of_stay(argument: Wanted, reading: Reading) -> Any:
+    """Return the nights of "a week" or "from Friday to Sunday", if the argument counts nights."""
+    if not stems("nights") & set(argument.words):
+        return MISSING
+    if (match := _FROM_TO.search(reading.text)) is not None:
+        first, last = (_WEEKDAYS.index(each.lower()) for each in match.groups())
+        return argument.fitting((last - first) % 7 or 7)
+    return next((argument.fitting(nights) for pattern, nights in _LENGTHS if pattern.search(reading.text)), MISSING)
+
+
 def _number_beside(argument: Wanted, reading: Reading) -> Any:
     after = re.compile(rf"[\s-]+(?:\w+\s+)?{_label(argument)}\b", re.IGNORECASE)
     before = re.compile(rf"\b{_label(argument)}\s*(?:\b(?:is|are|of|to|at|number|by)\b|[:=])?\s*$", re.IGNORECASE)
@@ -126,11 +189,11 @@ def _number_beside(argument: Wanted, reading: Reading) -> Any:
         if beside and (value := argument.fitting(number.value)) is not MISSING:
             reading.use(number.start, number.end)
             return value
-    return MISSING
+    return _length_of_stay(argument, reading)
 
 
 def _number_anywhere(argument: Wanted, reading: Reading) -> Any:
-    if not argument.required:
+    if not argument.required or _DAY.search(reading.text):  # the number may be part of a date
         return _number_beside(argument, reading)
     for number in reading.free_numbers():
         if (value := argument.fitting(number.value)) is not MISSING:
@@ -153,7 +216,7 @@ def _flag(argument: Wanted, reading: Reading) -> Any:
 def _string_labelled(argument: Wanted, reading: Reading) -> Any:
     if (value := _shaped(argument, reading)) is not MISSING:
         return value
-    label = rf"\b{_label(argument)}(?:\s+(?:is|of|to)\b|\s*[:=])?"
+    label = rf"\b{_label(argument)}(?:'s\b|\s+(?:is|of|to)\b|\s*[:=])?"
     return _phrase(argument, reading, [label])
 
 
@@ -163,8 +226,15 @@ _FORMATS: Mapping[str, re.Pattern[str]] = {
     "email": re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}"),
     "uri": re.compile(r"https?://[^\s<>\"']+"),
 }
+_MONTHS = "january|february|march|april|may|june|july|august|september|october|november|december"
+_ORDINALS = (
+    r"\d{1,2}(?:st|nd|rd|th)?|(?:twenty[\s-])?(?:first|second|third|fourth|fifth|sixth|seventh|eighth|ninth)|tenth|eleventh|"
+    r"twelfth|thirteenth|fourteenth|fifteenth|sixteenth|seventeenth|eighteenth|nineteenth|twentieth|thirtieth|thirty[\s-]first"
+)
 _DAY = re.compile(
-    r"\b(?:today|tonight|tomorrow|(?:next\s+)?(?:mon|tues|wednes|thurs|fri|satur|sun)day)\b", re.IGNORECASE
+    rf"\b(?:the\s+)?(?:{_ORDINALS})\s+(?:of\s+)?(?:{_MONTHS})\b|\b(?:{_MONTHS})\s+(?:the\s+)?(?:{_ORDINALS})\b"
+    rf"|\b(?:today|tonight|the day after tomorrow|tomorrow|next week(?!\s*end)|(?:next\s+)?(?:{_ANY_WEEKDAY}))\b",
+    re.IGNORECASE,
 )
 
 
@@ -176,7 +246,13 @@ def _shaped(argument: Wanted, reading: Reading) -> Any:
     if not patterns and stems("email mail") & set(argument.words):
         patterns = [_FORMATS["email"]]
     found = (match for pattern in patterns for match in pattern.finditer(reading.text))
-    return next((_take(reading, match.span(), match[0]) for match in found if reading.is_free(*match.span())), MISSING)
+    free = (match for match in found if reading.is_free(*match.span()))
+    return next((_take(reading, match.span(), _day_name(match[0])) for match in free), MISSING)
+
+
+def _day_name(text: str) -> str:
+    """Return a day as it is written: recognisers write "friday"."""
+    return re.sub(rf"\b(?:{_ANY_WEEKDAY}|{_MONTHS})\b", lambda name: name[0].capitalize(), text)
 
 
 def _string_loose(argument: Wanted, reading: Reading) -> Any:
@@ -212,9 +288,11 @@ def _take(reading: Reading, span: tuple[int, int], value: str) -> str:
 #: Arguments whose value is a sentence rather than a name.
 _FREE = stems("body content message note query question reminder search task text")
 
+#: Arguments whose value is the name of a person.
+_PERSON = stems("name guest person customer contact caller attendee")
 #: The words that lead to a value, by what the argument's name says it is.
 _ROLES: Sequence[tuple[frozenset[str], tuple[str, ...]]] = (
-    (stems("name guest person customer contact caller attendee"), ("under", "called", "named", "for", "with")),
+    (_PERSON, ("under", "called", "named", "for", "with")),
     (stems("city location place country town region address"), ("in", "at", "near", "for", "to")),
     (stems("from origin source departure"), ("from",)),
     (stems("to destination recipient target arrival end"), ("to",)),
@@ -254,7 +332,13 @@ def _object(argument: Wanted, reading: Reading) -> Any:
 
 #: What a recogniser may make of a number that is said alone.
 _SOUNDS_LIKE = {"won": 1, "to": 2, "too": 2, "for": 4, "fore": 4, "ate": 8}
-_LEADING = re.compile(r"^(?:it's|it is|that's|the|to|for|in|on|under|at|from)\s+", re.IGNORECASE)
+_LEADING = re.compile(
+    r"^(?:(?:it's|it is|that's|that is|the|to|for|in|on|under|at|from|i'm|i am|this is|(?:my|the) name(?:'s| is)|"
+    r"call me|please|yes|well|oh|um|uh)\b\W*)+",
+    re.IGNORECASE,
+)
+#: Words that show that an answer is no name.
+_NO_NAME = frozenset("no not don't know what why how is are do does can could the a i you we it have want need".split())
 
 
 def _bare(argument: Wanted, reading: Reading) -> Any:
@@ -273,9 +357,19 @@ def _bare(argument: Wanted, reading: Reading) -> Any:
             return MISSING if number is None else argument.fitting(number)
         case "string" if not argument.choices and argument.schema.get("format") not in _FORMATS:
             value = _LEADING.sub("", reading.text.strip(" .!?,"))
+            if _PERSON & set(argument.words):
+                value = _as_name(value)
             return value if value and argument.allows_length(value) else MISSING
         case _:
             return MISSING
+
+
+def _as_name(text: str) -> str:
+    """Return the text as a person's name; empty if it is none. Recognisers write all words in lower case."""
+    words = text.lower().split()
+    if len(words) > _LONGEST_NAME or _NO_NAME & set(words) or numbers(text):
+        return ""
+    return capwords(text) if text.islower() else text
 
 
 _Search = Callable[[Wanted, Reading], Any]

@@ -66,10 +66,10 @@ class Facts:
         return fact.value if fact is not None else None
 
 
-def read_facts(said: Iterable[str]) -> Facts:
-    """The facts in what the user said, oldest first."""
-    stated: dict[str, Fact] = {}
-    notes: list[str] = []
+def read_facts(said: Iterable[str], before: Facts | None = None) -> Facts:
+    """Return the facts in what the user said, oldest first, and in what they said before."""
+    stated: dict[str, Fact] = dict(before.stated) if before else {}
+    notes: list[str] = list(before.notes) if before else []
     for text in said:
         new = dict(_stated(text))
         stated |= new

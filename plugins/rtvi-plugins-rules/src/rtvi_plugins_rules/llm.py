@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from types import MappingProxyType
 from typing import Annotated
 
 import anyio
 from anyio.lowlevel import checkpoint
 from attrs import define, field
-from attrs.validators import ge, le
+from attrs.validators import ge, le, min_len
 from typing_extensions import Doc
 
 from rtvi_plugins import options, service
 from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text, ToolCall, Usage
 
-from .calling import Call, describe_results
+from .calling import Aside, Call, describe_results
 from .calling import reply as call_or_ask
 from .conversation import read
 from .facts import read_facts
+from .knowledge import Knowledge
 from .rules import Scene
 from .rules import reply as reply_by_rules
+from .wording import FunctionTexts, Topic, WellFormed
 
-__all__ = ("Rules", "answer", "configure", "rules_llm")
+__all__ = ("Rules", "answer", "configure", "rules_llm", "teach")
 
 
 @define
@@ -35,11 +38,12 @@ class Rules:
 
     words_per_second: float = 0.0
     name: str = ""
+    knowledge: Knowledge = field(factory=Knowledge, repr=False)
     sleep: Callable[[float], Awaitable[None]] = field(default=anyio.sleep, repr=False)
 
     async def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
         """Yield the answer, one piece for each word with the space after it, or one function call."""
-        reply = answer(request, self.name)
+        reply = answer(request, self.name, self.knowledge)
         if isinstance(reply, Call):
             yield ToolCall(f"call-{len(request.messages)}", reply.name, reply.arguments)
             return
@@ -56,15 +60,18 @@ class Rules:
             await checkpoint()
 
 
-def answer(request: LLMRequest, name: str = "") -> Call | str:
+def answer(request: LLMRequest, name: str = "", knowledge: Knowledge | None = None) -> Call | str:
     """Return the answer to a request: a function to call, or a text."""
-    conversation = read(request.messages)
+    conversation, known = read(request.messages), knowledge or Knowledge()
     if conversation.last == "tool":
-        return describe_results(conversation.results)
-    facts = read_facts(conversation.said)
+        return describe_results(conversation.results, known)
     may_call = bool(conversation.text) and request.tool_choice != "none"
-    called = call_or_ask(conversation, request.functions, facts) if may_call else None
-    return called or reply_by_rules(Scene(conversation, facts, name))
+    called = call_or_ask(conversation, request.functions, known) if may_call else None
+    if called is not None and not isinstance(called, Aside):
+        return called
+    said = reply_by_rules(Scene(conversation, read_facts(conversation.said), name, known))
+    # What the bot says again at the user's wish may end with the question.
+    return said if called is None or said.endswith(called.question) else f"{said} {called.question}"
 
 
 @service("llm", "rules")
@@ -85,3 +92,23 @@ def configure(
 ) -> None:
     """The speed of answers, and the name of the bot."""
     llm.words_per_second, llm.name = words_per_second, name
+
+
+@options(rules_llm)
+def teach(
+    llm: Rules,
+    /,
+    topics: Annotated[
+        Mapping[str, Topic], WellFormed(), Doc("What users ask about, by name: examples of questions, and answers.")
+    ] = MappingProxyType({}),
+    functions: Annotated[
+        Mapping[str, FunctionTexts],
+        WellFormed(),
+        Doc("How to talk about functions, by name: examples, questions, confirmation, result."),
+    ] = MappingProxyType({}),
+    fallbacks: Annotated[
+        Sequence[Annotated[str, min_len(1)]], Doc("What to say when nothing matches, in turn; empty admits it.")
+    ] = (),
+) -> None:
+    """Set the topics, the texts of functions, and the fallbacks."""
+    llm.knowledge = Knowledge(topics, functions, fallbacks)

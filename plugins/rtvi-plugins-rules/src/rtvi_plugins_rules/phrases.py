@@ -8,7 +8,7 @@ from itertools import islice
 
 from .numbers import numbers
 
-__all__ = ("alike", "phrase_after", "quoted", "rest_after", "significant", "stem", "stems", "words_of")
+__all__ = ("alike", "is_question", "phrase_after", "quoted", "rest_after", "significant", "stem", "stems", "words_of")
 
 #: Words that tell no function or argument from another.
 _PLAIN = frozenset(
@@ -24,10 +24,22 @@ _STOPS = frozenset(
 )
 #: Words that stand after a preposition without being anybody's name.
 _NOBODY = frozenset(
-    "a an any anybody her here him it me my now our some that them there these this those us you your".split()
+    """a an any anybody breakfast couple few her here him how it just last long me my next now our several sea some
+    sure that them there these this those us week weekend what which you your""".split()
+)
+
+_ASKING = re.compile(
+    r"^\W*(?:(?:and|but|so|oh|sorry|excuse me|hello|hi|well|wait|first|by the way)\b\W*)*"
+    r"(?:what|when|where|who|which|why|how|is|are|do|does|did|can|could|may|will|would|have|has|should|until)\b",
+    re.IGNORECASE,
 )
 
 Span = tuple[int, int]
+
+
+def is_question(text: str) -> bool:
+    """Return whether a text asks something, by its question mark or, as recognisers write none, by its first word."""
+    return text.rstrip().endswith("?") or _ASKING.match(text) is not None
 
 
 def words_of(name: str) -> list[str]:

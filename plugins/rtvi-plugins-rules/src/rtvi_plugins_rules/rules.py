@@ -9,17 +9,20 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
-from attrs import frozen
+from attrs import field, frozen
 
 from .conversation import Conversation
 from .facts import Facts, mirrored, read_facts, sentence
+from .knowledge import Knowledge
 from .numbers import evaluate, number_of
 from .phrases import quoted
 from .stories import STORIES
+from .wording import fresh
 
 __all__ = ("RULES", "Scene", "greeting", "reply")
 
 NATURE = "a rule-based stand-in for a language model"
+_HOW = "I compare your words with examples, and understand nothing."
 
 
 @frozen
@@ -29,6 +32,7 @@ class Scene:
     conversation: Conversation
     facts: Facts
     name: str = ""
+    knowledge: Knowledge = field(factory=Knowledge)
 
 
 Reply: TypeAlias = Callable[[Scene, re.Match[str]], "str | None"]
@@ -38,11 +42,13 @@ def reply(scene: Scene) -> str:
     """The answer to what the user said last, or the opening words where the user said nothing yet."""
     if not scene.conversation.text:
         return _unasked(scene)
+    if (topic := scene.knowledge.topic(scene.conversation.text)) is not None:
+        return fresh(topic["answers"], scene.conversation)
     for pattern, answer in RULES:
         match = pattern.search(scene.conversation.text)
         if match is not None and (text := answer(scene, match)) is not None:
             return text
-    return _no_rule(scene)
+    return _nature(scene) if scene.knowledge.asks_nature(scene.conversation.text) else _no_rule(scene)
 
 
 # ---- without a question --------------------------------------------------------------------------------------------
@@ -85,6 +91,8 @@ def _self(scene: Scene) -> str:
 
 
 def _no_rule(scene: Scene) -> str:
+    if scene.knowledge.fallbacks:
+        return fresh(scene.knowledge.fallbacks, scene.conversation)
     text = scene.conversation.text
     shown = text if len(text) <= 60 else f"{text[:59]}…"
     return f"I have no rule for “{shown}”, and rules are all I have. {_hint(scene)}"
@@ -94,7 +102,15 @@ def _no_rule(scene: Scene) -> str:
 
 
 def _what_it_is(scene: Scene, match: re.Match[str]) -> str:
-    return f"No, I am {NATURE}: I match patterns and understand nothing. The same words always get the same answer."
+    return f"No, I am {NATURE}. {_HOW}"
+
+
+def _is_program(scene: Scene, match: re.Match[str]) -> str:
+    return f"Yes, I am a computer program, {NATURE}. {_HOW}"
+
+
+def _nature(scene: Scene) -> str:
+    return f"I am a computer program, {NATURE}. {_HOW}"
 
 
 def _who_it_is(scene: Scene, match: re.Match[str]) -> str:
@@ -210,7 +226,10 @@ def _all_right(scene: Scene, match: re.Match[str]) -> str:
 
 def _hello(scene: Scene, match: re.Match[str]) -> str:
     known = scene.facts.value("name")
-    return f"Hello, {known}! What can I do for you?" if known else greeting(scene)
+    if known:
+        return f"Hello, {known}! What can I do for you?"
+    greeted = any(role == "assistant" for role, _ in scene.conversation.turns)
+    return "Hello! What can I do for you?" if greeted else greeting(scene)
 
 
 # ---- the table -----------------------------------------------------------------------------------------------------
@@ -227,10 +246,8 @@ def _table(*rows: tuple[str, Reply]) -> Sequence[tuple[re.Pattern[str], Reply]]:
 #: Asked from top to bottom.
 RULES = _table(
     # About the bot.
-    (
-        r"\bare you\b.{0,40}\b(?:model|llm|ai|a\.i\.|intelligen\w+|human|person|real|robot|bot|gpt|chatgpt)\b",
-        _what_it_is,
-    ),
+    (r"\bare you\b.{0,40}\b(?:model|llm|ai|a\.i\.|intelligen\w+|human|person|real|gpt|chatgpt)\b", _what_it_is),
+    (r"\bare you\b.{0,40}\b(?:robot|bot|machine|computer|program)\b", _is_program),
     (r"\bwhat (?:kind of )?(?:language )?model are you\b|\bwhich model\b", _what_it_is),
     (r"\b(?:who|what) are you\b|\bwhat(?:'s| is) your name\b|\bintroduce yourself\b", _who_it_is),
     (r"\bwhat can (?:you do|i say)\b|\bwhat do you do\b|^\W*help\b", _abilities),

@@ -1,0 +1,147 @@
+"""What the receptionist answers: to what people ask a hotel, typed and recognised, and on the way to a booking."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from rtvi_plugins.context import Function, Message
+from rtvi_plugins.kinds import LLMRequest
+from rtvi_plugins_rules.llm import Rules, answer, teach
+
+from bot import INSTRUCTIONS
+from hotel import FALLBACKS, FUNCTIONS, TOPICS
+
+HERE = Path(__file__).parent
+TYPED: dict[str, list[str]] = tomllib.loads((HERE / "sentences.toml").read_text("utf-8"))
+RECOGNISED: dict[str, list[str]] = tomllib.loads((HERE / "recognised.toml").read_text("utf-8"))
+#: What the bot has said first, quoted in its instructions.
+GREETING = INSTRUCTIONS.split('"')[1]
+BOOK_ROOM: Function = {
+    "name": "book_room",
+    "description": "Book a room and return the booking.",
+    "parameters": {
+        "type": "object",
+        "properties": {
+            "nights": {"type": "integer", "minimum": 1, "maximum": 14},
+            "name": {"type": "string", "minLength": 1},
+            "day": {"type": "string", "minLength": 1},
+        },
+        "required": ["nights", "name"],
+    },
+}
+RULES = Rules()
+teach(RULES, topics=TOPICS, functions=FUNCTIONS, fallbacks=FALLBACKS)
+
+
+def replies(*texts: str) -> list[str]:
+    """Return the answers to a caller who says these texts after the greeting."""
+    messages: list[Message] = [{"role": "system", "content": INSTRUCTIONS}, {"role": "assistant", "content": GREETING}]
+    for text in texts:
+        messages.append({"role": "user", "content": text})
+        reply = answer(LLMRequest(messages, [BOOK_ROOM]), knowledge=RULES.knowledge)
+        assert isinstance(reply, str), reply
+        messages.append({"role": "assistant", "content": reply})
+    return [str(each["content"]) for each in messages[3::2]]
+
+
+def is_answered(topic: str, text: str) -> bool:
+    """Return whether the answer to a text is about the topic."""
+    (reply,) = replies(text)
+    if topic == "booking":
+        return reply in [each for asked in FUNCTIONS["book_room"].get("questions", {}).values() for each in asked]
+    if topic == "robot":
+        return "a rule-based stand-in for a language model" in reply
+    return reply in TOPICS[topic]["answers"]
+
+
+def share(sentences: dict[str, list[str]]) -> tuple[float, Sequence[str]]:
+    """Return which share of sentences is answered as meant, and the sentences that are not."""
+    wrong = [text for topic, texts in sentences.items() for text in texts if not is_answered(topic, text)]
+    return 1 - len(wrong) / sum(map(len, sentences.values())), wrong
+
+
+def test_each_topic_has_ten_sentences() -> None:
+    """And each sentence was recorded."""
+    assert set(TYPED) == {*TOPICS, "booking", "robot"}
+    assert {len(texts) for texts in (*TYPED.values(), *RECOGNISED.values())} == {10}
+    assert list(RECOGNISED) == list(TYPED)
+
+
+def test_no_sentence_was_prepared() -> None:
+    """The rules have no example with the same words."""
+    examples = [each["examples"] for each in TOPICS.values()] + [FUNCTIONS["book_room"].get("examples", [])]
+    known = {plain(text) for texts in examples for text in texts}
+    same = [text for texts in TYPED.values() for text in texts if plain(text) in known]
+    assert len(same) <= 0.1 * sum(map(len, TYPED.values())), same
+
+
+def plain(text: str) -> str:
+    """Return a sentence without punctuation and case."""
+    return "".join(each for each in text.lower() if each.isalnum())
+
+
+@pytest.mark.parametrize("topic", TYPED)
+def test_every_topic_is_answered(topic: str) -> None:
+    """At least seven of ten typed sentences."""
+    right = [text for text in TYPED[topic] if is_answered(topic, text)]
+    assert len(right) >= 7, [text for text in TYPED[topic] if text not in right]
+
+
+def test_typed_sentences_are_answered_as_meant() -> None:
+    """At least nine of ten."""
+    right, wrong = share(TYPED)
+    assert right >= 0.9, wrong
+
+
+def test_recognised_sentences_are_answered_as_meant() -> None:
+    """At least two of three, with a recogniser that gets every third word wrong."""
+    right, wrong = share(RECOGNISED)
+    assert right >= 2 / 3, wrong
+
+
+# ---- booking -------------------------------------------------------------------------------------------------------
+
+
+def test_one_sentence_may_say_all() -> None:
+    """Nothing is asked that the guest has said."""
+    (question,) = replies("A room from Friday to Sunday under the name of Miller, please.")
+    assert question == "Two nights for Miller from Friday, 160 euros. Shall I book it?"
+
+
+@pytest.mark.parametrize(
+    ("correction", "question"),
+    [
+        ("No, four nights.", "Four nights for Robert, 320 euros. Shall I book it?"),
+        ("no, four", "Four nights for Robert, 320 euros. Shall I book it?"),
+        ("No, Rupert.", "Three nights for Rupert, 240 euros. Shall I book it?"),
+        ("sorry, my name is Albert", "Three nights for Albert, 240 euros. Shall I book it?"),
+        ("From Saturday, please.", "Three nights for Robert from Saturday, 240 euros. Shall I book it?"),
+        ("Make it a week.", "Seven nights for Robert, 560 euros. Shall I book it?"),
+        ("Yes, but for two nights.", "Two nights for Robert, 160 euros. Shall I book it?"),
+        ("No.", "What shall I change?"),
+        ("Hm, flugelhorn", "I am sorry, I did not get that. Three nights for Robert, 240 euros. Shall I book it?"),
+        ("Is breakfast included?", "Breakfast is included. "),
+        ("Are you a robot?", "Yes, I am a computer program, a rule-based stand-in for a language model. "),
+        ("never mind", "All right, I have not booked anything. Is there anything else?"),
+    ],
+)
+def test_the_guest_changes_it(correction: str, question: str) -> None:
+    """Nothing is booked before a yes. After a question in between, the bot asks again."""
+    *_, reply = replies("A room for three nights, please.", "Robert", correction)
+    assert reply.startswith(question)
+    assert reply.endswith("?")
+
+
+def test_it_does_not_repeat_itself() -> None:
+    """Neither an answer nor that it has not understood."""
+    said = replies("How much is a room?", "What does it cost?", "Flugelhorn", "Flugelhorn", "Flugelhorn")
+    assert len(set(said)) == 5
+
+
+def test_who_is_at_a_loss_is_told_what_to_say() -> None:
+    """If it does not understand a sentence, it explains what the user can say."""
+    (reply,) = replies("Flugelhorn")
+    assert "say: book a room for two nights" in reply
