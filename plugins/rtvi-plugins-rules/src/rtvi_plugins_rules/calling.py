@@ -1,4 +1,4 @@
-"""Function calls: which function the user means, which arguments are missing, and what the result is.
+"""Function calls: which function the user means, which arguments are missing, and whether to call it.
 
 Nothing is kept between two answers. Each answer goes through what the user has said since the last call, and so finds
 the request that is still open, with the values that it has so far.
@@ -6,22 +6,22 @@ the request that is still open, with the values that it has so far.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from attrs import evolve, field, frozen
 
 from .arguments import MISSING, Wanted, wanted
-from .conversation import Conversation, Result, as_mapping, as_sequence
+from .conversation import Conversation, as_mapping
 from .extraction import answer_to, corrections, extract, states_number
 from .facts import Facts, read_facts
 from .knowledge import Knowledge
 from .phrases import alike, is_question, significant, words_of
+from .results import in_words
 from .wording import fill, fresh
 
-__all__ = ("Aside", "Call", "describe_results", "reply")
+__all__ = ("Aside", "Call", "reply")
 
 _REFUSED = re.compile(r"\b(?:don't|do not|never|not to)\b", re.IGNORECASE)
 _GIVEN_UP = re.compile(r"\b(?:never ?mind|forget it|cancel|stop|no,? thank(?:s| you)|good ?bye)\b", re.IGNORECASE)
@@ -276,7 +276,7 @@ class _Dialogue:
             return fresh(asks, conversation) if asks else _question(request.function, request.asked)
         schemas = {each.name: each.schema for each in request.function.arguments}
         defaults = {name: schema["default"] for name, schema in schemas.items() if "default" in schema}
-        stated = f"{request.function.title}, with {_shown(dict(request.values))}. Shall I do it?"
+        stated = f"{request.function.title}, with {in_words(dict(request.values))}. Shall I do it?"
         return fill(texts.get("confirmation", ""), {**defaults, **request.values}) or stated
 
 
@@ -320,7 +320,7 @@ def _question(function: _Function, argument: Wanted) -> str:
 def _asking(argument: Wanted) -> str:
     label = " ".join(words_of(argument.name)) or argument.name
     if argument.choices:
-        return f"which {label}, {_either([_shown(each) for each in argument.choices[:8]])}"
+        return f"which {label}, {_either([in_words(each) for each in argument.choices[:8]])}"
     match argument.type:
         case "integer" | "number" if label.endswith("s"):
             return f"how many {label}"
@@ -332,51 +332,3 @@ def _asking(argument: Wanted) -> str:
 
 def _either(names: Sequence[str]) -> str:
     return " or ".join(filter(None, (", ".join(names[:-1]), names[-1]))) if names else ""
-
-
-# ---- results ----------------------------------------------------------------------------------------------------
-
-
-def describe_results(results: Sequence[Result], knowledge: Knowledge) -> str:
-    """Return the results of functions as sentences."""
-    return " ".join(_sentence(each, knowledge) for each in results)
-
-
-def _sentence(result: Result, knowledge: Knowledge) -> str:
-    title = " ".join(words_of(result.name)) or result.name
-    done = f"{title}, with {_shown(dict(result.arguments))}" if result.arguments else title
-    template = knowledge.texts(result.name).get("result")
-    if error := as_mapping(result.value).get("error"):
-        reason = _shown(error).rstrip(".")
-        failed = "I am sorry, that did not work." if template else f"That failed: {done}. The reason is:"
-        return f"{failed} {reason}."
-    if template and (told := fill(template, {**result.arguments, **as_mapping(result.value)})):
-        return told
-    if result.value in (None, True, "", {}, []):
-        return f"Done: {done}."
-    return f"Done: {done}. The answer is: {_shown(result.value).rstrip('.')}."
-
-
-def _shown(value: object, depth: int = 0) -> str:
-    """A JSON value in words."""
-    if depth > 3:
-        return "more"
-    match value:
-        case None | bool():
-            return {None: "nothing", True: "yes", False: "no"}[value]
-        case str():
-            return value
-        case dict():
-            return _and(
-                f"{' '.join(words_of(str(key)))} {_shown(each, depth + 1)}"
-                for key, each in as_mapping(cast(object, value)).items()
-            )
-        case list():
-            return _and(_shown(each, depth + 1) for each in as_sequence(cast(object, value)))
-        case _:
-            return json.dumps(value, default=str)
-
-
-def _and(parts: Iterable[str]) -> str:
-    *all_but_last, last = [*parts] or ["nothing"]
-    return f"{', '.join(all_but_last)} and {last}" if all_but_last else last

@@ -15,6 +15,7 @@ from attrs import define, field
 
 from .arguments import MISSING, Wanted, levels, wanted
 from .conversation import as_mapping
+from .days import DAY, capitalised, nights_in
 from .numbers import DATE, Number, numbers
 from .phrases import is_question, phrase_after, quoted, rest_after, stems, words_of
 
@@ -92,7 +93,7 @@ def _alone(argument: Wanted, said: str, about: Sequence[str]) -> Any:
     if argument.type == "string" and not _PERSON & set(argument.words):
         return MISSING
     value = _loose(argument, Reading(said, tuple(about)))
-    is_short = argument.type == "string" and len(words_of(said)) <= _LONGEST_NAME and not _DAY.search(said)
+    is_short = argument.type == "string" and len(words_of(said)) <= _LONGEST_NAME and not DAY.search(said)
     return _bare(argument, Reading(said)) if value is MISSING and is_short else value
 
 
@@ -158,29 +159,6 @@ def _label(argument: Wanted) -> str:
     return rf"(?:{'|'.join(re.escape(word) for word in argument.words)})\w{{0,3}}"
 
 
-_WEEKDAYS: Sequence[str] = "monday tuesday wednesday thursday friday saturday sunday".split()
-_ANY_WEEKDAY = "|".join(_WEEKDAYS)
-_FROM_TO = re.compile(rf"\b({_ANY_WEEKDAY})\s+(?:till?|until|to|through)\s+({_ANY_WEEKDAY})\b", re.IGNORECASE)
-#: Lengths of a stay that have a word of their own.
-_LENGTHS: Sequence[tuple[re.Pattern[str], int]] = (
-    (re.compile(r"\b(?:a|one) couple of (?:nights|days)\b", re.IGNORECASE), 2),
-    (re.compile(r"\b(?:a|one) fortnight\b|\b(?:two|2) weeks\b", re.IGNORECASE), 14),
-    (re.compile(r"\b(?:a|one|1|the whole) week\b(?!\s*end)", re.IGNORECASE), 7),
-    (re.compile(r"\bweek-?\s?end\b", re.IGNORECASE), 2),
-    (re.compile(r"\b(?:a|just the) (?:single )?night\b|\btonight\b|\bovernight\b", re.IGNORECASE), 1),
-)
-
-
-def _length_of_stay(argument: Wanted, reading: Reading) -> Any:
-    """Return the nights of "a week" or "from Friday to Sunday", if the argument counts nights."""
-    if not stems("nights") & set(argument.words):
-        return MISSING
-    if (match := _FROM_TO.search(reading.text)) is not None:
-        first, last = (_WEEKDAYS.index(each.lower()) for each in match.groups())
-        return argument.fitting((last - first) % 7 or 7)
-    return next((argument.fitting(nights) for pattern, nights in _LENGTHS if pattern.search(reading.text)), MISSING)
-
-
 def _number_beside(argument: Wanted, reading: Reading) -> Any:
     after = re.compile(rf"[\s-]+(?:\w+\s+)?{_label(argument)}\b", re.IGNORECASE)
     before = re.compile(rf"\b{_label(argument)}\s*(?:\b(?:is|are|of|to|at|number|by)\b|[:=])?\s*$", re.IGNORECASE)
@@ -189,11 +167,13 @@ def _number_beside(argument: Wanted, reading: Reading) -> Any:
         if beside and (value := argument.fitting(number.value)) is not MISSING:
             reading.use(number.start, number.end)
             return value
-    return _length_of_stay(argument, reading)
+    # A stay has words of its own: a week is seven nights.
+    nights = nights_in(reading.text) if stems("nights") & set(argument.words) else None
+    return MISSING if nights is None else argument.fitting(nights)
 
 
 def _number_anywhere(argument: Wanted, reading: Reading) -> Any:
-    if not argument.required or _DAY.search(reading.text):  # the number may be part of a date
+    if not argument.required or DAY.search(reading.text):  # the number may be part of a date
         return _number_beside(argument, reading)
     for number in reading.free_numbers():
         if (value := argument.fitting(number.value)) is not MISSING:
@@ -226,33 +206,18 @@ _FORMATS: Mapping[str, re.Pattern[str]] = {
     "email": re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}"),
     "uri": re.compile(r"https?://[^\s<>\"']+"),
 }
-_MONTHS = "january|february|march|april|may|june|july|august|september|october|november|december"
-_ORDINALS = (
-    r"\d{1,2}(?:st|nd|rd|th)?|(?:twenty[\s-])?(?:first|second|third|fourth|fifth|sixth|seventh|eighth|ninth)|tenth|eleventh|"
-    r"twelfth|thirteenth|fourteenth|fifteenth|sixteenth|seventeenth|eighteenth|nineteenth|twentieth|thirtieth|thirty[\s-]first"
-)
-_DAY = re.compile(
-    rf"\b(?:the\s+)?(?:{_ORDINALS})\s+(?:of\s+)?(?:{_MONTHS})\b|\b(?:{_MONTHS})\s+(?:the\s+)?(?:{_ORDINALS})\b"
-    rf"|\b(?:today|tonight|the day after tomorrow|tomorrow|next week(?!\s*end)|(?:next\s+)?(?:{_ANY_WEEKDAY}))\b",
-    re.IGNORECASE,
-)
 
 
 def _shaped(argument: Wanted, reading: Reading) -> Any:
     named = argument.schema.get("format")
     patterns = [_FORMATS[named]] if isinstance(named, str) and named in _FORMATS else []
     if not patterns and stems("date day when") & set(argument.words):
-        patterns = [DATE, _DAY]
+        patterns = [DATE, DAY]
     if not patterns and stems("email mail") & set(argument.words):
         patterns = [_FORMATS["email"]]
     found = (match for pattern in patterns for match in pattern.finditer(reading.text))
     free = (match for match in found if reading.is_free(*match.span()))
-    return next((_take(reading, match.span(), _day_name(match[0])) for match in free), MISSING)
-
-
-def _day_name(text: str) -> str:
-    """Return a day as it is written: recognisers write "friday"."""
-    return re.sub(rf"\b(?:{_ANY_WEEKDAY}|{_MONTHS})\b", lambda name: name[0].capitalize(), text)
+    return next((_take(reading, match.span(), capitalised(match[0])) for match in free), MISSING)
 
 
 def _string_loose(argument: Wanted, reading: Reading) -> Any:

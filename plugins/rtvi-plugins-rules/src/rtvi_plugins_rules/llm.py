@@ -17,11 +17,12 @@ from typing_extensions import Doc
 from rtvi_plugins import options, service
 from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text, ToolCall, Usage
 
-from .calling import Aside, Call, describe_results
+from .calling import Aside, Call
 from .calling import reply as call_or_ask
 from .conversation import read
 from .facts import read_facts
 from .knowledge import Knowledge
+from .results import describe_results
 from .rules import Scene
 from .rules import reply as reply_by_rules
 from .wording import FunctionTexts, Topic, WellFormed

@@ -25,7 +25,7 @@ _WEAK = frozenset(
     """a about all also am an and any anything are as at be been but by can could did do does ever for from get give go
     got had has have hello hi how i if in into is it its just know let like look love may me might must my need of off
     ok okay on one only or our out please really should so some somebody something still tell than that the their them
-    then there they this to too two up us very want was we well were what whats when where which who will wish with
+    then there they this to too two up us very want was we well were what when where which who will wish with
     without wonder would yes you your""".split()
 )
 #: How much a weak word weighs beside another.
@@ -126,8 +126,8 @@ def _typical(count: int, total: int) -> float:
 
 
 def _words(text: str, known: Mapping[str, float] | None = None) -> Iterator[str]:
-    """Yield the stems of a text. `check-in`, `checkin` and `check in` all yield `checkin`."""
-    words = re.findall(r"[^\W_]+(?:-[^\W_]+)*", text.lower().replace("'", ""))
+    """Yield the stems of a text. `check-in` and `check in` yield the same word."""
+    words = re.findall(r"[^\W_]+(?:-[^\W_]+)*", re.sub("'s?", "", text.lower()))
     parts = [part for word in words for part in word.split("-")]
     if known is None:
         yield from (stem(word.replace("-", "")) for word in words if "-" in word)
