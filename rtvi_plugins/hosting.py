@@ -20,7 +20,7 @@ import anyio
 from anyio.abc import TaskGroup, TaskStatus
 from attrs import field, frozen
 
-from .declare.specs import AnyFunction
+from .declare.specs import AnyFunction, ProviderSpec
 from .errors import (
     Draining,
     InternalError,
@@ -35,10 +35,12 @@ from .errors import (
 )
 from .limits import Limits
 from .loading import compose
+from .protocol.codec import encode_json
+from .protocol.config import SessionConfig
 from .protocol.offer import Offers
-from .protocol.operator_fields import key_variable
+from .protocol.operator_fields import Keys, key_variable
 from .protocol.rate import AddressRates
-from .protocol.start import read_start
+from .protocol.start import StartRequest, read_start
 from .registry.grants import Grants
 from .registry.installed import Installed
 from .registry.registry import Registry
@@ -215,6 +217,39 @@ class Host:
         if not trusted and address is not None and not self._rates.take(address, size, self._clock.now()):
             raise RateLimited("The requests of this address come too fast, or are too large; send again later.")
 
+    def describe(self, body: object = None, *, secret: str | None = None) -> str:
+        """Describe what the session of a start request would offer, without starting it or opening a service.
+
+        `body` and `secret` are those of `start`. Return a JSON object with the data of the messages
+        `actions-available`, `config-available` and `config`, by these names, and `providers`: for each service the
+        providers that the start may choose, each with a list of the environment variables of the keys that it lacks.
+        Raise a `RequestError`.
+        """
+        request = self._read(body, trusted=self._authorise(secret))
+        offer = self._shared.offers.get(request.providers, request.grants)
+        config = {"config": SessionConfig(request.values).readable(offer)}
+        fields = {
+            "actions-available": offer.described_actions,
+            "config-available": offer.described_config,
+            "config": encode_json(config),
+            "providers": encode_json(self._providers(request)),
+        }
+        return f"{{{','.join(f'{encode_json(name)}:{text}' for name, text in fields.items())}}}"
+
+    def _providers(self, request: StartRequest) -> dict[str, dict[str, list[str]]]:
+        """Return the providers that may be chosen, by service, each with the variables of its missing keys."""
+        services = self.registry.services
+        return {
+            service: {label: _missing_keys(services[service].providers[label].spec, request.keys) for label in labels}
+            for service, labels in request.choice.items()
+        }
+
+    def _read(self, body: object, *, trusted: bool) -> StartRequest:
+        """Read the body of a start request. Raise a `RequestError` with every problem."""
+        if is_nested_deeper(body, self.limits.nesting):
+            raise InvalidStart([Problem("$", f"nests deeper than the {self.limits.nesting} levels that are accepted.")])
+        return read_start(body, self._shared.offers, self._find_key, trusted=trusted)
+
     async def start(self, body: object = None, *, secret: str | None = None, address: str | None = None) -> Started:
         """Start a session from the body of a start request, and wait until its services are open.
 
@@ -225,9 +260,7 @@ class Host:
         trusted = self._authorise(secret)
         address = None if trusted else address
         self._admit(address)
-        if is_nested_deeper(body, self.limits.nesting):
-            raise InvalidStart([Problem("$", f"nests deeper than the {self.limits.nesting} levels that are accepted.")])
-        request = read_start(body, self._shared.offers, self._find_key, trusted=trusted)
+        request = self._read(body, trusted=trusted)
         session = LiveSession(secrets.token_urlsafe(12), self._shared, request)
         assert self._tasks is not None, "enter the host before starting sessions"
         with self._unclaimed.opening(address):
@@ -288,3 +321,9 @@ def _key_variables(registry: Registry) -> list[str]:
     """Return the environment variables of all keys that the bot's providers declare."""
     specs = [each.spec for service in registry.services.values() for each in service.providers.values()]
     return [key_variable(spec.provider, secret.name) for spec in specs for secret in spec.secrets]
+
+
+def _missing_keys(spec: ProviderSpec, find: Keys) -> list[str]:
+    """Return the environment variables of the keys that a provider needs and that `find` does not find."""
+    required = (each.name for each in spec.secrets if not each.optional)
+    return [key_variable(spec.provider, name) for name in required if find(spec.provider, name) is None]

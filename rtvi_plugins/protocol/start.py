@@ -39,6 +39,8 @@ class StartRequest:
     """A valid start request. `start_data` holds the application's own fields."""
 
     providers: Mapping[str, str]
+    #: The providers that this client may choose, by service. The first is the default.
+    choice: Mapping[str, Sequence[str]]
     # Not in a repr, which a log or a crash report may show: these hold what the operator and the client sent.
     values: Values = field(repr=False)
     defaults: OptionDefaults = field(repr=False)
@@ -72,7 +74,8 @@ def read_start(body: object, offers: Offers, find_key: Keys, *, trusted: bool) -
         raise InvalidStart(problems)
     operator_grants = _read_grants(sent, registry)
     narrower = offers.grants.narrowed(operator_grants) if "grants" in sent else None
-    providers = choose_providers(sent.get("services"), _choice(registry, [*registry.bot.grants, *operator_grants]))
+    choice = _choice(registry, [*registry.bot.grants, *operator_grants])
+    providers = choose_providers(sent.get("services"), choice)
     defaults = OptionDefaults(registry, operator_defaults)
     values = defaults.of_all(providers)
     old_names: tuple[str, ...] = ()
@@ -83,7 +86,7 @@ def read_start(body: object, offers: Offers, find_key: Keys, *, trusted: bool) -
     known = (*OPERATOR_FIELDS, "services", "config")
     data = {name: value for name, value in sent.items() if name not in known}
     hide = hiding(*(sent.get(name) for name in ("api_keys", "service_options", "defaults")))
-    return StartRequest(providers, values, defaults, narrower, keys, service_options, data, hide, old_names)
+    return StartRequest(providers, choice, values, defaults, narrower, keys, service_options, data, hide, old_names)
 
 
 def _read_grants(sent: Mapping[str, Any], registry: Registry) -> list[Grant]:

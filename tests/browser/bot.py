@@ -94,6 +94,7 @@ GRANTED = [
     "tts:say",
     "tts:interrupt",
     "bot:ring",
+    "bot:repeat",
 ]
 SERVICES: Mapping[str, Any] = {
     "stt": "pocketsphinx",
@@ -107,6 +108,12 @@ SERVICES: Mapping[str, Any] = {
 async def hotel(session: Session, /, stt: STT, llm: LLM, tts: TTS, vad: VAD) -> None:
     """The porter of a small hotel."""
     await converse(session, stt=stt, llm=llm, tts=tts, vad=vad)
+
+
+@action(hotel)
+async def repeat(text: str, times: int = 1) -> list[str]:
+    """Returns a text several times."""
+    return [text] * times
 
 
 @action(hotel)

@@ -99,6 +99,16 @@ class Page:
         """Wait until nothing has been heard for so long."""
         return float(self.call("ear.silent", milliseconds))
 
+    def run(self, module: str) -> Sequence[Sequence[Any]]:
+        """Run a JavaScript module in the page, with the published client. Return what it prints, a list for a line."""
+        printed: list[list[Any]] = self._do("run", source=module)
+        return printed
+
+    def download(self, selector: str) -> tuple[str, str]:
+        """Press a button that saves a file. Return the file's name and its text."""
+        saved: Mapping[str, str] = self._do("download", selector=selector)
+        return saved["name"], saved["text"]
+
     def screenshot(self, path: Path) -> None:
         """Write what it looks like to a PNG file."""
         self._do("screenshot", path=str(path))

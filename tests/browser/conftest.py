@@ -24,6 +24,8 @@ def browser() -> Generator[Browser]:
 @pytest.fixture(scope="package")
 def server(browser: Browser) -> Generator[str]:
     """The address of a server process with the porter, which lets the page of the published clients in."""
-    command = [sys.executable, "-m", "rtvi_plugins", "run", str(BOT), "--port", "0", "--origin", browser.pages]
+    # A test may leave a session that nobody claims. The server must not wait for it at the end.
+    options = ("--port", "0", "--origin", browser.pages, "--drain-seconds", "0")
+    command = [sys.executable, "-m", "rtvi_plugins", "run", str(BOT), *options]
     with running(command, r"(http://127\.0\.0\.1:\d+)", env=environment(PYTHONUNBUFFERED="1")) as process:
         yield process.told

@@ -6,8 +6,8 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager
 from html.parser import HTMLParser
 from pathlib import Path
 from types import ModuleType
@@ -16,16 +16,13 @@ from zipfile import ZipFile
 
 import httpx2
 import pytest
-from attrs.validators import in_
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
 import rtvi_plugins_server
-from rtvi_plugins import LLM, TTS, Grant, Session, bot, service
 from rtvi_plugins.hookspecs import hookimpl
 from rtvi_plugins.hosting import Host
-from rtvi_plugins.kinds import Audio, LLMPiece, LLMRequest, Text, TTSPiece, TTSRequest
 
 FOLDER = Path(__file__).parent.parent
 FILES = Path(rtvi_plugins_server.__file__).with_name("page")
@@ -207,57 +204,6 @@ async def test_of_a_bot_that_is_not_public_no_more_than_its_name_is_told(
 async def test_in_development_every_bot_is_open(make_host: Callable[..., Host], serving: Serving) -> None:
     """`rtvi run --dev` is how one tries a bot that is not public."""
     assert (await facts(make_host("office", dev=True), serving))["open"] is True
-
-
-@service("llm", "brief")
-@service("llm", "terse")
-@asynccontextmanager
-async def terse() -> AsyncGenerator[LLM]:
-    """Says one word."""
-    yield Terse()
-
-
-class Terse:
-    """An LLM that says one word."""
-
-    async def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
-        """The word."""
-        yield Text("Yes.")
-
-
-@service("tts", "quiet")
-@asynccontextmanager
-async def quiet() -> AsyncGenerator[TTS]:
-    """Says nothing aloud."""
-    yield Quiet()
-
-
-class Quiet:
-    """A voice that gives 20 ms of silence."""
-
-    async def synthesize(self, request: TTSRequest, /) -> AsyncGenerator[TTSPiece]:
-        """The silence."""
-        yield Audio(bytes(960), 24_000)
-
-
-@bot(
-    services={"brain": ["terse", "brief"], "voice": ["quiet"]},
-    client=[Grant("brain.provider", in_(["brief"]))],
-    public=True,
-)
-async def guide(session: Session, /, brain: LLM, voice: TTS) -> None:
-    """Shows you round."""
-
-
-@pytest.mark.anyio
-async def test_the_providers_that_a_start_may_name_are_told(serving: Serving) -> None:
-    """In the bot's order, as far as a grant lets them be chosen; and whether there is anything to hear."""
-    told = await facts(Host(guide, modules=[sys.modules[__name__]], environ={}), serving)
-    assert told["services"] == [
-        {"name": "brain", "kind": "llm", "providers": ["brief"]},
-        {"name": "voice", "kind": "tts", "providers": ["quiet"]},
-    ]
-    assert told["microphone"] is True
 
 
 def _route(request: Request) -> Response:

@@ -56,12 +56,15 @@ const OPERATIONS = {
     }
     for (const script of ["microphone.js", "ear.js"]) await context.addInitScript({ path: near(script).pathname });
     const page = await context.newPage();
-    const complaints = [];
+    const [complaints, printed] = [[], []];
     page.on("pageerror", (error) => complaints.push(String(error.stack ?? error)));
     page.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
+    page.on("console", async (message) => {
+      if (message.type() === "log") printed.push(Promise.all(message.args().map((each) => each.jsonValue())));
+    });
     page.setDefaultTimeout(20_000);
     await page.goto(url);
-    pages.set(pages.size, { page, complaints });
+    pages.set(pages.size, { page, complaints, printed });
     return pages.size - 1;
   },
 
@@ -78,6 +81,21 @@ const OPERATIONS = {
 
   /** Do something with an element, by the name of the method of Playwright's Locator. */
   element: (_, { page, selector, method, values }) => pages.get(page).page.locator(selector)[method](...values),
+
+  /** Run a module with the packages that are installed here. The result is what it prints, as lists of values. */
+  async run(_, { page: number, source }) {
+    const { page, printed } = pages.get(number);
+    const code = Buffer.from(await bundle({ stdin: { contents: source, resolveDir: near("..").pathname } })).toString();
+    await page.evaluate((code) => import(URL.createObjectURL(new Blob([code], { type: "text/javascript" }))), code);
+    return Promise.all(printed.splice(0));
+  },
+
+  /** Press a button that saves a file, and return the file's name and text. */
+  async download(_, { page: number, selector }) {
+    const { page } = pages.get(number);
+    const [download] = await Promise.all([page.waitForEvent("download"), page.locator(selector).click()]);
+    return { name: download.suggestedFilename(), text: await readFile(await download.path(), "utf8") };
+  },
 
   screenshot: (_, { page, path }) => pages.get(page).page.screenshot({ path, animations: "disabled" }).then(() => null),
 

@@ -1,4 +1,4 @@
-"""The HTTP endpoints of a bot: `/connect`, `/start`, `/action` and `/health`."""
+"""The HTTP endpoints of a bot: `/connect`, `/start`, `/action`, `/describe` and `/health`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from starlette.routing import BaseRoute, Route
 
 from rtvi_plugins.hosting import Host, Started
 
+from ._middleware import SECRET_HEADER
 from ._single_turn import run_actions
-from .starting import PRIVATE, base_url, start_session
+from .starting import PRIVATE, base_url, read_object, start_session
 
 __all__ = ("Endpoints",)
 
@@ -29,6 +30,7 @@ class Endpoints:
             Route("/connect", self.connect, methods=["POST"]),
             Route("/start", self.start, methods=["POST"]),
             Route("/action", self.action, methods=["POST"]),
+            Route("/describe", self.describe, methods=["POST"]),
             Route("/health", self.health, methods=["GET"]),
         ]
 
@@ -46,6 +48,12 @@ class Endpoints:
     async def action(self, request: Request) -> Response:
         """Run actions of a 0.x client that is not connected."""
         return await run_actions(request, self.host, body_bytes=self.body_bytes)
+
+    async def describe(self, request: Request) -> Response:
+        """Describe what a start with the same body would offer."""
+        body = await read_object(request, body_bytes=self.body_bytes, host=self.host)
+        described = self.host.describe(body, secret=request.headers.get(SECRET_HEADER))
+        return Response(described, media_type="application/json", headers=PRIVATE)
 
     async def health(self, request: Request) -> Response:
         """Report whether new sessions are accepted, for load balancers. 503 means that the server is draining."""

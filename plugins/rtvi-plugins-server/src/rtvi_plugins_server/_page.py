@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from hashlib import sha256
 from importlib.resources import files
 from typing import Any, Final
 
-import attrs
 from attrs import define, frozen
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -120,38 +119,14 @@ class Page:
             "open": True,
             "microphone": any(service.kind not in _TEXT_KINDS for service in services),
             "transports": ["websocket", *(["webrtc"] if self._has_webrtc() else [])],
-            "services": [
-                {"name": service.name, "kind": service.kind, "providers": self._choice(service.name, service.providers)}
-                for service in services
-            ],
+            "services": [{"name": service.name, "kind": service.kind} for service in services],
         }
 
     def _has_webrtc(self) -> bool:
         scope: Scope = {"type": "http", "method": "POST", "path": _WEBRTC_START, "root_path": "", "headers": []}
         return any(route.matches(scope)[0] is Match.FULL for route in self.others)
 
-    def _choice(self, service: str, labels: Iterable[str]) -> list[str]:
-        """Return the providers that a start may choose, the default first: those of the bot that its grants allow."""
-        grants = [each for each in self.host.registry.bot.grants if each.name == f"{service}.provider"]
-        validators = [each.validator for each in grants if each.validator is not None]
-        return [label for label in labels if all(_accepts(each, label) for each in validators)]
-
 
 def _file(name: str, body: bytes) -> _File:
     kind = _TYPES[name[name.rindex(".") :]]
     return _File(body, {**_HEADERS, "content-type": kind, "etag": f'"{sha256(body).hexdigest()[:24]}"'})
-
-
-@frozen
-class _Choice:
-    """The attribute that is passed to a grant's validator."""
-
-    provider: str
-
-
-def _accepts(validator: Any, label: str) -> bool:
-    try:
-        validator(None, attrs.fields(_Choice).provider, label)
-    except Exception:
-        return False
-    return True

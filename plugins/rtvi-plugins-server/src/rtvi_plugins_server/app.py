@@ -32,6 +32,7 @@ _OFFERED: Final = {
     "/connect": "POST /connect",
     "/start": "POST /start",
     "/action": "POST /action",
+    "/describe": "POST /describe",
     "/health": "GET /health",
     "/ws": "the WebSocket /ws",
 }

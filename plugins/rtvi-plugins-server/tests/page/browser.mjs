@@ -245,12 +245,17 @@ class Element {
   }
 
   addEventListener(type, listener) {
-    this.#listeners[type] = listener;
+    (this.#listeners[type] ??= []).push(listener);
   }
 
-  /** As if a user had done something with it. */
+  /** As if a user had done something with it. The event bubbles. */
   does(type) {
-    return this.#listeners[type]({ preventDefault() {} });
+    for (const each of this.#listeners[type] ?? []) each({ preventDefault() {} });
+    this.#parent?.does(type);
+  }
+
+  dispatchEvent({ type }) {
+    this.does(type);
   }
 
   focus() {
@@ -264,14 +269,14 @@ class Element {
   }
 }
 
-/** Whoever is told when an element has another size. */
+/** Is called when an element has another size. */
 class ResizeObserver {
-  constructor(tell) {
-    this.tell = tell;
+  constructor(onResize) {
+    this.onResize = onResize;
   }
 
   observe(element) {
-    element.resize = this.tell;
+    element.resize = this.onResize;
   }
 }
 

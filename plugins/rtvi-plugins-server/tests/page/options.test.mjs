@@ -39,7 +39,7 @@ async function shown() {
     "get-config": () => ({ config, revision: 1 }),
     "update-config": () => answer(),
   };
-  const options = new OptionsPanel(panel, { onConfig() {} });
+  const options = new OptionsPanel(panel, { onConfig() {}, start: () => ({ base: "", start: {} }) });
   await options.open({ request: async (t) => answers[t]() });
   const all = () => ["input", "textarea", "select"].flatMap((name) => panel.all(name));
   const field = (name) => all().find((each) => each.attributes.name === name);
@@ -60,12 +60,13 @@ async function shown() {
     };
   };
   const agree = () => (answer = () => ({ config, revision: 3, applies: "now" }));
-  return { panel, options, field, button, submit, said, error, write, refuse, agree };
+  const labels = (one) => one.all("label").filter((each) => each.className === "label" || each.attributes.for === "interrupt");
+  const names = (one) => labels(one).map((each) => each.textContent);
+  return { panel, names, options, field, button, submit, said, error, write, refuse, agree };
 }
 
 test("short options stand before long ones, which are folded; services keep their order", async () => {
-  const { panel } = await shown();
-  const names = (one) => one.all("label").map((each) => each.textContent);
+  const { panel, names } = await shown();
   assert.deepEqual(names(panel), ["Name", "Speed", "Messages", "Tools", "Voice", "Params", "Interrupt the bot"]);
   const [fold, ...others] = panel.all("details");
   assert.deepEqual([names(fold), others.length], [["Messages", "Tools"], 0]);
@@ -87,7 +88,7 @@ test("a folded option that is refused is unfolded", async () => {
   write("tools", "[1]");
   refuse({ error: "…", details: [{ path: "$.data.d.config[0].options[0].value[0]", message: "llm.tools: no" }] });
   await submit();
-  assert.equal(error("tools"), "No. (at [0])");
+  assert.equal(error("tools"), "No. (at [0])"); // the option has no form for its items
   assert.equal(panel.all("details")[0].open, true);
 });
 
@@ -140,4 +141,33 @@ test("there is something to undo only where something was changed", async () => 
   assert.equal(button("undo").disabled, false);
   write("voice", "en-us");
   assert.equal(button("undo").disabled, true);
+});
+
+test("before a call, what is changed is sent with the start, and survives a new description", async () => {
+  const { options, field, write, said } = await shown();
+  const preview = () => options.preview({ config: DESCRIBED }, { config });
+  preview();
+  assert.equal(said(), "Your changes apply when you connect.");
+  assert.deepEqual(options.changes(), []);
+  write("voice", "de");
+  preview();
+  assert.equal(field("voice").value, "de");
+  assert.deepEqual(options.changes(), [{ service: "tts", name: "voice", value: "de" }]);
+});
+
+test("before a call, a wrong value has its error beside it, and nothing can be started", async () => {
+  const { options, write, error } = await shown();
+  options.preview({ config: DESCRIBED }, { config });
+  write("speed", "11");
+  assert.equal(options.changes(), null);
+  assert.equal(error("speed"), "Write at most 9.");
+});
+
+test("a start that is refused because of an option shows that beside its field", async () => {
+  const { options, write, error } = await shown();
+  options.preview({ config: DESCRIBED }, { config });
+  write("speed", "3");
+  const details = [{ path: "$.config[0].options[0].value", message: "llm.speed: too fast" }];
+  assert.equal(options.refused({ message: "", details }, options.changes()), true);
+  assert.equal(error("speed"), "Too fast.");
 });

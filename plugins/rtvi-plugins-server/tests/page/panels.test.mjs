@@ -10,29 +10,59 @@ const { ActionsPanel } = await import(`${page}/actions.js`);
 const { Choices } = await import(`${page}/choices.js`);
 const { FunctionCalls } = await import(`${page}/functions.js`);
 
-const told = () => new Promise(setImmediate);
+const settled = () => new Promise(setImmediate);
 
 // ---- actions
 
-test("a bot without actions says so, and asks nobody to connect who is connected", async () => {
-  const panel = element("div");
-  const actions = new ActionsPanel(panel);
-  assert.match(panel.textContent, /^Connect/);
-  assert.equal(actions.has("bot", "ring"), false);
-  await actions.open({ request: async () => ({ actions: [] }) });
-  assert.match(panel.textContent, /no action/);
+function panelOf(actions, session = {}) {
+  const element_ = element("div");
+  const start = () => ({ base: "http://page.test", start: {} });
+  const panel = new ActionsPanel(element_, { connect: async () => session, start });
+  panel.show({ actions });
+  return { element: element_, panel };
+}
+
+const RING = { service: "bot", action: "ring_bell", description: "", arguments: [] };
+
+test("a bot without actions says so", () => {
+  const { element, panel } = panelOf([]);
+  assert.equal(panel.has("bot", "ring"), false);
+  assert.match(element.textContent, /no action/);
+});
+
+test("an action has a name for people, and its technical name", () => {
+  const { element } = panelOf([RING]);
+  assert.equal(element.all("summary")[0].textContent, "Ring bellbot:ring_bell");
 });
 
 test("the answer of an action is brought in sight", async () => {
-  const panel = element("div");
-  const actions = new ActionsPanel(panel);
-  const ring = { service: "bot", action: "ring", description: "", arguments: [] };
-  await actions.open({ request: async () => ({ actions: [ring] }), action: async () => "ding" });
-  panel.all("form")[0].does("submit");
-  await told();
-  const [answer] = panel.all("output");
+  const { element } = panelOf([RING], { action: async () => "ding" });
+  element.all("form")[0].does("submit");
+  await settled();
+  const [answer] = element.all("output");
   assert.match(answer.textContent, /ding/);
   assert.equal(scrolledTo(), answer);
+});
+
+test("an action that cannot connect says so", async () => {
+  const { element } = panelOf([RING], null);
+  element.all("form")[0].does("submit");
+  await settled();
+  assert.match(element.all("output")[0].textContent, /could not be reached/);
+});
+
+test("a problem inside an argument stands beside the innermost field", async () => {
+  const items = { type: "array", items: { type: "object", properties: { size: { type: "string" } }, required: ["size"] } };
+  const argument = { name: "items", type: "array", required: false, default: [{ size: "s" }, { size: "xl" }], schema: items };
+  const refuse = async () => {
+    const details = [{ path: "$.data.d.arguments.items[1].size", message: "items: unknown size 'xl'" }];
+    throw Object.assign(new Error("no"), { details });
+  };
+  const { element } = panelOf([{ ...RING, arguments: [argument] }], { action: refuse });
+  element.all("form")[0].does("submit");
+  await settled();
+  const wrong = element.all("textarea").filter((each) => each.attributes["aria-invalid"]);
+  assert.deepEqual([wrong.length, wrong[0].value], [1, "xl"]);
 });
 
 // ---- choices
@@ -40,14 +70,34 @@ test("the answer of an action is brought in sight", async () => {
 function choosing(switchProvider) {
   const panel = element("div");
   const choices = new Choices(panel, { switchProvider });
-  choices.offer({ transports: ["websocket"], services: [{ name: "llm", providers: ["rules", "echo"] }] });
+  choices.offer({ transports: ["websocket"] });
+  choices.providers({ llm: { rules: [], echo: ["ECHO_API_KEY"] }, tts: { only: [] } });
   choices.lock(true, true);
   const [select] = panel.all("select");
   const choose = (value) => ((select.value = value), select.does("change"));
   const config = (provider) => choices.took({ llm: { provider } }, { described: () => described });
   const described = { writable: true, schema: { enum: ["rules", "echo"] } };
-  return { choices, select, choose, config };
+  return { panel, choices, select, choose, config };
 }
+
+test("a provider without its key is marked, and the key is named when it is chosen", () => {
+  const { panel, choices, select, choose } = choosing();
+  choices.lock(false, false);
+  assert.deepEqual(select.all("option").map((each) => each.textContent), ["rules", "echo (no key)"]);
+  assert.equal(panel.all("p")[0].textContent, "");
+  choose("echo");
+  assert.match(panel.all("p")[0].textContent, /^echo needs ECHO_API_KEY/);
+});
+
+test("a service with one provider has no choice, and the default need not be sent", () => {
+  const { panel, choices, choose } = choosing();
+  choices.lock(false, false);
+  assert.equal(panel.all("select").length, 1);
+  assert.deepEqual(choices.services, {});
+  choose("echo");
+  assert.deepEqual(choices.services, { llm: "echo" });
+  assert.deepEqual(choices.forPrograms(), { base: "http://page.test", start: { services: { llm: "echo" } } });
+});
 
 test("who was chosen in a call that ends before the bot agrees is not chosen, and may be chosen again", async () => {
   let refuse;
@@ -56,14 +106,14 @@ test("who was chosen in a call that ends before the bot agrees is not chosen, an
   assert.equal(select.disabled, true);
   choices.lock(false, false);
   refuse();
-  await told();
+  await settled();
   assert.deepEqual([select.value, select.disabled], ["rules", false]);
 });
 
 test("a choice shows who fills the service, also where something failed after the bot had switched", async () => {
   const { select, choose, config } = choosing(async () => (config("echo"), false));
   choose("echo");
-  await told();
+  await settled();
   assert.deepEqual([select.value, select.disabled], ["echo", false]);
 });
 
@@ -71,7 +121,7 @@ test("a choice that is settled leaves the focus to whoever has it by now", async
   const { choose } = choosing(async () => (text.focus(), true));
   const text = element("input");
   choose("echo");
-  await told();
+  await settled();
   assert.equal(document.activeElement, text);
 });
 
@@ -91,7 +141,7 @@ test("a function that is clicked twice runs once", async () => {
   const { press, answers, shown } = asked(async () => ++runs);
   press();
   press();
-  await told();
+  await settled();
   assert.deepEqual([runs, answers.map(({ result }) => result)], [1, [1]]);
   assert.match(shown.textContent, /Done\.$/);
 });
@@ -103,10 +153,10 @@ test("a function that failed may be tried again", async () => {
     return runs;
   });
   press();
-  await told();
+  await settled();
   assert.match(shown.textContent, /The bell is broken\.$/);
   press();
-  await told();
+  await settled();
   assert.equal(answers.length, 1);
 });
 
@@ -116,7 +166,7 @@ test("nobody is asked for anything once the call is over", async () => {
   press();
   functions.clear();
   fail(new Error("The conversation has ended."));
-  await told();
+  await settled();
   assert.deepEqual(shown.all("button"), []);
   assert.match(shown.textContent, /The bot no longer waits for this call\.$/);
 });

@@ -4,11 +4,11 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 const page = "../../src/rtvi_plugins_server/page";
-const fields = await import(`${page}/fields.js`);
+const schema = await import(`${page}/schema.js`);
 const problems = await import(`${page}/problems.js`);
 
 test("a problem's path leads to the option that was sent", () => {
-  const config = fields.toConfig([
+  const config = schema.toConfig([
     { service: "llm", name: "a", value: 1 },
     { service: "tts", name: "b", value: 2 },
   ]);
@@ -36,7 +36,8 @@ test("a problem beside its field is a sentence without the field's name", () => 
   const option = { path: "$.data.d.config[0].options[0].value", message: "tts.speed: must be <= 2: 3" };
   assert.equal(problems.sentence(option, "speed"), "Must be <= 2: 3.");
   const inside = { path: "$.data.d.config[0].options[0].value[2].role", message: "is required" };
-  assert.equal(problems.sentence(inside, "messages"), "Is required. (at [2].role)");
+  assert.equal(problems.sentence(inside, "messages"), "Is required.");
+  assert.deepEqual(problems.placeOf(inside), [2, "role"]);
   assert.equal(
     problems.sentence({ path: "$", message: "unknown x", suggestion: "y" }, "x"),
     "Unknown x. Did you mean y?",
@@ -57,17 +58,26 @@ test("what a provider's own check refuses is known by the sentence", () => {
 test("several problems in a sentence are several", () => {
   const found = problems.problemsOf({ error: `${VOICE}; $.params.start_secs: must be >= 0: -1` });
   const texts = found.map((each) => problems.sentence(each, "voice"));
-  assert.deepEqual(texts, ["Unknown voice 'en-uk'; did you mean 'en-us'?", "Must be >= 0: -1. (at .start_secs)"]);
+  assert.deepEqual(texts, ["Unknown voice 'en-uk'; did you mean 'en-us'?", "Must be >= 0: -1."]);
+  assert.deepEqual(found.map(problems.placeOf), [[], ["start_secs"]]);
 });
 
 test("a path from the service on leads to the one that was named, or the only one that was sent such an option", () => {
-  const sent = fields.toConfig([{ service: "voice", name: "speed", value: 1 }]);
+  const sent = schema.toConfig([{ service: "voice", name: "speed", value: 1 }]);
   const details = [{ path: "$.speed", message: "speed: too fast" }];
   const at = (error, config) => problems.optionAt(problems.problemsOf({ error, details })[0], config);
   assert.deepEqual(at("", sent), { service: "voice", name: "speed" });
   assert.deepEqual(at(VOICE, sent), { service: "tts", name: "speed" });
-  const both = [...sent, ...fields.toConfig([{ service: "tts", name: "speed", value: 1 }])];
+  const both = [...sent, ...schema.toConfig([{ service: "tts", name: "speed", value: 1 }])];
   assert.equal(at("", both), null);
+});
+
+test("the place inside an argument is known, whatever its name", () => {
+  const placeOf = (path) => problems.placeOf({ path });
+  assert.deepEqual(placeOf("$.data.d.arguments.order.items[1].size"), ["items", 1, "size"]);
+  assert.deepEqual(placeOf('$.data.d.arguments["my order"].a["b.c"][0]'), ["a", "b.c", 0]);
+  assert.deepEqual(placeOf("$.data.d.arguments.order"), []);
+  assert.deepEqual(placeOf("$.data.d"), []);
 });
 
 test("nothing is suggested twice", () => {

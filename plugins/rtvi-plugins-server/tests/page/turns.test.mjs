@@ -114,3 +114,45 @@ test("of several answers in one turn the first counts", () => {
   const events = [["user-llm-text"], ["bot-llm-started"], ttfb("llm", 0.5), ["bot-llm-started"], ttfb("llm", 0.25)];
   assert.deepEqual(measured(events), [{ number: 1, llm: 500 }]);
 });
+
+// ---- typed turns
+
+function typing() {
+  let now = 0;
+  const timings = new Timings({ kinds: { llm: "llm" }, clock: () => now });
+  const at = (time, type, data) => ((now = time), timings.take(type, data));
+  const send = (time, text) => ((now = time), timings.typed(text));
+  return { timings, at, send };
+}
+
+test("a typed turn lasts from sending to the first sound", () => {
+  const { timings, at, send } = typing();
+  send(1000, "Hello");
+  at(1010, "user-llm-text", { text: "Hello" });
+  at(1020, "bot-llm-started");
+  at(1100, "bot-llm-text", { text: "Good " });
+  at(1110, "metrics", { ttfb: [{ processor: "llm", value: 0.08 }] });
+  at(1300, "bot-started-speaking");
+  at(1310, "bot-llm-text", { text: "day." });
+  assert.deepEqual(timings.turns, [{ number: 1, typed: true, total: 300, llm: 80 }]);
+});
+
+test("without speech, a typed turn lasts to the first text", () => {
+  const { timings, at, send } = typing();
+  send(1000, "Hello");
+  at(1010, "user-llm-text", { text: "Hello" });
+  at(1100, "bot-llm-text", { text: "Good " });
+  at(1200, "bot-llm-text", { text: "day." });
+  assert.deepEqual(timings.turns, [{ number: 1, typed: true, total: 100 }]);
+});
+
+test("a greeting is no answer to a text, and speech is not typed", () => {
+  const { timings, at, send } = typing();
+  at(0, "bot-llm-text", { text: "Welcome." });
+  send(1000, "Hello");
+  at(1001, "bot-started-speaking");
+  assert.deepEqual(timings.turns, []);
+  at(1010, "user-llm-text", { text: "Something that was said" });
+  at(1100, "bot-started-speaking");
+  assert.deepEqual(timings.turns, []);
+});

@@ -1,37 +1,50 @@
 // The actions panel: a form for each action, made from describe-actions, with the answer below it.
 
+import { exampleOf, forAction } from "./code.js";
 import { make, titled } from "./elements.js";
-import { same } from "./fields.js";
 import { Field } from "./forms.js";
-import { argumentAt, sentence } from "./problems.js";
+import { argumentAt, placeOf, sentence } from "./problems.js";
+import { nodeOf, same } from "./schema.js";
+import { Usage } from "./usage.js";
 
-/** Shows the actions that a client may call. */
+/**
+ * Shows the actions that a client may call. `connect()` returns the session, after connecting if necessary, or null.
+ * `start()` returns the `base` of the server and the body of the `start`, for programs.
+ */
 export class ActionsPanel {
   #element;
-  #session = null;
   #actions = null;
   #jobs = new Map();
 
-  constructor(element) {
+  constructor(element, { connect, start }) {
+    Object.assign(this, { connect, start });
     this.#element = element;
-    this.close();
+    this.fail("Loading the actions…");
   }
 
+  /** Show the actions of a session. */
   async open(session) {
-    this.#session = session;
-    const told = await session.request("describe-actions");
-    if (this.#session !== session) return;
-    // If the description has not changed, keep the forms and their answers.
-    if (same(told.actions, this.#actions)) return;
-    this.#actions = told.actions;
-    this.#build();
+    this.show(await session.request("describe-actions"));
   }
 
-  close() {
-    this.#session = null;
+  /** Show described actions. If they have not changed, the forms and their answers stay. */
+  show({ actions }) {
+    if (same(actions, this.#actions)) return;
+    this.#actions = actions;
+    const forms = actions.map((action) => this.#form(action));
+    const nothing = make("p", { class: "empty" }, "This bot has no actions for clients.");
+    this.#element.replaceChildren(...(forms.length ? forms : [nothing]));
+  }
+
+  /** Show why there are no actions. */
+  fail(text) {
     this.#actions = null;
+    this.#element.replaceChildren(make("p", { class: "empty" }, text));
+  }
+
+  /** Forget the background jobs of a session that has ended. */
+  close() {
     this.#jobs.clear();
-    this.#element.replaceChildren(make("p", { class: "empty" }, "Connect to see the actions of this bot."));
   }
 
   /** Return whether the client may call an action. */
@@ -46,30 +59,33 @@ export class ActionsPanel {
     show?.(`${job}: ${status}`, shown, status === "failed");
   }
 
-  #build() {
-    const forms = this.#actions.map((action) => this.#form(action));
-    const nothing = make("p", { class: "empty" }, "This bot has no actions for clients.");
-    this.#element.replaceChildren(...(forms.length ? forms : [nothing]));
-  }
-
   #form(action) {
     const fields = action.arguments.map((each) => new Field(each, { value: each.default }));
     const answer = make("output", { class: "answer", "aria-live": "polite" });
     const call = make("button", { type: "submit", class: "primary" }, "Call");
+    const usage = new Usage(titled(action.action), () => this.#programs(action, fields));
     const form = make(
       "form",
       { novalidate: true, class: "panel-form" },
       action.deprecated && make("p", { class: "hint" }, `Deprecated: ${action.deprecated}`),
       action.long && make("p", { class: "hint" }, "This takes a while. Its progress appears below."),
       ...fields.map((each) => each.element),
-      make("div", { class: "buttons" }, call),
+      make("div", { class: "buttons" }, call, usage.button),
+      usage.panel,
       answer,
     );
+    form.addEventListener("input", () => usage.update());
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#call(action, fields, { call, answer });
     });
     return make("details", { class: "action", id: `action-${action.service}-${action.action}` }, title(action), form);
+  }
+
+  // A required argument that is not filled in has an example instead.
+  #programs({ service, action }, fields) {
+    const given = fields.map((field) => [field.name, valueOf(field)]).filter(([, value]) => value !== undefined);
+    return forAction({ service, action, args: Object.fromEntries(given), ...this.start() });
   }
 
   async #call(action, fields, { call, answer }) {
@@ -79,7 +95,9 @@ export class ActionsPanel {
     call.disabled = true;
     show("Waiting for the answer…");
     try {
-      const result = await this.#session.action(action.service, action.action, args);
+      const session = await this.connect();
+      if (!session) return show("The bot could not be reached.", undefined, true);
+      const result = await session.action(action.service, action.action, args);
       if (action.long && result?.job) this.#jobs.set(result.job, show);
       show("Answer", result === undefined ? null : result);
     } catch (error) {
@@ -92,8 +110,17 @@ export class ActionsPanel {
 }
 
 function title({ service, action, description }) {
-  const name = make("span", { class: "action-name" }, make("span", { class: "service" }, `${service}:`), action);
-  return make("summary", {}, name, make("span", { class: "hint" }, description || titled(action)));
+  const technical = make("code", { class: "technical" }, `${service}:${action}`);
+  const name = make("span", { class: "action-name" }, titled(action));
+  return make("summary", {}, name, technical, description && make("span", { class: "hint" }, description));
+}
+
+/** Return the value for a program; undefined for an optional argument that is not changed. */
+function valueOf(field) {
+  const { value } = field;
+  const { required, schema, default: fallback } = field.described;
+  if (required) return value === undefined || value === "" ? exampleOf(nodeOf(schema)) : value;
+  return value === undefined || same(value, fallback) ? undefined : value;
 }
 
 /** Return the arguments as an object, without unchanged defaults; null if a field is invalid. */
@@ -101,7 +128,7 @@ function collect(fields) {
   const read = fields.map((field) => ({ field, found: field.read() }));
   const wrong = read.find(({ found }) => found.problem);
   if (wrong) {
-    wrong.field.focus();
+    wrong.found.at.focus();
     return null;
   }
   const given = read.filter(({ field, found }) => {
@@ -116,7 +143,7 @@ function beside(error, fields) {
   const names = fields.map((each) => each.name);
   const found = (error.details ?? []).filter((problem) => {
     const field = fields.find((each) => each.name === argumentAt(problem, names));
-    field?.fail(sentence(problem, field.name));
+    field?.fail(sentence(problem, field.name), placeOf(problem));
     return field;
   });
   return found.length ? "The action was not called. See the errors beside the fields." : "";

@@ -26,12 +26,12 @@ export function byId(id) {
   return document.getElementById(id);
 }
 
-const INITIALS = ["llm", "stt", "tts", "vad"];
+const SERVICES = { llm: "Language model", stt: "Speech recognition", tts: "Voice", vad: "Speech detection" };
 
-/** Return a name as people write it: `words_per_second` becomes "Words per second", `llm` "LLM". */
+/** Return a name as people write it: `words_per_second` becomes "Words per second". */
 export function titled(name) {
-  if (INITIALS.includes(name)) return name.toUpperCase();
-  const words = name.replaceAll("_", " ");
+  if (name in SERVICES) return SERVICES[name];
+  const words = name.replaceAll(/[_-]/g, " ").trim();
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
 

@@ -142,7 +142,7 @@ class Segment {
   #text;
   #at = 0;
   hearing = false;
-  whole = false; // all of it was told to be heard when it had only begun
+  whole = false; // the bot reported all of it as heard when it had only begun
 
   constructor(text) {
     this.#text = text;

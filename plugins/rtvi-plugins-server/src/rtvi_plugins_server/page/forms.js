@@ -1,153 +1,146 @@
-// The controls of a form, built from descriptions.
+// The fields of a form, built from the descriptions of options and arguments.
 
-import { make, titled } from "./elements.js";
-import { control, hint, isLong, read, same, show } from "./fields.js";
+import { make } from "./elements.js";
+import { Part, sentences } from "./parts.js";
+import { fits, hint, isLong, nodeOf, same } from "./schema.js";
 
-let made = 0;
+const COMPOUND = ["list", "tuple", "object", "map", "union"];
+const JSON_TYPES = { list: "array", tuple: "array", object: "object", map: "object" };
 
 /**
- * One control with its label, hint and error. `long` is true if it needs much space. `onEdit` is called when the user
- * changes the control, `onReveal` when an error must become visible.
+ * The field of one option or argument. `long` is true if it needs much space. `onEdit` is called when the user changes
+ * it, `onReveal` when an error must become visible. `usage` is a `Usage` to show with it.
  */
 export class Field {
-  #control;
-  #input;
-  #error;
+  #node;
+  #part;
   #known;
+  #touched = false;
+  #asJson = false;
+  #toggle = null;
+  #usage;
 
-  constructor(described, { value, writable = true, onEdit = () => {} }) {
+  constructor(described, { value, writable = true, onEdit = () => {}, usage = null }) {
     this.described = described;
     this.writable = writable;
-    this.#control = control(described);
-    this.#known = value;
-    this.long = this.#control.kind === "json" || isLong(this.#control, value);
     this.onReveal = () => {};
-    const id = `field-${++made}`;
-    this.#input = input(this.#control, described, { id, value, writable });
-    this.#error = make("p", { id: `${id}-error`, class: "field-error", hidden: true });
-    this.element = this.#assemble(id);
-    this.set(value);
-    this.#input.addEventListener("input", () => (this.fail(""), onEdit()));
+    this.#known = value;
+    this.#usage = usage;
+    this.#node = nodeOf(described.schema);
+    const kind = kindOf(this.#node);
+    this.long = [...COMPOUND, "json"].includes(kind) || isLong(this.#node, value);
+    if (COMPOUND.includes(kind)) this.#toggle = this.#makeToggle();
+    this.element = make("div", { class: "whole-field" });
+    this.element.addEventListener("input", () => {
+      this.#touched = true;
+      onEdit();
+    });
+    this.#show(value);
   }
 
-  #assemble(id) {
+  #makeToggle() {
+    const toggle = make("button", { type: "button", class: "quiet", "aria-pressed": "false" }, "JSON");
+    toggle.addEventListener("click", () => this.#switchForm());
+    return toggle;
+  }
+
+  // A value that does not fit the form can still be edited as JSON.
+  #show(value) {
+    if (this.#toggle && value !== undefined && !fits(this.#node, value)) this.#asJson = true;
     const { described } = this;
-    const isSwitch = this.#control.kind === "switch";
-    const label = make(
-      "label",
-      { for: id, title: described.name },
-      titled(described.name),
-      this.#control.required && make("span", { class: "required" }, " (required)"),
+    const node = this.#asJson ? { kind: "json", type: JSON_TYPES[this.#node.kind] ?? "any" } : this.#node;
+    this.#toggle?.setAttribute("aria-pressed", String(this.#asJson));
+    this.#part = new Part(node, {
+      name: described.name,
+      about: this.#about(node),
+      extra: [...this.#badges(), this.#toggle, this.#usage?.button],
+      value,
+      disabled: !this.writable,
+    });
+    this.#part.onReveal = () => this.onReveal();
+    this.element.replaceChildren(this.#part.element, ...(this.#usage ? [this.#usage.panel] : []));
+  }
+
+  // Show the same value in the other form.
+  #switchForm() {
+    const found = this.#part.read(true);
+    if (found.problem) return found.at.focus();
+    if (this.#asJson && "value" in found && !fits(this.#node, found.value)) {
+      return this.#part.fail("The form cannot show this value.");
+    }
+    this.#asJson = !this.#asJson;
+    this.#show(found.value);
+    this.#toggle.focus();
+  }
+
+  #badges() {
+    return [
+      this.described.required && make("span", { class: "badge" }, "required"),
       !this.writable && make("span", { class: "badge" }, "read only"),
-      described.deprecated && make("span", { class: "badge" }, "deprecated"),
-    );
-    const about = make("p", { id: `${id}-hint`, class: "hint" }, this.#about());
-    const list = this.#control.suggestions && suggestions(id, this.#control.suggestions);
-    const row = isSwitch ? make("div", { class: "switch-row" }, this.#input, label) : null;
-    return make("div", { class: "field" }, ...(row ? [row] : [label, this.#input]), about, this.#error, list || null);
+      this.described.deprecated && make("span", { class: "badge" }, "deprecated"),
+    ].filter(Boolean);
   }
 
-  #about() {
-    const { described } = this;
-    const bounds = hint(this.#control);
-    const fallback = described.default;
+  #about(node) {
+    const { description, deprecated, default: fallback } = this.described;
     const shown = fallback === undefined || fallback === null || fallback === "" ? "" : brief(fallback);
-    const sentences = [
-      described.description,
-      described.deprecated && `Deprecated: ${described.deprecated}`,
-      bounds && `${bounds[0].toUpperCase()}${bounds.slice(1)}.`,
-      shown && `By default ${shown}.`,
-    ];
-    return sentences.filter(Boolean).join(" ");
+    return sentences(description, deprecated && `Deprecated: ${deprecated}`, hint(node), shown && `By default ${shown}`);
   }
 
   get name() {
     return this.described.name;
   }
 
-  get raw() {
-    return this.#control.kind === "switch" ? this.#input.checked : this.#input.value;
+  /** Return `{value}`, `{absent: true}` for an empty optional field, or `{problem, at}`. A problem is also shown. */
+  read() {
+    if (this.described.required) return this.#part.readRequired(true);
+    const found = this.#part.read(true);
+    return found.empty ? { absent: true } : found;
   }
 
-  /** Return `{value}`, `{absent: true}` or `{problem}`. A problem is also shown. */
-  read() {
-    const found = read(this.#control, this.raw);
-    this.fail(found.problem ?? "");
-    return found;
+  /** Return the value without showing problems; undefined if it is empty or wrong. */
+  get value() {
+    return this.#part.read().value;
   }
 
   /** Return whether the user has changed the value. */
   get changed() {
-    if (this.raw === show(this.#control, this.#known)) return false;
-    const found = read(this.#control, this.raw);
-    return Boolean(found.problem) || ("value" in found && !same(found.value, this.#known));
+    const found = this.#part.read();
+    if (!this.#touched || found.empty) return false;
+    return Boolean(found.problem) || !same(found.value, this.#known);
   }
 
   /** Show a value as the current one. */
   set(value) {
     this.#known = value;
-    const shown = show(this.#control, value);
-    if (this.#control.kind === "switch") this.#input.checked = shown;
-    else this.#input.value = shown;
-    this.fail("");
+    this.restore();
+  }
+
+  /** Show a value as if the user had written it. */
+  enter(value) {
+    this.#touched = true;
+    if (this.#toggle && !this.#asJson && value !== undefined && !fits(this.#node, value)) this.#show(value);
+    else this.#part.set(value);
   }
 
   /** Show the current value again. */
   restore() {
-    this.set(this.#known);
+    this.enter(this.#known);
+    this.#touched = false;
   }
 
-  /** Show an error, or remove it with "". */
-  fail(sentence) {
-    this.#error.textContent = sentence;
-    this.#error.hidden = !sentence;
-    if (!sentence) return this.#input.removeAttribute("aria-invalid");
-    this.#input.setAttribute("aria-invalid", "true");
-    this.onReveal();
+  /** Show an error at a place inside the value, or remove it with "". Return what can be focused. */
+  fail(sentence, place = []) {
+    return this.#part.fail(sentence, place);
   }
 
   focus() {
-    this.#input.focus();
+    this.#part.focus();
   }
 }
 
-function input(made, described, { id, value, writable }) {
-  const shared = {
-    id,
-    name: described.name,
-    "aria-describedby": `${id}-hint ${id}-error`,
-    disabled: !writable,
-    autocomplete: "off",
-  };
-  if (made.kind === "switch") return make("input", { ...shared, type: "checkbox", role: "switch" });
-  if (made.kind === "choice") return choice(made, shared);
-  if (made.kind === "json")
-    return make("textarea", { ...shared, class: "code", rows: lines(made, value), spellcheck: "false" });
-  if (isLong(made, value)) return make("textarea", { ...shared, rows: 2 });
-  if (made.kind === "number") return make("input", { ...shared, type: "number", ...steps(made) });
-  return make("input", { ...shared, type: "text", list: made.suggestions && `${id}-list` });
-}
-
-function lines(made, value) {
-  return Math.max(2, Math.min(10, show(made, value).split("\n").length));
-}
-
-function steps(made) {
-  const bounded = made.minimum !== undefined && made.maximum !== undefined && made.maximum - made.minimum <= 10;
-  return { min: made.minimum, max: made.maximum, step: made.whole ? 1 : bounded ? "0.1" : "any", inputmode: "decimal" };
-}
-
-function choice(made, shared) {
-  const options = made.choices.map((each) => make("option", { value: JSON.stringify(each) }, worded(each)));
-  return make("select", shared, make("option", { value: "", hidden: true }, "Choose…"), ...options);
-}
-
-function worded(value) {
-  return { null: "none", true: "yes", false: "no" }[String(value)] ?? String(value);
-}
-
-function suggestions(id, values) {
-  return make("datalist", { id: `${id}-list` }, ...values.map((value) => make("option", { value })));
+function kindOf(node) {
+  return node.kind === "nullable" ? node.node.kind : node.kind;
 }
 
 function brief(value) {

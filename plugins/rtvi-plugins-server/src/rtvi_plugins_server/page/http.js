@@ -1,5 +1,7 @@
 // Requests to the page's own server. Errors are sentences for the user.
 
+import { plainly, problemsOf } from "./problems.js";
+
 /** POST JSON to a path beside this page and return the JSON answer. */
 export async function postJson(path, body) {
   return sendJson("POST", path, body);
@@ -16,6 +18,14 @@ export async function getJson(path) {
   return answered(fetch(new URL(path, document.baseURI), { cache: "no-store" }));
 }
 
+/** A request that the server refused. `details` lists the problems. */
+class Failed extends Error {
+  constructor(text, { details }) {
+    super(plainly(text));
+    this.details = problemsOf({ error: text, details });
+  }
+}
+
 async function answered(request) {
   let response;
   try {
@@ -23,9 +33,8 @@ async function answered(request) {
   } catch {
     throw new Error("The server cannot be reached. Is it still running?");
   }
-  const told = await response.json().catch(() => null);
-  if (!response.ok)
-    throw new Error(told?.info ?? told?.detail ?? `The server answered with status ${response.status}.`);
-  if (told === null) throw new Error("The server's answer is not JSON.");
-  return told;
+  const body = await response.json().catch(() => null);
+  if (!response.ok) throw new Failed(body?.info ?? `The server answered with status ${response.status}.`, body ?? {});
+  if (body === null) throw new Error("The server's answer is not JSON.");
+  return body;
 }

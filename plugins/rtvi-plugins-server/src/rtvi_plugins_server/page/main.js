@@ -1,25 +1,30 @@
 // The page: connects its parts. The user can call, type, choose and read.
 
 import { ActionsPanel } from "./actions.js";
+import { showBot } from "./bot.js";
 import { Call } from "./call.js";
 import { Choices } from "./choices.js";
+import { CallTimer } from "./clock.js";
+import { saveTranscript } from "./download.js";
 import { byId } from "./elements.js";
 import { FunctionCalls } from "./functions.js";
-import { getJson } from "./http.js";
+import { getJson, postJson } from "./http.js";
 import { Meter } from "./levels.js";
 import { Log } from "./log.js";
 import { announce, note, say } from "./notices.js";
 import { OptionsPanel } from "./options.js";
 import { plot } from "./plot.js";
 import { plainly } from "./problems.js";
+import { toConfig } from "./schema.js";
+import { showStatus } from "./status.js";
 import { useTabs } from "./tabs.js";
 import { Talking } from "./talking.js";
 import { Transcript } from "./transcript.js";
-import { STATES, Timings, TurnState } from "./turns.js";
+import { Timings, TurnState } from "./turns.js";
 
 const ui = Object.fromEntries(
   ["talk", "talk-label", "mute", "push-to-talk", "state", "ring", "text", "send", "composer", "welcome"]
-    .concat(["transcript", "plot", "name", "about", "invitation"])
+    .concat(["transcript", "plot", "name", "about", "invitation", "save"])
     .map((id) => [id, byId(id)]),
 );
 
@@ -30,29 +35,25 @@ let connected = false;
 
 // ---- the parts
 
-const talking = new Talking({ onChange: (heard) => (call?.speak(heard), showMicrophone()) });
-const state = new TurnState(showState);
+const talking = new Talking({ onChange: (heard) => (call?.speak(heard), show()) });
+const state = new TurnState(() => show());
 const timings = new Timings();
 const userMeter = new Meter(byId("user-level"), (level) => ui.ring.style.setProperty("--user-level", level.toFixed(3)));
 const botMeter = new Meter(byId("bot-level"), (level) => ui.ring.style.setProperty("--bot-level", level.toFixed(3)));
 const transcript = new Transcript(ui.transcript, { announce: (text) => announce(`Bot: ${text}`) });
-const options = new OptionsPanel(byId("options"), { onConfig: (values) => choices.took(values, options) });
-const actions = new ActionsPanel(byId("actions"));
-const choices = new Choices(byId("choices"), { switchProvider });
+const start = () => choices.forPrograms();
+const timer = new CallTimer(byId("duration"));
+const options = new OptionsPanel(byId("options"), { onConfig: (values) => choices.took(values, options), start });
+const actions = new ActionsPanel(byId("actions"), { connect: connectedSession, start });
+const choices = new Choices(byId("choices"), { switchProvider, onChoose: preview });
 const functions = new FunctionCalls({
   insert: (element) => (welcome(false), transcript.insert(element)),
   can: (name) => actions.has("bot", name),
   run: (name, args) => call.session.action("bot", name, args),
   answer: (result) => call.session.send("llm-function-call-result", result),
 });
-const log = new Log({
-  list: byId("log"),
-  filter: byId("log-filter"),
-  direction: byId("log-direction"),
-  copy: byId("log-copy"),
-  clear: byId("log-clear"),
-  status: byId("log-status"),
-});
+const logParts = ["filter", "direction", "copy", "clear", "status"].map((name) => [name, byId(`log-${name}`)]);
+const log = new Log({ list: byId("log"), ...Object.fromEntries(logParts) });
 
 // ---- calling
 
@@ -65,6 +66,8 @@ function connect({ microphone }) {
 async function open({ microphone }) {
   say("");
   note("");
+  const changes = options.changes();
+  if (!changes) return refusedOptions();
   state.set("connecting");
   const mine = new Call(choices.transport, {
     event: (type, data) => call === mine && took(type, data),
@@ -78,21 +81,51 @@ async function open({ microphone }) {
   showCall();
   try {
     if (microphone) openMicrophone(mine);
-    await mine.open(choices.startBody());
+    await mine.open({ services: choices.services, config: toConfig(changes) });
   } catch (error) {
     mine.close();
-    if (call === mine) left({ clean: false, reason: error.message });
+    if (call !== mine) return false;
+    left({ clean: false, reason: error.message });
+    if (changes.length && options.refused(error, changes)) showTab("options");
     return false;
   }
   if (call !== mine) return false;
   connected = true;
   connecting = null;
+  timer.start();
   announce("Connected.");
   if (state.now === "connecting") state.set("listening");
   showCall();
-  showMicrophone();
   describe(mine);
   return true;
+}
+
+function refusedOptions() {
+  connecting = null;
+  showTab("options");
+  say("An option is not valid. See the error beside its field.");
+  return false;
+}
+
+/** Return the session of the call, after connecting if there is none; null if that fails. */
+async function connectedSession() {
+  const there = connected || (await connect({ microphone: false }));
+  return there ? call.session : null;
+}
+
+/** Show the options and actions of the session that a call would start. */
+async function preview() {
+  try {
+    const described = await postJson("describe", { services: choices.services });
+    choices.providers(described.providers);
+    if (call) return;
+    options.preview(described["config-available"], described.config);
+    actions.show(described["actions-available"]);
+  } catch (error) {
+    if (call) return;
+    options.fail(error.message);
+    actions.fail(error.message);
+  }
 }
 
 async function openMicrophone(mine) {
@@ -106,13 +139,13 @@ async function openMicrophone(mine) {
     talking.active = false;
     note(`${error.message} You can still type.`);
   }
-  showMicrophone();
+  show();
 }
 
 function microphoneLost() {
   talking.active = false;
   note("The microphone was disconnected. You can still type.");
-  showMicrophone();
+  show();
 }
 
 async function describe(mine) {
@@ -134,11 +167,11 @@ function left({ clean, reason }) {
   connected = talking.active = false;
   connecting = null;
   state.set("offline");
-  options.close();
+  timer.stop();
   actions.close();
   functions.clear();
+  preview();
   showCall();
-  showMicrophone();
   (clean ? note : say)(reason);
   announce("Disconnected.");
 }
@@ -195,41 +228,22 @@ async function write(event) {
   say("");
   welcome(false);
   transcript.typed(text);
+  timings.typed(text);
   call.session.sendText(text);
   ui.text.focus();
 }
 
 // ---- showing
 
-function showState(now) {
-  ui.state.dataset.state = ui.ring.dataset.state = now;
-  const deaf = now === "listening" && !(call?.hasMicrophone && talking.heard);
-  const wait = call?.hasMicrophone && talking.pushing ? "Hold the space bar to speak" : "Ready";
-  ui.state.textContent = deaf ? wait : STATES[now];
+function show() {
+  const has = Boolean(call?.hasMicrophone);
+  const calling = call !== null;
+  showStatus(ui, { now: state.now, calling, connected, microphone: bot.microphone, hasMicrophone: has, talking });
 }
 
 function showCall() {
-  const here = call !== null;
-  const name = here ? (connected ? "Hang up" : "Cancel") : bot.microphone ? "Talk" : "Connect";
-  ui["talk-label"].textContent = name;
-  ui.talk.classList.toggle("live", here);
-  choices.lock(here, connected);
-}
-
-function showMicrophone() {
-  const { mute } = ui;
-  const has = Boolean(call?.hasMicrophone);
-  mute.disabled = !connected || !bot.microphone;
-  ui["push-to-talk"].closest(".switch-row").hidden = !bot.microphone || (connected && !has);
-  const pushing = has && talking.pushing;
-  mute.classList.toggle("hold", pushing);
-  mute.classList.toggle("held", pushing && talking.held);
-  if (pushing) mute.removeAttribute("aria-pressed");
-  else mute.setAttribute("aria-pressed", String(has && talking.muted));
-  if (connected && !has) mute.textContent = "Use the microphone";
-  else if (pushing) mute.textContent = "Hold to speak";
-  else mute.textContent = talking.muted ? "Muted" : "Mute";
-  showState(state.now);
+  choices.lock(call !== null, connected);
+  show();
 }
 
 function muteClicked() {
@@ -240,6 +254,11 @@ function muteClicked() {
 
 function welcome(shown) {
   ui.welcome.hidden = !shown;
+  ui.save.disabled = shown;
+}
+
+function showTab(name) {
+  byId(`tab-${name}`).click();
 }
 
 function drawPlot() {
@@ -256,33 +275,18 @@ async function begin() {
     say(error.message);
     return;
   }
-  document.title = bot.name;
-  ui.name.textContent = bot.name;
-  ui.about.textContent = bot.description;
   timings.kinds = Object.fromEntries(bot.services.map(({ name, kind }) => [name, kind]));
   choices.offer(bot);
-  ui.mute.hidden = byId("meters").hidden = !bot.microphone;
-  if (!bot.microphone) ui.invitation.textContent = "This bot does not listen. Type below.";
-  if (bot.open) ui.talk.disabled = false;
-  else closed();
-  if (bot.open && bot.microphone && !window.isSecureContext) {
-    note("Browsers allow the microphone only on https pages and on localhost. You can type instead.");
-  }
+  showBot(ui, bot);
   showCall();
-  showMicrophone();
-}
-
-function closed() {
-  ui.text.disabled = ui.send.disabled = true;
-  ui.welcome.replaceChildren("You cannot start this bot from this page.");
-  say(
-    "This bot needs the operator's secret, which must not be in a browser. To try the bot on your own machine, " +
-      "run it with --dev. To allow everybody to start it, write public=True in its @bot.",
-  );
+  if (bot.open) return preview();
+  options.fail("Only the operator can see the options.");
+  actions.fail("Only the operator can see the actions.");
 }
 
 ui.talk.addEventListener("click", () => (call ? hangUp() : connect({ microphone: bot.microphone })));
 ui.mute.addEventListener("click", muteClicked);
+ui.save.addEventListener("click", () => saveTranscript(ui.transcript, bot.name));
 ui.composer.addEventListener("submit", write);
 addEventListener("pointerdown", () => call?.resume());
 addEventListener("pagehide", () => call && hangUp()); // the browser may show this very page again

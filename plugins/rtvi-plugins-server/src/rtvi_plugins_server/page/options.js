@@ -1,14 +1,21 @@
 // The options panel: a form built from describe-config. It sends only changed options.
 
+import { forOption } from "./code.js";
 import { make, titled } from "./elements.js";
-import { toConfig } from "./fields.js";
 import { Field } from "./forms.js";
-import { optionAt, sentence } from "./problems.js";
+import { optionAt, placeOf, sentence } from "./problems.js";
+import { toConfig } from "./schema.js";
+import { Usage } from "./usage.js";
 
 const BESIDE = "Nothing was changed. See the errors beside the fields.";
+const BEFORE = "Your changes apply when you connect.";
 const WHEN = { now: "It applies now.", "next-turn": "It applies from the next turn." };
 
-/** Shows and changes the config of a session. Calls `onConfig(values)` with each config, by service and option. */
+/**
+ * Shows and changes the config: before a call the one that it will start with, during a call the one of the session.
+ * Calls `onConfig(values)` with each config of a session, by service and option. `start()` returns the `base` of the
+ * server and the body of the `start`, for programs.
+ */
 export class OptionsPanel {
   #element;
   #fields = [];
@@ -21,10 +28,30 @@ export class OptionsPanel {
   #described = [];
   #asked = 0;
 
-  constructor(element, { onConfig }) {
+  constructor(element, { onConfig, start }) {
     this.#element = element;
-    this.onConfig = onConfig;
-    this.#empty();
+    Object.assign(this, { onConfig, start });
+    this.#empty("Loading the options…");
+  }
+
+  /** Show the config that a session will start with. What the user has changed stays. */
+  preview(described, config) {
+    this.#asked++;
+    const before = this.#session ? [] : this.#changed().map(({ service, name, value }) => ({ service, name, value }));
+    this.#session = null;
+    this.#described = described.config;
+    this.#build(valuesOf(config));
+    for (const { service, name, value } of before) {
+      if (value !== undefined) this.#fields.find((each) => each.service === service && each.name === name)?.enter(value);
+    }
+    this.#edited();
+  }
+
+  /** Show why there are no options. */
+  fail(text) {
+    this.#asked++;
+    this.#session = null;
+    this.#empty(text);
   }
 
   /** Describe the config of a session. */
@@ -39,26 +66,47 @@ export class OptionsPanel {
     this.#took(config);
   }
 
-  close() {
-    this.#asked++;
-    this.#session = null;
-    this.#described = [];
-    this.#empty();
-  }
-
   /** Return the description of a service's option, or undefined. */
   described(service, name) {
     return this.#described.find((each) => each.name === service)?.options.find((each) => each.name === name);
   }
 
+  /** Return the changes as `{service, name, value}`, or null if one is wrong. Then its error is shown. */
+  changes() {
+    const read = this.#changed().map((field) => ({ field, found: field.read() }));
+    const wrong = read.find(({ found }) => found.problem);
+    if (wrong) {
+      this.#refuse(wrong.found.at);
+      return null;
+    }
+    return read
+      .filter(({ found }) => "value" in found)
+      .map(({ field, found }) => ({ service: field.service, name: field.name, value: found.value }));
+  }
+
+  /** Show the errors of refused changes beside their fields. Return whether there is a field for one of them. */
+  refused(error, changes) {
+    const config = toConfig(changes);
+    let first = null;
+    for (const problem of error.details ?? []) {
+      const at = optionAt(problem, config);
+      const field = at && this.#fields.find((each) => each.service === at.service && each.name === at.name);
+      const part = field?.fail(sentence(problem, field.name), placeOf(problem));
+      first ??= part ?? null;
+    }
+    if (first) this.#refuse(first);
+    else this.#say(error.message, true);
+    return first !== null;
+  }
+
   /** Change options, given as `{service, name, value}`, and show the result. Throws the bot's refusal. */
   async update(changes, interrupt = false) {
     this.#say(this.#shown());
-    const told = await this.#session.request("update-config", { config: toConfig(changes), interrupt });
-    this.#took(told);
+    const updated = await this.#session.request("update-config", { config: toConfig(changes), interrupt });
+    this.#took(updated);
     const switched = changes.some((each) => each.name === "provider");
     if (switched) await this.open(this.#session);
-    this.#say(`${this.#shown()} ${WHEN[told.applies] ?? ""}`.trim());
+    this.#say(`${this.#shown()} ${WHEN[updated.applies] ?? ""}`.trim());
   }
 
   /** Show a config that the bot sent without a request. */
@@ -89,12 +137,13 @@ export class OptionsPanel {
   }
 
   #shown() {
-    return `Revision ${this.#revision}.`;
+    return this.#session ? `Revision ${this.#revision}.` : BEFORE;
   }
 
-  #empty() {
+  #empty(text) {
     this.#fields = [];
-    this.#element.replaceChildren(make("p", { class: "empty" }, "Connect to see the options of this bot."));
+    this.#described = [];
+    this.#element.replaceChildren(make("p", { class: "empty" }, text));
   }
 
   #build(values) {
@@ -112,24 +161,32 @@ export class OptionsPanel {
     form.addEventListener("reset", (event) => (event.preventDefault(), this.#reset()));
     this.#element.replaceChildren(form);
     this.#edited();
+    this.#say(this.#shown());
   }
 
   #group(service, values) {
     const options = service.options.filter((each) => each.name !== "provider");
     if (!options.length) return null;
-    const fields = options.map((each) => {
-      const value = each.name in values ? values[each.name] : each.default;
-      const field = new Field(each, { value, writable: each.writable !== false, onEdit: () => this.#changed() });
-      return Object.assign(field, { service: service.name });
-    });
+    const fields = options.map((each) => this.#field(service.name, each, values));
     this.#fields.push(...fields);
-    const provider = values.provider ? make("span", { class: "legend-note" }, values.provider) : null;
+    const provider = values.provider && make("span", { class: "legend-note" }, values.provider);
     return make(
       "fieldset",
       {},
-      make("legend", {}, titled(service.name), provider),
+      make("legend", {}, titled(service.name), make("code", { class: "technical" }, service.name), provider),
       ...folded(fields),
     );
+  }
+
+  #field(service, described, values) {
+    const { name, default: fallback } = described;
+    const value = name in values ? values[name] : fallback;
+    const writable = described.writable !== false;
+    const programs = () => forOption({ service, name, value: field.value ?? value ?? null, ...this.start() });
+    const usage = writable ? new Usage(titled(name), programs, { brief: true }) : null;
+    const onEdit = () => (usage?.update(), this.#changedByUser());
+    const field = new Field(described, { value, writable, onEdit, usage });
+    return Object.assign(field, { service });
   }
 
   #footer() {
@@ -137,25 +194,31 @@ export class OptionsPanel {
       this.#apply = this.#undo = null;
       return make("div", { class: "panel-footer" }, this.#status);
     }
-    this.#interrupt = make("input", { type: "checkbox", id: "interrupt" });
+    this.#interrupt = make("input", { type: "checkbox", role: "switch", id: "interrupt" });
     this.#apply = make("button", { type: "submit", class: "primary", id: "apply" }, "Apply");
     this.#undo = make("button", { type: "reset", id: "undo" }, "Undo");
+    const interrupt = make("label", { for: "interrupt" }, "Interrupt the bot");
     return make(
       "div",
       { class: "panel-footer" },
-      make("div", { class: "switch-row" }, this.#interrupt, make("label", { for: "interrupt" }, "Interrupt the bot")),
-      make("div", { class: "buttons" }, this.#apply, this.#undo),
+      this.#session && make("div", { class: "switch-row" }, this.#interrupt, interrupt),
+      make("div", { class: "buttons" }, this.#session && this.#apply, this.#undo),
       this.#status,
     );
   }
 
   #changed() {
+    return this.#fields.filter((each) => each.writable && each.changed);
+  }
+
+  // The text below may be about an error that the user has just corrected.
+  #changedByUser() {
     this.#edited();
-    this.#say(this.#shown()); // what was said of a refusal is about what stood here before
+    this.#say(this.#shown());
   }
 
   #edited() {
-    const changed = this.#fields.filter((each) => each.writable && each.changed);
+    const changed = this.#changed();
     for (const each of this.#fields) each.element.classList.toggle("changed", changed.includes(each));
     if (!this.#apply) return;
     this.#apply.disabled = this.#undo.disabled = !changed.length;
@@ -164,40 +227,21 @@ export class OptionsPanel {
 
   #reset() {
     for (const each of this.#fields) each.restore();
-    this.#changed();
+    this.#changedByUser();
   }
 
   async #submit() {
-    const edited = this.#fields.filter((each) => each.writable && each.changed);
-    const read = edited.map((field) => ({ field, found: field.read() }));
-    const wrong = read.find(({ found }) => found.problem);
-    if (wrong) return this.#refuse(wrong.field);
-    const changes = read
-      .filter(({ found }) => "value" in found)
-      .map(({ field, found }) => ({ service: field.service, name: field.name, value: found.value }));
-    if (!changes.length) return;
+    const changes = this.changes();
+    if (!changes?.length || !this.#session) return;
     try {
       await this.update(changes, this.#interrupt.checked);
     } catch (error) {
-      this.#refused(error, toConfig(changes));
+      this.refused(error, changes);
     }
   }
 
-  #refused(error, config) {
-    let first = null;
-    for (const problem of error.details ?? []) {
-      const at = optionAt(problem, config);
-      const field = at && this.#fields.find((each) => each.service === at.service && each.name === at.name);
-      if (!field) continue;
-      field.fail(sentence(problem, field.name));
-      first ??= field;
-    }
-    if (first) this.#refuse(first);
-    else this.#say(error.message, true);
-  }
-
-  #refuse(field) {
-    field.focus();
+  #refuse(part) {
+    part.focus();
     this.#say(BESIDE, true);
   }
 

@@ -5,7 +5,7 @@ import { draw, make } from "./elements.js";
 const NAMES = { stt: "hearing (stt)", llm: "thinking (llm)", tts: "speaking (tts)", rest: "waiting, and the rest" };
 const ROW = 26;
 const BAR = 14;
-const LEFT = 34;
+const LEFT = 62;
 const RIGHT = 64;
 const TOP = 8;
 const AXIS = 22;
@@ -25,7 +25,7 @@ export function layout(turns, width) {
       x += bar.width;
       return bar;
     });
-    return { number: turn.number, y: TOP + index * ROW, parts: bars, end: x, total, told: turn.total !== undefined };
+    return { number: turn.number, typed: Boolean(turn.typed), y: TOP + index * ROW, parts: bars, end: x, total, measured: turn.total !== undefined };
   });
   const ticks = Array.from({ length: Math.round(most / step) + 1 }, (_, n) => ({
     value: n * step,
@@ -75,31 +75,36 @@ export function plot(element, turns) {
   }
   const width = Math.max(260, element.clientWidth);
   const { rows, ticks, height } = layout(turns, width);
-  const picture = draw("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": told(turns) });
+  const picture = draw("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": summary(turns) });
   const bottom = height - AXIS;
   for (const { value, x } of ticks) {
     picture.append(draw("line", { class: "tick", x1: x, x2: x, y1: 0, y2: bottom }));
     picture.append(draw("text", { class: "tick-label", x, y: bottom + 16, "text-anchor": "middle" }, tickLabel(value)));
   }
   for (const row of rows) picture.append(...bars(row));
-  element.replaceChildren(legend(turns), picture, table(turns));
+  const about = "The total is the time from your last word, or from sending a typed text, to the bot's first sound.";
+  element.replaceChildren(legend(turns), picture, make("p", { class: "hint" }, about), table(turns));
 }
 
 function tickLabel(value) {
   return value >= 1000 || value === 0 ? `${+(value / 1000).toFixed(2)} s` : `${+value.toPrecision(3)} ms`;
 }
 
-function bars({ number, y, parts, end, total, told }) {
+function bars({ number, typed, y, parts, end, total, measured }) {
   const middle = y + BAR / 2 + 4;
   const drawn = parts.map(({ name, x, width, value }) => {
     const title = draw("title", {}, `${NAMES[name]}: ${worded(value)}`);
     return draw("rect", { class: `part ${name}`, x, y, width: Math.max(1.5, width - 1), height: BAR, rx: 2 }, title);
   });
   return [
-    draw("text", { class: "row-label", x: LEFT - 8, y: middle, "text-anchor": "end" }, String(number)),
+    draw("text", { class: "row-label", x: LEFT - 8, y: middle, "text-anchor": "end" }, nameOf({ number, typed })),
     ...drawn,
-    draw("text", { class: told ? "total" : "total partial", x: end + 6, y: middle }, worded(total)),
+    draw("text", { class: measured ? "total" : "total partial", x: end + 6, y: middle }, worded(total)),
   ];
+}
+
+function nameOf({ number, typed }) {
+  return typed ? `${number} typed` : String(number);
 }
 
 function legend(turns) {
@@ -112,7 +117,7 @@ function legend(turns) {
   return make("ul", { class: "legend" }, ...items);
 }
 
-function told(turns) {
+function summary(turns) {
   const last = turns.at(-1);
   const newest = `the newest took ${worded(totalOf(last))}`;
   return `Latency of the last ${turns.length} turns; ${newest}. The table below has the numbers.`;
@@ -120,12 +125,12 @@ function told(turns) {
 
 function table(turns) {
   const columns = ["stt", "llm", "tts", "total"];
-  const heads = ["turn", "stt", "llm", "tts", "voice to voice"].map((name) => make("th", { scope: "col" }, name));
+  const heads = ["turn", "stt", "llm", "tts", "total"].map((name) => make("th", { scope: "col" }, name));
   const rows = turns.map((turn) =>
     make(
       "tr",
       {},
-      make("th", { scope: "row" }, String(turn.number)),
+      make("th", { scope: "row" }, nameOf(turn)),
       ...columns.map((name) => make("td", {}, worded(turn[name]))),
     ),
   );

@@ -8,8 +8,8 @@ const PATH = String.raw`\$(?:\.[\w-]+|\[\d+\]|\["[^"]*"\])*`;
  */
 export function problemsOf({ error = "", details } = {}) {
   const [, service] = /options of (?:the service )?'([^']+)'/.exec(error) ?? [];
-  const told = [...String(error).matchAll(new RegExp(`(${PATH}): (.*?)(?=; ${PATH}: |$)`, "gs"))];
-  const found = Array.isArray(details) ? details : told.map(([, path, message]) => ({ path, message }));
+  const named = [...String(error).matchAll(new RegExp(`(${PATH}): (.*?)(?=; ${PATH}: |$)`, "gs"))];
+  const found = Array.isArray(details) ? details : named.map(([, path, message]) => ({ path, message }));
   return found.map((each) => ({ ...each, service }));
 }
 
@@ -40,19 +40,26 @@ function fromService(path) {
 /** Return the argument that a problem belongs to, or null. Only the message names a missing argument. */
 export function argumentAt({ path, message }, names) {
   const [, direct] = /\.arguments\.([^.[]+)/.exec(path) ?? [];
-  const [, told] = /^([^\s:]+): /.exec(message) ?? [];
-  return [direct, told].find((each) => names.includes(each)) ?? null;
+  const [, first] = /^([^\s:]+): /.exec(message) ?? [];
+  return [direct, first].find((each) => names.includes(each)) ?? null;
 }
 
-/** Return a problem as a sentence for its field: without the field's name, but with the place inside the value. */
+/** Return a problem as a sentence for its field, without the field's name. */
 export function sentence({ path, message, suggestion }, name) {
   // A problem names its argument, or the service and its option, before a colon.
   const [before, ...rest] = message.split(": ");
-  const named = rest.length && (before === name || before.endsWith(`.${name}`));
-  const within = /(?:\.value|\.arguments\.[^.[]+)([.[].+)$/.exec(path)?.[1];
-  const inside = within ?? (path.includes(".config[") ? null : fromService(path)?.[2]);
+  const last = placeOf({ path }).at(-1);
+  const named = rest.length && (before === name || before === last || before.endsWith(`.${name}`));
   const hinted = suggestion && !message.includes("did you mean") ? ` Did you mean ${suggestion}?` : "";
-  return `${sentenceOf(named ? rest.join(": ") : message)}${hinted}${inside ? ` (at ${inside})` : ""}`;
+  return `${sentenceOf(named ? rest.join(": ") : message)}${hinted}`;
+}
+
+/** Return where a problem is inside the value of its field: the names and indices, as in `["items", 2]`. */
+export function placeOf({ path }) {
+  const within = /(?:\.value|\.arguments(?:\.[^.[]+|\["[^"]*"\]))([.[].+)$/.exec(path)?.[1];
+  const inside = within ?? (path.includes(".config[") ? null : fromService(path)?.[2]);
+  const keys = [...(inside ?? "").matchAll(/\.([^.[]+)|\[(\d+)\]|\["((?:[^"\\]|\\.)*)"\]/g)];
+  return keys.map(([, name, index, quoted]) => (index === undefined ? (name ?? JSON.parse(`"${quoted}"`)) : Number(index)));
 }
 
 function sentenceOf(text) {

@@ -8,10 +8,10 @@ const READY_WITHIN = 15000; // ms
 
 /** A refused request. `message` is a sentence, `details` lists the problems. */
 export class Refused extends Error {
-  constructor(told) {
-    super(plainly(told?.error ?? told?.message ?? "The bot refused this and gave no reason."));
-    this.code = told?.code ?? "";
-    this.details = problemsOf(told ?? {});
+  constructor(data) {
+    super(plainly(data?.error ?? data?.message ?? "The bot refused this and gave no reason."));
+    this.code = data?.code ?? "";
+    this.details = problemsOf(data ?? {});
   }
 }
 

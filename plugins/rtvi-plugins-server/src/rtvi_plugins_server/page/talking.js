@@ -40,20 +40,20 @@ export class Talking {
 
   mute(muted) {
     this.#muted = muted;
-    this.#tell();
+    this.#report();
   }
 
   /** Turn push-to-talk on or off. */
   push(on) {
     this.#pushing = on;
     this.#held = false;
-    this.#tell();
+    this.#report();
   }
 
   hold(on) {
     if (!this.#pushing || !this.#active || this.#held === on) return;
     this.#held = on;
-    this.#tell();
+    this.#report();
   }
 
   /** Connect the switch for push-to-talk. */
@@ -85,7 +85,7 @@ export class Talking {
     if (!event.repeat) this.hold(down);
   }
 
-  #tell() {
+  #report() {
     this.onChange(this.heard);
   }
 }

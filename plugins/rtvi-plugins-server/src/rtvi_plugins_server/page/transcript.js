@@ -22,6 +22,7 @@ export class Transcript {
   #writing; // the LLM goes on
   #late; // what the LLM still writes is of an answer that was interrupted
   #said; // when the bot last said something new
+  #began; // when the conversation began
   #aloud = true; // what the bot says is spoken
 
   constructor(list, { announce, clock = () => performance.now() }) {
@@ -43,6 +44,7 @@ export class Transcript {
     this.#next = this.#follows = true;
     this.#writing = this.#late = false;
     this.#said = 0;
+    this.#began = this.#clock();
   }
 
   /** Show the user's typed text before the bot confirms it. */
@@ -153,7 +155,8 @@ export class Transcript {
   }
 
   #add(who) {
-    const item = make("li", { class: `entry ${who}`, "data-who": who });
+    const at = (this.#clock() - this.#began) / 1000;
+    const item = make("li", { class: `entry ${who}`, "data-who": who, "data-at": at.toFixed(1) });
     this.#list.append(item);
     if (this.#list.childElementCount > MOST) this.#list.firstElementChild.remove();
     return item;

@@ -64,8 +64,10 @@ export class TurnState {
 const PARTS = ["stt", "llm", "tts"];
 
 /**
- * The latency of the parts of each turn, in milliseconds. `turns` holds `{number, stt, llm, tts, total}`. Parts without
- * a metric are missing. `kinds` maps names of services to their kinds.
+ * The latency of the parts of each turn, in milliseconds. `turns` holds `{number, stt, llm, tts, total, typed}`. Parts
+ * without a metric are missing. `kinds` maps names of services to their kinds. The bot measures the total of a spoken
+ * turn, from voice to voice. The total of a `typed` turn is measured here, from sending to the first sound, or to the
+ * first text of an answer that is not spoken.
  */
 export class Timings {
   turns = [];
@@ -74,9 +76,13 @@ export class Timings {
   #fresh = true;
   #begun = new Set();
   #count = 0;
+  #clock;
+  #sent = []; // typed texts that the bot has not taken yet
+  #since = null; // when the text was sent that the bot answers
 
-  constructor({ most = 12, kinds = {} } = {}) {
+  constructor({ most = 12, kinds = {}, clock = () => performance.now() } = {}) {
     this.#most = most;
+    this.#clock = clock;
     this.kinds = kinds;
   }
 
@@ -86,6 +92,12 @@ export class Timings {
     this.#fresh = true;
     this.#begun.clear();
     this.#count = 0;
+    this.#since = null;
+  }
+
+  /** Note that the user sends a text. */
+  typed(text) {
+    this.#sent.push({ text, at: this.#clock() });
   }
 
   /** Handle one event. Return whether there is something new to show. */
@@ -95,11 +107,16 @@ export class Timings {
         if (this.#current && !this.#begun.has("llm") && !this.#fresh) delete this.#current.stt; // the user goes on
       // falls through
       case "user-llm-text":
+        this.#since = this.#takeSent(type, data.text ?? "");
         if (this.#current && (this.#current.llm !== undefined || this.#current.tts !== undefined)) this.#renew();
         return false;
       case "bot-llm-started":
         this.#begun.add("llm");
         return false;
+      case "bot-llm-text":
+        return this.#answered(false);
+      case "bot-started-speaking":
+        return this.#answered(true);
       case "bot-tts-started":
         this.#begun.add("tts");
         return false;
@@ -108,6 +125,22 @@ export class Timings {
       default:
         return false;
     }
+  }
+
+  // Texts that were sent while the bot was busy may be merged into one.
+  #takeSent(type, text) {
+    if (type !== "user-llm-text") return null;
+    const found = this.#sent.findLastIndex((each) => text.includes(each.text));
+    return found < 0 ? null : this.#sent.splice(0, found + 1).at(-1).at;
+  }
+
+  #answered(aloud) {
+    if (this.#since === null) return false;
+    const turn = this.#turn();
+    if (!aloud && turn.total !== undefined) return false;
+    Object.assign(turn, { typed: true, total: this.#clock() - this.#since });
+    if (aloud) this.#since = null;
+    return true;
   }
 
   #renew() {

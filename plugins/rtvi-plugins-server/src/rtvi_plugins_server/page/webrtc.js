@@ -46,12 +46,12 @@ export class WebRTCTransport {
     const opened = this.#opened();
     await this.#negotiate(peer);
     if (this.#over) return;
-    this.#timers.push(setInterval(() => this.#tellCandidates(), CANDIDATES_EVERY));
+    this.#timers.push(setInterval(() => this.#sendCandidates(), CANDIDATES_EVERY));
     await opened;
     if (this.#over) return;
     this.#channel.onclose = () => this.#lost("The bot has left.");
     this.#timers.push(setInterval(() => this.send(`ping: ${Date.now()}`), PING_EVERY));
-    this.#tellTracks();
+    this.#sendTracks();
   }
 
   send(text) {
@@ -66,7 +66,7 @@ export class WebRTCTransport {
     this.#enabled = Boolean(track) && enabled;
     if (track) track.enabled = enabled;
     await this.#useTrack();
-    this.#tellTracks();
+    this.#sendTracks();
   }
 
   // The microphone may be ready before the connection, or long after it.
@@ -91,7 +91,7 @@ export class WebRTCTransport {
     await peer.setRemoteDescription({ sdp: answer.sdp, type: answer.type });
   }
 
-  #tellCandidates() {
+  #sendCandidates() {
     if (!this.#candidates.length) return;
     const candidates = this.#candidates.splice(0).map((each) => ({
       candidate: each.candidate,
@@ -101,7 +101,7 @@ export class WebRTCTransport {
     sendJson("PATCH", this.#offers, { pc_id: this.#pc_id, candidates }).catch((error) => console.warn(error.message));
   }
 
-  #tellTracks() {
+  #sendTracks() {
     [this.#enabled, false].forEach((enabled, receiver_index) => {
       const message = { type: "trackStatus", receiver_index, enabled };
       this.send(JSON.stringify({ type: "signalling", message }));
