@@ -82,7 +82,7 @@ def _add_plugins(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_describe(parser: argparse.ArgumentParser) -> None:
-    _add_bot(parser)
+    _add_bot(parser, ", or the name of a plugin: llm.openai")
     parser.add_argument("--dev", action="store_true", help="show what `rtvi run --dev` offers, not the bot's grants")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print the descriptions that clients receive")
@@ -103,8 +103,8 @@ def _add_console(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_bot(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("bot", metavar="BOT", help="bot.py, bot.py:name or package.module:name")
+def _add_bot(parser: argparse.ArgumentParser, or_more: str = "") -> None:
+    parser.add_argument("bot", metavar="BOT", help=f"bot.py, bot.py:name or package.module:name{or_more}")
     parser.add_argument(
         "--services",
         metavar="SERVICE=PROVIDER",
@@ -116,7 +116,7 @@ def _add_bot(parser: argparse.ArgumentParser) -> None:
 
 _OWN: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]] = {
     "plugins": (".cli.plugins", "list the installed plugins", _add_plugins),
-    "describe": (".cli.describe", "show what a bot offers its clients", _add_describe),
+    "describe": (".cli.describe", "show what a bot or a plugin offers", _add_describe),
     "console": (".cli.console", "hold a typed conversation with a bot", _add_console),
 }
 

@@ -19,15 +19,15 @@ from .hookspecs import PROJECT
 from .kinds import BUILTIN_KINDS, kind_of
 from .protocol.describe import check_descriptions
 from .registry import standard
-from .registry.assemble import build
+from .registry.assemble import build, build_provider
 from .registry.bot_modules import family, top
 from .registry.hooks import Hooks
 from .registry.installed import EntryPoint, Installed
-from .registry.registry import Registry
+from .registry.registry import Provider, Registry
 from .utils.blocked_threads import SLOW_IMPORT_SECONDS, warn_when_slow
 from .utils.diagnostics import nearest, where
 
-__all__ = ("bot_spec", "compose", "family_of", "lack", "load_bot", "services_in")
+__all__ = ("bot_spec", "compose", "family_of", "lack", "load_bot", "load_provider", "services_in")
 
 
 _NAMED_IN = "__rtvi_plugins_named_in__"
@@ -152,6 +152,17 @@ def compose(
     registry = build(spec, providers, list(dict.fromkeys(specs)))
     check_descriptions(registry)
     return registry, Hooks(modules.by_name)
+
+
+def load_provider(entry: EntryPoint, installed: Installed) -> Provider:
+    """Return an installed provider without a bot, with the options and actions of its kind."""
+    module = _load(installed, entry)
+    spec = services_in(family_of(installed, module))[entry.name]
+    modules = _Modules(installed)
+    modules.by_name[standard.__name__] = standard
+    modules.add(module)
+    modules.add_kind(spec.protocol)
+    return build_provider(spec.provider, spec, [each for found in modules.by_name.values() for each in specs_in(found)])
 
 
 @define

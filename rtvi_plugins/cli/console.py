@@ -32,7 +32,7 @@ from ..cli import (
 from ..client import Client, open_client
 from ..errors import RequestError, SessionClosed
 from ..hosting import Connection, ConnectionStream, Host, Limits
-from .describe import actions_text
+from .description import actions_text
 from .screen import Screen, shown, typed_lines
 
 __all__ = ("run",)

@@ -1,42 +1,71 @@
-"""`rtvi describe`: what a bot offers its clients, as text, as the protocol's descriptions, or as one JSON Schema."""
+"""`rtvi describe`: what a bot or a plugin offers, as text, as the protocol's descriptions, or as one JSON Schema."""
 
 from __future__ import annotations
 
 import json
 import sys
 from argparse import Namespace
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from textwrap import indent
-from typing import Any, TypeAlias
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
-from ..cli import OK, load, read_services, requested
+from ..cli import OK, UsageError, load, read_services, requested
+from ..errors import BotError
+from ..utils.diagnostics import nearest
+from .description import Described, action_lines, actions_text, parameter_lines, titled
 
-__all__ = ("actions_text", "run", "schema")
+if TYPE_CHECKING:
+    from ..protocol.offer import Offer
+    from ..registry.installed import Installed
+    from ..registry.registry import Service
 
-Described: TypeAlias = "Mapping[str, Any]"
+__all__ = ("run", "schema")
 
 
 def run(chosen: Namespace) -> int:
-    """Describe a bot with its default providers, or with others that it names."""
+    """Describe a bot with its default providers, or with others that it names; or a plugin."""
+    from ..registry.installed import Installed
+    from .describe_plugin import describe_plugin, find_plugin
+
+    installed = Installed()
+    entry = find_plugin(installed, chosen.bot)
+    if entry is None:
+        name, doc, described, text = _describe_bot(chosen, installed)
+    elif chosen.services or chosen.dev:
+        raise UsageError(f"{chosen.bot!r} is a plugin, and only a bot is described with --services or --dev.")
+    else:
+        name, doc, described, text = describe_plugin(installed, entry)
+    if chosen.json:
+        sys.stdout.write(_json(described))
+    elif chosen.schema:
+        sys.stdout.write(_json(schema(name, doc, described["actions"], described["config"])))
+    else:
+        sys.stdout.write(text)
+    return OK
+
+
+def _describe_bot(chosen: Namespace, installed: Installed) -> tuple[str, str, Described, str]:
     from ..loading import compose
     from ..protocol.offer import Offers
     from ..protocol.start import choose_providers
     from ..registry.grants import Grants
-    from ..registry.installed import Installed
 
-    registry, _ = compose(load(chosen.bot), Installed())
+    registry, _ = compose(_load(chosen.bot, installed), installed)
     with requested():
         providers = choose_providers(read_services(chosen.services), registry.labels())
     offer = Offers(registry, Grants.of(registry, everything=chosen.dev)).get(providers)
+    functions = Offers(registry, Grants.of(registry, registry.bot.functions)).get(providers)
     described = {**json.loads(offer.described_actions), **json.loads(offer.described_config)}
-    if chosen.json:
-        sys.stdout.write(_json(described))
-    elif chosen.schema:
-        sys.stdout.write(_json(schema(registry.bot.name, registry.bot.doc, described["actions"], described["config"])))
-    else:
-        services = {name: list(service.providers) for name, service in registry.services.items()}
-        sys.stdout.write(_text(registry.bot.name, registry.bot.doc, services, providers, described))
-    return OK
+    return registry.bot.name, registry.bot.doc, described, _text(offer, functions, described)
+
+
+def _load(target: str, installed: Installed) -> Any:
+    try:
+        return load(target)
+    except BotError as error:
+        near = nearest(target, [each.name for each in installed.entries])
+        if near is None or target.endswith(".py"):
+            raise
+        raise BotError(f"{error} Did you mean the plugin {near!r}?") from None
 
 
 def _json(described: Any) -> str:
@@ -86,95 +115,49 @@ def _filled(**facts: Any) -> dict[str, Any]:
 # ---- for people ----------------------------------------------------------------------------------------------------
 
 
-def _text(
-    name: str, doc: str, services: Mapping[str, Sequence[str]], providers: Mapping[str, str], described: Described
-) -> str:
+def _text(offer: Offer, functions: Offer, described: Described) -> str:
+    from ..protocol.describe import describe_action
+
+    registry = offer.registry
+    services = registry.services.values()
+    called = [describe_action(each.service, each.spec, each.restrictions) for each in functions.functions.values()]
     parts = [
-        f"{name}: {doc}" if doc else name,
-        _titled("Services", (f"{each}  {_providers(labels, providers[each])}" for each, labels in services.items())),
-        _titled("Actions that clients may call", [actions_text(described["actions"])] if described["actions"] else ()),
-        _titled("Options of clients", _options(described["config"])),
+        f"{registry.bot.name}: {registry.bot.doc}" if registry.bot.doc else registry.bot.name,
+        titled("Services", (f"{each.name}  {_providers(each, offer.providers[each.name])}" for each in services)),
+        titled("Actions that clients may call", [actions_text(described["actions"])] if described["actions"] else ()),
+        titled("Functions that the LLM may call", [line for each in called for line in action_lines(each)]),
+        titled("Options of clients", _options(described["config"])),
+        titled("Other options, for config= and the operator", _other_options(offer)),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _titled(title: str, lines: Iterable[str]) -> str:
-    return f"{title}\n" + indent("\n".join(lines) or "none", "  ")
-
-
-def _providers(labels: Sequence[str], chosen: str) -> str:
+def _providers(service: Service, chosen: str) -> str:
+    labels = service.providers
     return ", ".join(f"{each} (chosen)" if each == chosen and len(labels) > 1 else each for each in labels)
-
-
-def actions_text(actions: Iterable[Described]) -> str:
-    """Return the actions with their arguments, results and descriptions."""
-    return "\n".join(line for action in actions for line in _action(action))
-
-
-def _action(action: Described) -> Iterator[str]:
-    names = ", ".join(each["name"] for each in action["arguments"])
-    long = ", in the background" if action.get("long") else ""
-    yield f"{action['service']}:{action['action']}({names}) -> {action['result']}{long}"
-    yield from _notes(action, "    ")
-    yield from _parameters(action["arguments"], "    ")
 
 
 def _options(config: Iterable[Described]) -> Iterator[str]:
     for service in config:
-        yield from _parameters([{**each, "name": f"{service['name']}.{each['name']}"} for each in service["options"]])
+        yield from parameter_lines(
+            [{**each, "name": f"{service['name']}.{each['name']}"} for each in service["options"]]
+        )
 
 
-def _parameters(parameters: Sequence[Described], margin: str = "") -> Iterator[str]:
-    width = max((len(each["name"]) for each in parameters), default=0)
-    for each in parameters:
-        yield f"{margin}{each['name']:<{width}}  {', '.join(_facts(each))}"
-        yield from _notes(each, f"{margin}{' ' * width}  ")
+def _other_options(offer: Offer) -> Iterator[str]:
+    """Yield the options that are not described for clients: those of a kind once, then those of each provider."""
+    from ..protocol.describe import describe_parameter
 
-
-def _notes(described: Described, margin: str) -> Iterator[str]:
-    yield from (f"{margin}{line}" for line in (described.get("description") or "").splitlines())
-    if "deprecated" in described:
-        yield f"{margin}Deprecated: {described['deprecated']}"
-
-
-def _facts(parameter: Described) -> Iterator[str]:
-    type = parameter["type"]
-    yield "whole number" if parameter["schema"].get("type") == "integer" else type
-    yield from _bounds(parameter["schema"])
-    if parameter["required"]:
-        yield "required"
-    elif "default" in parameter:
-        yield f"default {_shown(parameter['default'])}"
-    if not parameter.get("writable", True):
-        yield "read only"
-
-
-_BOUNDS: Mapping[str, str] = {
-    "minimum": "from {}",
-    "exclusiveMinimum": "above {}",
-    "maximum": "to {}",
-    "exclusiveMaximum": "below {}",
-    "minLength": "at least {} characters",
-    "maxLength": "at most {} characters",
-    "minItems": "at least {} items",
-    "maxItems": "at most {} items",
-    "pattern": "as in /{}/",
-}
-
-
-def _bounds(schema: Described, choice: str = "one of") -> Iterator[str]:
-    bounds = [form.format(schema[name]) for name, form in _BOUNDS.items() if name in schema]
-    if bounds:
-        yield " ".join(bounds)
-    if "enum" in schema:
-        yield f"{choice} {' '.join(_shown(each) for each in schema['enum'])}"
-    for member in schema.get("anyOf", ()):
-        if member.get("type") == "null":
-            yield "or null"
-        else:
-            yield from _bounds(member, "such as" if {"type": "string"} in schema["anyOf"] else "one of")
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else f"{text[:59]}…"
+    for service in offer.registry.services.values():
+        chosen, offered = offer.provider(service.name), offer.options[service.name]
+        blocks: dict[str, dict[str, Described]] = {service.name: {}}
+        for label, provider in service.providers.items():
+            for name, (parameter, group) in provider.options.items():
+                if name in offered and chosen.options.get(name, (None, None))[1] is group:
+                    continue
+                block = service.name if group in provider.kind_groups else f"{service.name}.{label}"
+                blocks.setdefault(block, {})[name] = describe_parameter(parameter)
+        for block, options in blocks.items():
+            if options:
+                yield block
+                yield from parameter_lines(options.values(), "  ")

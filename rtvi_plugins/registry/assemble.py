@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from ..declare.signature import problems_text
 from ..declare.specs import BOT, ActionSpec, BotSpec, OptionsSpec, ProviderSpec, Spec, Target
@@ -14,7 +14,9 @@ from ..utils.json_values import is_array, is_object, json_problem
 from .grants import function_problem, grant_problem, known_names
 from .registry import PROVIDER, Provider, Registry, Service, twice
 
-__all__ = ("build",)
+__all__ = ("build", "build_provider")
+
+Declared = TypeVar("Declared", ActionSpec, OptionsSpec)
 
 
 def build(bot: BotSpec, providers: Mapping[str, Mapping[str, ProviderSpec]], specs: Sequence[Spec]) -> Registry:
@@ -22,23 +24,21 @@ def build(bot: BotSpec, providers: Mapping[str, Mapping[str, ProviderSpec]], spe
 
     Raise `DeclarationError` if a name is declared twice, and `BotError` for invalid defaults or grants.
     """
-    actions = [spec for spec in specs if isinstance(spec, ActionSpec)]
-    groups = [spec for spec in specs if isinstance(spec, OptionsSpec)]
     services = {
         name: Service(
-            name, bot.kinds[name], {label: _provider(label, spec, groups, actions) for label, spec in labelled.items()}
+            name, bot.kinds[name], {label: build_provider(label, spec, specs) for label, spec in labelled.items()}
         )
         for name, labelled in providers.items()
     }
-    registry = Registry(bot, services, _own_actions(bot, actions))
+    registry = Registry(bot, services, _own_actions(bot, specs))
     _check_bot(registry)
     return registry
 
 
-def _own_actions(bot: BotSpec, specs: Iterable[ActionSpec]) -> dict[str, dict[str, ActionSpec]]:
+def _own_actions(bot: BotSpec, specs: Iterable[Spec]) -> dict[str, dict[str, ActionSpec]]:
     """Return the bot's own actions, by service and name. Raise `DeclarationError` for those that do not fit it."""
     found: dict[str, list[ActionSpec]] = {BOT: []}
-    for spec in _on(specs, BOT, bot.function):
+    for spec in _on(ActionSpec, specs, BOT, bot.function):
         if (problem := injection_problem(spec.given, bot) or service_problem(spec.service, bot)) is not None:
             raise DeclarationError(spec.function, problem)
         found.setdefault(spec.service, []).append(spec)
@@ -55,18 +55,21 @@ def _reject_messages_twice(own: Mapping[str, Mapping[str, ActionSpec]]) -> None:
             _reject(f"the client message {spec.message!r}", found[spec.message], spec)
 
 
-def _provider(label: str, spec: ProviderSpec, groups: Sequence[OptionsSpec], actions: Sequence[ActionSpec]) -> Provider:
-    own, kind = _on(groups, spec.function), _on(groups, spec.kind)
+def build_provider(label: str, spec: ProviderSpec, specs: Iterable[Spec]) -> Provider:
+    """Return a provider with its options and actions, and those of its kind, from all loaded declarations."""
+    own, kind = _on(OptionsSpec, specs, spec.function), _on(OptionsSpec, specs, spec.kind)
     for each in (own, kind):
         _reject_twice(each, f"{spec.kind}.{spec.provider}")
-    of_kind, of_provider = _on(actions, spec.kind), _on(actions, spec.function)
+    of_kind, of_provider = _on(ActionSpec, specs, spec.kind), _on(ActionSpec, specs, spec.function)
     offered = {**_by_name(of_kind, spec.kind), **_by_name(of_provider, f"{spec.kind}.{spec.provider}")}
     return Provider(label, spec, tuple(own), tuple(kind), offered)
 
 
-def _on(specs: Iterable[Any], *targets: Target) -> list[Any]:
+def _on(family: type[Declared], specs: Iterable[Spec], *targets: Target) -> list[Declared]:
+    """Return the options or actions that are declared on one of these targets."""
+    found = [spec for spec in specs if isinstance(spec, family)]
     return [
-        spec for spec in specs if any(each is target or each == target for each in spec.targets for target in targets)
+        spec for spec in found if any(each is target or each == target for each in spec.targets for target in targets)
     ]
 
 

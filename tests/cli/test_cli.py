@@ -21,7 +21,6 @@ import pytest
 from attrs.validators import ge, le, max_len
 
 from rtvi_plugins import LLM, Doc, Grant, ProviderError, Secret, Session, action, bot, converse, options, service
-from rtvi_plugins.__main__ import main
 from rtvi_plugins.cli import (
     FAILED,
     INTERRUPTED,
@@ -151,37 +150,6 @@ async def deaf(session: Session, /) -> None:
 
 
 # ---- what tests use ------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    """Runs a command line in this process; gives the exit code, stdout and stderr. Files are looked for in tmp_path."""
-    monkeypatch.syspath_prepend(tmp_path)  # so that the test leaves sys.path as it was  # pyright: ignore[reportUnknownMemberType]
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words: str) -> tuple[int, str, str]:
-        code = main(words)
-        told = capsys.readouterr()
-        return code, told.out, told.err
-
-    return run
-
-
-@pytest.fixture
-def distribution(tmp_path: Path) -> Callable[..., None]:
-    """Installs a distribution into tmp_path: its metadata, its entry points by group, and one module."""
-
-    def install(name: str, source: str = "", version: str = "1.0", **groups: dict[str, str]) -> None:
-        info = tmp_path / f"{name.replace('-', '_')}-{version}.dist-info"
-        info.mkdir()
-        sections = [
-            f"[{group.replace('__', '.')}]\n" + "\n".join(f"{key} = {value}" for key, value in entries.items())
-            for group, entries in groups.items()
-        ]
-        (info / "entry_points.txt").write_text("\n\n".join(sections), "utf-8")
-        (tmp_path / f"{name.replace('-', '_')}.py").write_text(source, "utf-8")
-
-    return install
 
 
 def talk(*lines: str, words: tuple[str, ...] = (BOT,), timeout: float = 30) -> tuple[int, list[str], str]:
@@ -346,65 +314,6 @@ def test_a_plugin_for_another_api_is_known_before_it_is_imported(run: Run, distr
     assert code == OK
     assert "llm old-crow:crow: it was built for version 0 of the plugin API, and this is version 1." in out
     assert run("plugins", "--load")[0] == FAILED
-
-
-# ---- describe ------------------------------------------------------------------------------------------------------
-
-
-def test_describe_tells_what_clients_are_offered(run: Run) -> None:
-    """Services, actions and options, with types, bounds, defaults and docs; what is not granted is left out."""
-    code, out, _ = run("describe", BOT)
-    assert code == OK
-    for line in (
-        "parrot: Repeats what you say.",
-        "  llm  repeating",
-        "  bot:greet(name, loud) -> string",
-        "      Greets somebody by name.",
-        "      name  string, at most 20 characters, required",
-        "      loud  bool, default false",
-        "  bot:count(to) -> number, in the background",
-        "  llm.times  whole number, from 1 to 3, default 1",
-        "             How often each word is said.",
-        '  llm.voice  string, such as "high" "low", default "high", read only',
-    ):
-        assert line in out.splitlines()
-    assert "hang_up" not in out
-    assert "messages" not in out
-
-
-def test_describe_dev_tells_everything(run: Run) -> None:
-    """As `rtvi run --dev` offers it."""
-    assert "bot:hang_up()" in run("describe", BOT, "--dev")[1]
-
-
-def test_describe_json_is_what_clients_are_sent(run: Run) -> None:
-    """The data of `actions-available` and `config-available`."""
-    told = json.loads(run("describe", BOT, "--json")[1])
-    assert told.keys() == {"actions", "config"}
-    assert [each["action"] for each in told["actions"] if each["service"] == "bot"] == ["cancel_job", "greet", "count"]
-    assert [each["name"] for each in told["config"][0]["options"]] == ["times", "voice"]
-
-
-def test_describe_schema_is_one_json_schema(run: Run) -> None:
-    """With a definition for the arguments of each action, and one for the options of each service."""
-    schema = json.loads(run("describe", BOT, "--schema")[1])
-    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
-    assert schema["$defs"].keys() == {"llm", "bot:greet", "bot:count", "bot:cancel_job"}
-    assert schema["$defs"]["bot:greet"] == {
-        "type": "object",
-        "description": "Greets somebody by name.",
-        "required": ["name"],
-        "properties": {
-            "name": {"type": "string", "maxLength": 20},
-            "loud": {"type": "boolean", "default": False},
-        },
-        "additionalProperties": False,
-    }
-    options = schema["$defs"]["llm"]["properties"]
-    times = {"type": "integer", "minimum": 1, "maximum": 3, "description": "How often each word is said.", "default": 1}
-    assert options["times"] == times
-    assert options["voice"]["readOnly"]
-    assert "required" not in schema["$defs"]["llm"]
 
 
 # ---- mistakes ------------------------------------------------------------------------------------------------------
