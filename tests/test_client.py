@@ -37,23 +37,25 @@ class Peer:
     async def say_text(self, text: str) -> None:
         await self._sink.send(text)
 
-    async def greet(self) -> None:
+    async def greet(self, library: str = "test") -> None:
         ready = await self.heard("client-ready")
-        await self.say("bot-ready", {"version": "2.1.0", "about": {"library": "test"}}, ready["id"])
+        await self.say("bot-ready", {"version": "2.1.0", "about": {"library": library}}, ready["id"])
 
     def leave(self) -> None:
         self._sink.close()
 
 
 @asynccontextmanager
-async def meeting(*, timeout: float = 10.0, version: str = "2.1.0") -> AsyncGenerator[tuple[Client, Peer]]:
+async def meeting(
+    *, timeout: float = 10.0, version: str = "2.1.0", library: str = "test"
+) -> AsyncGenerator[tuple[Client, Peer]]:
     """A client and its peer, introduced to each other."""
     sink, heard = anyio.create_memory_object_stream[str](1000)
     said, source = anyio.create_memory_object_stream[str](1000)
     with sink, heard, said, source:
         peer = Peer(sink, source)
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(peer.greet)
+            tasks.start_soon(peer.greet, library)
             async with open_client(StapledObjectStream(said, heard), timeout=timeout, version=version) as client:
                 yield client, peer
 

@@ -18,6 +18,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from operator import itemgetter
 from typing import Any, TypeVar
+from weakref import WeakValueDictionary
 
 import anyio
 from anyio.abc import ObjectStream, TaskGroup
@@ -25,11 +26,15 @@ from attrs import define, field
 
 from ..errors import RequestError, SessionClosed
 from ..protocol.codec import LABEL, decode, encode
+from ..utils.json_values import is_object
 from ..utils.waiting import Iteration
-from .answers import BotReady, ConfigState, EventMessage, InvalidAnswer, NoAnswer
+from .answers import AnswerInterrupted, BotReady, ConfigState, EventMessage, InvalidAnswer, NoAnswer
+from .asking import BotAnswer
 from .functions import FunctionImplementation, Functions, OtherFunctions
 
 __all__ = (
+    "AnswerInterrupted",
+    "BotAnswer",
     "BotReady",
     "Client",
     "ConfigState",
@@ -73,6 +78,8 @@ class Client:
         self._waiting: dict[str, _Waiting] = {}
         self._functions = Functions(tasks, self._say)
         self._events: deque[EventMessage] = deque(maxlen=_EVENTS)
+        #: The answers that are awaited, by the id of the text.
+        self._answers: WeakValueDictionary[str, BotAnswer] = WeakValueDictionary()
         self._changed = anyio.Event()
         self.closed = False
 
@@ -80,6 +87,7 @@ class Client:
 
     async def introduce(self, version: str, about: Mapping[str, Any]) -> None:
         """Send `client-ready`, and wait until the bot is ready. `open_client` does this."""
+        self._version = tuple(int(each) for each in version.split(".") if each.isdecimal())
         data = {"version": version, "about": {"library": "rtvi_plugins", **about}}
         self.bot = await self._ask("client-ready", data, BotReady.read)
 
@@ -110,9 +118,12 @@ class Client:
         except (KeyError, TypeError, AttributeError):
             raise InvalidAnswer(f"The bot answered {type!r} with something that is no answer to it.") from None
 
-    async def _say(self, type: str, data: Any) -> None:
+    async def _say(self, type: str, data: Any, *, id: str | None = None) -> None:
         """Send a message that is answered only if it fails."""
-        await self._send(encode(type, f"message-{next(self._ids)}", data))
+        await self._send(encode(type, id or self._message_id(), data))
+
+    def _message_id(self) -> str:
+        return f"message-{next(self._ids)}"
 
     async def _send(self, text: str) -> None:
         if self.closed:
@@ -156,8 +167,32 @@ class Client:
 
     async def send_text(self, text: str, *, run_immediately: bool = True, audio_response: bool = True) -> None:
         """Write to the bot. A refusal comes as an event of type `error-response`."""
-        options = {"run_immediately": run_immediately, "audio_response": audio_response}
-        await self._say("send-text", {"content": text, "options": options})
+        await self._write(text, self._message_id(), run_immediately=run_immediately, audio_response=audio_response)
+
+    async def _write(self, text: str, id: str, **options: bool) -> None:
+        await self._say("send-text", {"content": text, "options": options}, id=id)
+
+    def ask(self, text: str, *, audio_response: bool = True, timeout: float = 60.0) -> BotAnswer:
+        """Write to the bot, and return its answer: await it, or iterate over its pieces.
+
+        Like every text it interrupts the bot. `timeout` is how long the bot may send nothing, in seconds. The bot must
+        send `user-llm-text`, as `converse` does.
+        """
+        id = self._message_id()
+
+        async def send() -> None:
+            if not self.closed:
+                self._answers[id] = answer
+            await self._write(text, id, run_immediately=True, audio_response=audio_response)
+
+        answer = BotAnswer(text, send, timeout, announces_end=self._bot_announces_end)
+        return answer
+
+    @property
+    def _bot_announces_end(self) -> bool:
+        """Whether the bot sends `bot-turn-ended`."""
+        about = self.bot.data.get("about")
+        return is_object(about) and about.get("library") == "rtvi_plugins" and self._version >= (1, 0, 0)
 
     async def disconnect_bot(self) -> None:
         """Ask the bot to leave."""
@@ -211,8 +246,14 @@ class Client:
         if isinstance(id, str) and id.startswith(_REQUEST):
             return self._answer(id, type, data)
         self._functions.follow(type, data)
-        self._events.append(EventMessage(type, data))
+        event = EventMessage(type, data)
+        self._events.append(event)
         self._changed.set()
+        if type == "error-response" and isinstance(id, str) and id in self._answers:
+            self._answers[id].fail(RequestError.from_json(data))
+        begun = False
+        for answer in list(self._answers.values()):
+            begun |= answer.take(event, may_begin=not begun)
 
     def _answer(self, id: str, type: str, data: Any) -> None:
         waiting = self._waiting.get(id)
@@ -226,6 +267,8 @@ class Client:
         gone = SessionClosed("The connection ended before the bot had answered.").to_json()
         for id in self._waiting:
             self._answer(id, "error-response", gone)
+        for answer in list(self._answers.values()):
+            answer.closed()
         self._changed.set()
 
 

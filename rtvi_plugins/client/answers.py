@@ -9,7 +9,7 @@ from attrs import frozen
 
 from ..errors import RequestError
 
-__all__ = ("BotReady", "ConfigState", "EventMessage", "InvalidAnswer", "NoAnswer")
+__all__ = ("AnswerInterrupted", "BotReady", "ConfigState", "EventMessage", "InvalidAnswer", "NoAnswer")
 
 
 class NoAnswer(RequestError):
@@ -25,6 +25,17 @@ class InvalidAnswer(RequestError):
 
     code = "invalid-answer"
     status = 502
+
+
+class AnswerInterrupted(RequestError):
+    """The bot was interrupted while it answered. `text` is what had come by then."""
+
+    code = "answer-interrupted"
+    status = 409
+
+    def __init__(self, text: str) -> None:
+        super().__init__("The bot was interrupted while it answered.")
+        self.text = text
 
 
 @frozen

@@ -24,8 +24,4 @@ async def test_there_is_no_pizza_hawaii() -> None:
 async def test_it_says_its_name() -> None:
     """The bot answers a typed question."""
     async with connect(pizzeria) as client:
-        await client.send_text("Who are you?")
-        async for event in client.events():
-            if event.type == "bot-transcription":
-                assert "Luigi" in event.data["text"]
-                break
+        assert "Luigi" in await client.ask("Who are you?")

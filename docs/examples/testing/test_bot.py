@@ -11,11 +11,7 @@ pytestmark = pytest.mark.anyio
 async def test_it_repeats_the_order() -> None:
     """The echo provider makes the answer predictable."""
     async with connect(waiter) as client:
-        await client.send_text("One funghi")
-        async for event in client.events():
-            if event.type == "bot-transcription":
-                assert event.data["text"] == "One funghi"
-                break
+        assert await client.ask("One funghi") == "One funghi"
 
 
 async def test_a_kitchen_that_never_answers() -> None:
@@ -37,8 +33,6 @@ async def test_a_kitchen_that_never_answers() -> None:
 async def test_a_vendor_that_fails() -> None:
     """The echo provider fails on request."""
     async with connect(waiter, operator={"defaults": {"llm": {"failure": "rate"}}}) as client:
-        await client.send_text("One funghi")
-        async for event in client.events():
-            if event.type == "error":
-                assert event.data["code"] == "provider-failed"
-                break
+        with pytest.raises(RequestError) as failed:
+            await client.ask("One funghi")
+        assert failed.value.code == "provider-failed"

@@ -1,0 +1,238 @@
+"""`Client.ask`: the bot's answer to one text, as a whole or in pieces, from our bots and from other servers."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+import anyio
+import pytest
+
+from rtvi_plugins import LLM, Session, bot, converse
+from rtvi_plugins.client import AnswerInterrupted, BotAnswer, Client, NoAnswer, asking
+from rtvi_plugins.errors import ContextFull, NoConversation, RequestError, SessionClosed
+from rtvi_plugins.hosting import Limits
+from rtvi_plugins.kinds import Text, ToolCall
+from rtvi_plugins.session import Say
+from rtvi_plugins.testing import connect
+
+from .fakes import scripted
+from .fakes.scripted import WAIT, script
+from .runtime.test_function_calls import clerk
+from .test_client import Peer, meeting, outcome
+
+pytestmark = pytest.mark.anyio
+
+
+@bot(services={"llm": "scripted"}, public=True)
+async def greeter(session: Session, /, llm: LLM) -> None:
+    """Greets, and answers."""
+    await converse(session, llm=llm, greeting=Say("Good day. Who is there?", interruptible=False))
+
+
+@bot(public=True)
+async def silent(session: Session, /) -> None:
+    """Holds no conversation."""
+
+
+# ---- our bots ------------------------------------------------------------------------------------------------------
+
+
+async def test_the_answer_is_the_text_of_one_turn() -> None:
+    """It contains no greeting, and each question has its own answer."""
+    script.write([Text("I am "), Text("Vera.")], [Text("Fine.")])
+    async with connect(greeter, scripted) as client:
+        assert await client.ask("Who are you?") == "I am Vera."
+        assert await client.ask("And how are you?") == "Fine."
+
+
+async def test_the_pieces_come_as_the_bot_sends_them() -> None:
+    """The whole text is there afterwards."""
+    script.write([Text("One, "), Text("two.")])
+    async with connect(greeter, scripted) as client:
+        answer = client.ask("Count.")
+        assert await anext(answer) == "One, "
+        assert [piece async for piece in answer] == ["two."]
+        assert (answer.text, await answer) == ("One, two.", "One, two.")
+
+
+async def test_an_answer_goes_on_after_a_function() -> None:
+    """The texts before and after it are one answer, with a space between them."""
+    script.write([Text("One moment."), ToolCall("1", "book", {"nights": 2})], [Text("Done.")])
+    async with connect(clerk, scripted) as client:
+        assert await client.ask("Book.") == "One moment. Done."
+
+
+async def test_an_interruption_is_raised_with_the_text_so_far() -> None:
+    """The answer to the text that interrupted is whole."""
+    results: list[Any] = []
+    script.write([Text("Once upon"), WAIT], [Text("Good bye.")])
+    async with connect(greeter, scripted) as client, anyio.create_task_group() as tasks:
+        story = client.ask("A story!")
+        assert await anext(story) == "Once upon"
+        tasks.start_soon(outcome, story, results)
+        assert await client.ask("Stop.") == "Good bye."
+    assert type(results[0]) is AnswerInterrupted
+    assert (results[0].text, results[0].code) == ("Once upon", "answer-interrupted")
+
+
+async def test_a_provider_that_fails_raises_its_error() -> None:
+    """The apology of the bot is a turn of its own."""
+    script.write([RuntimeError("out of order")], [Text("Fine.")])
+    async with connect(greeter, scripted) as client:
+        with pytest.raises(RequestError) as failed:
+            await client.ask("Who are you?")
+        assert failed.value.code == "provider-failed"
+        assert await client.ask("And now?") == "Fine."
+
+
+async def test_a_refusal_is_raised() -> None:
+    """At once, not after the timeout: the bot holds no conversation, or accepts no more."""
+    async with connect(silent) as client:
+        with pytest.raises(NoConversation):
+            await client.ask("Hello?")
+    async with connect(greeter, scripted, limits=Limits(context_size=10)) as client:
+        with pytest.raises(ContextFull):
+            await client.ask("Hello?")
+
+
+async def test_the_end_of_the_connection_is_raised() -> None:
+    """Also to one who asks afterwards."""
+    script.write([Text("Good"), WAIT])
+    async with connect(greeter, scripted) as client:
+        answer = client.ask("Who are you?")
+        assert await anext(answer) == "Good"
+        await client.disconnect_bot()
+        with pytest.raises(SessionClosed):
+            await anext(answer)
+        with pytest.raises(SessionClosed):
+            await client.ask("Are you there?")
+
+
+# ---- any server ----------------------------------------------------------------------------------------------------
+
+
+async def begin(peer: Peer, text: str = "Hello") -> str:
+    """Receive a text, and begin the turn that answers. Return the id of the text."""
+    message = await peer.heard("send-text")
+    assert message["data"]["content"] == text
+    await peer.say("user-llm-text", {"text": text})
+    await peer.say("bot-llm-started")
+    id: str = message["id"]
+    return id
+
+
+async def asked(client: Client, results: list[Any], text: str = "Hello", timeout: float = 60.0) -> None:
+    """Ask, and note what comes of it."""
+    await outcome(client.ask(text, timeout=timeout), results)
+
+
+async def test_without_the_end_of_the_turn_an_answer_ends_when_nothing_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of another server: not while a function runs, though the LLM is idle."""
+    monkeypatch.setattr(asking, "QUIET", 0.02)
+    results: list[Any] = []
+    async with meeting() as (client, peer), anyio.create_task_group() as tasks:
+        tasks.start_soon(asked, client, results)
+        await peer.heard("send-text")
+        for type, data in (
+            ("bot-llm-started", None),
+            ("bot-llm-text", {"text": "One moment."}),
+            ("llm-function-call-started", {"function_name": "look"}),
+            ("bot-llm-stopped", None),
+        ):
+            await peer.say(type, data)
+        with anyio.move_on_after(0.1):
+            await anyio.sleep_forever()
+        assert results == []
+        await peer.say("llm-function-call-stopped", {})
+        await peer.say("bot-llm-started")
+        await peer.say("bot-llm-text", {"text": "Done."})
+        await peer.say("bot-llm-stopped")
+    assert results == ["One moment. Done."]
+
+
+async def test_an_interruption_of_another_server_is_raised() -> None:
+    """It is the only sign of it."""
+    results: list[Any] = []
+    async with meeting() as (client, peer), anyio.create_task_group() as tasks:
+        tasks.start_soon(asked, client, results)
+        await begin(peer)
+        await peer.say("bot-interrupted")
+    assert type(results[0]) is AnswerInterrupted
+
+
+async def test_the_sentences_of_a_bot_without_an_llm_are_the_answer() -> None:
+    """Such a bot sends no pieces of an LLM's text."""
+    results: list[Any] = []
+    async with meeting(library="rtvi_plugins") as (client, peer), anyio.create_task_group() as tasks:
+        tasks.start_soon(asked, client, results)
+        await begin(peer)
+        for sentence in ("Hello.", "Who is there?"):
+            await peer.say("bot-transcription", {"text": sentence})
+        await peer.say("bot-turn-ended", {"interrupted": False})
+    assert results == ["Hello. Who is there?"]
+
+
+async def test_a_bot_that_says_nothing_is_an_error_in_the_callers_time() -> None:
+    """The time begins again with each message of the bot."""
+    results: list[Any] = []
+    async with meeting() as (client, peer), anyio.create_task_group() as tasks:
+        tasks.start_soon(asked, client, results, "Hello", 0.01)
+        await begin(peer)
+    assert type(results[0]) is NoAnswer
+
+
+async def test_the_same_text_twice_has_two_answers() -> None:
+    """A turn answers one of them."""
+    results: list[Any] = []
+    async with meeting(library="rtvi_plugins") as (client, peer), anyio.create_task_group() as tasks:
+        for _ in range(2):
+            tasks.start_soon(asked, client, results)
+        await peer.heard("send-text")
+        for text in ("First.", "Second."):
+            if text == "First.":
+                await begin(peer)
+            else:
+                await peer.say("user-llm-text", {"text": "Hello"})
+            await peer.say("bot-llm-text", {"text": text})
+            await peer.say("bot-turn-ended", {"interrupted": False})
+    assert results == ["First.", "Second."]
+
+
+@pytest.mark.parametrize("data", [None, 5, "x", [], {"text": 5}])
+async def test_what_is_no_event_harms_no_answer(data: Any) -> None:
+    """Data of another form is dropped."""
+    results: list[Any] = []
+    async with meeting(library="rtvi_plugins") as (client, peer), anyio.create_task_group() as tasks:
+        tasks.start_soon(asked, client, results)
+        await begin(peer)
+        for type in ("bot-llm-started", "bot-transcription", "user-llm-text"):
+            await peer.say(type, data)
+        await peer.say("bot-llm-text", {"text": "Hi."})
+        await peer.say("bot-turn-ended", data)
+    assert results == ["Hi."]
+
+
+async def test_an_answer_that_nobody_waits_for_is_forgotten() -> None:
+    """A caller may leave the loop after the first piece."""
+    async with meeting(library="rtvi_plugins") as (client, peer):
+        answer: BotAnswer | None = client.ask("Hello")
+        assert answer is not None
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(begin, peer)
+            tasks.start_soon(peer.say, "bot-llm-text", {"text": "too early"})
+            tasks.start_soon(_first, answer)
+            await anyio.wait_all_tasks_blocked()
+            await peer.say("bot-llm-text", {"text": "Hi"})
+        answer = None
+        gc.collect()
+        await peer.say("bot-llm-text", {"text": " there"})
+        await anyio.wait_all_tasks_blocked()
+        assert [event.type for event in client._events][-1] == "bot-llm-text"
+        assert not client._answers
+
+
+async def _first(answer: BotAnswer) -> None:
+    async for piece in answer:
+        assert piece == "Hi"
+        break
