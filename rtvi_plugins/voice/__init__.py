@@ -7,8 +7,19 @@ May import: the modules that a plugin may import, and `utils`. A bot can use a l
 from __future__ import annotations
 
 from .filler import Filler
+from .pronunciation import TextFilter
 from .text_filter import Part, Spoken, without_markup
 from .turn_loop import converse
 from .turn_taking import EndOfTurn, TurnTaking, UserTurn
 
-__all__ = ("EndOfTurn", "Filler", "Part", "Spoken", "TurnTaking", "UserTurn", "converse", "without_markup")
+__all__ = (
+    "EndOfTurn",
+    "Filler",
+    "Part",
+    "Spoken",
+    "TextFilter",
+    "TurnTaking",
+    "UserTurn",
+    "converse",
+    "without_markup",
+)

@@ -24,7 +24,7 @@ LAYERS: dict[str, tuple[str, str]] = {
     "registry": ("registry", "attrs pluggy typing_extensions"),
     "protocol": ("protocol", "attrs orjson"),
     "loading": ("loading", "attrs"),
-    "voice": ("voice", "anyio attrs numpy soxr"),
+    "voice": ("voice", "anyio attrs babel numpy soxr unicode_rbnf"),
     "runtime": ("runtime", "anyio attrs typing_extensions"),
     "doors": ("hosting client testing", "anyio attrs"),
     "cli": ("cli", "anyio attrs"),

@@ -538,7 +538,9 @@ async def test_a_key_is_in_no_log_message_error_or_repr_whatever_fails(caplog: p
 async def test_what_a_start_said_is_in_no_repr() -> None:
     """Neither the operator's values in its start request, nor the token that opens the session."""
     said: Any = "PASSWORD"
-    assert "PASSWORD" not in repr(StartRequest({"llm": "acme"}, {"llm": ["acme"]}, said, said, said, said, said, said, said))
+    assert "PASSWORD" not in repr(
+        StartRequest({"llm": "acme"}, {"llm": ["acme"]}, said, said, said, said, said, said, said)
+    )
     async with host_of(leaking) as host:
         started = await host.start({"api_keys": {"leaky": KEY}}, secret=OPERATOR)
         assert started.token not in repr(started)

@@ -1,16 +1,10 @@
 from rtvi_plugins import LLM, TTS, Session, bot, converse
+from rtvi_plugins.voice import TextFilter
 
-PRONUNCIATION = {"RTVI": "R T V I", "SQL": "sequel"}
-
-
-def pronounce(sentence: str) -> str:
-    """Return the text to speak."""
-    for written, spoken in PRONUNCIATION.items():
-        sentence = sentence.replace(written, spoken)
-    return sentence
+SPOKEN = TextFilter({"RTVI": "R T V I", "SQL": "sequel"}, language="en")
 
 
 @bot(services={"llm": "echo", "tts": "echo"})
 async def teacher(session: Session, /, llm: LLM, tts: TTS) -> None:
-    """Pronounces abbreviations."""
-    await converse(session, llm=llm, tts=tts, spoken=pronounce)
+    """Pronounces abbreviations and numbers."""
+    await converse(session, llm=llm, tts=tts, spoken=SPOKEN)

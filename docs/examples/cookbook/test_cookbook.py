@@ -137,11 +137,11 @@ async def test_pronounce() -> None:
     """The bot shows the original text and speaks the replacement."""
     clock = ManualClock()
     async with host_for(pronounce.teacher, clock=clock, dev=True) as host, call(host) as line:
-        line.send("send-text", {"content": "I like SQL"})
+        line.send("send-text", {"content": "I like SQL 92"})
         await settle()
         await wait(clock, 2.0)
-        assert "sequel" in "".join(each["text"] for each in line.received("bot-tts-text"))
-        assert "I like SQL" in [each["text"] for each in line.received("bot-transcription")]
+        assert " ".join(each["text"] for each in line.received("bot-tts-text")) == "I like sequel ninety-two"
+        assert "I like SQL 92" in [each["text"] for each in line.received("bot-transcription")]
 
 
 async def test_session_state() -> None:
