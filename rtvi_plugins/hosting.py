@@ -242,6 +242,7 @@ class Host:
         return {
             service: {label: _missing_keys(services[service].providers[label].spec, request.keys) for label in labels}
             for service, labels in request.choice.items()
+            if not services[service].is_own
         }
 
     def _read(self, body: object, *, trusted: bool) -> StartRequest:

@@ -119,11 +119,11 @@ def _text(offer: Offer, functions: Offer, described: Described) -> str:
     from ..protocol.describe import describe_action
 
     registry = offer.registry
-    services = registry.services.values()
+    filled = [each for each in registry.services.values() if not each.is_own]
     called = [describe_action(each.service, each.spec, each.restrictions) for each in functions.functions.values()]
     parts = [
         f"{registry.bot.name}: {registry.bot.doc}" if registry.bot.doc else registry.bot.name,
-        titled("Services", (f"{each.name}  {_providers(each, offer.providers[each.name])}" for each in services)),
+        titled("Services", (f"{each.name}  {_providers(each, offer.providers[each.name])}" for each in filled)),
         titled("Actions that clients may call", [actions_text(described["actions"])] if described["actions"] else ()),
         titled("Functions that the LLM may call", [line for each in called for line in action_lines(each)]),
         titled("Options of clients", _options(described["config"])),

@@ -96,7 +96,7 @@ def _services(spec: ActionSpec | OptionsSpec) -> Iterator[str]:
     """Yield the names under which clients see what a plugin declares: of its kinds, or of the bot."""
     for each in spec.targets:
         name = _kind(each)
-        yield spec.service if name == "bot" and isinstance(spec, ActionSpec) else name
+        yield spec.service if name == "bot" else name
 
 
 def _kind(target: Target) -> str:

@@ -26,7 +26,18 @@ from .client_messages import check_message
 from .constraints import restriction
 from .shapes import UnsupportedType, Validator
 from .signature import Signature, check_flag, check_function, read_result, read_signature, reject_result, reject_unknown
-from .specs import BOT, ActionSpec, AnyFunction, Given, OptionsSpec, Parameter, ProviderSpec, SecretSpec, mark
+from .specs import (
+    BOT,
+    ActionSpec,
+    AnyFunction,
+    BotService,
+    Given,
+    OptionsSpec,
+    Parameter,
+    ProviderSpec,
+    SecretSpec,
+    mark,
+)
 from .targets import check_own_name, injected, is_for_bot, kind_name, read_targets, reject_bare
 
 __all__ = ("action", "options", "service")
@@ -65,6 +76,10 @@ class _OnBot(Protocol):
 class _OptionsKeywords(TypedDict, total=False):
     last: bool
     narrowed: Mapping[str, Validator] | None
+
+
+class _BotOptionsKeywords(_OptionsKeywords, total=False):
+    service: str
 
 
 class _ActionKeywords(TypedDict, total=False):
@@ -162,13 +177,25 @@ def options(target: Literal["vad"], /, **keywords: Unpack[_OptionsKeywords]) -> 
 def options(target: Kind, /, **keywords: Unpack[_OptionsKeywords]) -> _OnBot: ...
 @overload
 def options(
+    target: Literal["bot"] | Callable[Concatenate[Session, ...], Any],
+    /,
+    **keywords: Unpack[_BotOptionsKeywords],
+) -> _OnBot: ...
+@overload
+def options(
     target: Callable[..., AbstractAsyncContextManager[T]],
     /,
     *more: Callable[..., AbstractAsyncContextManager[T]],
     **keywords: Unpack[_OptionsKeywords],
 ) -> _OnService[T]: ...
-def options(*targets: Any, last: bool = False, narrowed: Mapping[str, Validator] | None = None, **unknown: Any) -> Any:
-    """Declare a group of options of one or several providers, or of a kind.
+def options(
+    *targets: Any,
+    last: bool = False,
+    narrowed: Mapping[str, Validator] | None = None,
+    service: str | None = None,
+    **unknown: Any,
+) -> Any:
+    """Declare a group of options of one or several providers, of a kind, or of a bot.
 
     The function is called with all values of its group when the service opens, and whenever one of them changes. It
     runs on the event loop and must not block. Parameters before the `/` are the live service and, if it wants it, the
@@ -177,30 +204,38 @@ def options(*targets: Any, last: bool = False, narrowed: Mapping[str, Validator]
     A group of a kind is called when the session starts and on change. If it takes the live service, it is also called
     for a new one. `last` groups are applied after all others. `narrowed` restricts what clients may set, unless a
     bot's grant says otherwise.
+
+    A group of a bot is called like that of a kind. It takes the `Session`. Clients see its options under the service
+    "bot", or under the name that `service` gives.
     """
     reject_bare("options", targets)
 
     def declare(function: AnyFunction) -> AnyFunction:
         check_function("options", function)
-        reject_unknown(function, "options", unknown, ("last", "narrowed"))
+        reject_unknown(function, "options", unknown, ("last", "narrowed", "service"))
         _check_sets_values(function)
         check_flag(function, "last", last)
-        if is_for_bot(targets):
-            raise DeclarationError(function, "names a bot, which has no options. Declare them on one of its services.")
+        check_own_name(function, service, targets)
         example = "(llm: AcmeLLM, /, model: str = 'small')"
         given = "an options function takes the service and, if it wants it, the session"
+        if is_for_bot(targets):
+            given, example = "an options function of a bot takes the session", "(session: Session, /, tone: str = '')"
         signature = read_signature(function, given=given, example=example, defaults=True)
         if not signature.sent:
             raise DeclarationError(function, "declares no option. Name at least one after the '/'.")
         reject_result(function, "an options function", signature.returns)
+        passed = injected(function, signature, targets)
+        if any(isinstance(each, BotService) for each in passed):
+            raise DeclarationError(function, f"may have only the session before the '/', as in {example}.")
         spec = OptionsSpec(
             targets=read_targets(function, targets),
             function=function,
             parameters=signature.sent,
-            given=injected(function, signature, targets),
+            given=passed,
             last=last,
             doc=signature.doc,
             narrowed=_narrowed(function, signature.sent, narrowed, "options"),
+            service=BOT if service is None else service,
         )
         return mark(function, spec)
 

@@ -119,6 +119,8 @@ class OptionsSpec:
     doc: str
     #: Validators of options, for clients only, where a grant has none of the same class.
     narrowed: Mapping[str, Validator] = field(factory=dict[str, Validator])
+    #: The service under which clients see the options of a bot.
+    service: str = BOT
 
     @property
     def wants_service(self) -> bool:

@@ -124,14 +124,14 @@ def injection_problem(given: Iterable[Injected], bot: BotSpec) -> str | None:
 
 
 def check_own_name(function: AnyFunction, service: Any, targets: Sequence[Any]) -> None:
-    """Reject an invalid `service=` of an action."""
+    """Reject an invalid `service=` of an action or a group of options."""
     if service is None:
         return
     problem: str | None
     if not is_valid_name(service):
         problem = f"has service={service!r}, which is no name. Use only letters, digits, '-' and '_'."
     elif not is_for_bot(targets):
-        problem = "has service=, which only an action of a bot has. Write @action(mybot, service=…), or remove it."
+        problem = "has service=, which only actions and options of a bot have. Name a bot as the target, or remove it."
     else:
         bots = (spec for each in targets for spec in specs_of(each) if isinstance(spec, BotSpec))
         problem = next(filter(None, (service_problem(service, each) for each in bots)), None)
@@ -140,7 +140,7 @@ def check_own_name(function: AnyFunction, service: Any, targets: Sequence[Any]) 
 
 
 def service_problem(service: str, bot: BotSpec) -> str | None:
-    """Return why an action of a bot cannot have this service name; None if it can."""
+    """Return why actions and options of a bot cannot have this service name; None if they can."""
     if service in bot.services:
         return f"has service={service!r}, which is a service of {where(bot.function)}. Choose another name."
     return None

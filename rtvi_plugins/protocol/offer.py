@@ -131,7 +131,8 @@ class Offer:
         return {name: dict(self._granted_options(name)) for name in self.registry.services}
 
     def _granted_options(self, service: str) -> Iterable[tuple[str, OfferedOption]]:
-        for name, parameter in (*self._own_options(service), (PROVIDER, self._provider_option(service))):
+        provider = [] if self.registry.services[service].is_own else [(PROVIDER, self._provider_option(service))]
+        for name, parameter in (*self._own_options(service), *provider):
             grant = self.grants.get(*(f"{service}.{each}" for each in self.provider(service).names_of(name)))
             if grant is not None:
                 yield name, OfferedOption(parameter, grant.writable, grant.validator)

@@ -12,7 +12,7 @@ from ..errors import BotError, DeclarationError
 from ..utils.diagnostics import where
 from ..utils.json_values import is_array, is_object, json_problem
 from .grants import function_problem, grant_problem, known_names
-from .registry import PROVIDER, Provider, Registry, Service, twice
+from .registry import ITSELF, PROVIDER, Provider, Registry, Service, twice
 
 __all__ = ("build", "build_provider")
 
@@ -30,7 +30,7 @@ def build(bot: BotSpec, providers: Mapping[str, Mapping[str, ProviderSpec]], spe
         )
         for name, labelled in providers.items()
     }
-    registry = Registry(bot, services, _own_actions(bot, specs))
+    registry = Registry(bot, {**services, **_own_services(bot, specs)}, _own_actions(bot, specs))
     _check_bot(registry)
     return registry
 
@@ -45,6 +45,21 @@ def _own_actions(bot: BotSpec, specs: Iterable[Spec]) -> dict[str, dict[str, Act
     own = {service: _by_name(each, service) for service, each in found.items()}
     _reject_messages_twice(own)
     return own
+
+
+def _own_services(bot: BotSpec, specs: Iterable[Spec]) -> dict[str, Service]:
+    """Return the services of the bot's own options, each with the bot as its only provider."""
+    found: dict[str, list[OptionsSpec]] = {}
+    for spec in _on(OptionsSpec, specs, BOT, bot.function):
+        if (problem := service_problem(spec.service, bot)) is not None:
+            raise DeclarationError(spec.function, problem)
+        found.setdefault(spec.service, []).append(spec)
+    for service, groups in found.items():
+        _reject_twice(groups, service)
+    return {
+        service: Service(service, BOT, {BOT: Provider(BOT, ITSELF, (), tuple(groups), {})})
+        for service, groups in found.items()
+    }
 
 
 def _reject_messages_twice(own: Mapping[str, Mapping[str, ActionSpec]]) -> None:

@@ -251,7 +251,8 @@ def grantable(registry: Registry) -> Iterable[str]:
     """Yield every name that a grant may have."""
     yield from (f"{each.service}:{each.name}" for each in registry.own_actions)
     for service in registry.services.values():
-        yield f"{service.name}.{PROVIDER}"
+        if not service.is_own:
+            yield f"{service.name}.{PROVIDER}"
         for provider in service.providers.values():
             yield from (f"{service.name}.{name}" for name in provider.options)
             yield from (f"{service.name}:{name}" for name in provider.actions)

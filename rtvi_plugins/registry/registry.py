@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 from attrs import field, frozen
 
 from ..declare.shapes import check
-from ..declare.specs import ActionSpec, BotSpec, OptionsSpec, Parameter, ProviderSpec
+from ..declare.specs import BOT, ActionSpec, BotSpec, OptionsSpec, Parameter, ProviderSpec
 from ..errors import Problem
 
-__all__ = ("PROVIDER", "Provider", "Registry", "Service", "twice")
+__all__ = ("ITSELF", "PROVIDER", "Provider", "Registry", "Service", "twice")
 
 #: The option that switches the provider of a service, if the client is granted it.
 PROVIDER = "provider"
+
+
+class _Itself(Protocol):
+    """The kind of services that a bot has for its own options."""
+
+
+#: The provider of such a service. It opens nothing.
+ITSELF = ProviderSpec(BOT, _Itself, BOT, nullcontext, (), {}, "")
 
 
 @frozen(slots=False)
@@ -91,6 +100,11 @@ class Service:
     name: str
     kind: str
     providers: Mapping[str, Provider]
+
+    @property
+    def is_own(self) -> bool:
+        """Return whether it has the bot's own options, and so no provider to choose."""
+        return self.kind == BOT
 
     @property
     def default(self) -> str:

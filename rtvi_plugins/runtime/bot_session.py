@@ -110,7 +110,7 @@ class BotSession(Session[Any]):
             limits=limits,
             end=ending.fail,
         )
-        handles = {name: Handle(partial(self._service_in_use, name)) for name in services.registry.services}
+        handles = {name: Handle(partial(self._service_in_use, name)) for name in services.registry.bot.services}
         actions = Actions(
             session=self,
             protocol=protocol,

@@ -481,7 +481,7 @@ async def say(session: Session, other: Session, /) -> None: ...
 @action(acme_llm, service="voice")  # here
 async def say(llm: Acme, /) -> None: ...
 """,
-        "has service=, which only an action of a bot has. Write @action(mybot, service=…), or remove it.",
+        "has service=, which only actions and options of a bot have. Name a bot as the target, or remove it.",
     ),
     "own service that is no name": (
         """
@@ -737,12 +737,26 @@ async def say(tts: TTS, /) -> None: ...
 """,
         "the target 5 is not a service. Decorate it with @service first, or name a kind such as 'tts'.",
     ),
-    "options of a bot": (
+    "options of a bot without a slash": (
         """
 @options("bot")  # here
-def configure(session: Session, /, tone: str = "") -> None: ...
+def configure(tone: str = "") -> None: ...
 """,
-        "names a bot, which has no options.",
+        "before the '/' an options function of a bot takes the session, as in (session: Session, /, tone: str = '').",
+    ),
+    "options of a bot with its service": (
+        """
+@options("bot")  # here
+def configure(session: Session, llm: LLM, /, tone: str = "") -> None: ...
+""",
+        "may have only the session before the '/', as in (session: Session, /, tone: str = '').",
+    ),
+    "own service of a provider's options": (
+        """
+@options(acme_llm, service="voice")  # here
+def configure(llm: Acme, /, tone: str = "") -> None: ...
+""",
+        "has service=, which only actions and options of a bot have.",
     ),
     "generator as options": (
         """
@@ -1050,6 +1064,29 @@ async def reset() -> None: ...
 async def receptionist(session: Session, /, llm: LLM) -> None: ...
 """,
         "has service='llm', which is a service of receptionist() (",
+    ),
+    "own options of every bot with the name of a service": (
+        """
+@options("bot", service="llm")  # here
+def configure(session: Session, /, tone: str = "") -> None: ...
+
+@bot(services={"llm": "acme"})  # and here
+async def receptionist(session: Session, /, llm: LLM) -> None: ...
+""",
+        "has service='llm', which is a service of receptionist() (",
+    ),
+    "own option declared twice": (
+        """
+@options("bot")  # here
+def configure(session: Session, /, tone: str = "") -> None: ...
+
+@options("bot")  # and here
+def configure_again(session: Session, /, tone: str = "") -> None: ...
+
+@bot(services={"llm": "acme"})
+async def receptionist(session: Session, /, llm: LLM) -> None: ...
+""",
+        "the option 'tone' of 'bot' is declared twice",
     ),
     "message handled twice": (
         """

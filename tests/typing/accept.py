@@ -93,6 +93,10 @@ async def reset(llm: LLM, session: Session, /) -> bool:
     return True
 
 
+@options(receptionist, service="call")
+def levels(session: Session, /, volume: float = 1.0) -> None: ...
+
+
 @action("bot", message="set-language", long=True)
 async def set_language(session: Session, /, data: Any) -> Any:
     return data

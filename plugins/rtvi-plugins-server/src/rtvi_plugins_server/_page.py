@@ -112,7 +112,7 @@ class Page:
         bot = self.host.registry.bot
         if not self.host.public:
             return {"name": bot.name, "description": "", "open": False, "transports": [], "services": []}
-        services = self.host.registry.services.values()
+        services = [each for each in self.host.registry.services.values() if not each.is_own]
         return {
             "name": bot.name,
             "description": bot.doc,
