@@ -106,8 +106,7 @@ class Listener(ABC):
     def hear(self, audio: Audio) -> None:
         """Receive a piece of audio of any length: 16 kHz, mono."""
 
-    @abstractmethod
-    def microphone(self, enabled: bool) -> None:
+    def microphone(self, enabled: bool) -> None:  # noqa: B027 - most listeners need none
         """Note that the user switched the microphone on or off. Not every client reports it."""
 
     def close(self) -> None:  # noqa: B027 - a listener that has nothing to finish needs none
@@ -245,8 +244,11 @@ class Session(ABC, Generic[State]):
         """
 
     @abstractmethod
-    def listening(self, listener: Listener) -> AbstractContextManager[None]:
-        """Pass the user's audio to `listener`, one listener at a time. Without audio it receives nothing."""
+    def listening(self, listener: Listener | Callable[[Audio], None]) -> AbstractContextManager[None]:
+        """Pass the user's audio to a `Listener`, or to a function, which is called as `Listener.hear` is.
+
+        One at a time may listen. In a session without audio it receives nothing.
+        """
 
     @property
     @abstractmethod

@@ -28,6 +28,7 @@ from ..errors import (
     unknown,
 )
 from ..events import Event, FunctionCallStarted, serialize
+from ..kinds import Audio
 from ..protocol.config import SessionConfig
 from ..protocol.offer import Offer
 from ..protocol.protocol import RTVIProtocol
@@ -77,6 +78,17 @@ class SessionParts:
     timers: list[Timer] = field(factory=list[Timer])
     #: Whether the client is sent the arguments of the functions that the bot carries out.
     reports_functions: bool = False
+
+
+@final
+@define(eq=False)
+class _FunctionListener(Listener):
+    """A listener that is a function."""
+
+    function: Callable[[Audio], None]
+
+    def hear(self, audio: Audio) -> None:
+        self.function(audio)
 
 
 @final
@@ -295,8 +307,11 @@ class BotSession(Session[Any]):
     def hears_audio(self) -> bool:
         return self._parts.audio_input is not None
 
-    def listening(self, listener: Listener) -> AbstractContextManager[None]:
-        return nullcontext() if self._parts.audio_input is None else self._parts.audio_input.listening(listener)
+    def listening(self, listener: Listener | Callable[[Audio], None]) -> AbstractContextManager[None]:
+        if self._parts.audio_input is None:
+            return nullcontext()
+        listens = listener if isinstance(listener, Listener) else _FunctionListener(listener)
+        return self._parts.audio_input.listening(listens)
 
     def submit(self, input: Input) -> None:
         self._parts.turns.submit(input)
