@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import after_speech
 import anyio
+import ask_llm
 import filler
 import notice
 import on_change
+import own_service
 import pytest
 import remind
 import set_options
+import telephone
 from rtvi_plugins.client import Client
 from rtvi_plugins.testing import ManualClock, connect, host_for
+from rtvi_plugins_echo.tone import loudness
 
 import blocking
 import greet
@@ -30,7 +36,7 @@ import session_state
 import stand_ins
 import time_limit
 import user_data
-from caller import settle, wait
+from caller import settle, silence, speak, wait
 from transport.memory import call
 
 pytestmark = pytest.mark.anyio
@@ -224,3 +230,47 @@ async def test_filler(monkeypatch: pytest.MonkeyPatch) -> None:
         found.set()
         await wait(clock, 3.0)
         assert "found" in line.received("bot-output")[-1]["text"]
+
+
+async def test_own_service() -> None:
+    """The calls of an old client: the actions of the service `context`."""
+    async with connect(own_service.agent, version="0.3.0") as client:
+        assert await client.action("context:update_system_prompt", prompt="You are called Bob.") is True
+        assert await client.action("context:reset") is True
+        context = await client.action("llm:get_context")
+        assert context["messages"] == [{"role": "system", "content": "You are called Bob."}]
+
+
+async def test_ask_llm() -> None:
+    """The action receives the LLM of the bot."""
+    async with connect(ask_llm.assistant) as client:
+        assert await client.action("bot:answer", question="What is 3 plus four?") == "That is 7."
+
+
+async def test_telephone() -> None:
+    """The volume changes what the caller hears. A muted caller is not heard."""
+    stand_ins.lines.extend(["My name is Ada."] * 2)
+    clock = ManualClock()
+    async with host_for(telephone.operator, stand_ins, clock=clock, dev=True) as host, call(host) as line:
+
+        def ask(type: str, data: Mapping[str, Any], id: str) -> None:
+            line.send("client-message", {"t": type, "d": data}, id)
+
+        async def utterance() -> float:
+            line.audio.clear()
+            await speak(line, clock, 0.5)
+            await silence(line, clock, 2.0)
+            return max(map(loudness, line.audio), default=0.0)
+
+        loud = await utterance()
+        assert loud > 0.05
+        ask("update-config", {"config": {"call": {"volume": 0.5}}}, "c1")
+        assert await utterance() == pytest.approx(loud / 2, rel=0.05)
+        heard = len(line.received("user-transcription"))
+        ask("update-config", {"config": {"call": {"muted": True}}}, "c2")
+        assert await utterance() < 0.001
+        assert len(line.received("user-transcription")) == heard
+        sent = {"service": "call", "action": "transfer", "arguments": {"destination": "sip:desk"}}
+        ask("action", sent, "c3")
+        await settle()
+        assert line.received("server-response")[-1]["d"] == {"destination": "sip:desk"}
