@@ -9,7 +9,8 @@ import anyio
 from attrs import frozen
 from attrs.validators import ge, le
 
-from rtvi_plugins import LLM, TTS, Grant, RequestError, Session, action, bot, converse
+from rtvi_plugins import LLM, TTS, Grant, RequestError, Session, action, bot, converse, options
+from rtvi_plugins.kinds import LLMRequest
 
 BOOK_ROOM = {
     "name": "book_room",
@@ -53,13 +54,15 @@ OWN = [
     "give_array",
     "give_object",
     "give_null",
+    "ask_llm",
+    "keep",
 ]
 
 
 @bot(
     services={"llm": ["rules", "echo"], "tts": "echo"},
     config=CONFIG,
-    client=[*OPTIONS, *STANDARD, *(f"bot:{name}" for name in OWN)],
+    client=[*OPTIONS, *STANDARD, "call.volume", "context:reset", *(f"bot:{name}" for name in OWN)],
     public=True,
 )
 async def open_bot(session: Session, /, llm: LLM, tts: TTS) -> None:
@@ -164,6 +167,34 @@ async def give_object() -> dict[str, str]:
 @action(open_bot)
 async def give_null() -> None:
     """Answers null."""
+
+
+# ---- actions under another service, with a service, and by client message -----------------------------------------
+
+
+@action(open_bot, service="context")
+async def reset(session: Session, /) -> bool:
+    """Forgets the conversation, under the service name of an old bot."""
+    session.context.replace([])
+    return True
+
+
+@action(open_bot)
+async def ask_llm(llm: LLM, /) -> bool:
+    """Asks the LLM of the bot."""
+    return [each async for each in llm.respond(LLMRequest([{"role": "user", "content": "Hello."}], []))] != []
+
+
+@action(open_bot, message="save everything")
+async def keep(session: Session, /, data: Any = "nothing") -> Any:
+    """Answers the data of a client message, and pushes it too."""
+    session.send({"type": "kept", "data": data})
+    return data
+
+
+@options(open_bot, service="call")
+def levels(session: Session, /, volume: Annotated[float, ge(0), le(2)] = 1.0) -> None:
+    """An option of the bot itself."""
 
 
 # ---- actions that fail ---------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 
-import { complainsAbout, refused } from "./expecting.js";
+import { complainsAbout, refused, setting, valueOf } from "./expecting.js";
 
 const TYPED = {
   text: "naïve — 日本語 🎈",
@@ -89,6 +89,63 @@ export const actions = [
       assert.deepEqual(await driver.request("typed", TYPED), TYPED);
       assert.equal(await driver.request("fast", {}), "fast");
       assert.equal(await driver.request("fast"), "fast");
+    },
+  },
+  {
+    name: "an action answers under the service name that it chose",
+    async run(session) {
+      const driver = await session.connected();
+      assert.equal(await driver.action("context", "reset"), true);
+      await refused(driver.action("bot", "reset"), "unknown-action");
+    },
+  },
+  {
+    name: "an action of the bot receives a service of the bot",
+    async run(session) {
+      const driver = await session.connected();
+      assert.equal(await driver.action("bot", "ask_llm"), true);
+    },
+  },
+  {
+    name: "any JSON travels there and back in an action",
+    async run(session) {
+      const driver = await session.connected();
+      for (const data of [null, false, 0, "", [], {}, [{ deep: [1, null] }], "naïve 🎈"]) {
+        assert.deepEqual(await driver.action("bot", "keep", { data }), data);
+      }
+    },
+  },
+  {
+    name: "a client message of the bot's own type is answered with the result",
+    only: ({ generation }) => generation > 0,
+    async run(session) {
+      const driver = await session.connected();
+      for (const data of [null, false, 0, "", [], {}, { deep: [1, null] }, [{ name: "data", value: 1 }]]) {
+        assert.deepEqual(await driver.request("save everything", data), data);
+      }
+      assert.equal(await driver.request("save everything"), "nothing");
+    },
+  },
+  {
+    name: "a client message that waits for no answer is handled too",
+    only: ({ generation }) => generation > 0,
+    async run(session) {
+      const driver = await session.connected();
+      driver.client.sendClientMessage("save everything", { a: 1 });
+      const kept = (items) => items.find(({ type }) => type === "kept");
+      assert.deepEqual((await driver.pushed.until(kept, "the data of the message")).data, { a: 1 });
+      assert.equal(await driver.action("bot", "fast"), "fast");
+    },
+  },
+  {
+    name: "an option of the bot itself is described, set and read",
+    async run(session) {
+      const driver = await session.connected();
+      const call = (await driver.describeConfig()).find(({ name }) => name === "call");
+      assert.deepEqual(call.options.map(({ name, type }) => [name, type]), [["volume", "number"]]);
+      await driver.updateConfig(setting("call", { volume: 0.5 }));
+      assert.equal(valueOf(await driver.getConfig(), "call", "volume"), 0.5);
+      await refused(driver.updateConfig(setting("call", { volume: 3 })), "invalid-config");
     },
   },
   {

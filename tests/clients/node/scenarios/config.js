@@ -18,7 +18,7 @@ export const config = [
     async run(session) {
       const driver = await session.connected();
       const config = await driver.getConfig();
-      assert.deepEqual(config.map(({ service }) => service).sort(), ["llm", "tts"]);
+      assert.deepEqual(config.map(({ service }) => service).sort(), ["call", "llm", "tts"]);
       assert.equal(valueOf(config, "llm", "run_on_config"), false);
     },
   },

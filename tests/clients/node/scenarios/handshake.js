@@ -16,7 +16,7 @@ export const handshake = [
     only: ({ generation }) => generation === 0,
     async run(session) {
       const { ready } = await session.connected();
-      assert.deepEqual(ready.config.map(({ service }) => service).sort(), ["llm", "tts"]);
+      assert.deepEqual(ready.config.map(({ service }) => service).sort(), ["call", "llm", "tts"]);
       for (const { options } of ready.config) assert.ok(Array.isArray(options));
     },
   },
