@@ -116,6 +116,15 @@ class Context:
         self._change(message, content)
         return True
 
+    def set_prompt(self, text: str) -> None:
+        """Set the first message, of role "system" or "developer". If there is none, put one before all others."""
+        has_prompt = bool(self._messages) and self._messages[0]["role"] in ("system", "developer")
+        prompt: Message = {"role": self._messages[0]["role"] if has_prompt else "system", "content": text}
+        self._size += _size_of([prompt]) - _size_of(self._messages[:has_prompt])
+        self._messages[:has_prompt] = [prompt]  # a new message: other sessions may have the old one too
+        if self._insertion_point is not None and not has_prompt:
+            self._insertion_point.index += 1
+
     def settle(self, call: str, before: str, content: str) -> bool:
         """Replace the result `before` of a function call by `content`. Return whether `before` was found."""
         for message in reversed(self._messages):

@@ -10,13 +10,13 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Annotated, Any, Generic, TypeAlias, overload
 
-from attrs import frozen
+from attrs import field, frozen
 from attrs.validators import ge, le
 from typing_extensions import Doc, TypeVar
 
 from .clock import Clock, Timer
 from .context import Context, Function, Message
-from .errors import ProviderError, RequestError
+from .errors import AuthorError, ProviderError, RequestError
 from .events import Event
 from .kinds import Audio
 from .utils.secrets import Secret
@@ -26,6 +26,7 @@ __all__ = (
     "FunctionCall",
     "Input",
     "Listener",
+    "Persona",
     "Playback",
     "RunLLM",
     "Say",
@@ -82,6 +83,28 @@ class Say:
 
 #: An input of a conversation loop.
 Input: TypeAlias = UserText | RunLLM | Say
+
+
+def _tuple_of_names(names: Sequence[str] | None) -> Sequence[str] | None:
+    given: Any = names
+    if given is not None and (isinstance(given, str) or not all(isinstance(each, str) for each in given)):
+        raise AuthorError(f"Persona(functions={given!r}): give a list of the functions' names.")
+    return None if names is None else tuple(names)
+
+
+@frozen
+class Persona:
+    """A role that the bot takes with `Session.hand_over`: a prompt, functions, options, and a first text.
+
+    `prompt` becomes the system message; None keeps the present one. `functions` names the functions that the LLM may
+    call, of those that the bot grants and the client offers; None allows all. `config` has options by service, as for
+    `Session.configure`. The bot says `greeting` first; if it is empty, the LLM answers the conversation.
+    """
+
+    prompt: str | None = None
+    functions: Sequence[str] | None = field(default=None, converter=_tuple_of_names)
+    config: Mapping[str, Mapping[str, Any]] = field(factory=dict[str, Mapping[str, Any]])
+    greeting: str | Say = ""
 
 
 @frozen
@@ -216,6 +239,8 @@ class Session(ABC, Generic[State]):
     vad_params: VADParams
     #: Whether the session only runs the actions of one HTTP request, without a connected client.
     single_turn: bool
+    #: The persona of the last `hand_over`; None before.
+    persona: Persona | None
 
     @property
     @abstractmethod
@@ -398,6 +423,15 @@ class Session(ABC, Generic[State]):
 
         The end of the session cancels the task. An exception is logged, and ends nothing else. Raise `SessionClosed` if
         the session has ended, and `RuntimeError` while its services are opening.
+        """
+
+    @abstractmethod
+    async def hand_over(self, persona: Persona, *, keep_context: bool = True, interrupt: bool = False) -> None:
+        """Let another persona speak: set its options, its prompt and its functions, and submit its first turn.
+
+        A turn that is running ends first, with the old voice; the LLM is not asked again in it. `interrupt` ends it
+        now. With `keep_context=False`, the conversation so far is dropped. Raise `AuthorError` for a function that
+        there is not, `RequestError` for options that are invalid, and what `submit` raises; then nothing is changed.
         """
 
     @property

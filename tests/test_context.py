@@ -104,3 +104,20 @@ def test_a_turns_messages_are_always_together(steps: list[tuple[str, str]]) -> N
             case _:
                 pass
         assert texts(context.messages) == before + own + after
+
+
+def test_the_prompt_is_replaced_or_put_first() -> None:
+    """Without moving what a turn that runs adds, and without changing the message of another session."""
+    shared = said("a")
+    context = Context()
+    context.append(shared)
+    point = context.reserve()
+    context.set_prompt("P")
+    assert context.insert(point, said("b"))
+    assert texts(context.messages) == "Pab"
+    assert context.messages[0] == {"role": "system", "content": "P"}
+    before, size = context.messages[0], context.size
+    context.set_prompt("QQ")
+    assert texts(context.messages) == "QQab"
+    assert before["content"] == "P"
+    assert context.size == size + 1

@@ -34,7 +34,18 @@ from ..protocol.offer import Offer
 from ..protocol.protocol import RTVIProtocol
 from ..protocol.start import StartRequest
 from ..registry.hooks import Hooks
-from ..session import ClientInfo, FunctionCall, Input, Listener, Session, Turn, VADParams
+from ..session import (
+    ClientInfo,
+    FunctionCall,
+    Input,
+    Listener,
+    Persona,
+    RunLLM,
+    Say,
+    Session,
+    Turn,
+    VADParams,
+)
 from ..utils.control_flow import reraise_control_flow
 from ..utils.diagnostics import where
 from ..utils.json_copies import frozen_json, plain_json
@@ -102,6 +113,7 @@ class BotSession(Session[Any]):
         self.clock = shared.clock
         self.vad_params = VADParams()
         self.single_turn = False
+        self.persona: Persona | None = None
         self._functions, self._old_names = shared.functions, shared.old_names
         self._state: Any = None
         limits, config = shared.limits, SessionConfig(start.values)
@@ -267,6 +279,11 @@ class BotSession(Session[Any]):
 
     @property
     def functions(self) -> Sequence[Function]:
+        allowed = None if self.persona is None else self.persona.functions
+        return [each for each in self._all_functions if allowed is None or each["name"] in allowed]
+
+    @property
+    def _all_functions(self) -> Sequence[Function]:
         own = self._own_functions
         asked = () if self.single_turn else self.context.functions
         theirs = (each for each in asked if each["name"] not in own.functions)
@@ -340,6 +357,26 @@ class BotSession(Session[Any]):
             reraise_control_flow(error, *cancellation_classes())
             report(where(function), error)
         await clear_stray_cancellation()
+
+    async def hand_over(self, persona: Persona, *, keep_context: bool = True, interrupt: bool = False) -> None:
+        known, turns = [each["name"] for each in self._all_functions], self._parts.turns
+        for name in persona.functions or ():
+            if name not in known:
+                raise AuthorError(f"Persona(functions=…): {unknown('function', name, known).message}")
+        first = persona.greeting if isinstance(persona.greeting, Say) else Say(persona.greeting)
+        input = first if first.text else RunLLM()
+        turns.inputs.check(input)
+        if persona.config:
+            await self.configure(persona.config, interrupt=interrupt)
+        elif interrupt:
+            self.interrupt()
+        if not keep_context:
+            prompts = [each for each in self.context.messages[:1] if each["role"] in ("system", "developer")]
+            self.context.replace(prompts)
+        if persona.prompt is not None:
+            self.context.set_prompt(persona.prompt)
+        self.persona = evolve(persona)  # a running turn sees the change also if it is the same persona
+        self.submit(input)
 
     async def spoken(self) -> bool:
         if self._parts.calls.is_awaited(anyio.get_current_task().id):

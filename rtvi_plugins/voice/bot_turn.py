@@ -78,6 +78,7 @@ class BotTurn:
 
     async def answer(self) -> None:
         """Answer by the LLM, in one or more completions. Raise `ProviderError` when it fails for good."""
+        persona = self.session.persona
         async with self._speaking() as tasks:
             for _ in range(_MOST_COMPLETIONS):
                 completion = await self._complete(tasks)
@@ -85,6 +86,8 @@ class BotTurn:
                     return
                 await anyio.lowlevel.checkpoint()  # an interruption that came with the last piece comes first
                 await self._call_functions(completion, tasks)
+                if self.session.persona is not persona:
+                    return  # the other persona has a turn of its own
                 if self.turn.superseded or (self.session.closing and completion.text.strip()):
                     return  # the text before a function closed the session was the goodbye
             log.warning("an LLM called functions in %d answers of one turn; the turn was ended", _MOST_COMPLETIONS)

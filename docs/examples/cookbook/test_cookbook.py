@@ -12,9 +12,12 @@ import after_speech
 import anyio
 import ask_llm
 import filler
+import hand_over
+import languages
 import notice
 import on_change
 import own_service
+import polyglots
 import pytest
 import remind
 import set_options
@@ -274,3 +277,38 @@ async def test_telephone() -> None:
         ask("action", sent, "c3")
         await settle()
         assert line.received("server-response")[-1]["d"] == {"destination": "sip:desk"}
+
+
+async def test_hand_over() -> None:
+    """The other persona has its own voice, prompt and functions, and can hand back."""
+    polyglots.spoken.clear()
+    clock = ManualClock()
+    async with host_for(hand_over.hotel, polyglots, clock=clock, dev=True) as host, call(host) as line:
+        session = line.connection.session
+        await wait(clock, 2.0)
+        assert {voice for voice, _ in polyglots.spoken} == {"en-us+f3"}
+        assert [each["name"] for each in session.functions] == ["call_kitchen"]
+        line.send("send-text", {"content": "Call the kitchen."})
+        await wait(clock, 2.0)
+        assert polyglots.spoken[-1] == ("en-gb", "Kitchen, Otto speaking.")
+        assert [each["name"] for each in session.functions] == ["call_reception", "order"]
+        assert session.context.messages[0]["content"] == hand_over.KITCHEN.prompt
+        line.send("send-text", {"content": "Call the reception."})
+        await wait(clock, 2.0)
+        assert polyglots.spoken[-1][0] == "en-us+f3"
+        assert session.context.messages[0]["content"] == hand_over.RECEPTION.prompt
+
+
+async def test_languages() -> None:
+    """Voice, recogniser, numbers and prompt follow the language, from the answer on."""
+    polyglots.spoken.clear()
+    polyglots.heard.clear()
+    clock = ManualClock()
+    async with host_for(languages.guide, polyglots, clock=clock, dev=True) as host, call(host) as line:
+        for _ in range(2):
+            await speak(line, clock, 0.5)
+            await silence(line, clock, 2.0)
+        assert polyglots.heard == ["en", "de"]
+        assert polyglots.spoken == [("de", "Es ist fünfzehn Uhr dreißig.")] * 2
+        assert line.received("bot-output")[-1]["text"] == "Es ist 15:30 Uhr."
+        assert line.connection.session.context.messages[0]["content"] == "Antworte auf Deutsch."

@@ -1,0 +1,34 @@
+from typing import Literal
+
+from rtvi_plugins import LLM, STT, TTS, VAD, Session, action, bot, converse
+from rtvi_plugins.session import Persona
+from rtvi_plugins.voice import Filler, TextFilter
+
+LANGUAGES = {
+    "en": Persona("Answer in English.", config={"stt": {"language": "en"}, "tts": {"voice": "en-gb"}}),
+    "de": Persona("Antworte auf Deutsch.", config={"stt": {"language": "de"}, "tts": {"voice": "de"}}),
+}
+WAIT = {"en": "One moment, please.", "de": "Einen Moment, bitte."}
+
+
+@bot(
+    services={"stt": "whisper", "llm": "openai", "tts": "espeak", "vad": "silero"},
+    config={"stt": {"language": "en"}, "tts": {"voice": "en-gb"}},
+    functions=["bot:speak"],
+    client=["bot:speak"],
+)
+async def guide(session: Session, /, stt: STT, llm: LLM, tts: TTS, vad: VAD) -> None:
+    """Speaks English and German."""
+
+    def language() -> str:
+        return str(session.config("stt")["language"])
+
+    spoken, filler = TextFilter(language=language), Filler(lambda: WAIT[language()])
+    await converse(session, stt=stt, llm=llm, tts=tts, vad=vad, spoken=spoken, filler=filler)
+
+
+@action(guide)
+async def speak(session: Session, /, language: Literal["en", "de"]) -> str:
+    """Speak this language from now on. Call it when the user speaks or asks for the other language."""
+    await session.hand_over(LANGUAGES[language])
+    return "The conversation goes on in this language."
