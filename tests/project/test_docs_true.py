@@ -125,9 +125,9 @@ def installed(path: Path) -> Iterator[str]:
 
 
 def is_in_the_checkout(word: str) -> bool:
-    """Whether a word is the path of one of our folders."""
-    known = re.fullmatch(r"(?:\$CHECKOUT|\.)/(plugins/rtvi-plugins-[a-z]+)", word)
-    return known is not None and (ROOT / known[1] / "pyproject.toml").is_file()
+    """Whether a word is the path of one of our folders, or of a list of requirements in one."""
+    known = re.fullmatch(r"(?:\$CHECKOUT|\.)/(plugins/rtvi-plugins-[a-z]+)(/[a-z.-]+\.txt)?", word)
+    return known is not None and (ROOT / known[1]).joinpath((known[2] or "/pyproject.toml")[1:]).is_file()
 
 
 def test_ours_is_installed_from_the_checkout() -> None:

@@ -23,27 +23,8 @@ resample = cast("Resample", importlib.import_module("soxr").resample)  # it tell
 RATE = 16000
 FRAME = 1024  # bytes of 32 ms
 
-SENTENCES = """\
-good morning how can i help you
-i would like to book a table for two
-what time do you open on sunday
-please call me back this afternoon
-my flight was cancelled this morning
-where can i park my car
-is breakfast included in the price
-i have lost the key to my room
-could you send someone to clean the kitchen
-the doctor will see you now
-can i change my appointment to next friday
-how much does a single ticket cost
-please turn off the lights in the hall
-i need a taxi to the railway station
-what is the weather like in london today
-tell me a story about a little dog
-the meeting has been moved to ten o'clock
-do you have a quiet room with a view of the sea
-thank you very much for your help
-i will be there in about twenty minutes""".splitlines()
+#: The tests of other recognisers, and a benchmark, use them too.
+SENTENCES = Path(__file__).with_name("sentences.txt").read_text().splitlines()
 
 #: None of these is one of those above.
 OTHERS = """\

@@ -1,0 +1,48 @@
+"""The provider inside a bot: what a client sees of it, over the protocol."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+
+from rtvi_plugins import STT, RequestError, Session, bot
+from rtvi_plugins.testing import check_providers, connect
+from rtvi_plugins_whisper import stt
+
+pytestmark = pytest.mark.anyio
+
+
+@bot(services={"stt": "whisper"}, client=["stt.language", "stt.interim"], public=True)
+async def listener(session: Session, /, stt: STT) -> None:
+    """Would listen."""
+    await anyio.sleep_forever()
+
+
+async def test_it_keeps_what_bots_rely_on() -> None:
+    """It opens, describes itself, takes its options back, and closes."""
+    await check_providers(stt)
+
+
+async def test_a_language_that_the_model_lacks_changes_nothing() -> None:
+    """An English model has one language. The error names those that it has; what was in force stays so."""
+    async with connect(listener, stt, operator={"service_options": {"whisper": {"model": "tiny.en"}}}) as client:
+        with pytest.raises(RequestError) as caught:
+            await client.update_config({"stt": {"language": "de"}})
+        assert "language of the model tiny.en" in str(caught.value)
+        assert (await client.get_config()).values["stt"]["language"] == "en"
+
+
+async def test_a_client_cannot_choose_the_model() -> None:
+    """A path of the server's disk is a service option, which belongs to the operator."""
+    async with connect(listener, stt) as client:
+        with pytest.raises(RequestError):
+            await client.update_config({"stt": {"model": "/etc"}})
+
+
+async def test_a_model_that_does_not_exist_is_an_error_for_the_operator(caplog: pytest.LogCaptureFixture) -> None:
+    """The log says what is missing. The client learns no path."""
+    with pytest.raises(RequestError) as caught:
+        async with connect(listener, stt, operator={"service_options": {"whisper": {"model": "/no/such/folder"}}}):
+            pass
+    assert "/no/such/folder" not in str(caught.value)
+    assert "There is no Whisper model '/no/such/folder'" in caplog.text
