@@ -199,7 +199,7 @@ def is_like(found: Any, shown: Any) -> bool:
 @pytest.fixture
 def receptionist(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The receptionist's module, afresh."""
-    monkeypatch.syspath_prepend(DOCS / "examples" / "receptionist")  # it imports its neighbour
+    monkeypatch.setattr(sys, "path", [str(DOCS / "examples" / "receptionist"), *sys.path])  # it imports its neighbour
     spec = importlib.util.spec_from_file_location("bot_of_the_docs", DOCS / "examples" / "receptionist" / "bot.py")
     assert spec is not None
     assert spec.loader is not None
