@@ -104,7 +104,8 @@ def _add_console(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_bot(parser: argparse.ArgumentParser, or_more: str = "") -> None:
-    parser.add_argument("bot", metavar="BOT", help=f"bot.py, bot.py:name or package.module:name{or_more}")
+    parser.add_argument("bot", metavar="BOT", help=f"bot.py, bot.py:name, package.module:name or bot.toml{or_more}")
+    parser.add_argument("--env", metavar="NAME", help="the environment of a bot file (the variable RTVI_ENV)")
     parser.add_argument(
         "--services",
         metavar="SERVICE=PROVIDER",

@@ -25,7 +25,7 @@ from typing import Any, ClassVar, Literal
 
 from attrs import field, frozen
 
-from .utils.diagnostics import nearest, shorten, shorten_middle, where
+from .utils.diagnostics import complaint, nearest, shorten, shorten_middle
 from .utils.json_values import MAX_PROBLEMS, is_array, is_object
 from .utils.log_text import escape, trace
 
@@ -100,7 +100,7 @@ class DeclarationError(AuthorError):
     """
 
     def __init__(self, function: Callable[..., Any] | None, message: str) -> None:
-        super().__init__(f"{where(function)} {message}" if function is not None else message)
+        super().__init__(complaint(function, message) if function is not None else message)
 
 
 class BotError(AuthorError):

@@ -15,7 +15,7 @@ import threading
 from argparse import ArgumentTypeError
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 from ..errors import AuthorError, BotError, RequestError
 from ..security import LogFormatter, quiet_http_clients
@@ -53,6 +53,12 @@ FAILED = 1
 
 #: The command line, the bot or the installation has a mistake.
 USAGE = 2
+
+#: The ending of bot files.
+BOT_FILES: Final = ".toml"
+
+#: The variable that chooses the environment of a bot file.
+ENV_VARIABLE: Final = "RTVI_ENV"
 
 #: Ended by Ctrl-C, before it was done.
 INTERRUPTED = 130
@@ -180,8 +186,17 @@ def _hint_at_traceback(record: logging.LogRecord) -> bool:
     return True
 
 
-def load(target: str) -> Callable[..., Any]:
-    """Return the bot that a command line names. If its module raises, raise a `BotError` that says where."""
+def load(target: str, env: str | None = None) -> Callable[..., Any]:
+    """Return the bot that a command line names. If its module raises, raise a `BotError` that says where.
+
+    `env` names the environment of a bot file; without it, the variable `RTVI_ENV` does.
+    """
+    if target.endswith(BOT_FILES):
+        from ..bot_file import load_bot_file
+
+        return load_bot_file(target, env or os.environ.get(ENV_VARIABLE) or None)
+    if env is not None:
+        raise UsageError(f"--env chooses settings of a bot file, and {target} is none. Name a file like bot.toml.")
     from ..loading import load_bot
 
     try:

@@ -60,7 +60,7 @@ def run(chosen: Namespace) -> int:
     if chosen.traceback:
         show_traces()
     services = read_services(chosen.services)
-    host = Host(load(chosen.bot), dev=True, limits=_LIMITS)
+    host = Host(load(chosen.bot, chosen.env), dev=True, limits=_LIMITS)
     body = {"services": services, "config": read_config(chosen.config, _types(host, services))}
     screen = Screen(sys.stdout, sys.stdin.isatty(), {each.name for each in host.registry.own_actions})
     code = anyio.run(_hold, host, body, screen, chosen.timeout)

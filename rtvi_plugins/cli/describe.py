@@ -30,8 +30,8 @@ def run(chosen: Namespace) -> int:
     entry = find_plugin(installed, chosen.bot)
     if entry is None:
         name, doc, described, text = _describe_bot(chosen, installed)
-    elif chosen.services or chosen.dev:
-        raise UsageError(f"{chosen.bot!r} is a plugin, and only a bot is described with --services or --dev.")
+    elif chosen.services or chosen.dev or chosen.env:
+        raise UsageError(f"{chosen.bot!r} is a plugin, and only a bot is described with --services, --dev or --env.")
     else:
         name, doc, described, text = describe_plugin(installed, entry)
     if chosen.json:
@@ -49,7 +49,7 @@ def _describe_bot(chosen: Namespace, installed: Installed) -> tuple[str, str, De
     from ..protocol.start import choose_providers
     from ..registry.grants import Grants
 
-    registry, _ = compose(_load(chosen.bot, installed), installed)
+    registry, _ = compose(_load(chosen.bot, chosen.env, installed), installed)
     with requested():
         providers = choose_providers(read_services(chosen.services), registry.labels())
     offer = Offers(registry, Grants.of(registry, everything=chosen.dev)).get(providers)
@@ -58,12 +58,12 @@ def _describe_bot(chosen: Namespace, installed: Installed) -> tuple[str, str, De
     return registry.bot.name, registry.bot.doc, described, _text(offer, functions, described)
 
 
-def _load(target: str, installed: Installed) -> Any:
+def _load(target: str, env: str | None, installed: Installed) -> Any:
     try:
-        return load(target)
+        return load(target, env)
     except BotError as error:
         near = nearest(target, [each.name for each in installed.entries])
-        if near is None or target.endswith(".py"):
+        if near is None or target.endswith((".py", ".toml")):
             raise
         raise BotError(f"{error} Did you mean the plugin {near!r}?") from None
 

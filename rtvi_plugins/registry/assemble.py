@@ -9,7 +9,7 @@ from ..declare.signature import problems_text
 from ..declare.specs import BOT, ActionSpec, BotSpec, OptionsSpec, ProviderSpec, Spec, Target
 from ..declare.targets import injection_problem, service_problem
 from ..errors import BotError, DeclarationError
-from ..utils.diagnostics import where
+from ..utils.diagnostics import complaint, where
 from ..utils.json_values import is_array, is_object, json_problem
 from .grants import function_problem, grant_problem, known_names
 from .registry import ITSELF, PROVIDER, Provider, Registry, Service, twice
@@ -121,7 +121,7 @@ def _check_bot(registry: Registry) -> None:
     """Raise one `BotError` with every problem of the bot's config and grants."""
     problems = [*_config_problems(registry), *_grant_problems(registry)]
     if problems:
-        raise BotError("\n".join(f"{where(registry.bot.function)} {each}" for each in problems))
+        raise BotError("\n".join(complaint(registry.bot.function, each) for each in problems))
 
 
 def _config_problems(registry: Registry) -> Iterable[str]:

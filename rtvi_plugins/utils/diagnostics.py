@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
 
-__all__ = ("authors_line", "nearest", "replaced_by", "shorten", "shorten_middle", "unwrap_group", "where")
+__all__ = (
+    "BOT_FILE",
+    "authors_line",
+    "complaint",
+    "nearest",
+    "replaced_by",
+    "shorten",
+    "shorten_middle",
+    "unwrap_group",
+    "where",
+)
 
 #: The folder of the framework, with a separator at its end.
 _FRAMEWORK: Final = str(Path(__file__).parents[1]) + os.sep
@@ -19,9 +30,22 @@ _MAX_COMPARED_LENGTH: Final = 64
 _MAX_COMPARED_NAMES: Final = 40
 
 
+#: The attribute of a function that was not written in Python: the file that it comes from.
+BOT_FILE: Final = "__rtvi_plugins_bot_file__"
+
+
+def complaint(function: Callable[..., Any], problem: str) -> str:
+    """Return a problem with a function after its place. The keys of a bot file have no `=`, as arguments have."""
+    if getattr(function, BOT_FILE, None) is None:
+        return f"{where(function)} {problem}"
+    return f"{where(function)}: {re.sub('^([a-z]+)=', lambda key: key[1], problem)}"
+
+
 def where(function: Callable[..., Any]) -> str:
-    """Return `name() (file:line)` of a function."""
+    """Return `name() (file:line)` of a function, or the bot file that it comes from."""
     inner = inspect.unwrap(function.func if isinstance(function, partial) else function)
+    if (file := getattr(inner, BOT_FILE, None)) is not None:
+        return str(file)
     code = getattr(inner, "__code__", None)
     name = getattr(inner, "__qualname__", repr(inner))
     return f"{name}() ({code.co_filename}:{code.co_firstlineno})" if code is not None else f"{name}()"

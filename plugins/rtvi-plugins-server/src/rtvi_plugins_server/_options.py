@@ -22,7 +22,8 @@ _DEV_IS_LOCAL = (
 def read_options(argv: Sequence[str]) -> argparse.Namespace:
     """Return the options of a command line. Raise `UsageError` for values that do not fit."""
     parser = argparse.ArgumentParser(prog="rtvi run", description="Serve a bot over HTTP and WebSocket.")
-    parser.add_argument("bot", metavar="BOT", help="bot.py, bot.py:name or package.module:name")
+    parser.add_argument("bot", metavar="BOT", help="bot.py, bot.py:name, package.module:name or bot.toml")
+    parser.add_argument("--env", metavar="NAME", help="the environment of a bot file (the variable RTVI_ENV)")
     _add_addresses(parser)
     _add_limits(parser)
     _add_others(parser)

@@ -84,7 +84,7 @@ def _host(chosen: argparse.Namespace, limits: Limits, environ: Mapping[str, str]
 
     secret = environ.get(SECRET_VARIABLE)
     return Host(
-        load(chosen.bot),
+        load(chosen.bot, chosen.env),
         operator_secret=Secret(secret) if secret else None,
         limits=limits,
         dev=chosen.dev,

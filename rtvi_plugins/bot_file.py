@@ -1,0 +1,263 @@
+"""Bot files: a bot without Python, as a TOML file.
+
+The file becomes a function under `@bot` that calls `converse`, so everything that is true of other bots is true of it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+import tomllib
+from collections.abc import Mapping, Sequence
+from itertools import count
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final, NotRequired, cast
+
+from attrs.validators import and_, ge, in_, le, max_len, min_len
+from typing_extensions import TypedDict
+
+from .declare.bot import bot
+from .declare.shapes import check
+from .declare.specs import AnyFunction, Grant
+from .declare.types import read
+from .errors import AuthorError, BotError
+from .kinds import BUILTIN_KINDS, Kind
+from .session import Session
+from .utils.diagnostics import BOT_FILE, nearest
+from .voice import converse
+from .voice.turn_taking import TurnTaking
+
+__all__ = ("BotFile", "GrantTable", "load_bot_file")
+
+
+# ---- the form of a file --------------------------------------------------------------------------------------------
+
+
+class _Bounds(TypedDict, total=False):
+    """What narrows a value, in the words of JSON Schema."""
+
+    minimum: float
+    maximum: float
+    minLength: int
+    maxLength: int
+    enum: Sequence[Any]
+
+
+class GrantTable(_Bounds):
+    """A grant that is narrower than its option or action."""
+
+    name: str
+    writable: NotRequired[bool]
+    arguments: NotRequired[Mapping[str, _Bounds]]
+
+
+class _Service(TypedDict):
+    """A service whose name is not its kind."""
+
+    kind: str
+    providers: str | Sequence[str]
+
+
+class _TurnTaking(TypedDict, total=False):
+    """The fields of `TurnTaking` that are not functions."""
+
+    interruptible: bool
+    interrupt_seconds: float
+    longest_turn_seconds: float
+    idle_seconds: float
+    idle_text: str
+
+
+class _Settings(TypedDict, total=False):
+    """What an environment can change."""
+
+    services: Mapping[str, str | Sequence[str] | _Service]
+    config: Mapping[str, Mapping[str, Any]]
+    prompt: str
+    greeting: str
+    apology: str
+    filler: str
+    turn_taking: _TurnTaking
+    client: Sequence[str | GrantTable]
+    functions: Sequence[str | GrantTable]
+    plugins: Sequence[str]
+    public: bool
+
+
+class BotFile(_Settings, total=False):
+    """A whole file."""
+
+    name: str
+    description: str
+    env: Mapping[str, _Settings]
+
+
+_SHAPE: Final = read(BotFile)
+#: The tables that are merged with those of an environment. Other values are replaced.
+_MERGED: Final = ("services", "config", "turn_taking")
+_VALIDATORS: Final[Mapping[str, Any]] = {
+    "minimum": ge,
+    "maximum": le,
+    "minLength": min_len,
+    "maxLength": max_len,
+    "enum": in_,
+}
+
+
+# ---- reading -------------------------------------------------------------------------------------------------------
+
+
+def load_bot_file(path: str | Path, env: str | None = None) -> AnyFunction:
+    """Return the bot of a TOML file, with the settings of an environment: `[env.production]` for `"production"`.
+
+    Raise `BotError` with the file and the key of every mistake.
+    """
+    path = Path(path)
+    written = _with_environment(path, _parsed(path), env)
+    settings = cast(_Settings, written)
+    kinds = _kinds(path, settings.get("services", {}))
+    talk = _function(path, written, kinds, _turn_taking(path, settings.get("turn_taking", {})))
+    declare = bot(
+        services={name: _providers(each) for name, each in settings.get("services", {}).items()},
+        config=_config(path, settings, kinds),
+        client=[_grant(each) for each in settings.get("client", ())],
+        functions=[_grant(each) for each in settings.get("functions", ())],
+        plugins=settings.get("plugins", ()),
+        public=settings.get("public", False),
+    )
+    return declare(talk)
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise BotError(f"There is no file {str(path)!r}.")
+    try:
+        written = tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BotError(f"{path} is not TOML: {error}.") from None
+    _, problems = check(_SHAPE, written)
+    if problems:
+        raise BotError("\n".join(f"{path}: {_key(each.path)}{each.message}" for each in problems))
+    return written
+
+
+def _key(path: str) -> str:
+    """Return a JSON path as the key of a table, with a colon."""
+    key = path.removeprefix("$").removeprefix(".")
+    return f"{key}: " if key else ""
+
+
+def _with_environment(path: Path, written: Mapping[str, Any], env: str | None) -> dict[str, Any]:
+    """Return the file's values with those of the environment."""
+    values = {name: value for name, value in written.items() if name != "env"}
+    environments: Mapping[str, Any] = written.get("env", {})
+    if env is None:
+        return values
+    if env not in environments:
+        near = nearest(env, environments)
+        known = f"it has {', '.join(environments)}." if environments else "it has no environments."
+        raise BotError(f"{path} has no [env.{env}]; {f'did you mean {near!r}?' if near else known}")
+    chosen: Mapping[str, Any] = environments[env]
+    return values | {name: _merged(values.get(name), value, name in _MERGED) for name, value in chosen.items()}
+
+
+def _merged(old: Any, new: Any, deep: bool) -> Any:
+    if not deep or not isinstance(old, dict) or not isinstance(new, dict):
+        return new
+    one, other = cast("dict[str, Any]", old), cast("dict[str, Any]", new)
+    return one | {name: _merged(one.get(name), value, deep) for name, value in other.items()}
+
+
+# ---- parts ---------------------------------------------------------------------------------------------------------
+
+
+def _kinds(path: Path, services: Mapping[str, str | Sequence[str] | _Service]) -> dict[str, Kind]:
+    """Return the kind of each service: its name, unless it says another."""
+    kinds: dict[str, Kind] = {}
+    for name, written in services.items():
+        if not name.isidentifier():
+            raise BotError(f"{path}: services.{name}: a service's name has letters, digits and _ only. Write another.")
+        given = written["kind"] if isinstance(written, Mapping) else name
+        if given not in BUILTIN_KINDS:
+            known = ", ".join(BUILTIN_KINDS)
+            how = f'Write {name} = {{kind = "llm", providers = […]}}.' if given == name else f"There is {known}."
+            raise BotError(f"{path}: services.{name}: {given!r} is not a kind of a conversation. {how}")
+        kind = BUILTIN_KINDS[given]
+        if kind in kinds.values():
+            raise BotError(f"{path}: services.{name}: a conversation has one {given}. Remove one.")
+        kinds[name] = kind
+    if BUILTIN_KINDS["llm"] not in kinds.values():
+        raise BotError(f'{path}: services: a conversation needs an llm. Write llm = "rules".')
+    return kinds
+
+
+def _providers(written: str | Sequence[str] | _Service) -> str | Sequence[str]:
+    return written["providers"] if isinstance(written, Mapping) else written
+
+
+def _config(path: Path, settings: _Settings, kinds: Mapping[str, Kind]) -> Mapping[str, Mapping[str, Any]]:
+    """Return the config with the prompt as the first message of the LLM."""
+    config = {name: dict(values) for name, values in settings.get("config", {}).items()}
+    if "prompt" in settings:
+        service = next(name for name, kind in kinds.items() if kind.name == "llm")
+        values = config.setdefault(service, {})
+        if "messages" in values:
+            raise BotError(f"{path}: prompt: config.{service}.messages is given too. Remove one of them.")
+        values["messages"] = [{"role": "system", "content": settings["prompt"]}]
+    return config
+
+
+def _turn_taking(path: Path, written: _TurnTaking) -> TurnTaking:
+    try:
+        return TurnTaking(**written)
+    except AuthorError as error:
+        raise BotError(f"{path}: turn_taking: {error}") from None
+
+
+def _grant(written: str | GrantTable) -> str | Grant:
+    if isinstance(written, str):
+        return written
+    return Grant(
+        written["name"],
+        *_validators(written),
+        arguments={name: and_(*_validators(bounds)) for name, bounds in written.get("arguments", {}).items()},
+        writable=written.get("writable", True),
+    )
+
+
+def _validators(written: Mapping[str, Any]) -> list[Any]:
+    return [_VALIDATORS[name](bound) for name, bound in written.items() if name in _VALIDATORS]
+
+
+def _function(path: Path, written: Mapping[str, Any], kinds: Mapping[str, Kind], taking: TurnTaking) -> AnyFunction:
+    """Return the bot's function, in a module of its own."""
+    texts = {name: written[name] for name in ("greeting", "apology", "filler") if name in written}
+
+    async def talk(session: Session, /, **services: Any) -> None:
+        by_kind = {kinds[name].name: service for name, service in services.items()}
+        await converse(session, taking=taking, **by_kind, **texts)
+
+    function: AnyFunction = talk
+    name = str(written.get("name") or re.sub(r"\W", "_", path.stem))
+    module = _module(path)
+    function.__name__ = function.__qualname__ = name
+    function.__module__ = module.__name__
+    function.__doc__ = written.get("description")
+    session = inspect.Parameter("session", inspect.Parameter.POSITIONAL_ONLY, annotation=Session)
+    named = [inspect.Parameter(each, inspect.Parameter.KEYWORD_ONLY, annotation=kinds[each].protocol) for each in kinds]
+    dressed: Any = function
+    dressed.__signature__ = inspect.Signature([session, *named], return_annotation=None)
+    function.__annotations__ = {each.name: each.annotation for each in (session, *named)} | {"return": None}
+    setattr(function, BOT_FILE, str(path))
+    setattr(module, name, function)
+    return function
+
+
+def _module(path: Path) -> ModuleType:
+    """Return a module for one bot: declarations are read from the module of a bot's function."""
+    stem = re.sub(r"\W", "_", path.name)
+    name = next(name for n in count() if (name := f"{stem}_{n}" if n else stem) not in sys.modules)
+    module = sys.modules[name] = ModuleType(name, f"The bot file {path}.")
+    return module

@@ -1,0 +1,202 @@
+"""Bot files: a bot without Python, and what is said to mistakes in one."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+
+from rtvi_plugins import bot_file
+from rtvi_plugins.__main__ import main
+from rtvi_plugins.bot_file import load_bot_file
+from rtvi_plugins.cli import OK, USAGE
+from rtvi_plugins.errors import AuthorError, BotError, RequestError
+from rtvi_plugins.loading import bot_spec
+from rtvi_plugins.testing import connect, host_for
+
+Write: TypeAlias = Callable[[str], Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
+    """Writes a bot file into the working folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "modules", dict(sys.modules))
+
+    def put(text: str) -> Path:
+        Path("porter.toml").write_text(text, "utf-8")
+        return Path("porter.toml")
+
+    return put
+
+
+WHOLE = """
+name = "night_porter"
+description = "Opens the door."
+prompt = "You are a porter."
+greeting = "Good evening."
+client = ["tts:say", { name = "llm:get_context" },
+          { name = "llm.times", maximum = 5, writable = true },
+          { name = "bot:say_back", arguments = { text = { maxLength = 3 }, times = { enum = [1, 2] } } }]
+functions = ["bot:say_back"]
+plugins = ["echo"]
+public = true
+
+[services]
+llm = ["echo", "rules"]
+voice = { kind = "tts", providers = "echo" }
+
+[config."llm.echo"]
+times = 2
+
+[turn_taking]
+interruptible = false
+
+[env.production]
+public = false
+greeting = "Hello."
+client = []
+services.llm = "echo"
+config."llm.echo".prefix = "You said: "
+"""
+
+
+def test_a_bot_file_declares_a_bot(write: Write) -> None:
+    """All that `@bot` takes can be written."""
+    spec = bot_spec(load_bot_file(write(WHOLE.replace('"tts:say"', '"voice:say"'))))
+    assert (spec.name, spec.doc, spec.public, spec.plugins) == ("night_porter", "Opens the door.", True, ("echo",))
+    assert spec.services == {"llm": ("echo", "rules"), "voice": ("echo",)}
+    assert spec.kinds == {"llm": "llm", "voice": "tts"}
+    assert [each.name for each in spec.grants] == ["voice:say", "llm:get_context", "llm.times", "bot:say_back"]
+    assert [each.name for each in spec.functions] == ["bot:say_back"]
+    prompt = {"messages": [{"role": "system", "content": "You are a porter."}]}
+    assert spec.config == {"llm.echo": {"times": 2}, "llm": prompt}
+
+
+def test_an_environment_changes_it(write: Write) -> None:
+    """Tables are merged, other values replaced."""
+    spec = bot_spec(load_bot_file(write(WHOLE), "production"))
+    assert (spec.public, spec.grants, spec.services["llm"]) == (False, (), ("echo",))
+    assert spec.config["llm.echo"] == {"times": 2, "prefix": "You said: "}
+    assert spec.services["voice"] == ("echo",)
+
+
+def test_the_name_is_that_of_the_file(write: Write) -> None:
+    """Unless it says another."""
+    assert bot_spec(load_bot_file(write('services = { llm = "echo" }'))).name == "porter"
+
+
+@pytest.mark.anyio
+async def test_it_talks(write: Write) -> None:
+    """It greets, answers, and keeps to its grants."""
+    bot = load_bot_file(write(WHOLE.replace('"tts:say"', '"voice:say"').replace("times = 2", "")))
+    async with connect(bot) as client:
+        assert await client.action("bot:say_back", text="abc", times=2) == "abc abc"
+        with pytest.raises(RequestError, match="3"):
+            await client.action("bot:say_back", text="abcd")
+        with pytest.raises(RequestError):
+            await client.action("bot:say_back", text="abc", times=3)
+        assert await client.ask("hello") == "hello"
+        (greeting, *_) = (await client.action("llm:get_context"))["messages"][1:]
+        assert greeting == {"role": "assistant", "content": "Good evening."}
+
+
+LLM = 'services = { llm = "echo" }\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("services = ", "porter.toml is not TOML: Invalid value (at end of document)."),
+        ("", 'porter.toml: services: a conversation needs an llm. Write llm = "rules".'),
+        ('nmae = "x"\n' + LLM, "porter.toml: nmae: unknown field 'nmae'; did you mean 'name'?"),
+        (
+            "services = { llm = 3 }",
+            "services.llm: expected a string or an array or an object, got the number 3",
+        ),
+        ("services = { llm = [] }", "porter.toml: services names no provider for 'llm'."),
+        ('services = { llm = ["echo", "echo"] }', "porter.toml: services names 'echo' for 'llm' twice. Remove one."),
+        (
+            'services = { llm = "echo", face = "x" }',
+            "porter.toml: services.face: 'face' is not a kind of a conversation. Write face = {kind = \"llm\"",
+        ),
+        (
+            'services = { llm = "echo", a = { kind = "face", providers = "x" } }',
+            "porter.toml: services.a: 'face' is not a kind of a conversation. There is llm, stt, tts, vad.",
+        ),
+        (
+            'services = { llm = "echo", b = { kind = "llm", providers = "x" } }',
+            "porter.toml: services.b: a conversation has one llm. Remove one.",
+        ),
+        ('services = { llm = "echo", "a b" = "x" }', "porter.toml: services.a b: a service's name has letters,"),
+        (LLM + "turn_taking.idle_second = 3", "turn_taking.idle_second: unknown field 'idle_second'; did you mean"),
+        (LLM + "turn_taking.idle_seconds = -3", "porter.toml: turn_taking: TurnTaking(idle_seconds=-3): give a finite"),
+        (LLM + 'client = "llm.times"', "porter.toml: client: expected an array"),
+        (LLM + 'client = [{ name = "llm.times", maximun = 3 }]', "client[0].maximun: unknown field 'maximun'; did you"),
+        (LLM + 'client = ["llm.timse"]', "porter.toml: client grants 'llm.timse'. Did you mean 'llm.times'?"),
+        (LLM + 'functions = ["bot:dance"]', "porter.toml: functions"),
+        (LLM + "config.llm.times = 11", "porter.toml: config gives 'llm.times' a wrong value"),
+        (LLM + "config.lmm.delay = 1", "porter.toml: config names 'lmm'. Did you mean 'llm'?"),
+        (LLM + "config.llm.times = 2020-01-01", "porter.toml: config.llm.times: expected a JSON value"),
+        (LLM + 'prompt = "x"\nconfig.llm.messages = []', "porter.toml: prompt: config.llm.messages is given too."),
+        (LLM + "env.production.pubic = true", "porter.toml: env.production.pubic: unknown field 'pubic'; did you mean"),
+        (LLM + "env.production.env = {}", "porter.toml: env.production.env: unknown field 'env'"),
+        (LLM + 'plugins = ["ecko"]', "No plugin 'ecko' is installed"),
+        ('services = { llm = "ecko" }', "The bot 'porter' names the provider 'ecko' for 'llm'."),
+    ],
+)
+def test_a_mistake_is_told_with_file_and_key(text: str, problem: str, write: Write) -> None:
+    """In the words of `@bot`, and with the nearest name."""
+    path = write(text)
+    with pytest.raises(AuthorError) as raised:
+        host_for(load_bot_file(path))
+    assert problem in str(raised.value)
+
+
+def test_an_environment_that_is_not_there_is_told(write: Write) -> None:
+    """With the nearest."""
+    with pytest.raises(BotError, match=r"porter.toml has no \[env.prodution\]; did you mean 'production'\?"):
+        load_bot_file(write(WHOLE), "prodution")
+    with pytest.raises(BotError, match=r"porter.toml has no \[env.x\]; it has no environments."):
+        load_bot_file(write(LLM), "x")
+    with pytest.raises(BotError, match=r"There is no file 'nowhere.toml'."):
+        load_bot_file("nowhere.toml")
+
+
+def test_the_reference_lists_all_keys() -> None:
+    """And no others."""
+    page = (Path(__file__).parents[1] / "docs" / "reference" / "bot-file.md").read_text("utf-8")
+    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    listed = [key.strip("` ") for row in rows for key in row.split(",")]
+    keys = [*bot_file.BotFile.__annotations__, *bot_file.GrantTable.__annotations__]
+    assert sorted(listed) == sorted(keys)
+
+
+# ---- commands ------------------------------------------------------------------------------------------------------
+
+
+def test_commands_take_bot_files(
+    write: Write, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the environment of `--env`, or else of the variable."""
+    write(WHOLE.replace('"tts:say"', '"voice:say"'))
+    monkeypatch.delenv("RTVI_ENV", raising=False)
+    assert main(["describe", "porter.toml"]) == OK
+    assert "voice:say" in capsys.readouterr().out
+    assert main(["describe", "porter.toml", "--env", "production"]) == OK
+    assert "voice:say" not in capsys.readouterr().out
+    monkeypatch.setenv("RTVI_ENV", "production")
+    assert main(["describe", "porter.toml"]) == OK
+    assert "voice:say" not in capsys.readouterr().out
+
+
+def test_other_bots_have_no_environments(capsys: pytest.CaptureFixture[str]) -> None:
+    """They read their own."""
+    assert main(["describe", "bot.py", "--env", "production"]) == USAGE
+    assert (
+        "--env chooses settings of a bot file, and bot.py is none. Name a file like bot.toml."
+        in capsys.readouterr().err
+    )
