@@ -55,10 +55,10 @@ FAILED = 1
 USAGE = 2
 
 #: The ending of bot files.
-BOT_FILES: Final = ".toml"
+_BOT_FILES: Final = ".toml"
 
 #: The variable that chooses the environment of a bot file.
-ENV_VARIABLE: Final = "RTVI_ENV"
+_ENV_VARIABLE: Final = "RTVI_ENV"
 
 #: Ended by Ctrl-C, before it was done.
 INTERRUPTED = 130
@@ -191,10 +191,10 @@ def load(target: str, env: str | None = None) -> Callable[..., Any]:
 
     `env` names the environment of a bot file; without it, the variable `RTVI_ENV` does.
     """
-    if target.endswith(BOT_FILES):
+    if target.endswith(_BOT_FILES):
         from ..bot_file import load_bot_file
 
-        return load_bot_file(target, env or os.environ.get(ENV_VARIABLE) or None)
+        return load_bot_file(target, env or os.environ.get(_ENV_VARIABLE) or None)
     if env is not None:
         raise UsageError(f"--env chooses settings of a bot file, and {target} is none. Name a file like bot.toml.")
     from ..loading import load_bot

@@ -361,7 +361,7 @@ def test_describe_suggests_a_plugin(run: Run, distribution: Callable[..., None])
     code, _, err = run("describe", "notes", "--dev")
     assert (code, err) == (
         USAGE,
-        "rtvi: 'notes' is a plugin, and only a bot is described with --services or --dev.\n",
+        "rtvi: 'notes' is a plugin, and only a bot is described with --services, --dev or --env.\n",
     )
 
 
