@@ -135,7 +135,7 @@ LLM = 'services = { llm = "echo" }\n'
         (LLM + "turn_taking.idle_second = 3", "turn_taking.idle_second: unknown field 'idle_second'; did you mean"),
         (LLM + "turn_taking.idle_seconds = -3", "porter.toml: turn_taking: TurnTaking(idle_seconds=-3): give a finite"),
         (LLM + 'client = "llm.times"', "porter.toml: client: expected an array"),
-        (LLM + 'client = [{ name = "llm.times", maximun = 3 }]', "client[0].maximun: unknown field 'maximun'; did you"),
+        (LLM + 'client = [{ name = "llm.times", maxmum = 3 }]', "client[0].maxmum: unknown field 'maxmum'; did you"),
         (LLM + 'client = ["llm.timse"]', "porter.toml: client grants 'llm.timse'. Did you mean 'llm.times'?"),
         (LLM + 'functions = ["bot:dance"]', "porter.toml: functions"),
         (LLM + "config.llm.times = 11", "porter.toml: config gives 'llm.times' a wrong value"),
