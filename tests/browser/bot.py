@@ -87,6 +87,7 @@ def manners(llm: Porter, /, politely: str = "") -> None:
 
 GRANTED = [
     "llm.politely",
+    "llm.model",
     "llm.provider",
     "tts.voice",
     "llm:get_context",
@@ -98,7 +99,7 @@ GRANTED = [
 ]
 SERVICES: Mapping[str, Any] = {
     "stt": "pocketsphinx",
-    "llm": ["porter", "rules"],
+    "llm": ["porter", "rules", "openai"],  # without a key
     "tts": "espeak",
     "vad": "silero",
 }

@@ -42,6 +42,7 @@ VALUES: Mapping[str, Sequence[Any]] = {
     "dict": [{"a": [1, None]}],
     "Mapping[str, Any]": [{"b": {}}],
     "None": [None],
+    "Any": [None, "text", [1, {"a": "x"}]],
     "Crust": ["thin", "deep"],
     "Crust | None": [None, "deep"],
     "bool | None": [None, False],
@@ -120,6 +121,8 @@ class Form:
             self._enter_union(part, schema["anyOf"], value)
         elif "enum" in schema:
             self._choose(part, value)
+        elif "type" not in schema:
+            self._enter_json(part, value)
         else:
             getattr(self, f"_enter_{schema['type']}")(part, schema, value)
 

@@ -40,6 +40,14 @@ def call(browser: Browser, server: str, request: pytest.FixtureRequest) -> Gener
         assert made.page.complaints() == []
 
 
+@pytest.fixture
+def socket_call(browser: Browser, server: str) -> Generator[PageCall]:
+    """A call over a WebSocket, for what does not depend on the transport."""
+    with visiting(browser, server) as made:
+        yield made
+        assert made.page.complaints() == []
+
+
 @pytest.fixture(scope="module")
 def listener() -> Listener:
     """Somebody who knows the porter's twenty answers."""
@@ -87,30 +95,108 @@ def test_speech_over_an_answer_is_shown_as_an_interruption(call: PageCall, liste
     assert chain(exchange.messages, "user-started-speaking", "bot-interrupted")
 
 
-def test_a_form_changes_an_option(call: PageCall) -> None:
+def test_a_form_changes_an_option(socket_call: PageCall) -> None:
     """The options are a form, made of their descriptions; what is applied shows in the next answer."""
-    call.page.element("#options [name=politely]", "fill", "Dear guest!")
-    call.page.element("#apply", "click")
-    call.page.element("#options-status:has-text('Revision')", "waitFor")
-    assert write(call, SECOND).text == f"Dear guest! {ANSWERS[SECOND]}"
+    socket_call.page.element("#options [name=politely]", "fill", "Dear guest!")
+    socket_call.page.element("#apply", "click")
+    socket_call.page.element("#options-status:has-text('Revision')", "waitFor")
+    assert write(socket_call, SECOND).text == f"Dear guest! {ANSWERS[SECOND]}"
 
 
-def test_a_form_calls_an_action(call: PageCall) -> None:
+def test_a_form_calls_an_action(socket_call: PageCall) -> None:
     """Each action is a form with its arguments, and the answer stands below it."""
-    call.page.element("#tab-actions", "click")
+    socket_call.page.element("#tab-actions", "click")
     ring = "#action-bot-ring"
-    call.page.element(f"{ring} summary", "click")
-    call.page.element(f"{ring} [name=times]", "fill", "3")
-    call.page.element(f"{ring} button[type=submit]", "click")
-    call.page.element(f"{ring} .answer:has-text('ding ding ding')", "waitFor")
+    socket_call.page.element(f"{ring} summary", "click")
+    socket_call.page.element(f"{ring} [name=times]", "fill", "3")
+    socket_call.page.element(f"{ring} button[type=submit]", "click")
+    socket_call.page.element(f"{ring} .answer:has-text('ding ding ding')", "waitFor")
 
 
-def test_a_provider_is_switched_in_a_call(call: PageCall) -> None:
+def test_a_provider_is_switched_in_a_call(socket_call: PageCall) -> None:
     """Who is chosen in the middle of a conversation answers from then on."""
-    call.page.element("#provider-llm:not([disabled])", "waitFor")
-    call.page.element("#provider-llm", "selectOption", "rules")
-    call.page.element("#provider-llm:not([disabled])", "waitFor")
-    assert "rule-based" in write(call, "Are you a language model?").text
+    socket_call.page.element("#provider-llm:not([disabled])", "waitFor")
+    socket_call.page.element("#provider-llm", "selectOption", "rules")
+    socket_call.page.element("#provider-llm:not([disabled])", "waitFor")
+    socket_call.write("Are you a language model?")
+    socket_call.says("bot", "rule-based")
+
+
+def test_the_page_is_useful_before_a_call(browser: Browser, server: str) -> None:
+    """Options, actions and missing keys are shown. What is changed then applies to the call."""
+    page = browser.open(f"{server}/")
+    call = PageCall(page)
+    page.element("#actions #action-bot-ring", "waitFor", {"state": "attached"})
+    page.element("#provider-llm", "selectOption", "openai")
+    assert page.element("#provider-llm option:checked", "innerText") == "openai (no key)"
+    assert page.element(".choice-note", "innerText").startswith("openai needs OPENAI_API_KEY")
+    page.element("#options legend:has-text('openai')", "waitFor")
+    page.element("#provider-llm", "selectOption", "porter")
+    page.element("#options [name=politely]", "fill", "Dear guest!")
+    assert page.element("#state", "getAttribute", "data-state") == "offline"
+    assert page.element(".choice-note", "innerText") == ""
+
+    call.write(FIRST)
+    call.says("bot", f"Dear guest! {ANSWERS[FIRST]}")
+    assert page.element("#options [name=politely]", "inputValue") == "Dear guest!"
+    assert page.complaints() == []
+    page.close()
+
+
+def test_an_action_connects_before_it_is_called(browser: Browser, server: str) -> None:
+    """The answer of an action without a call is that of the bot, and the call has started."""
+    page = browser.open(f"{server}/")
+    page.element("#tab-actions", "click")
+    page.element("#action-bot-ring summary", "click")
+    page.element("#action-bot-ring button[type=submit]", "click")
+    page.element("#action-bot-ring .answer:has-text('ding')", "waitFor")
+    PageCall(page).state("listening")
+    page.close()
+
+
+def test_a_start_that_an_option_spoils_says_so_beside_the_field(browser: Browser, server: str) -> None:
+    """Only the provider knows that the voice does not exist. After the correction, the call starts."""
+    page = browser.open(f"{server}/")
+    page.element("#options [name=voice]", "fill", "en-uk")
+    page.element("#talk", "click")
+    page.element("#options .field:has([name=voice][aria-invalid=true]) .field-error:visible", "waitFor")
+    page.element("#options [name=voice]", "fill", "en-us")
+    page.element("#talk", "click")
+    PageCall(page).state("listening")
+    page.close()
+
+
+def test_the_theme_is_kept(browser: Browser, server: str) -> None:
+    """It is that of the system, unless the user chooses another, which is there when the page is opened again."""
+    page = browser.open(f"{server}/", colorScheme="light")
+    paper = "getComputedStyle(document.body).backgroundColor"
+    light = page.element("html", "evaluate", paper)
+    page.element("#theme", "selectOption", "dark")
+    dark = page.element("html", "evaluate", paper)
+    assert dark != light
+    page.element("html", "evaluate", "document.body.id = 'old', location.reload()")
+    page.element("body:not(#old) #talk:not([disabled])", "waitFor")
+    assert page.element("#theme", "inputValue") == "dark"
+    assert page.element("html", "evaluate", paper) == dark
+    page.element("#theme", "selectOption", "system")
+    assert page.element("html", "evaluate", paper) == light
+    page.close()
+
+
+def test_a_typed_turn_is_timed_and_its_sentence_has_one_row(browser: Browser, server: str) -> None:
+    """The turn is in the plot with its total. The pieces of a sentence share a row of the messages."""
+    with visiting(browser, server) as call:
+        page = call.page
+        page.element("#duration:has-text('0:0')", "waitFor")
+        page.element("#tab-timing", "click")
+        write(call, FIRST)
+        page.element("#tab-timing", "click")
+        page.element("#plot .row-label:has-text('1 typed')", "waitFor")
+        page.element("#plot .total:not(.partial)", "waitFor")
+        assert page.element("#log li[data-type=bot-output]", "count") == 1
+        assert page.element("#log li[data-type=bot-tts-text]", "count") == 1
+        row = page.element("#log li[data-type=bot-tts-text] .brief", "textContent")
+        assert row == ANSWERS[FIRST]
 
 
 def test_a_page_that_was_left_and_is_shown_again_can_call(browser: Browser, server: str) -> None:
@@ -119,7 +205,8 @@ def test_a_page_that_was_left_and_is_shown_again_can_call(browser: Browser, serv
         call.page.element("body", "dispatchEvent", "pagehide")
         call.state("offline")
         assert call.page.element("#talk-label", "innerText") == "Talk"
-        assert write(call, SECOND).text == ANSWERS[SECOND]
+        call.write(SECOND)
+        call.says("bot", ANSWERS[SECOND])
 
 
 def test_the_keyboard_switches_push_to_talk_on_and_off(browser: Browser, server: str) -> None:
@@ -221,8 +308,8 @@ def test_the_documentation_shows_the_page(browser: Browser, server: str, images:
     """Pictures of a conversation, of the forms, of the timing and of a phone can be made."""
     images.mkdir(exist_ok=True)
     with visiting(browser, server) as call:
-        for question in (FIRST, SECOND):
-            ask(call, question)
+        ask(call, FIRST)
+        write(call, SECOND)
         made = [picture(call, images, tab) for tab in ("options", "actions", "timing", "messages")]
     with visiting(browser, server, size=PHONE, colorScheme="dark") as call:
         ask(call, THIRD)
@@ -234,7 +321,11 @@ def picture(call: PageCall, folder: Path, tab: str, name: str = "") -> Path:
     """A picture of the page with one of its tabs open."""
     call.page.element(f"#tab-{tab}", "click")
     if tab == "actions":
-        call.page.element("#action-bot-ring summary", "click")
+        call.page.element("#action-bot-repeat summary", "click")
+        call.page.element("#action-bot-repeat [name=text]", "fill", "Welcome!")
+        call.page.element("#action-bot-repeat .code-button", "click")
+        call.page.element("#action-bot-repeat [data-language=Python]", "click")
+        call.page.element("#action-bot-repeat .usage", "scrollIntoViewIfNeeded")
     path = folder / f"page-{name or tab}.png"
     call.page.call("scrollTo", 0, 0)
     call.page.screenshot(path)

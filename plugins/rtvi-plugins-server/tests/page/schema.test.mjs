@@ -107,6 +107,29 @@ test("a choice that a grant narrows offers what both lists have", () => {
   assert.deepEqual(nodeOf({ enum: ["a", "b"], allOf: [{ enum: ["b", "c"] }] }).choices, ["b"]);
 });
 
+test("a grant narrows the parts of objects and arrays too", () => {
+  const role = { enum: ["system", "user"] };
+  const content = { anyOf: [{ type: "string" }, { type: "array" }, { type: "null" }] };
+  const properties = { role, content, name: { type: "string" } };
+  const items = { type: "object", properties, required: ["role"] };
+  const narrower = {
+    properties: { role: { enum: ["user"] }, content: { anyOf: [{ type: "string" }, { type: "array" }] }, name: false },
+  };
+  const { item } = nodeOf({ type: "array", items, allOf: [{ items: narrower, maxItems: 3 }] });
+  assert.deepEqual(
+    item.fields.map(({ name, required, node }) => [name, required, node.kind]),
+    [
+      ["role", true, "choice"],
+      ["content", false, "union"],
+    ],
+  );
+  assert.deepEqual(item.fields[0].node.choices, ["user"]);
+});
+
+test("one allowed value is a choice", () => {
+  assert.deepEqual(nodeOf({ const: "text" }).choices, ["text"]);
+});
+
 test("a choice of numbers gives numbers", () => {
   const node = nodeOf({ enum: [1, 2] });
   assert.deepEqual(schemas.read(node, schemas.show(node, 2)), { value: 2 });

@@ -1,7 +1,7 @@
 // The actions panel: a form for each action, made from describe-actions, with the answer below it.
 
 import { exampleOf, forAction } from "./code.js";
-import { make, titled } from "./elements.js";
+import { make, prose, titled } from "./elements.js";
 import { Field } from "./forms.js";
 import { argumentAt, placeOf, sentence } from "./problems.js";
 import { nodeOf, same } from "./schema.js";
@@ -67,7 +67,7 @@ export class ActionsPanel {
     const form = make(
       "form",
       { novalidate: true, class: "panel-form" },
-      action.deprecated && make("p", { class: "hint" }, `Deprecated: ${action.deprecated}`),
+      action.deprecated && make("p", { class: "hint" }, ...prose(`Deprecated: ${action.deprecated}`)),
       action.long && make("p", { class: "hint" }, "This takes a while. Its progress appears below."),
       ...fields.map((each) => each.element),
       make("div", { class: "buttons" }, call, usage.button),
@@ -112,7 +112,7 @@ export class ActionsPanel {
 function title({ service, action, description }) {
   const technical = make("code", { class: "technical" }, `${service}:${action}`);
   const name = make("span", { class: "action-name" }, titled(action));
-  return make("summary", {}, name, technical, description && make("span", { class: "hint" }, description));
+  return make("summary", {}, name, technical, description && make("span", { class: "hint" }, ...prose(description)));
 }
 
 /** Return the value for a program; undefined for an optional argument that is not changed. */

@@ -26,6 +26,14 @@ export function byId(id) {
   return document.getElementById(id);
 }
 
+/** Return the nodes of a text in which backticks mark code, as in docstrings. */
+export function prose(text) {
+  return String(text ?? "")
+    .split("`")
+    .map((part, index) => (index % 2 ? make("code", {}, part) : part))
+    .filter((part) => part !== "");
+}
+
 const SERVICES = { llm: "Language model", stt: "Speech recognition", tts: "Voice", vad: "Speech detection" };
 
 /** Return a name as people write it: `words_per_second` becomes "Words per second". */

@@ -1,6 +1,6 @@
 // Client functions that the bot calls. The user sees each call, and runs, answers or declines it.
 
-import { make } from "./elements.js";
+import { make, titled } from "./elements.js";
 
 const LATE = "The bot no longer waits for this call.";
 
@@ -70,8 +70,8 @@ class Card {
     const about = run ? "Do you allow it?" : "This page cannot run it. Type the result.";
     this.element = make(
       "div",
-      { class: "card", role: "group", "aria-label": `The bot calls ${name}` },
-      make("p", {}, "The bot wants to run ", make("strong", {}, name), ". ", about),
+      { class: "card", role: "group", "aria-label": `The bot calls ${titled(name)}` },
+      make("p", {}, "The bot wants to run ", make("strong", {}, titled(name)), " ", make("code", {}, name), ". ", about),
       make("pre", { tabindex: 0 }, JSON.stringify(args, null, 2)),
       this.#controls,
       this.#status,

@@ -4,7 +4,7 @@ import { forOption } from "./code.js";
 import { make, titled } from "./elements.js";
 import { Field } from "./forms.js";
 import { optionAt, placeOf, sentence } from "./problems.js";
-import { toConfig } from "./schema.js";
+import { same, toConfig } from "./schema.js";
 import { Usage } from "./usage.js";
 
 const BESIDE = "Nothing was changed. See the errors beside the fields.";
@@ -27,6 +27,7 @@ export class OptionsPanel {
   #revision = null;
   #described = [];
   #asked = 0;
+  #previewed = null; // what the form shows before a call
 
   constructor(element, { onConfig, start }) {
     this.#element = element;
@@ -39,8 +40,11 @@ export class OptionsPanel {
     this.#asked++;
     const before = this.#session ? [] : this.#changed().map(({ service, name, value }) => ({ service, name, value }));
     this.#session = null;
+    // If nothing has changed, keep the form with its errors.
+    if (same([described, config], this.#previewed)) return;
     this.#described = described.config;
     this.#build(valuesOf(config));
+    this.#previewed = [described, config];
     for (const { service, name, value } of before) {
       if (value !== undefined) this.#fields.find((each) => each.service === service && each.name === name)?.enter(value);
     }
@@ -143,10 +147,12 @@ export class OptionsPanel {
   #empty(text) {
     this.#fields = [];
     this.#described = [];
+    this.#previewed = null;
     this.#element.replaceChildren(make("p", { class: "empty" }, text));
   }
 
   #build(values) {
+    this.#previewed = null;
     this.#fields = [];
     const groups = this.#described.map((service) => this.#group(service, values[service.name] ?? {}));
     const shown = groups.filter(Boolean);

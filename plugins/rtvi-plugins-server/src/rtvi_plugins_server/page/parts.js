@@ -2,7 +2,7 @@
 
 import { Fields, Nullable, Tuple, Union } from "./compounds.js";
 import { singleControl } from "./controls.js";
-import { make, titled } from "./elements.js";
+import { make, prose, titled } from "./elements.js";
 import { Entries, List } from "./rows.js";
 import { hint } from "./schema.js";
 
@@ -36,7 +36,7 @@ export class Part {
       input ? { class: "field" } : { class: "field", role: "group", "aria-labelledby": `${id}-label` },
       make("div", { class: "label-row" }, inline && this.#control.element, label, technical, include, ...extra),
       !inline && this.#control.element,
-      make("p", { id: `${id}-hint`, class: "hint" }, texts),
+      make("p", { id: `${id}-hint`, class: "hint" }, ...prose(texts)),
       this.#error,
     );
     this.element.addEventListener("input", () => (this.#showIncluded(), this.fail("")));
@@ -57,6 +57,7 @@ export class Part {
 
   #showIncluded() {
     this.#control.element.hidden = !this.included;
+    this.element.classList.toggle("left-out", !this.included);
   }
 
   rename(title) {

@@ -9,7 +9,7 @@ const PATH = String.raw`\$(?:\.[\w-]+|\[\d+\]|\["[^"]*"\])*`;
 export function problemsOf({ error = "", details } = {}) {
   const [, service] = /options of (?:the service )?'([^']+)'/.exec(error) ?? [];
   const named = [...String(error).matchAll(new RegExp(`(${PATH}): (.*?)(?=; ${PATH}: |$)`, "gs"))];
-  const found = Array.isArray(details) ? details : named.map(([, path, message]) => ({ path, message }));
+  const found = details?.length ? details : named.map(([, path, message]) => ({ path, message }));
   return found.map((each) => ({ ...each, service }));
 }
 

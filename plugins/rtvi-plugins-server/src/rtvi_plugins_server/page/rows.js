@@ -2,6 +2,7 @@
 
 import { make } from "./elements.js";
 import { Part, readAll } from "./parts.js";
+import { items } from "./schema.js";
 
 /** Rows that can be added and removed. */
 class Rows {
@@ -78,8 +79,8 @@ export class List extends Rows {
 
   read(shown) {
     const { minItems, maxItems } = this.node;
-    if (this.rows.length < minItems) return { problem: `Add at least ${minItems} ${minItems > 1 ? "items" : "item"}.` };
-    if (this.rows.length > maxItems) return { problem: `Keep at most ${maxItems} ${maxItems > 1 ? "items" : "item"}.` };
+    if (this.rows.length < minItems) return { problem: `Add at least ${items(minItems)}.` };
+    if (this.rows.length > maxItems) return { problem: `Keep at most ${items(maxItems)}.` };
     return readAll(this.rows.map(({ part }) => part), shown, (values) => values);
   }
 

@@ -1,5 +1,7 @@
 // Read a JSON Schema as a tree of nodes, from which forms are built. A node has a `kind` and what its control needs.
 
+import { merged } from "./narrow.js";
+
 const LONG = 120; // characters from which a text gets several lines
 const NAMES = { string: "text", integer: "whole number", number: "number", boolean: "yes or no", array: "list" };
 
@@ -7,7 +9,8 @@ const NAMES = { string: "text", integer: "whole number", number: "number", boole
  * Return the node of a schema. Its `kind` is "switch", "choice", "number", "text", "none", "nullable", "union", "list",
  * "tuple", "object", "map", or "json" for everything that has no form of its own.
  */
-export function nodeOf(schema = {}) {
+export function nodeOf(described = {}) {
+  const schema = merged(described);
   return { ...bare(schema), description: schema.description ?? "", label: labelOf(schema) };
 }
 
@@ -56,7 +59,7 @@ function object(schema) {
 function union(schema) {
   const { anyOf, ...rest } = schema;
   const members = anyOf.filter((each) => each.type !== "null");
-  const inner = members.length === 1 ? bare({ ...rest, ...members[0] }) : oneOf(members, boundsOf(schema));
+  const inner = members.length === 1 ? bare(merged({ ...rest, allOf: [members[0]] })) : oneOf(members, boundsOf(schema));
   if (members.length === anyOf.length) return inner;
   if (inner.kind === "switch") return { kind: "choice", choices: [null, true, false] };
   if (inner.kind === "choice") return { ...inner, choices: [null, ...inner.choices] };
@@ -80,23 +83,17 @@ function labelOf({ title, type, enum: choices, anyOf }) {
   return NAMES[type] ?? type ?? "any value";
 }
 
-// A grant may have more bounds than the option. Then both apply.
 function boundsOf(schema) {
-  const all = [schema, ...(schema.allOf ?? [])];
-  const given = (name) => all.map((each) => each[name]).filter((each) => each !== undefined);
-  const highest = (name) => (given(name).length ? Math.max(...given(name)) : undefined);
-  const lowest = (name) => (given(name).length ? Math.min(...given(name)) : undefined);
-  const lists = given("enum");
   const found = {
-    choices: lists.length ? lists.reduce((left, list) => left.filter((each) => list.includes(each))) : undefined,
-    minimum: highest("minimum"),
-    above: highest("exclusiveMinimum"),
-    maximum: lowest("maximum"),
-    below: lowest("exclusiveMaximum"),
-    minLength: highest("minLength"),
-    maxLength: lowest("maxLength"),
-    minItems: highest("minItems"),
-    maxItems: lowest("maxItems"),
+    choices: schema.enum,
+    minimum: schema.minimum,
+    above: schema.exclusiveMinimum,
+    maximum: schema.maximum,
+    below: schema.exclusiveMaximum,
+    minLength: schema.minLength,
+    maxLength: schema.maxLength,
+    minItems: schema.minItems,
+    maxItems: schema.maxItems,
   };
   return Object.fromEntries(Object.entries(found).filter(([, value]) => value !== undefined));
 }
@@ -117,10 +114,15 @@ export function hint(node) {
   if (node.below !== undefined) words.push(`less than ${node.below}`);
   if (node.minLength > 1) words.push(`at least ${node.minLength} characters`);
   if (node.maxLength !== undefined) words.push(`at most ${node.maxLength} characters`);
-  if (node.kind === "list" && node.minItems > 0) words.push(`at least ${node.minItems} items`);
-  if (node.kind === "list" && node.maxItems !== undefined) words.push(`at most ${node.maxItems} items`);
+  if (node.kind === "list" && node.minItems > 0) words.push(`at least ${items(node.minItems)}`);
+  if (node.kind === "list" && node.maxItems !== undefined) words.push(`at most ${items(node.maxItems)}`);
   if (node.kind === "json") words.push(node.type === "any" ? "JSON" : `JSON: an ${node.type}`);
   return words.join(", ");
+}
+
+/** Return a number of items in words. */
+export function items(count) {
+  return count === 1 ? "1 item" : `${count} items`;
 }
 
 /** Return whether a number gets a slider: it has two ends that it may reach. */
