@@ -21,7 +21,7 @@ def session_closed(session: Session) -> None:
     recorded.pop(session.id, None)
 
 
-@action("bot")
+@action("bot", service="audit")
 async def done_so_far(session: Session, /) -> list[str]:
     """Return the actions of this session, oldest first."""
     return recorded[session.id]

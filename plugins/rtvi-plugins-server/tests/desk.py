@@ -9,7 +9,7 @@ from threading import Event
 
 import anyio
 
-from rtvi_plugins import LLM, Session, action, bot, service
+from rtvi_plugins import LLM, Session, action, bot, options, service
 from rtvi_plugins.kinds import Audio, LLMPiece, LLMRequest
 from rtvi_plugins.session import Listener, Say, Turn
 
@@ -164,3 +164,13 @@ async def leave(session: Session, /) -> None:
     """End the session with a goodbye."""
     session.submit(Say("Goodbye."))
     session.close("goodbye")
+
+
+@bot(public=True, client=["bot.volume"])
+async def tuned(session: Session, /) -> None:
+    """Has an option of its own."""
+
+
+@options(tuned)
+def volume(session: Session, /, volume: float = 1.0) -> None:
+    """Of the bot."""

@@ -192,6 +192,15 @@ async def test_the_page_is_told_of_the_bot(host: Host, serving: Serving) -> None
 
 
 @pytest.mark.anyio
+async def test_options_of_the_bot_itself_are_no_service_to_speak_with(
+    make_host: Callable[..., Host], serving: Serving
+) -> None:
+    """The page asks for no microphone because of them."""
+    told = await facts(make_host("tuned"), serving)
+    assert (told["microphone"], told["services"]) == (False, [])
+
+
+@pytest.mark.anyio
 async def test_of_a_bot_that_is_not_public_no_more_than_its_name_is_told(
     make_host: Callable[..., Host], serving: Serving
 ) -> None:
