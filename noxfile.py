@@ -13,6 +13,7 @@ PYTHONS = ["3.11", "3.12", "3.13"]
 PLUGINS = sorted(path.parent.name for path in ROOT.glob("plugins/*/pyproject.toml"))
 CLIENTS = "tests/clients"
 BROWSER = "tests/browser"
+EVALUATION = "docs/examples/evaluation"
 #: Folders of tests that need no other process.
 QUICK = ("utils", "declare", "registry", "protocol", "runtime", "voice", "whole")
 #: Tests of other processes, of speech in real time, of wheels and of the docs.
@@ -23,7 +24,7 @@ nox.needs_version = ">=2025.2"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_venv = "yes"
 nox.options.error_on_missing_interpreters = False
-nox.options.sessions = ["lint", "typing", "docs", "tests", "clients", "browser"]
+nox.options.sessions = ["lint", "typing", "docs", "tests", "clients", "browser", "evaluation"]
 
 # pyenv's interpreters are found also where its shims answer for one version only.
 for found in sorted(Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser().glob("versions/3.1[1-3].*/bin")):
@@ -80,12 +81,22 @@ def npm_install(session: nox.Session) -> None:
             session.run_install("npm", "install", "--no-package-lock", "--no-audit", "--no-fund", external=True)
 
 
+def harness_install(session: nox.Session) -> None:
+    """Install the published harness `pipecat eval` into an environment of its own."""
+    harness = ROOT / ".nox" / "harness"
+    session.run_install("python", "-m", "venv", str(harness), silent=True)
+    python = harness / ("Scripts" if os.name == "nt" else "bin") / "python"
+    requirements = f"{EVALUATION}/requirements.txt"
+    session.run_install(str(python), "-m", "pip", "install", "--quiet", "-r", requirements, external=True)
+
+
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """The tests of the core, the plugins and the docs, against built wheels, with warnings as errors."""
     install(session, "tests")
     npm_install(session)  # the proxy of the docs and the seed case are tried with the published clients too
-    pytest(session, f"--ignore={CLIENTS}", f"--ignore={BROWSER}")
+    harness_install(session)  # for `start.py test`, which runs all tests in this environment
+    pytest(session, *(f"--ignore={each}" for each in (CLIENTS, BROWSER, EVALUATION)))
 
 
 def core_and_contracts() -> list[str]:
@@ -176,6 +187,14 @@ def browser(session: nox.Session) -> None:
     install(session, "tests")
     npm_install(session)
     pytest(session, BROWSER)
+
+
+@nox.session
+def evaluation(session: nox.Session) -> None:
+    """The published harness `pipecat eval`, unmodified, against the receptionist."""
+    install(session, "tests")
+    harness_install(session)
+    pytest(session, EVALUATION)
 
 
 @nox.session

@@ -30,7 +30,7 @@ PLUGINS = sorted(path.parent.name for path in ROOT.glob("plugins/*/pyproject.tom
 TESTED = ("3.11", "3.12", "3.13")
 CHECKS = ("lint", "typing", "docs")
 #: Tests of speech in real time: they are timed, so nothing may run beside them.
-REAL_TIME = ("tests/lossy", "tests/browser")
+REAL_TIME = ("tests/lossy", "tests/browser", "docs/examples/evaluation")
 #: What the tests speak with, listen with, look with and deploy with, besides Python.
 TEST_PROGRAMS = ("node", "npm", "chromium", "flite", "espeak-ng", "nginx", "systemd-analyze")
 #: Debian has nginx where only root looks for programs.

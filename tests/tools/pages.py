@@ -21,7 +21,7 @@ PAGES = [
     *(path for kind in KINDS for path in sorted((DOCS / kind).glob("**/*.md"))),
 ]
 #: Languages whose blocks are parts of files, of transcripts that are run, and of commands that are looked up.
-QUOTED = ("python", "js", "jsx", "html", "toml", "nginx", "ini", "dockerfile")
+QUOTED = ("python", "js", "jsx", "html", "toml", "nginx", "ini", "dockerfile", "yaml")
 RUN, COMMANDS = ("console",), ("sh",)
 
 
