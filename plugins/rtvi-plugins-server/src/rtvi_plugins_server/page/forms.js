@@ -2,9 +2,8 @@
 
 import { make } from "./elements.js";
 import { Part, sentences } from "./parts.js";
-import { fits, hint, isLong, nodeOf, same } from "./schema.js";
+import { fits, hint, isCompound, isLong, nodeOf, same } from "./schema.js";
 
-const COMPOUND = ["list", "tuple", "object", "map", "union"];
 const JSON_TYPES = { list: "array", tuple: "array", object: "object", map: "object" };
 
 /**
@@ -27,9 +26,9 @@ export class Field {
     this.#known = value;
     this.#usage = usage;
     this.#node = nodeOf(described.schema);
-    const kind = kindOf(this.#node);
-    this.long = [...COMPOUND, "json"].includes(kind) || isLong(this.#node, value);
-    if (COMPOUND.includes(kind)) this.#toggle = this.#makeToggle();
+    const compound = isCompound(this.#node);
+    this.long = compound || this.#node.kind === "json" || isLong(this.#node, value);
+    if (compound) this.#toggle = this.#makeToggle();
     this.element = make("div", { class: "whole-field" });
     this.element.addEventListener("input", () => {
       this.#touched = true;
@@ -137,10 +136,6 @@ export class Field {
   focus() {
     this.#part.focus();
   }
-}
-
-function kindOf(node) {
-  return node.kind === "nullable" ? node.node.kind : node.kind;
 }
 
 function brief(value) {

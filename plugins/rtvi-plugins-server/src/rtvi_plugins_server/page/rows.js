@@ -2,7 +2,7 @@
 
 import { make } from "./elements.js";
 import { Part, readAll } from "./parts.js";
-import { items } from "./schema.js";
+import { isCompound, items } from "./schema.js";
 
 /** Rows that can be added and removed. */
 class Rows {
@@ -26,7 +26,7 @@ class Rows {
   /** Append a row with these elements before its button. `row` gets the `element`. */
   append(row, ...elements) {
     const remove = button("✕", `Remove from ${this.#place.title}`, () => this.#removed(row), this.#place.disabled);
-    row.element = make("div", { class: "row" }, ...elements, remove);
+    row.element = make("div", { class: isCompound(row.part.node) ? "row stacked" : "row" }, ...elements, remove);
     this.rows.push(row);
     this.#holder.append(row.element);
     this.renumber();

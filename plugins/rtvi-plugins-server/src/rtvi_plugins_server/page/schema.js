@@ -125,6 +125,11 @@ export function items(count) {
   return count === 1 ? "1 item" : `${count} items`;
 }
 
+/** Return whether a value has parts, each with a control of its own. */
+export function isCompound({ kind, node }) {
+  return kind === "nullable" ? isCompound(node) : ["list", "tuple", "object", "map", "union"].includes(kind);
+}
+
 /** Return whether a number gets a slider: it has two ends that it may reach. */
 export function isSlider({ kind, minimum, maximum }) {
   return kind === "number" && minimum !== undefined && maximum !== undefined && minimum < maximum;
