@@ -38,6 +38,8 @@ class TextFilter:
 
     pronounce: Mapping[str, str] = field(factory=dict[str, str])
     language: str | Callable[[], str] | None = None
+    #: Whether the cells of tables are spoken.
+    tables: bool = field(default=True, kw_only=True)
     _table: re.Pattern[str] | None = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -52,6 +54,8 @@ class TextFilter:
 
     def __call__(self, sentence: str) -> list[Part]:
         """Return the parts of a sentence, with the text to speak for each."""
+        if not self.tables and sentence.lstrip().startswith("|"):
+            return [(sentence, "")]
         words = self._words()
         return [part for shown, said in without_markup(sentence) for part in self._parts(shown, said, words)]
 

@@ -15,6 +15,7 @@ from rtvi_plugins import LLM, TTS, Session, bot, converse
 from rtvi_plugins.errors import AuthorError
 from rtvi_plugins.kinds import Text
 from rtvi_plugins.voice import TextFilter, pronunciation
+from rtvi_plugins.voice.number_words import number_words
 
 from ..fakes import scripted, spoken
 from ..fakes.conversation import said, shown, write
@@ -132,6 +133,16 @@ def test_the_parts_of_any_text_are_the_text(text: str, language: str) -> None:
     speak(text, language)
 
 
+def test_rows_of_tables_are_spoken_unless_the_bot_says_otherwise() -> None:
+    """Old configs of bots have this as `filter_tables`, and code, which is never spoken, as `filter_code`."""
+    row, cells = "| Vera | 21 |", "Veera, 21"
+    assert speak(row) == cells
+    silent = TextFilter(TABLE, tables=False)
+    assert silent(row) == [(row, "")]
+    assert "".join(text for _, text in silent("Vera has 21.")) == "Veera has 21."
+    assert silent("```\nprint(1)\n```") == [("```\nprint(1)\n```", "")]
+
+
 def test_the_language_may_change_between_sentences() -> None:
     """A function is asked for it."""
     language = "en"
@@ -182,7 +193,7 @@ def test_without_the_extra_numbers_are_left_to_the_voice(
     without_extra: None, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One warning names what to install; the table still counts."""
-    monkeypatch.setattr(pronunciation, "number_words", pronunciation.number_words.__wrapped__)
+    monkeypatch.setattr(pronunciation, "number_words", number_words.__wrapped__)
     with caplog.at_level(logging.WARNING, "rtvi_plugins"):
         for language in ("en", "de", "en"):
             assert speak("Vera has 21 rooms.", language) == "Veera has 21 rooms."
