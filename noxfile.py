@@ -140,7 +140,7 @@ def wheels(session: nox.Session) -> None:
     dist = ROOT / "dist"
     shutil.rmtree(dist, ignore_errors=True)
     for folder in (".", *(f"plugins/{each}" for each in PLUGINS)):
-        session.run("python", "-m", "build", "--outdir", str(dist), folder, silent=True)
+        session.run("python", "-m", "build", "--installer=uv", "--outdir", str(dist), folder, silent=True)
     session.run("twine", "check", "--strict", *map(str, sorted(dist.iterdir())))
     pytest(session, "tests/project/test_distributions.py", "tests/project/test_wheels.py")
 
