@@ -17,8 +17,7 @@ from rtvi_plugins.kinds import Text, ToolCall
 from rtvi_plugins.session import Say
 from rtvi_plugins.testing import connect
 
-from .fakes import scripted
-from .fakes.scripted import WAIT, script
+from .fakes.providers import WAIT, Fakes
 from .runtime.test_function_calls import clerk
 from .test_client import Peer, meeting, outcome
 
@@ -41,16 +40,16 @@ async def silent(session: Session, /) -> None:
 
 async def test_the_answer_is_the_text_of_one_turn() -> None:
     """It contains no greeting, and each question has its own answer."""
-    script.write([Text("I am "), Text("Vera.")], [Text("Fine.")])
-    async with connect(greeter, scripted) as client:
+    fakes = Fakes([Text("I am "), Text("Vera.")], [Text("Fine.")])
+    async with connect(greeter, fakes) as client:
         assert await client.ask("Who are you?") == "I am Vera."
         assert await client.ask("And how are you?") == "Fine."
 
 
 async def test_the_pieces_come_as_the_bot_sends_them() -> None:
     """The whole text is there afterwards."""
-    script.write([Text("One, "), Text("two.")])
-    async with connect(greeter, scripted) as client:
+    fakes = Fakes([Text("One, "), Text("two.")])
+    async with connect(greeter, fakes) as client:
         answer = client.ask("Count.")
         assert await anext(answer) == "One, "
         assert [piece async for piece in answer] == ["two."]
@@ -59,16 +58,16 @@ async def test_the_pieces_come_as_the_bot_sends_them() -> None:
 
 async def test_an_answer_goes_on_after_a_function() -> None:
     """The texts before and after it are one answer, with a space between them."""
-    script.write([Text("One moment."), ToolCall("1", "book", {"nights": 2})], [Text("Done.")])
-    async with connect(clerk, scripted) as client:
+    fakes = Fakes([Text("One moment."), ToolCall("1", "book", {"nights": 2})], [Text("Done.")])
+    async with connect(clerk, fakes) as client:
         assert await client.ask("Book.") == "One moment. Done."
 
 
 async def test_an_interruption_is_raised_with_the_text_so_far() -> None:
     """The answer to the text that interrupted is whole."""
     results: list[Any] = []
-    script.write([Text("Once upon"), WAIT], [Text("Good bye.")])
-    async with connect(greeter, scripted) as client, anyio.create_task_group() as tasks:
+    fakes = Fakes([Text("Once upon"), WAIT], [Text("Good bye.")])
+    async with connect(greeter, fakes) as client, anyio.create_task_group() as tasks:
         story = client.ask("A story!")
         assert await anext(story) == "Once upon"
         tasks.start_soon(outcome, story, results)
@@ -79,8 +78,8 @@ async def test_an_interruption_is_raised_with_the_text_so_far() -> None:
 
 async def test_a_provider_that_fails_raises_its_error() -> None:
     """The apology of the bot is a turn of its own."""
-    script.write([RuntimeError("out of order")], [Text("Fine.")])
-    async with connect(greeter, scripted) as client:
+    fakes = Fakes([RuntimeError("out of order")], [Text("Fine.")])
+    async with connect(greeter, fakes) as client:
         with pytest.raises(RequestError) as failed:
             await client.ask("Who are you?")
         assert failed.value.code == "provider-failed"
@@ -92,15 +91,15 @@ async def test_a_refusal_is_raised() -> None:
     async with connect(silent) as client:
         with pytest.raises(NoConversation):
             await client.ask("Hello?")
-    async with connect(greeter, scripted, limits=Limits(context_size=10)) as client:
+    async with connect(greeter, Fakes(), limits=Limits(context_size=10)) as client:
         with pytest.raises(ContextFull):
             await client.ask("Hello?")
 
 
 async def test_the_end_of_the_connection_is_raised() -> None:
     """Also to one who asks afterwards."""
-    script.write([Text("Good"), WAIT])
-    async with connect(greeter, scripted) as client:
+    fakes = Fakes([Text("Good"), WAIT])
+    async with connect(greeter, fakes) as client:
         answer = client.ask("Who are you?")
         assert await anext(answer) == "Good"
         await client.disconnect_bot()

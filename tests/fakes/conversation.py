@@ -1,12 +1,30 @@
-"""What tests of a conversation read from the wire, and what they send: text, time, and the context."""
+"""The user of a conversation: what tests send as text, speech and time, and what they read from the wire."""
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Sequence
 from typing import Any
 
+from .providers import CHARACTER, RATE, samples
 from .wire import Wire, settle
 
-__all__ = ("APOLOGY", "FORTY", "context", "failures", "later", "said", "shown", "types", "write")
+__all__ = (
+    "APOLOGY",
+    "FORTY",
+    "context",
+    "failures",
+    "later",
+    "said",
+    "shown",
+    "silence",
+    "speak",
+    "spoken",
+    "texts",
+    "types",
+    "wait",
+    "write",
+)
 
 #: The default apology of `converse`.
 APOLOGY = "I am sorry, something went wrong. Please try again."
@@ -52,3 +70,41 @@ async def context(wire: Wire) -> list[dict[str, Any]]:
 async def said(wire: Wire) -> list[tuple[str, Any]]:
     """The conversation as pairs of role and content."""
     return [(each["role"], each["content"]) for each in await context(wire)]
+
+
+# ---- the user --------------------------------------------------------------------------------------------------------
+
+
+async def wait(wire: Wire, seconds: float) -> None:
+    """Let time pass, in steps of 10 ms."""
+    for _ in range(round(seconds * 100)):
+        wire.clock.advance(0.01)
+        await settle()
+
+
+async def speak(wire: Wire, line: int, seconds: float) -> None:
+    """The user says something, or is silent (line 0), while time passes."""
+    for _ in range(round(seconds / 0.02)):
+        wire.connection.receive_audio(samples(line, 0.02, 16_000))
+        wire.clock.advance(0.02)
+        await settle()
+
+
+async def silence(wire: Wire, seconds: float) -> None:
+    """The user is silent, with the microphone on."""
+    await speak(wire, 0, seconds)
+
+
+def spoken(wire: Wire) -> str:
+    """What the client was sent of the bot's speech, as text: each character once for every 50 ms of it."""
+    data = array("h")
+    for _, audio in wire.heard:
+        assert (audio.rate, audio.channels, len(audio.data)) == (RATE, 1, 640)
+        data.frombytes(audio.data)
+    step = round(CHARACTER * RATE)
+    return "".join(chr(data[at]) for at in range(step // 2, len(data), step)).rstrip("\0")
+
+
+def texts(pieces: Sequence[Any]) -> list[str]:
+    """The texts of events."""
+    return [each["text"] for each in pieces]

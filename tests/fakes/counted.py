@@ -1,4 +1,4 @@
-"""A spoken bot whose services count what is open of them: themselves, and the streams of answers."""
+"""A spoken bot that counts its open services, and that can be left in the middle of an action."""
 
 from __future__ import annotations
 
@@ -8,110 +8,62 @@ from contextlib import asynccontextmanager
 
 import anyio
 import anyio.lowlevel
-from attrs import define, field
 
-from rtvi_plugins import LLM, STT, TTS, VAD, Session, action, bot, converse, service
+from rtvi_plugins import LLM, STT, TTS, VAD, Session, action, bot, converse
 from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text
 
-from .spoken import CodeVAD, ScriptSTT, SpellTTS
+from .providers import SERVICES, Fakes, Respond
 
-__all__ = ("now_open", "talker")
+__all__ = ("Counted", "talker")
 
-_STORY = "Once upon a time there was a bot. It talked for so long that everybody left. Then it was silent. "
-
-
-@define
-class Open:
-    """What is open now: services and the streams of LLMs, by name."""
-
-    services: Counter[str] = field(factory=Counter[str])
-    opened: int = 0
-    streams: int = 0
+STORY = "Once upon a time there was a bot. It talked for so long that everybody left. Then it was silent. "
 
 
-now_open = Open()
+class Counted(Fakes):
+    """Providers that take their time to open and to close. Their LLMs tell a story, a word at a time."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        #: The services that are open, by name, and how many were opened.
+        self.open = Counter[str]()
+        self.opened = 0
 
-# ---- the bot -------------------------------------------------------------------------------------------------------
-
-
-@asynccontextmanager
-async def counted(name: str) -> AsyncGenerator[None]:
-    """A service that takes its time to open and to close, and has a task of its own meanwhile."""
-    await anyio.lowlevel.checkpoint()
-    now_open.services[name] += 1
-    now_open.opened += 1
-    try:
-        await anyio.lowlevel.checkpoint()
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(anyio.sleep_forever)
-            try:
-                yield
-            finally:
-                tasks.cancel_scope.cancel()
-    finally:
-        with anyio.CancelScope(shield=True):
-            await anyio.lowlevel.checkpoint()
-        now_open.services[name] -= 1
-
-
-@define
-class Teller:
-    """Tells a story, a word at a time."""
-
-    async def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
+    def respond_as(self, name: str) -> Respond:
         """The story, which takes a while even to think of."""
-        now_open.streams += 1
+
+        async def respond(request: LLMRequest) -> AsyncGenerator[LLMPiece]:
+            self.begun["llm"] += 1
+            try:
+                for word in STORY.split():
+                    await anyio.lowlevel.checkpoint()
+                    yield Text(f"{word} ")
+            finally:
+                self.ended["llm"] += 1
+
+        return respond
+
+    @asynccontextmanager
+    async def opening(self, name: str) -> AsyncGenerator[None]:
+        """Count it, with a task of its own meanwhile."""
+        await anyio.lowlevel.checkpoint()
+        self.open[name] += 1
+        self.opened += 1
         try:
-            for word in _STORY.split():
-                await anyio.lowlevel.checkpoint()
-                yield Text(f"{word} ")
+            await anyio.lowlevel.checkpoint()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(anyio.sleep_forever)
+                try:
+                    yield
+                finally:
+                    tasks.cancel_scope.cancel()
         finally:
-            now_open.streams -= 1
-
-
-@service("llm", "teller")
-@asynccontextmanager
-async def teller() -> AsyncGenerator[Teller]:
-    """The one that a session starts with."""
-    async with counted("llm.teller"):
-        yield Teller()
-
-
-@service("llm", "second")
-@asynccontextmanager
-async def second_teller() -> AsyncGenerator[Teller]:
-    """The one that it can switch to."""
-    async with counted("llm.second"):
-        yield Teller()
-
-
-@service("stt", "counted")
-@asynccontextmanager
-async def counted_stt() -> AsyncGenerator[ScriptSTT]:
-    """Reads numbers."""
-    async with counted("stt"):
-        yield ScriptSTT("counted")
-
-
-@service("tts", "counted")
-@asynccontextmanager
-async def counted_tts() -> AsyncGenerator[SpellTTS]:
-    """Spells."""
-    async with counted("tts"):
-        yield SpellTTS(words=True)
-
-
-@service("vad", "counted")
-@asynccontextmanager
-async def counted_vad() -> AsyncGenerator[CodeVAD]:
-    """Hears numbers."""
-    async with counted("vad"):
-        yield CodeVAD()
+            with anyio.CancelScope(shield=True):
+                await anyio.lowlevel.checkpoint()
+            self.open[name] -= 1
 
 
 @bot(
-    services={"llm": ["teller", "second"], "stt": "counted", "tts": "counted", "vad": "counted"},
+    services=SERVICES,
     client=["llm.provider", "llm:run", "tts:say", "tts:interrupt", "bot:hang", "bot:hang_long", "bot:end"],
     public=True,
 )

@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TypeAlias
 
@@ -15,6 +15,14 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 Start: TypeAlias = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def with_ctrl_c() -> Generator[None]:
+    """Programs that are started in the background would otherwise ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
@@ -54,6 +62,7 @@ def test_words_that_are_none_are_answered_by_the_help(start: Start, word: str, c
     assert (process.returncode, out.startswith("The two commands")) == (code, True)
 
 
+@pytest.mark.usefixtures("with_ctrl_c")
 def test_ctrl_c_ends_an_installation_quietly(start: Start) -> None:
     """What was asked for is no failure of the network."""
     with start(pip="echo begun; sleep 5") as process:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any, NamedTuple
 
 import anyio
@@ -19,15 +19,14 @@ from rtvi_plugins.context import Context
 from rtvi_plugins.errors import InvalidStart, Problem
 from rtvi_plugins.events import BotLLMText, UserTranscription
 from rtvi_plugins.hosting import Limits
-from rtvi_plugins.kinds import Text, ToolCall, Usage
+from rtvi_plugins.kinds import STTPiece, STTRequest, Text, ToolCall, Transcript, Usage
 from rtvi_plugins.runtime.client_errors import error_json
 from rtvi_plugins.session import Say, UserText
 from rtvi_plugins.utils.json_values import check_json, json_problem
 
-from ..fakes import scripted, spoken
+from ..fakes.conversation import speak
 from ..fakes.faulty import faulty, ledger
-from ..fakes.scripted import script
-from ..fakes.spoken import LINES, RATE, begin, speak
+from ..fakes.providers import RATE, Fakes, recognise
 from ..fakes.wire import OPERATOR, Wire, connected, host_of, settle
 
 
@@ -192,9 +191,9 @@ async def giver(session: Session, /, llm: LLM, tts: TTS, stt: STT) -> None:
     await converse(session, llm=llm, tts=tts, stt=stt)
 
 
-def giving(**how: Any) -> Any:
+def giving(fakes: Fakes, **how: Any) -> Any:
     """A session with that bot."""
-    return connected(giver, scripted, spoken, **how)
+    return connected(giver, fakes, **how)
 
 
 async def goes_on(wire: Wire) -> None:
@@ -210,7 +209,8 @@ async def goes_on(wire: Wire) -> None:
 @pytest.mark.parametrize("name", ["give", "give_from_thread"])
 async def test_a_result_that_json_cannot_carry_is_an_invalid_result(bad: str, name: str) -> None:
     """The answer names the path, and the session goes on."""
-    async with giving() as wire:
+    fakes = Fakes()
+    async with giving(fakes) as wire:
         id = wire.call(f"bot:{name}")
         while not wire.answers(id):
             await anyio.to_thread.run_sync(lambda: None)
@@ -226,7 +226,8 @@ async def test_a_result_that_json_cannot_carry_is_an_invalid_result(bad: str, na
 @pytest.mark.parametrize("name", ["give_number", "give_text"])
 async def test_a_bare_value_that_json_cannot_carry_is_an_invalid_result(name: str) -> None:
     """Also where the class of the result is what the action declares."""
-    async with giving() as wire:
+    fakes = Fakes()
+    async with giving(fakes) as wire:
         error = await wire.error(wire.call(f"bot:{name}"))
         assert (error["code"], error["details"][0]["path"]) == ("invalid-result", "$")
         await goes_on(wire)
@@ -235,7 +236,8 @@ async def test_a_bare_value_that_json_cannot_carry_is_an_invalid_result(name: st
 @pytest.mark.anyio
 async def test_a_job_fails_with_a_result_that_json_cannot_carry(bad: str) -> None:
     """Its progress fails at the author's line."""
-    async with giving() as wire:
+    fakes = Fakes()
+    async with giving(fakes) as wire:
         wire.call("bot:give_long")
         await settle()
         (end,) = wire.told("server-message")
@@ -249,11 +251,11 @@ async def test_a_job_fails_with_a_result_that_json_cannot_carry(bad: str) -> Non
 async def test_the_llm_reads_that_a_function_gave_what_json_cannot_carry(name: str) -> None:
     """The turn goes on with these words, and the LLM may say so."""
     notes.value = {"room": 2**70}
-    script.write([ToolCall("1", name, {})], [Text("It failed.")])
-    async with giving() as wire:
+    fakes = Fakes([ToolCall("1", name, {})], [Text("It failed.")])
+    async with giving(fakes) as wire:
         wire.send("send-text", {"content": "go", "options": {"audio_response": False}})
         await settle()
-        (result,) = [each["content"] for each in script.requests[1].messages if each["role"] == "tool"]
+        (result,) = [each["content"] for each in fakes.requests[1].messages if each["role"] == "tool"]
         assert "returned what JSON cannot carry: $" in str(result)
         assert wire.told("error") == []
         await goes_on(wire)
@@ -265,7 +267,8 @@ async def test_the_llm_reads_that_a_function_gave_what_json_cannot_carry(name: s
 @pytest.mark.anyio
 async def test_what_a_bot_sends_fails_at_its_own_line(bad: str) -> None:
     """Each with the path of the bad value, and nothing of it is sent."""
-    async with giving() as wire:
+    fakes = Fakes()
+    async with giving(fakes) as wire:
         assert await wire.result(wire.call("bot:send"))
         assert [each.partition(":")[0] for each in notes.errors] == ["TypeError"] * 3
         assert all("JSON cannot carry this: $" in each for each in notes.errors)
@@ -302,7 +305,8 @@ async def emitting(session: Session, /) -> None:
 @pytest.mark.anyio
 async def test_an_error_that_cannot_be_sent_is_answered_by_its_sentence(bad: str) -> None:
     """The client is not left waiting for it."""
-    async with giving() as wire:
+    fakes = Fakes()
+    async with giving(fakes) as wire:
         assert (await wire.error(wire.call("bot:raise_unsendable")))["error"] == "Not today."
         await goes_on(wire)
 
@@ -333,11 +337,11 @@ def test_the_context_refuses_what_json_cannot_carry(bad: str) -> None:
 @pytest.mark.parametrize("argument", [2**70, float("nan"), "\ud83c", [float("inf")], {"\ud83c": 1}])
 async def test_the_llm_reads_that_its_arguments_cannot_be_carried(argument: Any) -> None:
     """It is no failure of the bot, and nothing is called."""
-    script.write([ToolCall("1", "fine", {"n": argument})], [Text("Again.")])
-    async with giving() as wire:
+    fakes = Fakes([ToolCall("1", "fine", {"n": argument})], [Text("Again.")])
+    async with giving(fakes) as wire:
         wire.send("send-text", {"content": "go", "options": {"audio_response": False}})
         await settle()
-        (result,) = [each["content"] for each in script.requests[1].messages if each["role"] == "tool"]
+        (result,) = [each["content"] for each in fakes.requests[1].messages if each["role"] == "tool"]
         assert "cannot carry: $.arguments.n" in str(result)
         assert wire.told("error") == []
         await goes_on(wire)
@@ -346,8 +350,8 @@ async def test_the_llm_reads_that_its_arguments_cannot_be_carried(argument: Any)
 @pytest.mark.anyio
 async def test_a_usage_that_json_cannot_carry_ends_nothing() -> None:
     """What can be sent of it is sent."""
-    script.write([Text("Hello."), Usage(prompt_tokens=2**70, completion_tokens=-5, model="large\ud83c")])
-    async with giving() as wire:
+    fakes = Fakes([Text("Hello."), Usage(prompt_tokens=2**70, completion_tokens=-5, model="large\ud83c")])
+    async with giving(fakes) as wire:
         wire.send("send-text", {"content": "go", "options": {"audio_response": False}})
         await settle()
         (tokens,) = [each["tokens"][0] for each in wire.told("metrics") if "tokens" in each]
@@ -357,12 +361,16 @@ async def test_a_usage_that_json_cannot_carry_ends_nothing() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_transcript_with_half_a_character_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_transcript_with_half_a_character_is_heard() -> None:
     """The rest of it is what the user said."""
-    monkeypatch.setattr(spoken, "LINES", [*LINES[:1], "hello \ud83cthere", *LINES[2:]])
-    begin()
-    script.write([Text("Hi.")])
-    async with giving(audio=RATE) as wire:
+
+    async def transcribe(request: STTRequest) -> AsyncGenerator[STTPiece]:
+        async for piece in recognise(request):
+            assert isinstance(piece, Transcript)
+            yield Transcript(piece.text.replace(" ", " \ud83c"), final=piece.final)
+
+    fakes = Fakes([Text("Hi.")], stt=transcribe)
+    async with giving(fakes, audio=RATE) as wire:
         await speak(wire, 1, 0.5)
         wire.connection.microphone(False)
         await speak(wire, 0, 1)
@@ -380,7 +388,7 @@ async def test_a_start_with_what_json_cannot_carry_is_refused(bad: str, field: s
     """Its values would be sent to the client. The error names the path, and not the value."""
     if bad == "$":
         notes.value = {"in": notes.value} if not isinstance(notes.value, list) else {"in": 2**64}
-    async with host_of(giver, scripted, spoken) as host:
+    async with host_of(giver, Fakes()) as host:
         with pytest.raises(InvalidStart) as refused:
             await host.start({field: {"llm": {"messages": notes.value}}}, secret=OPERATOR)
     assert "JSON cannot carry" in str(refused.value) or "deeper" in str(refused.value)
@@ -397,7 +405,8 @@ LONG = Limits(outbox_size=20_000)
 async def test_a_result_that_is_longer_than_the_outbox_is_an_invalid_result(name: str) -> None:
     """The client, which reads, is not taken for one that does not."""
     notes.value = "x" * 20_001
-    async with giving(limits=LONG) as wire:
+    fakes = Fakes()
+    async with giving(fakes, limits=LONG) as wire:
         id = wire.call(f"bot:{name}")
         while not wire.answers(id):
             await anyio.to_thread.run_sync(lambda: None)
@@ -410,7 +419,8 @@ async def test_a_result_that_is_longer_than_the_outbox_is_an_invalid_result(name
 async def test_results_that_fit_are_all_sent_to_a_client_that_reads() -> None:
     """Also where several of them wait to be sent."""
     notes.value = "x" * 15_000
-    async with giving(limits=LONG) as wire:
+    fakes = Fakes()
+    async with giving(fakes, limits=LONG) as wire:
         ids = [wire.call("bot:give"), wire.call("bot:give")]
         await settle()
         assert [(await wire.result(id))["value"] for id in ids] == [notes.value] * 2
@@ -421,7 +431,8 @@ async def test_results_that_fit_are_all_sent_to_a_client_that_reads() -> None:
 async def test_a_job_whose_result_is_too_long_fails() -> None:
     """And its progress fails at the author's line."""
     notes.value, notes.errors = "x" * 20_001, []
-    async with giving(limits=LONG) as wire:
+    fakes = Fakes()
+    async with giving(fakes, limits=LONG) as wire:
         wire.call("bot:give_long")
         await settle()
         assert [each["code"] for each in wire.told("server-message")] == ["invalid-result"]
@@ -433,7 +444,8 @@ async def test_a_job_whose_result_is_too_long_fails() -> None:
 async def test_a_message_that_is_too_long_fails_at_the_authors_line() -> None:
     """The session goes on."""
     notes.value, notes.errors = "x" * 20_001, []
-    async with giving(limits=LONG) as wire:
+    fakes = Fakes()
+    async with giving(fakes, limits=LONG) as wire:
         await wire.result(wire.call("bot:send"))
         assert [each.partition(":")[0] for each in notes.errors] == ["ValueError", "FunctionCallFailed"]
         error = await wire.error(wire.call("llm:get_context"))  # the message was remembered
@@ -445,11 +457,11 @@ async def test_a_message_that_is_too_long_fails_at_the_authors_line() -> None:
 async def test_the_llm_reads_that_a_result_is_too_long() -> None:
     """In words, as of any other failure."""
     notes.value = "x" * 20_001
-    script.write([ToolCall("1", "give", {})], [Text("Too long.")])
-    async with giving(limits=LONG) as wire:
+    fakes = Fakes([ToolCall("1", "give", {})], [Text("Too long.")])
+    async with giving(fakes, limits=LONG) as wire:
         wire.send("send-text", {"content": "go", "options": {"audio_response": False}})
         await settle()
-        (result,) = [each["content"] for each in script.requests[1].messages if each["role"] == "tool"]
+        (result,) = [each["content"] for each in fakes.requests[1].messages if each["role"] == "tool"]
         assert "at most 10000 are sent" in str(result)
         await goes_on(wire)
 
@@ -457,13 +469,13 @@ async def test_the_llm_reads_that_a_result_is_too_long() -> None:
 @pytest.mark.anyio
 async def test_a_refusal_that_is_too_long_is_shortened() -> None:
     """For the client, and for the LLM."""
-    script.write([ToolCall("1", "refuse_at_length", {})], [Text("It was refused.")])
-    async with giving(limits=LONG) as wire:
+    fakes = Fakes([ToolCall("1", "refuse_at_length", {})], [Text("It was refused.")])
+    async with giving(fakes, limits=LONG) as wire:
         error = await wire.error(wire.call("bot:refuse_at_length"))
         assert len(error["error"]) == 4000
         wire.send("send-text", {"content": "go", "options": {"audio_response": False}})
         await settle()
-        (result,) = [each["content"] for each in script.requests[1].messages if each["role"] == "tool"]
+        (result,) = [each["content"] for each in fakes.requests[1].messages if each["role"] == "tool"]
         assert len(str(result)) < 4100
         await goes_on(wire)
 
@@ -482,7 +494,8 @@ async def test_a_config_that_is_too_long_is_answered_with_an_error(version: str 
     """Whoever asks for it, in whatever words."""
     long = [{"role": "user", "content": "x" * 20_001}]
     body = {"defaults": {"llm": {"messages": long}}}
-    async with giving(limits=LONG, body=body, version=version, ready=version is not None) as wire:
+    fakes = Fakes()
+    async with giving(fakes, limits=LONG, body=body, version=version, ready=version is not None) as wire:
         if version is None:
             assert (await wire.error(wire.send("client-ready", {})))["code"] == "invalid-result"
             return
@@ -495,7 +508,8 @@ async def test_a_config_that_is_too_long_is_answered_with_an_error(version: str 
 @pytest.mark.anyio
 async def test_descriptions_that_are_too_long_are_answered_with_an_error() -> None:
     """A limit of the operator's may be smaller than what a bot has to say."""
-    async with giving(limits=Limits(outbox_size=600)) as wire:
+    fakes = Fakes()
+    async with giving(fakes, limits=Limits(outbox_size=600)) as wire:
         for type in ("describe-actions", "describe-config"):
             assert (await wire.error(wire.send(type, {})))["code"] == "invalid-result"
         await goes_on(wire)

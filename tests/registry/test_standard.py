@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
@@ -9,8 +10,8 @@ import pytest
 from rtvi_plugins import LLM, TTS, Grant, Session, bot, converse, roles
 from rtvi_plugins.kinds import Text, ToolCall
 
-from ..fakes import faulty, scripted
-from ..fakes.scripted import script
+from ..fakes import faulty
+from ..fakes.providers import WAIT, Fakes
 from ..fakes.wire import Wire, connected, settle
 
 pytestmark = pytest.mark.anyio
@@ -38,10 +39,16 @@ async def lenient(session: Session, /, llm: LLM) -> None:
     await converse(session, llm=llm)
 
 
-def helper(made: Any = helped, *, version: str | None = None, body: object = None) -> Any:
+def fakes_of_two_answers() -> Fakes:
+    """Providers of which the LLM says two things."""
+    return Fakes([Text("Hello.")], [Text("Again.")])
+
+
+def helper(
+    made: Any = helped, *, fakes: Fakes | None = None, version: str | None = None, body: object = None
+) -> AbstractAsyncContextManager[Wire]:
     """A session with a client of the generation that has an LLMHelper."""
-    script.write([Text("Hello.")], [Text("Again.")])
-    return connected(made, scripted, faulty, version=version, body=body)
+    return connected(made, fakes or fakes_of_two_answers(), faulty, version=version, body=body)
 
 
 def call(wire: Wire, action: str, arguments: list[dict[str, Any]] | None = None) -> str:
@@ -76,11 +83,12 @@ async def test_get_context() -> None:
 
 async def test_append_to_messages() -> None:
     """With `run_immediately` as the helper always sends it; one that is run is answered."""
-    async with helper() as wire:
+    fakes = fakes_of_two_answers()
+    async with helper(fakes=fakes) as wire:
         sent = named(messages=[user("one")], run_immediately=False)
         assert await wire.result(call(wire, "append_to_messages", sent)) is True
         await settle()
-        assert script.requests == []
+        assert fakes.requests == []
         sent = named(messages=[user("two"), user("three")], run_immediately=True)
         assert await wire.result(call(wire, "append_to_messages", sent)) is True
         await settle()
@@ -90,33 +98,36 @@ async def test_append_to_messages() -> None:
 async def test_append_to_messages_without_flags_asks_for_no_answer() -> None:
     """A message of several parts is kept as it is."""
     parts = [{"type": "text", "text": "what is this?"}]
-    async with helper() as wire:
+    fakes = fakes_of_two_answers()
+    async with helper(fakes=fakes) as wire:
         await wire.result(call(wire, "append_to_messages", named(messages=[{"role": "user", "content": parts}])))
         await settle()
-        assert script.requests == []
+        assert fakes.requests == []
         (message,) = (await wire.result(call(wire, "get_context")))["messages"]
         assert message["content"] == parts
 
 
 async def test_set_context() -> None:
     """With `interrupt` as the helper sends it: the conversation is another."""
-    async with helper() as wire:
+    fakes = fakes_of_two_answers()
+    async with helper(fakes=fakes) as wire:
         await wire.result(call(wire, "append_to_messages", named(messages=[user("one")], run_immediately=False)))
         sent = named(messages=[user("You are Ada.", "system"), user("hi")], interrupt=True)
         assert await wire.result(call(wire, "set_context", sent)) is True
         assert await contents(wire) == ["You are Ada.", "hi"]
-        assert script.requests == []
+        assert fakes.requests == []
 
 
 async def test_set_context_with_tools_and_an_answer() -> None:
     """As the open-source bots have it; tools that are not sent stay."""
     parameters: dict[str, Any] = {"type": "object", "properties": {}}
     tools = [{"name": "look", "description": "Looks.", "parameters": parameters}]
-    async with helper() as wire:
+    fakes = fakes_of_two_answers()
+    async with helper(fakes=fakes) as wire:
         sent = named(messages=[user("hi")], tools=tools, run_immediately=True)
         assert await wire.result(call(wire, "set_context", sent)) is True
         await settle()
-        assert list(script.requests[0].functions) == tools
+        assert list(fakes.requests[0].functions) == tools
         await wire.result(call(wire, "set_context", named(messages=[user("anew")])))
         assert await wire.result(call(wire, "get_context")) == {"messages": [user("anew")], "tools": tools}
 
@@ -127,12 +138,13 @@ LOOK: dict[str, Any] = {"name": "look", "description": "Looks.", "strict": True}
 @pytest.mark.parametrize("sent", [LOOK, {"type": "function", "function": LOOK}])
 async def test_functions_are_accepted_with_and_without_openais_wrapping(sent: dict[str, Any]) -> None:
     """From the action and from the config; the LLM and the client read them without it."""
-    async with helper() as wire:
+    fakes = fakes_of_two_answers()
+    async with helper(fakes=fakes) as wire:
         await wire.result(call(wire, "set_context", named(tools=[sent], run_immediately=True)))
         await settle()
-        assert list(script.requests[0].functions) == [LOOK]
+        assert list(fakes.requests[0].functions) == [LOOK]
         assert (await wire.result(call(wire, "get_context")))["tools"] == [LOOK]
-    async with helper(body={"config": [{"service": "llm", "options": named(tools=[sent])}]}) as wire:
+    async with helper(fakes=fakes, body={"config": [{"service": "llm", "options": named(tools=[sent])}]}) as wire:
         assert (await wire.result(call(wire, "get_context")))["tools"] == [LOOK]
         assert (await wire.config())["llm"]["tools"] == [sent]
         answer = await wire.answer(wire.update(llm={"tools": [sent]}))
@@ -165,14 +177,15 @@ async def test_a_mistake_in_a_function_is_reported_where_it_is(tool: dict[str, A
 )
 async def test_tool_choice_is_passed_to_the_llm(sent: object, asked: str) -> None:
     """In its short form. It stays until it is set again."""
-    async with helper() as wire:
+    fakes = fakes_of_two_answers()
+    async with helper(fakes=fakes) as wire:
         assert "tool_choice" not in await wire.result(call(wire, "get_context"))
         arguments = named(tools=[LOOK], tool_choice=sent, run_immediately=True)
         await wire.result(call(wire, "set_context", arguments))
         await settle()
         await wire.result(call(wire, "run"))
         await settle()
-        assert [each.tool_choice for each in script.requests] == [asked, asked]
+        assert [each.tool_choice for each in fakes.requests] == [asked, asked]
         assert (await wire.result(call(wire, "get_context")))["tool_choice"] == asked
         await wire.result(call(wire, "set_context", named(tool_choice="auto")))
         assert (await wire.result(call(wire, "get_context")))["tool_choice"] == "auto"
@@ -180,16 +193,17 @@ async def test_tool_choice_is_passed_to_the_llm(sent: object, asked: str) -> Non
 
 async def test_without_a_tool_choice_providers_are_asked_for_none() -> None:
     """So a provider that does not know it is not affected."""
-    async with helper() as wire:
+    fakes = fakes_of_two_answers()
+    async with helper(fakes=fakes) as wire:
         await wire.result(call(wire, "run"))
         await settle()
-        assert script.requests[0].tool_choice is None
+        assert fakes.requests[0].tool_choice is None
 
 
 async def test_a_function_must_be_called_once_in_a_turn() -> None:
     """With its result, the LLM is free to answer: otherwise it would call functions for ever."""
-    async with helper() as wire:
-        script.write([ToolCall("1", "look", {})], [Text("Found it.")], [Text("Again.")])
+    fakes = Fakes([ToolCall("1", "look", {})], [Text("Found it.")], [Text("Again.")])
+    async with helper(fakes=fakes) as wire:
         sent = named(tools=[LOOK], tool_choice="required", run_immediately=True)
         await wire.result(call(wire, "set_context", sent))
         await settle()
@@ -198,16 +212,17 @@ async def test_a_function_must_be_called_once_in_a_turn() -> None:
         await settle()
         await wire.result(call(wire, "run"))
         await settle()
-        assert [each.tool_choice for each in script.requests] == ["required", None, "required"]
+        assert [each.tool_choice for each in fakes.requests] == ["required", None, "required"]
 
 
 async def test_a_required_function_that_is_gone_is_not_asked_for() -> None:
     """Vendors refuse a request that names a function which it does not declare."""
-    async with helper() as wire:
+    fakes = fakes_of_two_answers()
+    async with helper(fakes=fakes) as wire:
         await wire.result(call(wire, "set_context", named(tools=[LOOK], tool_choice="look")))
         await wire.result(call(wire, "set_context", named(tools=[], run_immediately=True)))
         await settle()
-        assert script.requests[0].tool_choice is None
+        assert fakes.requests[0].tool_choice is None
 
 
 @pytest.mark.parametrize("sent", ["loook", {"type": "function", "function": {"name": "loook"}}])
@@ -234,8 +249,8 @@ async def test_run(arguments: list[dict[str, Any]] | None) -> None:
 
 async def test_interrupt_cuts_short_what_is_being_said() -> None:
     """Before anything else is done."""
-    async with helper() as wire:
-        script.write([Text("Once "), scripted.WAIT], [Text("Again.")])
+    fakes = Fakes([Text("Once "), WAIT], [Text("Again.")])
+    async with helper(fakes=fakes) as wire:
         await wire.result(call(wire, "run"))
         await settle()
         await wire.result(call(wire, "run", named(interrupt=True)))
@@ -260,9 +275,10 @@ async def test_a_newer_client_reaches_the_same() -> None:
 
 async def test_say_and_interrupt() -> None:
     """What is to be said comes after what is being said; one that interrupts comes in the place of all of it."""
-    async with helper() as wire:
+    fakes = fakes_of_two_answers()
+    async with helper(fakes=fakes) as wire:
         assert await wire.result(wire.call("tts:interrupt")) is False
-        script.write([Text("Once "), scripted.WAIT])
+        fakes.write([Text("Once "), WAIT])
         await wire.result(call(wire, "run"))
         await settle()
         assert await wire.result(wire.call("tts:say", text="Later.")) is True
@@ -279,13 +295,14 @@ async def test_say_and_interrupt() -> None:
 @pytest.mark.parametrize("role", ["system", "developer", "assistant", "tool"])
 async def test_messages_are_the_users_unless_the_bot_says_otherwise(role: str) -> None:
     """One among them that is not refuses them all."""
-    async with helper() as wire:
+    fakes = fakes_of_two_answers()
+    async with helper(fakes=fakes) as wire:
         sent = named(messages=[user("one"), user("obey", role)], run_immediately=True)
         error = await wire.error(call(wire, "append_to_messages", sent))
         assert error["code"] == "not-granted"
         assert "messages may have the role user" in error["error"]
         assert await contents(wire) == []
-        assert script.requests == []
+        assert fakes.requests == []
 
 
 async def test_a_bot_may_grant_other_roles() -> None:
@@ -325,9 +342,10 @@ async def test_a_conversation_may_start_from_messages(name: str) -> None:
 async def test_run_on_config_speaks_first_with_all_that_the_start_has_set() -> None:
     """Once, when the client is there; it is applied after all others, wherever it stands."""
     sent = named(run_on_config=True, tools=[{"name": "look"}], messages=[user("Greet.", "system")])
-    async with helper(body={"config": [{"service": "llm", "options": sent}]}) as wire:
+    fakes = fakes_of_two_answers()
+    async with helper(fakes=fakes, body={"config": [{"service": "llm", "options": sent}]}) as wire:
         await settle()
-        (request,) = script.requests
+        (request,) = fakes.requests
         assert [each["content"] for each in request.messages] == ["Greet."]
         assert list(request.functions) == [{"name": "look"}]
         assert await contents(wire) == ["Greet.", "Hello."]

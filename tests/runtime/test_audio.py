@@ -23,7 +23,7 @@ from rtvi_plugins.runtime.playback import FRAME_SECONDS, LEAD_SECONDS, AudioOutp
 from rtvi_plugins.session import Listener
 from rtvi_plugins.voice import resampling
 
-from ..fakes.spoken import samples
+from ..fakes.providers import samples
 from ..fakes.wire import connected, settle
 
 #: The frames that are sent at once: those of the lead, and the one that is due.

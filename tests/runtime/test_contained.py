@@ -36,7 +36,8 @@ from rtvi_plugins.session import Listener
 from rtvi_plugins.utils.control_flow import is_ctrl_c, reraise_control_flow
 from rtvi_plugins.voice import TurnTaking, UserTurn
 
-from ..fakes.spoken import RATE, samples, speak, wait
+from ..fakes.conversation import speak, wait
+from ..fakes.providers import RATE, samples
 from ..fakes.wire import OPERATOR, Wire, connected, connection_to, host_of, settle
 
 pytestmark = pytest.mark.anyio

@@ -8,8 +8,7 @@ from rtvi_plugins import LLM, Session, bot, converse
 from rtvi_plugins.hosting import Limits
 from rtvi_plugins.kinds import Text
 
-from ..fakes import scripted
-from ..fakes.scripted import script
+from ..fakes.providers import Fakes
 from ..fakes.wire import Wire, connected, settle
 
 pytestmark = pytest.mark.anyio
@@ -36,7 +35,8 @@ async def fill(wire: Wire) -> None:
 
 async def test_a_full_context_takes_no_more_messages() -> None:
     """The error has a code and says what to do."""
-    async with connected(clerk, scripted, limits=LIMITS) as wire:
+    fakes = Fakes()
+    async with connected(clerk, fakes, limits=LIMITS) as wire:
         await fill(wire)
         error = await wire.error(wire.call("llm:append_to_messages", messages=ASKED))
         assert (error["code"], "llm:set_context" in error["error"]) == ("context-full", True)
@@ -45,17 +45,17 @@ async def test_a_full_context_takes_no_more_messages() -> None:
 
 async def test_a_full_context_takes_no_more_texts() -> None:
     """What the user writes is refused under its id, and nothing is interrupted or answered."""
-    script.write([Text("Never.")])
-    async with connected(clerk, scripted, limits=LIMITS) as wire:
+    fakes = Fakes([Text("Never.")])
+    async with connected(clerk, fakes, limits=LIMITS) as wire:
         await fill(wire)
         assert (await wire.error(wire.send("send-text", {"content": "Hello", "options": {}})))["code"] == "context-full"
-        assert script.requests == []
+        assert fakes.requests == []
 
 
 async def test_a_message_that_fills_the_context_is_answered() -> None:
     """It was accepted, so its `run_immediately` is carried out: the answer belongs to it."""
-    script.write([Text("Hello.")])
-    async with connected(clerk, scripted, limits=LIMITS) as wire:
+    fakes = Fakes([Text("Hello.")])
+    async with connected(clerk, fakes, limits=LIMITS) as wire:
         messages = [{"role": "user", "content": "x" * 1_000}]
         assert await wire.result(wire.call("llm:append_to_messages", messages=messages, run_immediately=True)) is True
         await settle()
@@ -64,8 +64,8 @@ async def test_a_message_that_fills_the_context_is_answered() -> None:
 
 async def test_a_context_that_was_replaced_has_space_again() -> None:
     """As the error says."""
-    script.write([Text("Hello.")])
-    async with connected(clerk, scripted, limits=LIMITS) as wire:
+    fakes = Fakes([Text("Hello.")])
+    async with connected(clerk, fakes, limits=LIMITS) as wire:
         await fill(wire)
         assert await wire.result(wire.call("llm:set_context", messages=[])) is True
         wire.send("send-text", {"content": "Hello", "options": {}})
@@ -75,8 +75,8 @@ async def test_a_context_that_was_replaced_has_space_again() -> None:
 
 async def test_the_bot_may_always_add() -> None:
     """An answer that has begun is remembered, whatever its length."""
-    script.write([Text("y" * 2_000)])
-    async with connected(clerk, scripted, limits=LIMITS) as wire:
+    fakes = Fakes([Text("y" * 2_000)])
+    async with connected(clerk, fakes, limits=LIMITS) as wire:
         wire.send("send-text", {"content": "Hello", "options": {}})
         await settle()
         assert [len(str(each["content"])) for each in wire.connection.session.context.messages] == [5, 2_000]

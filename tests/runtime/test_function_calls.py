@@ -15,8 +15,7 @@ from rtvi_plugins.hosting import Limits
 from rtvi_plugins.kinds import Text, ToolCall
 from rtvi_plugins.testing import host_for
 
-from ..fakes import scripted
-from ..fakes.scripted import script
+from ..fakes.providers import Fakes
 from ..fakes.wire import Wire, connected, settle
 
 pytestmark = pytest.mark.anyio
@@ -67,22 +66,22 @@ async def slow(session: Session, /) -> None:
     """Takes long."""
 
 
-async def calling(wire: Wire, name: str, /, **arguments: Any) -> str:
+async def calling(fakes: Fakes, wire: Wire, name: str, /, **arguments: Any) -> str:
     """Let the LLM call a function; returns what it was told of it."""
-    script.write([ToolCall("1", name, arguments)], [Text("Done.")])
+    fakes.write([ToolCall("1", name, arguments)], [Text("Done.")])
     wire.send("send-text", {"content": "go", "options": {}})
     await settle()
-    told: str = script.requests[-1].messages[-1]["content"]  # type: ignore[assignment]
+    told: str = fakes.requests[-1].messages[-1]["content"]  # type: ignore[assignment]
     return told
 
 
 async def test_an_action_is_described_to_the_llm_as_to_clients() -> None:
     """Name, documentation, types and bounds come from its code; narrowing shows in the schema."""
-    script.write([Text("Hi.")])
-    async with connected(clerk, scripted) as wire:
+    fakes = Fakes([Text("Hi.")])
+    async with connected(clerk, fakes) as wire:
         wire.send("send-text", {"content": "go", "options": {}})
         await settle()
-        found = {each["name"]: each for each in script.requests[0].functions}
+        found = {each["name"]: each for each in fakes.requests[0].functions}
         assert set(found) == {"book", "rename", "break_down", "get_context"}
         assert found["book"] == {
             "name": "book",
@@ -102,8 +101,9 @@ async def test_an_action_is_described_to_the_llm_as_to_clients() -> None:
 
 async def test_the_bot_carries_it_out_and_the_client_is_told_of_it() -> None:
     """It is not asked to do it, which would do it twice."""
-    async with connected(clerk, scripted) as wire:
-        assert await calling(wire, "book", nights=2.0) == "160"
+    fakes = Fakes()
+    async with connected(clerk, fakes) as wire:
+        assert await calling(fakes, wire, "book", nights=2.0) == "160"
         assert wire.told("llm-function-call-started") == [{"function_name": "book"}]
         assert wire.told("llm-function-call-in-progress") == []
         assert wire.told("llm-function-call-stopped") == [
@@ -113,10 +113,11 @@ async def test_the_bot_carries_it_out_and_the_client_is_told_of_it() -> None:
 
 async def test_a_transport_may_report_the_arguments_of_a_call() -> None:
     """A client that observes the bot sees the whole call, and what comes of it. Also of one that is refused."""
-    async with connected(clerk, scripted) as wire:
+    fakes = Fakes()
+    async with connected(clerk, fakes) as wire:
         wire.connection.report_functions()
-        assert await calling(wire, "book", nights=2.0) == "160"
-        assert "error" in await calling(wire, "book", nights=99)
+        assert await calling(fakes, wire, "book", nights=2.0) == "160"
+        assert "error" in await calling(fakes, wire, "book", nights=99)
         calls, ends = wire.told("llm-function-call-in-progress"), wire.told("llm-function-call-stopped")
         assert [(each["function_name"], each["arguments"]) for each in calls] == [
             ("book", {"nights": 2.0}),
@@ -128,10 +129,11 @@ async def test_a_transport_may_report_the_arguments_of_a_call() -> None:
 
 async def test_a_call_whose_report_is_too_long_for_the_client_fails() -> None:
     """The session goes on, and the LLM reads why."""
-    async with connected(clerk, scripted, limits=Limits(outbox_size=2_000)) as wire:
+    fakes = Fakes()
+    async with connected(clerk, fakes, limits=Limits(outbox_size=2_000)) as wire:
         wire.connection.report_functions()
-        assert "too long" in await calling(wire, "book", nights=2, name="x" * 3_000)
-        assert await calling(wire, "book", nights=2) == "160"
+        assert "too long" in await calling(fakes, wire, "book", nights=2, name="x" * 3_000)
+        assert await calling(fakes, wire, "book", nights=2) == "160"
 
 
 @pytest.mark.parametrize(
@@ -145,8 +147,9 @@ async def test_a_call_whose_report_is_too_long_for_the_client_fails() -> None:
 )
 async def test_what_is_wrong_is_told_to_the_llm(name: str, arguments: dict[str, Any], told: str) -> None:
     """In words that it can act upon."""
-    async with connected(clerk, scripted) as wire:
-        found = await calling(wire, name, **arguments)
+    fakes = Fakes()
+    async with connected(clerk, fakes) as wire:
+        found = await calling(fakes, wire, name, **arguments)
         assert '"error"' in found
         assert told.lower() in found.lower()
 
@@ -165,8 +168,9 @@ async def test_an_llm_that_calls_a_function_that_is_not_declared_is_given_the_na
     name: str, hint: str
 ) -> None:
     """An LLM that makes up a name reaches nothing of the bot's, and no client waits for it."""
-    async with connected(clerk, scripted) as wire:
-        found = await calling(wire, name)
+    fakes = Fakes()
+    async with connected(clerk, fakes) as wire:
+        found = await calling(fakes, wire, name)
         assert f"There is no function {name!r}." in found
         assert "get_context, book, rename, break_down" in found
         assert hint in found
@@ -175,17 +179,20 @@ async def test_an_llm_that_calls_a_function_that_is_not_declared_is_given_the_na
 
 async def test_an_llm_that_calls_a_function_where_there_is_none_is_asked_to_answer_in_words() -> None:
     """There is no name to suggest."""
-    async with connected(chatter, scripted) as wire:
-        assert "no other function" in await calling(wire, "search_web")
+    fakes = Fakes()
+    async with connected(chatter, fakes) as wire:
+        assert "no other function" in await calling(fakes, wire, "search_web")
 
 
 async def test_a_call_whose_arguments_could_not_be_read_is_not_carried_out() -> None:
     """Its problem is the result that the LLM reads; the call stands in the context as a valid one."""
-    script.write([ToolCall.parse("1", "book", '{"nights": 2')], [ToolCall("2", "book", {"nights": 2})], [Text("Done.")])
-    async with connected(clerk, scripted) as wire:
+    fakes = Fakes(
+        [ToolCall.parse("1", "book", '{"nights": 2')], [ToolCall("2", "book", {"nights": 2})], [Text("Done.")]
+    )
+    async with connected(clerk, fakes) as wire:
         wire.send("send-text", {"content": "go", "options": {}})
         await settle()
-        first, second = (request.messages for request in script.requests[1:])
+        first, second = (request.messages for request in fakes.requests[1:])
         assert [each["role"] for each in first] == ["user", "assistant", "tool"]
         assert "not a JSON object" in str(first[-1]["content"])
         assert '{\\"nights\\": 2' in str(first[-1]["content"])
@@ -195,22 +202,24 @@ async def test_a_call_whose_arguments_could_not_be_read_is_not_carried_out() -> 
 
 async def test_the_bots_own_come_before_the_clients_of_the_same_name() -> None:
     """A client cannot put itself in the place of the bot's action."""
-    async with connected(clerk, scripted) as wire:
+    fakes = Fakes()
+    async with connected(clerk, fakes) as wire:
         await wire.result(wire.call("llm:set_context", tools=[{"name": "book"}, {"name": "paint"}]))
-        assert await calling(wire, "book", nights=1) == "80"
-        assert [each["name"] for each in script.requests[0].functions].count("book") == 1
-        assert "paint" in [each["name"] for each in script.requests[0].functions]
+        assert await calling(fakes, wire, "book", nights=1) == "80"
+        assert [each["name"] for each in fakes.requests[0].functions].count("book") == 1
+        assert "paint" in [each["name"] for each in fakes.requests[0].functions]
 
 
 @pytest.mark.parametrize("again", ["1", ""])
 async def test_each_call_of_a_conversation_has_an_id_of_its_own(again: str) -> None:
     """Some vendors count anew in each answer, or repeat an id within one; some send none."""
-    async with connected(clerk, scripted) as wire:
-        await calling(wire, "book", nights=1)
-        script.write([ToolCall(again, "book", {"nights": 2}), ToolCall(again, "book", {"nights": 3})], [Text("Done.")])
+    fakes = Fakes()
+    async with connected(clerk, fakes) as wire:
+        await calling(fakes, wire, "book", nights=1)
+        fakes.write([ToolCall(again, "book", {"nights": 2}), ToolCall(again, "book", {"nights": 3})], [Text("Done.")])
         wire.send("send-text", {"content": "go", "options": {}})
         await settle()
-        results = {each.get("tool_call_id"): each["content"] for each in script.requests[-1].messages}
+        results = {each.get("tool_call_id"): each["content"] for each in fakes.requests[-1].messages}
         del results[None]
         assert "" not in results
         assert list(results.values()) == ["80", "160", "240"]
@@ -242,7 +251,7 @@ def test_a_grant_that_is_no_function_is_refused(granted: str, message: str) -> N
         each.__module__ = module.__name__
         setattr(module, each.__name__, each)
     with pytest.raises(BotError, match=re.escape(message)):
-        host_for(wrong, scripted, module)
+        host_for(wrong, Fakes(), module)
 
 
 @action(clerk)
@@ -259,7 +268,8 @@ async def call_wrongly(session: Session, /) -> list[str]:
 
 async def test_arguments_that_are_no_mapping_fail_at_the_authors_line() -> None:
     """And end nothing else."""
-    async with connected(clerk, scripted) as wire:
+    fakes = Fakes()
+    async with connected(clerk, fakes) as wire:
         told = await wire.result(wire.call("bot:call_wrongly"))
         assert ["mapping of values by name, not a list" in each for each in told] == [True, True]
         assert (await wire.answer(wire.send("get-config", {})))["type"] == "config"

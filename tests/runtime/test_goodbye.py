@@ -12,9 +12,8 @@ from rtvi_plugins.hosting import Limits
 from rtvi_plugins.kinds import Text, ToolCall
 from rtvi_plugins.session import Say
 
-from ..fakes import scripted, spoken
-from ..fakes.scripted import WAIT, script
-from ..fakes.spoken import RATE, begin, silence, speak, wait
+from ..fakes.conversation import silence, speak, spoken, wait
+from ..fakes.providers import RATE, WAIT, Fakes
 from ..fakes.wire import Wire, connected, settle
 
 pytestmark = pytest.mark.anyio
@@ -60,14 +59,14 @@ async def notifier(session: Session, /, llm: LLM, stt: STT, tts: TTS, vad: VAD) 
     await converse(session, llm=llm, stt=stt, tts=tts, vad=vad, greeting=Say(NOTICE, interruptible=False))
 
 
-def talking(which: Any = talker, **how: Any) -> Any:
+def talking(fakes: Fakes, which: Any = talker, **how: Any) -> Any:
     """A session with audio, its client ready."""
-    return connected(which, scripted, spoken, audio=RATE, **how)
+    return connected(which, fakes, audio=RATE, **how)
 
 
 def heard(wire: Wire) -> str:
     """What the client was sent of the bot's speech."""
-    return spoken.spoken(wire).strip()
+    return spoken(wire).strip()
 
 
 def users_words(wire: Wire) -> list[str]:
@@ -80,9 +79,8 @@ def users_words(wire: Wire) -> list[str]:
 
 async def test_what_the_llm_says_before_it_hangs_up_is_heard_and_it_is_not_asked_again() -> None:
     """The session ends when the last of it was heard, not before, and not much later."""
-    begin()
-    script.write([Text(GOODBYE), ToolCall("c1", "hang_up", {})], [Text("Still here.")])
-    async with talking() as wire:
+    fakes = Fakes([Text(GOODBYE), ToolCall("c1", "hang_up", {})], [Text("Still here.")])
+    async with talking(fakes) as wire:
         await speak(wire, 1, 0.5)
         await silence(wire, 1.0)
         assert not wire.connection.closed
@@ -90,14 +88,13 @@ async def test_what_the_llm_says_before_it_hangs_up_is_heard_and_it_is_not_asked
         assert wire.connection.closed
         assert (wire.connection.close_code, wire.connection.close_reason) == (1000, "they said goodbye")
         assert heard(wire) == GOODBYE
-        assert len(script.requests) == 1
+        assert len(fakes.requests) == 1
 
 
 async def test_an_llm_that_hangs_up_before_it_says_goodbye_is_asked_for_it() -> None:
     """A function call without words is no goodbye."""
-    begin()
-    script.write([ToolCall("c1", "hang_up", {})], [Text(GOODBYE)])
-    async with talking() as wire:
+    fakes = Fakes([ToolCall("c1", "hang_up", {})], [Text(GOODBYE)])
+    async with talking(fakes) as wire:
         await speak(wire, 1, 0.5)
         await silence(wire, 2.5)
         assert wire.connection.closed
@@ -106,16 +103,14 @@ async def test_an_llm_that_hangs_up_before_it_says_goodbye_is_asked_for_it() -> 
 
 async def test_what_the_llm_said_before_other_functions_is_no_goodbye() -> None:
     """It is asked for one once, and may have none."""
-    begin()
-    script.write([Text("One moment."), ToolCall("c1", "hang_on", {})], [ToolCall("c2", "hang_up", {})], [Text("Bye.")])
-    async with talking() as wire:
+    fakes = Fakes([Text("One moment."), ToolCall("c1", "hang_on", {})], [ToolCall("c2", "hang_up", {})], [Text("Bye.")])
+    async with talking(fakes) as wire:
         await speak(wire, 1, 0.5)
         await silence(wire, 2.5)
         assert wire.connection.closed
         assert heard(wire) == "One moment. Bye."
-    begin()
-    script.write([Text("One moment."), ToolCall("c1", "hang_on", {})], [ToolCall("c2", "hang_up", {})], [])
-    async with talking() as wire:
+    fakes = Fakes([Text("One moment."), ToolCall("c1", "hang_on", {})], [ToolCall("c2", "hang_up", {})], [])
+    async with talking(fakes) as wire:
         await speak(wire, 1, 0.5)
         await silence(wire, 2.5)
         assert wire.connection.closed
@@ -126,9 +121,8 @@ async def test_what_the_llm_said_before_other_functions_is_no_goodbye() -> None:
 @pytest.mark.parametrize("how", ["client", "bot"])
 async def test_everything_that_was_to_be_said_before_the_close_is_heard(how: str) -> None:
     """Also what had only been queued."""
-    begin()
-    script.write()
-    async with talking() as wire:
+    fakes = Fakes()
+    async with talking(fakes) as wire:
         if how == "client":
             wire.call("tts:say", text=GOODBYE)
             wire.call("tts:say", text="Bye!")
@@ -146,9 +140,8 @@ async def test_everything_that_was_to_be_said_before_the_close_is_heard(how: str
 
 async def test_what_waits_for_the_user_to_finish_is_heard_before_the_end() -> None:
     """It was taken from the queue, and nothing is being said yet."""
-    begin()
-    script.write()
-    async with talking() as wire:
+    fakes = Fakes()
+    async with talking(fakes) as wire:
         await speak(wire, 1, 0.4)
         wire.connection.session.submit(Say(GOODBYE))
         await speak(wire, 1, 0.1)
@@ -161,9 +154,8 @@ async def test_what_waits_for_the_user_to_finish_is_heard_before_the_end() -> No
 @pytest.mark.parametrize("how", ["now", "function", "disconnect-bot"])
 async def test_a_session_ends_at_once_where_that_is_asked_for(how: str) -> None:
     """The rest of what is being said is not heard."""
-    begin()
-    script.write([Text(GOODBYE), *([ToolCall("c1", "leave", {})] if how == "function" else [])])
-    async with talking() as wire:
+    fakes = Fakes([Text(GOODBYE), *([ToolCall("c1", "leave", {})] if how == "function" else [])])
+    async with talking(fakes) as wire:
         wire.send("send-text", {"content": "bye", "options": {}})
         await settle()
         if how == "now":
@@ -178,18 +170,16 @@ async def test_a_session_ends_at_once_where_that_is_asked_for(how: str) -> None:
 
 async def test_a_session_in_which_nothing_is_being_said_ends_at_once() -> None:
     """Also without `now`."""
-    begin()
-    script.write()
-    async with talking() as wire:
+    fakes = Fakes()
+    async with talking(fakes) as wire:
         wire.connection.close("nothing to say")
         assert wire.connection.closed
 
 
 async def test_a_close_at_once_overtakes_one_that_waits() -> None:
     """The second says when."""
-    begin()
-    script.write()
-    async with talking() as wire:
+    fakes = Fakes()
+    async with talking(fakes) as wire:
         wire.connection.session.submit(Say(GOODBYE))
         await wait(wire, 0.2)
         wire.connection.close("soon")
@@ -202,9 +192,8 @@ async def test_a_close_at_once_overtakes_one_that_waits() -> None:
 
 async def test_a_goodbye_that_is_never_made_keeps_no_session_open() -> None:
     """`Limits.goodbye_seconds` is the longest that it may take."""
-    begin(stall_after=3)
-    script.write()
-    async with talking(limits=Limits(goodbye_seconds=5)) as wire:
+    fakes = Fakes(stall_after=3)
+    async with talking(fakes, limits=Limits(goodbye_seconds=5)) as wire:
         wire.connection.session.submit(Say(GOODBYE))
         await settle()
         wire.connection.close()
@@ -216,9 +205,8 @@ async def test_a_goodbye_that_is_never_made_keeps_no_session_open() -> None:
 
 async def test_speaking_over_the_goodbye_does_not_cut_it_short() -> None:
     """What the user says then is remembered, and nobody answers it."""
-    begin()
-    script.write()
-    async with talking() as wire:
+    fakes = Fakes()
+    async with talking(fakes) as wire:
         wire.connection.session.submit(Say(GOODBYE))
         await wait(wire, 0.1)
         wire.connection.close()
@@ -232,9 +220,8 @@ async def test_speaking_over_the_goodbye_does_not_cut_it_short() -> None:
 
 async def test_an_interruption_of_the_goodbye_ends_the_session() -> None:
     """There is nothing left to be heard."""
-    begin()
-    script.write()
-    async with talking() as wire:
+    fakes = Fakes()
+    async with talking(fakes) as wire:
         wire.connection.session.submit(Say(GOODBYE))
         await wait(wire, 0.2)
         wire.connection.close()
@@ -245,9 +232,8 @@ async def test_an_interruption_of_the_goodbye_ends_the_session() -> None:
 
 async def test_a_session_that_is_ending_takes_nothing_more() -> None:
     """Whoever asks for more is answered with the reason."""
-    begin()
-    script.write()
-    async with talking() as wire:
+    fakes = Fakes()
+    async with talking(fakes) as wire:
         wire.connection.session.submit(Say(GOODBYE))
         await settle()
         wire.connection.close()
@@ -268,9 +254,8 @@ async def test_a_session_that_is_ending_takes_nothing_more() -> None:
 )
 async def test_a_session_at_its_limit_ends_after_what_is_being_said(limits: Limits, code: str) -> None:
     """The client is told of the reason when all of it was heard."""
-    begin()
-    script.write([Text("A sentence of more than a second.")])
-    async with talking(limits=limits) as wire:
+    fakes = Fakes([Text("A sentence of more than a second.")])
+    async with talking(fakes, limits=limits) as wire:
         wire.send("send-text", {"content": "go", "options": {}})
         await wait(wire, 1.2)
         assert not wire.connection.closed
@@ -283,9 +268,8 @@ async def test_a_session_at_its_limit_ends_after_what_is_being_said(limits: Limi
 
 async def test_the_goodbye_of_a_session_without_audio_is_sent_whole() -> None:
     """Nothing has to be heard there, so it ends as soon as all of it was sent."""
-    begin()
-    script.write([Text("Good"), ToolCall("c1", "hang_up", {}), Text("bye.")])
-    async with connected(talker, scripted, spoken) as wire:
+    fakes = Fakes([Text("Good"), ToolCall("c1", "hang_up", {}), Text("bye.")])
+    async with connected(talker, fakes) as wire:
         wire.send("send-text", {"content": "bye", "options": {}})
         await settle()
         assert wire.connection.closed
@@ -294,9 +278,8 @@ async def test_the_goodbye_of_a_session_without_audio_is_sent_whole() -> None:
 
 async def test_without_audio_an_llm_that_hangs_up_first_is_asked_for_its_goodbye() -> None:
     """As in a session with audio."""
-    begin()
-    script.write([ToolCall("c1", "hang_up", {})], [Text(GOODBYE)])
-    async with connected(talker, scripted, spoken) as wire:
+    fakes = Fakes([ToolCall("c1", "hang_up", {})], [Text(GOODBYE)])
+    async with connected(talker, fakes) as wire:
         wire.send("send-text", {"content": "bye", "options": {}})
         await settle()
         assert wire.connection.closed
@@ -305,9 +288,8 @@ async def test_without_audio_an_llm_that_hangs_up_first_is_asked_for_its_goodbye
 
 async def test_without_audio_everything_that_was_submitted_before_the_close_is_sent() -> None:
     """Text that waits for its answer, and what is to be said exactly; then the session ends."""
-    begin()
-    script.write([Text("Yes.")])
-    async with connected(talker, scripted, spoken) as wire:
+    fakes = Fakes([Text("Yes.")])
+    async with connected(talker, fakes) as wire:
         wire.send("send-text", {"content": "ready?", "options": {}})
         wire.connection.session.submit(Say(GOODBYE))
         wire.connection.session.submit(Say("Bye!"))
@@ -320,9 +302,8 @@ async def test_without_audio_everything_that_was_submitted_before_the_close_is_s
 
 async def test_without_audio_an_answer_that_never_comes_keeps_no_session_open() -> None:
     """`Limits.goodbye_seconds` holds there, too."""
-    begin()
-    script.write([WAIT])
-    async with connected(talker, scripted, spoken, limits=Limits(goodbye_seconds=5)) as wire:
+    fakes = Fakes([WAIT])
+    async with connected(talker, fakes, limits=Limits(goodbye_seconds=5)) as wire:
         wire.send("send-text", {"content": "bye", "options": {}})
         await settle()
         wire.connection.close()
@@ -337,9 +318,8 @@ async def test_without_audio_an_answer_that_never_comes_keeps_no_session_open() 
 
 async def test_a_notice_is_heard_to_its_end_and_what_was_said_meanwhile_is_answered_afterwards() -> None:
     """The user is heard all the same."""
-    begin()
-    script.write([Text("Yes?")])
-    async with talking() as wire:
+    fakes = Fakes([Text("Yes?")])
+    async with talking(fakes) as wire:
         wire.connection.session.submit(Say(NOTICE, interruptible=False))
         await wait(wire, 0.2)
         await speak(wire, 1, 0.3)
@@ -354,9 +334,8 @@ async def test_a_notice_is_heard_to_its_end_and_what_was_said_meanwhile_is_answe
 
 async def test_what_is_typed_during_a_notice_is_answered_afterwards() -> None:
     """In one answer, as texts that are typed at once are."""
-    begin()
-    script.write([Text("Both?")])
-    async with talking() as wire:
+    fakes = Fakes([Text("Both?")])
+    async with talking(fakes) as wire:
         wire.connection.session.submit(Say(NOTICE, interruptible=False))
         await wait(wire, 0.2)
         for text in ("one", "two"):
@@ -364,14 +343,13 @@ async def test_what_is_typed_during_a_notice_is_answered_afterwards() -> None:
         await wait(wire, 2.0)
         assert heard(wire) == f"{NOTICE} Both?"
         assert users_words(wire) == ["one", "two"]
-        assert len(script.requests) == 1
+        assert len(fakes.requests) == 1
 
 
 async def test_an_interruption_leaves_notices_alone() -> None:
     """Also those that wait; what may be interrupted and waits is forgotten."""
-    begin()
-    script.write()
-    async with talking() as wire:
+    fakes = Fakes()
+    async with talking(fakes) as wire:
         wire.connection.session.submit(Say(NOTICE, interruptible=False))
         wire.connection.session.submit(Say("Or not."))
         wire.connection.session.submit(Say("Twice.", interruptible=False))
@@ -385,9 +363,8 @@ async def test_an_interruption_leaves_notices_alone() -> None:
 
 async def test_a_config_that_interrupts_is_in_force_after_the_notice() -> None:
     """The answer says so."""
-    begin()
-    script.write()
-    async with talking() as wire:
+    fakes = Fakes()
+    async with talking(fakes) as wire:
         wire.connection.session.submit(Say(NOTICE, interruptible=False))
         await wait(wire, 0.2)
         answer = await wire.answer(wire.update(interrupt=True, tts={"provider": "words"}))
@@ -398,9 +375,8 @@ async def test_a_config_that_interrupts_is_in_force_after_the_notice() -> None:
 
 async def test_a_greeting_may_be_a_notice() -> None:
     """A noise is no answer to it."""
-    begin()
-    script.write([Text("Yes?")])
-    async with talking(notifier) as wire:
+    fakes = Fakes([Text("Yes?")])
+    async with talking(fakes, notifier) as wire:
         await speak(wire, 1, 0.4)
         await silence(wire, 2.5)
         assert heard(wire) == f"{NOTICE} Yes?"
@@ -408,9 +384,8 @@ async def test_a_greeting_may_be_a_notice() -> None:
 
 async def test_the_end_of_a_session_ends_a_notice_too() -> None:
     """With `now`, or when the client is gone."""
-    begin()
-    script.write([Text("Never."), WAIT])
-    async with talking() as wire:
+    fakes = Fakes([Text("Never."), WAIT])
+    async with talking(fakes) as wire:
         wire.connection.session.submit(Say(NOTICE, interruptible=False))
         await wait(wire, 0.2)
         wire.connection.close(now=True)

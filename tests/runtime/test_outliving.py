@@ -12,9 +12,8 @@ import pytest
 from rtvi_plugins import LLM, STT, TTS, VAD, RequestError, Secret, Session, action, bot, converse
 from rtvi_plugins.kinds import Text, ToolCall
 
-from ..fakes import scripted, spoken
-from ..fakes.scripted import LOOK, WAIT, check_conversation, script
-from ..fakes.spoken import RATE, begin, silence, speak
+from ..fakes.conversation import silence, speak
+from ..fakes.providers import LOOK, RATE, WAIT, Fakes, check_conversation
 from ..fakes.wire import Wire, connected, settle
 
 pytestmark = pytest.mark.anyio
@@ -169,14 +168,14 @@ async def results(wire: Wire) -> list[str]:
     return [each["content"] for each in messages if each["role"] == "tool"]
 
 
-def read(request: int = -1) -> list[str]:
+def read(fakes: Fakes, request: int = -1) -> list[str]:
     """The results of function calls as the LLM has read them."""
-    return [str(each["content"]) for each in script.requests[request].messages if each["role"] == "tool"]
+    return [str(each["content"]) for each in fakes.requests[request].messages if each["role"] == "tool"]
 
 
-async def interrupted(wire: Wire, function: str, *then: Any) -> None:
+async def interrupted(fakes: Fakes, wire: Wire, function: str, *then: Any) -> None:
     """The LLM calls a function; before it ends, the user writes something else, which is answered."""
-    script.write([ToolCall("1", function, {})], [Text("One moment.")], *then)
+    fakes.write([ToolCall("1", function, {})], [Text("One moment.")], *then)
     say(wire, "Book, please.")
     await settle()
     say(wire, "For Friday.")
@@ -185,9 +184,10 @@ async def interrupted(wire: Wire, function: str, *then: Any) -> None:
 
 async def test_a_function_goes_on_when_the_user_interrupts_and_the_llm_reads_its_result() -> None:
     """First that it still runs, then what came of it; so nothing is done twice, and the bot reports it."""
-    async with connected(clerk, scripted) as wire:
-        await interrupted(wire, "book", [Text("It is booked.")])
-        assert "still running" in read()[0]
+    fakes = Fakes()
+    async with connected(clerk, fakes) as wire:
+        await interrupted(fakes, wire, "book", [Text("It is booked.")])
+        assert "still running" in read(fakes)[0]
         assert wire.told("llm-function-call-stopped") == []
         gate.opened.set()
         await settle()
@@ -195,9 +195,9 @@ async def test_a_function_goes_on_when_the_user_interrupts_and_the_llm_reads_its
         assert wire.told("llm-function-call-stopped") == [
             {"tool_call_id": "1", "function_name": "book", "cancelled": False, "result": "room for Ada"}
         ]
-        assert await results(wire) == read() == ["room for Ada"]
-        assert len(script.requests) == 3
-        assert [each["role"] for each in script.requests[-1].messages] == [
+        assert await results(wire) == read(fakes) == ["room for Ada"]
+        assert len(fakes.requests) == 3
+        assert [each["role"] for each in fakes.requests[-1].messages] == [
             *["user", "user", "assistant", "assistant", "tool"]
         ], "behind all else, it is what there is to answer"
         messages = (await wire.result(wire.call("llm:get_context")))["messages"]
@@ -207,51 +207,53 @@ async def test_a_function_goes_on_when_the_user_interrupts_and_the_llm_reads_its
 
 async def test_only_what_is_late_is_moved_for_a_report() -> None:
     """What was said with the call, and calls that were answered before, stay where they were."""
-    async with connected(clerk, scripted) as wire:
+    fakes = Fakes()
+    async with connected(clerk, fakes) as wire:
         calls = [
             ToolCall("1", "book", {"name": "Ada"}),
             ToolCall("2", "block", {}),
             ToolCall("3", "book", {"name": "Eve"}),
         ]
-        script.write([Text("Let me see."), *calls], [Text("One moment.")], [Text("All is booked.")])
+        fakes.write([Text("Let me see."), *calls], [Text("One moment.")], [Text("All is booked.")])
         gate.thread_opened.set()
         say(wire, "Book, please.")
         await until(lambda: bool(wire.told("llm-function-call-stopped")))
         say(wire, "For Friday.")
         await settle()
-        assert ["still running" in each for each in read()] == [True, False, True]
+        assert ["still running" in each for each in read(fakes)] == [True, False, True]
         gate.opened.set()
         await settle()
-        messages = script.requests[-1].messages
+        messages = fakes.requests[-1].messages
         assert [each["role"] for each in messages] == [
             *["user", "assistant", "tool", "user", "assistant", "assistant", "tool", "tool"]
         ]
         assert messages[1]["content"] == "Let me see."
         assert [each["id"] for each in messages[1].get("tool_calls", ())] == ["2"]
-        assert read() == ["done by a thread", "room for Ada", "room for Eve"]
+        assert read(fakes) == ["done by a thread", "room for Ada", "room for Eve"]
 
 
 async def test_a_late_result_that_comes_during_an_answer_is_reported_after_it() -> None:
     """Nothing is cut short for it; an LLM that has read it meanwhile is not asked again."""
-    async with connected(clerk, scripted) as wire:
-        script.write([ToolCall("1", "book", {})], [Text("Well, "), WAIT], [Text("Yes?")])
+    fakes = Fakes([ToolCall("1", "book", {})], [Text("Well, "), WAIT], [Text("Yes?")])
+    async with connected(clerk, fakes) as wire:
         say(wire, "Book, please.")
         await settle()
         say(wire, "For Friday.")
         await settle()
         gate.opened.set()
         await settle()
-        assert len(script.requests) == 2
+        assert len(fakes.requests) == 2
         say(wire, "Hello?")
         await settle()
-        assert read() == ["room for Ada"]
-        assert len(script.requests) == 3
+        assert read(fakes) == ["room for Ada"]
+        assert len(fakes.requests) == 3
 
 
 async def test_a_late_result_is_told_to_nobody_who_has_replaced_the_conversation() -> None:
     """There is no call any more that it could be the result of."""
-    async with connected(clerk, scripted) as wire:
-        await interrupted(wire, "book", [Text("Yes?")])
+    fakes = Fakes()
+    async with connected(clerk, fakes) as wire:
+        await interrupted(fakes, wire, "book", [Text("Yes?")])
         await wire.result(wire.call("llm:set_context", messages=[{"role": "user", "content": "anew"}]))
         gate.opened.set()
         await settle()
@@ -261,8 +263,9 @@ async def test_a_late_result_is_told_to_nobody_who_has_replaced_the_conversation
 
 async def test_a_late_result_stands_in_its_place_when_the_conversation_was_put_back_as_it_was() -> None:
     """As a client does that edits it."""
-    async with connected(clerk, scripted) as wire:
-        await interrupted(wire, "book", [Text("It is booked.")])
+    fakes = Fakes()
+    async with connected(clerk, fakes) as wire:
+        await interrupted(fakes, wire, "book", [Text("It is booked.")])
         messages = (await wire.result(wire.call("llm:get_context")))["messages"]
         await wire.result(wire.call("llm:set_context", messages=messages))
         gate.opened.set()
@@ -272,76 +275,79 @@ async def test_a_late_result_stands_in_its_place_when_the_conversation_was_put_b
 
 async def test_a_function_that_fails_late_is_reported_too() -> None:
     """In the words that the author chose."""
-    async with connected(clerk, scripted) as wire:
-        await interrupted(wire, "give_up", [Text("Sorry.")])
+    fakes = Fakes()
+    async with connected(clerk, fakes) as wire:
+        await interrupted(fakes, wire, "give_up", [Text("Sorry.")])
         gate.opened.set()
         await settle()
-        assert read() == ['{"error": "There is no room left."}']
+        assert read(fakes) == ['{"error": "There is no room left."}']
         assert wire.told("llm-function-call-stopped")[0]["result"] == {"error": "There is no room left."}
 
 
 @pytest.mark.parametrize("function", ["stumble", "mumble"])
 async def test_a_function_that_fails_after_its_effect_may_have_had_it(function: str) -> None:
     """Of an exception that is no `RequestError`, nothing is known but that the function had begun."""
-    async with connected(clerk, scripted) as wire:
-        script.write([ToolCall("1", function, {})], [Text("I do not know.")])
+    fakes = Fakes([ToolCall("1", function, {})], [Text("I do not know.")])
+    async with connected(clerk, fakes) as wire:
         say(wire, "Book, please.")
         await settle()
         assert len(gate.done) == 1
-        assert "may or may not have taken effect" in read()[0]
+        assert "may or may not have taken effect" in read(fakes)[0]
 
 
 async def test_a_sentence_shows_no_key() -> None:
     """Neither to the LLM nor to the client, when an author passes on what a vendor said."""
-    async with connected(clerk, scripted) as wire:
-        script.write([ToolCall("1", "quote", {})], [Text("Sorry.")])
+    fakes = Fakes([ToolCall("1", "quote", {})], [Text("Sorry.")])
+    async with connected(clerk, fakes) as wire:
         say(wire, "Book, please.")
         await settle()
-        assert read() == ['{"error": "The vendor refuses …."}']
+        assert read(fakes) == ['{"error": "The vendor refuses …."}']
         assert wire.told("llm-function-call-stopped")[0]["result"] == {"error": "The vendor refuses …."}
 
 
 async def test_an_id_of_any_length_is_shortened() -> None:
     """It would be too long for the client."""
-    async with connected(clerk, scripted) as wire:
-        script.write([ToolCall("1" * 20_000_000, "give_up", {})], [Text("Sorry.")])
+    fakes = Fakes([ToolCall("1" * 20_000_000, "give_up", {})], [Text("Sorry.")])
+    async with connected(clerk, fakes) as wire:
         gate.opened.set()
         say(wire, "Book, please.")
         await settle()
-        assert read() == ['{"error": "There is no room left."}']
+        assert read(fakes) == ['{"error": "There is no room left."}']
 
 
 async def test_a_function_that_was_never_begun_has_had_no_effect() -> None:
     """Wrong arguments leave no doubt."""
-    async with connected(clerk, scripted) as wire:
-        script.write([ToolCall("1", "book", {"name": 5})], [Text("Again.")])
+    fakes = Fakes([ToolCall("1", "book", {"name": 5})], [Text("Again.")])
+    async with connected(clerk, fakes) as wire:
         say(wire, "Book, please.")
         await settle()
-        assert "expected a string" in read()[0]
-        assert "may or may not" not in read()[0]
+        assert "expected a string" in read(fakes)[0]
+        assert "may or may not" not in read(fakes)[0]
 
 
 async def test_a_function_that_is_declared_so_is_cancelled_with_its_turn() -> None:
     """And everybody is told that it was."""
-    async with connected(clerk, scripted) as wire:
-        await interrupted(wire, "look_up")
-        assert "was cancelled" in read()[0]
+    fakes = Fakes()
+    async with connected(clerk, fakes) as wire:
+        await interrupted(fakes, wire, "look_up")
+        assert "was cancelled" in read(fakes)[0]
         assert wire.told("llm-function-call-stopped") == [
             {"tool_call_id": "1", "function_name": "look_up", "cancelled": True}
         ]
         gate.opened.set()
         await settle()
-        assert (gate.done, len(script.requests)) == ([], 2)
+        assert (gate.done, len(fakes.requests)) == ([], 2)
 
 
 async def test_a_function_that_ends_although_it_was_cancelled_has_its_result() -> None:
     """What was believed of it is replaced by what is known."""
-    async with connected(clerk, scripted) as wire:
-        await interrupted(wire, "cling", [Text("Found.")])
-        assert "was cancelled" in read()[0]
+    fakes = Fakes()
+    async with connected(clerk, fakes) as wire:
+        await interrupted(fakes, wire, "cling", [Text("Found.")])
+        assert "was cancelled" in read(fakes)[0]
         gate.opened.set()
         await settle()
-        assert await results(wire) == read() == ["held on"]
+        assert await results(wire) == read(fakes) == ["held on"]
         (stopped,) = wire.told("llm-function-call-stopped")
         assert (stopped["cancelled"], stopped["result"]) == (False, "held on")
 
@@ -355,19 +361,21 @@ async def until(condition: Callable[[], bool]) -> None:
 
 async def test_the_thread_of_a_function_goes_on_and_its_result_is_read() -> None:
     """It cannot be stopped, so it is waited for."""
-    async with connected(clerk, scripted) as wire:
-        await interrupted(wire, "block", [Text("It is booked.")])
-        assert "still running" in read()[0]
+    fakes = Fakes()
+    async with connected(clerk, fakes) as wire:
+        await interrupted(fakes, wire, "block", [Text("It is booked.")])
+        assert "still running" in read(fakes)[0]
         gate.thread_opened.set()
-        await until(lambda: len(script.requests) == 3)
-        assert read() == ["done by a thread"]
+        await until(lambda: len(fakes.requests) == 3)
+        assert read(fakes) == ["done by a thread"]
 
 
 async def test_a_thread_that_should_stop_and_cannot_may_have_had_its_effect() -> None:
     """Nobody says that it was cancelled."""
-    async with connected(clerk, scripted) as wire:
-        await interrupted(wire, "block_briefly")
-        assert "may or may not have taken effect" in read()[0]
+    fakes = Fakes()
+    async with connected(clerk, fakes) as wire:
+        await interrupted(fakes, wire, "block_briefly")
+        assert "may or may not have taken effect" in read(fakes)[0]
         (stopped,) = wire.told("llm-function-call-stopped")
         assert stopped["cancelled"] is False
         assert "may or may not" in stopped["result"]["error"]
@@ -376,13 +384,13 @@ async def test_a_thread_that_should_stop_and_cannot_may_have_had_its_effect() ->
 @pytest.mark.parametrize("function", ["book", "cling", "block"])
 async def test_a_function_that_takes_too_long_may_have_had_its_effect(function: str) -> None:
     """The LLM reads so at the deadline, without waiting for the function."""
-    async with connected(clerk, scripted) as wire:
-        script.write([ToolCall("1", function, {})], [Text("I do not know.")])
+    fakes = Fakes([ToolCall("1", function, {})], [Text("I do not know.")])
+    async with connected(clerk, fakes) as wire:
         say(wire, "Book, please.")
         await settle()
         wire.clock.advance(30.0)
         await settle()
-        assert "may or may not have taken effect" in read()[0]
+        assert "may or may not have taken effect" in read(fakes)[0]
         (stopped,) = wire.told("llm-function-call-stopped")
         assert stopped["cancelled"] is False
         gate.thread_opened.set()
@@ -391,36 +399,37 @@ async def test_a_function_that_takes_too_long_may_have_had_its_effect(function: 
 
 async def test_a_function_that_outlives_its_turn_has_its_deadline() -> None:
     """The report that it is running does not stand for ever."""
-    async with connected(clerk, scripted) as wire:
-        await interrupted(wire, "book", [Text("I do not know.")])
+    fakes = Fakes()
+    async with connected(clerk, fakes) as wire:
+        await interrupted(fakes, wire, "book", [Text("I do not know.")])
         wire.clock.advance(30.0)
         await settle()
-        assert "may or may not have taken effect" in read()[0]
-        assert (len(script.requests), gate.done) == (3, [])
+        assert "may or may not have taken effect" in read(fakes)[0]
+        assert (len(fakes.requests), gate.done) == (3, [])
 
 
 async def test_a_clients_function_that_is_interrupted_may_have_had_its_effect() -> None:
     """The client may have carried it out already, though it is told that its call was given up."""
-    async with connected(clerk, scripted) as wire:
-        await interrupted(wire, "look")
-        assert "may or may not have taken effect" in read()[0]
+    fakes = Fakes()
+    async with connected(clerk, fakes) as wire:
+        await interrupted(fakes, wire, "look")
+        assert "may or may not have taken effect" in read(fakes)[0]
         assert wire.told("llm-function-call-stopped")[0]["cancelled"] is True
 
 
 async def test_a_booking_is_finished_although_the_caller_says_one_word_more() -> None:
     """The same for a spoken conversation."""
-    begin()
-    script.write([ToolCall("1", "book_room", {})], [Text("One moment.")], [Text("It is booked.")])
-    async with connected(talker, scripted, spoken, audio=RATE) as wire:
+    fakes = Fakes([ToolCall("1", "book_room", {})], [Text("One moment.")], [Text("It is booked.")])
+    async with connected(talker, fakes, audio=RATE) as wire:
         await speak(wire, 5, 0.5)
         await silence(wire, 0.8)
         await speak(wire, 4, 0.4)
         await silence(wire, 3.0)
-        assert "still running" in read()[0]
+        assert "still running" in read(fakes)[0]
         gate.opened.set()
         await silence(wire, 3.0)
         assert gate.done == ["Ada"]
-        assert read() == ["room for Ada"]
+        assert read(fakes) == ["room for Ada"]
         assert [each["text"] for each in wire.told("bot-output") if each["spoken_status"] == "completed"] == [
             *["One moment.", "It is booked."]
         ]
@@ -428,18 +437,19 @@ async def test_a_booking_is_finished_although_the_caller_says_one_word_more() ->
 
 async def test_a_sentence_of_any_length_ends_a_call() -> None:
     """An author may pass on what a vendor said."""
-    async with connected(clerk, scripted) as wire:
-        script.write([ToolCall("1", "rant", {})], [Text("Sorry.")])
+    fakes = Fakes([ToolCall("1", "rant", {})], [Text("Sorry.")])
+    async with connected(clerk, fakes) as wire:
         say(wire, "Book, please.")
         await settle()
-        assert 1000 < len(read()[0]) < 3000
+        assert 1000 < len(read(fakes)[0]) < 3000
         assert len(wire.told("llm-function-call-stopped")) == 1
 
 
 @pytest.mark.parametrize(("job", "uncertain"), [("grind", True), ("wait_for_gate", False)])
 async def test_a_job_in_a_thread_that_is_cancelled_may_have_had_its_effect(job: str, uncertain: bool) -> None:
     """The thread goes on; what can be cancelled is just that."""
-    async with connected(clerk, scripted) as wire:
+    fakes = Fakes()
+    async with connected(clerk, fakes) as wire:
         started = await wire.result(wire.call(f"bot:{job}"))
         await settle()
         await wire.result(wire.call("bot:cancel_job", job=started["job"]))
@@ -451,6 +461,7 @@ async def test_a_job_in_a_thread_that_is_cancelled_may_have_had_its_effect(job: 
 
 async def test_the_end_of_a_session_ends_what_outlives_its_turn() -> None:
     """Nothing of it is left."""
-    async with connected(clerk, scripted) as wire:
-        await interrupted(wire, "book")
+    fakes = Fakes()
+    async with connected(clerk, fakes) as wire:
+        await interrupted(fakes, wire, "book")
     assert gate.done == []

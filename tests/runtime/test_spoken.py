@@ -14,10 +14,8 @@ from rtvi_plugins.clock import Timer
 from rtvi_plugins.kinds import Text, ToolCall
 from rtvi_plugins.session import Say
 
-from ..fakes import scripted, spoken
-from ..fakes.conversation import FORTY, shown, types, write
-from ..fakes.scripted import WAIT, script
-from ..fakes.spoken import RATE, begin, wait
+from ..fakes.conversation import FORTY, shown, spoken, types, wait, write
+from ..fakes.providers import RATE, WAIT, Fakes
 from ..fakes.wire import Wire, connected, settle
 
 pytestmark = pytest.mark.anyio
@@ -65,12 +63,11 @@ async def leave(session: Session, /) -> None:
     session.close("they left")
 
 
-def talking(*, audio: int | None = RATE) -> Any:
+def talking(fakes: Fakes, *, audio: int | None = RATE) -> Any:
     """A session, its client ready."""
     SESSIONS.clear()
     ENDS.clear()
-    begin()
-    return connected(talker, scripted, spoken, audio=audio)
+    return connected(talker, fakes, audio=audio)
 
 
 def call(wire: Wire, name: str, **arguments: Any) -> str:
@@ -84,8 +81,8 @@ def call(wire: Wire, name: str, **arguments: Any) -> str:
 @pytest.mark.parametrize("audio", [RATE, None])
 async def test_a_bot_learns_when_its_speech_was_heard(audio: int | None) -> None:
     """Once for each turn, not before the end of it; in a text session, when it was sent."""
-    script.write([Text(FORTY)], [Text("Fine.")])
-    async with talking(audio=audio) as wire:
+    fakes = Fakes([Text(FORTY)], [Text("Fine.")])
+    async with talking(fakes, audio=audio) as wire:
         await write(wire)
         assert (ENDS == []) is (audio is not None)
         await wait(wire, 3.0)
@@ -99,8 +96,8 @@ async def test_a_bot_learns_when_its_speech_was_heard(audio: int | None) -> None
 
 async def test_a_bot_learns_that_its_speech_was_interrupted() -> None:
     """Also when only a text that waited was dropped."""
-    script.write([Text(FORTY)])
-    async with talking() as wire:
+    fakes = Fakes([Text(FORTY)])
+    async with talking(fakes) as wire:
         await write(wire)
         await wait(wire, 0.5)
         await wire.result(wire.call("tts:interrupt"))
@@ -110,21 +107,21 @@ async def test_a_bot_learns_that_its_speech_was_interrupted() -> None:
 
 async def test_an_action_waits_until_its_text_was_heard() -> None:
     """After the speech before it; the action returns then."""
-    script.write([Text(FORTY)])
-    async with talking() as wire:
+    fakes = Fakes([Text(FORTY)])
+    async with talking(fakes) as wire:
         await write(wire)
         asked = call(wire, "announce", text="Your taxi is here.")
         await wait(wire, 2.5)
         assert wire.answers(asked) == []
         await wait(wire, 1.0)
         assert (await wire.answer(asked))["data"]["d"] is True
-        assert spoken.spoken(wire).split() == [*FORTY.split(), "Your", "taxi", "is", "here."]
+        assert spoken(wire).split() == [*FORTY.split(), "Your", "taxi", "is", "here."]
 
 
 async def test_a_text_that_was_dropped_was_not_heard() -> None:
     """The wait for it ends all the same."""
-    script.write([Text(FORTY)])
-    async with talking() as wire:
+    fakes = Fakes([Text(FORTY)])
+    async with talking(fakes) as wire:
         await write(wire)
         asked = call(wire, "announce", text="Your taxi is here.")
         await wait(wire, 0.5)
@@ -134,8 +131,8 @@ async def test_a_text_that_was_dropped_was_not_heard() -> None:
 
 async def test_a_function_that_the_turn_waits_for_cannot_wait_for_the_turn(caplog: pytest.LogCaptureFixture) -> None:
     """It fails at once instead of at its deadline, and the log says what to do."""
-    script.write([ToolCall("1", "announce", {"text": "One moment."})], [Text("Done.")])
-    async with talking() as wire:
+    fakes = Fakes([ToolCall("1", "announce", {"text": "One moment."})], [Text("Done.")])
+    async with talking(fakes) as wire:
         with caplog.at_level(logging.ERROR, "rtvi_plugins"):
             await write(wire)
             await wait(wire, 2.0)
@@ -148,7 +145,8 @@ async def test_a_function_that_the_turn_waits_for_cannot_wait_for_the_turn(caplo
 
 async def test_a_reminder_is_said_at_its_time() -> None:
     """On the session's clock."""
-    async with talking() as wire:
+    fakes = Fakes()
+    async with talking(fakes) as wire:
         call(wire, "remind", seconds=30)
         await settle()
         wire.clock.advance(29.9)
@@ -161,19 +159,20 @@ async def test_a_reminder_is_said_at_its_time() -> None:
 
 async def test_a_reminder_waits_for_the_end_of_a_turn() -> None:
     """It neither interrupts what is being said nor is spoken into it."""
-    script.write([Text(FORTY)])
-    async with talking() as wire:
+    fakes = Fakes([Text(FORTY)])
+    async with talking(fakes) as wire:
         call(wire, "remind", seconds=1)
         await write(wire)
         await wait(wire, 3.5)
-        assert spoken.spoken(wire).split() == [*FORTY.split(), "Time", "is", "up."]
+        assert spoken(wire).split() == [*FORTY.split(), "Time", "is", "up."]
         assert "bot-interrupted" not in types(wire)
 
 
 async def test_a_timer_can_be_cancelled() -> None:
     """By the timer that `call_after` returns."""
     calls: list[str] = []
-    async with talking() as wire:
+    fakes = Fakes()
+    async with talking(fakes) as wire:
         (session,) = SESSIONS
         timer: Timer = session.call_after(1.0, lambda: calls.append("first"))
         session.call_after(2.0, lambda: calls.append("second"))
@@ -185,8 +184,8 @@ async def test_a_timer_can_be_cancelled() -> None:
 @pytest.mark.parametrize("end", ["close", "leave", "disconnect"])
 async def test_no_timer_outlives_its_session(end: str, caplog: pytest.LogCaptureFixture) -> None:
     """Nor does one fire during a goodbye, in which nothing more may be said."""
-    script.write([Text(FORTY), WAIT])
-    async with talking() as wire:
+    fakes = Fakes([Text(FORTY), WAIT])
+    async with talking(fakes) as wire:
         call(wire, "remind", seconds=1)
         await write(wire)
         ends: dict[str, Callable[[], object]] = {

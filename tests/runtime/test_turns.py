@@ -14,8 +14,7 @@ from rtvi_plugins.errors import FunctionCallFailed, NoConversation
 from rtvi_plugins.hosting import Limits
 from rtvi_plugins.session import Input, RunLLM, Say, UserText
 
-from ..fakes import scripted
-from ..fakes.scripted import script
+from ..fakes.providers import Fakes
 from ..fakes.wire import Wire, connected, settle
 
 pytestmark = pytest.mark.anyio
@@ -38,8 +37,8 @@ async def looping(session: Session, /, llm: LLM) -> None:
 def running(loop: Loop, **how: Any) -> Any:
     """A session whose bot does this."""
     loops[:] = [loop]
-    script.write()
-    return connected(looping, scripted, **how)
+    fakes = Fakes()
+    return connected(looping, fakes, **how)
 
 
 def say(wire: Wire, text: str, run: bool = True) -> str:

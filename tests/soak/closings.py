@@ -22,9 +22,8 @@ from rtvi_plugins.hosting import Host, Limits, ManualClock, Started
 from rtvi_plugins.kinds import Audio
 from rtvi_plugins.runtime.live import LiveSession
 
-from ..fakes import counted
-from ..fakes.counted import now_open, talker
-from ..fakes.spoken import LINES, RATE, begin, plan, samples
+from ..fakes.counted import Counted, talker
+from ..fakes.providers import LINES, RATE, SERVICES, samples
 from ..fakes.wire import OPERATOR, Wire, host_of, settle
 
 __all__ = ("Closings", "close_at_random")
@@ -85,7 +84,7 @@ class Guest:
             "calling": lambda: wire.call(self.random.choice(("bot:hang", "bot:hang_long"))),
             "being told": lambda: wire.call("tts:say", text="This is to be said.", interrupt=True),
             "interrupting": lambda: wire.call("tts:interrupt"),
-            "switching": lambda: wire.update(llm={"provider": self.random.choice(("teller", "second"))}),
+            "switching": lambda: wire.update(llm={"provider": self.random.choice(SERVICES["llm"])}),
         }
         self.doing = self.random.choice(list(acts))
         acts[self.doing]()
@@ -169,9 +168,8 @@ async def close_at_random(sessions: int, seed: int) -> Closings:
     closings, clock, before = Closings(), ManualClock(), tasks_alive()
     gc.collect()
     remembered = sum(isinstance(each, LiveSession) for each in gc.get_objects())
-    begin()
-    now_open.services, now_open.opened, now_open.streams = Counter(), 0, 0
-    async with host_of(talker, counted, limits=LIMITS, clock=clock) as host:
+    fakes = Counted()
+    async with host_of(talker, fakes, limits=LIMITS, clock=clock) as host:
         serving = tasks_alive()
         async with anyio.create_task_group() as tasks:
             await Hotel(host, clock, random.Random(seed), tasks, closings).run(sessions)
@@ -181,9 +179,8 @@ async def close_at_random(sessions: int, seed: int) -> Closings:
             closings.left = {
                 "sessions": host.open_sessions,
                 "sessions in memory": sum(isinstance(each, LiveSession) for each in gc.get_objects()) - remembered,
-                "services": now_open.services.total(),
-                "streams of LLMs": now_open.streams,
-                "streams of STTs and TTSs": plan.utterances + plan.opened - plan.closed,
+                "services": fakes.open.total(),
+                **{f"streams of {kind}s": fakes.begun[kind] - fakes.ended[kind] for kind in ("llm", "stt", "tts")},
                 "timers": int(clock.next_due() < float("inf")),
             }
             tasks.cancel_scope.cancel()
@@ -191,7 +188,7 @@ async def close_at_random(sessions: int, seed: int) -> Closings:
         closings.left["tasks of sessions"] = tasks_alive() - serving
     await settle()
     closings.left["tasks"] = tasks_alive() - before
-    closings.services_opened, closings.streams_opened = now_open.opened, plan.utterances + plan.opened
+    closings.services_opened, closings.streams_opened = fakes.opened, fakes.begun["stt"] + fakes.begun["tts"]
     return closings
 
 

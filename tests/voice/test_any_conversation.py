@@ -14,10 +14,8 @@ from rtvi_plugins.session import Say
 from rtvi_plugins.voice import TurnTaking, UserTurn
 from rtvi_plugins.voice.turn_state import TRANSITIONS, BotState, Event, SpokenTurn
 
-from ..fakes import awkward
-from ..fakes.awkward import NOISE, awkward_session, recognise, spell
-from ..fakes.conversation import failures, said, types, write
-from ..fakes.spoken import silence, speak, wait
+from ..fakes.conversation import failures, said, silence, speak, types, wait, write
+from ..fakes.providers import NOISE, Fakes, recognise, spell
 from ..fakes.wire import Wire
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
@@ -27,7 +25,7 @@ STEPS = 25
 HAPPENINGS = "speak speak noise noise long silence silence off gap write cough cough cough say interrupt notice".split()
 
 
-def slow(dice: random.Random, clock: list[Wire]) -> dict[str, object]:
+def slow(dice: random.Random, clock: list[Wire]) -> dict[str, Any]:
     """An LLM, a TTS and a policy that take their time at random, also to be closed."""
 
     async def pause(seconds: float) -> None:
@@ -123,8 +121,8 @@ def answer_functions(wire: Wire) -> None:
 async def converse_at_random(seed: int) -> None:
     """Nothing is left open after one conversation, and the user is answered and asked at its end."""
     dice, wires = random.Random(seed), list[Wire]()
-    awkward.begin(**slow(dice, wires))
-    async with awkward_session("awkward") as wire:
+    fakes = Fakes(**slow(dice, wires))
+    async with fakes.session() as wire:
         wires.append(wire)
         for _ in range(STEPS):
             await happen(wire, dice)

@@ -17,11 +17,8 @@ from rtvi_plugins.kinds import (
     TTSRequest,
 )
 
-from ..fakes import awkward, spoken
-from ..fakes.awkward import awkward_session, spell
-from ..fakes.conversation import FORTY, context, failures, said, types, write
-from ..fakes.scripted import WAIT, script
-from ..fakes.spoken import plan, polite, silence, speak, spoken_session, texts, wait
+from ..fakes.conversation import FORTY, context, failures, said, silence, speak, spoken, texts, types, wait, write
+from ..fakes.providers import POLITE, WAIT, Fakes, spell
 from ..fakes.wire import Wire
 
 pytestmark = pytest.mark.anyio
@@ -55,9 +52,8 @@ def heard(wire: Wire) -> set[int]:
 
 async def test_speaking_over_the_bot_silences_it_within_a_frame() -> None:
     """Nothing stale follows, and what was heard is what is remembered."""
-    spoken.begin()
-    script.write([Text(FORTY)], [Text("Yes?")])
-    async with spoken_session() as wire:
+    fakes = Fakes([Text(FORTY)], [Text("Yes?")])
+    async with fakes.session() as wire:
         wire.send("send-text", {"content": "go", "options": {}})
         await silence(wire, 1.0)
         await speak(wire, 3, 0.2)
@@ -77,14 +73,13 @@ async def test_speaking_over_the_bot_silences_it_within_a_frame() -> None:
         assert 15 <= len(heard) <= 26
         assert (await context(wire))[1]["interrupted"] is True
         assert rest == [("user", "stop"), ("assistant", "Yes?")]
-        assert plan.opened == plan.closed - plan.utterances
+        assert (fakes.begun["tts"], fakes.begun["stt"]) == (fakes.ended["tts"], fakes.ended["stt"])
 
 
 async def test_a_cough_does_not_interrupt() -> None:
     """Speech over the bot must last for a moment to count."""
-    spoken.begin()
-    script.write([Text(FORTY)])
-    async with spoken_session() as wire:
+    fakes = Fakes([Text(FORTY)])
+    async with fakes.session() as wire:
         wire.send("send-text", {"content": "go", "options": {}})
         await silence(wire, 0.5)
         await speak(wire, 3, 0.12)
@@ -95,12 +90,11 @@ async def test_a_cough_does_not_interrupt() -> None:
 
 async def test_speech_that_goes_on_before_the_answer_is_heard_is_one_turn() -> None:
     """The first answer, of which nothing was heard, leaves nothing."""
-    spoken.begin()
-    script.write([WAIT], [Text("Fine.")])
-    async with spoken_session() as wire:
+    fakes = Fakes([WAIT], [Text("Fine.")])
+    async with fakes.session() as wire:
         await speak(wire, 1, 0.5)
         await silence(wire, 0.6)
-        assert len(script.requests) == 1
+        assert len(fakes.requests) == 1
         await speak(wire, 4, 0.5)
         await silence(wire, 2.0)
         assert await said(wire) == [("user", "hello there and then"), ("assistant", "Fine.")]
@@ -109,40 +103,37 @@ async def test_speech_that_goes_on_before_the_answer_is_heard_is_one_turn() -> N
 
 async def test_a_bot_that_may_not_be_interrupted_goes_on() -> None:
     """What is said over it is not heard."""
-    spoken.begin()
-    script.write()
-    async with spoken_session(polite) as wire:
+    fakes = Fakes(**POLITE)
+    async with fakes.session() as wire:
         await speak(wire, 3, 0.3)
         await silence(wire, 1.0)
-        assert spoken.spoken(wire).rstrip() == "Good day."
-        assert plan.utterances == 0
+        assert spoken(wire).rstrip() == "Good day."
+        assert fakes.begun["stt"] == 0
 
 
 @pytest.mark.parametrize("action", ["say", "run"])
 async def test_announcements_wait_for_the_user_to_finish(action: str) -> None:
     """Nobody is talked over by an announcement."""
-    awkward.begin()
-    script.write([Text("Fine.")], [Text("Too much.")])
-    async with awkward_session() as wire:
+    fakes = Fakes([Text("Fine.")], [Text("Too much.")])
+    async with fakes.session() as wire:
         await speak(wire, 1, 0.4)
         wire.call("llm:run") if action == "run" else wire.call("tts:say", text="News.")
         await speak(wire, 1, 1.0)
         assert wire.heard == []
-        assert script.requests == []
+        assert fakes.requests == []
         await silence(wire, 3.0)
         assert ("user", "hello there") in await said(wire)
         assert ("assistant", "Fine.") in await said(wire)
         if action == "say":
-            assert spoken.spoken(wire).replace("\0", "").split() in (["News.", "Fine."], ["Fine.", "News."])
+            assert spoken(wire).replace("\0", "").split() in (["News.", "Fine."], ["Fine.", "News."])
         else:  # the answer to what they said is the one that was asked for
-            assert len(script.requests) == 1
+            assert len(fakes.requests) == 1
 
 
 async def test_an_interruption_forgets_what_was_still_to_be_said() -> None:
     """Who says "stop" does not mean the first announcement alone."""
-    awkward.begin()
-    script.write([Text("Fine.")])
-    async with awkward_session() as wire:
+    fakes = Fakes([Text("Fine.")])
+    async with fakes.session() as wire:
         for text in ("The first announcement.", "The second announcement.", "The third announcement."):
             wire.call("tts:say", text=text)
         await silence(wire, 0.5)
@@ -156,9 +147,8 @@ async def test_an_interruption_forgets_what_was_still_to_be_said() -> None:
 
 async def test_speech_after_an_action_interrupted_is_a_turn_of_its_own() -> None:
     """The question before it was dropped by whoever pressed the button."""
-    awkward.begin()
-    script.write([WAIT], [Text("Booked.")])
-    async with awkward_session() as wire:
+    fakes = Fakes([WAIT], [Text("Booked.")])
+    async with fakes.session() as wire:
         await speak(wire, 2, 0.5)
         await silence(wire, 0.6)
         wire.call("tts:interrupt")
@@ -171,9 +161,8 @@ async def test_speech_after_an_action_interrupted_is_a_turn_of_its_own() -> None
 async def test_no_text_of_a_turn_follows_its_interruption() -> None:
     """Wherever in a word it comes."""
     for step in range(12):
-        awkward.begin()
-        script.write([Text("One two six ten. A b c d e f g h.")])
-        async with awkward_session(services={"tts": "words"}) as wire:
+        fakes = Fakes([Text("One two six ten. A b c d e f g h.")])
+        async with fakes.session(body={"services": {"tts": "words"}}) as wire:
             await write(wire)
             await wait(wire, 0.3 + step * 0.05)
             wire.call("tts:interrupt")
@@ -186,9 +175,8 @@ async def test_no_text_of_a_turn_follows_its_interruption() -> None:
 @pytest.mark.parametrize("stumbles", [{"llm": stumbling_llm}, {"tts": stumbling_tts}], ids=["llm", "tts"])
 async def test_a_provider_that_stumbles_over_an_interruption_has_not_failed(stumbles: dict[str, Any]) -> None:
     """There is no error and no apology, and what was heard is remembered as interrupted."""
-    awkward.begin(**stumbles)
-    script.write([Text(f"{FORTY} ")])
-    async with awkward_session("awkward" if "llm" in stumbles else "scripted") as wire:
+    fakes = Fakes([Text(f"{FORTY} ")], **stumbles)
+    async with fakes.session() as wire:
         await write(wire)
         await wait(wire, 1.0)
         wire.call("tts:interrupt")

@@ -18,11 +18,8 @@ from rtvi_plugins.kinds import (
 )
 from rtvi_plugins.runtime.playback import LivePlayback
 
-from ..fakes import awkward
-from ..fakes.awkward import awkward_session
-from ..fakes.conversation import failures, said, write
-from ..fakes.scripted import script
-from ..fakes.spoken import RATE, samples, wait
+from ..fakes.conversation import failures, said, wait, write
+from ..fakes.providers import RATE, Fakes, samples
 from ..fakes.wire import Wire
 from ..runtime.test_audio import Transport
 
@@ -49,9 +46,8 @@ async def test_speech_that_is_cut_at_odd_bytes_is_heard_undistorted(rate: int) -
             for start in range(0, len(data), 1_001):
                 yield Audio(data[start : start + 1_001], rate)
 
-    awkward.begin(tts=speak)
-    script.write([Text("Fine.")])
-    async with awkward_session() as wire:
+    fakes = Fakes([Text("Fine.")], tts=speak)
+    async with fakes.session() as wire:
         await write(wire)
         await wait(wire, 1.5)
         heard = samples_of(wire)
@@ -68,9 +64,8 @@ async def test_speech_whose_rate_changes_is_heard_whole() -> None:
             for index in range(20):
                 yield samples(1_000, 0.1, 24_000 if index % 2 else 22_050)
 
-    awkward.begin(tts=speak)
-    script.write([Text("Fine.")])
-    async with awkward_session() as wire:
+    fakes = Fakes([Text("Fine.")], tts=speak)
+    async with fakes.session() as wire:
         await write(wire)
         await wait(wire, 2.5)
         assert len(samples_of(wire)) == pytest.approx(2 * RATE, abs=RATE * 0.03)
@@ -83,9 +78,8 @@ async def test_half_a_sample_at_the_end_of_speech_is_not_the_beginning_of_the_ne
         async for _ in request.text:
             yield Audio(samples(100, 0.2).data + b"\1", RATE)
 
-    awkward.begin(tts=synthesize)
-    script.write([Text("One."), ToolCall("1", "look", {})], [Text("Two.")])
-    async with awkward_session() as wire:
+    fakes = Fakes([Text("One."), ToolCall("1", "look", {})], [Text("Two.")], tts=synthesize)
+    async with fakes.session() as wire:
         await write(wire)
         result: dict[str, Any] = {"function_name": "look", "tool_call_id": "1", "arguments": {}, "result": "ok"}
         wire.send("llm-function-call-result", result)
@@ -107,9 +101,8 @@ async def test_half_a_sample_of_a_failed_attempt_is_not_the_beginning_of_the_nex
         async for _ in request.text:
             yield samples(100, 0.2)
 
-    awkward.begin(tts=synthesize)
-    script.write([Text("One.")])
-    async with awkward_session() as wire:
+    fakes = Fakes([Text("One.")], tts=synthesize)
+    async with fakes.session() as wire:
         await write(wire)
         await wait(wire, 1.0)
         assert heard(wire) == {100}

@@ -20,11 +20,8 @@ from rtvi_plugins.kinds import (
     Usage,
 )
 
-from ..fakes import awkward, scripted, spoken
-from ..fakes.awkward import awkward_session
-from ..fakes.conversation import FORTY, failures, said, shown, types, write
-from ..fakes.scripted import WAIT, script
-from ..fakes.spoken import plan, silence, speak, spoken_session, texts, wait
+from ..fakes.conversation import FORTY, failures, said, shown, silence, speak, spoken, texts, types, wait, write
+from ..fakes.providers import WAIT, Fakes
 from ..fakes.wire import Wire, connected, settle
 
 pytestmark = pytest.mark.anyio
@@ -45,9 +42,8 @@ def recorded_in(folder: Path) -> tuple[list[str], array[int]]:
 
 async def test_a_transport_may_carry_only_the_users_audio() -> None:
     """The bot hears the user, and answers in text."""
-    spoken.begin()
-    script.write([Text("It is noon.")])
-    async with connected(spoken.talker, scripted, spoken, ready=False) as wire:
+    fakes = Fakes([Text("It is noon.")])
+    async with connected(fakes.talker(), fakes, ready=False) as wire:
         wire.connection.open_audio(None)
         wire.send("client-ready", {"version": "2.1.0"})
         await speak(wire, 2, 1.0)
@@ -60,9 +56,8 @@ async def test_a_transport_may_carry_only_the_users_audio() -> None:
 
 async def test_the_user_is_heard_and_answered_aloud() -> None:
     """Every event of it, in the documented order."""
-    spoken.begin()
-    script.write([Text("It is "), Text("noon. Sleep "), Text("well."), Usage(3, 5)])
-    async with spoken_session() as wire:
+    fakes = Fakes([Text("It is "), Text("noon. Sleep "), Text("well."), Usage(3, 5)])
+    async with fakes.session() as wire:
         await speak(wire, 2, 1.0)
         await silence(wire, 3.0)
         told = types(wire, "metrics", "bot-transcription")
@@ -92,15 +87,14 @@ async def test_the_user_is_heard_and_answered_aloud() -> None:
             ("what", False),
             ("what time is it", True),
         ]
-        assert spoken.spoken(wire).rstrip() == "It is noon. Sleep well."
+        assert spoken(wire).rstrip() == "It is noon. Sleep well."
         assert await said(wire) == [("user", "what time is it"), ("assistant", "It is noon. Sleep well.")]
 
 
 async def test_speech_is_played_in_real_time_with_a_small_lead() -> None:
     """However fast it is made, a client is never sent more than it can take back."""
-    spoken.begin()
-    script.write([Text(FORTY)])
-    async with spoken_session() as wire:
+    fakes = Fakes([Text(FORTY)])
+    async with fakes.session() as wire:
         wire.send("send-text", {"content": "go", "options": {}})
         await settle()
         assert 2 <= len(wire.heard) <= 3
@@ -111,19 +105,17 @@ async def test_speech_is_played_in_real_time_with_a_small_lead() -> None:
 @pytest.mark.parametrize("text", ["Let me look.", "Let me look. ", "**Let me look.**", "Let me look?\n", "好。"])
 async def test_a_finished_sentence_is_spoken_while_the_llm_says_nothing_more(text: str) -> None:
     """As before a function call that takes the LLM seconds to write, also without a space behind the mark."""
-    spoken.begin()
-    script.write([Text(text), WAIT])
-    async with spoken_session() as wire:
+    fakes = Fakes([Text(text), WAIT])
+    async with fakes.session() as wire:
         wire.send("send-text", {"content": "go", "options": {}})
         await wait(wire, 0.25)
-        assert plan.asked == [text.strip().strip("*")]
+        assert fakes.texts == [text.strip().strip("*")]
 
 
 async def test_metrics_cover_every_part() -> None:
     """Time to first byte of each service, tokens, characters, and from voice to voice."""
-    spoken.begin()
-    script.write([Text("Fine."), Usage(3, 5)])
-    async with spoken_session() as wire:
+    fakes = Fakes([Text("Fine."), Usage(3, 5)])
+    async with fakes.session() as wire:
         await speak(wire, 1, 0.5)
         await silence(wire, 2.0)
         told = {name: each for metrics in wire.told("metrics") for name, (each,) in metrics.items()}
@@ -139,9 +131,8 @@ async def test_metrics_cover_every_part() -> None:
 
 async def test_a_function_is_called_while_the_bot_speaks() -> None:
     """Its results, and what was said before, enter the context once and in order."""
-    spoken.begin()
-    script.write([Text("Let me look."), ToolCall("1", "look", {})], [Text("Found it.")])
-    async with spoken_session() as wire:
+    fakes = Fakes([Text("Let me look."), ToolCall("1", "look", {})], [Text("Found it.")])
+    async with fakes.session() as wire:
         wire.send("send-text", {"content": "go", "options": {}})
         await settle()
         assert [each["function_name"] for each in wire.told("llm-function-call-in-progress")] == ["look"]
@@ -149,66 +140,62 @@ async def test_a_function_is_called_while_the_bot_speaks() -> None:
             "llm-function-call-result", {"function_name": "look", "tool_call_id": "1", "arguments": {}, "result": "ok"}
         )
         await wait(wire, 3.0)
-        assert spoken.spoken(wire).rstrip() == "Let me look. Found it."
+        assert spoken(wire).rstrip() == "Let me look. Found it."
         assert await said(wire) == [
             ("user", "go"),
             ("assistant", "Let me look."),
             ("tool", "ok"),
             ("assistant", "Found it."),
         ]
-        assert [len(each.messages) for each in script.requests] == [1, 3]
+        assert [len(each.messages) for each in fakes.requests] == [1, 3]
 
 
 async def test_a_tts_that_is_replaced_finishes_its_turn() -> None:
     """With `interrupt` it is not heard any more."""
-    spoken.begin()
-    script.write([Text(FORTY)], [Text("Fine.")])
-    async with spoken_session() as wire:
+    fakes = Fakes([Text(FORTY)], [Text("Fine.")])
+    async with fakes.session() as wire:
         wire.send("send-text", {"content": "go", "options": {}})
         await wait(wire, 0.5)
         answer = await wire.answer(wire.update(tts={"provider": "words"}))
         assert answer["data"]["applies"] == "next-turn"
         await wait(wire, 2.5)
-        assert spoken.spoken(wire).rstrip() == FORTY
+        assert spoken(wire).rstrip() == FORTY
 
 
 async def test_another_service_that_is_replaced_does_not_concern_the_stt() -> None:
     """What is being said is heard once."""
-    spoken.begin()
-    script.write([Text("Fine.")])
-    async with spoken_session() as wire:
+    fakes = Fakes([Text("Fine.")])
+    async with fakes.session() as wire:
         await speak(wire, 1, 0.5)
         for name in ("words", "spell", "words"):
             await wire.answer(wire.update(tts={"provider": name}))
         await speak(wire, 4, 0.5)
         await silence(wire, 2.0)
         assert await said(wire) == [("user", "hello there and then"), ("assistant", "Fine.")]
-        assert plan.utterances == 1
+        assert fakes.begun["stt"] == 1
         assert wire.told("error") == []
 
 
 async def test_an_stt_that_is_replaced_leaves_the_utterance_to_the_new_one() -> None:
     """Nothing of what the old one heard is kept."""
-    spoken.begin()
-    script.write([Text("Fine.")])
-    async with spoken_session() as wire:
+    fakes = Fakes([Text("Fine.")])
+    async with fakes.session() as wire:
         await speak(wire, 1, 0.5)
         await wire.answer(wire.update(stt={"provider": "second"}))
         await speak(wire, 4, 0.5)
         await silence(wire, 2.0)
         assert await said(wire) == [("user", "hello there and then"), ("assistant", "Fine.")]
-        assert [name for name in plan.asked if name in ("script", "second")] == ["script", "second"]
+        assert fakes.stts == ["script", "second"]
 
 
 async def test_three_texts_typed_at_once_get_one_answer() -> None:
     """It is asked for with all three of them."""
-    awkward.begin()
-    script.write([Text("Fine.")], [Text("Too much.")], [Text("Far too much.")])
-    async with awkward_session() as wire:
+    fakes = Fakes([Text("Fine.")], [Text("Too much.")], [Text("Far too much.")])
+    async with fakes.session() as wire:
         for text in ("one", "two", "three"):
             wire.send("send-text", {"content": text, "options": {}})
         await wait(wire, 2.0)
-        assert [[each["content"] for each in request.messages] for request in script.requests] == [
+        assert [[each["content"] for each in request.messages] for request in fakes.requests] == [
             ["one", "two", "three"]
         ]
         assert (await said(wire))[-1] == ("assistant", "Fine.")
@@ -217,9 +204,8 @@ async def test_three_texts_typed_at_once_get_one_answer() -> None:
 
 async def test_merged_words_are_recorded_too(tmp_path: Path) -> None:
     """A recording has all that was said."""
-    spoken.begin()
-    script.write([WAIT], [Text("Fine.")])
-    async with spoken_session(record=tmp_path) as wire:
+    fakes = Fakes([WAIT], [Text("Fine.")])
+    async with fakes.session(record=tmp_path) as wire:
         await speak(wire, 1, 0.5)
         await silence(wire, 0.6)
         await speak(wire, 4, 0.5)
@@ -232,10 +218,9 @@ async def test_merged_words_are_recorded_too(tmp_path: Path) -> None:
 
 async def test_a_session_that_cannot_be_recorded_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """With a line in the log."""
-    awkward.begin()
-    script.write([Text("Fine.")])
+    fakes = Fakes([Text("Fine.")])
     folder = tmp_path / "recordings"
-    async with awkward_session(record=folder, ready=False) as wire:
+    async with fakes.session(record=folder, ready=False) as wire:
         shutil.rmtree(folder)
         folder.write_text("a file where the folder was")
         wire.send("client-ready", {"version": "2.1.0", "about": {"library": "test"}})
@@ -252,8 +237,8 @@ async def test_an_answer_in_thousands_of_pieces_does_not_end_the_session() -> No
         for _ in range(12_000):
             yield Text("a ")
 
-    awkward.begin(llm=respond)
-    async with awkward_session("awkward") as wire:
+    fakes = Fakes(llm=respond)
+    async with fakes.session() as wire:
         wire.send("send-text", {"content": "go", "options": {"audio_response": False}})
         for _ in range(30):
             await settle()
@@ -264,9 +249,8 @@ async def test_an_answer_in_thousands_of_pieces_does_not_end_the_session() -> No
 
 async def test_thousands_of_dots_are_an_answer_like_any_other() -> None:
     """Whoever asks for them, the other sessions go on."""
-    awkward.begin()
-    script.write([Text("." * 400_000), Text(" Fine.")])
-    async with awkward_session() as wire:
+    fakes = Fakes([Text("." * 400_000), Text(" Fine.")])
+    async with fakes.session() as wire:
         wire.send("send-text", {"content": "go", "options": {"audio_response": False}})
         await settle()
         text = "".join(shown(wire))
@@ -275,9 +259,8 @@ async def test_thousands_of_dots_are_an_answer_like_any_other() -> None:
 
 async def test_a_single_piece_of_thousands_of_sentences_does_not_end_the_session() -> None:
     """They are sent before they are too many to wait."""
-    awkward.begin()
-    script.write([Text("a. " * 15_000)])
-    async with awkward_session() as wire:
+    fakes = Fakes([Text("a. " * 15_000)])
+    async with fakes.session() as wire:
         wire.send("send-text", {"content": "go", "options": {"audio_response": False}})
         for _ in range(30):
             await settle()

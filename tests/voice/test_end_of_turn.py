@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -13,28 +13,24 @@ from rtvi_plugins.errors import AuthorError
 from rtvi_plugins.kinds import (
     Text,
 )
-from rtvi_plugins.voice import TurnTaking, UserTurn
+from rtvi_plugins.voice import EndOfTurn, TurnTaking, UserTurn
 
-from ..fakes import awkward, spoken
-from ..fakes.awkward import acts, awkward_session
-from ..fakes.conversation import failures, later, said
-from ..fakes.scripted import script
-from ..fakes.spoken import plan, silence, speak, spoken_session
+from ..fakes.conversation import failures, later, said, silence, speak
+from ..fakes.providers import Fakes
 
 pytestmark = pytest.mark.anyio
 
 
 async def test_a_pause_within_a_sentence_ends_no_turn() -> None:
     """Silence that is shorter than `stop_secs` is part of the speech."""
-    spoken.begin()
-    script.write([Text("Fine.")])
-    async with spoken_session() as wire:
+    fakes = Fakes([Text("Fine.")])
+    async with fakes.session() as wire:
         await speak(wire, 1, 0.5)
         await silence(wire, 0.3)
         await speak(wire, 4, 0.5)
         await silence(wire, 2.0)
         assert await said(wire) == [("user", "hello there and then"), ("assistant", "Fine.")]
-        assert plan.utterances == 1
+        assert fakes.begun["stt"] == 1
 
 
 @pytest.mark.parametrize("seconds", [None, math.nan, math.inf, "soon"])
@@ -46,9 +42,8 @@ async def test_a_policy_that_returns_no_time_is_reported_and_the_user_answered(
     async def end_of_turn(turn: UserTurn) -> float:
         return seconds  # type: ignore[no-any-return]
 
-    awkward.begin(taking=TurnTaking(end_of_turn=end_of_turn))
-    script.write([Text("Fine.")])
-    async with awkward_session() as wire:
+    fakes = Fakes([Text("Fine.")], taking=TurnTaking(end_of_turn=end_of_turn))
+    async with fakes.session() as wire:
         with caplog.at_level(logging.ERROR, "rtvi_plugins"):
             await speak(wire, 1, 0.5)
             await silence(wire, 2.0)
@@ -62,18 +57,17 @@ async def test_a_policy_that_decides_about_less_than_was_said_decides_nothing() 
 
     async def end_of_turn(turn: UserTurn) -> float:
         if turn.text == "hello there":
-            await acts.gate.wait()
+            await fakes.gate.wait()
             return 0.0
         return 2.0
 
-    awkward.begin(taking=TurnTaking(end_of_turn=end_of_turn))
-    script.write([Text("Fine.")])
-    async with awkward_session() as wire:
+    fakes = Fakes([Text("Fine.")], taking=TurnTaking(end_of_turn=end_of_turn))
+    async with fakes.session() as wire:
         await speak(wire, 1, 0.5)
         await silence(wire, 1.0)
         await speak(wire, 2, 0.5)
         await silence(wire, 0.7)
-        acts.gate.set()
+        fakes.gate.set()
         await silence(wire, 1.0)
         assert await said(wire) == []
         await silence(wire, 2.0)
@@ -86,9 +80,8 @@ async def test_a_policy_without_async_is_reported_to_its_author(caplog: pytest.L
     def end_of_turn(turn: UserTurn) -> float:
         return 0.3
 
-    awkward.begin(taking=TurnTaking(end_of_turn=end_of_turn))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    script.write([Text("Fine.")])
-    async with awkward_session() as wire:
+    fakes = Fakes([Text("Fine.")], taking=TurnTaking(end_of_turn=cast("EndOfTurn", end_of_turn)))
+    async with fakes.session() as wire:
         await speak(wire, 1, 0.5)
         await silence(wire, 2.0)
         assert await said(wire) == [("user", "hello there"), ("assistant", "Fine.")]
@@ -102,9 +95,8 @@ async def test_a_policy_that_hangs_is_given_up_and_the_user_answered(caplog: pyt
         await anyio.sleep_forever()
         return 0.0
 
-    awkward.begin(taking=TurnTaking(end_of_turn=end_of_turn))
-    script.write([Text("Fine.")])
-    async with awkward_session() as wire:
+    fakes = Fakes([Text("Fine.")], taking=TurnTaking(end_of_turn=end_of_turn))
+    async with fakes.session() as wire:
         with caplog.at_level(logging.ERROR, "rtvi_plugins"):
             await speak(wire, 1, 0.5)
             await later(wire, 20.0)

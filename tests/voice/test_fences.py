@@ -5,19 +5,17 @@ from __future__ import annotations
 import random
 import re
 from array import array
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import anyio.lowlevel
 import pytest
 
 from rtvi_plugins import LLM, STT, TTS, VAD, Session, bot, converse
-from rtvi_plugins.kinds import Audio
+from rtvi_plugins.kinds import Audio, LLMPiece, LLMRequest, Text, ToolCall, TTSPiece, TTSRequest, Word
 
-from ..fakes import fenced, spoken
-from ..fakes.fenced import count
-from ..fakes.scripted import check_conversation
-from ..fakes.spoken import RATE, begin, samples
-from ..fakes.wire import Wire, connected, settle
+from ..fakes.providers import LOOK, SERVICES, Fakes, Respond, Synthesize, check_conversation, samples
+from ..fakes.wire import Wire, settle
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -27,15 +25,68 @@ SAID = 0
 CONVERSATIONS = 50
 POINTS = 20  # in each of them: 1,000 on each backend
 
-FUNCTIONS: list[dict[str, Any]] = [
-    {"name": "look", "description": "Looks.", "parameters": {"type": "object", "properties": {}}},
-]
+#: The length of a sentence's audio, in seconds for each of its characters.
+CHARACTER = 0.02
+
+
+class Numbered(Fakes):
+    """Providers whose every token and sample says which answer, and which provider, it is of."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.dice = random.Random(seed)
+        #: The text of each answer, by its number.
+        self.full = dict[int, str]()
+
+    def respond_as(self, name: str) -> Respond:
+        """Some sentences, and now and then a function call. Each word begins with the number and a letter."""
+        letter = {"scripted": "a", "other": "b"}[name]
+
+        async def respond(request: LLMRequest) -> AsyncGenerator[LLMPiece]:
+            check_conversation(request.messages)
+            self.begun["llm"] += 1
+            number = len(self.full) + 1
+            words = [f"{number}{letter}{index}" for index in range(self.dice.randint(2, 12))]
+            self.full[number] = " ".join(f"{word}." if index % 4 == 3 else word for index, word in enumerate(words))
+            try:
+                for piece in re.findall(r"\S+\s*", self.full[number]):
+                    yield Text(piece)
+                    for _ in range(self.dice.randint(0, 3)):
+                        await anyio.lowlevel.checkpoint()
+                if self.dice.random() < 0.25:
+                    yield ToolCall(f"call-{number}", "look", {})
+            finally:
+                self.ended["llm"] += 1
+
+        return respond
+
+    def synthesize_as(self, name: str) -> Synthesize:
+        """A sentence in pieces. Each sample is the number of the answer; those of `words` are below 0."""
+
+        async def synthesize(request: TTSRequest) -> AsyncGenerator[TTSPiece]:
+            self.begun["tts"] += 1
+            at = 0.0
+            try:
+                async for text in request.text:
+                    number = re.match(r"\d+", text)
+                    sample = (-1 if name == "words" else 1) * (int(number[0]) if number else 0)
+                    for word in text.split():
+                        if name == "words":
+                            yield Word(word, at)
+                        seconds = CHARACTER * (len(word) + 1)
+                        at += seconds
+                        yield samples(sample, seconds)
+                        await anyio.lowlevel.checkpoint()
+            finally:
+                self.ended["tts"] += 1
+
+        return synthesize
 
 
 @bot(
-    services={"llm": ["first", "other"], "stt": ["script", "second"], "tts": ["first", "other"], "vad": "code"},
+    services=SERVICES,
     client="llm.provider tts.provider stt.provider llm:get_context llm:set_context tts:interrupt tts:say".split(),
-    config={"llm": {"tools": FUNCTIONS}},
+    config=LOOK,
     public=True,
 )
 async def talker(session: Session, /, llm: LLM, stt: STT, tts: TTS, vad: VAD) -> None:
@@ -99,8 +150,7 @@ class Talk:
         """Another provider, at once or at the edge."""
         service = self.dice.choice(["llm", "tts", "stt"])
         interrupt = self.dice.random() < 0.5
-        names = ["script", "second"] if service == "stt" else ["first", "other"]
-        name = self.dice.choice(names)
+        name = self.dice.choice(SERVICES[service][:2])
         self.wire.update(interrupt=interrupt, **{service: {"provider": name}})
         await self.settle_sometimes()
 
@@ -140,9 +190,9 @@ def check_switches(wire: Wire) -> None:
         values = {service["service"]: service["options"][0]["value"] for service in each["data"]["config"][:3]}
         later = next((i for i, told in enumerate(wire.received) if i > at and told["type"] == "config"), None)
         tokens = [told for told in wire.received[at:later] if told["type"] == "bot-llm-text"]
-        letter = {"first": "a", "other": "b"}[values["llm"]]
+        letter = {"scripted": "a", "other": "b"}[values["llm"]]
         assert all(letter in told["data"]["text"] for told in tokens)
-        sign = {"first": 1, "other": -1}[values["tts"]]
+        sign = {"spell": 1, "words": -1}[values["tts"]]
         heard = [audio for index, audio in wire.heard if index > at and (later is None or index <= later)]
         assert all(sample * sign >= 0 for audio in heard for sample in array("h", audio.data))
 
@@ -154,7 +204,7 @@ def number_in(message: Any) -> int:
     return int(found[0])
 
 
-def check_closed(wire: Wire) -> None:
+def check_closed(fakes: Fakes, wire: Wire) -> None:
     """Everything that began has ended, and audio came only while the bot was said to speak."""
     types = [each["type"] for each in wire.received]
     for kind in ("bot-llm", "bot-tts"):
@@ -164,10 +214,10 @@ def check_closed(wire: Wire) -> None:
     for index, _ in wire.heard:
         sofar = types[:index]
         assert sofar.count("bot-started-speaking") == sofar.count("bot-stopped-speaking") + 1
-    assert count.opened == count.closed
+    assert fakes.begun == fakes.ended
 
 
-async def check_context(wire: Wire) -> None:
+async def check_context(fakes: Numbered, wire: Wire) -> None:
     """A valid conversation, in which the bot has said what it began to say, and nothing else."""
     messages = (await wire.result(wire.call("llm:get_context")))["messages"]
     check_conversation([{name: each[name] for name in each if name != "interrupted"} for each in messages])
@@ -177,19 +227,18 @@ async def check_context(wire: Wire) -> None:
             continue
         found = re.match(r"\d+", text)
         assert found is not None
-        assert count.full[int(found[0])].startswith(text)
-        assert each.get("interrupted", False) or count.full[int(found[0])] == text
+        assert fakes.full[int(found[0])].startswith(text)
+        assert each.get("interrupted", False) or fakes.full[int(found[0])] == text
 
 
 @pytest.mark.parametrize("seed", range(CONVERSATIONS))
 async def test_nothing_stale_follows_a_fence(seed: int) -> None:
     """Tokens, samples, streams and context of one random conversation."""
-    begin()
-    count.begin(seed)
-    async with connected(talker, fenced, spoken, audio=RATE) as wire:
+    fakes = Numbered(seed)
+    async with fakes.session(talker) as wire:
         talk = Talk(wire, seed)
         await talk.go()
         check_fences(wire)
         check_switches(wire)
-        check_closed(wire)
-        await check_context(wire)
+        check_closed(fakes, wire)
+        await check_context(fakes, wire)

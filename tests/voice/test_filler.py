@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from array import array
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -15,10 +14,8 @@ from rtvi_plugins.errors import AuthorError
 from rtvi_plugins.kinds import Audio, Text, ToolCall
 from rtvi_plugins.voice import Filler
 
-from ..fakes import scripted, spoken
-from ..fakes.conversation import said, shown, types, write
-from ..fakes.scripted import LOOK, script
-from ..fakes.spoken import RATE, SERVICES, begin, samples, silence, speak, wait
+from ..fakes.conversation import said, shown, silence, speak, spoken, types, wait, write
+from ..fakes.providers import LOOK, RATE, SERVICES, Fakes, samples
 from ..fakes.wire import Wire, connected
 
 pytestmark = pytest.mark.anyio
@@ -38,12 +35,13 @@ def talker(filler: str | Filler) -> Any:
     return talker
 
 
+CALL, FOUND = [ToolCall("1", "look", {})], [Text("Found it.")]
+
+
 @asynccontextmanager
-async def asked(filler: str | Filler, *, before: Sequence[Text] = (), audio: int | None = RATE) -> AsyncGenerator[Wire]:
+async def asked(filler: str | Filler, fakes: Fakes | None = None, *, audio: int | None = RATE) -> AsyncGenerator[Wire]:
     """A session in which the LLM has just called a function."""
-    begin()
-    script.write([*before, ToolCall("1", "look", {})], [Text("Found it.")])
-    async with connected(talker(filler), scripted, sys.modules[spoken.__name__], audio=audio) as wire:
+    async with connected(talker(filler), fakes or Fakes(CALL, FOUND), audio=audio) as wire:
         await write(wire)
         yield wire
 
@@ -56,12 +54,13 @@ def answer(wire: Wire) -> None:
 
 def heard(wire: Wire) -> list[str]:
     """The words that were heard."""
-    return spoken.spoken(wire).replace("\0", " ").split()
+    return spoken(wire).replace("\0", " ").split()
 
 
 async def test_the_filler_is_said_while_a_function_runs() -> None:
     """Once, and the answer follows it; the context and the LLM know nothing of it."""
-    async with asked("One moment, please.") as wire:
+    fakes = Fakes(CALL, FOUND)
+    async with asked("One moment, please.", fakes) as wire:
         await wait(wire, 0.9)
         assert heard(wire) == []
         await wait(wire, 5.0)
@@ -71,7 +70,7 @@ async def test_the_filler_is_said_while_a_function_runs() -> None:
         assert heard(wire)[3:] == ["Found", "it."]
         assert shown(wire) == ["One moment, please.", "Found it."]
         assert await said(wire) == [("user", "go"), ("assistant", None), ("tool", "ok"), ("assistant", "Found it.")]
-        assert [each["role"] for each in script.requests[1].messages] == ["user", "assistant", "tool"]
+        assert [each["role"] for each in fakes.requests[1].messages] == ["user", "assistant", "tool"]
 
 
 async def test_a_fast_function_causes_no_filler() -> None:
@@ -95,7 +94,7 @@ async def test_a_filler_that_has_begun_is_said_to_its_end() -> None:
 async def test_the_time_counts_from_the_end_of_what_was_said_before() -> None:
     """Nobody needs a filler while the bot speaks."""
     before = "Let me look into that for you."
-    async with asked("One moment, please.", before=[Text(before)]) as wire:
+    async with asked("One moment, please.", Fakes([Text(before), *CALL], FOUND)) as wire:
         await wait(wire, len(before) * 0.05 + 0.8)
         assert shown(wire) == [before]
         await wait(wire, 0.5)
@@ -107,8 +106,7 @@ async def test_the_time_counts_from_the_end_of_what_was_said_before() -> None:
 
 async def test_a_filler_can_be_interrupted() -> None:
     """By speech, like all that the bot says; the user is answered."""
-    async with asked("One moment, please.") as wire:
-        script.answers.insert(0, [Text("Yes?")])
+    async with asked("One moment, please.", Fakes(CALL, [Text("Yes?")])) as wire:
         await wait(wire, 1.2)
         await speak(wire, 3, 0.5)
         await silence(wire, 2.0)
@@ -130,9 +128,8 @@ async def test_a_text_session_shows_no_filler() -> None:
 async def test_a_function_chooses_the_sentence_each_time() -> None:
     """So the sentences can take turns, or follow the language."""
     texts = iter(("First.", "Second."))
-    async with asked(Filler(lambda: next(texts))) as wire:
+    async with asked(Filler(lambda: next(texts)), Fakes(CALL, [ToolCall("2", "look", {})])) as wire:
         await wait(wire, 2.0)
-        script.answers.insert(0, [ToolCall("2", "look", {})])
         answer(wire)
         await wait(wire, 2.0)
         assert shown(wire) == ["First.", "Second."]

@@ -8,45 +8,39 @@ from rtvi_plugins.kinds import (
     Text,
 )
 
-from ..fakes import awkward, spoken
-from ..fakes.awkward import awkward_session
-from ..fakes.conversation import failures, said
-from ..fakes.scripted import script
-from ..fakes.spoken import polite, spoken_session, wait
+from ..fakes.conversation import failures, said, spoken, wait
+from ..fakes.providers import POLITE, Fakes
 
 pytestmark = pytest.mark.anyio
 
 
 async def test_the_bot_speaks_first() -> None:
     """The greeting is spoken and remembered."""
-    spoken.begin()
-    script.write()
-    async with spoken_session(polite) as wire:
+    fakes = Fakes(**POLITE)
+    async with fakes.session() as wire:
         await wait(wire, 1.0)
-        assert spoken.spoken(wire).rstrip() == "Good day."
+        assert spoken(wire).rstrip() == "Good day."
         assert await said(wire) == [("assistant", "Good day.")]
 
 
 async def test_the_greeting_comes_before_an_answer_that_the_config_asks_for() -> None:
     """Which is then an answer to a conversation that holds the greeting."""
-    awkward.begin(greeting="Good day.")
-    script.write([Text("Fine.")])
+    fakes = Fakes([Text("Fine.")], greeting="Good day.")
     config = [{"service": "llm", "options": [{"name": "run_on_config", "value": True}]}]
-    async with awkward_session(config=config) as wire:
+    async with fakes.session(body={"config": config}) as wire:
         await wait(wire, 2.0)
         assert await said(wire) == [("assistant", "Good day."), ("assistant", "Fine.")]
-        assert [len(each.messages) for each in script.requests] == [1]
+        assert [len(each.messages) for each in fakes.requests] == [1]
 
 
 async def test_a_client_that_writes_too_much_before_it_is_ready_is_greeted_all_the_same() -> None:
     """What it sent beyond the limits is refused; the bot has not failed."""
-    awkward.begin(greeting="Good day.")
-    script.write()
-    async with awkward_session(ready=False) as wire:
+    fakes = Fakes(greeting="Good day.")
+    async with fakes.session(ready=False) as wire:
         for index in range(130):
             wire.send("send-text", {"content": f"{index}", "options": {"run_immediately": False}})
         wire.send("client-ready", {"version": "2.1.0", "about": {"library": "test"}})
         await wait(wire, 1.0)
-        assert spoken.spoken(wire).rstrip() == "Good day."
+        assert spoken(wire).rstrip() == "Good day."
         assert failures(wire) == []
         assert (await said(wire))[0] == ("assistant", "Good day.")

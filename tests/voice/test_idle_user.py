@@ -9,11 +9,8 @@ from rtvi_plugins.kinds import (
 )
 from rtvi_plugins.voice import TurnTaking
 
-from ..fakes import awkward, spoken
-from ..fakes.awkward import NOISE, awkward_session
-from ..fakes.conversation import FORTY, shown, write
-from ..fakes.scripted import script
-from ..fakes.spoken import polite, silence, speak, spoken_session, wait
+from ..fakes.conversation import FORTY, shown, silence, speak, spoken, wait, write
+from ..fakes.providers import NOISE, POLITE, Fakes
 from ..fakes.wire import settle
 
 pytestmark = pytest.mark.anyio
@@ -21,21 +18,19 @@ pytestmark = pytest.mark.anyio
 
 async def test_a_user_who_says_nothing_is_asked_once() -> None:
     """And again only after they have said something."""
-    spoken.begin()
-    script.write([Text("Fine.")])
-    async with spoken_session(polite) as wire:
+    fakes = Fakes([Text("Fine.")], **POLITE)
+    async with fakes.session() as wire:
         await wait(wire, 15.0)
-        assert spoken.spoken(wire).count("Hello?") == 1
+        assert spoken(wire).count("Hello?") == 1
         wire.send("send-text", {"content": "go", "options": {}})
         await wait(wire, 15.0)
-        assert spoken.spoken(wire).count("Hello?") == 2
+        assert spoken(wire).count("Hello?") == 2
 
 
 async def test_a_session_that_ends_asks_nobody_whether_they_are_there() -> None:
     """And other sessions go on."""
-    spoken.begin()
-    script.write()
-    async with spoken_session(polite) as wire:
+    fakes = Fakes(**POLITE)
+    async with fakes.session() as wire:
         await wait(wire, 1.0)
         wire.connection.disconnected()
         await settle()
@@ -46,9 +41,8 @@ async def test_a_session_that_ends_asks_nobody_whether_they_are_there() -> None:
 
 async def test_nobody_is_asked_whether_they_are_there_while_they_speak() -> None:
     """However long they do."""
-    awkward.begin(taking=TurnTaking(idle_seconds=2.0, idle_text="Hello?"))
-    script.write([Text(FORTY)], [Text("Fine.")])
-    async with awkward_session() as wire:
+    fakes = Fakes([Text(FORTY)], [Text("Fine.")], taking=TurnTaking(idle_seconds=2.0, idle_text="Hello?"))
+    async with fakes.session() as wire:
         await write(wire)
         await silence(wire, 0.5)
         await speak(wire, 3, 4.0)
@@ -61,9 +55,8 @@ async def test_nobody_is_asked_whether_they_are_there_while_they_speak() -> None
 
 async def test_after_a_noise_the_user_is_asked_later() -> None:
     """It does not count as an answer, nor does it stop the question for ever."""
-    awkward.begin(taking=TurnTaking(idle_seconds=2.0, idle_text="Hello?"), greeting="Good day.")
-    script.write()
-    async with awkward_session() as wire:
+    fakes = Fakes(taking=TurnTaking(idle_seconds=2.0, idle_text="Hello?"), greeting="Good day.")
+    async with fakes.session() as wire:
         await silence(wire, 1.5)
         await speak(wire, NOISE, 0.4)
         await silence(wire, 2.0)

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
-from typing import Any, TypeAlias
+from contextlib import AbstractAsyncContextManager
+from typing import TypeAlias
 
 import anyio
 import pytest
-from attrs import define
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtvi_plugins import LLM, STT, TTS, VAD, ProviderError, Session, bot, converse, service
+from rtvi_plugins import LLM, STT, TTS, VAD, ProviderError, Session, bot, converse
 from rtvi_plugins.kinds import STTPiece, STTRequest, Text, Transcript
 from rtvi_plugins.session import Say
 from rtvi_plugins.voice import TurnTaking
 
-from ..fakes import scripted, spoken
-from ..fakes.scripted import script
-from ..fakes.spoken import RATE, begin, silence, speak, wait
-from ..fakes.wire import Wire, connected, settle
+from ..fakes.conversation import silence, speak, spoken, wait
+from ..fakes.providers import Fakes
+from ..fakes.wire import Wire, settle
 
 pytestmark = pytest.mark.anyio
 
@@ -30,15 +27,20 @@ Step: TypeAlias = "Transcript | Exception | str"
 HANG = "hang"
 #: In an answer: wait until the user is silent.
 SILENT = "silent"
-attempts: list[Sequence[Step]] = []
 
 
-@define
-class StepSTT:
-    """Gives what the test wrote as soon as it is asked."""
+@bot(services={"llm": "scripted", "stt": "script", "tts": "spell", "vad": "code"}, client=["tts:say"], public=True)
+async def talker(session: Session, /, llm: LLM, stt: STT, tts: TTS, vad: VAD) -> None:
+    """Holds a spoken conversation."""
+    taking = TurnTaking(idle_seconds=2.0, idle_text="Hello?")
+    await converse(session, llm=llm, stt=stt, tts=tts, vad=vad, taking=taking, apology="Sorry.")
 
-    async def transcribe(self, request: STTRequest, /) -> AsyncGenerator[STTPiece]:
-        """One attempt."""
+
+def talking(*tries: Sequence[Step]) -> AbstractAsyncContextManager[Wire]:
+    """A session whose recogniser gives one of these at each attempt, as soon as it is asked."""
+    attempts = list(tries)
+
+    async def transcribe(request: STTRequest) -> AsyncGenerator[STTPiece]:
         for step in attempts.pop(0) if attempts else ():
             if isinstance(step, Exception):
                 raise step
@@ -52,28 +54,7 @@ class StepSTT:
         async for _ in request.audio:
             pass
 
-
-@service("stt", "steps")
-@asynccontextmanager
-async def step_stt() -> AsyncGenerator[StepSTT]:
-    """By script."""
-    yield StepSTT()
-
-
-@bot(services={"llm": "scripted", "stt": "steps", "tts": "spell", "vad": "code"}, client=["tts:say"], public=True)
-async def talker(session: Session, /, llm: LLM, stt: STT, tts: TTS, vad: VAD) -> None:
-    """Holds a spoken conversation."""
-    taking = TurnTaking(idle_seconds=2.0, idle_text="Hello?")
-    await converse(session, llm=llm, stt=stt, tts=tts, vad=vad, taking=taking, apology="Sorry.")
-
-
-def talking(*tries: Sequence[Step]) -> Any:
-    """A session whose recogniser gives these."""
-    begin()
-    script.write([Text("Yes.")])
-    attempts[:] = list(tries)
-    here = sys.modules[__name__]
-    return connected(talker, scripted, spoken, here, audio=RATE)
+    return Fakes([Text("Yes.")], stt=transcribe).session(talker)
 
 
 def interim(text: str) -> Transcript:
@@ -208,10 +189,10 @@ async def test_a_noise_does_not_have_the_user_asked_twice() -> None:
     """They are asked once, until they have said something."""
     async with talking([SILENT], [SILENT]) as wire:
         await silence(wire, 3.0)
-        assert spoken.spoken(wire).count("Hello?") == 1
+        assert spoken(wire).count("Hello?") == 1
         await speak(wire, 1, 0.3)
         await silence(wire, 4.0)
-        assert spoken.spoken(wire).count("Hello?") == 1
+        assert spoken(wire).count("Hello?") == 1
 
 
 async def test_noises_without_end_do_not_put_the_question_off() -> None:
@@ -220,7 +201,7 @@ async def test_noises_without_end_do_not_put_the_question_off() -> None:
         for _ in range(5):
             await speak(wire, 1, 0.3)
             await silence(wire, 1.2)
-        assert spoken.spoken(wire).count("Hello?") == 1
+        assert spoken(wire).count("Hello?") == 1
 
 
 async def test_the_user_is_asked_again_after_they_have_said_something() -> None:
@@ -230,4 +211,4 @@ async def test_the_user_is_asked_again_after_they_have_said_something() -> None:
         await speak(wire, 1, 0.3)
         await silence(wire, 1.5)
         await wait(wire, 3.0)
-        assert spoken.spoken(wire).count("Hello?") == 2
+        assert spoken(wire).count("Hello?") == 2

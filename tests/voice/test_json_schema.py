@@ -12,8 +12,7 @@ from rtvi_plugins import LLM, Session, bot, converse
 from rtvi_plugins.kinds import Text, ToolCall
 from rtvi_plugins.voice.json_schema import check_schema
 
-from ..fakes import scripted
-from ..fakes.scripted import script
+from ..fakes.providers import Fakes
 from ..fakes.wire import connected, settle
 
 PLACE = {
@@ -114,13 +113,13 @@ async def guide(session: Session, /, llm: LLM) -> None:
 @pytest.mark.anyio
 async def test_a_client_is_not_asked_with_arguments_that_its_function_does_not_declare() -> None:
     """The LLM reads what is wrong with them at once, and can call again."""
-    script.write(
+    fakes = Fakes(
         [ToolCall("1", "show_map", {"zoom": "x"})], [ToolCall("2", "show_map", {"place": "Rome"})], [Text("Hm.")]
     )
-    async with connected(guide, scripted) as wire:
+    async with connected(guide, fakes) as wire:
         wire.send("send-text", {"content": "go", "options": {}})
         await settle()
-        told = str(script.requests[1].messages[-1]["content"])
+        told = str(fakes.requests[1].messages[-1]["content"])
         assert "$.arguments: place: is required." in told
         assert "$.arguments.zoom: expected a whole number, got the string 'x'" in told
         assert [each["arguments"] for each in wire.told("llm-function-call-in-progress")] == [{"place": "Rome"}]

@@ -12,8 +12,7 @@ from attrs.validators import ge
 from rtvi_plugins import LLM, Doc, Session, action, bot, converse
 from rtvi_plugins.kinds import Text, ToolCall
 
-from ..fakes import scripted
-from ..fakes.scripted import script
+from ..fakes.providers import Fakes
 from ..fakes.wire import connected, settle
 from ..tools.pages import DOCS
 
@@ -41,11 +40,11 @@ async def book_room(nights: Annotated[int, ge(1), Doc("How many nights.")]) -> d
 
 async def test_the_request_after_a_function_call_is_as_shown() -> None:
     """In every field."""
-    script.write([ToolCall("call-1", "book_room", {"nights": 2})], [Text("Room 7.")])
-    async with connected(hotel, scripted) as wire:
+    fakes = Fakes([ToolCall("call-1", "book_room", {"nights": 2})], [Text("Room 7.")])
+    async with connected(hotel, fakes) as wire:
         wire.send("send-text", {"content": "Two nights, please.", "options": {}})
         await settle()
-    request = script.requests[-1]
+    request = fakes.requests[-1]
     found = SHOWN.search((DOCS / "reference" / "declarations.md").read_text("utf-8"))
     assert found is not None
     asked = {"messages": list(request.messages), "functions": list(request.functions)}

@@ -10,27 +10,23 @@ from rtvi_plugins.kinds import (
 )
 from rtvi_plugins.voice import TurnTaking
 
-from ..fakes import awkward, spoken
-from ..fakes.awkward import CLIENT, acts, awkward_session
-from ..fakes.conversation import said, write
-from ..fakes.scripted import script
-from ..fakes.spoken import plan, polite, silence, speak, spoken_session, wait
+from ..fakes.conversation import said, silence, speak, wait, write
+from ..fakes.providers import POLITE, Fakes
 from ..fakes.wire import settle
 
 pytestmark = pytest.mark.anyio
 
 
-@bot(services={"llm": "scripted", "stt": "awkward", "tts": "awkward"}, client=CLIENT, public=True)
+@bot(services={"llm": "scripted", "stt": "script", "tts": "spell"}, client=["llm:get_context"], public=True)
 async def held_button(session: Session, /, llm: LLM, stt: STT, tts: TTS) -> None:
-    """Hears the user while a button is held."""
-    await converse(session, llm=llm, stt=stt, tts=tts, taking=acts.taking)
+    """Hears the user while a button is held, for at most a second."""
+    await converse(session, llm=llm, stt=stt, tts=tts, taking=TurnTaking(longest_turn_seconds=1.0))
 
 
 async def test_a_turn_that_is_too_long_is_answered() -> None:
     """It ends like any other."""
-    spoken.begin()
-    script.write([Text("Fine.")])
-    async with spoken_session(polite) as wire:
+    fakes = Fakes([Text("Fine.")], **POLITE)
+    async with fakes.session() as wire:
         await wait(wire, 1.0)
         await speak(wire, 1, 2.2)
         await settle()
@@ -39,12 +35,11 @@ async def test_a_turn_that_is_too_long_is_answered() -> None:
 
 async def test_after_a_turn_that_was_too_long_the_user_is_heard_again_after_a_pause() -> None:
     """What they said until then is one turn, and it is answered."""
-    spoken.begin()
-    script.write([Text("Fine.")], [Text("Well.")])
-    async with spoken_session(polite) as wire:
+    fakes = Fakes([Text("Fine.")], [Text("Well.")], **POLITE)
+    async with fakes.session() as wire:
         await wait(wire, 1.0)
         await speak(wire, 1, 6.0)
-        assert plan.utterances == 1
+        assert fakes.begun["stt"] == 1
         await silence(wire, 2.0)
         await speak(wire, 4, 0.5)
         await silence(wire, 2.0)
@@ -59,9 +54,8 @@ async def test_after_a_turn_that_was_too_long_the_user_is_heard_again_after_a_pa
 
 async def test_a_button_that_was_held_for_too_long_can_be_pressed_again() -> None:
     """Nothing comes while it is up: that is how a release shows."""
-    awkward.begin(taking=TurnTaking(longest_turn_seconds=1.0))
-    script.write([Text("Fine.")], [Text("Noon.")])
-    async with awkward_session(bot=held_button) as wire:
+    fakes = Fakes([Text("Fine.")], [Text("Noon.")])
+    async with fakes.session(held_button) as wire:
         await speak(wire, 1, 1.5)
         await wait(wire, 3.0)
         await speak(wire, 2, 0.5)
@@ -71,9 +65,8 @@ async def test_a_button_that_was_held_for_too_long_can_be_pressed_again() -> Non
 
 async def test_a_user_who_never_stops_keeps_nobody_waiting() -> None:
     """A television in the room: what was to be said is said, and what is typed is answered."""
-    awkward.begin(taking=TurnTaking(longest_turn_seconds=2.0))
-    script.write(*[[Text("Fine.")]] * 5)
-    async with awkward_session() as wire:
+    fakes = Fakes(*[[Text("Fine.")]] * 5, taking=TurnTaking(longest_turn_seconds=2.0))
+    async with fakes.session() as wire:
         await speak(wire, 1, 1.0)
         wire.call("tts:say", text="Hello.")
         await write(wire, "typed")

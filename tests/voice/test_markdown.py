@@ -15,10 +15,9 @@ from rtvi_plugins.voice import Part, without_markup
 from rtvi_plugins.voice.sentences import Sentences
 from rtvi_plugins.voice.text_filter import SpokenSentence
 
-from ..fakes import scripted, spoken
-from ..fakes.scripted import script
-from ..fakes.spoken import RATE, begin, plan, wait
-from ..fakes.wire import Wire, connected, settle
+from ..fakes.conversation import spoken, wait
+from ..fakes.providers import Fakes
+from ..fakes.wire import Wire, settle
 
 SPOKEN: list[tuple[str, str]] = [
     # emphasis
@@ -187,10 +186,13 @@ async def own(session: Session, /, llm: LLM, tts: TTS) -> None:
 MENU = "**Rooms:**\n* single 😀\n* [double](https://example.com/x?y=1)\n```\nprint(1)\n```\nThat is _all_."
 
 
-async def ask(wire: Wire, *pieces: str) -> None:
-    """Have the LLM answer this, in pieces."""
-    begin()
-    script.write([Text(each) for each in pieces])
+def answering(*pieces: str) -> Fakes:
+    """Providers of which the LLM answers this, in pieces."""
+    return Fakes([Text(each) for each in pieces])
+
+
+async def ask(wire: Wire) -> None:
+    """Have the LLM answer."""
     wire.send("send-text", {"content": "go", "options": {}})
     await settle()
 
@@ -206,11 +208,12 @@ def shown(wire: Wire, status: str) -> list[tuple[str, bool]]:
 @pytest.mark.parametrize("size", [1, 2, 5, 200])
 async def test_an_answer_in_markdown_is_shown_as_it_is_and_spoken_without_its_marks(size: int) -> None:
     """In whatever pieces it comes; what nobody speaks is shown in its place."""
-    async with connected(talker, scripted, spoken, audio=RATE) as wire:
-        await ask(wire, *(MENU[at : at + size] for at in range(0, len(MENU), size)))
+    fakes = answering(*(MENU[at : at + size] for at in range(0, len(MENU), size)))
+    async with fakes.session(talker) as wire:
+        await ask(wire)
         await wait(wire, 3.0)
-        assert plan.asked == ["Rooms:", "single", "double", "That is all."]
-        assert spoken.spoken(wire).rstrip() == "Rooms: single double That is all."
+        assert fakes.texts == ["Rooms:", "single", "double", "That is all."]
+        assert spoken(wire).rstrip() == "Rooms: single double That is all."
         assert "".join(each["text"] for each in wire.told("bot-llm-text")) == MENU
         sentences = ["**Rooms:**", "* single 😀", "* [double](https://example.com/x?y=1)", "That is _all_."]
         assert shown(wire, "new") == [
@@ -228,9 +231,10 @@ async def test_an_answer_in_markdown_is_shown_as_it_is_and_spoken_without_its_ma
 async def test_an_interruption_leaves_the_original_text_that_was_heard(provider: str) -> None:
     """With the marks of the words that were heard, by the times of words or by the time that was played."""
     text = "The **big room** is [very nice](https://e.org/x), _really_."
-    async with connected(talker, scripted, spoken, audio=RATE) as wire:
+    fakes = answering(text)
+    async with fakes.session(talker) as wire:
         await wire.answer(wire.update(tts={"provider": provider}))
-        await ask(wire, text)
+        await ask(wire)
         await wait(wire, 0.05 * len("The big room is very") + 0.02)
         wire.call("tts:interrupt")
         await settle()
@@ -245,8 +249,9 @@ async def test_an_interruption_leaves_the_original_text_that_was_heard(provider:
 @pytest.mark.anyio
 async def test_what_was_heard_of_several_lines_is_the_text_up_to_there() -> None:
     """With the lines and the code between them."""
-    async with connected(talker, scripted, spoken, audio=RATE) as wire:
-        await ask(wire, MENU)
+    fakes = answering(MENU)
+    async with fakes.session(talker) as wire:
+        await ask(wire)
         await wait(wire, 0.05 * len("Rooms: single double That is") + 0.05)
         wire.call("tts:interrupt")
         await settle()
@@ -256,10 +261,11 @@ async def test_what_was_heard_of_several_lines_is_the_text_up_to_there() -> None
 @pytest.mark.anyio
 async def test_an_answer_of_nothing_but_code_is_shown_and_remembered() -> None:
     """No voice is asked to speak it."""
-    async with connected(talker, scripted, spoken, audio=RATE) as wire:
-        await ask(wire, "```\nprint(1)\n```")
+    fakes = answering("```\nprint(1)\n```")
+    async with fakes.session(talker) as wire:
+        await ask(wire)
         await wait(wire, 0.2)
-        assert plan.asked == []
+        assert fakes.texts == []
         assert shown(wire, "new") == [("```\nprint(1)\n```", False)]
         assert wire.told("bot-tts-started") == []
         assert wire.connection.session.context.messages[-1]["content"] == "```\nprint(1)\n```"
@@ -268,19 +274,21 @@ async def test_an_answer_of_nothing_but_code_is_shown_and_remembered() -> None:
 @pytest.mark.anyio
 async def test_a_bot_may_have_all_spoken_as_it_is_written() -> None:
     """For a voice that knows what to do with it."""
-    async with connected(literal, scripted, spoken, audio=RATE) as wire:
-        await ask(wire, "**Yes**, <emphasis>now</emphasis>.")
+    fakes = answering("**Yes**, <emphasis>now</emphasis>.")
+    async with fakes.session(literal) as wire:
+        await ask(wire)
         await wait(wire, 2.5)
-        assert plan.asked == ["**Yes**, <emphasis>now</emphasis>."]
+        assert fakes.texts == ["**Yes**, <emphasis>now</emphasis>."]
 
 
 @pytest.mark.anyio
 async def test_a_bot_may_decide_what_is_spoken_itself(caplog: pytest.LogCaptureFixture) -> None:
     """As a text or in parts; a function that fails is reported, and what it failed at is spoken as it is."""
-    async with connected(own, scripted, spoken, audio=RATE) as wire:
-        await ask(wire, "Dr. Ada is in room No. 5 now.\nIt is No. 5 there.\n!Oh.")
+    fakes = answering("Dr. Ada is in room No. 5 now.\nIt is No. 5 there.\n!Oh.")
+    async with fakes.session(own) as wire:
+        await ask(wire)
         await wait(wire, 4.0)
-        assert plan.asked == ["Doctor Ada is in room No. 5 now.", "It is Number 5 there.", "!Oh."]
+        assert fakes.texts == ["Doctor Ada is in room No. 5 now.", "It is Number 5 there.", "!Oh."]
         assert "doctor() (" in caplog.text
         assert "raised ValueError" in caplog.text
 
@@ -324,9 +332,8 @@ def test_of_a_part_that_is_spoken_otherwise_whole_words_were_heard() -> None:
 @pytest.mark.parametrize("rest", ["", "And th"])
 async def test_the_whole_sentences_of_an_llm_that_fails_in_the_middle_are_spoken(rest: str) -> None:
     """Also the one behind which nothing has come yet."""
-    async with connected(talker, scripted, spoken, audio=RATE) as wire:
-        begin()
-        script.write([Text("**One.** "), Text(rest), ProviderError("The LLM", "unavailable", retryable=False)])
-        wire.send("send-text", {"content": "go", "options": {}})
+    fakes = Fakes([Text("**One.** "), Text(rest), ProviderError("The LLM", "unavailable", retryable=False)])
+    async with fakes.session(talker) as wire:
+        await ask(wire)
         await wait(wire, 1.0)
-        assert plan.asked[:1] == ["One."]
+        assert fakes.texts[:1] == ["One."]

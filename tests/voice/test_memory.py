@@ -15,21 +15,11 @@ from rtvi_plugins.kinds import (
     Word,
 )
 
-from ..fakes import awkward, spoken
-from ..fakes.awkward import acts, awkward_session, spell
-from ..fakes.conversation import FORTY, context, said, shown, write
-from ..fakes.scripted import script
-from ..fakes.spoken import samples, silence, speak, spoken_session, texts, wait
+from ..fakes.conversation import FORTY, context, said, shown, silence, speak, texts, wait, write
+from ..fakes.providers import Fakes, samples, spell
 from ..fakes.wire import settle
 
 pytestmark = pytest.mark.anyio
-
-
-async def speak_after_the_gate(request: TTSRequest) -> AsyncGenerator[TTSPiece]:
-    """Make nothing until the test opens the gate."""
-    async for text in request.text:
-        await acts.gate.wait()
-        yield spell(text)
 
 
 async def speak_one_sentence(request: TTSRequest) -> AsyncGenerator[TTSPiece]:
@@ -42,9 +32,8 @@ async def speak_one_sentence(request: TTSRequest) -> AsyncGenerator[TTSPiece]:
 
 async def test_words_with_times_are_reported_as_they_are_heard() -> None:
     """And cut what is remembered at the last of them."""
-    spoken.begin()
-    script.write([Text(FORTY)])
-    async with spoken_session(body={"services": {"tts": "words"}}) as wire:
+    fakes = Fakes([Text(FORTY)])
+    async with fakes.session(body={"services": {"tts": "words"}}) as wire:
         wire.send("send-text", {"content": "go", "options": {}})
         await wait(wire, 0.6)
         assert texts(wire.told("bot-tts-text")) == ["Now", "this", "is"]
@@ -55,9 +44,8 @@ async def test_words_with_times_are_reported_as_they_are_heard() -> None:
 
 async def test_an_answer_that_is_interrupted_before_its_speech_was_made_was_not_said() -> None:
     """However complete its text was, nobody has heard a sound of it."""
-    awkward.begin(tts=speak_after_the_gate)
-    script.write([Text("The password is swordfish. The flight is booked.")], [Text("Yes?")])
-    async with awkward_session() as wire:
+    fakes = Fakes([Text("The password is swordfish. The flight is booked.")], [Text("Yes?")], held=True)
+    async with fakes.session() as wire:
         await speak(wire, 2, 0.5)
         await silence(wire, 0.6)
         assert shown(wire) == ["The password is swordfish.", "The flight is booked."]
@@ -69,9 +57,8 @@ async def test_an_answer_that_is_interrupted_before_its_speech_was_made_was_not_
 
 async def test_speech_that_stalls_is_remembered_as_far_as_it_was_made() -> None:
     """The rest was never made, though all that was made was heard to its end."""
-    awkward.begin(tts=speak_one_sentence)
-    script.write([Text("One sentence. Two sentences. Three.")])
-    async with awkward_session() as wire:
+    fakes = Fakes([Text("One sentence. Two sentences. Three.")], tts=speak_one_sentence)
+    async with fakes.session() as wire:
         await write(wire)
         await wait(wire, 2.0)
         assert len(wire.heard) * 0.02 == pytest.approx(len("One sentence.") * 0.06)
@@ -92,9 +79,8 @@ async def test_a_second_answer_whose_speech_stalls_leaves_the_first_alone() -> N
                 await anyio.sleep_forever()
             yield spell(text)
 
-    awkward.begin(tts=speak)
-    script.write([Text("Let me look."), ToolCall("1", "look", {})], [Text("Found ten of them.")])
-    async with awkward_session() as wire:
+    fakes = Fakes([Text("Let me look."), ToolCall("1", "look", {})], [Text("Found ten of them.")], tts=speak)
+    async with fakes.session() as wire:
         await write(wire)
         wire.send(
             "llm-function-call-result", {"function_name": "look", "tool_call_id": "1", "arguments": {}, "result": "ok"}
@@ -107,10 +93,10 @@ async def test_a_second_answer_whose_speech_stalls_leaves_the_first_alone() -> N
 
 async def test_languages_without_spaces_are_heard_by_characters() -> None:
     """There is no word to cut at, and what was heard is more than nothing."""
-    awkward.begin()
+    fakes = Fakes()
     text = "これは日本語のとても長い文章で、途中で止められます。"
-    script.write([Text(text)], [Text("はい。")])
-    async with awkward_session() as wire:
+    fakes = Fakes([Text(text)], [Text("はい。")])
+    async with fakes.session() as wire:
         await write(wire)
         await wait(wire, 0.7)
         wire.call("tts:interrupt")
@@ -132,9 +118,8 @@ async def test_a_word_is_found_near_its_place_and_whole() -> None:
                 yield Word(word, index * 0.2)
             yield spell(piece)
 
-    awkward.begin(tts=speak)
-    script.write([Text(text)])
-    async with awkward_session() as wire:
+    fakes = Fakes([Text(text)], tts=speak)
+    async with fakes.session() as wire:
         await write(wire)
         await wait(wire, 0.7)
         wire.call("tts:interrupt")
@@ -144,9 +129,8 @@ async def test_a_word_is_found_near_its_place_and_whole() -> None:
 
 async def test_an_answer_of_nothing_but_space_is_not_remembered() -> None:
     """A vendor would refuse the conversation that holds it."""
-    awkward.begin()
-    script.write([Text("  "), Text("\n")], [Text("Fine.")])
-    async with awkward_session() as wire:
+    fakes = Fakes([Text("  "), Text("\n")], [Text("Fine.")])
+    async with fakes.session() as wire:
         await write(wire)
         await wait(wire, 1.0)
         assert await said(wire) == [("user", "go"), ("assistant", "Fine.")]

@@ -16,11 +16,8 @@ from rtvi_plugins.kinds import (
     Transcript,
 )
 
-from ..fakes import awkward, spoken
-from ..fakes.awkward import CLIENT, awkward_session
-from ..fakes.conversation import said, types
-from ..fakes.scripted import script
-from ..fakes.spoken import SERVICES, silence, speak, spoken_session, wait
+from ..fakes.conversation import said, silence, speak, types, wait
+from ..fakes.providers import CLIENT, SERVICES, Fakes
 from ..fakes.wire import Wire, settle
 
 pytestmark = pytest.mark.anyio
@@ -39,9 +36,8 @@ async def push_to_talk(session: Session, /, llm: LLM, stt: STT, tts: TTS, vad: V
 
 async def test_silence_is_inferred_when_nothing_comes() -> None:
     """Published clients send nothing while their microphone is off."""
-    spoken.begin()
-    script.write([Text("Fine.")])
-    async with spoken_session() as wire:
+    fakes = Fakes([Text("Fine.")])
+    async with fakes.session() as wire:
         await speak(wire, 1, 0.5)
         await wait(wire, 1.5)
         assert await said(wire) == [("user", "hello there"), ("assistant", "Fine.")]
@@ -49,9 +45,8 @@ async def test_silence_is_inferred_when_nothing_comes() -> None:
 
 async def test_a_microphone_that_is_switched_off_ends_what_was_said() -> None:
     """At once: no silence has to be waited for."""
-    spoken.begin()
-    script.write([Text("Fine.")])
-    async with spoken_session() as wire:
+    fakes = Fakes([Text("Fine.")])
+    async with fakes.session() as wire:
         await speak(wire, 1, 0.5)
         wire.connection.microphone(False)
         await settle()
@@ -60,9 +55,8 @@ async def test_a_microphone_that_is_switched_off_ends_what_was_said() -> None:
 
 async def test_a_microphone_that_is_off_is_not_heard_until_it_is_on() -> None:
     """WebRTC goes on sending frames while a track is disabled, and some are late."""
-    awkward.begin()
-    script.write([Text("Fine.")], [Text("Well.")])
-    async with awkward_session() as wire:
+    fakes = Fakes([Text("Fine.")], [Text("Well.")])
+    async with fakes.session() as wire:
         await speak(wire, 1, 0.5)
         wire.connection.microphone(False)
         await speak(wire, 3, 2.0)
@@ -75,13 +69,12 @@ async def test_a_microphone_that_is_off_is_not_heard_until_it_is_on() -> None:
 
 async def test_without_a_vad_a_turn_is_what_comes_while_the_microphone_is_on() -> None:
     """Push-to-talk: silence within it ends nothing."""
-    spoken.begin()
-    script.write([Text("Fine.")])
-    async with spoken_session(push_to_talk) as wire:
+    fakes = Fakes([Text("Fine.")])
+    async with fakes.session(push_to_talk) as wire:
         await speak(wire, 1, 0.5)
         await silence(wire, 2.0)
         await speak(wire, 4, 0.5)
-        assert len(script.requests) == 0
+        assert len(fakes.requests) == 0
         await wait(wire, 1.5)
         assert await said(wire) == [("user", "hello there and then"), ("assistant", "Fine.")]
 
@@ -95,9 +88,8 @@ async def test_audio_from_before_a_gap_is_not_part_of_the_next_utterance() -> No
             given.extend(array("h", audio.data))
         yield Transcript("hello", final=True)
 
-    awkward.begin(stt=transcribe)
-    script.write([Text("Fine.")])
-    async with awkward_session() as wire:
+    fakes = Fakes([Text("Fine.")], stt=transcribe)
+    async with fakes.session() as wire:
         await speak(wire, 7, 0.08)
         await wait(wire, 60.0)
         await speak(wire, 2, 0.5)
@@ -108,9 +100,8 @@ async def test_audio_from_before_a_gap_is_not_part_of_the_next_utterance() -> No
 
 async def test_a_piece_that_is_cut_within_a_sample_does_not_deafen_the_bot() -> None:
     """What follows it is heard as it was recorded."""
-    awkward.begin()
-    script.write([Text("Fine.")])
-    async with awkward_session() as wire:
+    fakes = Fakes([Text("Fine.")])
+    async with fakes.session() as wire:
         wire.connection.receive_audio(Audio(b"\0", 16_000))
         await speak(wire, 1, 0.5)
         await silence(wire, 1.5)

@@ -17,21 +17,11 @@ from rtvi_plugins.kinds import (
     TTSRequest,
 )
 
-from ..fakes import awkward, spoken
-from ..fakes.awkward import NOISE, acts, awkward_session, spell
-from ..fakes.conversation import FORTY, context, said, types, write
-from ..fakes.scripted import WAIT, script
-from ..fakes.spoken import silence, speak, wait
+from ..fakes.conversation import FORTY, context, said, silence, speak, spoken, types, wait, write
+from ..fakes.providers import NOISE, WAIT, Fakes, spell
 from ..fakes.wire import Wire, settle
 
 pytestmark = pytest.mark.anyio
-
-
-async def speak_after_the_gate(request: TTSRequest) -> AsyncGenerator[TTSPiece]:
-    """Make nothing until the test opens the gate."""
-    async for text in request.text:
-        await acts.gate.wait()
-        yield spell(text)
 
 
 def heard(wire: Wire) -> set[int]:
@@ -41,42 +31,39 @@ def heard(wire: Wire) -> set[int]:
 
 async def test_a_noise_between_question_and_answer_does_not_take_the_answer_away() -> None:
     """Nothing was understood, so what it silenced is answered again, once."""
-    awkward.begin()
-    script.write([WAIT], [Text("Noon.")])
-    async with awkward_session() as wire:
+    fakes = Fakes([WAIT], [Text("Noon.")])
+    async with fakes.session() as wire:
         await speak(wire, 2, 0.5)
         await silence(wire, 0.6)
-        assert len(script.requests) == 1
+        assert len(fakes.requests) == 1
         await speak(wire, NOISE, 0.3)
         await silence(wire, 2.0)
         assert types(wire).count("user-started-speaking") == 2
         assert await said(wire) == [("user", "what time is it"), ("assistant", "Noon.")]
-        assert len(script.requests) == 2
+        assert len(fakes.requests) == 2
 
 
 async def test_a_noise_before_the_greeting_does_not_take_it_away() -> None:
     """It is said once the noise turned out to be nothing."""
-    awkward.begin(tts=speak_after_the_gate, greeting="Good day.")
-    script.write()
-    async with awkward_session() as wire:
+    fakes = Fakes(held=True, greeting="Good day.")
+    async with fakes.session() as wire:
         await speak(wire, NOISE, 0.3)
-        acts.gate.set()
+        fakes.gate.set()
         await silence(wire, 2.0)
         assert "bot-interrupted" in types(wire)
-        assert spoken.spoken(wire).rstrip() == "Good day."
+        assert spoken(wire).rstrip() == "Good day."
         assert await said(wire) == [("assistant", "Good day.")]
 
 
 async def test_an_answer_that_was_heard_in_part_is_not_repeated_after_a_noise() -> None:
     """The user has heard its beginning, and may ask."""
-    awkward.begin()
-    script.write([Text(FORTY)], [Text("Again.")])
-    async with awkward_session() as wire:
+    fakes = Fakes([Text(FORTY)], [Text("Again.")])
+    async with fakes.session() as wire:
         await write(wire)
         await silence(wire, 1.0)
         await speak(wire, NOISE, 0.4)
         await silence(wire, 2.0)
-        assert len(script.requests) == 1
+        assert len(fakes.requests) == 1
         assert (await context(wire))[1]["interrupted"] is True
 
 
@@ -84,33 +71,31 @@ async def test_a_noise_that_is_over_before_its_interruption_is_takes_no_answer_a
     """A vendor's stream may be slow to close."""
 
     async def respond(request: LLMRequest) -> AsyncGenerator[LLMPiece]:
-        script.requests.append(request)
-        if len(script.requests) > 1:
+        fakes.requests.append(request)
+        if len(fakes.requests) > 1:
             yield Text("Noon.")
             return
         try:
             await anyio.sleep_forever()
         finally:
             with anyio.CancelScope(shield=True):
-                await acts.gate.wait()
+                await fakes.gate.wait()
 
-    awkward.begin(llm=respond)
-    script.write()
-    async with awkward_session("awkward") as wire:
+    fakes = Fakes(llm=respond)
+    async with fakes.session() as wire:
         await speak(wire, 2, 0.5)
         await silence(wire, 0.6)
         await speak(wire, NOISE, 0.3)
         await silence(wire, 1.0)
-        acts.gate.set()
+        fakes.gate.set()
         await silence(wire, 2.0)
         assert await said(wire) == [("user", "what time is it"), ("assistant", "Noon.")]
 
 
 async def test_a_noise_while_a_function_is_carried_out_does_not_take_the_answer_away() -> None:
     """Nothing was heard of it, though its call is remembered as cancelled."""
-    awkward.begin()
-    script.write([ToolCall("1", "look", {})], [Text("Again.")])
-    async with awkward_session() as wire:
+    fakes = Fakes([ToolCall("1", "look", {})], [Text("Again.")])
+    async with fakes.session() as wire:
         await write(wire)
         await speak(wire, NOISE, 0.3)
         await silence(wire, 2.0)
@@ -119,9 +104,8 @@ async def test_a_noise_while_a_function_is_carried_out_does_not_take_the_answer_
 
 async def test_a_question_is_answered_although_a_noise_went_on_when_it_was_taken() -> None:
     """A user who continues to speak has not finished yet. A noise is not a user who continues to speak."""
-    awkward.begin()
-    script.write([Text("Noon.")])
-    async with awkward_session() as wire:
+    fakes = Fakes([Text("Noon.")])
+    async with fakes.session() as wire:
         await speak(wire, 2, 0.4)
         wire.call("tts:say", text="Just a moment please, this is long.")
         await silence(wire, 1.5)
@@ -143,18 +127,17 @@ async def test_an_announcement_that_a_noise_interrupted_is_dropped_when_the_user
             await anyio.sleep_forever()
         finally:
             with anyio.CancelScope(shield=True):
-                await acts.gate.wait()
+                await fakes.gate.wait()
 
     asked: list[str] = []
-    awkward.begin(tts=synthesize)
-    script.write([Text("Noon.")])
-    async with awkward_session() as wire:
+    fakes = Fakes([Text("Noon.")], tts=synthesize)
+    async with fakes.session() as wire:
         wire.call("tts:say", text="An announcement.")
         await settle()
         await speak(wire, NOISE, 0.3)
         await silence(wire, 1.0)
         await speak(wire, 2, 0.3)
-        acts.gate.set()
+        fakes.gate.set()
         await speak(wire, 2, 0.2)
         await silence(wire, 4.0)
         assert await said(wire) == [("user", "what time is it"), ("assistant", "Noon.")]
@@ -162,8 +145,8 @@ async def test_an_announcement_that_a_noise_interrupted_is_dropped_when_the_user
 
 async def test_sounds_that_are_far_apart_do_not_add_up_to_speech() -> None:
     """Also where a client sends nothing while its microphone is off."""
-    awkward.begin()
-    async with awkward_session() as wire:
+    fakes = Fakes()
+    async with fakes.session() as wire:
         for _ in range(5):
             await speak(wire, 1, 0.08)
             await wait(wire, 10.0)

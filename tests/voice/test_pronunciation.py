@@ -17,11 +17,9 @@ from rtvi_plugins.kinds import Text
 from rtvi_plugins.voice import TextFilter, pronunciation
 from rtvi_plugins.voice.number_words import number_words
 
-from ..fakes import scripted, spoken
-from ..fakes.conversation import said, shown, write
-from ..fakes.scripted import script
-from ..fakes.spoken import RATE, begin, wait
-from ..fakes.wire import Wire, connected, settle
+from ..fakes.conversation import said, shown, spoken, wait, write
+from ..fakes.providers import Fakes
+from ..fakes.wire import Wire, settle
 
 TABLE = {"Vera": "Veera", "RTVI": "R T V I", "Vera Cruz": "Veera Croos", "C++": "C plus plus", "東京": "とうきょう"}
 
@@ -219,8 +217,6 @@ async def talker(session: Session, /, llm: LLM, tts: TTS) -> None:
 
 async def ask(wire: Wire, provider: str) -> None:
     """Have the sentence said."""
-    begin()
-    script.write([Text(SENTENCE)])
     await wire.answer(wire.update(tts={"provider": provider}))
     await write(wire)
 
@@ -229,11 +225,12 @@ async def ask(wire: Wire, provider: str) -> None:
 @pytest.mark.parametrize("provider", ["spell", "words"])
 async def test_the_client_is_shown_what_the_llm_wrote(provider: str) -> None:
     """And hears the words."""
-    async with connected(talker, scripted, spoken, audio=RATE) as wire:
+    fakes = Fakes([Text(SENTENCE)])
+    async with fakes.session(talker) as wire:
         await ask(wire, provider)
         await wait(wire, 2.0)
         assert shown(wire) == [SENTENCE]
-        assert spoken.spoken(wire).strip() == "Veera has twenty-one rooms."
+        assert spoken(wire).strip() == "Veera has twenty-one rooms."
         assert " ".join(each["text"] for each in wire.told("bot-tts-text")) == "Veera has twenty-one rooms."
         assert (await said(wire))[-1] == ("assistant", SENTENCE)
 
@@ -251,7 +248,8 @@ async def test_the_client_is_shown_what_the_llm_wrote(provider: str) -> None:
 )
 async def test_what_was_heard_is_kept_as_it_is_shown(provider: str, heard: str, remembered: str | None) -> None:
     """To the last whole word, by the times of words or by the time that was played."""
-    async with connected(talker, scripted, spoken, audio=RATE) as wire:
+    fakes = Fakes([Text(SENTENCE)])
+    async with fakes.session(talker) as wire:
         await ask(wire, provider)
         await wait(wire, 0.05 * len(heard) + 0.04)
         wire.call("tts:interrupt")

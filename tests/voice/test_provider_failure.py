@@ -21,11 +21,8 @@ from rtvi_plugins.kinds import (
     Usage,
 )
 
-from ..fakes import awkward, spoken
-from ..fakes.awkward import awkward_session, spell
-from ..fakes.conversation import APOLOGY, context, failures, later, said, write
-from ..fakes.scripted import script
-from ..fakes.spoken import samples, spoken_session, wait
+from ..fakes.conversation import APOLOGY, context, failures, later, said, spoken, wait, write
+from ..fakes.providers import Fakes, samples, spell
 from ..fakes.wire import Wire
 
 pytestmark = pytest.mark.anyio
@@ -38,20 +35,18 @@ def heard(wire: Wire) -> set[int]:
 
 async def test_a_provider_that_fails_for_good_is_apologised_for() -> None:
     """Silence would be no answer."""
-    spoken.begin()
-    script.write([ProviderError("scripted", "auth")])
-    async with spoken_session() as wire:
+    fakes = Fakes([ProviderError("scripted", "auth")])
+    async with fakes.session() as wire:
         wire.send("send-text", {"content": "go", "options": {}})
         await wait(wire, 6.0)
-        assert spoken.spoken(wire).startswith("I am sorry")
+        assert spoken(wire).startswith("I am sorry")
         assert [each["code"] for each in wire.told("error")] == ["provider-failed"]
 
 
 async def test_a_failure_that_passes_is_not_noticed() -> None:
     """An LLM that may work the second time is asked again."""
-    spoken.begin()
-    script.write([ProviderError("scripted", "rate")], [Text("Fine.")])
-    async with spoken_session() as wire:
+    fakes = Fakes([ProviderError("scripted", "rate")], [Text("Fine.")])
+    async with fakes.session() as wire:
         wire.send("send-text", {"content": "go", "options": {}})
         await wait(wire, 1.0)
         assert await said(wire) == [("user", "go"), ("assistant", "Fine.")]
@@ -60,9 +55,9 @@ async def test_a_failure_that_passes_is_not_noticed() -> None:
 
 async def test_a_tts_that_fails_leaves_the_text() -> None:
     """The client shows it, so it counts as said."""
-    spoken.begin(tts_error=ProviderError("spell", "quota"))
-    script.write([Text("Fine.")])
-    async with spoken_session() as wire:
+    fakes = Fakes([Text("Fine.")])
+    fakes.errors["tts"] = ProviderError("spell", "quota")
+    async with fakes.session() as wire:
         wire.send("send-text", {"content": "go", "options": {}})
         await wait(wire, 1.0)
         assert await said(wire) == [("user", "go"), ("assistant", "Fine.")]
@@ -78,14 +73,14 @@ async def test_an_llm_that_hangs_is_given_up_and_the_bot_goes_on() -> None:
             await anyio.sleep_forever()
         yield Text("Fine.")
 
-    awkward.begin(llm=respond)
-    async with awkward_session("awkward") as wire:
+    fakes = Fakes(llm=respond)
+    async with fakes.session() as wire:
         await write(wire)
         await later(wire, 29.0)
         assert failures(wire) == []
         await later(wire, 40.0)
         assert failures(wire) == [str(ProviderError("The LLM", "timeout"))]
-        assert spoken.spoken(wire).rstrip() == APOLOGY
+        assert spoken(wire).rstrip() == APOLOGY
         await write(wire, "again")
         await later(wire, 2.0)
         assert (await said(wire))[-2:] == [("user", "again"), ("assistant", "Fine.")]
@@ -103,9 +98,8 @@ async def test_a_tts_that_hangs_is_given_up_and_the_bot_goes_on(beginning: str) 
                 await anyio.sleep_forever()
             yield spell(text)
 
-    awkward.begin(tts=speak)
-    script.write([Text("One thing.")])
-    async with awkward_session() as wire:
+    fakes = Fakes([Text("One thing.")], tts=speak)
+    async with fakes.session() as wire:
         await write(wire)
         await later(wire, 40.0)
         assert failures(wire) == []
@@ -113,18 +107,17 @@ async def test_a_tts_that_hangs_is_given_up_and_the_bot_goes_on(beginning: str) 
         assert failures(wire) == [str(ProviderError("The TTS", "timeout"))]
         wire.call("tts:say", text="Hello?")
         await later(wire, 2.0)
-        assert spoken.spoken(wire).endswith("Hello?")
+        assert spoken(wire).endswith("Hello?")
         assert await said(wire) == [("user", "go"), ("assistant", "One thing."), ("assistant", "Hello?")]
 
 
 async def test_an_llm_that_fails_in_the_middle_is_heard_as_far_as_it_came() -> None:
     """And then the apology, as in a conversation among people."""
-    awkward.begin()
-    script.write([Text("It is noon. Sleep well. And "), ProviderError("scripted", "unavailable")])
-    async with awkward_session() as wire:
+    fakes = Fakes([Text("It is noon. Sleep well. And "), ProviderError("scripted", "unavailable")])
+    async with fakes.session() as wire:
         await write(wire)
         await wait(wire, 5.0)
-        assert spoken.spoken(wire).split() == f"It is noon. Sleep well. {APOLOGY}".split()
+        assert spoken(wire).split() == f"It is noon. Sleep well. {APOLOGY}".split()
         assert len(failures(wire)) == 1
         (_, answer, apology) = await context(wire)
         assert answer["content"].startswith("It is noon. Sleep well.")
@@ -134,12 +127,11 @@ async def test_an_llm_that_fails_in_the_middle_is_heard_as_far_as_it_came() -> N
 
 async def test_an_llm_that_answers_nothing_is_apologised_for() -> None:
     """In a spoken conversation, silence is no answer."""
-    awkward.begin()
-    script.write([Text(" ")], [], [Text("Fine.")])
-    async with awkward_session() as wire:
+    fakes = Fakes([Text(" ")], [], [Text("Fine.")])
+    async with fakes.session() as wire:
         await write(wire)
         await wait(wire, 5.0)
-        assert len(script.requests) == 2
+        assert len(fakes.requests) == 2
         assert len(failures(wire)) == 1
         assert await said(wire) == [("user", "go"), ("assistant", APOLOGY)]
 
@@ -147,9 +139,8 @@ async def test_an_llm_that_answers_nothing_is_apologised_for() -> None:
 @pytest.mark.parametrize("arguments", [{"x": {1, 2}}, None, ["x"]], ids=str)
 async def test_a_call_with_arguments_that_are_no_json_object_is_a_failure_of_the_provider(arguments: Any) -> None:
     """The session goes on."""
-    awkward.begin()
-    script.write([Text("Let me look. "), ToolCall("1", "look", arguments)], [Text("Fine.")])
-    async with awkward_session() as wire:
+    fakes = Fakes([Text("Let me look. "), ToolCall("1", "look", arguments)], [Text("Fine.")])
+    async with fakes.session() as wire:
         await write(wire)
         await wait(wire, 5.0)
         assert len(failures(wire)) == 1
@@ -171,14 +162,13 @@ async def test_a_call_with_arguments_that_are_no_json_object_is_a_failure_of_the
 )
 async def test_a_function_call_that_json_cannot_carry_is_answered_with_an_error(call: ToolCall) -> None:
     """The LLM reads why, and can call again; neither the session nor the provider has failed."""
-    awkward.begin()
-    script.write([call], [Text("Fine.")])
-    async with awkward_session() as wire:
+    fakes = Fakes([call], [Text("Fine.")])
+    async with fakes.session() as wire:
         await write(wire)
         await wait(wire, 1.0)
         assert failures(wire) == []
         assert wire.told("llm-function-call-started") == []
-        assert '"error"' in str(script.requests[1].messages[-1]["content"])
+        assert '"error"' in str(fakes.requests[1].messages[-1]["content"])
 
 
 def test_usage_and_calls_of_other_types_are_refused_where_they_are_made() -> None:
@@ -199,9 +189,8 @@ async def test_a_tts_that_makes_all_at_once_is_not_blamed_for_our_waiting() -> N
         async for _ in request.text:
             yield samples(100, 80.0)
 
-    awkward.begin(tts=synthesize)
-    script.write([Text("One long thing. Two.")])
-    async with awkward_session() as wire:
+    fakes = Fakes([Text("One long thing. Two.")], tts=synthesize)
+    async with fakes.session() as wire:
         await write(wire)
         await later(wire, 80.0)
         assert failures(wire) == []

@@ -16,26 +16,23 @@ from rtvi_plugins.kinds import (
     Text,
 )
 
-from ..fakes import awkward, spoken
-from ..fakes.awkward import acts, awkward_session, recognise
-from ..fakes.conversation import APOLOGY, failures, later, said, write
-from ..fakes.scripted import script
-from ..fakes.spoken import samples, silence, speak, spoken_session, wait
+from ..fakes.conversation import APOLOGY, failures, later, said, silence, speak, spoken, wait, write
+from ..fakes.providers import Fakes, recognise, samples
 from ..fakes.wire import settle
 
 pytestmark = pytest.mark.anyio
 
 
-@pytest.mark.parametrize("which", ["stt_error", "vad_error"])
-async def test_a_bot_that_cannot_hear_says_so_and_can_be_written_to(which: str) -> None:
+@pytest.mark.parametrize("service", ["stt", "vad"])
+async def test_a_bot_that_cannot_hear_says_so_and_can_be_written_to(service: str) -> None:
     """Typed text is the way out."""
-    spoken.begin(**{which: ProviderError("script", "unavailable")})
-    script.write([Text("Fine.")])
-    async with spoken_session() as wire:
+    fakes = Fakes([Text("Fine.")])
+    fakes.errors[service] = ProviderError("script", "unavailable")
+    async with fakes.session() as wire:
         await speak(wire, 1, 0.5)
         await silence(wire, 6.0)
         assert [each["code"] for each in wire.told("error")] == ["provider-failed"]
-        assert spoken.spoken(wire).startswith("I am sorry")
+        assert spoken(wire).startswith("I am sorry")
         wire.send("send-text", {"content": "go", "options": {}})
         await wait(wire, 1.0)
         assert ("assistant", "Fine.") in await said(wire)
@@ -53,16 +50,15 @@ async def test_an_stt_that_hangs_is_given_up_and_the_next_utterance_is_heard() -
         async for piece in recognise(request):
             yield piece
 
-    awkward.begin(stt=transcribe)
-    script.write([Text("Fine.")])
-    async with awkward_session() as wire:
+    fakes = Fakes([Text("Fine.")], stt=transcribe)
+    async with fakes.session() as wire:
         await speak(wire, 1, 0.5)
         await silence(wire, 0.6)
         await later(wire, 14.0)
         assert failures(wire) == []
         await later(wire, 5.0)
         assert failures(wire) == [str(ProviderError("The STT", "timeout"))]
-        assert spoken.spoken(wire).rstrip() == APOLOGY
+        assert spoken(wire).rstrip() == APOLOGY
         await speak(wire, 4, 0.5)
         await silence(wire, 1.5)
         assert await said(wire) == [("assistant", APOLOGY), ("user", "and then"), ("assistant", "Fine.")]
@@ -74,9 +70,8 @@ async def test_a_failing_vad_is_reported_once() -> None:
     def hear(frame: Audio) -> float:
         raise ProviderError("awkward", "unavailable")
 
-    awkward.begin(vad=hear)
-    script.write()
-    async with awkward_session() as wire:
+    fakes = Fakes(vad=hear)
+    async with fakes.session() as wire:
         wire.connection.receive_audio(samples(1, 2.9))
         await speak(wire, 1, 0.5)
         assert [each for each in failures(wire) if "faster than real time" not in each] == ["awkward is not available."]
@@ -85,12 +80,11 @@ async def test_a_failing_vad_is_reported_once() -> None:
 @pytest.mark.parametrize("while_speaking", [False, True])
 async def test_an_stt_that_dies_leaves_the_session_to_be_written_to(while_speaking: bool) -> None:
     """It is told once, with an apology."""
-    awkward.begin()
-    script.write([Text("Fine.")])
-    async with awkward_session(services={"stt": "mortal"}) as wire:
+    fakes = Fakes([Text("Fine.")])
+    async with fakes.session(body={"services": {"stt": "mortal"}}) as wire:
         if while_speaking:
             await speak(wire, 1, 0.3)
-        acts.gate.set()
+        fakes.gate.set()
         await settle()
         await speak(wire, 1, 0.5)
         await silence(wire, 5.0)
@@ -106,8 +100,8 @@ async def test_a_vad_that_returns_no_number_is_reported_once(caplog: pytest.LogC
     def hear(frame: Audio) -> Any:
         return None
 
-    awkward.begin(vad=hear)
-    async with awkward_session() as wire:
+    fakes = Fakes(vad=hear)
+    async with fakes.session() as wire:
         await speak(wire, 1, 2.0)
         assert len(failures(wire)) == 1
         assert len(caplog.records) == 1

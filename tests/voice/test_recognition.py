@@ -16,11 +16,8 @@ from rtvi_plugins.kinds import (
     Transcript,
 )
 
-from ..fakes import awkward
-from ..fakes.awkward import acts, awkward_session, recognise
-from ..fakes.conversation import failures, later, said
-from ..fakes.scripted import script
-from ..fakes.spoken import silence, speak
+from ..fakes.conversation import failures, later, said, silence, speak
+from ..fakes.providers import Fakes, recognise
 
 pytestmark = pytest.mark.anyio
 
@@ -36,11 +33,10 @@ async def test_an_stt_that_ends_before_the_audio_does_is_answered() -> None:
                 yield Transcript("what time is it", final=True)
                 return
 
-    awkward.begin(stt=transcribe)
-    script.write([Text("Noon.")])
-    async with awkward_session() as wire:
+    fakes = Fakes([Text("Noon.")], stt=transcribe)
+    async with fakes.session() as wire:
         await speak(wire, 1, 1.0)
-        assert script.requests == []
+        assert fakes.requests == []
         await silence(wire, 2.0)
         assert await said(wire) == [("user", "what time is it"), ("assistant", "Noon.")]
 
@@ -51,18 +47,17 @@ async def test_transcripts_are_joined_in_the_order_of_speech() -> None:
     async def transcribe(request: STTRequest) -> AsyncGenerator[STTPiece]:
         async for piece in recognise(request):
             if isinstance(piece, Transcript) and piece.text == "hello there":
-                await acts.gate.wait()
+                await fakes.gate.wait()
             yield piece
 
-    awkward.begin(stt=transcribe)
-    script.write([Text("Fine.")])
-    async with awkward_session() as wire:
+    fakes = Fakes([Text("Fine.")], stt=transcribe)
+    async with fakes.session() as wire:
         await speak(wire, 1, 0.5)
         await silence(wire, 0.7)
         await speak(wire, 4, 0.5)
         await silence(wire, 0.7)
-        assert script.requests == []
-        acts.gate.set()
+        assert fakes.requests == []
+        fakes.gate.set()
         await silence(wire, 1.0)
         assert await said(wire) == [("user", "hello there and then"), ("assistant", "Fine.")]
 
@@ -77,9 +72,8 @@ async def test_thousands_of_transcripts_do_not_end_the_session() -> None:
             yield Transcript("hello", final=False)
         yield Transcript("hello there", final=True)
 
-    awkward.begin(stt=transcribe)
-    script.write([Text("Fine.")])
-    async with awkward_session() as wire:
+    fakes = Fakes([Text("Fine.")], stt=transcribe)
+    async with fakes.session() as wire:
         await speak(wire, 1, 0.5)
         await silence(wire, 2.0)
         assert wire.connection.closed is False
@@ -95,19 +89,18 @@ async def test_an_utterance_is_recognised_when_the_one_before_it_was() -> None:
         most = max(most, running)
         try:
             async for piece in recognise(request):
-                await acts.gate.wait()
+                await fakes.gate.wait()
                 yield piece
         finally:
             running -= 1
 
-    awkward.begin(stt=transcribe)
-    script.write([Text("Fine.")])
-    async with awkward_session() as wire:
+    fakes = Fakes([Text("Fine.")], stt=transcribe)
+    async with fakes.session() as wire:
         for line in (1, 4, 5):
             await speak(wire, line, 0.5)
             await silence(wire, 0.6)
         assert (running, most) == (1, 1)
-        acts.gate.set()
+        fakes.gate.set()
         await silence(wire, 1.0)
         assert most == 1
         assert await said(wire) == [("user", "hello there and then book a room"), ("assistant", "Fine.")]
@@ -124,12 +117,11 @@ async def test_an_utterance_that_waited_has_the_recogniser_for_as_long_as_any() 
             await anyio.sleep_forever()
         async with aclosing(recognise(request)) as pieces:
             async for piece in pieces:
-                await acts.gate.wait()
+                await fakes.gate.wait()
                 yield piece
 
-    awkward.begin(stt=transcribe)
-    script.write([Text("Fine.")])
-    async with awkward_session() as wire:
+    fakes = Fakes([Text("Fine.")], stt=transcribe)
+    async with fakes.session() as wire:
         await speak(wire, 1, 0.5)
         await silence(wire, 0.6)
         await speak(wire, 4, 0.5)
@@ -138,7 +130,7 @@ async def test_an_utterance_that_waited_has_the_recogniser_for_as_long_as_any() 
         assert begun == 2
         assert failures(wire) == [str(ProviderError("The STT", "timeout"))]
         await later(wire, 10.0)
-        acts.gate.set()
+        fakes.gate.set()
         await silence(wire, 1.0)
         assert len(failures(wire)) == 1
         assert [each["text"] for each in wire.told("user-transcription")] == ["and then"]

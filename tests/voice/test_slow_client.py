@@ -7,9 +7,8 @@ import pytest
 from rtvi_plugins.hosting import Limits, ManualClock
 from rtvi_plugins.kinds import Text
 
-from ..fakes import scripted, spoken
-from ..fakes.scripted import script
-from ..fakes.spoken import RATE, silence, speak, talker
+from ..fakes.conversation import silence, speak
+from ..fakes.providers import RATE, Fakes
 from ..fakes.wire import OPERATOR, Wire, host_of, settle
 
 pytestmark = pytest.mark.anyio
@@ -19,10 +18,9 @@ REASON = "The client does not read what is sent to it."
 
 async def converse_unread(most: int) -> bool:
     """Speak, interrupt the answer and fall silent, with at most so many unread messages. Return whether they end it."""
-    spoken.begin()
-    script.write([Text("A long answer that is interrupted.")], [Text("Yes?")])
-    clock, modules = ManualClock(), (scripted, spoken)
-    async with host_of(talker, *modules, limits=Limits(outbox=most), clock=clock) as host:
+    fakes = Fakes([Text("A long answer that is interrupted.")], [Text("Yes?")])
+    clock = ManualClock()
+    async with host_of(fakes.talker(), fakes, limits=Limits(outbox=most), clock=clock) as host:
         wire = Wire(host, host.claim((await host.start(None, secret=OPERATOR)).token), clock)
         wire.connection.open_audio(RATE)
         wire.send("client-ready", {"version": "2.1.0", "about": {"library": "test"}})

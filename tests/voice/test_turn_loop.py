@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from rtvi_plugins import LLM, TTS, Grant, ProviderError, Session, bot, converse, roles, service
 from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text, ToolCall, Usage
 
-from ..fakes import faulty, scripted
-from ..fakes.scripted import LOOK, WAIT, Step, check_conversation, script
+from ..fakes import faulty
+from ..fakes.providers import LOOK, WAIT, Fakes, Step, check_conversation
 from ..fakes.wire import Wire, connected, settle
 
 pytestmark = pytest.mark.anyio
@@ -33,9 +33,9 @@ async def talker(session: Session, /, llm: LLM, tts: TTS) -> None:
     await converse(session, llm=llm, tts=tts)
 
 
-def talking(**how: Any) -> Any:
+def talking(fakes: Fakes, **how: Any) -> Any:
     """A session with the bot, its client ready."""
-    return connected(talker, scripted, faulty, **how)
+    return connected(talker, fakes, faulty, **how)
 
 
 def types(wire: Wire, *leave_out: str) -> list[str]:
@@ -70,8 +70,8 @@ HELLO: list[Step] = [Text("Hello "), Text("there. How"), Text(" are you?"), Usag
 
 async def test_an_answer_is_streamed_in_the_documented_order() -> None:
     """Pieces as they come, sentences when they are whole, and what it cost at the end."""
-    script.write(HELLO)
-    async with talking() as wire:
+    fakes = Fakes(HELLO)
+    async with talking(fakes) as wire:
         say(wire, "hi")
         await settle()
         assert types(wire) == [
@@ -99,8 +99,8 @@ async def test_an_answer_is_streamed_in_the_documented_order() -> None:
 
 async def test_what_was_said_is_remembered_and_shown_to_the_llm() -> None:
     """Turn by turn."""
-    script.write(HELLO, [Text("Fine.")])
-    async with talking() as wire:
+    fakes = Fakes(HELLO, [Text("Fine.")])
+    async with talking(fakes) as wire:
         for text in ("hi", "and you?"):
             say(wire, text)
             await settle()
@@ -110,30 +110,30 @@ async def test_what_was_said_is_remembered_and_shown_to_the_llm() -> None:
             ("user", "and you?"),
             ("assistant", "Fine."),
         ]
-        assert [len(each.messages) for each in script.requests] == [1, 3]
+        assert [len(each.messages) for each in fakes.requests] == [1, 3]
 
 
 async def test_text_that_wants_no_answer_is_remembered() -> None:
     """The next that does is answered with it in mind."""
-    script.write([Text("Yes.")])
-    async with talking() as wire:
+    fakes = Fakes([Text("Yes.")])
+    async with talking(fakes) as wire:
         say(wire, "I am Ada.", run_immediately=False)
         await settle()
-        assert script.requests == []
+        assert fakes.requests == []
         say(wire, "Know me?")
         await settle()
-        assert [each["content"] for each in script.requests[0].messages] == ["I am Ada.", "Know me?"]
+        assert [each["content"] for each in fakes.requests[0].messages] == ["I am Ada.", "Know me?"]
 
 
 async def test_what_is_to_be_said_is_said_and_remembered() -> None:
     """Without asking the LLM."""
-    script.write()
-    async with talking() as wire:
+    fakes = Fakes()
+    async with talking(fakes) as wire:
         await wire.result(wire.call("tts:say", text="One. Two."))
         await settle()
         assert [each["text"] for each in wire.told("bot-output")] == ["One.", "Two."]
         assert await context(wire) == [{"role": "assistant", "content": "One. Two."}]
-        assert script.requests == []
+        assert fakes.requests == []
 
 
 APOLOGY = ["I am sorry, something went wrong.", "Please try again."]
@@ -143,11 +143,11 @@ EMPTY: list[list[Step]] = [[], [Usage(3, 0)], [Text("")], [Text(" "), Text("\n")
 @pytest.mark.parametrize("empty", EMPTY, ids=str)
 async def test_an_llm_that_answers_nothing_is_asked_once_more(empty: list[Step]) -> None:
     """The user asked something, and would wait for nothing."""
-    script.write(empty, HELLO)
-    async with talking() as wire:
+    fakes = Fakes(empty, HELLO)
+    async with talking(fakes) as wire:
         say(wire, "hi")
         await settle()
-        assert len(script.requests) == 2
+        assert len(fakes.requests) == 2
         assert wire.told("error") == []
         assert wire.told("bot-llm-started") == wire.told("bot-llm-stopped") == [None]
         assert [each["content"] for each in await context(wire)] == ["hi", "Hello there. How are you?"]
@@ -156,8 +156,8 @@ async def test_an_llm_that_answers_nothing_is_asked_once_more(empty: list[Step])
 @pytest.mark.parametrize("empty", EMPTY, ids=str)
 async def test_an_llm_that_answers_nothing_twice_has_failed(empty: list[Step]) -> None:
     """The client gets an error and shows an apology, and the conversation goes on."""
-    script.write(empty, empty, [Text("Yes?")])
-    async with talking() as wire:
+    fakes = Fakes(empty, empty, [Text("Yes?")])
+    async with talking(fakes) as wire:
         say(wire, "hi")
         await settle()
         (error,) = wire.told("error")
@@ -172,14 +172,14 @@ async def test_an_llm_that_answers_nothing_twice_has_failed(empty: list[Step]) -
 
 async def test_an_llm_that_has_nothing_to_say_to_a_result_is_asked_once_more() -> None:
     """With the result in place; the function is not called again."""
-    script.write([ToolCall("a", "look", {})], [], [Text("Seen.")])
-    async with talking() as wire:
+    fakes = Fakes([ToolCall("a", "look", {})], [], [Text("Seen.")])
+    async with talking(fakes) as wire:
         say(wire, "look")
         await settle()
         answer_call(wire, "a", 1)
         await settle()
         assert len(wire.told("llm-function-call-in-progress")) == 1
-        assert [each["role"] for each in script.requests[2].messages] == ["user", "assistant", "tool"]
+        assert [each["role"] for each in fakes.requests[2].messages] == ["user", "assistant", "tool"]
         assert (await context(wire))[-1]["content"] == "Seen."
 
 
@@ -188,8 +188,8 @@ async def test_an_llm_that_has_nothing_to_say_to_a_result_is_asked_once_more() -
 
 async def test_an_interrupted_answer_is_remembered_as_far_as_it_was_sent() -> None:
     """And marked, which no provider is shown; the stream of the vendor is closed."""
-    script.write([Text("Once upon "), Text("a time"), WAIT], [Text("Yes?")])
-    async with talking() as wire:
+    fakes = Fakes([Text("Once upon "), Text("a time"), WAIT], [Text("Yes?")])
+    async with talking(fakes) as wire:
         say(wire, "A story!")
         await settle()
         assert await wire.result(wire.call("tts:interrupt")) is True
@@ -197,18 +197,18 @@ async def test_an_interrupted_answer_is_remembered_as_far_as_it_was_sent() -> No
         ended = ["bot-interrupted", "bot-llm-stopped", "metrics", "bot-turn-ended"]
         assert types(wire, "action-response")[-4:] == ended
         assert wire.told("bot-turn-ended") == [{"interrupted": True}]
-        assert script.left == 1
+        assert fakes.ended["llm"] == 1
         told = "".join(each["text"] for each in wire.told("bot-llm-text"))
         assert (await context(wire))[-1] == {"role": "assistant", "content": told, "interrupted": True}
         say(wire, "Stop.")
         await settle()
-        assert script.requests[1].messages[1] == {"role": "assistant", "content": "Once upon a time"}
+        assert fakes.requests[1].messages[1] == {"role": "assistant", "content": "Once upon a time"}
 
 
 async def test_writing_interrupts_what_is_being_said() -> None:
     """Text that wants no answer does not."""
-    script.write([Text("Once upon "), WAIT], [Text("Yes?")])
-    async with talking() as wire:
+    fakes = Fakes([Text("Once upon "), WAIT], [Text("Yes?")])
+    async with talking(fakes) as wire:
         say(wire, "A story!")
         await settle()
         say(wire, "By the way.", run_immediately=False)
@@ -227,8 +227,8 @@ async def test_writing_interrupts_what_is_being_said() -> None:
 
 async def test_an_answer_that_was_interrupted_before_it_began_leaves_nothing() -> None:
     """The user's words stay."""
-    script.write([WAIT])
-    async with talking() as wire:
+    fakes = Fakes([WAIT])
+    async with talking(fakes) as wire:
         say(wire, "hi")
         await settle()
         await wire.result(wire.call("tts:interrupt"))
@@ -243,18 +243,18 @@ TWO_CALLS: list[Step] = [Text("Let me see. "), ToolCall("a", "look", {"at": 1}),
 
 async def test_functions_are_called_at_once_and_the_llm_reads_their_results() -> None:
     """In the order of the calls, whichever is answered first."""
-    script.write(TWO_CALLS, [Text("Done.")])
-    async with talking() as wire:
+    fakes = Fakes(TWO_CALLS, [Text("Done.")])
+    async with talking(fakes) as wire:
         say(wire, "look")
         await settle()
         asked = wire.told("llm-function-call-in-progress")
         assert [(each["tool_call_id"], each["arguments"]) for each in asked] == [("a", {"at": 1}), ("b", {"at": 2})]
         answer_call(wire, "b", {"seen": "two"})
         await settle()
-        assert len(script.requests) == 1
+        assert len(fakes.requests) == 1
         answer_call(wire, "a", "one")
         await settle()
-        told = script.requests[1].messages
+        told = fakes.requests[1].messages
         assert [each["role"] for each in told] == ["user", "assistant", "tool", "tool"]
         assert told[1]["content"] == "Let me see. "
         assert [each["content"] for each in told[2:]] == ["one", '{"seen": "two"}']
@@ -265,26 +265,26 @@ async def test_functions_are_called_at_once_and_the_llm_reads_their_results() ->
 
 async def test_a_function_call_is_answered_once() -> None:
     """A second result, or one of a call that was never made, is refused."""
-    script.write([ToolCall("a", "look", {})], [WAIT])
-    async with talking() as wire:
+    fakes = Fakes([ToolCall("a", "look", {})], [WAIT])
+    async with talking(fakes) as wire:
         say(wire, "look")
         await settle()
         answer_call(wire, "a", 1)
         second, stray = answer_call(wire, "a", 2), answer_call(wire, "c", 3)
         for id in (second, stray):
             assert (await wire.error(id))["code"] == "unknown-function-call"
-        assert script.requests[1].messages[-1]["content"] == "1"
+        assert fakes.requests[1].messages[-1]["content"] == "1"
 
 
 async def test_a_function_that_nobody_carries_out_is_given_up() -> None:
     """The LLM is told so and answers; a result that comes later is refused."""
-    script.write([ToolCall("a", "look", {})], [Text("Sorry.")])
-    async with talking() as wire:
+    fakes = Fakes([ToolCall("a", "look", {})], [Text("Sorry.")])
+    async with talking(fakes) as wire:
         say(wire, "look")
         await settle()
         wire.clock.advance(30.0)
         await settle()
-        assert "did not answer the call of 'look'" in str(script.requests[1].messages[-1]["content"])
+        assert "did not answer the call of 'look'" in str(fakes.requests[1].messages[-1]["content"])
         (end,) = wire.told("llm-function-call-stopped")
         assert end["cancelled"] is True
         assert (await wire.error(answer_call(wire, "a", 1)))["code"] == "unknown-function-call"
@@ -293,15 +293,15 @@ async def test_a_function_that_nobody_carries_out_is_given_up() -> None:
 
 async def test_an_interrupted_function_call_has_a_result_all_the_same() -> None:
     """What is known of it; those that were answered keep theirs, and the next turn goes on from there."""
-    script.write(TWO_CALLS, [Text("Yes?")])
-    async with talking() as wire:
+    fakes = Fakes(TWO_CALLS, [Text("Yes?")])
+    async with talking(fakes) as wire:
         say(wire, "look")
         await settle()
         answer_call(wire, "a", "one")
         await settle()
         say(wire, "Stop.")
         await settle()
-        told = script.requests[1].messages
+        told = fakes.requests[1].messages
         assert [each["role"] for each in told] == ["user", "assistant", "tool", "tool", "user"]
         assert told[2]["content"] == "one"
         assert "may or may not have taken effect" in str(told[3]["content"])
@@ -313,8 +313,8 @@ async def test_an_interrupted_function_call_has_a_result_all_the_same() -> None:
 @pytest.mark.parametrize(("version", "ask"), [(None, "llm-function-call"), ("1.0.0", "llm-function-call")])
 async def test_an_older_client_is_asked_in_its_own_spelling(version: str | None, ask: str) -> None:
     """Once, and in one spelling."""
-    script.write([ToolCall("a", "look", {"at": 1})], [Text("Done.")])
-    async with talking(version=version) as wire:
+    fakes = Fakes([ToolCall("a", "look", {"at": 1})], [Text("Done.")])
+    async with talking(fakes, version=version) as wire:
         await wire.result(wire.call("llm:append_to_messages", messages=[{"role": "user", "content": "look"}]))
         await wire.result(wire.call("llm:run"))
         await settle()
@@ -329,8 +329,8 @@ async def test_an_older_client_is_asked_in_its_own_spelling(version: str | None,
 @pytest.mark.parametrize("text", [" \n", "\ufeff", "\u200b\u200d", "\u00a0"])
 async def test_an_answer_that_shows_nothing_is_empty(text: str) -> None:
     """The LLM is asked once more, and nothing of it is remembered."""
-    script.write([Text(text)], [Text("Yes?")])
-    async with talking() as wire:
+    fakes = Fakes([Text(text)], [Text("Yes?")])
+    async with talking(fakes) as wire:
         say(wire, "hi")
         await settle()
         assert [each["content"] for each in await context(wire)] == ["hi", "Yes?"]
@@ -346,8 +346,8 @@ LONG = "x" * 20_000_000
 )
 async def test_the_conversation_goes_on_after_a_piece_of_any_length(piece: LLMPiece) -> None:
     """A vendor may send what is too long for the client."""
-    script.write([Text("Well."), piece], [Text("Yes?")], [Text("Yes?")])
-    async with talking() as wire:
+    fakes = Fakes([Text("Well."), piece], [Text("Yes?")], [Text("Yes?")])
+    async with talking(fakes) as wire:
         say(wire, "hi")
         await settle()
         say(wire, "hello?")
@@ -360,8 +360,8 @@ async def test_an_answer_that_calls_too_many_functions_has_the_first_ones_called
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """The LLM reads that the others were dropped, and can call them in its next answer."""
-    script.write([ToolCall(f"call-{number}", "look", {"at": number}) for number in range(500)], [Text("Done.")])
-    async with talking() as wire:
+    fakes = Fakes([ToolCall(f"call-{number}", "look", {"at": number}) for number in range(500)], [Text("Done.")])
+    async with talking(fakes) as wire:
         say(wire, "look")
         await settle()
         called = wire.told("llm-function-call-in-progress")
@@ -369,10 +369,10 @@ async def test_an_answer_that_calls_too_many_functions_has_the_first_ones_called
         for each in called:
             answer_call(wire, each["tool_call_id"], "seen")
         await settle()
-        *_, last, refused = script.requests[1].messages
+        *_, last, refused = fakes.requests[1].messages
         assert last["content"] == "seen"
         assert "At most 64 functions can be called at once." in str(refused["content"])
-        assert [each["role"] for each in script.requests[1].messages].count("tool") == 65
+        assert [each["role"] for each in fakes.requests[1].messages].count("tool") == 65
         assert (await context(wire))[-1]["content"] == "Done."
     assert "called more than 64 functions in one answer" in caplog.text
 
@@ -380,17 +380,17 @@ async def test_an_answer_that_calls_too_many_functions_has_the_first_ones_called
 async def test_an_llm_that_calls_functions_for_ever_is_stopped(caplog: pytest.LogCaptureFixture) -> None:
     """After so many answers in one turn; the conversation goes on."""
     calls = [[ToolCall(f"call-{number}", "look", {})] for number in range(20)]
-    script.write(*calls)
-    async with talking() as wire:
+    fakes = Fakes(*calls)
+    async with talking(fakes) as wire:
         say(wire, "look")
         for number in range(20):
             await settle()
             answer_call(wire, f"call-{number}", number)
         await settle()
-        assert 1 < len(script.requests) < 20
+        assert 1 < len(fakes.requests) < 20
         assert "called functions in" in caplog.text
         assert [each["message"] for each in wire.told("error")] == ["The LLM gave no answer."]
-        script.answers[:] = [[Text("Yes?")]]
+        fakes.answers[:] = [[Text("Yes?")]]
         say(wire, "hi")
         await settle()
         assert (await context(wire))[-1]["content"] == "Yes?"
@@ -398,8 +398,8 @@ async def test_an_llm_that_calls_functions_for_ever_is_stopped(caplog: pytest.Lo
 
 async def test_a_turn_ends_once_after_all_its_answers() -> None:
     """The LLM is asked again with the result of a function; only then does the client hear of the end."""
-    script.write([Text("Let me look."), ToolCall("1", "look", {})], [Text("Found it.")])
-    async with talking() as wire:
+    fakes = Fakes([Text("Let me look."), ToolCall("1", "look", {})], [Text("Found it.")])
+    async with talking(fakes) as wire:
         say(wire, "hi")
         await settle()
         assert wire.told("bot-turn-ended") == []
@@ -416,8 +416,8 @@ async def test_a_turn_ends_once_after_all_its_answers() -> None:
 
 async def test_a_provider_that_fails_ends_its_turn_and_no_more() -> None:
     """The client is told an error that is not fatal; what was said until then is remembered."""
-    script.write([Text("Well "), ProviderError("acme", "rate")], [Text("Yes?")])
-    async with talking() as wire:
+    fakes = Fakes([Text("Well "), ProviderError("acme", "rate")], [Text("Yes?")])
+    async with talking(fakes) as wire:
         say(wire, "hi")
         await settle()
         (error,) = wire.told("error")
@@ -432,8 +432,8 @@ async def test_a_provider_that_fails_ends_its_turn_and_no_more() -> None:
 
 async def test_a_provider_that_raises_something_of_its_own_ends_its_turn_and_no_more() -> None:
     """Its text stays in the log; a bug of one vendor's plugin is not the end of a conversation."""
-    script.write([Text("Well "), KeyError("what a vendor said")], [Text("Yes?")])
-    async with talking() as wire:
+    fakes = Fakes([Text("Well "), KeyError("what a vendor said")], [Text("Yes?")])
+    async with talking(fakes) as wire:
         say(wire, "hi")
         await settle()
         (error,) = wire.told("error")
@@ -446,8 +446,8 @@ async def test_a_provider_that_raises_something_of_its_own_ends_its_turn_and_no_
 
 async def test_a_provider_that_fails_after_it_called_functions_calls_none() -> None:
     """A call that was never made has no place in the context."""
-    script.write([Text("Well "), ToolCall("a", "look", {}), ProviderError("acme", "timeout")], [Text("Yes?")])
-    async with talking() as wire:
+    fakes = Fakes([Text("Well "), ToolCall("a", "look", {}), ProviderError("acme", "timeout")], [Text("Yes?")])
+    async with talking(fakes) as wire:
         say(wire, "hi")
         await settle()
         assert wire.told("llm-function-call-in-progress") == []
@@ -458,8 +458,8 @@ async def test_a_provider_that_fails_after_it_called_functions_calls_none() -> N
 
 async def test_a_turn_ends_with_the_provider_that_it_began_with() -> None:
     """A switch in the middle is for the next one; the context goes along."""
-    script.write([ToolCall("a", "look", {})], [Text("Seen.")], [Text("Hello from another.")])
-    async with talking() as wire:
+    fakes = Fakes([ToolCall("a", "look", {})], [Text("Seen.")], [Text("Hello from another.")])
+    async with talking(fakes) as wire:
         say(wire, "look")
         await settle()
         answer = await wire.answer(wire.update(llm={"provider": "other"}))
@@ -468,8 +468,8 @@ async def test_a_turn_ends_with_the_provider_that_it_began_with() -> None:
         await settle()
         say(wire, "and now?")
         await settle()
-        assert script.asked == ["scripted", "scripted", "other"]
-        assert [each["role"] for each in script.requests[2].messages] == [
+        assert fakes.llms == ["scripted", "scripted", "other"]
+        assert [each["role"] for each in fakes.requests[2].messages] == [
             *["user", "assistant", "tool"],
             *["assistant", "user"],
         ]
@@ -477,15 +477,15 @@ async def test_a_turn_ends_with_the_provider_that_it_began_with() -> None:
 
 async def test_a_switch_that_interrupts_takes_effect_at_once() -> None:
     """What was being said is cut short."""
-    script.write([Text("Once "), WAIT], [Text("Hello from another.")])
-    async with talking() as wire:
+    fakes = Fakes([Text("Once "), WAIT], [Text("Hello from another.")])
+    async with talking(fakes) as wire:
         say(wire, "A story!")
         await settle()
         answer = await wire.answer(wire.update(interrupt=True, llm={"provider": "other"}))
         assert answer["data"]["applies"] == "now"
         say(wire, "hi")
         await settle()
-        assert script.asked == ["scripted", "other"]
+        assert fakes.llms == ["scripted", "other"]
         assert (await context(wire))[1]["interrupted"] is True
 
 
@@ -494,8 +494,8 @@ async def test_a_switch_that_interrupts_takes_effect_at_once() -> None:
 
 async def test_a_context_that_was_replaced_forgets_the_turn_that_runs() -> None:
     """Its results have no call any more, so they stay out."""
-    script.write([ToolCall("a", "look", {})], [Text("Hm.")], [Text("Yes?")])
-    async with talking() as wire:
+    fakes = Fakes([ToolCall("a", "look", {})], [Text("Hm.")], [Text("Yes?")])
+    async with talking(fakes) as wire:
         say(wire, "look")
         await settle()
         await wire.result(wire.call("llm:set_context", messages=[{"role": "user", "content": "anew"}]))
@@ -509,8 +509,8 @@ async def test_a_context_that_was_replaced_forgets_the_turn_that_runs() -> None:
 
 async def test_what_is_added_while_functions_run_comes_after_their_results() -> None:
     """A vendor accepts nothing between a call and its result."""
-    script.write([ToolCall("a", "look", {})], [Text("Seen.")])
-    async with talking() as wire:
+    fakes = Fakes([ToolCall("a", "look", {})], [Text("Seen.")])
+    async with talking(fakes) as wire:
         say(wire, "look")
         await settle()
         said = [{"role": "system", "content": "Be brief."}]
@@ -573,8 +573,8 @@ async def live(wire: Wire, happening: str) -> None:
 
 async def check_life(script_of: list[list[Any]], happens: list[str]) -> None:
     """Live through it, looking at the context after each step."""
-    script.write(*written(script_of))
-    async with talking() as wire:
+    fakes = Fakes(*written(script_of))
+    async with talking(fakes) as wire:
         for each in happens:
             await live(wire, each)
             await settle()
