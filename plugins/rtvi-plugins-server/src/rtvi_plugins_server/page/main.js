@@ -11,7 +11,7 @@ import { FunctionCalls } from "./functions.js";
 import { getJson, postJson } from "./http.js";
 import { Meter } from "./levels.js";
 import { Log } from "./log.js";
-import { announce, note, say } from "./notices.js";
+import { announce, showError, showNote } from "./notices.js";
 import { OptionsPanel } from "./options.js";
 import { plot } from "./plot.js";
 import { plainly } from "./problems.js";
@@ -43,7 +43,7 @@ const botMeter = new Meter(byId("bot-level"), (level) => ui.ring.style.setProper
 const transcript = new Transcript(ui.transcript, { announce: (text) => announce(`Bot: ${text}`) });
 const start = () => choices.forPrograms();
 const timer = new CallTimer(byId("duration"));
-const options = new OptionsPanel(byId("options"), { onConfig: (values) => choices.took(values, options), start });
+const options = new OptionsPanel(byId("options"), { onConfig: (values) => choices.showConfig(values, options), start });
 const actions = new ActionsPanel(byId("actions"), { connect: connectedSession, start });
 const choices = new Choices(byId("choices"), { switchProvider, onChoose: preview });
 const functions = new FunctionCalls({
@@ -58,52 +58,51 @@ const log = new Log({ list: byId("log"), ...Object.fromEntries(logParts) });
 // ---- calling
 
 function connect({ microphone }) {
-  connecting ??= open({ microphone });
-  return connecting;
+  if (connecting) return connecting;
+  const attempt = open({ microphone }).finally(() => attempt === connecting && (connecting = null));
+  return (connecting = attempt);
 }
 
 /** Call the bot. Return true when it is connected. The microphone may follow later, when the user allows it. */
 async function open({ microphone }) {
-  say("");
-  note("");
+  showError("");
+  showNote("");
   const changes = options.changes();
   if (!changes) return refusedOptions();
   state.set("connecting");
-  const mine = new Call(choices.transport, {
-    event: (type, data) => call === mine && took(type, data),
-    seen: (direction, message) => log.add(direction, message),
-    closed: (how) => call === mine && left(how),
+  const opened = new Call(choices.transport, {
+    event: (type, data) => call === opened && handle(type, data),
+    message: (direction, message) => log.add(direction, message),
+    closed: (how) => call === opened && ended(how),
     userLevel: (rms) => userMeter.set(rms),
     botLevel: (rms) => botMeter.set(rms),
-    microphoneLost: () => call === mine && microphoneLost(),
+    microphoneLost: () => call === opened && microphoneLost(),
   });
-  call = mine;
+  call = opened;
   showCall();
   try {
-    if (microphone) openMicrophone(mine);
-    await mine.open({ services: choices.services, config: toConfig(changes) });
+    if (microphone) openMicrophone(opened);
+    await opened.open({ services: choices.services, config: toConfig(changes) });
   } catch (error) {
-    mine.close();
-    if (call !== mine) return false;
-    left({ clean: false, reason: error.message });
+    opened.close();
+    if (call !== opened) return false;
+    ended({ clean: false, reason: error.message });
     if (changes.length && options.refused(error, changes)) showTab("options");
     return false;
   }
-  if (call !== mine) return false;
+  if (call !== opened) return false;
   connected = true;
-  connecting = null;
   timer.start();
   announce("Connected.");
   if (state.now === "connecting") state.set("listening");
   showCall();
-  describe(mine);
+  describe(opened);
   return true;
 }
 
 function refusedOptions() {
-  connecting = null;
   showTab("options");
-  say("An option is not valid. See the error beside its field.");
+  showError("An option is not valid. See the error beside its field.");
   return false;
 }
 
@@ -128,41 +127,41 @@ async function preview() {
   }
 }
 
-async function openMicrophone(mine) {
+async function openMicrophone(opened) {
   talking.active = true;
-  note("");
+  showNote("");
   try {
-    await mine.speak(talking.heard);
-    await mine.openMicrophone();
+    await opened.speak(talking.heard);
+    await opened.openMicrophone();
   } catch (error) {
-    if (call !== mine) return;
+    if (call !== opened) return;
     talking.active = false;
-    note(`${error.message} You can still type.`);
+    showNote(`${error.message} You can still type.`);
   }
   show();
 }
 
 function microphoneLost() {
   talking.active = false;
-  note("The microphone was disconnected. You can still type.");
+  showNote("The microphone was disconnected. You can still type.");
   show();
 }
 
-async function describe(mine) {
+async function describe(opened) {
   try {
-    await actions.open(mine.session);
-    await options.open(mine.session);
+    await actions.open(opened.session);
+    await options.open(opened.session);
   } catch (error) {
-    if (call === mine) say(error.message);
+    if (call === opened) showError(error.message);
   }
 }
 
 function hangUp() {
   call?.close();
-  left({ clean: true, reason: "" });
+  ended({ clean: true, reason: "" });
 }
 
-function left({ clean, reason }) {
+function ended({ clean, reason }) {
   call = null;
   connected = talking.active = false;
   connecting = null;
@@ -172,43 +171,43 @@ function left({ clean, reason }) {
   functions.clear();
   preview();
   showCall();
-  (clean ? note : say)(reason);
+  (clean ? showNote : showError)(reason);
   announce("Disconnected.");
 }
 
 /** Clear the previous conversation, which stayed readable until the new one started. */
-function forget() {
+function clearConversation() {
   transcript.clear();
   timings.clear();
   drawPlot();
 }
 
-function took(type, data) {
-  state.take(type, data);
+function handle(type, data) {
+  state.handle(type, data);
   if (/^(user-|bot-(llm|output|tts))/.test(type)) welcome(false);
-  transcript.take(type, data);
-  functions.take(type, data);
-  if (timings.take(type, data)) drawPlot();
+  transcript.handle(type, data);
+  functions.handle(type, data);
+  if (timings.handle(type, data)) drawPlot();
   OTHERS[type]?.(data, call);
 }
 
 const OTHERS = {
-  "bot-ready": forget,
-  error: (data) => say(plainly(data.message ?? data.error ?? "The bot failed.")),
-  "error-response": (data) => say(plainly(data.error ?? "The bot refused a message.")),
-  config: (data, mine) => options.took(data).catch((error) => call === mine && say(error.message)),
+  "bot-ready": clearConversation,
+  error: (data) => showError(plainly(data.message ?? data.error ?? "The bot failed.")),
+  "error-response": (data) => showError(plainly(data.error ?? "The bot refused a message.")),
+  config: (data, opened) => options.showPushed(data).catch((error) => call === opened && showError(error.message)),
   "server-message": (data) => data?.type === "job" && actions.job(data),
 };
 
 async function switchProvider(service, value) {
-  const mine = call;
-  say("");
+  const opened = call;
+  showError("");
   try {
     await options.update([{ service, name: "provider", value }]);
-    await actions.open(mine.session);
+    await actions.open(opened.session);
     return true;
   } catch (error) {
-    if (call === mine) say(error.message);
+    if (call === opened) showError(error.message);
     return false;
   }
 }
@@ -225,7 +224,7 @@ async function write(event) {
   ui.send.disabled = false;
   if (!there) return;
   ui.text.value = "";
-  say("");
+  showError("");
   welcome(false);
   transcript.typed(text);
   timings.typed(text);
@@ -272,7 +271,7 @@ async function begin() {
   try {
     bot = await getJson("page.json");
   } catch (error) {
-    say(error.message);
+    showError(error.message);
     return;
   }
   timings.kinds = Object.fromEntries(bot.services.map(({ name, kind }) => [name, kind]));

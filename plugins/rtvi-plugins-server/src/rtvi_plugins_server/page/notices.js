@@ -3,12 +3,12 @@
 import { byId } from "./elements.js";
 
 /** Show an error, or remove it with "". */
-export function say(sentence) {
+export function showError(sentence) {
   put(byId("error"), sentence);
 }
 
 /** Show a note. */
-export function note(sentence) {
+export function showNote(sentence) {
   put(byId("note"), sentence);
 }
 

@@ -67,7 +67,7 @@ export class OptionsPanel {
     if (asked !== this.#asked) return;
     this.#described = described.config;
     this.#build(valuesOf(config));
-    this.#took(config);
+    this.#showConfig(config);
   }
 
   /** Return the description of a service's option, or undefined. */
@@ -107,25 +107,25 @@ export class OptionsPanel {
   async update(changes, interrupt = false) {
     this.#say(this.#shown());
     const updated = await this.#session.request("update-config", { config: toConfig(changes), interrupt });
-    this.#took(updated);
+    this.#showConfig(updated);
     const switched = changes.some((each) => each.name === "provider");
     if (switched) await this.open(this.#session);
     this.#say(`${this.#shown()} ${WHEN[updated.applies] ?? ""}`.trim());
   }
 
   /** Show a config that the bot sent without a request. */
-  async took(config) {
+  async showPushed(config) {
     const providers = Object.entries(valuesOf(config))
       .map(([service, { provider }]) => `${service}:${provider}`)
       .join();
     if (this.#providers !== providers && this.#session) await this.open(this.#session);
-    else this.#took(config);
+    else this.#showConfig(config);
     this.#say(`${this.#shown()} The bot changed it.`);
   }
 
   #providers = "";
 
-  #took(config) {
+  #showConfig(config) {
     const values = valuesOf(config);
     this.#revision = config.revision;
     this.#providers = Object.entries(values)

@@ -63,7 +63,7 @@ export class Transcript {
   }
 
   /** Handle one event of the session. */
-  take(type, data = {}) {
+  handle(type, data = {}) {
     this.#events[type]?.(data ?? {});
     this.#keep();
   }
