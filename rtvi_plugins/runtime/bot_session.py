@@ -376,7 +376,8 @@ class BotSession(Session[Any]):
         if persona.prompt is not None:
             self.context.set_prompt(persona.prompt)
         self.persona = evolve(persona)  # a running turn sees the change also if it is the same persona
-        self.submit(input)
+        if not self.single_turn:  # nobody hears a first turn there, as with a greeting
+            self.submit(input)
 
     async def spoken(self) -> bool:
         if self._parts.calls.is_awaited(anyio.get_current_task().id):

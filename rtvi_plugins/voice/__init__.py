@@ -9,6 +9,7 @@ from __future__ import annotations
 from .filler import Filler
 from .pronunciation import TextFilter
 from .text_filter import Part, Spoken, without_markup
+from .texts import TextSource
 from .turn_loop import converse
 from .turn_taking import EndOfTurn, TurnTaking, UserTurn
 
@@ -18,6 +19,7 @@ __all__ = (
     "Part",
     "Spoken",
     "TextFilter",
+    "TextSource",
     "TurnTaking",
     "UserTurn",
     "converse",

@@ -8,11 +8,10 @@ from typing import Final, cast
 from attrs import define, field, frozen
 
 from ..clock import Clock, Timer
-from ..errors import AuthorError, report
+from ..errors import AuthorError
 from ..kinds import Audio
 from ..session import Turn
-from ..utils.control_flow import reraise_control_flow
-from ..utils.diagnostics import where
+from .texts import TextSource, is_text_source, text_of
 from .turn_taking import is_seconds
 
 __all__ = ("Filler", "Filling")
@@ -29,13 +28,13 @@ class Filler:
     nothing. `after_seconds` is how long the bot must be silent first. A function that ends before causes no filler.
     """
 
-    text: str | Callable[[], str] = ""
+    text: TextSource = ""
     sound: Audio | None = field(default=None, kw_only=True)
     after_seconds: float = field(default=1.0, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         text, sound = cast("tuple[object, object]", (self.text, self.sound))
-        if not isinstance(text, str) and not callable(text):
+        if not is_text_source(text):
             raise AuthorError(f"Filler({text!r}): give a text, or a function that returns one.")
         if sound is not None and (not isinstance(sound, Audio) or sound.seconds <= 0):
             raise AuthorError(f"Filler(sound={sound!r}): give an Audio that is not empty.")
@@ -44,20 +43,6 @@ class Filler:
         if not is_seconds(self.after_seconds) or self.after_seconds < 0:
             found = repr(self.after_seconds)
             raise AuthorError(f"Filler(after_seconds={found}): give a finite number of seconds, 0 or more.")
-
-    def sentence(self) -> str:
-        """Return the sentence to say now. If the function for it fails, that is logged, and nothing is said."""
-        if isinstance(self.text, str):
-            return self.text
-        try:
-            found = cast(object, self.text())
-            if isinstance(found, str):
-                return found
-            raise AuthorError(f"{where(self.text)} returned {found!r}. Return a text.")
-        except BaseException as error:
-            reraise_control_flow(error)
-            report(where(self.text), error)
-            return ""
 
 
 @define(eq=False)
@@ -96,7 +81,7 @@ class Filling:
             self._call_after(max(unheard, 0.02) + self.filler.after_seconds)
         elif self.filler.sound is not None:
             self._play()
-        elif text := self.filler.sentence():
+        elif text := text_of(self.filler.text):
             self.say(text)
 
     def _play(self) -> None:

@@ -25,6 +25,7 @@ from .idle_timer import IdleTimer
 from .recognition import Recogniser
 from .speech import SpeechSynthesis
 from .text_filter import Spoken, without_markup
+from .texts import TextSource, text_of
 from .tool_calls import LateResults
 from .turn_state import AudioState, BotState, Event, SpokenTurn, UserState
 from .turn_taking import TurnTaking
@@ -44,9 +45,9 @@ async def converse(
     vad: VAD | None = None,
     taking: TurnTaking = TurnTaking(),  # noqa: B008 - it is frozen
     greeting: str | Say = "",
-    apology: str = "I am sorry, something went wrong. Please try again.",
+    apology: TextSource = "I am sorry, something went wrong. Please try again.",
     spoken: Spoken | None = without_markup,
-    filler: str | Filler = "",
+    filler: TextSource | Filler = "",
 ) -> None:
     """Hold a conversation until the session ends: answer what the user says or writes, and what actions ask for.
 
@@ -58,6 +59,7 @@ async def converse(
     it if the LLM gave no answer. `spoken` returns the text to speak for a sentence that is shown: by default the words
     without markdown, with None the sentence as it is. `filler` is said, or played, while functions of the LLM run, if
     they take longer than a second, or than its `after_seconds`. It does not enter the context.
+    `apology` and `filler` may be functions that return the text each time, such as in the user's language.
     """
     fill = filler if isinstance(filler, Filler) else Filler(filler) if filler else None
     loop = _Conversation(session, llm, tts, taking, apology, spoken, fill)
@@ -79,7 +81,7 @@ class _Conversation:
     llm: LLM
     tts: TTS | None
     taking: TurnTaking
-    apology: str
+    apology: TextSource
     spoken: Spoken | None
     filler: Filler | None
     state: SpokenTurn = field(factory=SpokenTurn)
@@ -219,9 +221,10 @@ class _Conversation:
         """Handle the final failure of a provider. If the user would get no answer, apologise once."""
         self.session.fail(error)
         is_spoken = self.session.has_audio and self.tts is not None
-        if self.apology and not self._apologised and (speak if is_spoken else error.category == "no-answer"):
+        apology = text_of(self.apology)
+        if apology and not self._apologised and (speak if is_spoken else error.category == "no-answer"):
             self._apologised = True
-            self._say_soon(self.apology)
+            self._say_soon(apology)
 
     def _say_soon(self, text: str) -> None:
         """Submit a text of the bot's own accord; it is dropped if the session accepts no more."""
@@ -270,4 +273,5 @@ class _Conversation:
         return self.state.user is UserState.IDLE and not self.state.bot_has_turn
 
     def _ask_idle_user(self) -> None:
-        self._say_soon(self.taking.idle_text)
+        if text := text_of(self.taking.idle_text):
+            self._say_soon(text)

@@ -10,6 +10,7 @@ from attrs import Attribute, field, frozen
 from attrs.validators import optional
 
 from ..errors import AuthorError
+from .texts import TextSource, is_text_source
 
 __all__ = ("EndOfTurn", "TurnTaking", "UserTurn", "at_once", "is_seconds")
 
@@ -52,7 +53,7 @@ _AT_LEAST_0: Any = _is("a finite number of seconds, 0 or more", lambda value: is
 _ABOVE_0: Any = _is("a finite number of seconds, more than 0", lambda value: is_seconds(value) and value > 0)
 _POLICY: Any = _is("a coroutine function that takes a UserTurn and returns seconds", callable)
 _FLAG: Any = _is("True or False", lambda value: isinstance(value, bool))
-_TEXT: Any = _is("a text", lambda value: isinstance(value, str))
+_TEXT: Any = _is("a text, or a function that returns one", is_text_source)
 
 
 @frozen(kw_only=True)
@@ -71,4 +72,5 @@ class TurnTaking:
     #: After how many seconds of the user's silence the bot says `idle_text`. With None it never does.
     idle_seconds: float | None = field(default=None, validator=optional(_ABOVE_0))
     #: The question to a silent user. The bot asks it once, until the user says or writes something.
-    idle_text: str = field(default="Are you still there?", validator=_TEXT)
+    #: It may be a function that returns the question each time, such as in the user's language.
+    idle_text: TextSource = field(default="Are you still there?", validator=_TEXT)

@@ -2,13 +2,14 @@ from typing import Literal
 
 from rtvi_plugins import LLM, STT, TTS, VAD, Session, action, bot, converse
 from rtvi_plugins.session import Persona
-from rtvi_plugins.voice import Filler, TextFilter
+from rtvi_plugins.voice import TextFilter
 
 LANGUAGES = {
     "en": Persona("Answer in English.", config={"stt": {"language": "en"}, "tts": {"voice": "en-gb"}}),
     "de": Persona("Antworte auf Deutsch.", config={"stt": {"language": "de"}, "tts": {"voice": "de"}}),
 }
 WAIT = {"en": "One moment, please.", "de": "Einen Moment, bitte."}
+SORRY = {"en": "Sorry, please say that again.", "de": "Noch einmal, bitte."}
 
 
 @bot(
@@ -23,8 +24,16 @@ async def guide(session: Session, /, stt: STT, llm: LLM, tts: TTS, vad: VAD) -> 
     def language() -> str:
         return str(session.config("stt")["language"])
 
-    spoken, filler = TextFilter(language=language), Filler(lambda: WAIT[language()])
-    await converse(session, stt=stt, llm=llm, tts=tts, vad=vad, spoken=spoken, filler=filler)
+    await converse(
+        session,
+        stt=stt,
+        llm=llm,
+        tts=tts,
+        vad=vad,
+        spoken=TextFilter(language=language),
+        filler=lambda: WAIT[language()],
+        apology=lambda: SORRY[language()],
+    )
 
 
 @action(guide)
