@@ -222,15 +222,15 @@ class RTVIProtocol:
             raise InvalidArguments([Problem(path, expected("an object with service, action and arguments", data))])
         action = self.offer.action(data.get("service"), data.get("action"), path)
         arguments = action.binder.bind(data.get("arguments"), arguments_path)
-        self._note_old_names(action, data.get("arguments"))
+        if action.old_names:
+            self._note_old_names(action, data.get("arguments"))
         return CallAction(self.requests.open(request, self._now, action.spec.deadline), action, arguments)
 
     def _note_old_names(self, action: OfferedAction, sent: Any) -> None:
         """Report a deprecated action, and former and deprecated names of its arguments."""
-        if action.old_names:
-            for name in ("", *(each.name for each in named_values(sent or (), "", []))):
-                if name in action.old_names:
-                    self.on_old_name(action.old_names[name])
+        for name in ("", *(each.name for each in named_values(sent or (), "", []))):
+            if name in action.old_names:
+                self.on_old_name(action.old_names[name])
 
     def client_message(self, request: Request, data: Any) -> Operation | None:
         if not is_object(data) or not isinstance(t := data.get("t"), str):
@@ -240,11 +240,12 @@ class RTVIProtocol:
             return _INNER[t](self, inner, data.get("d"))
         action = self.offer.message(t, _INNER)
         if action.spec.message == t:
-            arguments = action.binder.bind_whole(data.get("d", REQUIRED), "$.data.d")
-            self._note_old_names(action, arguments)
+            sent = arguments = action.binder.bind_whole(data.get("d", REQUIRED), "$.data.d")
         else:
-            arguments = action.binder.bind(data.get("d"), "$.data.d")
-            self._note_old_names(action, data.get("d"))
+            sent = data.get("d")
+            arguments = action.binder.bind(sent, "$.data.d")
+        if action.old_names:
+            self._note_old_names(action, sent)
         return CallAction(self.requests.open(inner, self._now, action.spec.deadline), action, arguments)
 
     def send_text(self, request: Request, data: Any) -> Operation:

@@ -41,6 +41,9 @@ log = logging.getLogger("rtvi_plugins")
 
 T = TypeVar("T")
 
+#: An attribute of an enum is slow to read.
+_SESSION = Given.SESSION
+
 #: The id of the background job that runs in this context.
 _running_job: ContextVar[str] = ContextVar("rtvi_plugins_job")
 
@@ -132,14 +135,12 @@ class Actions:
     async def _run(self, action: OfferedAction, arguments: Mapping[str, Any], service: OpenService | None) -> Any:
         """Call the function of an action, on the event loop or in a thread."""
         spec = action.spec
-        given = [self._injected(each, service) for each in spec.given]
+        given = [self.session if each is _SESSION else self._service_for(each, service) for each in spec.given]
         if spec.is_async:
             return await spec.function(*given, **arguments)
         return await self.threads.run(partial(spec.function, *given, **arguments))
 
-    def _injected(self, parameter: Injected, service: OpenService | None) -> Any:
-        if parameter is Given.SESSION:
-            return self.session
+    def _service_for(self, parameter: Injected, service: OpenService | None) -> Any:
         if isinstance(parameter, BotService):
             return self.handles[parameter.name]
         return service and service.alive()
