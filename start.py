@@ -76,8 +76,10 @@ def test() -> int:
     # Not through nox: the last line of all is then pytest's own.
     program = ROOT / f".nox/{tests.replace('.', '-')}" / BIN.name / "pytest"
     pytest = [str(program), "-c", "pyproject.toml", "--no-skips"]
+    # Most tests wait for other processes, so two at a time are faster also beside the checks. A file's share servers.
+    at_once = ["--numprocesses=2", "--dist=loadfile"]
     with checks(*CHECKS, *(f"core-{each}" for each in TESTED if each != version)) as others:
-        if code := run(*pytest, *(f"--ignore={each}" for each in REAL_TIME)) or others():
+        if code := run(*pytest, *at_once, *(f"--ignore={each}" for each in REAL_TIME)) or others():
             return code
     return run(*pytest, *REAL_TIME)
 

@@ -205,7 +205,7 @@ class Fakes(ModuleType):
         taking: TurnTaking | None = None,
         greeting: str = "",
     ) -> None:
-        super().__init__(__name__)  # a host counts only the functions of a module itself
+        super().__init__("fake_providers")
         self.answers = list(answers)
         self.stall_after, self.held = stall_after, held
         #: What the services of a kind raise, by the kind.
@@ -352,4 +352,5 @@ class Fakes(ModuleType):
                 yield live
 
         declare: Any = service
+        open_service.__module__ = self.__name__  # a host counts only the functions of a module itself
         return declare(kind, label)(open_service)

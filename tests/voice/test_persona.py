@@ -15,10 +15,8 @@ from rtvi_plugins.errors import AuthorError
 from rtvi_plugins.kinds import STTPiece, STTRequest, Text, ToolCall, Transcript, TTSPiece, TTSRequest
 from rtvi_plugins.session import Persona, Say
 
-from ..fakes import scripted, spoken
-from ..fakes.conversation import said, shown, write
-from ..fakes.scripted import WAIT, script
-from ..fakes.spoken import RATE, samples, silence, speak, wait
+from ..fakes.conversation import said, shown, silence, speak, wait, write
+from ..fakes.providers import RATE, WAIT, Fakes, samples
 from ..fakes.wire import Wire, connected, settle
 
 pytestmark = pytest.mark.anyio
@@ -128,12 +126,11 @@ async def back(session: Session, /) -> str:
     return "the receptionist takes over"
 
 
-def calling(*, audio: int | None = RATE) -> Any:
+def calling(fakes: Fakes, *, audio: int | None = RATE) -> Any:
     """A session."""
     SPOKEN.clear()
     HEARD.clear()
-    spoken.begin()
-    return connected(hotel, scripted, spoken, sys.modules[__name__], audio=audio)
+    return connected(hotel, fakes, sys.modules[__name__], audio=audio)
 
 
 def ask_for(wire: Wire, to: str, **arguments: Any) -> str:
@@ -141,26 +138,26 @@ def ask_for(wire: Wire, to: str, **arguments: Any) -> str:
     return wire.call("bot:transfer", to=to, **arguments)
 
 
-def prompts(request: int) -> list[str]:
+def prompts(fakes: Fakes, request: int) -> list[str]:
     """The system messages of a request to the LLM."""
-    return [str(each["content"]) for each in script.requests[request].messages if each["role"] == "system"]
+    return [str(each["content"]) for each in fakes.requests[request].messages if each["role"] == "system"]
 
 
-def offered(request: int) -> list[str]:
+def offered(fakes: Fakes, request: int) -> list[str]:
     """The functions of a request to the LLM."""
-    return [each["name"] for each in script.requests[request].functions]
+    return [each["name"] for each in fakes.requests[request].functions]
 
 
 async def test_the_llm_hands_over_in_one_call() -> None:
     """What was said before is heard in the old voice. The other persona answers in a turn of its own."""
     call = ToolCall("1", "transfer", {"to": "sales"})
-    script.write([Text("I connect you."), call], [Text("Sales here.")])
-    async with calling() as wire:
+    fakes = Fakes([Text("I connect you."), call], [Text("Sales here.")])
+    async with calling(fakes) as wire:
         await write(wire)
         await wait(wire, 1.0)
         assert SPOKEN == [("high", "I connect you."), ("low", "Sales here.")]
-        assert [prompts(0), prompts(1)] == [["You are the receptionist."], ["You sell rooms."]]
-        assert [offered(0), offered(1)] == [["book", "transfer", "back"], ["book", "back"]]
+        assert [prompts(fakes, 0), prompts(fakes, 1)] == [["You are the receptionist."], ["You sell rooms."]]
+        assert [offered(fakes, 0), offered(fakes, 1)] == [["book", "transfer", "back"], ["book", "back"]]
         assert [each["interrupted"] for each in wire.told("bot-turn-ended")] == [False, False]
         assert await said(wire) == [
             ("system", "You sell rooms."),
@@ -174,36 +171,34 @@ async def test_the_llm_hands_over_in_one_call() -> None:
 async def test_a_persona_can_hand_back() -> None:
     """Also to functions that it does not have itself."""
     call, again = ToolCall("1", "transfer", {"to": "sales"}), ToolCall("2", "back", {})
-    script.write([call], [again], [Text("Reception.")])
-    async with calling() as wire:
+    fakes = Fakes([call], [again], [Text("Reception.")])
+    async with calling(fakes) as wire:
         await write(wire)
         await wait(wire, 1.0)
-        assert [prompts(each) for each in range(3)] == [
+        assert [prompts(fakes, each) for each in range(3)] == [
             [RECEPTION["content"]],
             ["You sell rooms."],
             [RECEPTION["content"]],
         ]
-        assert offered(2) == ["transfer"]
+        assert offered(fakes, 2) == ["transfer"]
         assert shown(wire) == ["Reception."]
 
 
 async def test_the_conversation_can_be_dropped() -> None:
     """The other persona knows nothing of it."""
     call = ToolCall("1", "transfer", {"to": "sales", "keep": False})
-    script.write([Text("I connect you."), call], [Text("Sales here.")])
-    async with calling() as wire:
+    fakes = Fakes([Text("I connect you."), call], [Text("Sales here.")])
+    async with calling(fakes) as wire:
         await write(wire)
         await wait(wire, 1.0)
-        assert [dict(each) for each in script.requests[1].messages] == [
-            {"role": "system", "content": "You sell rooms."}
-        ]
+        assert [dict(each) for each in fakes.requests[1].messages] == [{"role": "system", "content": "You sell rooms."}]
         assert await said(wire) == [("system", "You sell rooms."), ("assistant", "Sales here.")]
 
 
 async def test_the_recogniser_follows() -> None:
     """From the next turn on, as the voice does; the prompt stays if the persona has none."""
-    script.write([Text("Hello.")], [Text("Hallo.")], [Text("Ja.")])
-    async with calling() as wire:
+    fakes = Fakes([Text("Hello.")], [Text("Hallo.")], [Text("Ja.")])
+    async with calling(fakes) as wire:
         await speak(wire, 1, 0.5)
         await silence(wire, 1.5)
         await wire.result(ask_for(wire, "language"))
@@ -212,25 +207,25 @@ async def test_the_recogniser_follows() -> None:
         await silence(wire, 1.5)
         assert HEARD == ["en", "de"]
         assert SPOKEN == [("high", "Hello."), ("low", "Hallo."), ("low", "Ja.")]
-        assert prompts(2) == ["You are the receptionist."]
+        assert prompts(fakes, 2) == ["You are the receptionist."]
 
 
 async def test_a_persona_may_begin_with_a_text_of_its_own() -> None:
     """Then the LLM is not asked."""
-    script.write()
-    async with calling(audio=None) as wire:
+    fakes = Fakes()
+    async with calling(fakes, audio=None) as wire:
         await wire.result(ask_for(wire, "greeter"))
         await settle()
         assert shown(wire) == ["Sales speaking."]
-        assert script.requests == []
+        assert fakes.requests == []
         assert (await said(wire))[0] == ("system", "You greet.")
 
 
 @pytest.mark.parametrize("interrupt", [False, True])
 async def test_a_client_may_hand_over_while_the_bot_speaks(interrupt: bool) -> None:
     """Its turn ends first, or now."""
-    script.write([Text("Once upon a time. "), WAIT], [Text("Sales here.")])
-    async with calling() as wire:
+    fakes = Fakes([Text("Once upon a time. "), WAIT], [Text("Sales here.")])
+    async with calling(fakes) as wire:
         await write(wire)
         await wait(wire, 0.3)
         await wire.result(ask_for(wire, "sales", interrupt=interrupt))
@@ -241,8 +236,8 @@ async def test_a_client_may_hand_over_while_the_bot_speaks(interrupt: bool) -> N
 
 async def test_a_turn_that_runs_may_still_call_its_functions() -> None:
     """But the LLM is not asked again in it, with another prompt and the old voice."""
-    script.write([ToolCall("1", "transfer", {"to": "sales"}), ToolCall("2", "book", {})], [Text("Sales here.")])
-    async with calling() as wire:
+    fakes = Fakes([ToolCall("1", "transfer", {"to": "sales"}), ToolCall("2", "book", {})], [Text("Sales here.")])
+    async with calling(fakes) as wire:
         await write(wire)
         await wait(wire, 1.0)
         assert [text for role, text in await said(wire) if role == "tool"] == ["a colleague takes over", "booked"]
@@ -252,7 +247,8 @@ async def test_a_turn_that_runs_may_still_call_its_functions() -> None:
 @pytest.mark.parametrize("name", ["wrong", "invalid"])
 async def test_nothing_changes_if_a_persona_is_invalid(name: str, caplog: pytest.LogCaptureFixture) -> None:
     """A function that there is not is a mistake of the author; an option that is invalid, one of the request."""
-    async with calling(audio=None) as wire:
+    fakes = Fakes()
+    async with calling(fakes, audio=None) as wire:
         before = await said(wire)
         await wire.error(ask_for(wire, name))
         assert await said(wire) == before
