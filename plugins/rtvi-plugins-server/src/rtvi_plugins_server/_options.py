@@ -36,6 +36,12 @@ def _add_addresses(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dev", action="store_true", help="grant clients everything but service options, on this machine only"
     )
+    parser.add_argument(
+        "--no-reload",
+        dest="reload",
+        action="store_false",
+        help="do not restart when the bot's files change, as --dev does if watchfiles is installed",
+    )
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (%(default)s)")
     parser.add_argument(
         "--port", type=int, default=7860, help="the port to listen on; 0 picks a free one (%(default)s)"

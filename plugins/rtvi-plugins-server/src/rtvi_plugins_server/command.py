@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 from rtvi_plugins.cli import OK, Failure, UsageError, load, log_to_stderr, show_traces
@@ -17,6 +18,9 @@ from ._options import LOOPBACK, read_options
 
 if TYPE_CHECKING:
     from rtvi_plugins.hosting import Host, Limits
+
+    from ._reload import Report
+    from ._uvicorn.server import Server
 
 __all__ = ("run",)
 
@@ -45,15 +49,22 @@ def run(argv: Sequence[str]) -> int:
         show_traces()
     # At "info" it logs every URL with its token, and at "debug" every frame. Its warnings repeat our own.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
-    return _run(chosen, os.environ)
+    if not chosen.dev or not chosen.reload or find_spec("watchfiles") is None:
+        return _run(chosen, os.environ, None)
+    from ._reload import reporting, supervise
+
+    report = reporting(os.environ)
+    return supervise(argv, chosen.bot) if report is None else _run(chosen, os.environ, report)
 
 
-def _run(chosen: argparse.Namespace, environ: Mapping[str, str]) -> int:
+def _run(chosen: argparse.Namespace, environ: Mapping[str, str], report: Report | None) -> int:
     host = _host(chosen, _limits(chosen.limit), environ)
+    if report is not None:
+        report.loaded(chosen.bot)
     has_secret = bool(environ.get(SECRET_VARIABLE))
     for hint in _hints(chosen, host, has_secret):
         sys.stderr.write(f"{hint}\n")
-    return _serve(chosen, host, _how_to_start(host, has_secret))
+    return _serve(chosen, host, _how_to_start(host, has_secret), report)
 
 
 def _hints(chosen: argparse.Namespace, host: Host, has_secret: bool) -> list[str]:
@@ -95,7 +106,7 @@ def _host(chosen: argparse.Namespace, limits: Limits, environ: Mapping[str, str]
     )
 
 
-def _serve(chosen: argparse.Namespace, host: Host, how_to_start: str) -> int:
+def _serve(chosen: argparse.Namespace, host: Host, how_to_start: str, report: Report | None) -> int:
     from ._addresses import trusted_proxies
     from ._uvicorn.connections import ConnectionLimits
     from ._uvicorn.server import serve
@@ -118,9 +129,16 @@ def _serve(chosen: argparse.Namespace, host: Host, how_to_start: str) -> int:
     except ValueError as error:
         raise UsageError(f"{error}.") from None
     with _listen(chosen.host, chosen.port) as listener:
-        ready = partial(_announce, chosen, host, listener, how_to_start)
-        serve(app, host, listener, drain_seconds=chosen.drain_seconds, ready=ready, limits=limits)
+        ready = partial(_announce, chosen, host, listener, how_to_start, report)
+        begun = _end_with_parent if report is not None else None
+        serve(app, host, listener, drain_seconds=chosen.drain_seconds, ready=ready, limits=limits, begun=begun)
     return _exit(host)
+
+
+def _end_with_parent(server: Server) -> None:
+    from ._reload import end_with_parent
+
+    end_with_parent(server.end)
 
 
 def _exit(host: Host) -> int:
@@ -151,7 +169,11 @@ def _cannot_listen(host: str, port: int, error: OSError) -> str:
     return f"This machine cannot listen on {host}, port {port}: {error.strerror or 'the address is not known'}."
 
 
-def _announce(chosen: argparse.Namespace, host: Host, listener: socket.socket, how_to_start: str) -> None:
+def _announce(
+    chosen: argparse.Namespace, host: Host, listener: socket.socket, how_to_start: str, report: Report | None
+) -> None:
+    if report is not None:
+        report.serving(listener.getsockname()[1])
     shown = f"[{chosen.host}]" if ":" in chosen.host else chosen.host
     address = f"http://{shown}:{listener.getsockname()[1]}"
     sys.stdout.write(f"RTVI bot {host.registry.bot.name} on {address}{how_to_start}\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import signal
 import socket
@@ -45,9 +46,13 @@ def serve(
     drain_seconds: float,
     ready: Callable[[], None],
     limits: ConnectionLimits | None = None,
+    begun: Callable[[Server], None] | None = None,
 ) -> None:
-    """Serve until a signal ends the server. `ready` is called once, when requests are accepted."""
-    make_server(app, host, drain_seconds=drain_seconds, ready=ready, limits=limits).run([listener])
+    """Serve until a signal ends the server. `ready` is called once, when requests are accepted, `begun` before."""
+    server = make_server(app, host, drain_seconds=drain_seconds, ready=ready, limits=limits)
+    if begun is not None:
+        begun(server)
+    server.run([listener])
 
 
 def make_server(
@@ -127,6 +132,10 @@ class Server(uvicorn.Server):
             self._deadline = monotonic() + self._drain_seconds
         else:
             self.should_exit = self.force_exit = True
+
+    def end(self) -> None:
+        """End the server without waiting for sessions: they are closed now. May be called in any thread."""
+        self._deadline = -math.inf
 
     async def on_tick(self, counter: int) -> bool:
         """Return whether to end the server; called ten times a second."""
