@@ -162,7 +162,7 @@ def test_a_bot_file_counts_too(start: Start) -> None:
         running.write("porter.toml", FILE.replace("morning", "evening"))
         running.ready()
         assert running.greeting() == "Good evening."
-        running.write("porter.toml", FILE.replace("services", "servises"))
+        running.write("porter.toml", FILE.replace("services", "serviecs"))
         running.until("did you mean 'services'?")
         running.until("Waiting until the bot's files change.")
         running.process.send_signal(signal.SIGINT)
