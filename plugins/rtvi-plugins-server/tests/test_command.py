@@ -108,6 +108,53 @@ def test_a_bot_that_cannot_be_imported_is_named_with_its_line(
     assert re.fullmatch(f"rtvi: .*bot.py cannot be imported: {place}.*\n", capsys.readouterr().err)
 
 
+SLOW = """
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+import anyio
+from rtvi_plugins import Session, bot, lifespan
+
+class Pool: ...
+
+@lifespan
+@asynccontextmanager
+async def pool() -> AsyncGenerator[Pool]:
+    try:
+        {opens}
+        yield Pool()
+    finally:
+        print("closed", flush=True)
+
+@bot(public=True)
+async def needy(session: Session, pool: Pool, /) -> None: ...
+"""
+
+
+def test_a_lifespan_that_does_not_open_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The server does not start, and the operator reads why, without a traceback."""
+    (tmp_path / "bot.py").write_text(SLOW.format(opens="raise OSError('no database')"))
+    assert run([str(tmp_path / "bot.py"), "--port", "0"]) == USAGE
+    told = capsys.readouterr()
+    assert told.out == "closed\n"
+    assert re.search(
+        r"rtvi: The lifespan pool\(\) .*bot.py:9\) of the bot needy cannot open: it raised OSError", told.err
+    )
+    assert "Traceback" not in told.err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_a_server_that_is_still_opening(tmp_path: Path, number: int) -> None:
+    """What was opened is closed."""
+    (tmp_path / "bot.py").write_text(SLOW.format(opens="print('opening', flush=True); await anyio.sleep_forever()"))
+    argv = [*RUN, str(tmp_path / "bot.py"), "--port", "0"]
+    with subprocess.Popen(argv, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "opening\n"
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, "Traceback" in err) == (0, "closed\n", False)
+
+
 def test_a_port_that_is_taken_is_said_to_be(capsys: pytest.CaptureFixture[str]) -> None:
     """The exit code 1 is for what may work another time."""
     with socket.create_server(("127.0.0.1", 0)) as other:

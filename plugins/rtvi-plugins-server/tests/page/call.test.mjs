@@ -21,11 +21,11 @@ function calling(transport, answers = ANSWERS) {
   fresh(answers);
   const told = [];
   const tell = (name) => (value) => told.push([name, value]);
-  const on = { message: (_, { type }) => told.push(["message", type]), closed: tell("closed"), event() {} };
+  const on = { seen: (_, { type }) => told.push(["seen", type]), closed: tell("closed"), event() {} };
   const call = new Call(transport, { ...on, microphoneLost: tell("lost"), userLevel() {}, botLevel() {} });
   const opening = { outcome: "" };
   const open = () => call.open({}).then(String, String).then((outcome) => (opening.outcome = outcome));
-  return { call, open, opening, told, sent: () => told.filter(([name]) => name === "message").map(([, type]) => type) };
+  return { call, open, opening, told, sent: () => told.filter(([name]) => name === "seen").map(([, type]) => type) };
 }
 
 for (const [transport, awaited] of Object.entries(TRANSPORTS)) {

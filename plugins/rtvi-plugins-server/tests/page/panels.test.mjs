@@ -75,7 +75,7 @@ function choosing(switchProvider) {
   choices.lock(true, true);
   const [select] = panel.all("select");
   const choose = (value) => ((select.value = value), select.does("change"));
-  const config = (provider) => choices.showConfig({ llm: { provider } }, { described: () => described });
+  const config = (provider) => choices.took({ llm: { provider } }, { described: () => described });
   const described = { writable: true, schema: { enum: ["rules", "echo"] } };
   return { panel, choices, select, choose, config };
 }
@@ -132,7 +132,7 @@ function asked(run) {
   const answers = [];
   const answer = (result) => answers.push(result);
   const functions = new FunctionCalls({ insert: (card) => shown.append(card), can: () => true, run, answer });
-  functions.handle("llm-function-call-in-progress", { tool_call_id: "1", function_name: "ring" });
+  functions.take("llm-function-call-in-progress", { tool_call_id: "1", function_name: "ring" });
   return { functions, shown, answers, press: () => shown.all("button")[0].does("click") };
 }
 

@@ -20,7 +20,7 @@ function telling() {
   const spans = (within, name) => within.all("span").filter((each) => each.className.split(" ").includes(name));
   const marks = () => entries("bot").map((each) => spans(each, "cut")[0]?.textContent);
   const cut = () => spans(list, "unheard").map((each) => each.textContent);
-  const tell = (...events) => events.forEach((each) => transcript.handle(...each));
+  const tell = (...events) => events.forEach((each) => transcript.take(...each));
   const end = () => list.scrollHeight - list.scrollTop - list.clientHeight;
   return { transcript, list, time, words, marks, tell, end, cut };
 }

@@ -9,7 +9,7 @@ function states(events, begin = "listening") {
   const seen = [];
   const state = new TurnState((now) => seen.push(now));
   state.now = begin;
-  for (const [type, data] of events) state.handle(type, data);
+  for (const [type, data] of events) state.take(type, data);
   return seen;
 }
 
@@ -55,7 +55,7 @@ const total = (value) => ["metrics", { voice_to_voice: [{ processor: "bot", valu
 
 function measured(events, options) {
   const timings = new Timings(options);
-  for (const [type, data] of events) timings.handle(type, data);
+  for (const [type, data] of events) timings.take(type, data);
   return timings.turns;
 }
 
@@ -120,7 +120,7 @@ test("of several answers in one turn the first counts", () => {
 function typing() {
   let now = 0;
   const timings = new Timings({ kinds: { llm: "llm" }, clock: () => now });
-  const at = (time, type, data) => ((now = time), timings.handle(type, data));
+  const at = (time, type, data) => ((now = time), timings.take(type, data));
   const send = (time, text) => ((now = time), timings.typed(text));
   return { timings, at, send };
 }

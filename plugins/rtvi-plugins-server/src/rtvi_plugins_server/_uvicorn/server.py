@@ -63,7 +63,7 @@ def make_server(
         app,
         http=http_protocol(),
         ws=WebSocket,  # type: ignore[arg-type]  # a BufferedProtocol
-        lifespan="on",
+        lifespan="off",  # uvicorn would log a traceback when the host does not open
         log_config=None,
         access_log=False,
         server_header=False,
@@ -97,6 +97,10 @@ class Server(uvicorn.Server):
         self._drain_seconds = drain_seconds
         self._ready = ready
         self._deadline: float | None = None
+        #: Whether a signal came before the server had started.
+        self._given_up = False
+        self._closing = asyncio.Event()
+        self._hosting: asyncio.Task[None] | None = None
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         with asyncio.Runner(loop_factory=self.config.get_loop_factory()) as runner:
@@ -106,6 +110,8 @@ class Server(uvicorn.Server):
                 try:
                     loop.run_until_complete(serving)
                 except (KeyboardInterrupt, SystemExit) as error:
+                    if self._given_up:
+                        return
                     # asyncio stops its loop for these two errors, whichever task raises them. While this server
                     # handles the signals, they come from a background task of a plugin, and the loop goes on.
                     if serving.done() or signal.getsignal(signal.SIGINT) != self.handle_exit:
@@ -113,11 +119,25 @@ class Server(uvicorn.Server):
                     report("a background task of a plugin", error)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        opened = asyncio.get_running_loop().create_future()
+        self._hosting = asyncio.create_task(self._keep_host(opened))
+        await opened
         await super().startup([])  # without sockets: `Acceptor` accepts
         if self.started:
             servers: list[Any] = self.servers
             servers += [Acceptor(each, self.limiter, self._protocol) for each in sockets or ()]
             self._ready()
+
+    async def _keep_host(self, opened: asyncio.Future[None]) -> None:
+        """Keep the host open until the shutdown. It is entered and left in one task, which uvicorn does not cancel."""
+        try:
+            async with self._host:
+                opened.set_result(None)
+                await self._closing.wait()
+        except Exception as error:
+            if opened.done():
+                raise
+            opened.set_exception(error)
 
     def _protocol(self, connection: TrackedConnection) -> asyncio.BaseProtocol:
         make: Any = self.config.http_protocol_class
@@ -126,8 +146,11 @@ class Server(uvicorn.Server):
         return GuardedProtocol(protocol)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        # Called between any two instructions of the loop's thread, so it only sets attributes. It leaves uvicorn's
+        # Called between any two instructions of the loop's thread, so it sets attributes or raises. It leaves uvicorn's
         # list of signals empty: uvicorn would raise them again at the end and change the exit code.
+        if not self.started:
+            self._given_up = True
+            raise KeyboardInterrupt  # the host is opening, which may take long
         if self._deadline is None and not self.should_exit:
             self._deadline = monotonic() + self._drain_seconds
         else:
@@ -166,8 +189,9 @@ class Server(uvicorn.Server):
                 connection.shutdown()
         self._host.end_sessions()  # so that their HTTP requests are answered; uvicorn would cancel them
         await super().shutdown(sockets)
-        if self.force_exit:  # uvicorn then skips the lifespan's end, cancels the host, and logs a traceback
-            await self.lifespan.shutdown()
+        self._closing.set()
+        if self._hosting is not None:
+            await self._hosting
 
     def _abandon(self) -> None:
         """End the process although sessions have not ended: a task cannot be forced to end."""

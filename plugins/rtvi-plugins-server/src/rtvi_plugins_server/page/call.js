@@ -10,7 +10,7 @@ const ENDED = "The conversation has ended.";
 const TRANSPORTS = { websocket: WebSocketTransport, webrtc: WebRTCTransport };
 
 /**
- * A call to the bot. `on` holds the callbacks `event(type, data)`, `message(direction, message)`,
+ * A call to the bot. `on` holds the callbacks `event(type, data)`, `seen(direction, message)`,
  * `closed({clean, reason})`, `microphoneLost()`, `userLevel(rms)` and `botLevel(rms)`.
  */
 export class Call {
@@ -34,7 +34,7 @@ export class Call {
     });
     this.session = new Session((text) => this.#transport.send(text), {
       event: (type, data) => this.#event(type, data),
-      message: on.message,
+      seen: on.seen,
     });
   }
 

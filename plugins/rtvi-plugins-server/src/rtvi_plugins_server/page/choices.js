@@ -100,7 +100,7 @@ export class Choices {
 
   /**
    * Without a call, everything can be chosen. During a call, the transport is fixed, and providers can be switched if
-   * the bot grants it. `showConfig` receives the grants.
+   * the bot grants it. `took` receives the grants.
    */
   lock(calling, connected) {
     this.#calling = calling;
@@ -110,7 +110,7 @@ export class Choices {
   }
 
   /** Take the config of a call: the provider of each service, and whether it may be switched. */
-  showConfig(values, options) {
+  took(values, options) {
     for (const [service, known] of this.#providers) {
       const { provider } = values[service] ?? {};
       const described = options.described(service, "provider");

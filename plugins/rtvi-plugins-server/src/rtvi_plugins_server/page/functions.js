@@ -19,7 +19,7 @@ export class FunctionCalls {
   }
 
   /** Handle one event of the session. */
-  handle(type, data = {}) {
+  take(type, data = {}) {
     if (type === "llm-function-call-in-progress") this.#asked(data);
     if (type === "llm-function-call-stopped") {
       const card = this.#cards.get(data.tool_call_id);

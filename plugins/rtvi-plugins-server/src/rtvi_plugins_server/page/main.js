@@ -11,7 +11,7 @@ import { FunctionCalls } from "./functions.js";
 import { getJson, postJson } from "./http.js";
 import { Meter } from "./levels.js";
 import { Log } from "./log.js";
-import { announce, showError, showNote } from "./notices.js";
+import { announce, note, say } from "./notices.js";
 import { OptionsPanel } from "./options.js";
 import { plot } from "./plot.js";
 import { plainly } from "./problems.js";
@@ -43,7 +43,7 @@ const botMeter = new Meter(byId("bot-level"), (level) => ui.ring.style.setProper
 const transcript = new Transcript(ui.transcript, { announce: (text) => announce(`Bot: ${text}`) });
 const start = () => choices.forPrograms();
 const timer = new CallTimer(byId("duration"));
-const options = new OptionsPanel(byId("options"), { onConfig: (values) => choices.showConfig(values, options), start });
+const options = new OptionsPanel(byId("options"), { onConfig: (values) => choices.took(values, options), start });
 const actions = new ActionsPanel(byId("actions"), { connect: connectedSession, start });
 const choices = new Choices(byId("choices"), { switchProvider, onChoose: preview });
 const functions = new FunctionCalls({
@@ -58,51 +58,52 @@ const log = new Log({ list: byId("log"), ...Object.fromEntries(logParts) });
 // ---- calling
 
 function connect({ microphone }) {
-  if (connecting) return connecting;
-  const attempt = open({ microphone }).finally(() => attempt === connecting && (connecting = null));
-  return (connecting = attempt);
+  connecting ??= open({ microphone });
+  return connecting;
 }
 
 /** Call the bot. Return true when it is connected. The microphone may follow later, when the user allows it. */
 async function open({ microphone }) {
-  showError("");
-  showNote("");
+  say("");
+  note("");
   const changes = options.changes();
   if (!changes) return refusedOptions();
   state.set("connecting");
-  const opened = new Call(choices.transport, {
-    event: (type, data) => call === opened && handle(type, data),
-    message: (direction, message) => log.add(direction, message),
-    closed: (how) => call === opened && ended(how),
+  const mine = new Call(choices.transport, {
+    event: (type, data) => call === mine && took(type, data),
+    seen: (direction, message) => log.add(direction, message),
+    closed: (how) => call === mine && left(how),
     userLevel: (rms) => userMeter.set(rms),
     botLevel: (rms) => botMeter.set(rms),
-    microphoneLost: () => call === opened && microphoneLost(),
+    microphoneLost: () => call === mine && microphoneLost(),
   });
-  call = opened;
+  call = mine;
   showCall();
   try {
-    if (microphone) openMicrophone(opened);
-    await opened.open({ services: choices.services, config: toConfig(changes) });
+    if (microphone) openMicrophone(mine);
+    await mine.open({ services: choices.services, config: toConfig(changes) });
   } catch (error) {
-    opened.close();
-    if (call !== opened) return false;
-    ended({ clean: false, reason: error.message });
+    mine.close();
+    if (call !== mine) return false;
+    left({ clean: false, reason: error.message });
     if (changes.length && options.refused(error, changes)) showTab("options");
     return false;
   }
-  if (call !== opened) return false;
+  if (call !== mine) return false;
   connected = true;
+  connecting = null;
   timer.start();
   announce("Connected.");
   if (state.now === "connecting") state.set("listening");
   showCall();
-  describe(opened);
+  describe(mine);
   return true;
 }
 
 function refusedOptions() {
+  connecting = null;
   showTab("options");
-  showError("An option is not valid. See the error beside its field.");
+  say("An option is not valid. See the error beside its field.");
   return false;
 }
 
@@ -127,41 +128,41 @@ async function preview() {
   }
 }
 
-async function openMicrophone(opened) {
+async function openMicrophone(mine) {
   talking.active = true;
-  showNote("");
+  note("");
   try {
-    await opened.speak(talking.heard);
-    await opened.openMicrophone();
+    await mine.speak(talking.heard);
+    await mine.openMicrophone();
   } catch (error) {
-    if (call !== opened) return;
+    if (call !== mine) return;
     talking.active = false;
-    showNote(`${error.message} You can still type.`);
+    note(`${error.message} You can still type.`);
   }
   show();
 }
 
 function microphoneLost() {
   talking.active = false;
-  showNote("The microphone was disconnected. You can still type.");
+  note("The microphone was disconnected. You can still type.");
   show();
 }
 
-async function describe(opened) {
+async function describe(mine) {
   try {
-    await actions.open(opened.session);
-    await options.open(opened.session);
+    await actions.open(mine.session);
+    await options.open(mine.session);
   } catch (error) {
-    if (call === opened) showError(error.message);
+    if (call === mine) say(error.message);
   }
 }
 
 function hangUp() {
   call?.close();
-  ended({ clean: true, reason: "" });
+  left({ clean: true, reason: "" });
 }
 
-function ended({ clean, reason }) {
+function left({ clean, reason }) {
   call = null;
   connected = talking.active = false;
   connecting = null;
@@ -171,43 +172,43 @@ function ended({ clean, reason }) {
   functions.clear();
   preview();
   showCall();
-  (clean ? showNote : showError)(reason);
+  (clean ? note : say)(reason);
   announce("Disconnected.");
 }
 
 /** Clear the previous conversation, which stayed readable until the new one started. */
-function clearConversation() {
+function forget() {
   transcript.clear();
   timings.clear();
   drawPlot();
 }
 
-function handle(type, data) {
-  state.handle(type, data);
+function took(type, data) {
+  state.take(type, data);
   if (/^(user-|bot-(llm|output|tts))/.test(type)) welcome(false);
-  transcript.handle(type, data);
-  functions.handle(type, data);
-  if (timings.handle(type, data)) drawPlot();
+  transcript.take(type, data);
+  functions.take(type, data);
+  if (timings.take(type, data)) drawPlot();
   OTHERS[type]?.(data, call);
 }
 
 const OTHERS = {
-  "bot-ready": clearConversation,
-  error: (data) => showError(plainly(data.message ?? data.error ?? "The bot failed.")),
-  "error-response": (data) => showError(plainly(data.error ?? "The bot refused a message.")),
-  config: (data, opened) => options.showPushed(data).catch((error) => call === opened && showError(error.message)),
+  "bot-ready": forget,
+  error: (data) => say(plainly(data.message ?? data.error ?? "The bot failed.")),
+  "error-response": (data) => say(plainly(data.error ?? "The bot refused a message.")),
+  config: (data, mine) => options.took(data).catch((error) => call === mine && say(error.message)),
   "server-message": (data) => data?.type === "job" && actions.job(data),
 };
 
 async function switchProvider(service, value) {
-  const opened = call;
-  showError("");
+  const mine = call;
+  say("");
   try {
     await options.update([{ service, name: "provider", value }]);
-    await actions.open(opened.session);
+    await actions.open(mine.session);
     return true;
   } catch (error) {
-    if (call === opened) showError(error.message);
+    if (call === mine) say(error.message);
     return false;
   }
 }
@@ -224,7 +225,7 @@ async function write(event) {
   ui.send.disabled = false;
   if (!there) return;
   ui.text.value = "";
-  showError("");
+  say("");
   welcome(false);
   transcript.typed(text);
   timings.typed(text);
@@ -271,7 +272,7 @@ async function begin() {
   try {
     bot = await getJson("page.json");
   } catch (error) {
-    showError(error.message);
+    say(error.message);
     return;
   }
   timings.kinds = Object.fromEntries(bot.services.map(({ name, kind }) => [name, kind]));

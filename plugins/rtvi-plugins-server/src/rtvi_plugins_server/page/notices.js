@@ -3,12 +3,12 @@
 import { byId } from "./elements.js";
 
 /** Show an error, or remove it with "". */
-export function showError(sentence) {
+export function say(sentence) {
   put(byId("error"), sentence);
 }
 
 /** Show a note. */
-export function showNote(sentence) {
+export function note(sentence) {
   put(byId("note"), sentence);
 }
 

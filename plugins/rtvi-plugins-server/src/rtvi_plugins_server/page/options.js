@@ -67,7 +67,7 @@ export class OptionsPanel {
     if (asked !== this.#asked) return;
     this.#described = described.config;
     this.#build(valuesOf(config));
-    this.#showConfig(config);
+    this.#took(config);
   }
 
   /** Return the description of a service's option, or undefined. */
@@ -107,25 +107,25 @@ export class OptionsPanel {
   async update(changes, interrupt = false) {
     this.#say(this.#shown());
     const updated = await this.#session.request("update-config", { config: toConfig(changes), interrupt });
-    this.#showConfig(updated);
+    this.#took(updated);
     const switched = changes.some((each) => each.name === "provider");
     if (switched) await this.open(this.#session);
     this.#say(`${this.#shown()} ${WHEN[updated.applies] ?? ""}`.trim());
   }
 
   /** Show a config that the bot sent without a request. */
-  async showPushed(config) {
+  async took(config) {
     const providers = Object.entries(valuesOf(config))
       .map(([service, { provider }]) => `${service}:${provider}`)
       .join();
     if (this.#providers !== providers && this.#session) await this.open(this.#session);
-    else this.#showConfig(config);
+    else this.#took(config);
     this.#say(`${this.#shown()} The bot changed it.`);
   }
 
   #providers = "";
 
-  #showConfig(config) {
+  #took(config) {
     const values = valuesOf(config);
     this.#revision = config.revision;
     this.#providers = Object.entries(values)

@@ -17,7 +17,7 @@ export class Refused extends Error {
 
 /**
  * One session. `post` sends a text. Pass received texts to `receive`. `on` holds the callbacks `event(type, data)` for
- * all messages that are not answers, and `message(direction, message)` for all messages in both directions.
+ * all messages that are not answers, and `seen(direction, message)` for all messages in both directions.
  */
 export class Session {
   #post;
@@ -54,7 +54,7 @@ export class Session {
 
   send(type, data) {
     const message = { label: "rtvi-ai", type, id: `page-${++this.#count}`, data };
-    this.#on.message("sent", message);
+    this.#on.seen("sent", message);
     this.#post(JSON.stringify(message));
     return message.id;
   }
@@ -63,7 +63,7 @@ export class Session {
   receive(text) {
     const message = parse(text);
     if (message?.label !== "rtvi-ai") return;
-    this.#on.message("received", message);
+    this.#on.seen("received", message);
     if (!this.#settle(message)) this.#on.event(message.type, message.data ?? {});
   }
 

@@ -63,7 +63,7 @@ export class Transcript {
   }
 
   /** Handle one event of the session. */
-  handle(type, data = {}) {
+  take(type, data = {}) {
     this.#events[type]?.(data ?? {});
     this.#keep();
   }

@@ -28,7 +28,7 @@ export class TurnState {
   }
 
   /** Handle one event of the session. */
-  handle(type, data = {}) {
+  take(type, data = {}) {
     const next = this.#next(type, data);
     if (next) this.set(next);
   }
@@ -101,7 +101,7 @@ export class Timings {
   }
 
   /** Handle one event. Return whether there is something new to show. */
-  handle(type, data = {}) {
+  take(type, data = {}) {
     switch (type) {
       case "user-started-speaking":
         if (this.#current && !this.#begun.has("llm") && !this.#fresh) delete this.#current.stt; // the user goes on
