@@ -13,6 +13,7 @@ from typing_extensions import Doc
 
 from .declare.bot import bot
 from .declare.decorators import action, options, service
+from .declare.lifespan import lifespan
 from .declare.roles import roles
 from .declare.shapes import Was
 from .declare.specs import Grant
@@ -41,6 +42,7 @@ __all__ = (
     "bot",
     "converse",
     "hookimpl",
+    "lifespan",
     "options",
     "roles",
     "service",

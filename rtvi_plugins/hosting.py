@@ -46,6 +46,7 @@ from .registry.installed import Installed
 from .registry.registry import Registry
 from .runtime.clock import Clock, ManualClock, SystemClock
 from .runtime.connection import Connection, ConnectionStream
+from .runtime.lifespans import OpenLifespans
 from .runtime.live import LiveSession
 from .runtime.shared import Shared
 from .runtime.threads import Threads
@@ -113,27 +114,34 @@ class Host:
         if folder is not None:
             check_folder(folder)
         threads = Threads(self.limits.threads)
-        self._shared = Shared(offers, functions, self._hooks, self.limits, self._clock, threads, folder)
+        self._owners = {each.module.partition(".")[0]: each.distribution for each in installed.entries}
+        self._owners[bot.__module__.partition(".")[0]] = f"the bot {registry.bot.name}"
+        lifespans = OpenLifespans(registry.lifespans, self.limits, self._find_key, self._owner_of)
+        self._shared = Shared(offers, functions, self._hooks, self.limits, self._clock, threads, lifespans, folder)
         self._unclaimed = UnclaimedSessions(self.limits, self._clock)
         self._sessions: dict[str, LiveSession] = {}
         self._rates = AddressRates(self.limits)
         self._tasks: TaskGroup | None = None
         self._stack = AsyncExitStack()
         self._watch = watch
-        self._owners = {each.module.partition(".")[0]: each.distribution for each in installed.entries}
-        self._owners[bot.__module__.partition(".")[0]] = f"the bot {registry.bot.name}"
 
     async def __aenter__(self) -> Host:
-        await self._stack.enter_async_context(self._clock.running())
-        if self._watch is not None:
-            await self._stack.enter_async_context(watching(self._watch, self._owners))
-        self._tasks = await self._stack.enter_async_context(anyio.create_task_group())
+        """Open the lifespans. Raise `PluginError` if one does not open."""
+        try:
+            await self._stack.enter_async_context(self._clock.running())
+            await self._stack.enter_async_context(self._shared.lifespans.running())
+            if self._watch is not None:
+                await self._stack.enter_async_context(watching(self._watch, self._owners))
+            self._tasks = await self._stack.enter_async_context(anyio.create_task_group())
+        except BaseException:
+            await self._stack.aclose()
+            raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
-        """Close all sessions, and wait until their services are closed."""
+        """Close all sessions, wait until their services are closed, and close the lifespans."""
         self.end_sessions()
         if isinstance(error, Exception):
             # The exception of the body comes out as it is. A task group would put it into a group.
@@ -296,6 +304,9 @@ class Host:
             report(place, PluginError(f"it returns a {type(stored).__name__} for a key. Return a str, or None."))
         return None
 
+    def _owner_of(self, module: str) -> str:
+        return self._owners.get(module.partition(".")[0], f"the module {module}")
+
     def _authorise(self, secret: str | None) -> bool:
         if secret is None:
             if not self.public:
@@ -319,9 +330,11 @@ class Host:
 
 
 def _key_variables(registry: Registry) -> list[str]:
-    """Return the environment variables of all keys that the bot's providers declare."""
+    """Return the environment variables of all keys that the bot's providers and lifespans declare."""
     specs = [each.spec for service in registry.services.values() for each in service.providers.values()]
-    return [key_variable(spec.provider, secret.name) for spec in specs for secret in spec.secrets]
+    named = [(spec.provider, secret.name) for spec in specs for secret in spec.secrets]
+    named += [(spec.name, secret.name) for spec in registry.lifespans.specs for secret in spec.secrets]
+    return [key_variable(*each) for each in named]
 
 
 def _missing_keys(spec: ProviderSpec, find: Keys) -> list[str]:

@@ -149,7 +149,7 @@ def compose(
     for protocol in [each.protocol for labelled in providers.values() for each in labelled.values()]:
         modules.add_kind(protocol)
     specs: list[Spec] = [each for module in modules.by_name.values() for each in specs_in(module)]
-    registry = build(spec, providers, list(dict.fromkeys(specs)))
+    registry = build(spec, providers, list(dict.fromkeys(specs)), modules.families)
     check_descriptions(registry)
     return registry, Hooks(modules.by_name)
 
@@ -171,10 +171,14 @@ class _Modules:
 
     installed: Installed
     by_name: dict[str, ModuleType] = field(factory=dict[str, ModuleType])
+    #: The names of modules that belong together: a module, and its own that it imports.
+    families: list[frozenset[str]] = field(factory=list[frozenset[str]])
 
     def add(self, module: ModuleType) -> None:
         """Add a module with its own that it imports, but nothing of plugins that the bot does not name."""
-        self.by_name |= {each.__name__: each for each in family_of(self.installed, module)}
+        members = {each.__name__: each for each in family_of(self.installed, module)}
+        self.by_name |= members
+        self.families.append(frozenset(members))
 
     def add_kind(self, protocol: type) -> None:
         """Add the module that defines a kind: what it declares on the kind counts for every provider of it."""

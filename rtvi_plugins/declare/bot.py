@@ -12,8 +12,9 @@ from ..errors import DeclarationError
 from ..kinds import Kind, kind_of
 from ..session import Session
 from ..utils.json_values import is_array
+from .lifespan import lifespan_value
 from .signature import check_function, is_session, read_hints, reject_result, reject_unknown, summary
-from .specs import AnyFunction, BotSpec, Grant, mark
+from .specs import AnyFunction, BotSpec, Given, Grant, Injected, mark
 from .state import check_bot_annotation, read_state
 
 __all__ = ("bot",)
@@ -57,6 +58,8 @@ def bot(
 ) -> Any:
     """Declare a bot: a coroutine function that takes the `Session` before the `/` and its services after it.
 
+    Values of lifespans follow the session, before the `/`.
+
     `services` names the providers of each service. The first is the default; clients may choose among several.
     `config` holds the bot's defaults by service, or by `"service.provider"`. `client` lists what clients are granted,
     each by name or as a `Grant`: an option as `"llm.model"`, an action as `"tts:say"`, switching as `"llm.provider"`.
@@ -77,7 +80,7 @@ def bot(
         if not inspect.iscoroutinefunction(function):
             raise DeclarationError(function, "is not a coroutine function. Write async def.")
         hints = read_hints(function)
-        given = _check_session(function, hints)
+        annotation, given = _given(function, hints)
         reject_result(function, "a bot", hints.get("return"))
         named = {name: _labels(each) for name, each in (services or {}).items()}
         kinds = _bot_kinds(function, named, hints)
@@ -93,23 +96,31 @@ def bot(
             plugins=tuple(plugins),
             public=public,
             doc=summary(function),
+            given=given,
             state=read_state(function, state),
         )
-        check_bot_annotation(function, given, spec)
+        check_bot_annotation(function, annotation, spec)
         return mark(function, spec)
 
     return declare
 
 
-def _check_session(function: AnyFunction, hints: Mapping[str, Any]) -> Any:
-    """Return the annotation of the session."""
+def _given(function: AnyFunction, hints: Mapping[str, Any]) -> tuple[Any, tuple[Injected, ...]]:
+    """Return the annotation of the session, and what is passed before the `/`: the session, and values of lifespans."""
     parameters = inspect.signature(function).parameters.values()
     before = [each.name for each in parameters if each.kind is each.POSITIONAL_ONLY]
     annotation = hints.get(before[0], Session) if before else None
-    if len(before) != 1 or not (is_session(annotation) or annotation in (Any, object)):
+    if not (is_session(annotation) or annotation in (Any, object)):
         message = "before the '/' a bot takes the session, as in (session: Session, /, llm: LLM)."
         raise DeclarationError(function, message)
-    return annotation
+    values = [(name, lifespan_value(name, hints.get(name))) for name in before[1:]]
+    for name, value in values:
+        if value is None:
+            message = f"takes {name!r} before the '/'. After the session, annotate it with the class that a @lifespan "
+            raise DeclarationError(
+                function, f"{message}yields. A service is after the '/', as in (session: Session, /, llm: LLM)."
+            )
+    return annotation, (Given.SESSION, *(value for _, value in values if value is not None))
 
 
 def _grants(named: Sequence[str | Grant]) -> tuple[Grant, ...]:

@@ -13,17 +13,17 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from types import NoneType, UnionType
-from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar, Union, get_args, get_origin, overload
+from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar, overload
 
 from typing_extensions import TypedDict, Unpack
 
 from ..errors import DeclarationError
 from ..kinds import BUILTIN_KINDS, LLM, STT, TTS, VAD, Kind
-from ..session import Secret, Session
+from ..session import Session
 from ..utils.names import is_valid_name
 from .client_messages import check_message
 from .constraints import restriction
+from .lifespan import check_context_manager, lifespan_value, secret_of
 from .shapes import UnsupportedType, Validator
 from .signature import Signature, check_flag, check_function, read_result, read_signature, reject_result, reject_unknown
 from .specs import (
@@ -32,6 +32,7 @@ from .specs import (
     AnyFunction,
     BotService,
     Given,
+    LifespanValue,
     OptionsSpec,
     Parameter,
     ProviderSpec,
@@ -110,7 +111,8 @@ def service(kind: Kind, provider: str, /) -> Callable[[Opens], Opens]: ...
 def service(*given: Any, **unknown: Any) -> Any:
     """Declare a provider of a kind: an async context manager that yields the live service.
 
-    Parameters before the `/` are the keys that it needs, each a `Secret`, or `Secret | None` if it works without.
+    Parameters before the `/` are the keys that it needs, each a `Secret`, or `Secret | None` if it works without, and
+    values of lifespans.
     Parameters after it are service options. They come from the operator only, and are fixed while the service is open.
     """
     reject_bare("service", given)
@@ -121,7 +123,7 @@ def service(*given: Any, **unknown: Any) -> Any:
             raise DeclarationError(function, f"@service has no argument {name}=. Write @service('llm', 'acme').")
         if len(given) != 2:
             raise DeclarationError(function, "@service takes a kind and a provider: write @service('llm', 'acme').")
-        _check_context_manager(function)
+        check_context_manager("service", function)
         kind, provider = given
         if not is_valid_name(provider):
             message = f"has the provider name {provider!r}. Use only letters, digits, '-' and '_'."
@@ -129,37 +131,23 @@ def service(*given: Any, **unknown: Any) -> Any:
         signature = read_signature(function, given="", example="", defaults=True)
         name = kind_name(function, kind)
         protocol = kind.protocol if isinstance(kind, Kind) else BUILTIN_KINDS[name].protocol
-        secrets = _secrets(function, signature)
-        return mark(function, ProviderSpec(name, protocol, provider, function, secrets, signature.sent, signature.doc))
+        before = _before_slash(function, signature)
+        return mark(function, ProviderSpec(name, protocol, provider, function, before, signature.sent, signature.doc))
 
     return declare
 
 
-def _check_context_manager(function: AnyFunction) -> None:
-    inner = inspect.unwrap(function)
-    if inspect.isasyncgenfunction(function):
-        message = "is an async generator. Put @asynccontextmanager between @service and the function."
-    elif not inspect.isasyncgenfunction(inner) and inspect.iscoroutinefunction(function):
-        message = "is a coroutine function. Yield the service from it, under @asynccontextmanager."
-    elif inspect.isgeneratorfunction(inner):
-        message = "is a generator. Write async def under @asynccontextmanager."
-    else:
-        return
-    raise DeclarationError(function, message)
+def _before_slash(function: AnyFunction, signature: Signature) -> tuple[SecretSpec | LifespanValue, ...]:
+    return tuple(_key_or_value(function, name, annotation) for name, annotation in signature.given.items())
 
 
-def _secrets(function: AnyFunction, signature: Signature) -> tuple[SecretSpec, ...]:
-    return tuple(SecretSpec(name, _is_optional(function, name, given)) for name, given in signature.given.items())
-
-
-def _is_optional(function: AnyFunction, name: str, annotation: Any) -> bool:
-    if annotation is Secret:
-        return False
-    if get_origin(annotation) in (Union, UnionType) and set(get_args(annotation)) == {Secret, NoneType}:
-        return True
-    raise DeclarationError(
-        function, f"{name!r} is before the '/', where a service takes only keys. Annotate it with Secret."
-    )
+def _key_or_value(function: AnyFunction, name: str, annotation: Any) -> SecretSpec | LifespanValue:
+    found = secret_of(name, annotation) or lifespan_value(name, annotation)
+    if found is None:
+        message = f"{name!r} is before the '/', where a service takes keys and values of lifespans. Annotate it with "
+        message += "Secret, or with the class that a @lifespan yields. A service option is after the '/'."
+        raise DeclarationError(function, message)
+    return found
 
 
 # ---- options -------------------------------------------------------------------------------------------------------
@@ -198,8 +186,8 @@ def options(
     """Declare a group of options of one or several providers, of a kind, or of a bot.
 
     The function is called with all values of its group when the service opens, and whenever one of them changes. It
-    runs on the event loop and must not block. Parameters before the `/` are the live service and, if it wants it, the
-    `Session`. Parameters after it are the options, each with its default.
+    runs on the event loop and must not block. Parameters before the `/` are the live service and then, if wanted, the
+    `Session` and values of lifespans. Parameters after it are the options, each with its default.
 
     A group of a kind is called when the session starts and on change. If it takes the live service, it is also called
     for a new one. `last` groups are applied after all others. `narrowed` restricts what clients may set, unless a
@@ -303,9 +291,10 @@ def action(
 ) -> Any:
     """Declare an action of one or several providers, of a kind, or of a bot.
 
-    The function's name is the action's. Parameters before the `/` are the live service and, if it wants it, the
-    `Session`; for a bot, the `Session` and services of the bot, by their names and in any order. Parameters after it
-    are the arguments. `async def` runs on the event loop; `def` runs in a worker thread.
+    The function's name is the action's. Parameters before the `/` are the live service and then, if wanted, the
+    `Session` and values of lifespans; for a bot, the `Session`, values of lifespans, and services of the bot by their
+    names, in any order. Parameters after it are the arguments. `async def` runs on the event loop; `def` runs in a
+    worker thread.
 
     Clients see an action of a bot under the service "bot", or under the name that `service` gives. With `message`, it
     is also called by the `client-message` of this type. It then takes one argument at most: the data of the message.

@@ -26,6 +26,8 @@ __all__ = (
     "Given",
     "Grant",
     "Injected",
+    "LifespanSpec",
+    "LifespanValue",
     "OptionsSpec",
     "Parameter",
     "ProviderSpec",
@@ -90,8 +92,26 @@ class BotService:
     protocol: type
 
 
+@frozen
+class LifespanValue:
+    """The value of the lifespan that yields this class. The framework passes it for a parameter of this name."""
+
+    name: str
+    annotation: Any
+
+
 #: What the framework passes for one parameter.
-Injected: TypeAlias = "Given | BotService"
+Injected: TypeAlias = "Given | BotService | LifespanValue"
+
+
+@frozen(eq=False)
+class LifespanSpec:
+    """What is opened once for the whole process. `annotation` is the class that it yields, or None's."""
+
+    name: str
+    function: AnyFunction
+    annotation: Any
+    secrets: tuple[SecretSpec, ...]
 
 
 @frozen(eq=False)
@@ -102,9 +122,13 @@ class ProviderSpec:
     protocol: type
     provider: str
     function: AnyFunction
-    secrets: tuple[SecretSpec, ...]
+    given: tuple[SecretSpec | LifespanValue, ...]
     parameters: Mapping[str, Parameter]
     doc: str
+
+    @property
+    def secrets(self) -> tuple[SecretSpec, ...]:
+        return tuple(each for each in self.given if isinstance(each, SecretSpec))
 
 
 @frozen(eq=False)
@@ -231,11 +255,13 @@ class BotSpec:
     plugins: tuple[str, ...]
     public: bool
     doc: str
+    #: What its function takes before the `/`.
+    given: tuple[Injected, ...]
     #: The state of each session. None if the bot declares none.
     state: StateSpec | None = None
 
 
-Spec: TypeAlias = "ProviderSpec | OptionsSpec | ActionSpec | BotSpec"
+Spec: TypeAlias = "ProviderSpec | OptionsSpec | ActionSpec | BotSpec | LifespanSpec"
 
 #: The declarations of a function, and its identity: wrappers copy both, and the second tells them from it.
 _MARK, _MARKED = "__rtvi_plugins__", "__rtvi_plugins_marked__"

@@ -8,8 +8,10 @@ from typing import Any
 
 from ..errors import DeclarationError
 from ..kinds import BUILTIN_KINDS, Kind, kind_of
+from ..session import Session
 from ..utils.diagnostics import authors_line, nearest, where
 from ..utils.names import is_valid_name
+from .lifespan import lifespan_value, yielded
 from .signature import Signature, is_plain_function, is_session
 from .specs import AnyFunction, BotService, BotSpec, Given, Injected, ProviderSpec, Target, specs_of
 from .state import check_annotation
@@ -82,26 +84,50 @@ def injected(function: AnyFunction, signature: Signature, targets: Sequence[Any]
         check_annotation(function, annotation, targets)
     if is_for_bot(targets):
         return _injected_by_bot(function, signature, targets)
-    services = [each for each in signature.given.values() if not is_session(each)]
-    given = tuple(Given.SESSION if is_session(each) else Given.SERVICE for each in signature.given.values())
-    if given not in ((), (Given.SERVICE,), (Given.SESSION,), (Given.SERVICE, Given.SESSION)):
-        message = "may have only the service and then the session before the '/'."
+    (first, live), *others = [*signature.given.items()] or [("", Session)]
+    given: list[Injected] = []
+    if not is_session(live):
+        for each in targets:
+            _check_protocol(function, each, live)
+        given.append(Given.SERVICE)
+    elif first:
+        given.append(Given.SESSION)
+    given += [_other(function, name, annotation, targets) for name, annotation in others]
+    _reject_two_sessions(function, given)
+    return tuple(given)
+
+
+def _other(function: AnyFunction, name: str, annotation: Any, targets: Sequence[Any]) -> Injected:
+    """Return what is passed for a parameter after the first one."""
+    if is_session(annotation):
+        return Given.SESSION
+    value = lifespan_value(name, annotation)
+    if value is None or any(annotation == yielded(each) for each in targets if callable(each)):
+        message = f"takes {name!r} after another parameter before the '/'. The live service is the first one, once. "
+        message += "After it come the session, and classes that a @lifespan yields."
         raise DeclarationError(function, message)
-    for each in targets:
-        _check_protocol(function, each, services)
-    return given
+    return value
+
+
+def _reject_two_sessions(function: AnyFunction, given: Sequence[Injected]) -> None:
+    if given.count(Given.SESSION) > 1:
+        raise DeclarationError(function, "takes the session twice before the '/'. Remove one.")
 
 
 def _injected_by_bot(function: AnyFunction, signature: Signature, targets: Sequence[Any]) -> tuple[Injected, ...]:
     found: list[Injected] = []
     for name, annotation in signature.given.items():
-        if not is_session(annotation) and kind_of(annotation) is None:
-            message = f"{name!r} is before the '/'. Annotate it with Session, or with the Protocol of a service of the "
-            message += "bot that has this name, as in llm: LLM."
-            raise DeclarationError(function, message)
-        found.append(Given.SESSION if is_session(annotation) else BotService(name, annotation))
-    if found.count(Given.SESSION) > 1:
-        raise DeclarationError(function, "takes the session twice before the '/'. Remove one.")
+        if is_session(annotation):
+            found.append(Given.SESSION)
+        elif kind_of(annotation) is not None:
+            found.append(BotService(name, annotation))
+        elif (value := lifespan_value(name, annotation)) is not None:
+            found.append(value)
+        else:
+            message = "is before the '/'. Annotate it with Session, with the Protocol of a service of the bot that has "
+            message += "this name, as in llm: LLM, or with the class that a @lifespan yields."
+            raise DeclarationError(function, f"{name!r} {message}")
+    _reject_two_sessions(function, found)
     for spec in (spec for each in targets for spec in specs_of(each) if isinstance(spec, BotSpec)):
         if (problem := injection_problem(found, spec)) is not None:
             raise DeclarationError(function, problem)
@@ -146,13 +172,13 @@ def service_problem(service: str, bot: BotSpec) -> str | None:
     return None
 
 
-def _check_protocol(function: AnyFunction, target: Any, services: Sequence[Any]) -> None:
+def _check_protocol(function: AnyFunction, target: Any, live: Any) -> None:
     kind = target if isinstance(target, Kind) else BUILTIN_KINDS.get(target) if isinstance(target, str) else None
-    if kind is None or not services or services[0] in (kind.protocol, Any, object):
+    if kind is None or live in (kind.protocol, Any, object):
         return
-    other = next((each.name for each in BUILTIN_KINDS.values() if each.protocol is services[0]), None)
+    other = next((each.name for each in BUILTIN_KINDS.values() if each.protocol is live), None)
     if other is not None:
-        message = f"takes {services[0].__name__}, which is of kind {other!r}, but is declared on {kind.name!r}."
+        message = f"takes {live.__name__}, which is of kind {other!r}, but is declared on {kind.name!r}."
         raise DeclarationError(function, message)
 
 

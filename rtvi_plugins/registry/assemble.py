@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
+
+from attrs import evolve
 
 from ..declare.signature import problems_text
 from ..declare.specs import BOT, ActionSpec, BotSpec, OptionsSpec, ProviderSpec, Spec, Target
@@ -12,6 +14,7 @@ from ..errors import BotError, DeclarationError
 from ..utils.diagnostics import complaint, where
 from ..utils.json_values import is_array, is_object, json_problem
 from .grants import function_problem, grant_problem, known_names
+from .lifespans import choose_lifespans
 from .registry import ITSELF, PROVIDER, Provider, Registry, Service, twice
 
 __all__ = ("build", "build_provider")
@@ -19,10 +22,16 @@ __all__ = ("build", "build_provider")
 Declared = TypeVar("Declared", ActionSpec, OptionsSpec)
 
 
-def build(bot: BotSpec, providers: Mapping[str, Mapping[str, ProviderSpec]], specs: Sequence[Spec]) -> Registry:
+def build(
+    bot: BotSpec,
+    providers: Mapping[str, Mapping[str, ProviderSpec]],
+    specs: Sequence[Spec],
+    families: Sequence[Collection[str]] = (),
+) -> Registry:
     """Build the registry of a bot from its providers, by service and label, and from all loaded declarations.
 
-    Raise `DeclarationError` if a name is declared twice, and `BotError` for invalid defaults or grants.
+    `families` are the names of modules that belong together. Raise `DeclarationError` if a name is declared twice or
+    a lifespan is missing, and `BotError` for invalid defaults or grants.
     """
     services = {
         name: Service(
@@ -32,7 +41,7 @@ def build(bot: BotSpec, providers: Mapping[str, Mapping[str, ProviderSpec]], spe
     }
     registry = Registry(bot, {**services, **_own_services(bot, specs)}, _own_actions(bot, specs))
     _check_bot(registry)
-    return registry
+    return evolve(registry, lifespans=choose_lifespans(registry.specs, specs, families))
 
 
 def _own_actions(bot: BotSpec, specs: Iterable[Spec]) -> dict[str, dict[str, ActionSpec]]:

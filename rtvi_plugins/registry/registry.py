@@ -10,8 +10,9 @@ from typing import Any, Protocol
 from attrs import field, frozen
 
 from ..declare.shapes import check
-from ..declare.specs import BOT, ActionSpec, BotSpec, OptionsSpec, Parameter, ProviderSpec
+from ..declare.specs import BOT, ActionSpec, BotSpec, OptionsSpec, Parameter, ProviderSpec, Spec
 from ..errors import Problem
+from .lifespans import Lifespans
 
 __all__ = ("ITSELF", "PROVIDER", "Provider", "Registry", "Service", "twice")
 
@@ -119,11 +120,22 @@ class Registry:
     services: Mapping[str, Service]
     #: The bot's own actions, by the service under which clients see them, and by name.
     actions: Mapping[str, Mapping[str, ActionSpec]] = field(factory=dict[str, Mapping[str, ActionSpec]])
+    lifespans: Lifespans = field(factory=Lifespans)
 
     @property
     def own_actions(self) -> Iterable[ActionSpec]:
         """Return the bot's own actions."""
         return (each for actions in self.actions.values() for each in actions.values())
+
+    @property
+    def specs(self) -> Iterable[Spec]:
+        """Return all declarations that the bot uses."""
+        yield self.bot
+        yield from self.own_actions
+        for each in (each for service in self.services.values() for each in service.providers.values()):
+            yield each.spec
+            yield from (*each.groups, *each.kind_groups)
+            yield from each.actions.values()
 
     def labels(self) -> dict[str, tuple[str, ...]]:
         """Return the providers of each service, by the names that clients use."""

@@ -16,7 +16,7 @@ import anyio
 from attrs import define, field
 
 from ..declare.shapes import check
-from ..declare.specs import BotService, Given, Injected
+from ..declare.specs import ActionSpec, BotService, Given, Injected, LifespanValue
 from ..declare.to_json import RepeatedTooOften, to_checked_json, to_json
 from ..errors import ActionFailed, Busy, Cancelled, InvalidResult, Problem, RequestError, report
 from ..limits import Limits
@@ -30,6 +30,7 @@ from ..utils.control_flow import reraise_control_flow
 from ..utils.diagnostics import unwrap_group, where
 from ..utils.json_values import json_problem
 from .client_errors import as_request_error
+from .lifespans import OpenLifespans
 from .outbox import Outbox
 from .services import Handle, OpenService
 from .threads import Threads
@@ -69,6 +70,7 @@ class Actions:
     find: Callable[[str], OpenService]
     #: The services of the bot, as it receives them.
     handles: Mapping[str, Handle]
+    lifespans: OpenLifespans
     jobs: dict[str, _Job] = field(factory=dict[str, "_Job"])
     _started: int = 0
     _observed: bool = field(init=False)
@@ -135,14 +137,17 @@ class Actions:
     async def _run(self, action: OfferedAction, arguments: Mapping[str, Any], service: OpenService | None) -> Any:
         """Call the function of an action, on the event loop or in a thread."""
         spec = action.spec
-        given = [self.session if each is _SESSION else self._service_for(each, service) for each in spec.given]
+        given = [self.session if each is _SESSION else self._other(each, service, spec) for each in spec.given]
         if spec.is_async:
             return await spec.function(*given, **arguments)
         return await self.threads.run(partial(spec.function, *given, **arguments))
 
-    def _service_for(self, parameter: Injected, service: OpenService | None) -> Any:
+    def _other(self, parameter: Injected, service: OpenService | None, spec: ActionSpec) -> Any:
+        """Return a service, or the value of a lifespan."""
         if isinstance(parameter, BotService):
             return self.handles[parameter.name]
+        if isinstance(parameter, LifespanValue):
+            return self.lifespans.value(spec.function, parameter)
         return service and service.alive()
 
     def _sendable(self, result: Any) -> Any:

@@ -132,6 +132,7 @@ class BotSession(Session[Any]):
             hooks=shared.hooks,
             offers=shared.offers,
             limits=limits,
+            lifespans=shared.lifespans,
             end=ending.fail,
         )
         handles = {name: Handle(partial(self._service_in_use, name)) for name in services.registry.bot.services}
@@ -144,6 +145,7 @@ class BotSession(Session[Any]):
             threads=shared.threads,
             find=lambda service: services.live[service],
             handles=handles,
+            lifespans=shared.lifespans,
         )
         calls = FunctionCalls(shared.clock, limits, self.emit)
         self._parts = SessionParts(protocol, outbox, turns, ending, services, actions, calls, shared.hooks)

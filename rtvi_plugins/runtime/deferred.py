@@ -12,7 +12,7 @@ from typing import Any
 from attrs import define, evolve, field, frozen
 
 from ..declare.shapes import check
-from ..declare.specs import Given
+from ..declare.specs import Given, Injected, LifespanValue
 from ..errors import ApplyFailed, RequestError, report
 from ..protocol.config import SessionConfig, Values
 from ..protocol.offer import Offer, OptionGroup
@@ -22,6 +22,7 @@ from ..utils.control_flow import reraise_control_flow
 from ..utils.diagnostics import where
 from ..utils.task_context import call_plugin
 from .client_errors import as_request_error
+from .lifespans import OpenLifespans
 from .services import OpenService
 
 __all__ = ("AppliedOptions", "arguments_of", "author_sentence", "set_group_error")
@@ -42,6 +43,7 @@ class AppliedOptions:
     session: Session
     config: SessionConfig
     protocol: RTVIProtocol
+    lifespans: OpenLifespans
     #: Called with the name of a service that can no longer be set.
     on_broken: Callable[[str], None]
     live: dict[str, OpenService] = field(factory=dict[str, OpenService])
@@ -55,7 +57,7 @@ class AppliedOptions:
 
     def set_group(self, group: OptionGroup, opened: OpenService, arguments: Mapping[str, Any]) -> None:
         """Call an options function. If it raises anything, raise an `Exception`."""
-        given = [self.session if each is Given.SESSION else opened.live for each in group.spec.given]
+        given = [self._injected(each, opened, group) for each in group.spec.given]
         try:
             call_plugin(group.spec.function, *given, **arguments)
         except Exception:
@@ -63,6 +65,11 @@ class AppliedOptions:
         except BaseException as error:
             reraise_control_flow(error)
             raise RuntimeError(f"{type(error).__name__} from an options function") from error
+
+    def _injected(self, parameter: Injected, opened: OpenService, group: OptionGroup) -> Any:
+        if isinstance(parameter, LifespanValue):
+            return self.lifespans.value(group.spec.function, parameter)
+        return self.session if parameter is Given.SESSION else opened.live
 
     def set_again(self, group: OptionGroup) -> None:
         """Set a group of the live service to the values that it was last set to."""

@@ -13,6 +13,7 @@ from anyio.abc import TaskGroup, TaskStatus
 from anyio.lowlevel import checkpoint_if_cancelled
 
 from ..clock import Deadline
+from ..declare.specs import LifespanValue
 from ..errors import (
     ActionTimeout,
     AuthorError,
@@ -137,7 +138,9 @@ class LiveSession:
         """Run the bot's function. If it returns, the session goes on; if it raises, the session ends."""
         bot = self.parts.services.registry.bot
         try:
-            await bot.function(self.session, **self.parts.actions.handles)
+            lifespans = self._shared.lifespans
+            values = [lifespans.value(bot.function, each) for each in bot.given if isinstance(each, LifespanValue)]
+            await bot.function(self.session, *values, **self.parts.actions.handles)
         except BaseException as error:
             reraise_control_flow(error, *cancellation_classes())
             report(where(bot.function), error)

@@ -32,6 +32,7 @@ from ..registry.registry import Registry
 from ..session import Session
 from ..utils.diagnostics import where
 from .deferred import AppliedOptions, arguments_of, author_sentence, set_group_error
+from .lifespans import OpenLifespans
 from .outbox import Outbox
 from .services import Opener, OpenService
 from .turns import Turns
@@ -63,6 +64,7 @@ class LiveServices:
     hooks: Hooks
     offers: Offers
     limits: Limits
+    lifespans: OpenLifespans
     end: Callable[[RequestError], None]
     _changes: ConfigChanges = field(init=False)
     _opener: Opener = field(init=False)
@@ -77,7 +79,7 @@ class LiveServices:
 
     def __attrs_post_init__(self) -> None:
         self._changes = ConfigChanges(partial(self.offers.get, grants=self.start.grants), self.start.defaults)
-        self._applied = AppliedOptions(self.session, self.config, self.protocol, self._replace_broken)
+        self._applied = AppliedOptions(self.session, self.config, self.protocol, self.lifespans, self._replace_broken)
 
     @property
     def live(self) -> Mapping[str, OpenService]:
@@ -98,7 +100,9 @@ class LiveServices:
     async def open(self, keepers: TaskGroup) -> RequestError | None:
         """Open the services in the order of the bot's parameters, and set all options. Return the error, if any."""
         start = self.start
-        self._opener = Opener(keepers, start.keys, start.service_options, self.limits.open_seconds, start.hide)
+        self._opener = Opener(
+            keepers, start.keys, start.service_options, self.lifespans, self.limits.open_seconds, start.hide
+        )
         try:
             for service in self.registry.services:
                 self._applied.live[service] = await self._opener.open(service, self.offer.provider(service))

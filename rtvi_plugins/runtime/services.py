@@ -1,7 +1,4 @@
-"""Open a service, keep it open, and close it, in a task of its own.
-
-A service is an async context manager and may hold a task group. So the task that entered it has to leave it; and
-services that are replaced are not left in the reverse order. Therefore each service has its own task.
+"""Open the services of a session, each in a task of its own.
 
 A bot holds a `Handle`, which forwards to the service that is in use.
 """
@@ -16,15 +13,16 @@ from typing import Any, cast
 import anyio
 from anyio.abc import TaskGroup
 
+from ..declare.specs import LifespanValue, SecretSpec
 from ..errors import MissingKey, ProviderError, RequestError, StartFailed, report
 from ..protocol.operator_fields import Keys, key_variable
 from ..registry.registry import Provider
-from ..session import Secret
 from ..utils.blocked_threads import suspended_at
 from ..utils.control_flow import reraise_control_flow
 from ..utils.diagnostics import unwrap_group, where
-from ..utils.waiting import OneShotEvent, clear_stray_cancellation
 from .client_errors import as_request_error, with_texts
+from .lifespans import OpenLifespans
+from .open_context import OpenContext
 from .service_check import misfit
 
 __all__ = (
@@ -44,12 +42,14 @@ class Opener:
         tasks: TaskGroup,
         keys: Keys,
         options: Mapping[str, Mapping[str, Any]],
+        lifespans: OpenLifespans,
         seconds: float,
         hide: Callable[[str], str] = str,
     ) -> None:
         self._tasks = tasks
         self._keys = keys
         self._options = options
+        self._lifespans = lifespans
         self._seconds = seconds
         self._hide = hide
         self._opened: list[OpenService] = []
@@ -61,9 +61,9 @@ class Opener:
 
     async def open(self, service: str, provider: Provider) -> OpenService:
         """Open a service. Raise `MissingKey`, `StartFailed`, or what the provider raised as a `RequestError`."""
-        secrets = [self._secret(provider, each.name, each.optional) for each in provider.spec.secrets]
+        given = [self._injected(provider, each) for each in provider.spec.given]
         try:
-            manager = provider.spec.function(*secrets, **self._options.get(f"{service}.{provider.label}", {}))
+            manager = provider.spec.function(*given, **self._options.get(f"{service}.{provider.label}", {}))
         except BaseException as error:
             reraise_control_flow(error)
             raise self._failure(service, provider, unwrap_group(error)) from None
@@ -100,112 +100,35 @@ class Opener:
             log.error("%s", failure.message)
         return hidden
 
-    def _secret(self, provider: Provider, name: str, optional: bool) -> Secret | None:
-        found = self._keys(provider.spec.provider, name)
-        if found is None and not optional:
-            variable = key_variable(provider.spec.provider, name)
+    def _injected(self, provider: Provider, parameter: SecretSpec | LifespanValue) -> Any:
+        """Return a key, or the value of a lifespan."""
+        if isinstance(parameter, LifespanValue):
+            return self._lifespans.value(provider.spec.function, parameter)
+        found = self._keys(provider.spec.provider, parameter.name)
+        if found is None and not parameter.optional:
+            variable = key_variable(provider.spec.provider, parameter.name)
             raise MissingKey(
-                f"The provider {provider.label!r} needs the key {name!r}, and the operator has given none: "
+                f"The provider {provider.label!r} needs the key {parameter.name!r}, and the operator has given none: "
                 f"set {variable}, or send it in a trusted start."
             )
         return found
 
 
-class OpenService:
-    """A service, and the task that keeps it open."""
+class OpenService(OpenContext):
+    """A service that is open."""
 
-    __slots__ = (
-        "_closed",
-        "_closing",
-        "_manager",
-        "_scope",
-        "abandoned",
-        "ended",
-        "error",
-        "live",
-        "provider",
-        "service",
-        "settled",
-    )
+    __slots__ = ("provider", "service")
 
     def __init__(self, service: str, provider: Provider, manager: AbstractAsyncContextManager[Any]) -> None:
+        super().__init__(f"the service {service!r} ({provider.label})", manager)
         self.service = service
         self.provider = provider
-        self.live: Any = None
-        self.error: Exception | None = None
-        self.settled = OneShotEvent()
-        #: Whether it was cancelled and has not ended, and whether it has ended.
-        self.abandoned = self.ended = False
-        self._manager: AbstractAsyncContextManager[Any] | None = manager
-        self._closing: OneShotEvent | None = None
-        self._closed: OneShotEvent | None = None
-        self._scope: anyio.CancelScope | None = None
-
-    async def keep(self) -> None:
-        """Enter the service, wait for `close`, and leave it. The end of the session does not cancel it."""
-        manager, self._manager = self._manager, None
-        early = False
-        try:
-            if manager is None:
-                return
-            with anyio.CancelScope(shield=True) as self._scope:
-                async with manager as self.live:
-                    self._closing = OneShotEvent()
-                    self.settled.set()
-                    early = True
-                    await self._closing.wait()
-                    early = False
-            if early and not self._scope.cancel_called:
-                # Its own task group was cancelled, as a client library does when its connection ends.
-                self._failed(EOFError("the service ended by itself"))
-        except BaseException as error:  # no exception of a service may end the others
-            reraise_control_flow(error)
-            self._failed(error)
-        finally:
-            self._scope = None
-            self.abandoned, self.ended = False, True
-            self.settled.set()
-            if self._closed is not None:
-                self._closed.set()
-        await clear_stray_cancellation()
-
-    def _failed(self, raised: BaseException) -> None:
-        error = unwrap_group(raised)
-        if self.settled.is_set():
-            report(self.name, error)
-        self.error = error if isinstance(error, Exception) else StartFailed("The service ended the process.")
 
     def alive(self) -> Any:
         """Return the live service. Raise `ProviderError` if it has died."""
         if self.error is not None:
             raise ProviderError(self.provider.label, "unavailable")
         return self.live
-
-    def abandon(self) -> None:
-        """Cancel a service that is still opening, or does not close."""
-        self._manager = None
-        if self._scope is not None:
-            self.abandoned = True
-            self._scope.cancel()
-
-    @property
-    def name(self) -> str:
-        """Return the name of the service in the log."""
-        return f"the service {self.service!r} ({self.provider.label})"
-
-    async def close(self, seconds: float = 5.0) -> None:
-        """Close the service. Cancel it if that takes longer than `seconds`."""
-        if self._scope is None:
-            return
-        self._closed = OneShotEvent()
-        if self._closing is not None:
-            self._closing.set()
-        # Shielded: a session that ends in the meantime must not leave a service behind.
-        with anyio.move_on_after(seconds, shield=True):
-            await self._closed.wait()
-            return
-        log.warning("%s has not closed within %g s, and is cancelled", self.name, seconds)
-        self.abandon()
 
 
 def _failure(service: str, provider: Provider, error: BaseException) -> RequestError:

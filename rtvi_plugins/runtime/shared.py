@@ -10,6 +10,7 @@ from ..clock import Clock
 from ..limits import Limits
 from ..protocol.offer import Offers
 from ..registry.hooks import Hooks
+from .lifespans import OpenLifespans
 from .old_names import OldNames
 from .threads import Threads
 
@@ -28,6 +29,7 @@ class Shared:
     limits: Limits
     clock: Clock
     threads: Threads
+    lifespans: OpenLifespans
     #: The folder for recordings. None records nothing.
     record: Path | None = None
     old_names: OldNames = field(factory=OldNames)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from difflib import SequenceMatcher
-from typing import Annotated, Any
+from typing import Any
 
 from attrs import define
-from attrs.validators import max_len
 
 from rtvi_plugins import LLM, STT, TTS, VAD, Session, action, bot, converse, options, service
 from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text
@@ -81,7 +80,7 @@ async def porter() -> AsyncGenerator[Porter]:
 
 
 @options(porter)
-def manners(llm: Porter, /, politely: Annotated[str, max_len(100)] = "") -> None:
+def manners(llm: Porter, /, politely: str = "") -> None:
     """What stands before each answer."""
     llm.politely = politely
 

@@ -204,7 +204,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, Protocol, TYPE_CHECKING
 from attrs.validators import ge
-from rtvi_plugins import LLM, STT, TTS, Doc, Grant, Kind, Secret, Session, Was, action, bot, options, service
+from rtvi_plugins import LLM, STT, TTS, Doc, Grant, Kind, Secret, Session, Was, action, bot, lifespan, options, service
 if TYPE_CHECKING:
     from decimal import Decimal
 
@@ -290,7 +290,7 @@ async def other_llm(api_key: Secret) -> AsyncGenerator[Acme]:
 async def other_llm(base_url: str, /) -> AsyncGenerator[Acme]:
     yield Acme()
 """,
-        "where a service takes only keys. Annotate it with Secret.",
+        "where a service takes keys and values of lifespans. Annotate it with Secret, or with",
     ),
     "service option without default": (
         """
@@ -439,7 +439,7 @@ async def receptionist(session: Session, /) -> None: ...
 @action(acme_llm)  # here
 async def say(llm: Session, session: Session, /) -> None: ...
 """,
-        "may have only the service and then the session before the '/'.",
+        "takes the session twice before the '/'. Remove one.",
     ),
     "no target": (
         """
@@ -453,21 +453,21 @@ async def say(llm: Acme, /) -> None: ...
 @action(acme_llm)  # here
 async def say(llm: Acme, tts: TTS, /) -> None: ...
 """,
-        "may have only the service and then the session before the '/'.",
+        "takes 'tts' after another parameter before the '/'. The live service is the first one",
     ),
     "session before the service": (
         """
 @action(acme_llm)  # here
 async def say(session: Session, llm: Acme, /) -> None: ...
 """,
-        "may have only the service and then the session before the '/'.",
+        "takes 'llm' after another parameter before the '/'. The live service is the first one",
     ),
-    "bot's own action with a provider's class": (
+    "bot's own action with an argument before the slash": (
         """
 @action("bot")  # here
-async def say(llm: Acme, /) -> None: ...
+async def say(text: str, /) -> None: ...
 """,
-        "'llm' is before the '/'. Annotate it with Session, or with the Protocol of a service of the bot",
+        "'text' is before the '/'. Annotate it with Session, with the Protocol of a service of the bot that",
     ),
     "bot's own action with two sessions": (
         """
@@ -659,6 +659,83 @@ async def other_llm() -> AsyncGenerator[Acme]:
 async def receptionist(llm: LLM, /) -> None: ...
 """,
         "before the '/' a bot takes the session, as in (session: Session, /, llm: LLM).",
+    ),
+    "lifespan with a target": (
+        """
+@lifespan(acme_llm)  # here
+@asynccontextmanager
+async def menu() -> AsyncGenerator[Acme]:
+    yield Acme()
+""",
+        "names acme_llm(). Write @lifespan alone. It has no target",
+    ),
+    "lifespan without its context manager": (
+        """
+@lifespan  # here
+async def menu() -> AsyncGenerator[Acme]:
+    yield Acme()
+""",
+        "is an async generator. Put @asynccontextmanager between @lifespan and the function.",
+    ),
+    "lifespan that returns its value": (
+        """
+@lifespan  # here
+async def menu() -> Acme:
+    return Acme()
+""",
+        "is a coroutine function. Yield the value from it, under @asynccontextmanager.",
+    ),
+    "lifespan without a type": (
+        """
+@lifespan  # here
+@asynccontextmanager
+async def menu():
+    yield Acme()
+""",
+        "does not say what it yields. Annotate it, as in -> AsyncGenerator[Menu]",
+    ),
+    "lifespan of text": (
+        """
+@lifespan  # here
+@asynccontextmanager
+async def menu() -> AsyncGenerator[str]:
+    yield ""
+""",
+        "yields str, which no parameter can name. Yield an object of a class of your own.",
+    ),
+    "lifespan of a service": (
+        """
+@lifespan  # here
+@asynccontextmanager
+async def menu() -> AsyncGenerator[LLM]:
+    yield Acme()
+""",
+        "yields LLM, which no parameter can name.",
+    ),
+    "lifespan with an argument": (
+        """
+@lifespan  # here
+@asynccontextmanager
+async def menu(size: int = 1) -> AsyncGenerator[Acme]:
+    yield Acme()
+""",
+        "takes 'size' after the '/', but nobody sends anything to a lifespan. Remove it.",
+    ),
+    "lifespan that takes the session": (
+        """
+@lifespan  # here
+@asynccontextmanager
+async def menu(session: Session, /) -> AsyncGenerator[Acme]:
+    yield Acme()
+""",
+        "takes 'session' before the '/'. A lifespan takes only keys: annotate it with Secret.",
+    ),
+    "bot that takes a service before the slash": (
+        """
+@bot(services={"llm": "acme"})  # here
+async def receptionist(session: Session, llm: LLM, /) -> None: ...
+""",
+        "takes 'llm' before the '/'. After the session, annotate it with the class that a @lifespan yields.",
     ),
     "bot with a result": (
         """

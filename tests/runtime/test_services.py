@@ -16,9 +16,11 @@ from attrs import define, field
 from rtvi_plugins import LLM, ProviderError, RequestError, Secret, Session, bot, service
 from rtvi_plugins.declare.specs import ProviderSpec, specs_of
 from rtvi_plugins.errors import MissingKey, StartFailed
-from rtvi_plugins.hosting import ManualClock
+from rtvi_plugins.hosting import Limits, ManualClock
 from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text
+from rtvi_plugins.registry.lifespans import Lifespans
 from rtvi_plugins.registry.registry import Provider
+from rtvi_plugins.runtime.lifespans import OpenLifespans
 from rtvi_plugins.runtime.services import Opener
 
 from ..fakes.wire import connection_to, host_of, settle
@@ -154,7 +156,8 @@ def opener(
 ) -> Opener:
     """An opener with keys by the names of their parameters."""
     found = {name: Secret(key) for name, key in (keys or {}).items()}
-    return Opener(tasks, lambda provider, name: found.get(name), options or {}, seconds)
+    none = OpenLifespans(Lifespans(), Limits(), lambda lifespan, name: None, str)
+    return Opener(tasks, lambda provider, name: found.get(name), options or {}, none, seconds)
 
 
 # ---- opening -------------------------------------------------------------------------------------------------------

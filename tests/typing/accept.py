@@ -10,7 +10,7 @@ from attrs import define, field
 from attrs.validators import ge, le
 from typing_extensions import TypedDict
 
-from rtvi_plugins import LLM, TTS, Kind, Secret, Session, action, bot, converse, options, service
+from rtvi_plugins import LLM, TTS, Kind, Secret, Session, action, bot, converse, lifespan, options, service
 from rtvi_plugins.kinds import LLMRequest, Text
 
 
@@ -111,8 +111,28 @@ class Cart(TypedDict, total=False):
     products: list[str]
 
 
+class Menu: ...
+
+
+@lifespan
+@asynccontextmanager
+async def open_menu(url: Secret, /) -> AsyncGenerator[Menu]:
+    yield Menu()
+
+
+@service("llm", "acme-menu")
+@asynccontextmanager
+async def acme_menu(menu: Menu, api_key: Secret, /) -> AsyncGenerator[AcmeLLM]:
+    yield AcmeLLM(api_key)
+
+
+@action(acme_menu)
+async def dishes(llm: AcmeLLM, session: Session, menu: Menu, /, number: int) -> int:
+    return number
+
+
 @bot(state=Order, services={"llm": "acme"})
-async def pizzeria(session: Session[Order], /, llm: LLM) -> None:
+async def pizzeria(session: Session[Order], menu: Menu, /, llm: LLM) -> None:
     assert_type(session.state, Order)
     await converse(session, llm=llm)
 
@@ -128,7 +148,7 @@ async def untyped(session: Session, /) -> None:
 
 
 @action(pizzeria)
-async def add_pizza(session: Session[Order], /, name: str) -> int:
+async def add_pizza(session: Session[Order], menu: Menu, /, name: str) -> int:
     session.state.pizzas.append(name)
     return len(session.state.pizzas)
 
@@ -136,7 +156,9 @@ async def add_pizza(session: Session[Order], /, name: str) -> int:
 async def a_bot_sets_its_own_options(session: Session[Order], llm: LLM) -> None:
     await session.configure("llm", model="acme-large", interrupt=True)
     await session.configure({"llm": {"model": "acme-large"}})
-    session.start_soon(pizzeria, session, llm)
+    async with open_menu(Secret("")) as menu:
+        assert_type(menu, Menu)
+        session.start_soon(pizzeria, session, menu, llm)
 
 
 async def decorated_functions_keep_their_types(session: Session, llm: AcmeLLM, tts: TTS) -> None:

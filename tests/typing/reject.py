@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from accept import AcmeLLM, Cart, Order, acme_llm, book_room, configure, count_tokens, list_models, pizzeria, reset
 
-from rtvi_plugins import STT, TTS, Secret, Session, action, bot, options, service
+from rtvi_plugins import STT, TTS, Secret, Session, action, bot, lifespan, options, service
 
 
 @service("tts", "acme")  # rejected: it yields an LLM
@@ -57,6 +57,17 @@ async def message_of_a_kind(tts: TTS, /, text: str) -> None: ...
 
 @bot(services={"llm": "acme"})  # rejected: a bot takes the session first
 async def bot_without_session(llm: AcmeLLM, /) -> None: ...
+
+
+@lifespan  # rejected: @asynccontextmanager is missing
+async def lifespan_that_is_no_context_manager() -> AsyncGenerator[Order]:
+    yield Order()
+
+
+@lifespan(pizzeria)  # rejected: it has no target
+@asynccontextmanager
+async def lifespan_with_a_target() -> AsyncGenerator[Order]:
+    yield Order()
 
 
 @bot(state=Order)  # rejected: its session has another state

@@ -16,15 +16,18 @@ import hand_over
 import languages
 import notice
 import on_change
+import once
 import own_service
 import polyglots
 import pytest
 import remind
 import set_options
+import shared_model
 import telephone
 from rtvi_plugins.bot_file import load_bot_file
-from rtvi_plugins.client import Client
-from rtvi_plugins.testing import ManualClock, connect, host_for
+from rtvi_plugins.client import Client, open_client
+from rtvi_plugins.hosting import Host
+from rtvi_plugins.testing import ConnectionStream, ManualClock, connect, host_for
 from rtvi_plugins_echo.tone import loudness
 
 import blocking
@@ -159,6 +162,27 @@ async def test_pronounce() -> None:
         await wait(clock, 2.0)
         assert " ".join(each["text"] for each in line.received("bot-tts-text")) == "I like sequel ninety-two"
         assert "I like SQL 92" in [each["text"] for each in line.received("bot-transcription")]
+
+
+async def test_once() -> None:
+    """The bot and its action use the database."""
+    async with connect(once.pizzeria) as client:
+        assert await sentence(client) == "A margherita is 8.5 euros."
+        assert await client.action("bot:price", pizza="margherita") == 8.5
+        assert await client.action("bot:price", pizza="hawaii") is None
+
+
+async def test_shared_model(tmp_path: Path) -> None:
+    """Two sessions speak with one model, which was loaded once."""
+    (tmp_path / "model").write_text("hello polly")
+    environ = {"PARROT_MODEL_FILE": str(tmp_path / "model")}
+    async with Host(shared_model.cage, dev=True, environ=environ) as host:
+        (tmp_path / "model").unlink()
+        for _ in range(2):
+            started = await host.start()
+            async with open_client(ConnectionStream(host.claim(started.token))) as client:
+                await client.send_text("Hello")
+                assert await sentence(client) == "polly"
 
 
 async def test_session_state() -> None:
