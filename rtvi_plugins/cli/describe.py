@@ -145,18 +145,22 @@ def _options(config: Iterable[Described]) -> Iterator[str]:
 
 
 def _other_options(offer: Offer) -> Iterator[str]:
-    """Yield the options that are not described for clients: those of a kind once, then those of each provider."""
+    """Yield the options that are not described for clients: those of a kind once, and those of each provider."""
     from ..protocol.describe import describe_parameter
 
     for service in offer.registry.services.values():
         chosen, offered = offer.provider(service.name), offer.options[service.name]
-        blocks: dict[str, dict[str, Described]] = {service.name: {}}
+        #: By the name, and whether it is a service option.
+        blocks: dict[str, dict[tuple[str, bool], Described]] = {service.name: {}}
         for label, provider in service.providers.items():
             for name, (parameter, group) in provider.options.items():
                 if name in offered and chosen.options.get(name, (None, None))[1] is group:
                     continue
                 block = service.name if group in provider.kind_groups else f"{service.name}.{label}"
-                blocks.setdefault(block, {})[name] = describe_parameter(parameter)
+                blocks.setdefault(block, {})[name, False] = describe_parameter(parameter)
+            for name, parameter in provider.spec.parameters.items():
+                described = {**describe_parameter(parameter), "operator_only": True}
+                blocks.setdefault(f"{service.name}.{label}", {})[name, True] = described
         for block, options in blocks.items():
             if options:
                 yield block

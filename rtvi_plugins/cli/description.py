@@ -135,6 +135,8 @@ def _facts(parameter: Described) -> Iterator[str]:
         yield f"default {_shown(parameter['default'])}"
     if not parameter.get("writable", True):
         yield "read only"
+    if parameter.get("operator_only"):
+        yield "service option"
 
 
 _TYPES = {"boolean": "bool", "integer": "whole number"}

@@ -183,6 +183,8 @@ Other options, for config= and the operator
   desk
     hours  string, default "8-20"
            When somebody is there.
+  desk.small
+    place  string, default "left", service option
   desk.large
     wood  string, such as "oak" "beech" "spruce" "cherry" "walnut" "mahogany", default "oak"
           The wood of the desk, which nobody sees who calls by telephone, but which they may ask
