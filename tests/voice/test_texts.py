@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import pytest
@@ -12,11 +11,8 @@ from rtvi_plugins.errors import AuthorError
 from rtvi_plugins.kinds import Text
 from rtvi_plugins.voice import TurnTaking
 
-from ..fakes import scripted, spoken
-from ..fakes.conversation import shown, write
-from ..fakes.scripted import script
-from ..fakes.spoken import RATE, SERVICES, begin, silence, wait
-from ..fakes.wire import connected
+from ..fakes.conversation import shown, silence, wait, write
+from ..fakes.providers import SERVICES, Fakes
 
 pytestmark = pytest.mark.anyio
 
@@ -26,25 +22,25 @@ THERE = {"en": "Hello?", "de": "Hallo?"}
 TAKING = TurnTaking(idle_seconds=2.0, idle_text=lambda: THERE[LANGUAGE[0]])
 
 
-@bot(services=SERVICES, public=True)
-async def talker(session: Session, /, llm: LLM, stt: STT, tts: TTS, vad: VAD) -> None:
-    """Speaks the user's language."""
-    apology = lambda: SORRY[LANGUAGE[0]]  # noqa: E731
-    await converse(session, llm=llm, stt=stt, tts=tts, vad=vad, taking=TAKING, apology=apology)
-
-
-def talking() -> Any:
-    """A session with audio."""
+def talking(*answers: Any) -> Any:
+    """A session with audio, of a bot that speaks the user's language."""
     LANGUAGE[0] = "en"
-    begin()
-    return connected(talker, scripted, sys.modules[spoken.__name__], audio=RATE)
+
+    def apology() -> str:
+        return SORRY[LANGUAGE[0]]
+
+    @bot(services=SERVICES, public=True)
+    async def talker(session: Session, /, llm: LLM, stt: STT, tts: TTS, vad: VAD) -> None:
+        """Speaks the user's language."""
+        await converse(session, llm=llm, stt=stt, tts=tts, vad=vad, taking=TAKING, apology=apology)
+
+    return Fakes(*answers).session(talker)
 
 
 async def test_the_apology_follows_the_language() -> None:
     """The function is asked when something has failed."""
     failure = ProviderError("acme", "auth")
-    script.write([failure], [Text("Fine.")], [failure])
-    async with talking() as wire:
+    async with talking([failure], [Text("Fine.")], [failure]) as wire:
         await write(wire)
         await wait(wire, 1.0)
         LANGUAGE[0] = "de"
@@ -56,8 +52,7 @@ async def test_the_apology_follows_the_language() -> None:
 
 async def test_the_question_to_a_silent_user_follows_the_language() -> None:
     """The function is asked after the silence."""
-    script.write([Text("Fine.")])
-    async with talking() as wire:
+    async with talking([Text("Fine.")]) as wire:
         LANGUAGE[0] = "de"
         await silence(wire, 3.0)
         assert shown(wire) == ["Hallo?"]
@@ -66,8 +61,7 @@ async def test_the_question_to_a_silent_user_follows_the_language() -> None:
 @pytest.mark.parametrize("language", ["fr", ""])
 async def test_a_function_that_fails_says_nothing(language: str, caplog: pytest.LogCaptureFixture) -> None:
     """The log names it, and the session goes on."""
-    script.write([Text("Fine.")])
-    async with talking() as wire:
+    async with talking([Text("Fine.")]) as wire:
         LANGUAGE[0] = language
         await silence(wire, 3.0)
         await write(wire)
