@@ -95,6 +95,13 @@ def _add_console(parser: argparse.ArgumentParser) -> None:
         "--config", metavar="SERVICE.OPTION=VALUE", action="append", default=[], help="set an option; may be repeated"
     )
     parser.add_argument(
+        "--service-option",
+        metavar="SERVICE.OPTION=VALUE",
+        action="append",
+        default=[],
+        help="set an option of the operator's, as in llm.base_url=http://127.0.0.1:8000/v1; may be repeated",
+    )
+    parser.add_argument(
         "--timeout",
         metavar="SECONDS",
         type=read_seconds,

@@ -38,7 +38,7 @@ from .loading import compose
 from .protocol.codec import encode_json
 from .protocol.config import SessionConfig
 from .protocol.offer import Offers
-from .protocol.operator_fields import Keys, key_variable
+from .protocol.operator_fields import Keys, key_variable, read_service_options
 from .protocol.rate import AddressRates
 from .protocol.start import StartRequest, read_start
 from .registry.grants import Grants
@@ -124,6 +124,7 @@ class Host:
         self._tasks: TaskGroup | None = None
         self._stack = AsyncExitStack()
         self._watch = watch
+        self._service_options: Mapping[str, Mapping[str, Any]] = {}
 
     async def __aenter__(self) -> Host:
         """Open the lifespans. Raise `PluginError` if one does not open."""
@@ -213,6 +214,17 @@ class Host:
             reraise_control_flow(error, anyio.get_cancelled_exc_class())
             report(where(function), error)
 
+    def set_service_options(self, options: Mapping[str, Mapping[str, Any]]) -> None:
+        """Set the service options of all sessions that start from now on, by `service.provider` and name.
+
+        Those in a trusted start replace them. Raise `InvalidStart` if one is unknown or invalid.
+        """
+        problems: list[Problem] = []
+        read = read_service_options(dict(options), self.registry, problems)
+        if problems:
+            raise InvalidStart(problems)
+        self._service_options = read
+
     # ---- starting --------------------------------------------------------------------------------------------------
 
     def charge(self, size: int, *, secret: str | None = None, address: str | None = None) -> None:
@@ -257,7 +269,8 @@ class Host:
         """Read the body of a start request. Raise a `RequestError` with every problem."""
         if is_nested_deeper(body, self.limits.nesting):
             raise InvalidStart([Problem("$", f"nests deeper than the {self.limits.nesting} levels that are accepted.")])
-        return read_start(body, self._shared.offers, self._find_key, trusted=trusted)
+        of_all = self._service_options
+        return read_start(body, self._shared.offers, self._find_key, trusted=trusted, service_options=of_all)
 
     async def start(self, body: object = None, *, secret: str | None = None, address: str | None = None) -> Started:
         """Start a session from the body of a start request, and wait until its services are open.

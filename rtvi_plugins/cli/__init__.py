@@ -15,13 +15,16 @@ import threading
 from argparse import ArgumentTypeError
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import AuthorError, BotError, RequestError
 from ..security import LogFormatter, quiet_http_clients
 from ..utils.diagnostics import unwrap_group
 from ..utils.log_text import LINES, clean, redacted_stderr, trace
 from ..utils.secrets import secrets_in_environment
+
+if TYPE_CHECKING:
+    from ..hosting import Host
 
 __all__ = (
     "FAILED",
@@ -40,6 +43,7 @@ __all__ = (
     "read_services",
     "read_value",
     "requested",
+    "set_service_options",
     "show_traces",
 )
 
@@ -59,6 +63,8 @@ _BOT_FILES: Final = ".toml"
 
 #: The variable that chooses the environment of a bot file.
 _ENV_VARIABLE: Final = "RTVI_ENV"
+
+_SERVICE_OPTION = "service.option=value, as in llm.base_url=http://127.0.0.1:8000/v1"
 
 #: Ended by Ctrl-C, before it was done.
 INTERRUPTED = 130
@@ -268,6 +274,49 @@ def read_config(words: Iterable[str], types: Mapping[str, str] | None = None) ->
             raise UsageError(f"{name!r} does not name an option of a service. Write {form}.")
         config.setdefault(service, {})[option] = read_value(text, (types or {}).get(name))
     return config
+
+
+def set_service_options(host: Host, words: Iterable[str]) -> None:
+    """Set service options of a host from words like `llm.base_url=http://…` or `llm.openai.base_url=http://…`.
+
+    Keys are not accepted: other users of the machine can read a command line.
+    """
+    from ..errors import InvalidStart
+
+    found: dict[str, dict[str, Any]] = {}
+    for name, text in _pairs(words, _SERVICE_OPTION):
+        provider, option, type = _service_option(host, name)
+        found.setdefault(provider, {})[option] = read_value(text, type)
+    try:
+        host.set_service_options(found)
+    except InvalidStart as error:
+        raise UsageError(f"--service-option: {' '.join(each.message for each in error.problems)}") from None
+
+
+def _service_option(host: Host, name: str) -> tuple[str, str, str]:
+    """Return the `service.provider`, the name and the RTVI type of a service option."""
+    from ..protocol.operator_fields import key_variable
+
+    service, *provider, option = name.split(".")
+    if service not in host.registry.services or len(provider) > 1:
+        known = ", ".join(host.registry.services) or "none"
+        raise UsageError(f"{name!r} names no service option. Write {_SERVICE_OPTION}. The bot's services: {known}.")
+    providers = host.registry.services[service].providers
+    named = {label: each for label, each in providers.items() if provider in ([], [label])}
+    having = {label: each for label, each in named.items() if option in each.spec.parameters}
+    if len(having) == 1:
+        label, found = having.popitem()
+        return f"{service}.{label}", option, found.spec.parameters[option].shape.rtvi_type
+    if having:
+        raise UsageError(f"Several providers have {name!r}. Write {service}.{min(having)}.{option}.")
+    for each in named.values():
+        if any(secret.name == option for secret in each.spec.secrets):
+            raise UsageError(
+                f"{name!r} is a key. Set it in the environment, as {key_variable(each.spec.provider, option)}."
+            )
+    options = sorted({f"{label}.{known}" for label, each in providers.items() for known in each.spec.parameters})
+    listed = ", ".join(f"{service}.{each}" for each in options) or "none"
+    raise UsageError(f"There is no service option {name!r}. The service options of {service}: {listed}.")
 
 
 def _pairs(words: Iterable[str], form: str) -> Iterable[tuple[str, str]]:

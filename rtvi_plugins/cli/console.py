@@ -27,6 +27,7 @@ from ..cli import (
     read_config,
     read_services,
     requested,
+    set_service_options,
     show_traces,
 )
 from ..client import Client, open_client
@@ -61,6 +62,7 @@ def run(chosen: Namespace) -> int:
         show_traces()
     services = read_services(chosen.services)
     host = Host(load(chosen.bot, chosen.env), dev=True, limits=_LIMITS)
+    set_service_options(host, chosen.service_option)
     body = {"services": services, "config": read_config(chosen.config, _types(host, services))}
     screen = Screen(sys.stdout, sys.stdin.isatty(), {each.name for each in host.registry.own_actions})
     code = anyio.run(_hold, host, body, screen, chosen.timeout)

@@ -55,8 +55,18 @@ class StartRequest:
     old_names: tuple[str, ...] = ()
 
 
-def read_start(body: object, offers: Offers, find_key: Keys, *, trusted: bool) -> StartRequest:
-    """Read the body of a start request. Raises a `RequestError` with every problem."""
+def read_start(
+    body: object,
+    offers: Offers,
+    find_key: Keys,
+    *,
+    trusted: bool,
+    service_options: Mapping[str, Mapping[str, Any]] = {},
+) -> StartRequest:
+    """Read the body of a start request. Raises a `RequestError` with every problem.
+
+    `service_options` are those of all sessions, by `service.provider`. The ones in the body replace them.
+    """
     sent: object = {} if body is None else body
     if not is_object(sent):
         raise InvalidStart([Problem("$", "expected an object with services and config.")])  # the value may be a key
@@ -68,7 +78,8 @@ def read_start(body: object, offers: Offers, find_key: Keys, *, trusted: bool) -
         refuse_operator_fields(sent, registry)
     problems: list[Problem] = []
     keys = read_keys(sent.get("api_keys"), find_key, problems)
-    service_options = read_service_options(sent.get("service_options"), registry, problems)
+    sent_options = read_service_options(sent.get("service_options"), registry, problems)
+    of_all = {name: {**options, **sent_options.get(name, {})} for name, options in service_options.items()}
     operator_defaults = read_defaults(sent.get("defaults"), registry, problems)
     if problems:
         raise InvalidStart(problems)
@@ -85,8 +96,9 @@ def read_start(body: object, offers: Offers, find_key: Keys, *, trusted: bool) -
         values, providers, old_names = change.values, dict(change.offer.providers), change.old_names
     known = (*OPERATOR_FIELDS, "services", "config")
     data = {name: value for name, value in sent.items() if name not in known}
-    hide = hiding(*(sent.get(name) for name in ("api_keys", "service_options", "defaults")))
-    return StartRequest(providers, choice, values, defaults, narrower, keys, service_options, data, hide, old_names)
+    hide = hiding(*(sent.get(name) for name in ("api_keys", "service_options", "defaults")), service_options)
+    used = {**sent_options, **of_all}
+    return StartRequest(providers, choice, values, defaults, narrower, keys, used, data, hide, old_names)
 
 
 def _read_grants(sent: Mapping[str, Any], registry: Registry) -> list[Grant]:

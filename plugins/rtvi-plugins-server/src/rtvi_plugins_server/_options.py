@@ -103,6 +103,13 @@ def _add_others(parser: argparse.ArgumentParser) -> None:
         help="an installed plugin to use in addition to those that the bot names, as in webrtc; repeatable",
     )
     parser.add_argument(
+        "--service-option",
+        metavar="SERVICE.OPTION=VALUE",
+        action="append",
+        default=[],
+        help="a service option of all sessions, as in llm.base_url=http://127.0.0.1:8000/v1; repeatable",
+    )
+    parser.add_argument(
         "--record", metavar="FOLDER", help="save the transcript and the audio of every session in this folder"
     )
     parser.add_argument(

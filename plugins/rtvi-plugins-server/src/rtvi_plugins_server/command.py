@@ -12,7 +12,7 @@ from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
-from rtvi_plugins.cli import OK, Failure, UsageError, load, log_to_stderr, show_traces
+from rtvi_plugins.cli import OK, Failure, UsageError, load, log_to_stderr, set_service_options, show_traces
 
 from ._options import LOOPBACK, read_options
 
@@ -94,7 +94,7 @@ def _host(chosen: argparse.Namespace, limits: Limits, environ: Mapping[str, str]
     from rtvi_plugins.session import Secret
 
     secret = environ.get(SECRET_VARIABLE)
-    return Host(
+    host = Host(
         load(chosen.bot, chosen.env),
         operator_secret=Secret(secret) if secret else None,
         limits=limits,
@@ -104,6 +104,8 @@ def _host(chosen: argparse.Namespace, limits: Limits, environ: Mapping[str, str]
         record=chosen.record or None,
         watch=_BLOCKED_SECONDS,
     )
+    set_service_options(host, chosen.service_option)
+    return host
 
 
 def _serve(chosen: argparse.Namespace, host: Host, how_to_start: str, report: Report | None) -> int:
