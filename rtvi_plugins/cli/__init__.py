@@ -297,16 +297,18 @@ def _service_option(host: Host, name: str) -> tuple[str, str, str]:
     """Return the `service.provider`, the name and the RTVI type of a service option."""
     from ..protocol.operator_fields import key_variable
 
-    service, *provider, option = name.split(".")
-    if service not in host.registry.services or len(provider) > 1:
-        known = ", ".join(host.registry.services) or "none"
-        raise UsageError(f"{name!r} names no service option. Write {_SERVICE_OPTION}. The bot's services: {known}.")
+    service, *provider = name.split(".")
+    option = provider.pop() if provider else ""
+    if service not in host.registry.services or not option or len(provider) > 1:
+        services = ", ".join(host.registry.services) or "none"
+        raise UsageError(f"{name!r} names no service option. Write {_SERVICE_OPTION}. The bot's services: {services}.")
     providers = host.registry.services[service].providers
     named = {label: each for label, each in providers.items() if provider in ([], [label])}
-    having = {label: each for label, each in named.items() if option in each.spec.parameters}
+    known = {label: each.spec.parameters.values() for label, each in named.items()}
+    having = {label: one for label, all in known.items() for one in all if option in (one.name, *one.was)}
     if len(having) == 1:
         label, found = having.popitem()
-        return f"{service}.{label}", option, found.spec.parameters[option].shape.rtvi_type
+        return f"{service}.{label}", option, found.shape.rtvi_type
     if having:
         raise UsageError(f"Several providers have {name!r}. Write {service}.{min(having)}.{option}.")
     for each in named.values():
@@ -314,7 +316,7 @@ def _service_option(host: Host, name: str) -> tuple[str, str, str]:
             raise UsageError(
                 f"{name!r} is a key. Set it in the environment, as {key_variable(each.spec.provider, option)}."
             )
-    options = sorted({f"{label}.{known}" for label, each in providers.items() for known in each.spec.parameters})
+    options = sorted({f"{label}.{each}" for label, one in providers.items() for each in one.spec.parameters})
     listed = ", ".join(f"{service}.{each}" for each in options) or "none"
     raise UsageError(f"There is no service option {name!r}. The service options of {service}: {listed}.")
 

@@ -33,8 +33,10 @@ from ..cli import (
 from ..client import Client, open_client
 from ..errors import RequestError, SessionClosed
 from ..hosting import Connection, ConnectionStream, Host, Limits
+from .completions import Completions
 from .description import actions_text
-from .screen import Screen, shown, typed_lines
+from .line_editor import line_editor
+from .screen import Screen, has_colours, shown, typed_lines
 
 __all__ = ("run",)
 
@@ -64,8 +66,10 @@ def run(chosen: Namespace) -> int:
     host = Host(load(chosen.bot, chosen.env), dev=True, limits=_LIMITS)
     set_service_options(host, chosen.service_option)
     body = {"services": services, "config": read_config(chosen.config, _types(host, services))}
-    screen = Screen(sys.stdout, sys.stdin.isatty(), {each.name for each in host.registry.own_actions})
-    code = anyio.run(_hold, host, body, screen, chosen.timeout)
+    completions = Completions((*_COMMANDS, "/quit"))
+    own = {each.name for each in host.registry.own_actions}
+    screen = Screen(sys.stdout, sys.stdin.isatty(), own, has_colours(sys.stdout), line_editor(completions.of))
+    code = anyio.run(_hold, host, body, screen, completions, chosen.timeout)
     return FAILED if code == OK and screen.failed and not screen.interactive else code
 
 
@@ -79,17 +83,17 @@ def _types(host: Host, services: Mapping[str, str]) -> dict[str, str]:
     return types
 
 
-async def _hold(host: Host, body: Mapping[str, Any], screen: Screen, timeout: float) -> int:
+async def _hold(host: Host, body: Mapping[str, Any], screen: Screen, completions: Completions, timeout: float) -> int:
     async with host:
         with requested():
             started = await host.start(body)
         connection = host.claim(started.token)
         async with open_client(ConnectionStream(connection)) as client:
             if screen.interactive:
-                screen.line(
+                screen.note(
                     f"{host.registry.bot.name}: {host.registry.bot.doc or 'say something'}  (/help lists commands)"
                 )
-            return await _Console(connection, client, screen, timeout).hold()
+            return await _Console(connection, client, screen, completions, timeout).hold()
 
 
 @define(eq=False)
@@ -97,6 +101,7 @@ class _Console:
     connection: Connection
     client: Client
     screen: Screen
+    completions: Completions
     timeout: float
     _code: int = OK
     _patience: anyio.CancelScope = field(factory=anyio.CancelScope)
@@ -105,7 +110,8 @@ class _Console:
     async def hold(self) -> int:
         """Read lines until the input or the session ends. Return the exit code."""
         self.client.carry_out_others(self._carry_out)
-        async with typed_lines() as lines, anyio.create_task_group() as tasks:
+        await self.describe()
+        async with typed_lines(self.screen) as lines, anyio.create_task_group() as tasks:
 
             def leave(code: int) -> None:
                 self._code = code
@@ -117,6 +123,12 @@ class _Console:
             leave(self._code)
         self.screen.end_line()
         return self._code
+
+    async def describe(self) -> None:
+        """Learn what can be completed. It depends on the providers."""
+        if self.screen.editor is not None:
+            self.completions.actions = await self.client.describe_actions()
+            self.completions.options = await self.client.describe_config()
 
     async def _heed_interrupts(self, leave: Callable[[int], None]) -> None:
         if sys.platform == "win32":  # there is no such receiver; Ctrl-C ends the process
@@ -142,7 +154,7 @@ class _Console:
                 self.screen.show(event)
         ended_well = self.connection.close_code == 1000
         if ended_well:  # otherwise an error was shown
-            self.screen.line(f"The session has ended: {self.connection.close_reason or 'goodbye'}.")
+            self.screen.note(f"The session has ended: {self.connection.close_reason or 'goodbye'}.")
         leave(OK if ended_well else FAILED)
 
     # ---- taking lines ----------------------------------------------------------------------------------------------
@@ -219,6 +231,7 @@ async def _set(console: _Console, *words: str) -> None:
     for service, options in changed.items():
         for name in options:
             console.screen.line(f"{service}.{name} = {shown(values[service].get(name))}")
+    await console.describe()
 
 
 async def _call(console: _Console, action: str = "", *words: str) -> None:

@@ -1,4 +1,7 @@
-"""Print a conversation in a terminal: the bot's words as they come, everything else on separate lines."""
+"""Print a conversation in a terminal: the bot's words as they come, everything else on separate lines.
+
+Colours are used in a terminal only, and not if NO_COLOR is set.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,12 @@ import codecs
 import json
 import os
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from math import inf
+from queue import SimpleQueue
 from threading import Thread
-from typing import Any, TextIO, TypeAlias
+from typing import Any, Final, TextIO, TypeAlias
 
 import anyio
 from anyio.from_thread import BlockingPortal
@@ -18,12 +22,23 @@ from attrs import define, field
 
 from ..client import EventMessage
 from ..utils.log_text import PROSE, escape
+from .line_editor import LineEditor
 
 __all__ = (
     "Screen",
+    "has_colours",
     "shown",
     "typed_lines",
 )
+
+_PROMPT: Final = "> "
+#: The codes of colours: for errors, for notes, and for the prompt.
+_RED, _DIM, _CYAN = "31", "2", "36"
+
+
+def has_colours(out: TextIO) -> bool:
+    """Return whether colours may be written: to a terminal, unless NO_COLOR is set or it is a dumb one."""
+    return out.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def shown(value: Any) -> str:
@@ -39,28 +54,41 @@ class Screen:
     interactive: bool
     #: The bot's own actions, by which the console carries out the functions of the same names.
     actions: Collection[str] = ()
+    colours: bool = False
+    #: Reads the lines, if they can be edited.
+    editor: LineEditor | None = None
+    #: The prompts that the editor is to show.
+    prompts: SimpleQueue[str] = field(factory=SimpleQueue[str], init=False)
     #: Whether a failure was shown.
     failed: bool = field(default=False, init=False)
     #: Whether the LLM's words are being shown as they come; then whole sentences of the same are not.
     streaming: bool = False
     _at_start: bool = True
+    #: Whether somebody is typing a line.
+    _asking: bool = field(default=False, init=False)
 
-    def text(self, piece: str) -> None:
+    def text(self, piece: str, colour: str = "") -> None:
         """Go on in this line."""
         if piece:
             self._at_start = piece.endswith("\n")
-            self.out.write(escape(piece, PROSE))  # what an LLM or a client says must not steer the terminal
+            shown = escape(piece, PROSE)  # what an LLM or a client says must not steer the terminal
+            self.out.write(f"\x1b[{colour}m{shown}\x1b[0m" if colour and self.colours else shown)
             self.out.flush()
 
-    def line(self, text: str) -> None:
+    def line(self, text: str, colour: str = "") -> None:
         """Print a separate line."""
         self.end_line()
-        self.text(f"{text}\n")
+        self.text(text, colour)
+        self.text("\n")
+
+    def note(self, text: str) -> None:
+        """Print something that nobody said, on a separate line."""
+        self.line(text, _DIM)
 
     def failure(self, text: str) -> None:
         """Print an error on a separate line."""
         self.failed = True
-        self.line(f"! {text}")
+        self.line(f"! {text}", _RED)
 
     def end_line(self) -> None:
         """Start a new line, unless the cursor is already at the start of one."""
@@ -69,18 +97,29 @@ class Screen:
 
     def prompt(self) -> None:
         """Print the prompt in an interactive terminal."""
-        if self.interactive:
-            self.end_line()
-            self.text("> ")
+        if not self.interactive:
+            return
+        self.end_line()
+        self._asking = True
+        if self.editor is None:
+            self.text(_PROMPT, _CYAN)
+            return
+        self._at_start = False
+        # The editor must know which characters take no space.
+        self.prompts.put(f"\001\x1b[{_CYAN}m\002{_PROMPT}\001\x1b[0m\002" if self.colours else _PROMPT)
 
     def entered(self) -> None:
         """Note that a line was typed. The cursor is now at the start of a line."""
+        self._asking = False
         self._at_start = self._at_start or self.interactive
 
     def show(self, event: EventMessage) -> None:
         """Show an event, if people want to see it."""
         if event.type in _SHOWN:
             _SHOWN[event.type](self, event.data or {})
+            if self._asking and self._at_start:  # the bot speaks of its own accord while somebody types
+                self.text(_PROMPT, _CYAN)
+                self.text(self.editor.typed if self.editor is not None else "")
 
 
 def _started(screen: Screen, data: Any) -> None:
@@ -102,7 +141,7 @@ def _output(screen: Screen, data: Any) -> None:
 
 
 def _interrupted(screen: Screen, data: Any) -> None:
-    screen.line("(interrupted)")
+    screen.note("(interrupted)")
 
 
 def _error(screen: Screen, data: Any) -> None:
@@ -113,7 +152,7 @@ def _call(screen: Screen, data: Any) -> None:
     name = data["function_name"]
     given = ", ".join(f"{name}={shown(value)}" for name, value in data["arguments"].items())
     carried = f"; the console carries it out by bot:{name}" if name in screen.actions else None
-    screen.line(f"(the bot calls {name}({given}){carried or ', which no client is here to carry out'})")
+    screen.note(f"(the bot calls {name}({given}){carried or ', which no client is here to carry out'})")
 
 
 def _message(screen: Screen, data: Any) -> None:
@@ -136,8 +175,8 @@ _SHOWN: Mapping[str, _Show] = {
 
 
 @asynccontextmanager
-async def typed_lines() -> AsyncGenerator[AsyncIterator[str]]:
-    """Yield the lines of standard input, typed or piped.
+async def typed_lines(screen: Screen) -> AsyncGenerator[AsyncIterator[str]]:
+    """Yield the lines of standard input, typed or piped. With an editor, it reads one for each prompt.
 
     They are read in a thread that the process does not wait for: nothing can wake a thread that waits for a line. It
     reads the file itself, since an abandoned reader of `sys.stdin` would hold its lock when the interpreter ends.
@@ -148,18 +187,37 @@ async def typed_lines() -> AsyncGenerator[AsyncIterator[str]]:
         def call(function: Callable[..., Any], *arguments: Any) -> None:
             portal.call(function, *arguments)
 
-        Thread(target=_read, args=(call, write.send_nowait, write.close), name="stdin", daemon=True).start()
-        yield lines
+        found = _edited(screen.editor, screen.prompts) if screen.editor is not None else _piped()
+        Thread(target=_read, args=(found, call, write.send_nowait, write.close), name="stdin", daemon=True).start()
+        try:
+            yield lines
+        finally:
+            if screen.editor is not None:
+                screen.editor.close()
 
 
-def _read(call: Callable[..., None], take: Callable[[str], None], end: Callable[[], None]) -> None:
+def _read(
+    found: Iterator[str], call: Callable[..., None], take: Callable[[str], None], end: Callable[[], None]
+) -> None:
     with suppress(RuntimeError, anyio.BrokenResourceError):  # the console has gone
-        for line in _lines(sys.stdin.fileno(), sys.stdin.encoding):
+        for line in found:
             call(take, line)
         call(end)
 
 
-def _lines(file: int, encoding: str) -> Any:
+def _edited(editor: LineEditor, prompts: SimpleQueue[str]) -> Iterator[str]:
+    while True:
+        try:
+            yield editor.read(prompts.get())
+        except EOFError:
+            return
+
+
+def _piped() -> Iterator[str]:
+    return _lines(sys.stdin.fileno(), sys.stdin.encoding)
+
+
+def _lines(file: int, encoding: str) -> Iterator[str]:
     decoder, rest = codecs.getincrementaldecoder(encoding)("replace"), ""
     while data := os.read(file, 65_536):
         *whole, rest = (rest + decoder.decode(data)).split("\n")

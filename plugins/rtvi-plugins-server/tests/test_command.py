@@ -76,6 +76,7 @@ def run(argv: list[str]) -> int:
         ([f"{DESK}"], "several bots: desk, wreckers, office, stubborn, deaf, parrot, leaver."),
         ([f"{DESK}:dask"], "did you mean 'desk'?"),
         ([f"{DESK}:desk", "--plugin", "nowhere"], "No plugin 'nowhere' is installed."),
+        ([f"{DESK}:stubborn", "--service-option", "llm.url=x"], "There is no service option 'llm.url'."),
         ([f"{DESK}:desk", "--record", str(DESK)], f"Cannot record to {DESK}: "),
         ([f"{DESK}:desk", "--origin", "app.example"], "'app.example' is no origin; write scheme and host"),
         ([f"{DESK}:desk", "--origin", "https://app.example/page"], "write 'https://app.example'."),
