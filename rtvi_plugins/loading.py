@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -29,6 +30,7 @@ from .utils.diagnostics import nearest, where
 
 __all__ = ("bot_spec", "compose", "family_of", "lack", "load_bot", "load_provider", "services_in")
 
+_log = logging.getLogger("rtvi_plugins")
 
 _NAMED_IN = "__rtvi_plugins_named_in__"
 
@@ -246,16 +248,25 @@ def _services(specs: Sequence[Spec]) -> dict[str, ProviderSpec]:
 def _providers(
     spec: BotSpec, service: str, local: Mapping[str, ProviderSpec], modules: _Modules, lacking: list[str]
 ) -> dict[str, ProviderSpec]:
-    """Return the providers of a service. For each that is missing, add the reason to `lacking`."""
+    """Return the providers of a service. For each that is missing, add the reason to `lacking`.
+
+    Optional ones are left out if another is there.
+    """
     kind, found = spec.kinds[service], dict[str, ProviderSpec]()
+    left_out: list[str] = []
     for label in spec.services[service]:
         try:
             found[label] = local.get(f"{kind}.{label}") or _load_provider(kind, label, modules)
         except PluginError as error:
             why = _mistaken_kind(service, kind, label, local, modules.installed) or error
-            lacking.append(f"The bot {spec.name!r} names the provider {label!r} for {service!r}. {why}")
+            reasons = left_out if (service, label) in spec.optional else lacking
+            reasons.append(f"The bot {spec.name!r} names the provider {label!r} for {service!r}. {why}")
         else:
             _refuse_other_kind(spec, service, found[label])
+    if not found:
+        lacking.extend(left_out)
+    for reason in left_out if found else ():
+        _log.info("%s It is left out.", reason)
     return found
 
 

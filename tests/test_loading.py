@@ -473,3 +473,49 @@ def book() -> None: ...
     extra = module_of(write("written_logged", text))
     with pytest.raises(AuthorError, match=r"book\(\) \(.*\) has another decorator above the one that declares it"):
         compose(bot, installed(), (extra,))
+
+
+# ---- optional providers ----------------------------------------------------------------------------------------------
+
+
+def test_an_optional_provider_that_is_not_installed_is_left_out(write: Write, caplog: pytest.LogCaptureFixture) -> None:
+    """The next is the default. What the bot says of the missing one alone does no harm."""
+    caplog.set_level("INFO", "rtvi_plugins")
+    path = write(
+        "written_optional",
+        SERVICE,
+        """
+@bot(
+    services={"llm": ["missing?", "acme"]},
+    config={"llm.missing": {"mood": "good"}},
+    client=["llm.mood", "llm.provider", "llm:models"],
+)
+async def someone(session: Session, /, llm: LLM) -> None: ...
+""",
+    )
+    registry, _ = compose(load_bot(str(path)), Installed(()))
+    assert registry.labels() == {"llm": ("acme",)}
+    assert "names the provider 'missing' for 'llm'. No llm provider 'missing' is installed." in caplog.text
+    assert "It is left out." in caplog.text
+
+
+def test_an_optional_provider_that_is_there_is_the_default(write: Write) -> None:
+    """It has the place in which the bot names it."""
+    path = write("written_optional", SERVICE, bot_text("someone", "acme?"))
+    assert compose(load_bot(str(path)), Installed(()))[0].labels() == {"llm": ("acme",)}
+
+
+def test_one_of_the_optional_providers_has_to_be_there(write: Write) -> None:
+    """All of them are named."""
+    path = write("written_optional", bot_text("someone").replace("'acme'", "['gone?', 'lost?']"))
+    with pytest.raises(
+        PluginError, match=r"(?s)No llm provider 'gone' is installed.*No llm provider 'lost' is installed"
+    ):
+        compose(load_bot(str(path)), Installed(()))
+
+
+def test_a_name_that_is_wrong_is_still_found_beside_optional_providers(write: Write) -> None:
+    """An unknown service of a grant does not belong to a missing provider."""
+    path = write("written_optional", SERVICE, bot_text("someone", "acme", client='["lmm.mood"]'))
+    with pytest.raises(BotError, match=r"lmm\.mood"):
+        compose(load_bot(str(path)), Installed(()))

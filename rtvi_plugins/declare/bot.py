@@ -21,6 +21,9 @@ __all__ = ("bot",)
 
 P = ParamSpec("P")
 S = TypeVar("S")
+#: The end of the name of a provider that may be missing.
+_OPTIONAL = "?"
+
 BotFunction = TypeVar("BotFunction", bound="Callable[Concatenate[Session, ...], Coroutine[Any, Any, None]]")
 
 
@@ -60,7 +63,8 @@ def bot(
 
     Values of lifespans follow the session, before the `/`.
 
-    `services` names the providers of each service. The first is the default; clients may choose among several.
+    `services` names the providers of each service. The first is the default; clients may choose among several. A name
+    that ends with `?`, as in `["whisper?", "pocketsphinx"]`, is left out where the provider is not installed.
     `config` holds the bot's defaults by service, or by `"service.provider"`. `client` lists what clients are granted,
     each by name or as a `Grant`: an option as `"llm.model"`, an action as `"tts:say"`, switching as `"llm.provider"`.
     `functions` lists the actions that the bot's LLM may call, such as `"bot:book_room"`. `plugins` names installed
@@ -88,6 +92,7 @@ def bot(
             name=function.__name__,
             function=function,
             services=named,
+            optional=_optional(services or {}),
             kinds={name: each.name for name, each in kinds.items()},
             protocols={name: each.protocol for name, each in kinds.items()},
             config={name: dict(values) for name, values in (config or {}).items()},
@@ -127,8 +132,23 @@ def _grants(named: Sequence[str | Grant]) -> tuple[Grant, ...]:
     return tuple(Grant(each) if isinstance(each, str) else each for each in named)
 
 
-def _labels(providers: str | Sequence[str]) -> tuple[str, ...]:
+def _listed(providers: str | Sequence[str]) -> tuple[str, ...]:
     return (providers,) if isinstance(providers, str) else tuple(providers)
+
+
+def _labels(providers: str | Sequence[str]) -> tuple[str, ...]:
+    """Return the names of providers, without the mark of those that may be missing."""
+    return tuple(each.removesuffix(_OPTIONAL) for each in _listed(providers))
+
+
+def _optional(services: Mapping[str, str | Sequence[str]]) -> frozenset[tuple[str, str]]:
+    """Return each service with each of its providers that may be missing."""
+    return frozenset(
+        (name, each.removesuffix(_OPTIONAL))
+        for name, providers in services.items()
+        for each in _listed(providers)
+        if each.endswith(_OPTIONAL)
+    )
 
 
 def _bot_kinds(function: AnyFunction, services: Mapping[str, Any], hints: Mapping[str, Any]) -> Mapping[str, Kind]:
@@ -185,11 +205,12 @@ def _check_providers(function: AnyFunction, service: Any, providers: Any) -> Non
     if service == "bot":
         raise DeclarationError(function, "services= uses the name 'bot', which is reserved. Choose another.")
     for each in named:
-        if not isinstance(each, str) or not each:
+        if not isinstance(each, str) or not each.removesuffix(_OPTIONAL):
             raise DeclarationError(
                 function, f"services= names {each!r} for {service!r}, which is not a provider's name."
             )
-        if named.count(each) > 1:
+    for each in (labels := _labels(named)):
+        if labels.count(each) > 1:
             raise DeclarationError(function, f"services= names {each!r} for {service!r} twice. Remove one.")
 
 

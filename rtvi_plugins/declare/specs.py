@@ -259,6 +259,8 @@ class BotSpec:
     given: tuple[Injected, ...]
     #: The state of each session. None if the bot declares none.
     state: StateSpec | None = None
+    #: Each service with each of its providers that may be missing.
+    optional: frozenset[tuple[str, str]] = frozenset()
 
 
 Spec: TypeAlias = "ProviderSpec | OptionsSpec | ActionSpec | BotSpec | LifespanSpec"

@@ -140,6 +140,8 @@ def _config_problems(registry: Registry) -> Iterable[str]:
             yield f"config= names {service!r}. {known_names(service, registry.services)}"
             continue
         providers = registry.services[service].providers
+        if label in registry.left_out(service):
+            continue
         if label and label not in providers:
             yield f"config= names the provider {key!r}. {known_names(label, providers)}"
             continue

@@ -153,6 +153,8 @@ def grant_problem(registry: Registry, grant: Grant, *, is_operators: bool = Fals
     """
     known = set(grantable(registry))
     if grant.name not in known and not _is_former(registry, grant.name):
+        if registry.left_out(grant.name.replace(":", ".").partition(".")[0]):
+            return None  # it may be of a provider that is not installed
         return f"grants {grant.name!r}. {known_names(grant.name, known)}"
     if ":" not in grant.name:
         return _option_grant_problem(registry, grant, is_operators)

@@ -137,6 +137,11 @@ class Registry:
             yield from (*each.groups, *each.kind_groups)
             yield from each.actions.values()
 
+    def left_out(self, service: str) -> frozenset[str]:
+        """Return the optional providers of a service that are not installed."""
+        present = self.services[service].providers if service in self.services else ()
+        return frozenset(label for name, label in self.bot.optional if name == service and label not in present)
+
     def labels(self) -> dict[str, tuple[str, ...]]:
         """Return the providers of each service, by the names that clients use."""
         return {name: tuple(service.providers) for name, service in self.services.items()}

@@ -1001,6 +1001,20 @@ async def receptionist(session: Session, /, llm: LLM) -> None: ...
 """,
         "services= names 'acme' for 'llm' twice.",
     ),
+    "provider twice, once optional": (
+        """
+@bot(services={"llm": ["acme?", "acme"]})  # here
+async def receptionist(session: Session, /, llm: LLM) -> None: ...
+""",
+        "services= names 'acme' for 'llm' twice.",
+    ),
+    "optional provider without a name": (
+        """
+@bot(services={"llm": "?"})  # here
+async def receptionist(session: Session, /, llm: LLM) -> None: ...
+""",
+        "services= names '?' for 'llm', which is not a provider's name.",
+    ),
     "provider of a bot that is a number": (
         """
 @bot(services={"llm": [5]})  # here

@@ -20,7 +20,12 @@ INSTRUCTIONS = (
 
 
 @bot(
-    services={"stt": "pocketsphinx", "llm": ["rules", "openai", "together"], "tts": "espeak", "vad": "silero"},
+    services={
+        "stt": ["whisper?", "pocketsphinx"],
+        "llm": ["rules", "openai", "together"],
+        "tts": ["piper?", "espeak"],
+        "vad": "silero",
+    },
     config={
         "llm": {"messages": [{"role": "system", "content": INSTRUCTIONS}], "run_on_config": True},
         "llm.rules": {"words_per_second": 40, "topics": TOPICS, "functions": FUNCTIONS, "fallbacks": FALLBACKS},
