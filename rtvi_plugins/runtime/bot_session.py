@@ -378,7 +378,8 @@ class BotSession(Session[Any]):
         if persona.prompt is not None:
             self.context.set_prompt(persona.prompt)
         self.persona = evolve(persona)  # a running turn sees the change also if it is the same persona
-        if not self.single_turn:  # nobody hears a first turn there, as with a greeting
+        is_asked = isinstance(input, RunLLM) and turns.inputs.wants_answer
+        if not self.single_turn and not is_asked:  # nobody hears a first turn there, as with a greeting
             self.submit(input)
 
     async def spoken(self) -> bool:

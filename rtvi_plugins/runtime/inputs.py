@@ -66,6 +66,11 @@ class InputQueue:
         self._in_progress = True
         return self._waiting.pop(0)
 
+    @property
+    def wants_answer(self) -> bool:
+        """Return whether an input waits that the LLM is to answer."""
+        return any(isinstance(each, RunLLM) or (isinstance(each, UserText) and each.run) for each in self._waiting)
+
     def close(self) -> None:
         """Take no more inputs: the bot's function has returned, or the session has ended."""
         self.open = False

@@ -13,7 +13,7 @@ from attrs import define
 from rtvi_plugins import LLM, STT, TTS, VAD, Session, action, bot, converse, options, service
 from rtvi_plugins.errors import AuthorError
 from rtvi_plugins.kinds import STTPiece, STTRequest, Text, ToolCall, Transcript, TTSPiece, TTSRequest
-from rtvi_plugins.session import Persona, Say
+from rtvi_plugins.session import Persona, RunLLM, Say
 
 from ..fakes.conversation import said, shown, silence, speak, wait, write
 from ..fakes.providers import RATE, WAIT, Fakes, samples
@@ -219,6 +219,18 @@ async def test_a_persona_may_begin_with_a_text_of_its_own() -> None:
         assert shown(wire) == ["Sales speaking."]
         assert fakes.requests == []
         assert (await said(wire))[0] == ("system", "You greet.")
+
+
+async def test_a_user_who_waits_for_an_answer_gets_one() -> None:
+    """The persona that takes over answers what waits, and does not begin by itself too."""
+    fakes = Fakes([Text("Once upon a time. "), WAIT], [Text("Sales here.")])
+    async with calling(fakes) as wire:
+        session = wire.connection.session
+        session.submit(RunLLM())
+        await session.hand_over(Persona("You sell rooms."))
+        await wait(wire, 0.5)
+        assert len(fakes.requests) == 1
+        assert prompts(fakes, 0) == ["You sell rooms."]
 
 
 @pytest.mark.parametrize("interrupt", [False, True])
