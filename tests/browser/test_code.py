@@ -9,6 +9,7 @@ from collections.abc import Generator
 from typing import Any, cast
 
 import pytest
+from websockets.sync.client import connect
 
 from .calls import visiting
 from .chromium import Browser, Page
@@ -102,9 +103,12 @@ def politely(page: Page) -> str:
 
 
 def test_the_command_starts_a_session_with_the_option(page: Page, politely: str) -> None:
-    """The response has the token of the session."""
+    """The response has the token of the session, which is used here, so that no session stays."""
     command = program(page, politely, "curl")
-    assert json.loads(run(["sh", "-c", command])).keys() == {"wsUrl", "token"}
+    started = json.loads(run(["sh", "-c", command]))
+    with connect(f"{started['wsUrl']}?token={started['token']}") as socket:
+        socket.send(json.dumps({"label": "rtvi-ai", "type": "client-ready", "id": "1", "data": {"version": "2.1.0"}}))
+        assert json.loads(socket.recv(timeout=10))["type"] == "bot-ready"
     refused = json.loads(run(["sh", "-c", command.replace('"politely"', '"polite"')]))
     assert refused["error"] == "unknown-option"
 

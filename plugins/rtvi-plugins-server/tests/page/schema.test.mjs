@@ -101,6 +101,7 @@ test("a number keeps to its bounds, and where a grant narrows them, to both", ()
   assert.equal(read({ type: "number", exclusiveMaximum: 9 }, "9").problem, "Write less than 9.");
   assert.equal(read({ type: "integer" }, "1.5").problem, "Write a whole number.");
   assert.equal(read({ type: "number" }, "much").problem, "Write a number.");
+  assert.match(read({ type: "integer" }, "12345678901234567890").problem, /largest number/);
 });
 
 test("a choice that a grant narrows offers what both lists have", () => {

@@ -213,6 +213,8 @@ function readNumber(node, raw) {
   const value = Number(raw);
   if (raw.trim() === "" || !Number.isFinite(value)) return { problem: "Write a number." };
   if (node.whole && !Number.isInteger(value)) return { problem: "Write a whole number." };
+  // JavaScript rounds larger numbers.
+  if (node.whole && !Number.isSafeInteger(value)) return { problem: `The largest number is ${Number.MAX_SAFE_INTEGER}.` };
   if (value < node.minimum) return { problem: `Write at least ${node.minimum}.` };
   if (value <= node.above) return { problem: `Write more than ${node.above}.` };
   if (value > node.maximum) return { problem: `Write at most ${node.maximum}.` };
