@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib import import_module
 from typing import Any
 
 from . import __version__
-from .cli import USAGE, UsageError, describe_error, guarded, read_seconds, show_traces
+from .cli import USAGE, UsageError, describe_error, examples, guarded, read_seconds, show_traces
 from .errors import PluginError
 from .utils.diagnostics import nearest
 from .utils.install_hint import install_hint
@@ -24,6 +24,20 @@ __all__ = ("main",)
 _BROUGHT = {
     "run": ("rtvi-plugins-server", "serve a bot over HTTP and WebSocket"),
     "call": ("rtvi-plugins-client", "call an action of a bot that is being served"),
+}
+
+#: Examples for the help of each command.
+_EXAMPLES = {
+    "": ["rtvi run bot.py --dev", "rtvi console bot.py", "rtvi describe bot.py", "rtvi plugins"],
+    "plugins": ["rtvi plugins", "rtvi plugins --load"],
+    "describe": ["rtvi describe bot.py", "rtvi describe bot.py --dev --json", "rtvi describe llm.openai"],
+    "console": [
+        "rtvi console bot.py",
+        "rtvi console bot.py --services llm=openai --config llm.temperature=0.2",
+        "rtvi console bot.py --service-option llm.openai.base_url=http://127.0.0.1:8000/v1",
+        "echo 'Who are you?' | rtvi console bot.py",
+    ],
+    "completion": ['eval "$(rtvi completion bash)"', "rtvi completion fish > ~/.config/fish/completions/rtvi.fish"],
 }
 
 _EXIT_CODES = """\
@@ -54,6 +68,8 @@ def _run(words: list[str], traceback: bool) -> int:
         parser.print_help(sys.stderr)
         return USAGE
     chosen.traceback = traceback
+    if chosen.command == "completion":
+        chosen.commands = [*_own_parsers(), *_brought_parsers()]
     run: Callable[[argparse.Namespace], int] = import_module(_OWN[chosen.command][0], __package__).run
     return run(chosen)
 
@@ -65,15 +81,30 @@ def _parser(*, listing: bool) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="rtvi",
         description="Run and inspect bots that speak RTVI, and their plugins.",
-        epilog=f"{_others() if listing else ''}{_EXIT_CODES}",
+        epilog=f"{examples(*_EXAMPLES[''])}\n{_others() if listing else ''}{_EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"rtvi_plugins {__version__}")
     parser.add_argument("--traceback", action="store_true", help="show the whole traceback of an error")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     for name, (_, sentence, add) in _OWN.items():
-        add(commands.add_parser(name, help=sentence, description=f"{sentence[0].upper()}{sentence[1:]}."))
+        add(commands.add_parser(name, help=sentence, **_texts(name, sentence)))
     return parser
+
+
+def _texts(name: str, sentence: str) -> dict[str, Any]:
+    return {
+        "description": f"{sentence[0].upper()}{sentence[1:]}.",
+        "epilog": examples(*_EXAMPLES[name]),
+        "formatter_class": argparse.RawDescriptionHelpFormatter,
+    }
+
+
+def _own_parsers() -> Iterator[tuple[str, str, argparse.ArgumentParser]]:
+    for name, (_, sentence, add) in _OWN.items():
+        parser = argparse.ArgumentParser(prog=f"rtvi {name}", **_texts(name, sentence))
+        add(parser)
+        yield name, sentence, parser
 
 
 def _add_plugins(parser: argparse.ArgumentParser) -> None:
@@ -110,6 +141,10 @@ def _add_console(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_completion(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("shell", metavar="SHELL", choices=("bash", "zsh", "fish"), help="bash, zsh or fish")
+
+
 def _add_bot(parser: argparse.ArgumentParser, or_more: str = "") -> None:
     parser.add_argument("bot", metavar="BOT", help=f"bot.py, bot.py:name, package.module:name or bot.toml{or_more}")
     parser.add_argument("--env", metavar="NAME", help="the environment of a bot file (the variable RTVI_ENV)")
@@ -126,6 +161,7 @@ _OWN: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]] = {
     "plugins": (".cli.plugins", "list the installed plugins", _add_plugins),
     "describe": (".cli.describe", "show what a bot or a plugin offers", _add_describe),
     "console": (".cli.console", "hold a typed conversation with a bot", _add_console),
+    "completion": (".cli.shell_completion", "print a script that completes commands in a shell", _add_completion),
 }
 
 
@@ -146,6 +182,20 @@ def _command(word: str) -> Callable[[list[str]], int]:
         raise PluginError(f"The command {word!r} cannot be used: {describe_error(error)}") from error
     run: Callable[[list[str]], int] = loaded
     return run
+
+
+def _brought_parsers() -> Iterator[tuple[str, str, argparse.ArgumentParser | None]]:
+    """Yield the commands of plugins. The parser is that of the function `parser` beside the command's, if any."""
+    from .registry.installed import commands
+
+    for name, value in sorted(commands().items()):
+        try:
+            make: Any = getattr(import_module(value.partition(":")[0]), "parser", None)
+            parser = make() if make is not None else None
+        except Exception:  # a broken plugin: `rtvi NAME` says why
+            parser = None
+        sentence = _BROUGHT.get(name, ("", value))[1]
+        yield name, sentence, parser if isinstance(parser, argparse.ArgumentParser) else None
 
 
 def _missing(word: str, known: list[str]) -> str:

@@ -4,6 +4,9 @@ A plugin brings a command as an entry point of the group `rtvi_plugins.commands`
 value a `module:function` that takes the words after it and returns an exit code. If the function raises, `rtvi` prints
 one sentence, and returns the exit code 2 for an `AuthorError` or `UsageError`, and 1 for any other exception. Raise a
 `Failure` with a sentence of your own if a correct request cannot be carried out.
+
+If the module also has a function `parser` that returns the command's `argparse.ArgumentParser`, the script of
+`rtvi completion` completes its options.
 """
 
 from __future__ import annotations
@@ -34,6 +37,7 @@ __all__ = (
     "Failure",
     "UsageError",
     "describe_error",
+    "examples",
     "guarded",
     "load",
     "log_to_stderr",
@@ -222,6 +226,11 @@ def requested() -> Generator[None]:
         if error.status >= 500:  # the request is correct, but cannot be carried out
             raise
         raise UsageError(f"{error.message} ({error.code})") from error
+
+
+def examples(*lines: str) -> str:
+    """Return examples for the end of a command's help. Its parser needs `RawDescriptionHelpFormatter`."""
+    return "\n".join(["examples:", *(f"  {each}" for each in lines), ""])
 
 
 # ---- values --------------------------------------------------------------------------------------------------------

@@ -73,7 +73,7 @@ def run(argv: list[str]) -> int:
         (["bot.py", "--dev", "--public-url", "https://bots.example"], "leave out --dev or --public-url."),
         (["bot.py", "--public-url", "bots.example"], "--public-url bots.example is no URL; write it as in"),
         (["nowhere.py"], "There is no file 'nowhere.py'."),
-        ([f"{DESK}"], "several bots: desk, wreckers, office, stubborn, deaf, parrot, leaver."),
+        ([f"{DESK}"], "several bots: desk, wreckers, office, stubborn, deaf, parrot, leaver, tuned."),
         ([f"{DESK}:dask"], "did you mean 'desk'?"),
         ([f"{DESK}:desk", "--plugin", "nowhere"], "No plugin 'nowhere' is installed."),
         ([f"{DESK}:stubborn", "--service-option", "llm.url=x"], "There is no service option 'llm.url'."),

@@ -9,20 +9,20 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from rtvi_plugins.cli import OK, Failure, UsageError, read_arguments, read_config, read_seconds, read_services
+from rtvi_plugins.cli import OK, Failure, UsageError, examples, read_arguments, read_config, read_seconds, read_services
 from rtvi_plugins.session import Secret
 
 if TYPE_CHECKING:
     from rtvi_plugins.client import Client
 
-__all__ = ("call",)
+__all__ = ("call", "parser")
 
 
 def call(argv: Sequence[str]) -> int:
     """Run the command. Return 0 if the action succeeded; raise otherwise."""
     import anyio  # imported here so that `rtvi call --help` is quick
 
-    chosen = _parser().parse_intermixed_args(argv)
+    chosen = parser().parse_intermixed_args(argv)
     if not chosen.url.lower().startswith(("http://", "https://")):
         raise UsageError(f"{chosen.url!r} is no address; write http://{chosen.url.rpartition('://')[2]}.")
     if not all(chosen.action.partition(":")):
@@ -37,11 +37,18 @@ def call(argv: Sequence[str]) -> int:
     return anyio.run(_call, chosen.url, chosen.action, chosen.arguments, start)
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog="rtvi call",
         description="Start a session with a running bot, call one of its actions, and print the result as JSON. A "
         "value is read as JSON if it is valid JSON and the argument is not a string; otherwise as text.",
+        epilog=examples(
+            "rtvi call http://127.0.0.1:7860 bot:book_room nights=2 name=Ada",
+            "rtvi call http://127.0.0.1:7860 llm:get_context --services llm=openai",
+            "rtvi call https://bots.example bot:report --secret-env RTVI_OPERATOR_SECRET --timeout 60",
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("url", metavar="URL", help="the server's base URL, as in http://127.0.0.1:7860")
     parser.add_argument(

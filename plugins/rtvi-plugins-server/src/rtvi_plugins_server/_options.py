@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
-from rtvi_plugins.cli import UsageError
+from rtvi_plugins.cli import UsageError, examples
 
-__all__ = ("LOOPBACK", "read_options")
+__all__ = ("LOOPBACK", "parser", "read_options")
 
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -21,15 +21,30 @@ _DEV_IS_LOCAL = (
 
 def read_options(argv: Sequence[str]) -> argparse.Namespace:
     """Return the options of a command line. Raise `UsageError` for values that do not fit."""
-    parser = argparse.ArgumentParser(prog="rtvi run", description="Serve a bot over HTTP and WebSocket.")
+    chosen = parser().parse_args(argv)
+    _check(chosen)
+    return chosen
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser(
+        prog="rtvi run",
+        description="Serve a bot over HTTP and WebSocket.",
+        epilog=examples(
+            "rtvi run bot.py --dev",
+            "rtvi run bot.py --dev --plugin webrtc --port 7861",
+            "rtvi run bot.py --host 0.0.0.0 --origin https://app.example",
+            "rtvi run bot.py --service-option llm.openai.base_url=http://127.0.0.1:8000/v1",
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("bot", metavar="BOT", help="bot.py, bot.py:name, package.module:name or bot.toml")
     parser.add_argument("--env", metavar="NAME", help="the environment of a bot file (the variable RTVI_ENV)")
     _add_addresses(parser)
     _add_limits(parser)
     _add_others(parser)
-    chosen = parser.parse_args(argv)
-    _check(chosen)
-    return chosen
+    return parser
 
 
 def _add_addresses(parser: argparse.ArgumentParser) -> None:

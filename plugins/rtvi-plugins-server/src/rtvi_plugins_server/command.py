@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from rtvi_plugins.cli import OK, Failure, UsageError, load, log_to_stderr, set_service_options, show_traces
 
-from ._options import LOOPBACK, read_options
+from ._options import LOOPBACK, parser, read_options
 
 if TYPE_CHECKING:
     from rtvi_plugins.hosting import Host, Limits
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ._reload import Report
     from ._uvicorn.server import Server
 
-__all__ = ("run",)
+__all__ = ("parser", "run")
 
 SECRET_VARIABLE: Final = "RTVI_OPERATOR_SECRET"
 #: Code that blocks the event loop for longer than this is logged.
