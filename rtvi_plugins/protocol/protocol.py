@@ -240,12 +240,11 @@ class RTVIProtocol:
             return _INNER[t](self, inner, data.get("d"))
         action = self.offer.message(t, _INNER)
         if action.spec.message == t:
-            sent = arguments = action.binder.bind_whole(data.get("d", REQUIRED), "$.data.d")
+            arguments = action.binder.bind_whole(data.get("d", REQUIRED), "$.data.d")
         else:
-            sent = data.get("d")
-            arguments = action.binder.bind(sent, "$.data.d")
+            arguments = action.binder.bind(data.get("d"), "$.data.d")
         if action.old_names:
-            self._note_old_names(action, sent)
+            self._note_old_names(action, arguments if action.spec.message == t else data.get("d"))
         return CallAction(self.requests.open(inner, self._now, action.spec.deadline), action, arguments)
 
     def send_text(self, request: Request, data: Any) -> Operation:
