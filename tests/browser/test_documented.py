@@ -23,7 +23,8 @@ SPEAKS_WITHIN = 10.0
 @pytest.fixture(scope="module")
 def bot(browser: Browser) -> Generator[str]:
     """The address of the bot on the page."""
-    options = ("--dev", "--port", "0", "--origin", browser.pages, "--plugin", "webrtc")
+    # A page that is closed leaves its session to a timeout, for which the server must not wait at the end.
+    options = ("--dev", "--port", "0", "--origin", browser.pages, "--plugin", "webrtc", "--drain-seconds", "0")
     command = [sys.executable, "-m", "rtvi_plugins", "run", str(BOT), *options]
     with running(command, r"(http://127\.0\.0\.1:\d+)", env=environment(PYTHONUNBUFFERED="1")) as process:
         yield process.told

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
 from statistics import median
 
 import anyio
@@ -123,6 +124,7 @@ def test_other_sentences_are_not_taken_for_answers(listener: Listener) -> None:
 ANSWERED = ("user-llm-text", "bot-llm-started", "bot-llm-text", "bot-llm-stopped", "bot-stopped-speaking")
 
 
+@cache
 def synthesised(text: str) -> tuple[Samples, int]:
     """The same sentence, straight from the voice, and its rate in Hz."""
 
