@@ -59,7 +59,7 @@ async def spell(llm: FaultyLLM, /, text: Annotated[str, Was("words")], times: in
 def bot_with(**how: Any) -> Any:
     """A bot that still uses the former names, in one place or another."""
 
-    @bot(services={"llm": ["renamed", "other"]}, public=True, plugins=[], **how)
+    @bot(state=None, services={"llm": ["renamed", "other"]}, public=True, plugins=[], **how)
     async def old(session: Session, /, llm: LLM) -> None:
         """Does nothing."""
 
