@@ -14,6 +14,7 @@ from rtvi_plugins.clock import Deadline
 from rtvi_plugins.runtime.clock import ManualClock, SystemClock
 
 from .tools.loops import EVERY_LOOP
+from .tools.patience import PATIENCE
 
 # ---- the one that stands still -------------------------------------------------------------------------------------
 
@@ -111,7 +112,7 @@ async def test_the_machines_clock_makes_calls_while_it_runs() -> None:
         await anyio.wait_all_tasks_blocked()
         clock.call_at(clock.now() + 0.01, lambda: called.append("near"))
         clock.call_at(clock.now() + 0.02, done.set)
-        with anyio.fail_after(30):
+        with anyio.fail_after(PATIENCE):
             await done.wait()
     assert called == ["near"]
     assert clock.next_due() == far.due
@@ -124,7 +125,7 @@ async def test_the_machines_clock_makes_calls_that_were_asked_for_before_it_ran(
     clock, done = SystemClock(), anyio.Event()
     clock.call_at(clock.now() - 1, done.set)
     async with clock.running():
-        with anyio.fail_after(30):
+        with anyio.fail_after(PATIENCE):
             await done.wait()
 
 

@@ -12,6 +12,8 @@ from typing import TypeAlias
 
 import pytest
 
+from ..tools.patience import PATIENCE
+
 ROOT = Path(__file__).parents[2]
 
 Start: TypeAlias = Callable[..., "subprocess.Popen[str]"]
@@ -46,7 +48,7 @@ def start(tmp_path: Path) -> Start:
 def test_the_server_takes_the_scripts_options_and_signals(start: Start) -> None:
     """It is the same process, so whoever ends the script ends the server; how to type to the bot is said before."""
     with start("--port", "7999") as process:
-        out, err = process.communicate(timeout=10)
+        out, err = process.communicate(timeout=PATIENCE)
     installing, *_, typed, server = out.splitlines()
     bot = "docs/examples/receptionist/bot.py"
     assert (process.returncode, err, installing[:24]) == (0, "", "Installing what the bot ")
@@ -58,7 +60,7 @@ def test_the_server_takes_the_scripts_options_and_signals(start: Start) -> None:
 def test_words_that_are_none_are_answered_by_the_help(start: Start, word: str, code: int) -> None:
     """Before anything is installed."""
     with start(word) as process:
-        out, _ = process.communicate(timeout=10)
+        out, _ = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out.startswith("The two commands")) == (code, True)
 
 
@@ -69,12 +71,12 @@ def test_ctrl_c_ends_an_installation_quietly(start: Start) -> None:
         assert process.stdout is not None
         assert [process.stdout.readline() for _ in range(2)][1] == "  3 s: begun\n"
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=10)
+        out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out, err) == (130, "", "")
 
 
 def test_an_installation_that_fails_is_told(start: Start) -> None:
     """With what it may come from."""
     with start(pip="exit 1") as process:
-        _, err = process.communicate(timeout=10)
+        _, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, err.startswith("pip could not install")) == (1, True)

@@ -15,6 +15,7 @@ from rtvi_plugins.kinds import Text, ToolCall
 from ..fakes.conversation import silence, speak
 from ..fakes.providers import LOOK, RATE, WAIT, Fakes, check_conversation
 from ..fakes.wire import Wire, connected, settle
+from ..tools.patience import PATIENCE
 
 pytestmark = pytest.mark.anyio
 
@@ -104,7 +105,7 @@ async def give_up(session: Session, /) -> None:
 @action(clerk)
 def block() -> str:
     """Works in a thread."""
-    gate.thread_opened.wait(20)
+    gate.thread_opened.wait(PATIENCE)
     gate.done.append("blocked")
     return "done by a thread"
 
@@ -112,7 +113,7 @@ def block() -> str:
 @action(clerk, finish=False)
 def block_briefly() -> str:
     """Works in a thread, which nothing can stop."""
-    gate.thread_opened.wait(20)
+    gate.thread_opened.wait(PATIENCE)
     return "done by a thread"
 
 
@@ -145,7 +146,7 @@ async def mumble(session: Session, /) -> dict[str, int]:
 @action(clerk, long=True)
 def grind() -> str:
     """Works in a thread for long."""
-    gate.thread_opened.wait(20)
+    gate.thread_opened.wait(PATIENCE)
     return "done by a thread"
 
 
@@ -354,7 +355,7 @@ async def test_a_function_that_ends_although_it_was_cancelled_has_its_result() -
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for a thread."""
-    with anyio.fail_after(30):
+    with anyio.fail_after(PATIENCE):
         while not condition():  # noqa: ASYNC110 - what a thread does cannot be awaited
             await anyio.sleep(0.001)
 

@@ -19,6 +19,7 @@ from rtvi_plugins.hosting import Limits, ManualClock
 
 from ..fakes.faulty import WORDS, FaultyLLM, faulty, ledger, talker
 from ..fakes.wire import OPERATOR, Wire, connected, connection_to, host_of, settle
+from ..tools.patience import PATIENCE
 
 pytestmark = pytest.mark.anyio
 
@@ -392,13 +393,13 @@ async def test_threads_are_bounded_and_those_given_up_count() -> None:
         assert (await wire.error(blocking))["code"] == "action-timeout"
         assert (await wire.error(wire.call("bot:think")))["code"] == "busy"
         ledger.release.set()
-        ledger.left.acquire(timeout=10)
+        ledger.left.acquire(timeout=PATIENCE)
         await until_a_thread_is_free(wire)
 
 
 async def until_a_thread_is_free(wire: Wire) -> None:
     """Ask until the answer is not that all threads are taken."""
-    with anyio.fail_after(30):
+    with anyio.fail_after(PATIENCE):
         while True:
             id = wire.call("bot:think")
             while not wire.answers(id):
@@ -754,7 +755,7 @@ async def test_a_provider_that_was_replaced_is_closed_and_the_new_one_too() -> N
 async def test_a_service_that_does_not_close_does_not_hold_the_session() -> None:
     """It is cancelled after its time, also when it was replaced before the session ended."""
     limits = Limits(close_seconds=0.01)
-    with anyio.fail_after(30):
+    with anyio.fail_after(PATIENCE):
         async with connected(clinging_bot, limits=limits) as wire:
             await wire.answer(wire.update(llm={"provider": "first"}))
             wire.connection.disconnected()
@@ -764,7 +765,7 @@ async def test_a_service_that_does_not_close_does_not_hold_the_session() -> None
 async def test_the_end_of_a_session_does_not_wait_for_a_replaced_service_for_ever() -> None:
     """The client leaves at the very moment in which the replaced service begins to close."""
     limits = Limits(close_seconds=0.01)
-    with anyio.fail_after(30):
+    with anyio.fail_after(PATIENCE):
         async with connected(clinging_bot, limits=limits) as wire:
             wire.update(llm={"provider": "first"})
             while "first" not in ledger.opened:

@@ -24,8 +24,7 @@ from rtvi_plugins.runtime.watchdog import Watchdog
 from rtvi_plugins.utils.blocked_threads import format_stack, innermost_owner, stack_of, warn_when_slow
 
 from ..tools.loops import EVERY_LOOP
-
-_SECONDS = 30.0  # a test that fails ends after so many
+from ..tools.patience import PATIENCE
 
 
 class Seen(logging.Handler):
@@ -74,7 +73,7 @@ def blocked(watch: Callable[[Watchdog], None], *, seconds: float = 1.0) -> None:
 
     def wait() -> None:
         begun.set()
-        go_on.wait(_SECONDS)
+        go_on.wait(PATIENCE)
 
     def run() -> None:
         nonlocal now
@@ -85,14 +84,14 @@ def blocked(watch: Callable[[Watchdog], None], *, seconds: float = 1.0) -> None:
 
     thread = threading.Thread(target=run)
     thread.start()
-    begun.wait(_SECONDS)
+    begun.wait(PATIENCE)
     try:
         dogs[0].check()  # the loop has beaten a moment ago
         now = 2.0
         watch(dogs[0])
     finally:
         go_on.set()
-        thread.join(_SECONDS)
+        thread.join(PATIENCE)
 
 
 def test_a_blocked_loop_is_reported_once_with_the_plugin_and_the_place(seen: Seen) -> None:
@@ -129,12 +128,12 @@ def test_a_thread_that_waits_for_events_is_not_reported(seen: Seen) -> None:
 
     thread = threading.Thread(target=run)
     thread.start()
-    begun.wait(_SECONDS)
+    begun.wait(PATIENCE)
     while "select" not in stack_of(thread.ident or 0)[0].f_code.co_name:
         go_on.wait(0)
     dogs[0].check()
     stop.append(True)
-    thread.join(_SECONDS)
+    thread.join(PATIENCE)
     assert seen.texts == []
 
 
@@ -162,7 +161,7 @@ async def sleeper(session: Session, /) -> None:
 @action(sleeper)
 async def dawdle(session: Session, /) -> bool:
     """Wait as no coroutine may."""
-    return gates[0].wait(_SECONDS)
+    return gates[0].wait(PATIENCE)
 
 
 gates: list[threading.Event] = []
@@ -179,7 +178,7 @@ async def test_a_host_that_watches_reports_what_blocks_its_loop(seen: Seen) -> N
         call = '{"service": "bot", "action": "dawdle", "arguments": []}'
         connection.receive(f'{{"label": "rtvi-ai", "type": "action", "id": "2", "data": {call}}}')
         answers: list[Any] = []
-        with anyio.fail_after(_SECONDS):
+        with anyio.fail_after(PATIENCE):
             while not any('"action-response"' in each for each in answers):
                 answers += await connection.outgoing()
         connection.disconnected()

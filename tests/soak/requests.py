@@ -28,6 +28,7 @@ from rtvi_plugins.hosting import Host, Limits, ManualClock
 
 from ..fakes.faulty import WORDS, faulty, ledger
 from ..fakes.wire import OPERATOR, Wire, host_of, settle
+from ..tools.patience import PATIENCE
 
 __all__ = ("Outcome", "soak")
 
@@ -240,7 +241,7 @@ class Round:
     async def come_to_rest(self) -> None:
         """Let every thread go, and every deadline pass."""
         ledger.release.set()
-        with anyio.fail_after(30):
+        with anyio.fail_after(PATIENCE):
             while ledger.blocked["threads"]:
                 await anyio.lowlevel.checkpoint()
         self.wire.clock.advance(9.0)

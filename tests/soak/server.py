@@ -12,7 +12,7 @@ import httpx2
 from attrs import define
 
 from ..tools.gauges import Gauges, read_gauges
-from ..tools.inbox import PATIENCE
+from ..tools.patience import PATIENCE
 from ..tools.processes import environment, running
 from .caller import calling, start
 

@@ -8,12 +8,11 @@ from typing import Any, TypeAlias
 
 from attrs import define, field
 
-__all__ = ("PATIENCE", "Inbox", "Message")
+from .patience import PATIENCE
+
+__all__ = ("Inbox", "Message")
 
 Message: TypeAlias = dict[str, Any]
-
-#: How long any one thing may take, in seconds, on a machine that has other things to do.
-PATIENCE = 30.0
 
 
 def _anything(data: Any) -> bool:

@@ -13,9 +13,9 @@ from typing import IO
 
 from attrs import define, field
 
-__all__ = ("Process", "environment", "running")
+from .patience import PATIENCE
 
-ENDED_WITHIN = 30.0  # seconds
+__all__ = ("Process", "environment", "running")
 
 
 @define
@@ -46,7 +46,7 @@ def running(
         first = _first(process.stdout, told)
         try:
             if (found := re.search(told, first)) is None:
-                raise RuntimeError(f"it ended with {process.wait(ENDED_WITHIN)}: {_all(errors)}")
+                raise RuntimeError(f"it ended with {process.wait(PATIENCE)}: {_all(errors)}")
             serving = Process(found[1], process.pid)
             yield serving
         finally:
@@ -68,7 +68,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     """End it as an operator would; one that does not go is an error, and is killed."""
     process.terminate()
     try:
-        process.wait(ENDED_WITHIN)
+        process.wait(PATIENCE)
     except subprocess.TimeoutExpired:
         process.kill()
         raise

@@ -10,6 +10,7 @@ import pytest
 from rtvi_plugins.utils.waiting import OneShotEvent
 
 from ..tools.loops import EVERY_LOOP
+from ..tools.patience import PATIENCE
 
 pytestmark = [pytest.mark.anyio, EVERY_LOOP]
 
@@ -37,7 +38,7 @@ async def test_who_comes_late_passes() -> None:
     signal.set()
     signal.set()
     assert signal.is_set()
-    with anyio.fail_after(10):
+    with anyio.fail_after(PATIENCE):
         await signal.wait()
 
 

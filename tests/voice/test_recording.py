@@ -27,6 +27,8 @@ from rtvi_plugins.errors import AuthorError
 from rtvi_plugins.testing import ManualClock
 from rtvi_plugins.voice.recording import RATE, Recorder, Recording, check_folder, record
 
+from ..tools.patience import PATIENCE
+
 pytestmark = pytest.mark.anyio
 
 #: 40 ms, and the 5 s that a side may be ahead of its times, in samples.
@@ -72,7 +74,7 @@ async def recorded(folder: Path, clock: ManualClock | None = None) -> AsyncGener
 
 async def until(condition: Callable[[], bool]) -> None:
     """Let the loop and the thread go on until something holds."""
-    with anyio.fail_after(30):
+    with anyio.fail_after(PATIENCE):
         while not condition():
             await anyio.lowlevel.checkpoint()
 
@@ -223,6 +225,7 @@ from pathlib import Path
 import anyio, anyio.lowlevel
 from rtvi_plugins.voice.recording import record
 
+
 async def main():
     async with record(Path(sys.argv[1]), "session", now=lambda: 0.0) as recorder:
         recorder.bot(1.0, array("h", [2] * 16000).tobytes())
@@ -347,7 +350,7 @@ class FaultyDisk(BytesIO):
 
     def write(self, data: Any, /) -> int:
         if self.let_go is not None and self.tell():
-            self.let_go.wait(30)
+            self.let_go.wait(PATIENCE)
         if self.tell() + len(data) > self.room:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return super().write(data)

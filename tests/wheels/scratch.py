@@ -13,6 +13,7 @@ from pathlib import Path
 from attrs import frozen
 from packaging.requirements import Requirement
 
+from ..tools.patience import PATIENCE
 from ..tools.processes import Process, environment, running
 
 __all__ = ("BOTS", "Scratch", "make_scratch")
@@ -55,7 +56,7 @@ class Scratch:
             capture_output=True,
             text=True,
             check=False,
-            timeout=50,
+            timeout=PATIENCE,
         )
 
     @contextmanager
@@ -90,7 +91,13 @@ def make_scratch(folder: Path) -> Scratch:
 
 def _run(*command: str | Path, cwd: Path | None = None) -> None:
     done = subprocess.run(
-        list(map(str, command)), env=environment(), cwd=cwd, capture_output=True, text=True, check=False, timeout=50
+        list(map(str, command)),
+        env=environment(),
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -22,6 +22,7 @@ from rtvi_plugins import Secret
 from rtvi_plugins.errors import NotGranted
 from rtvi_plugins_client import connect
 
+from ..tools.patience import PATIENCE
 from ..tools.processes import Process, environment, running
 
 ROOT = Path(__file__).parents[2]
@@ -131,7 +132,7 @@ def page(client: str, server: str, **start: Any) -> Mapping[str, Any]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=40,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr
     told: dict[str, Any] = json.loads(done.stdout)

@@ -35,7 +35,7 @@ class Socket:
 
     async def until(self, type: str) -> Any:
         """Return the data of the next message of a type."""
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             while True:
                 message = json.loads(await self.socket.receive_text())
                 if message["type"] == type:

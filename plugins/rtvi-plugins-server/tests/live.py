@@ -20,8 +20,8 @@ from rtvi_plugins_server._uvicorn.connections import ConnectionLimits
 from rtvi_plugins_server._uvicorn.server import Server, make_server
 
 DESK = Path(__file__).with_name("desk.py")
-#: How long a test waits for what must come.
-PATIENCE = 10.0
+#: How long a test waits for what must come, in seconds: a guard against hanging.
+PATIENCE = 60.0
 
 
 @define(eq=False)

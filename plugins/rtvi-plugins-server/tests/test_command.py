@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 
 import httpx2
 import pytest
-from live import everything
+from live import PATIENCE, everything
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
@@ -227,7 +227,7 @@ class Running:
         return response
 
     def ended(self) -> int:
-        return self.process.wait(timeout=10)
+        return self.process.wait(timeout=PATIENCE)
 
 
 Start: TypeAlias = Callable[..., AbstractContextManager[Running]]
@@ -268,7 +268,7 @@ def test_a_process_serves_drains_and_ends(start: Start, action: Callable[..., st
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_idle_process_ends_at_once(start: Start, number: int) -> None:
     """Nobody is waited for, and ending on request is a success."""
-    with start("desk") as running:
+    with start("desk", "--drain-seconds", "3600") as running:
         running.signal(number)
         assert running.ended() == 0
 
@@ -280,12 +280,12 @@ def test_what_a_plugin_raises_does_not_end_the_process(start: Start, action: Cal
         with running.talk() as one, running.talk() as other:
             for number, name in enumerate(["wreck", "wreck_in_thread"]):
                 one.send(action(str(number), name, how=how))
-                assert json.loads(one.recv(timeout=10))["data"]["code"] == "action-failed"
+                assert json.loads(one.recv(timeout=PATIENCE))["data"]["code"] == "action-failed"
             one.send(action("background", "wreck_in_background", how=how))
-            assert json.loads(one.recv(timeout=10))["data"] == {"result": True}
+            assert json.loads(one.recv(timeout=PATIENCE))["data"] == {"result": True}
             for client in (one, other):
                 client.send(action("2", "carry_on"))
-                assert json.loads(client.recv(timeout=10))["data"] == {"result": True}
+                assert json.loads(client.recv(timeout=PATIENCE))["data"] == {"result": True}
         running.signal(signal.SIGINT)
         assert running.ended() == 0
 
@@ -301,7 +301,7 @@ def speak(running: Running) -> Generator[ClientConnection]:
 
 def heard(client: ClientConnection) -> str | Audio | None:
     """What the next frame carries."""
-    frame = client.recv(timeout=10)
+    frame = client.recv(timeout=PATIENCE)
     assert isinstance(frame, bytes), f"{frame!r} is no binary frame"
     return decode(frame)
 
@@ -359,7 +359,7 @@ def test_a_session_that_outlasts_the_drain_is_closed(start: Start) -> None:
     with start("desk", "--drain-seconds", "0.3") as running, running.talk() as client:
         running.signal()
         with pytest.raises(ConnectionClosed) as closed:
-            client.recv(timeout=10)
+            client.recv(timeout=PATIENCE)
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1012
         assert running.ended() == 0
@@ -395,7 +395,7 @@ def test_what_http_requests_wait_for_at_the_end_is_answered(start: Start) -> Non
     head = b"POST %b HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n"
     with start("desk", "--drain-seconds", "0") as running, ExitStack() as held:
         address = ("127.0.0.1", int(running.url.rpartition(":")[2]))
-        asking, sending = (held.enter_context(socket.create_connection(address, timeout=10)) for _ in range(2))
+        asking, sending = (held.enter_context(socket.create_connection(address, timeout=PATIENCE)) for _ in range(2))
         sending.sendall(head % (b"/start", 10) + b"{")
         asking.sendall(head % (b"/action", len(body)) + body)
         while httpx2.get(f"{running.url}/health", trust_env=False).json()["open_sessions"] == 0:
@@ -419,7 +419,7 @@ def test_what_does_not_end_is_left_and_named(start: Start, bot: str, named: str)
     with start(bot, *options) as running:
         with running.talk():
             running.signal()
-            assert running.process.wait(timeout=25) == 0
+            assert running.process.wait(timeout=PATIENCE) == 0
         assert running.process.stderr is not None
         told = running.process.stderr.read()
         assert f"abandoned 1 sessions: {named} did not end when it was cancelled" in told
@@ -431,7 +431,7 @@ def test_a_stuck_thread_does_not_hold_up_the_end(start: Start, action: Callable[
     with start("desk") as running:
         with running.talk() as client:
             client.send(action("1", "stall"))
-            assert "action-timeout" in str(client.recv(timeout=10))
+            assert "action-timeout" in str(client.recv(timeout=PATIENCE))
         running.signal()
         assert running.ended() == 0
 
@@ -443,7 +443,7 @@ def test_a_second_signal_ends_at_once(start: Start) -> None:
         running.until_draining()
         running.signal()
         with pytest.raises(ConnectionClosed):
-            client.recv(timeout=10)
+            client.recv(timeout=PATIENCE)
         assert running.ended() == 0
         assert running.process.stderr is not None
         told = "Waiting for 1 session to end, at most 3600 s; press Ctrl-C again to end it now.\n"
@@ -503,7 +503,7 @@ def test_what_a_bot_raises_is_told_to_its_author(
     with start("desk", *options) as running:
         with running.talk() as client:
             client.send(action("1", "stumble"))
-            assert "action-failed" in str(client.recv(timeout=10))
+            assert "action-failed" in str(client.recv(timeout=PATIENCE))
         running.signal()
         assert running.process.stderr is not None
         told = running.process.stderr.read()
@@ -551,7 +551,7 @@ def test_the_log_shows_no_secret_and_no_forged_line(
         with running.talk() as client:
             for number, name in enumerate(["say", "fail", "misreport"]):
                 client.send(action(str(number), name, text=forged))
-                assert json.loads(client.recv(timeout=10))["id"] == str(number)
+                assert json.loads(client.recv(timeout=PATIENCE))["id"] == str(number)
         started = running.post("/start", json={"defaults": key}, headers={"x-rtvi-operator-secret": secret})
         assert started.json()["error"] == "invalid-start"
         running.signal()

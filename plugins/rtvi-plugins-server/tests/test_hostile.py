@@ -21,6 +21,7 @@ from typing import Final
 
 import pytest
 from attrs import define
+from live import PATIENCE
 from websockets.frames import Frame, Opcode
 
 from rtvi_plugins.kinds import Audio
@@ -29,8 +30,6 @@ from rtvi_plugins_server._protobuf import encode
 pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="descriptors are counted in /proc")
 
 DESK: Final = Path(__file__).with_name("desk.py")
-#: How long a test waits for what must come, in seconds.
-PATIENCE: Final = 30.0
 #: The most that a flood gets rid of, in bytes: what is on its way while the server closes counts as well.
 _MOST: Final = 20_000_000
 #: Another client of this machine, as the server sees it.

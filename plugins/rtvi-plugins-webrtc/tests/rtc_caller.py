@@ -29,7 +29,7 @@ from av import AudioFrame
 __all__ = ("PATIENCE", "PEER_LEFT", "Caller", "Message", "Microphone", "hertz_of")
 
 #: How long any one thing may take, in seconds. On this machine connecting takes a tenth of one.
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 #: What the bot says last. A client disconnects then.
 PEER_LEFT = {"type": "signalling", "message": {"type": "peerLeft"}}
