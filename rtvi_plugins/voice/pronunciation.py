@@ -22,6 +22,8 @@ __all__ = ("TextFilter",)
 
 log = logging.getLogger("rtvi_plugins")
 
+#: A tag of SSML, which is for the voice.
+_TAG: Final = re.compile(r"</?[a-z][^<>]*>")
 #: From here on, scripts write no spaces between words.
 _UNSPACED: Final = "\u2e80"
 
@@ -73,16 +75,18 @@ class TextFilter:
             yield shown[at:], shown[at:]
 
     def _found(self, text: str, words: NumberWords | None) -> Iterator[tuple[int, int, str]]:
-        """Yield what is spoken otherwise, in order. The table comes before the words of numbers."""
-        by_table = (
-            []
-            if self._table is None
-            else [(*each.span(), self.pronounce[each[0]]) for each in self._table.finditer(text)]
-        )
-        taken = [(start, end) for start, end, _ in by_table]
-        numbers = words.find(text) if words is not None else ()
-        free = (each for each in numbers if not any(each[0] < end and start < each[1] for start, end in taken))
-        yield from sorted([*by_table, *free])
+        """Yield what is spoken otherwise, in order. SSML stays; the table comes before the words of numbers."""
+        found: list[tuple[int, int, str]] = []
+        taken = [each.span() for each in _TAG.finditer(text)]
+        by_table = () if self._table is None else self._table.finditer(text)
+        for start, end, spoken in (
+            *((*each.span(), self.pronounce[each[0]]) for each in by_table),
+            *(() if words is None else words.find(text)),
+        ):
+            if not any(start < until and since < end for since, until in taken):
+                taken.append((start, end))
+                found.append((start, end, spoken))
+        yield from sorted(found)
 
     def _words(self) -> NumberWords | None:
         if self.language is None or isinstance(self.language, str):

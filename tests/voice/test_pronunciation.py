@@ -115,6 +115,12 @@ def test_what_is_not_surely_a_number_is_left_to_the_voice(sentence: str) -> None
     assert speak(sentence, "en") == sentence
 
 
+def test_tags_for_the_voice_stay() -> None:
+    """Whatever stands in their attributes."""
+    tagged = '<prosody rate="10%" name="Vera">21</prosody>'
+    assert speak(tagged, "en") == '<prosody rate="10%" name="Vera">twenty-one</prosody>'
+
+
 def test_the_table_comes_before_the_words_of_numbers() -> None:
     """So a bot can decide how one number is said."""
     assert "".join(text for _, text in TextFilter({"911": "nine one one"}, "en")("Call 911, not 912.")) == (
