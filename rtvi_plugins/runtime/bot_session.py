@@ -1,4 +1,7 @@
-"""A session as bots, actions and options functions see it, made of the parts that the runtime works with."""
+"""A session as bots, actions and options functions see it, made of the parts that the runtime works with.
+
+The module has more than 300 lines because it is one class, which implements the interface of `rtvi_plugins.session`.
+"""
 
 from __future__ import annotations
 

@@ -19,12 +19,13 @@ from attrs import define, field
 
 from ..context import Function, Message
 from ..errors import ProviderError
-from ..events import BotLLMStarted, BotLLMStopped, BotLLMText, BotOutput, Metrics
+from ..events import BotLLMStarted, BotLLMStopped, BotLLMText
 from ..kinds import LLM, LLMPiece, LLMRequest, Text, ToolCall, Usage
 from ..session import Session, Turn
 from ..utils.json_values import replace_surrogates
 from .completion import Completion, as_sent
 from .filler import Filler, Filling
+from .output import SentenceOutput
 from .sentences import Sentences
 from .speech import Speech, SpeechSynthesis
 from .streams import BATCH, InvalidPiece, clean_usage, closing, idle_timeout, retried
@@ -46,8 +47,6 @@ log = logging.getLogger("rtvi_plugins")
 _MOST_COMPLETIONS: Final = 8
 #: How long an LLM may send nothing, in seconds.
 _TIMEOUT: Final = 30.0
-#: How long a sentence waits for the next word, which may show that it has not ended, in seconds.
-_PAUSE: Final = 0.2
 _PIECES: Final = "Text(…), ToolCall(…) or Usage(…)"
 
 
@@ -98,8 +97,9 @@ class BotTurn:
         async with self._speaking() as tasks:
             completion = self._begin(tasks)
             completion.text, completion.is_whole = text, True
-            sentences = Sentences()
-            await self._put_out(completion, [*sentences.feed(text), *sentences.flush()])
+            output = SentenceOutput(self.session, completion, self.next_segment)
+            await output.feed(text)
+            await output.flush()
             self._settle(completion)
 
     # ---- the LLM ---------------------------------------------------------------------------------------------------
@@ -117,19 +117,20 @@ class BotTurn:
 
     async def _stream(self, completion: Completion) -> None:
         """Take the completion as it comes. An empty one is a `ProviderError`: the user would wait for nothing."""
-        completion.text, sentences = "", Sentences()
+        completion.text = ""
+        output = SentenceOutput(self.session, completion, self.next_segment)
         functions = self.session.functions
         request = LLMRequest(as_sent(self._messages(completion)), functions, self._tool_choice(functions))
         self.late.mark_read()
         try:
             with idle_timeout(self.session.clock, _TIMEOUT, "The LLM") as touch:
                 async with closing(self.llm.respond(request), "an LLM's respond()", _PIECES) as pieces:
-                    await self._take(pieces, completion, sentences, touch)
+                    await self._take(pieces, completion, output, touch)
         except BaseException:
             if not self.turn.interrupted:  # what it has said is heard to its end
-                self._put_out_waiting(completion, sentences)
+                output.settle()
             raise
-        await self._put_out(completion, sentences.flush())
+        await output.flush()
         if completion.is_empty and not self.session.closing:
             raise ProviderError("The LLM", "no-answer")
 
@@ -149,7 +150,7 @@ class BotTurn:
         return moved_to_the_end(messages, self.late_ids) if is_first else messages
 
     async def _take(
-        self, pieces: AsyncIterator[LLMPiece], completion: Completion, sentences: Sentences, touch: Callable[[], None]
+        self, pieces: AsyncIterator[LLMPiece], completion: Completion, output: SentenceOutput, touch: Callable[[], None]
     ) -> None:
         count = 0
         async for piece in pieces:
@@ -164,9 +165,7 @@ class BotTurn:
                     text = replace_surrogates(piece.text)
                     completion.text += text
                     self.session.emit(BotLLMText(text))
-                    await self._put_out(completion, sentences.feed(text))
-                    if sentences.waits:
-                        self._put_out_after_a_pause(completion, sentences)
+                    await output.feed(text)
                 case ToolCall():
                     self._add_call(piece, completion)
                 case Usage():
@@ -196,17 +195,7 @@ class BotTurn:
         if not (completion.is_whole and completion.calls):
             self._settle(completion)
         self.session.emit(BotLLMStopped())
-        now, usage = self.session.clock.now(), completion.usage
-        self.session.emit(
-            Metrics(
-                "llm",
-                ttfb=completion.first_at - completion.started_at if completion.first_at is not None else None,
-                processing=now - completion.started_at,
-                prompt_tokens=usage.prompt_tokens if usage else None,
-                completion_tokens=usage.completion_tokens if usage else None,
-                model=usage.model if usage else None,
-            )
-        )
+        self.session.emit(completion.metrics(self.session.clock.now()))
 
     async def _call_functions(self, completion: Completion, tasks: TaskGroup) -> None:
         """Call all functions of a completion at once. Some go on when the turn is interrupted."""
@@ -244,36 +233,6 @@ class BotTurn:
 
     def _add_late_result(self, call_id: str) -> None:
         self.late.add(call_id, speak=self.speak)
-
-    # ---- sentences -------------------------------------------------------------------------------------------------
-
-    async def _put_out(self, completion: Completion, sentences: Sequence[str]) -> None:
-        for number, sentence in enumerate(sentences, 1):
-            self._put_out_one(completion, sentence)
-            if number % BATCH == 0:
-                await anyio.lowlevel.checkpoint()
-
-    def _put_out_one(self, completion: Completion, sentence: str) -> None:
-        """Show a sentence, and speak it where the turn is spoken."""
-        if completion.speech is not None:
-            completion.speech.say(sentence)
-        else:
-            self.session.emit(BotOutput(sentence, self.next_segment()))
-
-    def _put_out_waiting(self, completion: Completion, sentences: Sentences) -> None:
-        """Put out the sentence that waits for the next word, if one does."""
-        for sentence in sentences.settle():
-            self._put_out_one(completion, sentence)
-
-    def _put_out_after_a_pause(self, completion: Completion, sentences: Sentences) -> None:
-        """Put it out later, if the LLM makes a pause."""
-        length = len(completion.text)
-
-        def check() -> None:
-            if len(completion.text) == length and not completion.is_settled:
-                self._put_out_waiting(completion, sentences)
-
-        self.session.clock.call_after(_PAUSE, check)
 
     # ---- speech and memory -----------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from typing import cast
 from attrs import define, field
 
 from ..context import Message
+from ..events import Metrics
 from ..kinds import ToolCall, Usage
 from .speech import Speech
 
@@ -36,6 +37,17 @@ class Completion:
     def is_empty(self) -> bool:
         """Return whether there is neither a call nor any visible text."""
         return _is_blank(self.text) and not self.calls
+
+    def metrics(self, now: float) -> Metrics:
+        """Return the measurements of the LLM, which ends now."""
+        return Metrics(
+            "llm",
+            ttfb=self.first_at - self.started_at if self.first_at is not None else None,
+            processing=now - self.started_at,
+            prompt_tokens=self.usage.prompt_tokens if self.usage else None,
+            completion_tokens=self.usage.completion_tokens if self.usage else None,
+            model=self.usage.model if self.usage else None,
+        )
 
     def is_over(self, heard: float) -> bool:
         """Return whether it is settled, and its speech was heard to its end after so many seconds of the turn."""

@@ -115,7 +115,7 @@ async def test_a_policy_that_hangs_is_given_up_and_the_user_answered(caplog: pyt
         ({"longest_turn_seconds": True}, "a finite number of seconds, more than 0"),
         ({"end_of_turn": 3}, "a coroutine function that takes a UserTurn and returns seconds"),
         ({"interruptible": "no"}, "True or False"),
-        ({"idle_text": None}, "a text"),
+        ({"idle_text": None}, "a text, or a function that returns one"),
     ],
 )
 def test_invalid_turn_taking_is_rejected_where_it_is_written(how: dict[str, Any], instead: str) -> None:
