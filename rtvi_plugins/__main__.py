@@ -35,6 +35,7 @@ _EXAMPLES = {
         "rtvi console bot.py",
         "rtvi console bot.py --services llm=openai --config llm.temperature=0.2",
         "rtvi console bot.py --service-option llm.openai.base_url=http://127.0.0.1:8000/v1",
+        "rtvi console bot.py --voice",
         "echo 'Who are you?' | rtvi console bot.py",
     ],
     "completion": ['eval "$(rtvi completion bash)"', "rtvi completion fish > ~/.config/fish/completions/rtvi.fish"],
@@ -122,6 +123,7 @@ def _add_describe(parser: argparse.ArgumentParser) -> None:
 
 def _add_console(parser: argparse.ArgumentParser) -> None:
     _add_bot(parser)
+    parser.add_argument("--voice", action="store_true", help="talk with the microphone and the speaker of this machine")
     parser.add_argument(
         "--config", metavar="SERVICE.OPTION=VALUE", action="append", default=[], help="set an option; may be repeated"
     )

@@ -11,6 +11,7 @@ import signal
 import sys
 from argparse import Namespace
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 from typing import Any
 
 import anyio
@@ -37,6 +38,7 @@ from .completions import Completions
 from .description import actions_text
 from .line_editor import line_editor
 from .screen import Screen, has_colours, shown, typed_lines
+from .sound import SPEAKER_RATE, Speaker, load_sound, microphone_and_speaker
 
 __all__ = ("run",)
 
@@ -62,6 +64,7 @@ def run(chosen: Namespace) -> int:
     log_to_stderr("warning")
     if chosen.traceback:
         show_traces()
+    sound = load_sound() if chosen.voice else None
     services = read_services(chosen.services)
     host = Host(load(chosen.bot, chosen.env), dev=True, limits=_LIMITS)
     set_service_options(host, chosen.service_option)
@@ -69,7 +72,7 @@ def run(chosen: Namespace) -> int:
     completions = Completions((*_COMMANDS, "/quit"))
     own = {each.name for each in host.registry.own_actions}
     screen = Screen(sys.stdout, sys.stdin.isatty(), own, has_colours(sys.stdout), line_editor(completions.of))
-    code = anyio.run(_hold, host, body, screen, completions, chosen.timeout)
+    code = anyio.run(_hold, host, body, screen, completions, chosen.timeout, sound)
     return FAILED if code == OK and screen.failed and not screen.interactive else code
 
 
@@ -83,17 +86,22 @@ def _types(host: Host, services: Mapping[str, str]) -> dict[str, str]:
     return types
 
 
-async def _hold(host: Host, body: Mapping[str, Any], screen: Screen, completions: Completions, timeout: float) -> int:
-    async with host:
+async def _hold(
+    host: Host, body: Mapping[str, Any], screen: Screen, completions: Completions, timeout: float, sound: Any
+) -> int:
+    async with host, AsyncExitStack() as stack:
         with requested():
             started = await host.start(body)
-        connection = host.claim(started.token)
-        async with open_client(ConnectionStream(connection)) as client:
-            if screen.interactive:
-                screen.note(
-                    f"{host.registry.bot.name}: {host.registry.bot.doc or 'say something'}  (/help lists commands)"
-                )
-            return await _Console(connection, client, screen, completions, timeout).hold()
+        connection, speaker = host.claim(started.token), Speaker()
+        if sound is not None:
+            connection.open_audio(SPEAKER_RATE, on_interrupt=speaker.discard)
+        client = await stack.enter_async_context(open_client(ConnectionStream(connection, speaker.play)))
+        if screen.interactive:
+            screen.note(f"{host.registry.bot.name}: {host.registry.bot.doc or 'say something'}  (/help lists commands)")
+        if sound is not None:
+            screen.note("Speak, or type. Use headphones: without them, the bot hears itself.")
+            await stack.enter_async_context(microphone_and_speaker(sound, speaker, connection.receive_audio))
+        return await _Console(connection, client, screen, completions, timeout).hold()
 
 
 @define(eq=False)

@@ -122,7 +122,13 @@ class Screen:
                 self.text(self.editor.typed if self.editor is not None else "")
 
 
+def _heard(screen: Screen, data: Any) -> None:
+    if data["final"] and data["text"]:
+        screen.line(f"you: {data['text']}", _CYAN)
+
+
 def _started(screen: Screen, data: Any) -> None:
+    screen.end_line()
     screen.streaming = True
 
 
@@ -136,7 +142,7 @@ def _stopped(screen: Screen, data: Any) -> None:
 
 
 def _output(screen: Screen, data: Any) -> None:
-    if not screen.streaming:
+    if not screen.streaming and data["spoken_status"] == "new":  # it is sent again when it is heard
         screen.line(data["text"])
 
 
@@ -162,6 +168,7 @@ def _message(screen: Screen, data: Any) -> None:
 _Show: TypeAlias = "Callable[[Screen, Any], None]"
 
 _SHOWN: Mapping[str, _Show] = {
+    "user-transcription": _heard,
     "bot-llm-started": _started,
     "bot-llm-text": _text,
     "bot-llm-stopped": _stopped,

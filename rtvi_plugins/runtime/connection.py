@@ -242,10 +242,14 @@ class Connection:
 
 
 class ConnectionStream(ObjectStream[str]):
-    """The texts of a connection as a stream, for a client in the same process."""
+    """The texts of a connection as a stream, for a client in the same process.
 
-    def __init__(self, connection: Connection) -> None:
+    `on_audio` is called with the bot's audio, in order with the texts. Without it, audio is dropped.
+    """
+
+    def __init__(self, connection: Connection, on_audio: Callable[[Audio], None] | None = None) -> None:
         self._connection = connection
+        self._on_audio = on_audio
         self._received: list[str] = []
 
     async def send(self, item: str) -> None:
@@ -259,6 +263,10 @@ class ConnectionStream(ObjectStream[str]):
             batch = await self._connection.outgoing()
             if not batch:
                 raise anyio.EndOfStream
+            if self._on_audio is not None:
+                for each in batch:
+                    if isinstance(each, Audio):
+                        self._on_audio(each)
             self._received = [each for each in reversed(batch) if isinstance(each, str)]
         return self._received.pop()
 
