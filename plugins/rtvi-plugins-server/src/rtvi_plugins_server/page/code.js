@@ -15,7 +15,7 @@ export function forAction({ service, action, args, start, base }) {
 export function forOption({ service, name, value, start, base }) {
   const config = [{ service, options: [{ name, value }] }];
   return {
-    curl: command(`${base}/start`, { ...start, config }),
+    curl: `# Start a session with this option.\n${command(`${base}/start`, { ...start, config })}`,
     JavaScript: javascript(base, start, `await client.sendClientRequest("update-config", ${json({ config }, 2)})`),
     Python: python(base, start, `await client.update_config(${literal({ [service]: { [name]: value } })})`),
   };
