@@ -616,6 +616,19 @@ def test_a_bot_that_raises_is_a_failure() -> None:
     assert "secret of the author's" in talk("hello", words=(f"{__file__}:broken", "--traceback"))[2]
 
 
+def test_a_lifespan_that_does_not_open_is_a_failure(tmp_path: Path) -> None:
+    """The author reads which one, before the conversation begins."""
+    (tmp_path / "bot.py").write_text(
+        "from collections.abc import AsyncGenerator\nfrom contextlib import asynccontextmanager\n"
+        "from rtvi_plugins import Session, bot, lifespan\n"
+        "@lifespan\n@asynccontextmanager\nasync def pool() -> AsyncGenerator[None]:\n    raise OSError\n    yield\n"
+        "@bot()\nasync def needy(session: Session, /) -> None: ...\n"
+    )
+    code, lines, err = talk("hello", words=(str(tmp_path / "bot.py"),))
+    assert (code, lines) == (USAGE, [])
+    assert err.endswith("of the bot needy cannot open: it raised OSError.\n")
+
+
 def test_a_bot_that_does_not_answer_is_given_up() -> None:
     """In the time that `--timeout` gives it."""
     code, lines, _ = talk("hello", words=(f"{__file__}:deaf", "--timeout", "0.2"))

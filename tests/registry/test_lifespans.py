@@ -9,10 +9,11 @@ from typing import TypeAlias
 
 import pytest
 
-from rtvi_plugins.errors import DeclarationError
+from rtvi_plugins.errors import DeclarationError, PluginError
 from rtvi_plugins.loading import compose, load_bot
 from rtvi_plugins.registry.installed import EntryPoint, Installed
 from rtvi_plugins.registry.lifespans import Lifespans
+from rtvi_plugins.testing import host_for
 
 Write: TypeAlias = Callable[..., Path]
 
@@ -90,6 +91,20 @@ def test_each_plugin_receives_its_own(write: Write) -> None:
     }
     assert len(found.specs) == 3
     assert modules(chosen(write("lifespans_bare", take, BOT), ("one",)))["pizzeria"] == "lifespans_one"
+
+
+@pytest.mark.anyio
+async def test_a_plugin_whose_lifespan_does_not_open_is_named(write: Write) -> None:
+    """With its distribution, as the operator knows it."""
+    failing = OPENS.replace("yield Menu()", "raise OSError\n    yield Menu()")
+    write("site-packages/lifespans_broken", MENU, failing, PRICE)
+    bot = load_bot(str(write("lifespans_plain", "@bot()\nasync def plain(session: Session, /) -> None: ...\n")))
+    installed = Installed((EntryPoint("broken", "lifespans_broken", "rtvi-plugins-broken", "1"),))
+    with pytest.raises(
+        PluginError, match=r"lifespan menu\(\) \(.*\) of rtvi-plugins-broken cannot open: it raised OSError"
+    ):
+        async with host_for(bot, installed=installed, plugins=["broken"]):
+            raise AssertionError("it must not open")
 
 
 def refused(path: Path, plugins: tuple[str, ...] = ()) -> str:
