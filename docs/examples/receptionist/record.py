@@ -1,21 +1,28 @@
-"""Speak all sentences of sentences.toml to the recogniser, and write what it heard to recognised.toml.
+"""Speak all sentences of sentences.toml to a recogniser, and write what it heard to a file.
 
-It takes minutes, so the tests read the file. Run it again for another recogniser: `python record.py`.
+It takes minutes, so the tests read the files. Record them again with `python record.py pocketsphinx` or
+`python record.py whisper`.
 """
 
 from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import tomllib
 import wave
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager
+from functools import partial
 from io import BytesIO
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import anyio
 from rtvi_plugins.kinds import Audio, STTRequest, Transcript
 from rtvi_plugins_pocketsphinx.stt import pocketsphinx_stt
+
+Recogniser: TypeAlias = Callable[[], AbstractAsyncContextManager[Any]]
 
 HERE = Path(__file__).parent
 RATE = 16_000
@@ -38,26 +45,36 @@ async def frames(pcm: bytes) -> AsyncIterator[Audio]:
         yield Audio(padded[at : at + 1024], RATE)
 
 
-async def recognise(utterances: Iterable[bytes]) -> list[str]:
+async def recognise(utterances: Iterable[bytes], recogniser: Recogniser = pocketsphinx_stt) -> list[str]:
     """Return the transcripts of utterances, each of a speaker that the recogniser does not know."""
     texts: list[str] = []
     for pcm in utterances:
-        async with pocketsphinx_stt() as stt:
+        async with recogniser() as stt:
             pieces = [piece async for piece in stt.transcribe(STTRequest(frames(pcm)))]
         texts += [each.text for each in pieces if isinstance(each, Transcript) and each.final]
     return texts
 
 
-def main() -> None:
-    """Write recognised.toml."""
+def recogniser_named(name: str) -> Recogniser:
+    """Return a recogniser by the name of its provider. Whisper need not be installed for the tests."""
+    if name == "pocketsphinx":
+        return pocketsphinx_stt
+    from rtvi_plugins_whisper.stt import whisper_stt
+
+    return whisper_stt
+
+
+def main(name: str) -> None:
+    """Write the file of a recogniser."""
     sentences = tomllib.loads((HERE / "sentences.toml").read_text("utf-8"))
-    lines = ["# What pocketsphinx heard when flite spoke the sentences of sentences.toml: written by record.py."]
+    lines = [f"# What {name} heard when flite spoke the sentences of sentences.toml: written by record.py."]
     for topic, texts in sentences.items():
         spoken = [speak(VOICES[number % len(VOICES)], text) for number, text in enumerate(texts)]
-        heard = [f"  {json.dumps(text)},\n" for text in anyio.run(recognise, spoken)]
-        lines += ["", f"{topic} = [\n{''.join(heard)}]"]
-    (HERE / "recognised.toml").write_text("\n".join(lines) + "\n", "utf-8")
+        heard = anyio.run(partial(recognise, recogniser=recogniser_named(name)), spoken)
+        listed = "".join(f"  {json.dumps(text, ensure_ascii=False)},\n" for text in heard)
+        lines += ["", f"{topic} = [\n{listed}]"]
+    (HERE / f"recognised_by_{name}.toml").write_text("\n".join(lines) + "\n", "utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1])

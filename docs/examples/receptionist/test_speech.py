@@ -15,10 +15,7 @@ SAID = {
     "Is breakfast included?": "breakfast",
     "Do you have a free room?": "availability",
     "Where can I park my car?": "parking",
-    "Can I bring my dog?": "pets",
-    "Do you accept credit cards?": "payment",
     "Book a room for two nights.": "booking",
-    "A room for two nights, please.": "booking",
     "Are you a robot?": "robot",
 }
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 from rtvi_plugins.context import Function, Message
@@ -15,8 +16,17 @@ from bot import INSTRUCTIONS
 from hotel import FALLBACKS, FUNCTIONS, TOPICS
 
 HERE = Path(__file__).parent
-TYPED: dict[str, list[str]] = tomllib.loads((HERE / "sentences.toml").read_text("utf-8"))
-RECOGNISED: dict[str, list[str]] = tomllib.loads((HERE / "recognised.toml").read_text("utf-8"))
+Sentences: TypeAlias = Mapping[str, Sequence[str]]
+
+
+def sentences(file: str) -> Sentences:
+    """Return the sentences of a file by topic."""
+    return tomllib.loads((HERE / file).read_text("utf-8"))
+
+
+TYPED = sentences("sentences.toml")
+#: What recognisers heard when they were spoken, and the share that must be answered as meant.
+RECOGNISED = [(sentences("recognised_by_pocketsphinx.toml"), 0.7)]
 #: What the bot has said first, quoted in its instructions.
 GREETING = INSTRUCTIONS.split('"')[1]
 BOOK_ROOM: Function = {
@@ -57,7 +67,7 @@ def is_answered(topic: str, text: str) -> bool:
     return reply in TOPICS[topic]["answers"]
 
 
-def share(sentences: dict[str, list[str]]) -> tuple[float, Sequence[str]]:
+def share(sentences: Sentences) -> tuple[float, Sequence[str]]:
     """Return which share of sentences is answered as meant, and the sentences that are not."""
     wrong = [text for topic, texts in sentences.items() for text in texts if not is_answered(topic, text)]
     return 1 - len(wrong) / sum(map(len, sentences.values())), wrong
@@ -66,8 +76,9 @@ def share(sentences: dict[str, list[str]]) -> tuple[float, Sequence[str]]:
 def test_each_topic_has_ten_sentences() -> None:
     """And each sentence was recorded."""
     assert set(TYPED) == {*TOPICS, "booking", "robot"}
-    assert {len(texts) for texts in (*TYPED.values(), *RECOGNISED.values())} == {10}
-    assert list(RECOGNISED) == list(TYPED)
+    for each in (TYPED, *(heard for heard, _ in RECOGNISED)):
+        assert list(each) == list(TYPED)
+        assert {len(texts) for texts in each.values()} == {10}
 
 
 def test_no_sentence_was_prepared() -> None:
@@ -96,10 +107,11 @@ def test_typed_sentences_are_answered_as_meant() -> None:
     assert right >= 0.9, wrong
 
 
-def test_recognised_sentences_are_answered_as_meant() -> None:
-    """At least two of three, with a recogniser that gets every third word wrong."""
-    right, wrong = share(RECOGNISED)
-    assert right >= 2 / 3, wrong
+@pytest.mark.parametrize(("heard", "least"), RECOGNISED, ids=["pocketsphinx"])
+def test_recognised_sentences_are_answered_as_meant(heard: Sentences, least: float) -> None:
+    """Also by a recogniser that gets every third word wrong, as pocketsphinx does."""
+    right, wrong = share(heard)
+    assert right >= least, wrong
 
 
 # ---- booking -------------------------------------------------------------------------------------------------------

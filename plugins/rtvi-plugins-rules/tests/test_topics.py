@@ -165,6 +165,33 @@ def test_a_question_in_between_is_answered() -> None:
     assert talk("can i order", "do you deliver", "two") == "Who is it for?"
 
 
+def test_an_argument_that_is_named_is_asked_for_again() -> None:
+    """After a no."""
+    assert talk("can i order", "two", "ann", "no", "the name") == "Who is it for?"
+    assert talk("can i order", "two", "ann", "no", "the name", "bob") == "Two pizzas for Bob, 18 euros. Is that right?"
+
+
+def test_what_was_said_before_an_offer_counts() -> None:
+    """A yes does not forget it."""
+    messages: list[Message] = [
+        {"role": "user", "content": "anything on friday"},
+        {"role": "assistant", "content": "Sure. Would you like to order pizza?"},
+        {"role": "user", "content": "yes please"},
+        {"role": "assistant", "content": "How many?"},
+        {"role": "user", "content": "two"},
+        {"role": "assistant", "content": "Who is it for?"},
+        {"role": "user", "content": "it's ann"},
+    ]
+    reply = answer(LLMRequest(messages, [ORDER]), knowledge=Knowledge({}, FUNCTIONS))
+    assert reply == "Two pizzas for Ann on Friday, 18 euros. Is that right?"
+
+
+@pytest.mark.parametrize("text", ["what", "pardon?", "could you repeat that", "say that again please"])
+def test_a_question_is_repeated(text: str) -> None:
+    """And nothing else."""
+    assert talk("can i order", text) == "How many pizzas?"
+
+
 def test_after_a_call_nothing_is_open() -> None:
     """A later yes does not call again."""
     assert talk("can i order", "two", "ann", "yes", "do you deliver", result=True) == "We deliver in thirty minutes."

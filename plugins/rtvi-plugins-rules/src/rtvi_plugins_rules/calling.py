@@ -7,17 +7,18 @@ the request that is still open, with the values that it has so far.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attrs import evolve, field, frozen
 
-from .arguments import MISSING, Wanted, wanted
-from .conversation import Conversation, as_mapping
+from .arguments import MISSING, Wanted
+from .conversation import Conversation
 from .extraction import answer_to, corrections, extract, states_number
 from .facts import Facts, read_facts
+from .functions import Function, is_named, known, most_alike, question_for
 from .knowledge import Knowledge
-from .phrases import alike, is_question, significant, words_of
+from .phrases import is_question, significant, words_of
 from .results import in_words
 from .wording import fill, fresh
 
@@ -51,6 +52,14 @@ _CORRECTED = re.compile(
 _ASIDE = re.compile(
     r"\bwhat can (?:you|i) (?:do|say)\b|^\W*(?:help|pardon|hello)\W*$|\bwhat did you (?:just )?say\b", re.IGNORECASE
 )
+#: The user wants to hear the question again.
+_AGAIN = re.compile(
+    r"\W*(?:what|pardon|sorry|huh|come again|(?:can|could|would) you (?:please )?(?:repeat|say) that.*"
+    r"|say that again.*|repeat that.*|i beg your pardon)\W*",
+    re.IGNORECASE,
+)
+#: A topic with this score is meant, even if the words also have a number for a function.
+_CLEAR = 1.0
 #: How many turns of the user are read to find the open request.
 _MOST_READ = 40
 
@@ -71,26 +80,10 @@ class Aside:
 
 
 @frozen
-class _Function:
-    name: str
-    description: str
-    arguments: tuple[Wanted, ...]
-
-    @property
-    def title(self) -> str:
-        return " ".join(words_of(self.name)) or self.name
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        """The stems that name it."""
-        return significant(self.name)
-
-
-@frozen
 class _Request:
     """A function that the user wants, with the values so far, and the argument that the bot has asked for."""
 
-    function: _Function
+    function: Function
     values: Mapping[str, Any]
     #: None if the bot has asked whether to call it.
     asked: Wanted | None = None
@@ -105,7 +98,7 @@ class _Step:
     request: _Request | None = None
     call: Call | None = None
     #: The function that the user does not want, after all.
-    refused: _Function | None = None
+    refused: Function | None = None
     aside: bool = False
     #: Whether the user's words answered nothing.
     unclear: bool = False
@@ -118,7 +111,7 @@ def reply(conversation: Conversation, functions: Sequence[object], knowledge: Kn
 
     An `Aside` means that the user says something else in between.
     """
-    dialogue = _Dialogue(tuple(_known(functions)), knowledge)
+    dialogue = _Dialogue(tuple(known(functions)), knowledge)
     step = dialogue.read(conversation)
     if step.call is not None:
         return step.call
@@ -140,19 +133,13 @@ def reply(conversation: Conversation, functions: Sequence[object], knowledge: Kn
 _UNCLEAR = ("I am sorry, I did not get that.", "I did not understand that.", "Let us try again.")
 
 
-def _known(functions: Iterable[object]) -> Iterable[_Function]:
-    for function in functions:
-        # Some clients wrap each function once more, as OpenAI's API does.
-        declared = as_mapping(as_mapping(function).get("function")) or as_mapping(function)
-        if isinstance(name := declared.get("name"), str) and name:
-            yield _Function(name, str(declared.get("description") or ""), wanted(declared.get("parameters")))
-
-
 @frozen
 class _Dialogue:
-    functions: Sequence[_Function]
+    functions: Sequence[Function]
     knowledge: Knowledge
     facts: Facts = field(factory=lambda: read_facts(()))
+    #: What the user said one turn earlier.
+    earlier: str = ""
 
     def read(self, conversation: Conversation) -> _Step:
         """Return what the last turn of the user led to, after all turns before it."""
@@ -160,18 +147,21 @@ class _Dialogue:
         said = [at for at, (role, _) in enumerate(recent) if role == "user"][-_MOST_READ:]
         earlier = len(conversation.said) - len(said)
         facts = read_facts(conversation.said[:earlier])
-        step = _Step()
+        step, earlier_text = _Step(), ""
         for at in said:
             text = recent[at][1]
             facts = read_facts([text], facts)
             before = recent[at - 1][1] if at and recent[at - 1][0] == "assistant" else ""
-            step = evolve(self, facts=facts).step(step.request, text, before)
+            step = evolve(self, facts=facts, earlier=earlier_text).step(step.request, text, before)
+            earlier_text = text
         return step
 
     def step(self, request: _Request | None, text: str, before: str) -> _Step:
         """Return what a text leads to, after what the bot said before."""
         if request is None:
             return self._begin(text, before)
+        if _AGAIN.fullmatch(text):
+            return _Step(request)
         if self._is_aside(text):
             return _Step(request, aside=True)
         if (other := self._other(request, text)) is not None:
@@ -185,43 +175,47 @@ class _Dialogue:
             return True
         return is_question(text) and (self.knowledge.topic(text) is not None or self.knowledge.asks_nature(text))
 
-    def _other(self, request: _Request, text: str) -> _Function | None:
+    def _other(self, request: _Request, text: str) -> Function | None:
         """Return another function that a text names."""
-        return next((each for each in self.functions if each != request.function and _is_named(each, text)), None)
+        return next((each for each in self.functions if each != request.function and is_named(each, text)), None)
 
     # ---- a new request ---------------------------------------------------------------------------------------------
 
     def _begin(self, text: str, before: str) -> _Step:
         if _ASIDE.search(text):
             return _Step()
-        function = self._offered(text, before) or self._meant(text)
+        offered = self._offered(text, before)
+        function = offered or self._meant(text)
         if function is None:
             return _Step()
         if _REFUSED.search(text):
             return _Step(refused=function)
-        return self._proceed(_Request(function, self._found(function, text)))
+        # Who asks for a room on Friday, and then wants to book it, has said the day.
+        asked = self._found(function, self.earlier) if offered is not None else {}
+        return self._proceed(_Request(function, {**asked, **self._found(function, text)}))
 
-    def _found(self, function: _Function, text: str) -> dict[str, Any]:
+    def _found(self, function: Function, text: str) -> dict[str, Any]:
         return extract(function.arguments, text, about=function.words)
 
-    def _offered(self, text: str, before: str) -> _Function | None:
+    def _offered(self, text: str, before: str) -> Function | None:
         """Return the function that the bot has just offered, if the user says yes to it."""
         if not before.endswith("?") or not _ACCEPTED.fullmatch(text):
             return None
         if _REFUSED.search(text) or _GIVEN_UP.search(text):
             return None
         question = re.split(r"[.!]\s+", before)[-1]
-        return _most_alike(self.functions, text) or _most_alike(self.functions, question)
+        return most_alike(self.functions, text) or most_alike(self.functions, question)
 
-    def _meant(self, text: str) -> _Function | None:
+    def _meant(self, text: str) -> Function | None:
         """Return the function that a text asks for."""
         by_example = self.knowledge.function(text)
         for function in self.functions:
             if function.name in (by_example, text):
                 return function
-        if self.knowledge.topic(text) is not None:
+        states = any(states_number(each, text) for function in self.functions for each in function.arguments)
+        if self.knowledge.topic(text, _CLEAR if states and not is_question(text) else 0.0) is not None:
             return None
-        return _most_alike(self.functions, text)
+        return most_alike(self.functions, text)
 
     # ---- an open request -------------------------------------------------------------------------------------------
 
@@ -240,6 +234,9 @@ class _Dialogue:
     def _confirming(self, request: _Request, text: str) -> _Step:
         """Return what an answer to the question whether to call leads to."""
         function = request.function
+        if request.rejected and (named := self._named(function, text)) is not None:
+            others = {name: value for name, value in request.values.items() if name != named.name}
+            return _Step(_Request(function, others, asked=named))
         rejected = request.rejected or _DENIED.match(text) is not None or _CORRECTED.match(text) is not None
         changed = corrections(function.arguments, text, about=function.words, loose=rejected)
         if any(request.values.get(name) != value for name, value in changed.items()):
@@ -251,6 +248,12 @@ class _Dialogue:
         if is_question(text) or self.knowledge.topic(text) is not None:
             return _Step(request, aside=True)
         return _Step(request, unclear=True)
+
+    def _named(self, function: Function, text: str) -> Wanted | None:
+        """Return the argument that a text names without a value, as in "the day"."""
+        words = set(significant(text))
+        named = [each for each in function.arguments if words and words == set(each.words)]
+        return named[0] if named else None
 
     def _proceed(self, request: _Request) -> _Step:
         """Return the question for the next missing argument, the confirmation, or the call."""
@@ -273,62 +276,8 @@ class _Dialogue:
         texts = self.knowledge.texts(request.function.name)
         if request.asked is not None:
             asks = texts.get("questions", {}).get(request.asked.name)
-            return fresh(asks, conversation) if asks else _question(request.function, request.asked)
+            return fresh(asks, conversation) if asks else question_for(request.function, request.asked)
         schemas = {each.name: each.schema for each in request.function.arguments}
         defaults = {name: schema["default"] for name, schema in schemas.items() if "default" in schema}
         stated = f"{request.function.title}, with {in_words(dict(request.values))}. Shall I do it?"
         return fill(texts.get("confirmation", ""), {**defaults, **request.values}) or stated
-
-
-# ---- which function ------------------------------------------------------------------------------------------------
-
-
-def _most_alike(functions: Sequence[_Function], text: str) -> _Function | None:
-    best = max(functions, key=lambda function: _likeness(function, text), default=None)
-    return best if best is not None and _likeness(best, text) > 0 else None
-
-
-def _likeness(function: _Function, text: str) -> float:
-    """Return how well a text matches a function; 0 if it does not."""
-    if re.search(rf"(?<!\w){re.escape(function.name)}(?!\w)", text):
-        return 100.0
-    spoken, name = set(significant(text)), set(function.words)
-    described = {*significant(function.description), *(word for each in function.arguments for word in each.words)}
-    hits, more = _shared(name, spoken), _shared(described - name, spoken)
-    meant = hits and (hits == len(name) or hits + more >= 2)
-    if meant:
-        return hits + hits / len(name) + 0.1 * more
-    # A recogniser that heard "but the room for two nights", or "put her in for two nights", has heard what counts.
-    return 0.1 if any(each.required and states_number(each, text) for each in function.arguments) else 0.0
-
-
-def _is_named(function: _Function, text: str) -> bool:
-    return bool(function.words) and set(function.words) <= set(significant(text))
-
-
-def _shared(words: Iterable[str], spoken: Iterable[str]) -> int:
-    return sum(any(alike(word, each) for each in spoken) for word in words)
-
-
-# ---- what is missing -----------------------------------------------------------------------------------------------
-
-
-def _question(function: _Function, argument: Wanted) -> str:
-    return f"Before I {function.title}, tell me: {_asking(argument)}?"
-
-
-def _asking(argument: Wanted) -> str:
-    label = " ".join(words_of(argument.name)) or argument.name
-    if argument.choices:
-        return f"which {label}, {_either([in_words(each) for each in argument.choices[:8]])}"
-    match argument.type:
-        case "integer" | "number" if label.endswith("s"):
-            return f"how many {label}"
-        case "boolean":
-            return f"{label}, yes or no"
-        case _:
-            return f"what is the {label}"
-
-
-def _either(names: Sequence[str]) -> str:
-    return " or ".join(filter(None, (", ".join(names[:-1]), names[-1]))) if names else ""

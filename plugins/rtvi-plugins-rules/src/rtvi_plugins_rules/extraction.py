@@ -2,6 +2,8 @@
 
 Every text is a `Reading` that remembers which of its words were used, so that "three nights for two guests" gives
 each number to the argument that it stands beside.
+
+The module is longer than others because each type of argument has its own searches, which share the reading.
 """
 
 from __future__ import annotations
@@ -241,7 +243,9 @@ def _phrase(argument: Wanted, reading: Reading, leads: Iterable[str]) -> Any:
     for lead in leads:
         for value, span in search(lead, reading.unused):
             if reading.is_free(*span) and argument.allows_length(value):
-                return _take(reading, span, value)
+                # Recognisers write names in lower case.
+                is_name = _PERSON & set(argument.words) and value.islower()
+                return _take(reading, span, capwords(value) if is_name else value)
     return MISSING
 
 

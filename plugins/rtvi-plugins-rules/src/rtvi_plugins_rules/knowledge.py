@@ -19,13 +19,15 @@ _ASKS_NATURE = (
     "Are you a robot?",
     "Are you a human?",
     "Are you a real person?",
+    "Am I speaking to a real person or to a human?",
+    "You are not human.",
     "Is this a machine or a computer?",
     "Am I talking to a bot?",
     "Am I speaking with a machine?",
     "Are you an AI?",
     "Are you artificial intelligence?",
     "Are you a language model like ChatGPT?",
-    "Is this an automatic recording?",
+    "Is this an automatic or automated recording?",
 )
 
 
@@ -37,10 +39,10 @@ class Knowledge:
     functions: Mapping[str, FunctionTexts] = field(factory=dict[str, FunctionTexts])
     fallbacks: Sequence[str] = ()
 
-    def topic(self, text: str) -> Topic | None:
-        """Return the topic that a text is about, or None."""
+    def topic(self, text: str, least: float = 0.0) -> Topic | None:
+        """Return the topic that a text is about, if its score is at least so high, or None."""
         found = self._best(text)
-        return self.topics.get(found.intent.removeprefix("topic:")) if found else None
+        return self.topics.get(found.intent.removeprefix("topic:")) if found and found.score >= least else None
 
     def function(self, text: str) -> str | None:
         """Return the name of the function that a text asks for by one of its examples, or None."""

@@ -22,11 +22,12 @@ __all__ = ("Match", "Matcher")
 
 #: Words that say little of what a sentence is about.
 _WEAK = frozenset(
-    """a about all also am an and any anything are as at be been but by can could did do does ever for from get give go
-    got had has have hello hi how i if in into is it its just know let like look love may me might must my need of off
-    ok okay on one only or our out please really should so some somebody something still tell than that the their them
-    then there they this to too two up us very want was we well were what when where which who will wish with
-    without wonder would yes you your""".split()
+    """a about all also am an and any anything are as at be been but by can could did do does eight ever fine
+    five for four from get give go good got great had has have hello hi how i id if im in into is it its just
+    know let like look love may me might must my need nice nine of off ok okay on one only or our out please
+    really seven should six so some somebody something sorry still tell ten than thank thanks that the their
+    them then there they this three to too two up us very want was we well were what when where which who will
+    wish with without wonder would yes you your""".split()
 )
 #: How much a weak word weighs beside another.
 _WEAK_WEIGHT = 0.12

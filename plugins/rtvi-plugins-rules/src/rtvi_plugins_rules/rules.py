@@ -42,6 +42,8 @@ def reply(scene: Scene) -> str:
     """The answer to what the user said last, or the opening words where the user said nothing yet."""
     if not scene.conversation.text:
         return _unasked(scene)
+    if _CLOCK.fullmatch(scene.conversation.text):
+        return _NO_CLOCK
     if (topic := scene.knowledge.topic(scene.conversation.text)) is not None:
         return fresh(topic["answers"], scene.conversation)
     for pattern, answer in RULES:
@@ -121,6 +123,8 @@ def _who_it_is(scene: Scene, match: re.Match[str]) -> str:
 
 def _abilities(scene: Scene, match: re.Match[str]) -> str:
     cue = _cue(scene.conversation.instructions, _HELP)
+    if cue and scene.knowledge.topics:  # the rest would distract from what the bot is for
+        return cue
     return f"{cue} " * bool(cue) + (
         "I can remember what you tell me about yourself, call the functions that I was given, do sums, count, and tell "
         f"you a story. I am {NATURE}, so do not expect more."
@@ -133,7 +137,15 @@ def _instructions(scene: Scene, match: re.Match[str]) -> str:
 
 
 def _no_clock(scene: Scene, match: re.Match[str]) -> str:
-    return "I have no clock and no calendar, so I cannot tell."
+    return _NO_CLOCK
+
+
+_NO_CLOCK = "I have no clock and no calendar, so I cannot tell."
+#: Before topics: the time of breakfast is another question.
+_CLOCK = re.compile(
+    r"\W*what(?: time is it|(?:'s| is) the (?:time|date)| (?:day|date) is (?:it|today))(?: now| today)?\W*",
+    re.IGNORECASE,
+)
 
 
 # ---- recalling -----------------------------------------------------------------------------------------------------
