@@ -30,7 +30,8 @@ TOPICS: dict[str, Topic] = {
             "What is the total?",
             "Does it cost more in summer?",
             "I am on a budget.",
-            "How pricey are you?",
+            "How pricey or expensive are you?",
+            "How much do you charge for a double or a single room?",
             "Do you have special rates for a long stay?",
         ],
         "answers": [
@@ -238,8 +239,8 @@ TOPICS: dict[str, Topic] = {
     },
     "pets": {
         "examples": [
-            "Are pets allowed?",
-            "Can I bring my dog?",
+            "Do you allow pets?",
+            "Can we bring a dog?",
             "Do you take cats and dogs?",
             "Are you pet friendly?",
             "What does a dog cost?",
@@ -599,6 +600,7 @@ TOPICS: dict[str, Topic] = {
             "Can I speak to a person?",
             "I want to talk to a human.",
             "Give me a real person.",
+            "Put me through to a real person.",
             "Connect me with the manager.",
             "Can I talk to somebody else, please?",
             "Put me through to your staff or a colleague.",

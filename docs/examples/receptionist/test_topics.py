@@ -26,7 +26,7 @@ def sentences(file: str) -> Sentences:
 
 TYPED = sentences("sentences.toml")
 #: What recognisers heard when they were spoken, and the share that must be answered as meant.
-RECOGNISED = [(sentences("recognised_by_pocketsphinx.toml"), 0.7)]
+RECOGNISED = [(sentences("recognised_by_pocketsphinx.toml"), 0.7), (sentences("recognised_by_whisper.toml"), 0.85)]
 #: What the bot has said first, quoted in its instructions.
 GREETING = INSTRUCTIONS.split('"')[1]
 BOOK_ROOM: Function = {
@@ -107,7 +107,7 @@ def test_typed_sentences_are_answered_as_meant() -> None:
     assert right >= 0.9, wrong
 
 
-@pytest.mark.parametrize(("heard", "least"), RECOGNISED, ids=["pocketsphinx"])
+@pytest.mark.parametrize(("heard", "least"), RECOGNISED, ids=["pocketsphinx", "whisper"])
 def test_recognised_sentences_are_answered_as_meant(heard: Sentences, least: float) -> None:
     """Also by a recogniser that gets every third word wrong, as pocketsphinx does."""
     right, wrong = share(heard)

@@ -19,7 +19,6 @@ _ASKS_NATURE = (
     "Are you a robot?",
     "Are you a human?",
     "Are you a real person?",
-    "Am I speaking to a real person or to a human?",
     "You are not human.",
     "Is this a machine or a computer?",
     "Am I talking to a bot?",
