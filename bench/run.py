@@ -31,6 +31,7 @@ SECTIONS = (
     "voice_to_voice",
     "interruption",
     "audio",
+    "offline",
 )
 HERE = Path(__file__).parent
 #: Stands before the result in what a case prints, for peers print a good deal themselves.
