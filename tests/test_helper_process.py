@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -191,7 +192,9 @@ async def test_a_process_gets_no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("ACME_API_KEY", "RTVI_OPERATOR_SECRET", "DATABASE_URL"):
         monkeypatch.setenv(name, "key-of-a-test")
     async with running() as process:
-        given = await anyio.Path(f"/proc/{process.pid}/environ").read_bytes()
+        environ = anyio.Path(f"/proc/{process.pid}/environ")
+        while not (given := await environ.read_bytes()):  # empty while the program is loaded
+            await anyio.lowlevel.checkpoint()
     assert b"PATH=" in given
     assert b"key-of-a-test" not in given
 
