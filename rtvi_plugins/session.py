@@ -310,7 +310,7 @@ class Session(ABC, Generic[State]):
         The client receives the new config. A turn that is running ends with the old values; `interrupt` ends it now.
 
         Raise `BotError` with every problem of the names and values, `TypeError` for a value that JSON cannot carry, and
-        `RequestError` if an options function refuses a value or a provider cannot be opened.
+        `RequestError` if an options function refuses a value, a provider cannot be opened, or the session has ended.
         """
 
     @abstractmethod

@@ -201,6 +201,8 @@ class BotSession(Session[Any]):
     async def configure(
         self, service: str | Mapping[str, Mapping[str, Any]], /, *, interrupt: bool = False, **options: Any
     ) -> None:
+        if self._parts.ending.closed:
+            raise SessionClosed("The session has ended.")
         sent: Mapping[str, Mapping[str, Any]]
         if isinstance(service, str):
             sent = {service: options}

@@ -284,6 +284,8 @@ async def test_the_end_of_the_session_cancels_its_tasks() -> None:
     assert ended.is_set()
     with pytest.raises(RequestError, match="has ended"):
         held[0].start_soon(wait)
+    with pytest.raises(RequestError, match="has ended"):
+        await held[0].configure({})
 
 
 # ---- reading ---------------------------------------------------------------------------------------------------------

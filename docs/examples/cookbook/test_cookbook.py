@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +172,9 @@ async def test_once() -> None:
         assert await sentence(client) == "A margherita is 8.5 euros."
         assert await client.action("bot:price", pizza="margherita") == 8.5
         assert await client.action("bot:price", pizza="hawaii") is None
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.execute("CREATE TABLE menu (pizza TEXT, price REAL)")
+        assert await once.price(once.Menu(database), pizza="margherita") is None
 
 
 async def test_shared_model(tmp_path: Path) -> None:
