@@ -38,6 +38,7 @@ _EXAMPLES = {
         "rtvi console bot.py --voice",
         "echo 'Who are you?' | rtvi console bot.py",
     ],
+    "doctor": ["rtvi doctor", "rtvi doctor bot.py", "rtvi doctor bot.py --json"],
     "completion": ['eval "$(rtvi completion bash)"', "rtvi completion fish > ~/.config/fish/completions/rtvi.fish"],
 }
 
@@ -68,7 +69,7 @@ def _run(words: list[str], traceback: bool) -> int:
     if chosen.command is None:
         parser.print_help(sys.stderr)
         return USAGE
-    chosen.traceback = traceback
+    chosen.traceback, chosen.version = traceback, __version__
     if chosen.command == "completion":
         chosen.commands = [*_own_parsers(), *_brought_parsers()]
     run: Callable[[argparse.Namespace], int] = import_module(_OWN[chosen.command][0], __package__).run
@@ -143,13 +144,23 @@ def _add_console(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_doctor(parser: argparse.ArgumentParser) -> None:
+    _add_bot(parser, services=False, nargs="?")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
 def _add_completion(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("shell", metavar="SHELL", choices=("bash", "zsh", "fish"), help="bash, zsh or fish")
 
 
-def _add_bot(parser: argparse.ArgumentParser, or_more: str = "") -> None:
-    parser.add_argument("bot", metavar="BOT", help=f"bot.py, bot.py:name, package.module:name or bot.toml{or_more}")
+def _add_bot(
+    parser: argparse.ArgumentParser, or_more: str = "", *, services: bool = True, nargs: str | None = None
+) -> None:
+    help = f"bot.py, bot.py:name, package.module:name or bot.toml{or_more}"
+    parser.add_argument("bot", metavar="BOT", nargs=nargs, help=help)
     parser.add_argument("--env", metavar="NAME", help="the environment of a bot file (the variable RTVI_ENV)")
+    if not services:
+        return
     parser.add_argument(
         "--services",
         metavar="SERVICE=PROVIDER",
@@ -163,6 +174,7 @@ _OWN: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]] = {
     "plugins": (".cli.plugins", "list the installed plugins", _add_plugins),
     "describe": (".cli.describe", "show what a bot or a plugin offers", _add_describe),
     "console": (".cli.console", "hold a typed conversation with a bot", _add_console),
+    "doctor": (".cli.doctor", "find what is wrong with an installation or a bot, and how to mend it", _add_doctor),
     "completion": (".cli.shell_completion", "print a script that completes commands in a shell", _add_completion),
 }
 

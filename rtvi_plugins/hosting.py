@@ -265,6 +265,17 @@ class Host:
             if not services[service].is_own
         }
 
+    def missing_keys(self) -> dict[str, dict[str, list[str]]]:
+        """Return the environment variables of required keys that are not found, by service and provider.
+
+        Start requests may still bring them.
+        """
+        services = {name: each for name, each in self.registry.services.items() if not each.is_own}
+        return {
+            name: {label: _missing_keys(each.spec, self._find_key) for label, each in service.providers.items()}
+            for name, service in services.items()
+        }
+
     def _read(self, body: object, *, trusted: bool) -> StartRequest:
         """Read the body of a start request. Raise a `RequestError` with every problem."""
         if is_nested_deeper(body, self.limits.nesting):

@@ -25,7 +25,7 @@ from ..utils.blocked_threads import SLOW_IMPORT_SECONDS, warn_when_slow
 from ..utils.control_flow import reraise_control_flow
 from ..utils.diagnostics import nearest
 
-__all__ = ("API", "COMMANDS", "EntryPoint", "Installed", "commands", "discover")
+__all__ = ("API", "COMMANDS", "EntryPoint", "Installed", "commands", "discover", "stale_metadata")
 
 #: The version of the plugin API. It changes when older plugins no longer work.
 API = "1"
@@ -91,6 +91,29 @@ def commands(path: Sequence[str] | None = None) -> Mapping[str, str]:
     return {name: value for _, _, groups in _distributions(path) for name, value in groups.get(COMMANDS, {}).items()}
 
 
+def stale_metadata(path: Sequence[str] | None = None) -> Iterator[tuple[Path, str]]:
+    """Yield the metadata folders of plugins that nothing uses, each with the distribution that it belongs to.
+
+    They are what pip left behind when it was interrupted, and older versions beside the one that counts.
+    """
+    for folder in dict.fromkeys(sys.path if path is None else path):
+        by_name: dict[str, list[Path]] = {}
+        for info in _metadata_folders(folder or ".", left_behind=True):
+            name = _name_and_version(info)[0]
+            if not name.startswith("~"):
+                by_name.setdefault(name, []).append(info)
+            elif name.startswith("~tvi-plugins") or _has_plugins(info):
+                yield info, f"r{name[1:]}" if name.startswith("~tvi") else name
+        for name, infos in sorted(by_name.items()):
+            if len(infos) > 1 and any(map(_has_plugins, infos)):
+                used = max(infos, key=_age)
+                yield from ((each, name) for each in infos if each != used)
+
+
+def _has_plugins(info: Path) -> bool:
+    return bool(_read_entry_points(info).keys() & {GROUP, COMMANDS})
+
+
 def _distributions(path: Sequence[str] | None) -> Iterator[tuple[str, str, dict[str, dict[str, str]]]]:
     seen: set[str] = set()
     for folder in dict.fromkeys(sys.path if path is None else path):
@@ -106,14 +129,14 @@ def _distributions(path: Sequence[str] | None) -> Iterator[tuple[str, str, dict[
                 yield name, _name_and_version(info)[1] or _read_version(info), groups
 
 
-def _metadata_folders(folder: str) -> list[Path]:
+def _metadata_folders(folder: str, *, left_behind: bool = False) -> list[Path]:
     try:
         with os.scandir(folder) as found:
             names = [each.name for each in found if each.name.endswith((".dist-info", ".egg-info"))]
     except OSError:
         return []
     # pip renames what it is about to remove to a name that begins with "~", and may leave it behind.
-    return [Path(folder, name) for name in names if not name.startswith("~")]
+    return [Path(folder, name) for name in sorted(names) if left_behind or not name.startswith("~")]
 
 
 def _name_and_version(info: Path) -> tuple[str, str]:

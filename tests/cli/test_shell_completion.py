@@ -33,7 +33,7 @@ def completed(script: str, folder: Path, *words: str) -> set[str]:
 @pytest.mark.parametrize(
     ("words", "found"),
     [
-        (["d"], {"describe"}),
+        (["d"], {"describe", "doctor"}),
         (["--v"], {"--version"}),
         (["console", "--se"], {"--services", "--service-option"}),
         (["plugins", "--"], {"--help", "--load", "--json"}),

@@ -1,0 +1,239 @@
+"""`rtvi doctor`: what is wrong with an installation or with what a bot needs of it, each with its mend.
+
+Plugins are imported in processes of their own. The bot is imported in this process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+import sys
+from argparse import Namespace
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stdout
+from importlib.util import find_spec
+from typing import Final, Literal
+
+from attrs import asdict, field, frozen
+
+from ..cli import FAILED, OK, load
+from ..errors import PluginError
+from ..hosting import Host
+from ..loading import bot_spec
+from ..registry.installed import API, EntryPoint, Installed, stale_metadata
+from ..utils.blocked_threads import SLOW_IMPORT_SECONDS
+from ..utils.install_hint import install_hint
+from .plugin_probe import Probed, probe
+
+__all__ = ("Finding", "run")
+
+#: The optional parts of the core, with the modules that each needs.
+_PARTS: Final = {
+    "voice": ("numpy", "soxr"),
+    "numbers": ("babel", "unicode_rbnf"),
+    "microphone": ("numpy", "soxr", "sounddevice"),
+}
+
+
+@frozen
+class Finding:
+    """One thing that is wrong. `mend` says what to do, with a command."""
+
+    check: str
+    about: str
+    what: str
+    mend: str
+    level: Literal["broken", "warning"] = "broken"
+
+
+@frozen
+class _Report:
+    plugins: Sequence[tuple[EntryPoint, Probed]]
+    findings: Sequence[Finding]
+    version: str
+    parts: dict[str, bool] = field(
+        factory=lambda: {part: all(map(_is_installed, needed)) for part, needed in _PARTS.items()}
+    )
+
+
+def run(chosen: Namespace) -> int:
+    """Print the report. The exit code says whether something is broken."""
+    installed = Installed()
+    fit = [each for each in installed.entries if each.unfit is None]
+    with ThreadPoolExecutor(os.cpu_count() or 1) as threads:
+        probed = dict(zip(fit, threads.map(probe, fit), strict=True))
+    plugins = [(each, probed.get(each) or Probed(each.unfit)) for each in installed.entries]
+    findings = [
+        *_stale(),
+        *_conflicts(installed.entries),
+        *(finding for entry, found in plugins for finding in _of_plugin(entry, found)),
+    ]
+    if chosen.bot is not None:
+        with redirect_stdout(sys.stderr):  # what a bot prints while it is imported is not our output
+            findings += _of_bot(chosen.bot, chosen.env, installed)
+    findings.sort(key=lambda each: each.level != "broken")
+    report = _Report(plugins, findings, chosen.version)
+    sys.stdout.write(_json(report) if chosen.json else _text(report))
+    return FAILED if any(each.level == "broken" for each in findings) else OK
+
+
+def _is_installed(module: str) -> bool:
+    return find_spec(module) is not None
+
+
+# ---- the installation ----------------------------------------------------------------------------------------------
+
+
+def _stale() -> Iterator[Finding]:
+    for folder, distribution in stale_metadata():
+        left = folder.name.startswith("~")
+        what = "pip left it behind when it was interrupted" if left else "another version of it lies beside this one"
+        yield Finding("stale-metadata", distribution, f"{folder} is not used: {what}.", _remove(str(folder)), "warning")
+
+
+def _remove(folder: str) -> str:
+    command = "rmdir /s" if sys.platform == "win32" else "rm -r"
+    return f"{command} {shlex.quote(folder)}"
+
+
+def _conflicts(entries: Iterable[EntryPoint]) -> Iterator[Finding]:
+    named: dict[str, list[EntryPoint]] = defaultdict(list)
+    for each in entries:
+        named[each.name].append(each)
+    for name, offered in named.items():
+        if len(offered) > 1:
+            names = " or ".join(repr(each.qualified) for each in offered)
+            listed = " and ".join(each.distribution for each in offered)
+            mend = f"Write {names} in the bot, or: pip uninstall {offered[-1].distribution}"
+            yield Finding("conflict", name, f"{listed} both offer it.", mend, "warning")
+
+
+# ---- plugins -------------------------------------------------------------------------------------------------------
+
+
+def _of_plugin(entry: EntryPoint, found: Probed) -> Iterator[Finding]:
+    name = f"{entry.name} of {entry.distribution} {entry.version}".rstrip()
+    if entry.unfit is not None:
+        check = "api-version" if not entry.api or API not in entry.api else "entry-point"
+        yield Finding(check, name, f"It cannot be used: {entry.unfit}", _mend_metadata(entry))
+    elif found.broken is not None:
+        check = "missing-module" if found.missing else "entry-point" if found.seconds is not None else "import"
+        yield Finding(check, name, f"It cannot be used: {found.broken}", _mend_import(entry, found))
+    for each in found.unnamed:
+        mend = f"In its pyproject.toml, call the entry point {each!r}. Then: pip install -e ."
+        yield Finding("entry-point", name, f"It declares the service {each}, which no bot can name.", mend, "warning")
+    if found.seconds is not None and found.seconds > SLOW_IMPORT_SECONDS:
+        mend = f"See what takes long: {_python()} -X importtime -c 'import {entry.module}'"
+        yield Finding("slow-import", name, f"Its import takes {found.seconds:.1f} seconds.", mend, "warning")
+
+
+def _mend_metadata(entry: EntryPoint) -> str:
+    if entry.api and all(each.isdigit() and int(each) > int(API) for each in entry.api):
+        return f"Update the core: {_upgrade('rtvi-plugins')}"
+    return f"Update it: {_upgrade(entry.distribution)} (its author changes the pyproject.toml)"
+
+
+def _mend_import(entry: EntryPoint, found: Probed) -> str:
+    if found.missing is not None:
+        return f"Install it again with what it needs: {_upgrade(entry.distribution, '--force-reinstall')}"
+    if found.seconds is not None:
+        return f"Update it: {_upgrade(entry.distribution)} (its author changes the entry point)"
+    return f"See the traceback: rtvi --traceback describe {entry.name}. Then: {_upgrade(entry.distribution)}"
+
+
+def _upgrade(distribution: str, how: str = "--upgrade") -> str:
+    from importlib.metadata import PackageNotFoundError, metadata
+
+    # The project's own distributions are on no registry, where their names may be another project's.
+    try:
+        own = metadata(distribution).json.get("author") == "The rtvi_plugins authors" or distribution == "rtvi-plugins"
+    except PackageNotFoundError:
+        own = distribution == "rtvi-plugins"
+    return install_hint(distribution) if own else f"pip install {how} {distribution}"
+
+
+def _python() -> str:
+    return shlex.quote(sys.executable)
+
+
+# ---- a bot ---------------------------------------------------------------------------------------------------------
+
+
+def _of_bot(target: str, env: str | None, installed: Installed) -> Iterator[Finding]:
+    """Yield what a bot needs and does not find."""
+    bot = load(target, env)
+    spec = bot_spec(bot)
+    try:
+        host = Host(bot, installed=installed)
+    except PluginError as error:
+        for line in str(error).splitlines():
+            yield Finding("bot", spec.name, line, _mend_bot(line))
+        return
+    for service, providers in host.missing_keys().items():
+        for place, (label, variables) in enumerate(providers.items()):
+            for variable in variables:
+                what = f"The provider {label!r} of {service!r} needs the key {variable}, which is not set."
+                mend = f"export {variable}=…, or send it with each start request"
+                yield Finding("missing-key", spec.name, what, mend, "warning" if place else "broken")
+
+
+def _mend_bot(line: str) -> str:
+    if "is installed." in line:
+        return "Correct the name in the bot, or install the distribution with it. What is installed: rtvi plugins"
+    if "Several distributions" in line:
+        return "Write the name with its distribution in the bot, as the message says. What is installed: rtvi plugins"
+    return "Mend the plugin as said above. To check again: rtvi doctor"
+
+
+# ---- showing -------------------------------------------------------------------------------------------------------
+
+
+def _missing(keys: Iterable[str]) -> list[str]:
+    return [each for each in keys if not os.environ.get(each)]
+
+
+def _json(report: _Report) -> str:
+    plugins = [
+        {
+            "name": entry.name,
+            "distribution": entry.distribution,
+            "version": entry.version,
+            "api": entry.api,
+            "broken": found.broken,
+            "import_seconds": found.seconds,
+            "missing_keys": _missing(found.keys),
+        }
+        for entry, found in report.plugins
+    ]
+    whole = {
+        "version": report.version,
+        "api": API,
+        "python": platform.python_version(),
+        "parts": report.parts,
+        "plugins": plugins,
+        "findings": [asdict(each) for each in report.findings],
+    }
+    return f"{json.dumps(whole, indent=2)}\n"
+
+
+def _text(report: _Report) -> str:
+    parts = ", ".join(f"{part} {'yes' if there else 'no'}" for part, there in report.parts.items())
+    lines = [f"rtvi_plugins {report.version}, plugin API {API}, Python {platform.python_version()}", f"parts: {parts}", ""]
+    rows = [("PLUGIN", "DISTRIBUTION", "API", "IMPORT", "KEYS NOT SET"), *(_row(*each) for each in report.plugins)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines += ["  ".join(map(str.ljust, cells, widths)).rstrip() for cells in rows]
+    for each in report.findings:
+        lines += ["", f"{each.level}: {each.about} [{each.check}]", f"  {each.what}", f"  → {each.mend}"]
+    broken = sum(each.level == "broken" for each in report.findings)
+    lines += ["", f"{broken} broken, {len(report.findings) - broken} warnings"]
+    return "\n".join([*lines, ""])
+
+
+def _row(entry: EntryPoint, found: Probed) -> tuple[str, ...]:
+    took = "broken" if found.broken else f"{found.seconds:.2f} s" if found.seconds is not None else "-"
+    api = ", ".join(entry.api) or "none"
+    return entry.name, f"{entry.distribution} {entry.version}", api, took, ", ".join(_missing(found.keys))

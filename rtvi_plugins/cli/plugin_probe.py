@@ -1,0 +1,110 @@
+"""Import one plugin in a process of its own. Print as JSON what is wrong with it, what it took, and its keys.
+
+`probe` starts the process. A plugin that hangs, ends its process or crashes affects nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
+from time import perf_counter
+from typing import Any, Final
+
+from attrs import asdict, frozen
+
+from ..declare.specs import ProviderSpec
+from ..errors import PluginError
+from ..loading import family_of, lack, services_in
+from ..protocol.operator_fields import key_variable
+from ..registry.installed import EntryPoint, Installed
+from ..utils.diagnostics import shorten
+
+__all__ = ("Probed", "main", "probe")
+
+#: The modules are looked for where this process looks for them.
+_START: Final = f"""
+import json, sys
+sent = json.load(sys.stdin)
+sys.path[:] = sent["path"]
+from {__name__} import main
+main(sent)
+"""
+
+#: A plugin that is not imported by then hangs, in seconds.
+_LONGEST_IMPORT: Final = 60.0
+
+
+@frozen
+class Probed:
+    """What the import of a plugin has shown. `seconds` is None if it was not imported to its end.
+
+    `unnamed` are the services that it declares and that no entry point offers. `missing` is the module that the import
+    did not find. `keys` are the environment variables of the keys that its provider needs.
+    """
+
+    broken: str | None = None
+    seconds: float | None = None
+    unnamed: Sequence[str] = ()
+    missing: str | None = None
+    keys: Sequence[str] = ()
+
+
+def probe(entry: EntryPoint, timeout: float = _LONGEST_IMPORT) -> Probed:
+    """Import a plugin in a process of its own, with the `sys.path` of this process."""
+    command = [sys.executable, "-c", _START]
+    sent = json.dumps({"path": sys.path, "name": entry.name, "distribution": entry.distribution})
+    try:
+        done = subprocess.run(command, input=sent, capture_output=True, text=True, timeout=timeout, check=False)
+    except subprocess.TimeoutExpired:
+        return Probed(f"its import takes more than {timeout:g} seconds.")
+    try:
+        found: dict[str, Any] = json.loads(done.stdout)
+    except ValueError:
+        last = (done.stderr.strip().splitlines() or ["nothing on stderr"])[-1]
+        return Probed(f"its import ended the process with exit code {done.returncode} ({shorten(last)}).")
+    return Probed(**found)
+
+
+# ---- in the process ------------------------------------------------------------------------------------------------
+
+
+def main(sent: Mapping[str, Any]) -> None:
+    """Import the plugin that `probe` has sent, and print the result."""
+    installed = Installed()
+    entry = next(
+        each for each in installed.entries if (each.name, each.distribution) == (sent["name"], sent["distribution"])
+    )
+    with redirect_stdout(sys.stderr):  # what a plugin prints while it is imported is not our output
+        found = _probed(installed, entry)
+    sys.stdout.write(json.dumps(asdict(found)))
+
+
+def _probed(installed: Installed, entry: EntryPoint) -> Probed:
+    begin = perf_counter()
+    try:
+        module = installed.load(entry)
+    except PluginError:
+        return Probed(reason := installed.broken[entry.module], missing=_missing_module(reason))
+    seconds = perf_counter() - begin
+    modules = family_of(installed, module)
+    if (lacking := lack(entry, modules)) is not None:
+        return Probed(f"it {lacking}", seconds)
+    services = services_in(modules)
+    offered = [each.name for each in installed.entries if each.module == entry.module]
+    unnamed = [each for each in services if entry.kind is None and each not in offered]
+    return Probed(None, seconds, tuple(unnamed), None, _keys(services.get(entry.name)))
+
+
+def _keys(spec: ProviderSpec | None) -> tuple[str, ...]:
+    secrets = spec.secrets if spec is not None else ()
+    return tuple(key_variable(spec.provider, each.name) for each in secrets if spec and not each.optional)
+
+
+def _missing_module(reason: str) -> str | None:
+    """Return the module that an import did not find."""
+    found = re.match(r"ModuleNotFoundError: No module named '([^']+)'", reason)
+    return found[1] if found else None

@@ -1,0 +1,174 @@
+"""`rtvi doctor`: each of these environments is broken in one way, and is reported with the command that mends it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+from attrs import frozen
+
+from rtvi_plugins.cli.plugin_probe import probe
+from rtvi_plugins.registry.installed import EntryPoint, Installed, discover
+
+Run: TypeAlias = Callable[..., tuple[int, str, str]]
+Doctor: TypeAlias = "Callable[[Broken], tuple[int, dict[str, Any], str]]"
+
+pytestmark = pytest.mark.slow
+
+SERVICE = '''
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from rtvi_plugins import LLM, Secret, service
+
+
+@service("llm", "acme")
+@asynccontextmanager
+async def acme(api_key: Secret, /) -> AsyncGenerator[LLM]:
+    """Acme."""
+    raise NotImplementedError
+    yield
+'''
+
+BOT = '''
+from rtvi_plugins import LLM, Session, bot
+
+
+@bot(services={"llm": "acme"})
+async def receptionist(session: Session, /, llm: LLM) -> None:
+    """A bot."""
+'''
+
+ENTRIES: Mapping[str, str] = {"llm.acme": "acme"}
+API: Mapping[str, str] = {"1": "acme"}
+
+
+@frozen
+class Broken:
+    """One broken environment: a distribution "acme", and what is reported about it."""
+
+    check: str
+    what: str
+    mend: str
+    source: str = SERVICE
+    entries: Mapping[str, str] = ENTRIES
+    api: Mapping[str, str] = API
+    bot: str = ""
+    folders: tuple[str, ...] = ()
+    second: bool = False
+    level: str = "broken"
+
+
+ENVIRONMENTS = {
+    "a newer API": Broken("api-version", "version 2 of the plugin API", "Update the core:", api={"2": "acme"}),
+    "an older API": Broken("api-version", "version 0 of the plugin API", "pip install --upgrade acme", api={"0": "a"}),
+    "no API": Broken("api-version", "names no version", "pip install --upgrade acme", api={}),
+    "an entry point that names a function": Broken(
+        "entry-point", "leave out ':acme'", "pip install --upgrade acme", entries={"llm.acme": "acme:acme"}
+    ),
+    "an entry point that names no module": Broken(
+        "entry-point", "which is no module", "pip install --upgrade acme", entries={"llm.acme": "acme-llm"}
+    ),
+    "a module that is gone": Broken(
+        "missing-module", "'acme_gone'", "pip install --force-reinstall acme", entries={"llm.acme": "acme_gone"}
+    ),
+    "a dependency that is not installed": Broken(
+        "missing-module", "'acme_sdk'", "pip install --force-reinstall acme", source="import acme_sdk\n"
+    ),
+    "a plugin that raises": Broken(
+        "import",
+        "RuntimeError: not today",
+        "rtvi --traceback describe llm.acme",
+        source="raise RuntimeError('not today')\n",
+    ),
+    "a plugin that ends the process": Broken(
+        "import", "exit code 7", "rtvi --traceback describe llm.acme", source="import os\nos._exit(7)\n"
+    ),
+    "a plugin without its service": Broken(
+        "entry-point", "declares no such service", "pip install --upgrade", source=""
+    ),
+    "a service that no bot can name": Broken(
+        "entry-point", "which no bot can name", "'llm.acme'", entries={"acme": "acme"}, level="warning"
+    ),
+    "two distributions of one provider": Broken(
+        "conflict", "acme and acme-fork both offer it", "pip uninstall acme-fork", second=True, level="warning"
+    ),
+    "what pip has left behind": Broken(
+        "stale-metadata", "left it behind", "rm -r", folders=("~tvi_plugins-0.0.1.dist-info",), level="warning"
+    ),
+    "two versions of one distribution": Broken(
+        "stale-metadata", "another version", "acme-0.9.dist-info", folders=("acme-0.9.dist-info",), level="warning"
+    ),
+    "a bot whose provider nobody offers": Broken(
+        "bot", "No llm provider 'acmee' is installed", "rtvi plugins", bot=BOT.replace('"acme"', '"acmee"')
+    ),
+    "a bot whose provider two distributions offer": Broken(
+        "bot", "acme-fork:acme", "rtvi plugins", bot=BOT, second=True
+    ),
+    "a bot whose key is missing": Broken("missing-key", "needs the key ACME_API_KEY", "ACME_API_KEY=", bot=BOT),
+}
+
+
+@pytest.fixture
+def doctor(run: Run, distribution: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Doctor:
+    """Make an environment. Return the exit code of `rtvi doctor`, its JSON and its text."""
+    # Without the other plugins of the test environment, which take long to import.
+    monkeypatch.setattr("rtvi_plugins.cli.doctor.Installed", lambda: Installed(discover([str(tmp_path)])))
+    monkeypatch.delenv("ACME_API_KEY", raising=False)
+
+    def make(case: Broken) -> tuple[int, dict[str, Any], str]:
+        distribution("acme", case.source, rtvi_plugins=case.entries, rtvi_plugins__api=case.api)
+        if case.second:
+            distribution("acme-fork", SERVICE, rtvi_plugins=case.entries, rtvi_plugins__api=API)
+        for each in case.folders:
+            (tmp_path / each).mkdir()
+        (tmp_path / "bot.py").write_text(case.bot, "utf-8")
+        words = ["doctor", *(["bot.py"] if case.bot else [])]
+        code, text, _ = run(*words)
+        _, printed, _ = run(*words, "--json")
+        return code, json.loads(printed), text
+
+    return make
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_what_is_broken_is_named_with_its_mend(name: str, doctor: Doctor) -> None:
+    """Nothing else is reported, except what follows from it."""
+    case = ENVIRONMENTS[name]
+    code, report, text = doctor(case)
+    found = [each for each in report["findings"] if each["check"] == case.check]
+    assert [each["level"] for each in found] == [case.level]
+    assert case.what in found[0]["what"]
+    assert case.mend in found[0]["mend"]
+    assert found[0]["what"] in text
+    assert found[0]["mend"] in text
+    others = {each["check"] for each in report["findings"]} - {case.check}
+    assert others <= ({"conflict"} if case.second else set())
+    assert code == (1 if case.level == "broken" else 0)
+
+
+def test_nothing_is_reported_about_a_sound_environment(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key that is set is not missing, and is not shown."""
+    monkeypatch.setenv("ACME_API_KEY", "not-a-real-key")
+    monkeypatch.setattr("rtvi_plugins.cli.doctor.stale_metadata", lambda: iter(()))
+    code, report, text = doctor(Broken("", "", "", bot=BOT))
+    assert (code, report["findings"]) == (0, [])
+    (plugin,) = report["plugins"]
+    assert (plugin["name"], plugin["broken"], plugin["missing_keys"]) == ("llm.acme", None, [])
+    assert plugin["import_seconds"] is not None
+    assert "0 broken, 0 warnings" in text
+    assert "not-a-real-key" not in text
+
+
+def test_a_plugin_whose_import_hangs_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its process is ended."""
+    monkeypatch.syspath_prepend(tmp_path)  # pyright: ignore[reportUnknownMemberType]
+    info = tmp_path / "acme-1.0.dist-info"
+    info.mkdir()
+    (info / "entry_points.txt").write_text("[rtvi_plugins]\nllm.acme = acme\n[rtvi_plugins.api]\n1 = acme\n", "utf-8")
+    (tmp_path / "acme.py").write_text("import threading\nthreading.Event().wait()\n", "utf-8")
+    found = probe(EntryPoint("llm.acme", "acme", "acme", "1.0"), timeout=2)
+    assert found.broken == "its import takes more than 2 seconds."
