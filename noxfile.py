@@ -116,7 +116,9 @@ def core(session: nox.Session) -> None:
 @nox.session
 def quick(session: nox.Session) -> None:
     """The core's tests that start no other process and take no time of their own: about a minute on two cores."""
-    session.install(*group("tests", []), "-e", ".")
+    session.install(
+        *group("tests", []), "-e", ".", "-e", "./plugins/rtvi-plugins-echo", "-e", "./plugins/rtvi-plugins-rules"
+    )
     folders = sorted(str(path.parent) for path in Path("tests").glob("*/test_*.py") if path.parent.name in QUICK)
     files = sorted(map(str, Path("tests").glob("test_*.py")))
     ignored = (f"--ignore=tests/{each}" for each in ELSEWHERE)
