@@ -125,12 +125,13 @@ async def other(session: Session, /) -> None:
     """Needs neither the menu nor the model."""
 
 
+OPERATOR = "the operator of a test"
 KEYS = {"MODEL_URL": "the model of a test", "LOADED_API_KEY": "key-of-a-test"}
 
 
 def host(**more: Any) -> Host:
     """A host of the pizzeria, with its keys in the environment."""
-    return Host(pizzeria, environ=KEYS, operator_secret=Secret("s"), **more)
+    return Host(pizzeria, environ=KEYS, operator_secret=Secret(OPERATOR), **more)
 
 
 async def test_a_lifespan_is_opened_before_the_first_session_and_closed_after_the_last() -> None:
@@ -148,7 +149,7 @@ async def test_its_value_is_passed_before_the_slash() -> None:
     """To bots and their actions, and to services with their options and actions."""
     async with host() as running:
         for count in (1, 2):
-            started = await running.start({"service_options": {"llm.loaded": {"suffix": "!"}}}, secret="s")
+            started = await running.start({"service_options": {"llm.loaded": {"suffix": "!"}}}, secret=OPERATOR)
             async with open_client(ConnectionStream(running.claim(started.token))) as client:
                 assert await client.action("bot:price", pizza="margherita") == 8.5
                 assert await client.action("bot:served") == count
