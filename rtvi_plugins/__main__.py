@@ -39,6 +39,7 @@ _EXAMPLES = {
         "echo 'Who are you?' | rtvi console bot.py",
     ],
     "doctor": ["rtvi doctor", "rtvi doctor bot.py", "rtvi doctor bot.py --json"],
+    "keys": ["rtvi keys set OPENAI_API_KEY", "rtvi keys set OPENAI_API_KEY < key.txt", "rtvi keys list"],
     "completion": ['eval "$(rtvi completion bash)"', "rtvi completion fish > ~/.config/fish/completions/rtvi.fish"],
 }
 
@@ -149,6 +150,11 @@ def _add_doctor(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
+def _add_keys(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", metavar="WHAT", choices=("set", "list", "remove"), help="set, list or remove")
+    parser.add_argument("variable", metavar="VARIABLE", nargs="?", help="the environment variable, as in ACME_API_KEY")
+
+
 def _add_completion(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("shell", metavar="SHELL", choices=("bash", "zsh", "fish"), help="bash, zsh or fish")
 
@@ -175,6 +181,7 @@ _OWN: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]] = {
     "describe": (".cli.describe", "show what a bot or a plugin offers", _add_describe),
     "console": (".cli.console", "hold a typed conversation with a bot", _add_console),
     "doctor": (".cli.doctor", "find what is wrong with an installation or a bot, and how to mend it", _add_doctor),
+    "keys": (".cli.keys", "store API keys in a file that only you can read", _add_keys),
     "completion": (".cli.shell_completion", "print a script that completes commands in a shell", _add_completion),
 }
 

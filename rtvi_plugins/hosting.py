@@ -43,6 +43,7 @@ from .protocol.rate import AddressRates
 from .protocol.start import StartRequest, read_start
 from .registry.grants import Grants
 from .registry.installed import Installed
+from .registry.key_store import KeyStore
 from .registry.registry import Registry
 from .runtime.clock import Clock, ManualClock, SystemClock
 from .runtime.connection import Connection, ConnectionStream
@@ -104,6 +105,7 @@ class Host:
         self.draining = False
         self.dev = dev
         self._environ = os.environ if environ is None else environ
+        self._key_store = KeyStore(self._environ)
         self._operator_secret = operator_secret
         # Kept so that the log shows none of them, even if no session uses it.
         self._known_secrets = secrets_in_environment(self._environ, _key_variables(registry))
@@ -326,7 +328,11 @@ class Host:
             if isinstance(stored, str | Secret):
                 return Secret(stored) if isinstance(stored, str) else stored
             report(place, PluginError(f"it returns a {type(stored).__name__} for a key. Return a str, or None."))
-        return None
+        try:
+            return self._key_store.get(key_variable(provider, name))
+        except PluginError as error:
+            report("the key store", error)
+            return None
 
     def _owner_of(self, module: str) -> str:
         return self._owners.get(module.partition(".")[0], f"the module {module}")

@@ -25,6 +25,7 @@ from ..errors import PluginError
 from ..hosting import Host
 from ..loading import bot_spec
 from ..registry.installed import API, EntryPoint, Installed, stale_metadata
+from ..registry.key_store import KeyStore
 from ..utils.blocked_threads import SLOW_IMPORT_SECONDS
 from ..utils.install_hint import install_hint
 from .plugin_probe import Probed, probe
@@ -68,6 +69,7 @@ def run(chosen: Namespace) -> int:
         probed = dict(zip(fit, threads.map(probe, fit), strict=True))
     plugins = [(each, probed.get(each) or Probed(each.unfit)) for each in installed.entries]
     findings = [
+        *_key_store(),
         *_stale(),
         *_conflicts(installed.entries),
         *(finding for entry, found in plugins for finding in _of_plugin(entry, found)),
@@ -93,6 +95,17 @@ def _stale() -> Iterator[Finding]:
         left = folder.name.startswith("~")
         what = "pip left it behind when it was interrupted" if left else "another version of it lies beside this one"
         yield Finding("stale-metadata", distribution, f"{folder} is not used: {what}.", _remove(str(folder)), "warning")
+
+
+def _key_store() -> Iterator[Finding]:
+    store = KeyStore(os.environ)
+    try:
+        store.names()
+    except PluginError as error:
+        mend = (
+            f"chmod 600 {shlex.quote(str(store.path))}, or remove the file and set the keys again: rtvi keys set NAME"
+        )
+        yield Finding("key-store", "keys", str(error), mend)
 
 
 def _remove(folder: str) -> str:
@@ -177,7 +190,7 @@ def _of_bot(target: str, env: str | None, installed: Installed) -> Iterator[Find
         for place, (label, variables) in enumerate(providers.items()):
             for variable in variables:
                 what = f"The provider {label!r} of {service!r} needs the key {variable}, which is not set."
-                mend = f"export {variable}=…, or send it with each start request"
+                mend = f"Store it: rtvi keys set {variable} (or set the variable, or send it with each start request)"
                 yield Finding("missing-key", spec.name, what, mend, "warning" if place else "broken")
 
 
@@ -193,7 +206,11 @@ def _mend_bot(line: str) -> str:
 
 
 def _missing(keys: Iterable[str]) -> list[str]:
-    return [each for each in keys if not os.environ.get(each)]
+    try:
+        stored = KeyStore(os.environ).names()
+    except PluginError:  # `rtvi keys list` says why
+        stored = []
+    return [each for each in keys if not os.environ.get(each) and each not in stored]
 
 
 def _json(report: _Report) -> str:
@@ -222,7 +239,8 @@ def _json(report: _Report) -> str:
 
 def _text(report: _Report) -> str:
     parts = ", ".join(f"{part} {'yes' if there else 'no'}" for part, there in report.parts.items())
-    lines = [f"rtvi_plugins {report.version}, plugin API {API}, Python {platform.python_version()}", f"parts: {parts}", ""]
+    versions = f"rtvi_plugins {report.version}, plugin API {API}, Python {platform.python_version()}"
+    lines = [versions, f"parts: {parts}", ""]
     rows = [("PLUGIN", "DISTRIBUTION", "API", "IMPORT", "KEYS NOT SET"), *(_row(*each) for each in report.plugins)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines += ["  ".join(map(str.ljust, cells, widths)).rstrip() for cells in rows]

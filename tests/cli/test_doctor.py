@@ -108,7 +108,9 @@ ENVIRONMENTS = {
     "a bot whose provider two distributions offer": Broken(
         "bot", "acme-fork:acme", "rtvi plugins", bot=BOT, second=True
     ),
-    "a bot whose key is missing": Broken("missing-key", "needs the key ACME_API_KEY", "ACME_API_KEY=", bot=BOT),
+    "a bot whose key is missing": Broken(
+        "missing-key", "needs the key ACME_API_KEY", "rtvi keys set ACME_API_KEY", bot=BOT
+    ),
 }
 
 
@@ -118,6 +120,7 @@ def doctor(run: Run, distribution: Callable[..., None], tmp_path: Path, monkeypa
     # Without the other plugins of the test environment, which take long to import.
     monkeypatch.setattr("rtvi_plugins.cli.doctor.Installed", lambda: Installed(discover([str(tmp_path)])))
     monkeypatch.delenv("ACME_API_KEY", raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
 
     def make(case: Broken) -> tuple[int, dict[str, Any], str]:
         distribution("acme", case.source, rtvi_plugins=case.entries, rtvi_plugins__api=case.api)
@@ -161,6 +164,18 @@ def test_nothing_is_reported_about_a_sound_environment(doctor: Doctor, monkeypat
     assert plugin["import_seconds"] is not None
     assert "0 broken, 0 warnings" in text
     assert "not-a-real-key" not in text
+
+
+def test_a_key_store_that_others_may_read_is_reported(doctor: Doctor, tmp_path: Path) -> None:
+    """With the command that mends it."""
+    keys = tmp_path / "config" / "rtvi" / "keys.json"
+    keys.parent.mkdir(parents=True)
+    keys.write_text("{}", "utf-8")
+    keys.chmod(0o644)
+    code, report, _ = doctor(Broken("", "", ""))
+    (finding,) = report["findings"]
+    assert (code, finding["check"]) == (1, "key-store")
+    assert f"chmod 600 {keys}" in finding["mend"]
 
 
 def test_a_plugin_whose_import_hangs_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

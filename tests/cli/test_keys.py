@@ -1,0 +1,151 @@
+"""`rtvi keys`: a key is stored for its owner alone, found by hosts, and never an argument or printed."""
+
+from __future__ import annotations
+
+import io
+import os
+import pty
+import stat
+import subprocess
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+
+from rtvi_plugins import LLM, Secret, Session, bot, service
+from rtvi_plugins.errors import PluginError
+from rtvi_plugins.hosting import Host
+from rtvi_plugins.kinds import LLMRequest, Text
+from rtvi_plugins.registry.key_store import KeyStore
+
+Run: TypeAlias = Callable[..., tuple[int, str, str]]
+
+KEY = "not-a-real-key"
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of the key store, in a folder of the test's own."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.delenv("ACME_API_KEY", raising=False)
+    return tmp_path / "rtvi" / "keys.json"
+
+
+def test_a_piped_key_is_stored_for_its_owner_alone(run: Run, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is listed by name, and removed by name; its value is not printed."""
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{KEY}\n"))
+    done = run("keys", "set", "ACME_API_KEY")
+    assert done == (0, f"ACME_API_KEY is stored in {file}.\n", "")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    assert [each.name for each in file.parent.iterdir()] == ["keys.json"]
+    found = KeyStore(os.environ).get("ACME_API_KEY")
+    assert found is not None
+    assert found.reveal() == KEY
+    assert run("keys", "list") == (0, "ACME_API_KEY\n", "")
+    assert run("keys", "remove", "ACME_API_KEY") == (0, "", "")
+    assert run("keys", "list") == (0, "", "")
+    code, _, err = run("keys", "remove", "ACME_API_KEY")
+    assert (code, "No key ACME_API_KEY is stored" in err) == (1, True)
+
+
+@pytest.mark.parametrize("words", [["set", "sk-not-a-real-key"], ["set", f"ACME_API_KEY={KEY}"], ["set"], ["remove"]])
+def test_a_key_on_the_command_line_is_refused_and_not_repeated(run: Run, file: Path, words: list[str]) -> None:
+    """The error says how the key is given."""
+    code, out, err = run("keys", *words)
+    assert (code, out) == (2, "")
+    assert "standard input" in err
+    assert "not-a-real-key" not in err
+    assert not file.exists()
+
+
+@pytest.mark.parametrize("piped", ["", "\n", "one\ntwo\n"])
+def test_a_key_is_one_line(run: Run, file: Path, monkeypatch: pytest.MonkeyPatch, piped: str) -> None:
+    """Otherwise nothing is stored."""
+    monkeypatch.setattr(sys, "stdin", io.StringIO(piped))
+    code, _, err = run("keys", "set", "ACME_API_KEY")
+    assert (code, "Nothing is stored" in err) == (2, True)
+    assert not file.exists()
+
+
+@pytest.mark.slow
+def test_a_typed_key_is_not_shown(file: Path) -> None:
+    """In a real terminal."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "rtvi_plugins", "keys", "set", "ACME_API_KEY"]
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True) as process:
+        os.close(theirs)
+        shown = b""
+        while b"ACME_API_KEY: " not in shown:
+            shown += os.read(ours, 1000)
+        os.write(ours, f"{KEY}\n".encode())
+        process.wait(30)
+    shown += os.read(ours, 1000)
+    os.close(ours)
+    assert process.returncode == 0
+    assert KEY.encode() not in shown
+    assert KeyStore(os.environ).names() == ["ACME_API_KEY"]
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "why"),
+    [
+        ('{"ACME_API_KEY": "not-a-real-key"}', 0o640, "chmod 600"),
+        ('{"ACME_API_KEY": not-a-real-key}', 0o600, "no JSON object"),
+        ('["not-a-real-key"]', 0o600, "no JSON object"),
+    ],
+)
+def test_a_file_that_is_not_safe_or_not_sound_is_not_used(run: Run, file: Path, text: str, mode: int, why: str) -> None:
+    """The error does not hold the key, and nothing is overwritten."""
+    file.parent.mkdir()
+    file.write_text(text, "utf-8")
+    file.chmod(mode)
+    with pytest.raises(PluginError, match=why):
+        KeyStore(os.environ).set("OTHER_API_KEY", Secret(KEY))
+    code, out, err = run("keys", "list")
+    assert (code, out) == (1, "")
+    assert why in err
+    assert KEY not in err
+    assert file.read_text("utf-8") == text
+
+
+def test_without_a_home_folder_there_are_no_keys() -> None:
+    """A host with an environment of its own reads no file of the user."""
+    assert KeyStore({}).names() == []
+    with pytest.raises(PluginError, match="HOME"):
+        KeyStore({}).set("ACME_API_KEY", Secret(KEY))
+
+
+class StandIn:
+    """An LLM that no test asks."""
+
+    def respond(self, request: LLMRequest, /) -> AsyncIterator[Text]:
+        """Return nothing."""
+        raise NotImplementedError
+
+
+@service("llm", "acme")
+@asynccontextmanager
+async def acme(api_key: Secret, /) -> AsyncGenerator[StandIn]:
+    """A provider with a key."""
+    yield StandIn()
+
+
+@bot(services={"llm": "acme"})
+async def receptionist(session: Session, /, llm: LLM) -> None:
+    """A bot with a provider that needs a key."""
+
+
+def test_a_host_looks_in_the_key_store_after_the_environment(file: Path) -> None:
+    """A key that is removed is not found any more."""
+    environ = {"XDG_CONFIG_HOME": str(file.parents[1])}
+    host = Host(receptionist, environ=environ)
+    assert host.missing_keys() == {"llm": {"acme": ["ACME_API_KEY"]}}
+    KeyStore(environ).set("ACME_API_KEY", Secret(KEY))
+    assert host.missing_keys() == {"llm": {"acme": []}}
+    KeyStore(environ).remove("ACME_API_KEY")
+    assert host.missing_keys() == {"llm": {"acme": ["ACME_API_KEY"]}}
+    assert Host(receptionist, environ={**environ, "ACME_API_KEY": KEY}).missing_keys() == {"llm": {"acme": []}}
