@@ -5,30 +5,25 @@ from __future__ import annotations
 import inspect
 import logging
 import sys
-from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from itertools import count
 from pathlib import Path
 from types import ModuleType
 
-from attrs import define, field
-
-from .declare.specs import AnyFunction, BotSpec, ProviderSpec, Spec, specs_in, specs_of
-from .errors import BotError, DeclarationError, PluginError
-from .hookspecs import PROJECT
-from .kinds import BUILTIN_KINDS, kind_of
+from .declare.specs import AnyFunction, BotSpec, Spec, specs_in, specs_of
+from .errors import BotError, PluginError
 from .protocol.describe import check_descriptions
 from .registry import standard
 from .registry.assemble import build, build_provider
-from .registry.bot_modules import family, top
 from .registry.hooks import Hooks
 from .registry.installed import EntryPoint, Installed
+from .registry.plugin_loading import Modules, family_of, find_providers, load_plugin, local_services, services_in
 from .registry.registry import Provider, Registry
 from .utils.blocked_threads import SLOW_IMPORT_SECONDS, warn_when_slow
 from .utils.diagnostics import nearest, where
 
-__all__ = ("bot_spec", "compose", "family_of", "lack", "load_bot", "load_provider", "services_in")
+__all__ = ("bot_spec", "compose", "load_bot", "load_provider")
 
 _log = logging.getLogger("rtvi_plugins")
 
@@ -133,17 +128,17 @@ def compose(
     bot's.
     """
     spec = bot_spec(bot)
-    modules = _Modules(installed)
+    modules = Modules(installed)
     modules.by_name[standard.__name__] = standard
     own = dict.fromkeys((bot.__module__, getattr(bot, _NAMED_IN, bot.__module__)))
     for each in (*(sys.modules[name] for name in own), *extra):
         modules.add(each)
-    local = _services([each for module in modules.by_name.values() for each in specs_in(module)])
+    local = local_services([each for module in modules.by_name.values() for each in specs_in(module)])
     lacking: list[str] = []  # reported together, so that all of them can be installed at once
-    providers = {name: _providers(spec, name, local, modules, lacking) for name in spec.services}
+    providers = {name: find_providers(spec, name, local, modules, lacking) for name in spec.services}
     for name in dict.fromkeys((*spec.plugins, *plugins)):
         try:
-            modules.add(_load_actions(installed, name))
+            modules.add(load_plugin(installed, installed.module(name)))
         except PluginError as error:
             lacking.append(str(error))
     if lacking:
@@ -158,144 +153,10 @@ def compose(
 
 def load_provider(entry: EntryPoint, installed: Installed) -> Provider:
     """Return an installed provider without a bot, with the options and actions of its kind."""
-    module = _load(installed, entry)
+    module = load_plugin(installed, entry)
     spec = services_in(family_of(installed, module))[entry.name]
-    modules = _Modules(installed)
+    modules = Modules(installed)
     modules.by_name[standard.__name__] = standard
     modules.add(module)
     modules.add_kind(spec.protocol)
     return build_provider(spec.provider, spec, [each for found in modules.by_name.values() for each in specs_in(found)])
-
-
-@define
-class _Modules:
-    """The modules with declarations for one bot."""
-
-    installed: Installed
-    by_name: dict[str, ModuleType] = field(factory=dict[str, ModuleType])
-    #: The names of modules that belong together: a module, and its own that it imports.
-    families: list[frozenset[str]] = field(factory=list[frozenset[str]])
-
-    def add(self, module: ModuleType) -> None:
-        """Add a module with its own that it imports, but nothing of plugins that the bot does not name."""
-        members = {each.__name__: each for each in family_of(self.installed, module)}
-        self.by_name |= members
-        self.families.append(frozenset(members))
-
-    def add_kind(self, protocol: type) -> None:
-        """Add the module that defines a kind: what it declares on the kind counts for every provider of it."""
-        kind = kind_of(protocol)
-        if kind is not None and kind not in BUILTIN_KINDS.values():
-            self.add(sys.modules[protocol.__module__])
-
-
-def family_of(installed: Installed, module: ModuleType) -> list[ModuleType]:
-    """Return the modules from which a module's declarations are read: itself and its own that it imports."""
-    return family(module, {top(each.module) for each in installed.entries})
-
-
-def _load_actions(installed: Installed, name: str) -> ModuleType:
-    return _load(installed, installed.module(name))
-
-
-def _load(installed: Installed, entry: EntryPoint) -> ModuleType:
-    """Load a plugin's module. Raise `PluginError` if it does not declare what its entry point says."""
-    module = installed.load(entry)
-    if (lacking := lack(entry, family_of(installed, module))) is not None:
-        raise PluginError(f"The plugin {entry.name!r} of {entry.distribution} {entry.version} {lacking}")
-    return module
-
-
-def lack(entry: EntryPoint, modules: Sequence[ModuleType]) -> str | None:
-    """Return why modules do not declare what their entry point says; None if they do."""
-    if entry.kind is None:
-        return None if _declares(modules) else f"declares nothing: {_must(entry, 'its functions are decorated')}."
-    services = services_in(modules)
-    if entry.name in services:
-        return None
-    stands = f"@service({entry.kind!r}, {entry.provider!r}) stands"
-    others = f"; it declares {', '.join(services)}" if services else ""
-    return f"declares no such service: {_must(entry, stands)}{others}."
-
-
-def _declares(modules: Sequence[ModuleType]) -> bool:
-    values = (value for module in modules for value in vars(module).values())
-    return any(specs_in(module) for module in modules) or any(hasattr(each, f"{PROJECT}_impl") for each in values)
-
-
-def _must(entry: EntryPoint, stands: str) -> str:
-    return f"its entry point must name the module in which {stands}, and that is not {entry.module!r}"
-
-
-def services_in(modules: Sequence[ModuleType]) -> dict[str, ProviderSpec]:
-    """Return the providers that modules declare, by the names that their entry points must have, as in "llm.acme"."""
-    return _services([each for module in modules for each in specs_in(module)])
-
-
-def _services(specs: Sequence[Spec]) -> dict[str, ProviderSpec]:
-    """Return providers by kind and name. The nearer module wins. Raise `DeclarationError` for two in one module."""
-    found: dict[str, ProviderSpec] = {}
-    for spec in dict.fromkeys(each for each in specs if isinstance(each, ProviderSpec)):
-        name = f"{spec.kind}.{spec.provider}"
-        if found.setdefault(name, spec) is spec:
-            continue
-        if found[name].function.__module__ == spec.function.__module__:
-            places = f"{where(found[name].function)} and {where(spec.function)}"
-            raise DeclarationError(None, f"the service {name!r} is declared twice: {places}. Rename one of them.")
-    return found
-
-
-def _providers(
-    spec: BotSpec, service: str, local: Mapping[str, ProviderSpec], modules: _Modules, lacking: list[str]
-) -> dict[str, ProviderSpec]:
-    """Return the providers of a service. For each that is missing, add the reason to `lacking`.
-
-    Optional ones are left out if another is there.
-    """
-    kind, found = spec.kinds[service], dict[str, ProviderSpec]()
-    left_out: list[str] = []
-    for label in spec.services[service]:
-        try:
-            found[label] = local.get(f"{kind}.{label}") or _load_provider(kind, label, modules)
-        except PluginError as error:
-            why = _mistaken_kind(service, kind, label, local, modules.installed) or error
-            reasons = left_out if (service, label) in spec.optional else lacking
-            reasons.append(f"The bot {spec.name!r} names the provider {label!r} for {service!r}. {why}")
-        else:
-            _refuse_other_kind(spec, service, found[label])
-    if not found:
-        lacking.extend(left_out)
-    for reason in left_out if found else ():
-        _log.info("%s It is left out.", reason)
-    return found
-
-
-def _load_provider(kind: str, label: str, modules: _Modules) -> ProviderSpec:
-    installed = modules.installed
-    entry = installed.provider(kind, label)
-    module = _load(installed, entry)
-    modules.add(module)
-    return services_in(family_of(installed, module))[entry.name]
-
-
-def _refuse_other_kind(spec: BotSpec, service: str, provider: ProviderSpec) -> None:
-    """Reject a provider of another plugin's kind with the same name."""
-    wanted = spec.protocols[service]
-    if provider.protocol is not wanted:
-        names = [f"{each.__module__}.{each.__qualname__}" for each in (wanted, provider.protocol)]
-        raise BotError(
-            f"{where(spec.function)} annotates {service!r} with {names[0]}, but {where(provider.function)} implements "
-            f"{names[1]}. Two plugins define the kind {provider.kind!r}: rename one of them."
-        )
-
-
-def _mistaken_kind(
-    service: str, kind: str, label: str, local: Mapping[str, ProviderSpec], installed: Installed
-) -> str | None:
-    """Return the error text for a provider that exists, but only for other kinds than the annotated one."""
-    here = {each.kind for each in local.values() if each.provider == label}
-    kinds = sorted(here | {each.kind for each in installed.entries if each.kind and each.provider == label})
-    if not kinds or kind in kinds:
-        return None
-    given, *right = (found.protocol.__name__ if (found := BUILTIN_KINDS.get(each)) else each for each in (kind, *kinds))
-    return f"{service!r} is annotated with {given}, and {label!r} is not one; annotate it with {' or '.join(right)}."

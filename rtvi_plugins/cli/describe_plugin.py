@@ -9,10 +9,11 @@ from typing import Any
 
 from ..declare.specs import ActionSpec, OptionsSpec, ProviderSpec, Spec, Target, specs_in, specs_of
 from ..hookspecs import PROJECT
-from ..loading import family_of, load_provider
+from ..loading import load_provider
 from ..protocol.describe import describe_action, describe_option, describe_parameter
 from ..protocol.operator_fields import key_variable
 from ..registry.installed import EntryPoint, Installed
+from ..registry.plugin_loading import family_of
 from ..registry.registry import Provider
 from .description import Described, action_lines, parameter_lines, titled
 

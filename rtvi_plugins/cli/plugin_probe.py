@@ -18,9 +18,9 @@ from attrs import asdict, frozen
 
 from ..declare.specs import ProviderSpec
 from ..errors import PluginError
-from ..loading import family_of, lack, services_in
 from ..protocol.operator_fields import key_variable
 from ..registry.installed import EntryPoint, Installed
+from ..registry.plugin_loading import family_of, lack, services_in
 from ..utils.diagnostics import shorten
 
 __all__ = ("Probed", "main", "probe")

@@ -81,7 +81,7 @@ def _rows(installed: Installed, *, load: bool) -> Iterator[Row]:
 
 def _load(installed: Installed, entry: EntryPoint) -> tuple[str | None, Sequence[str]]:
     """Why a plugin cannot be used, if so, and the services that it declares for nobody."""
-    from ..loading import family_of, lack, services_in  # here: a list alone does not need it
+    from ..registry.plugin_loading import family_of, lack, services_in  # here: a list alone does not need it
 
     try:
         with redirect_stdout(sys.stderr):  # what a plugin prints while it is imported is not our output
