@@ -40,6 +40,7 @@ _EXAMPLES = {
     ],
     "doctor": ["rtvi doctor", "rtvi doctor bot.py", "rtvi doctor bot.py --json"],
     "keys": ["rtvi keys set OPENAI_API_KEY", "rtvi keys set OPENAI_API_KEY < key.txt", "rtvi keys list"],
+    "schema": ["rtvi schema rtvi-plugins-acme > api.json", "rtvi schema diff api.json new.json"],
     "completion": ['eval "$(rtvi completion bash)"', "rtvi completion fish > ~/.config/fish/completions/rtvi.fish"],
 }
 
@@ -155,6 +156,13 @@ def _add_keys(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("variable", metavar="VARIABLE", nargs="?", help="the environment variable, as in ACME_API_KEY")
 
 
+def _add_schema(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "words", metavar="DISTRIBUTION | diff OLD NEW", nargs="+", help="an installed one, or two files"
+    )
+    parser.add_argument("--json", action="store_true", help="print the differences as JSON")
+
+
 def _add_completion(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("shell", metavar="SHELL", choices=("bash", "zsh", "fish"), help="bash, zsh or fish")
 
@@ -182,6 +190,7 @@ _OWN: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]] = {
     "console": (".cli.console", "hold a typed conversation with a bot", _add_console),
     "doctor": (".cli.doctor", "find what is wrong with an installation or a bot, and how to mend it", _add_doctor),
     "keys": (".cli.keys", "store API keys in a file that only you can read", _add_keys),
+    "schema": (".cli.schema", "write the API of a distribution as JSON, or compare two of them", _add_schema),
     "completion": (".cli.shell_completion", "print a script that completes commands in a shell", _add_completion),
 }
 

@@ -17,7 +17,7 @@ from ..registry.plugin_loading import family_of
 from ..registry.registry import Provider
 from .description import Described, action_lines, parameter_lines, titled
 
-__all__ = ("describe_plugin", "find_plugin")
+__all__ = ("describe_plugin", "find_plugin", "services_of")
 
 
 def find_plugin(installed: Installed, name: str) -> EntryPoint | None:
@@ -49,8 +49,10 @@ def describe_plugin(installed: Installed, entry: EntryPoint) -> tuple[str, str, 
 
 
 def _module(specs: Sequence[Spec], hooks: Sequence[str]) -> tuple[list[str], Described]:
-    actions = [_action(service, each) for each in specs if isinstance(each, ActionSpec) for service in _services(each)]
-    groups = [(service, each) for each in specs if isinstance(each, OptionsSpec) for service in _services(each)]
+    actions = [
+        _action(service, each) for each in specs if isinstance(each, ActionSpec) for service in services_of(each)
+    ]
+    groups = [(service, each) for each in specs if isinstance(each, OptionsSpec) for service in services_of(each)]
     services = dict.fromkeys(service for service, _ in groups)
     config = [_config(each, [group for service, group in groups if service == each]) for each in services]
     options = [{**each, "name": f"{of['name']}.{each['name']}"} for of in config for each in of["options"]]
@@ -93,7 +95,7 @@ def _keys(spec: ProviderSpec) -> Iterator[str]:
         yield f"{each.name:<{width}}  {need}, {key_variable(spec.provider, each.name)}"
 
 
-def _services(spec: ActionSpec | OptionsSpec) -> Iterator[str]:
+def services_of(spec: ActionSpec | OptionsSpec) -> Iterator[str]:
     """Yield the names under which clients see what a plugin declares: of its kinds, or of the bot."""
     for each in spec.targets:
         name = _kind(each)

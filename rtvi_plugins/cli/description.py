@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from ..utils.json_values import is_object
 
-__all__ = ("Described", "action_lines", "actions_text", "parameter_lines", "titled")
+__all__ = ("Described", "action_lines", "actions_text", "merge_all_of", "parameter_lines", "titled")
 
 #: What `rtvi_plugins.protocol.describe` returns, or a JSON Schema.
 Described: TypeAlias = "Mapping[str, Any]"
@@ -84,7 +84,7 @@ def _fields(schema: Described, margin: str, *, checked: bool = True) -> Iterator
 
 def _objects(schema: Described) -> Iterator[Described]:
     """Yield the objects with known fields: the schema itself, or its items, values or members."""
-    schema = _joined(schema)
+    schema = merge_all_of(schema)
     if schema.get("properties"):
         yield schema
         return
@@ -94,11 +94,11 @@ def _objects(schema: Described) -> Iterator[Described]:
             yield from _objects(each)
 
 
-def _joined(schema: Described) -> dict[str, Any]:
+def merge_all_of(schema: Described) -> dict[str, Any]:
     """Return a schema with the bounds that a grant adds in `allOf`. The narrower one of two stays."""
     joined = {name: value for name, value in schema.items() if name != "allOf"}
     for part in schema.get("allOf", ()):
-        for name, value in _joined(part).items():
+        for name, value in merge_all_of(part).items():
             joined[name] = _narrower(name, joined[name], value) if name in joined else value
     return joined
 
@@ -126,7 +126,7 @@ def _narrower(keyword: str, one: Any, other: Any) -> Any:
 
 
 def _facts(parameter: Described) -> Iterator[str]:
-    schema = _joined(parameter["schema"])
+    schema = merge_all_of(parameter["schema"])
     yield _type(schema)
     yield from _bounds(schema)
     if parameter["required"]:
@@ -144,7 +144,7 @@ _TYPES = {"boolean": "bool", "integer": "whole number"}
 
 def _type(schema: Described) -> str:
     """Return the type in words. Null is named by `_bounds`."""
-    schema = _joined(schema)
+    schema = merge_all_of(schema)
     if "anyOf" in schema:
         words = [_type(each) for each in schema["anyOf"] if each.get("type") != "null"]
         return " or ".join(dict.fromkeys(words))
@@ -189,7 +189,7 @@ def _bounds(schema: Described, choice: str = "one of") -> Iterator[str]:
         if member.get("type") == "null":
             yield "or null"
         else:
-            yield from _bounds(_joined(member), "such as" if {"type": "string"} in schema["anyOf"] else "one of")
+            yield from _bounds(merge_all_of(member), "such as" if {"type": "string"} in schema["anyOf"] else "one of")
 
 
 def _shown(value: Any) -> str:
