@@ -28,6 +28,7 @@ from ..registry.installed import API, EntryPoint, Installed, stale_metadata
 from ..registry.key_store import KeyStore
 from ..utils.blocked_threads import SLOW_IMPORT_SECONDS
 from ..utils.install_hint import install_hint
+from ..utils.secrets import scrub
 from .plugin_probe import Probed, probe
 
 __all__ = ("Finding", "run")
@@ -79,7 +80,8 @@ def run(chosen: Namespace) -> int:
             findings += _of_bot(chosen.bot, chosen.env, installed)
     findings.sort(key=lambda each: each.level != "broken")
     report = _Report(plugins, findings, chosen.version)
-    sys.stdout.write(_json(report) if chosen.json else _text(report))
+    # An exception of a plugin may quote a key of the environment.
+    sys.stdout.write(scrub(_json(report) if chosen.json else _text(report)))
     return FAILED if any(each.level == "broken" for each in findings) else OK
 
 

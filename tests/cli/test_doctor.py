@@ -166,6 +166,16 @@ def test_nothing_is_reported_about_a_sound_environment(doctor: Doctor, monkeypat
     assert "not-a-real-key" not in text
 
 
+def test_a_key_that_a_plugin_quotes_is_not_printed(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither in the text nor in the JSON."""
+    monkeypatch.setenv("ACME_API_KEY", "not-a-real-key")
+    source = "import os\nraise RuntimeError(f'bad key {os.environ[\"ACME_API_KEY\"]}')\n"
+    code, report, text = doctor(Broken("", "", "", source=source))
+    assert (code, "bad key" in text) == (1, True)
+    assert "not-a-real-key" not in text
+    assert "not-a-real-key" not in json.dumps(report)
+
+
 def test_a_key_store_that_others_may_read_is_reported(doctor: Doctor, tmp_path: Path) -> None:
     """With the command that mends it."""
     keys = tmp_path / "config" / "rtvi" / "keys.json"
