@@ -339,7 +339,7 @@ async def test_neither_key_nor_payload_is_told(server: OpenAIServer, caplog: pyt
     transport = httpx2.ASGITransport(server.app)
     async with connect("acme", KEY, base_url="http://server/v1", transport=transport) as llm:
         failure = await failure_of(llm)
-        told = f"{llm!r} {vars(llm.http)!r} {failure!r} {''.join(traceback.format_exception(failure))}"
+        told = f"{llm!r} {vars(llm.http.client)!r} {failure!r} {''.join(traceback.format_exception(failure))}"
     assert server.asked[0].key == KEY.reveal()
     assert failure.__cause__ is None
     for secret in (KEY.reveal(), "payload-of-a-test", "Incorrect"):

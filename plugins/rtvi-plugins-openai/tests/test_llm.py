@@ -68,7 +68,7 @@ async def test_models_can_be_listed(base_url: str) -> None:
 async def test_a_provider_knows_its_vendors_address(service: Any, address: str) -> None:
     """Opening it sends nothing yet."""
     async with service(KEY) as live:
-        assert str(live.http.base_url) == address
+        assert str(live.http.client.base_url) == address
 
 
 def test_the_readme_tells_every_option() -> None:

@@ -1,4 +1,4 @@
-"""Map a vendor's errors and broken connections to the categories of `ProviderError`.
+"""Map a vendor's errors to the categories of `ProviderError`.
 
 Vendors repeat keys and messages in the text of their errors. So the text is neither kept nor logged: only the status
 and the words in the tables below are used.
@@ -6,19 +6,15 @@ and the words in the tables below are used.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
-import httpx2
-
-from rtvi_plugins.errors import ProviderCategory, ProviderError
+from rtvi_plugins.errors import ProviderCategory
+from rtvi_plugins_vendor import category_of_status
 
 from ._json import is_object
 
-__all__ = ("category_of", "error_in", "transport_failures")
-
-_BY_STATUS: Mapping[int, ProviderCategory] = {401: "auth", 402: "quota", 403: "auth", 408: "timeout", 429: "rate"}
+__all__ = ("category_of", "error_in")
 
 #: An account without credit is refused with 429 or 403, like a busy one, but waiting does not help.
 _OUT_OF_QUOTA = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
@@ -48,15 +44,11 @@ def category_of(error: Mapping[str, Any], status: int | None = None) -> Provider
     if status == 403 and "invalid_request_error" in words:  # Together's answer to a conversation that is too long
         return "bad-request"
     if status is not None:
-        return _by_status(status)
+        return category_of_status(status)
     if len(words[0]) == 3 and words[0].isdecimal():  # a gateway passes on the vendor's status
-        return _by_status(int(words[0]))
+        return category_of_status(int(words[0]))
     known: list[ProviderCategory] = [_BY_WORD[word] for word in words if word in _BY_WORD]
     return known[0] if known else "unavailable"
-
-
-def _by_status(status: int) -> ProviderCategory:
-    return _BY_STATUS.get(status, "unavailable" if status >= 500 else "bad-request")
 
 
 def error_in(value: object) -> Mapping[str, Any] | None:
@@ -70,14 +62,3 @@ def error_in(value: object) -> Mapping[str, Any] | None:
     if not error:
         return {} if value.get("finish_reason") == "error" else None
     return error if is_object(error) else {}
-
-
-@contextmanager
-def transport_failures(provider: str) -> Generator[None]:
-    """Raise `ProviderError` for failures of the connection to a vendor."""
-    try:
-        yield
-    except httpx2.TimeoutException:
-        raise ProviderError(provider, "timeout") from None
-    except (httpx2.HTTPError, httpx2.StreamError):
-        raise ProviderError(provider, "unavailable") from None

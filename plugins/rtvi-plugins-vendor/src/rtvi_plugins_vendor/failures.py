@@ -1,0 +1,91 @@
+"""Map a vendor's status codes and broken connections to the categories of `ProviderError`.
+
+Vendors repeat keys and messages in the text of their errors. So no error of this module contains that text.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import httpx2
+
+from rtvi_plugins.errors import ProviderCategory, ProviderError
+
+__all__ = ("StatusError", "category_of_close", "category_of_status", "retry_after", "transport_failures")
+
+_BY_STATUS: Mapping[int, ProviderCategory] = {401: "auth", 402: "quota", 403: "auth", 408: "timeout", 429: "rate"}
+
+#: The close codes of RFC 6455 and of the IANA registry that do not mean that the vendor is unavailable.
+_BY_CLOSE: Mapping[int, ProviderCategory] = {
+    1002: "bad-request",
+    1003: "bad-request",
+    1007: "bad-request",
+    1008: "bad-request",
+    1009: "bad-request",
+    3000: "auth",
+    3003: "auth",
+    3008: "timeout",
+}
+#: A normal end. 1005 stands for a close frame without a code.
+_NORMAL_CLOSES = (1000, 1005)
+#: Many vendors add 4000 to the HTTP status, as in 4429.
+_CLOSES_LIKE_STATUS = range(4400, 4600)
+
+
+class StatusError(ProviderError):
+    """A vendor refused a request.
+
+    `status` is the HTTP status. `retry_after` is how long the vendor asks to wait, in seconds, or None.
+    """
+
+    def __init__(
+        self, provider: str, category: ProviderCategory, status: int, *, retry_after: float | None = None
+    ) -> None:
+        super().__init__(provider, category)
+        self.status = status
+        self.retry_after = retry_after
+
+
+def category_of_status(status: int) -> ProviderCategory:
+    """Return the category of an HTTP status that is not a success. A redirect means that the base URL is wrong."""
+    return _BY_STATUS.get(status, "unavailable" if status >= 500 else "bad-request")
+
+
+def category_of_close(code: int) -> ProviderCategory | None:
+    """Return the category of a WebSocket close code. None is a normal end."""
+    if code in _NORMAL_CLOSES:
+        return None
+    return category_of_status(code - 4000) if code in _CLOSES_LIKE_STATUS else _BY_CLOSE.get(code, "unavailable")
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds in the header `retry-after`, which may be a number or a date. None without a valid one."""
+    value = headers.get("retry-after", "")
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = _seconds_until(value)
+    return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def _seconds_until(date: str) -> float:
+    try:
+        until = parsedate_to_datetime(date)
+    except ValueError:
+        return math.nan
+    return (until.astimezone(UTC) - datetime.now(UTC)).total_seconds()
+
+
+@contextmanager
+def transport_failures(provider: str) -> Generator[None]:
+    """Raise `ProviderError` for failures of the connection to a vendor: `timeout` or `unavailable`."""
+    try:
+        yield
+    except httpx2.TimeoutException:
+        raise ProviderError(provider, "timeout") from None
+    except (httpx2.HTTPError, httpx2.StreamError):
+        raise ProviderError(provider, "unavailable") from None

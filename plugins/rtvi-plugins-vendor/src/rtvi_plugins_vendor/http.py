@@ -1,0 +1,291 @@
+"""An HTTP client for a service: one for each live service, so that its connections are used again.
+
+::
+
+    async with connect_http("acme", api_key, base_url=base_url) as http:
+        async with http.stream("POST", "chat", json=body) as response:
+            async for event in response.events():
+                yield Text(event.data)
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Mapping
+from contextlib import asynccontextmanager, suppress
+from functools import cache
+from typing import Any, TypeVar
+
+import anyio
+import httpx2
+import orjson
+from attrs import define, field, frozen
+
+from rtvi_plugins.errors import ProviderCategory, ProviderError
+from rtvi_plugins.kinds import Audio
+from rtvi_plugins.security import http_url, quiet_http_clients
+from rtvi_plugins.session import Secret
+
+from .failures import StatusError, category_of_status, retry_after, transport_failures
+
+__all__ = ("Retry", "VendorHTTP", "VendorResponse", "connect_http")
+
+log = logging.getLogger(__name__)
+
+#: How long to wait for the end of a response, after which its connection can be used again.
+_END_OF_RESPONSE_SECONDS = 0.5
+#: The most bytes that are read of a refusal.
+_LONGEST_ERROR = 65536
+_LONGEST_BODY = 4 * 1024 * 1024
+
+_T = TypeVar("_T")
+
+
+@frozen
+class Retry:
+    """When to repeat a request: the connection failed, or the vendor answered 429 or 5xx. Nothing was read by then.
+
+    - `times`: how often to repeat it.
+    - `first`: the first wait in seconds. Each further one is twice as long.
+    - `longest`: the longest wait in seconds. If the vendor asks for more, the request fails at once.
+    """
+
+    times: int = 1
+    first: float = 0.25
+    longest: float = 2.0
+
+    def wait(self, attempt: int, asked: float | None = None) -> float | None:
+        """Return how long to wait after an attempt (the first is 0), in seconds. None if it was the last.
+
+        `asked` is the wait that the vendor asks for.
+        """
+        if attempt >= self.times or (asked or 0) > self.longest:
+            return None
+        return asked if asked is not None else min(self.longest, self.first * 2**attempt)
+
+
+@define(eq=False)
+class VendorResponse:
+    """A successful response, to be read once, with one of its methods. You may stop reading anywhere."""
+
+    provider: str
+    raw: httpx2.Response = field(repr=False)
+    _reader: AsyncIterator[Any] | None = None
+
+    @property
+    def is_json(self) -> bool:
+        """Whether the body is one JSON value. Some servers answer so although a stream was requested."""
+        return self.raw.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
+
+    def events(self) -> AsyncIterator[httpx2.ServerSentEvent]:
+        """Iterate over the server-sent events. Another type of content is a `ProviderError`."""
+        return self._read_by(aiter(httpx2.EventSource(self.raw)))
+
+    def lines(self) -> AsyncIterator[str]:
+        """Iterate over the lines, without their ends."""
+        return self._read_by(self.raw.aiter_lines())
+
+    def audio(self, rate: int, channels: int = 1) -> AsyncIterator[Audio]:
+        """Iterate over 16-bit PCM as it arrives, in whole frames of samples. Half a frame at the end is left out."""
+        return self._read_by(_audio(self.raw.aiter_bytes(), rate, channels))
+
+    async def read(self, longest: int = _LONGEST_BODY) -> bytes:
+        """Return the body, or its start if it is longer than `longest` bytes."""
+        body = bytearray()
+        async for part in self._read_by(self.raw.aiter_bytes()):
+            body += part
+            if len(body) >= longest:
+                break
+        return bytes(body[:longest])
+
+    async def json(self) -> Any:
+        """Return the body as JSON. Raise `ProviderError` if it is not valid, or longer than 4 MiB."""
+        try:
+            return orjson.loads(await self.read())
+        except orjson.JSONDecodeError:
+            raise ProviderError(self.provider, "unavailable") from None
+
+    async def finish(self) -> None:
+        """Read the rest for at most half a second, so that the next request can use the connection.
+
+        Call it once you have all that you need. Leaving without it closes the connection, so the vendor stops.
+        """
+        with anyio.move_on_after(_END_OF_RESPONSE_SECONDS), suppress(httpx2.HTTPError):
+            await self._drain()
+
+    async def aclose(self) -> None:
+        """Close the response. Its connection is closed too, unless all of it was read."""
+        try:
+            await self.raw.aclose()
+        finally:
+            # httpx2 leaves its inner iterators to the garbage collector, and trio warns about that. On a closed
+            # response they end, and one that would wait is cancelled.
+            with anyio.move_on_after(0), suppress(httpx2.HTTPError, httpx2.StreamError):
+                await self._drain()
+
+    def _read_by(self, reader: AsyncIterator[_T]) -> AsyncIterator[_T]:
+        self._reader = reader
+        return reader
+
+    async def _drain(self) -> None:
+        if self._reader is not None:
+            async for _ in self._reader:
+                pass
+
+
+async def _audio(parts: AsyncIterator[bytes], rate: int, channels: int) -> AsyncGenerator[Audio]:
+    rest, size = b"", 2 * channels
+    async for part in parts:
+        data = rest + part
+        whole = len(data) - len(data) % size
+        rest = data[whole:]
+        if whole:
+            yield Audio(data[:whole], rate, channels)
+
+
+def _by_status(status: int, body: bytes) -> ProviderCategory:
+    return category_of_status(status)
+
+
+@define(eq=False)
+class VendorHTTP:
+    """An HTTP client for one vendor. Every failure is a `ProviderError`. Get one from `connect_http`."""
+
+    provider: str
+    client: httpx2.AsyncClient = field(repr=False)
+    retry: Retry = field(factory=Retry)
+    #: Returns the category of a refusal from its status and the start of its body.
+    categorize: Callable[[int, bytes], ProviderCategory] = _by_status
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: object = None,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> AsyncGenerator[VendorResponse]:
+        """Yield the response to a request. Leaving the block closes it.
+
+        `path` is relative to the base URL. `json` is the body; None sends none. Raises `ProviderError` if the vendor
+        refuses the request, also while the block reads the response.
+        """
+        content = None if json is None else orjson.dumps(json)
+        types = {} if content is None else {"content-type": "application/json"}
+
+        def make() -> httpx2.Request:
+            return self.client.build_request(
+                method, path, content=content, params=params, headers={**types, **(headers or {})}
+            )
+
+        with transport_failures(self.provider):
+            response = await self._open(make)
+            try:
+                yield response
+            finally:
+                await response.aclose()
+
+    async def get(self, path: str) -> Any:
+        """Return the JSON value at a path."""
+        async with self.stream("GET", path) as response:
+            return await response.json()
+
+    async def post(self, path: str, json: object) -> Any:
+        """Send a JSON value, and return the JSON value of the answer."""
+        async with self.stream("POST", path, json=json) as response:
+            return await response.json()
+
+    async def _open(self, make: Callable[[], httpx2.Request]) -> VendorResponse:
+        """Send a request until it is accepted, as often as `retry` allows."""
+        attempt = 0
+        while True:
+            try:
+                return await self._send(make())
+            except (httpx2.ConnectError, httpx2.ConnectTimeout):
+                if (wait := self.retry.wait(attempt)) is None:
+                    raise
+            except StatusError as refused:
+                again = refused.status == 429 or refused.status >= 500
+                if not (again and refused.retryable):
+                    raise
+                if (wait := self.retry.wait(attempt, refused.retry_after)) is None:
+                    raise
+            attempt += 1
+            await anyio.sleep(wait)
+
+    async def _send(self, request: httpx2.Request) -> VendorResponse:
+        response = VendorResponse(self.provider, await self.client.send(request, stream=True))
+        if response.raw.is_success:
+            return response
+        status = response.raw.status_code
+        try:
+            category = self.categorize(status, await response.read(_LONGEST_ERROR))
+        finally:
+            await response.aclose()
+        log.debug("%s answered with status %s: %s", self.provider, status, category)
+        raise StatusError(self.provider, category, status, retry_after=retry_after(response.raw.headers))
+
+
+# ---- connecting ------------------------------------------------------------------------------------------------------
+
+
+class _Key(httpx2.Auth):
+    """Adds the key to each request when it is sent, so that the client object does not contain it."""
+
+    def __init__(self, key: Secret, header: str, scheme: str) -> None:
+        self._key, self._header, self._scheme = key, header, scheme
+
+    def auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response, None]:
+        request.headers[self._header] = f"{self._scheme} {self._key.reveal().strip()}".lstrip()
+        yield request
+
+
+@asynccontextmanager
+async def connect_http(
+    provider: str,
+    api_key: Secret | None,
+    *,
+    base_url: str,
+    key_header: str = "Authorization",
+    key_scheme: str = "Bearer",
+    timeout: float = 30.0,
+    retry: Retry | None = None,
+    categorize: Callable[[int, bytes], ProviderCategory] | None = None,
+    transport: httpx2.AsyncBaseTransport | None = None,
+) -> AsyncGenerator[VendorHTTP]:
+    """Yield an HTTP client for a service. Open it in the function that `@service` decorates.
+
+    - `provider`: the name in errors.
+    - `api_key`: sent in `key_header`, after the word `key_scheme` if that is not empty. None sends none.
+    - `timeout`: how long to wait for the connection, and for each read, in seconds.
+    - `retry`: when to repeat a request. By default, `Retry()`.
+    - `categorize`: returns the category of a refusal from its status and body, for a vendor whose status is not enough.
+    - `transport`: replaces the network, for tests.
+
+    Raises `ProviderError` for a key that no header can contain, and `ValueError` for a `base_url` that is not an http
+    or https URL, or that contains a user name or password. Requests are not logged.
+    """
+    http_url(None, None, base_url)
+    quiet_http_clients()
+    auth = None if api_key is None else _auth(provider, api_key, key_header, key_scheme)
+    verify = _tls() if transport is None else True
+    async with httpx2.AsyncClient(
+        base_url=base_url, auth=auth, timeout=timeout, transport=transport, verify=verify
+    ) as client:
+        yield VendorHTTP(provider, client, retry or Retry(), categorize or _by_status)
+
+
+def _auth(provider: str, api_key: Secret, header: str, scheme: str) -> _Key:
+    key = api_key.reveal().strip()
+    if not (key.isascii() and key.isprintable() and key) or " " in key:  # httpx2 would show it in its refusal
+        raise ProviderError(provider, "auth")
+    return _Key(api_key, header, scheme)
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    # Reading the certificates takes 20 ms, and every session opens its own services.
+    return httpx2.create_ssl_context()
