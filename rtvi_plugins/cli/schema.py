@@ -14,9 +14,10 @@ from attrs import asdict
 
 from ..cli import FAILED, OK, UsageError
 from ..declare.specs import ActionSpec, OptionsSpec, Parameter, specs_in
-from ..loading import family_of, load_provider
+from ..loading import load_provider
 from ..protocol.describe import describe_action, describe_parameter
 from ..registry.installed import EntryPoint, Installed
+from ..registry.plugin_loading import family_of
 from ..utils.diagnostics import nearest
 from ..utils.json_values import is_object
 from .describe_plugin import services_of
