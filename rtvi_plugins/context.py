@@ -13,7 +13,16 @@ from typing_extensions import TypedDict
 from .errors import ContextFull
 from .utils.json_values import check_json
 
-__all__ = ("Context", "Function", "InsertionPoint", "Message", "Role", "WrappedFunction")
+__all__ = (
+    "Context",
+    "Function",
+    "InsertionPoint",
+    "Message",
+    "MessageWithThoughts",
+    "Role",
+    "WrappedFunction",
+    "without_vendor_data",
+)
 
 #: Who a message is from.
 Role = Literal["system", "developer", "user", "assistant", "tool"]
@@ -25,7 +34,8 @@ class Message(TypedDict, total=False):
     `content` is text; for a user it may be an array of parts, as in `{"type": "text", "text": "Hello"}`, and for an
     assistant null beside `tool_calls`. Each of those has an `id`, `"type": "function"` and a `function` with `name` and
     `arguments`, a JSON text. A message of role "tool" is the result of the call with its `tool_call_id`. The
-    framework adds `interrupted` to an answer that the user interrupted. Providers do not receive it.
+    framework adds `interrupted` to an answer that the user interrupted. Providers do not receive it. A provider
+    receives the `extra` of its own calls in `tool_calls`. Other providers and clients do not.
     """
 
     role: Required[Role]
@@ -34,6 +44,12 @@ class Message(TypedDict, total=False):
     tool_calls: NotRequired[list[dict[str, Any]]]
     tool_call_id: NotRequired[str]
     interrupted: NotRequired[bool]
+
+
+class MessageWithThoughts(Message, total=False):
+    """A message of an LLM that has yielded thoughts: see `rtvi_plugins.kinds.thoughts_of`."""
+
+    thoughts: NotRequired[list[dict[str, Any]]]
 
 
 class Function(TypedDict):
@@ -189,4 +205,31 @@ class Context:
     def to_json(self) -> dict[str, Any]:
         """Return `{messages, tools}`, the result of the action `llm:get_context`; and `tool_choice`, if it is set."""
         choice = {} if self.tool_choice is None else {"tool_choice": self.tool_choice}
-        return {"messages": list(self._messages), "tools": list(self.functions), **choice}
+        return {"messages": without_vendor_data(self._messages), "tools": list(self.functions), **choice}
+
+
+def without_vendor_data(messages: Iterable[Message], provider: str | None = None) -> list[Message]:
+    """Return the messages without the thoughts and extras of all providers but `provider`.
+
+    In the context these are objects with one key, the name of the provider's class. Other providers could not read
+    them, and some vendors refuse fields that they do not know.
+    """
+    return [_of_provider(each, provider) for each in messages]
+
+
+def _of_provider(message: Message, provider: str | None) -> Message:
+    if "thoughts" not in message and not any("extra" in each for each in message.get("tool_calls", ())):
+        return message
+    found = cast(MessageWithThoughts, message.copy())
+    if thoughts := [own for each in found.pop("thoughts", []) if (own := each.get(provider or "")) is not None]:
+        found["thoughts"] = thoughts
+    if "tool_calls" in found:
+        found["tool_calls"] = [_call_of(each, provider) for each in found["tool_calls"]]
+    return found
+
+
+def _call_of(call: dict[str, Any], provider: str | None) -> dict[str, Any]:
+    extra: Any = call.get("extra")
+    own: Any = cast("dict[str, Any]", extra).get(provider or "") if isinstance(extra, dict) else None
+    rest = {name: value for name, value in call.items() if name != "extra"}
+    return rest if own is None else {**rest, "extra": own}

@@ -178,6 +178,12 @@ class Metrics:
     characters: int | None = None
     voice_to_voice: float | None = None
     model: str | None = None
+    #: A part of `prompt_tokens`, which the vendor had stored.
+    cached_tokens: int | None = None
+    #: A part of `completion_tokens`, which the model thought with.
+    reasoning_tokens: int | None = None
+    #: The seconds of audio that a speech service charges for.
+    seconds: float | None = None
 
 
 #: Any of the events.
@@ -298,7 +304,10 @@ def _metrics(event: Metrics, version: _Version) -> Iterable[_WireMessage]:
     if event.prompt_tokens is not None or event.completion_tokens is not None:
         prompt, completion = event.prompt_tokens or 0, event.completion_tokens or 0
         counts = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
-        data["tokens"] = [{**name, **counts}]
+        details = {"cache_read_input_tokens": event.cached_tokens, "reasoning_tokens": event.reasoning_tokens}
+        data["tokens"] = [{**name, **counts, **{each: count for each, count in details.items() if count is not None}}]
+    if event.seconds is not None:
+        data["seconds"] = [{**name, "value": event.seconds}]
     if event.characters is not None:
         data["characters"] = [{**name, "value": event.characters}]
     if event.voice_to_voice is not None:

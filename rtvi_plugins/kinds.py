@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NoReturn, Protocol, TypeAlias, cast, runtime_checkable
 
 from attrs import field, frozen
 from attrs.validators import instance_of, optional
 from typing_extensions import get_protocol_members, is_protocol
 
-from .context import Function, Message
+from .context import Function, Message, MessageWithThoughts
 from .errors import DeclarationError
 from .utils.diagnostics import authors_line, shorten
 from .utils.json_values import describe_json, is_object
@@ -37,11 +38,13 @@ __all__ = (
     "TTSPiece",
     "TTSRequest",
     "Text",
+    "Thought",
     "ToolCall",
     "Transcript",
     "Usage",
     "Word",
     "kind_of",
+    "thoughts_of",
 )
 
 
@@ -87,20 +90,47 @@ class Text:
 
 
 @frozen
+class Thought:
+    """A piece of an LLM's reasoning. It is neither shown nor spoken. The context keeps it for the same provider.
+
+    Pieces are joined without a separator, until one has `extra`: vendor data such as a signature, as JSON values. The
+    next piece then begins another thought. In later requests, `thoughts_of` returns the thoughts of a message.
+    """
+
+    text: str = field(validator=instance_of(str))
+    extra: Mapping[str, Any] = field(factory=dict[str, Any])
+
+
+def thoughts_of(message: Message) -> list[Thought]:
+    """Return the thoughts that came before a message of the LLM, as its provider has yielded them, but joined.
+
+    There are none in messages of other providers, and of an answer that was cut short.
+    """
+    found = cast(MessageWithThoughts, message).get("thoughts", [])
+    return [Thought(each["text"], each.get("extra", {})) for each in found]
+
+
+@frozen
 class ToolCall:
     """A function that the LLM calls. `id` is the vendor's, or made up by the provider; it is never empty.
 
     `problem` is a sentence for the LLM, set if its arguments are invalid. Such a call is not made. The LLM reads the
     sentence as the result, and may call again.
+
+    `extra` is vendor data that must come back with the call, such as a signature, as JSON values. In later requests to
+    the same provider it stands in the call's entry of `tool_calls`, under `extra`.
     """
 
     id: str = field(validator=instance_of(str))
     name: str = field(validator=instance_of(str))
     arguments: Mapping[str, Any]
     problem: str | None = field(default=None, validator=optional(instance_of(str)))
+    extra: Mapping[str, Any] = field(factory=dict[str, Any])
 
     @classmethod
-    def parse(cls, id: str, name: str, arguments: object) -> ToolCall:
+    def parse(
+        cls, id: str, name: str, arguments: object, *, extra: Mapping[str, Any] = MappingProxyType({})
+    ) -> ToolCall:
         """Return the call for a vendor's arguments: a JSON object, its text, or nothing.
 
         None, an empty text and the text `null` mean no arguments. JSON text inside a JSON string is read too, because
@@ -111,18 +141,25 @@ class ToolCall:
             if isinstance(read, str):
                 read = _json_in(read)
         if read is None or is_object(read):
-            return cls(id, name, read or {})
-        return cls(id, name, {}, _not_an_object(arguments))
+            return cls(id, name, read or {}, extra=extra)
+        return cls(id, name, {}, _not_an_object(arguments), extra)
 
 
 @frozen
 class Usage:
-    """The usage of an operation, for billing. A count that the vendor does not report stays 0."""
+    """The usage of an operation, for billing. A count that the vendor does not report stays 0.
+
+    `cached_tokens` are a part of `prompt_tokens`, and `reasoning_tokens` a part of `completion_tokens`. `seconds` is
+    the length of the audio that a speech service charges for.
+    """
 
     prompt_tokens: int = field(default=0, validator=instance_of(int))
     completion_tokens: int = field(default=0, validator=instance_of(int))
     characters: int = field(default=0, validator=instance_of(int))
     model: str | None = field(default=None, validator=optional(instance_of(str)))
+    seconds: float = field(default=0.0, validator=instance_of((int, float)))
+    cached_tokens: int = field(default=0, validator=instance_of(int))
+    reasoning_tokens: int = field(default=0, validator=instance_of(int))
 
 
 @frozen
@@ -140,19 +177,30 @@ class Audio:
 
 @frozen
 class Word:
-    """A word of synthesized speech and its start time, in seconds from the start of the utterance."""
+    """A word of speech, with the times of its start and end in seconds from the start of the operation's audio.
+
+    A TTS yields the words in order, each before its audio is played. That may be long after the audio was made.
+    """
 
     text: str
     start: float
+    end: float | None = None
 
 
 @frozen
 class Transcript:
-    """The text of a user's speech. The next transcript replaces an interim one; a final one stays."""
+    """The text of a user's speech. The next transcript replaces an interim one; a final one stays.
+
+    `language` is a code such as "de" or "en-GB". `confidence` is from 0 to 1. `speaker` is the vendor's name for the
+    voice. All are None if the vendor does not report them. An end-of-turn function receives them.
+    """
 
     text: str
     final: bool
     language: str | None = None
+    words: Sequence[Word] = ()
+    speaker: str | None = None
+    confidence: float | None = None
 
 
 @frozen
@@ -165,18 +213,27 @@ class LLMRequest:
 
     `tool_choice` is "none", "auto", "required", or the name of the one function that the LLM must call. None is the
     vendor's default. A provider that cannot do it ignores it.
+
+    `answer_schema` is a JSON Schema of type object. The text of the answer must be JSON that fits it. A provider that
+    cannot do it raises `ProviderError` with the category "bad-request".
     """
 
     messages: Sequence[Message]
     functions: Sequence[Function] = ()
     tool_choice: str | None = None
+    answer_schema: Mapping[str, Any] | None = None
 
 
 @frozen
 class TTSRequest:
-    """The text to speak, as a stream of pieces. A provider may speak the first piece before it receives the last."""
+    """The text to speak, as a stream of pieces. A provider may speak the first piece before it receives the last.
+
+    `language` is the language of the user's last speech, if the STT reports it: a code such as "de" or "en-GB". It is a
+    hint for voices that speak several languages; the provider's own options go before it.
+    """
 
     text: AsyncIterator[str]
+    language: str | None = None
 
 
 @frozen
@@ -215,7 +272,7 @@ def _not_an_object(arguments: object) -> str:
 
 
 #: What the operations of each kind yield.
-LLMPiece: TypeAlias = Text | ToolCall | Usage
+LLMPiece: TypeAlias = Text | Thought | ToolCall | Usage
 TTSPiece: TypeAlias = Audio | Word | Usage
 STTPiece: TypeAlias = Transcript | Usage
 

@@ -20,7 +20,7 @@ from attrs import define, field
 from ..context import Function, Message
 from ..errors import ProviderError
 from ..events import BotLLMStarted, BotLLMStopped, BotLLMText
-from ..kinds import LLM, LLMPiece, LLMRequest, Text, ToolCall, Usage
+from ..kinds import LLM, LLMPiece, LLMRequest, Text, Thought, ToolCall, Usage
 from ..session import Session, Turn
 from ..utils.json_values import replace_surrogates
 from .completion import Completion, as_sent
@@ -28,12 +28,13 @@ from .filler import Filler, Filling
 from .output import SentenceOutput
 from .sentences import Sentences
 from .speech import Speech, SpeechSynthesis
-from .streams import BATCH, InvalidPiece, clean_usage, closing, idle_timeout, retried
+from .streams import BATCH, InvalidPiece, class_of_provider, clean_usage, closing, idle_timeout, retried
 from .tool_calls import (
     MOST_CALLS,
     LateResults,
     call_functions,
     clean_call,
+    clean_thought,
     moved_to_the_end,
     too_many_calls,
     with_unique_id,
@@ -47,7 +48,7 @@ log = logging.getLogger("rtvi_plugins")
 _MOST_COMPLETIONS: Final = 8
 #: How long an LLM may send nothing, in seconds.
 _TIMEOUT: Final = 30.0
-_PIECES: Final = "Text(…), ToolCall(…) or Usage(…)"
+_PIECES: Final = "Text(…), Thought(…), ToolCall(…) or Usage(…)"
 
 
 @define(eq=False)
@@ -117,10 +118,12 @@ class BotTurn:
 
     async def _stream(self, completion: Completion) -> None:
         """Take the completion as it comes. An empty one is a `ProviderError`: the user would wait for nothing."""
-        completion.text = ""
+        completion.text, completion.provider = "", class_of_provider(self.llm.respond)
+        completion.thoughts.clear()
         output = SentenceOutput(self.session, completion, self.next_segment)
         functions = self.session.functions
-        request = LLMRequest(as_sent(self._messages(completion)), functions, self._tool_choice(functions))
+        messages = as_sent(self._messages(completion), completion.provider)
+        request = LLMRequest(messages, functions, self._tool_choice(functions))
         self.late.mark_read()
         try:
             with idle_timeout(self.session.clock, _TIMEOUT, "The LLM") as touch:
@@ -158,7 +161,7 @@ class BotTurn:
             count += 1
             if count % BATCH == 0:
                 await anyio.lowlevel.checkpoint()
-            if completion.first_at is None and not isinstance(piece, Usage):
+            if completion.first_at is None and not isinstance(piece, Thought | Usage):
                 completion.first_at = self.session.clock.now()
             match piece:
                 case Text():
@@ -168,6 +171,8 @@ class BotTurn:
                     await output.feed(text)
                 case ToolCall():
                     self._add_call(piece, completion)
+                case Thought():
+                    completion.think(clean_thought(piece))
                 case Usage():
                     completion.usage = clean_usage(piece)
                 case other:  # pyright: ignore[reportUnnecessaryComparison]  # what a provider yields is not checked

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
-from attrs import define, field
+from attrs import define, evolve, field
 
-from ..context import Message
+from ..context import Message, MessageWithThoughts, without_vendor_data
 from ..events import Metrics
-from ..kinds import ToolCall, Usage
+from ..kinds import Thought, ToolCall, Usage
 from .speech import Speech
 
 __all__ = ("Completion", "as_sent")
@@ -24,6 +24,9 @@ class Completion:
     speech: Speech | None
     text: str = ""
     calls: list[ToolCall] = field(factory=list[ToolCall])
+    thoughts: list[Thought] = field(factory=list[Thought])
+    #: The class of the provider, whose thoughts and extras these are.
+    provider: str = ""
     #: The results by the ids of the calls, once the calls have ended or were given up.
     results: dict[str, str] | None = None
     first_at: float | None = None
@@ -47,7 +50,15 @@ class Completion:
             prompt_tokens=self.usage.prompt_tokens if self.usage else None,
             completion_tokens=self.usage.completion_tokens if self.usage else None,
             model=self.usage.model if self.usage else None,
+            cached_tokens=(self.usage.cached_tokens or None) if self.usage else None,
+            reasoning_tokens=(self.usage.reasoning_tokens or None) if self.usage else None,
         )
+
+    def think(self, thought: Thought) -> None:
+        """Add a piece of a thought. Pieces are joined until one has `extra`."""
+        if self.thoughts and not self.thoughts[-1].extra:
+            thought = evolve(thought, text=self.thoughts.pop().text + thought.text)
+        self.thoughts.append(thought)
 
     def is_over(self, heard: float) -> bool:
         """Return whether it is settled, and its speech was heard to its end after so many seconds of the turn."""
@@ -64,30 +75,38 @@ class Completion:
             text, cut = (self.text, cut) if spoken is None else (spoken, True)
         if self.calls and self.results is not None:
             return self._with_results(text, cut and self.speech is not None, self.results)
-        return [] if _is_blank(text) else [_marked({"role": "assistant", "content": text}, cut)]
+        return [] if _is_blank(text) else [_marked(self._with_thoughts({"role": "assistant", "content": text}), cut)]
+
+    def _with_thoughts(self, message: Message) -> Message:
+        """Return the message with the thoughts before it. Vendors refuse thoughts that are not whole."""
+        if self.is_whole and self.thoughts:
+            whole = [{"text": each.text} | ({"extra": each.extra} if each.extra else {}) for each in self.thoughts]
+            return MessageWithThoughts(**message, thoughts=[{self.provider: each} for each in whole])
+        return message
 
     def _with_results(self, text: str, cut: bool, results: dict[str, str]) -> list[Message]:
         request: Message = {
             "role": "assistant",
             "content": text or None,
-            "tool_calls": [
-                {
-                    "id": call.id,
-                    "type": "function",
-                    "function": {"name": call.name, "arguments": json.dumps(dict(call.arguments), ensure_ascii=False)},
-                }
-                for call in self.calls
-            ],
+            "tool_calls": [self._entry(call) for call in self.calls],
         }
         replies: list[Message] = [
             {"role": "tool", "tool_call_id": call.id, "content": results[call.id]} for call in self.calls
         ]
-        return [_marked(request, cut), *replies]
+        return [_marked(self._with_thoughts(request), cut), *replies]
+
+    def _entry(self, call: ToolCall) -> dict[str, Any]:
+        function = {"name": call.name, "arguments": json.dumps(dict(call.arguments), ensure_ascii=False)}
+        extra = {"extra": {self.provider: call.extra}} if call.extra else {}
+        return {"id": call.id, "type": "function", "function": function, **extra}
 
 
-def as_sent(messages: Sequence[Message]) -> list[Message]:
-    """Return the messages as a provider gets them, without our mark for interrupted ones."""
-    return [cast(Message, {name: value for name, value in each.items() if name != "interrupted"}) for each in messages]
+def as_sent(messages: Sequence[Message], provider: str) -> list[Message]:
+    """Return the messages as a provider gets them: without our mark, and without the vendor data of other providers."""
+    return [
+        cast(Message, {name: value for name, value in each.items() if name != "interrupted"})
+        for each in without_vendor_data(messages, provider)
+    ]
 
 
 def _is_blank(text: str) -> bool:

@@ -14,7 +14,7 @@ from ..events import Metrics, UserTranscription
 from ..kinds import STT, Audio, STTRequest, Transcript, Usage
 from ..session import Session
 from ..utils.json_values import replace_surrogates
-from .streams import BATCH, InvalidPiece, ReplayableStream, closing, let_cancellation_through, retried
+from .streams import BATCH, InvalidPiece, ReplayableStream, clean_usage, closing, let_cancellation_through, retried
 
 __all__ = ("FRAME_SECONDS", "Recogniser", "Utterance")
 
@@ -34,6 +34,8 @@ class Utterance:
     ended_at: float | None = None
     #: The text for the LLM: the final transcripts, in order.
     text: list[str] = field(factory=list[str])
+    #: The final transcripts, as the STT has yielded them.
+    transcripts: list[Transcript] = field(factory=list[Transcript])
     #: The texts that the client shows: final transcripts, and one that may still change.
     shown: list[str] = field(factory=list[str])
     interim: str = ""
@@ -132,7 +134,8 @@ class Recogniser:
 
     async def _transcribe(self, utterance: Utterance, provider: object) -> None:
         text: list[str] = []
-        last, count = "", 0
+        transcripts: list[Transcript] = []
+        last, count, usage = "", 0, Usage()
         stream = self.stt.transcribe(STTRequest(utterance.audio.read()))
         async with closing(stream, "an STT's transcribe()", _PIECES) as pieces:
             async for piece in pieces:
@@ -144,16 +147,19 @@ class Recogniser:
                 match piece:
                     case Transcript():
                         last = self._take(piece, utterance, text)
+                        if piece.final and text:
+                            transcripts.append(piece)
                     case Usage():
-                        pass
+                        usage = clean_usage(piece)
                     case other:
                         raise InvalidPiece(other, "an STT's transcribe()", _PIECES)
         if last:  # no final transcript came after it
             text.append(self._accept(utterance))
         self._retract(utterance)
-        utterance.text = text
+        utterance.text, utterance.transcripts = text, transcripts
         if utterance.ended_at is not None:
-            self.session.emit(Metrics("stt", ttfb=self.session.clock.now() - utterance.ended_at))
+            ttfb = self.session.clock.now() - utterance.ended_at
+            self.session.emit(Metrics("stt", ttfb=ttfb, model=usage.model, seconds=usage.seconds or None))
 
     # ---- what the client shows -----------------------------------------------------------------------------------
 

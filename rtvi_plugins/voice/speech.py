@@ -136,6 +136,8 @@ class SpeechSynthesis:
     spoken_until: float | None = None
     #: The text filter.
     spoken: Spoken | None = None
+    #: The language of the user's last speech, as far as it is known.
+    language: str | None = None
     #: Called whenever more was heard.
     on_heard: Callable[[], None] | None = field(default=None, init=False)
     _speeches: list[Speech] = field(factory=list[Speech], init=False)
@@ -185,7 +187,7 @@ class SpeechSynthesis:
     async def _synthesize(self, speech: Speech) -> None:
         began, first, usage = self.session.clock.now(), None, Usage()
         with idle_timeout(self.session.clock, _TIMEOUT, "The TTS") as touch:
-            stream = self.tts.synthesize(TTSRequest(speech.pieces()))
+            stream = self.tts.synthesize(TTSRequest(speech.pieces(), self.language))
             async with closing(stream, "a TTS's synthesize()", _PIECES) as pieces:
                 async for piece in pieces:
                     touch()
@@ -208,6 +210,7 @@ class SpeechSynthesis:
                 processing=self.session.clock.now() - began,
                 characters=usage.characters or len(speech.timeline.text),
                 model=usage.model,
+                seconds=usage.seconds or None,
             )
         )
 

@@ -29,6 +29,7 @@ __all__ = (
     "InvalidPiece",
     "ReplayableStream",
     "as_provider_error",
+    "class_of_provider",
     "clean_usage",
     "closing",
     "idle_timeout",
@@ -152,8 +153,17 @@ def clean_usage(usage: Usage) -> Usage:
         prompt_tokens=clean(usage.prompt_tokens),
         completion_tokens=clean(usage.completion_tokens),
         characters=clean(usage.characters),
+        cached_tokens=clean(usage.cached_tokens),
+        reasoning_tokens=clean(usage.reasoning_tokens),
+        seconds=float(usage.seconds) if 0 <= usage.seconds <= _LARGEST_COUNT else 0.0,
         model=None if usage.model is None else replace_surrogates(usage.model)[:_LONGEST_NAME],
     )
+
+
+def class_of_provider(operation: object) -> str:
+    """Return the name of the class that a provider's operation belongs to, which is the same in all sessions."""
+    live: type[object] = getattr(operation, "__self__", operation).__class__
+    return f"{live.__module__}.{live.__qualname__}"
 
 
 def as_provider_error(error: BaseException, service: str, doing: str) -> ProviderError:

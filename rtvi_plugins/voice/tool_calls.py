@@ -17,7 +17,7 @@ from attrs import define, evolve, field
 
 from ..context import Message
 from ..errors import FunctionCallFailed, RequestError
-from ..kinds import ToolCall
+from ..kinds import Thought, ToolCall
 from ..session import FunctionCall, RunLLM, Session
 from ..utils.diagnostics import nearest, shorten
 from ..utils.json_values import json_problem, replace_surrogates
@@ -29,6 +29,7 @@ __all__ = (
     "LateResults",
     "call_functions",
     "clean_call",
+    "clean_thought",
     "moved_to_the_end",
     "too_many_calls",
     "with_unique_id",
@@ -63,7 +64,30 @@ def clean_call(call: ToolCall) -> ToolCall:
     except TypeError:
         raise not_an_object from None
     id, name = replace_surrogates(call.id)[:_LONGEST_NAME], replace_surrogates(call.name)[:_LONGEST_NAME]
-    return ToolCall(id, name, arguments, replace_surrogates(problem) if problem is not None else None)
+    return ToolCall(
+        id,
+        name,
+        arguments,
+        replace_surrogates(problem) if problem is not None else None,
+        _clean_extra(call.extra, "a ToolCall whose extra is a JSON object"),
+    )
+
+
+def clean_thought(thought: Thought) -> Thought:
+    """Return the thought as it can be remembered. Raise `InvalidPiece` if its extra is not a JSON object."""
+    return Thought(
+        replace_surrogates(thought.text), _clean_extra(thought.extra, "a Thought whose extra is a JSON object")
+    )
+
+
+def _clean_extra(extra: Mapping[str, Any], wanted: str) -> dict[str, Any]:
+    try:
+        read = json.loads(json.dumps(dict(extra)))
+    except (TypeError, ValueError, RecursionError):
+        raise InvalidPiece(extra, "an LLM's respond()", wanted) from None
+    if json_problem(read, "$.extra") is not None:
+        raise InvalidPiece(extra, "an LLM's respond()", wanted)
+    return cast("dict[str, Any]", read)
 
 
 def with_unique_id(call: ToolCall, taken: Container[str]) -> ToolCall:

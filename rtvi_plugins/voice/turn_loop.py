@@ -180,7 +180,13 @@ class _Conversation:
             if speak and self.tts is not None and self.session.has_audio:
                 spoken_until = input.spoken_until if isinstance(input, UserText) else None
                 synthesis = SpeechSynthesis(
-                    self.session, turn, self.tts, self._next_segment, spoken_until, spoken=self.spoken
+                    self.session,
+                    turn,
+                    self.tts,
+                    self._next_segment,
+                    spoken_until,
+                    spoken=self.spoken,
+                    language=self.user_turns.language if self.user_turns is not None else None,
                 )
             late_ids = self.late.reported_by(input)
             bot_turn = BotTurn(

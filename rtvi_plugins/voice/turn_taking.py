@@ -10,6 +10,7 @@ from attrs import Attribute, field, frozen
 from attrs.validators import optional
 
 from ..errors import AuthorError
+from ..kinds import Transcript
 from .texts import TextSource, is_text_source
 
 __all__ = ("EndOfTurn", "TurnTaking", "UserTurn", "at_once", "is_seconds")
@@ -23,6 +24,8 @@ class UserTurn:
     text: str
     #: How long the user has spoken, in seconds.
     seconds: float
+    #: The final transcripts, with the language, confidence, speaker and words that the STT has reported.
+    transcripts: tuple[Transcript, ...] = ()
 
 
 #: Returns how many more seconds of silence to wait for before the bot answers. If the user goes on, the turn goes on.

@@ -11,6 +11,7 @@ from attrs import define, field
 
 from ..clock import Timer
 from ..errors import AuthorError, ProviderError, RequestError, SessionClosed, report
+from ..kinds import Transcript
 from ..session import Session, UserText
 from ..utils.diagnostics import where
 from ..utils.waiting import Condition
@@ -38,6 +39,8 @@ class UserTurns:
     on_failure: Callable[[ProviderError], None]
     #: When the user last stopped speaking.
     spoken_until: float = 0.0
+    #: The language of the last speech whose language the STT has reported.
+    language: str | None = None
     _count: int = 0
     _utterances: list[Utterance] = field(factory=list[Utterance])
     #: The further silence that `end_of_turn` asks for.
@@ -61,6 +64,10 @@ class UserTurns:
     def _text(self) -> str:
         """Return the text of this turn, in the order of speech."""
         return " ".join(text for each in self._utterances for text in each.text)
+
+    @property
+    def _transcripts(self) -> tuple[Transcript, ...]:
+        return tuple(transcript for each in self._utterances for transcript in each.transcripts)
 
     def add(self, utterance: Utterance) -> None:
         """Add an utterance, because the user starts or continues to speak."""
@@ -100,7 +107,7 @@ class UserTurns:
             self.state.process(Event.NOTHING_SAID)
             return self._over.notify()
         self.state.process(Event.RECOGNISED)
-        seconds = await self._ask_policy(UserTurn(text, self.seconds))
+        seconds = await self._ask_policy(UserTurn(text, self.seconds, self._transcripts))
         if self.state.user is not UserState.DECIDING or text != self._text:
             return None
         self._cancel_silence()
@@ -129,6 +136,7 @@ class UserTurns:
     def _finish(self) -> None:
         """Submit the text for an answer, because the user has finished."""
         text, self._silence = self._text, None
+        self.language = next((each.language for each in reversed(self._transcripts) if each.language), self.language)
         self._utterances.clear()
         self._count += 1
         self.state.process(Event.TURN_FINISHED)

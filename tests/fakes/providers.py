@@ -153,6 +153,11 @@ class FakeLLM:
 
 
 @define
+class OtherLLM(FakeLLM):
+    """The same, of another vendor."""
+
+
+@define
 class FakeTTS:
     """Speaks as it is given."""
 
@@ -222,7 +227,7 @@ class Fakes(ModuleType):
         self.gate = anyio.Event()
         self.llm = FakeLLM("scripted", llm or self.respond_as("scripted"))
         self.scripted = self._provider("llm", "scripted", self.llm)
-        self.other = self._provider("llm", "other", FakeLLM("other", self.respond_as("other")))
+        self.other = self._provider("llm", "other", OtherLLM("other", self.respond_as("other")))
         self.script = self._provider("stt", "script", FakeSTT(stt or self.transcribe_as("script")))
         self.second = self._provider("stt", "second", FakeSTT(self.transcribe_as("second")))
         self.mortal = self._provider("stt", "mortal", FakeSTT(stt or self.transcribe_as("mortal")))

@@ -60,6 +60,21 @@ def test_usage_may_stand_on_the_last_piece() -> None:
     assert put_together(reports) == [Text("Hi"), Usage(12, 5, model="small-1")]
 
 
+def test_the_usage_has_the_cached_and_the_reasoning_tokens() -> None:
+    """Where the vendor reports them. Other servers send null."""
+    details = {
+        "prompt_tokens_details": {"cached_tokens": 8, "audio_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": 3},
+    }
+    for sent, usage in (
+        (details, Usage(12, 5, cached_tokens=8, reasoning_tokens=3)),
+        (dict.fromkeys(details), Usage(12, 5)),
+    ):
+        reports = [{**chunk({"content": "Hi"}, finish="stop"), "usage": {**USAGE, **sent}}]
+        (found,) = [each for each in put_together(reports) if isinstance(each, Usage)]
+        assert (found.cached_tokens, found.reasoning_tokens) == (usage.cached_tokens, usage.reasoning_tokens)
+
+
 def test_a_refusal_is_said() -> None:
     """What the model says in declining is an answer too."""
     assert put_together([chunk({"refusal": "I would rather not."}, finish="stop")]) == [Text("I would rather not.")]

@@ -13,7 +13,7 @@ import httpx2
 import pytest
 from openai_server import KEY, OpenAIServer, Refuses, Says, calling, chunk, failing, saying
 
-from rtvi_plugins.context import Function, Message
+from rtvi_plugins.context import Function, Message, MessageWithThoughts
 from rtvi_plugins.errors import ProviderError
 from rtvi_plugins.kinds import LLM, LLMPiece, LLMRequest, Text, ToolCall, Usage
 from rtvi_plugins.session import Secret
@@ -171,6 +171,29 @@ async def test_the_choice_of_functions_is_sent(llm: OpenAILLM, server: OpenAISer
     await pieces_of(llm, LLMRequest(HELLO.messages, [WEATHER]))
     await pieces_of(llm, LLMRequest(HELLO.messages, [], choice))
     assert [each.body.get("tool_choice") for each in server.asked] == [sent, None, None]
+
+
+async def test_a_schema_of_the_answer_is_sent(llm: OpenAILLM, server: OpenAIServer) -> None:
+    """As the API's structured output."""
+    schema: dict[str, Any] = {"type": "object", "properties": {"nights": {"type": "integer"}}}
+    await pieces_of(llm, LLMRequest(HELLO.messages, answer_schema=schema))
+    assert server.asked[0].body["response_format"] == {
+        "type": "json_schema",
+        "json_schema": {"name": "answer", "schema": schema},
+    }
+
+
+async def test_thoughts_and_extras_of_others_are_not_sent(llm: OpenAILLM, server: OpenAIServer) -> None:
+    """The API refuses fields that it does not know."""
+    call = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+    said: MessageWithThoughts = {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [{**call, "extra": {"a": 1}}],
+        "thoughts": [{"text": "Hm."}],
+    }
+    await pieces_of(llm, LLMRequest([*HELLO.messages, said]))
+    assert server.asked[0].body["messages"][1] == {"role": "assistant", "content": None, "tool_calls": [call]}
 
 
 async def test_fields_are_sent_unless_they_are_none(llm: OpenAILLM, server: OpenAIServer) -> None:

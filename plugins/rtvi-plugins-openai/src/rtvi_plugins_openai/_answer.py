@@ -75,6 +75,8 @@ class Answer:
             self._usage = Usage(
                 prompt_tokens=number(usage.get("prompt_tokens")),
                 completion_tokens=number(usage.get("completion_tokens")),
+                cached_tokens=number(object_of(usage.get("prompt_tokens_details")).get("cached_tokens")),
+                reasoning_tokens=number(object_of(usage.get("completion_tokens_details")).get("reasoning_tokens")),
                 model=text(chunk.get("model")) or None,
             )
 

@@ -15,6 +15,7 @@ from ._roles import alternating
 __all__ = ("body",)
 
 _MESSAGE_FIELDS = ("role", "content", "name", "tool_calls", "tool_call_id")
+_CALL_FIELDS = ("id", "type", "function")
 _NOT_IN_A_NAME = re.compile(r"[^a-zA-Z0-9_-]")
 _NO_ARGUMENTS: Mapping[str, Any] = {"type": "object", "properties": {}}
 
@@ -32,6 +33,9 @@ def body(request: LLMRequest, model: str, fields: Mapping[str, Any], *, alternat
         wanted["tools"] = [_tool(each) for each in request.functions]
         if request.tool_choice is not None:
             wanted["tool_choice"] = _choice(request.tool_choice)
+    if request.answer_schema is not None:
+        schema = {"name": "answer", "schema": dict(request.answer_schema)}
+        wanted["response_format"] = {"type": "json_schema", "json_schema": schema}
     return {name: value for name, value in wanted.items() if value is not None}
 
 
@@ -47,9 +51,10 @@ def _call(call: Mapping[str, Any], names: Container[str]) -> Mapping[str, Any]:
     """Return a call with a valid name. Models invent functions, whose names vendors then reject in a request."""
     function = object_of(call.get("function"))
     name = text(function.get("name"))
+    sent = {name: value for name, value in call.items() if name in _CALL_FIELDS}
     if name in names:
-        return call
-    return {**call, "function": {**function, "name": _NOT_IN_A_NAME.sub("_", name)[:64] or "unnamed"}}
+        return sent
+    return {**sent, "function": {**function, "name": _NOT_IN_A_NAME.sub("_", name)[:64] or "unnamed"}}
 
 
 def _choice(choice: str) -> str | dict[str, Any]:
