@@ -221,13 +221,13 @@ def test_a_provider_that_is_missing_or_broken_is_told_with_the_bot_and_the_servi
 
 def test_everything_that_is_missing_is_told_at_once(write: Write) -> None:
     """Each in a line of its own, with the name that its package may have."""
-    text = bot_text("receptionist", provider="acme", plugins="['webrtc']")
+    text = bot_text("receptionist", provider="acme", plugins="['summs']")
     missing = load_bot(str(write("written_missing", text)))
     first, second = refused(missing, installed(llm__rules="written_rules")).splitlines()
     assert first.endswith(
         "No llm provider 'acme' is installed. Installed: rules. Is there a package rtvi-plugins-acme?"
     )
-    assert second == "No plugin 'webrtc' is installed. Is there a package rtvi-plugins-webrtc?"
+    assert second == "No plugin 'summs' is installed. Is there a package rtvi-plugins-summs?"
 
 
 def test_a_service_that_is_annotated_with_another_kind_is_told(write: Write) -> None:

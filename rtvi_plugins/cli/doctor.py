@@ -197,6 +197,9 @@ def _of_bot(target: str, env: str | None, installed: Installed) -> Iterator[Find
 
 
 def _mend_bot(line: str) -> str:
+    _, _, command = line.partition(" is installed. In the checkout of ")
+    if command:
+        return f"In the checkout of {command}"
     if "is installed." in line:
         return "Correct the name in the bot, or install the distribution with it. What is installed: rtvi plugins"
     if "Several distributions" in line:

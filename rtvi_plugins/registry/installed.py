@@ -24,6 +24,7 @@ from ..errors import PluginError
 from ..utils.blocked_threads import SLOW_IMPORT_SECONDS, warn_when_slow
 from ..utils.control_flow import reraise_control_flow
 from ..utils.diagnostics import nearest
+from ..utils.install_hint import install_hint_of_plugin
 
 __all__ = ("API", "COMMANDS", "EntryPoint", "Installed", "commands", "discover", "stale_metadata")
 
@@ -227,16 +228,16 @@ class Installed:
     def provider(self, kind: str, name: str) -> EntryPoint:
         """Return the entry point of a provider by name or qualified name. Raise `PluginError` if none or several."""
         offered = [entry for entry in self.entries if entry.kind == kind]
-        return self._one(f"{kind} provider", name, offered)
+        return self._one(f"{kind} provider", name, offered, f"{kind}.{name}")
 
     def module(self, name: str) -> EntryPoint:
         """Return the entry point of a module of actions or hooks by name. Raise `PluginError` if there is none."""
-        return self._one("plugin", name, [entry for entry in self.entries if entry.kind is None])
+        return self._one("plugin", name, [entry for entry in self.entries if entry.kind is None], name)
 
-    def _one(self, what: str, name: str, offered: Sequence[EntryPoint]) -> EntryPoint:
+    def _one(self, what: str, name: str, offered: Sequence[EntryPoint], entry_name: str) -> EntryPoint:
         found = [entry for entry in offered if name in (entry.provider, entry.qualified)]
         if not found:
-            raise PluginError(f"No {what} {name!r} is installed. {_hint(name, offered)}")
+            raise PluginError(f"No {what} {name!r} is installed. {_hint(name, offered, entry_name)}")
         if len(found) > 1:
             listed = " and ".join(repr(entry.qualified) for entry in found)
             raise PluginError(
@@ -268,7 +269,10 @@ class Installed:
             self.broken[entry.module] = _reason(error)
 
 
-def _hint(name: str, offered: Iterable[EntryPoint]) -> str:
+def _hint(name: str, offered: Iterable[EntryPoint], entry_name: str) -> str:
+    own = install_hint_of_plugin(entry_name)
+    if own is not None:
+        return own[0].upper() + own[1:]
     names = [entry.provider for entry in offered]
     near = nearest(name.rpartition(":")[2], names)
     if near is not None:

@@ -2,15 +2,53 @@
 
 from __future__ import annotations
 
-__all__ = ("install_hint",)
+from collections.abc import Mapping
+from typing import Final
 
-_CORE = "rtvi-plugins"
+__all__ = ("NEEDED", "PLUGINS", "install_hint", "install_hint_of_plugin")
+
+_CORE: Final = "rtvi-plugins"
+
+#: The distributions of this project that another one needs, besides the core. They are on no registry either.
+NEEDED: Final[Mapping[str, str]] = {
+    "rtvi-plugins-eval": "rtvi-plugins-server",
+    "rtvi-plugins-openai": "rtvi-plugins-vendor",
+    "rtvi-plugins-webrtc": "rtvi-plugins-server",
+}
+
+#: The distribution of each plugin of this project, by the name of its entry point.
+PLUGINS: Final[Mapping[str, str]] = {
+    "echo": "rtvi-plugins-echo",
+    "eval": "rtvi-plugins-eval",
+    "llm.echo": "rtvi-plugins-echo",
+    "llm.openai": "rtvi-plugins-openai",
+    "llm.rules": "rtvi-plugins-rules",
+    "llm.together": "rtvi-plugins-openai",
+    "stt.echo": "rtvi-plugins-echo",
+    "stt.pocketsphinx": "rtvi-plugins-pocketsphinx",
+    "stt.whisper": "rtvi-plugins-whisper",
+    "tts.echo": "rtvi-plugins-echo",
+    "tts.espeak": "rtvi-plugins-espeak",
+    "tts.piper": "rtvi-plugins-piper",
+    "vad.echo": "rtvi-plugins-echo",
+    "vad.silero": "rtvi-plugins-silero",
+    "webrtc": "rtvi-plugins-webrtc",
+}
 
 
 def install_hint(distribution: str) -> str:
     """Return the command that installs a distribution, such as `"rtvi-plugins-server"`, or an extra of the core."""
     # Nothing is published yet. On a registry, the name does not exist or belongs to another project.
     name, _, extra = distribution.partition("[")
-    folder = "." if name == _CORE else f"./plugins/{name}"
-    what = f'"{folder}[{extra}"' if extra else folder
-    return f"in the checkout of {_CORE}, run: pip install {what}"
+    needed = f"{_folder(NEEDED[name])} " if name in NEEDED else ""
+    what = f'"{_folder(name)}[{extra}"' if extra else _folder(name)
+    return f"in the checkout of {_CORE}, run: pip install {needed}{what}"
+
+
+def install_hint_of_plugin(name: str) -> str | None:
+    """Return the command that installs a plugin of this project, such as `"llm.openai"`. None for any other plugin."""
+    return install_hint(PLUGINS[name]) if name in PLUGINS else None
+
+
+def _folder(name: str) -> str:
+    return "." if name == _CORE else f"./plugins/{name}"

@@ -105,6 +105,12 @@ ENVIRONMENTS = {
     "a bot whose provider nobody offers": Broken(
         "bot", "No llm provider 'acmee' is installed", "rtvi plugins", bot=BOT.replace('"acme"', '"acmee"')
     ),
+    "a bot whose provider is in the checkout": Broken(
+        "bot",
+        "No llm provider 'openai' is installed",
+        "pip install ./plugins/rtvi-plugins-vendor ./plugins/rtvi-plugins-openai",
+        bot=BOT.replace('"acme"', '"openai"'),
+    ),
     "a bot whose provider two distributions offer": Broken(
         "bot", "acme-fork:acme", "rtvi plugins", bot=BOT, second=True
     ),

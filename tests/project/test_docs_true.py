@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib
 import itertools
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
-from rtvi_plugins.utils.install_hint import install_hint
+from rtvi_plugins.utils.install_hint import NEEDED, PLUGINS, install_hint
 
 from ..tools.every import check_each
 from ..tools.pages import DOCS, PAGES, ROOT, blocks
@@ -148,5 +149,26 @@ def test_an_install_by_name_would_be_found() -> None:
 def test_a_hint_names_a_folder_that_is_there() -> None:
     """For every distribution of ours, and for an extra of the core."""
     hints = [install_hint(path.parent.name) for path in READMES]
-    assert [hint for hint in hints if not is_in_the_checkout(hint.rpartition(" ")[2])] == []
+    folders = [word for hint in hints for word in hint.partition("pip install ")[2].split()]
+    assert [folder for folder in folders if not is_in_the_checkout(folder)] == []
     assert install_hint("rtvi-plugins[voice]").endswith('pip install ".[voice]"')
+
+
+def test_a_hint_names_what_a_distribution_needs_of_ours() -> None:
+    """It is on no registry, so pip finds it only where the command names it."""
+    for folder in sorted((ROOT / "plugins").iterdir()):
+        project = tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))["project"]
+        names = [re.split(r"[\[>]", each)[0] for each in project["dependencies"]]
+        ours = [each for each in names if each.startswith("rtvi-plugins-")]
+        assert ours == ([NEEDED[folder.name]] if folder.name in NEEDED else [])
+        for each in ours:
+            assert f"./plugins/{each} ./plugins/{folder.name}" in install_hint(folder.name)
+
+
+def test_a_hint_knows_every_plugin_of_ours() -> None:
+    """By the names of their entry points."""
+    found: dict[str, str] = {}
+    for folder in (ROOT / "plugins").iterdir():
+        project = tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))["project"]
+        found |= dict.fromkeys(project.get("entry-points", {}).get("rtvi_plugins", {}), folder.name)
+    assert dict(PLUGINS) == found
