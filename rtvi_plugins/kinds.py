@@ -33,8 +33,13 @@ __all__ = (
     "Kind",
     "LLMPiece",
     "LLMRequest",
+    "ListenPiece",
+    "ListenRequest",
+    "ListeningSTT",
+    "Pause",
     "STTPiece",
     "STTRequest",
+    "Settled",
     "TTSPiece",
     "TTSRequest",
     "Text",
@@ -243,6 +248,27 @@ class STTRequest:
     audio: AsyncIterator[Audio]
 
 
+@frozen
+class Pause:
+    """The user has stopped speaking: recognise what came so far, and answer with `Settled`."""
+
+
+@frozen
+class Settled:
+    """The answer to `Pause`: every transcript of the audio before it was yielded."""
+
+
+@frozen
+class ListenRequest:
+    """The user's speech in one session, as a live stream without end.
+
+    Each utterance is audio as in `STTRequest`, and then a `Pause`. The next one follows when it was answered. Between
+    them nothing comes, perhaps for minutes.
+    """
+
+    audio: AsyncIterator[Audio | Pause]
+
+
 # ---- arguments of a function call as vendors send them ---------------------------------------------------------------
 
 #: How often JSON text may be encoded as a JSON string, itself included.
@@ -275,6 +301,7 @@ def _not_an_object(arguments: object) -> str:
 LLMPiece: TypeAlias = Text | Thought | ToolCall | Usage
 TTSPiece: TypeAlias = Audio | Word | Usage
 STTPiece: TypeAlias = Transcript | Usage
+ListenPiece: TypeAlias = Transcript | Settled | Usage
 
 
 @runtime_checkable
@@ -301,6 +328,19 @@ class STT(Protocol):
 
     def transcribe(self, request: STTRequest, /) -> AsyncIterator[STTPiece]:
         """Stream transcripts until the audio ends. Raise `ProviderError` when the vendor fails."""
+        ...
+
+
+@runtime_checkable
+class ListeningSTT(STT, Protocol):
+    """An STT that can also recognise a whole session over one connection. Where it can, `transcribe` is not called."""
+
+    def listen(self, request: ListenRequest, /) -> AsyncIterator[ListenPiece]:
+        """Stream transcripts, and a `Settled` for each `Pause`, until the iterator is closed.
+
+        Raise `ProviderError` when the vendor fails: the iterator is then opened again, with the utterance that was not
+        settled.
+        """
         ...
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import anyio
 import anyio.lowlevel
+from anyio.abc import TaskGroup
 from attrs import define, field
 
 from ..clock import Clock, Timer
 from ..errors import ProviderError
 from ..events import Metrics, UserTranscription
-from ..kinds import STT, Audio, STTRequest, Transcript, Usage
+from ..kinds import STT, Audio, ListeningSTT, STTPiece, STTRequest, Transcript, Usage
 from ..session import Session
 from ..utils.json_values import replace_surrogates
+from .listening import ListeningStream
 from .streams import BATCH, InvalidPiece, ReplayableStream, clean_usage, closing, let_cancellation_through, retried
 
 __all__ = ("FRAME_SECONDS", "Recogniser", "Utterance")
@@ -83,7 +86,14 @@ class Recogniser:
 
     session: Session
     stt: STT
+    tasks: TaskGroup
     _lock: anyio.Lock = field(factory=anyio.Lock)
+    #: The stream of an STT that can listen, from one utterance to the next.
+    _stream: ListeningStream | None = None
+
+    def start(self) -> None:
+        """Connect an STT that can listen, so that the first utterance need not wait for it."""
+        self._stream_of(self._provider())
 
     async def recognise(self, utterance: Utterance) -> ProviderError | None:
         """Recognise one utterance until its audio has ended. Return the error if the STT fails for good."""
@@ -135,24 +145,23 @@ class Recogniser:
     async def _transcribe(self, utterance: Utterance, provider: object) -> None:
         text: list[str] = []
         transcripts: list[Transcript] = []
-        last, count, usage = "", 0, Usage()
-        stream = self.stt.transcribe(STTRequest(utterance.audio.read()))
-        async with closing(stream, "an STT's transcribe()", _PIECES) as pieces:
-            async for piece in pieces:
-                count += 1
-                if count % BATCH == 0:
-                    await anyio.lowlevel.checkpoint()
-                if provider is not self._provider():
-                    raise ProviderError("The STT", "unavailable", retryable=True)
-                match piece:
-                    case Transcript():
-                        last = self._take(piece, utterance, text)
-                        if piece.final and text:
-                            transcripts.append(piece)
-                    case Usage():
-                        usage = clean_usage(piece)
-                    case other:
-                        raise InvalidPiece(other, "an STT's transcribe()", _PIECES)
+        last, usage = "", Usage()
+
+        def take(piece: STTPiece) -> None:
+            nonlocal last, usage
+            if provider is not self._provider():
+                raise ProviderError("The STT", "unavailable", retryable=True)
+            if isinstance(piece, Usage):
+                usage = clean_usage(piece)
+                return
+            last = self._take(piece, utterance, text)
+            if piece.final and text:
+                transcripts.append(piece)
+
+        if (stream := self._stream_of(provider)) is not None:
+            await stream.hear(utterance.audio, take)
+        else:
+            await self._hear(utterance, take)
         if last:  # no final transcript came after it
             text.append(self._accept(utterance))
         self._retract(utterance)
@@ -160,6 +169,30 @@ class Recogniser:
         if utterance.ended_at is not None:
             ttfb = self.session.clock.now() - utterance.ended_at
             self.session.emit(Metrics("stt", ttfb=ttfb, model=usage.model, seconds=usage.seconds or None))
+
+    async def _hear(self, utterance: Utterance, take: Callable[[STTPiece], None]) -> None:
+        count = 0
+        stream = self.stt.transcribe(STTRequest(utterance.audio.read()))
+        async with closing(stream, "an STT's transcribe()", _PIECES) as pieces:
+            async for piece in pieces:
+                count += 1
+                if count % BATCH == 0:
+                    await anyio.lowlevel.checkpoint()
+                if not isinstance(piece, Transcript | Usage):
+                    raise InvalidPiece(piece, "an STT's transcribe()", _PIECES)
+                take(piece)
+
+    def _stream_of(self, provider: object) -> ListeningStream | None:
+        """Return the open stream of a provider that can listen. Open one if it has none, and close any other."""
+        stream = self._stream
+        if stream is not None and (stream.is_over or stream.stt is not provider):
+            stream.close()
+            stream = None
+        if stream is None and isinstance(provider, ListeningSTT):
+            stream = ListeningStream(provider)
+            stream.start(self.tasks)
+        self._stream = stream
+        return stream
 
     # ---- what the client shows -----------------------------------------------------------------------------------
 

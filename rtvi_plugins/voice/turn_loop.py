@@ -108,9 +108,11 @@ class _Conversation:
             yield
             return
         async with anyio.create_task_group() as tasks:
+            recogniser = Recogniser(self.session, stt, tasks)
+            recogniser.start()
             turns = self.user_turns = UserTurns(
                 self.session,
-                Recogniser(self.session, stt),
+                recogniser,
                 self.taking.end_of_turn,
                 self.state,
                 tasks,

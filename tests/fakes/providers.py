@@ -22,8 +22,11 @@ from attrs import define
 from rtvi_plugins import LLM, STT, TTS, VAD, Session, bot, converse, service
 from rtvi_plugins.kinds import (
     Audio,
+    ListenPiece,
+    ListenRequest,
     LLMPiece,
     LLMRequest,
+    Settled,
     STTPiece,
     STTRequest,
     Transcript,
@@ -93,6 +96,7 @@ POLITE: Mapping[str, Any] = {
 Respond: TypeAlias = Callable[[LLMRequest], AsyncIterator[LLMPiece]]
 Synthesize: TypeAlias = Callable[[TTSRequest], AsyncIterator[TTSPiece]]
 Transcribe: TypeAlias = Callable[[STTRequest], AsyncIterator[STTPiece]]
+Listen: TypeAlias = Callable[[ListenRequest], AsyncIterator[ListenPiece]]
 
 
 # ---- audio and messages ----------------------------------------------------------------------------------------------
@@ -180,6 +184,17 @@ class FakeSTT:
 
 
 @define
+class FakeListeningSTT(FakeSTT):
+    """Recognises a whole session as it is given."""
+
+    do_listen: Listen
+
+    def listen(self, request: ListenRequest, /) -> AsyncIterator[ListenPiece]:
+        """As it is given."""
+        return self.do_listen(request)
+
+
+@define
 class FakeVAD:
     """Hears as it is given."""
 
@@ -195,7 +210,8 @@ class Fakes(ModuleType):
 
     The LLM gives the `answers`, one for each request, then empty ones. `llm`, `tts`, `stt` and `vad` take the place of
     what the first provider of a kind does. The TTS makes `stall_after` characters before it waits for ever. If it is
-    `held`, it waits for `gate` before each text. `taking` and `greeting` are for `talker`.
+    `held`, it waits for `gate` before each text. The STTs can listen if this `listens`, or as given. `taking` and
+    `greeting` are for `talker`.
     """
 
     def __init__(
@@ -207,6 +223,7 @@ class Fakes(ModuleType):
         vad: Callable[[Audio], float] | None = None,
         stall_after: int | None = None,
         held: bool = False,
+        listens: bool | Listen = False,
         taking: TurnTaking | None = None,
         greeting: str = "",
     ) -> None:
@@ -228,8 +245,8 @@ class Fakes(ModuleType):
         self.llm = FakeLLM("scripted", llm or self.respond_as("scripted"))
         self.scripted = self._provider("llm", "scripted", self.llm)
         self.other = self._provider("llm", "other", OtherLLM("other", self.respond_as("other")))
-        self.script = self._provider("stt", "script", FakeSTT(stt or self.transcribe_as("script")))
-        self.second = self._provider("stt", "second", FakeSTT(self.transcribe_as("second")))
+        self.script = self._provider("stt", "script", self._stt("script", stt, listens))
+        self.second = self._provider("stt", "second", self._stt("second", None, listens))
         self.mortal = self._provider("stt", "mortal", FakeSTT(stt or self.transcribe_as("mortal")))
         self.spell = self._provider("tts", "spell", FakeTTS(tts or self.synthesize_as("spell")))
         self.words = self._provider("tts", "words", FakeTTS(self.synthesize_as("words")))
@@ -300,6 +317,37 @@ class Fakes(ModuleType):
                 self.ended["stt"] += 1
 
         return transcribe
+
+    def _stt(self, name: str, do: Transcribe | None, listens: bool | Listen) -> FakeSTT:
+        do = do or self.transcribe_as(name)
+        if listens is False:
+            return FakeSTT(do)
+        return FakeListeningSTT(do, self.listen_as(name) if listens is True else listens)
+
+    def listen_as(self, name: str) -> Listen:
+        """Recognise as `transcribe_as` does, one utterance after the other."""
+
+        async def listen(request: ListenRequest) -> AsyncGenerator[ListenPiece]:
+            self.begun["listen"] += 1
+            self.stts.append(name)
+            found: list[int] = []
+            try:
+                async for piece in request.audio:
+                    if isinstance(piece, Audio):
+                        for number in lines_in(piece):
+                            if found[-1:] != [number]:
+                                found.append(number)
+                                yield Transcript(LINES[number].split()[0], final=False)
+                        continue
+                    if "stt" in self.errors:
+                        raise self.errors["stt"]
+                    yield Transcript(" ".join(LINES[number] for number in found), final=True)
+                    yield Settled()
+                    found.clear()
+            finally:
+                self.ended["listen"] += 1
+
+        return listen
 
     def synthesize_as(self, name: str) -> Synthesize:
         """Make a piece of audio for each character, in no time; the TTS `words` also gives their times."""

@@ -10,8 +10,22 @@ from attrs import define, field
 from attrs.validators import ge, le
 from typing_extensions import TypedDict
 
-from rtvi_plugins import LLM, TTS, Kind, Secret, Session, action, bot, converse, lifespan, options, service
-from rtvi_plugins.kinds import LLMRequest, Text
+from rtvi_plugins import LLM, STT, TTS, Kind, Secret, Session, action, bot, converse, lifespan, options, service
+from rtvi_plugins.kinds import (
+    Audio,
+    ListeningSTT,
+    ListenRequest,
+    LLMPiece,
+    LLMRequest,
+    Pause,
+    Settled,
+    STTRequest,
+    Text,
+    Thought,
+    ToolCall,
+    Transcript,
+    thoughts_of,
+)
 
 
 @define
@@ -28,6 +42,37 @@ class AcmeLLM:
 @asynccontextmanager
 async def acme_llm(api_key: Secret, /, base_url: str = "https://api.acme.example/v1") -> AsyncGenerator[AcmeLLM]:
     yield AcmeLLM(api_key)
+
+
+@define
+class AcmeSTT:
+    async def transcribe(self, request: STTRequest, /) -> AsyncIterator[Transcript]:
+        yield Transcript("hello", final=True)
+
+
+class AcmeListeningSTT(AcmeSTT):
+    async def listen(self, request: ListenRequest, /) -> AsyncIterator[Transcript | Settled]:
+        async for piece in request.audio:
+            assert_type(piece, Audio | Pause)
+            yield Settled()
+
+
+plain: STT = AcmeSTT()
+continuous: ListeningSTT = AcmeListeningSTT()
+
+
+@service("stt", "acme")
+@asynccontextmanager
+async def acme_stt() -> AsyncGenerator[AcmeListeningSTT]:
+    yield AcmeListeningSTT()
+
+
+@define
+class ThinkingLLM:
+    async def respond(self, request: LLMRequest, /) -> AsyncIterator[LLMPiece]:
+        yield Thought("hm", {"signature": "s"})
+        yield ToolCall("1", "look", {}, extra={"signature": "s"})
+        assert_type([thoughts_of(each) for each in request.messages], list[list[Thought]])
 
 
 @service("llm", "acme-eu")
