@@ -1,18 +1,23 @@
-"""Building blocks for providers of `rtvi_plugins` that call a vendor over HTTP."""
+"""Building blocks for providers of `rtvi_plugins` that call a vendor over HTTP or WebSocket."""
 
 from __future__ import annotations
 
 from .failures import StatusError, category_of_close, category_of_status, retry_after, transport_failures
 from .http import Retry, VendorHTTP, VendorResponse, connect_http
+from .websocket import SharedWebSocket, VendorWebSockets, WebSocketStream, connect_websockets
 
 __all__ = (
     "Retry",
+    "SharedWebSocket",
     "StatusError",
     "VendorHTTP",
     "VendorResponse",
+    "VendorWebSockets",
+    "WebSocketStream",
     "category_of_close",
     "category_of_status",
     "connect_http",
+    "connect_websockets",
     "retry_after",
     "transport_failures",
 )

@@ -268,14 +268,25 @@ async def connect_http(
     Raises `ProviderError` for a key that no header can contain, and `ValueError` for a `base_url` that is not an http
     or https URL, or that contains a user name or password. Requests are not logged.
     """
+    async with open_client(provider, api_key, base_url, key_header, key_scheme, timeout, transport) as client:
+        yield VendorHTTP(provider, client, retry or Retry(), categorize or _by_status)
+
+
+def open_client(
+    provider: str,
+    api_key: Secret | None,
+    base_url: str,
+    key_header: str,
+    key_scheme: str,
+    timeout: float | None,
+    transport: httpx2.AsyncBaseTransport | None = None,
+) -> httpx2.AsyncClient:
+    """Return the client of a service, for HTTP and for WebSockets. See `connect_http`."""
     http_url(None, None, base_url)
     quiet_http_clients()
     auth = None if api_key is None else _auth(provider, api_key, key_header, key_scheme)
     verify = _tls() if transport is None else True
-    async with httpx2.AsyncClient(
-        base_url=base_url, auth=auth, timeout=timeout, transport=transport, verify=verify
-    ) as client:
-        yield VendorHTTP(provider, client, retry or Retry(), categorize or _by_status)
+    return httpx2.AsyncClient(base_url=base_url, auth=auth, timeout=timeout, transport=transport, verify=verify)
 
 
 def _auth(provider: str, api_key: Secret, header: str, scheme: str) -> _Key:

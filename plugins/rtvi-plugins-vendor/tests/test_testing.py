@@ -1,0 +1,148 @@
+"""The vendor for tests, seen by the HTTP client of this distribution."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import httpx2
+import pytest
+
+from rtvi_plugins.errors import ProviderError
+from rtvi_plugins.session import Secret
+from rtvi_plugins_vendor import Retry, StatusError, VendorHTTP, connect_http
+from rtvi_plugins_vendor.testing import Answer, FakeSocket, FakeVendor, fake_vendor
+
+pytestmark = pytest.mark.anyio
+
+SSE = {"content-type": "text/event-stream"}
+EVENTS = [b"data: one\n\n", b"data: t", b"wo\n\n"]
+
+
+@asynccontextmanager
+async def serving(*answers: Answer, timeout: float = 5.0) -> AsyncGenerator[tuple[FakeVendor, VendorHTTP]]:
+    """Run a vendor with these answers at `/v1/chat`, and a client of it."""
+    async with fake_vendor() as vendor:
+        vendor.on("/v1/chat", *answers)
+        base_url, retry = f"{vendor.url}/v1", Retry(times=1, first=0)
+        async with connect_http("acme", Secret("key"), base_url=base_url, timeout=timeout, retry=retry) as http:
+            yield vendor, http
+
+
+async def events(http: VendorHTTP) -> list[str]:
+    """Return the events of a response."""
+    async with http.stream("POST", "chat", json={}) as response:
+        received = [event.data async for event in response.events()]
+        await response.finish()
+        return received
+
+
+async def test_it_records_requests() -> None:
+    """Method, path, query, headers and body. A connection is used again."""
+    async with serving(Answer(json={"id": 1}), Answer(json={"id": 2}, pause=1.0)) as (vendor, http):
+        assert await http.post("chat", {"text": "Grüße"}) == {"id": 1}
+        assert await http.post("chat", {"text": "x" * 200_000}) == {"id": 2}
+        assert await http.get("chat?voice=eva") == {"id": 2}
+        with pytest.raises(StatusError) as failed:
+            await http.get("other")
+    assert failed.value.status == 404
+    first, second, third, _ = vendor.requests
+    assert (first.method, first.path, first.json) == ("POST", "/v1/chat", {"text": "Grüße"})
+    assert first.headers["authorization"] == "Bearer key"
+    assert (len(second.json["text"]), third.method, third.params) == (200_000, "GET", {"voice": "eva"})
+    assert [request.connection for request in vendor.requests] == [1, 1, 1, 1]
+    assert await first.outcome() == "answered"
+
+
+async def test_a_stream() -> None:
+    """The parts arrive as they are sent."""
+    async with serving(Answer(parts=EVENTS, headers=SSE, pause=0.01)) as (vendor, http):
+        assert await events(http) == ["one", "two"]
+    assert await vendor.requests[0].outcome() == "answered"
+
+
+async def test_the_client_may_leave() -> None:
+    """The vendor notes it."""
+    async with serving(Answer(parts=EVENTS, headers=SSE, end="hang")) as (vendor, http):
+        async with http.stream("POST", "chat", json={}) as response:
+            assert (await anext(response.events())).data == "one"
+            assert vendor.requests[0].state == "running"
+        assert await vendor.requests[0].outcome() == "left"
+
+
+@pytest.mark.parametrize(
+    ("answer", "category", "outcome"),
+    [
+        (Answer(wait=math.inf), "timeout", "left"),
+        (Answer(parts=EVENTS, headers=SSE, end="hang"), "timeout", "left"),
+        (Answer(parts=EVENTS, headers=SSE, end="cut"), "unavailable", "cut"),
+        (Answer(parts=[b"<html>"], headers={"content-type": "text/html"}), "unavailable", "answered"),
+        (Answer(429, headers={"retry-after": "60"}), "rate", "answered"),
+    ],
+)
+async def test_faults(answer: Answer, category: str, outcome: str) -> None:
+    """Silence, a cut connection, a body of the wrong type, and a refusal."""
+    async with serving(answer, timeout=0.3) as (vendor, http):
+        with pytest.raises(ProviderError) as failed:
+            await events(http)
+        assert failed.value.category == category
+        assert await vendor.requests[0].outcome() == outcome
+
+
+async def test_each_request_takes_the_next_answer() -> None:
+    """The last one stays."""
+    async with serving(Answer(503), Answer(json="ok")) as (vendor, http):
+        assert [await http.get("chat") for _ in range(2)] == ["ok", "ok"]
+    assert len(vendor.requests) == 3
+
+
+async def test_half_a_request() -> None:
+    """A client that leaves too early is no request."""
+    async with fake_vendor() as vendor:
+        port = httpx2.URL(vendor.url).port
+        assert port is not None
+        for start in (b"", b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nab", b"\x00\r\n\r\n"):
+            async with await anyio.connect_tcp("127.0.0.1", port) as stream:
+                await stream.send(start or b"")
+                await stream.send_eof()
+                with pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
+                    await stream.receive()
+    assert vendor.requests == []
+
+
+async def test_waiting_for_an_outcome_ends() -> None:
+    """A test that waits in vain fails."""
+    answer = Answer(parts=EVENTS, headers=SSE, end="hang")
+    async with serving(answer) as (vendor, http), http.stream("POST", "chat", json={}):
+        with pytest.raises(TimeoutError):
+            await vendor.requests[0].outcome(within=0.01)
+
+
+async def test_a_message_in_fragments() -> None:
+    """It is one message. HTTP needs an upgrade."""
+
+    async def count(socket: FakeSocket) -> None:
+        async for message in socket:
+            await socket.send({"length": len(message)})
+
+    from httpx2.websockets import AsyncWebSocketClient
+    from wsproto.events import BytesMessage, Ping
+
+    async with fake_vendor() as vendor, httpx2.AsyncClient() as client:
+        vendor.on("/", count)
+        assert (await client.get(vendor.url)).status_code == 426
+        async with AsyncWebSocketClient(client).connect(vendor.url) as session:
+            await session.send(Ping(b""))
+            await session.send(BytesMessage(b"ab", message_finished=False))
+            await session.send(BytesMessage(b"c"))
+            assert await session.receive_json() == {"length": 3}
+
+
+def test_answers_are_values() -> None:
+    """They can be shared between tests."""
+    answer: Any = Answer()
+    with pytest.raises(AttributeError):
+        answer.status = 201
