@@ -401,9 +401,9 @@ class Session(ABC, Generic[State]):
     async def spoken(self) -> bool:
         """Wait until the bot has finished its turn and everything submitted so far. If it is silent, wait for its turn.
 
-        Return True if the user has heard all of it, False if any of it was interrupted or dropped. Text that is not
-        spoken counts as heard when it is sent. Raise `AuthorError` in a function that the LLM calls: the turn waits for
-        that function.
+        Return True if the user has heard all of it, False if any of it was interrupted or dropped. Inputs that are
+        submitted later do not change the result. Text that is not spoken counts as heard when it is sent. Raise
+        `AuthorError` in a function that the LLM calls: the turn waits for that function.
         """
 
     @abstractmethod

@@ -20,16 +20,21 @@ class InputQueue:
 
     #: How many inputs may wait.
     limit: int
-    #: Called when the loop waits for an input, or will take no more.
-    on_rest: Callable[[], None]
+    #: Called when the loop asks for the next input, or will take no more.
+    on_next: Callable[[], None]
     #: False once the bot's function has returned, so that nobody takes inputs any more.
     open: bool = True
     #: The session ends once the inputs so far are processed.
     closing: bool = False
     #: The loop has taken an input, and has not asked for the next one yet.
     _in_progress: bool = False
+    #: The number of the input that was taken last.
+    _number: int = 0
+    #: How many inputs were added. The inputs that wait have their numbers in `_numbers`; the first input is number 1.
+    added: int = 0
     _waiting: list[Input] = field(factory=list[Input])
-    _added: OneShotEvent | None = None
+    _numbers: list[int] = field(factory=list[int])
+    _arrived: OneShotEvent | None = None
 
     def check(self, input: Input) -> None:
         """Raise if an input cannot be taken: `NoConversation`, `SessionClosed`, `Busy`, or `TypeError` for its text."""
@@ -46,25 +51,41 @@ class InputQueue:
         """Add an input. One that asks for an answer at once is answered together with the texts that wait before it."""
         if isinstance(input, UserText) and input.run:
             self._waiting = [evolve(each, run=False) if isinstance(each, UserText) else each for each in self._waiting]
+        self.added += 1
+        self._numbers.append(self.added)
         self._waiting.append(input)
-        if self._added is not None:
-            self._added.set()
+        if self._arrived is not None:
+            self._arrived.set()
 
-    def discard_speech(self) -> bool:
-        """Remove each `Say` that waits and may be interrupted. Return whether there was one."""
-        before = self._waiting
-        self._waiting = [each for each in before if not isinstance(each, Say) or not each.interruptible]
-        return len(self._waiting) < len(before)
+    def discard_speech(self) -> list[int]:
+        """Remove each `Say` that waits and may be interrupted. Return their numbers."""
+        discarded: list[int] = []
+        kept: list[tuple[int, Input]] = []
+        for number, each in zip(self._numbers, self._waiting, strict=True):
+            if isinstance(each, Say) and each.interruptible:
+                discarded.append(number)
+            else:
+                kept.append((number, each))
+        self._numbers, self._waiting = [number for number, _ in kept], [each for _, each in kept]
+        return discarded
 
     async def next(self) -> Input:
         """Return the next input, waiting for it if there is none."""
         self._in_progress = False
+        self.on_next()
         while not self._waiting:
-            self._added = OneShotEvent()
-            self.on_rest()
-            await self._added.wait()
+            self._arrived = OneShotEvent()
+            await self._arrived.wait()
         self._in_progress = True
+        self._number = self._numbers.pop(0)
         return self._waiting.pop(0)
+
+    def is_done(self, number: int) -> bool:
+        """Return whether the inputs up to this number were processed or discarded, or nobody takes inputs any more."""
+        if not self.open:
+            return True
+        first = self._number if self._in_progress else self._numbers[0] if self._numbers else self.added + 1
+        return number < first
 
     @property
     def wants_answer(self) -> bool:
@@ -74,7 +95,7 @@ class InputQueue:
     def close(self) -> None:
         """Take no more inputs: the bot's function has returned, or the session has ended."""
         self.open = False
-        self.on_rest()
+        self.on_next()
 
     @property
     def is_idle(self) -> bool:

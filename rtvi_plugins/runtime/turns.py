@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import final
 
 import anyio
+from attrs import define, field
 
 from ..context import Context, Message
 from ..events import BotTurnEnded, Event, Interrupted
@@ -89,6 +90,29 @@ class _TextTurn(NoPlayback, LiveTurn):
     pass
 
 
+@define(eq=False)
+class _Speech:
+    """What a task waits for in `Turns.spoken`: the turn that ran when it asked, and the inputs so far.
+
+    If there is neither, it waits for the next turn. Later inputs change nothing, also if they arrive before the task
+    runs again.
+    """
+
+    turn: LiveTurn | None
+    #: The number of the last input that belongs to it.
+    last_input: int
+    #: Whether nothing ran or waited when the task asked.
+    was_silent: bool
+    over: anyio.Event = field(factory=anyio.Event)
+    #: Whether a turn has ended since, or something of this speech was cut short.
+    happened: bool = False
+    heard: bool = True
+
+    def cut(self) -> None:
+        """Note that a part was interrupted or discarded."""
+        self.happened, self.heard = True, False
+
+
 class Turns:
     """The turns and the inputs of one session.
 
@@ -102,7 +126,7 @@ class Turns:
         emit: Callable[[Event], None],
         on_message: Callable[[Sequence[Message]], None],
     ) -> None:
-        self.inputs = InputQueue(most_inputs, on_rest=self._rest)
+        self.inputs = InputQueue(most_inputs, on_next=self._rest)
         self.current: LiveTurn | None = None
         #: The output of the client's transport, if it carries audio.
         self.audio: AudioOutput | None = None
@@ -111,9 +135,7 @@ class Turns:
         self._on_message = on_message
         self._epoch = 0
         self._idle = Condition(lambda: self.is_idle)
-        #: How many turns have ended, and how often a turn or a waiting `Say` was cut short.
-        self._ended = self._cut = 0
-        self._waiting_for_speech: list[Condition] = []
+        self._awaited: list[_Speech] = []
 
     def submit(self, input: Input) -> None:
         """Add an input. A text that the user wrote to be answered at once interrupts the turn."""
@@ -145,18 +167,23 @@ class Turns:
         finally:
             turn.close()
             self.current = None
-            self._ended += 1
+            for each in self._awaited:
+                each.happened = True
             self._emit(BotTurnEnded(turn.interrupted))
             boundary()
             self._rest()
 
     def interrupt(self) -> bool:
         """Interrupt the turn, and remove each waiting `Say`. Return whether a turn was cut short."""
-        if self.inputs.discard_speech():
-            self._cut += 1
+        if discarded := self.inputs.discard_speech():
+            for each in self._awaited:
+                if each.was_silent or discarded[0] <= each.last_input:
+                    each.cut()
+            self._rest()
         if self.current is None or self.current.interrupted or not self.current.interruptible:
             return False
-        self._cut += 1
+        for each in self._awaited:
+            each.cut()
         self._emit(Interrupted())
         self.current.interrupt()
         return True
@@ -171,17 +198,22 @@ class Turns:
         await self._idle.wait()
 
     async def spoken(self) -> bool:
-        """Wait until a turn has ended, or was cut short, and nothing more waits. Return whether all of it was heard."""
-        ended, cut = self._ended, self._cut
-        over = Condition(lambda: self.is_idle and (self._ended > ended or self._cut > cut))
-        self._waiting_for_speech.append(over)
+        """Wait until the turn and the inputs so far, or else the next turn, are over. Return whether all was heard."""
+        speech = _Speech(self.current, self.inputs.added, was_silent=self.is_idle)
+        self._awaited.append(speech)
         try:
-            await over.wait()
+            await speech.over.wait()
         finally:
-            self._waiting_for_speech.remove(over)
-        return self._cut == cut
+            if speech in self._awaited:
+                self._awaited.remove(speech)
+        return speech.heard
 
     def _rest(self) -> None:
         self._idle.notify()
-        for each in self._waiting_for_speech:
-            each.notify()
+        for each in [each for each in self._awaited if self._is_over(each)]:
+            self._awaited.remove(each)
+            each.over.set()
+
+    def _is_over(self, speech: _Speech) -> bool:
+        turn_is_over = speech.turn is None or speech.turn is not self.current
+        return speech.happened and turn_is_over and self.inputs.is_done(speech.last_input)

@@ -140,6 +140,38 @@ async def test_a_function_that_the_turn_waits_for_cannot_wait_for_the_turn(caplo
         assert shown(wire) == ["Done.", "One moment."]
 
 
+@bot(client=["bot:order"], public=True)
+async def hasty(session: Session, /) -> None:
+    """Has the next text, which it answers for ever, before it is back from the first one."""
+    SESSIONS.append(session)
+    async for each in session.inputs():
+        async with session.turn(interruptible=False):
+            session.send({"starts": each.text if isinstance(each, Say) else ""})
+            if each == Say("first"):
+                session.submit(Say("second"))
+                session.submit(Say("third"))
+                session.interrupt()
+            else:
+                await anyio.sleep_forever()
+        session.submit(Say("fourth"))
+
+
+@action(hasty)
+async def order(session: Session, /) -> bool:
+    """Says the first text, and returns whether it was heard."""
+    session.submit(Say("first"))
+    return await session.spoken()
+
+
+async def test_what_is_submitted_later_changes_nothing() -> None:
+    """Neither a turn that begins at once, nor a text that was dropped."""
+    async with connected(hasty, Fakes(), audio=None) as wire:
+        asked = call(wire, "order")
+        assert (await wire.answer(asked))["data"]["d"] is True
+        await settle()
+        assert wire.told("server-message") == [{"starts": "first"}, {"starts": "fourth"}]
+
+
 # ---- call_after ------------------------------------------------------------------------------------------------------
 
 
