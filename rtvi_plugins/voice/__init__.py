@@ -12,6 +12,7 @@ from .text_filter import Part, Spoken, without_markup
 from .texts import TextSource
 from .turn_loop import converse
 from .turn_taking import EndOfTurn, TurnTaking, UserTurn
+from .unfinished import UnfinishedSentence
 
 __all__ = (
     "EndOfTurn",
@@ -21,6 +22,7 @@ __all__ = (
     "TextFilter",
     "TextSource",
     "TurnTaking",
+    "UnfinishedSentence",
     "UserTurn",
     "converse",
     "without_markup",

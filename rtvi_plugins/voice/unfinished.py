@@ -1,0 +1,75 @@
+"""An end-of-turn policy that needs no model: wait longer after a sentence that is obviously not finished."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from attrs import field, frozen
+
+from ..errors import AuthorError
+from .turn_taking import UserTurn, is_seconds
+
+__all__ = ("UnfinishedSentence",)
+
+#: English words that hardly ever end a sentence: conjunctions, articles, possessives, auxiliaries, hesitations.
+_NEVER_LAST: Final = frozenset(
+    """a an the and or but nor because although unless whereas if than
+    my your his our their its
+    i'm you're we're they're i'd i'll we'd we'll i've we've let's
+    um uh uhm er erm hmm""".split()
+)
+#: English words that end a sentence only in a question such as "What is it for?", or after a verb of wishing.
+_RARELY_LAST: Final = frozenset(
+    """to of for from with at by about into between until during without
+    is are was were am be been has had would could should will can may must
+    which whose""".split()
+)
+_QUESTION: Final = re.compile(r"\b(what|where|who|whom|which|how|when|why)\b", re.IGNORECASE)
+#: "I don't want to", "if you have to", "yes, I will", "I think he is": with a word of their own before it, these end.
+_ENDS_WITH_AUXILIARY: Final = re.compile(
+    r"(n't|\bnot) (\w+ )?to$|\b(love|have|need|glad|used) to$"
+    r"|^(yes|no|yeah|sure|of course)\b.*\b(i|it|we|he|she|they|that) \w+$",
+    re.IGNORECASE,
+)
+#: A telephone number is longer than this.
+_NUMBER: Final = re.compile(r"\b(?:phone|telephone|mobile|cell|my) number( is|'s)?\b(.*)$", re.IGNORECASE)
+_DIGIT: Final = re.compile(r"\d|\b(?:zero|oh|one|two|three|four|five|six|seven|eight|nine)\b", re.IGNORECASE)
+_FEWEST_DIGITS: Final = 7
+
+
+def _check(policy: object, attribute: Any, value: object) -> None:
+    if not (isinstance(value, int | float) and is_seconds(value) and value >= 0):
+        raise AuthorError(f"UnfinishedSentence(seconds={value!r}): give a finite number of seconds, 0 or more.")
+
+
+@frozen
+class UnfinishedSentence:
+    """An `end_of_turn` for English: wait `seconds` more if the last sentence is obviously not finished.
+
+    Unfinished is text that ends with a word such as "and", "my" or "to", with a comma or dots, or in the middle of a
+    telephone number. All other text is answered at once, also in other languages.
+    """
+
+    seconds: float = field(default=1.5, validator=_check)
+
+    async def __call__(self, turn: UserTurn) -> float:
+        """Return how many more seconds to wait."""
+        return self.seconds if _is_unfinished(turn.text.strip()) else 0.0
+
+
+def _is_unfinished(text: str) -> bool:
+    if text.endswith((",", "...", "…", "-", "–", "—", ":")):
+        return True
+    if text.endswith("?"):
+        return False
+    sentence = re.split(r"[.!?] +", text.rstrip(" .!"))[-1].replace("’", "'")
+    if (number := _NUMBER.search(sentence)) is not None:
+        digits = len(_DIGIT.findall(number[2]))
+        return 0 < digits < _FEWEST_DIGITS or (bool(number[1]) and not number[2].strip())
+    last = sentence.rpartition(" ")[2].lower()
+    if last in _NEVER_LAST or sentence.lower().endswith(", so"):
+        return True
+    if last not in _RARELY_LAST:
+        return False
+    return not (_QUESTION.search(sentence) or _ENDS_WITH_AUXILIARY.search(sentence))
