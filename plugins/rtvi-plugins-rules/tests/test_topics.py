@@ -95,6 +95,28 @@ def test_a_question_need_not_be_an_example(text: str, topic: str) -> None:
     assert talk(text) == TOPICS[topic]["answers"][0]
 
 
+def test_an_example_means_its_own_topic() -> None:
+    """Although most of its words are of another."""
+    other: Topic = {"examples": ["A person, a real one!", "The real person.", "Real person!"], "answers": ["No."]}
+    topics = {"other": other, "person": Topic(examples=["Are you a real person?"], answers=["Yes."])}
+    assert Knowledge(topics).topic("are you a real person") == topics["person"]
+
+
+@pytest.mark.parametrize(
+    ("text", "reply"),
+    [
+        ("Thank you very much.", "You are welcome."),
+        ("No, thank you, that is all. Goodbye!", "You are welcome. Goodbye!"),
+        ("Okay, thanks a lot for your help, see you soon", "You are welcome. Goodbye!"),
+        ("Thanks! And how much is it?", "Nine euros."),
+    ],
+)
+def test_thanks_and_goodbyes_are_about_no_topic(text: str, reply: str) -> None:
+    """Although `much` is a word of a topic."""
+    price: Topic = {"examples": ["How much is it?", "So much?", "That much?"], "answers": ["Nine euros."]}
+    assert answer(LLMRequest([{"role": "user", "content": text}]), knowledge=Knowledge({"price": price})) == reply
+
+
 @pytest.mark.parametrize("text", ["flugelhorn", "the", "what is it", "do you have a", ""])
 def test_what_no_topic_is_about_matches_none(text: str) -> None:
     """Small words are not enough."""

@@ -37,6 +37,8 @@ _UNKNOWN_WEIGHT = 0.35
 _CLOSE = 0.8
 #: The score from which a text means an intent, and the share of its words that must speak for it.
 _LEAST_SCORE, _LEAST_SHARE = 0.5, 0.22
+#: The score of an example itself.
+_EXACT_SCORE = 2.0
 #: Later words of a text are ignored, so that no text can make matching slow.
 _MOST_WORDS = 60
 
@@ -55,6 +57,8 @@ class Matcher:
 
     #: The words of each example, with its intent.
     _examples: Sequence[tuple[str, frozenset[str]]]
+    #: The intent of each example, by all its words in a row.
+    _exact: Mapping[tuple[str, ...], str]
     #: How much a word speaks for an intent.
     _weights: Mapping[str, Mapping[str, float]]
     #: The most that a word weighs in any intent.
@@ -65,6 +69,7 @@ class Matcher:
     def of(cls, intents: Mapping[str, Iterable[str]]) -> Matcher:
         """Return a matcher of these intents with their examples."""
         examples = [(intent, frozenset(_words(text))) for intent, texts in intents.items() for text in texts]
+        exact = {tuple(_words(text)): intent for intent, texts in intents.items() for text in texts}
         counts: dict[str, Counter[str]] = {intent: Counter() for intent in intents}
         for intent, words in examples:
             counts[intent].update(words)
@@ -80,10 +85,12 @@ class Matcher:
         for weighed in weights.values():
             for word, weight in weighed.items():
                 known[word] = max(weight, known.get(word, 0.0))
-        return cls(examples, weights, known, _UNKNOWN_WEIGHT * log(1 + len(intents)))
+        return cls(examples, exact, weights, known, _UNKNOWN_WEIGHT * log(1 + len(intents)))
 
     def best(self, text: str) -> Match | None:
-        """Return the intent that the text means; None if it means none."""
+        """Return the intent that the text means; None if it means none. An example means its own intent."""
+        if intent := self._exact.get(tuple(_words(text))):
+            return Match(intent, _EXACT_SCORE)
         found = self._similar(text)
         total = sum(max((self._known[each] for each in likes), default=self._unknown) for likes in found)
         if not total:

@@ -44,7 +44,8 @@ def reply(scene: Scene) -> str:
         return _unasked(scene)
     if _CLOCK.fullmatch(scene.conversation.text):
         return _NO_CLOCK
-    if (topic := scene.knowledge.topic(scene.conversation.text)) is not None:
+    is_courtesy = _COURTESY.fullmatch(scene.conversation.text) is not None
+    if not is_courtesy and (topic := scene.knowledge.topic(scene.conversation.text)) is not None:
         return fresh(topic["answers"], scene.conversation)
     for pattern, answer in RULES:
         match = pattern.search(scene.conversation.text)
@@ -144,6 +145,16 @@ _NO_CLOCK = "I have no clock and no calendar, so I cannot tell."
 #: Before topics: the time of breakfast is another question.
 _CLOCK = re.compile(
     r"\W*what(?: time is it|(?:'s| is) the (?:time|date)| (?:day|date) is (?:it|today))(?: now| today)?\W*",
+    re.IGNORECASE,
+)
+
+
+#: Thanks and goodbyes, without anything else: "thank you very much" does not ask how much something costs.
+_COURTESY = re.compile(
+    r"(?=.*\b(?:thanks|thank you|cheers|bye|goodbye|good night|see you)\b)"
+    r"(?:\W*\b(?:thanks|thank you|cheers|many|a lot|(?:very|so) much|for (?:(?:all )?your|the) (?:help|time)"
+    r"|ok|okay|great|perfect|lovely|wonderful|fine|no|oh|well|and|then|all right|alright|that(?:'s| is| was) (?:all|it)"
+    r"|bye|goodbye|good night|see you(?: soon| later| then)?|(?:have a )?(?:nice|good) (?:day|evening|weekend))\b)+\W*",
     re.IGNORECASE,
 )
 
@@ -298,6 +309,7 @@ RULES = _table(
     (r"^\W*(?:hi|hello|hey|good (?:morning|afternoon|evening)|greetings)\b", _hello),
     (r"\bhow are you\b|\bhow's it going\b", _says("All my rules are in order, thank you. How can I help?")),
     (r"^\W*(?:no|nope|not now)\b(?:\W+\w+){0,2}\W*$", _all_right),
+    (r"\b(?:thanks|thank you|cheers)\b.*\b(?:bye|goodbye|good night|see you)\b", _says("You are welcome. Goodbye!")),
     (r"\b(?:thanks|thank you|cheers)\b", _says("You are welcome.")),
     (r"\b(?:bye|goodbye|good night|see you)\b", _says("Goodbye!")),
     (r"^\W*(?:yes|yeah|yep|sure|of course|certainly)\b(?:\W+\w+){0,2}\W*$", _all_right),
