@@ -25,9 +25,13 @@ AUTO = "auto"
 #: a usual utterance and 2 s. With less than 2 s it repeats itself more often.
 _SILENCE = 2.0
 
-#: Above this probability of no speech, or below this mean logarithm of the words' probability, nothing was said. The
-#: models say "you" to silence, with 0.69 to 0.99. Two hundred spoken sentences had at most 0.53, and at least -1.35.
-_NO_SPEECH, _LEAST_SCORE = 0.57, -1.4
+#: Above this probability of no speech, nothing was said. The models say "you" to silence, with 0.69 to 0.99. Two
+#: hundred spoken sentences had at most 0.53.
+_NO_SPEECH = 0.57
+
+#: Below this mean logarithm of the words' probability, nothing was said either, unless the probability of no speech is
+#: at most this: whoever surely spoke, as in "Three nights, please", expects an answer, even to words that are wrong.
+_LEAST_SCORE, _SURELY_SPEECH = -1.4, 0.4
 
 #: Below this level (of 32768) the audio is silent, and no model is asked.
 _SILENT = 10
@@ -111,7 +115,7 @@ class Recogniser:
             return_scores=True,
             return_no_speech_prob=True,
         )
-        if result.no_speech_prob > _NO_SPEECH or result.scores[0] < _LEAST_SCORE:
+        if not _is_speech(result):
             return NOTHING
         end, first_time = self._token("<|endoftext|>"), self._token("<|notimestamps|>") + 1
         tokens = list(spoken_tokens(result.sequences_ids[0], end, first_time, seconds))
@@ -123,6 +127,11 @@ class Recogniser:
         if token is None:
             raise ValueError(f"The tokenizer of the Whisper model {self.name!r} has no {text}.")
         return token
+
+
+def _is_speech(result: _Result) -> bool:
+    unlikely = result.scores[0] < _LEAST_SCORE and result.no_speech_prob > _SURELY_SPEECH
+    return result.no_speech_prob <= _NO_SPEECH and not unlikely
 
 
 def load(files: ModelFiles) -> Recogniser:
