@@ -53,6 +53,16 @@ test("who talks over the bot is heard until they stop", () => {
 const ttfb = (processor, value) => ["metrics", { ttfb: [{ processor, value }] }];
 const total = (value) => ["metrics", { voice_to_voice: [{ processor: "bot", value }] }];
 
+test("a noise has no answer, and one word has", () => {
+  const heard = ["user-transcription", { text: "Hi", final: true }];
+  const empty = ["user-transcription", { text: "", final: true }];
+  const speech = [["user-started-speaking"], ["user-stopped-speaking"]];
+  assert.deepEqual(states([...speech, ttfb("stt", 0.2)]), ["hearing", "thinking", "listening"]);
+  assert.deepEqual(states([...speech, empty, ttfb("stt", 0.2)]), ["hearing", "thinking", "listening"]);
+  assert.deepEqual(states([...speech, heard, ttfb("stt", 0.2)]), ["hearing", "thinking"]);
+  assert.deepEqual(states([["user-llm-text"], ttfb("stt", 0.2)]), ["thinking"]);
+});
+
 function measured(events, options) {
   const timings = new Timings(options);
   for (const [type, data] of events) timings.take(type, data);

@@ -15,6 +15,7 @@ export const STATES = {
 export class TurnState {
   #onChange;
   #speaks = false; // what is being answered is spoken too
+  #said = false; // words were recognised in what the user says
 
   constructor(onChange) {
     this.#onChange = onChange;
@@ -36,10 +37,17 @@ export class TurnState {
   #next(type, data) {
     switch (type) {
       case "user-started-speaking":
+        this.#said = false;
         return "hearing";
       case "user-stopped-speaking":
         return this.now === "hearing" ? "thinking" : null;
+      case "user-transcription":
+        this.#said ||= data.final && data.text !== "";
+        return null;
+      case "metrics": // the STT has finished: nothing follows what had no words
+        return this.now === "thinking" && !this.#said && isOfSTT(data) ? "listening" : null;
       case "user-llm-text":
+        this.#said = true;
         return this.now === "hearing" ? null : "thinking";
       case "bot-llm-started":
         this.#speaks = false;
@@ -60,6 +68,8 @@ export class TurnState {
     }
   }
 }
+
+const isOfSTT = ({ ttfb = [] }) => ttfb.some(({ processor }) => processor === "stt");
 
 const PARTS = ["stt", "llm", "tts"];
 
