@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from rtvi_plugins import TTS, RequestError, Session, bot
+from rtvi_plugins.helper_process import HelperProcess
 from rtvi_plugins.session import Say
-from rtvi_plugins.testing import check_providers, connect
+from rtvi_plugins.testing import check_providers, connect, host_for
 from rtvi_plugins_piper import tts as provider
 
 pytestmark = pytest.mark.anyio
@@ -36,6 +37,20 @@ async def test_a_client_lists_voices_and_chooses_one() -> None:
         with pytest.raises(RequestError, match="unknown speaker of en_US-joe-medium 'ann'"):
             await client.update_config({"tts": {"speaker": "ann"}})
         assert (await client.get_config()).values["tts"]["speed"] == 1.5
+
+
+async def test_the_process_is_kept_between_sessions() -> None:
+    """The second session does not wait until it has started. It ends with the host."""
+    processes: list[HelperProcess] = []
+    async with host_for(reader, provider):
+        for _ in range(2):
+            async with provider.piper_tts() as tts:
+                process = tts.helper._process  # pyright: ignore[reportPrivateUsage]
+                assert process is not None
+                processes.append(process)
+        assert not processes[1].exited
+    assert processes[0] is processes[1]
+    assert processes[0].exited
 
 
 async def test_a_voice_that_does_not_exist_is_an_error_for_the_operator(caplog: pytest.LogCaptureFixture) -> None:

@@ -10,14 +10,22 @@ import anyio.to_thread
 from attrs import frozen
 from attrs.validators import ge, le
 
-from rtvi_plugins import Doc, ProviderError, action, options, service
+from rtvi_plugins import Doc, ProviderError, action, lifespan, options, service
 from rtvi_plugins.errors import InvalidConfig, unknown
 
 from ._helper import PROVIDER, log, shared_helper
 from ._voices import VoiceNotFound, find
 from .speech import PiperTTS
 
-__all__ = ("PiperTTS", "Voice", "configure", "piper_tts", "voices")
+__all__ = ("PiperTTS", "Voice", "configure", "keep_helper", "piper_tts", "voices")
+
+
+@lifespan
+@asynccontextmanager
+async def keep_helper() -> AsyncGenerator[None]:
+    """Keep the helper process with its voices between sessions: to start it takes seconds. The first session does."""
+    async with shared_helper.use():
+        yield
 
 
 @service("tts", "piper")
