@@ -197,7 +197,8 @@ class Transcript:
     """The text of a user's speech. The next transcript replaces an interim one; a final one stays.
 
     `language` is a code such as "de" or "en-GB". `confidence` is from 0 to 1. `speaker` is the vendor's name for the
-    voice. All are None if the vendor does not report them. An end-of-turn function receives them.
+    voice. `ends_turn` says whether the vendor takes the user's turn to be over. All are None if the vendor does not
+    report them. An end-of-turn function receives them.
     """
 
     text: str
@@ -206,6 +207,7 @@ class Transcript:
     words: Sequence[Word] = ()
     speaker: str | None = None
     confidence: float | None = None
+    ends_turn: bool | None = None
 
 
 @frozen

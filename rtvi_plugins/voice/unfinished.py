@@ -47,6 +47,8 @@ def _check(policy: object, attribute: Any, value: object) -> None:
 class UnfinishedSentence:
     """An `end_of_turn` for English: wait `seconds` more if the last sentence is obviously not finished.
 
+    If the STT reports whether the turn is over, in `Transcript.ends_turn`, this decides instead, in any language.
+
     Unfinished is text that ends with a word such as "and", "my" or "to", with a comma or dots, or in the middle of a
     telephone number. All other text is answered at once, also in other languages.
     """
@@ -55,7 +57,9 @@ class UnfinishedSentence:
 
     async def __call__(self, turn: UserTurn) -> float:
         """Return how many more seconds to wait."""
-        return self.seconds if _is_unfinished(turn.text.strip()) else 0.0
+        reported = turn.transcripts[-1].ends_turn if turn.transcripts else None
+        is_over = reported if reported is not None else not _is_unfinished(turn.text.strip())
+        return 0.0 if is_over else self.seconds
 
 
 def _is_unfinished(text: str) -> bool:

@@ -66,6 +66,21 @@ async def test_it_does_not_wait_after_any_other(text: str) -> None:
     assert await UnfinishedSentence()(UserTurn(text, 1.0)) == 0.0
 
 
+@pytest.mark.parametrize(
+    ("reported", "text", "wait"),
+    [
+        (True, "My number is", 0.0),
+        (False, "That was it.", 2.0),
+        (None, "My number is", 2.0),
+        (None, "That was it.", 0.0),
+    ],
+)
+async def test_what_the_stt_reports_of_the_last_part_decides(reported: bool | None, text: str, wait: float) -> None:
+    """Some vendors judge by the sound of the voice, which the words do not have."""
+    transcripts = (Transcript("Hello.", True, ends_turn=not reported), Transcript(text, True, ends_turn=reported))
+    assert await UnfinishedSentence(2.0)(UserTurn(f"Hello. {text}", 1.0, transcripts)) == wait
+
+
 @pytest.mark.parametrize("seconds", [-1, float("inf"), "2", None, True])
 def test_its_seconds_are_seconds(seconds: Any) -> None:
     """The mistake is reported where it is written."""
