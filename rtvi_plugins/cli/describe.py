@@ -16,7 +16,7 @@ from .description import Described, action_lines, actions_text, parameter_lines,
 if TYPE_CHECKING:
     from ..protocol.offer import Offer
     from ..registry.installed import Installed
-    from ..registry.registry import Service
+    from ..registry.registry import Registry, Service
 
 __all__ = ("run", "schema")
 
@@ -129,12 +129,34 @@ def _text(offer: Offer, functions: Offer, described: Described) -> str:
         titled("Options of clients", _options(described["config"])),
         titled("Other options, for config= and the operator", _other_options(offer)),
     ]
+    if keys := list(_keys(registry)):
+        parts.append(titled("Keys, from the environment", keys))
     return "\n\n".join(parts) + "\n"
 
 
 def _providers(service: Service, chosen: str) -> str:
     labels = service.providers
     return ", ".join(f"{each} (chosen)" if each == chosen and len(labels) > 1 else each for each in labels)
+
+
+def _keys(registry: Registry) -> Iterator[str]:
+    """Yield the environment variables of the keys that the providers and lifespans of a bot take."""
+    from ..protocol.operator_fields import key_variable
+
+    found: dict[str, tuple[bool, list[str]]] = {}
+    for service in registry.services.values():
+        for label, provider in service.providers.items():
+            for each in provider.spec.secrets:
+                found.setdefault(key_variable(label, each.name), (each.optional, []))[1].append(
+                    f"{service.name}.{label}"
+                )
+    for spec in registry.lifespans.specs:
+        for each in spec.secrets:
+            found.setdefault(key_variable(spec.name, each.name), (each.optional, []))[1].append(f"lifespan {spec.name}")
+    width = max(map(len, found), default=0)
+    for variable, (is_optional, takers) in found.items():
+        need = "optional" if is_optional else "required"
+        yield f"{variable:<{width}}  {need}, for {', '.join(takers)}"
 
 
 def _options(config: Iterable[Described]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from attrs import frozen
 from attrs.validators import ge, le, max_len
 from typing_extensions import deprecated
 
-from rtvi_plugins import Doc, Grant, Kind, Secret, Session, action, bot, options, service
+from rtvi_plugins import Doc, Grant, Kind, Secret, Session, action, bot, lifespan, options, service
 from rtvi_plugins.cli import OK, USAGE
 
 BOT = f"{Path(__file__).with_name('test_cli.py')}:parrot"
@@ -76,6 +76,17 @@ def look(
     """Of one."""
 
 
+class Ledger:
+    """The bookings."""
+
+
+@lifespan
+@asynccontextmanager
+async def ledger(url: Secret, /) -> AsyncGenerator[Ledger]:
+    """Open the ledger."""
+    yield Ledger()
+
+
 @action(DESK)
 async def ring(session: Session, /) -> None:
     """Ring the bell."""
@@ -113,7 +124,9 @@ async def hotel(session: Session, /, desk: Desk) -> None:
 
 
 @action(hotel)
-async def book(session: Session, /, guests: list[Guest], extras: dict[str, Any] | None = None) -> Booking:
+async def book(
+    session: Session, ledger: Ledger, /, guests: list[Guest], extras: dict[str, Any] | None = None
+) -> Booking:
     """Book a room."""
     return Booking(7, tuple(guests))
 
@@ -189,6 +202,11 @@ Other options, for config= and the operator
     wood  string, such as "oak" "beech" "spruce" "cherry" "walnut" "mahogany", default "oak"
           The wood of the desk, which nobody sees who calls by telephone, but which they may ask
           for.
+
+Keys, from the environment
+  SMALL_API_KEY    required, for desk.small
+  SMALL_OTHER_KEY  optional, for desk.small
+  LEDGER_URL       required, for lifespan ledger
 """
 
 
