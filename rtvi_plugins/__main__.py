@@ -30,6 +30,7 @@ _BROUGHT = {
 _EXAMPLES = {
     "": ["rtvi run bot.py --dev", "rtvi console bot.py", "rtvi describe bot.py", "rtvi plugins"],
     "plugins": ["rtvi plugins", "rtvi plugins --load"],
+    "new": ["rtvi new provider llm acme --author 'Ada King'", "rtvi new actions acme", "rtvi new bot pizzeria"],
     "describe": ["rtvi describe bot.py", "rtvi describe bot.py --dev --json", "rtvi describe llm.openai"],
     "console": [
         "rtvi console bot.py",
@@ -156,6 +157,13 @@ def _add_keys(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("variable", metavar="VARIABLE", nargs="?", help="the environment variable, as in ACME_API_KEY")
 
 
+def _add_new(parser: argparse.ArgumentParser) -> None:
+    form = "provider llm|tts|stt NAME | actions NAME | bot NAME"
+    parser.usage = f"rtvi new [-h] [--author NAME] {form}"
+    parser.add_argument("words", metavar="WHAT", nargs="*", help=form)
+    parser.add_argument("--author", metavar="NAME", help="the author, for the licence and pyproject.toml")
+
+
 def _add_schema(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "words", metavar="DISTRIBUTION | diff OLD NEW", nargs="+", help="an installed one, or two files"
@@ -190,6 +198,7 @@ _OWN: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]] = {
     "console": (".cli.console", "hold a typed conversation with a bot", _add_console),
     "doctor": (".cli.doctor", "find what is wrong with an installation or a bot, and how to mend it", _add_doctor),
     "keys": (".cli.keys", "store API keys in a file that only you can read", _add_keys),
+    "new": (".cli.new", "make the folder of a provider, of actions or of a bot, with tests", _add_new),
     "schema": (".cli.schema", "write the API of a distribution as JSON, or compare two of them", _add_schema),
     "completion": (".cli.shell_completion", "print a script that completes commands in a shell", _add_completion),
 }

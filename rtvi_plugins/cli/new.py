@@ -1,0 +1,166 @@
+"""`rtvi new`: make the folder of a plugin or a bot, with tests, from the files in `templates`."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from argparse import Namespace
+from collections.abc import Iterator, Mapping
+from datetime import date
+from importlib.util import find_spec
+from keyword import iskeyword, issoftkeyword
+from pathlib import Path
+from typing import Final
+
+from attrs import frozen
+
+from ..cli import OK, UsageError
+from ..utils.install_hint import install_hint
+
+__all__ = ("run",)
+
+_TEMPLATES: Final = Path(__file__).parent / "templates"
+
+#: The ending of the files in the templates, so that no tool takes them for code of ours.
+_ENDING: Final = ".template"
+
+#: The kinds of which there is a template.
+_KINDS: Final = ("llm", "tts", "stt")
+
+#: Names of services that the framework has.
+_TAKEN: Final = ("bot", "llm", "stt", "tts", "vad")
+
+#: Names that the template of a bot uses. The name of the bot is a function beside them.
+_USED: Final = ("action", "bot", "client", "connect", "converse", "frozen", "ge", "le", "order", "session", "tests")
+
+#: A name is part of file names, class names and a variable of the environment. Longer ones would break long lines.
+_NAME: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+_LONGEST: Final = 20
+
+_FORMS: Final = """\
+Write one of these:
+  rtvi new provider llm acme    (or tts, or stt)
+  rtvi new actions acme
+  rtvi new bot pizzeria"""
+
+
+def run(chosen: Namespace) -> int:
+    """Make the folder, and print the next steps."""
+    match chosen.words:
+        case ["provider", kind, name] if kind in _KINDS:
+            made = _Made.plugin(kind, name)
+        case ["actions", name]:
+            made = _Made.plugin("actions", name)
+        case ["bot", name]:
+            if name in _USED:
+                raise UsageError(f"The files of a new bot use the name {name!r} already. Choose another.")
+            made = _Made(name, folder=name, module=name, templates=("every", "bot"), needs=("rtvi-plugins-rules",))
+        case _:
+            raise UsageError(_FORMS)
+    made.check()
+    made.write(_author(chosen.author) or f"The {made.folder} authors")
+    sys.stdout.write(made.next_steps())
+    return OK
+
+
+def _author(author: str | None) -> str | None:
+    if author is not None and (not author.strip() or not author.isprintable() or set(author) & set('"\\')):
+        raise UsageError("The author is empty, or has a quote, a backslash or a line break. Write --author 'Ada King'.")
+    return author and author.strip()
+
+
+@frozen
+class _Made:
+    """A folder to be made: its name, the module in it, its templates, and distributions of ours that it needs."""
+
+    name: str
+    folder: str
+    module: str
+    templates: tuple[str, ...]
+    needs: tuple[str, ...] = ()
+
+    @classmethod
+    def plugin(cls, template: str, name: str) -> _Made:
+        """Return the plugin that a template makes."""
+        if template == "actions" and name in _TAKEN:
+            raise UsageError(f"{name!r} names a service of the framework. Choose another name.")
+        return cls(
+            name,
+            folder=f"rtvi-plugins-{name.replace('_', '-')}",
+            module=f"rtvi_plugins_{name}",
+            templates=("every", "plugin", template),
+            needs=() if template == "actions" else ("rtvi-plugins-vendor",),
+        )
+
+    def check(self) -> None:
+        """Raise `UsageError` if the name cannot be used, or the folder exists."""
+        if _NAME.fullmatch(self.name) is None or len(self.name) > _LONGEST:
+            likely = re.sub(r"[^a-z0-9]+", "_", self.name.lower()).strip("_")[:_LONGEST].strip("_")
+            hint = f" Write {likely}." if _NAME.fullmatch(likely) else ""
+            raise UsageError(
+                f"{self.name!r} is not a name of lower-case letters, digits and '_', that begins with a letter and has "
+                f"at most {_LONGEST} characters.{hint}"
+            )
+        if iskeyword(self.module) or issoftkeyword(self.module) or find_spec(self.module) is not None:
+            raise UsageError(f"Python has a module or a word {self.module!r} already. Choose another name.")
+        if Path(self.folder).exists():
+            raise UsageError(f"{self.folder} exists already, and is not changed. Choose another name, or remove it.")
+
+    def write(self, author: str) -> None:
+        """Write all files. If one fails, leave none."""
+        folder = Path(self.folder)
+        words = self._words(author)
+        try:
+            folder.mkdir()
+        except OSError as error:
+            raise UsageError(f"{folder} cannot be made: {error.strerror}.") from None
+        try:
+            for source, path in self._files():
+                file = folder / _replace(str(path), words)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(_replace(source.read_text("utf-8"), words), "utf-8", newline="\n")
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+    def _files(self) -> Iterator[tuple[Path, Path]]:
+        """Yield each template, and the path of its file in the folder."""
+        for each in self.templates:
+            for source in sorted((_TEMPLATES / each).rglob(f"*{_ENDING}")):
+                path = source.relative_to(_TEMPLATES / each)
+                yield source, path.with_name(path.name.removesuffix(_ENDING))
+
+    def _words(self, author: str) -> Mapping[str, str]:
+        """Return what replaces the words of the templates."""
+        hyphens = self.name.replace("_", "-")
+        return {
+            "rtvi-plugins-acme": f"rtvi-plugins-{hyphens}",
+            "api.acme.example": f"api.{hyphens}.example",
+            "acme.test": f"{hyphens}.test",
+            "acme": self.name,
+            "Acme": "".join(part.capitalize() for part in self.name.split("_")),
+            "ACME": self.name.upper(),
+            "THE_AUTHOR": author,
+            "THE_YEAR": str(date.today().year),
+        }
+
+    def next_steps(self) -> str:
+        """Return what to do now."""
+        hints = "".join(f"  {install_hint(each)}\n" for each in ("rtvi-plugins", *self.needs))
+        tries = f"rtvi console {self.module}.py" if self.folder == self.name else "rtvi plugins --load"
+        return (
+            f"{self.folder} is made. Next, make an environment in it:\n"
+            f"  cd {self.folder}\n"
+            "  python3 -m venv .venv && . .venv/bin/activate\n"
+            f"The framework is not published yet, so install it from its checkout:\n{hints}"
+            "Then install what you have made, and run its tests:\n"
+            "  pip install --editable . --group dev\n"
+            "  python -m pytest\n"
+            f"  {tries}\n"
+        )
+
+
+def _replace(text: str, words: Mapping[str, str]) -> str:
+    """Replace all words at once, so that nothing is replaced in what was put in."""
+    return re.sub("|".join(map(re.escape, words)), lambda found: words[found[0]], text)
