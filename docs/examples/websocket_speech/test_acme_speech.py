@@ -1,0 +1,135 @@
+"""Test both providers with a fake of Acme: a real server on loopback."""
+
+import gc
+from base64 import b64encode
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing
+from typing import TypeVar
+
+import anyio
+import pytest
+import rtvi_plugins_acme_speech as acme
+from rtvi_plugins import ProviderError, Secret
+from rtvi_plugins.kinds import Audio, STTRequest, Transcript, TTSRequest, Word
+from rtvi_plugins.testing import check_providers
+from rtvi_plugins_acme_speech import AcmeSTT, AcmeTTS, acme_stt, acme_tts
+
+from rtvi_plugins_vendor.testing import Answer, FakeSocket, FakeVendor, fake_vendor
+
+pytestmark = pytest.mark.anyio
+
+KEY = Secret("key-of-a-test")
+FRAME = Audio(bytes(1024), 16_000)
+
+T = TypeVar("T")
+
+
+async def one_by_one(items: Sequence[T]) -> AsyncGenerator[T]:
+    """Yield items, as a session does."""
+    for item in items:
+        await anyio.lowlevel.checkpoint()
+        yield item
+
+
+async def listen(socket: FakeSocket) -> None:
+    """Recognise a word in each frame, as Acme does."""
+    words = ""
+    async for message in socket:
+        if message == {"type": "end"}:
+            await socket.send({"text": words.strip(), "final": True})
+            await socket.close()
+        else:
+            words += " word"
+            await socket.send({"text": words.strip(), "final": False})
+
+
+async def speak(socket: FakeSocket) -> None:
+    """Speak each word, as Acme does."""
+    async for message in socket:
+        context, sound = {"context": message["context"]}, b64encode(bytes(480)).decode()
+        for start, word in enumerate(message.get("text", "").split()):
+            await socket.send({**context, "word": word, "start": start / 100})
+            await socket.send({**context, "audio": sound})
+        if message["type"] == "end":
+            await socket.send({**context, "done": True})
+
+
+def stt_of(vendor: FakeVendor) -> AbstractAsyncContextManager[AcmeSTT]:
+    """Return the STT of this vendor."""
+    vendor.on("/listen", listen)
+    return acme_stt(KEY, base_url=vendor.url)
+
+
+def tts_of(vendor: FakeVendor) -> AbstractAsyncContextManager[AcmeTTS]:
+    """Return the TTS of this vendor."""
+    vendor.on("/speak", speak)
+    return acme_tts(KEY, base_url=vendor.url)
+
+
+async def test_transcripts_arrive_while_audio_is_sent() -> None:
+    """The audio waits until the first transcript has arrived."""
+    arrived = anyio.Event()
+
+    async def audio() -> AsyncIterator[Audio]:
+        yield FRAME
+        await arrived.wait()
+        yield FRAME
+
+    pieces: list[object] = []
+    async with fake_vendor() as vendor, stt_of(vendor) as stt:
+        async for piece in stt.transcribe(STTRequest(audio())):
+            pieces.append(piece)
+            arrived.set()
+    assert pieces == [Transcript("word", False), Transcript("word word", False), Transcript("word word", True)]
+    assert vendor.requests[0].messages == [FRAME.data, FRAME.data, {"type": "end"}]
+
+
+async def test_sentences_are_spoken() -> None:
+    """Two requests use one connection."""
+    async with fake_vendor() as vendor, tts_of(vendor) as tts:
+        for text in ("Hello there.", "Bye!"):
+            pieces = [piece async for piece in tts.synthesize(TTSRequest(one_by_one([text])))]
+            assert [piece.text for piece in pieces if isinstance(piece, Word)] == text.split()
+            assert pieces[1] == Audio(bytes(480), 24_000)
+    assert len(vendor.requests) == 1
+
+
+async def test_an_interruption_tells_the_vendor() -> None:
+    """It stops only this request. Nothing is left to the garbage collector: on trio, that would be a warning."""
+    sentences = ["Hello there."] * 100
+    async with fake_vendor() as vendor, tts_of(vendor) as tts, aclosing(one_by_one(sentences)) as text:
+        pieces = tts.synthesize(TTSRequest(text))
+        assert await anext(pieces) == Word("Hello", 0.0)
+        await pieces.aclose()
+        gc.collect()
+    assert await vendor.requests[0].outcome() == "left"
+    assert vendor.requests[0].messages[-1]["type"] == "cancel"
+
+
+@pytest.mark.parametrize(("status", "category"), [(401, "auth"), (402, "quota"), (400, "bad-request")])
+async def test_a_refusal_has_a_category(status: int, category: str) -> None:
+    """The category determines whether a retry makes sense."""
+    async with fake_vendor() as vendor, stt_of(vendor) as stt:
+        vendor.on("/listen", Answer(status))
+        with pytest.raises(ProviderError) as failed:
+            await anext(stt.transcribe(STTRequest(one_by_one([FRAME]))))
+    assert failed.value.category == category
+
+
+async def test_a_cut_connection_is_a_failure() -> None:
+    """The framework may try again."""
+
+    async def cut(socket: FakeSocket) -> None:
+        await anext(socket)
+        await socket.cut()
+
+    async with fake_vendor() as vendor, tts_of(vendor) as tts:
+        vendor.on("/speak", cut)
+        with pytest.raises(ProviderError) as failed:
+            await anext(tts.synthesize(TTSRequest(one_by_one(["Hello."]))))
+    assert (failed.value.category, failed.value.retryable) == ("unavailable", True)
+
+
+async def test_they_are_good_providers() -> None:
+    """They open and close, also twice at once, and accept their own options."""
+    await check_providers(acme)
