@@ -376,7 +376,7 @@ class Session(ABC, Generic[State]):
         """Add an input for the conversation loop.
 
         Raise `NoConversation` if the bot has no such loop, `Busy` if too many inputs wait, `ContextFull` if the
-        conversation has reached `Limits.context_size`, and `SessionClosed` if the session is ending.
+        conversation has reached `Limits.context_size`, and `SessionClosed` if the session is ending or has ended.
         """
 
     @abstractmethod
@@ -437,7 +437,7 @@ class Session(ABC, Generic[State]):
     @property
     @abstractmethod
     def closing(self) -> bool:
-        """Return whether `close` was called. The session ends after the bot's current speech."""
+        """Return whether `close` was called. The session ends after the bot's current speech, or has ended."""
 
     @abstractmethod
     def close(self, reason: str = "", *, now: bool = False) -> None:

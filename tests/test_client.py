@@ -314,6 +314,28 @@ async def test_garbage_does_not_keep_a_caller_waiting() -> None:
 # ---- events --------------------------------------------------------------------------------------------------------
 
 
+async def test_a_client_waits_for_an_event() -> None:
+    """The events before it are skipped, and those after it are still there."""
+    async with meeting() as (client, peer):
+        for type in ("bot-llm-started", "bot-turn-ended", "server-message"):
+            await peer.say(type, {"of": type})
+        assert await client.wait_for("bot-turn-ended") == EventMessage("bot-turn-ended", {"of": "bot-turn-ended"})
+        assert (await client.wait_for("server-message")).type == "server-message"
+
+
+async def test_no_client_waits_for_ever_for_an_event() -> None:
+    """Neither where it does not come, nor after the connection; the error lists what came."""
+    async with meeting() as (client, peer):
+        with pytest.raises(NoAnswer, match=r"No event 'metrics' came within 0.01 s. No other came."):
+            await client.wait_for("metrics", timeout=0.01)
+        await peer.say("server-message")
+        await peer.say("bot-llm-started")
+        await peer.say("server-message")
+        peer.leave()
+        with pytest.raises(SessionClosed, match=r"These came: server-message, bot-llm-started\."):
+            await client.wait_for("metrics")
+
+
 async def test_events_come_in_order_and_end_with_the_connection() -> None:
     """What the bot told before it went is still read, then the iterator ends."""
     async with meeting() as (client, peer):

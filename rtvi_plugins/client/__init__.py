@@ -14,7 +14,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from operator import itemgetter
 from typing import Any, TypeVar
@@ -215,6 +215,20 @@ class Client:
         """Iterate over the messages that answer no request, until the connection ends. Each is yielded once."""
         return Iteration(self._next_event)
 
+    async def wait_for(self, type: str, *, timeout: float = 10.0) -> EventMessage:
+        """Return the next event of a type; the events before it are skipped, and `events` does not yield them.
+
+        Raise `NoAnswer` if none comes within `timeout` seconds, `SessionClosed` if the connection ends before.
+        """
+        skipped = dict[str, None]()
+        with anyio.move_on_after(timeout):
+            async for event in self.events():
+                if event.type == type:
+                    return event
+                skipped[event.type] = None
+            raise SessionClosed(f"The connection ended before an event {type!r} came.{_after(skipped)}")
+        raise NoAnswer(f"No event {type!r} came within {timeout:g} s.{_after(skipped)}")
+
     async def _next_event(self) -> EventMessage:
         while not self._events:
             if self.closed:
@@ -270,6 +284,11 @@ class Client:
         for answer in list(self._answers.values()):
             answer.closed()
         self._changed.set()
+
+
+def _after(skipped: Iterable[str]) -> str:
+    """Return a sentence that lists the types of the events that were skipped."""
+    return f" These came: {', '.join(skipped)}." if skipped else " No other came."
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 from attrs import define, evolve, field
 
@@ -24,7 +25,7 @@ class InputQueue:
     on_next: Callable[[], None]
     #: False once the bot's function has returned, so that nobody takes inputs any more.
     open: bool = True
-    #: The session ends once the inputs so far are processed.
+    #: The session has ended, or ends once the inputs so far are processed.
     closing: bool = False
     #: The loop has taken an input, and has not asked for the next one yet.
     _in_progress: bool = False
@@ -37,13 +38,17 @@ class InputQueue:
     _arrived: OneShotEvent | None = None
 
     def check(self, input: Input) -> None:
-        """Raise if an input cannot be taken: `NoConversation`, `SessionClosed`, `Busy`, or `TypeError` for its text."""
+        """Raise if an input cannot be taken: `TypeError`, `SessionClosed`, `NoConversation` or `Busy`."""
+        given = cast(object, input)  # also from authors without a type checker
+        if not isinstance(given, UserText | RunLLM | Say):
+            found = type(given).__name__
+            raise TypeError(f"An input is a Say, a UserText or a RunLLM, not a {found}. Write submit(Say(…)).")
         if not isinstance(input, RunLLM):
             check_json(input.text, "$.text")
+        if self.closing:
+            raise SessionClosed("The session is ending or has ended, so nothing more is said in it.")
         if not self.open:
             raise NoConversation("This bot holds no conversation, so nobody listens.")
-        if self.closing:
-            raise SessionClosed("The session is ending, so nothing more is said in it.")
         if len(self._waiting) >= self.limit:
             raise Busy("The conversation receives more than it can process; send again later.")
 

@@ -155,6 +155,7 @@ class LiveSession:
     def _stop(self) -> None:
         """Answer every pending request, and cancel everything that runs: the session ends."""
         parts = self.parts
+        parts.turns.inputs.closing = True
         parts.turns.inputs.close()
         for timer in parts.timers:
             timer.cancel()

@@ -392,3 +392,21 @@ async def test_the_end_of_a_session_ends_a_notice_too() -> None:
         await settle()
         assert wire.connection.closed
         assert len(heard(wire)) < 10
+
+
+@pytest.mark.parametrize("input", ["hello", None])
+async def test_an_input_of_another_class_is_refused(input: Any) -> None:
+    """The error says what to write."""
+    async with connected(talker, Fakes(), audio=None) as wire:
+        with pytest.raises(TypeError, match=r"not a \w+\. Write submit\(Say"):
+            wire.connection.session.submit(input)
+
+
+async def test_nothing_is_submitted_after_the_end() -> None:
+    """Where the bot was silent, the session ends in `close`; the error is the same as during a goodbye."""
+    async with connected(talker, Fakes(), audio=None) as wire:
+        session = wire.connection.session
+        session.close("done")
+        assert session.closing
+        with pytest.raises(SessionClosed):
+            session.submit(Say("One more thing."))
