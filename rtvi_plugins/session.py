@@ -226,20 +226,24 @@ State = TypeVar("State", default=Any)
 
 
 class Session(ABC, Generic[State]):
-    """The session of one client. Bots, actions and options functions receive it."""
+    """The session of one client. Bots, actions and options functions receive it.
+
+    Attributes:
+        id (str): The id of the session, as in the log and in the names of recordings.
+        context (Context): The conversation so far.
+        start_data (Mapping[str, Any]): The application's own fields of the start request: all but services and config.
+        clock (Clock): The clock of the session. In tests it stands still until it is moved.
+        vad_params (VADParams): When speech starts and ends, from the options of the VAD.
+        single_turn (bool): Whether the session only runs the actions of one HTTP request, without a connected client.
+        persona (Persona | None): The persona of the last `hand_over`; None before.
+    """
 
     id: str
-    #: The conversation so far.
     context: Context
-    #: The application's own fields of the start request: all but services and config.
     start_data: Mapping[str, Any]
-    #: The clock of the session. In tests it stands still until it is moved.
     clock: Clock
-    #: When speech starts and ends, from the options of the VAD.
     vad_params: VADParams
-    #: Whether the session only runs the actions of one HTTP request, without a connected client.
     single_turn: bool
-    #: The persona of the last `hand_over`; None before.
     persona: Persona | None
 
     @property
