@@ -149,14 +149,15 @@ def wheels(session: nox.Session) -> None:
 
 @nox.session
 def typing(session: nox.Session) -> None:
-    """Pyright strict and mypy strict on everything, and the promises to authors in tests/typing."""
-    session.install(*group("typing", PLUGINS))
+    """Pyright strict and mypy strict on everything and on what `rtvi new` makes, and the promises in tests/typing."""
+    session.install(*group("typing", PLUGINS), *group("lint", []))
     session.install("-e", ".", *(part for name in PLUGINS for part in ("-e", f"./plugins/{name}")))
     session.run("pyright", "--project", "pyproject.toml")
     session.run("mypy", "--explicit-package-bases", "rtvi_plugins", "tests", "conftest.py", "noxfile.py", "start.py")
     for name in PLUGINS:  # one by one, for each has a tests/test_llm.py
         session.run("mypy", *(str(path) for part in ("src", "tests") for path in Path("plugins", name).glob(part)))
     session.run("python", "tests/typing/check.py")
+    session.run("python", "tests/typing/check_templates.py")
 
 
 @nox.session
