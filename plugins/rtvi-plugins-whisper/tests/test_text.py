@@ -31,6 +31,8 @@ def test_a_very_short_sound_keeps_its_first_phrase() -> None:
         ("Hello. Hello. Hello.", "Hello."),
         ("Please turn off the lights. Please turn off the", "Please turn off the lights."),
         ("Two nights. Two nights. Two nights.", "Two nights."),
+        ("Can I cancel it later ? ? ? ?", "Can I cancel it later"),
+        ("Oui ! Deux.", "Oui ! Deux."),
         ("No, no.", "No, no."),
         ("Thank you, thank you.", "Thank you, thank you."),
         ("I said that I like it.", "I said that I like it."),

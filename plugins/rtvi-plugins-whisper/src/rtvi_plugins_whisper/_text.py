@@ -13,6 +13,9 @@ _STEP = 0.02
 #: How many seconds before the end of the audio a phrase begins, at least. The model invents those that begin later.
 _LEAST_PHRASE = 0.3
 
+#: Marks that stand alone, several in a row.
+_MARKS = re.compile(r"(?:\s[?!.,]+){2,}")
+
 #: Small models hear them in unclear speech.
 SWEAR_WORDS = "fuck fucking fucked fucker shit shitty bullshit bitch bitches asshole".split()
 
@@ -34,8 +37,10 @@ def spoken_tokens(tokens: Sequence[int], end: int, first_time: int, seconds: flo
 def without_repeats(text: str) -> str:
     """Return the text once if it is nothing but the same words over and over; the last time may be cut off.
 
-    A phrase of three words counts from the second time on, and a shorter one from the third.
+    A phrase of three words counts from the second time on, and a shorter one from the third. Marks over and over, as in
+    `later ? ? ?`, are left out.
     """
+    text = _MARKS.sub("", text)
     words = text.split()
     plain = [re.sub(r"\W", "", each.lower()) for each in words]
     for length in range(1, len(words)):
