@@ -28,7 +28,7 @@ INSTRUCTIONS = (
     },
     config={
         "llm": {"messages": [{"role": "system", "content": INSTRUCTIONS}], "run_on_config": True},
-        "llm.rules": {"words_per_second": 40, "topics": TOPICS, "functions": FUNCTIONS, "fallbacks": FALLBACKS},
+        "llm.rules": {"topics": TOPICS, "functions": FUNCTIONS, "fallbacks": FALLBACKS},
     },
     client=[
         *("llm.provider", "llm.model", "llm.temperature", "tts.voice", "tts.words_per_minute", "vad.params"),

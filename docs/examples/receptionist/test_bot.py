@@ -14,8 +14,8 @@ from bot import Booking, free_rooms, receptionist
 
 pytestmark = pytest.mark.anyio
 
-#: Speaks only when spoken to, and as fast as it is read.
-QUIET = {"llm": {"run_on_config": False}, "llm.rules": {"words_per_second": 0}}
+#: Speaks only when spoken to.
+QUIET = {"llm": {"run_on_config": False}}
 
 
 @pytest.fixture(autouse=True)
