@@ -12,7 +12,6 @@ from attrs import define
 from rtvi_plugins import Doc, Secret, options, service
 from rtvi_plugins.kinds import Audio, STTPiece, STTRequest, Transcript, TTSPiece, TTSRequest, Word
 from rtvi_plugins.security import http_url
-
 from rtvi_plugins_vendor import SharedWebSocket, VendorWebSockets, connect_websockets
 
 URL = "https://api.acme.example/v1"

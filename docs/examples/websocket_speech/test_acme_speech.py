@@ -8,13 +8,13 @@ from typing import TypeVar
 
 import anyio
 import pytest
-import rtvi_plugins_acme_speech as acme
 from rtvi_plugins import ProviderError, Secret
 from rtvi_plugins.kinds import Audio, STTRequest, Transcript, TTSRequest, Word
 from rtvi_plugins.testing import check_providers
-from rtvi_plugins_acme_speech import AcmeSTT, AcmeTTS, acme_stt, acme_tts
-
 from rtvi_plugins_vendor.testing import Answer, FakeSocket, FakeVendor, fake_vendor
+
+import rtvi_plugins_acme_speech as acme
+from rtvi_plugins_acme_speech import AcmeSTT, AcmeTTS, acme_stt, acme_tts
 
 pytestmark = pytest.mark.anyio
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import gc
 import json
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 
-import httpx2
 import pytest
-from rtvi_plugins import ProviderError, RequestError
+from rtvi_plugins import ProviderError, RequestError, Secret
 from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text, ToolCall, Usage
 from rtvi_plugins.testing import check_providers, connect
+from rtvi_plugins_vendor.testing import Answer, FakeVendor, fake_vendor
 
 import rtvi_plugins_acme.llm
 from bot import pizzeria
-from rtvi_plugins_acme.llm import AcmeLLM, configure, list_models
+from rtvi_plugins_acme.llm import AcmeLLM, acme_llm, configure, list_models
 
 pytestmark = pytest.mark.anyio
 
@@ -22,23 +23,14 @@ REQUEST = LLMRequest([{"role": "user", "content": "Hello?"}])
 ANSWER = [{"text": "Hello "}, {"text": "there."}, {"tokens_in": 3, "tokens_out": 2}]
 
 
-class Acme:
-    """A fake of Acme's server."""
-
-    def __init__(self, answer: Iterable[object] = (), status: int = 200) -> None:
-        self.answer, self.status = answer, status
-        self.requests: list[object] = []
-
-    def __call__(self, request: httpx2.Request) -> httpx2.Response:
-        if request.url.path == "/models":
-            return httpx2.Response(self.status, json=["acme-small", "acme-large"])
-        self.requests.append(json.loads(request.content))
-        lines = "".join(f"{json.dumps(each)}\n" for each in self.answer)
-        return httpx2.Response(self.status, text=lines)
-
-    def llm(self) -> AcmeLLM:
-        """Return a connection to this fake."""
-        return AcmeLLM(httpx2.AsyncClient(base_url="https://acme.test", transport=httpx2.MockTransport(self)))
+@asynccontextmanager
+async def acme(*answer: object, status: int = 200) -> AsyncGenerator[tuple[FakeVendor, AcmeLLM]]:
+    """Run a fake of Acme's server, and yield it with a connection to it."""
+    lines = [f"{json.dumps(each)}\n".encode() for each in answer]
+    async with fake_vendor() as vendor, acme_llm(Secret("key-of-a-test"), base_url=vendor.url) as llm:
+        vendor.on("/chat", Answer(status, parts=lines))
+        vendor.on("/models", Answer(status, json=["acme-small", "acme-large"]))
+        yield vendor, llm
 
 
 async def pieces(stream: AsyncGenerator[LLMPiece]) -> list[LLMPiece]:
@@ -48,37 +40,40 @@ async def pieces(stream: AsyncGenerator[LLMPiece]) -> list[LLMPiece]:
 
 async def test_the_answer_streams() -> None:
     """Each line becomes a piece."""
-    assert await pieces(Acme(ANSWER).llm().respond(REQUEST)) == [Text("Hello "), Text("there."), Usage(3, 2)]
+    async with acme(*ANSWER) as (_, llm):
+        assert await pieces(llm.respond(REQUEST)) == [Text("Hello "), Text("there."), Usage(3, 2)]
 
 
 async def test_an_answer_can_be_interrupted() -> None:
-    """Nothing is left to the garbage collector. On trio, that would be a warning."""
-    stream = Acme(ANSWER).llm().respond(REQUEST)
-    assert await anext(stream) == Text("Hello ")
-    await stream.aclose()
-    gc.collect()
+    """Acme learns it at once. Nothing is left to the garbage collector: on trio, that would be a warning."""
+    async with acme(*ANSWER) as (vendor, llm):
+        vendor.on("/chat", Answer(parts=[b'{"text": "Hello "}\n'], end="hang"))
+        stream = llm.respond(REQUEST)
+        assert await anext(stream) == Text("Hello ")
+        await stream.aclose()
+        gc.collect()
+        assert await vendor.requests[0].outcome() == "left"
 
 
 async def test_a_function_call_is_a_piece() -> None:
     """It keeps the id of the vendor."""
     call = {"call": {"id": "c1", "name": "order", "arguments": {"pizza": "funghi"}}}
-    assert await pieces(Acme([call]).llm().respond(REQUEST)) == [ToolCall("c1", "order", {"pizza": "funghi"})]
+    async with acme(call) as (_, llm):
+        assert await pieces(llm.respond(REQUEST)) == [ToolCall("c1", "order", {"pizza": "funghi"})]
 
 
 async def test_the_vendor_receives_the_options() -> None:
     """A decorated function is still a plain function."""
-    acme = Acme(ANSWER)
-    llm = acme.llm()
-    configure(llm, model="acme-large", temperature=0.2)
-    await pieces(llm.respond(REQUEST))
-    assert acme.requests == [
-        {
-            "model": "acme-large",
-            "temperature": 0.2,
-            "messages": [{"role": "user", "content": "Hello?"}],
-            "functions": [],
-        }
-    ]
+    async with acme(*ANSWER) as (vendor, llm):
+        configure(llm, model="acme-large", temperature=0.2)
+        await pieces(llm.respond(REQUEST))
+    assert vendor.requests[0].headers["authorization"] == "Bearer key-of-a-test"
+    assert vendor.requests[0].json == {
+        "model": "acme-large",
+        "temperature": 0.2,
+        "messages": [{"role": "user", "content": "Hello?"}],
+        "functions": [],
+    }
 
 
 @pytest.mark.parametrize(
@@ -86,14 +81,16 @@ async def test_the_vendor_receives_the_options() -> None:
 )
 async def test_a_failure_has_a_category(status: int, category: str, retryable: bool) -> None:
     """The category determines whether a retry makes sense."""
-    with pytest.raises(ProviderError) as failed:
-        await pieces(Acme(status=status).llm().respond(REQUEST))
+    async with acme(status=status) as (_, llm):
+        with pytest.raises(ProviderError) as failed:
+            await pieces(llm.respond(REQUEST))
     assert (failed.value.category, failed.value.retryable) == (category, retryable)
 
 
 async def test_it_lists_its_models() -> None:
     """An action is a plain function too."""
-    assert await list_models(Acme().llm()) == ["acme-small", "acme-large"]
+    async with acme() as (_, llm):
+        assert await list_models(llm) == ["acme-small", "acme-large"]
 
 
 async def test_a_client_configures_the_bot() -> None:
