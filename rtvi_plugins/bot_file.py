@@ -24,6 +24,7 @@ from .declare.specs import AnyFunction, Grant
 from .declare.types import read
 from .errors import AuthorError, BotError
 from .kinds import BUILTIN_KINDS, Kind
+from .registry.bot_modules import load_file
 from .session import Session
 from .utils.diagnostics import BOT_FILE, nearest
 from .voice import converse
@@ -112,19 +113,21 @@ _VALIDATORS: Final[Mapping[str, Any]] = {
 def load_bot_file(path: str | Path, env: str | None = None) -> AnyFunction:
     """Return the bot of a TOML file, with the settings of an environment: `[env.production]` for `"production"`.
 
-    Raise `BotError` with the file and the key of every mistake.
+    The Python files in `plugins` are imported. Raise `BotError` with the file and the key of every mistake.
     """
     path = Path(path)
     written = _with_environment(path, _parsed(path), env)
     settings = cast(_Settings, written)
     kinds = _kinds(path, settings.get("services", {}))
     talk = _function(path, written, kinds, _turn_taking(path, settings.get("turn_taking", {})))
+    plugins = settings.get("plugins", ())
+    _load_files(path, [each for each in plugins if each.endswith(".py")], sys.modules[talk.__module__])
     declare = bot(
         services={name: _providers(each) for name, each in settings.get("services", {}).items()},
         config=_config(path, settings, kinds),
         client=[_grant(each) for each in settings.get("client", ())],
         functions=[_grant(each) for each in settings.get("functions", ())],
-        plugins=settings.get("plugins", ()),
+        plugins=[each for each in plugins if not each.endswith(".py")],
         public=settings.get("public", False),
     )
     return declare(talk)
@@ -214,6 +217,19 @@ def _turn_taking(path: Path, written: _TurnTaking) -> TurnTaking:
         return TurnTaking(**written)
     except AuthorError as error:
         raise BotError(f"{path}: turn_taking: {error}") from None
+
+
+def _load_files(path: Path, names: Sequence[str], module: ModuleType) -> None:
+    """Import Python files beside the bot file into the module of the bot, so that their declarations are its own."""
+    module.__file__ = str(path.absolute())
+    for name in names:
+        if Path(name).is_absolute():
+            raise BotError(f"{path}: plugins: {name!r} is absolute. Put the file into the folder of {path.name}.")
+        try:
+            loaded = load_file(path.absolute().parent / name)
+        except BotError as error:
+            raise BotError(f"{path}: plugins: {error}") from None
+        setattr(module, loaded.__name__, loaded)
 
 
 def _grant(written: str | GrantTable) -> str | Grant:

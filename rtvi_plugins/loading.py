@@ -6,8 +6,6 @@ import inspect
 import logging
 import sys
 from importlib import import_module
-from importlib.util import module_from_spec, spec_from_file_location
-from itertools import count
 from pathlib import Path
 from types import ModuleType
 
@@ -16,6 +14,7 @@ from .errors import BotError, PluginError
 from .protocol.describe import check_descriptions
 from .registry import standard
 from .registry.assemble import build, build_provider
+from .registry.bot_modules import load_file
 from .registry.hooks import Hooks
 from .registry.installed import EntryPoint, Installed
 from .registry.plugin_loading import Modules, family_of, find_providers, load_plugin, local_services, services_in
@@ -36,7 +35,7 @@ def load_bot(target: str) -> AnyFunction:
     Raise `BotError` if there is none. An exception of the author's module is not changed.
     """
     place, name = _split(target)
-    module = _load_file(Path(place)) if place.endswith(".py") else _load_module(place)
+    module = load_file(Path(place)) if place.endswith(".py") else _load_module(place)
     bots = _bots_in(module)
     if name:
         if name not in bots:
@@ -75,25 +74,6 @@ def _split(target: str) -> tuple[str, str]:
     if not colon or "/" in name or "\\" in name or name.endswith(".py"):
         return target, ""
     return place, name
-
-
-def _load_file(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise BotError(f"There is no file {str(path)!r}.")
-    sys.path.insert(0, str(path.resolve().parent))  # its neighbours can be imported, as python's own `python bot.py`
-    # Two bots in one process may both be called bot.py.
-    name = next(name for n in count() if (name := f"{path.stem}_{n}" if n else path.stem) not in sys.modules)
-    spec = spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules[name] = module_from_spec(spec)
-    try:
-        with warn_when_slow(f"the import of {path.name}", SLOW_IMPORT_SECONDS):
-            spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]  # as an import that fails does
-        raise
-    return module
 
 
 def _load_module(name: str) -> ModuleType:

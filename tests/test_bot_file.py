@@ -145,6 +145,8 @@ LLM = 'services = { llm = "echo" }\n'
         (LLM + "env.production.pubic = true", "porter.toml: env.production.pubic: unknown field 'pubic'; did you mean"),
         (LLM + "env.production.env = {}", "porter.toml: env.production.env: unknown field 'env'"),
         (LLM + 'plugins = ["ecko"]', "No plugin 'ecko' is installed"),
+        (LLM + 'plugins = ["nothing.py"]', "porter.toml: plugins: There is no file"),
+        (LLM + 'plugins = ["/nothing.py"]', "porter.toml: plugins: '/nothing.py' is absolute. Put the file into"),
         ('services = { llm = "ecko" }', "The bot 'porter' names the provider 'ecko' for 'llm'."),
     ],
 )

@@ -1,4 +1,7 @@
-"""Find the modules that belong to a bot or plugin: its own, and those of its package or folder that it imports."""
+"""Load the file of a bot, and find the modules that belong to a bot or plugin.
+
+These are its own, and those of its package or folder that it imports.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,38 @@ import sys
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from functools import cache
-from importlib.util import resolve_name
+from importlib.util import module_from_spec, resolve_name, spec_from_file_location
+from itertools import count
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
-__all__ = ("family", "top")
+from ..errors import BotError
+from ..utils.blocked_threads import SLOW_IMPORT_SECONDS, warn_when_slow
+
+__all__ = ("family", "load_file", "top")
 
 _FRAMEWORK = __name__.partition(".")[0]
+
+
+def load_file(path: Path) -> ModuleType:
+    """Import a Python file as a module. Raise `BotError` if there is none. Its own exceptions are not changed."""
+    if not path.is_file():
+        raise BotError(f"There is no file {str(path)!r}.")
+    sys.path.insert(0, str(path.resolve().parent))  # its neighbours can be imported, as python's own `python bot.py`
+    # Two bots in one process may both be called bot.py.
+    name = next(name for n in count() if (name := f"{path.stem}_{n}" if n else path.stem) not in sys.modules)
+    spec = spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[name] = module_from_spec(spec)
+    try:
+        with warn_when_slow(f"the import of {path.name}", SLOW_IMPORT_SECONDS):
+            spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]  # as an import that fails does
+        raise
+    return module
 
 
 def family(root: ModuleType, foreign: Collection[str] = ()) -> list[ModuleType]:

@@ -24,6 +24,12 @@ async def test_a_client_may_only_do_what_the_file_grants() -> None:
             await client.update_config({"tts": {"words_per_minute": 300}})
 
 
+async def test_the_llm_calls_an_action_of_a_python_file() -> None:
+    """Without a package."""
+    async with connect(load_bot_file(FILE.with_name("kitchen.toml"))) as client:
+        assert "pizza 4 needs 5 minutes" in await client.ask("What is the time left for pizza 4?")
+
+
 def test_production_is_not_public() -> None:
     """An environment changes some settings."""
     assert host_for(load_bot_file(FILE)).public
