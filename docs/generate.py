@@ -14,6 +14,7 @@ import attrs
 
 from rtvi_plugins import hookspecs, limits
 from rtvi_plugins.errors import CATALOGUE
+from rtvi_plugins.testing import RULES
 from rtvi_plugins.voice.turn_state import TRANSITIONS, Event
 
 __all__ = ("PARTS", "generated", "main")
@@ -99,11 +100,18 @@ def turn_events() -> str:
     return _table(("event", "when"), ((f"`{event.name}`", event.value) for event in Event))
 
 
+def rules() -> str:
+    """Return the table of the rules for providers."""
+    rows = ((f"`{each.id}`", each.level, each.what, each.why, each.mend) for each in RULES.values())
+    return _table(("rule", "level", "what", "why", "how to mend"), rows)
+
+
 #: The functions that generate a table, by its name.
 PARTS: Mapping[str, Callable[[], str]] = {
     "errors": errors,
     "limits": limits_table,
     "hooks": hooks,
+    "rules": rules,
     "turn_states": turn_states,
     "turn_events": turn_events,
 }

@@ -29,6 +29,7 @@ __all__ = (
     "Handle",
     "OpenService",
     "Opener",
+    "live_service",
 )
 
 log = logging.getLogger("rtvi_plugins")
@@ -161,3 +162,8 @@ class Handle:
         if name.startswith("_"):
             raise AttributeError(name)
         return getattr(self._find().alive(), name)
+
+
+def live_service(handle: object) -> Any:
+    """Return the live object behind a handle: what the provider has yielded."""
+    return handle._find().alive() if type(handle) is Handle else handle  # pyright: ignore[reportPrivateUsage]

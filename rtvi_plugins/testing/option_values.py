@@ -1,0 +1,35 @@
+"""Find another valid value for an option, from its description."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+__all__ = ("other_values",)
+
+
+def other_values(
+    described: Mapping[str, Mapping[str, Any]], values: Mapping[str, Any]
+) -> Iterator[tuple[str, bool | float | str]]:
+    """Yield writable options with a valid value that they do not have now.
+
+    Options without a closed range, such as the name of a model, are left out: other values may need a download.
+    """
+    for name, option in described.items():
+        if not option.get("writable", True):
+            continue
+        for value in _valid(option.get("schema", option)):
+            if value != values.get(name):
+                yield name, value
+                break
+
+
+def _valid(schema: Mapping[str, Any]) -> Iterator[bool | float | str]:
+    if schema.get("type") == "boolean":
+        yield from (True, False)
+    elif schema.get("type") in ("number", "integer"):
+        for bound in ("minimum", "maximum"):
+            if bound in schema:
+                yield schema[bound]
+    elif "enum" in schema:
+        yield from (each for each in schema["enum"] if isinstance(each, str))

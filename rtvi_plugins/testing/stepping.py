@@ -1,0 +1,104 @@
+"""Run a coroutine step by step: count its awaits, and cancel it at one of them, on asyncio and trio alike."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
+from typing import Any, Generic, TypeVar
+
+import anyio
+from attrs import define
+
+__all__ = ("Cancelled", "Stepped", "cancel_at", "count_awaits")
+
+T = TypeVar("T")
+
+
+class Stepped(Awaitable[T], Generic[T]):
+    """A coroutine. It calls `on_wait` each time just before it waits, and `on_throw` when an exception ends a wait."""
+
+    def __init__(
+        self, coroutine: Coroutine[Any, Any, T], on_wait: Callable[[], None], on_throw: Callable[[], None]
+    ) -> None:
+        self._coroutine = coroutine
+        self._on_wait = on_wait
+        self._on_throw = on_throw
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        sent: Any = None
+        thrown: BaseException | None = None
+        while True:
+            try:
+                waits_for = self._coroutine.send(sent) if thrown is None else self._coroutine.throw(thrown)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            self._on_wait()
+            sent = thrown = None
+            try:
+                sent = yield waits_for
+                if getattr(sent, "error", None) is not None:  # trio sends an outcome
+                    self._on_throw()
+            except BaseException as error:  # the event loop throws into the coroutine
+                self._on_throw()
+                thrown = error
+
+
+@define
+class Cancelled:
+    """What a stream did when it was cancelled. `reached` is False if it ended before the await in question."""
+
+    reached: bool = False
+    pieces_after: int = 0
+    seconds: float = 0.0
+
+
+async def count_awaits(make: Callable[[], AsyncIterator[Any]], limit: int) -> int:
+    """Return how often a stream waits until it ends, and stop at the limit."""
+    count = 0
+
+    def on_wait() -> None:
+        nonlocal count
+        count += 1
+        if count == limit:
+            scope.cancel()
+
+    with anyio.CancelScope() as scope:
+        await Stepped(_consume(make(), lambda: None), on_wait, lambda: None)
+    return count
+
+
+async def cancel_at(make: Callable[[], AsyncIterator[Any]], number: int) -> Cancelled:
+    """Read a stream and cancel it at its await with this number, the first being 1. Raise what the stream raises."""
+    count, outcome = 0, Cancelled()
+    cancelled_at, delivered = 0.0, False
+
+    def on_wait() -> None:
+        nonlocal count, cancelled_at
+        count += 1
+        if count == number:
+            outcome.reached, cancelled_at = True, anyio.current_time()
+            scope.cancel()
+
+    def on_throw() -> None:
+        # Some awaits are shielded, so the cancellation comes only at a later one.
+        nonlocal delivered
+        delivered = outcome.reached
+
+    def on_piece() -> None:
+        outcome.pieces_after += delivered
+
+    with anyio.CancelScope() as scope:
+        await Stepped(_consume(make(), on_piece), on_wait, on_throw)
+    if outcome.reached:
+        outcome.seconds = anyio.current_time() - cancelled_at
+    return outcome
+
+
+async def _consume(stream: AsyncIterator[Any], on_piece: Callable[[], None]) -> None:
+    try:
+        async for _ in stream:
+            on_piece()
+    finally:
+        close = getattr(stream, "aclose", None)
+        if close is not None:
+            await close()

@@ -1,0 +1,132 @@
+"""A vendor that speaks lines over TCP, a fake of it, and a provider that does everything right.
+
+A request is a line with the key. The answer is a line with a status, then a line for each piece of text, and "END".
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import Any, ClassVar
+
+import anyio
+from anyio.abc import ByteStream, SocketAttribute, SocketStream
+from anyio.streams.buffered import BufferedByteReceiveStream
+from attrs import define, field
+
+from rtvi_plugins import ProviderError, Secret
+from rtvi_plugins.errors import ProviderCategory
+from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text
+
+__all__ = ("LineLLM", "LineVendor", "line_vendor")
+
+
+@define(eq=False)
+class LineVendor:
+    """A fake of the vendor."""
+
+    service_options: Mapping[str, Any] = field(factory=dict[str, Any])
+    name: str = "answer"
+    left: anyio.Event = field(factory=anyio.Event)
+
+    def script(self, name: str, /) -> None:
+        """Follow a script from now on."""
+        self.name = name
+
+    async def wait_until_left(self) -> None:
+        """Wait until the client has closed its connection."""
+        await self.left.wait()
+
+    async def serve(self, stream: SocketStream) -> None:
+        """Answer one request, unless the client leaves."""
+        with suppress(anyio.IncompleteRead, anyio.BrokenResourceError):
+            await self._serve(stream)
+
+    async def _serve(self, stream: SocketStream) -> None:
+        async with stream:
+            lines = BufferedByteReceiveStream(stream)
+            key = (await lines.receive_until(b"\n", 1_000)).decode()
+            for line in self._answer(key):
+                await stream.send(f"{line}\n".encode())
+            if self.name in ("hang", "silent"):
+                with anyio.move_on_after(30):
+                    await _until_closed(lines)
+                    self.left.set()
+
+    def _answer(self, key: str) -> list[str]:
+        match self.name:
+            case "answer":
+                return ["200", "Hello ", "there.", "END"]
+            case "cut":
+                return ["200", "Hello "]
+            case "hang":
+                return ["200", "Hello "]
+            case "malformed":
+                return ["certainly", "Hello "]
+            case "silent":
+                return []
+            case status:
+                return [status, f"no: {key}"]
+
+
+async def _until_closed(lines: BufferedByteReceiveStream) -> None:
+    try:
+        await lines.receive(1)
+    except (anyio.EndOfStream, anyio.BrokenResourceError):
+        return
+
+
+@asynccontextmanager
+async def line_vendor() -> AsyncGenerator[LineVendor]:
+    """Serve a fake vendor on a free port of this machine."""
+    vendor = LineVendor()
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    port = listener.extra(SocketAttribute.local_port)
+    vendor.service_options = {"port": port, "timeout": 0.4}
+    async with listener, anyio.create_task_group() as tasks:
+        tasks.start_soon(listener.serve, vendor.serve)
+        yield vendor
+        tasks.cancel_scope.cancel()
+
+
+class LineLLM:
+    """A provider of this vendor."""
+
+    categories: ClassVar[dict[str, ProviderCategory]] = {
+        "401": "auth",
+        "402": "quota",
+        "429": "rate",
+        "400": "bad-request",
+        "500": "unavailable",
+    }
+
+    def __init__(self, key: Secret, port: int, timeout: float) -> None:
+        self.key, self.port, self.timeout = key, port, timeout
+
+    async def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
+        """Yield the answer."""
+        async with await anyio.connect_tcp("127.0.0.1", self.port) as stream:
+            await stream.send(f"{self.key.reveal()}\n".encode())
+            lines = BufferedByteReceiveStream(stream)
+            self.check(await self.line(lines), stream)
+            while (text := await self.line(lines)) != "END":
+                yield Text(text)
+
+    async def line(self, lines: BufferedByteReceiveStream) -> str:
+        """Read a line."""
+        try:
+            with anyio.fail_after(self.timeout):
+                return (await lines.receive_until(b"\n", 1_000)).decode()
+        except TimeoutError:
+            raise ProviderError("line", "timeout") from None
+        except (anyio.IncompleteRead, anyio.BrokenResourceError):
+            return self.cut()
+
+    def check(self, status: str, stream: ByteStream) -> None:
+        """Refuse a status other than 200."""
+        if status != "200":
+            raise ProviderError("line", self.categories.get(status, "unavailable"))
+
+    def cut(self) -> str:
+        """Return the line that ends the answer, or raise."""
+        raise ProviderError("line", "unavailable") from None

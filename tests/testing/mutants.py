@@ -1,0 +1,646 @@
+"""Providers that are broken in one way each, with the rule that finds it. `GOOD` ones break no rule."""
+
+from __future__ import annotations
+
+import logging
+import time
+from array import array
+from base64 import b64encode
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, asynccontextmanager
+from types import ModuleType
+from typing import Annotated, Any, TypeVar
+from urllib.parse import quote
+
+import anyio
+import anyio.lowlevel
+from anyio.abc import ByteStream
+from anyio.streams.buffered import BufferedByteReceiveStream
+from attrs import frozen
+from attrs.validators import ge, le
+
+from rtvi_plugins import LLM, STT, TTS, VAD, Doc, ProviderError, Secret, options, service
+from rtvi_plugins.errors import ProviderCategory
+from rtvi_plugins.kinds import (
+    Audio,
+    LLMRequest,
+    STTRequest,
+    Text,
+    Transcript,
+    TTSRequest,
+    Word,
+)
+from rtvi_plugins.testing import Vendor
+
+from .line_vendor import LineLLM, line_vendor
+
+__all__ = ("GOOD", "MUTANTS", "Case")
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@frozen
+class Case:
+    """A provider, the rule that it breaks, and a fake of its vendor."""
+
+    name: str
+    rule: str
+    make: Callable[[], ModuleType]
+    vendor: Vendor | None = None
+
+
+MUTANTS: list[Case] = []
+GOOD: list[Case] = []
+
+_YIELDS: dict[str, Any] = {
+    "llm": AsyncGenerator[LLM],
+    "tts": AsyncGenerator[TTS],
+    "stt": AsyncGenerator[STT],
+    "vad": AsyncGenerator[VAD],
+}
+
+
+def of(name: str, *functions: Any) -> ModuleType:
+    """Return a module that defines these functions."""
+    module = ModuleType(name.replace(" ", "_"))
+    for function in functions:
+        function.__module__ = module.__name__
+        setattr(module, function.__name__, function)
+    return module
+
+
+def add(rule: str, name: str, kind: str, live: Callable[[], Any], doc: str | None = "A provider.") -> None:
+    """Add a provider whose live service `live` makes."""
+
+    def make() -> ModuleType:
+        async def opened() -> AsyncGenerator[Any]:
+            yield live()
+
+        opened.__annotations__ = {"return": _YIELDS[kind]}
+        opened.__doc__ = doc
+        declared: Any = service
+        return of(name, declared(kind, "mutant")(asynccontextmanager(opened)))
+
+    (MUTANTS if rule else GOOD).append(Case(name, rule, make))
+
+
+def add_service(rule: str, name: str) -> Callable[[Callable[[], AsyncGenerator[Any]]], None]:
+    """Add an LLM whose service function is the function. It is made anew for each check."""
+
+    def register(function: Callable[[], AsyncGenerator[Any]]) -> None:
+        def make() -> ModuleType:
+            async def opened() -> AsyncGenerator[LLM]:
+                """A provider."""
+                async with asynccontextmanager(function)() as live:
+                    yield live
+
+            return of(name, service("llm", "mutant")(asynccontextmanager(opened)))
+
+        (MUTANTS if rule else GOOD).append(Case(name, rule, make))
+
+    return register
+
+
+def method_of(kind: str, method: str, rule: str, name: str) -> Callable[[F], F]:
+    """Add a provider whose operation is the function."""
+
+    def register(function: F) -> F:
+        add(rule, name, kind, lambda: type("Mutant", (), {method: function})())
+        return function
+
+    return register
+
+
+def llm(rule: str, name: str) -> Callable[[F], F]:
+    """Add a provider of this kind whose `respond` is the function."""
+    return method_of("llm", "respond", rule, name)
+
+
+def tts(rule: str, name: str) -> Callable[[F], F]:
+    """Add a provider of this kind whose `synthesize` is the function."""
+    return method_of("tts", "synthesize", rule, name)
+
+
+def stt(rule: str, name: str) -> Callable[[F], F]:
+    """Add a provider of this kind whose `transcribe` is the function."""
+    return method_of("stt", "transcribe", rule, name)
+
+
+def tone(text: str) -> Audio:
+    """Return a piece of audio that differs from text to text."""
+    return Audio(array("h", [1 + sum(text.encode())] * 2_000).tobytes(), 16_000)
+
+
+# ---- providers that do what they should ------------------------------------------------------------------------------
+
+
+@llm("", "a good llm")
+async def respond_well(self: Any, request: LLMRequest, /) -> AsyncGenerator[Any]:
+    """Answer."""
+    for word in ("Hello ", "there."):
+        await anyio.lowlevel.checkpoint()
+        yield Text(word)
+
+
+@tts("", "a good tts")
+async def speak_well(self: Any, request: TTSRequest, /) -> AsyncGenerator[Any]:
+    """Speak, with words."""
+    start = 0.0
+    async for text in request.text:
+        for word in text.split():
+            yield Word(word, start)
+            yield tone(word)
+            start += tone(word).seconds
+            await anyio.lowlevel.checkpoint()
+
+
+@stt("", "a good stt")
+async def listen_well(self: Any, request: STTRequest, /) -> AsyncGenerator[Any]:
+    """Listen."""
+    async for _ in request.audio:
+        pass
+    yield Transcript("hello", final=True)
+
+
+def raise_(error: Exception) -> None:
+    """Raise an exception."""
+    raise error
+
+
+# ---- opening, describing, options, closing ---------------------------------------------------------------------------
+
+
+def good_llm() -> Any:
+    """Return an LLM that does what it should."""
+    return type("Good", (), {"respond": respond_well})()
+
+
+@add_service("P104", "one that does not open")
+async def does_not_open() -> AsyncGenerator[Any]:
+    """Raise while opening."""
+    raise_(OSError("no file"))
+    yield good_llm()
+
+
+_opened: list[int] = []
+
+
+@add_service("P104", "one that opens once")
+async def opens_once() -> AsyncGenerator[Any]:
+    """Refuse the second session."""
+    if _opened:
+        raise RuntimeError("already open")
+    _opened.append(1)
+    try:
+        yield good_llm()
+    finally:
+        _opened.clear()
+
+
+add("P105", "one without the method", "llm", object)
+add("P105", "one with other parameters", "llm", lambda: type("Mutant", (), {"respond": _without_request})())
+
+
+async def _without_request(self: Any) -> AsyncGenerator[Any]:
+    yield Text("Hello.")
+
+
+@llm("P105", "one that returns instead of yielding")
+async def respond_by_return(self: Any, request: LLMRequest, /) -> Any:
+    """Return the whole answer."""
+    return Text("Hello.")
+
+
+@llm("P105", "one that is annotated with str")
+async def respond_with_str(self: Any, request: LLMRequest, /) -> AsyncGenerator[str]:
+    """Yield strings, and say so."""
+    yield "Hello."
+
+
+def with_option(rule: str, name: str) -> Callable[[Callable[[list[int], int], None]], None]:
+    """Add an LLM with an option `level`. The function gets the values so far, and the new one."""
+
+    def register(apply: Callable[[list[int], int], None]) -> None:
+        def make() -> ModuleType:
+            async def opened() -> AsyncGenerator[LLM]:
+                """A provider."""
+                live = good_llm()
+                live.levels = list[int]()
+                yield live
+
+            declared = service("llm", "mutant")(asynccontextmanager(opened))
+
+            def configure(live: Any, /, level: Annotated[int, ge(0), le(9), Doc("The level.")] = 5) -> None:
+                """Set the level."""
+                apply(live.levels, level)
+                live.levels.append(level)
+
+            marked: Any = options
+            return of(name, declared, marked(declared)(configure))
+
+        (MUTANTS if rule else GOOD).append(Case(name, rule, make))
+
+    return register
+
+
+@with_option("", "one with an option")
+def set_well(before: list[int], level: int) -> None:
+    """Accept every value."""
+
+
+@with_option("P107", "one whose option cannot change")
+def set_once(before: list[int], level: int) -> None:
+    """Fail at the second value."""
+    if before:
+        raise RuntimeError("already set")
+
+
+@with_option("P107", "one whose option cannot be set back")
+def set_twice(before: list[int], level: int) -> None:
+    """Fail at a value that it had."""
+    if level in before and before[-1] != level:
+        raise RuntimeError("not again")
+
+
+@with_option("P209", "one whose option blocks")
+def set_slowly(before: list[int], level: int) -> None:
+    """Block the event loop."""
+    if before:
+        time.sleep(0.9)
+
+
+@add_service("P108", "one that does not close")
+async def does_not_close() -> AsyncGenerator[Any]:
+    """Wait for ever after the session."""
+    yield good_llm()
+    await anyio.sleep_forever()
+
+
+@add_service("P108", "one that fails when it closes")
+async def fails_to_close() -> AsyncGenerator[Any]:
+    """Raise after the session."""
+    yield good_llm()
+    raise RuntimeError("not open")
+
+
+# ---- pieces ----------------------------------------------------------------------------------------------------------
+
+
+@llm("P201", "one that yields strings")
+async def yield_strings(self: Any, request: LLMRequest, /) -> AsyncGenerator[Any]:
+    """Yield another class."""
+    yield "Hello."
+
+
+@llm("P201", "one that returns a list")
+def return_list(self: Any, request: LLMRequest, /) -> Any:
+    """Return no stream."""
+    return [Text("Hello.")]
+
+
+@tts("P201", "one that yields bytes")
+async def yield_bytes(self: Any, request: TTSRequest, /) -> AsyncGenerator[Any]:
+    """Yield another class."""
+    async for text in request.text:
+        yield tone(text).data
+
+
+@stt("P201", "one that yields texts")
+async def yield_texts(self: Any, request: STTRequest, /) -> AsyncGenerator[Any]:
+    """Yield the piece of another kind."""
+    async for _ in request.audio:
+        pass
+    yield Text("hello")
+
+
+@llm("P202", "one that says nothing")
+async def say_nothing(self: Any, request: LLMRequest, /) -> AsyncGenerator[Any]:
+    """Yield nothing."""
+    await anyio.lowlevel.checkpoint()
+    for piece in list[Text]():
+        yield piece
+
+
+@llm("P202", "one that fails")
+async def fail(self: Any, request: LLMRequest, /) -> AsyncGenerator[Any]:
+    """Raise a bug."""
+    raise_(KeyError("choices"))
+    yield Text("Hello.")
+
+
+add("P202", "a vad that returns a word", "vad", lambda: type("Mutant", (), {"speech_probability": _say_yes})())
+add("P202", "a vad that returns percent", "vad", lambda: type("Mutant", (), {"speech_probability": _in_percent})())
+add("", "a good vad", "vad", lambda: type("Mutant", (), {"speech_probability": _as_number})())
+
+
+def _say_yes(self: Any, frame: Audio, /) -> Any:
+    return "yes"
+
+
+def _in_percent(self: Any, frame: Audio, /) -> float:
+    return 80.0
+
+
+def _as_number(self: Any, frame: Audio, /) -> float:
+    return 0.8
+
+
+@tts("P203", "one that collects the text")
+async def collect(self: Any, request: TTSRequest, /) -> AsyncGenerator[Any]:
+    """Wait for the last sentence before the first piece."""
+    for text in [text async for text in request.text]:
+        yield tone(text)
+
+
+@tts("P204", "one with odd pieces")
+async def cut_samples(self: Any, request: TTSRequest, /) -> AsyncGenerator[Any]:
+    """Split a sample."""
+    async for text in request.text:
+        yield Audio(tone(text).data[:-1], 16_000)
+
+
+@tts("P204", "one that changes its rate")
+async def change_rate(self: Any, request: TTSRequest, /) -> AsyncGenerator[Any]:
+    """Yield two formats."""
+    async for text in request.text:
+        yield tone(text)
+        yield Audio(tone(text).data, 24_000)
+
+
+@tts("P205", "one whose words start again")
+async def restart_words(self: Any, request: TTSRequest, /) -> AsyncGenerator[Any]:
+    """Count the times from each sentence."""
+    async for text in request.text:
+        for number, word in enumerate(text.split()):
+            yield Word(word, number / 10)
+            yield tone(word)
+
+
+@tts("P205", "one whose words are in another order")
+async def reverse_words(self: Any, request: TTSRequest, /) -> AsyncGenerator[Any]:
+    """Yield the words of a sentence from the last."""
+    async for text in request.text:
+        for word in reversed(text.split()):
+            yield Word(word, 0.0)
+            yield tone(word)
+
+
+# ---- interruptions ---------------------------------------------------------------------------------------------------
+
+
+@llm("P206", "one that yields while it is closed")
+async def yield_in_finally(self: Any, request: LLMRequest, /) -> AsyncGenerator[Any]:
+    """Say goodbye at any end."""
+    closed = True
+    try:
+        yield Text("Hello ")
+        yield Text("there.")
+        closed = False
+    except GeneratorExit:
+        yield Text("Goodbye.")
+        raise
+    finally:
+        if closed:
+            pass
+
+
+@llm("P206", "one that fails when it is closed")
+async def fail_in_finally(self: Any, request: LLMRequest, /) -> AsyncGenerator[Any]:
+    """Use what is not there, unless it has ended."""
+    try:
+        yield Text("Hello ")
+        yield Text("there.")
+    except GeneratorExit:
+        raise KeyError("response") from None
+
+
+@llm("P207", "one that swallows a cancellation")
+async def swallow(self: Any, request: LLMRequest, /) -> AsyncGenerator[Any]:
+    """Go on with what is there."""
+    try:
+        yield Text("Hello ")
+        await anyio.lowlevel.checkpoint()
+    except anyio.get_cancelled_exc_class():
+        pass
+    yield Text("there.")
+
+
+@llm("P207", "one that turns a cancellation into a failure")
+async def translate(self: Any, request: LLMRequest, /) -> AsyncGenerator[Any]:
+    """Catch too much."""
+    yield Text("Hello ")
+    try:
+        await anyio.lowlevel.checkpoint()
+    except anyio.get_cancelled_exc_class():
+        raise ProviderError("mutant", "unavailable") from None
+
+
+@llm("P207", "one that finishes before it stops")
+async def finish_first(self: Any, request: LLMRequest, /) -> AsyncGenerator[Any]:
+    """Shield what may be long."""
+    yield Text("Hello ")
+    try:
+        await anyio.lowlevel.checkpoint()
+    except anyio.get_cancelled_exc_class():
+        with anyio.CancelScope(shield=True):
+            await anyio.sleep(1.3)
+        raise
+
+
+class Locked:
+    """An LLM that is busy for ever after it was cancelled."""
+
+    def __init__(self) -> None:
+        self.busy = False
+
+    async def respond(self, request: LLMRequest, /) -> AsyncGenerator[Any]:
+        """Answer one request at a time."""
+        if self.busy:
+            raise ProviderError("mutant", "unavailable")
+        self.busy = True
+        try:
+            yield Text("Hello ")
+            await anyio.lowlevel.checkpoint()
+            yield Text("there.")
+        except GeneratorExit:
+            self.busy = False
+            raise
+        self.busy = False
+
+
+add("P207", "one that is locked after a cancellation", "llm", Locked)
+
+
+@add_service("P208", "one that leaves tasks")
+async def leave_tasks() -> AsyncGenerator[Any]:
+    """Start a task for each answer."""
+
+    async def respond(self: Any, request: LLMRequest, /) -> AsyncGenerator[Any]:
+        tasks.start_soon(anyio.sleep_forever)
+        await anyio.lowlevel.checkpoint()
+        yield Text("Hello.")
+
+    async with anyio.create_task_group() as tasks:
+        yield type("Mutant", (), {"respond": respond})()
+        tasks.cancel_scope.cancel()
+
+
+@llm("P209", "one that blocks")
+async def block(self: Any, request: LLMRequest, /) -> AsyncGenerator[Any]:
+    """Sleep like in a script, at the first request."""
+    if not hasattr(self, "slept"):
+        self.slept = True
+        time.sleep(0.9)  # noqa: ASYNC251
+    await anyio.lowlevel.checkpoint()
+    yield Text("Hello.")
+
+
+# ---- vendors and keys ------------------------------------------------------------------------------------------------
+
+
+def vended(rule: str, name: str) -> Callable[[type[LineLLM]], None]:
+    """Add a provider with a vendor."""
+
+    def register(live: type[LineLLM]) -> None:
+        def make() -> ModuleType:
+            async def opened(api_key: Secret, /, port: int = 0, timeout: float = 1.0) -> AsyncGenerator[LLM]:
+                """A provider."""
+                yield live(api_key, port, timeout)
+
+            return of(name, service("llm", "mutant")(asynccontextmanager(opened)))
+
+        (MUTANTS if rule else GOOD).append(Case(name, rule, make, line_vendor))
+
+    return register
+
+
+vended("", "a good provider of a vendor")(LineLLM)
+
+
+def with_category(rule: str, status: str, category: ProviderCategory) -> None:
+    """Add a provider that gives a status a wrong category."""
+    categories = {**LineLLM.categories, status: category}
+    vended(rule, f"one that takes {status} for {category}")(type("Mutant", (LineLLM,), {"categories": categories}))
+
+
+with_category("P221", "401", "unavailable")
+with_category("P222", "402", "rate")
+with_category("P223", "429", "quota")
+with_category("P224", "400", "unavailable")
+with_category("P225", "500", "bad-request")
+
+
+@vended("P225", "one that raises its own exception")
+class RaisesOwn(LineLLM):
+    """Leaves 500 to the framework."""
+
+    def check(self, status: str, stream: ByteStream) -> None:
+        if status == "500":
+            raise RuntimeError("status 500")
+        super().check(status, stream)
+
+
+@vended("P226", "one that takes a cut for the end")
+class TakesCutForEnd(LineLLM):
+    """Ends well when the vendor does not."""
+
+    def cut(self) -> str:
+        return "END"
+
+
+@vended("P227", "one that lets the parser fail")
+class ParsesCarelessly(LineLLM):
+    """Reads a status that is none."""
+
+    def check(self, status: str, stream: ByteStream) -> None:
+        super().check(str(int(status)), stream)
+
+
+@vended("P228", "one that waits for ever")
+class Waits(LineLLM):
+    """Has no timeout."""
+
+    def __init__(self, key: Secret, port: int, timeout: float) -> None:
+        super().__init__(key, port, 1_000.0)
+
+
+@vended("P203", "one that waits for the vendor's end")
+class Collects(LineLLM):
+    """Collects the answer."""
+
+    async def respond(self, request: LLMRequest, /) -> AsyncGenerator[Any]:
+        for piece in [each async for each in super().respond(request)]:
+            yield piece
+
+
+@vended("P229", "one that keeps the connection")
+class KeepsConnection(LineLLM):
+    """Leaves its connection open."""
+
+    async def respond(self, request: LLMRequest, /) -> AsyncGenerator[Any]:
+        stream = await anyio.connect_tcp("127.0.0.1", self.port)
+        kept.append(stream)
+        await stream.send(f"{self.key.reveal()}\n".encode())
+        lines = BufferedByteReceiveStream(stream)
+        self.check(await self.line(lines), stream)
+        while (text := await self.line(lines)) != "END":
+            yield Text(text)
+
+
+#: Connections that a mutant has left open; the test closes them.
+kept: list[ByteStream] = []
+
+
+@vended("P210", "one that shows the key in its repr")
+class ShowsInRepr(LineLLM):
+    """Has a repr with everything."""
+
+    def __repr__(self) -> str:
+        return f"ShowsInRepr({self.key.reveal()})"
+
+
+@vended("P210", "one that keeps the key as text")
+class KeepsText(LineLLM):
+    """Stores the text of the key."""
+
+    def __init__(self, key: Secret, port: int, timeout: float) -> None:
+        super().__init__(key, port, timeout)
+        self.header = f"Basic {b64encode(key.reveal().encode()).decode()}"
+
+
+@vended("P210", "one that quotes the vendor")
+class QuotesVendor(LineLLM):
+    """Raises with what the vendor said."""
+
+    def check(self, status: str, stream: ByteStream) -> None:
+        if status == "401":
+            error = ProviderError("line", "auth")
+            error.args = (f"line: key {self.key.reveal()} is wrong",)
+            raise error
+        super().check(status, stream)
+
+
+@vended("P210", "one that chains what shows the key")
+class Chains(LineLLM):
+    """Keeps the cause."""
+
+    def check(self, status: str, stream: ByteStream) -> None:
+        try:
+            super().check(status, stream)
+        except ProviderError as error:
+            raise error from OSError(f"GET /?key={quote(self.key.reveal(), safe='')}")
+
+
+@vended("P210", "one that logs the key")
+class LogsKey(LineLLM):
+    """Logs its requests."""
+
+    async def respond(self, request: LLMRequest, /) -> AsyncGenerator[Any]:
+        logging.getLogger("mutant").debug("sending %s", self.key.reveal())
+        async with aclosing(super().respond(request)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+
+add("P303", "one without a docstring", "llm", good_llm, doc=None)

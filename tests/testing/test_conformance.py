@@ -1,0 +1,46 @@
+"""The conformance kit: each broken provider is found by the rule that is meant for it, and by no other."""
+
+from __future__ import annotations
+
+import gc
+import warnings
+
+import pytest
+
+from rtvi_plugins.testing import check_providers, find_problems
+
+from .mutants import GOOD, MUTANTS, Case, kept
+
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+
+
+async def rules_broken(case: Case) -> list[str]:
+    """Return the rules that the kit reports for a provider."""
+    problems = await find_problems(case.make(), vendor=case.vendor)
+    for stream in kept:
+        await stream.aclose()
+    kept.clear()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # some mutants leave generators behind
+        gc.collect()
+    return [each.rule for each in problems]
+
+
+@pytest.mark.parametrize("case", GOOD, ids=lambda case: case.name)
+async def test_a_good_provider_breaks_no_rule(case: Case) -> None:
+    """The kit finds nothing where nothing is wrong."""
+    assert await rules_broken(case) == []
+
+
+@pytest.mark.parametrize("case", MUTANTS, ids=lambda case: case.name)
+async def test_a_broken_provider_is_found_by_its_rule(case: Case) -> None:
+    """The report names the rule that the mutant breaks, and no other."""
+    assert await rules_broken(case) == [case.rule]
+
+
+async def test_a_waived_rule_is_no_failure() -> None:
+    """The reason is the author's. Cancellation and keys have no exceptions."""
+    found = {each.name: each for each in MUTANTS}
+    await check_providers(found["one with odd pieces"].make(), waive={"P204": "The engine is old."})
+    with pytest.raises(AssertionError, match="P207"):
+        await check_providers(found["one that swallows a cancellation"].make(), waive={"P207": "It is quick."})
