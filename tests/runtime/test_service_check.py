@@ -116,7 +116,7 @@ async def takes_it_by_name(self: object, *, request: LLMRequest) -> AsyncGenerat
 RESPONDING: list[tuple[Any, str]] = [
     (a_coroutine, "its respond() is a coroutine function. Write async def with yield, or def and return an async"),
     (a_generator, "its respond() is a generator. Write async def with yield"),
-    (yields_text, "its respond() yields str. Yield Text or ToolCall or Usage"),
+    (yields_text, "its respond() yields str. Yield Text or Thought or ToolCall or Usage"),
     (yields_either, "its respond() yields str. Yield Text"),
     (takes_nothing, "its respond() takes nothing, but it is called as respond(request)"),
     (takes_two, "its respond() takes request, model, but it is called as respond(request)"),
