@@ -118,9 +118,14 @@ class BotStoppedSpeaking:
 
 @frozen
 class BotTurnEnded:
-    """The bot's turn ended, or was `interrupted`. Nothing of the turn follows. `Session.turn` sends it."""
+    """The bot's turn ended, or was `interrupted`. Nothing of the turn follows. `Session.turn` sends it.
+
+    With `handed_over`, a function of the turn has handed over: the other persona goes on with the answer in a turn of
+    its own.
+    """
 
     interrupted: bool = False
+    handed_over: bool = False
 
 
 @frozen
@@ -237,7 +242,8 @@ def _user_llm_text(event: UserLLMText, version: _Version) -> Iterable[_WireMessa
 
 def _bot_turn_ended(event: BotTurnEnded, version: _Version) -> Iterable[_WireMessage]:
     # Our own message. Clients from 1.0 on drop types that they do not know; older ones pass them to the application.
-    return [("bot-turn-ended", {"interrupted": event.interrupted})] if version >= _NEW else []
+    handed_over = {"handed_over": True} if event.handed_over else {}
+    return [("bot-turn-ended", {"interrupted": event.interrupted, **handed_over})] if version >= _NEW else []
 
 
 def _bot_output(event: BotOutput, version: _Version) -> Iterable[_WireMessage]:

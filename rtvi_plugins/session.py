@@ -178,6 +178,8 @@ class Turn(Playback):
 
     #: The number of the turn within its session.
     epoch: int
+    #: Whether another persona goes on with the answer in a turn of its own. `converse` sets it.
+    handed_over: bool = False
 
     @property
     @abstractmethod

@@ -9,12 +9,12 @@ from typing import Any
 import anyio
 import pytest
 
-from rtvi_plugins import LLM, Session, bot, converse
+from rtvi_plugins import LLM, Session, action, bot, converse
 from rtvi_plugins.client import AnswerInterrupted, BotAnswer, Client, NoAnswer, asking
 from rtvi_plugins.errors import ContextFull, NoConversation, RequestError, SessionClosed
 from rtvi_plugins.hosting import Limits
 from rtvi_plugins.kinds import Text, ToolCall
-from rtvi_plugins.session import Say
+from rtvi_plugins.session import Persona, Say
 from rtvi_plugins.testing import connect
 
 from .fakes.providers import WAIT, Fakes
@@ -33,6 +33,19 @@ async def greeter(session: Session, /, llm: LLM) -> None:
 @bot(public=True)
 async def silent(session: Session, /) -> None:
     """Holds no conversation."""
+
+
+@bot(services={"llm": "scripted"}, functions=["bot:transfer"], public=True)
+async def exchange(session: Session, /, llm: LLM) -> None:
+    """Has several personas."""
+    await converse(session, llm=llm)
+
+
+@action(exchange)
+async def transfer(session: Session, /, greeting: str = "") -> str:
+    """Hands over."""
+    await session.hand_over(Persona("You are the cook.", greeting=greeting))
+    return "The cook takes over."
 
 
 # ---- our bots ------------------------------------------------------------------------------------------------------
@@ -61,6 +74,36 @@ async def test_an_answer_goes_on_after_a_function() -> None:
     fakes = Fakes([Text("One moment."), ToolCall("1", "book", {"nights": 2})], [Text("Done.")])
     async with connect(clerk, fakes) as client:
         assert await client.ask("Book.") == "One moment. Done."
+
+
+@pytest.mark.parametrize("before", ["", "One moment."])
+async def test_an_answer_goes_on_with_the_persona_that_takes_over(before: str) -> None:
+    """With what its LLM says, or with its greeting. The next question has its own answer."""
+    said = [Text(before)] if before else []
+    fakes = Fakes(
+        [*said, ToolCall("1", "transfer", {})],
+        [Text("Kitchen, good day.")],
+        [*said, ToolCall("2", "transfer", {"greeting": "Otto here. Hello."})],
+        [Text("Fine.")],
+    )
+    async with connect(exchange, fakes) as client:
+        assert await client.ask("The kitchen, please.") == f"{before} Kitchen, good day.".strip()
+        assert await client.ask("And Otto?") == f"{before} Otto here. Hello.".strip()
+        assert await client.ask("How are you?") == "Fine."
+
+
+async def test_an_answer_ends_if_another_text_is_answered_in_place_of_the_persona() -> None:
+    """The user has written before the persona said anything."""
+    results: list[Any] = []
+    async with meeting(library="rtvi_plugins") as (client, peer), anyio.create_task_group() as tasks:
+        tasks.start_soon(asked, client, results)
+        await begin(peer)
+        await peer.say("bot-llm-text", {"text": "One moment."})
+        await peer.say("bot-turn-ended", {"interrupted": False, "handed_over": True})
+        await peer.say("user-llm-text", {"text": "Wait"})
+        await peer.say("bot-llm-text", {"text": "Yes?"})
+        await peer.say("bot-turn-ended", {"interrupted": False})
+    assert results == ["One moment."]
 
 
 async def test_an_interruption_is_raised_with_the_text_so_far() -> None:

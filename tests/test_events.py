@@ -51,6 +51,7 @@ TABLE: list[tuple[Event, list[list[str]]]] = [
     (BotLLMStopped(), [["bot-llm-stopped"]] * 6),
     (SAID, [["tts-text", "bot-transcription"], ["bot-transcription"], *[BOTH_OUTPUTS] * 4]),
     (BotTurnEnded(), [NONE, *[["bot-turn-ended"]] * 5]),
+    (BotTurnEnded(handed_over=True), [NONE, *[["bot-turn-ended"]] * 5]),
     (Interrupted(), [*[NONE] * 4, *[["bot-interrupted"]] * 2]),
     (ANSWERED, [*[NONE] * 3, *[["llm-function-call-stopped"]] * 3]),
     (CANCELLED, [*[NONE] * 3, *[["llm-function-call-stopped"]] * 3]),

@@ -1,7 +1,8 @@
 """The bot's answer to one text: the pieces of the turn that follows it.
 
-The bot repeats the text as `user-llm-text` when its turn begins, and ends the turn with `bot-turn-ended`. Other servers
-do not send the latter; there, an answer ends when the LLM and all its functions have been idle for a moment.
+The bot repeats the text as `user-llm-text` when its turn begins, and ends the turn with `bot-turn-ended`. If the turn
+has handed over to another persona, the answer goes on in the next turn. Other servers do not send `bot-turn-ended`;
+there, an answer ends when the LLM and all its functions have been idle for a moment.
 """
 
 from __future__ import annotations
@@ -40,8 +41,12 @@ class BotAnswer(AsyncIterator[str], Awaitable[str]):
         self._seconds = seconds
         self._announces_end = announces_end
         self._pieces: deque[str] = deque()
-        self._sentences: list[str] = []
         self._text = ""
+        #: The sentences of the present turn, and whether its LLM has sent text.
+        self._sentences: list[str] = []
+        self._has_llm_text = False
+        #: Whether the turn has ended, and another persona goes on.
+        self._handed_over = False
         #: Whether the turn that answers has begun.
         self._begun = False
         #: How many completions and functions are running.
@@ -127,11 +132,15 @@ class BotAnswer(AsyncIterator[str], Awaitable[str]):
     def _follow(self, type: str, data: Any) -> None:
         self._busy += (type in _BUSY) - (type in _IDLE)
         match type:
+            case "user-llm-text":
+                if self._handed_over:  # the answer to another text comes instead
+                    self._end()
             case "bot-llm-started":
-                if self._text and not self._text[-1].isspace():
-                    self._add(" ")
+                self._add_space()
             case "bot-llm-text":
-                self._add(str(data.get("text", "")))
+                piece = str(data.get("text", ""))
+                self._has_llm_text = self._has_llm_text or bool(piece)
+                self._add(piece)
             case "bot-transcription":
                 self._sentences.append(str(data.get("text", "")))
             case "error":
@@ -142,7 +151,11 @@ class BotAnswer(AsyncIterator[str], Awaitable[str]):
             case "bot-turn-ended":
                 if data.get("interrupted"):
                     self._interrupted()
-                self._end()
+                if data.get("handed_over") and self._failed is None:
+                    self._end_turn()
+                    self._handed_over = True
+                else:
+                    self._end()
             case _:
                 pass
 
@@ -151,11 +164,20 @@ class BotAnswer(AsyncIterator[str], Awaitable[str]):
             self._text += piece
             self._pieces.append(piece)
 
+    def _add_space(self) -> None:
+        if self._text and not self._text[-1].isspace():
+            self._add(" ")
+
     def _interrupted(self) -> None:
         self._failed = self._failed or AnswerInterrupted(self._text)
         self._end()
 
-    def _end(self) -> None:
-        if not self._text:  # the answer of no LLM
+    def _end_turn(self) -> None:
+        if self._sentences and not self._has_llm_text:  # the answer of no LLM
+            self._add_space()
             self._add(" ".join(self._sentences))
+        self._sentences, self._has_llm_text = [], False
+
+    def _end(self) -> None:
+        self._end_turn()
         self._over = True

@@ -169,7 +169,7 @@ class Turns:
             self.current = None
             for each in self._awaited:
                 each.happened = True
-            self._emit(BotTurnEnded(turn.interrupted))
+            self._emit(BotTurnEnded(turn.interrupted, handed_over=turn.handed_over and not turn.interrupted))
             boundary()
             self._rest()
 

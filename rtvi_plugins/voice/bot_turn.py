@@ -87,6 +87,7 @@ class BotTurn:
                 await anyio.lowlevel.checkpoint()  # an interruption that came with the last piece comes first
                 await self._call_functions(completion, tasks)
                 if self.session.persona is not persona:
+                    self.turn.handed_over = True
                     return  # the other persona has a turn of its own
                 if self.turn.superseded or (self.session.closing and completion.text.strip()):
                     return  # the text before a function closed the session was the goodbye
