@@ -6,7 +6,7 @@ import gc
 import json
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -14,7 +14,6 @@ from typing import Any
 import anyio
 import httpx2
 import pytest
-from anyio.abc import SocketAttribute, SocketStream
 from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,6 +22,7 @@ from rtvi_plugins.errors import ProviderCategory, ProviderError
 from rtvi_plugins.kinds import Audio
 from rtvi_plugins.session import Secret
 from rtvi_plugins_vendor import Retry, StatusError, VendorHTTP, VendorResponse, connect_http
+from rtvi_plugins_vendor.testing import Answer, fake_vendor
 
 pytestmark = pytest.mark.anyio
 
@@ -299,27 +299,11 @@ async def test_a_provider_may_be_closed() -> None:
 
 async def test_leaving_closes_a_real_connection() -> None:
     """So the vendor stops, and stops counting."""
-    left = anyio.Event()
-    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n"
-
-    async def answer(stream: SocketStream) -> None:
-        async with stream:
-            await stream.receive()
-            await stream.send(head + b"data: one\n\n")
-            with suppress(anyio.EndOfStream, anyio.BrokenResourceError):
-                await stream.receive()
-            left.set()
-
-    listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0)
-    port = listener.extra(SocketAttribute.local_port)
-    async with listener, anyio.create_task_group() as tasks:
-        tasks.start_soon(listener.serve, answer)
-        async with connect_http("acme", KEY, base_url=f"http://127.0.0.1:{port}") as http:
-            async with http.stream("POST", "chat", json={}) as response:
-                assert await leave_after(1, response) == ["one"]
-            with anyio.fail_after(10):
-                await left.wait()
-        tasks.cancel_scope.cancel()
+    async with fake_vendor() as vendor, connect_http("acme", KEY, base_url=vendor.url) as http:
+        vendor.on("/chat", Answer(parts=[b"data: one\n\n"], headers=SSE, end="hang"))
+        async with http.stream("POST", "chat", json={}) as response:
+            assert await leave_after(1, response) == ["one"]
+        assert await vendor.requests[0].outcome() == "left"
 
 
 async def test_the_rest_can_be_read() -> None:
