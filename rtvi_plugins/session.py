@@ -416,7 +416,8 @@ class Session(ABC, Generic[State]):
     def call_after(self, seconds: float, callback: Callable[[], None]) -> Timer:
         """Call `callback` in so many seconds, on the session's clock. It must neither block nor raise.
 
-        It is not called any more once the session is closing or has ended. Return the timer, which can be cancelled.
+        It is not called any more once the session is closing or has ended. Until it is called, the session does not end
+        for being idle (`Limits.idle_seconds`). Return the timer, which can be cancelled.
         """
 
     @abstractmethod

@@ -211,7 +211,13 @@ class LiveSession:
             self.deadlines.no_later_than(due)
 
     def _session_due(self) -> float:
-        return math.inf if self.session.closing else min(self._ends, self.last_received + self.limits.idle_seconds)
+        return math.inf if self.session.closing else min(self._ends, self._idle_due())
+
+    def _idle_due(self) -> float:
+        """Return when the session has been idle for too long, as seen now. A timer of the bot counts like a message."""
+        now = self.clock.now()
+        timers = [each.due for each in self.parts.timers if each.callback is not None or each.due <= now]
+        return max(self.last_received, *timers, 0.0) + self.limits.idle_seconds
 
     def _deadline_reached(self) -> None:
         """Look which deadlines have passed, and wait for the next one."""
@@ -219,7 +225,7 @@ class LiveSession:
         if now >= self._ends:
             length = f"The session has reached its greatest length, {limits.session_seconds:g} s."
             ending.when_heard(partial(ending.fail, SessionTooLong(length)))
-        elif now >= self.last_received + limits.idle_seconds:
+        elif now >= self._idle_due():
             silence = f"The client sent nothing for {limits.idle_seconds:g} s."
             ending.when_heard(partial(ending.fail, SessionIdle(silence)))
         if self.closed:

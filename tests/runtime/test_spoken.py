@@ -12,6 +12,7 @@ import pytest
 from rtvi_plugins import LLM, STT, TTS, VAD, Session, action, bot, converse
 from rtvi_plugins.clock import Timer
 from rtvi_plugins.kinds import Text, ToolCall
+from rtvi_plugins.limits import Limits
 from rtvi_plugins.session import Say
 
 from ..fakes.conversation import FORTY, shown, spoken, types, wait, write
@@ -63,11 +64,11 @@ async def leave(session: Session, /) -> None:
     session.close("they left")
 
 
-def talking(fakes: Fakes, *, audio: int | None = RATE) -> Any:
+def talking(fakes: Fakes, *, audio: int | None = RATE, limits: Limits | None = None) -> Any:
     """A session, its client ready."""
     SESSIONS.clear()
     ENDS.clear()
-    return connected(talker, fakes, audio=audio)
+    return connected(talker, fakes, audio=audio, limits=limits)
 
 
 def call(wire: Wire, name: str, **arguments: Any) -> str:
@@ -198,6 +199,24 @@ async def test_a_reminder_waits_for_the_end_of_a_turn() -> None:
         await wait(wire, 3.5)
         assert spoken(wire).split() == [*FORTY.split(), "Time", "is", "up."]
         assert "bot-interrupted" not in types(wire)
+
+
+async def test_a_session_with_a_pending_reminder_is_not_idle() -> None:
+    """Afterwards the user has as long as after a message. A cancelled timer keeps nothing open."""
+    fakes = Fakes()
+    async with talking(fakes, audio=None, limits=Limits(idle_seconds=60.0)) as wire:
+        call(wire, "remind", seconds=200)
+        await settle()
+        (session,) = SESSIONS
+        session.call_after(5000.0, lambda: None).cancel()
+        for _ in range(25):
+            wire.clock.advance(10.0)
+            await settle()
+        assert (shown(wire), wire.connection.closed) == (["Time is up."], False)
+        wire.clock.advance(10.0)
+        await settle()
+        assert [each["code"] for each in wire.told("error")] == ["session-idle"]
+        assert wire.connection.closed
 
 
 async def test_a_timer_can_be_cancelled() -> None:
