@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from operator import itemgetter
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 from weakref import WeakValueDictionary
 
 import anyio
@@ -82,6 +82,33 @@ class Client:
         self._answers: WeakValueDictionary[str, BotAnswer] = WeakValueDictionary()
         self._changed = anyio.Event()
         self.closed = False
+
+    @classmethod
+    @asynccontextmanager
+    async def connected(
+        cls,
+        stream: ObjectStream[str],
+        *,
+        version: str = "2.1.0",
+        about: Mapping[str, Any] | None = None,
+        timeout: float = 10.0,
+    ) -> AsyncGenerator[Self]:
+        """Connect a client of this class, as `open_client` does."""
+        failed: Exception | None = None
+        async with anyio.create_task_group() as tasks:
+            client = cls(stream, timeout, tasks)
+            tasks.start_soon(client.listen)
+            try:
+                await client.introduce(version, about or {})
+                yield client
+            except Exception as error:
+                failed = error
+            finally:
+                tasks.cancel_scope.cancel()
+                with anyio.CancelScope(shield=True), anyio.move_on_after(1):
+                    await stream.aclose()
+        if failed is not None:
+            raise failed
 
     # ---- requests ---------------------------------------------------------------------------------------------------
 
@@ -304,18 +331,5 @@ async def open_client(
     Each request waits `timeout` seconds for its answer, the first one included. The stream is closed at the end. An
     exception in the block comes out as it is, not in an exception group.
     """
-    failed: Exception | None = None
-    async with anyio.create_task_group() as tasks:
-        client = Client(stream, timeout, tasks)
-        tasks.start_soon(client.listen)
-        try:
-            await client.introduce(version, about or {})
-            yield client
-        except Exception as error:
-            failed = error
-        finally:
-            tasks.cancel_scope.cancel()
-            with anyio.CancelScope(shield=True), anyio.move_on_after(1):
-                await stream.aclose()
-    if failed is not None:
-        raise failed
+    async with Client.connected(stream, version=version, about=about, timeout=timeout) as client:
+        yield client

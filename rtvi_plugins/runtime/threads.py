@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from threading import Lock
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 from attrs import define, field
 
 from ..errors import Busy
 
-__all__ = ("Threads",)
+__all__ = ("Threads", "action_threads")
+
+_limiter: anyio.lowlevel.RunVar[anyio.CapacityLimiter] = anyio.lowlevel.RunVar("threads for actions")
+
+
+def action_threads() -> anyio.CapacityLimiter:
+    """Return the limiter of the event loop for these threads. It limits nothing; it counts those that are waited for.
+
+    The limit is that of `Threads`, which also counts threads that are no longer waited for.
+    """
+    limiter = _limiter.get(None)
+    if limiter is None:
+        limiter = anyio.CapacityLimiter(math.inf)
+        _limiter.set(limiter)
+    return limiter
 
 
 @define(eq=False)
@@ -57,8 +73,7 @@ class Threads:
                 self.give_back()
 
         try:
-            limiter = anyio.CapacityLimiter(1)
-            result, raised = await anyio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=limiter)
+            result, raised = await anyio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=action_threads())
         except BaseException as error:
             if begun.acquire(blocking=False):  # the thread did not start
                 self.give_back()

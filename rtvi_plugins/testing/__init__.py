@@ -1,5 +1,6 @@
 """Test a bot or a provider without a network: a client in memory, a clock that is moved by hand, a conformance kit.
 
+`call` brings a user who speaks, and `ScriptedLLM` an LLM that gives prepared answers.
 `check_providers` holds the providers of a module against the rules in `RULES`. The command `rtvi check` also checks the
 distribution.
 """
@@ -8,10 +9,12 @@ from __future__ import annotations
 
 from ..hosting import ConnectionStream
 from ..runtime.clock import ManualClock
+from .caller import Line, call, play, seconds_heard, settle, silence, speak, wait
 from .conformance import check_providers, find_problems
 from .faults import SCRIPTS, FakeVendor, Vendor
 from .rules import RULES, Level, Problem, Rule
-from .sessions import connect, host_for
+from .scripted import ScriptedAnswer, ScriptedLLM, stand_in
+from .sessions import SessionClient, connect, host_for
 
 __all__ = (
     "RULES",
@@ -19,12 +22,24 @@ __all__ = (
     "ConnectionStream",
     "FakeVendor",
     "Level",
+    "Line",
     "ManualClock",
     "Problem",
     "Rule",
+    "ScriptedAnswer",
+    "ScriptedLLM",
+    "SessionClient",
     "Vendor",
+    "call",
     "check_providers",
     "connect",
     "find_problems",
     "host_for",
+    "play",
+    "seconds_heard",
+    "settle",
+    "silence",
+    "speak",
+    "stand_in",
+    "wait",
 )

@@ -29,7 +29,7 @@ import telephone
 from rtvi_plugins.bot_file import load_bot_file
 from rtvi_plugins.client import Client, open_client
 from rtvi_plugins.hosting import Host
-from rtvi_plugins.testing import ConnectionStream, ManualClock, connect, host_for
+from rtvi_plugins.testing import ConnectionStream, ManualClock, call, connect, host_for, settle, silence, speak, wait
 from rtvi_plugins_echo.tone import loudness
 
 import blocking
@@ -45,8 +45,6 @@ import session_state
 import stand_ins
 import time_limit
 import user_data
-from caller import settle, silence, speak, wait
-from transport.memory import call
 
 pytestmark = pytest.mark.anyio
 

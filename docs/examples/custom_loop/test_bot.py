@@ -15,12 +15,10 @@ from attrs import define, field
 from realtime import REALTIME, Answer, SpeechStarted
 from rtvi_plugins import service
 from rtvi_plugins.kinds import Audio, Text, ToolCall, Transcript
-from rtvi_plugins.testing import ManualClock, connect, host_for
+from rtvi_plugins.testing import ManualClock, call, connect, host_for, seconds_heard, silence, speak
 from rtvi_plugins_echo.tone import loudness, tone
 
 import bot
-from caller import seconds_heard, silence, speak
-from transport.memory import call
 
 pytestmark = pytest.mark.anyio
 

@@ -3,13 +3,12 @@ import wave
 from pathlib import Path
 
 import pytest
-from rtvi_plugins.hosting import Host, ManualClock
+from rtvi_plugins.hosting import Host
 from rtvi_plugins.session import Secret
+from rtvi_plugins.testing import ManualClock, call, silence, speak, wait
 
 import stand_ins
 from bot import hotline
-from caller import silence, speak, wait
-from transport.memory import call
 
 pytestmark = pytest.mark.anyio
 

@@ -6,12 +6,10 @@ from pathlib import Path
 import pytest
 from rtvi_plugins import ProviderError
 from rtvi_plugins.kinds import Audio, STTRequest, Transcript, TTSPiece, TTSRequest, Usage, Word
-from rtvi_plugins.testing import ManualClock, check_providers, host_for
+from rtvi_plugins.testing import ManualClock, call, check_providers, host_for, play, settle, silence
 
 import rtvi_plugins_morse as morse
 from bot import telegraph
-from caller import play, settle, silence
-from transport.memory import call
 
 pytestmark = pytest.mark.anyio
 

@@ -7,9 +7,8 @@ import json
 
 import pytest
 from rtvi_plugins import Session, bot
-from rtvi_plugins.testing import host_for
+from rtvi_plugins.testing import host_for, settle
 
-from caller import settle
 from transport.callbacks import attach
 
 pytestmark = pytest.mark.anyio

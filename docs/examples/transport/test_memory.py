@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 from rtvi_plugins import LLM, STT, TTS, VAD, Session, bot, converse
-from rtvi_plugins.testing import ManualClock, host_for
+from rtvi_plugins.testing import ManualClock, host_for, seconds_heard, settle, silence, speak, wait
 
-from caller import seconds_heard, settle, silence, speak, wait
 from transport.memory import RATE, call
 
 pytestmark = pytest.mark.anyio

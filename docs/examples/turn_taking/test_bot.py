@@ -1,11 +1,9 @@
 import pytest
-from rtvi_plugins.testing import ManualClock, host_for
+from rtvi_plugins.testing import Line, ManualClock, call, host_for, settle, silence, speak, wait
 from rtvi_plugins.voice import UserTurn
 
 import stand_ins
 from bot import listener, wait_for_the_rest
-from caller import settle, silence, speak, wait
-from transport.memory import Line, call
 
 pytestmark = pytest.mark.anyio
 

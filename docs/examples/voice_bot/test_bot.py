@@ -1,11 +1,9 @@
 import pytest
-from rtvi_plugins.testing import ManualClock, connect, host_for
+from rtvi_plugins.testing import ManualClock, call, connect, host_for, seconds_heard, settle, silence, speak, wait
 
 import stand_ins
 from bot import receptionist
-from caller import seconds_heard, settle, silence, speak, wait
 from push_to_talk import radio
-from transport.memory import call
 
 pytestmark = pytest.mark.anyio
 

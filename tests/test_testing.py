@@ -1,0 +1,168 @@
+"""The helpers of `rtvi_plugins.testing`: the session beside the client, threads, a scripted LLM, a user who speaks."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import anyio
+import anyio.to_thread
+import pytest
+from attrs import define
+
+from rtvi_plugins import LLM, STT, TTS, VAD, Session, action, bot, converse, lifespan
+from rtvi_plugins.errors import AuthorError, ProviderError, RequestError
+from rtvi_plugins.kinds import ToolCall
+from rtvi_plugins.session import Secret
+from rtvi_plugins.testing import (
+    ManualClock,
+    ScriptedLLM,
+    call,
+    connect,
+    host_for,
+    seconds_heard,
+    settle,
+    silence,
+    speak,
+    stand_in,
+)
+
+pytestmark = pytest.mark.anyio
+
+DONE: list[str] = []
+
+
+@define
+class Order:
+    """What the customer wants."""
+
+    dishes: int = 0
+
+
+@define
+class Kitchen:
+    """A database of the whole process."""
+
+    file: str
+
+
+@lifespan
+@asynccontextmanager
+async def kitchen(file: Secret, /) -> AsyncGenerator[Kitchen]:
+    """Opens the database."""
+    yield Kitchen(file.reveal())
+
+
+@bot(client=["bot:file"], public=True)
+async def cook(session: Session, kitchen: Kitchen, /) -> None:
+    """Cooks."""
+
+
+@action(cook)
+async def file(kitchen: Kitchen, /) -> str:
+    """Return the file of the database."""
+    return kitchen.file
+
+
+async def test_a_lifespan_gets_its_keys_from_the_environment() -> None:
+    """That of the test, not that of the process."""
+    async with connect(cook, environ={"KITCHEN_FILE": "orders.db"}) as client:
+        assert await client.action("bot:file") == "orders.db"
+
+
+@bot(services={"llm": "vendor"}, functions=["bot:order"], state=Order, public=True, client=["bot:slow", "bot:stuck"])
+async def waiter(session: Session[Order], /, llm: LLM) -> None:
+    """Takes orders."""
+    await converse(session, llm=llm)
+
+
+@action(waiter)
+async def order(session: Session[Order], /, dishes: int) -> str:
+    """Order dishes."""
+    session.state.dishes += dishes
+    return "ordered"
+
+
+@action(waiter)
+async def slow(session: Session[Order], /) -> None:
+    """Does something in a thread, and then something in a thread of the framework's users."""
+    await anyio.to_thread.run_sync(time.sleep, 0.02)
+    DONE.append("slow")
+
+
+RELEASE = threading.Event()
+
+
+@action(waiter)
+def stuck() -> None:
+    """Waits in a thread of the framework until the test goes on."""
+    RELEASE.wait(30)
+    DONE.append("stuck")
+
+
+async def test_a_script_answers_and_the_session_can_be_read() -> None:
+    """Texts, calls and failures; the state of the session stands beside the client."""
+    llm = ScriptedLLM("Good day.", ToolCall("1", "order", {"dishes": 2}), ["Two", " dishes."])
+    async with connect(waiter, stand_in("llm.vendor", llm)) as client:
+        assert await client.ask("Hello") == "Good day."
+        assert await client.ask("Two funghi") == "Two dishes."
+        assert client.session.state == Order(dishes=2)
+        llm.will(ProviderError("Acme", "rate", retryable=False))
+        with pytest.raises(RequestError, match="Acme"):
+            await client.ask("Hello")
+    assert [each["content"] for each in llm.requests[1].messages if each["role"] == "user"] == ["Hello", "Two funghi"]
+
+
+async def test_a_script_that_ends_is_a_failure() -> None:
+    """An answer that nobody wrote is not an empty one."""
+    async with connect(waiter, stand_in("llm.vendor", ScriptedLLM())) as client:
+        with pytest.raises(RequestError) as failed:
+            await client.ask("Hello")
+    assert failed.value.code == "provider-failed"
+
+
+def test_a_stand_in_needs_a_kind_and_a_provider() -> None:
+    """The error shows both."""
+    with pytest.raises(AuthorError, match=r"such as 'llm\.openai'"):
+        stand_in("openai", ScriptedLLM())
+    with pytest.raises(AuthorError):
+        stand_in("llama.openai", ScriptedLLM())
+
+
+async def test_settle_waits_for_threads() -> None:
+    """For those that the bot starts itself, and those of `def` actions."""
+    DONE.clear()
+    RELEASE.clear()
+    timer = threading.Timer(0.02, RELEASE.set)
+    async with (
+        connect(waiter, stand_in("llm.vendor", ScriptedLLM()), clock=ManualClock()) as client,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(client.action, "bot:slow")
+        await settle()
+        assert DONE == ["slow"]
+        tasks.start_soon(client.action, "bot:stuck")
+        timer.start()
+        await settle()
+        assert DONE == ["slow", "stuck"]
+        timer.join()
+
+
+@bot(services={"llm": "vendor", "stt": "echo", "tts": "echo", "vad": "echo"}, public=True)
+async def listener(session: Session, /, llm: LLM, stt: STT, tts: TTS, vad: VAD) -> None:
+    """Listens and speaks."""
+    await converse(session, llm=llm, stt=stt, tts=tts, vad=vad)
+
+
+async def test_a_user_speaks_and_hears_the_answer() -> None:
+    """The silence in the bot's audio does not count."""
+    clock, llm = ManualClock(), ScriptedLLM("One two three.")
+    async with host_for(listener, stand_in("llm.vendor", llm), clock=clock) as host, call(host) as line:
+        await settle()
+        await speak(line, clock, 1.0)
+        assert llm.requests == []
+        await silence(line, clock, 2.0)
+        assert [each["text"] for each in line.received("bot-transcription")] == ["One two three."]
+        assert 0.2 <= seconds_heard(line) <= 0.4
