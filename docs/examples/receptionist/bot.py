@@ -8,7 +8,7 @@ from attrs import frozen
 from attrs.validators import ge, le, min_len
 from rtvi_plugins import LLM, STT, TTS, VAD, Doc, RequestError, Session, action, bot, converse
 
-from hotel import FALLBACKS, FUNCTIONS, PRICE, TOPICS
+from hotel import FALLBACKS, FUNCTIONS, PRICE, SYNONYMS, TOPICS
 
 INSTRUCTIONS = (
     "You are the receptionist of the Seaview, a small hotel with twelve rooms, and your name is Vera. "
@@ -28,7 +28,7 @@ INSTRUCTIONS = (
     },
     config={
         "llm": {"messages": [{"role": "system", "content": INSTRUCTIONS}], "run_on_config": True},
-        "llm.rules": {"topics": TOPICS, "functions": FUNCTIONS, "fallbacks": FALLBACKS},
+        "llm.rules": {"topics": TOPICS, "functions": FUNCTIONS, "fallbacks": FALLBACKS, "synonyms": SYNONYMS},
     },
     client=[
         *("llm.provider", "llm.model", "llm.temperature", "tts.voice", "tts.words_per_minute", "vad.params"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TypeAlias
 
@@ -13,7 +14,7 @@ from rtvi_plugins.kinds import LLMRequest
 from rtvi_plugins_rules.llm import Rules, answer, teach
 
 from bot import INSTRUCTIONS
-from hotel import FALLBACKS, FUNCTIONS, TOPICS
+from hotel import FALLBACKS, FUNCTIONS, SYNONYMS, TOPICS
 
 HERE = Path(__file__).parent
 Sentences: TypeAlias = Mapping[str, Sequence[str]]
@@ -25,8 +26,14 @@ def sentences(file: str) -> Sentences:
 
 
 TYPED = sentences("sentences.toml")
-#: What recognisers heard when they were spoken, and the share that must be answered as meant.
-RECOGNISED = [(sentences("recognised_by_pocketsphinx.toml"), 0.7), (sentences("recognised_by_whisper.toml"), 0.85)]
+#: What recognisers heard when they were spoken, the share that must be answered as meant, and the most that may get the
+#: answer to another question. The rest is asked back.
+RECOGNISED = [
+    (sentences("recognised_by_pocketsphinx.toml"), 0.75, 0.12),
+    (sentences("recognised_by_whisper.toml"), 0.85, 0.06),
+]
+#: Sentences by other people. Their words are in the vocabulary now.
+CALLERS = [sentences("callers_1.toml"), sentences("callers_2.toml")]
 #: What the bot has said first, quoted in its instructions.
 GREETING = INSTRUCTIONS.split('"')[1]
 BOOK_ROOM: Function = {
@@ -43,7 +50,7 @@ BOOK_ROOM: Function = {
     },
 }
 RULES = Rules()
-teach(RULES, topics=TOPICS, functions=FUNCTIONS, fallbacks=FALLBACKS)
+teach(RULES, topics=TOPICS, functions=FUNCTIONS, fallbacks=FALLBACKS, synonyms=SYNONYMS)
 
 
 def replies(*texts: str) -> list[str]:
@@ -57,36 +64,45 @@ def replies(*texts: str) -> list[str]:
     return [str(each["content"]) for each in messages[3::2]]
 
 
+@cache
+def topic_of(text: str) -> str | None:
+    """Return the topic of the answer to a text; None if the bot asks back or says that it has not understood."""
+    (reply,) = replies(text)
+    questions = FUNCTIONS["book_room"].get("questions", {}).values()
+    if any(reply in each for each in questions) or reply.endswith("Shall I book it?"):
+        return "booking"
+    if "a rule-based stand-in for a language model" in reply:
+        return "robot"
+    return next((name for name, topic in TOPICS.items() if reply in topic["answers"]), None)
+
+
 def is_answered(topic: str, text: str) -> bool:
     """Return whether the answer to a text is about the topic."""
-    (reply,) = replies(text)
-    if topic == "booking":
-        return reply in [each for asked in FUNCTIONS["book_room"].get("questions", {}).values() for each in asked]
-    if topic == "robot":
-        return "a rule-based stand-in for a language model" in reply
-    return reply in TOPICS[topic]["answers"]
+    return topic_of(text) == topic
 
 
-def share(sentences: Sentences) -> tuple[float, Sequence[str]]:
-    """Return which share of sentences is answered as meant, and the sentences that are not."""
-    wrong = [text for topic, texts in sentences.items() for text in texts if not is_answered(topic, text)]
-    return 1 - len(wrong) / sum(map(len, sentences.values())), wrong
+def shares(sentences: Sentences) -> tuple[float, float, Sequence[str]]:
+    """Return the share of sentences that are answered as meant, the share of wrong answers, and what is wrong."""
+    answers = [(topic, topic_of(text), text) for topic, texts in sentences.items() for text in texts]
+    wrong = [f"{text} -> {found}" for topic, found, text in answers if found not in (topic, None)]
+    return sum(topic == found for topic, found, _ in answers) / len(answers), len(wrong) / len(answers), wrong
 
 
 def test_each_topic_has_ten_sentences() -> None:
     """And each sentence was recorded."""
     assert set(TYPED) == {*TOPICS, "booking", "robot"}
-    for each in (TYPED, *(heard for heard, _ in RECOGNISED)):
+    for each in (TYPED, *(heard for heard, _, _ in RECOGNISED)):
         assert list(each) == list(TYPED)
         assert {len(texts) for texts in each.values()} == {10}
 
 
-def test_no_sentence_was_prepared() -> None:
+@pytest.mark.parametrize("written", [TYPED, *CALLERS], ids=["typed", "callers 1", "callers 2"])
+def test_no_sentence_was_prepared(written: Sentences) -> None:
     """The rules have no example with the same words."""
     examples = [each["examples"] for each in TOPICS.values()] + [FUNCTIONS["book_room"].get("examples", [])]
     known = {plain(text) for texts in examples for text in texts}
-    same = [text for texts in TYPED.values() for text in texts if plain(text) in known]
-    assert len(same) <= 0.1 * sum(map(len, TYPED.values())), same
+    same = [text for texts in written.values() for text in texts if plain(text) in known]
+    assert len(same) <= 0.1 * sum(map(len, written.values())), same
 
 
 def plain(text: str) -> str:
@@ -102,16 +118,35 @@ def test_every_topic_is_answered(topic: str) -> None:
 
 
 def test_typed_sentences_are_answered_as_meant() -> None:
-    """At least nine of ten."""
-    right, wrong = share(TYPED)
-    assert right >= 0.9, wrong
+    """At least 19 of 20. Asking back is better than a wrong answer."""
+    right, wrong, texts = shares(TYPED)
+    assert right >= 0.95, texts
+    assert wrong <= 0.02, texts
 
 
-@pytest.mark.parametrize(("heard", "least"), RECOGNISED, ids=["pocketsphinx", "whisper"])
-def test_recognised_sentences_are_answered_as_meant(heard: Sentences, least: float) -> None:
+@pytest.mark.parametrize("written", CALLERS, ids=["1", "2"])
+def test_sentences_of_callers_are_answered_as_meant(written: Sentences) -> None:
+    """Not only those of the people who wrote the topics."""
+    right, wrong, texts = shares(written)
+    assert right >= 0.95, texts
+    assert wrong <= 0.02, texts
+
+
+@pytest.mark.parametrize(("heard", "least", "most_wrong"), RECOGNISED, ids=["pocketsphinx", "whisper"])
+def test_recognised_sentences_are_answered_as_meant(heard: Sentences, least: float, most_wrong: float) -> None:
     """Also by a recogniser that gets every third word wrong, as pocketsphinx does."""
-    right, wrong = share(heard)
-    assert right >= least, wrong
+    right, wrong, texts = shares(heard)
+    assert right >= least, texts
+    assert wrong <= most_wrong, texts
+
+
+def test_it_asks_back_which_topic_is_meant() -> None:
+    """And takes the answer by its place or by its words."""
+    question = replies("Can my friend come and join us for breakfast if she's not staying?")[0]
+    assert question == "I am not sure what you mean. Is it about breakfast or the restaurant?"
+    for choice, topic in [("yes", "breakfast"), ("The second one, please.", "restaurant"), ("breakfast", "breakfast")]:
+        *_, reply = replies("Can my friend come and join us for breakfast if she's not staying?", choice)
+        assert reply in TOPICS[topic]["answers"]
 
 
 # ---- booking -------------------------------------------------------------------------------------------------------

@@ -139,6 +139,67 @@ def test_fallbacks_take_turns() -> None:
     ]
 
 
+#: It fits two topics nearly as well.
+UNCLEAR = "I am allergic, can you deliver?"
+ASKED_BACK = "I am not sure what you mean. Is it about delivery or allergens?"
+
+
+def test_it_asks_back_if_two_topics_fit() -> None:
+    """It does not answer the wrong one. If that does not help, it says what it can do."""
+    assert talk(UNCLEAR) == ASKED_BACK
+    assert KNOWLEDGE.topic(UNCLEAR) is None
+    assert talk(UNCLEAR, UNCLEAR) == "I did not get that."
+
+
+@pytest.mark.parametrize(
+    ("choice", "topic"),
+    [
+        ("yes", "delivery"),
+        ("The first one, please.", "delivery"),
+        ("the second", "allergens"),
+        ("allergens", "allergens"),
+        ("do you have wi-fi", "wi-fi"),
+    ],
+)
+def test_the_user_chooses(choice: str, topic: str) -> None:
+    """By place or by words, or asks something else. Later turns remember the choice."""
+    assert talk(UNCLEAR, choice) == TOPICS[topic]["answers"][0]
+
+
+def test_a_function_is_chosen_too() -> None:
+    """By its title. The request goes on in the next turns."""
+    topics: dict[str, Topic] = {
+        "prices": {"examples": ["What is a pizza?"], "answers": ["Nine."], "title": "our prices"}
+    }
+    functions: dict[str, FunctionTexts] = {"order_pizza": {**FUNCTIONS["order_pizza"], "title": "an order"}}
+    messages: list[Message] = []
+    for text in ("order prices", "the second", "two"):
+        messages.append({"role": "user", "content": text})
+        reply = str(answer(LLMRequest(messages, [ORDER]), knowledge=Knowledge(topics, functions)))
+        messages.append({"role": "assistant", "content": reply})
+    replies = [each["content"] for each in messages[1::2]]
+    assert replies[1:] == ["How many?", "Who is it for?"], replies
+
+
+def test_a_word_that_says_little_decides_nothing() -> None:
+    """Most of the sentence is unknown, and so are its words that matter."""
+    topics: dict[str, Topic] = {
+        "arrival": {"examples": ["Can I come before noon?", "When is the room ready?"], "answers": ["At three."]},
+        "sauna": {"examples": ["Is there a sauna?"], "answers": ["Yes."]},
+    }
+    assert Knowledge(topics).topic("are you past the lighthouse or before the roundabout") is None
+    assert Knowledge(topics).topic("may we come before twelve") == topics["arrival"]
+
+
+def test_synonyms_stand_for_words_of_the_examples() -> None:
+    """They may have several words, and are replaced only as a whole."""
+    synonyms = {"deliver": ["bring it round", "ship"], "wi-fi": ["internet"]}
+    knowledge = Knowledge(TOPICS, FUNCTIONS, (), synonyms)
+    assert knowledge.topic("can you Bring it  round?") == TOPICS["delivery"]
+    assert knowledge.topic("is there internet") == TOPICS["wi-fi"]
+    assert knowledge.topic("we own a reshipper") is None
+
+
 def test_a_function_is_asked_for_confirmed_and_reported() -> None:
     """In the author's words."""
     assert talk("can i order") == "How many?"
@@ -297,4 +358,5 @@ def test_no_conversation_makes_it_raise(texts: list[str]) -> None:
 def test_no_text_makes_matching_raise(text: str) -> None:
     """With no intents, nothing matches."""
     assert Matcher.of({}).best(text) is None
+    assert Matcher.of({"a": ["x y"]}, {"x": ["y z"]}).ranked(text) is not None
     KNOWLEDGE.topic(text)

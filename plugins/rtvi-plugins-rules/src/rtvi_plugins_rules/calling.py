@@ -215,6 +215,9 @@ class _Dialogue:
         states = any(states_number(each, text) for function in self.functions for each in function.arguments)
         if self.knowledge.topic(text, _CLEAR if states and not is_question(text) else 0.0) is not None:
             return None
+        # Rather asks back than books a room for somebody who asks something about it.
+        if is_question(text) and self.knowledge.nearest(text):
+            return None
         return most_alike(self.functions, text)
 
     # ---- an open request -------------------------------------------------------------------------------------------

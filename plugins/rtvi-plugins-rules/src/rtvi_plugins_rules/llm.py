@@ -17,6 +17,7 @@ from typing_extensions import Doc
 from rtvi_plugins import options, service
 from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text, ToolCall, Usage
 
+from .asking_back import with_choices
 from .calling import Aside, Call
 from .calling import reply as call_or_ask
 from .conversation import read
@@ -63,7 +64,8 @@ class Rules:
 
 def answer(request: LLMRequest, name: str = "", knowledge: Knowledge | None = None) -> Call | str:
     """Return the answer to a request: a function to call, or a text."""
-    conversation, known = read(request.messages), knowledge or Knowledge()
+    known = knowledge or Knowledge()
+    conversation = with_choices(read(request.messages), known)
     if conversation.last == "tool":
         return describe_results(conversation.results, known)
     may_call = bool(conversation.text) and request.tool_choice != "none"
@@ -110,6 +112,10 @@ def teach(
     fallbacks: Annotated[
         Sequence[Annotated[str, min_len(1)]], Doc("What to say when nothing matches, in turn; empty admits it.")
     ] = (),
+    synonyms: Annotated[
+        Mapping[str, Sequence[Annotated[str, min_len(1)]]],
+        Doc("Words and phrases that mean the same, by the word that stands for them in examples."),
+    ] = MappingProxyType({}),
 ) -> None:
-    """Set the topics, the texts of functions, and the fallbacks."""
-    llm.knowledge = Knowledge(topics, functions, fallbacks)
+    """Set the topics, the texts of functions, the fallbacks, and the synonyms."""
+    llm.knowledge = Knowledge(topics, functions, fallbacks, synonyms)

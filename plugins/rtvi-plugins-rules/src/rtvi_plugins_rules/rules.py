@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from attrs import field, frozen
 
+from .asking_back import ask_back
 from .conversation import Conversation
 from .facts import Facts, mirrored, read_facts, sentence
 from .knowledge import Knowledge
@@ -94,6 +95,8 @@ def _self(scene: Scene) -> str:
 
 
 def _no_rule(scene: Scene) -> str:
+    if (question := ask_back(scene.conversation, scene.knowledge)) is not None:
+        return question
     if scene.knowledge.fallbacks:
         return fresh(scene.knowledge.fallbacks, scene.conversation)
     text = scene.conversation.text
@@ -272,10 +275,16 @@ RULES = _table(
     (r"\bare you\b.{0,40}\b(?:model|llm|ai|a\.i\.|intelligen\w+|human|person|real|gpt|chatgpt)\b", _what_it_is),
     (r"\bare you\b.{0,40}\b(?:robot|bot|machine|computer|program)\b", _is_program),
     (r"\bwhat (?:kind of )?(?:language )?model are you\b|\bwhich model\b", _what_it_is),
-    (r"\b(?:who|what) are you\b|\bwhat(?:'s| is) your name\b|\bintroduce yourself\b", _who_it_is),
+    (r"\b(?:who|what) are you\b(?! (?:guys|\w+ing)\b)|\bwhat(?:'s| is) your name\b|\bintroduce yourself\b", _who_it_is),
     (r"\bwhat can (?:you do|i say)\b|\bwhat do you do\b|^\W*help\b", _abilities),
     (r"\byour (?:instructions|system prompt|orders)\b|\bwhat were you told\b", _instructions),
-    (r"\bwhat (?:time|day|date|year)\b|\bwhat(?:'s| is) the (?:time|date|day)\b", _no_clock),
+    (
+        (
+            r"\bwhat (?:time|day|date|year)(?: (?:is|was) it\b| it is\b| is today\b|(?: now)?\W*$)"
+            r"|\bwhat(?:'s| is) the (?:time|date|day)\b"
+        ),
+        _no_clock,
+    ),
     # Recalling.
     (r"\bwhat (?:did i (?:just )?say|was the (?:first|last) thing i said|have i said)\b.*$", _said),
     (r"\bwhat i said (?:first|last)\b", _said),
