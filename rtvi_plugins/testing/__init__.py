@@ -1,8 +1,7 @@
 """Test a bot or a provider without a network: a client in memory, a clock that is moved by hand, a conformance kit.
 
 `call` brings a user who speaks, and `ScriptedLLM` an LLM that gives prepared answers.
-`check_providers` holds the providers of a module against the rules in `RULES`. The command `rtvi check` also checks the
-distribution.
+`check_providers` holds the providers of a module against the rules in `RULES`.
 """
 
 from __future__ import annotations

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final, Literal, TypeAlias
 
 from attrs import frozen
 
-__all__ = ("LEVELS", "RULES", "Level", "Problem", "Rule", "level_of")
+__all__ = ("LEVELS", "RULES", "Level", "Problem", "Rule")
 
 Level: TypeAlias = Literal["bronze", "silver", "gold"]
 
@@ -41,27 +41,6 @@ class Problem:
 
 
 _BRONZE: Final = (
-    Rule(
-        "P101",
-        "bronze",
-        "The import is fast.",
-        "All plugins of a bot are imported before it answers its first request.",
-        "Import large libraries inside the service function, in a thread.",
-    ),
-    Rule(
-        "P102",
-        "bronze",
-        "The import opens no network connection.",
-        "A server must start while the vendor is down.",
-        "Connect in the service function, not at the top of the module.",
-    ),
-    Rule(
-        "P103",
-        "bronze",
-        "Each service has its entry point.",
-        "A bot finds a provider only by its entry point.",
-        'In pyproject.toml, name the entry point after the kind and the provider, as in "llm.acme".',
-    ),
     Rule(
         "P104",
         "bronze",
@@ -173,20 +152,6 @@ _SILVER: Final = (
         waivable=False,
     ),
     Rule(
-        "P211",
-        "silver",
-        "The provider runs on asyncio and on trio.",
-        "The operator chooses the event loop.",
-        "Use anyio in place of asyncio.",
-    ),
-    Rule(
-        "P220",
-        "silver",
-        "A provider with a key has a fake of its vendor for the check.",
-        "Without it, nobody knows what the provider does when the vendor fails.",
-        "Name the fake as `vendor` in the pyproject.toml, or say why there is none with `local`.",
-    ),
-    Rule(
         "P221",
         "silver",
         "The status 401 is a ProviderError of category auth.",
@@ -253,20 +218,6 @@ _SILVER: Final = (
 
 _GOLD: Final = (
     Rule(
-        "P301",
-        "gold",
-        "The metadata names the oldest core that the package works with.",
-        "pip must not install it beside a core that is too old.",
-        'Write a lower bound in pyproject.toml: dependencies = ["rtvi-plugins>=0.1"].',
-    ),
-    Rule(
-        "P302",
-        "gold",
-        "The package is typed.",
-        "Type checkers ignore a package without the file py.typed.",
-        "Add an empty file py.typed to the package.",
-    ),
-    Rule(
         "P303",
         "gold",
         "The service and its options are documented.",
@@ -277,13 +228,3 @@ _GOLD: Final = (
 
 #: All rules by their id.
 RULES: Final[Mapping[str, Rule]] = {each.id: each for each in (*_BRONZE, *_SILVER, *_GOLD)}
-
-
-def level_of(broken: Sequence[str]) -> Level | None:
-    """Return the highest level without a broken rule, up to and including it. None if a bronze rule is broken."""
-    reached: Level | None = None
-    for level in LEVELS:
-        if any(RULES[each].level == level for each in broken):
-            break
-        reached = level
-    return reached
