@@ -89,7 +89,7 @@ def _tuple_of_names(names: Sequence[str] | None) -> Sequence[str] | None:
     given: Any = names
     if given is not None and (isinstance(given, str) or not all(isinstance(each, str) for each in given)):
         raise AuthorError(f"Persona(functions={given!r}): give a list of the functions' names.")
-    return None if names is None else tuple(names)
+    return None if names is None else tuple(each.removeprefix("bot:") for each in names)
 
 
 @frozen
@@ -97,7 +97,8 @@ class Persona:
     """A role that the bot takes with `Session.hand_over`: a prompt, functions, options, and a first text.
 
     `prompt` becomes the system message; None keeps the present one. `functions` names the functions that the LLM may
-    call, of those that the bot grants and the client offers; None allows all. `config` has options by service, as for
+    call, of those that the bot grants and the client offers; None allows all. An action of the bot may be written
+    `"bot:order"`, as in `@bot(functions=…)`, or `"order"`. `config` has options by service, as for
     `Session.configure`. The bot says `greeting` first; if it is empty, the LLM answers the conversation.
     """
 

@@ -162,7 +162,7 @@ class _Console:
                 self.screen.show(event)
         ended_well = self.connection.close_code == 1000
         if ended_well:  # otherwise an error was shown
-            self.screen.note(f"The session has ended: {self.connection.close_reason or 'goodbye'}.")
+            self.screen.note(f"The session has ended: {(self.connection.close_reason or 'goodbye').removesuffix('.')}.")
         leave(OK if ended_well else FAILED)
 
     # ---- taking lines ----------------------------------------------------------------------------------------------

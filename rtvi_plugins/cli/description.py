@@ -185,6 +185,7 @@ def _bounds(schema: Described, choice: str = "one of") -> Iterator[str]:
     if choices:
         choice = choice if len(choices) > 1 else "always"
         yield f"{choice} {' '.join(_shown(each) for each in choices)}"
+        return  # a grant has narrowed the value to these, whatever the members suggest
     for member in schema.get("anyOf", ()):
         if member.get("type") == "null":
             yield "or null"

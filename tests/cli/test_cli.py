@@ -125,7 +125,7 @@ async def stumble(session: Session, /) -> None:
 @action(parrot)
 async def hang_up(session: Session, /) -> None:
     """Ends the session."""
-    session.close("the bird has flown")
+    session.close("the bird has flown.")
 
 
 @service("llm", "locked")

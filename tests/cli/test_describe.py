@@ -17,6 +17,7 @@ from typing_extensions import deprecated
 
 from rtvi_plugins import Doc, Grant, Kind, Secret, Session, action, bot, lifespan, options, service
 from rtvi_plugins.cli import OK, USAGE
+from rtvi_plugins.cli.description import parameter_lines
 
 BOT = f"{Path(__file__).with_name('test_cli.py')}:parrot"
 HOTEL = f"{__file__}:hotel"
@@ -391,3 +392,11 @@ def test_describe_says_which_plugin_is_broken(run: Run, distribution: Callable[.
     code, _, err = run("describe", "broken")
     assert code == USAGE
     assert "The plugin 'broken' of acme-broken 1.0 cannot be used: ZeroDivisionError" in err
+
+
+def test_a_narrowed_option_suggests_only_what_is_allowed() -> None:
+    """A grant's choices take the place of the suggestions of the option."""
+    suggested = {"anyOf": [{"enum": ["en-gb", "en-us", "de"]}, {"type": "string"}]}
+    voice = {"name": "voice", "required": False, "schema": {**suggested, "allOf": [{"enum": ["en-gb", "en-us"]}]}}
+    assert list(parameter_lines([voice])) == ['voice  string, one of "en-gb" "en-us"']
+    assert list(parameter_lines([{**voice, "schema": suggested}])) == ['voice  string, such as "en-gb" "en-us" "de"']

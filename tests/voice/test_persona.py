@@ -23,7 +23,7 @@ pytestmark = pytest.mark.anyio
 
 RECEPTION = {"role": "system", "content": "You are the receptionist."}
 SALES = Persona(
-    "You sell rooms.", functions=["book", "back"], config={"tts": {"voice": "low"}, "stt": {"language": "de"}}
+    "You sell rooms.", functions=["bot:book", "back"], config={"tts": {"voice": "low"}, "stt": {"language": "de"}}
 )
 GREETER = Persona("You greet.", greeting=Say("Sales speaking.", interruptible=False))
 WRONG = Persona("You sell.", functions=["bok"])
@@ -269,6 +269,11 @@ async def test_nothing_changes_if_a_persona_is_invalid(name: str, caplog: pytest
         assert shown(wire) == []
     if name == "wrong":
         assert "unknown function 'bok'; did you mean 'book'?" in caplog.text
+
+
+def test_a_function_is_named_as_in_the_bot_or_without_its_prefix() -> None:
+    """Both are the same name."""
+    assert Persona(functions=["bot:book", "back"]) == Persona(functions=["book", "bot:back"])
 
 
 def test_functions_are_a_list_of_names() -> None:
