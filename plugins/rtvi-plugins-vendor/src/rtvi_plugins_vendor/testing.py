@@ -250,7 +250,7 @@ async def _read(stream: SocketStream, http: h11.Connection, number: int) -> Fake
 async def _say(stream: SocketStream, http: h11.Connection, request: FakeRequest, answer: Answer) -> bool:
     """Answer, and return whether the connection can be used again."""
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_watch, stream, request, tasks.cancel_scope)
+        tasks.start_soon(_watch, stream, http, request, tasks.cancel_scope)
         await _pause(answer.wait)
         parts = answer.parts if answer.json is None else [orjson.dumps(answer.json)]
         types = {} if answer.json is None else {"content-type": "application/json"}
@@ -278,10 +278,11 @@ async def _pause(seconds: float) -> None:
     await (anyio.sleep_forever() if seconds == math.inf else anyio.sleep(seconds))
 
 
-async def _watch(stream: SocketStream, request: FakeRequest, scope: anyio.CancelScope) -> None:
-    """Note when the client leaves. A client sends nothing more before it has the answer."""
+async def _watch(stream: SocketStream, http: h11.Connection, request: FakeRequest, scope: anyio.CancelScope) -> None:
+    """Note when the client leaves. A fast client may already send its next request, which is kept."""
     try:
-        await stream.receive()
+        while True:
+            http.receive_data(await stream.receive())
     except _LOST:
         request.end("left")
         scope.cancel()
