@@ -25,6 +25,7 @@ from ..errors import (
     unknown,
 )
 from ..registry.registry import PROVIDER
+from ..utils.diagnostics import shorten
 from ..utils.json_values import until_max_problems
 from .arguments import named_values
 from .codec import encode_json
@@ -68,7 +69,7 @@ def read_sent_options(
     services = named_values(sent, path, problems, "service", "options", default=())
     for service in until_max_problems(services, unknown_services):
         if service.name not in known:
-            unknown_services.append(unknown("service", service.name, known, path=service.name_path))
+            unknown_services.append(_unknown_service(service.name, known, service.name_path))
             continue
         found = named_values(service.value, service.path, problems)
         options.extend(
@@ -79,6 +80,15 @@ def read_sent_options(
             problems.append(Problem(path, f"has {_MOST_OPTIONS} options or more; send each option once."))
             break
     return options, unknown_services
+
+
+def _unknown_service(name: str, known: Collection[str], path: str) -> Problem:
+    """Return the problem of an unknown service; `service.provider`, as in `@bot(config=…)`, is not one here."""
+    service, dot, _ = name.partition(".")
+    if dot and service in known:
+        text = f"sets options of one provider, {shorten(repr(name))}; write {service!r}, which is the provider in use."
+        return Problem(path, text, service)
+    return unknown("service", name, known, path=path)
 
 
 #: A problem, and the class of the error to raise if all problems are of this class.

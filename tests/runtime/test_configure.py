@@ -164,6 +164,7 @@ async def test_one_call_sets_options_of_several_services() -> None:
         ({"voice": {"speed": 2, "base_url": "x"}}, ["'voice.base_url' is a service option: only the operator sets it"]),
         ({"voice": {"provider": "other"}}, ["unknown voice provider 'other'; known: first, second."]),
         ({"voice": {"pitch": 0.1}}, ["unknown voice option 'pitch'"]),
+        ({"voice.first": {"language": "de"}}, ["sets options of one provider, 'voice.first'; write 'voice', which is"]),
         ({"vioce": {"language": "de"}}, ["unknown service 'vioce'; did you mean 'voice'?"]),
     ],
 )
