@@ -38,7 +38,7 @@ def describe_action(service: str, spec: ActionSpec, restrictions: Mapping[str, V
 def describe_function(spec: ActionSpec, restrictions: Mapping[str, Validator]) -> Function:
     """Describe an action as a function of an LLM."""
     arguments = [describe_parameter(each, restrictions.get(name)) for name, each in spec.parameters.items()]
-    properties = {each["name"]: {**each["schema"], **_description(each)} for each in arguments}
+    properties = {each["name"]: {**each["schema"], **_description(each), **_default(each)} for each in arguments}
     required = [each["name"] for each in arguments if each["required"]]
     parameters: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
     if required:
@@ -50,6 +50,12 @@ def _description(argument: Mapping[str, Any]) -> dict[str, Any]:
     """Join the author's text and the text of the validators."""
     texts = [each for each in (argument["description"], argument["schema"].get("description")) if each]
     return {"description": " ".join(texts)} if texts else {}
+
+
+def _default(argument: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the default as a keyword of the schema. Null stands for no value, and many vendors take no null here."""
+    default = argument.get("default")
+    return {} if default is None else {"default": default}
 
 
 def describe_option(option: Parameter, validator: Validator | None, *, writable: bool) -> dict[str, Any]:

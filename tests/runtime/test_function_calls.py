@@ -90,7 +90,7 @@ async def test_an_action_is_described_to_the_llm_as_to_clients() -> None:
                 "type": "object",
                 "properties": {
                     "nights": {"type": "integer", "minimum": 1, "maximum": 14, "description": "How many."},
-                    "name": {"type": "string"},
+                    "name": {"type": "string", "default": ""},
                 },
                 "additionalProperties": False,
                 "required": ["nights"],
