@@ -19,6 +19,10 @@ INSTRUCTIONS = (
 ) + " ".join(topic["answers"][0] for topic in TOPICS.values())
 
 
+#: Words of guests, which Whisper then recognises more often.
+VOCABULARY = "A guest asks a hotel about rooms, nights, prices, breakfast, parking, dogs, children and check-in."
+
+
 @bot(
     services={
         "stt": ["whisper?", "pocketsphinx"],
@@ -28,6 +32,7 @@ INSTRUCTIONS = (
     },
     config={
         "llm": {"messages": [{"role": "system", "content": INSTRUCTIONS}], "run_on_config": True},
+        "stt.whisper": {"prompt": VOCABULARY},
         "llm.rules": {"topics": TOPICS, "functions": FUNCTIONS, "fallbacks": FALLBACKS, "synonyms": SYNONYMS},
     },
     client=[

@@ -61,8 +61,20 @@ async def test_interim_transcripts_can_be_turned_off(speech: Speech, hear: Hear)
 async def test_sounds_without_speech_have_no_words(hear: Hear) -> None:
     """The model alone says "you" to silence."""
     async with whisper_stt("tiny.en") as service:
-        for pcm in (b"", bytes(640), bytes(64000), noise(30), noise(300), noise(3000)):
-            assert await final(hear(service, pcm)) == ""
+        for prompt in ("", "A guest asks a hotel about rooms."):
+            configure(service, prompt=prompt)
+            for pcm in (b"", bytes(640), bytes(64000), noise(30), noise(300), noise(3000)):
+                assert await final(hear(service, pcm)) == ""
+
+
+async def test_words_of_the_prompt_are_recognised_more_often(speech: Speech, hear: Hear) -> None:
+    """A name that the model does not know is spelled as there. A very long prompt is cut."""
+    async with whisper_stt("tiny.en") as service:
+        for prompt in ("Doctor Phanel has left.", "Doctor Phanel has left. " * 80):
+            configure(service, interim=False, prompt=prompt)
+            assert "Phanel" in await final(hear(service, speech("rms", "Doctor Phanel will see you now.")))
+        configure(service, interim=False)
+        assert "Phanel" not in await final(hear(service, speech("rms", "Doctor Phanel will see you now.")))
 
 
 async def test_two_utterances_at_once_are_kept_apart(speech: Speech, hear: Hear) -> None:

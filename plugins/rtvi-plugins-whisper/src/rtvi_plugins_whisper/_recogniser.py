@@ -39,6 +39,9 @@ _SILENT = 10
 #: The longest text, in tokens: a sentence has up to 6 for each second.
 _TOKENS, _TOKENS_PER_SECOND, _MOST_TOKENS = 16, 7, 440
 
+#: The longest prompt, in tokens: half of what the model takes, less one. Of a longer one, the end is used.
+_MOST_PROMPT = 223
+
 #: How many alternatives the final transcript is chosen from. It makes one word in thirty more right.
 _BEAM = 3
 
@@ -83,15 +86,18 @@ class Recogniser:
     languages: Sequence[str]
     _swear_words: Sequence[int]
 
-    def recognise(self, pcm: bytes, *, language: str, final: bool, swear_words: bool) -> Heard:
-        """Return what is said in at most 28 s of audio (16 kHz, mono, s16le). With `final`, take more care and time."""
+    def recognise(self, pcm: bytes, *, language: str, final: bool, swear_words: bool, prompt: str = "") -> Heard:
+        """Return what is said in at most 28 s of audio (16 kHz, mono, s16le). With `final`, take more care and time.
+
+        The words of `prompt`, which is like text that was said before, become more likely.
+        """
         samples = np.frombuffer(pcm, np.int16)
         if not len(samples) or int(np.abs(samples.astype(np.int32)).max()) < _SILENT:
             return NOTHING
         encoded = self._encode(samples.astype(np.float32) / np.float32(32768))
         if language == AUTO:
             language = self._detect(encoded)
-        return self._generate(encoded, len(samples) / RATE, language, final, swear_words)
+        return self._generate(encoded, len(samples) / RATE, language, final, swear_words, prompt)
 
     def _encode(self, samples: NDArray[np.float32]) -> Any:
         heard = features(samples, _SILENCE, self._model.n_mels)
@@ -103,14 +109,16 @@ class Recogniser:
         token, _ = self._model.detect_language(encoded)[0][0]
         return token.strip("<|>")
 
-    def _generate(self, encoded: Any, seconds: float, language: str, final: bool, swear_words: bool) -> Heard:
+    def _generate(
+        self, encoded: Any, seconds: float, language: str, final: bool, swear_words: bool, prompt: str
+    ) -> Heard:
         task = (f"<|{language}|>", "<|transcribe|>") if self._model.is_multilingual else ()
-        prompt = [self._token(each) for each in ("<|startoftranscript|>", *task)]
+        begin = [*self._before(prompt), *(self._token(each) for each in ("<|startoftranscript|>", *task))]
         [result] = self._model.generate(
             encoded,
-            [prompt],
+            [begin],
             beam_size=_BEAM if final else 1,
-            max_length=min(len(prompt) + _TOKENS + int(_TOKENS_PER_SECOND * seconds), _MOST_TOKENS),
+            max_length=min(len(begin) + _TOKENS + int(_TOKENS_PER_SECOND * seconds), _MOST_TOKENS),
             suppress_tokens=[-1, *(() if swear_words else self._swear_words)],
             return_scores=True,
             return_no_speech_prob=True,
@@ -121,6 +129,13 @@ class Recogniser:
         tokens = list(spoken_tokens(result.sequences_ids[0], end, first_time, seconds))
         text = without_repeats(self._tokenizer.decode(tokens).strip())
         return Heard(text, language) if any(each.isalnum() for each in text) else NOTHING
+
+    def _before(self, prompt: str) -> list[int]:
+        """Return the tokens of a prompt, as of text before the audio."""
+        if not prompt.strip():
+            return []
+        words = self._tokenizer.encode(f" {prompt.strip()}", add_special_tokens=False).ids
+        return [self._token("<|startofprev|>"), *words[-_MOST_PROMPT:]]
 
     def _token(self, text: str) -> int:
         token = self._tokenizer.token_to_id(text)

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Annotated, Literal
 
 from attrs import define, field
+from attrs.validators import max_len
 
 from rtvi_plugins import Doc, ProviderError, options, service
 from rtvi_plugins.errors import InvalidConfig, unknown
@@ -34,13 +35,16 @@ class WhisperSTT:
     language: str = "en"
     interim: bool = True
     swear_words: bool = False
+    prompt: str = ""
 
     async def transcribe(self, request: STTRequest, /) -> AsyncGenerator[STTPiece]:
         """Yield what was heard so far while audio comes, and what was heard in all when it ends.
 
         Raises `ProviderError` if the audio is not 16 kHz mono. An utterance of more than 26 s is recognised in parts.
         """
-        recognise = partial(self.recogniser.recognise, language=self.language, swear_words=self.swear_words)
+        recognise = partial(
+            self.recogniser.recognise, language=self.language, swear_words=self.swear_words, prompt=self.prompt
+        )
         utterance, done, shown = Utterance(), NOTHING, ""
         async for audio in request.audio:
             utterance.add(_pcm(audio))
@@ -97,6 +101,11 @@ def configure(
     ] = "en",
     interim: Annotated[bool, Doc("Whether to send interim transcripts while the user speaks.")] = True,
     swear_words: Annotated[bool, Doc("Whether to write swear words, which small models also hear by mistake.")] = False,
+    prompt: Annotated[
+        str,
+        max_len(2000),
+        Doc("A sentence with words of users, as in: A guest asks about rooms. They are then recognised more often."),
+    ] = "",
 ) -> None:
     """Set the options of recognition, from the next utterance on."""
     known = [*stt.recogniser.languages, AUTO]
@@ -104,4 +113,4 @@ def configure(
         raise InvalidConfig(
             [unknown(f"language of the model {stt.recogniser.name}", language, known, path="$.language")]
         )
-    stt.language, stt.interim, stt.swear_words = language, interim, swear_words
+    stt.language, stt.interim, stt.swear_words, stt.prompt = language, interim, swear_words, prompt
