@@ -193,6 +193,14 @@ def browser(session: nox.Session) -> None:
 
 
 @nox.session
+def newcomer(session: nox.Session) -> None:
+    """A newcomer says forty sentences to the receptionist, and not twenty as in CI. Run nothing else meanwhile."""
+    install(session, "tests")
+    npm_install(session)
+    pytest(session, "-rP", f"{BROWSER}/test_newcomer.py", RTVI_NEWCOMER_CALLS="4")
+
+
+@nox.session
 def evaluation(session: nox.Session) -> None:
     """The published harness `pipecat eval`, unmodified, against the receptionist."""
     install(session, "tests")

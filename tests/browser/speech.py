@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterable, Sequence
+import wave
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, cast
+from typing import Any, Protocol, TypeVar, cast
 
+import anyio
 import numpy as np
 import pocketsphinx  # type: ignore[import-untyped]
 
-from .sound import Samples, resampled, trimmed
+from rtvi_plugins.kinds import Audio, TTSRequest
+from rtvi_plugins_piper.tts import PiperTTS, configure, piper_tts
 
-__all__ = ("Listener", "say", "word_errors", "words")
+from .sound import LOUD, Samples, resampled, trimmed
+
+__all__ = ("Listener", "say", "say_all", "word_errors", "words")
 
 #: It says nothing about its types.
 SPHINX = cast("Any", pocketsphinx)
@@ -31,6 +37,55 @@ def say(text: str, voice: str = "rms") -> bytes:
         file = Path(folder, "speech.wav")
         subprocess.run(["flite", "-voice", voice, "-t", text, "-o", str(file)], check=True, timeout=30)
         return file.read_bytes()
+
+
+class _HasText(Protocol):
+    @property
+    def text(self) -> str: ...
+
+
+L = TypeVar("L", bound=_HasText)
+
+
+def say_all(voices: Mapping[L, str | float]) -> Mapping[L, bytes]:
+    """WAV files of texts, without silence at the end. A voice is one of flite, or the speed of Piper's."""
+
+    async def made() -> Mapping[L, bytes]:
+        async with piper_tts() as piper:
+            return {
+                line: _cut(say(line.text, voice))
+                if isinstance(voice, str)
+                else await _say_by_piper(piper, line.text, voice)
+                for line, voice in voices.items()
+            }
+
+    return anyio.run(made)
+
+
+async def _say_by_piper(piper: PiperTTS, text: str, speed: float) -> bytes:
+    async def whole() -> AsyncGenerator[str]:
+        yield text
+
+    configure(piper, speed=speed)
+    made = [piece async for piece in piper.synthesize(TTSRequest(whole())) if isinstance(piece, Audio)]
+    return _wav(np.frombuffer(b"".join(piece.data for piece in made), np.int16), made[0].rate)
+
+
+def _cut(speech: bytes) -> bytes:
+    with wave.open(BytesIO(speech)) as file:
+        return _wav(np.frombuffer(file.readframes(file.getnframes()), np.int16), file.getframerate())
+
+
+def _wav(samples: Samples, rate: int) -> bytes:
+    """A WAV file that ends with the last sound: what comes after it is not speech, and would be taken for delay."""
+    loud = np.flatnonzero(np.abs(samples.astype(np.int32)) > LOUD)
+    to = BytesIO()
+    with wave.open(to, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(samples[: loud[-1] + 1].tobytes())
+    return to.getvalue()
 
 
 def words(text: str) -> Sequence[str]:

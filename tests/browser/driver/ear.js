@@ -97,6 +97,22 @@
       });
     },
 
+    /** Resolves once something was heard since then, and so many milliseconds ago, with when that was. */
+    async sound(since, milliseconds = 0, seconds = 20) {
+      const deadline = performance.now() + 1000 * seconds;
+      const isLoud = (sample) => Math.abs(sample) > LOUD;
+      for (let first = Infinity; ; ) {
+        for (const { pieces } of tapes) {
+          for (let i = pieces.length - 1; i >= 0 && pieces[i].at >= since; i--) {
+            if (pieces[i].at < first && pieces[i].samples.some(isLoud)) first = pieces[i].at;
+          }
+        }
+        if (first + milliseconds <= performance.now()) return first;
+        if (performance.now() > deadline) throw new Error(`nothing was heard within ${seconds} s`);
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+    },
+
     /** Resolves once nothing has been heard for so many milliseconds. */
     async silent(milliseconds, seconds = 30) {
       const deadline = performance.now() + 1000 * seconds;
