@@ -56,7 +56,7 @@ async def test_a_guest_books_a_room() -> None:
     assert await conversation(["I'd like to book a room, please.", "Three nights.", "My name is Robert.", "Yes."]) == [
         "How many nights would you like to stay?",
         "And what is your name?",
-        "Three nights for Robert, 240 euros. Shall I book it?",
+        "Three nights for Robert from today, 240 euros. Shall I book it?",
         "It is booked, Robert: room 1 for three nights from today, 240 euros. See you soon!",
     ]
 
@@ -67,7 +67,7 @@ async def test_a_question_in_between_is_answered() -> None:
     assert said[0] == "How many nights would you like to stay?"
     assert (said[1].partition(". ")[0], said[1].endswith("For how many nights, please?")) == ("Pets are welcome", True)
     assert (said[2].partition(" is ")[0], said[2].endswith(said[0])) == ("The sandy beach", True)
-    assert said[3:5] == ["And what is your name?", "Two nights for Ann, 160 euros. Shall I book it?"]
+    assert said[3:5] == ["And what is your name?", "Two nights for Ann from today, 160 euros. Shall I book it?"]
     assert said[5].startswith("It is booked, Ann: room 1 for two nights")
 
 
