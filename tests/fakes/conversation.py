@@ -52,13 +52,13 @@ def types(wire: Wire, *leave_out: str) -> list[str]:
 
 def failures(wire: Wire) -> list[str]:
     """The texts of the errors that the client received; none of them may be the end of the session."""
-    assert [each for each in wire.told("error") if each["fatal"]] == []
-    return [each["message"] for each in wire.told("error")]
+    assert [each for each in wire.data_of("error") if each["fatal"]] == []
+    return [each["message"] for each in wire.data_of("error")]
 
 
 def shown(wire: Wire) -> list[str]:
     """The sentences that the client was shown, each once."""
-    return [each["text"] for each in wire.told("bot-output") if each["spoken_status"] == "new"]
+    return [each["text"] for each in wire.data_of("bot-output") if each["spoken_status"] == "new"]
 
 
 async def context(wire: Wire) -> list[dict[str, Any]]:

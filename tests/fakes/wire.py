@@ -98,7 +98,7 @@ class Wire:
         """What has come back under an id."""
         return [each for each in self.received if each.get("id") == id]
 
-    def told(self, type: str) -> list[Any]:
+    def data_of(self, type: str) -> list[Any]:
         """The data of everything of a type that the bot has sent."""
         return [each.get("data") for each in self.received if each["type"] == type]
 

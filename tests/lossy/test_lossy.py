@@ -53,11 +53,11 @@ async def ask(caller: Caller, line: str, answer: str) -> int:
         if asked is None:
             continue
         await caller.inbox.find("bot-stopped-speaking", after=asked)
-        told = "".join(each["text"] for each in caller.inbox.told("bot-llm-text", after=asked))
+        told = "".join(each["text"] for each in caller.inbox.data_of("bot-llm-text", after=asked))
         if re.search(answer, told):
             assert caller.loud_frames > loud, f"the answer was not heard, {TOLD}"
             return attempt
-    raise AssertionError(f"{line!r} was not understood, {TOLD}: {caller.inbox.told('user-transcription')}")
+    raise AssertionError(f"{line!r} was not understood, {TOLD}: {caller.inbox.data_of('user-transcription')}")
 
 
 def is_bad(path: LossyPath) -> bool:
@@ -88,7 +88,7 @@ async def test_a_conversation_is_held_over_a_bad_network(server: Server) -> None
         caller.send("send-text", {"content": "Count to 100.", "options": {"audio_response": False}})
         numbers = ", ".join(map(str, range(1, 101)))
         await caller.inbox.find("bot-llm-text", lambda data: "100" in data["text"])
-        assert numbers in "".join(each["text"] for each in caller.inbox.told("bot-llm-text")), TOLD
+        assert numbers in "".join(each["text"] for each in caller.inbox.data_of("bot-llm-text")), TOLD
         assert all(map(is_bad, caller.paths)), (TOLD, caller.paths)
 
 
@@ -110,12 +110,12 @@ async def test_a_restart_in_the_middle_of_an_answer_keeps_the_session(server: Se
         assert not new & {"bot-ready", "bot-interrupted", "bot-stopped-speaking", "bot-started-speaking"}, TOLD
         for type in ("bot-llm-text", "bot-tts-text"):
             # What was on its way when the connection was replaced is lost.
-            told = " ".join(each["text"] for each in inbox.told(type, after=mark)).split()
+            told = " ".join(each["text"] for each in inbox.data_of(type, after=mark)).split()
             assert in_order(told, STORIES[0].split()), (TOLD, told)
         assert await open_sessions(server) <= sessions, TOLD
 
         await ask(caller, "where do i live", "You live in Paris")
-        assert inbox.told("bot-interrupted", after=restarted), TOLD
+        assert inbox.data_of("bot-interrupted", after=restarted), TOLD
         messages = (await caller.call("llm", "get_context"))["messages"]
         said = [(each["role"], each.get("interrupted", False)) for each in messages]
         assert said[:4] == [("user", False), ("assistant", False), ("user", False), ("assistant", True)], (

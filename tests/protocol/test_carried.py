@@ -198,7 +198,7 @@ def giving(fakes: Fakes, **how: Any) -> Any:
 
 async def goes_on(wire: Wire) -> None:
     """The session still answers, and nothing has failed for good."""
-    assert [each for each in wire.told("error") if each["fatal"]] == []
+    assert [each for each in wire.data_of("error") if each["fatal"]] == []
     assert await wire.result(wire.call("bot:fine")) == "fine"
 
 
@@ -240,7 +240,7 @@ async def test_a_job_fails_with_a_result_that_json_cannot_carry(bad: str) -> Non
     async with giving(fakes) as wire:
         wire.call("bot:give_long")
         await settle()
-        (end,) = wire.told("server-message")
+        (end,) = wire.data_of("server-message")
         assert (end["status"], end["code"]) == ("failed", "invalid-result")
         assert [each.partition(":")[0] for each in notes.errors] == ["TypeError"]
         await goes_on(wire)
@@ -257,7 +257,7 @@ async def test_the_llm_reads_that_a_function_gave_what_json_cannot_carry(name: s
         await settle()
         (result,) = [each["content"] for each in fakes.requests[1].messages if each["role"] == "tool"]
         assert "returned what JSON cannot carry: $" in str(result)
-        assert wire.told("error") == []
+        assert wire.data_of("error") == []
         await goes_on(wire)
 
 
@@ -273,8 +273,8 @@ async def test_what_a_bot_sends_fails_at_its_own_line(bad: str) -> None:
         assert [each.partition(":")[0] for each in notes.errors] == ["TypeError"] * 3
         assert all("JSON cannot carry this: $" in each for each in notes.errors)
         assert bad in notes.errors[0]
-        assert wire.told("server-message") == []
-        assert wire.told("llm-function-call-in-progress") == []
+        assert wire.data_of("server-message") == []
+        assert wire.data_of("llm-function-call-in-progress") == []
         await goes_on(wire)
 
 
@@ -343,7 +343,7 @@ async def test_the_llm_reads_that_its_arguments_cannot_be_carried(argument: Any)
         await settle()
         (result,) = [each["content"] for each in fakes.requests[1].messages if each["role"] == "tool"]
         assert "cannot carry: $.arguments.n" in str(result)
-        assert wire.told("error") == []
+        assert wire.data_of("error") == []
         await goes_on(wire)
 
 
@@ -354,9 +354,9 @@ async def test_a_usage_that_json_cannot_carry_ends_nothing() -> None:
     async with giving(fakes) as wire:
         wire.send("send-text", {"content": "go", "options": {"audio_response": False}})
         await settle()
-        (tokens,) = [each["tokens"][0] for each in wire.told("metrics") if "tokens" in each]
+        (tokens,) = [each["tokens"][0] for each in wire.data_of("metrics") if "tokens" in each]
         assert (tokens["completion_tokens"], tokens["model"]) == (0, "large?")
-        assert wire.told("error") == []
+        assert wire.data_of("error") == []
         await goes_on(wire)
 
 
@@ -374,8 +374,8 @@ async def test_a_transcript_with_half_a_character_is_heard() -> None:
         await speak(wire, 1, 0.5)
         wire.connection.microphone(False)
         await speak(wire, 0, 1)
-        assert "hello ?there" in [each["text"] for each in wire.told("user-transcription")]
-        assert wire.told("error") == []
+        assert "hello ?there" in [each["text"] for each in wire.data_of("user-transcription")]
+        assert wire.data_of("error") == []
         await goes_on(wire)
 
 
@@ -435,7 +435,7 @@ async def test_a_job_whose_result_is_too_long_fails() -> None:
     async with giving(fakes, limits=LONG) as wire:
         wire.call("bot:give_long")
         await settle()
-        assert [each["code"] for each in wire.told("server-message")] == ["invalid-result"]
+        assert [each["code"] for each in wire.data_of("server-message")] == ["invalid-result"]
         assert [each.partition(":")[0] for each in notes.errors] == ["ValueError"]
         await goes_on(wire)
 

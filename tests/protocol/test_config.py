@@ -313,7 +313,7 @@ async def test_an_update_that_interrupts_is_set_at_once() -> None:
         answer = await wire.answer(wire.update(interrupt=True, llm={"model": "large"}))
         assert answer["data"]["applies"] == "now"
         assert calls[-1] == "one model=large temperature=0.5"
-        assert len(wire.told("bot-interrupted")) == 1
+        assert len(wire.data_of("bot-interrupted")) == 1
 
 
 async def test_two_updates_of_one_turn_are_set_in_their_order() -> None:
@@ -341,7 +341,7 @@ async def test_a_deferred_update_that_fails_does_not_undo_a_later_one() -> None:
         config = await wire.config()
         assert (config["llm"]["model"], config["tts"]["speed"]) == ("small", 3)
         assert calls[-1] == "speed=3"
-        assert [(each["code"], each["fatal"]) for each in wire.told("error")] == [("apply-failed", False)]
+        assert [(each["code"], each["fatal"]) for each in wire.data_of("error")] == [("apply-failed", False)]
         assert not wire.connection.closed
 
 
@@ -356,7 +356,7 @@ async def test_a_waiting_value_that_was_replaced_is_never_set() -> None:
         wire.call("tts:interrupt")
         await settle()
         assert calls == ["one model=large temperature=0.5"]
-        assert wire.told("error") == []
+        assert wire.data_of("error") == []
 
 
 async def test_of_two_waiting_updates_only_the_one_that_fails_is_taken_back_whole() -> None:
@@ -371,7 +371,7 @@ async def test_of_two_waiting_updates_only_the_one_that_fails_is_taken_back_whol
         config = await wire.config()
         assert (config["llm"]["model"], config["llm"]["temperature"], config["tts"]["speed"]) == ("small", 0.9, 1)
         assert [each for each in calls if each.startswith("one")][-1] == "one model=small temperature=0.9"
-        assert [each["code"] for each in wire.told("error")] == ["apply-failed"]
+        assert [each["code"] for each in wire.data_of("error")] == ["apply-failed"]
 
 
 async def test_a_switch_that_interrupts_makes_deferred_changes_first() -> None:

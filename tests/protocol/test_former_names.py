@@ -172,7 +172,7 @@ async def test_functions_of_the_llm_may_be_narrowed_by_former_names() -> None:
 
     async with using(calling) as wire:
         await wire.answer(wire.send("get-config", {}))
-        (functions,) = wire.told("server-message")
+        (functions,) = wire.data_of("server-message")
         assert functions[0]["parameters"]["properties"]["text"]["maxLength"] == 5
 
 

@@ -167,4 +167,4 @@ async def test_a_refused_repetition_of_a_pending_id_has_no_answer_of_its_own() -
 
 def codes(wire: Wire) -> set[str]:
     """The codes of every error that has come."""
-    return {error["code"] for error in wire.told("error-response")}
+    return {error["code"] for error in wire.data_of("error-response")}

@@ -170,7 +170,7 @@ def test_many_small_values_cost_more_than_a_text_of_their_length() -> None:
 
 def closed_by_flood(wire: Wire) -> bool:
     """Whether the session has ended, with the error and the close code of a flood."""
-    fatal = [each for each in wire.told("error") if each["fatal"]]
+    fatal = [each for each in wire.data_of("error") if each["fatal"]]
     return wire.connection.closed and wire.connection.close_code == 1008 and fatal[-1]["code"] == "rate-limited"
 
 

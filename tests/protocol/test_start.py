@@ -530,7 +530,7 @@ async def test_a_key_is_in_no_log_message_error_or_repr_whatever_fails(caplog: p
             clock.advance(100.0)
             await settle()
             shown.append(json.dumps(wire.received))
-            assert len(wire.told("error-response")) >= 5
+            assert len(wire.data_of("error-response")) >= 5
     assert "leak()" in caplog.text
     assert not [text for text in (*shown, caplog.text) if KEY in text]
 

@@ -466,7 +466,7 @@ async def test_audio_with_the_label_of_a_lower_rate_is_reported_once() -> None:
             wire.connection.receive_audio(Audio(bytes(2 * 480), 16_000))  # 20 ms of what is recorded
             wire.clock.advance(0.020)
         await settle()
-        (error,) = wire.told("error")
+        (error,) = wire.data_of("error")
         assert (error["code"], error["fatal"]) == ("rate-limited", False)
         assert "16000 Hz" in error["message"]
         assert "new WavMediaManager(512, 16000)" in error["message"]

@@ -179,7 +179,7 @@ async def test_the_llm_may_call_an_action_under_a_service_name() -> None:
     reset.__module__ = module.__name__
     vars(module)["reset"] = reset
     async with connected(caller, module) as wire:
-        assert wire.told("server-message") == [[["reset"], "by the LLM"]]
+        assert wire.data_of("server-message") == [[["reset"], "by the LLM"]]
 
 
 # ---- the services of the bot ---------------------------------------------------------------------------------------
@@ -251,7 +251,7 @@ async def test_what_a_message_refuses_is_its_one_answer() -> None:
     async with connected(agent) as wire:
         assert (await message(wire, "refuse", "lunch"))["error"] == "Not now: lunch."
         assert await message(wire, "count", 3) == {"job": "job-1"}
-        assert wire.told("server-message")[-1]["result"] == 3
+        assert wire.data_of("server-message")[-1]["result"] == 3
 
 
 async def test_the_nearest_message_is_suggested() -> None:

@@ -357,6 +357,6 @@ async def test_a_refused_value_of_the_session_does_not_stay_in_the_config_after_
         await rest()
         wire.call("bot:interrupt")
         await rest()
-        assert wire.told("error")[0]["code"] == "apply-failed"
+        assert wire.data_of("error")[0]["code"] == "apply-failed"
         assert (await wire.config())["gear"]["pitch"] == 0.5
         assert (await wire.result(wire.call("gear:passed")))["pitch"] == 0.5

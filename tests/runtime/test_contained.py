@@ -377,13 +377,13 @@ async def test_an_error_for_the_client_that_its_author_broke_is_answered(name: s
         faults.place = "long action"
         wire.call("bot:act_long")
         await settle()
-        assert [each["status"] for each in wire.told("server-message")] == ["failed"]
+        assert [each["status"] for each in wire.data_of("server-message")] == ["failed"]
         faults.place = "large options"
         assert (await wire.error(wire.update(llm={"model": "large"})))["code"] == "apply-failed"
         faults.place = "llm"
         wire.send("send-text", {"content": "hello", "options": {"audio_response": False}})
         await settle()
-        assert len(wire.told("error")) == 1
+        assert len(wire.data_of("error")) == 1
         for place in ("opening", "options"):
             faults.place = place
             with pytest.raises(RequestError) as refused:
@@ -490,7 +490,7 @@ async def test_a_long_action_fails_alone(raised: str) -> None:
         faults.place = "long action"
         wire.call("bot:act_long")
         await settle()
-        assert [each["status"] for each in wire.told("server-message")] == ["failed"]
+        assert [each["status"] for each in wire.data_of("server-message")] == ["failed"]
         await goes_on(wire)
 
 
@@ -501,7 +501,7 @@ async def test_a_function_of_the_llm_fails_alone(raised: str) -> None:
         wire.send("send-text", {"content": "call", "options": {"audio_response": False}})
         await settle()
         assert faults.met
-        assert wire.told("error") == []
+        assert wire.data_of("error") == []
         await goes_on(wire)
 
 
@@ -514,7 +514,7 @@ async def test_options_are_taken_back_alone(raised: str) -> None:
         await settle()
         assert (await wire.answer(wire.update(llm={"model": "large"})))["data"]["applies"] == "next-turn"
         await wait(wire, 1)
-        assert [each["code"] for each in wire.told("error")] == ["apply-failed"]
+        assert [each["code"] for each in wire.data_of("error")] == ["apply-failed"]
         assert (await wire.config())["llm"]["model"] == "small"
         await goes_on(wire)
 
@@ -527,7 +527,7 @@ async def test_a_service_that_cannot_be_set_back_ends_its_session_alone(raised: 
             faults.place = "options"
             assert (await other.error(other.update(llm={"model": "large"})))["code"] == "apply-failed"
             await settle()
-            assert [each["code"] for each in other.told("error")] == ["start-failed"]
+            assert [each["code"] for each in other.data_of("error")] == ["start-failed"]
         await goes_on(wire)
 
 
@@ -592,7 +592,7 @@ async def test_a_bot_ends_its_own_session_alone(raised: str, place: str) -> None
             one.send("client-ready", {"version": "2.1.0"})
             one.send("send-text", {"content": "hello", "options": {}})
             await settle()
-            assert [(each["code"], each["fatal"]) for each in one.told("error")] == [("bot-failed", True)]
+            assert [(each["code"], each["fatal"]) for each in one.data_of("error")] == [("bot-failed", True)]
         await goes_on(other)
 
 
@@ -605,7 +605,7 @@ async def test_a_cancellation_that_nobody_asked_for_is_a_failure_of_the_bot(anyi
         faults.place = "bot"
         wire.send("client-ready", {"version": "2.1.0"})
         await settle()
-        assert [each["code"] for each in wire.told("error")] == ["bot-failed"]
+        assert [each["code"] for each in wire.data_of("error")] == ["bot-failed"]
 
 
 @pytest.mark.slow
@@ -633,13 +633,13 @@ async def test_what_a_provider_streams_fails_the_turn_alone(raised: str, place: 
             await speak(wire, 1, 0.5)
             await speak(wire, 0, 1.5)
         assert faults.met
-        assert [each for each in wire.told("error") if each["fatal"]] == []
+        assert [each for each in wire.data_of("error") if each["fatal"]] == []
         await goes_on(wire)
         if place != "vad":
             wire.received.clear()
             await speak(wire, 1, 0.5)
             await speak(wire, 0, 4)
-            assert "You said hello." in str(wire.told("bot-output"))
+            assert "You said hello." in str(wire.data_of("bot-output"))
 
 
 async def test_a_call_that_is_due_fails_alone(raised: str) -> None:

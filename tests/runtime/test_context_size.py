@@ -59,7 +59,7 @@ async def test_a_message_that_fills_the_context_is_answered() -> None:
         messages = [{"role": "user", "content": "x" * 1_000}]
         assert await wire.result(wire.call("llm:append_to_messages", messages=messages, run_immediately=True)) is True
         await settle()
-        assert wire.told("bot-llm-text") == [{"text": "Hello."}]
+        assert wire.data_of("bot-llm-text") == [{"text": "Hello."}]
 
 
 async def test_a_context_that_was_replaced_has_space_again() -> None:
@@ -70,7 +70,7 @@ async def test_a_context_that_was_replaced_has_space_again() -> None:
         assert await wire.result(wire.call("llm:set_context", messages=[])) is True
         wire.send("send-text", {"content": "Hello", "options": {}})
         await settle()
-        assert wire.told("bot-llm-text") == [{"text": "Hello."}]
+        assert wire.data_of("bot-llm-text") == [{"text": "Hello."}]
 
 
 async def test_the_bot_may_always_add() -> None:

@@ -104,9 +104,9 @@ async def test_the_bot_carries_it_out_and_the_client_is_told_of_it() -> None:
     fakes = Fakes()
     async with connected(clerk, fakes) as wire:
         assert await calling(fakes, wire, "book", nights=2.0) == "160"
-        assert wire.told("llm-function-call-started") == [{"function_name": "book"}]
-        assert wire.told("llm-function-call-in-progress") == []
-        assert wire.told("llm-function-call-stopped") == [
+        assert wire.data_of("llm-function-call-started") == [{"function_name": "book"}]
+        assert wire.data_of("llm-function-call-in-progress") == []
+        assert wire.data_of("llm-function-call-stopped") == [
             {"tool_call_id": "1", "function_name": "book", "cancelled": False, "result": 160}
         ]
 
@@ -118,7 +118,7 @@ async def test_a_transport_may_report_the_arguments_of_a_call() -> None:
         wire.connection.report_functions()
         assert await calling(fakes, wire, "book", nights=2.0) == "160"
         assert "error" in await calling(fakes, wire, "book", nights=99)
-        calls, ends = wire.told("llm-function-call-in-progress"), wire.told("llm-function-call-stopped")
+        calls, ends = wire.data_of("llm-function-call-in-progress"), wire.data_of("llm-function-call-stopped")
         assert [(each["function_name"], each["arguments"]) for each in calls] == [
             ("book", {"nights": 2.0}),
             ("book", {"nights": 99}),
@@ -174,7 +174,7 @@ async def test_an_llm_that_calls_a_function_that_is_not_declared_is_given_the_na
         assert f"There is no function {name!r}." in found
         assert "get_context, book, rename, break_down" in found
         assert hint in found
-        assert wire.told("llm-function-call-started") == wire.told("llm-function-call-stopped") == []
+        assert wire.data_of("llm-function-call-started") == wire.data_of("llm-function-call-stopped") == []
 
 
 async def test_an_llm_that_calls_a_function_where_there_is_none_is_asked_to_answer_in_words() -> None:
@@ -197,7 +197,7 @@ async def test_a_call_whose_arguments_could_not_be_read_is_not_carried_out() -> 
         assert "not a JSON object" in str(first[-1]["content"])
         assert '{\\"nights\\": 2' in str(first[-1]["content"])
         assert second[-1]["content"] == "160"
-        assert [each["tool_call_id"] for each in wire.told("llm-function-call-stopped")] == ["2"]
+        assert [each["tool_call_id"] for each in wire.data_of("llm-function-call-stopped")] == ["2"]
 
 
 async def test_the_bots_own_come_before_the_clients_of_the_same_name() -> None:

@@ -71,7 +71,7 @@ def heard(wire: Wire) -> str:
 
 def users_words(wire: Wire) -> list[str]:
     """What the LLM was given as the user's words."""
-    return [each["text"] for each in wire.told("user-llm-text")]
+    return [each["text"] for each in wire.data_of("user-llm-text")]
 
 
 # ---- the end of a session --------------------------------------------------------------------------------------------
@@ -115,7 +115,7 @@ async def test_what_the_llm_said_before_other_functions_is_no_goodbye() -> None:
         await silence(wire, 2.5)
         assert wire.connection.closed
         assert heard(wire) == "One moment."
-        assert wire.told("error") == []
+        assert wire.data_of("error") == []
 
 
 @pytest.mark.parametrize("how", ["client", "bot"])
@@ -214,7 +214,7 @@ async def test_speaking_over_the_goodbye_does_not_cut_it_short() -> None:
         await silence(wire, 2.0)
         assert wire.connection.closed
         assert heard(wire) == GOODBYE
-        assert wire.told("error") == []
+        assert wire.data_of("error") == []
         assert {"role": "user", "content": "stop"} in wire.connection.session.context.messages
 
 
@@ -259,10 +259,10 @@ async def test_a_session_at_its_limit_ends_after_what_is_being_said(limits: Limi
         wire.send("send-text", {"content": "go", "options": {}})
         await wait(wire, 1.2)
         assert not wire.connection.closed
-        assert wire.told("error") == []
+        assert wire.data_of("error") == []
         await wait(wire, 1.0)
         assert wire.connection.closed
-        assert [(each["code"], each["fatal"]) for each in wire.told("error")] == [(code, True)]
+        assert [(each["code"], each["fatal"]) for each in wire.data_of("error")] == [(code, True)]
         assert heard(wire) == "A sentence of more than a second."
 
 
@@ -273,7 +273,7 @@ async def test_the_goodbye_of_a_session_without_audio_is_sent_whole() -> None:
         wire.send("send-text", {"content": "bye", "options": {}})
         await settle()
         assert wire.connection.closed
-        assert [each["text"] for each in wire.told("bot-transcription")] == ["Goodbye."]
+        assert [each["text"] for each in wire.data_of("bot-transcription")] == ["Goodbye."]
 
 
 async def test_without_audio_an_llm_that_hangs_up_first_is_asked_for_its_goodbye() -> None:
@@ -283,7 +283,7 @@ async def test_without_audio_an_llm_that_hangs_up_first_is_asked_for_its_goodbye
         wire.send("send-text", {"content": "bye", "options": {}})
         await settle()
         assert wire.connection.closed
-        assert [each["text"] for each in wire.told("bot-transcription")] == [GOODBYE]
+        assert [each["text"] for each in wire.data_of("bot-transcription")] == [GOODBYE]
 
 
 async def test_without_audio_everything_that_was_submitted_before_the_close_is_sent() -> None:
@@ -297,7 +297,7 @@ async def test_without_audio_everything_that_was_submitted_before_the_close_is_s
         await settle()
         assert wire.connection.closed
         assert wire.connection.close_reason == "enough"
-        assert [each["text"] for each in wire.told("bot-transcription")] == ["Yes.", GOODBYE, "Bye!"]
+        assert [each["text"] for each in wire.data_of("bot-transcription")] == ["Yes.", GOODBYE, "Bye!"]
 
 
 async def test_without_audio_an_answer_that_never_comes_keeps_no_session_open() -> None:
@@ -326,7 +326,7 @@ async def test_a_notice_is_heard_to_its_end_and_what_was_said_meanwhile_is_answe
         await silence(wire, 2.5)
         assert heard(wire) == f"{NOTICE} Yes?"
         assert users_words(wire) == ["hello there"]
-        assert wire.told("bot-interrupted") == []
+        assert wire.data_of("bot-interrupted") == []
         messages = [(each["role"], each["content"]) for each in wire.connection.session.context.messages]
         assert messages == [("assistant", NOTICE), ("user", "hello there"), ("assistant", "Yes?")]
         assert all("interrupted" not in each for each in wire.connection.session.context.messages)
@@ -358,7 +358,7 @@ async def test_an_interruption_leaves_notices_alone() -> None:
         wire.call("tts:say", text="Me too.", interrupt=True)
         await wait(wire, 3.0)
         assert heard(wire) == f"{NOTICE} Twice. Me too."
-        assert wire.told("bot-interrupted") == []
+        assert wire.data_of("bot-interrupted") == []
 
 
 async def test_a_config_that_interrupts_is_in_force_after_the_notice() -> None:

@@ -189,11 +189,11 @@ async def test_a_function_goes_on_when_the_user_interrupts_and_the_llm_reads_its
     async with connected(clerk, fakes) as wire:
         await interrupted(fakes, wire, "book", [Text("It is booked.")])
         assert "still running" in read(fakes)[0]
-        assert wire.told("llm-function-call-stopped") == []
+        assert wire.data_of("llm-function-call-stopped") == []
         gate.opened.set()
         await settle()
         assert gate.done == ["Ada"]
-        assert wire.told("llm-function-call-stopped") == [
+        assert wire.data_of("llm-function-call-stopped") == [
             {"tool_call_id": "1", "function_name": "book", "cancelled": False, "result": "room for Ada"}
         ]
         assert await results(wire) == read(fakes) == ["room for Ada"]
@@ -218,7 +218,7 @@ async def test_only_what_is_late_is_moved_for_a_report() -> None:
         fakes.write([Text("Let me see."), *calls], [Text("One moment.")], [Text("All is booked.")])
         gate.thread_opened.set()
         say(wire, "Book, please.")
-        await until(lambda: bool(wire.told("llm-function-call-stopped")))
+        await until(lambda: bool(wire.data_of("llm-function-call-stopped")))
         say(wire, "For Friday.")
         await settle()
         assert ["still running" in each for each in read(fakes)] == [True, False, True]
@@ -282,7 +282,7 @@ async def test_a_function_that_fails_late_is_reported_too() -> None:
         gate.opened.set()
         await settle()
         assert read(fakes) == ['{"error": "There is no room left."}']
-        assert wire.told("llm-function-call-stopped")[0]["result"] == {"error": "There is no room left."}
+        assert wire.data_of("llm-function-call-stopped")[0]["result"] == {"error": "There is no room left."}
 
 
 @pytest.mark.parametrize("function", ["stumble", "mumble"])
@@ -303,7 +303,7 @@ async def test_a_sentence_shows_no_key() -> None:
         say(wire, "Book, please.")
         await settle()
         assert read(fakes) == ['{"error": "The vendor refuses …."}']
-        assert wire.told("llm-function-call-stopped")[0]["result"] == {"error": "The vendor refuses …."}
+        assert wire.data_of("llm-function-call-stopped")[0]["result"] == {"error": "The vendor refuses …."}
 
 
 async def test_an_id_of_any_length_is_shortened() -> None:
@@ -332,7 +332,7 @@ async def test_a_function_that_is_declared_so_is_cancelled_with_its_turn() -> No
     async with connected(clerk, fakes) as wire:
         await interrupted(fakes, wire, "look_up")
         assert "was cancelled" in read(fakes)[0]
-        assert wire.told("llm-function-call-stopped") == [
+        assert wire.data_of("llm-function-call-stopped") == [
             {"tool_call_id": "1", "function_name": "look_up", "cancelled": True}
         ]
         gate.opened.set()
@@ -349,7 +349,7 @@ async def test_a_function_that_ends_although_it_was_cancelled_has_its_result() -
         gate.opened.set()
         await settle()
         assert await results(wire) == read(fakes) == ["held on"]
-        (stopped,) = wire.told("llm-function-call-stopped")
+        (stopped,) = wire.data_of("llm-function-call-stopped")
         assert (stopped["cancelled"], stopped["result"]) == (False, "held on")
 
 
@@ -377,7 +377,7 @@ async def test_a_thread_that_should_stop_and_cannot_may_have_had_its_effect() ->
     async with connected(clerk, fakes) as wire:
         await interrupted(fakes, wire, "block_briefly")
         assert "may or may not have taken effect" in read(fakes)[0]
-        (stopped,) = wire.told("llm-function-call-stopped")
+        (stopped,) = wire.data_of("llm-function-call-stopped")
         assert stopped["cancelled"] is False
         assert "may or may not" in stopped["result"]["error"]
 
@@ -392,7 +392,7 @@ async def test_a_function_that_takes_too_long_may_have_had_its_effect(function: 
         wire.clock.advance(30.0)
         await settle()
         assert "may or may not have taken effect" in read(fakes)[0]
-        (stopped,) = wire.told("llm-function-call-stopped")
+        (stopped,) = wire.data_of("llm-function-call-stopped")
         assert stopped["cancelled"] is False
         gate.thread_opened.set()
         gate.opened.set()
@@ -415,7 +415,7 @@ async def test_a_clients_function_that_is_interrupted_may_have_had_its_effect() 
     async with connected(clerk, fakes) as wire:
         await interrupted(fakes, wire, "look")
         assert "may or may not have taken effect" in read(fakes)[0]
-        assert wire.told("llm-function-call-stopped")[0]["cancelled"] is True
+        assert wire.data_of("llm-function-call-stopped")[0]["cancelled"] is True
 
 
 async def test_a_booking_is_finished_although_the_caller_says_one_word_more() -> None:
@@ -431,7 +431,7 @@ async def test_a_booking_is_finished_although_the_caller_says_one_word_more() ->
         await silence(wire, 3.0)
         assert gate.done == ["Ada"]
         assert read(fakes) == ["room for Ada"]
-        assert [each["text"] for each in wire.told("bot-output") if each["spoken_status"] == "completed"] == [
+        assert [each["text"] for each in wire.data_of("bot-output") if each["spoken_status"] == "completed"] == [
             *["One moment.", "It is booked."]
         ]
 
@@ -443,7 +443,7 @@ async def test_a_sentence_of_any_length_ends_a_call() -> None:
         say(wire, "Book, please.")
         await settle()
         assert 1000 < len(read(fakes)[0]) < 3000
-        assert len(wire.told("llm-function-call-stopped")) == 1
+        assert len(wire.data_of("llm-function-call-stopped")) == 1
 
 
 @pytest.mark.parametrize(("job", "uncertain"), [("grind", True), ("wait_for_gate", False)])
@@ -455,7 +455,7 @@ async def test_a_job_in_a_thread_that_is_cancelled_may_have_had_its_effect(job: 
         await settle()
         await wire.result(wire.call("bot:cancel_job", job=started["job"]))
         await settle()
-        (end,) = wire.told("server-message")
+        (end,) = wire.data_of("server-message")
         assert end["status"] == "cancelled"
         assert ("may or may not have taken effect" in end.get("error", "")) is uncertain
 

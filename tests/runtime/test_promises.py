@@ -290,7 +290,7 @@ async def test_a_long_action_is_answered_at_once_and_tells_how_it_goes_on() -> N
     """The answer is a job; progress and the one end follow, in order."""
     async with connected(faulty) as wire:
         job = (await wire.result(wire.call("bot:count", to=2)))["job"]
-        told = wire.told("server-message")
+        told = wire.data_of("server-message")
         assert [each["status"] for each in told] == ["progress", "progress", "done"]
         assert {each["job"] for each in told} == {job}
         assert {each["action"] for each in told} == {"bot:count"}
@@ -302,7 +302,7 @@ async def test_a_long_action_that_fails_ends_once_with_a_code(action: str, code:
     """Its end is typed as an error of a short one would be."""
     async with connected(faulty) as wire:
         await wire.result(wire.call(f"bot:{action}"))
-        (end,) = wire.told("server-message")
+        (end,) = wire.data_of("server-message")
         assert (end["status"], end["code"]) == ("failed", code)
         assert WORDS not in json.dumps(wire.received)
 
@@ -313,9 +313,9 @@ async def test_a_long_action_outlives_the_deadline_and_can_be_cancelled() -> Non
         job = (await wire.result(wire.call("bot:wait_long")))["job"]
         wire.clock.advance(60.0)
         await settle()
-        assert wire.told("server-message") == []
+        assert wire.data_of("server-message") == []
         assert await wire.result(wire.call("bot:cancel_job", job=job)) is True
-        (end,) = wire.told("server-message")
+        (end,) = wire.data_of("server-message")
         assert (end["job"], end["action"], end["status"]) == (job, "bot:wait_long", "cancelled")
         assert await wire.result(wire.call("bot:cancel_job", job=job)) is False
 
@@ -326,7 +326,7 @@ async def test_a_long_action_can_be_cancelled_before_it_has_started() -> None:
         wire.call("bot:wait_long")
         wire.call("bot:cancel_job", job="job-1")
         await settle()
-        told = wire.told("server-message")
+        told = wire.data_of("server-message")
         assert [(each["action"], each["status"]) for each in told] == [("bot:wait_long", "cancelled")]
 
 
@@ -371,7 +371,7 @@ async def test_an_interrupt_overtakes_what_is_being_said() -> None:
         await settle()
         assert await wire.result(wire.call("tts:interrupt")) is True
         assert await wire.result(wire.call("tts:interrupt")) is False
-        assert len(wire.told("bot-interrupted")) == 1
+        assert len(wire.data_of("bot-interrupted")) == 1
 
 
 async def test_a_plain_function_runs_in_a_thread_and_holds_up_nobody() -> None:
@@ -447,7 +447,7 @@ async def test_an_update_with_one_mistake_changes_nothing() -> None:
         assert (await wire.error(id))["code"] == "invalid-config"
         assert await wire.config() == before
         assert ledger.applied == applied
-        assert wire.told("bot-interrupted") == []
+        assert wire.data_of("bot-interrupted") == []
 
 
 async def test_an_update_is_answered_with_the_config_its_revision_and_when_it_applies() -> None:
@@ -689,7 +689,7 @@ async def test_a_bot_that_fails_ends_its_session_with_a_fatal_error() -> None:
     async with connected(talker) as wire:
         wire.send("send-text", {"content": "hello", "options": {}})
         await settle()
-        (told,) = wire.told("error")
+        (told,) = wire.data_of("error")
         assert (told["code"], told["fatal"]) == ("bot-failed", True)
         assert told["message"] == told["error"]
         assert WORDS not in json.dumps(wire.received)
@@ -708,7 +708,7 @@ async def test_a_bot_that_asks_the_process_to_end_ends_its_session_only() -> Non
         one.send("client-ready", {})
         one.send("send-text", {"content": "hello", "options": {}})
         await settle()
-        assert [each["code"] for each in one.told("error")] == ["bot-failed"]
+        assert [each["code"] for each in one.data_of("error")] == ["bot-failed"]
         assert (await other.answer(other.send("get-config", {})))["type"] == "config"
 
 
@@ -826,7 +826,7 @@ async def test_too_much_is_answered_with_a_code(kind: str) -> None:
     async with connected(faulty) as wire:
         wire.connection.receive(EXCESSES[kind].text)
         await settle()
-        (told,) = wire.told("error-response")
+        (told,) = wire.data_of("error-response")
         assert told["code"] == EXCESSES[kind].code
         assert await wire.result(wire.call("bot:echo", text="on")) == "on"
 
@@ -845,7 +845,7 @@ async def test_the_end_of_a_session_ends_its_jobs() -> None:
         job = (await wire.result(wire.call("bot:wait_long")))["job"]
         wire.send("disconnect-bot", {})
         await settle()
-        ended = [each for each in wire.told("server-message") if each.get("job") == job]
+        ended = [each for each in wire.data_of("server-message") if each.get("job") == job]
         assert [each["status"] for each in ended] == ["cancelled"]
 
 
@@ -870,7 +870,7 @@ async def test_a_session_ends_when_it_has_been_silent_for_too_long() -> None:
         assert not wire.connection.closed
         wire.clock.advance(1.0)
         await settle()
-        assert [each["code"] for each in wire.told("error")] == ["session-idle"]
+        assert [each["code"] for each in wire.data_of("error")] == ["session-idle"]
         assert (wire.connection.closed, wire.connection.close_code) == (True, 1008)
 
 
@@ -885,7 +885,7 @@ async def test_a_session_ends_at_its_greatest_length() -> None:
         assert not wire.connection.closed
         wire.clock.advance(0.1)
         assert (await wire.error(waiting))["code"] == "session-closed"
-        assert [each["code"] for each in wire.told("error")] == ["session-too-long"]
+        assert [each["code"] for each in wire.data_of("error")] == ["session-too-long"]
         assert (wire.connection.closed, wire.connection.close_code) == (True, 1008)
 
 

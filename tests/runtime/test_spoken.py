@@ -170,7 +170,7 @@ async def test_what_is_submitted_later_changes_nothing() -> None:
         asked = call(wire, "order")
         assert (await wire.answer(asked))["data"]["d"] is True
         await settle()
-        assert wire.told("server-message") == [{"starts": "first"}, {"starts": "fourth"}]
+        assert wire.data_of("server-message") == [{"starts": "first"}, {"starts": "fourth"}]
 
 
 # ---- call_after ------------------------------------------------------------------------------------------------------
@@ -215,7 +215,7 @@ async def test_a_session_with_a_pending_reminder_is_not_idle() -> None:
         assert (shown(wire), wire.connection.closed) == (["Time is up."], False)
         wire.clock.advance(10.0)
         await settle()
-        assert [each["code"] for each in wire.told("error")] == ["session-idle"]
+        assert [each["code"] for each in wire.data_of("error")] == ["session-idle"]
         assert wire.connection.closed
 
 

@@ -144,7 +144,7 @@ async def test_an_interruption_ends_the_turn_and_not_the_loop() -> None:
             assert wire.connection.session.interrupt() is False
             await settle()
         assert turns == [(1, True), (2, True)]
-        assert len(wire.told("bot-interrupted")) == 2
+        assert len(wire.data_of("bot-interrupted")) == 2
 
 
 async def test_a_session_holds_one_turn_at_a_time() -> None:
@@ -229,7 +229,9 @@ async def test_a_function_call_returns_what_the_client_answers() -> None:
 
     async with running(asking) as wire:
         await settle()
-        asked = {each["arguments"]["at"]: each["tool_call_id"] for each in wire.told("llm-function-call-in-progress")}
+        asked = {
+            each["arguments"]["at"]: each["tool_call_id"] for each in wire.data_of("llm-function-call-in-progress")
+        }
         assert len(set(asked.values())) == 3
         for at, result in ((2, None), (0, [1, True]), (1, "text")):
             wire.send("llm-function-call-result", {"tool_call_id": asked[at], "result": result})
@@ -254,7 +256,7 @@ async def test_a_function_call_that_is_not_answered_fails() -> None:
         await settle()
         (failed,) = failures
         assert failed.startswith("The client did not answer the call of 'look' in 5 s. It may or may not have taken")
-        assert [each["cancelled"] for each in wire.told("llm-function-call-stopped")] == [True]
+        assert [each["cancelled"] for each in wire.data_of("llm-function-call-stopped")] == [True]
 
 
 async def test_a_call_under_an_id_that_is_pending_is_refused() -> None:
@@ -273,7 +275,7 @@ async def test_a_call_under_an_id_that_is_pending_is_refused() -> None:
         say(wire, "again")
         await settle()
         assert refused == ["a"]
-        assert len(wire.told("llm-function-call-in-progress")) == 1
+        assert len(wire.data_of("llm-function-call-in-progress")) == 1
         wire.send("llm-function-call-result", {"tool_call_id": "a", "result": 1})
         await settle()
         assert not wire.connection.closed

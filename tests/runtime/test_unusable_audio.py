@@ -76,7 +76,7 @@ async def send(wire: Wire, audio: Audio, times: int = 50) -> None:
 
 def errors(wire: Wire) -> list[str]:
     """The messages of what the client was told of it."""
-    told = wire.told("error")
+    told = wire.data_of("error")
     assert all((each["code"], each["fatal"]) == ("unusable-audio", False) for each in told)
     return [each["message"] for each in told]
 

@@ -215,7 +215,7 @@ class Round:
 
     def answer_calls(self) -> None:
         """Carry out a function that the bot has called, or one that it never called."""
-        calls = [*self.wire.told("llm-function-call"), *self.wire.told("llm-function-call-in-progress")]
+        calls = [*self.wire.data_of("llm-function-call"), *self.wire.data_of("llm-function-call-in-progress")]
         ids = [call["tool_call_id"] for call in calls if self.random.random() < 0.5] or ["no such call"]
         for id in ids:
             self.quiet.add(self.wire.send("llm-function-call-result", {"tool_call_id": id, "result": {"seen": True}}))
@@ -358,7 +358,7 @@ async def finish(run: Round, reads: bool, outcome: Outcome) -> None:
         run.check()
         outcome.requests += run.due.total()
         outcome.answers += sum(len(run.wire.answers(id)) for id in run.due)
-        outcome.codes.update(each["code"] for each in run.wire.told("error-response"))
+        outcome.codes.update(each["code"] for each in run.wire.data_of("error-response"))
         await run.check_alive()
     if not run.wire.connection.closed:
         run.leave()

@@ -97,7 +97,7 @@ async def converse_for(server: Server, minutes: float, seed: int) -> Conversatio
         began, said, asked = clock(), list[Line](), list[int]()
         while clock() - began < minutes * 60:
             cut_short = (
-                bool(said) and said[-1].long and caller.inbox.told("bot-stopped-speaking", after=asked[-1]) == []
+                bool(said) and said[-1].long and caller.inbox.data_of("bot-stopped-speaking", after=asked[-1]) == []
             )
             line = LINES[0] if not said else rng.choice(LINES)
             said.append(line)
@@ -108,7 +108,7 @@ async def converse_for(server: Server, minutes: float, seed: int) -> Conversatio
         talk.stray_frames, talk.loud_seconds = caller.stray_frames, caller.loud_frames / 50
         ends = [*asked[1:], len(caller.inbox.received)]
         for line, at, end in zip(said, asked, ends, strict=True):
-            answer = "".join(each["text"] for each in caller.inbox.told("bot-llm-text", after=at, before=end))
+            answer = "".join(each["text"] for each in caller.inbox.data_of("bot-llm-text", after=at, before=end))
             talk.exchanges.append(Exchange(line, caller.inbox.received[at]["data"]["text"], answer))
     return talk
 

@@ -1,4 +1,4 @@
-"""What a client has been told by a bot in another process, and waiting for what it will be told."""
+"""The messages that a client has received from a bot in another process, and waiting for the next ones."""
 
 from __future__ import annotations
 
@@ -79,6 +79,6 @@ class Inbox:
             error.add_note(f"this has not come: {what}; the last to come were {', '.join(types)}")
             raise
 
-    def told(self, type: str, *, after: int = 0, before: int | None = None) -> list[Any]:
+    def data_of(self, type: str, *, after: int = 0, before: int | None = None) -> list[Any]:
         """The data of all messages of a type between two places."""
         return [each.get("data") for each in self.received[after:before] if each["type"] == type]

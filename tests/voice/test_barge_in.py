@@ -98,7 +98,7 @@ async def test_speech_that_goes_on_before_the_answer_is_heard_is_one_turn() -> N
         await speak(wire, 4, 0.5)
         await silence(wire, 2.0)
         assert await said(wire) == [("user", "hello there and then"), ("assistant", "Fine.")]
-        assert texts(wire.told("user-llm-text")) == ["hello there", "hello there and then"]
+        assert texts(wire.data_of("user-llm-text")) == ["hello there", "hello there and then"]
 
 
 async def test_a_bot_that_may_not_be_interrupted_goes_on() -> None:

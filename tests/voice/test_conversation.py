@@ -48,9 +48,9 @@ async def test_a_transport_may_carry_only_the_users_audio() -> None:
         wire.send("client-ready", {"version": "2.1.0"})
         await speak(wire, 2, 1.0)
         await silence(wire, 3.0)
-        assert wire.told("user-llm-text") == [{"text": "what time is it"}]
-        assert wire.told("bot-transcription") == [{"text": "It is noon."}]
-        assert wire.told("bot-started-speaking") == []
+        assert wire.data_of("user-llm-text") == [{"text": "what time is it"}]
+        assert wire.data_of("bot-transcription") == [{"text": "It is noon."}]
+        assert wire.data_of("bot-started-speaking") == []
         assert (wire.connection.session.hears_audio, wire.connection.session.has_audio) == (True, False)
 
 
@@ -75,7 +75,7 @@ async def test_the_user_is_heard_and_answered_aloud() -> None:
         heard = [each for each in told if each in ("bot-tts-started", "bot-started-speaking", "bot-tts-text")]
         assert heard == ["bot-tts-started", "bot-started-speaking", "bot-tts-text", "bot-tts-text"]
         assert told[-3:] == ["bot-output", "bot-stopped-speaking", "bot-turn-ended"]
-        assert [(each["segment_id"], each["spoken_status"]) for each in wire.told("bot-output")] == [
+        assert [(each["segment_id"], each["spoken_status"]) for each in wire.data_of("bot-output")] == [
             (1, "new"),
             (2, "new"),
             (1, "in-progress"),
@@ -83,7 +83,7 @@ async def test_the_user_is_heard_and_answered_aloud() -> None:
             (2, "in-progress"),
             (2, "completed"),
         ]
-        assert [(each["text"], each["final"]) for each in wire.told("user-transcription")] == [
+        assert [(each["text"], each["final"]) for each in wire.data_of("user-transcription")] == [
             ("what", False),
             ("what time is it", True),
         ]
@@ -118,11 +118,11 @@ async def test_metrics_cover_every_part() -> None:
     async with fakes.session() as wire:
         await speak(wire, 1, 0.5)
         await silence(wire, 2.0)
-        told = {name: each for metrics in wire.told("metrics") for name, (each,) in metrics.items()}
+        told = {name: each for metrics in wire.data_of("metrics") for name, (each,) in metrics.items()}
         assert told["tokens"]["total_tokens"] == 8
         assert told["characters"]["value"] == 6
         assert 0.4 < told["voice_to_voice"]["value"] < 0.6
-        assert {each["ttfb"][0]["processor"] for each in wire.told("metrics") if "ttfb" in each} == {
+        assert {each["ttfb"][0]["processor"] for each in wire.data_of("metrics") if "ttfb" in each} == {
             "stt",
             "llm",
             "tts",
@@ -135,7 +135,7 @@ async def test_a_function_is_called_while_the_bot_speaks() -> None:
     async with fakes.session() as wire:
         wire.send("send-text", {"content": "go", "options": {}})
         await settle()
-        assert [each["function_name"] for each in wire.told("llm-function-call-in-progress")] == ["look"]
+        assert [each["function_name"] for each in wire.data_of("llm-function-call-in-progress")] == ["look"]
         wire.send(
             "llm-function-call-result", {"function_name": "look", "tool_call_id": "1", "arguments": {}, "result": "ok"}
         )
@@ -173,7 +173,7 @@ async def test_another_service_that_is_replaced_does_not_concern_the_stt() -> No
         await silence(wire, 2.0)
         assert await said(wire) == [("user", "hello there and then"), ("assistant", "Fine.")]
         assert fakes.begun["stt"] == 1
-        assert wire.told("error") == []
+        assert wire.data_of("error") == []
 
 
 async def test_an_stt_that_is_replaced_leaves_the_utterance_to_the_new_one() -> None:
@@ -244,7 +244,7 @@ async def test_an_answer_in_thousands_of_pieces_does_not_end_the_session() -> No
             await settle()
         assert wire.connection.closed is False
         assert failures(wire) == []
-        assert len(wire.told("bot-llm-text")) == 12_000
+        assert len(wire.data_of("bot-llm-text")) == 12_000
 
 
 async def test_thousands_of_dots_are_an_answer_like_any_other() -> None:

@@ -119,7 +119,7 @@ class Talk:
 
     def answer_functions(self) -> None:
         """The client carries out what it is asked for."""
-        for each in self.wire.told("llm-function-call-in-progress")[self.answered :]:
+        for each in self.wire.data_of("llm-function-call-in-progress")[self.answered :]:
             self.answered += 1
             if self.dice.random() < 0.8:
                 told: dict[str, Any] = {"tool_call_id": each["tool_call_id"], "result": "ok"}

@@ -70,7 +70,7 @@ def final(text: str) -> Transcript:
 def screen(wire: Wire) -> tuple[list[str], str]:
     """What a client shows: the lines that are final, and the one that is not."""
     lines, last = list[str](), ""
-    for each in wire.told("user-transcription"):
+    for each in wire.data_of("user-transcription"):
         last = "" if each["final"] else each["text"]
         if each["final"] and each["text"]:
             lines.append(each["text"])

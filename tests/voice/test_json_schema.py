@@ -122,4 +122,4 @@ async def test_a_client_is_not_asked_with_arguments_that_its_function_does_not_d
         told = str(fakes.requests[1].messages[-1]["content"])
         assert "$.arguments: place: is required." in told
         assert "$.arguments.zoom: expected a whole number, got the string 'x'" in told
-        assert [each["arguments"] for each in wire.told("llm-function-call-in-progress")] == [{"place": "Rome"}]
+        assert [each["arguments"] for each in wire.data_of("llm-function-call-in-progress")] == [{"place": "Rome"}]

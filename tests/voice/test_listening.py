@@ -77,7 +77,7 @@ async def test_one_connection_recognises_all_utterances() -> None:
             ("assistant", "Noon."),
         ]
         assert await said(wire) == conversation
-        assert texts(wire.told("user-transcription")) == ["hello", "hello there", "what", "what time is it"]
+        assert texts(wire.data_of("user-transcription")) == ["hello", "hello there", "what", "what time is it"]
         assert (fakes.begun["listen"], fakes.ended["listen"], fakes.begun["stt"]) == (1, 0, 0)
     assert fakes.ended["listen"] == 1
 
@@ -110,7 +110,7 @@ async def test_each_utterance_is_followed_by_a_pause() -> None:
         assert heard.count("pause") == 2
         await silence(wire, 1.0)
         assert user_texts(await said(wire)) == ["yes yes"]
-        assert [each["seconds"][0]["value"] for each in wire.told("metrics") if "seconds" in each] == [1.0, 1.0]
+        assert [each["seconds"][0]["value"] for each in wire.data_of("metrics") if "seconds" in each] == [1.0, 1.0]
 
 
 async def test_a_noise_is_settled_without_a_transcript() -> None:

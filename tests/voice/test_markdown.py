@@ -200,7 +200,7 @@ async def ask(wire: Wire) -> None:
 def shown(wire: Wire, status: str) -> list[tuple[str, bool]]:
     """The sentences that the client was told with a status, and whether they are spoken."""
     return [
-        (each["text"], each["will_be_spoken"]) for each in wire.told("bot-output") if each["spoken_status"] == status
+        (each["text"], each["will_be_spoken"]) for each in wire.data_of("bot-output") if each["spoken_status"] == status
     ]
 
 
@@ -214,7 +214,7 @@ async def test_an_answer_in_markdown_is_shown_as_it_is_and_spoken_without_its_ma
         await wait(wire, 3.0)
         assert fakes.texts == ["Rooms:", "single", "double", "That is all."]
         assert spoken(wire).rstrip() == "Rooms: single double That is all."
-        assert "".join(each["text"] for each in wire.told("bot-llm-text")) == MENU
+        assert "".join(each["text"] for each in wire.data_of("bot-llm-text")) == MENU
         sentences = ["**Rooms:**", "* single 😀", "* [double](https://example.com/x?y=1)", "That is _all_."]
         assert shown(wire, "new") == [
             *((each, True) for each in sentences[:3]),
@@ -222,7 +222,7 @@ async def test_an_answer_in_markdown_is_shown_as_it_is_and_spoken_without_its_ma
             (sentences[3], True),
         ]
         assert [each for each, _ in shown(wire, "completed")] == sentences
-        assert [each["text"] for each in wire.told("bot-transcription")] == [each for each, _ in shown(wire, "new")]
+        assert [each["text"] for each in wire.data_of("bot-transcription")] == [each for each, _ in shown(wire, "new")]
         assert wire.connection.session.context.messages[-1] == {"role": "assistant", "content": MENU}
 
 
@@ -242,7 +242,7 @@ async def test_an_interruption_leaves_the_original_text_that_was_heard(provider:
         assert heard["content"] in ("The **big room** is [very", "The **big room** is")
         assert heard.get("interrupted") is True
         if provider == "words":
-            told = " ".join(each["text"] for each in wire.told("bot-tts-text"))
+            told = " ".join(each["text"] for each in wire.data_of("bot-tts-text"))
             assert told in ("The big room is very", "The big room is")
 
 
@@ -267,7 +267,7 @@ async def test_an_answer_of_nothing_but_code_is_shown_and_remembered() -> None:
         await wait(wire, 0.2)
         assert fakes.texts == []
         assert shown(wire, "new") == [("```\nprint(1)\n```", False)]
-        assert wire.told("bot-tts-started") == []
+        assert wire.data_of("bot-tts-started") == []
         assert wire.connection.session.context.messages[-1]["content"] == "```\nprint(1)\n```"
 
 

@@ -36,7 +36,7 @@ async def test_words_with_times_are_reported_as_they_are_heard() -> None:
     async with fakes.session(body={"services": {"tts": "words"}}) as wire:
         wire.send("send-text", {"content": "go", "options": {}})
         await wait(wire, 0.6)
-        assert texts(wire.told("bot-tts-text")) == ["Now", "this", "is"]
+        assert texts(wire.data_of("bot-tts-text")) == ["Now", "this", "is"]
         wire.call("tts:interrupt")
         await settle()
         assert await said(wire) == [("user", "go"), ("assistant", "Now this is")]
@@ -105,7 +105,7 @@ async def test_languages_without_spaces_are_heard_by_characters() -> None:
         assert text.startswith(answer["content"])
         assert 8 <= len(answer["content"]) <= 14
         assert answer["interrupted"] is True
-        assert [each["spoken_status"] for each in wire.told("bot-output")] == ["new", "in-progress"]
+        assert [each["spoken_status"] for each in wire.data_of("bot-output")] == ["new", "in-progress"]
 
 
 async def test_a_word_is_found_near_its_place_and_whole() -> None:

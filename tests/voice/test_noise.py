@@ -150,4 +150,4 @@ async def test_sounds_that_are_far_apart_do_not_add_up_to_speech() -> None:
         for _ in range(5):
             await speak(wire, 1, 0.08)
             await wait(wire, 10.0)
-        assert wire.told("user-started-speaking") == []
+        assert wire.data_of("user-started-speaking") == []

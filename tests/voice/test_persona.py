@@ -158,7 +158,7 @@ async def test_the_llm_hands_over_in_one_call() -> None:
         assert SPOKEN == [("high", "I connect you."), ("low", "Sales here.")]
         assert [prompts(fakes, 0), prompts(fakes, 1)] == [["You are the receptionist."], ["You sell rooms."]]
         assert [offered(fakes, 0), offered(fakes, 1)] == [["book", "transfer", "back"], ["book", "back"]]
-        assert [each["interrupted"] for each in wire.told("bot-turn-ended")] == [False, False]
+        assert [each["interrupted"] for each in wire.data_of("bot-turn-ended")] == [False, False]
         assert await said(wire) == [
             ("system", "You sell rooms."),
             ("user", "go"),
@@ -243,7 +243,7 @@ async def test_a_client_may_hand_over_while_the_bot_speaks(interrupt: bool) -> N
         await wire.result(ask_for(wire, "sales", interrupt=interrupt))
         await wait(wire, 1.0)
         assert SPOKEN[1:] == ([("low", "Sales here.")] if interrupt else [])
-        assert wire.told("bot-turn-ended") == ([{"interrupted": True}, {"interrupted": False}] if interrupt else [])
+        assert wire.data_of("bot-turn-ended") == ([{"interrupted": True}, {"interrupted": False}] if interrupt else [])
 
 
 async def test_a_turn_that_runs_may_still_call_its_functions() -> None:

@@ -237,7 +237,7 @@ async def test_the_client_is_shown_what_the_llm_wrote(provider: str) -> None:
         await wait(wire, 2.0)
         assert shown(wire) == [SENTENCE]
         assert spoken(wire).strip() == "Veera has twenty-one rooms."
-        assert " ".join(each["text"] for each in wire.told("bot-tts-text")) == "Veera has twenty-one rooms."
+        assert " ".join(each["text"] for each in wire.data_of("bot-tts-text")) == "Veera has twenty-one rooms."
         assert (await said(wire))[-1] == ("assistant", SENTENCE)
 
 

@@ -40,7 +40,7 @@ async def test_a_provider_that_fails_for_good_is_apologised_for() -> None:
         wire.send("send-text", {"content": "go", "options": {}})
         await wait(wire, 6.0)
         assert spoken(wire).startswith("I am sorry")
-        assert [each["code"] for each in wire.told("error")] == ["provider-failed"]
+        assert [each["code"] for each in wire.data_of("error")] == ["provider-failed"]
 
 
 async def test_a_failure_that_passes_is_not_noticed() -> None:
@@ -50,7 +50,7 @@ async def test_a_failure_that_passes_is_not_noticed() -> None:
         wire.send("send-text", {"content": "go", "options": {}})
         await wait(wire, 1.0)
         assert await said(wire) == [("user", "go"), ("assistant", "Fine.")]
-        assert wire.told("error") == []
+        assert wire.data_of("error") == []
 
 
 async def test_a_tts_that_fails_leaves_the_text() -> None:
@@ -62,7 +62,7 @@ async def test_a_tts_that_fails_leaves_the_text() -> None:
         await wait(wire, 1.0)
         assert await said(wire) == [("user", "go"), ("assistant", "Fine.")]
         assert wire.heard == []
-        assert [each["code"] for each in wire.told("error")] == ["provider-failed"]
+        assert [each["code"] for each in wire.data_of("error")] == ["provider-failed"]
 
 
 async def test_an_llm_that_hangs_is_given_up_and_the_bot_goes_on() -> None:
@@ -144,7 +144,7 @@ async def test_a_call_with_arguments_that_are_no_json_object_is_a_failure_of_the
         await write(wire)
         await wait(wire, 5.0)
         assert len(failures(wire)) == 1
-        assert wire.told("llm-function-call-in-progress") == []
+        assert wire.data_of("llm-function-call-in-progress") == []
         await write(wire, "again")
         await wait(wire, 1.0)
         assert (await said(wire))[-1] == ("assistant", "Fine.")
@@ -167,7 +167,7 @@ async def test_a_function_call_that_json_cannot_carry_is_answered_with_an_error(
         await write(wire)
         await wait(wire, 1.0)
         assert failures(wire) == []
-        assert wire.told("llm-function-call-started") == []
+        assert wire.data_of("llm-function-call-started") == []
         assert '"error"' in str(fakes.requests[1].messages[-1]["content"])
 
 

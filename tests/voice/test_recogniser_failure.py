@@ -31,7 +31,7 @@ async def test_a_bot_that_cannot_hear_says_so_and_can_be_written_to(service: str
     async with fakes.session() as wire:
         await speak(wire, 1, 0.5)
         await silence(wire, 6.0)
-        assert [each["code"] for each in wire.told("error")] == ["provider-failed"]
+        assert [each["code"] for each in wire.data_of("error")] == ["provider-failed"]
         assert spoken(wire).startswith("I am sorry")
         wire.send("send-text", {"content": "go", "options": {}})
         await wait(wire, 1.0)

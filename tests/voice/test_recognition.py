@@ -133,4 +133,4 @@ async def test_an_utterance_that_waited_has_the_recogniser_for_as_long_as_any() 
         fakes.gate.set()
         await silence(wire, 1.0)
         assert len(failures(wire)) == 1
-        assert [each["text"] for each in wire.told("user-transcription")] == ["and then"]
+        assert [each["text"] for each in wire.data_of("user-transcription")] == ["and then"]

@@ -88,11 +88,11 @@ async def test_an_answer_is_streamed_in_the_documented_order() -> None:
             "metrics",
             "bot-turn-ended",
         ]
-        assert wire.told("bot-turn-ended") == [{"interrupted": False}]
-        assert "".join(each["text"] for each in wire.told("bot-llm-text")) == "Hello there. How are you?"
-        assert [each["text"] for each in wire.told("bot-output")] == ["Hello there.", "How are you?"]
-        assert [each["segment_id"] for each in wire.told("bot-output")] == [1, 2]
-        (metrics,) = wire.told("metrics")
+        assert wire.data_of("bot-turn-ended") == [{"interrupted": False}]
+        assert "".join(each["text"] for each in wire.data_of("bot-llm-text")) == "Hello there. How are you?"
+        assert [each["text"] for each in wire.data_of("bot-output")] == ["Hello there.", "How are you?"]
+        assert [each["segment_id"] for each in wire.data_of("bot-output")] == [1, 2]
+        (metrics,) = wire.data_of("metrics")
         assert metrics["tokens"][0]["total_tokens"] == 8
         assert 0 <= metrics["ttfb"][0]["value"] <= metrics["processing"][0]["value"]
 
@@ -131,7 +131,7 @@ async def test_what_is_to_be_said_is_said_and_remembered() -> None:
     async with talking(fakes) as wire:
         await wire.result(wire.call("tts:say", text="One. Two."))
         await settle()
-        assert [each["text"] for each in wire.told("bot-output")] == ["One.", "Two."]
+        assert [each["text"] for each in wire.data_of("bot-output")] == ["One.", "Two."]
         assert await context(wire) == [{"role": "assistant", "content": "One. Two."}]
         assert fakes.requests == []
 
@@ -148,8 +148,8 @@ async def test_an_llm_that_answers_nothing_is_asked_once_more(empty: list[Step])
         say(wire, "hi")
         await settle()
         assert len(fakes.requests) == 2
-        assert wire.told("error") == []
-        assert wire.told("bot-llm-started") == wire.told("bot-llm-stopped") == [None]
+        assert wire.data_of("error") == []
+        assert wire.data_of("bot-llm-started") == wire.data_of("bot-llm-stopped") == [None]
         assert [each["content"] for each in await context(wire)] == ["hi", "Hello there. How are you?"]
 
 
@@ -160,10 +160,10 @@ async def test_an_llm_that_answers_nothing_twice_has_failed(empty: list[Step]) -
     async with talking(fakes) as wire:
         say(wire, "hi")
         await settle()
-        (error,) = wire.told("error")
+        (error,) = wire.data_of("error")
         assert (error["code"], error["fatal"], error["retryable"]) == ("provider-failed", False, True)
         assert error["message"] == "The LLM gave no answer."
-        assert [each["text"] for each in wire.told("bot-output")] == APOLOGY
+        assert [each["text"] for each in wire.data_of("bot-output")] == APOLOGY
         assert [each["content"] for each in await context(wire)] == ["hi", " ".join(APOLOGY)]
         say(wire, "still there?")
         await settle()
@@ -178,7 +178,7 @@ async def test_an_llm_that_has_nothing_to_say_to_a_result_is_asked_once_more() -
         await settle()
         answer_call(wire, "a", 1)
         await settle()
-        assert len(wire.told("llm-function-call-in-progress")) == 1
+        assert len(wire.data_of("llm-function-call-in-progress")) == 1
         assert [each["role"] for each in fakes.requests[2].messages] == ["user", "assistant", "tool"]
         assert (await context(wire))[-1]["content"] == "Seen."
 
@@ -196,9 +196,9 @@ async def test_an_interrupted_answer_is_remembered_as_far_as_it_was_sent() -> No
         await settle()
         ended = ["bot-interrupted", "bot-llm-stopped", "metrics", "bot-turn-ended"]
         assert types(wire, "action-response")[-4:] == ended
-        assert wire.told("bot-turn-ended") == [{"interrupted": True}]
+        assert wire.data_of("bot-turn-ended") == [{"interrupted": True}]
         assert fakes.ended["llm"] == 1
-        told = "".join(each["text"] for each in wire.told("bot-llm-text"))
+        told = "".join(each["text"] for each in wire.data_of("bot-llm-text"))
         assert (await context(wire))[-1] == {"role": "assistant", "content": told, "interrupted": True}
         say(wire, "Stop.")
         await settle()
@@ -213,7 +213,7 @@ async def test_writing_interrupts_what_is_being_said() -> None:
         await settle()
         say(wire, "By the way.", run_immediately=False)
         await settle()
-        assert wire.told("bot-interrupted") == []
+        assert wire.data_of("bot-interrupted") == []
         say(wire, "Stop.")
         await settle()
         assert [each["content"] for each in await context(wire)] == [
@@ -247,7 +247,7 @@ async def test_functions_are_called_at_once_and_the_llm_reads_their_results() ->
     async with talking(fakes) as wire:
         say(wire, "look")
         await settle()
-        asked = wire.told("llm-function-call-in-progress")
+        asked = wire.data_of("llm-function-call-in-progress")
         assert [(each["tool_call_id"], each["arguments"]) for each in asked] == [("a", {"at": 1}), ("b", {"at": 2})]
         answer_call(wire, "b", {"seen": "two"})
         await settle()
@@ -259,7 +259,7 @@ async def test_functions_are_called_at_once_and_the_llm_reads_their_results() ->
         assert told[1]["content"] == "Let me see. "
         assert [each["content"] for each in told[2:]] == ["one", '{"seen": "two"}']
         assert (await context(wire))[-1]["content"] == "Done."
-        ends = wire.told("llm-function-call-stopped")
+        ends = wire.data_of("llm-function-call-stopped")
         assert [(each["tool_call_id"], each["cancelled"]) for each in ends] == [("b", False), ("a", False)]
 
 
@@ -285,7 +285,7 @@ async def test_a_function_that_nobody_carries_out_is_given_up() -> None:
         wire.clock.advance(30.0)
         await settle()
         assert "did not answer the call of 'look'" in str(fakes.requests[1].messages[-1]["content"])
-        (end,) = wire.told("llm-function-call-stopped")
+        (end,) = wire.data_of("llm-function-call-stopped")
         assert end["cancelled"] is True
         assert (await wire.error(answer_call(wire, "a", 1)))["code"] == "unknown-function-call"
         assert (await context(wire))[-1]["content"] == "Sorry."
@@ -305,7 +305,7 @@ async def test_an_interrupted_function_call_has_a_result_all_the_same() -> None:
         assert [each["role"] for each in told] == ["user", "assistant", "tool", "tool", "user"]
         assert told[2]["content"] == "one"
         assert "may or may not have taken effect" in str(told[3]["content"])
-        ends = {each["tool_call_id"]: each["cancelled"] for each in wire.told("llm-function-call-stopped")}
+        ends = {each["tool_call_id"]: each["cancelled"] for each in wire.data_of("llm-function-call-stopped")}
         assert ends == {"a": False, "b": True}
         assert (await wire.error(answer_call(wire, "b", "two")))["code"] == "unknown-function-call"
 
@@ -318,9 +318,9 @@ async def test_an_older_client_is_asked_in_its_own_spelling(version: str | None,
         await wire.result(wire.call("llm:append_to_messages", messages=[{"role": "user", "content": "look"}]))
         await wire.result(wire.call("llm:run"))
         await settle()
-        (asked,) = wire.told(ask)
+        (asked,) = wire.data_of(ask)
         assert asked == {"function_name": "look", "tool_call_id": "a", "args": {"at": 1}}
-        assert wire.told("llm-function-call-in-progress") == []
+        assert wire.data_of("llm-function-call-in-progress") == []
         answer_call(wire, "a", 1)
         await settle()
         assert (await context(wire))[-1]["content"] == "Done."
@@ -352,8 +352,8 @@ async def test_the_conversation_goes_on_after_a_piece_of_any_length(piece: LLMPi
         await settle()
         say(wire, "hello?")
         await settle()
-        assert wire.told("bot-output")[-1]["text"] == "Yes?"
-        assert wire.told("error") == []
+        assert wire.data_of("bot-output")[-1]["text"] == "Yes?"
+        assert wire.data_of("error") == []
 
 
 async def test_an_answer_that_calls_too_many_functions_has_the_first_ones_called(
@@ -364,7 +364,7 @@ async def test_an_answer_that_calls_too_many_functions_has_the_first_ones_called
     async with talking(fakes) as wire:
         say(wire, "look")
         await settle()
-        called = wire.told("llm-function-call-in-progress")
+        called = wire.data_of("llm-function-call-in-progress")
         assert [each["arguments"]["at"] for each in called] == [*range(64)]
         for each in called:
             answer_call(wire, each["tool_call_id"], "seen")
@@ -389,7 +389,7 @@ async def test_an_llm_that_calls_functions_for_ever_is_stopped(caplog: pytest.Lo
         await settle()
         assert 1 < len(fakes.requests) < 20
         assert "called functions in" in caplog.text
-        assert [each["message"] for each in wire.told("error")] == ["The LLM gave no answer."]
+        assert [each["message"] for each in wire.data_of("error")] == ["The LLM gave no answer."]
         fakes.answers[:] = [[Text("Yes?")]]
         say(wire, "hi")
         await settle()
@@ -402,13 +402,13 @@ async def test_a_turn_ends_once_after_all_its_answers() -> None:
     async with talking(fakes) as wire:
         say(wire, "hi")
         await settle()
-        assert wire.told("bot-turn-ended") == []
+        assert wire.data_of("bot-turn-ended") == []
         result: dict[str, Any] = {"function_name": "look", "tool_call_id": "1", "arguments": {}, "result": "ok"}
         wire.send("llm-function-call-result", result)
         await settle()
         assert types(wire).count("bot-llm-stopped") == 2
         assert types(wire)[-1] == "bot-turn-ended"
-        assert len(wire.told("bot-turn-ended")) == 1
+        assert len(wire.data_of("bot-turn-ended")) == 1
 
 
 # ---- failing providers, and those that are replaced ----------------------------------------------------------------
@@ -420,7 +420,7 @@ async def test_a_provider_that_fails_ends_its_turn_and_no_more() -> None:
     async with talking(fakes) as wire:
         say(wire, "hi")
         await settle()
-        (error,) = wire.told("error")
+        (error,) = wire.data_of("error")
         assert (error["fatal"], error["code"], error["retryable"]) == (False, "provider-failed", True)
         assert error["message"] == "acme is receiving too many requests."
         assert types(wire)[-4:] == ["bot-llm-stopped", "metrics", "error", "bot-turn-ended"]
@@ -436,7 +436,7 @@ async def test_a_provider_that_raises_something_of_its_own_ends_its_turn_and_no_
     async with talking(fakes) as wire:
         say(wire, "hi")
         await settle()
-        (error,) = wire.told("error")
+        (error,) = wire.data_of("error")
         assert (error["fatal"], error["code"]) == (False, "provider-failed")
         assert "vendor" not in json.dumps(wire.received)
         say(wire, "still there?")
@@ -450,7 +450,7 @@ async def test_a_provider_that_fails_after_it_called_functions_calls_none() -> N
     async with talking(fakes) as wire:
         say(wire, "hi")
         await settle()
-        assert wire.told("llm-function-call-in-progress") == []
+        assert wire.data_of("llm-function-call-in-progress") == []
         say(wire, "still there?")
         await settle()
         assert [each["content"] for each in await context(wire)] == ["hi", "Well ", "still there?", "Yes?"]
@@ -548,8 +548,8 @@ def written(answers: list[list[Any]]) -> list[list[Step]]:
 
 async def live(wire: Wire, happening: str) -> None:
     """One thing that a client may do."""
-    asked = [each["tool_call_id"] for each in wire.told("llm-function-call-in-progress")]
-    ended = [each["tool_call_id"] for each in wire.told("llm-function-call-stopped")]
+    asked = [each["tool_call_id"] for each in wire.data_of("llm-function-call-in-progress")]
+    ended = [each["tool_call_id"] for each in wire.data_of("llm-function-call-stopped")]
     match happening:
         case "say" | "quietly":
             say(wire, happening, run_immediately=happening == "say")
@@ -579,7 +579,7 @@ async def check_life(script_of: list[list[Any]], happens: list[str]) -> None:
             await live(wire, each)
             await settle()
             await context(wire)
-        assert not wire.connection.closed, wire.told("error")
+        assert not wire.connection.closed, wire.data_of("error")
 
 
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow], database=None)
@@ -623,6 +623,6 @@ async def test_an_invalid_piece_is_reported_to_the_author(caplog: pytest.LogCapt
     async with connected(mistaken_bot) as wire:
         say(wire, "hi")
         await settle()
-        assert [each["code"] for each in wire.told("error")] == ["provider-failed"]
+        assert [each["code"] for each in wire.data_of("error")] == ["provider-failed"]
     assert "an LLM's respond() gave str, which is no piece of its stream: yield Text(…)" in caplog.text
     assert "in mistaken_llm.<locals>.Mistaken.respond() (" in caplog.text

@@ -168,7 +168,7 @@ async def test_the_usage_goes_to_the_client() -> None:
     async with fakes.session() as wire:
         await write(wire)
         await wait(wire, 1.0)
-        (tokens,) = [each["tokens"][0] for each in wire.told("metrics") if "tokens" in each]
+        (tokens,) = [each["tokens"][0] for each in wire.data_of("metrics") if "tokens" in each]
         assert (tokens["total_tokens"], tokens["cache_read_input_tokens"], tokens["reasoning_tokens"]) == (15, 8, 3)
 
 
@@ -201,7 +201,7 @@ async def test_the_policy_gets_all_of_a_transcript_and_the_voice_its_language() 
         await speak(wire, 1, 0.5)
         await silence(wire, 2.0)
         assert (await said(wire))[2:] == [("user", "hallo"), ("assistant", "Guten Tag.")]
-        assert [each["seconds"][0]["value"] for each in wire.told("metrics") if "seconds" in each] == [1.5]
+        assert [each["seconds"][0]["value"] for each in wire.data_of("metrics") if "seconds" in each] == [1.5]
     assert [each.transcripts for each in turns] == [(heard,)]
     assert languages == [None, "de"]
 
@@ -219,7 +219,7 @@ async def test_words_may_come_after_their_audio() -> None:
     async with fakes.session() as wire:
         await write(wire)
         await wait(wire, 0.55)
-        assert texts(wire.told("bot-tts-text")) == ["Now", "this", "is"]
+        assert texts(wire.data_of("bot-tts-text")) == ["Now", "this", "is"]
         wire.call("tts:interrupt")
         await settle()
         assert await said(wire) == [("user", "go"), ("assistant", "Now this is")]

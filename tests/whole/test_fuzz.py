@@ -125,7 +125,7 @@ async def send_all(sent: list[str], *, ready: bool) -> None:
                 await settle()
             heard = Counter(each["id"] for each in wire.received if "id" in each and each["type"] != "bot-ready")
             assert {id: heard[id] for id in due} == due
-            assert not [each for each in wire.told("error") if each["code"] == "internal-error"]
+            assert not [each for each in wire.data_of("error") if each["code"] == "internal-error"]
             tasks.cancel_scope.cancel()
 
 
