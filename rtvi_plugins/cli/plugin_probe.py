@@ -23,7 +23,7 @@ from ..registry.installed import EntryPoint, Installed
 from ..registry.plugin_loading import family_of, lack, services_in
 from ..utils.diagnostics import shorten
 
-__all__ = ("Probed", "main", "probe")
+__all__ = ("Probed", "import_plugin", "main", "probe")
 
 #: The modules are looked for where this process looks for them.
 _START: Final = f"""
@@ -78,15 +78,15 @@ def main(sent: Mapping[str, Any]) -> None:
     entry = next(
         each for each in installed.entries if (each.name, each.distribution) == (sent["name"], sent["distribution"])
     )
-    with redirect_stdout(sys.stderr):  # what a plugin prints while it is imported is not our output
-        found = _probed(installed, entry)
-    sys.stdout.write(json.dumps(asdict(found)))
+    sys.stdout.write(json.dumps(asdict(import_plugin(installed, entry))))
 
 
-def _probed(installed: Installed, entry: EntryPoint) -> Probed:
+def import_plugin(installed: Installed, entry: EntryPoint) -> Probed:
+    """Import a plugin in this process, and check that it declares what its entry point says."""
     begin = perf_counter()
     try:
-        module = installed.load(entry)
+        with redirect_stdout(sys.stderr):  # what a plugin prints while it is imported is not our output
+            module = installed.load(entry)
     except PluginError:
         return Probed(reason := installed.broken[entry.module], missing=_missing_module(reason))
     seconds = perf_counter() - begin

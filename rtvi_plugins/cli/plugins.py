@@ -7,12 +7,10 @@ import sys
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import redirect_stdout
 
 from attrs import asdict, frozen
 
 from ..cli import FAILED, OK
-from ..errors import PluginError
 from ..registry.installed import EntryPoint, Installed
 
 __all__ = ("run",)
@@ -81,18 +79,10 @@ def _rows(installed: Installed, *, load: bool) -> Iterator[Row]:
 
 def _load(installed: Installed, entry: EntryPoint) -> tuple[str | None, Sequence[str]]:
     """Why a plugin cannot be used, if so, and the services that it declares for nobody."""
-    from ..registry.plugin_loading import family_of, lack, services_in  # here: a list alone does not need it
+    from .plugin_probe import import_plugin  # here: a list alone does not need it
 
-    try:
-        with redirect_stdout(sys.stderr):  # what a plugin prints while it is imported is not our output
-            module = installed.load(entry)
-    except PluginError:
-        return installed.broken[entry.module], ()
-    modules = family_of(installed, module)
-    if (lacking := lack(entry, modules)) is not None:
-        return f"it {lacking}", ()
-    offered = [each.name for each in installed.entries if each.module == entry.module]
-    return None, [each for each in services_in(modules) if entry.kind is None and each not in offered]
+    found = import_plugin(installed, entry)
+    return found.broken, found.unnamed
 
 
 # ---- showing -------------------------------------------------------------------------------------------------------
