@@ -12,7 +12,7 @@ import shlex
 import sys
 from argparse import Namespace
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stdout
 from importlib.util import find_spec
@@ -57,6 +57,8 @@ class _Report:
     plugins: Sequence[tuple[EntryPoint, Probed]]
     findings: Sequence[Finding]
     version: str
+    #: The environment variables of the keys that are stored.
+    stored: Collection[str]
     parts: dict[str, bool] = field(
         factory=lambda: {part: all(map(_is_installed, needed)) for part, needed in _PARTS.items()}
     )
@@ -79,7 +81,7 @@ def run(chosen: Namespace) -> int:
         with redirect_stdout(sys.stderr):  # what a bot prints while it is imported is not our output
             findings += _of_bot(chosen.bot, chosen.env, installed)
     findings.sort(key=lambda each: each.level != "broken")
-    report = _Report(plugins, findings, chosen.version)
+    report = _Report(plugins, findings, chosen.version, _stored())
     # An exception of a plugin may quote a key of the environment.
     sys.stdout.write(scrub(_json(report) if chosen.json else _text(report)))
     return FAILED if any(each.level == "broken" for each in findings) else OK
@@ -210,11 +212,14 @@ def _mend_bot(line: str) -> str:
 # ---- showing -------------------------------------------------------------------------------------------------------
 
 
-def _missing(keys: Iterable[str]) -> list[str]:
+def _stored() -> list[str]:
     try:
-        stored = KeyStore(os.environ).names()
+        return KeyStore(os.environ).names()
     except PluginError:  # `rtvi keys list` says why
-        stored = []
+        return []
+
+
+def _missing(keys: Iterable[str], stored: Collection[str]) -> list[str]:
     return [each for each in keys if not os.environ.get(each) and each not in stored]
 
 
@@ -227,7 +232,7 @@ def _json(report: _Report) -> str:
             "api": entry.api,
             "broken": found.broken,
             "import_seconds": found.seconds,
-            "missing_keys": _missing(found.keys),
+            "missing_keys": _missing(found.keys, report.stored),
         }
         for entry, found in report.plugins
     ]
@@ -246,7 +251,10 @@ def _text(report: _Report) -> str:
     parts = ", ".join(f"{part} {'yes' if there else 'no'}" for part, there in report.parts.items())
     versions = f"rtvi_plugins {report.version}, plugin API {API}, Python {platform.python_version()}"
     lines = [versions, f"parts: {parts}", ""]
-    rows = [("PLUGIN", "DISTRIBUTION", "API", "IMPORT", "KEYS NOT SET"), *(_row(*each) for each in report.plugins)]
+    rows = [
+        ("PLUGIN", "DISTRIBUTION", "API", "IMPORT", "KEYS NOT SET"),
+        *(_row(*each, report.stored) for each in report.plugins),
+    ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines += ["  ".join(map(str.ljust, cells, widths)).rstrip() for cells in rows]
     for each in report.findings:
@@ -256,7 +264,7 @@ def _text(report: _Report) -> str:
     return "\n".join([*lines, ""])
 
 
-def _row(entry: EntryPoint, found: Probed) -> tuple[str, ...]:
+def _row(entry: EntryPoint, found: Probed, stored: Collection[str]) -> tuple[str, ...]:
     took = "broken" if found.broken else f"{found.seconds:.2f} s" if found.seconds is not None else "-"
     api = ", ".join(entry.api) or "none"
-    return entry.name, f"{entry.distribution} {entry.version}", api, took, ", ".join(_missing(found.keys))
+    return entry.name, f"{entry.distribution} {entry.version}", api, took, ", ".join(_missing(found.keys, stored))
