@@ -8,14 +8,12 @@ from __future__ import annotations
 import shlex
 import sys
 from argparse import Action, ArgumentParser, Namespace
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from attrs import frozen
 
-__all__ = ("SHELLS", "run")
-
-SHELLS: Final = ("bash", "zsh", "fish")
+__all__ = ("run",)
 
 
 def run(chosen: Namespace) -> int:
@@ -131,8 +129,4 @@ def _fish_option(option: _Option) -> str:
 
 
 def _quoted(text: str) -> str:
-    return shlex.quote(" ".join(_words(text)))
-
-
-def _words(text: str) -> Iterable[str]:
-    return text.replace("'", "’").split()
+    return shlex.quote(" ".join(text.replace("'", "’").split()))
