@@ -16,6 +16,7 @@ from typing import Final
 from attrs import frozen
 
 from ..cli import OK, UsageError
+from ..kinds import BUILTIN_KINDS
 from ..utils.install_hint import install_hint
 
 __all__ = ("run",)
@@ -29,7 +30,7 @@ _ENDING: Final = ".template"
 _KINDS: Final = ("llm", "tts", "stt")
 
 #: Names of services that the framework has.
-_TAKEN: Final = ("bot", "llm", "stt", "tts", "vad")
+_TAKEN: Final = ("bot", *BUILTIN_KINDS)
 
 #: Names that the template of a bot uses. The name of the bot is a function beside them.
 _USED: Final = ("action", "bot", "client", "connect", "converse", "frozen", "ge", "le", "order", "session", "tests")
