@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from ..declare.specs import ActionSpec, OptionsSpec, ProviderSpec, Spec, Target, specs_in, specs_of
 from ..hookspecs import PROJECT
@@ -17,7 +17,9 @@ from ..registry.plugin_loading import family_of
 from ..registry.registry import Provider
 from .description import Described, action_lines, parameter_lines, titled
 
-__all__ = ("describe_plugin", "find_plugin", "services_of")
+__all__ = ("declared", "describe_plugin", "find_plugin", "own_actions")
+
+_Declared = TypeVar("_Declared", ActionSpec, OptionsSpec)
 
 
 def find_plugin(installed: Installed, name: str) -> EntryPoint | None:
@@ -49,10 +51,8 @@ def describe_plugin(installed: Installed, entry: EntryPoint) -> tuple[str, str, 
 
 
 def _module(specs: Sequence[Spec], hooks: Sequence[str]) -> tuple[list[str], Described]:
-    actions = [
-        _action(service, each) for each in specs if isinstance(each, ActionSpec) for service in services_of(each)
-    ]
-    groups = [(service, each) for each in specs if isinstance(each, OptionsSpec) for service in services_of(each)]
+    actions = [_action(service, each) for service, each in declared(specs, ActionSpec)]
+    groups = declared(specs, OptionsSpec)
     services = dict.fromkeys(service for service, _ in groups)
     config = [_config(each, [group for service, group in groups if service == each]) for each in services]
     options = [{**each, "name": f"{of['name']}.{each['name']}"} for of in config for each in of["options"]]
@@ -71,7 +71,7 @@ def _hooks(modules: Iterable[ModuleType]) -> Iterator[str]:
 
 def _provider(provider: Provider) -> tuple[list[str], Described]:
     spec, of_kind = provider.spec, [name for group in provider.kind_groups for name in provider.effective(group)]
-    own = [each for each in provider.actions.values() if spec.function in each.targets]
+    own = own_actions(provider)
     actions = [_action(spec.kind, each) for each in provider.actions.values()]
     config = _config(spec.kind, (*provider.groups, *provider.kind_groups))
     options = [each for each in config["options"] if each["name"] not in of_kind]
@@ -95,7 +95,17 @@ def _keys(spec: ProviderSpec) -> Iterator[str]:
         yield f"{each.name:<{width}}  {need}, {key_variable(spec.provider, each.name)}"
 
 
-def services_of(spec: ActionSpec | OptionsSpec) -> Iterator[str]:
+def own_actions(provider: Provider) -> list[ActionSpec]:
+    """Return the actions that a provider declares itself, without those of its kind."""
+    return [each for each in provider.actions.values() if provider.spec.function in each.targets]
+
+
+def declared(specs: Iterable[Spec], cls: type[_Declared]) -> list[tuple[str, _Declared]]:
+    """Return the actions or the groups of options, each with a service under which clients see it."""
+    return [(service, each) for each in specs if isinstance(each, cls) for service in _services_of(each)]
+
+
+def _services_of(spec: ActionSpec | OptionsSpec) -> Iterator[str]:
     """Yield the names under which clients see what a plugin declares: of its kinds, or of the bot."""
     for each in spec.targets:
         name = _kind(each)

@@ -20,7 +20,7 @@ from ..registry.installed import EntryPoint, Installed
 from ..registry.plugin_loading import family_of
 from ..utils.diagnostics import nearest
 from ..utils.json_values import is_object
-from .describe_plugin import services_of
+from .describe_plugin import declared, own_actions
 from .schema_diff import Change, compare
 
 __all__ = ("run",)
@@ -63,17 +63,17 @@ def _plugin(installed: Installed, entry: EntryPoint) -> dict[str, Any]:
     """Describe what a plugin declares itself, and not what every provider of its kind has."""
     if entry.kind is None:
         specs = [spec for each in family_of(installed, installed.load(entry)) for spec in specs_in(each)]
-        actions = [(name, each) for each in specs if isinstance(each, ActionSpec) for name in services_of(each)]
-        groups = [(name, each) for each in specs if isinstance(each, OptionsSpec) for name in services_of(each)]
-        return {"actions": _actions(actions), "options": _options(groups)}
+        return {
+            "actions": _actions(declared(specs, ActionSpec)),
+            "options": _options(declared(specs, OptionsSpec)),
+        }
     provider = load_provider(entry, installed)
     spec = provider.spec
-    own = [(spec.kind, each) for each in provider.actions.values() if spec.function in each.targets]
     return {
         "description": spec.doc,
         "keys": {each.name: {"required": not each.optional} for each in spec.secrets},
         "service_options": {each.name: _parameter(each) for each in spec.parameters.values()},
-        "actions": _actions(own),
+        "actions": _actions((spec.kind, each) for each in own_actions(provider)),
         "options": _options((spec.kind, each) for each in provider.groups),
     }
 
