@@ -18,7 +18,7 @@ from rtvi_plugins_rules import FunctionTexts, Topic
 from rtvi_plugins_rules.calling import Call
 from rtvi_plugins_rules.knowledge import Knowledge
 from rtvi_plugins_rules.llm import answer
-from rtvi_plugins_rules.matching import Matcher
+from rtvi_plugins_rules.matching import Matcher, best
 from rtvi_plugins_rules.wording import fill
 
 TOPICS: dict[str, Topic] = {
@@ -357,6 +357,6 @@ def test_no_conversation_makes_it_raise(texts: list[str]) -> None:
 @given(st.text(max_size=300))
 def test_no_text_makes_matching_raise(text: str) -> None:
     """With no intents, nothing matches."""
-    assert Matcher.of({}).best(text) is None
+    assert best(Matcher.of({}).ranked(text)) is None
     assert Matcher.of({"a": ["x y"]}, {"x": ["y z"]}).ranked(text) is not None
     KNOWLEDGE.topic(text)

@@ -8,7 +8,7 @@ from typing import Final
 
 from attrs import define, field, frozen
 
-from .matching import Match, Matcher
+from .matching import Match, Matcher, best
 from .phrases import words_of
 from .wording import FunctionTexts, Topic
 
@@ -84,7 +84,8 @@ class Knowledge:
         if text not in self._kept:
             if len(self._kept) >= _MOST_KEPT:
                 self._kept.clear()
-            self._kept[text] = _Read(self._matcher.ranked(text), self._matcher.best(text))
+            ranked = self._matcher.ranked(text)
+            self._kept[text] = _Read(ranked, best(ranked))
         return self._kept[text]
 
     @cached_property

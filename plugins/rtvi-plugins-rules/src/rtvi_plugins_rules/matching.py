@@ -20,7 +20,7 @@ from attrs import frozen
 from .phrases import stem
 from .vocabulary import COMMON, WEAK
 
-__all__ = ("Match", "Matcher", "Synonyms")
+__all__ = ("Match", "Matcher", "Synonyms", "best")
 
 #: How much a weak and a common word weigh beside another, and a pair of neighbours beside single words.
 _WEAK_WEIGHT, _COMMON_WEIGHT, _PAIR_WEIGHT = 0.2, 0.7, 1.0
@@ -98,19 +98,10 @@ class Matcher:
         total = sum(each.weight for each in found)
         if not total:
             return []
-        scores = ((intent, self._score(intent, found, total)) for intent in self._weights)
+        heard = {each: likeness for feature in found for each, likeness in feature.likes.items()}
+        scores = ((intent, self._score(intent, found, heard, total)) for intent in self._weights)
         matches = [Match(intent, score) for intent, score in scores if score >= _LEAST_SCORE]
         return sorted(matches, key=lambda each: -each.score)
-
-    def best(self, text: str) -> Match | None:
-        """Return the intent that the text means; None if it means none, or may as well mean another."""
-        match self.ranked(text):
-            case [best] if best.score >= _SURE_SCORE:
-                return best
-            case [best, second, *_] if best.score >= _SURE_SCORE and best.score - second.score >= _SURE_MARGIN:
-                return best
-            case _:
-                return None
 
     def _similar(self, text: str) -> list[_Found]:
         """Return the features of a text, each with the known ones that it may be."""
@@ -128,15 +119,14 @@ class Matcher:
     def _words(self) -> Sequence[str]:
         return tuple(each for each in self._known if " " not in each and each not in WEAK)
 
-    def _score(self, intent: str, found: Sequence[_Found], total: float) -> float:
+    def _score(self, intent: str, found: Sequence[_Found], heard: Mapping[str, float], total: float) -> float:
         weights = self._weights[intent]
         matched = sum(
-            max((likeness * weights.get(each, 0.0) for each, likeness in found_.likes.items()), default=0.0)
-            for found_ in found
+            max((likeness * weights.get(each, 0.0) for each, likeness in feature.likes.items()), default=0.0)
+            for feature in found
         )
         if matched / total < _LEAST_SHARE or matched < self._unknown:
             return 0.0
-        heard = {each: likeness for found_ in found for each, likeness in found_.likes.items()}
         examples = (features for each, features in self._examples if each == intent)
         closest = max((self._closeness(features, heard, total) for features in examples), default=0.0)
         return matched / total + closest
@@ -144,6 +134,17 @@ class Matcher:
     def _closeness(self, example: frozenset[str], heard: Mapping[str, float], total: float) -> float:
         shared = sum(self._known[each] * heard.get(each, 0.0) for each in example)
         return shared / sqrt(total * sum(self._known[each] for each in example)) if example else 0.0
+
+
+def best(ranked: Sequence[Match]) -> Match | None:
+    """Return the intent that a text means; None if it means none, or may as well mean another."""
+    match ranked:
+        case [first] if first.score >= _SURE_SCORE:
+            return first
+        case [first, second, *_] if first.score >= _SURE_SCORE and first.score - second.score >= _SURE_MARGIN:
+            return first
+        case _:
+            return None
 
 
 @frozen
