@@ -10,7 +10,7 @@ from attrs import frozen
 from .arguments import Wanted, wanted
 from .conversation import as_mapping
 from .extraction import states_number
-from .phrases import alike, significant, words_of
+from .phrases import alike, significant, title
 from .results import in_words
 
 __all__ = ("Function", "is_named", "known", "most_alike", "question_for")
@@ -26,7 +26,7 @@ class Function:
 
     @property
     def title(self) -> str:
-        return " ".join(words_of(self.name)) or self.name
+        return title(self.name)
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -78,7 +78,7 @@ def question_for(function: Function, argument: Wanted) -> str:
 
 
 def _asking(argument: Wanted) -> str:
-    label = " ".join(words_of(argument.name)) or argument.name
+    label = title(argument.name)
     if argument.choices:
         return f"which {label}, {_either([in_words(each) for each in argument.choices[:8]])}"
     match argument.type:

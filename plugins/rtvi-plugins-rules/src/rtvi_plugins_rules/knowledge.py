@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 from attrs import define, field, frozen
 
 from .matching import Match, Matcher, best
-from .phrases import words_of
+from .phrases import title
 from .wording import FunctionTexts, Topic
 
 __all__ = ("NATURE", "Knowledge")
@@ -96,8 +96,8 @@ class Knowledge:
     @cached_property
     def _titles(self) -> Mapping[str, str]:
         """What the topics and functions are called when the bot asks back."""
-        topics = {f"topic:{name}": topic.get("title") or _title(name) for name, topic in self.topics.items()}
-        functions = {f"function:{name}": texts.get("title") or _title(name) for name, texts in self.functions.items()}
+        topics = {f"topic:{name}": topic.get("title") or title(name) for name, topic in self.topics.items()}
+        functions = {f"function:{name}": texts.get("title") or title(name) for name, texts in self.functions.items()}
         return {NATURE: "what I am", **topics, **functions}
 
     @cached_property
@@ -122,10 +122,6 @@ def _fixed(texts: Mapping[str, Iterable[str]]) -> _Texts:
 def _shared_matcher(examples: _Texts, synonyms: _Texts) -> Matcher:
     """Return a matcher. All sessions of a bot share it, because it takes 80 ms to make for a thousand examples."""
     return Matcher.of(dict(examples), dict(synonyms))
-
-
-def _title(name: str) -> str:
-    return " ".join(words_of(name)) or name
 
 
 _MOST_KEPT = 200

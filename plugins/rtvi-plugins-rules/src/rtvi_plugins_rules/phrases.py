@@ -8,7 +8,18 @@ from itertools import islice
 
 from .numbers import numbers
 
-__all__ = ("alike", "is_question", "phrase_after", "quoted", "rest_after", "significant", "stem", "stems", "words_of")
+__all__ = (
+    "alike",
+    "is_question",
+    "phrase_after",
+    "quoted",
+    "rest_after",
+    "significant",
+    "stem",
+    "stems",
+    "title",
+    "words_of",
+)
 
 #: Words that tell no function or argument from another.
 _PLAIN = frozenset(
@@ -46,6 +57,11 @@ def words_of(name: str) -> list[str]:
     """The words of a text or of a name in any case: `bookRoom` and `book_room` give book, room."""
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
     return re.findall(r"[^\W_]+", spaced.lower())
+
+
+def title(name: str) -> str:
+    """Return a name as it is spoken, as in `book room`; a name without any word stays as it is."""
+    return " ".join(words_of(name)) or name
 
 
 def stem(word: str) -> str:

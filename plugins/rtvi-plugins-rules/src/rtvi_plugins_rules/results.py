@@ -8,7 +8,7 @@ from typing import cast
 
 from .conversation import Result, as_mapping, as_sequence
 from .knowledge import Knowledge
-from .phrases import words_of
+from .phrases import title, words_of
 from .wording import fill
 
 __all__ = ("describe_results", "in_words")
@@ -20,8 +20,9 @@ def describe_results(results: Sequence[Result], knowledge: Knowledge) -> str:
 
 
 def _sentence(result: Result, knowledge: Knowledge) -> str:
-    title = " ".join(words_of(result.name)) or result.name
-    done = f"{title}, with {in_words(dict(result.arguments))}" if result.arguments else title
+    done = title(result.name)
+    if result.arguments:
+        done = f"{done}, with {in_words(dict(result.arguments))}"
     template = knowledge.texts(result.name).get("result")
     if error := as_mapping(result.value).get("error"):
         reason = in_words(error).rstrip(".")
