@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from string import capwords
 from typing import Any
 
 from attrs import define, field
@@ -19,7 +18,7 @@ from .arguments import MISSING, Wanted, levels, wanted
 from .conversation import as_mapping
 from .days import DAY, capitalised, nights_in
 from .numbers import DATE, Number, numbers
-from .phrases import is_question, phrase_after, quoted, rest_after, stems, words_of
+from .phrases import is_question, persons_name, phrase_after, quoted, rest_after, stems, words_of
 
 __all__ = ("answer_to", "corrections", "extract", "states_number")
 
@@ -243,9 +242,8 @@ def _phrase(argument: Wanted, reading: Reading, leads: Iterable[str]) -> Any:
     for lead in leads:
         for value, span in search(lead, reading.unused):
             if reading.is_free(*span) and argument.allows_length(value):
-                # Recognisers write names in lower case.
-                is_name = _PERSON & set(argument.words) and value.islower()
-                return _take(reading, span, capwords(value) if is_name else value)
+                is_name = _PERSON & set(argument.words)
+                return _take(reading, span, persons_name(value) if is_name else value)
     return MISSING
 
 
@@ -334,11 +332,11 @@ def _bare(argument: Wanted, reading: Reading) -> Any:
 
 
 def _as_name(text: str) -> str:
-    """Return the text as a person's name; empty if it is none. Recognisers write all words in lower case."""
+    """Return the text as a person's name; empty if it is none."""
     words = text.lower().split()
     if len(words) > _LONGEST_NAME or _NO_NAME & set(words) or numbers(text):
         return ""
-    return capwords(text) if text.islower() else text
+    return persons_name(text)
 
 
 _Search = Callable[[Wanted, Reading], Any]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from string import capwords
 
 from attrs import frozen
+
+from .phrases import persons_name
 
 __all__ = ("Facts", "keyed", "mirrored", "read_facts", "sentence")
 
@@ -84,8 +85,7 @@ def _stated(text: str) -> Iterable[tuple[str, Fact]]:
             value = found["value"].strip()
             if not re.match(r"(?:not|what|called what)\b", value, re.IGNORECASE):
                 key = name or keyed(found["key"])
-                # A recogniser writes everything in lower case.
-                shown = capwords(value) if key == "name" and value.islower() else value
+                shown = persons_name(value) if key == "name" else value
                 yield key, Fact(shown, (found.get("how") or "is").lower())
 
 

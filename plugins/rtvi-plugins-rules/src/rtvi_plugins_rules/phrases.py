@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from itertools import islice
+from string import capwords
 
 from .numbers import numbers
 
 __all__ = (
     "alike",
     "is_question",
+    "persons_name",
     "phrase_after",
     "quoted",
     "rest_after",
@@ -62,6 +64,11 @@ def words_of(name: str) -> list[str]:
 def title(name: str) -> str:
     """Return a name as it is spoken, as in `book room`; a name without any word stays as it is."""
     return " ".join(words_of(name)) or name
+
+
+def persons_name(text: str) -> str:
+    """Return the name of a person with its capitals: recognisers write all words in lower case."""
+    return capwords(text) if text.islower() else text
 
 
 def stem(word: str) -> str:
