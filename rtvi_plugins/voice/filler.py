@@ -12,7 +12,7 @@ from ..errors import AuthorError
 from ..kinds import Audio
 from ..session import Turn
 from .texts import TextSource, is_text_source, text_of
-from .turn_taking import is_seconds
+from .turn_taking import at_least_0
 
 __all__ = ("Filler", "Filling")
 
@@ -30,7 +30,7 @@ class Filler:
 
     text: TextSource = ""
     sound: Audio | None = field(default=None, kw_only=True)
-    after_seconds: float = field(default=1.0, kw_only=True)
+    after_seconds: float = field(default=1.0, kw_only=True, validator=at_least_0)
 
     def __attrs_post_init__(self) -> None:
         text, sound = cast("tuple[object, object]", (self.text, self.sound))
@@ -40,9 +40,6 @@ class Filler:
             raise AuthorError(f"Filler(sound={sound!r}): give an Audio that is not empty.")
         if (text == "") is (sound is None):
             raise AuthorError("Filler(…): give a text or a sound, and not both.")
-        if not is_seconds(self.after_seconds) or self.after_seconds < 0:
-            found = repr(self.after_seconds)
-            raise AuthorError(f"Filler(after_seconds={found}): give a finite number of seconds, 0 or more.")
 
 
 @define(eq=False)

@@ -13,7 +13,7 @@ from ..errors import AuthorError
 from ..kinds import Transcript
 from .texts import TextSource, is_text_source
 
-__all__ = ("EndOfTurn", "TurnTaking", "UserTurn", "at_once", "is_seconds")
+__all__ = ("EndOfTurn", "TurnTaking", "UserTurn", "at_least_0", "at_once", "is_seconds")
 
 
 @frozen
@@ -38,11 +38,11 @@ async def at_once(turn: UserTurn) -> float:
 
 
 def _is(what: str, is_valid: Callable[[Any], bool]) -> Any:
-    """Return a validator for a field of `TurnTaking`, so that a mistake is reported where it is written."""
+    """Return a validator for a field, so that a mistake is reported where it is written."""
 
-    def check(taking: object, attribute: Attribute[Any], value: object) -> None:
+    def check(holder: object, attribute: Attribute[Any], value: object) -> None:
         if not is_valid(value):
-            raise AuthorError(f"TurnTaking({attribute.name}={value!r}): give {what}.")
+            raise AuthorError(f"{type(holder).__name__}({attribute.name}={value!r}): give {what}.")
 
     return check
 
@@ -52,7 +52,8 @@ def is_seconds(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-_AT_LEAST_0: Any = _is("a finite number of seconds, 0 or more", lambda value: is_seconds(value) and value >= 0)
+#: The validator of a field with seconds that may be 0.
+at_least_0: Any = _is("a finite number of seconds, 0 or more", lambda value: is_seconds(value) and value >= 0)
 _ABOVE_0: Any = _is("a finite number of seconds, more than 0", lambda value: is_seconds(value) and value > 0)
 _POLICY: Any = _is("a coroutine function that takes a UserTurn and returns seconds", callable)
 _FLAG: Any = _is("True or False", lambda value: isinstance(value, bool))
@@ -69,7 +70,7 @@ class TurnTaking:
     #: Whether speech interrupts the bot. If not, the bot does not listen during its turn.
     interruptible: bool = field(default=True, validator=_FLAG)
     #: How many seconds of uninterrupted speech interrupt the bot during its turn. Shorter speech is ignored then.
-    interrupt_seconds: float = field(default=0.2, validator=_AT_LEAST_0)
+    interrupt_seconds: float = field(default=0.2, validator=at_least_0)
     #: A turn of the user with this many seconds of speech ends, and is answered. The bot listens again after a pause.
     longest_turn_seconds: float = field(default=60.0, validator=_ABOVE_0)
     #: After how many seconds of the user's silence the bot says `idle_text`. With None it never does.

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import Final
 
 from attrs import field, frozen
 
-from ..errors import AuthorError
-from .turn_taking import UserTurn, is_seconds
+from .turn_taking import UserTurn, at_least_0
 
 __all__ = ("UnfinishedSentence",)
 
@@ -38,11 +37,6 @@ _DIGIT: Final = re.compile(r"\d|\b(?:zero|oh|one|two|three|four|five|six|seven|e
 _FEWEST_DIGITS: Final = 7
 
 
-def _check(policy: object, attribute: Any, value: object) -> None:
-    if not (isinstance(value, int | float) and is_seconds(value) and value >= 0):
-        raise AuthorError(f"UnfinishedSentence(seconds={value!r}): give a finite number of seconds, 0 or more.")
-
-
 @frozen
 class UnfinishedSentence:
     """An `end_of_turn` for English: wait `seconds` more if the last sentence is obviously not finished.
@@ -53,7 +47,7 @@ class UnfinishedSentence:
     telephone number. All other text is answered at once, also in other languages.
     """
 
-    seconds: float = field(default=1.5, validator=_check)
+    seconds: float = field(default=1.5, validator=at_least_0)
 
     async def __call__(self, turn: UserTurn) -> float:
         """Return how many more seconds to wait."""
