@@ -6,11 +6,11 @@ import math
 from array import array
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from attrs import frozen
 
-from ..kinds import Audio, LLMRequest, STTRequest, Text, ToolCall, Transcript, TTSRequest, Usage, Word
+from ..kinds import Audio, LLMPiece, LLMRequest, STTPiece, STTRequest, Text, ToolCall, TTSPiece, TTSRequest, Word
 from ..voice.streams import ReplayableStream
 
 __all__ = ("OPERATIONS", "SENTENCES", "Operation", "frame", "problems_of_audio", "problems_of_order", "text_of")
@@ -56,13 +56,13 @@ def _speech() -> AsyncIterator[Audio]:
 OPERATIONS: Final[Mapping[str, Operation]] = {
     "llm": Operation(
         "respond",
-        (Text, ToolCall, Usage),
+        get_args(LLMPiece),
         (Text, ToolCall),
         lambda: LLMRequest([{"role": "user", "content": "Hello. Who are you?"}]),
     ),
-    "tts": Operation("synthesize", (Audio, Word, Usage), (Audio,), lambda: TTSRequest(text_of(*SENTENCES))),
+    "tts": Operation("synthesize", get_args(TTSPiece), (Audio,), lambda: TTSRequest(text_of(*SENTENCES))),
     # A sound without words needs no transcript.
-    "stt": Operation("transcribe", (Transcript, Usage), (), lambda: STTRequest(_speech())),
+    "stt": Operation("transcribe", get_args(STTPiece), (), lambda: STTRequest(_speech())),
 }
 
 

@@ -26,6 +26,7 @@ from rtvi_plugins.kinds import (
     LLMRequest,
     STTRequest,
     Text,
+    Thought,
     Transcript,
     TTSRequest,
     Word,
@@ -141,6 +142,14 @@ async def respond_well(self: Any, request: LLMRequest, /) -> AsyncGenerator[Any]
     for word in ("Hello ", "there."):
         await anyio.lowlevel.checkpoint()
         yield Text(word)
+
+
+@llm("", "a good llm that thinks")
+async def think_and_respond(self: Any, request: LLMRequest, /) -> AsyncGenerator[Any]:
+    """Yield a thought before the answer."""
+    yield Thought("They greet me.")
+    await anyio.lowlevel.checkpoint()
+    yield Text("Hello.")
 
 
 @tts("", "a good tts")
