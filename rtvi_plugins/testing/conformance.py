@@ -208,14 +208,14 @@ class _Check:
         values = (await client.get_config()).values["service"]
         if set(values) != set(described):
             self.found("P106", f"described are {sorted(described)}, but the values are of {sorted(values)}")
-        documented = [name for name, each in described.items() if not each.get("description")]
+        undocumented = {name for name, each in described.items() if not each.get("description")}
         own = {
             name
             for spec in specs_in(self.module)
             for name in getattr(spec, "parameters", {})
             if not isinstance(spec, ProviderSpec)
         }
-        lacking = sorted({*documented} & own)
+        lacking = sorted(undocumented & own)
         if lacking or not self.spec.doc:
             what = f"the options {', '.join(lacking)} have no text" if lacking else "the service has no docstring"
             self.found("P303", what)

@@ -7,12 +7,10 @@ from typing import Final, Literal, TypeAlias
 
 from attrs import frozen
 
-__all__ = ("LEVELS", "RULES", "Level", "Problem", "Rule")
-
-Level: TypeAlias = Literal["bronze", "silver", "gold"]
+__all__ = ("RULES", "Level", "Problem", "Rule")
 
 #: The levels, from the lowest.
-LEVELS: Final[tuple[Level, ...]] = ("bronze", "silver", "gold")
+Level: TypeAlias = Literal["bronze", "silver", "gold"]
 
 
 @frozen

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 import anyio
 from attrs import define
 
-__all__ = ("Cancelled", "Stepped", "cancel_at", "count_awaits")
+__all__ = ("Cancelled", "Stepped", "cancel_at", "close", "count_awaits")
 
 T = TypeVar("T")
 
@@ -99,6 +99,11 @@ async def _consume(stream: AsyncIterator[Any], on_piece: Callable[[], None]) -> 
         async for _ in stream:
             on_piece()
     finally:
-        close = getattr(stream, "aclose", None)
-        if close is not None:
-            await close()
+        await close(stream)
+
+
+async def close(stream: AsyncIterator[Any]) -> None:
+    """Close a stream. Only an iterator that is a generator, or like one, can be closed."""
+    aclose = getattr(stream, "aclose", None)
+    if aclose is not None:
+        await aclose()

@@ -16,7 +16,7 @@ from ..kinds import Audio, TTSRequest
 from ..utils.control_flow import reraise_control_flow
 from ..utils.diagnostics import unwrap_group
 from .operations import OPERATIONS, SENTENCES, Operation, frame, problems_of_audio, problems_of_order, text_of
-from .stepping import cancel_at, count_awaits
+from .stepping import cancel_at, close, count_awaits
 from .visible import error_shows_key, shows_key
 
 __all__ = ("Found", "StreamCheck", "describe_failure", "first_piece", "spread")
@@ -148,7 +148,7 @@ class StreamCheck:
                 except StopAsyncIteration:
                     break
                 try:
-                    await _close(stream)
+                    await close(stream)
                 except BaseException as error:
                     reraise_control_flow(error, anyio.get_cancelled_exc_class())
                     self.found("P206", f"closed after {number} pieces, {describe_failure(error)}: {error}")
@@ -227,12 +227,6 @@ async def first_piece(stream: AsyncIterator[Any], seconds: float = _PATIENCE) ->
         await anext(stream)
         return True
     return False
-
-
-async def _close(stream: Any) -> None:
-    close = getattr(stream, "aclose", None)
-    if close is not None:
-        await close()
 
 
 def _tasks() -> set[int]:

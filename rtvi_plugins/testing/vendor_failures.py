@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import anyio
 from attrs import define
@@ -92,20 +92,10 @@ class VendorCheck:
                     self.found("P229", f"{_LEAVE_SECONDS:g} s after the stream was closed, the vendor still waits")
 
 
-_CATEGORIES: Final[tuple[ProviderCategory, ...]] = (
-    "auth",
-    "quota",
-    "rate",
-    "timeout",
-    "unavailable",
-    "bad-request",
-)
-
-
 def _category(error: BaseException) -> str | None:
     """Return the category of a failure. A service that did not open has only the sentence of its failure."""
     if isinstance(error, ProviderError):
         return error.category
-    sentences = {each: str(ProviderError("", each)).strip() for each in _CATEGORIES}
+    sentences = {each: str(ProviderError("", each)).strip() for each in get_args(ProviderCategory)}
     found = [each for each, sentence in sentences.items() if sentence in str(error)]
     return found[0] if isinstance(error, RequestError) and found else None
