@@ -10,7 +10,6 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Iterator
-from functools import cache
 from typing import TYPE_CHECKING, Final, Literal
 
 from attrs import define, field
@@ -178,7 +177,6 @@ class NumberWords:
         return datetime.date(year, month, day)
 
 
-@cache
 def number_words(language: str) -> NumberWords:
     """Return the words of a language, by a code such as `"de"` or `"en-GB"`.
 
