@@ -229,8 +229,8 @@ class _Conversation:
         """Handle the final failure of a provider. If the user would get no answer, apologise once."""
         self.session.fail(error)
         is_spoken = self.session.has_audio and self.tts is not None
-        apology = text_of(self.apology)
-        if apology and not self._apologised and (speak if is_spoken else error.category == "no-answer"):
+        is_wanted = speak if is_spoken else error.category == "no-answer"
+        if is_wanted and not self._apologised and (apology := text_of(self.apology)):
             self._apologised = True
             self._say_soon(apology)
 
