@@ -10,7 +10,6 @@ import re
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
-from itertools import count
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, NotRequired, cast
@@ -24,7 +23,7 @@ from .declare.specs import AnyFunction, Grant
 from .declare.types import read
 from .errors import AuthorError, BotError
 from .kinds import BUILTIN_KINDS, Kind
-from .registry.bot_modules import load_file
+from .registry.bot_modules import free_name, load_file
 from .session import Session
 from .utils.diagnostics import BOT_FILE, nearest
 from .voice import converse
@@ -273,7 +272,6 @@ def _function(path: Path, written: Mapping[str, Any], kinds: Mapping[str, Kind],
 
 def _module(path: Path) -> ModuleType:
     """Return a module for one bot: declarations are read from the module of a bot's function."""
-    stem = re.sub(r"\W", "_", path.name)
-    name = next(name for n in count() if (name := f"{stem}_{n}" if n else stem) not in sys.modules)
+    name = free_name(re.sub(r"\W", "_", path.name))
     module = sys.modules[name] = ModuleType(name, f"The bot file {path}.")
     return module

@@ -41,6 +41,7 @@ from .protocol.offer import Offers
 from .protocol.operator_fields import Keys, key_variable, read_service_options
 from .protocol.rate import AddressRates
 from .protocol.start import StartRequest, read_start
+from .registry.bot_modules import top
 from .registry.grants import Grants
 from .registry.installed import Installed
 from .registry.key_store import KeyStore
@@ -116,8 +117,8 @@ class Host:
         if folder is not None:
             check_folder(folder)
         threads = Threads(self.limits.threads)
-        self._owners = {each.module.partition(".")[0]: each.distribution for each in installed.entries}
-        self._owners[bot.__module__.partition(".")[0]] = f"the bot {registry.bot.name}"
+        self._owners = {top(each.module): each.distribution for each in installed.entries}
+        self._owners[top(bot.__module__)] = f"the bot {registry.bot.name}"
         lifespans = OpenLifespans(registry.lifespans, self.limits, self._find_key, self._owner_of)
         self._shared = Shared(offers, functions, self._hooks, self.limits, self._clock, threads, lifespans, folder)
         self._unclaimed = UnclaimedSessions(self.limits, self._clock)
@@ -335,7 +336,7 @@ class Host:
             return None
 
     def _owner_of(self, module: str) -> str:
-        return self._owners.get(module.partition(".")[0], f"the module {module}")
+        return self._owners.get(top(module), f"the module {module}")
 
     def _authorise(self, secret: str | None) -> bool:
         if secret is None:

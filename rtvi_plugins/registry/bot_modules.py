@@ -20,9 +20,7 @@ from typing import Any, cast
 from ..errors import BotError
 from ..utils.blocked_threads import SLOW_IMPORT_SECONDS, warn_when_slow
 
-__all__ = ("family", "load_file", "top")
-
-_FRAMEWORK = __name__.partition(".")[0]
+__all__ = ("family", "free_name", "load_file", "top")
 
 
 def load_file(path: Path) -> ModuleType:
@@ -30,8 +28,7 @@ def load_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise BotError(f"There is no file {str(path)!r}.")
     sys.path.insert(0, str(path.resolve().parent))  # its neighbours can be imported, as python's own `python bot.py`
-    # Two bots in one process may both be called bot.py.
-    name = next(name for n in count() if (name := f"{path.stem}_{n}" if n else path.stem) not in sys.modules)
+    name = free_name(path.stem)
     spec = spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
@@ -43,6 +40,11 @@ def load_file(path: Path) -> ModuleType:
         del sys.modules[name]  # as an import that fails does
         raise
     return module
+
+
+def free_name(stem: str) -> str:
+    """Return a name for a new module that no module has: two bots in one process may both be called bot.py."""
+    return next(name for n in count() if (name := f"{stem}_{n}" if n else stem) not in sys.modules)
 
 
 def family(root: ModuleType, foreign: Collection[str] = ()) -> list[ModuleType]:
@@ -66,6 +68,9 @@ def family(root: ModuleType, foreign: Collection[str] = ()) -> list[ModuleType]:
 def top(name: str) -> str:
     """Return the top-level package of a dotted name."""
     return name.partition(".")[0]
+
+
+_FRAMEWORK = top(__name__)
 
 
 def _imported(module: ModuleType) -> Iterator[str]:
