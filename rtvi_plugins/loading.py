@@ -17,7 +17,7 @@ from .registry.assemble import build, build_provider
 from .registry.bot_modules import load_file
 from .registry.hooks import Hooks
 from .registry.installed import EntryPoint, Installed
-from .registry.plugin_loading import Modules, family_of, find_providers, load_plugin, local_services, services_in
+from .registry.plugin_loading import Modules, find_providers, load_plugin, local_services, services_in
 from .registry.registry import Provider, Registry
 from .utils.blocked_threads import SLOW_IMPORT_SECONDS, warn_when_slow
 from .utils.diagnostics import nearest, where
@@ -133,10 +133,9 @@ def compose(
 
 def load_provider(entry: EntryPoint, installed: Installed) -> Provider:
     """Return an installed provider without a bot, with the options and actions of its kind."""
-    module = load_plugin(installed, entry)
-    spec = services_in(family_of(installed, module))[entry.name]
     modules = Modules(installed)
     modules.by_name[standard.__name__] = standard
-    modules.add(module)
+    members = modules.add(load_plugin(installed, entry))
+    spec = services_in(members)[entry.name]
     modules.add_kind(spec.protocol)
     return build_provider(spec.provider, spec, [each for found in modules.by_name.values() for each in specs_in(found)])

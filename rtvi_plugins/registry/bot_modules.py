@@ -54,15 +54,16 @@ def family(root: ModuleType, foreign: Collection[str] = ()) -> list[ModuleType]:
     imported from a module counts as its module. `foreign` lists the packages of plugins. They do not belong to a
     family, because a bot must name them itself.
     """
-    found = {root.__name__: root}
-    waiting = [root]
-    for module in waiting:
+    found = [root]
+    seen = {root.__name__}  # a module names most others many times
+    for module in found:
         for name in _imported(module):
-            other = sys.modules.get(name)
-            if other is not None and name not in found and _is_own(root, other, foreign):
-                found[name] = other
-                waiting.append(other)
-    return list(found.values())
+            if name not in seen:
+                seen.add(name)
+                other = sys.modules.get(name)
+                if other is not None and _is_own(root, other, foreign):
+                    found.append(other)
+    return found
 
 
 def top(name: str) -> str:

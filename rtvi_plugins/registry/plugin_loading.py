@@ -34,11 +34,12 @@ class Modules:
     #: The names of modules that belong together: a module, and its own that it imports.
     families: list[frozenset[str]] = field(factory=list[frozenset[str]])
 
-    def add(self, module: ModuleType) -> None:
-        """Add a module with its own that it imports, but nothing of plugins that the bot does not name."""
-        members = {each.__name__: each for each in family_of(self.installed, module)}
-        self.by_name |= members
-        self.families.append(frozenset(members))
+    def add(self, module: ModuleType) -> list[ModuleType]:
+        """Add a module with its own that it imports, but nothing of plugins that the bot does not name. Return them."""
+        members = family_of(self.installed, module)
+        self.by_name |= {each.__name__: each for each in members}
+        self.families.append(frozenset(each.__name__ for each in members))
+        return members
 
     def add_kind(self, protocol: type) -> None:
         """Add the module that defines a kind: what it declares on the kind counts for every provider of it."""
@@ -125,11 +126,9 @@ def find_providers(
 
 
 def _load_provider(kind: str, label: str, modules: Modules) -> ProviderSpec:
-    installed = modules.installed
-    entry = installed.provider(kind, label)
-    module = load_plugin(installed, entry)
-    modules.add(module)
-    return services_in(family_of(installed, module))[entry.name]
+    entry = modules.installed.provider(kind, label)
+    members = modules.add(load_plugin(modules.installed, entry))
+    return services_in(members)[entry.name]
 
 
 def _refuse_other_kind(spec: BotSpec, service: str, provider: ProviderSpec) -> None:
