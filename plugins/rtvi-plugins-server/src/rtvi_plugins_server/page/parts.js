@@ -3,6 +3,7 @@
 import { Fields, Nullable, Tuple, Union } from "./compounds.js";
 import { singleControl } from "./controls.js";
 import { make, prose, titled } from "./elements.js";
+import { sentenceOf } from "./problems.js";
 import { Entries, List } from "./rows.js";
 import { hint } from "./schema.js";
 
@@ -112,7 +113,7 @@ function reveal(element) {
 export function sentences(...texts) {
   return texts
     .filter(Boolean)
-    .map((text) => `${text[0].toUpperCase()}${text.slice(1)}${/[.?!]$/.test(text) ? "" : "."}`)
+    .map(sentenceOf)
     .join(" ");
 }
 

@@ -62,6 +62,7 @@ export function placeOf({ path }) {
   return keys.map(([, name, index, quoted]) => (index === undefined ? (name ?? JSON.parse(`"${quoted}"`)) : Number(index)));
 }
 
-function sentenceOf(text) {
+/** Write a text as a sentence: with a capital letter and a full stop. */
+export function sentenceOf(text) {
   return text && `${text[0].toUpperCase()}${text.slice(1)}${/[.?!]$/.test(text) ? "" : "."}`;
 }
