@@ -43,12 +43,12 @@ export function titled(name) {
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
 
-/** Copy a text to the clipboard. Return whether the browser allowed it. */
-export async function copyText(text) {
+/** Copy a text to the clipboard. Return the sentence `done`, or another one if the browser does not allow it. */
+export async function copyText(text, done) {
   try {
     await navigator.clipboard.writeText(text);
-    return true;
+    return done;
   } catch {
-    return false;
+    return "The browser does not allow this page to use the clipboard.";
   }
 }

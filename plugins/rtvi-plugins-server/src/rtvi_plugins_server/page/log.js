@@ -95,9 +95,8 @@ export class Log {
     const text = messages.map(({ direction, at, message }) =>
       JSON.stringify({ at: at.toISOString(), direction, message }),
     );
-    const copied = await copyText(text.join("\n"));
     const many = `${messages.length} ${messages.length === 1 ? "message" : "messages"} copied to the clipboard.`;
-    this.#report(copied ? many : "The browser does not allow this page to use the clipboard.");
+    this.#report(await copyText(text.join("\n"), many));
   }
 
   #report(sentence) {

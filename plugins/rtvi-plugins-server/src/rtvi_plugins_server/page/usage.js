@@ -50,7 +50,6 @@ export class Usage {
   }
 
   async #copy() {
-    const copied = await copyText(this.#pre.textContent);
-    this.#status.textContent = copied ? "Copied." : "The browser does not allow this page to use the clipboard.";
+    this.#status.textContent = await copyText(this.#pre.textContent, "Copied.");
   }
 }
