@@ -11,6 +11,13 @@ export function make(name, properties = {}, ...children) {
   return element;
 }
 
+/** Create a button that calls `act`. */
+export function button(text, act, properties = {}) {
+  const made = make("button", { type: "button", ...properties }, text);
+  made.addEventListener("click", act);
+  return made;
+}
+
 const SVG = "http://www.w3.org/2000/svg";
 
 /** Create an SVG element. */

@@ -1,6 +1,6 @@
 // The fields of a form, built from the descriptions of options and arguments.
 
-import { make } from "./elements.js";
+import { button, make } from "./elements.js";
 import { Part, sentences } from "./parts.js";
 import { fits, hint, isCompound, isLong, nodeOf, same } from "./schema.js";
 
@@ -38,9 +38,7 @@ export class Field {
   }
 
   #makeToggle() {
-    const toggle = make("button", { type: "button", class: "quiet", "aria-pressed": "false" }, "JSON");
-    toggle.addEventListener("click", () => this.#switchForm());
-    return toggle;
+    return button("JSON", () => this.#switchForm(), { class: "quiet", "aria-pressed": "false" });
   }
 
   // A value that does not fit the form can still be edited as JSON.

@@ -1,6 +1,6 @@
 // Client functions that the bot calls. The user sees each call, and runs, answers or declines it.
 
-import { make, titled } from "./elements.js";
+import { button, make, titled } from "./elements.js";
 
 const LATE = "The bot no longer waits for this call.";
 
@@ -89,14 +89,8 @@ class Card {
   }
 }
 
-function button(text, act, kind) {
-  const made = make("button", { type: "button", class: kind }, text);
-  made.addEventListener("click", act);
-  return made;
-}
-
 function yesOrNo(run, decline) {
-  return make("div", { class: "buttons" }, button("Run it", run, "primary"), button("Decline", decline));
+  return make("div", { class: "buttons" }, button("Run it", run, { class: "primary" }), button("Decline", decline));
 }
 
 function answering(reply, decline) {
@@ -108,7 +102,7 @@ function answering(reply, decline) {
     { class: "buttons" },
     label,
     input,
-    button("Answer", () => reply(input.value), "primary"),
+    button("Answer", () => reply(input.value), { class: "primary" }),
     button("Decline", decline),
   );
 }

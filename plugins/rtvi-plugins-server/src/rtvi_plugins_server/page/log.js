@@ -1,6 +1,6 @@
 // The log of the last messages. The user can filter and copy them.
 
-import { copyText, make } from "./elements.js";
+import { button, copyText, make } from "./elements.js";
 
 const MOST = 500; // messages
 const LONGEST = 20000; // characters of one message that are shown
@@ -123,8 +123,7 @@ export class Log {
       ),
       body,
     );
-    const copy = make("button", { type: "button", class: "quiet" }, "Copy");
-    copy.addEventListener("click", () => this.#copy([entry]));
+    const copy = button("Copy", () => this.#copy([entry]), { class: "quiet" });
     const fill = () => (body.textContent = clipped(bodyOf(entry.messages), LONGEST));
     details.addEventListener("toggle", () => {
       if (!details.open) return;

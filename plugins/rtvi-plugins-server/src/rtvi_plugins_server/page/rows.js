@@ -1,6 +1,6 @@
 // Controls of lists and dictionaries, whose parts the user adds and removes.
 
-import { make } from "./elements.js";
+import { button, make } from "./elements.js";
 import { Part, readAll } from "./parts.js";
 import { isCompound, items } from "./schema.js";
 
@@ -13,8 +13,12 @@ class Rows {
   constructor(node, place, what) {
     this.node = node;
     this.#place = place;
-    this.add = button(`Add ${what}`, `Add ${what} to ${place.title}`, () => this.#added(), place.disabled);
+    this.add = this.#button(`Add ${what}`, `Add ${what} to ${place.title}`, () => this.#added());
     this.element = make("div", { class: "compound" }, this.#holder, this.add);
+  }
+
+  #button(text, label, act) {
+    return button(text, act, { class: "quiet", "aria-label": label, disabled: this.disabled });
   }
 
   #added() {
@@ -25,7 +29,7 @@ class Rows {
 
   /** Append a row with these elements before its button. `row` gets the `element`. */
   append(row, ...elements) {
-    const remove = button("✕", `Remove from ${this.#place.title}`, () => this.#removed(row), this.#place.disabled);
+    const remove = this.#button("✕", `Remove from ${this.#place.title}`, () => this.#removed(row));
     row.element = make("div", { class: isCompound(row.part.node) ? "row stacked" : "row" }, ...elements, remove);
     this.rows.push(row);
     this.#holder.append(row.element);
@@ -124,10 +128,4 @@ export class Entries extends Rows {
 // Adding and removing parts is an edit too.
 function edited(element) {
   element.dispatchEvent(new Event("input", { bubbles: true }));
-}
-
-function button(text, label, act, disabled) {
-  const made = make("button", { type: "button", class: "quiet", "aria-label": label, disabled }, text);
-  made.addEventListener("click", act);
-  return made;
 }

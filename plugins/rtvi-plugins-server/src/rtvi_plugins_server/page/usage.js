@@ -1,6 +1,6 @@
 // "Use from code": shows the program that does what a form does, in the language that the user chose last.
 
-import { copyText, make } from "./elements.js";
+import { button, copyText, make } from "./elements.js";
 
 const LANGUAGES = ["curl", "JavaScript", "Python"];
 let chosen = LANGUAGES[0];
@@ -14,24 +14,20 @@ export class Usage {
 
   constructor(title, programs, { brief = false } = {}) {
     this.#programs = programs;
-    this.button = make(
-      "button",
-      { type: "button", class: "quiet code-button", "aria-expanded": "false", "aria-label": `Use from code: ${title}` },
-      brief ? "Code" : "Use from code",
-    );
+    this.button = button(brief ? "Code" : "Use from code", () => this.#toggle(), {
+      class: "quiet code-button",
+      "aria-expanded": "false",
+      "aria-label": `Use from code: ${title}`,
+    });
     this.#languages = LANGUAGES.map((each) => this.#language(each));
-    const copy = make("button", { type: "button", class: "quiet" }, "Copy");
-    copy.addEventListener("click", () => this.#copy());
+    const copy = button("Copy", () => this.#copy(), { class: "quiet" });
     const tools = make("div", { class: "buttons" }, ...this.#languages, copy, this.#status);
     this.panel = make("div", { class: "usage", role: "group", "aria-label": `Use from code: ${title}` }, tools, this.#pre);
     this.panel.hidden = true;
-    this.button.addEventListener("click", () => this.#toggle());
   }
 
   #language(name) {
-    const button = make("button", { type: "button", class: "quiet", "data-language": name }, name);
-    button.addEventListener("click", () => ((chosen = name), this.update()));
-    return button;
+    return button(name, () => ((chosen = name), this.update()), { class: "quiet", "data-language": name });
   }
 
   #toggle() {
