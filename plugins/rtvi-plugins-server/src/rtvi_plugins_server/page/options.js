@@ -28,6 +28,7 @@ export class OptionsPanel {
   #described = [];
   #asked = 0;
   #previewed = null; // what the form shows before a call
+  #providers = ""; // those of the config that is shown
 
   constructor(element, { onConfig, start }) {
     this.#element = element;
@@ -46,7 +47,7 @@ export class OptionsPanel {
     this.#build(valuesOf(config));
     this.#previewed = [described, config];
     for (const { service, name, value } of before) {
-      if (value !== undefined) this.#fields.find((each) => each.service === service && each.name === name)?.enter(value);
+      if (value !== undefined) this.#fieldOf({ service, name })?.enter(value);
     }
     this.#edited();
   }
@@ -94,7 +95,7 @@ export class OptionsPanel {
     let first = null;
     for (const problem of error.details ?? []) {
       const at = optionAt(problem, config);
-      const field = at && this.#fields.find((each) => each.service === at.service && each.name === at.name);
+      const field = at && this.#fieldOf(at);
       const part = field?.fail(sentence(problem, field.name), placeOf(problem));
       first ??= part ?? null;
     }
@@ -115,22 +116,15 @@ export class OptionsPanel {
 
   /** Show a config that the bot sent without a request. */
   async took(config) {
-    const providers = Object.entries(valuesOf(config))
-      .map(([service, { provider }]) => `${service}:${provider}`)
-      .join();
-    if (this.#providers !== providers && this.#session) await this.open(this.#session);
+    if (this.#providers !== providersOf(valuesOf(config)) && this.#session) await this.open(this.#session);
     else this.#took(config);
     this.#say(`${this.#shown()} The bot changed it.`);
   }
 
-  #providers = "";
-
   #took(config) {
     const values = valuesOf(config);
     this.#revision = config.revision;
-    this.#providers = Object.entries(values)
-      .map(([service, { provider }]) => `${service}:${provider}`)
-      .join();
+    this.#providers = providersOf(values);
     for (const field of this.#fields) {
       const known = values[field.service];
       if (known && field.name in known) field.set(known[field.name]);
@@ -193,6 +187,10 @@ export class OptionsPanel {
     const onEdit = () => (usage?.update(), this.#changedByUser());
     const field = new Field(described, { value, writable, onEdit, usage });
     return Object.assign(field, { service });
+  }
+
+  #fieldOf({ service, name }) {
+    return this.#fields.find((each) => each.service === service && each.name === name);
   }
 
   #footer() {
@@ -268,6 +266,12 @@ function folded(fields) {
   const fold = make("details", { class: "more" }, make("summary", {}, names), ...elements(long));
   for (const each of long) each.onReveal = () => (fold.open = true);
   return [...elements(short), fold];
+}
+
+function providersOf(values) {
+  return Object.entries(values)
+    .map(([service, { provider }]) => `${service}:${provider}`)
+    .join();
 }
 
 /** Return the values of a config by service and option. */
