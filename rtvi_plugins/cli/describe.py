@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..cli import OK, UsageError, load, read_services, requested
 from ..errors import BotError
 from ..utils.diagnostics import nearest
-from .description import Described, action_lines, actions_text, parameter_lines, titled
+from .description import Described, action_lines, actions_text, parameter_lines, table_lines, titled
 
 if TYPE_CHECKING:
     from ..protocol.offer import Offer
@@ -130,7 +130,7 @@ def _text(offer: Offer, functions: Offer, described: Described) -> str:
         titled("Other options, for config= and the operator", _other_options(offer)),
     ]
     if keys := list(_keys(registry)):
-        parts.append(titled("Keys, from the environment", keys))
+        parts.append(titled("Keys, from the environment", table_lines(keys)))
     return "\n\n".join(parts) + "\n"
 
 
@@ -139,8 +139,8 @@ def _providers(service: Service, chosen: str) -> str:
     return ", ".join(f"{each} (chosen)" if each == chosen and len(labels) > 1 else each for each in labels)
 
 
-def _keys(registry: Registry) -> Iterator[str]:
-    """Yield the environment variables of the keys that the providers and lifespans of a bot take."""
+def _keys(registry: Registry) -> Iterator[tuple[str, str]]:
+    """Yield the environment variables of the keys that the providers and lifespans of a bot take, and for what."""
     from ..protocol.operator_fields import key_variable
 
     found: dict[str, tuple[bool, list[str]]] = {}
@@ -153,10 +153,9 @@ def _keys(registry: Registry) -> Iterator[str]:
     for spec in registry.lifespans.specs:
         for each in spec.secrets:
             found.setdefault(key_variable(spec.name, each.name), (each.optional, []))[1].append(f"lifespan {spec.name}")
-    width = max(map(len, found), default=0)
     for variable, (is_optional, takers) in found.items():
         need = "optional" if is_optional else "required"
-        yield f"{variable:<{width}}  {need}, for {', '.join(takers)}"
+        yield variable, f"{need}, for {', '.join(takers)}"
 
 
 def _options(config: Iterable[Described]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from ..protocol.operator_fields import key_variable
 from ..registry.installed import EntryPoint, Installed
 from ..registry.plugin_loading import family_of
 from ..registry.registry import Provider
-from .description import Described, action_lines, parameter_lines, titled
+from .description import Described, action_lines, parameter_lines, table_lines, titled
 
 __all__ = ("declared", "describe_plugin", "find_plugin", "own_actions")
 
@@ -79,7 +79,7 @@ def _provider(provider: Provider) -> tuple[list[str], Described]:
     also += [f"{spec.kind}:{each.name}" for each in provider.actions.values() if each not in own]
     service_options = [describe_parameter(each) for each in spec.parameters.values()]
     parts = [
-        titled("Keys", _keys(spec)),
+        titled("Keys", table_lines(list(_keys(spec)))),
         titled("Service options, from the operator only", parameter_lines(service_options)),
         titled("Options", parameter_lines(options)),
         titled("Actions", [line for each in own for line in action_lines(_action(spec.kind, each))]),
@@ -88,11 +88,10 @@ def _provider(provider: Provider) -> tuple[list[str], Described]:
     return parts, {"actions": actions, "config": [config]}
 
 
-def _keys(spec: ProviderSpec) -> Iterator[str]:
-    width = max((len(each.name) for each in spec.secrets), default=0)
+def _keys(spec: ProviderSpec) -> Iterator[tuple[str, str]]:
     for each in spec.secrets:
         need = "optional" if each.optional else "required"
-        yield f"{each.name:<{width}}  {need}, {key_variable(spec.provider, each.name)}"
+        yield each.name, f"{need}, {key_variable(spec.provider, each.name)}"
 
 
 def own_actions(provider: Provider) -> list[ActionSpec]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from textwrap import indent, wrap
 from typing import Any, TypeAlias
 
 from ..utils.json_values import is_object
 
-__all__ = ("Described", "action_lines", "actions_text", "merge_all_of", "parameter_lines", "titled")
+__all__ = ("Described", "action_lines", "actions_text", "merge_all_of", "parameter_lines", "table_lines", "titled")
 
 #: What `rtvi_plugins.protocol.describe` returns, or a JSON Schema.
 Described: TypeAlias = "Mapping[str, Any]"
@@ -20,6 +20,13 @@ _WIDTH = 98  # each section is indented by two
 def titled(title: str, lines: Iterable[str]) -> str:
     """Return a section of a description."""
     return f"{title}\n" + indent("\n".join(lines) or "none", "  ")
+
+
+def table_lines(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield the lines of a table. Each column is as wide as its longest cell."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for cells in rows:
+        yield "  ".join(map(str.ljust, cells, widths)).rstrip()
 
 
 def actions_text(actions: Iterable[Described]) -> str:

@@ -29,6 +29,7 @@ from ..registry.key_store import KeyStore
 from ..utils.blocked_threads import SLOW_IMPORT_SECONDS
 from ..utils.install_hint import install_hint
 from ..utils.secrets import scrub
+from .description import table_lines
 from .plugin_probe import Probed, probe
 
 __all__ = ("Finding", "run")
@@ -255,8 +256,7 @@ def _text(report: _Report) -> str:
         ("PLUGIN", "DISTRIBUTION", "API", "IMPORT", "KEYS NOT SET"),
         *(_row(*each, report.stored) for each in report.plugins),
     ]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines += ["  ".join(map(str.ljust, cells, widths)).rstrip() for cells in rows]
+    lines += table_lines(rows)
     for each in report.findings:
         lines += ["", f"{each.level}: {each.about} [{each.check}]", f"  {each.what}", f"  → {each.mend}"]
     broken = sum(each.level == "broken" for each in report.findings)

@@ -12,6 +12,7 @@ from attrs import asdict, frozen
 
 from ..cli import FAILED, OK
 from ..registry.installed import EntryPoint, Installed
+from .description import table_lines
 
 __all__ = ("run",)
 
@@ -96,7 +97,5 @@ def _text(rows: Sequence[Row]) -> str:
     if not rows:
         return "No plugin is installed.\n"
     table = [("KIND", "PROVIDER", "DISTRIBUTION", "VERSION", "API", ""), *(row.cells() for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = ["  ".join(map(str.ljust, cells, widths)).rstrip() for cells in table]
     remarks = [remark for row in rows for remark in row.remarks()]
-    return "\n".join([*lines, *([""] if remarks else []), *remarks, ""])
+    return "\n".join([*table_lines(table), *([""] if remarks else []), *remarks, ""])
