@@ -375,7 +375,8 @@ async def test_a_dead_connection_is_noticed() -> None:
 
 async def test_a_vendor_that_reads_no_more_delays_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither leaving the stream nor the end of the service waits for it for long."""
-    monkeypatch.setattr("rtvi_plugins_vendor.websocket._CLOSING_SECONDS", 0.1)
+    for module in ("_connection", "websocket"):
+        monkeypatch.setattr(f"rtvi_plugins_vendor.{module}.CLOSING_SECONDS", 0.1)
 
     async def dead(socket: FakeSocket) -> None:
         await socket.hang()
@@ -390,7 +391,7 @@ async def test_a_vendor_that_reads_no_more_delays_nobody(monkeypatch: pytest.Mon
 
 async def test_a_reader_that_is_too_far_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory is limited."""
-    monkeypatch.setattr("rtvi_plugins_vendor.websocket._LONGEST_INBOX", 100)
+    monkeypatch.setattr("rtvi_plugins_vendor._inbox._LONGEST_INBOX", 100)
 
     async def flood(socket: FakeSocket) -> None:
         await socket.send(bytes(50))
@@ -434,7 +435,7 @@ async def test_a_connection_that_cannot_be_written(monkeypatch: pytest.MonkeyPat
         raise WebSocketNetworkError
 
     async with serving(silent, timeout=0.3) as (_, acme), acme.open("ws") as stream:
-        monkeypatch.setattr("rtvi_plugins_vendor.websocket._Session.send", broken)
+        monkeypatch.setattr("rtvi_plugins_vendor._connection._Session.send", broken)
         with pytest.raises(ProviderError):
             await stream.send(b"audio")
         assert await category_of(stream) in ("unavailable", "timeout")

@@ -13,302 +13,25 @@ one for each `sending`. Only the connection's own task writes, so a cancelled ca
 
 from __future__ import annotations
 
-import logging
-import math
-from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, TypeAlias, cast
+from typing import Any
 
 import anyio
-import httpx2
-import orjson
-import wsproto.events
 from anyio.abc import TaskGroup
-from attrs import define, field, frozen
-from httpx2.websockets import (
-    AsyncWebSocketClient,
-    AsyncWebSocketSession,
-    HTTPXWSException,
-    WebSocketDisconnect,
-    WebSocketUpgradeError,
-)
-from wsproto.connection import ConnectionState
-from wsproto.utilities import ProtocolError
+from attrs import define, field
 
 from rtvi_plugins.errors import ProviderCategory, ProviderError
 from rtvi_plugins.session import Secret
 
-from .failures import StatusError, category_of_close, category_of_status, retry_after
+from ._connection import CLOSING_SECONDS, Address, Connection, Outgoing, Settings
+from ._inbox import Inbox
+from .failures import StatusError, category_of_close
 from .http import Retry, open_client
 
 __all__ = ("SharedWebSocket", "VendorWebSockets", "WebSocketStream", "connect_websockets")
 
-log = logging.getLogger(__name__)
-
-#: A message to a vendor: bytes, text, or a value that is sent as JSON text.
-Outgoing: TypeAlias = "bytes | str | Mapping[str, Any]"
-Failure: TypeAlias = "Callable[[], Exception]"
-
-#: How long the last messages of a connection, and its close frame, may take, in seconds.
-_CLOSING_SECONDS = 1.0
-_LONGEST_MESSAGE = 4 * 1024 * 1024
-#: The most bytes that may wait until a stream is read. About 20 minutes of audio at 24 kHz in base64.
-_LONGEST_INBOX = 64 * 1024 * 1024
-
-
-class _Session(AsyncWebSocketSession):
-    async def close(self, code: int = 1000, reason: str | None = None) -> None:
-        # It is called under a shield, and a vendor that no longer reads would block it.
-        with anyio.move_on_after(_CLOSING_SECONDS):
-            await super().close(code, reason)
-
-
-class _Closed(Exception):
-    """The connection was closed. A category of None is a normal end."""
-
-    def __init__(self, category: ProviderCategory | None) -> None:
-        super().__init__()
-        self.category = category
-
-
-@frozen
-class _Address:
-    """What a connection is opened with."""
-
-    path: str
-    params: Mapping[str, Any]
-    headers: Mapping[str, str]
-    keep_alive: Outgoing | None
-    keep_alive_every: float
-
-
-@define(eq=False)
-class _Letter:
-    """A message that waits to be written."""
-
-    event: wsproto.events.Event
-    done: anyio.Event = field(factory=anyio.Event)
-    written: bool = False
-
-
-def _letter(message: Outgoing) -> _Letter:
-    if isinstance(message, bytes):
-        return _Letter(wsproto.events.BytesMessage(data=message))
-    text = message if isinstance(message, str) else orjson.dumps(message).decode()
-    return _Letter(wsproto.events.TextMessage(data=text))
-
-
-# ---- the connection --------------------------------------------------------------------------------------------------
-
-
-@define(eq=False)
-class _Connection:
-    """One connection, owned by the task that runs `run`."""
-
-    service: _Service
-    #: Returns the context of a message. None: the connection has one stream.
-    route: Callable[[Any], object] | None
-    inboxes: dict[object, _Inbox] = field(factory=dict[object, "_Inbox"])
-    #: Whether the connection was opened, or failed.
-    settled: anyio.Event = field(factory=anyio.Event)
-    gone: anyio.Event = field(factory=anyio.Event)
-    failure: Failure | None = None
-    scope: anyio.CancelScope = field(factory=anyio.CancelScope)
-    _letters: deque[_Letter] = field(factory=deque[_Letter])
-    _news: anyio.Event = field(factory=anyio.Event)
-    _closing: bool = False
-
-    @property
-    def usable(self) -> bool:
-        """Whether new requests can use it."""
-        return not (self.gone.is_set() or self._closing)
-
-    def post(self, message: Outgoing) -> _Letter:
-        """Queue a message. The task writes it, even if the caller is cancelled."""
-        letter = _letter(message)
-        if self.usable:
-            self._letters.append(letter)
-            self._news.set()
-        else:
-            letter.done.set()
-        return letter
-
-    def close(self) -> None:
-        """Close the connection after the messages that wait."""
-        if not self._closing:
-            self._closing = True
-            self.scope.deadline = anyio.current_time() + _CLOSING_SECONDS
-            self._news.set()
-
-    async def run(self, address: _Address) -> None:
-        """Open the connection, and read and write until it ends."""
-        try:
-            with self.scope:
-                await self._talk(address)
-        except* WebSocketUpgradeError as refused:
-            response = _first(refused).response
-            status, wait = response.status_code, retry_after(response.headers)
-            self._fail(lambda: StatusError(self.service.provider, category_of_status(status), status, retry_after=wait))
-        except* _Closed as closed:
-            self._fail_as(_first(closed).category)
-        except* (HTTPXWSException, httpx2.HTTPError, ProtocolError, orjson.JSONDecodeError):
-            self._fail_as("unavailable")
-        except* Exception:
-            log.exception("%s: `route` or `categorize` failed", self.service.provider)
-            self._fail_as("unavailable")
-        finally:
-            self._end()
-
-    async def _talk(self, address: _Address) -> None:
-        client = AsyncWebSocketClient(
-            self.service.client,
-            max_message_size_bytes=_LONGEST_MESSAGE,
-            keepalive_ping_interval_seconds=self.service.ping_every,
-            keepalive_ping_timeout_seconds=self.service.timeout,
-            session_class=_Session,
-        )
-        async with client.connect(address.path, params=address.params, headers=address.headers) as session:
-            self.settled.set()
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._read, session)
-                await self._write(session, address)
-                tasks.cancel_scope.cancel()
-
-    async def _read(self, session: AsyncWebSocketSession) -> None:
-        while True:
-            event = await _receive(session)
-            if isinstance(event, WebSocketDisconnect):
-                self._closing = True
-                # This side also ends a connection, after a malformed or too long message.
-                by_vendor = session.connection.state is ConnectionState.REMOTE_CLOSING
-                raise _Closed(self.service.categorize(event.code, event.reason) if by_vendor else "unavailable")
-            data: Any = cast("wsproto.events.Message[Any]", event).data
-            self._deliver(orjson.loads(data) if isinstance(data, str) else bytes(data), len(data))
-
-    def _deliver(self, message: Any, size: int) -> None:
-        context = None if self.route is None else self.route(message)
-        if context is None:
-            inboxes = [*self.inboxes.values()]
-        else:
-            inboxes = [self.inboxes[context]] if context in self.inboxes else []  # else its stream has ended
-        for inbox in inboxes:
-            inbox.put(message, size)
-
-    async def _write(self, session: AsyncWebSocketSession, address: _Address) -> None:
-        while self._letters or not self._closing:
-            if self._letters:
-                await self._write_one(session, self._letters.popleft())
-                continue
-            self._news = anyio.Event()
-            wait = math.inf if address.keep_alive is None else address.keep_alive_every
-            with anyio.move_on_after(wait) as idle:
-                await self._news.wait()
-            if idle.cancelled_caught and address.keep_alive is not None:
-                await self._write_one(session, _letter(address.keep_alive))
-
-    async def _write_one(self, session: AsyncWebSocketSession, letter: _Letter) -> None:
-        try:
-            await session.send(letter.event)
-            letter.written = True
-        except (HTTPXWSException, ProtocolError, httpx2.HTTPError):
-            # The reader knows why the connection ended.
-            await anyio.sleep(self.service.timeout)
-            raise
-        finally:
-            letter.done.set()
-
-    def _fail_as(self, category: ProviderCategory | None) -> None:
-        if category is not None:
-            self._fail(lambda: ProviderError(self.service.provider, category))
-
-    def _fail(self, failure: Failure) -> None:
-        # The vendor's own reason is better than the failure of the transport that follows it.
-        self.failure = self.failure or failure
-
-    def _end(self) -> None:
-        self.settled.set()
-        self.gone.set()
-        for letter in self._letters:
-            letter.done.set()
-        self._letters.clear()
-        for inbox in self.inboxes.values():
-            inbox.end(self.failure)
-
-
-async def _receive(session: AsyncWebSocketSession) -> wsproto.events.Event | WebSocketDisconnect:
-    # As a value, it is no context of a later exception, whose traceback would show the vendor's reason.
-    try:
-        return await session.receive()
-    except WebSocketDisconnect as closed:
-        return closed
-
-
-def _first(error: Any) -> Any:
-    while isinstance(error, BaseExceptionGroup):
-        error = cast("BaseExceptionGroup[Any]", error).exceptions[0]
-    return error
-
-
 # ---- a stream --------------------------------------------------------------------------------------------------------
-
-
-@define(eq=False)
-class _Inbox:
-    """The messages of one stream that wait to be read."""
-
-    provider: str
-    timeout: float
-    #: Whether a normal close of the connection is the end of the stream, and not its loss.
-    ends_with_connection: bool
-    over: bool = False
-    #: Whether the vendor has finished, so that no goodbye is needed.
-    finished: bool = False
-    _items: deque[tuple[Any, int]] = field(factory=deque[tuple[Any, int]])
-    _size: int = 0
-    _failure: Failure | None = None
-    _senders: int = 0
-    _news: anyio.Event = field(factory=anyio.Event)
-    _wait: anyio.CancelScope = field(factory=anyio.CancelScope)
-
-    def put(self, message: Any, size: int) -> None:
-        """Add a message, unless the reader is too far behind."""
-        if self._size + size > _LONGEST_INBOX:
-            self.end(lambda: ProviderError(self.provider, "unavailable"))
-        if not self.over:
-            self._items.append((message, size))
-            self._size += size
-            self._news.set()
-
-    def end(self, failure: Failure | None) -> None:
-        """End after the messages that wait."""
-        if not self.over:
-            self.over, self._failure = True, failure
-            self._news.set()
-
-    async def receive(self) -> Any:
-        """Return the next message. `StopAsyncIteration` is the end."""
-        while not self._items:
-            if self.over and self._failure is None and self.ends_with_connection:
-                raise StopAsyncIteration
-            if self.over:
-                raise self._failure() if self._failure else ProviderError(self.provider, "unavailable")
-            self._news = anyio.Event()
-            with anyio.CancelScope(deadline=self._deadline()) as self._wait:
-                await self._news.wait()
-            if self._wait.cancelled_caught:
-                raise ProviderError(self.provider, "timeout")
-        message, size = self._items.popleft()
-        self._size -= size
-        return message
-
-    def count_senders(self, change: int) -> None:
-        """While anything is being sent, the vendor may be silent."""
-        self._senders += change
-        self._wait.deadline = self._deadline()
-
-    def _deadline(self) -> float:
-        return math.inf if self._senders else anyio.current_time() + self.timeout
 
 
 @define(eq=False)
@@ -320,8 +43,9 @@ class WebSocketStream:
     vendor may be silent while `sending` still has messages to send.
     """
 
-    _connection: _Connection = field(repr=False)
-    _inbox: _Inbox = field(repr=False)
+    _connection: Connection = field(repr=False)
+    _inbox: Inbox = field(repr=False)
+    _tasks: TaskGroup = field(repr=False)
 
     async def send(self, message: Outgoing) -> None:
         """Send bytes, text, or a value as JSON. It returns once the message is written.
@@ -352,7 +76,7 @@ class WebSocketStream:
                 done.set()
 
         self._inbox.count_senders(1)
-        self._connection.service.tasks.start_soon(run)
+        self._tasks.start_soon(run)
         try:
             yield
         finally:
@@ -393,16 +117,12 @@ class WebSocketStream:
 class _Service:
     """The connections of one service."""
 
-    provider: str
-    client: httpx2.AsyncClient = field(repr=False)
+    settings: Settings
     tasks: TaskGroup
-    timeout: float
-    ping_every: float
     retry: Retry
-    categorize: Callable[[int, str], ProviderCategory | None]
-    _open: set[_Connection] = field(factory=set[_Connection])
+    _open: set[Connection] = field(factory=set[Connection])
 
-    async def dial(self, address: _Address, route: Callable[[Any], object] | None = None) -> _Connection:
+    async def dial(self, address: Address, route: Callable[[Any], object] | None = None) -> Connection:
         """Return an open connection. It tries as often as `retry` allows."""
         attempt = 0
         while True:
@@ -416,9 +136,9 @@ class _Service:
             attempt += 1
             await anyio.sleep(wait)
 
-    def inbox(self, connection: _Connection, context: object, *, ends_with_connection: bool) -> _Inbox:
+    def inbox(self, connection: Connection, context: object, *, ends_with_connection: bool) -> Inbox:
         """Return the inbox of a new context."""
-        inbox = _Inbox(self.provider, self.timeout, ends_with_connection)
+        inbox = Inbox(self.settings.provider, self.settings.timeout, ends_with_connection)
         if connection.inboxes.setdefault(context, inbox) is not inbox:
             raise ValueError(f"the context {context!r} is in use; choose a new one for each request")
         if connection.gone.is_set():
@@ -430,12 +150,12 @@ class _Service:
         connections = list(self._open)
         for connection in connections:
             connection.close()
-        with anyio.move_on_after(_CLOSING_SECONDS):
+        with anyio.move_on_after(CLOSING_SECONDS):
             for connection in connections:
                 await connection.gone.wait()
 
-    async def _dial_once(self, address: _Address, route: Callable[[Any], object] | None) -> _Connection:
-        connection = _Connection(self, route)
+    async def _dial_once(self, address: Address, route: Callable[[Any], object] | None) -> Connection:
+        connection = Connection(self.settings, route)
         if route is None:  # the vendor may speak first
             self.inbox(connection, None, ends_with_connection=True)
 
@@ -448,11 +168,11 @@ class _Service:
 
         self.tasks.start_soon(run)
         try:
-            with anyio.fail_after(self.timeout):
+            with anyio.fail_after(self.settings.timeout):
                 await connection.settled.wait()
         except TimeoutError:
             connection.scope.cancel()
-            raise ProviderError(self.provider, "timeout") from None
+            raise ProviderError(self.settings.provider, "timeout") from None
         except BaseException:
             connection.scope.cancel()
             raise
@@ -466,9 +186,9 @@ class SharedWebSocket:
     """One connection for all requests of a service. It opens with the first one, and again after it was lost."""
 
     _service: _Service
-    _address: _Address
+    _address: Address
     _route: Callable[[Any], object]
-    _connection: _Connection | None = None
+    _connection: Connection | None = None
     _lock: anyio.Lock = field(factory=anyio.Lock)
 
     @asynccontextmanager
@@ -481,7 +201,7 @@ class SharedWebSocket:
         connection = await self._connected()
         inbox = self._service.inbox(connection, context, ends_with_connection=False)
         try:
-            yield WebSocketStream(connection, inbox)
+            yield WebSocketStream(connection, inbox, self._service.tasks)
         finally:
             del connection.inboxes[context]
             _leave(connection, inbox, goodbye)
@@ -490,7 +210,7 @@ class SharedWebSocket:
         """Open the connection now, so that the first request is faster."""
         await self._connected()
 
-    async def _connected(self) -> _Connection:
+    async def _connected(self) -> Connection:
         async with self._lock:
             if self._connection is None or not self._connection.usable:
                 self._connection = await self._service.dial(self._address, self._route)
@@ -521,11 +241,11 @@ class VendorWebSockets:
         - `keep_alive`: a message for vendors that close an idle connection. It is sent when nothing else was sent for
           `keep_alive_every` seconds.
         """
-        address = _Address(path, params or {}, headers or {}, keep_alive, keep_alive_every)
+        address = Address(path, params or {}, headers or {}, keep_alive, keep_alive_every)
         connection = await self._service.dial(address)
         inbox = connection.inboxes[None]
         try:
-            yield WebSocketStream(connection, inbox)
+            yield WebSocketStream(connection, inbox, self._service.tasks)
         finally:
             _leave(connection, inbox, goodbye)
             connection.close()
@@ -541,11 +261,11 @@ class VendorWebSockets:
         keep_alive_every: float = 5.0,
     ) -> SharedWebSocket:
         """Return a connection for many requests. `route` returns the context of a message, or None for all contexts."""
-        address = _Address(path, params or {}, headers or {}, keep_alive, keep_alive_every)
+        address = Address(path, params or {}, headers or {}, keep_alive, keep_alive_every)
         return SharedWebSocket(self._service, address, route)
 
 
-def _leave(connection: _Connection, inbox: _Inbox, goodbye: Outgoing | None) -> None:
+def _leave(connection: Connection, inbox: Inbox, goodbye: Outgoing | None) -> None:
     if goodbye is not None and not (inbox.finished or inbox.over):
         connection.post(goodbye)
 
@@ -583,7 +303,8 @@ async def connect_websockets(
         open_client(provider, api_key, base_url, key_header, key_scheme, None) as client,
         anyio.create_task_group() as tasks,
     ):
-        service = _Service(provider, client, tasks, timeout, ping_every, retry or Retry(), categorize)
+        settings = Settings(provider, client, timeout, ping_every, categorize)
+        service = _Service(settings, tasks, retry or Retry())
         try:
             yield VendorWebSockets(service)
         finally:
