@@ -59,6 +59,14 @@ async def test_the_answer_is_the_text_of_one_turn() -> None:
         assert await client.ask("And how are you?") == "Fine."
 
 
+@pytest.mark.parametrize("version", ["0.3.0", "2", "2.1.0-beta"])
+async def test_an_answer_ends_for_clients_of_all_versions(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bot sends the end of its turn from 1.0 on. An unreadable version counts as 0.3."""
+    monkeypatch.setattr(asking, "QUIET", 0.02)
+    async with connect(greeter, Fakes([Text("I am "), Text("Vera.")]), version=version) as client:
+        assert await client.ask("Who are you?", timeout=2.0) == "I am Vera."
+
+
 async def test_the_pieces_come_as_the_bot_sends_them() -> None:
     """The whole text is there afterwards."""
     fakes = Fakes([Text("One, "), Text("two.")])

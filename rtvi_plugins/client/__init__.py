@@ -114,7 +114,6 @@ class Client:
 
     async def introduce(self, version: str, about: Mapping[str, Any]) -> None:
         """Send `client-ready`, and wait until the bot is ready. `open_client` does this."""
-        self._version = tuple(int(each) for each in version.split(".") if each.isdecimal())
         data = {"version": version, "about": {"library": "rtvi_plugins", **about}}
         self.bot = await self._ask("client-ready", data, BotReady.read)
 
@@ -217,9 +216,10 @@ class Client:
 
     @property
     def _bot_announces_end(self) -> bool:
-        """Whether the bot sends `bot-turn-ended`."""
+        """Whether the bot sends `bot-turn-ended`: ours does, unless it answers with a version before 1.0."""
         about = self.bot.data.get("about")
-        return is_object(about) and about.get("library") == "rtvi_plugins" and self._version >= (1, 0, 0)
+        is_ours = is_object(about) and about.get("library") == "rtvi_plugins"
+        return is_ours and not self.bot.version.startswith("0.")
 
     async def disconnect_bot(self) -> None:
         """Ask the bot to leave."""
