@@ -18,6 +18,7 @@ from attrs import define, field
 
 from ..hosting import Connection, Host
 from ..kinds import Audio
+from ..protocol.codec import encode
 from ..runtime.clock import ManualClock
 from ..runtime.threads import action_threads
 
@@ -54,7 +55,7 @@ class Line:
 
     def send(self, type: str, data: Mapping[str, Any], id: str = "1") -> None:
         """Send an RTVI message."""
-        self.connection.receive(json.dumps({"label": "rtvi-ai", "type": type, "id": id, "data": data}))
+        self.connection.receive(encode(type, id, data))
 
     def speak(self, audio: Audio) -> None:
         """Send audio from the microphone."""
