@@ -42,7 +42,7 @@ __all__ = ("check_providers", "find_problems")
 #: How long the event loop may be blocked, in seconds.
 _BLOCKED_SECONDS: Final = 0.4
 #: How long anything that should be quick may take, in seconds.
-PATIENCE: Final = 10.0
+_PATIENCE: Final = 10.0
 
 
 class _Sessions:
@@ -78,7 +78,7 @@ class _Sessions:
         self._ready = [(ready, handles)]
         started = await self.host.start(self.operator(options), secret=SECRET)
         async with open_client(ConnectionStream(self.host.claim(started.token))) as client:
-            with anyio.fail_after(PATIENCE):
+            with anyio.fail_after(_PATIENCE):
                 await ready.wait()
             yield client, handles[0]
 
@@ -195,11 +195,11 @@ class _Check:
         if self.vendor is not None or any(each.rule in ("P104", "P105") for each in self.problems):
             return
         logged, sessions = len(self.records.framework), self.sessions
-        with anyio.move_on_after(PATIENCE) as patience:
+        with anyio.move_on_after(_PATIENCE) as patience:
             async with sessions.make_host() as host:
                 await host.start(sessions.operator({}), secret=SECRET)
         if patience.cancelled_caught:
-            self.found("P108", f"it does not close within {PATIENCE:g} s when the host does")
+            self.found("P108", f"it does not close within {_PATIENCE:g} s when the host does")
         self._look_for_unclosed(logged)
 
     async def _inspect(self, client: Client, handle: Any) -> None:
