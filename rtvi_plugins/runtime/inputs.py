@@ -31,10 +31,10 @@ class InputQueue:
     _in_progress: bool = False
     #: The number of the input that was taken last.
     _number: int = 0
-    #: How many inputs were added. The inputs that wait have their numbers in `_numbers`; the first input is number 1.
+    #: How many inputs were added. It is also the number of the last one; the first input is number 1.
     added: int = 0
-    _waiting: list[Input] = field(factory=list[Input])
-    _numbers: list[int] = field(factory=list[int])
+    #: The inputs that wait, each with its number.
+    _waiting: list[tuple[int, Input]] = field(factory=list[tuple[int, Input]])
     _arrived: OneShotEvent | None = None
 
     def check(self, input: Input) -> None:
@@ -55,23 +55,19 @@ class InputQueue:
     def put(self, input: Input) -> None:
         """Add an input. One that asks for an answer at once is answered together with the texts that wait before it."""
         if isinstance(input, UserText) and input.run:
-            self._waiting = [evolve(each, run=False) if isinstance(each, UserText) else each for each in self._waiting]
+            self._waiting = [
+                (number, evolve(each, run=False) if isinstance(each, UserText) else each)
+                for number, each in self._waiting
+            ]
         self.added += 1
-        self._numbers.append(self.added)
-        self._waiting.append(input)
+        self._waiting.append((self.added, input))
         if self._arrived is not None:
             self._arrived.set()
 
     def discard_speech(self) -> list[int]:
         """Remove each `Say` that waits and may be interrupted. Return their numbers."""
-        discarded: list[int] = []
-        kept: list[tuple[int, Input]] = []
-        for number, each in zip(self._numbers, self._waiting, strict=True):
-            if isinstance(each, Say) and each.interruptible:
-                discarded.append(number)
-            else:
-                kept.append((number, each))
-        self._numbers, self._waiting = [number for number, _ in kept], [each for _, each in kept]
+        discarded = [number for number, each in self._waiting if isinstance(each, Say) and each.interruptible]
+        self._waiting = [(number, each) for number, each in self._waiting if number not in discarded]
         return discarded
 
     async def next(self) -> Input:
@@ -82,20 +78,20 @@ class InputQueue:
             self._arrived = OneShotEvent()
             await self._arrived.wait()
         self._in_progress = True
-        self._number = self._numbers.pop(0)
-        return self._waiting.pop(0)
+        self._number, input = self._waiting.pop(0)
+        return input
 
     def is_done(self, number: int) -> bool:
         """Return whether the inputs up to this number were processed or discarded, or nobody takes inputs any more."""
         if not self.open:
             return True
-        first = self._number if self._in_progress else self._numbers[0] if self._numbers else self.added + 1
+        first = self._number if self._in_progress else self._waiting[0][0] if self._waiting else self.added + 1
         return number < first
 
     @property
     def wants_answer(self) -> bool:
         """Return whether an input waits that the LLM is to answer."""
-        return any(isinstance(each, RunLLM) or (isinstance(each, UserText) and each.run) for each in self._waiting)
+        return any(isinstance(each, RunLLM) or (isinstance(each, UserText) and each.run) for _, each in self._waiting)
 
     def close(self) -> None:
         """Take no more inputs: the bot's function has returned, or the session has ended."""
