@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from enum import Enum
 from functools import partial
@@ -35,6 +35,7 @@ __all__ = (
     "Spec",
     "StateSpec",
     "Target",
+    "bots_of",
     "mark",
     "specs_in",
     "specs_of",
@@ -282,6 +283,11 @@ def specs_of(value: object) -> tuple[Spec, ...]:
     """Return the declarations of a function."""
     found: tuple[Spec, ...] = getattr(value, _MARK, ())
     return found
+
+
+def bots_of(targets: Iterable[object]) -> list[BotSpec]:
+    """Return the bots among the targets of a declaration."""
+    return [spec for each in targets for spec in specs_of(each) if isinstance(spec, BotSpec)]
 
 
 def specs_in(module: ModuleType) -> Sequence[Spec]:

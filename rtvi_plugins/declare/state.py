@@ -12,7 +12,7 @@ from ..errors import DeclarationError
 from ..utils.diagnostics import where
 from .shapes import UnsupportedType, check
 from .signature import is_session, problems_text
-from .specs import AnyFunction, BotSpec, StateSpec, specs_of
+from .specs import AnyFunction, BotSpec, StateSpec, bots_of
 from .to_json import to_json
 from .types import read
 
@@ -63,7 +63,7 @@ def check_annotation(function: AnyFunction, annotation: Any, targets: Sequence[A
     """Check that the session of an action or options function is annotated with the state of its bots, or with none."""
     if (state := _state_of(annotation)) is None:
         return
-    bots = [spec for each in targets for spec in specs_of(each) if isinstance(spec, BotSpec)]
+    bots = bots_of(targets)
     if len(bots) < len(targets):
         raise DeclarationError(function, f"takes Session[{_name(state)}], but serves all bots. Write Session.")
     for each in bots:

@@ -13,7 +13,7 @@ from ..utils.diagnostics import authors_line, nearest, where
 from ..utils.names import is_valid_name
 from .lifespan import lifespan_value, yielded
 from .signature import Signature, is_plain_function, is_session
-from .specs import AnyFunction, BotService, BotSpec, Given, Injected, ProviderSpec, Target, specs_of
+from .specs import AnyFunction, BotService, BotSpec, Given, Injected, ProviderSpec, Target, bots_of, specs_of
 from .state import check_annotation
 
 __all__ = (
@@ -128,7 +128,7 @@ def _injected_by_bot(function: AnyFunction, signature: Signature, targets: Seque
             message += "this name, as in llm: LLM, or with the class that a @lifespan yields."
             raise DeclarationError(function, f"{name!r} {message}")
     _reject_two_sessions(function, found)
-    for spec in (spec for each in targets for spec in specs_of(each) if isinstance(spec, BotSpec)):
+    for spec in bots_of(targets):
         if (problem := injection_problem(found, spec)) is not None:
             raise DeclarationError(function, problem)
     return tuple(found)
@@ -159,8 +159,7 @@ def check_own_name(function: AnyFunction, service: Any, targets: Sequence[Any]) 
     elif not is_for_bot(targets):
         problem = "has service=, which only actions and options of a bot have. Name a bot as the target, or remove it."
     else:
-        bots = (spec for each in targets for spec in specs_of(each) if isinstance(spec, BotSpec))
-        problem = next(filter(None, (service_problem(service, each) for each in bots)), None)
+        problem = next(filter(None, (service_problem(service, each) for each in bots_of(targets))), None)
     if problem is not None:
         raise DeclarationError(function, problem)
 
@@ -184,4 +183,4 @@ def _check_protocol(function: AnyFunction, target: Any, live: Any) -> None:
 
 def is_for_bot(targets: Sequence[Any]) -> bool:
     """Return whether any target is a bot, or `"bot"` (all bots)."""
-    return any(each == "bot" or any(isinstance(spec, BotSpec) for spec in specs_of(each)) for each in targets)
+    return any(each == "bot" for each in targets) or bool(bots_of(targets))
