@@ -323,14 +323,15 @@ class Host:
                 self._rates.empty(address, self._clock.now())
 
     def _find_key(self, provider: str, name: str) -> Secret | None:
-        if value := self._environ.get(key_variable(provider, name)):
+        variable = key_variable(provider, name)
+        if value := self._environ.get(variable):
             return Secret(value)
         for place, stored in self._hooks.results("find_key", provider=provider, name=name):
             if isinstance(stored, str | Secret):
                 return Secret(stored) if isinstance(stored, str) else stored
             report(place, PluginError(f"it returns a {type(stored).__name__} for a key. Return a str, or None."))
         try:
-            return self._key_store.get(key_variable(provider, name))
+            return self._key_store.get(variable)
         except PluginError as error:
             report("the key store", error)
             return None
@@ -362,7 +363,7 @@ class Host:
 
 def _key_variables(registry: Registry) -> list[str]:
     """Return the environment variables of all keys that the bot's providers and lifespans declare."""
-    specs = [each.spec for service in registry.services.values() for each in service.providers.values()]
+    specs = (each.spec for each in registry.providers)
     named = [(spec.provider, secret.name) for spec in specs for secret in spec.secrets]
     named += [(spec.name, secret.name) for spec in registry.lifespans.specs for secret in spec.secrets]
     return [key_variable(*each) for each in named]

@@ -87,10 +87,9 @@ def check_descriptions(registry: Registry) -> None:
 
     Raises `DeclarationError` at the line of the function that declares it.
     """
-    providers = [each for service in registry.services.values() for each in service.providers.values()]
-    for spec in (*registry.own_actions, *(each for one in providers for each in one.actions.values())):
+    for spec in (*registry.own_actions, *(each for one in registry.providers for each in one.actions.values())):
         _check_description(spec, describe_action("", spec, {}))
-    for parameter, group in (each for one in providers for each in one.options.values()):
+    for parameter, group in (each for one in registry.providers for each in one.options.values()):
         _check_description(group, describe_parameter(parameter))
 
 

@@ -118,8 +118,7 @@ def refuse_operator_fields(body: Mapping[str, Any], registry: Registry) -> None:
 
     This includes a service option at the top, such as `base_url`: it would have no effect, unlike the sender expects.
     """
-    providers = (provider for service in registry.services.values() for provider in service.providers.values())
-    options = (each for provider in providers for each in provider.spec.parameters.values())
+    options = (each for provider in registry.providers for each in provider.spec.parameters.values())
     names = (*OPERATOR_FIELDS, *(name for each in options for name in (each.name, *each.was)))
     problems = [
         Problem(member_path("$", name), "only the operator may send this, with the operator's secret.")

@@ -128,11 +128,16 @@ class Registry:
         return (each for actions in self.actions.values() for each in actions.values())
 
     @property
+    def providers(self) -> Iterable[Provider]:
+        """Return the providers of all services."""
+        return (each for service in self.services.values() for each in service.providers.values())
+
+    @property
     def specs(self) -> Iterable[Spec]:
         """Return all declarations that the bot uses."""
         yield self.bot
         yield from self.own_actions
-        for each in (each for service in self.services.values() for each in service.providers.values()):
+        for each in self.providers:
             yield each.spec
             yield from (*each.groups, *each.kind_groups)
             yield from each.actions.values()
