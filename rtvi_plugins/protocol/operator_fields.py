@@ -23,17 +23,14 @@ from .config_change import SentOption, read_sent_options
 __all__ = (
     "OPERATOR_FIELDS",
     "Keys",
-    "has_user",
     "hiding",
     "is_name",
     "key_variable",
-    "misfits",
     "read_defaults",
     "read_keys",
     "read_service_options",
     "refuse_operator_fields",
     "safe_path",
-    "unknown_name",
 )
 
 #: Names of services, providers and options look like this. Any other text in the place of a name may be a key or a URL.
@@ -66,14 +63,14 @@ def safe_path(path: str) -> str:
     return _PART.sub(safe, path)
 
 
-def unknown_name(what: str, name: str, known: Iterable[str], path: str) -> Problem:
+def _unknown_name(what: str, name: str, known: Iterable[str], path: str) -> Problem:
     """Return the problem of an unknown name. The name is shown if it is a plain word."""
     if is_name(name):
         return unknown(what, name, known, path=path)
     return Problem(safe_path(path), f"unknown {what}; known: {', '.join(islice(known, 20))}.")
 
 
-def misfits(found: Sequence[Problem], shape: Shape, value: Any, path: str) -> list[Problem]:
+def _misfits(found: Sequence[Problem], shape: Shape, value: Any, path: str) -> list[Problem]:
     """Return the problems of a value, in terms of what its option accepts."""
     described = str(shape.schema.get("description", ""))
     whole = f"expected {shape.expects}, got {json_type_name(value)}. {described}".rstrip()
@@ -81,7 +78,7 @@ def misfits(found: Sequence[Problem], shape: Shape, value: Any, path: str) -> li
     return [Problem(at, whole if at == path else inner) for at in dict.fromkeys(safe_path(each.path) for each in found)]
 
 
-def has_user(value: Any) -> bool:
+def _has_user(value: Any) -> bool:
     """Return whether a value is a URL that contains a user name or a password."""
     return isinstance(value, str) and _WITH_USER.match(value) is not None
 
@@ -175,7 +172,7 @@ def read_service_options(sent: Any, registry: Registry, problems: list[Problem])
     for label, options in until_max_problems(_object(sent, "$.service_options", problems).items(), problems):
         path = member_path("$.service_options", label)
         if label not in providers:
-            problems.append(unknown_name("provider", label, providers, path))
+            problems.append(_unknown_name("provider", label, providers, path))
             continue
         for key, provider in providers[label].items():
             values = _service_values(provider, _object(options, path, problems), path, problems)
@@ -200,14 +197,14 @@ def _service_values(
     for name, value in until_max_problems(sent.items(), problems):
         at = member_path(path, name)
         if name not in present:
-            problems.append(unknown_name(f"service option of {provider.label}", name, known, at))
+            problems.append(_unknown_name(f"service option of {provider.label}", name, known, at))
         elif present[name].name in read:
             problems.append(Problem(at, "was sent already, under another name."))
         else:
             option = present[name]
             read[option.name], found = check(option.shape, value, at)
-            problems.extend(misfits(found, option.shape, value, at))
-            if not found and has_user(value):
+            problems.extend(_misfits(found, option.shape, value, at))
+            if not found and _has_user(value):
                 text = "must not contain a user name or password; give the key in api_keys or in the environment."
                 problems.append(Problem(at, text))
     return read
@@ -249,8 +246,8 @@ def _check_default(option: SentOption, providers: Sequence[Provider], problems: 
     having = [(each, name) for each in providers if (name := each.present_name(option.name)) is not None]
     if not having:
         known = dict.fromkeys(name for each in providers for name in each.options)
-        problems.append(unknown_name(f"{option.service} option", option.name, known, option.name_path))
+        problems.append(_unknown_name(f"{option.service} option", option.name, known, option.name_path))
     for provider, name in having:
         if found := provider.check_option(name, option.value, option.path)[1]:
-            problems.extend(misfits(found, provider.options[name][0].shape, option.value, option.path))
+            problems.extend(_misfits(found, provider.options[name][0].shape, option.value, option.path))
             return

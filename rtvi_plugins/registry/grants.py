@@ -26,7 +26,6 @@ __all__ = (
     "Grants",
     "function_problem",
     "grant_problem",
-    "grantable",
     "known_names",
     "read_grants",
     "renamed",
@@ -151,7 +150,7 @@ def grant_problem(registry: Registry, grant: Grant, *, is_operators: bool = Fals
 
     The bounds of an operator are not quoted: any text in the operator's part of a start may be a key.
     """
-    known = set(grantable(registry))
+    known = set(_grantable(registry))
     if grant.name not in known and not _is_former(registry, grant.name):
         if registry.left_out(grant.name.replace(":", ".").partition(".")[0]):
             return None  # it may be of a provider that is not installed
@@ -177,7 +176,7 @@ def grant_problem(registry: Registry, grant: Grant, *, is_operators: bool = Fals
 def function_problem(registry: Registry, granted: str, named: dict[str, str]) -> str | None:
     """Return why an LLM cannot call an action of this name; None if it can."""
     _, colon, name = granted.partition(":")
-    known = set(grantable(registry))
+    known = set(_grantable(registry))
     if granted not in known:
         return f"grants {granted!r}. {known_names(granted, (each for each in known if ':' in each))}"
     if not colon:
@@ -249,7 +248,7 @@ def _having(registry: Registry, action: str) -> Sequence[ActionSpec]:
     return [each[name] for each in offered if name in each]
 
 
-def grantable(registry: Registry) -> Iterable[str]:
+def _grantable(registry: Registry) -> Iterable[str]:
     """Yield every name that a grant may have."""
     yield from (f"{each.service}:{each.name}" for each in registry.own_actions)
     for service in registry.services.values():

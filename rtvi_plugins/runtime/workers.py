@@ -32,18 +32,11 @@ from ..utils.control_flow import reraise_control_flow
 from ..utils.task_context import call_in
 from ..utils.waiting import OneShotEvent, cancellation_classes, clear_stray_cancellation
 
-__all__ = (
-    "Begun",
-    "Work",
-    "Workers",
-    "all_steps",
-    "first_step",
-    "other_steps",
-)
+__all__ = ("Work", "Workers")
 
 
 @define(eq=False)
-class Begun:
+class _Begun:
     """A coroutine that has made its first step, and what it waits for."""
 
     coroutine: Coroutine[Any, Any, None]
@@ -51,10 +44,10 @@ class Begun:
     waits_for: Any
 
 
-def first_step(coroutine: Coroutine[Any, Any, None], context: Context, task: asyncio.Task[Any]) -> Begun | None:
+def _first_step(coroutine: Coroutine[Any, Any, None], context: Context, task: asyncio.Task[Any]) -> _Begun | None:
     """Make the first step of a coroutine in the name of a task. Return None if the coroutine is over."""
     try:
-        return Begun(coroutine, context, call_in(task, context.run, coroutine.send, None))
+        return _Begun(coroutine, context, call_in(task, context.run, coroutine.send, None))
     except StopIteration:
         return None
     except BaseException as error:
@@ -64,7 +57,7 @@ def first_step(coroutine: Coroutine[Any, Any, None], context: Context, task: asy
 
 
 @types.coroutine
-def other_steps(begun: Begun, cancellation: BaseException | None) -> Generator[Any, Any, None]:
+def _other_steps(begun: _Begun, cancellation: BaseException | None) -> Generator[Any, Any, None]:
     """Make the other steps, in the task that awaits this. `cancellation` was raised since the first step, if any."""
     step: Callable[[Any], Any]
     value: Any
@@ -79,7 +72,7 @@ def other_steps(begun: Begun, cancellation: BaseException | None) -> Generator[A
 
 
 @types.coroutine
-def all_steps(
+def _all_steps(
     coroutine: Coroutine[Any, Any, None], context: Context, on_wait: Callable[[], None]
 ) -> Generator[Any, Any, None]:
     """Make all steps, in the task that awaits this. `on_wait` is called when the coroutine waits for the first time."""
@@ -137,7 +130,7 @@ class _Worker:
     woken: OneShotEvent | None = None
     #: The item whose first step was made in this worker's name, and what is left of it.
     work: Work | None = None
-    begun: Begun | None = None
+    begun: _Begun | None = None
 
 
 class Workers:
@@ -180,7 +173,7 @@ class Workers:
         self._leader = worker  # what is submitted meanwhile waits
         work.scope = worker.scope
         try:
-            worker.begun = first_step(work.run(), self._context.copy(), task)
+            worker.begun = _first_step(work.run(), self._context.copy(), task)
         finally:
             self._leader = None
             if worker.begun is not None:
@@ -226,7 +219,7 @@ class Workers:
             error = raised
         work, begun, worker.work, worker.begun = worker.work, worker.begun, None, None
         if work is not None and begun is not None:
-            await self._finish(work, worker, other_steps(begun, error))
+            await self._finish(work, worker, _other_steps(begun, error))
 
     async def _lead(self, worker: _Worker) -> None:
         """Run items until one is cancelled, which uses up the worker's scope, or another worker leads."""
@@ -236,7 +229,7 @@ class Workers:
             if not work.cancelled:
                 work.scope = worker.scope
                 hand_over = partial(self._hand_over, worker)
-                await self._finish(work, worker, all_steps(work.run(), self._context.copy(), hand_over))
+                await self._finish(work, worker, _all_steps(work.run(), self._context.copy(), hand_over))
         if self._leader is worker:
             self._leader = None
             if self._queue:
