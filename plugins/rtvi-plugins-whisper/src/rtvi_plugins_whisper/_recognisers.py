@@ -12,7 +12,6 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from threading import Lock
-from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -57,7 +56,7 @@ class Recognitions:
         """Do nothing: no thread outlives its work, and models are kept."""
 
 
-_shared: PerEventLoop[Any] = PerEventLoop("rtvi_plugins_whisper.recognitions", Recognitions)
+_shared = PerEventLoop("rtvi_plugins_whisper.recognitions", Recognitions)
 
 
 @asynccontextmanager
