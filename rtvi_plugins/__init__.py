@@ -13,10 +13,10 @@ from typing_extensions import Doc
 
 from .declare.bot import bot
 from .declare.decorators import action, options, service
+from .declare.grant import Grant
 from .declare.lifespan import lifespan
 from .declare.roles import roles
 from .declare.shapes import Was
-from .declare.specs import Grant
 from .errors import ProviderError, RequestError
 from .hookspecs import hookimpl
 from .kinds import LLM, STT, TTS, VAD, Kind

@@ -18,8 +18,9 @@ from attrs.validators import and_, ge, in_, le, max_len, min_len
 from typing_extensions import TypedDict
 
 from .declare.bot import bot
+from .declare.grant import Grant
 from .declare.shapes import check
-from .declare.specs import AnyFunction, Grant
+from .declare.specs import AnyFunction
 from .declare.types import read
 from .errors import AuthorError, BotError
 from .kinds import BUILTIN_KINDS, Kind

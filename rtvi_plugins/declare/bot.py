@@ -12,9 +12,10 @@ from ..errors import DeclarationError
 from ..kinds import Kind, kind_of
 from ..session import Session
 from ..utils.json_values import is_array
+from .grant import Grant
 from .lifespan import lifespan_value
 from .signature import check_function, is_session, read_hints, reject_result, reject_unknown, summary
-from .specs import AnyFunction, BotSpec, Given, Grant, Injected, mark
+from .specs import AnyFunction, BotSpec, Given, Injected, mark
 from .state import check_bot_annotation, read_state
 
 __all__ = ("bot",)

@@ -7,13 +7,12 @@ from contextlib import suppress
 from enum import Enum
 from functools import partial
 from types import FunctionType, ModuleType
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar
 
 from attrs import field, frozen
-from attrs.validators import and_
 
 from ..errors import DeclarationError
-from ..utils.diagnostics import authors_line
+from .grant import Grant
 from .shapes import Shape, Validator
 
 __all__ = (
@@ -24,7 +23,6 @@ __all__ = (
     "BotService",
     "BotSpec",
     "Given",
-    "Grant",
     "Injected",
     "LifespanSpec",
     "LifespanValue",
@@ -178,53 +176,6 @@ class ActionSpec:
     @property
     def wants_service(self) -> bool:
         return Given.SERVICE in self.given
-
-
-class Grant:
-    """A permission for clients to set, call or choose something, by name, optionally narrowed.
-
-    `Grant("llm.temperature", le(1.0))` lets a client set an option within bounds that are tighter than its own;
-    `Grant("llm.model", writable=False)` lets it read one; `Grant("tts:say", arguments={"text": max_len(200)})`
-    narrows an action's arguments. The narrowing is done by attrs validators.
-    """
-
-    __slots__ = ("arguments", "name", "validator", "writable")
-
-    def __init__(
-        self,
-        name: str,
-        /,
-        *validators: Validator,
-        arguments: Mapping[str, Validator] | None = None,
-        writable: bool = True,
-    ) -> None:
-        problem = _grant_problem(name, validators, arguments, writable)
-        if problem is not None:
-            raise DeclarationError(None, f"Grant({name!r}, …) ({authors_line()}) {problem}")
-        self.name = name
-        self.validator: Validator | None = and_(*validators) if validators else None
-        self.arguments: Mapping[str, Validator] = dict(arguments or {})
-        self.writable = writable
-
-    def __repr__(self) -> str:
-        return (
-            f"Grant({self.name!r}, validator={self.validator!r}, arguments={self.arguments}, writable={self.writable})"
-        )
-
-
-def _grant_problem(name: Any, validators: Sequence[Any], arguments: Any, writable: Any) -> str | None:
-    if not isinstance(name, str):
-        return "needs a name, as in Grant('llm.model')."
-    if not all(callable(each) for each in validators):
-        return "takes validators of attrs, as in Grant('llm.temperature', le(1.0))."
-    narrowed: Any = {} if arguments is None else arguments
-    if not isinstance(narrowed, Mapping) or not all(
-        isinstance(each, str) and callable(validator) for each, validator in cast("Mapping[Any, Any]", narrowed).items()
-    ):
-        return "takes arguments= as a mapping of validators, as in arguments={'text': max_len(200)}."
-    if not isinstance(writable, bool):
-        return "takes writable= as True or False."
-    return None
 
 
 @frozen(eq=False)

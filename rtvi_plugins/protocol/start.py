@@ -10,7 +10,7 @@ from typing import Any
 from attrs import evolve, field, frozen
 
 from ..declare.constraints import violations
-from ..declare.specs import Grant
+from ..declare.grant import Grant
 from ..declare.types import read
 from ..errors import InvalidConfig, InvalidStart, Problem, UnknownProvider, UnknownService, unknown
 from ..registry.grants import Grants, grant_problem, read_grants, renamed

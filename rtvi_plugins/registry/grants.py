@@ -14,8 +14,9 @@ from attrs import evolve, field, frozen
 from attrs.validators import and_, ge, gt, in_, le, lt, matches_re, max_len, min_len
 
 from ..declare.constraints import parts_of, restriction
+from ..declare.grant import Grant
 from ..declare.shapes import Shape, UnsupportedType, Validator
-from ..declare.specs import ActionSpec, Grant
+from ..declare.specs import ActionSpec
 from ..declare.types import read
 from ..errors import InvalidStart, Problem
 from ..utils.diagnostics import nearest
