@@ -3,6 +3,8 @@
 A server passes the body of a start request to `Host.start`, and sends the token that it returns to the client. When the
 client connects with the token, `Host.claim` returns a `Connection`: texts and audio in both directions. Nothing here
 knows HTTP or WebSockets.
+
+The module has more than 300 lines because it is one class, with what servers of all kinds call.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 `receive` never raises, whatever the client sends: it returns an answer, or an operation for the runtime to carry out.
 The facts about clients come from the published packages. Where generations of clients differ, the version in
 `client-ready` decides.
+
+The module has more than 300 lines because it is one state machine, with a method for each type of message.
 """
 
 from __future__ import annotations

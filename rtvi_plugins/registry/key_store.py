@@ -1,9 +1,8 @@
 """The key store of a user: a file with API keys, which `rtvi keys` changes and every host reads.
 
 A key is stored under the name of its environment variable, such as `ACME_API_KEY`. The variable wins over the file. The
-file is `rtvi/keys.json` in the user's folder for settings: `$XDG_CONFIG_HOME`, or `~/.config`, or `%APPDATA%`
-on Windows.
-Only its owner may read it (mode 0600).
+file is `rtvi/keys.json` in the user's folder for settings: `$XDG_CONFIG_HOME`, or `~/.config`, or `%APPDATA%` on
+Windows. Only its owner may read it (mode 0600).
 """
 
 from __future__ import annotations
