@@ -17,6 +17,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from measure import cpu_seconds_of
 from table import Rounds, Row, middle
 
 _SENTENCES = Path(__file__).parents[2] / "plugins/rtvi-plugins-pocketsphinx/tests/sentences.txt"
@@ -173,11 +174,7 @@ def _processes() -> Iterator[int]:
 
 def _cpu() -> float:
     """The CPU seconds of this process and its helpers."""
-    found = 0.0
-    for pid in _processes():
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        found += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    return found
+    return sum(map(cpu_seconds_of, _processes()))
 
 
 def _megabytes() -> float:
