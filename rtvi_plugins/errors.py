@@ -521,16 +521,26 @@ class ProviderError(Exception):
     """Raised by a provider when its vendor fails. The sentence contains only the provider and the category.
 
     The vendor's own words may hold either, so they belong in the provider's debug log at most. `retryable` follows
-    from the category (rate, timeout, unavailable and no-answer are) unless it is given.
+    from the category (rate, timeout, unavailable and no-answer are) unless it is given. `retry_after` is how long the
+    vendor asks to wait, in seconds; None if it does not say.
     """
 
     # For a subclass that does not call `super().__init__`.
     provider: str = "The provider"
     category: ProviderCategory = "unavailable"
     retryable: bool = False
+    retry_after: float | None = None
 
-    def __init__(self, provider: str, category: ProviderCategory, *, retryable: bool | None = None) -> None:
+    def __init__(
+        self,
+        provider: str,
+        category: ProviderCategory,
+        *,
+        retryable: bool | None = None,
+        retry_after: float | None = None,
+    ) -> None:
         super().__init__(f"{provider} {_SENTENCES[category]}.")
         self.provider = provider
         self.category = category
         self.retryable = category in _RETRYABLE if retryable is None else retryable
+        self.retry_after = retry_after

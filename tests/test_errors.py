@@ -230,3 +230,9 @@ def test_a_vendors_failure_is_told_by_its_category(category: ProviderCategory) -
     assert str(error).endswith(".")
     assert error.retryable is CATEGORIES[category]
     assert ProviderError("acme", category, retryable=not CATEGORIES[category]).retryable is not CATEGORIES[category]
+
+
+def test_a_vendor_may_say_how_long_to_wait() -> None:
+    """In seconds; None if it does not."""
+    assert ProviderError("acme", "rate", retry_after=2.5).retry_after == 2.5
+    assert ProviderError("acme", "rate").retry_after is None

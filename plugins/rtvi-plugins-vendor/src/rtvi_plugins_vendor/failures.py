@@ -37,17 +37,13 @@ _CLOSES_LIKE_STATUS = range(4400, 4600)
 
 
 class StatusError(ProviderError):
-    """A vendor refused a request.
-
-    `status` is the HTTP status. `retry_after` is how long the vendor asks to wait, in seconds, or None.
-    """
+    """A vendor refused a request. `status` is the HTTP status."""
 
     def __init__(
         self, provider: str, category: ProviderCategory, status: int, *, retry_after: float | None = None
     ) -> None:
-        super().__init__(provider, category)
+        super().__init__(provider, category, retry_after=retry_after)
         self.status = status
-        self.retry_after = retry_after
 
 
 def category_of_status(status: int) -> ProviderCategory:

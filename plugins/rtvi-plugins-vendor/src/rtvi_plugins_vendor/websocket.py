@@ -26,7 +26,7 @@ from rtvi_plugins.session import Secret
 
 from ._connection import CLOSING_SECONDS, Address, Connection, Outgoing, Settings
 from ._inbox import Inbox
-from .failures import StatusError, category_of_close
+from .failures import category_of_close
 from .http import Retry, open_client
 
 __all__ = ("SharedWebSocket", "VendorWebSockets", "WebSocketStream", "connect_websockets")
@@ -129,8 +129,7 @@ class _Service:
             try:
                 return await self._dial_once(address, route)
             except ProviderError as failed:
-                asked = failed.retry_after if isinstance(failed, StatusError) else None
-                wait = self.retry.wait(attempt, asked)
+                wait = self.retry.wait(attempt, failed.retry_after)
                 if wait is None or not failed.retryable:
                     raise
             attempt += 1
