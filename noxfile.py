@@ -11,9 +11,12 @@ import nox
 ROOT = Path(__file__).parent
 PYTHONS = ["3.11", "3.12", "3.13"]
 PLUGINS = sorted(path.parent.name for path in ROOT.glob("plugins/*/pyproject.toml"))
+#: The plugins that call a vendor.
+VENDORS = [name for name in PLUGINS if "rtvi-plugins-vendor>" in (ROOT / f"plugins/{name}/pyproject.toml").read_text()]
 CLIENTS = "tests/clients"
 BROWSER = "tests/browser"
 EVALUATION = "docs/examples/evaluation"
+SDKS = "tests/sdks"
 #: Folders of tests that need no other process.
 QUICK = ("utils", "declare", "registry", "protocol", "runtime", "voice", "whole")
 #: Tests of other processes, of speech in real time, of wheels and of the docs.
@@ -24,7 +27,7 @@ nox.needs_version = ">=2025.2"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_venv = "yes"
 nox.options.error_on_missing_interpreters = False
-nox.options.sessions = ["lint", "typing", "docs", "tests", "clients", "browser", "evaluation"]
+nox.options.sessions = ["lint", "typing", "docs", "tests", "clients", "browser", "evaluation", "sdks"]
 
 # pyenv's interpreters are found also where its shims answer for one version only.
 for found in sorted(Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser().glob("versions/3.1[1-3].*/bin")):
@@ -81,13 +84,22 @@ def npm_install(session: nox.Session) -> None:
             session.run_install("npm", "install", "--no-package-lock", "--no-audit", "--no-fund", external=True)
 
 
-def harness_install(session: nox.Session) -> None:
-    """Install the published harness `pipecat eval` into an environment of its own."""
-    harness = ROOT / ".nox" / "harness"
-    session.run_install("python", "-m", "venv", str(harness), silent=True)
-    python = harness / ("Scripts" if os.name == "nt" else "bin") / "python"
-    requirements = f"{EVALUATION}/requirements.txt"
+def own_environment(session: nox.Session, name: str, requirements: str) -> None:
+    """Install what the tests start as other processes into an environment of its own: `.nox/NAME`."""
+    folder = ROOT / ".nox" / name
+    session.run_install("python", "-m", "venv", str(folder), silent=True)
+    python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
     session.run_install(str(python), "-m", "pip", "install", "--quiet", "-r", requirements, external=True)
+
+
+def harness_install(session: nox.Session) -> None:
+    """Install the published harness `pipecat eval`."""
+    own_environment(session, "harness", f"{EVALUATION}/requirements.txt")
+
+
+def sdks_install(session: nox.Session) -> None:
+    """Install the official SDKs of the vendors."""
+    own_environment(session, "vendor-sdks", f"{SDKS}/requirements.txt")
 
 
 @nox.session(python=PYTHONS)
@@ -96,12 +108,13 @@ def tests(session: nox.Session) -> None:
     install(session, "tests")
     npm_install(session)  # the proxy of the docs and the seed case are tried with the published clients too
     harness_install(session)  # for `start.py test`, which runs all tests in this environment
-    pytest(session, *(f"--ignore={each}" for each in (CLIENTS, BROWSER, EVALUATION)))
+    sdks_install(session)
+    pytest(session, *(f"--ignore={each}" for each in (CLIENTS, BROWSER, EVALUATION, SDKS)))
 
 
 def core_and_contracts() -> list[str]:
     """Arguments of pytest: the tests of the core, and every plugin's contract."""
-    ignored = (CLIENTS, BROWSER, *(f"tests/{each}" for each in ELSEWHERE))
+    ignored = (CLIENTS, BROWSER, SDKS, *(f"tests/{each}" for each in ELSEWHERE))
     contracts = sorted(str(path) for path in Path("plugins").glob("*/tests/test_contract.py"))
     return ["tests", *contracts, *(f"--ignore={each}" for each in ignored)]
 
@@ -206,6 +219,14 @@ def evaluation(session: nox.Session) -> None:
     install(session, "tests")
     harness_install(session)
     pytest(session, EVALUATION)
+
+
+@nox.session
+def sdks(session: nox.Session) -> None:
+    """The vendors' own SDKs, unmodified, against the fakes by which our providers are tested."""
+    install(session, "tests", ["rtvi-plugins-vendor", *VENDORS])
+    sdks_install(session)
+    pytest(session, SDKS)
 
 
 @nox.session

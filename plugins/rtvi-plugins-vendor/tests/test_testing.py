@@ -13,8 +13,10 @@ import pytest
 
 from rtvi_plugins.errors import ProviderError
 from rtvi_plugins.session import Secret
+from rtvi_plugins.testing import SCRIPTS
 from rtvi_plugins_vendor import Retry, StatusError, VendorHTTP, connect_http
-from rtvi_plugins_vendor.testing import Answer, FakeSocket, FakeVendor, fake_vendor
+from rtvi_plugins_vendor.scripts import ScriptedVendor, scripted_vendor
+from rtvi_plugins_vendor.testing import Answer, FakeRequest, FakeSocket, FakeVendor, fake_vendor
 
 pytestmark = pytest.mark.anyio
 
@@ -146,3 +148,61 @@ def test_answers_are_values() -> None:
     answer: Any = Answer()
     with pytest.raises(AttributeError):
         answer.status = 201
+
+
+# ---- the scripts of the conformance kit ------------------------------------------------------------------------------
+
+
+async def test_a_scripted_vendor_knows_every_script_of_the_kit() -> None:
+    """Each answers or fails as its name says. A refusal can quote the request."""
+    outcomes: dict[str, str] = {}
+    for name in SCRIPTS:
+        async with scripted_vendor("/v1/chat", EVENTS, refuse=_quote, base="/v1", timeout=0.2) as scripted:
+            scripted.script(name)
+            outcomes[name] = await _outcome(scripted)
+    assert outcomes == {
+        "answer": "one two",
+        "hang": "timeout after one",
+        "cut": "unavailable after one",
+        "silent": "timeout",
+        "malformed": "no JSON",
+        "401": "auth",
+        "402": "quota",
+        "429": "rate",
+        "400": "bad-request",
+        "500": "unavailable",
+    }
+
+
+def _quote(status: int, request: FakeRequest) -> object:
+    return {"status": status, "key": request.headers["authorization"]}
+
+
+async def _outcome(scripted: ScriptedVendor) -> str:
+    options, received = scripted.service_options, list[str]()
+    key, retry = Secret("key"), Retry(times=0)
+    async with connect_http("acme", key, base_url=options["base_url"], timeout=options["timeout"], retry=retry) as http:
+        try:
+            async with http.stream("POST", "chat", json={}) as response:
+                async for event in response.events():
+                    received.append(event.data)
+        except ProviderError as failed:
+            received.append(f"after {received[0]}" if received else "")
+            return f"{failed.category} {received[-1]}".strip()
+    return " ".join(received)
+
+
+async def test_a_scripted_vendor_notices_that_it_was_left() -> None:
+    """And a refusal quotes the key."""
+    async with scripted_vendor("/v1/chat", EVENTS, refuse=_quote, base="/v1") as scripted:
+        scripted.script("hang")
+        base_url = scripted.service_options["base_url"]
+        async with connect_http("acme", Secret("key"), base_url=base_url) as http:
+            async with http.stream("POST", "chat", json={}) as response:
+                assert (await anext(response.events())).data == "one"
+            await scripted.wait_until_left()
+        scripted.script("429")
+        async with httpx2.AsyncClient() as client:
+            refused = await client.post(f"{base_url}/chat", headers={"authorization": "Bearer key"})
+    assert refused.json() == {"status": 429, "key": "Bearer key"}
+    assert refused.headers["retry-after"] == "7"

@@ -43,14 +43,14 @@ _LOST = (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream
 class Answer:
     """An HTTP answer. It also refuses a WebSocket.
 
-    - `json`: the body. Otherwise `parts` are sent one by one, as chunks.
+    - `json`: the body, or a function that returns it for a request. Otherwise `parts` are sent one by one, as chunks.
     - `wait`: the seconds before the first byte. `math.inf` never answers.
     - `pause`: the seconds between parts.
     - `end`: after the parts, `finish` the answer, `cut` the connection in the middle of it, or `hang` in silence.
     """
 
     status: int = 200
-    json: object = None
+    json: Callable[[FakeRequest], object] | object = None
     parts: Sequence[bytes] = ()
     headers: Mapping[str, str] = field(factory=dict[str, str])
     wait: float = 0.0
@@ -251,27 +251,35 @@ async def _say(stream: SocketStream, http: h11.Connection, request: FakeRequest,
     """Answer, and return whether the connection can be used again."""
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_watch, stream, http, request, tasks.cancel_scope)
-        await _pause(answer.wait)
-        parts = answer.parts if answer.json is None else [orjson.dumps(answer.json)]
-        types = {} if answer.json is None else {"content-type": "application/json"}
-        length = {"content-length": str(len(parts[0]))} if answer.json is not None else {"transfer-encoding": "chunked"}
-        headers = {**types, **length, **answer.headers}
-        await stream.send(http.send(h11.Response(status_code=answer.status, headers=list(headers.items()))) or b"")
-        for number, part in enumerate(parts):
-            await _pause(answer.pause if number else 0.0)
-            await stream.send(http.send(h11.Data(data=part)) or b"")
-        if answer.end == "hang":
-            await anyio.sleep_forever()
-        if answer.end == "finish":
-            request.end("answered")  # before the last byte, after which the client goes on
-            await stream.send(http.send(h11.EndOfMessage()) or b"")
-        else:
-            request.end("cut")
+        try:
+            await _send(stream, http, request, answer)
+        except _LOST:
+            request.end("left")
         tasks.cancel_scope.cancel()
     if request.state == "answered" and http.our_state is http.their_state is h11.DONE:
         http.start_next_cycle()
         return True
     return False
+
+
+async def _send(stream: SocketStream, http: h11.Connection, request: FakeRequest, answer: Answer) -> None:
+    await _pause(answer.wait)
+    json = answer.json(request) if callable(answer.json) else answer.json
+    parts = answer.parts if json is None else [orjson.dumps(json)]
+    types = {} if json is None else {"content-type": "application/json"}
+    length = {"content-length": str(len(parts[0]))} if json is not None else {"transfer-encoding": "chunked"}
+    headers = {**types, **length, **answer.headers}
+    await stream.send(http.send(h11.Response(status_code=answer.status, headers=list(headers.items()))) or b"")
+    for number, part in enumerate(parts):
+        await _pause(answer.pause if number else 0.0)
+        await stream.send(http.send(h11.Data(data=part)) or b"")
+    if answer.end == "hang":
+        await anyio.sleep_forever()
+    if answer.end == "finish":
+        request.end("answered")  # before the last byte, after which the client goes on
+        await stream.send(http.send(h11.EndOfMessage()) or b"")
+    else:
+        request.end("cut")
 
 
 async def _pause(seconds: float) -> None:

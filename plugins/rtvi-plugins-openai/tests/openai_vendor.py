@@ -1,0 +1,51 @@
+"""OpenAI for tests, over a real socket: each endpoint answers and fails as the conformance kit says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from openai_server import Says, calling, saying
+
+from rtvi_plugins_vendor.scripts import ScriptedVendor, scripted_vendor
+from rtvi_plugins_vendor.testing import FakeRequest
+
+__all__ = ("CALLS", "CHAT", "chat_vendor", "refuse")
+
+#: The values of `code` and `type` by status, as OpenAI's page of error codes has them.
+_ERRORS: Mapping[int, tuple[str | None, str]] = {
+    400: (None, "invalid_request_error"),
+    401: ("invalid_api_key", "invalid_request_error"),
+    402: ("insufficient_quota", "insufficient_quota"),
+    429: ("rate_limit_exceeded", "requests"),
+    500: (None, "server_error"),
+}
+
+
+def refuse(status: int, request: FakeRequest) -> object:
+    """Return an error as OpenAI sends it. It quotes the key."""
+    code, type = _ERRORS[status]
+    message = f"Incorrect: {request.headers.get('authorization')}"
+    return {"error": {"message": message, "type": type, "param": None, "code": code}}
+
+
+def events(*data: Mapping[str, Any] | str) -> bytes:
+    """Return server-sent events."""
+    return b"".join(f"data: {each if isinstance(each, str) else json.dumps(each)}\n\n".encode() for each in data)
+
+
+def _parts(answer: Says) -> list[bytes]:
+    first, second, *others = answer.chunks  # the first chunk has the role, and the second the first piece
+    return [events(first, second), events(*others, "[DONE]")]
+
+
+#: An answer in text, and one with a function call.
+CHAT = _parts(saying("Good", " day."))
+CALLS = _parts(calling(("call_1", "book_room", '{"nights": 3}')))
+
+
+def chat_vendor(*, answer: list[bytes] = CHAT) -> AbstractAsyncContextManager[ScriptedVendor]:
+    """Run a vendor of chat models."""
+    return scripted_vendor("/v1/chat/completions", answer, refuse=refuse, base="/v1")

@@ -1,0 +1,76 @@
+"""OpenAI's SDK reads the fake of OpenAI, and knows every field that our providers send."""
+
+from __future__ import annotations
+
+import pytest
+
+from rtvi_plugins.kinds import LLMRequest
+from rtvi_plugins.session import Secret
+from rtvi_plugins_openai import connect
+from rtvi_plugins_openai.llm import configure
+
+from .official import fake_of, sdk
+
+pytestmark = pytest.mark.anyio
+
+fake = fake_of("rtvi-plugins-openai", "openai_vendor")
+KEY = Secret("key-of-a-test")
+
+CALL = {"id": "c1", "type": "function", "function": {"name": "book_room", "arguments": '{"nights": 3}'}}
+REQUEST = LLMRequest(
+    [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Three nights."},
+        {"role": "assistant", "content": None, "tool_calls": [CALL]},
+        {"role": "tool", "content": "Done.", "tool_call_id": "c1"},
+        {"role": "user", "content": [{"type": "text", "text": "And another."}]},
+    ],
+    [{"name": "book_room", "description": "Books.", "parameters": {"type": "object", "properties": {}}}],
+    "book_room",
+    {"type": "object", "properties": {}},
+)
+
+
+async def send(base_url: str) -> None:
+    """Send a request that uses everything."""
+    async with connect("openai", KEY, base_url=base_url, alternate_roles=False) as llm:
+        llm.model = "gpt-5.4-mini"
+        configure(llm, 0.5, 0.9, 0.1, 0.1, 100, 7, {"reasoning_effort": "none"})
+        async for _ in llm.respond(REQUEST):
+            pass
+
+
+async def test_chat() -> None:
+    """Text and usage."""
+    async with fake.chat_vendor() as vendor:
+        url = vendor.service_options["base_url"]
+        await send(url)
+        read = await sdk("check_openai.py", url, given=vendor.vendor.requests[0].json)
+        ours, theirs = vendor.vendor.requests
+    assert (read["misfits"], read["text"], read["calls"]) == ([], "Good day.", [])
+    assert read["usage"] == {"prompt_tokens": 12, "completion_tokens": 5, "total_tokens": 17}
+    assert (theirs.path, theirs.json) == (ours.path, ours.json)
+    assert theirs.headers["authorization"] == ours.headers["authorization"]
+
+
+async def test_function_calls() -> None:
+    """The arguments in fragments."""
+    async with fake.chat_vendor(answer=fake.CALLS) as vendor:
+        url = vendor.service_options["base_url"]
+        read = await sdk("check_openai.py", url, given={"model": "m", "messages": [], "stream": True})
+    first, *fragments = read["calls"]
+    assert (first["id"], first["function"]["name"]) == ("call_1", "book_room")
+    assert "".join(each["function"]["arguments"] for each in fragments) == '{"nights": 3}'
+
+
+ERRORS = {"401": "AuthenticationError", "429": "RateLimitError", "400": "BadRequestError", "500": "InternalServerError"}
+
+
+@pytest.mark.parametrize(("status", "error"), ERRORS.items())
+async def test_refusals(status: str, error: str) -> None:
+    """The SDK has an exception for each."""
+    async with fake.chat_vendor() as vendor:
+        vendor.script(status)
+        url = vendor.service_options["base_url"]
+        read = await sdk("check_openai.py", url, given={"model": "m", "messages": [], "stream": True})
+    assert read["error"][:2] == [error, int(status)]
