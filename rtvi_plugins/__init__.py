@@ -19,7 +19,7 @@ from .declare.roles import roles
 from .declare.shapes import Was
 from .errors import ProviderError, RequestError
 from .hookspecs import hookimpl
-from .kinds import LLM, STT, TTS, VAD, Kind
+from .kinds import LLM, STT, TTS, VAD, Kind, SpeechModel
 from .session import Secret, Session
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ __all__ = (
     "RequestError",
     "Secret",
     "Session",
+    "SpeechModel",
     "Was",
     "action",
     "bot",

@@ -3,6 +3,8 @@
 Every operation takes one frozen request and yields typed pieces. So a request or a piece can get a new field without
 breaking a provider. Operations are streams and may be cancelled at any `await`. A provider stores nothing of the
 conversation: the context belongs to the session, so the provider can be replaced during the conversation.
+
+The module has more than 300 lines because each kind stands beside its requests and pieces.
 """
 
 from __future__ import annotations
@@ -29,7 +31,11 @@ __all__ = (
     "STT",
     "TTS",
     "VAD",
+    "Added",
+    "AnswerEnded",
     "Audio",
+    "FunctionResult",
+    "Heard",
     "Kind",
     "LLMPiece",
     "LLMRequest",
@@ -37,15 +43,23 @@ __all__ = (
     "ListenRequest",
     "ListeningSTT",
     "Pause",
+    "Respond",
     "STTPiece",
     "STTRequest",
     "Settled",
+    "SpeechBegan",
+    "SpeechEnded",
+    "SpeechInput",
+    "SpeechModel",
+    "SpeechPiece",
+    "SpeechRequest",
     "TTSPiece",
     "TTSRequest",
     "Text",
     "Thought",
     "ToolCall",
     "Transcript",
+    "Typed",
     "Usage",
     "Word",
     "kind_of",
@@ -53,7 +67,7 @@ __all__ = (
 )
 
 
-_BUILTIN = ("llm", "stt", "tts", "vad")
+_BUILTIN = ("llm", "stt", "tts", "vad", "speech")
 
 
 @frozen
@@ -199,6 +213,9 @@ class Transcript:
     `language` is a code such as "de" or "en-GB". `confidence` is from 0 to 1. `speaker` is the vendor's name for the
     voice. `ends_turn` says whether the vendor takes the user's turn to be over. All are None if the vendor does not
     report them. An end-of-turn function receives them.
+
+    `utterance` is only for vendors that find the utterances themselves: the number of the `SpeechBegan` that the
+    transcript belongs to, from 0 in each stream. None is the last one. So a transcript may come late.
     """
 
     text: str
@@ -208,6 +225,7 @@ class Transcript:
     speaker: str | None = None
     confidence: float | None = None
     ends_turn: bool | None = None
+    utterance: int | None = None
 
 
 @frozen
@@ -252,7 +270,7 @@ class STTRequest:
 
 @frozen
 class Pause:
-    """The user has stopped speaking: recognise what came so far, and answer with `Settled`."""
+    """The user has stopped speaking: process what came so far. An STT answers with `Settled`."""
 
 
 @frozen
@@ -261,14 +279,112 @@ class Settled:
 
 
 @frozen
+class SpeechBegan:
+    """The vendor's endpointing has found that the user starts to speak."""
+
+
+@frozen
+class SpeechEnded:
+    """The vendor's endpointing has found that the user has stopped speaking."""
+
+
+@frozen
 class ListenRequest:
     """The user's speech in one session, as a live stream without end.
 
     Each utterance is audio as in `STTRequest`, and then a `Pause`. The next one follows when it was answered. Between
     them nothing comes, perhaps for minutes.
+
+    With `endpointing`, the vendor finds the utterances: the stream has all audio of the microphone, also silence.
+    `Pause` then only says that the microphone is off. It may come at any time, and again.
     """
 
     audio: AsyncIterator[Audio | Pause]
+    endpointing: bool = False
+
+
+# ---- speech to speech ------------------------------------------------------------------------------------------------
+
+
+@frozen
+class Typed:
+    """A text that the user wrote. Add it to the conversation, and answer it."""
+
+    text: str
+
+
+@frozen
+class Added:
+    """A message that others have added to the context, such as a client. Add it to the conversation; do not answer."""
+
+    message: Message
+
+
+@frozen
+class Respond:
+    """Answer the conversation as it is.
+
+    With `say`, the answer is to be this text, word for word. A model that cannot promise it comes as near as it can.
+    """
+
+    say: str | None = None
+
+
+@frozen
+class FunctionResult:
+    """The result of the `ToolCall` with this id, as the model is to read it: text, or JSON as text.
+
+    With `respond`, the model answers now. It is set with the last result of an answer, unless the user interrupted.
+    """
+
+    id: str
+    result: str
+    respond: bool = True
+
+
+@frozen
+class Heard:
+    """An answer was interrupted: the user has heard the first `seconds` of its audio, and will hear no more of it.
+
+    Stop the answer, and remove what was not heard from the vendor's conversation. `answer` is its number in the stream,
+    from 0: that of the `AnswerEnded` that ends it. It may have ended already. If it has not, `AnswerEnded` must follow,
+    also when it was asked for and has not begun.
+    """
+
+    seconds: float
+    answer: int
+
+
+@frozen
+class AnswerEnded:
+    """The answer is complete, or was stopped. The next piece of an answer begins another one."""
+
+
+#: What a speech-to-speech model receives during the conversation.
+SpeechInput: TypeAlias = Audio | Pause | Typed | Added | Respond | FunctionResult | Heard
+
+
+@frozen
+class SpeechRequest:
+    """One connection for a conversation by speech: what was said before, and a live stream of input without end.
+
+    `messages`, `functions` and `tool_choice` are as in `LLMRequest`. They do not change: after a change by others, the
+    stream is opened again.
+
+    The user's audio has 16 kHz and one channel. With `endpointing`, `input` has all audio of the microphone. The vendor
+    finds the utterances, answers each of its own accord, and stops its answer when the user speaks. `Pause` then only
+    says that the microphone is off. Without `endpointing`, each utterance is audio, and then a `Pause`, which asks for
+    the answer; between them no audio comes.
+
+    `spoken` is False if the user reads the answers. Then text is enough, and audio is dropped.
+    """
+
+    input: AsyncIterator[SpeechInput]
+    messages: Sequence[Message] = ()
+    functions: Sequence[Function] = ()
+    tool_choice: str | None = None
+    endpointing: bool = True
+    spoken: bool = True
 
 
 # ---- arguments of a function call as vendors send them ---------------------------------------------------------------
@@ -303,7 +419,8 @@ def _not_an_object(arguments: object) -> str:
 LLMPiece: TypeAlias = Text | Thought | ToolCall | Usage
 TTSPiece: TypeAlias = Audio | Word | Usage
 STTPiece: TypeAlias = Transcript | Usage
-ListenPiece: TypeAlias = Transcript | Settled | Usage
+ListenPiece: TypeAlias = Transcript | Settled | Usage | SpeechBegan | SpeechEnded
+SpeechPiece: TypeAlias = Audio | Text | Word | Transcript | SpeechBegan | SpeechEnded | ToolCall | AnswerEnded | Usage
 
 
 @runtime_checkable
@@ -340,8 +457,29 @@ class ListeningSTT(STT, Protocol):
     def listen(self, request: ListenRequest, /) -> AsyncIterator[ListenPiece]:
         """Stream transcripts, and a `Settled` for each `Pause`, until the iterator is closed.
 
+        With `endpointing`, also stream `SpeechBegan` and `SpeechEnded`. Each utterance has its last transcripts between
+        its `SpeechBegan` and its `SpeechEnded`, or later with its number.
+
         Raise `ProviderError` when the vendor fails: the iterator is then opened again, with the utterance that was not
         settled.
+        """
+        ...
+
+
+@runtime_checkable
+class SpeechModel(Protocol):
+    """Hears the user and answers in speech: it takes the place of an STT, an LLM and a TTS."""
+
+    def converse(self, request: SpeechRequest, /) -> AsyncIterator[SpeechPiece]:
+        """Hold a conversation until the iterator is closed. Raise `ProviderError` when the vendor fails.
+
+        An answer is audio, its text, and function calls, and ends with `AnswerEnded`; no other answer begins before.
+        Text may come before its audio or with it. `Word` has the time in its answer's audio. Transcripts of the user
+        and `Usage` may come at any time. A function call has its result after `AnswerEnded`. Nothing of an answer
+        may follow its `AnswerEnded`.
+
+        After a failure, a change of the functions or a replaced context, the iterator is opened again, with all
+        messages so far, and with the audio of the utterance that was not answered.
         """
         ...
 
@@ -364,6 +502,7 @@ BUILTIN_KINDS: Mapping[str, Kind] = {
     "stt": Kind("stt", STT),
     "tts": Kind("tts", TTS),
     "vad": Kind("vad", VAD),
+    "speech": Kind("speech", SpeechModel),
 }
 
 

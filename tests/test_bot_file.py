@@ -125,7 +125,7 @@ LLM = 'services = { llm = "echo" }\n'
         ),
         (
             'services = { llm = "echo", a = { kind = "face", providers = "x" } }',
-            "porter.toml: services.a: 'face' is not a kind of a conversation. There is llm, stt, tts, vad.",
+            "porter.toml: services.a: 'face' is not a kind of a conversation. There is llm, stt, tts, vad, speech.",
         ),
         (
             'services = { llm = "echo", b = { kind = "llm", providers = "x" } }',

@@ -13,12 +13,12 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeAlias, TypeVar, overload
 
 from typing_extensions import TypedDict, Unpack
 
 from ..errors import DeclarationError
-from ..kinds import BUILTIN_KINDS, LLM, STT, TTS, VAD, Kind
+from ..kinds import BUILTIN_KINDS, LLM, STT, TTS, VAD, Kind, SpeechModel
 from ..session import Session
 from ..utils.names import is_valid_name
 from .client_messages import check_message
@@ -51,12 +51,19 @@ OpensLLM = TypeVar("OpensLLM", bound="Callable[..., AbstractAsyncContextManager[
 OpensTTS = TypeVar("OpensTTS", bound="Callable[..., AbstractAsyncContextManager[TTS]]")
 OpensSTT = TypeVar("OpensSTT", bound="Callable[..., AbstractAsyncContextManager[STT]]")
 OpensVAD = TypeVar("OpensVAD", bound="Callable[..., AbstractAsyncContextManager[VAD]]")
+OpensSpeech = TypeVar("OpensSpeech", bound="Callable[..., AbstractAsyncContextManager[SpeechModel]]")
 Opens = TypeVar("Opens", bound="Callable[..., AbstractAsyncContextManager[Any]]")
 OnLLM = TypeVar("OnLLM", bound="Callable[Concatenate[LLM, ...], Any] | Callable[Concatenate[Session, ...], Any]")
 OnTTS = TypeVar("OnTTS", bound="Callable[Concatenate[TTS, ...], Any] | Callable[Concatenate[Session, ...], Any]")
 OnSTT = TypeVar("OnSTT", bound="Callable[Concatenate[STT, ...], Any] | Callable[Concatenate[Session, ...], Any]")
 OnVAD = TypeVar("OnVAD", bound="Callable[Concatenate[VAD, ...], Any] | Callable[Concatenate[Session, ...], Any]")
+OnSpeech = TypeVar(
+    "OnSpeech", bound="Callable[Concatenate[SpeechModel, ...], Any] | Callable[Concatenate[Session, ...], Any]"
+)
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+_Kind: TypeAlias = Literal["llm", "tts", "stt", "vad", "speech"]
 
 
 class _OnService(Protocol[T]):
@@ -106,6 +113,8 @@ def service(kind: Literal["tts"], provider: str, /) -> Callable[[OpensTTS], Open
 def service(kind: Literal["stt"], provider: str, /) -> Callable[[OpensSTT], OpensSTT]: ...
 @overload
 def service(kind: Literal["vad"], provider: str, /) -> Callable[[OpensVAD], OpensVAD]: ...
+@overload
+def service(kind: Literal["speech"], provider: str, /) -> Callable[[OpensSpeech], OpensSpeech]: ...
 @overload
 def service(kind: Kind, provider: str, /) -> Callable[[Opens], Opens]: ...
 def service(*given: Any, **unknown: Any) -> Any:
@@ -161,6 +170,10 @@ def options(target: Literal["tts"], /, **keywords: Unpack[_OptionsKeywords]) -> 
 def options(target: Literal["stt"], /, **keywords: Unpack[_OptionsKeywords]) -> Callable[[OnSTT], OnSTT]: ...
 @overload
 def options(target: Literal["vad"], /, **keywords: Unpack[_OptionsKeywords]) -> Callable[[OnVAD], OnVAD]: ...
+@overload
+def options(target: Literal["speech"], /, **keywords: Unpack[_OptionsKeywords]) -> Callable[[OnSpeech], OnSpeech]: ...
+@overload
+def options(target: _Kind, another: _Kind, /, **keywords: Unpack[_OptionsKeywords]) -> _OnBot: ...
 @overload
 def options(target: Kind, /, **keywords: Unpack[_OptionsKeywords]) -> _OnBot: ...
 @overload
@@ -264,6 +277,14 @@ def action(
     /,
     **keywords: Unpack[_ActionKeywords],
 ) -> Callable[[OnVAD], OnVAD]: ...
+@overload
+def action(
+    target: Literal["speech"],
+    /,
+    **keywords: Unpack[_ActionKeywords],
+) -> Callable[[OnSpeech], OnSpeech]: ...
+@overload
+def action(target: _Kind, another: _Kind, /, **keywords: Unpack[_ActionKeywords]) -> _OnBot: ...
 @overload
 def action(target: Kind, /, **keywords: Unpack[_ActionKeywords]) -> _OnBot: ...
 @overload

@@ -1,4 +1,4 @@
-"""The standard actions and options of `llm`, `tts`, `vad` and the bot, declared with the public decorators.
+"""The standard actions and options of `llm`, `tts`, `speech`, `vad` and the bot, declared with the public decorators.
 
 Their names and arguments are those of `LLMHelper` in the published clients.
 """
@@ -43,10 +43,10 @@ _ToolChoice = Annotated[
 _RunImmediately = Annotated[bool, Doc("Have the bot answer at once.")]
 
 
-# ---- llm -----------------------------------------------------------------------------------------------------------
+# ---- llm, speech -----------------------------------------------------------------------------------------------------------
 
 
-@action("llm", narrowed={"messages": roles("user")})
+@action("llm", "speech", narrowed={"messages": roles("user")})
 async def append_to_messages(
     session: Session,
     /,
@@ -64,13 +64,13 @@ async def append_to_messages(
     return True
 
 
-@action("llm")
+@action("llm", "speech")
 async def get_context(session: Session, /) -> dict[str, Any]:
     """Return the conversation so far: messages and tools."""
     return session.context.to_json()
 
 
-@action("llm", narrowed={"messages": ANY_ROLE})
+@action("llm", "speech", narrowed={"messages": ANY_ROLE})
 async def set_context(
     session: Session,
     /,
@@ -111,7 +111,7 @@ def _checked_choice(session: Session, choice: str | WrappedFunction) -> str:
     return name
 
 
-@action("llm")
+@action("llm", "speech")
 async def run(session: Session, /, interrupt: _Interrupt = False, run_immediately: _RunImmediately = True) -> bool:
     """Let the LLM answer the conversation now."""
     session.context.require_space()
@@ -122,28 +122,28 @@ async def run(session: Session, /, interrupt: _Interrupt = False, run_immediatel
     return True
 
 
-@options("llm", narrowed={"messages": ANY_ROLE})
+@options("llm", "speech", narrowed={"messages": ANY_ROLE})
 def messages(session: Session, /, messages: Sequence[Message] | None = None) -> None:
     """The first messages of the conversation. A change replaces the whole conversation."""
     if messages is not None:
         session.context.replace(messages)
 
 
-@options("llm", narrowed={"initial_messages": ANY_ROLE})
+@options("llm", "speech", narrowed={"initial_messages": ANY_ROLE})
 def initial_messages(session: Session, /, initial_messages: Sequence[Message] | None = None) -> None:
     """The same as `messages`, for older configs."""
     if initial_messages is not None:
         session.context.replace(initial_messages)
 
 
-@options("llm")
+@options("llm", "speech")
 def tools(session: Session, /, tools: _Functions = None) -> None:
     """The functions of the client that the LLM may call."""
     if tools is not None:
         session.context.set_functions(tools)
 
 
-@options("llm", last=True)
+@options("llm", "speech", last=True)
 def run_on_config(
     session: Session, /, run_on_config: Annotated[bool, Doc("Let the bot speak first, when it is ready.")] = False
 ) -> None:
@@ -152,10 +152,10 @@ def run_on_config(
         session.submit(RunLLM())
 
 
-# ---- tts -----------------------------------------------------------------------------------------------------------
+# ---- tts, speech -----------------------------------------------------------------------------------------------------------
 
 
-@action("tts")
+@action("tts", "speech")
 async def say(session: Session, /, text: str, interrupt: _Interrupt = False) -> bool:
     """Say exactly this text after the current speech. With `interrupt`, say it at once."""
     session.context.require_space()
@@ -165,7 +165,7 @@ async def say(session: Session, /, text: str, interrupt: _Interrupt = False) -> 
     return True
 
 
-@action("tts")
+@action("tts", "speech")
 async def interrupt(session: Session, /) -> bool:
     """Interrupt the bot and discard the rest of its speech. Return whether there was any."""
     return session.interrupt()

@@ -263,7 +263,7 @@ async def other_llm() -> AsyncGenerator[Acme]:
 async def other_llm() -> AsyncGenerator[Acme]:
     yield Acme()
 """,
-        "there is no kind 'hologram'; use one of llm, stt, tts, vad, or a Kind of your own.",
+        "there is no kind 'hologram'; use one of llm, stt, tts, vad, speech, or a Kind of your own.",
     ),
     "provider with a dot": (
         """
@@ -1082,7 +1082,7 @@ class Llm: ...
         """
 AVATAR = Kind("llm", Avatar)  # here
 """,
-        "uses a name of the framework's own: llm, stt, tts, vad, bot. Choose another.",
+        "uses a name of the framework's own: llm, stt, tts, vad, speech, bot. Choose another.",
     ),
     "kind called bot": (
         """
