@@ -158,7 +158,7 @@ def _add_keys(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_new(parser: argparse.ArgumentParser) -> None:
-    form = "provider llm|tts|stt NAME | actions NAME | bot NAME"
+    form = "provider llm|tts|stt... NAME | actions NAME | bot NAME"
     parser.usage = f"rtvi new [-h] [--author NAME] {form}"
     parser.add_argument("words", metavar="WHAT", nargs="*", help=form)
     parser.add_argument("--author", metavar="NAME", help="the author, for the licence and pyproject.toml")

@@ -6,7 +6,7 @@ import re
 import shutil
 import sys
 from argparse import Namespace
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from importlib.util import find_spec
 from keyword import iskeyword, issoftkeyword
@@ -26,8 +26,8 @@ _TEMPLATES: Final = Path(__file__).parent / "templates"
 #: The ending of the files in the templates, so that no tool takes them for code of ours.
 _ENDING: Final = ".template"
 
-#: The kinds of which there is a template.
-_KINDS: Final = ("llm", "tts", "stt")
+#: What a provider of a kind brings. There is a template of each.
+_SUMMARIES: Final[Mapping[str, str]] = {"llm": "chat models", "tts": "voices", "stt": "speech recognition"}
 
 #: Names of services that the framework has.
 _TAKEN: Final = ("bot", *BUILTIN_KINDS)
@@ -41,7 +41,7 @@ _LONGEST: Final = 20
 
 _FORMS: Final = """\
 Write one of these:
-  rtvi new provider llm acme    (or tts, or stt)
+  rtvi new provider llm acme    (or tts, or stt, or several: llm tts stt)
   rtvi new actions acme
   rtvi new bot pizzeria"""
 
@@ -49,10 +49,12 @@ Write one of these:
 def run(chosen: Namespace) -> int:
     """Make the folder, and print the next steps."""
     match chosen.words:
-        case ["provider", kind, name] if kind in _KINDS:
-            made = _Made.plugin(kind, name)
+        case ["provider", first, *more, name] if _are_kinds(first, *more):
+            made = _Made.plugin(name, first, *more)
         case ["actions", name]:
-            made = _Made.plugin("actions", name)
+            if name in _TAKEN:
+                raise UsageError(f"{name!r} names a service of the framework. Choose another name.")
+            made = _Made.plugin(name)
         case ["bot", name]:
             if name in _USED:
                 raise UsageError(f"The files of a new bot use the name {name!r} already. Choose another.")
@@ -71,27 +73,34 @@ def _author(author: str | None) -> str | None:
     return author and author.strip()
 
 
+def _are_kinds(*words: str) -> bool:
+    return len({*words} & _SUMMARIES.keys()) == len(words)
+
+
 @frozen
 class _Made:
-    """A folder to be made: its name, the module in it, its templates, and distributions of ours that it needs."""
+    """A folder to be made: its name, the module in it, its templates, and distributions of ours that it needs.
+
+    `kinds` are those of a plugin with providers.
+    """
 
     name: str
     folder: str
     module: str
     templates: tuple[str, ...]
     needs: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
 
     @classmethod
-    def plugin(cls, template: str, name: str) -> _Made:
-        """Return the plugin that a template makes."""
-        if template == "actions" and name in _TAKEN:
-            raise UsageError(f"{name!r} names a service of the framework. Choose another name.")
+    def plugin(cls, name: str, *kinds: str) -> _Made:
+        """Return a plugin with a provider of each kind. Without a kind, it has actions."""
         return cls(
             name,
             folder=f"rtvi-plugins-{name.replace('_', '-')}",
             module=f"rtvi_plugins_{name}",
-            templates=("every", "plugin", template),
-            needs=() if template == "actions" else ("rtvi-plugins-vendor",),
+            templates=("every", "plugin", *(("provider", *kinds) if kinds else ("actions",))),
+            needs=("rtvi-plugins-vendor",) if kinds else (),
+            kinds=kinds,
         )
 
     def check(self) -> None:
@@ -111,7 +120,8 @@ class _Made:
     def write(self, author: str) -> None:
         """Write all files. If one fails, leave none."""
         folder = Path(self.folder)
-        words = self._words(author)
+        words = {**self._words(), "THE_AUTHOR": author, "THE_YEAR": str(date.today().year)}
+        words |= self._parts(words)
         try:
             folder.mkdir()
         except OSError as error:
@@ -132,8 +142,8 @@ class _Made:
                 path = source.relative_to(_TEMPLATES / each)
                 yield source, path.with_name(path.name.removesuffix(_ENDING))
 
-    def _words(self, author: str) -> Mapping[str, str]:
-        """Return what replaces the words of the templates."""
+    def _words(self) -> Mapping[str, str]:
+        """Return what replaces the names in the templates."""
         hyphens = self.name.replace("_", "-")
         return {
             "rtvi-plugins-acme": f"rtvi-plugins-{hyphens}",
@@ -142,8 +152,21 @@ class _Made:
             "acme": self.name,
             "Acme": "".join(part.capitalize() for part in self.name.split("_")),
             "ACME": self.name.upper(),
-            "THE_AUTHOR": author,
-            "THE_YEAR": str(date.today().year),
+        }
+
+    def _parts(self, words: Mapping[str, str]) -> Mapping[str, str]:
+        """Return what the templates of all plugins need of their kinds."""
+        points = [f'"{kind}.{self.name}" = "{self.module}.{kind}"' for kind in self.kinds]
+        needs = ("rtvi-plugins", *self.needs)
+        readme = "\n".join((_TEMPLATES / kind / "README.part").read_text("utf-8") for kind in self.kinds)
+        return {
+            "THE_SUMMARY": _listed([_SUMMARIES[kind] for kind in self.kinds] or ["actions"]),
+            "THE_ENTRY_POINTS": "\n".join(points or [f'{self.name} = "{self.module}"']),
+            "THE_DEPENDENCIES": ", ".join(
+                [*(['"attrs>=24.2"'] if self.kinds else []), *(f'"{each}>=0.1"' for each in needs)]
+            ),
+            "THE_PROVIDERS": _replace(readme, words),
+            "THE_KIND": next(iter(self.kinds), ""),
         }
 
     def next_steps(self) -> str:
@@ -161,6 +184,11 @@ class _Made:
             "  python -m pytest\n"
             f"  {tries}\n"
         )
+
+
+def _listed(words: Sequence[str]) -> str:
+    """Return "a", "a and b", or "a, b and c"."""
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if words[1:] else words[0]
 
 
 def _replace(text: str, words: Mapping[str, str]) -> str:

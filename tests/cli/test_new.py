@@ -22,23 +22,24 @@ from ..tools.processes import environment
 
 Run: TypeAlias = Callable[..., tuple[int, str, str]]
 
-#: The words after `rtvi new`, the folder, its entry point, and its own test file.
-PLUGINS: dict[str, tuple[list[str], str, dict[str, str], str]] = {
+#: The words after `rtvi new`, the folder, its entry points, and its own test files.
+PLUGINS: dict[str, tuple[list[str], str, dict[str, str], list[str]]] = {
     "llm": (
         ["provider", "llm", "my_chat"],
         "rtvi-plugins-my-chat",
         {"llm.my_chat": "rtvi_plugins_my_chat.llm"},
-        "test_llm.py",
+        ["test_llm.py"],
     ),
-    "tts": (["provider", "tts", "voicy"], "rtvi-plugins-voicy", {"tts.voicy": "rtvi_plugins_voicy.tts"}, "test_tts.py"),
-    "stt": (
-        ["provider", "stt", "hearing"],
-        "rtvi-plugins-hearing",
-        {"stt.hearing": "rtvi_plugins_hearing.stt"},
-        "test_stt.py",
+    "speech": (
+        ["provider", "tts", "stt", "voicy"],
+        "rtvi-plugins-voicy",
+        {"tts.voicy": "rtvi_plugins_voicy.tts", "stt.voicy": "rtvi_plugins_voicy.stt"},
+        ["test_tts.py", "test_stt.py"],
     ),
-    "actions": (["actions", "diary"], "rtvi-plugins-diary", {"diary": "rtvi_plugins_diary"}, "test_actions.py"),
+    "actions": (["actions", "diary"], "rtvi-plugins-diary", {"diary": "rtvi_plugins_diary"}, ["test_actions.py"]),
 }
+#: Parts of the templates of plugins.
+PARTS = ("the_summary", "the_entry_points", "the_dependencies", "the_providers", "the_kind")
 FOLDERS = [*(folder for _, folder, _, _ in PLUGINS.values()), "pizzeria"]
 
 
@@ -51,7 +52,7 @@ def files(folder: Path) -> dict[str, str]:
 def leftovers(made: dict[str, str]) -> Iterator[str]:
     """Where a word of the templates was not replaced."""
     for path, text in made.items():
-        for word in ("acme", "the_author", "the_year", ".template"):
+        for word in ("acme", ".template", "the_author", "the_year", *PARTS):
             if word in f"{path}\n{text}".lower():
                 yield f"{path}: {word}"
 
@@ -59,7 +60,7 @@ def leftovers(made: dict[str, str]) -> Iterator[str]:
 @pytest.mark.parametrize("template", PLUGINS)
 def test_a_plugin_is_complete(run: Run, tmp_path: Path, template: str) -> None:
     """It has an entry point and an API version, and all files that a published distribution needs."""
-    words, folder, entry_points, test_file = PLUGINS[template]
+    words, folder, entry_points, test_files = PLUGINS[template]
     code, _, err = run("new", *words, "--author", "Ada King")
     assert (code, err) == (0, "")
     made = files(tmp_path / folder)
@@ -74,7 +75,7 @@ def test_a_plugin_is_complete(run: Run, tmp_path: Path, template: str) -> None:
         "pyproject.toml",
         f"src/{module}/__init__.py",
         f"src/{module}/py.typed",
-        f"tests/{test_file}",
+        *(f"tests/{each}" for each in test_files),
     } <= {*made}
     assert [*leftovers(made)] == []
     project: dict[str, Any] = tomllib.loads(made["pyproject.toml"])["project"]
@@ -86,6 +87,15 @@ def test_a_plugin_is_complete(run: Run, tmp_path: Path, template: str) -> None:
     assert "id-token: write" in release
     assert f"rtvi schema {folder} > new.json" in release
     assert "rtvi schema diff old.json new.json" in release
+
+
+def test_all_three_kinds_together_are_short(run: Run, tmp_path: Path) -> None:
+    """A package with an LLM, a TTS and an STT has fewer than 250 lines of source."""
+    assert run("new", "provider", "llm", "tts", "stt", "trio_of_kinds")[0] == 0
+    made = files(tmp_path / "rtvi-plugins-trio-of-kinds")
+    source = [text for path, text in made.items() if path.startswith("src/")]
+    assert sum(len(each.splitlines()) for each in source) < 250
+    assert "chat models, voices and speech recognition" in made["README.md"]
 
 
 def test_a_bot_is_complete(run: Run, tmp_path: Path) -> None:
@@ -157,6 +167,7 @@ def test_an_existing_folder_is_never_changed(run: Run, tmp_path: Path, words: li
         (["bot", "order"], "use the name 'order'"),
         (["provider", "chat", "acme"], "rtvi new provider llm acme"),
         (["provider", "llm"], "rtvi new provider llm acme"),
+        (["provider", "llm", "llm", "acme"], "rtvi new provider llm acme"),
         ([], "rtvi new bot pizzeria"),
     ],
 )
@@ -226,7 +237,7 @@ def test_what_is_made_installs_and_passes_its_own_tests(tmp_path: Path, monkeypa
     entries = json.loads(done(python, "-m", "rtvi_plugins", "plugins", "--load", "--json", cwd=tmp_path))
     ours = {(each["distribution"], each["module"]): each for each in entries if each["distribution"] in FOLDERS}
     assert {*ours} == {(folder, module) for _, folder, entry, _ in PLUGINS.values() for module in entry.values()}
-    assert [each["broken"] for each in ours.values()] == [None] * len(PLUGINS)
+    assert [each["broken"] for each in ours.values()] == [None] * len(ours)
     assert all(each["loaded"] for each in ours.values())
     for folder in FOLDERS:
         told = done(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=tmp_path / folder)

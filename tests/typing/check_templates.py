@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-WHAT = (["provider", "llm"], ["provider", "tts"], ["provider", "stt"], ["actions"], ["bot"])
+WHAT = (["provider", "llm", "tts", "stt"], ["actions"], ["bot"])
 #: The type checkers look at the first name. A long or short name may change the formatting and the order of imports.
 NAMES = ("my_chat", "a_name_of_20_letters", "zz")
 RUFF = (["ruff", "check", "--no-cache"], ["ruff", "format", "--check", "--no-cache"])

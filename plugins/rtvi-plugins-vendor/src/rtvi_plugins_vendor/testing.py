@@ -29,7 +29,7 @@ from anyio.abc import SocketAttribute, SocketStream
 from attrs import define, field, frozen
 from wsproto.utilities import ProtocolError
 
-__all__ = ("Answer", "FakeRequest", "FakeSocket", "FakeVendor", "Outcome", "fake_vendor")
+__all__ = ("Answer", "FakeRequest", "FakeSocket", "FakeVendor", "Outcome", "Script", "fake_vendor")
 
 #: What became of a request: still running; answered to the end; cut by the script; the client left before that.
 Outcome: TypeAlias = Literal["running", "answered", "cut", "left"]
