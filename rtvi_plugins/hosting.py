@@ -47,11 +47,13 @@ from .registry.bot_modules import top
 from .registry.grants import Grants
 from .registry.installed import Installed
 from .registry.key_store import KeyStore
-from .registry.registry import Registry
+from .registry.registry import Provider, Registry
 from .runtime.clock import Clock, ManualClock, SystemClock
 from .runtime.connection import Connection, ConnectionStream
+from .runtime.key_checks import can_check
 from .runtime.lifespans import OpenLifespans
 from .runtime.live import LiveSession
+from .runtime.services import Opener
 from .runtime.shared import Shared
 from .runtime.threads import Threads
 from .runtime.unclaimed_sessions import UnclaimedSessions
@@ -280,6 +282,33 @@ class Host:
             name: {label: _missing_keys(each.spec, self._find_key) for label, each in service.providers.items()}
             for name, service in services.items()
         }
+
+    async def check_keys(self) -> list[str]:
+        """Ask the vendors whether they know the keys that this process has. Call it after you have entered the host.
+
+        Return a sentence for each refused key, with the variable and the page where keys are made. Only services with
+        `rtvi_plugins.kinds.ChecksKey` are asked, all at once. The key counts as valid if the
+        vendor does not answer within 3 s. A session with a refused key asks again when it starts. Its start fails if
+        the key is still refused.
+        """
+        sentences: dict[str, None] = {}
+
+        async def check(service: str, provider: Provider) -> None:
+            with suppress(RequestError):  # a service that cannot be opened: each start reports it
+                manager = opener.manager(service, provider)
+                refused = await self._shared.key_checks.check(provider.spec, opener.keys_of(provider), manager)
+                if refused is not None:
+                    sentences[refused] = None
+
+        async with anyio.create_task_group() as tasks:
+            options, lifespans = self._service_options, self._shared.lifespans
+            opener = Opener(tasks, self._find_key, options, lifespans, self.limits.open_seconds)
+            for service in self.registry.services.values():
+                for provider in service.providers.values():
+                    spec = provider.spec
+                    if can_check(spec) and any(opener.keys_of(provider)) and not _missing_keys(spec, self._find_key):
+                        tasks.start_soon(check, service.name, provider)
+        return sorted(sentences)
 
     def _read(self, body: object, *, trusted: bool) -> StartRequest:
         """Read the body of a start request. Raise a `RequestError` with every problem."""

@@ -34,6 +34,7 @@ __all__ = (
     "Added",
     "AnswerEnded",
     "Audio",
+    "ChecksKey",
     "FunctionResult",
     "Heard",
     "Kind",
@@ -492,6 +493,23 @@ class VAD(Protocol):
         """Return the probability, 0 to 1, that the frame contains speech. Must not block.
 
         The framework passes every frame of the user's audio in order: 512 samples (32 ms), 16 kHz, mono.
+        """
+        ...
+
+
+@runtime_checkable
+class ChecksKey(Protocol):
+    """A service of any kind that can ask its vendor at the start whether the key is valid.
+
+    Annotate what the function under `@service` yields with a class that has this method. `rtvi run` then checks each
+    key that it finds when it starts, and names a refused one in the log.
+    """
+
+    async def check_key(self) -> None:
+        """Raise `ProviderError` with the category "auth" if the vendor does not know the key. Use nothing paid.
+
+        Accept a key that is valid and may not do what you ask for: vendors sell keys with few permissions. Other
+        errors, such as a vendor that cannot be reached, are ignored.
         """
         ...
 

@@ -91,7 +91,8 @@ def _provider(provider: Provider) -> tuple[list[str], Described]:
 def _keys(spec: ProviderSpec) -> Iterator[tuple[str, str]]:
     for each in spec.secrets:
         need = "optional" if each.optional else "required"
-        yield each.name, f"{need}, {key_variable(spec.provider, each.name)}"
+        page = f", made at {spec.key_page}" if spec.key_page else ""
+        yield each.name, f"{need}, {key_variable(spec.provider, each.name)}{page}"
 
 
 def own_actions(provider: Provider) -> list[ActionSpec]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeAlias, TypeVar, overload
 
@@ -20,6 +20,7 @@ from typing_extensions import TypedDict, Unpack
 from ..errors import DeclarationError
 from ..kinds import BUILTIN_KINDS, LLM, STT, TTS, VAD, Kind, SpeechModel
 from ..session import Session
+from ..utils.diagnostics import nearest
 from ..utils.names import is_valid_name
 from .client_messages import check_message
 from .constraints import restriction
@@ -106,29 +107,35 @@ class _BotActionKeywords(_ActionKeywords, total=False):
 
 
 @overload
-def service(kind: Literal["llm"], provider: str, /) -> Callable[[OpensLLM], OpensLLM]: ...
+def service(kind: Literal["llm"], provider: str, /, *, key_page: str = ...) -> Callable[[OpensLLM], OpensLLM]: ...
 @overload
-def service(kind: Literal["tts"], provider: str, /) -> Callable[[OpensTTS], OpensTTS]: ...
+def service(kind: Literal["tts"], provider: str, /, *, key_page: str = ...) -> Callable[[OpensTTS], OpensTTS]: ...
 @overload
-def service(kind: Literal["stt"], provider: str, /) -> Callable[[OpensSTT], OpensSTT]: ...
+def service(kind: Literal["stt"], provider: str, /, *, key_page: str = ...) -> Callable[[OpensSTT], OpensSTT]: ...
 @overload
-def service(kind: Literal["vad"], provider: str, /) -> Callable[[OpensVAD], OpensVAD]: ...
+def service(kind: Literal["vad"], provider: str, /, *, key_page: str = ...) -> Callable[[OpensVAD], OpensVAD]: ...
 @overload
-def service(kind: Literal["speech"], provider: str, /) -> Callable[[OpensSpeech], OpensSpeech]: ...
+def service(
+    kind: Literal["speech"], provider: str, /, *, key_page: str = ...
+) -> Callable[[OpensSpeech], OpensSpeech]: ...
 @overload
-def service(kind: Kind, provider: str, /) -> Callable[[Opens], Opens]: ...
-def service(*given: Any, **unknown: Any) -> Any:
+def service(kind: Kind, provider: str, /, *, key_page: str = ...) -> Callable[[Opens], Opens]: ...
+def service(*given: Any, key_page: str = "", **unknown: Any) -> Any:
     """Declare a provider of a kind: an async context manager that yields the live service.
 
     Parameters before the `/` are the keys that it needs, each a `Secret`, or `Secret | None` if it works without, and
     values of lifespans.
     Parameters after it are service options. They come from the operator only, and are fixed while the service is open.
+    `key_page` is the URL of the page where the vendor's customers make keys, for messages about a missing or refused
+    key. See `rtvi_plugins.kinds.ChecksKey` for a service that checks its key.
     """
     reject_bare("service", given)
 
     def declare(function: AnyFunction) -> AnyFunction:
         check_function("service", function)
         for name in unknown:
+            if nearest(name, ["key_page"]):
+                raise DeclarationError(function, f"@service has no argument {name}=; did you mean key_page=?")
             raise DeclarationError(function, f"@service has no argument {name}=. Write @service('llm', 'acme').")
         if len(given) != 2:
             raise DeclarationError(function, "@service takes a kind and a provider: write @service('llm', 'acme').")
@@ -141,13 +148,29 @@ def service(*given: Any, **unknown: Any) -> Any:
         name = kind_name(function, kind)
         protocol = kind.protocol if isinstance(kind, Kind) else BUILTIN_KINDS[name].protocol
         before = _before_slash(function, signature)
-        return mark(function, ProviderSpec(name, protocol, provider, function, before, signature.sent, signature.doc))
+        _check_key_page(function, key_page, before)
+        return mark(
+            function, ProviderSpec(name, protocol, provider, function, before, signature.sent, signature.doc, key_page)
+        )
 
     return declare
 
 
 def _before_slash(function: AnyFunction, signature: Signature) -> tuple[SecretSpec | LifespanValue, ...]:
     return tuple(_key_or_value(function, name, annotation) for name, annotation in signature.given.items())
+
+
+def _check_key_page(function: AnyFunction, page: Any, before: Sequence[SecretSpec | LifespanValue]) -> None:
+    if page == "":
+        return
+    if not isinstance(page, str) or not page.startswith("https://") or not page.isprintable() or " " in page:
+        raise DeclarationError(
+            function, f"key_page= is the URL of a page, as in 'https://acme.example/keys', not {page!r}."
+        )
+    if not any(isinstance(each, SecretSpec) for each in before):
+        raise DeclarationError(
+            function, "has a key_page=, but takes no key. Remove it, or take a Secret before the '/'."
+        )
 
 
 def _key_or_value(function: AnyFunction, name: str, annotation: Any) -> SecretSpec | LifespanValue:

@@ -124,6 +124,8 @@ class ProviderSpec:
     given: tuple[SecretSpec | LifespanValue, ...]
     parameters: Mapping[str, Parameter]
     doc: str
+    #: The URL of the page where the vendor's customers make keys, or "".
+    key_page: str = ""
 
     @property
     def secrets(self) -> tuple[SecretSpec, ...]:

@@ -136,6 +136,7 @@ class BotSession(Session[Any]):
             offers=shared.offers,
             limits=limits,
             lifespans=shared.lifespans,
+            key_checks=shared.key_checks,
             end=ending.fail,
         )
         handles = {name: Handle(partial(self._service_in_use, name)) for name in services.registry.bot.services}

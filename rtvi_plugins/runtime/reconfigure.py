@@ -32,6 +32,7 @@ from ..registry.registry import Registry
 from ..session import Session
 from ..utils.diagnostics import where
 from .deferred import AppliedOptions, arguments_of, author_sentence, set_group_error
+from .key_checks import KeyChecks
 from .lifespans import OpenLifespans
 from .outbox import Outbox
 from .services import Opener, OpenService
@@ -65,6 +66,7 @@ class LiveServices:
     offers: Offers
     limits: Limits
     lifespans: OpenLifespans
+    key_checks: KeyChecks
     end: Callable[[RequestError], None]
     _changes: ConfigChanges = field(init=False)
     _opener: Opener = field(init=False)
@@ -101,7 +103,13 @@ class LiveServices:
         """Open the services in the order of the bot's parameters, and set all options. Return the error, if any."""
         start = self.start
         self._opener = Opener(
-            keepers, start.keys, start.service_options, self.lifespans, self.limits.open_seconds, start.hide
+            keepers,
+            start.keys,
+            start.service_options,
+            self.lifespans,
+            self.limits.open_seconds,
+            start.hide,
+            self.key_checks,
         )
         try:
             for service in self.registry.services:

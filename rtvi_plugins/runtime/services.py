@@ -17,10 +17,12 @@ from ..declare.specs import LifespanValue, SecretSpec
 from ..errors import MissingKey, ProviderError, RequestError, StartFailed, report
 from ..protocol.operator_fields import Keys, key_variable
 from ..registry.registry import Provider
+from ..session import Secret
 from ..utils.blocked_threads import suspended_at
 from ..utils.control_flow import reraise_control_flow
 from ..utils.diagnostics import unwrap_group, where
 from .client_errors import as_request_error, with_texts
+from .key_checks import KeyChecks
 from .lifespans import OpenLifespans
 from .open_context import OpenContext
 from .service_check import misfit
@@ -46,6 +48,7 @@ class Opener:
         lifespans: OpenLifespans,
         seconds: float,
         hide: Callable[[str], str] = str,
+        checks: KeyChecks | None = None,
     ) -> None:
         self._tasks = tasks
         self._keys = keys
@@ -53,6 +56,7 @@ class Opener:
         self._lifespans = lifespans
         self._seconds = seconds
         self._hide = hide
+        self._checks = checks
         self._opened: list[OpenService] = []
 
     @property
@@ -62,12 +66,7 @@ class Opener:
 
     async def open(self, service: str, provider: Provider) -> OpenService:
         """Open a service. Raise `MissingKey`, `StartFailed`, or what the provider raised as a `RequestError`."""
-        given = [self._injected(provider, each) for each in provider.spec.given]
-        try:
-            manager = provider.spec.function(*given, **self._options.get(f"{service}.{provider.label}", {}))
-        except BaseException as error:
-            reraise_control_flow(error)
-            raise self._failure(service, provider, unwrap_group(error)) from None
+        manager = self.manager(service, provider)
         opened = OpenService(service, provider, manager)
         self._opened = [*(each for each in self._opened if not each.ended), opened]
         self._tasks.start_soon(opened.keep)
@@ -91,7 +90,28 @@ class Opener:
             yields = f"{where(provider.spec.function)} yields {found}, which is no {kind}"
             log.error("The service %r (%s): %s: %s.", service, provider.label, yields, problem)
             raise StartFailed(f"The service {service!r} ({provider.label}) is not what its kind asks for.")
+        if self._checks is not None:
+            refused = await self._checks.check_again(provider.spec, self.keys_of(provider), opened.live)
+            if refused is not None:
+                await opened.close()
+                raise StartFailed(f"The service {service!r} ({provider.label}) could not be opened. {refused}")
         return opened
+
+    def manager(self, service: str, provider: Provider) -> AbstractAsyncContextManager[Any]:
+        """Return the context manager of a service. Raise `MissingKey`, or what the provider raised."""
+        given = [self._injected(provider, each) for each in provider.spec.given]
+        try:
+            made: AbstractAsyncContextManager[Any] = provider.spec.function(
+                *given, **self._options.get(f"{service}.{provider.label}", {})
+            )
+            return made
+        except BaseException as error:
+            reraise_control_flow(error)
+            raise self._failure(service, provider, unwrap_group(error)) from None
+
+    def keys_of(self, provider: Provider) -> list[Secret | None]:
+        """Return the keys of a provider in the order of its parameters."""
+        return [self._keys(provider.spec.provider, each.name) for each in provider.spec.secrets]
 
     def _failure(self, service: str, provider: Provider, error: BaseException) -> RequestError:
         """Return the error for the client, without values that only the operator wrote."""
@@ -108,9 +128,10 @@ class Opener:
         found = self._keys(provider.spec.provider, parameter.name)
         if found is None and not parameter.optional:
             variable = key_variable(provider.spec.provider, parameter.name)
+            page = f" Keys are made at {provider.spec.key_page}." if provider.spec.key_page else ""
             raise MissingKey(
                 f"The provider {provider.label!r} needs the key {parameter.name!r}, and the operator has given none: "
-                f"set {variable}, or send it in a trusted start."
+                f"set {variable}, or send it in a trusted start.{page}"
             )
         return found
 

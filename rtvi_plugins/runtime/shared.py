@@ -10,6 +10,7 @@ from ..clock import Clock
 from ..limits import Limits
 from ..protocol.offer import Offers
 from ..registry.hooks import Hooks
+from .key_checks import KeyChecks
 from .lifespans import OpenLifespans
 from .old_names import OldNames
 from .threads import Threads
@@ -33,3 +34,4 @@ class Shared:
     #: The folder for recordings. None records nothing.
     record: Path | None = None
     old_names: OldNames = field(factory=OldNames)
+    key_checks: KeyChecks = field(factory=KeyChecks)

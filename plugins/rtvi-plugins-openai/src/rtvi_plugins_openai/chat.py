@@ -66,6 +66,10 @@ class OpenAILLM:
                 yield piece
             await response.finish()
 
+    async def check_key(self) -> None:
+        """Raise `ProviderError` if the vendor does not know the key."""
+        await self.http.check_key("models")
+
     async def list_models(self) -> list[str]:
         """Return the names of the models that this key may use, sorted. Raise `ProviderError` if the vendor fails."""
         found = await self.http.get("models")

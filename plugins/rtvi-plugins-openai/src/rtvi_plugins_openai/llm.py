@@ -29,7 +29,7 @@ AlternateRoles: TypeAlias = Annotated[
 Penalty: TypeAlias = Annotated[float, ge(-2), le(2)]
 
 
-@service("llm", "openai")
+@service("llm", "openai", key_page="https://platform.openai.com/api-keys")
 @asynccontextmanager
 async def openai_llm(
     api_key: Secret,
@@ -43,7 +43,7 @@ async def openai_llm(
         yield llm
 
 
-@service("llm", "together")
+@service("llm", "together", key_page="https://api.together.ai/settings/api-keys")
 @asynccontextmanager
 async def together_llm(
     api_key: Secret,

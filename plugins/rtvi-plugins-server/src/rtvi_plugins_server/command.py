@@ -180,3 +180,9 @@ def _announce(
     address = f"http://{shown}:{listener.getsockname()[1]}"
     sys.stdout.write(f"RTVI bot {host.registry.bot.name} on {address}{how_to_start}\n")
     sys.stdout.flush()
+    host.start_soon(_check_keys, host)  # clients need not wait for it
+
+
+async def _check_keys(host: Host) -> None:
+    for sentence in await host.check_keys():
+        logging.getLogger("rtvi_plugins.server").error("%s", sentence)

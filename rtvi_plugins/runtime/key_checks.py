@@ -1,0 +1,100 @@
+"""Check keys when the process starts, so that a wrong one is found then and not in the first call.
+
+A session whose provider has a refused key asks the vendor again: the key may have become valid meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Final, TypeAlias
+
+import anyio
+from attrs import define, field
+
+from ..declare.lifespan import yielded
+from ..declare.specs import AnyFunction, ProviderSpec
+from ..errors import ProviderError
+from ..kinds import ChecksKey
+from ..protocol.operator_fields import key_variable
+from ..session import Secret
+from ..utils.control_flow import reraise_control_flow
+from ..utils.diagnostics import unwrap_group
+
+__all__ = ("KeyChecks", "can_check")
+
+#: How long a vendor may take to answer, in seconds. The key of a slower one counts as valid.
+_SECONDS: Final = 3.0
+
+#: A provider with its keys. Their hash is enough to recognise them.
+_Used: TypeAlias = "tuple[AnyFunction, int]"
+
+
+def can_check(spec: ProviderSpec) -> bool:
+    """Return whether a provider can check its key, from the annotation of what it yields."""
+    return callable(getattr(yielded(spec.function), "check_key", None))
+
+
+@define(eq=False)
+class KeyChecks:
+    """The keys that vendors have refused in this process."""
+
+    _refused: set[_Used] = field(factory=set[_Used])
+    #: The checks that run now. A session that starts meanwhile waits for them.
+    _running: dict[_Used, anyio.Event] = field(factory=dict[_Used, anyio.Event])
+
+    async def check(
+        self, spec: ProviderSpec, keys: Sequence[Secret | None], manager: AbstractAsyncContextManager[Any]
+    ) -> str | None:
+        """Open a service, and ask its vendor. Return a sentence for the operator if the key is refused."""
+
+        async def ask() -> None:
+            async with manager as live:
+                if isinstance(live, ChecksKey):
+                    await live.check_key()
+
+        used = _used(spec, keys)
+        done = self._running[used] = anyio.Event()
+        try:
+            return await self._ask(spec, used, ask)
+        finally:
+            del self._running[used]
+            done.set()
+
+    async def check_again(self, spec: ProviderSpec, keys: Sequence[Secret | None], live: object) -> str | None:
+        """Ask the vendor again if it has refused the key before. Return the sentence if it still does."""
+        if not (self._refused or self._running) or not isinstance(live, ChecksKey):
+            return None
+        used = _used(spec, keys)
+        if used in self._running:
+            await self._running[used].wait()
+            return _sentence(spec) if used in self._refused else None
+        return await self._ask(spec, used, live.check_key) if used in self._refused else None
+
+    async def _ask(self, spec: ProviderSpec, used: _Used, ask: Callable[[], Awaitable[None]]) -> str | None:
+        if await _is_refused(ask):
+            self._refused.add(used)
+            return _sentence(spec)
+        self._refused.discard(used)
+        return None
+
+
+def _sentence(spec: ProviderSpec) -> str:
+    variables = " and ".join(key_variable(spec.provider, each.name) for each in spec.secrets)
+    hint = f"make one at {spec.key_page}" if spec.key_page else "set a valid one"
+    return f"{spec.provider} does not accept the key in {variables}: {hint}."
+
+
+def _used(spec: ProviderSpec, keys: Sequence[Secret | None]) -> _Used:
+    return spec.function, hash(tuple(each and each.reveal() for each in keys))
+
+
+async def _is_refused(ask: Callable[[], Awaitable[None]]) -> bool:
+    with anyio.move_on_after(_SECONDS):
+        try:
+            await ask()
+        except BaseException as error:
+            reraise_control_flow(error, anyio.get_cancelled_exc_class())
+            found = unwrap_group(error)
+            return isinstance(found, ProviderError) and found.category == "auth"
+    return False
