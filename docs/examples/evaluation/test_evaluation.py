@@ -44,7 +44,7 @@ def logs_in(folder: Path) -> str:
     return "\n".join(path.read_text() for path in sorted(folder.rglob("*.eval.log")))
 
 
-@pytest.mark.parametrize(("name", "count"), [("receptionist", 8), ("spoken", 3)])
+@pytest.mark.parametrize(("name", "count"), [("receptionist", 7), ("interruption", 1), ("spoken", 3)])
 def test_the_scenarios_pass(server: str, tmp_path: Path, name: str, count: int) -> None:
     """Typed and spoken, with function calls, contexts, interruptions and latencies."""
     done = evaluate(server, HERE / f"{name}.yaml", tmp_path)
