@@ -71,6 +71,14 @@ async def test_a_question_in_between_is_answered() -> None:
     assert said[5].startswith("It is booked, Ann: room 1 for two nights")
 
 
+async def test_a_name_is_no_question() -> None:
+    """Also when it is said before the bot asks for it, and a topic has "in my name" in an example."""
+    said = await conversation(["Book a room.", "My name is Robert.", "Four nights."])
+    assert said[1] == "For how many nights, please?"
+    assert said[2] == "Four nights for Robert from today, 320 euros. Shall I book it?"
+    assert (await conversation(["Hello, my name is Ada."]))[0].startswith("Nice to meet you, Ada")
+
+
 async def test_a_full_hotel_says_so_to_the_guest() -> None:
     """In a sentence, too."""
     free_rooms.clear()

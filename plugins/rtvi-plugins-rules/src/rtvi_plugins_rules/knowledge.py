@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 from attrs import define, field, frozen
 
 from .matching import Match, Matcher, best
-from .phrases import title
+from .phrases import introduces, title
 from .wording import FunctionTexts, Topic
 
 __all__ = ("NATURE", "Knowledge")
@@ -84,7 +84,8 @@ class Knowledge:
         if text not in self._kept:
             if len(self._kept) >= _MOST_KEPT:
                 self._kept.clear()
-            ranked = self._matcher.ranked(text)
+            # Some topic may have "my name" in an example. Who says only that asks nothing.
+            ranked = () if introduces(text) else self._matcher.ranked(text)
             self._kept[text] = _Read(ranked, best(ranked))
         return self._kept[text]
 

@@ -11,6 +11,7 @@ from .numbers import numbers
 
 __all__ = (
     "alike",
+    "introduces",
     "is_question",
     "persons_name",
     "phrase_after",
@@ -69,6 +70,19 @@ def title(name: str) -> str:
 def persons_name(text: str) -> str:
     """Return the name of a person with its capitals: recognisers write all words in lower case."""
     return capwords(text) if text.islower() else text
+
+
+#: A few words before it, and a name of up to three words after it.
+_INTRODUCTION = re.compile(
+    r"\W*(?:(?:yes|yeah|hello|hi|no|well|ok|okay|oh|and|sure)\b\W*)*"
+    r"(?:(?:my|the) name(?:'s| is)|i am called|i'm called|(?:you can )?call me)\s+[\w'-]+(?:\s+[\w'-]+){0,2}\W*",
+    re.IGNORECASE,
+)
+
+
+def introduces(text: str) -> bool:
+    """Return whether a text does nothing but say the user's name."""
+    return _INTRODUCTION.fullmatch(text) is not None
 
 
 def stem(word: str) -> str:
