@@ -209,7 +209,7 @@ _OWN: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]] = {
 
 def _command(word: str) -> Callable[[list[str]], int]:
     """Return the function of a plugin's command."""
-    from .registry.installed import commands
+    from .registry.metadata import commands
 
     found = commands()
     if word not in found:
@@ -225,7 +225,7 @@ def _command(word: str) -> Callable[[list[str]], int]:
 
 def _brought_parsers() -> Iterator[tuple[str, str, argparse.ArgumentParser | None]]:
     """Yield the commands of plugins. The parser is that of the function `parser` beside the command's, if any."""
-    from .registry.installed import commands
+    from .registry.metadata import commands
 
     for name, value in sorted(commands().items()):
         try:
@@ -247,7 +247,7 @@ def _missing(word: str, known: list[str]) -> str:
 
 
 def _others() -> str:
-    from .registry.installed import commands
+    from .registry.metadata import commands
 
     found = commands()
     installed = [f"  {word:<20}  {_BROUGHT.get(word, ('', found[word]))[1]}" for word in sorted(found)]

@@ -24,8 +24,9 @@ from ..cli import FAILED, OK, load
 from ..errors import PluginError
 from ..hosting import Host
 from ..loading import bot_spec
-from ..registry.installed import API, EntryPoint, Installed, stale_metadata
+from ..registry.installed import API, EntryPoint, Installed
 from ..registry.key_store import KeyStore
+from ..registry.metadata import stale_metadata
 from ..utils.blocked_threads import SLOW_IMPORT_SECONDS
 from ..utils.install_hint import install_hint
 from ..utils.secrets import scrub

@@ -21,7 +21,8 @@ __all__ = ("run",)
 class Row:
     """One plugin module, as it is listed. It works if it was `loaded`; `broken` is why it does not, if that is known.
 
-    `unnamed` are the services that it declares and that no entry point offers.
+    `unnamed` are the services that it declares and that no entry point offers. `bridge` is the note of the bridge that
+    lists it; None if it has an entry point of its own.
     """
 
     kind: str | None
@@ -35,10 +36,12 @@ class Row:
     broken: str | None
     loaded: bool
     unnamed: Sequence[str]
+    bridge: str | None
 
     def cells(self) -> tuple[str, ...]:
         """Return the row of the table for people."""
-        state = ["broken"] * (self.broken is not None) + ["loaded"] * self.loaded
+        state = ["bridged"] * (self.bridge is not None) + ["broken"] * (self.broken is not None)
+        state += ["loaded"] * self.loaded
         notes = [f"write {self.qualified!r}"] * self.ambiguous + state
         version = self.version or "?"
         return self.kind or "-", self.provider, self.distribution, version, ", ".join(self.api), "; ".join(notes)
@@ -75,6 +78,7 @@ def _rows(installed: Installed, *, load: bool) -> Iterator[Row]:
             broken,
             load and broken is None,
             unnamed,
+            entry.bridged.note if entry.bridged is not None else None,
         )
 
 
@@ -98,4 +102,5 @@ def _text(rows: Sequence[Row]) -> str:
         return "No plugin is installed.\n"
     table = [("KIND", "PROVIDER", "DISTRIBUTION", "VERSION", "API", ""), *(row.cells() for row in rows)]
     remarks = [remark for row in rows for remark in row.remarks()]
+    remarks += dict.fromkeys(f"{row.distribution}: {row.bridge}" for row in rows if row.bridge)
     return "\n".join([*table_lines(table), *([""] if remarks else []), *remarks, ""])

@@ -251,6 +251,7 @@ def test_plugins_are_listed_without_being_imported(run: Run, distribution: Calla
         "broken": None,
         "loaded": False,
         "unnamed": [],
+        "bridge": None,
     }
     assert listed["acme-bird:seeds"]["kind"] is None
 
@@ -505,7 +506,7 @@ def test_a_command_of_ours_that_is_not_installed_says_how_to_get_it(
     monkeypatch: pytest.MonkeyPatch, run: Run, word: str, brought: str
 ) -> None:
     """It names the distribution, which `--help` does too."""
-    monkeypatch.setattr("rtvi_plugins.registry.installed.commands", dict[str, str])
+    monkeypatch.setattr("rtvi_plugins.registry.metadata.commands", dict[str, str])
     code, _, err = run(word, "bot.py")
     assert code == USAGE
     hint = f"in the checkout of rtvi-plugins, run: pip install ./plugins/{brought}"

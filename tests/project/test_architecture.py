@@ -16,7 +16,7 @@ PACKAGE = ROOT / "rtvi_plugins"
 LAYERS: dict[str, tuple[str, str]] = {
     "utils": ("utils", "anyio typing_extensions"),
     "words": (
-        "errors limits context events kinds thoughts clock session security hookspecs",
+        "errors limits context events kinds thoughts clock session security hookspecs bridges",
         "attrs pluggy typing_extensions",
     ),
     "helpers": ("helper_process", "anyio"),

@@ -24,7 +24,7 @@ PUBLIC = [
     for name in ("", ".kinds", ".context", ".events", ".errors", ".session", ".hosting", ".client", ".voice")
 ]
 #: Modules of the examples.
-OF_EXAMPLES = re.compile("rtvi_plugins_(acme|avatar)")
+OF_EXAMPLES = re.compile("rtvi_plugins_(acme|avatar|tones)")
 TABLE = re.compile(r"^\| import from \| names \|\n\|---\|---\|\n((?:\|.*\|\n)+)", re.MULTILINE)
 
 

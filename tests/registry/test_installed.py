@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtvi_plugins.errors import PluginError
-from rtvi_plugins.registry.installed import API, EntryPoint, Installed, commands, discover
+from rtvi_plugins.registry.installed import API, EntryPoint, Installed, discover
+from rtvi_plugins.registry.metadata import commands
 
 GOOD = "acme_loaded = True\n"
 BROKEN = "import acme_good\n\nraise RuntimeError('out of seeds')\n"
