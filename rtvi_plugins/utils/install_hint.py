@@ -11,6 +11,7 @@ _CORE: Final = "rtvi-plugins"
 
 #: The distributions of this project that another one needs, besides the core. They are on no registry either.
 NEEDED: Final[Mapping[str, str]] = {
+    "rtvi-plugins-anthropic": "rtvi-plugins-vendor",
     "rtvi-plugins-eval": "rtvi-plugins-server",
     "rtvi-plugins-openai": "rtvi-plugins-vendor",
     "rtvi-plugins-webrtc": "rtvi-plugins-server",
@@ -20,6 +21,7 @@ NEEDED: Final[Mapping[str, str]] = {
 PLUGINS: Final[Mapping[str, str]] = {
     "echo": "rtvi-plugins-echo",
     "eval": "rtvi-plugins-eval",
+    "llm.anthropic": "rtvi-plugins-anthropic",
     "llm.echo": "rtvi-plugins-echo",
     "llm.openai": "rtvi-plugins-openai",
     "llm.rules": "rtvi-plugins-rules",

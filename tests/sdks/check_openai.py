@@ -12,20 +12,26 @@ from openai import APIStatusError, OpenAI
 from openai.types.chat.completion_create_params import CompletionCreateParamsStreaming
 
 
-def main(base_url: str) -> None:
-    """Print what the SDK reads."""
+def main(base_url: str, times: int = 1) -> None:
+    """Print what the SDK reads, as often as asked."""
     client = OpenAI(api_key="key-of-a-test", base_url=base_url, max_retries=0)
     sent = json.load(sys.stdin)
-    read = {"misfits": misfits(CompletionCreateParamsStreaming, sent), "text": "", "calls": []}
+    found = misfits(CompletionCreateParamsStreaming, sent)
+    print(json.dumps([{"misfits": found, **read(client, sent)} for _ in range(times)]))  # noqa: T201
+
+
+def read(client: OpenAI, sent: dict[str, object]) -> dict[str, object]:
+    """Return the text, the function calls and the usage, or the error."""
+    text, calls, usage = "", [], None
     try:
         for chunk in client.chat.completions.create(**sent):
             for choice in chunk.choices:
-                read["text"] += choice.delta.content or ""
-                read["calls"] += [each.to_dict() for each in choice.delta.tool_calls or []]
-            read["usage"] = chunk.usage and chunk.usage.to_dict()
+                text += choice.delta.content or ""
+                calls += [each.to_dict() for each in choice.delta.tool_calls or []]
+            usage = chunk.usage and chunk.usage.to_dict()
     except APIStatusError as error:
-        read["error"] = [type(error).__name__, error.status_code, error.code]
-    print(json.dumps(read))  # noqa: T201
+        return {"error": [type(error).__name__, error.status_code]}
+    return {"text": text, "calls": calls, "usage": usage}
 
 
-main(sys.argv[1])
+main(sys.argv[1], *map(int, sys.argv[2:]))

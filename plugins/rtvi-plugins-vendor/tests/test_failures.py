@@ -9,7 +9,14 @@ import httpx2
 import pytest
 
 from rtvi_plugins.errors import ProviderError
-from rtvi_plugins_vendor import StatusError, category_of_close, category_of_status, retry_after, transport_failures
+from rtvi_plugins_vendor import (
+    StatusError,
+    category_of_close,
+    category_of_status,
+    malformed_answers,
+    retry_after,
+    transport_failures,
+)
 
 
 @pytest.mark.parametrize(
@@ -94,3 +101,17 @@ def test_a_refusal_has_its_status() -> None:
     error = StatusError("acme", "rate", 429, retry_after=1.5)
     assert (error.status, error.retry_after, error.retryable) == (429, 1.5, True)
     assert str(error) == str(ProviderError("acme", "rate"))
+
+
+@pytest.mark.parametrize("error", [KeyError("words"), IndexError(), TypeError(), ValueError(), AttributeError()])
+def test_an_answer_that_cannot_be_read_is_unavailable(error: Exception) -> None:
+    """Its content is not told."""
+    with pytest.raises(ProviderError, match="acme is not available") as failed, malformed_answers("acme"):
+        raise error
+    assert failed.value.__suppress_context__
+
+
+def test_other_errors_of_reading_an_answer_pass() -> None:
+    """Those of the provider itself."""
+    with pytest.raises(ProviderError, match="acme refused its key"), malformed_answers("acme"):
+        raise ProviderError("acme", "auth")

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from .failures import StatusError, category_of_close, category_of_status, retry_after, transport_failures
+from .failures import (
+    StatusError,
+    category_of_close,
+    category_of_status,
+    malformed_answers,
+    retry_after,
+    transport_failures,
+)
 from .http import Retry, VendorHTTP, VendorResponse, connect_http
 from .websocket import SharedWebSocket, VendorWebSockets, WebSocketStream, connect_websockets
 
@@ -18,6 +25,7 @@ __all__ = (
     "category_of_status",
     "connect_http",
     "connect_websockets",
+    "malformed_answers",
     "retry_after",
     "transport_failures",
 )

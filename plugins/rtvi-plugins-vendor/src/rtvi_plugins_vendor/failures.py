@@ -15,7 +15,14 @@ import httpx2
 
 from rtvi_plugins.errors import ProviderCategory, ProviderError
 
-__all__ = ("StatusError", "category_of_close", "category_of_status", "retry_after", "transport_failures")
+__all__ = (
+    "StatusError",
+    "category_of_close",
+    "category_of_status",
+    "malformed_answers",
+    "retry_after",
+    "transport_failures",
+)
 
 _BY_STATUS: Mapping[int, ProviderCategory] = {401: "auth", 402: "quota", 403: "auth", 408: "timeout", 429: "rate"}
 
@@ -84,4 +91,16 @@ def transport_failures(provider: str) -> Generator[None]:
     except httpx2.TimeoutException:
         raise ProviderError(provider, "timeout") from None
     except (httpx2.HTTPError, httpx2.StreamError):
+        raise ProviderError(provider, "unavailable") from None
+
+
+@contextmanager
+def malformed_answers(provider: str) -> Generator[None]:
+    """Raise `ProviderError` for an answer that the block cannot read: no JSON, or JSON of another form than expected.
+
+    Do not yield inside of the block: an exception of the reader would be taken for one of the vendor.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError):
         raise ProviderError(provider, "unavailable") from None

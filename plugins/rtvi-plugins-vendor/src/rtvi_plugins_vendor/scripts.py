@@ -37,9 +37,9 @@ class ScriptedVendor:
     _path: str
     _answers: Mapping[str, Answer] = field(repr=False)
 
-    def script(self, name: str, /) -> None:
-        """Follow one of the scripts for all requests from now on."""
-        self.vendor.on(self._path, self._answers[name])
+    def script(self, *names: str) -> None:
+        """Follow these scripts, one for each request from now on. The last one stays."""
+        self.vendor.on(self._path, *(self._answers[each] for each in names))
 
     async def wait_until_left(self) -> None:
         """Return when the client has left the last request."""
