@@ -92,6 +92,17 @@ async def test_models_can_be_listed() -> None:
     assert (request.params, request.headers["anthropic-version"]) == ({"limit": "1000"}, "2026-10-21")
 
 
+async def test_a_made_up_key_is_noticed_without_a_conversation() -> None:
+    """By a request that costs nothing."""
+    async with talking() as (llm, vendor):
+        vendor.vendor.on(
+            "/v1/models", Answer(401, json=lambda request: refuse(401, request)), Answer(json={"data": []})
+        )
+        with pytest.raises(ProviderError, match="anthropic refused its key"):
+            await llm.check_key()
+        await llm.check_key()
+
+
 # ---- requests --------------------------------------------------------------------------------------------------------
 
 

@@ -17,7 +17,7 @@ from .messages import AnthropicLLM, connect
 __all__ = ("anthropic_llm", "configure", "list_models")
 
 
-@service("llm", "anthropic")
+@service("llm", "anthropic", key_page="https://platform.claude.com/settings/keys")
 @asynccontextmanager
 async def anthropic_llm(
     api_key: Secret,

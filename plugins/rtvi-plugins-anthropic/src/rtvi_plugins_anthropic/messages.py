@@ -56,6 +56,10 @@ class AnthropicLLM:
                 raise ProviderError(provider, "unavailable")  # the connection was cut
             await response.finish()
 
+    async def check_key(self) -> None:
+        """Raise `ProviderError` if the vendor does not know the key."""
+        await self.http.check_key("models")
+
     async def list_models(self) -> list[str]:
         """Return the names of the models that this key may use, sorted. Raise `ProviderError` if the vendor fails."""
         found = await self.http.get("models?limit=1000")
