@@ -155,6 +155,7 @@ def _add_doctor(parser: argparse.ArgumentParser) -> None:
 def _add_keys(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", metavar="WHAT", choices=("set", "list", "remove"), help="set, list or remove")
     parser.add_argument("variable", metavar="VARIABLE", nargs="?", help="the environment variable, as in ACME_API_KEY")
+    parser.add_argument("--file", action="store_true", help="store the key in a file, not in the system keyring")
 
 
 def _add_new(parser: argparse.ArgumentParser) -> None:
@@ -197,7 +198,7 @@ _OWN: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]] = {
     "describe": (".cli.describe", "show what a bot or a plugin offers", _add_describe),
     "console": (".cli.console", "hold a typed conversation with a bot", _add_console),
     "doctor": (".cli.doctor", "find what is wrong with an installation or a bot, and how to mend it", _add_doctor),
-    "keys": (".cli.keys", "store API keys in a file that only you can read", _add_keys),
+    "keys": (".cli.keys", "store API keys, in the system keyring or in a file that only you can read", _add_keys),
     "new": (".cli.new", "make the folder of a provider, of actions or of a bot, with tests", _add_new),
     "schema": (".cli.schema", "write the API of a distribution as JSON, or compare two of them", _add_schema),
     "completion": (".cli.shell_completion", "print a script that completes commands in a shell", _add_completion),

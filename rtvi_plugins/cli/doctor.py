@@ -27,6 +27,7 @@ from ..loading import bot_spec
 from ..registry.installed import API, EntryPoint, Installed
 from ..registry.key_store import KeyStore
 from ..registry.metadata import stale_metadata
+from ..registry.system_keyring import NoKeyring
 from ..utils.blocked_threads import SLOW_IMPORT_SECONDS
 from ..utils.install_hint import install_hint
 from ..utils.secrets import scrub
@@ -106,7 +107,9 @@ def _stale() -> Iterator[Finding]:
 def _key_store() -> Iterator[Finding]:
     store = KeyStore(os.environ)
     try:
-        store.names()
+        store.check()
+    except NoKeyring as error:
+        yield Finding("key-store", "keys", str(error), "pip install keyring", "warning")
     except PluginError as error:
         mend = (
             f"chmod 600 {shlex.quote(str(store.path))}, or remove the file and set the keys again: rtvi keys set NAME"
@@ -170,7 +173,7 @@ def _upgrade(distribution: str, how: str = "--upgrade") -> str:
     # The project's own distributions are on no registry, where their names may be another project's.
     try:
         own = metadata(distribution).json.get("author") == "The rtvi_plugins authors" or distribution == "rtvi-plugins"
-    except PackageNotFoundError:
+    except (PackageNotFoundError, OSError):  # `importlib_metadata`, which others may import, raises the second
         own = distribution == "rtvi-plugins"
     return install_hint(distribution) if own else f"pip install {how} {distribution}"
 

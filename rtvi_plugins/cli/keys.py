@@ -1,4 +1,4 @@
-"""`rtvi keys`: store API keys in a file that only you can read. A key is never an argument and never printed."""
+"""`rtvi keys`: store API keys for your user alone. A key is never an argument and never printed."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ __all__ = ("run",)
 def run(chosen: Namespace) -> int:
     """Set, list or remove keys."""
     try:
-        return _run(KeyStore(os.environ), chosen.what, chosen.variable)
+        return _run(KeyStore(os.environ), chosen.what, chosen.variable, in_file=chosen.file)
     except PluginError as error:
         raise Failure(str(error)) from None
 
 
-def _run(store: KeyStore, what: str, variable: str | None) -> int:
+def _run(store: KeyStore, what: str, variable: str | None, *, in_file: bool) -> int:
+    if in_file and what != "set":
+        raise UsageError("--file says where `rtvi keys set` stores a key. The other commands have no such option.")
     if what == "list":
         if variable is not None:
             raise UsageError("`rtvi keys list` has no argument.")
@@ -35,8 +37,8 @@ def _run(store: KeyStore, what: str, variable: str | None) -> int:
             "The key itself is read from the terminal or from standard input: other users can read a command line."
         )
     if what == "set":
-        store.set(variable, _read_key(variable))
-        sys.stdout.write(f"{variable} is stored in {store.path}.\n")
+        place = store.set(variable, _read_key(variable), in_file=in_file)
+        sys.stdout.write(f"{variable} is stored in {place}.\n")
         if os.environ.get(variable):
             sys.stderr.write(f"rtvi: the environment has {variable} too, and is used first.\n")
     elif not store.remove(variable):

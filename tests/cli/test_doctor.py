@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -192,6 +193,20 @@ def test_a_key_store_that_others_may_read_is_reported(doctor: Doctor, tmp_path: 
     (finding,) = report["findings"]
     assert (code, finding["check"]) == (1, "key-store")
     assert f"chmod 600 {keys}" in finding["mend"]
+
+
+def test_a_key_in_a_keyring_that_is_gone_is_reported(
+    doctor: Doctor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the command that mends it."""
+    keys = tmp_path / "config" / "rtvi" / "keys.json"
+    keys.parent.mkdir(parents=True)
+    keys.write_text('{"ACME_API_KEY": null}', "utf-8")
+    keys.chmod(0o600)
+    monkeypatch.setitem(sys.modules, "keyring", None)
+    _, report, _ = doctor(Broken("", "", ""))
+    (finding,) = report["findings"]
+    assert (finding["check"], finding["mend"]) == ("key-store", "pip install keyring")
 
 
 def test_a_plugin_whose_import_hangs_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
