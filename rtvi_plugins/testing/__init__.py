@@ -9,9 +9,10 @@ from __future__ import annotations
 from ..hosting import ConnectionStream
 from ..runtime.clock import ManualClock
 from .caller import Line, call, play, seconds_heard, settle, silence, speak, wait
-from .conformance import check_providers, find_problems
+from .conformance import ProviderCheck, check_providers, find_problems
 from .faults import SCRIPTS, FakeVendor, Vendor
-from .rules import RULES, Level, Problem, Rule
+from .results import Problem, Report, Result, State
+from .rules import RULES, Level, Rule
 from .scripted import ScriptedAnswer, ScriptedLLM, stand_in
 from .sessions import SessionClient, connect, host_for
 
@@ -24,10 +25,14 @@ __all__ = (
     "Line",
     "ManualClock",
     "Problem",
+    "ProviderCheck",
+    "Report",
+    "Result",
     "Rule",
     "ScriptedAnswer",
     "ScriptedLLM",
     "SessionClient",
+    "State",
     "Vendor",
     "call",
     "check_providers",

@@ -1,86 +1,53 @@
-"""Run a provider, and find the rules that it breaks.
-
-A provider is opened in a session, like in a bot, and its operation is called through the handle that a bot has. So its
-options have their defaults, and its errors are those that a user would get.
-"""
+"""Hold the providers of a module against the rules, on the event loop that runs."""
 
 from __future__ import annotations
 
-import inspect
-import re
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
-from functools import partial
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from types import ModuleType
-from typing import Any, Final
+from typing import Any
 
-import anyio
-from attrs import define, field
+from attrs import field, frozen
 
-from ..client import Client, open_client
-from ..declare.bot import bot as declare_bot
 from ..declare.specs import ProviderSpec, specs_in
-from ..errors import RequestError
-from ..hosting import ConnectionStream, Limits
-from ..runtime.services import live_service
-from ..runtime.watchdog import watching
-from ..session import Session
-from ..utils.control_flow import reraise_control_flow
-from ..utils.diagnostics import unwrap_group
+from ..errors import AuthorError
 from .faults import Vendor
-from .option_values import other_values
-from .records import Records
-from .rules import RULES, Problem
-from .sessions import SECRET, host_for
-from .streams import StreamCheck, describe_failure
-from .vendor_failures import VendorCheck
-from .visible import KEY, shows_key
+from .results import Findings, Problem
+from .rules import RULES
+from .service_check import ServiceCheck, Sessions
+from .visible import KEY
 
-__all__ = ("check_providers", "find_problems")
-
-#: How long the event loop may be blocked, in seconds.
-_BLOCKED_SECONDS: Final = 0.4
-#: How long anything that should be quick may take, in seconds.
-_PATIENCE: Final = 10.0
+__all__ = ("ProviderCheck", "check_providers", "find_problems", "run_check")
 
 
-class _Sessions:
-    """Sessions with one provider, on one host. Their bot does nothing, and hands out its service."""
+@frozen
+class ProviderCheck:
+    """How one provider is checked.
 
-    def __init__(self, spec: ProviderSpec, module: ModuleType, operator: Mapping[str, Mapping[str, Any]]) -> None:
-        self._provider = spec.provider
-        self._operator = operator
-        self._ready: list[tuple[anyio.Event, list[Any]]] = []
+    `vendor` opens a fake of its vendor. Without it, the answers of a provider that has a key are not checked, and no
+    vendor is called. `api_keys` defaults to a made-up key for each. `waive` has the reason why a rule is not kept, by
+    its id: at most one, and a rule that has exceptions. Else it raises `AuthorError`.
+    """
 
-        async def bot_under_test(session: Session, /, service: Any) -> None:
-            if self._ready:
-                event, handles = self._ready.pop()
-                handles.append(service)
-                event.set()
-            await anyio.sleep_forever()
+    vendor: Vendor | None = None
+    service_options: Mapping[str, Any] = field(factory=dict[str, Any])
+    api_keys: Mapping[str, str] = field(factory=dict[str, str])
+    waive: Mapping[str, str] = field(factory=dict[str, str])
 
-        bot_under_test.__annotations__ = {"session": Session, "service": spec.protocol, "return": None}
-        bot = declare_bot(services={"service": spec.provider}, public=True)(bot_under_test)
-        self.make_host = partial(host_for, bot, module, dev=True, limits=Limits(close_seconds=1.0))
-        self.host = self.make_host()
+    def __attrs_post_init__(self) -> None:
+        if (problem := next(_problems_of_waivers(self.waive), None)) is not None:
+            raise AuthorError(f"ProviderCheck(waive={dict(self.waive)!r}): {problem}")
 
-    def operator(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the start request of an operator, with more service options of this provider."""
-        given = self._operator["service_options"]
-        merged = {**given, self._provider: {**given.get(self._provider, {}), **options}}
-        return {"api_keys": self._operator["api_keys"], "service_options": merged}
 
-    @asynccontextmanager
-    async def opened(self, options: Mapping[str, Any]) -> AsyncGenerator[tuple[Client, Any]]:
-        """Open it in a session. Yield a client, and the handle that a bot has."""
-        handles, ready = list[Any](), anyio.Event()
-        self._ready = [(ready, handles)]
-        started = await self.host.start(self.operator(options), secret=SECRET)
-        async with open_client(ConnectionStream(self.host.claim(started.token))) as client:
-            with anyio.fail_after(_PATIENCE):
-                await ready.wait()
-            yield client, handles[0]
+def _problems_of_waivers(waive: Mapping[str, str]) -> Iterator[str]:
+    if len(waive) > 1:
+        yield "a provider has at most one exception. Keep the other rules."
+    for rule, reason in waive.items():
+        if rule not in RULES:
+            yield f"there is no rule {rule!r}. See `rtvi_plugins.testing.RULES`."
+        elif not RULES[rule].waivable:
+            yield f"{rule} has no exceptions. {RULES[rule].mend}"
+        elif not reason.strip():
+            yield f"say why {rule} is not kept."
 
 
 async def check_providers(
@@ -93,12 +60,12 @@ async def check_providers(
 ) -> None:
     """Hold every provider of a module against the `RULES`. `AssertionError` says what is wrong, and how to mend it.
 
-    `vendor` opens a fake of the vendor. Without it, the answers of a provider that has a key are not checked, and no
-    vendor is called. `api_keys` defaults to a made-up key for each. `service_options` are by provider, as in a start.
-    `waive` has the reason why a rule is not kept, by its id.
+    The arguments are those of `ProviderCheck`, for all providers of the module. `api_keys` and `service_options` are
+    by provider, as in a start request. The rules of the package are not checked here; `rule_tests` has them all.
     """
+    waived = ProviderCheck(waive=waive or {}).waive
     problems = await find_problems(module, api_keys=api_keys, service_options=service_options, vendor=vendor)
-    broken = [each for each in problems if not (each.rule in (waive or {}) and RULES[each.rule].waivable)]
+    broken = [each for each in problems if each.rule not in waived]
     assert not broken, "\n\n".join(map(str, broken))
 
 
@@ -112,157 +79,24 @@ async def find_problems(
 ) -> list[Problem]:
     """Return the rules that the providers of a module break, on the event loop that runs.
 
-    The arguments are those of `check_providers`; `provider` limits the check to one. The rules of the distribution are
-    not checked here.
+    The arguments are those of `check_providers`; `provider` limits the check to one.
     """
     specs = [spec for spec in specs_in(module) if isinstance(spec, ProviderSpec) and provider in (None, spec.provider)]
     assert specs, f"{module.__name__} declares no service"
     problems: list[Problem] = []
     for spec in specs:
-        keys = {spec.provider: {each.name: KEY for each in spec.secrets}, **(api_keys or {})}
-        operator = {"api_keys": keys, "service_options": dict(service_options or {})}
-        check = _Check(spec, module, vendor, _Sessions(spec, module, operator))
-        await check.run()
-        problems += check.problems
+        keys: str | Mapping[str, str] = (api_keys or {}).get(spec.provider, {})
+        options = (service_options or {}).get(spec.provider, {})
+        check = ProviderCheck(vendor, options, {"api_key": keys} if isinstance(keys, str) else keys)
+        found = await run_check(module, spec, check)
+        problems += found.problems.values()
     return problems
 
 
-@define
-class _Check:
-    """The check of one provider."""
-
-    spec: ProviderSpec
-    module: ModuleType
-    vendor: Vendor | None
-    sessions: _Sessions
-    problems: list[Problem] = field(factory=list[Problem])
-    records: Records = field(factory=Records)
-
-    def found(self, rule: str, what: str) -> None:
-        """Add a problem, once for each rule."""
-        if all(each.rule != rule for each in self.problems):
-            self.problems.append(Problem(rule, f"{self.spec.kind}.{self.spec.provider}", what))
-
-    async def run(self) -> None:
-        """Try everything that can be tried."""
-        with self.records.collecting():
-            async with self.sessions.host, watching(_BLOCKED_SECONDS, {}):
-                if self.vendor is None:
-                    await self._open({})
-                else:
-                    async with self.vendor() as fake:
-                        await self._open(fake.service_options)
-                    await VendorCheck(self.vendor, self.sessions.opened, self.found, self.spec).run()
-            await self._end_unused()
-        folder = str(Path(inspect.unwrap(self.spec.function).__code__.co_filename).parent)
-        for each in self.records.framework:
-            if " blocks the event loop" in each and _is_innermost(folder, each):
-                self.found("P209", each.partition("blocks ")[2])
-        for each in self.records.others:
-            if shows_key(each):
-                self.found("P210", "a log record at the level DEBUG or above shows the key")
-
-    async def _open(self, options: Mapping[str, Any]) -> None:
-        """Open the provider, and run everything that needs no failing vendor."""
-        try:
-            async with self.sessions.opened(options) as (client, handle):
-                async with self.sessions.opened(options):
-                    pass
-                await self._inspect(client, handle)
-                await self._use(handle)
-                logged = len(self.records.framework)
-        except BaseException as error:
-            reraise_control_flow(error, anyio.get_cancelled_exc_class())
-            self._not_opened(unwrap_group(error))
-            return
-        self._look_for_unclosed(logged)
-
-    def _not_opened(self, error: BaseException) -> None:
-        misfit = next((each for each in self.records.framework if ", which is no " in each), None)
-        if misfit is not None:
-            self.found("P105", misfit)
-        else:
-            self.found("P104", _text(error))
-
-    def _look_for_unclosed(self, logged: int) -> None:
-        """Report what the framework logged while the session ended."""
-        for each in self.records.framework[logged:]:
-            if each.startswith("the service 'service'"):
-                self.found("P108", each.splitlines()[0])
-
-    async def _end_unused(self) -> None:
-        """End a host before a client comes, which cancels the service."""
-        if self.vendor is not None or any(each.rule in ("P104", "P105") for each in self.problems):
-            return
-        logged, sessions = len(self.records.framework), self.sessions
-        with anyio.move_on_after(_PATIENCE) as patience:
-            async with sessions.make_host() as host:
-                await host.start(sessions.operator({}), secret=SECRET)
-        if patience.cancelled_caught:
-            self.found("P108", f"it does not close within {_PATIENCE:g} s when the host does")
-        self._look_for_unclosed(logged)
-
-    async def _inspect(self, client: Client, handle: Any) -> None:
-        """Check the description, the options, and what the object shows."""
-        described = {each["name"]: each for service in await client.describe_config() for each in service["options"]}
-        values = (await client.get_config()).values["service"]
-        if set(values) != set(described):
-            self.found("P106", f"described are {sorted(described)}, but the values are of {sorted(values)}")
-        undocumented = {name for name, each in described.items() if not each.get("description")}
-        own = {
-            name
-            for spec in specs_in(self.module)
-            for name in getattr(spec, "parameters", {})
-            if not isinstance(spec, ProviderSpec)
-        }
-        lacking = sorted(undocumented & own)
-        if lacking or not self.spec.doc:
-            what = f"the options {', '.join(lacking)} have no text" if lacking else "the service has no docstring"
-            self.found("P303", what)
-        live = live_service(handle)
-        if shows_key(f"{live!r} {live!s} {vars(live) if hasattr(live, '__dict__') else ''}"):
-            self.found("P210", f"repr() of {type(live).__name__} or of one of its attributes shows the key")
-        await self._change_options(client, described, values)
-
-    async def _change_options(
-        self, client: Client, described: Mapping[str, Mapping[str, Any]], values: Mapping[str, Any]
-    ) -> None:
-        try:
-            if (await client.update_config({"service": values})).values["service"] != values:
-                self.found("P107", "values that are sent back as they were read change")
-            for name, value in other_values(described, values):
-                await self._change(client, name, value, values[name])
-        except RequestError as error:
-            self.found("P107", f"values that are sent back as they were read are refused: {_text(error)}")
-
-    async def _change(self, client: Client, name: str, value: Any, before: Any) -> None:
-        try:
-            await client.update_config({"service": {name: value}})
-        except RequestError as error:
-            if error.status >= 500:  # a refusal is right: not every value is possible with every other
-                self.found("P107", f"{name} = {value!r} fails: {_text(error)}")
-            return
-        restored = await client.update_config({"service": {name: before}})
-        if restored.values["service"][name] != before:
-            self.found("P107", f"{name} is not set back from {value!r} to {before!r}")
-
-    async def _use(self, handle: Any) -> None:
-        """Call the operation, unless that would call a vendor."""
-        if self.vendor is None and self.spec.secrets:
-            return
-        try:
-            await StreamCheck(handle, self.spec, self.found).run()
-        except Exception as error:  # a request that is like one that had a result
-            self.found("P202", describe_failure(error))
-
-
-def _text(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
-
-
-def _is_innermost(folder: str, stack: str) -> bool:
-    """Return whether a logged stack has code of a folder nearer to its top than code of the framework."""
-    framework = str(Path(__file__).parents[1])
-    places = re.findall(r"\(([^()]+):\d+\)", stack)
-    ours = [each.startswith(framework) for each in places if each.startswith((framework, folder))]
-    return bool(ours) and not ours[0]
+async def run_check(module: ModuleType, spec: ProviderSpec, check: ProviderCheck) -> Findings:
+    """Check one provider, on the event loop that runs."""
+    findings = Findings(f"{spec.kind}.{spec.provider}")
+    keys = {**{each.name: KEY for each in spec.secrets}, **check.api_keys}
+    sessions = Sessions(spec, module, keys, check.service_options)
+    await ServiceCheck(spec, module, check.vendor, sessions, findings).run()
+    return findings

@@ -13,7 +13,16 @@ from attrs import frozen
 from ..kinds import Audio, LLMPiece, LLMRequest, STTPiece, STTRequest, Text, ToolCall, TTSPiece, TTSRequest, Word
 from ..voice.streams import ReplayableStream
 
-__all__ = ("OPERATIONS", "SENTENCES", "Operation", "frame", "problems_of_audio", "problems_of_order", "text_of")
+__all__ = (
+    "OPERATIONS",
+    "SENTENCES",
+    "Operation",
+    "frame",
+    "problems_of_audio",
+    "problems_of_order",
+    "speech",
+    "text_of",
+)
 
 #: What a TTS is asked to say.
 SENTENCES: Final = ("One, two, three, four.", "This is another sentence.")
@@ -47,7 +56,8 @@ def frame(number: int) -> Audio:
     return Audio(array("h", [round(5000 * each) for each in waves]).tobytes(), _RATE)
 
 
-def _speech() -> AsyncIterator[Audio]:
+def speech() -> AsyncIterator[Audio]:
+    """Return an utterance: 0.6 s of sound, and 0.4 s of silence."""
     silence = Audio(bytes(2 * _SAMPLES), _RATE)
     return ReplayableStream([*(frame(each) for each in range(20)), *[silence] * 12], ended=True).read()
 
@@ -62,7 +72,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     ),
     "tts": Operation("synthesize", get_args(TTSPiece), (Audio,), lambda: TTSRequest(text_of(*SENTENCES))),
     # A sound without words needs no transcript.
-    "stt": Operation("transcribe", get_args(STTPiece), (), lambda: STTRequest(_speech())),
+    "stt": Operation("transcribe", get_args(STTPiece), (), lambda: STTRequest(speech())),
 }
 
 

@@ -1,11 +1,11 @@
-"""Find another valid value for an option, from its description."""
+"""Judge the description of an option, and find another valid value for it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ("other_values",)
+__all__ = ("other_values", "problem_of_schema")
 
 
 def other_values(
@@ -33,3 +33,20 @@ def _valid(schema: Mapping[str, Any]) -> Iterator[bool | float | str]:
                 yield schema[bound]
     elif "enum" in schema:
         yield from (each for each in schema["enum"] if isinstance(each, str))
+
+
+def problem_of_schema(described: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with the JSON Schema of an option or argument, or with its default. It needs jsonschema."""
+    from jsonschema import Draft202012Validator, SchemaError, ValidationError
+
+    schema = described.get("schema", {})
+    try:
+        Draft202012Validator.check_schema(schema)
+        validator: Any = Draft202012Validator(schema)
+        if "default" in described:
+            validator.validate(described["default"])
+    except SchemaError as error:
+        return f"it is not valid: {error.message}"
+    except ValidationError as error:
+        return f"its default does not fit: {error.message}"
+    return None

@@ -1,4 +1,7 @@
-"""The rules of the conformance kit: what a provider must do, why, and how to mend it."""
+"""The rules of the conformance kit: what a provider must do, why, and how to mend it.
+
+The module is longer than others because the rules are one table.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import Final, Literal, TypeAlias
 
 from attrs import frozen
 
-__all__ = ("RULES", "Level", "Problem", "Rule")
+__all__ = ("RULES", "Level", "Rule")
 
 #: The levels, from the lowest.
 Level: TypeAlias = Literal["bronze", "silver", "gold"]
@@ -15,30 +18,47 @@ Level: TypeAlias = Literal["bronze", "silver", "gold"]
 
 @frozen
 class Rule:
-    """One rule. `why` and `mend` are one sentence each. A rule that is not `waivable` has no exceptions."""
+    """One rule. `why` and `mend` are one sentence each. A rule that is not `waivable` has no exceptions.
+
+    `of` is what is checked: the service, how it treats failures of its vendor, or the package that brings it. `kinds`
+    are the kinds of services that the rule is for; none means all.
+    """
 
     id: str
     level: Level
     what: str
     why: str
     mend: str
+    of: Literal["service", "vendor", "package"] = "service"
+    kinds: tuple[str, ...] = ()
     waivable: bool = True
 
 
-@frozen
-class Problem:
-    """One rule that a provider breaks. `what` says what was seen, and never contains a key."""
-
-    rule: str
-    provider: str
-    what: str
-
-    def __str__(self) -> str:
-        rule = RULES[self.rule]
-        return f"{self.rule} {self.provider}: {rule.what}\n  found: {self.what}\n  why: {rule.why}\n  mend: {rule.mend}"
-
-
 _BRONZE: Final = (
+    Rule(
+        "P101",
+        "bronze",
+        "The entry point names the module that declares the provider.",
+        "Bots name the entry point, and it is read without importing the module.",
+        'Write `"kind.provider" = "package.module"` in `[project.entry-points.rtvi_plugins]`, as @service says.',
+        of="package",
+    ),
+    Rule(
+        "P102",
+        "bronze",
+        "The package names the version of the plugin API that it was written for.",
+        "A core with another API can then refuse it with a sentence, before it is imported.",
+        'Add `1 = "package"` to `[project.entry-points."rtvi_plugins.api"]`.',
+        of="package",
+    ),
+    Rule(
+        "P103",
+        "bronze",
+        "The import uses no network.",
+        "Bots are described and checked on machines without a network, and a start must not depend on the vendor.",
+        "Connect in the service function, not at the top of a module.",
+        of="package",
+    ),
     Rule(
         "P104",
         "bronze",
@@ -56,8 +76,8 @@ _BRONZE: Final = (
     Rule(
         "P106",
         "bronze",
-        "The service can be described.",
-        "Clients build their settings from the description.",
+        "The service can be described, with valid JSON Schemas (2020-12).",
+        "Clients build their settings from the description, and LLMs call functions by it.",
         "Declare each option once, with a type and a default.",
     ),
     Rule(
@@ -74,6 +94,14 @@ _BRONZE: Final = (
         "A session that does not close keeps its memory and its connections.",
         "End tasks, connections and processes after the yield of the service function, with `finally` or `async with`.",
     ),
+    Rule(
+        "P109",
+        "bronze",
+        "With a fake of its vendor, the provider calls nothing outside of this machine.",
+        "An operator who replaces the vendor's address must not send keys and speech to the old one.",
+        "Take every address from a service option such as `base_url`.",
+        of="vendor",
+    ),
 )
 
 _SILVER: Final = (
@@ -83,6 +111,7 @@ _SILVER: Final = (
         "The operation streams pieces of its kind.",
         "Any other value ends the turn with an error.",
         "Yield only the classes that the Protocol names.",
+        kinds=("llm", "stt", "tts"),
     ),
     Rule(
         "P202",
@@ -90,6 +119,7 @@ _SILVER: Final = (
         "A plain request has a result.",
         "The user hears nothing if an answer is empty.",
         "Yield Text or ToolCall for a conversation, Audio for text, and a number from 0 to 1 for a frame.",
+        kinds=("llm", "stt", "tts", "vad"),
     ),
     Rule(
         "P203",
@@ -97,6 +127,7 @@ _SILVER: Final = (
         "The first piece comes before the input or the vendor's answer has ended.",
         "A provider that collects everything first makes the user wait for the whole answer.",
         "Yield each piece as soon as it arrives, and do not wait for the next input before.",
+        kinds=("llm", "stt", "tts"),
     ),
     Rule(
         "P204",
@@ -104,6 +135,7 @@ _SILVER: Final = (
         "Audio has whole 16-bit samples and one format.",
         "A piece with half a sample turns all audio after it into noise.",
         "Keep an odd byte for the next piece, and yield the same rate and channels in the whole stream.",
+        kinds=("tts",),
     ),
     Rule(
         "P205",
@@ -111,6 +143,7 @@ _SILVER: Final = (
         "Sentences are spoken in their order, and words have rising times.",
         "Clients show words at their times, and the context keeps the words that the user has heard.",
         "Speak the sentences one after the other, and count the time of a word from the start of the request.",
+        kinds=("tts",),
     ),
     Rule(
         "P206",
@@ -118,6 +151,7 @@ _SILVER: Final = (
         "The stream can be closed after any piece.",
         "The framework closes the stream when the user interrupts.",
         "Let GeneratorExit pass, and stop the work in `finally` without yielding.",
+        kinds=("llm", "stt", "tts"),
     ),
     Rule(
         "P207",
@@ -125,6 +159,7 @@ _SILVER: Final = (
         "The operation can be cancelled at every await, and the service works afterwards.",
         "An interruption must end the answer at once, and the next turn uses the same service.",
         "Let the cancellation pass, catch Exception but not BaseException, and restore the state in `finally`.",
+        kinds=("llm", "stt", "tts"),
         waivable=False,
     ),
     Rule(
@@ -133,6 +168,7 @@ _SILVER: Final = (
         "An operation that has ended leaves no task behind.",
         "Tasks that are left behind speak into the next turn, or fill the memory.",
         "Start tasks in a task group that ends with the stream.",
+        kinds=("llm", "stt", "tts"),
     ),
     Rule(
         "P209",
@@ -150,11 +186,43 @@ _SILVER: Final = (
         waivable=False,
     ),
     Rule(
+        "P211",
+        "silver",
+        "The service works on trio as it does on asyncio.",
+        "Bots run on either event loop.",
+        "Use anyio instead of asyncio, or waive the rule if the vendor's SDK needs asyncio.",
+    ),
+    Rule(
+        "P212",
+        "silver",
+        "The package declares the Python and the oldest core that it needs.",
+        "An installer can then refuse a combination that does not work.",
+        'Write `requires-python = ">=3.11"`, and a lower bound in `dependencies`, as in "rtvi-plugins>=0.1".',
+        of="package",
+    ),
+    Rule(
+        "P213",
+        "silver",
+        "The package has a licence and a readme in its metadata.",
+        "People look there before they install it.",
+        "Add `license` and `readme` to `[project]`.",
+        of="package",
+    ),
+    Rule(
+        "P214",
+        "silver",
+        "The import is quick.",
+        "A bot imports its providers when it starts, and commands import them to describe them.",
+        "Import heavy libraries in the service function.",
+        of="package",
+    ),
+    Rule(
         "P221",
         "silver",
         "The status 401 is a ProviderError of category auth.",
         "The operator must learn that the key is wrong.",
         "Map the status of the response to the category.",
+        of="vendor",
     ),
     Rule(
         "P222",
@@ -162,6 +230,7 @@ _SILVER: Final = (
         "The status 402 is a ProviderError of category quota.",
         "Waiting does not help if the account has no credit.",
         "Map the status of the response to the category.",
+        of="vendor",
     ),
     Rule(
         "P223",
@@ -169,6 +238,7 @@ _SILVER: Final = (
         "The status 429 is a ProviderError of category rate.",
         "The framework tries again only for temporary failures.",
         "Map the status of the response to the category.",
+        of="vendor",
     ),
     Rule(
         "P224",
@@ -176,6 +246,7 @@ _SILVER: Final = (
         "The status 400 is a ProviderError of category bad-request.",
         "The same request would fail again.",
         "Map the status of the response to the category.",
+        of="vendor",
     ),
     Rule(
         "P225",
@@ -183,6 +254,7 @@ _SILVER: Final = (
         "The status 500 is a ProviderError of category unavailable.",
         "The framework tries again only for temporary failures.",
         "Map the status of the response to the category.",
+        of="vendor",
     ),
     Rule(
         "P226",
@@ -190,6 +262,7 @@ _SILVER: Final = (
         "A connection that is cut is a ProviderError of category unavailable.",
         "Half an answer must not be taken for a whole one.",
         "Check that the vendor has sent its end, and translate the errors of the connection.",
+        of="vendor",
     ),
     Rule(
         "P227",
@@ -197,6 +270,7 @@ _SILVER: Final = (
         "A malformed answer is a ProviderError.",
         "Other exceptions count as bugs of the provider, and hide the vendor's failure.",
         "Translate errors of parsing to the category unavailable.",
+        of="vendor",
     ),
     Rule(
         "P228",
@@ -204,6 +278,7 @@ _SILVER: Final = (
         "A vendor that is silent is a ProviderError of category timeout.",
         "A user who hears nothing for long hangs up.",
         "Limit the time of every read, and give the check a short limit in `service_options`.",
+        of="vendor",
     ),
     Rule(
         "P229",
@@ -211,10 +286,52 @@ _SILVER: Final = (
         "An interruption reaches the vendor.",
         "A vendor that goes on is paid for what nobody hears.",
         "Close the response, or send the vendor's cancel message, when the stream is closed.",
+        of="vendor",
+    ),
+    Rule(
+        "P230",
+        "silver",
+        "The status 429 has the vendor's retry-after.",
+        "Whoever tries again too early is refused again, or blocked.",
+        "Raise `ProviderError(…, retry_after=seconds)` with the value of the header.",
+        of="vendor",
+    ),
+    Rule(
+        "P241",
+        "silver",
+        "`listen` answers each Pause with one Settled, after the transcripts of the speech before it.",
+        "The bot waits for it before it answers, and would mix up the utterances.",
+        "Yield Settled() once, when the vendor has confirmed the end of the utterance.",
+        kinds=("stt",),
+    ),
+    Rule(
+        "P242",
+        "silver",
+        "If the connection of `listen` is cut, it raises a ProviderError, and it can be called again.",
+        "The framework then opens it again, with the utterance that was lost.",
+        "Check that the connection still stands, and connect in each call of `listen`.",
+        of="vendor",
+        kinds=("stt",),
     ),
 )
 
 _GOLD: Final = (
+    Rule(
+        "P301",
+        "gold",
+        "The package is typed.",
+        "Type checkers ignore the annotations of a package without the marker.",
+        "Add an empty file py.typed to the package.",
+        of="package",
+    ),
+    Rule(
+        "P302",
+        "gold",
+        "The readme names each option, service option and key.",
+        "People choose a provider by its readme.",
+        "Add a table of the options to the readme; `rtvi describe` prints them.",
+        of="package",
+    ),
     Rule(
         "P303",
         "gold",

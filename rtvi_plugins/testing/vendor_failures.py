@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any, Final, get_args
 
 import anyio
@@ -12,11 +12,14 @@ from attrs import define
 from ..client import Client
 from ..declare.specs import ProviderSpec
 from ..errors import ProviderCategory, ProviderError, RequestError
+from ..kinds import ListeningSTT
 from ..utils.control_flow import reraise_control_flow
 from ..utils.diagnostics import unwrap_group
-from .faults import FAULTS, Vendor
+from .faults import FAULTS, FakeVendor, Vendor
+from .listening import LISTENING, Conversation, heard
 from .operations import OPERATIONS, Operation
-from .streams import Found, describe_failure, first_piece
+from .results import Findings
+from .streams import describe_failure, first_piece
 from .visible import error_shows_key
 
 __all__ = ("VendorCheck",)
@@ -32,7 +35,7 @@ class VendorCheck:
 
     vendor: Vendor
     open: Callable[[Mapping[str, Any]], AbstractAsyncContextManager[tuple[Client, Any]]]
-    found: Found
+    findings: Findings
     spec: ProviderSpec
 
     async def run(self) -> None:
@@ -41,8 +44,12 @@ class VendorCheck:
         if operation is None:
             return
         for script, (rule, categories) in FAULTS.items():
+            self.findings.tried(rule)
             await self._fail(operation, script, rule, categories)
-        await self._interrupt(operation)
+        can_listen = await self._interrupt(operation)
+        if can_listen and not self.findings.problems.keys() & {"P201", "P202", "P241"}:
+            await self._interrupt(LISTENING)
+            await self._cut_while_listening()
 
     async def _fail(self, operation: Operation, script: str, rule: str, categories: tuple[str, ...]) -> None:
         async with self.vendor() as fake:
@@ -55,7 +62,7 @@ class VendorCheck:
             except RequestError as error:  # the service did not open
                 self._judge(error, rule, categories)
                 return
-        self.found(rule, f"it has not noticed the failure within {_NOTICE_SECONDS:g} s")
+        self.findings.found(rule, f"it has not noticed the failure within {_NOTICE_SECONDS:g} s")
 
     async def _expect(self, operation: Operation, live: Any, rule: str, categories: tuple[str, ...]) -> None:
         try:
@@ -64,32 +71,72 @@ class VendorCheck:
             reraise_control_flow(error, anyio.get_cancelled_exc_class())
             self._judge(error, rule, categories)
         else:
-            self.found(rule, f"it raises nothing, and yields {count} pieces")
+            self.findings.found(rule, f"it raises nothing, and yields {count} pieces")
 
     def _judge(self, raised: BaseException, rule: str, categories: tuple[str, ...]) -> None:
         if error_shows_key(raised):
-            self.found("P210", f"{type(raised).__name__} shows the key, in its text or its traceback")
+            self.findings.found("P210", f"{type(raised).__name__} shows the key, in its text or its traceback")
         error = unwrap_group(raised)
         category = _category(error)
+        if isinstance(error, ProviderError) and category == "rate" and rule == FAULTS["429"][0]:
+            self.findings.tried("P230")
+            if error.retry_after is None:
+                self.findings.found("P230", "its retry_after is None, and the vendor has sent retry-after")
         if category is None:
-            self.found(rule, f"{describe_failure(error)}, which is no ProviderError")
+            self.findings.found(rule, f"{describe_failure(error)}, which is no ProviderError")
         elif category not in categories:
-            self.found(rule, f"its category is {category}, not {' or '.join(categories)}")
+            self.findings.found(rule, f"its category is {category}, not {' or '.join(categories)}")
 
-    async def _interrupt(self, operation: Operation) -> None:
+    async def _interrupt(self, operation: Operation) -> bool:
+        """Close a stream whose vendor goes on. Return whether the service can also `listen`."""
+        self.findings.tried("P203", "P229")
         async with self.vendor() as fake:
             fake.script("hang")
             async with self.open(fake.service_options) as (_, live):
                 stream = operation.start(live)
                 if not await first_piece(stream):
-                    self.found("P203", "the vendor has sent a piece and goes on, and the provider yields none")
-                    return
+                    self.findings.found("P203", "the vendor has sent a piece and goes on, and the provider yields none")
+                    return False
                 with anyio.CancelScope(shield=True):
                     await stream.aclose()
                 with anyio.move_on_after(_LEAVE_SECONDS) as patience:
                     await fake.wait_until_left()
                 if patience.cancelled_caught:
-                    self.found("P229", f"{_LEAVE_SECONDS:g} s after the stream was closed, the vendor still waits")
+                    what = f"{_LEAVE_SECONDS:g} s after the stream was closed, the vendor still waits"
+                    self.findings.found("P229", what)
+                return isinstance(live, ListeningSTT)
+
+    async def _cut_while_listening(self) -> None:
+        """Cut the connection of `listen`, and call it again."""
+        self.findings.tried("P242")
+        async with self.vendor() as fake:
+            fake.script("cut")
+            with suppress(RequestError):  # a service may well not open then
+                async with self.open(fake.service_options) as (_, live):
+                    await self._listen_again(fake, live)
+
+    async def _listen_again(self, fake: FakeVendor, live: Any) -> None:
+        if (problem := await self._listen(live)) is None:
+            self.findings.found("P242", "it raises nothing when its connection is cut")
+        elif not isinstance(problem, ProviderError):
+            what = f"it raises {type(problem).__name__}, which is no ProviderError, when its connection is cut"
+            self.findings.found("P242", what)
+        else:
+            fake.script("answer")
+            if (problem := await self._listen(live)) is not None:
+                self.findings.found("P242", f"called again, {describe_failure(problem)}")
+
+    async def _listen(self, live: Any) -> BaseException | None:
+        """Call `listen`. Return why it has not settled both utterances."""
+        conversation = Conversation()
+        try:
+            with anyio.fail_after(_NOTICE_SECONDS):
+                async for _ in heard(live, conversation):
+                    pass
+        except BaseException as error:
+            reraise_control_flow(error, anyio.get_cancelled_exc_class())
+            return unwrap_group(error)
+        return None if conversation.is_over else TimeoutError()
 
 
 def _category(error: BaseException) -> str | None:

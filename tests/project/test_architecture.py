@@ -26,7 +26,7 @@ LAYERS: dict[str, tuple[str, str]] = {
     "loading": ("loading", "attrs"),
     "voice": ("voice", "anyio attrs babel numpy soxr unicode_rbnf"),
     "runtime": ("runtime", "anyio attrs typing_extensions"),
-    "doors": ("hosting client testing bot_file", "anyio attrs typing_extensions"),
+    "doors": ("hosting client testing bot_file", "anyio attrs jsonschema pytest typing_extensions"),
     "cli": ("cli", "anyio attrs"),
     "package": ("__init__ __main__", "typing_extensions"),
 }

@@ -1,12 +1,14 @@
-"""A vendor that speaks lines over TCP, a fake of it, and a provider that does everything right.
+"""A vendor that speaks lines over TCP, a fake of it, and providers that do everything right.
 
-A request is a line with the key. The answer is a line with a status, then a line for each piece of text, and "END".
+A request is a line with the key. The answer is a line with a status, then a line for each piece of text, and "END". A
+refusal may have the seconds to wait after the status. A client that sends "listen" after the key gets an answer for
+each line "pause".
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any, ClassVar
 
 import anyio
@@ -16,9 +18,20 @@ from attrs import define, field
 
 from rtvi_plugins import ProviderError, Secret
 from rtvi_plugins.errors import ProviderCategory
-from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text
+from rtvi_plugins.kinds import (
+    ListenPiece,
+    ListenRequest,
+    LLMPiece,
+    LLMRequest,
+    Pause,
+    Settled,
+    STTPiece,
+    STTRequest,
+    Text,
+    Transcript,
+)
 
-__all__ = ("LineLLM", "LineVendor", "line_vendor")
+__all__ = ("LineLLM", "LineSTT", "LineService", "LineVendor", "line_vendor")
 
 
 @define(eq=False)
@@ -46,8 +59,14 @@ class LineVendor:
         async with stream:
             lines = BufferedByteReceiveStream(stream)
             key = (await lines.receive_until(b"\n", 1_000)).decode()
+            key, _, listens = key.partition(" ")
             for line in self._answer(key):
+                if listens and line == "Hello ":
+                    await lines.receive_until(b"\n", 1_000)
                 await stream.send(f"{line}\n".encode())
+            while listens and self.name == "answer":
+                await lines.receive_until(b"\n", 1_000)
+                await stream.send(b"Hello again.\nEND\n")
             if self.name in ("hang", "silent"):
                 with anyio.move_on_after(30):
                     await _until_closed(lines)
@@ -65,6 +84,8 @@ class LineVendor:
                 return ["certainly", "Hello "]
             case "silent":
                 return []
+            case "429":
+                return ["429 7", f"no: {key}"]
             case status:
                 return [status, f"no: {key}"]
 
@@ -89,8 +110,8 @@ async def line_vendor() -> AsyncGenerator[LineVendor]:
         tasks.cancel_scope.cancel()
 
 
-class LineLLM:
-    """A provider of this vendor."""
+class LineService:
+    """What the providers of this vendor have in common."""
 
     categories: ClassVar[dict[str, ProviderCategory]] = {
         "401": "auth",
@@ -102,15 +123,6 @@ class LineLLM:
 
     def __init__(self, key: Secret, port: int, timeout: float) -> None:
         self.key, self.port, self.timeout = key, port, timeout
-
-    async def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
-        """Yield the answer."""
-        async with await anyio.connect_tcp("127.0.0.1", self.port) as stream:
-            await stream.send(f"{self.key.reveal()}\n".encode())
-            lines = BufferedByteReceiveStream(stream)
-            self.check(await self.line(lines), stream)
-            while (text := await self.line(lines)) != "END":
-                yield Text(text)
 
     async def line(self, lines: BufferedByteReceiveStream) -> str:
         """Read a line."""
@@ -124,9 +136,58 @@ class LineLLM:
 
     def check(self, status: str, stream: ByteStream) -> None:
         """Refuse a status other than 200."""
+        status, _, wait = status.partition(" ")
         if status != "200":
-            raise ProviderError("line", self.categories.get(status, "unavailable"))
+            category = self.categories.get(status, "unavailable")
+            raise ProviderError("line", category, retry_after=float(wait) if wait else None)
 
     def cut(self) -> str:
         """Return the line that ends the answer, or raise."""
         raise ProviderError("line", "unavailable") from None
+
+
+class LineLLM(LineService):
+    """An LLM of this vendor."""
+
+    async def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
+        """Yield the answer."""
+        async with await anyio.connect_tcp("127.0.0.1", self.port) as stream:
+            await stream.send(f"{self.key.reveal()}\n".encode())
+            lines = BufferedByteReceiveStream(stream)
+            self.check(await self.line(lines), stream)
+            while (text := await self.line(lines)) != "END":
+                yield Text(text)
+
+
+class LineSTT(LineService):
+    """An STT of this vendor. It takes one utterance, or all of a session over one connection."""
+
+    async def transcribe(self, request: STTRequest, /) -> AsyncGenerator[STTPiece]:
+        """Yield the text of an utterance."""
+        async for _ in request.audio:
+            pass
+        async with await anyio.connect_tcp("127.0.0.1", self.port) as stream:
+            await stream.send(f"{self.key.reveal()}\n".encode())
+            lines = BufferedByteReceiveStream(stream)
+            self.check(await self.line(lines), stream)
+            while (text := await self.line(lines)) != "END":
+                yield Transcript(text, final=True)
+
+    async def listen(self, request: ListenRequest, /) -> AsyncGenerator[ListenPiece]:
+        """Yield the text of each utterance, and that it is settled."""
+        async with await anyio.connect_tcp("127.0.0.1", self.port) as stream:
+            await stream.send(f"{self.key.reveal()} listen\n".encode())
+            lines = BufferedByteReceiveStream(stream)
+            self.check(await self.line(lines), stream)
+            async for each in request.audio:
+                if isinstance(each, Pause):
+                    await stream.send(b"pause\n")
+                    async with aclosing(self.settle(lines)) as pieces:
+                        async for piece in pieces:
+                            yield piece
+
+    async def settle(self, lines: BufferedByteReceiveStream) -> AsyncGenerator[ListenPiece]:
+        """Yield the answer to a pause."""
+        while (text := await self.line(lines)) != "END":
+            yield Transcript(text, final=True)
+        yield Settled()

@@ -7,7 +7,7 @@ import time
 from array import array
 from base64 import b64encode
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from types import ModuleType
 from typing import Annotated, Any, TypeVar
 from urllib.parse import quote
@@ -23,7 +23,11 @@ from rtvi_plugins import LLM, STT, TTS, VAD, Doc, ProviderError, Secret, options
 from rtvi_plugins.errors import ProviderCategory
 from rtvi_plugins.kinds import (
     Audio,
+    ListenPiece,
+    ListenRequest,
     LLMRequest,
+    Pause,
+    Settled,
     STTRequest,
     Text,
     Thought,
@@ -33,7 +37,7 @@ from rtvi_plugins.kinds import (
 )
 from rtvi_plugins.testing import Vendor
 
-from .line_vendor import LineLLM, line_vendor
+from .line_vendor import LineLLM, LineService, LineSTT, line_vendor
 
 __all__ = ("GOOD", "MUTANTS", "Case")
 
@@ -508,16 +512,20 @@ async def block(self: Any, request: LLMRequest, /) -> AsyncGenerator[Any]:
 # ---- vendors and keys ------------------------------------------------------------------------------------------------
 
 
-def vended(rule: str, name: str) -> Callable[[type[LineLLM]], None]:
+def vended(rule: str, name: str) -> Callable[[type[LineService]], None]:
     """Add a provider with a vendor."""
 
-    def register(live: type[LineLLM]) -> None:
+    def register(live: type[LineService]) -> None:
+        kind = "stt" if issubclass(live, LineSTT) else "llm"
+
         def make() -> ModuleType:
-            async def opened(api_key: Secret, /, port: int = 0, timeout: float = 1.0) -> AsyncGenerator[LLM]:
+            async def opened(api_key: Secret, /, port: int = 0, timeout: float = 1.0) -> AsyncGenerator[Any]:
                 """A provider."""
                 yield live(api_key, port, timeout)
 
-            return of(name, service("llm", "mutant")(asynccontextmanager(opened)))
+            opened.__annotations__["return"] = _YIELDS[kind]
+            declared: Any = service
+            return of(name, declared(kind, "mutant")(asynccontextmanager(opened)))
 
         (MUTANTS if rule else GOOD).append(Case(name, rule, make, line_vendor))
 
@@ -531,6 +539,19 @@ def with_category(rule: str, status: str, category: ProviderCategory) -> None:
     """Add a provider that gives a status a wrong category."""
     categories = {**LineLLM.categories, status: category}
     vended(rule, f"one that takes {status} for {category}")(type("Mutant", (LineLLM,), {"categories": categories}))
+
+
+@vended("P109", "one that also calls a fixed address")
+class CallsFixedAddress(LineLLM):
+    """Reports its use to the vendor's own server."""
+
+    async def respond(self, request: LLMRequest, /) -> AsyncGenerator[Any]:
+        with suppress(OSError):
+            async with await anyio.connect_tcp("192.0.2.1", 443):
+                pass
+        async with aclosing(super().respond(request)) as pieces:
+            async for piece in pieces:
+                yield piece
 
 
 with_category("P221", "401", "unavailable")
@@ -563,7 +584,8 @@ class ParsesCarelessly(LineLLM):
     """Reads a status that is none."""
 
     def check(self, status: str, stream: ByteStream) -> None:
-        super().check(str(int(status)), stream)
+        int(status.partition(" ")[0])
+        super().check(status, stream)
 
 
 @vended("P228", "one that waits for ever")
@@ -651,5 +673,147 @@ class LogsKey(LineLLM):
             async for piece in pieces:
                 yield piece
 
+
+@vended("P230", "one that drops retry-after")
+class DropsRetryAfter(LineLLM):
+    """Raises without the seconds."""
+
+    def check(self, status: str, stream: ByteStream) -> None:
+        super().check(status.partition(" ")[0], stream)
+
+
+# ---- one stream for all utterances -----------------------------------------------------------------------------------
+
+vended("", "a good stt that can listen")(LineSTT)
+
+
+@vended("P201", "one whose listen returns a list")
+class ListensOnce(LineSTT):
+    """Returns no stream."""
+
+    def listen(self, request: Any, /) -> Any:
+        return [Settled()]
+
+
+@vended("P202", "one whose listen fails")
+class FailsToListen(LineSTT):
+    """Has a bug."""
+
+    async def settle(self, lines: BufferedByteReceiveStream) -> AsyncGenerator[ListenPiece]:
+        raise_(KeyError("final"))
+        yield Settled()
+
+
+@vended("P241", "one that never settles")
+class NeverSettles(LineSTT):
+    """Yields transcripts alone."""
+
+    async def settle(self, lines: BufferedByteReceiveStream) -> AsyncGenerator[ListenPiece]:
+        async with aclosing(super().settle(lines)) as pieces:
+            async for piece in pieces:
+                if not isinstance(piece, Settled):
+                    yield piece
+
+
+@vended("P241", "one that settles twice")
+class SettlesTwice(LineSTT):
+    """Settles at the vendor's end, and again."""
+
+    async def settle(self, lines: BufferedByteReceiveStream) -> AsyncGenerator[ListenPiece]:
+        async with aclosing(super().settle(lines)) as pieces:
+            async for piece in pieces:
+                yield piece
+        yield Settled()
+
+
+@vended("P241", "one that settles too early")
+class SettlesEarly(LineSTT):
+    """Does not wait for the transcript."""
+
+    async def settle(self, lines: BufferedByteReceiveStream) -> AsyncGenerator[ListenPiece]:
+        yield Settled()
+        async with aclosing(super().settle(lines)) as pieces:
+            async for piece in pieces:
+                if not isinstance(piece, Settled):
+                    yield piece
+
+
+@vended("P242", "one that ends when it is cut while it listens")
+class EndsWhenCut(LineSTT):
+    """Leaves without a word."""
+
+    async def listen(self, request: ListenRequest, /) -> AsyncGenerator[ListenPiece]:
+        try:
+            async with aclosing(super().listen(request)) as pieces:
+                async for piece in pieces:
+                    yield piece
+        except ProviderError as error:
+            if error.category == "auth":
+                raise
+
+
+@vended("P242", "one that raises its own exception when it is cut while it listens")
+class RaisesOwnWhenCut(LineSTT):
+    """Leaves the connection's failure to the framework."""
+
+    async def settle(self, lines: BufferedByteReceiveStream) -> AsyncGenerator[ListenPiece]:
+        try:
+            async with aclosing(super().settle(lines)) as pieces:
+                async for piece in pieces:
+                    yield piece
+        except ProviderError:
+            raise OSError("cut") from None
+
+
+@vended("P242", "one that listens only until it was cut")
+class ListensUntilCut(LineSTT):
+    """Remembers that its connection was lost."""
+
+    lost = False
+
+    async def listen(self, request: ListenRequest, /) -> AsyncGenerator[ListenPiece]:
+        if self.lost:
+            raise ProviderError("line", "unavailable")
+        async with aclosing(super().listen(request)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    def cut(self) -> str:
+        self.lost = True
+        return super().cut()
+
+
+@vended("P207", "one that swallows a cancellation while it listens")
+class SwallowsWhileListening(LineSTT):
+    """Goes on with the next utterance."""
+
+    async def settle(self, lines: BufferedByteReceiveStream) -> AsyncGenerator[ListenPiece]:
+        try:
+            async with aclosing(super().settle(lines)) as pieces:
+                async for piece in pieces:
+                    yield piece
+        except anyio.get_cancelled_exc_class():
+            yield Settled()
+
+
+@vended("P229", "one that keeps the connection when it stops listening")
+class KeepsListening(LineSTT):
+    """Leaves its connection open."""
+
+    async def listen(self, request: ListenRequest, /) -> AsyncGenerator[ListenPiece]:
+        stream = await anyio.connect_tcp("127.0.0.1", self.port)
+        kept.append(stream)
+        await stream.send(f"{self.key.reveal()} listen\n".encode())
+        lines = BufferedByteReceiveStream(stream)
+        self.check(await self.line(lines), stream)
+        async for each in request.audio:
+            if isinstance(each, Pause):
+                await stream.send(b"pause\n")
+                async with aclosing(self.settle(lines)) as pieces:
+                    async for piece in pieces:
+                        yield piece
+
+
+# ---- the documentation -----------------------------------------------------------------------------------------------
 
 add("P303", "one without a docstring", "llm", good_llm, doc=None)
