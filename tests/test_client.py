@@ -113,10 +113,10 @@ async def test_a_refusal_is_raised_as_the_error_of_its_code(code: str) -> None:
     """Every code of the catalogue comes out as its class, with sentence, details and whether to try again."""
     results: list[Any] = []
     problem = Problem("$.data", "is wrong", "right")
-    told = {"error": "No.", "code": code, "retryable": True, "details": [problem.to_json()]}
+    body = {"error": "No.", "code": code, "retryable": True, "details": [problem.to_json()]}
     async with meeting() as (client, peer), anyio.create_task_group() as tasks:
         tasks.start_soon(outcome, client.get_config(), results)
-        await peer.say("error-response", told, (await peer.heard())["id"])
+        await peer.say("error-response", body, (await peer.heard())["id"])
     error = results[0]
     assert type(error) is CATALOGUE[code]
     assert (error.message, error.retryable, error.problems) == ("No.", True, (problem,))
@@ -395,8 +395,13 @@ async def test_a_function_is_carried_out_and_its_result_told(type: str, call: di
         client.carry_out("look_up", look_up)
         await peer.say(type, call)
         message = await peer.heard("llm-function-call-result")
-    told = {"tool_call_id": "call-1", "function_name": "look_up", "arguments": {"what": "rooms"}, "result": ["rooms"]}
-    assert message["data"] == told
+    payload = {
+        "tool_call_id": "call-1",
+        "function_name": "look_up",
+        "arguments": {"what": "rooms"},
+        "result": ["rooms"],
+    }
+    assert message["data"] == payload
 
 
 async def test_a_call_is_carried_out_once() -> None:
@@ -452,9 +457,9 @@ async def test_a_function_that_fails_is_told_without_its_text(result: Any) -> No
     async with meeting() as (client, peer):
         client.carry_out("look_up", look_up)
         await peer.say("llm-function-call-in-progress", CALL)
-        told = (await peer.heard("llm-function-call-result"))["data"]["result"]["error"]
-    assert told.startswith("the function failed: ")
-    assert "secret" not in told
+        error = (await peer.heard("llm-function-call-result"))["data"]["result"]["error"]
+    assert error.startswith("the function failed: ")
+    assert "secret" not in error
 
 
 async def test_a_function_that_nobody_carries_out_is_an_event_alone() -> None:

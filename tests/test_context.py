@@ -71,9 +71,9 @@ def test_a_context_is_told_with_its_tools() -> None:
     function: Function = {"name": "look"}
     context = context_of("a")
     context.functions = (function,)
-    told = context.to_json()
-    assert told == {"messages": [{"role": "user", "content": "a"}], "tools": [{"name": "look"}]}
-    told["messages"].clear()
+    payload = context.to_json()
+    assert payload == {"messages": [{"role": "user", "content": "a"}], "tools": [{"name": "look"}]}
+    payload["messages"].clear()
     assert texts(context.messages) == "a"
 
 

@@ -83,8 +83,8 @@ def test_an_error_comes_out_as_it_went_in() -> None:
 def check_round_trip(family: type[RequestError]) -> None:
     """Turn one error of a class to JSON and back."""
     error = made(family)
-    told = json.loads(json.dumps(error.to_json()))
-    back = RequestError.from_json(told)
+    payload = json.loads(json.dumps(error.to_json()))
+    back = RequestError.from_json(payload)
     assert type(back) is family
     assert (back.message, str(back), back.problems, back.retryable) == (
         error.message,
@@ -92,7 +92,7 @@ def check_round_trip(family: type[RequestError]) -> None:
         tuple(PROBLEMS),
         error.retryable,
     )
-    assert back.to_json() == told
+    assert back.to_json() == payload
 
 
 def test_an_error_tells_sentence_code_and_details() -> None:

@@ -51,8 +51,8 @@ class Exchange:
     @property
     def heard(self) -> Sequence[str]:
         """The words that were recognised."""
-        told = [each.data for each in self.messages if each.type == "user-transcription"]
-        return words(" ".join(each["text"] for each in told if each["final"]))
+        transcriptions = [each.data for each in self.messages if each.type == "user-transcription"]
+        return words(" ".join(each["text"] for each in transcriptions if each["final"]))
 
     @property
     def text(self) -> str:
@@ -134,8 +134,8 @@ class PageCall:
         self.page.element("#log-status:has-text('to the clipboard')", "waitFor")
         origin = float(self.page.call("performance.toJSON")["timeOrigin"])
         lines = [json.loads(line) for line in self.page.call("navigator.clipboard.readText").splitlines()]
-        told = [_logged(line, origin) for line in lines if line["direction"] == "received"]
-        return [each for each in told if each.at >= since]
+        received = [_logged(line, origin) for line in lines if line["direction"] == "received"]
+        return [each for each in received if each.at >= since]
 
     def write(self, text: str) -> None:
         self.page.element("#text", "fill", text)

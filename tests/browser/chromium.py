@@ -58,12 +58,12 @@ class Browser:
     def take(self, lines: IO[str]) -> None:
         """Hand every outcome to whoever waits for it, until the driver has ended."""
         for line in lines:
-            told = json.loads(line)
-            outcome = self._waiting.pop(told["id"])
-            if "error" in told:
-                outcome.set_exception(RuntimeError(told["error"]))
+            reply = json.loads(line)
+            outcome = self._waiting.pop(reply["id"])
+            if "error" in reply:
+                outcome.set_exception(RuntimeError(reply["error"]))
             else:
-                outcome.set_result(told["result"])
+                outcome.set_result(reply["result"])
         for outcome in self._waiting.values():
             outcome.set_exception(RuntimeError("the driver of the browser has ended"))
 
@@ -119,8 +119,8 @@ class Page:
 
     def complaints(self) -> Sequence[str]:
         """What the page wrote to its console as errors, and the exceptions that nobody caught."""
-        told: list[str] = self._do("complaints")
-        return told
+        errors: list[str] = self._do("complaints")
+        return errors
 
     def close(self) -> None:
         self._do("close")

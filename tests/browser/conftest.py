@@ -28,4 +28,4 @@ def server(browser: Browser) -> Generator[str]:
     options = ("--port", "0", "--origin", browser.pages, "--drain-seconds", "0")
     command = [sys.executable, "-m", "rtvi_plugins", "run", str(BOT), *options]
     with running(command, r"(http://127\.0\.0\.1:\d+)", env=environment(PYTHONUNBUFFERED="1")) as process:
-        yield process.told
+        yield process.matched

@@ -28,14 +28,14 @@ class Tape:
     times: npt.NDArray[np.float64]
 
     @classmethod
-    def of(cls, told: Mapping[str, Any]) -> Tape:
+    def of(cls, recording: Mapping[str, Any]) -> Tape:
         """The tape that the page tells about; `RuntimeError` if it broke."""
-        if told["failure"]:
-            raise RuntimeError(f"A tape of what was played broke: {told['failure']}")
-        rate = int(told["rate"]) or 1
-        pieces: Sequence[tuple[float, int]] = told["pieces"]
+        if recording["failure"]:
+            raise RuntimeError(f"A tape of what was played broke: {recording['failure']}")
+        rate = int(recording["rate"]) or 1
+        pieces: Sequence[tuple[float, int]] = recording["pieces"]
         times = [at + np.arange(length) * 1000 / rate for at, length in pieces]
-        samples = np.frombuffer(base64.b64decode(told["pcm"]), np.int16)
+        samples = np.frombuffer(base64.b64decode(recording["pcm"]), np.int16)
         return cls(rate, samples, np.concatenate(times) if times else np.zeros(0))
 
     def between(self, start: float, end: float) -> Tape:

@@ -27,7 +27,7 @@ def bot(browser: Browser) -> Generator[str]:
     options = ("--dev", "--port", "0", "--origin", browser.pages, "--plugin", "webrtc", "--drain-seconds", "0")
     command = [sys.executable, "-m", "rtvi_plugins", "run", str(BOT), *options]
     with running(command, r"(http://127\.0\.0\.1:\d+)", env=environment(PYTHONUNBUFFERED="1")) as process:
-        yield process.told
+        yield process.matched
 
 
 @pytest.mark.parametrize("page", ["voice.html", "App.jsx"])

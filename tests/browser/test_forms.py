@@ -68,7 +68,7 @@ def server() -> Generator[str]:
     """The address of a server with the bot."""
     command = [sys.executable, "-m", "rtvi_plugins", "run", str(BOT), "--port", "0"]
     with running(command, r"(http://127\.0\.0\.1:\d+)", env=environment(PYTHONUNBUFFERED="1")) as process:
-        yield process.told
+        yield process.matched
 
 
 @pytest.fixture(scope="module")

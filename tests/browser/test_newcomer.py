@@ -121,7 +121,10 @@ def converse(call: PageCall, lines: Sequence[Line], speech: Mapping[Line, bytes]
     ends = [*(each.began for each in spoken[1:]), call.page.now()]
     return [
         Exchange(
-            line, each, [told for told in messages if each.began <= told.at < end], played.between(each.began, end)
+            line,
+            each,
+            [message for message in messages if each.began <= message.at < end],
+            played.between(each.began, end),
         )
         for line, each, end in zip(lines, spoken, ends, strict=True)
     ]
@@ -145,7 +148,7 @@ def receptionist(speech: Mapping[Line, bytes]) -> Generator[str]:
     command = [sys.executable, "-m", "rtvi_plugins", "run", str(RECEPTIONIST), "--dev", "--no-reload", "--port", "0"]
     options = ["--plugin", "webrtc", "--service-option", MODEL, "--drain-seconds", "0"]
     with running([*command, *options], r"(http://127\.0\.0\.1:\d+)", env=environment(PYTHONUNBUFFERED="1")) as process:
-        yield process.told
+        yield process.matched
 
 
 @pytest.fixture(scope="module")

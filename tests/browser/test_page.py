@@ -84,8 +84,8 @@ def test_speech_over_an_answer_is_shown_as_an_interruption(call: PageCall, liste
     call.says("bot", ANSWERS[FIRST])
     exchange = listen(call, FIRST, since)
 
-    told = {each.type: each.at for each in exchange.messages}
-    interrupted, again = told["bot-interrupted"], told["bot-started-speaking"]
+    times = {each.type: each.at for each in exchange.messages}
+    interrupted, again = times["bot-interrupted"], times["bot-started-speaking"]
     loud = exchange.answer.loud()
     assert loud[loud < interrupted].size
     assert not loud[(loud > interrupted + SILENT_WITHIN) & (loud < again - EARLY)].size
@@ -267,8 +267,8 @@ def test_what_a_provider_refuses_stands_beside_its_field(browser: Browser, serve
         call.page.element("#options [name=voice]", "fill", "en-uk")
         call.page.element("#apply", "click")
         call.page.element("#options .field:has([name=voice][aria-invalid=true]) .field-error:visible", "waitFor")
-        told = call.page.element("#options .field-error:visible", "innerText")
-        assert told.startswith("Unknown voice 'en-uk'")
+        error = call.page.element("#options .field-error:visible", "innerText")
+        assert error.startswith("Unknown voice 'en-uk'")
         call.page.element("#undo", "click")
         assert call.page.element("#options .field-error:visible", "count") == 0
         assert call.page.element("#options-status", "innerText").startswith("Revision")

@@ -81,15 +81,15 @@ def test_the_context_has_what_was_heard_of_an_interrupted_answer(call: Published
     call.until("bot-tts-text", text="remembers")
     ask(call, FIRST)
 
-    told = call.context()
-    story, answer = [each for each in told if each["role"] == "assistant"]
+    messages = call.context()
+    story, answer = [each for each in messages if each["role"] == "assistant"]
     heard = words(story["content"])
     assert heard == words(" ".join(STORY))[: len(heard)]
     assert len(words(STORY[0])) < len(heard) < len(words(" ".join(STORY[:5])))
     assert story["interrupted"] is True
     assert words(answer["content"]) == words(ANSWERS[FIRST])
     assert "interrupted" not in answer
-    assert [each["role"] for each in told] == ["user", "assistant", "user", "assistant"]
+    assert [each["role"] for each in messages] == ["user", "assistant", "user", "assistant"]
 
 
 def test_speech_and_typing_go_together(call: PublishedCall, listener: Listener) -> None:

@@ -312,8 +312,8 @@ def test_load_tells_of_services_that_no_bot_can_name(run: Run, distribution: Cal
     both = {"pair": "pair_hen", "llm.pair": "pair_hen"}
     distribution("pair-hen", service_text("pair"), rtvi_plugins=both, rtvi_plugins__api=api)
     _, out, _ = run("plugins", "--load")
-    told = "plugin lone-hen:lone: it declares the service llm.lone, which no bot can name; call the entry point"
-    assert f"{told} 'llm.lone'.\n" in out
+    problem = "plugin lone-hen:lone: it declares the service llm.lone, which no bot can name; call the entry point"
+    assert f"{problem} 'llm.lone'.\n" in out
     unnamed = {name: row["unnamed"] for name, row in rows(run("plugins", "--load", "--json")[1], "pair-hen").items()}
     assert unnamed == {"pair-hen:pair": []}
 
@@ -686,8 +686,8 @@ def call(url: str, capsys: pytest.CaptureFixture[str]) -> Run:
 
     def run(*words: str) -> tuple[int, str, str]:
         code = guarded(lambda: call([url, *words]))
-        told = capsys.readouterr()
-        return code, told.out, told.err
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
 
     return run
 

@@ -247,10 +247,14 @@ def test_describe_dev_tells_everything(run: Run) -> None:
 
 def test_describe_json_is_what_clients_are_sent(run: Run) -> None:
     """The data of `actions-available` and `config-available`."""
-    told = json.loads(run("describe", BOT, "--json")[1])
-    assert told.keys() == {"actions", "config"}
-    assert [each["action"] for each in told["actions"] if each["service"] == "bot"] == ["cancel_job", "greet", "count"]
-    assert [each["name"] for each in told["config"][0]["options"]] == ["times", "voice"]
+    described = json.loads(run("describe", BOT, "--json")[1])
+    assert described.keys() == {"actions", "config"}
+    assert [each["action"] for each in described["actions"] if each["service"] == "bot"] == [
+        "cancel_job",
+        "greet",
+        "count",
+    ]
+    assert [each["name"] for each in described["config"][0]["options"]] == ["times", "voice"]
 
 
 def test_describe_schema_is_one_json_schema(run: Run) -> None:

@@ -240,9 +240,9 @@ def test_what_is_made_installs_and_passes_its_own_tests(tmp_path: Path, monkeypa
     assert [each["broken"] for each in ours.values()] == [None] * len(ours)
     assert all(each["loaded"] for each in ours.values())
     for folder in FOLDERS:
-        told = done(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=tmp_path / folder)
-        assert " passed" in told
-        assert "failed" not in told
-        assert "skipped" not in told
+        output = done(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=tmp_path / folder)
+        assert " passed" in output
+        assert "failed" not in output
+        assert "skipped" not in output
     schema = json.loads(done(python, "-m", "rtvi_plugins", "schema", "rtvi-plugins-my-chat", cwd=tmp_path))
     assert [*schema["plugins"]["llm.my_chat"]["actions"]] == ["llm:list_models"]

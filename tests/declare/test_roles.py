@@ -78,8 +78,8 @@ def bot_with(*grants: Any) -> Any:
 
 async def messages_of(wire: Any) -> list[Any]:
     """The conversation."""
-    told: list[Any] = (await wire.result(wire.call("llm:get_context")))["messages"]
-    return told
+    messages: list[Any] = (await wire.result(wire.call("llm:get_context")))["messages"]
+    return messages
 
 
 # ---- appending -----------------------------------------------------------------------------------------------------

@@ -132,7 +132,7 @@ def loaded(annotation: Any, value: Any) -> Any:
     return found
 
 
-def told(annotation: Any, value: Any) -> list[tuple[str, str]]:
+def problems_of(annotation: Any, value: Any) -> list[tuple[str, str]]:
     """The path and the message of everything that is wrong with a value."""
     return [(problem.path, problem.message) for problem in check(read(annotation), value)[1]]
 
@@ -308,8 +308,8 @@ def test_a_validator_of_ones_own_may_bring_its_schema() -> None:
 
 def test_a_constraint_is_told_in_its_own_words() -> None:
     """Every one that is broken, and only where the type is right."""
-    assert told(Annotated[int, ge(-1), le(0)], 3) == [("$", "must be <= 0, got 3")]
-    assert told(Annotated[int, ge(1)], "a") == [("$", "expected a whole number, got the string 'a'")]
+    assert problems_of(Annotated[int, ge(-1), le(0)], 3) == [("$", "must be <= 0, got 3")]
+    assert problems_of(Annotated[int, ge(1)], "a") == [("$", "expected a whole number, got the string 'a'")]
 
 
 def test_a_validator_that_fails_in_itself_accepts_nothing() -> None:
@@ -319,15 +319,15 @@ def test_a_validator_that_fails_in_itself_accepts_nothing() -> None:
         """Accept nothing."""
         raise KeyError("words of an exception")
 
-    assert told(Annotated[int, broken], 3) == [("$", "is not acceptable")]
+    assert problems_of(Annotated[int, broken], 3) == [("$", "is not acceptable")]
     assert [each.message for each in violations(read(int), broken, 3)] == ["is not acceptable"]
 
 
 def test_a_class_that_cannot_be_made_is_a_problem_of_the_value() -> None:
     """Without the words of what it raised, unless it is a ValueError, which is meant for whoever sent the value."""
-    assert told(Fragile, {"name": "a"}) == [("$", "is not acceptable as Fragile")]
-    assert told(Range, {"low": 3, "high": 2}) == [("$", "is not acceptable: high is below low")]
-    assert told(Compared, {"low": None}) == [("$", "is not acceptable as Compared")]
+    assert problems_of(Fragile, {"name": "a"}) == [("$", "is not acceptable as Fragile")]
+    assert problems_of(Range, {"low": 3, "high": 2}) == [("$", "is not acceptable: high is below low")]
+    assert problems_of(Compared, {"low": None}) == [("$", "is not acceptable as Compared")]
 
 
 # ---- problems ------------------------------------------------------------------------------------------------------
@@ -345,8 +345,8 @@ def test_everything_wrong_is_told_at_once_with_its_path() -> None:
 
 def test_a_union_tells_what_its_nearest_member_says() -> None:
     """Of a value that is right on the outside, what is wrong inside; of any other, all that it could have been."""
-    assert told(int | Guest, {"name": 1}) == [("$.name", "expected a string, got the number 1")]
-    assert told(int | list[str] | None, "a") == [
+    assert problems_of(int | Guest, {"name": 1}) == [("$.name", "expected a string, got the number 1")]
+    assert problems_of(int | list[str] | None, "a") == [
         ("$", "expected a whole number or an array or null, got the string 'a'"),
     ]
 
@@ -354,12 +354,12 @@ def test_a_union_tells_what_its_nearest_member_says() -> None:
 def test_a_float_that_is_too_large_for_a_whole_number_says_how_to_write_it() -> None:
     """Its digits are not certain."""
     expected = "expected a whole number of 64 bits, written without fraction and exponent, got the number 1e+20"
-    assert told(int, 1e20) == [("$", expected)]
+    assert problems_of(int, 1e20) == [("$", expected)]
 
 
 def test_a_huge_value_does_not_come_back_whole() -> None:
     """An error is shorter than what caused it."""
-    ((_, message),) = told(int, "a" * 10_000)
+    ((_, message),) = problems_of(int, "a" * 10_000)
     assert len(message) < 200
 
 
@@ -578,7 +578,7 @@ def test_a_union_reports_every_problem_of_the_member_that_was_meant(
     annotation: Any, value: Any, problems: list[tuple[str, str]]
 ) -> None:
     """Of the member with the value's JSON type, and of two such the nearest; with inner paths."""
-    assert told(annotation, value) == problems
+    assert problems_of(annotation, value) == problems
 
 
 def test_none_alone_is_described_as_null() -> None:

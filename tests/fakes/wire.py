@@ -50,8 +50,8 @@ class Wire:
     def send(self, type: str, data: Any = None, *, id: str | None = None) -> str:
         """Send a message and return its id, without waiting for anything."""
         id = f"{next(self._ids):08x}" if id is None else id
-        told = {} if data is None else {"data": data}
-        self.connection.receive(json.dumps({"label": "rtvi-ai", "type": type, "id": id, **told}))
+        body = {} if data is None else {"data": data}
+        self.connection.receive(json.dumps({"label": "rtvi-ai", "type": type, "id": id, **body}))
         return id
 
     def call(self, action: str, **arguments: Any) -> str:
@@ -88,10 +88,10 @@ class Wire:
 
     async def config(self) -> dict[str, dict[str, Any]]:
         """The values that the client may read, by service and option."""
-        told = await self.answer(self.send("get-config", {}))
+        answer = await self.answer(self.send("get-config", {}))
         return {
             entry["service"]: {each["name"]: each["value"] for each in entry["options"]}
-            for entry in told["data"]["config"]
+            for entry in answer["data"]["config"]
         }
 
     def answers(self, id: str) -> list[Message]:

@@ -78,8 +78,8 @@ class Caller:
 
     async def start(self) -> None:
         """Start a session."""
-        told = (await self.http.post("/webrtc/start", json={})).raise_for_status().json()
-        self._offers = f"/webrtc/sessions/{told['sessionId']}/api/offer"
+        body = (await self.http.post("/webrtc/start", json={})).raise_for_status().json()
+        self._offers = f"/webrtc/sessions/{body['sessionId']}/api/offer"
 
     async def connect(self, *, restart: bool = False) -> None:
         """Offer a new peer connection, and wait until texts can be sent; the one before, if any, is closed."""
@@ -100,9 +100,9 @@ class Caller:
         answer = (await self.http.post(self._offers, json=body)).raise_for_status().json()
         self._pc_id = answer["pc_id"]
         candidate = {"candidate": path.for_server(offer), "sdp_mid": "0", "sdp_mline_index": 0}
-        told = RTCSessionDescription(path.for_client(answer["sdp"]), "answer")
+        description = RTCSessionDescription(path.for_client(answer["sdp"]), "answer")
         (await self.http.patch(self._offers, json={"pc_id": self._pc_id, "candidates": [candidate]})).raise_for_status()
-        await self._peer.setRemoteDescription(told)
+        await self._peer.setRemoteDescription(description)
 
     def _make_peer(self) -> RTCPeerConnection:
         peer = RTCPeerConnection(RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))

@@ -118,10 +118,10 @@ class LossyPath:
         """The server's answer as the client is told it."""
         self._serverside.peer = self._place_in(answer)
         host, port = self._clientside.place
-        told = f"a=candidate:1 1 udp 2130706431 {host} {port} typ host\r\na=end-of-candidates\r\n"
+        candidate = f"a=candidate:1 1 udp 2130706431 {host} {port} typ host\r\na=end-of-candidates\r\n"
         # Everything is bundled: what the first line of media says of the network holds for all.
         first, *others = without_candidates(answer).split("m=")
-        return "m=".join([first, *(f"{each}{told}" for each in others)])
+        return "m=".join([first, *(f"{each}{candidate}" for each in others)])
 
     def _place_in(self, sdp: str) -> Place:
         found = [(each["host"], int(each["port"])) for each in _CANDIDATE.finditer(sdp)]

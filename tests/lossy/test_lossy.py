@@ -53,8 +53,8 @@ async def ask(caller: Caller, line: str, answer: str) -> int:
         if asked is None:
             continue
         await caller.inbox.find("bot-stopped-speaking", after=asked)
-        told = "".join(each["text"] for each in caller.inbox.data_of("bot-llm-text", after=asked))
-        if re.search(answer, told):
+        text = "".join(each["text"] for each in caller.inbox.data_of("bot-llm-text", after=asked))
+        if re.search(answer, text):
             assert caller.loud_frames > loud, f"the answer was not heard, {TOLD}"
             return attempt
     raise AssertionError(f"{line!r} was not understood, {TOLD}: {caller.inbox.data_of('user-transcription')}")
@@ -110,8 +110,8 @@ async def test_a_restart_in_the_middle_of_an_answer_keeps_the_session(server: Se
         assert not new & {"bot-ready", "bot-interrupted", "bot-stopped-speaking", "bot-started-speaking"}, TOLD
         for type in ("bot-llm-text", "bot-tts-text"):
             # What was on its way when the connection was replaced is lost.
-            told = " ".join(each["text"] for each in inbox.data_of(type, after=mark)).split()
-            assert in_order(told, STORIES[0].split()), (TOLD, told)
+            words = " ".join(each["text"] for each in inbox.data_of(type, after=mark)).split()
+            assert in_order(words, STORIES[0].split()), (TOLD, words)
         assert await open_sessions(server) <= sessions, TOLD
 
         await ask(caller, "where do i live", "You live in Paris")

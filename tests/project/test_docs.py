@@ -112,7 +112,7 @@ def test_every_public_module_has_an_api_page() -> None:
 
 def test_every_spelling_of_an_event_is_in_the_reference() -> None:
     """Of every generation."""
-    told: list[events.Event] = [
+    examples: list[events.Event] = [
         events.UserTranscription("", ""),
         events.UserLLMText(""),
         events.UserStartedSpeaking(),
@@ -133,8 +133,8 @@ def test_every_spelling_of_an_event_is_in_the_reference() -> None:
         events.Metrics("llm", ttfb=1.0),
     ]
     versions = [(0, 3, 0), (1, 0, 0), (1, 1, 0), (1, 2, 0), (2, 1, 0)]
-    assert {type(event) for event in told} == set(events._SERIALIZERS)  # pyright: ignore[reportPrivateUsage]
-    sent = {type for event in told for version in versions for type, _ in serialize(event, version)}
+    assert {type(event) for event in examples} == set(events._SERIALIZERS)  # pyright: ignore[reportPrivateUsage]
+    sent = {type for event in examples for version in versions for type, _ in serialize(event, version)}
     assert [type for type in sorted(sent) if not mentioned(type)] == []
 
 

@@ -54,9 +54,9 @@ async def said(client: Client, text: str) -> str:
     return answer
 
 
-def seen_by_python(told: str) -> set[str]:
+def seen_by_python(output: str) -> set[str]:
     """The modules of plugins whose code Python says to have read, with `-v`; `-X importtime` leaves out some."""
-    return set(re.findall(r"\b(rtvi_plugins_\w+)", told))
+    return set(re.findall(r"\b(rtvi_plugins_\w+)", output))
 
 
 # ---- listing and loading -------------------------------------------------------------------------------------------
@@ -123,16 +123,16 @@ def test_a_bot_imports_what_it_names_and_nothing_else(scratch: Scratch) -> None:
 @pytest.mark.anyio
 async def test_a_client_chooses_the_provider(desk: Process) -> None:
     """By `services` of its start; else the bot's first answers."""
-    async with connect(desk.told, services={"llm": "acme"}) as client:
+    async with connect(desk.matched, services={"llm": "acme"}) as client:
         assert await said(client, "Good morning") == "acme-small heard: Good morning"
-    async with connect(desk.told) as client:
+    async with connect(desk.matched) as client:
         assert "acme" not in await said(client, "Good morning")
 
 
 @pytest.mark.anyio
 async def test_a_client_sets_the_option_of_the_provider(desk: Process) -> None:
     """At the start, and later."""
-    async with connect(desk.told, services={"llm": "acme"}, config={"llm": {"model": "acme-large"}}) as client:
+    async with connect(desk.matched, services={"llm": "acme"}, config={"llm": {"model": "acme-large"}}) as client:
         assert await said(client, "One") == "acme-large heard: One"
         await client.update_config({"llm": {"model": "acme-2030"}})
         assert await said(client, "Two") == "acme-2030 heard: Two"
@@ -142,14 +142,14 @@ async def test_a_client_sets_the_option_of_the_provider(desk: Process) -> None:
 async def test_a_client_cannot_choose_what_the_bot_does_not_name(desk: Process) -> None:
     """That it is installed is not enough."""
     with pytest.raises(UnknownProvider, match="broken"):
-        async with connect(desk.told, services={"llm": "broken"}):
+        async with connect(desk.matched, services={"llm": "broken"}):
             pass
 
 
 @pytest.mark.anyio
 async def test_actions_are_described_from_the_plugins_code(desk: Process) -> None:
     """Names, types, bounds, defaults and sentences are those of the functions."""
-    async with connect(desk.told, services={"llm": "acme"}) as client:
+    async with connect(desk.matched, services={"llm": "acme"}) as client:
         described = {f"{each['service']}:{each['action']}": each for each in await client.describe_actions()}
     assert described.keys() == {"llm:list_models", "llm:append_to_messages", "llm:run", "bot:add"}
     listing, adding = described["llm:list_models"], described["bot:add"]
@@ -166,27 +166,27 @@ async def test_actions_are_described_from_the_plugins_code(desk: Process) -> Non
 @pytest.mark.anyio
 async def test_config_is_described_from_the_plugins_code(desk: Process) -> None:
     """The option is acme's with acme, and not there with a provider that has none."""
-    async with connect(desk.told, services={"llm": "acme"}) as client:
+    async with connect(desk.matched, services={"llm": "acme"}) as client:
         (service,) = await client.describe_config()
     (model,) = service["options"]
     assert (model["name"], model["type"], model["default"]) == ("model", "string", "acme-small")
     assert (model["description"], model["writable"]) == ("The model that answers.", True)
     assert "acme-large" in json.dumps(model["schema"])
-    async with connect(desk.told, services={"llm": "rules"}) as client:
+    async with connect(desk.matched, services={"llm": "rules"}) as client:
         assert [each["options"] for each in await client.describe_config()] == [[]]
 
 
 @pytest.mark.anyio
 async def test_an_actions_only_plugin_acts(desk: Process) -> None:
     """Its action is the bot's."""
-    async with connect(desk.told) as client:
+    async with connect(desk.matched) as client:
         assert await client.action("bot:add", {"numbers": [1, 2, 39]}) == 42
 
 
 @pytest.mark.anyio
 async def test_an_action_of_a_provider_is_there_with_that_provider(desk: Process) -> None:
     """Acme's works with acme."""
-    async with connect(desk.told, services={"llm": "acme"}) as client:
+    async with connect(desk.matched, services={"llm": "acme"}) as client:
         assert await client.action("llm:list_models", {"at_most": 1}) == ["acme-small"]
         with pytest.raises(NotGranted):
             await client.action("llm:get_context")
@@ -194,7 +194,7 @@ async def test_an_action_of_a_provider_is_there_with_that_provider(desk: Process
 
 def test_the_command_of_a_plugin_calls_an_action(scratch: Scratch, desk: Process) -> None:
     """`rtvi call`, from the client's wheel, at the server's."""
-    done = scratch.rtvi("call", desk.told, "llm:list_models", "--services", "llm=acme")
+    done = scratch.rtvi("call", desk.matched, "llm:list_models", "--services", "llm=acme")
     assert (done.returncode, json.loads(done.stdout), done.stderr) == (0, ["acme-small", "acme-large"], "")
 
 
@@ -203,7 +203,7 @@ async def test_a_hook_hears_what_happens(scratch: Scratch) -> None:
     """From the opening of a session to its end, in order; read when the server has ended."""
     recorded = scratch.folder / "recorded.jsonl"
     with scratch.serving("desk", RECORDED=str(recorded)) as process:
-        async with connect(process.told, services={"llm": "acme"}) as client:
+        async with connect(process.matched, services={"llm": "acme"}) as client:
             assert await client.action("bot:add", {"numbers": [1, 2]}) == 3
             await client.update_config({"llm": {"model": "acme-large"}})
             await said(client, "Good evening")
@@ -278,7 +278,7 @@ def test_an_ambiguous_name_harms_nobody_who_does_not_use_it(scratch: Scratch) ->
 async def test_qualified_names_tell_two_providers_apart(scratch: Scratch) -> None:
     """One bot may have both, and its client chooses."""
     with scratch.serving("both", trouble=True) as process:
-        async with connect(process.told, services={"llm": "rtvi-plugins-bazaar:acme"}) as client:
+        async with connect(process.matched, services={"llm": "rtvi-plugins-bazaar:acme"}) as client:
             assert await said(client, "Hello") == "the bazaar heard it"
-        async with connect(process.told) as client:
+        async with connect(process.matched) as client:
             assert await said(client, "Hello") == "acme-small heard: Hello"

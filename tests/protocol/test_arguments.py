@@ -98,10 +98,10 @@ def test_a_narrowed_argument_is_right_and_not_granted() -> None:
     """A mistake of type is told before anything else; an argument that was not sent is not narrowed."""
     binder = Binder(PARAMETERS, {"text": max_len(3), "times": in_([1])})
     assert binder.bind(listed(text="abc"), PATH) == {"text": "abc"}
-    told = problems(listed(text="abcd", times=2), binder)
-    assert [path for path, _ in told] == [f"{PATH}[0].value", f"{PATH}[1].value"]
+    found = problems(listed(text="abcd", times=2), binder)
+    assert [path for path, _ in found] == [f"{PATH}[0].value", f"{PATH}[1].value"]
     assert [path for path, _ in problems({"times": 2, "text": "abcd"}, binder)] == [f"{PATH}.text", f"{PATH}.times"]
-    assert all("the bot does not grant this value" in message for _, message in told)
+    assert all("the bot does not grant this value" in message for _, message in found)
     with pytest.raises(InvalidArguments):
         binder.bind(listed(text=3, times=2), PATH)
 

@@ -175,8 +175,8 @@ def test_offers_are_made_once_and_shared() -> None:
 
 def test_an_option_is_described_with_all_there_is_to_say() -> None:
     """Name, type, default, words for people, JSON Schema, and whether it may be set."""
-    told = described(offer_of("llm.word", Grant("llm.loudness", writable=False), "llm.provider"))
-    assert told["word"] == {
+    options = described(offer_of("llm.word", Grant("llm.loudness", writable=False), "llm.provider"))
+    assert options["word"] == {
         "name": "word",
         "type": "string",
         "required": False,
@@ -185,14 +185,14 @@ def test_an_option_is_described_with_all_there_is_to_say() -> None:
         "schema": {"anyOf": [{"enum": ["hello", "bye"]}, {"type": "string"}]},
         "writable": True,
     }
-    assert (told["loudness"]["writable"], told["loudness"]["deprecated"]) == (False, "Use distance.")
-    assert told["provider"]["schema"] == {"enum": ["grey", "green"]}
+    assert (options["loudness"]["writable"], options["loudness"]["deprecated"]) == (False, "Use distance.")
+    assert options["provider"]["schema"] == {"enum": ["grey", "green"]}
 
 
 def test_an_action_is_described_with_all_there_is_to_say() -> None:
     """Its arguments and its result, both typed, and the first paragraph of what its author wrote."""
-    told = actions(offer_of(*EVERYTHING))
-    assert told["llm:recite"] == {
+    described_actions = actions(offer_of(*EVERYTHING))
+    assert described_actions["llm:recite"] == {
         "service": "llm",
         "action": "recite",
         "arguments": [
@@ -217,9 +217,9 @@ def test_an_action_is_described_with_all_there_is_to_say() -> None:
         "description": "Recites, verse by verse.",
         "long": True,
     }
-    assert told["llm:sing"]["deprecated"] == "Use recite."
-    assert "long" not in told["llm:sing"]
-    assert told["bot:sleep"]["result"] == "object"
+    assert described_actions["llm:sing"]["deprecated"] == "Use recite."
+    assert "long" not in described_actions["llm:sing"]
+    assert described_actions["bot:sleep"]["result"] == "object"
 
 
 def test_former_names_are_accepted_and_not_described() -> None:
@@ -239,14 +239,14 @@ def test_what_is_narrowed_is_described_as_narrow_as_it_is() -> None:
         Grant("llm:recite", arguments={"verses": le(3), "slow": in_([False])}),
         Grant("llm:sing", arguments={"texts": max_len(2)}),
     )
-    options, told = described(offer), actions(offer)
-    schemas = [each["schema"] for each in (options["loudness"], *told["llm:recite"]["arguments"])]
+    options, described_actions = described(offer), actions(offer)
+    schemas = [each["schema"] for each in (options["loudness"], *described_actions["llm:recite"]["arguments"])]
     loud, verses, slow = map(validator, schemas)
     assert [loud.is_valid(value) for value in (-0.1, 0.5, 1.5, 2.5)] == [False, True, False, False]
     assert [verses.is_valid(value) for value in (0, 3, 4)] == [False, True, False]
     assert [slow.is_valid(value) for value in (False, True)] == [True, False]
     assert not validator(options["word"]["schema"]).is_valid("bye")
-    assert told["llm:sing"]["arguments"][0]["schema"]["maxItems"] == 2
+    assert described_actions["llm:sing"]["arguments"][0]["schema"]["maxItems"] == 2
 
 
 def test_a_grant_that_is_wider_widens_nothing() -> None:
@@ -292,11 +292,11 @@ async def test_both_generations_read_the_same_description(version: str | None) -
     """As a message of its own, or inside a server response."""
     async with connected(keeper(*EVERYTHING), version=version) as wire:
         offer = offer_of(*EVERYTHING)
-        for type, told in {
+        for type, data in {
             "describe-actions": offer.described_actions,
             "describe-config": offer.described_config,
         }.items():
             plain = await wire.answer(wire.send(type))
             inside = await wire.answer(wire.send("client-message", {"t": type, "d": {}}))
-            assert plain["data"] == json.loads(told)
-            assert inside["data"] == {"t": type, "d": json.loads(told)}
+            assert plain["data"] == json.loads(data)
+            assert inside["data"] == {"t": type, "d": json.loads(data)}

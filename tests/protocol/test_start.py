@@ -232,8 +232,8 @@ async def test_other_fields_are_the_applications_own() -> None:
         "rtvi_client_version": "0.4.1",
     }
     async with connected(anyones, body=body) as wire:
-        told = await wire.result(wire.call("bot:start_data"))
-        assert told == {"user": {"name": "Ada"}, "rtvi_client_version": "0.4.1"}
+        data = await wire.result(wire.call("bot:start_data"))
+        assert data == {"user": {"name": "Ada"}, "rtvi_client_version": "0.4.1"}
 
 
 @pytest.mark.parametrize("body", [[], "x", 5, True, [{"api_keys": {"keyed": KEY}}], KEY])
@@ -260,10 +260,10 @@ async def test_keys_of_another_form_are_refused_without_being_quoted(field: dict
     async with host_of(anyones) as host:
         with pytest.raises(InvalidStart) as raised:
             await host.start(field, secret=OPERATOR)
-        told = json.dumps(raised.value.to_json())
-        assert "$.api_keys" in told
-        assert KEY not in told
-        assert "4711" not in told
+        text = json.dumps(raised.value.to_json())
+        assert "$.api_keys" in text
+        assert KEY not in text
+        assert "4711" not in text
 
 
 @pytest.mark.parametrize(
@@ -334,10 +334,10 @@ async def test_a_refused_start_does_not_repeat_what_the_operator_sent(body: Call
         for sent in SENT:
             with pytest.raises(InvalidStart) as raised:
                 await host.start(body(sent), secret=OPERATOR)
-            told = json.dumps(raised.value.to_json()) + str(raised.value)
-            assert "$" in told
-            assert "PASSWORD" not in told
-            assert KEY not in told
+            text = json.dumps(raised.value.to_json()) + str(raised.value)
+            assert "$" in text
+            assert "PASSWORD" not in text
+            assert KEY not in text
 
 
 @pytest.mark.parametrize(
@@ -376,10 +376,10 @@ async def test_a_providers_error_is_sent_without_the_operators_strings(
         for more in (keys, {"defaults": {"llm.choosy": {"voice": "PASSWORD of mine"}}}):
             with pytest.raises(RequestError) as raised:
                 await host.start({"services": {"llm": "choosy"}, **more}, secret=OPERATOR)
-            told = json.dumps(raised.value.to_json()) + repr(raised.value)
-            assert "nobody is at … with …" in told or "there is no voice '…'" in told
-            assert "PASSWORD" not in told
-            assert KEY not in told
+            text = json.dumps(raised.value.to_json()) + repr(raised.value)
+            assert "nobody is at … with …" in text or "there is no voice '…'" in text
+            assert "PASSWORD" not in text
+            assert KEY not in text
         with pytest.raises(RequestError, match="there is no voice 'bob'"):
             await host.start({"services": {"llm": "choosy"}, "config": {"llm": {"voice": "bob"}}}, secret=OPERATOR)
     assert "http://inside.example/PASSWORD" in caplog.text

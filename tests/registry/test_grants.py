@@ -279,7 +279,7 @@ async def test_leaving_an_argument_out_is_no_way_around_its_narrowing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("grant", "told"),
+    ("grant", "message"),
     [
         ({"name": "bot:pay", "le": 5}, "which is an action: name the argument, as in arguments={'euros': …}"),
         ({"name": "bot:pay", "writable": False}, "as not writable, but it is an action"),
@@ -287,10 +287,10 @@ async def test_leaving_an_argument_out_is_no_way_around_its_narrowing() -> None:
         ({"name": "bot:pai"}, "Did you mean 'bot:pay'?"),
     ],
 )
-async def test_a_narrowing_that_narrows_nothing_refuses_the_start(grant: dict[str, Any], told: str) -> None:
+async def test_a_narrowing_that_narrows_nothing_refuses_the_start(grant: dict[str, Any], message: str) -> None:
     """It would allow what the operator meant to forbid."""
     async with host_of(payer) as host:
-        with pytest.raises(InvalidStart, match=re.escape(told)):
+        with pytest.raises(InvalidStart, match=re.escape(message)):
             await host.start({"grants": [grant]}, secret=OPERATOR)
 
 

@@ -36,40 +36,40 @@ def hooks_of(*modules: ModuleType) -> Hooks:
 
 def test_every_hook_is_called_the_last_plugin_first() -> None:
     """As pluggy does, and with as many facts as each asks for."""
-    told: list[Any] = []
+    calls: list[Any] = []
 
     def first(service: str, action: str) -> None:
-        told.append((service, action))
+        calls.append((service, action))
 
     def second(action: str) -> None:
-        told.append(action)
+        calls.append(action)
 
     def third() -> None:
-        told.append("nothing")
+        calls.append("nothing")
 
     for each in (first, second, third):
         each.__name__ = "action_started"
     hooks = hooks_of(plugin("one", first), plugin("two", second), plugin("three", third))
     hooks.notify("action_started", session=None, service="tts", action="say", arguments={})
-    assert told == ["nothing", "say", ("tts", "say")]
+    assert calls == ["nothing", "say", ("tts", "say")]
 
 
 def test_a_hook_that_fails_is_logged_and_the_next_is_called(caplog: pytest.LogCaptureFixture) -> None:
     """By the plugin's name and the exception's, without its words."""
-    told: list[str] = []
+    calls: list[str] = []
 
     def fails(role: str) -> None:
         raise RuntimeError("words of an exception")
 
     def listens(role: str) -> None:
-        told.append(role)
+        calls.append(role)
 
     fails.__name__ = listens.__name__ = "transcript"
     with caplog.at_level(logging.INFO, "rtvi_plugins"):
         hooks_of(plugin("bad", fails), plugin("good", listens)).notify(
             "transcript", session=None, role="user", text="", interrupted=False
         )
-    assert told == ["user"]
+    assert calls == ["user"]
     assert caplog.messages == ["the hook transcript of the plugin bad raised RuntimeError"]
 
 

@@ -304,7 +304,7 @@ def test_a_broken_module_is_set_aside_with_its_reason(install: Install) -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "api", "told"),
+    ("module", "api", "reason"),
     [
         ("acme_good", "7", f"it was built for version 7 of the plugin API, and this is version {API}."),
         (
@@ -319,14 +319,14 @@ def test_a_broken_module_is_set_aside_with_its_reason(install: Install) -> None:
     ],
 )
 def test_a_plugin_whose_metadata_is_wrong_is_not_imported(
-    module: str, api: str | None, told: str, install: Install
+    module: str, api: str | None, reason: str, install: Install
 ) -> None:
     """That says enough, also what to write instead."""
     install("acme-1.dist-info", points(f"llm.acme = {module}", api=api), acme_good=GOOD)
     installed = Installed()
     with pytest.raises(PluginError) as raised:
         installed.load(installed.provider("llm", "acme"))
-    assert str(raised.value) == f"The plugin 'llm.acme' of acme 1 cannot be used: {told}"
+    assert str(raised.value) == f"The plugin 'llm.acme' of acme 1 cannot be used: {reason}"
     assert "acme_good" not in sys.modules
 
 

@@ -251,9 +251,9 @@ CONFIGS: list[tuple[Any, str]] = [
 def test_a_bots_config_that_fits_nothing_is_refused(config: Any, message: str) -> None:
     """At the bot's own line, with the nearest name."""
     keeper = bot_with(config)
-    told = refused(keeper, family=BotError)
-    assert told.startswith(where(keeper))
-    assert message in told
+    text = refused(keeper, family=BotError)
+    assert text.startswith(where(keeper))
+    assert message in text
 
 
 def test_a_bots_config_may_name_what_one_provider_has() -> None:
@@ -274,9 +274,9 @@ GRANTS: list[tuple[Any, str]] = [
 def test_a_grant_that_names_nothing_is_refused(grant: Any, message: str) -> None:
     """At the bot's own line, with the nearest name."""
     keeper = bot_with(client=[grant])
-    told = refused(keeper, family=BotError)
-    assert told.startswith(where(keeper))
-    assert message in told
+    text = refused(keeper, family=BotError)
+    assert text.startswith(where(keeper))
+    assert message in text
 
 
 def test_many_names_are_not_all_listed() -> None:
@@ -333,5 +333,5 @@ def repeated() -> dict[str, Any]:
 @pytest.mark.parametrize("make", [circular, repeated])
 def test_a_default_that_cannot_be_written_as_json_is_rejected_at_once(make: Callable[[], dict[str, Any]]) -> None:
     """The check against the option's type would not end."""
-    told = refused(bot_with({"llm": {"habits": [make()]}}), remember, family=BotError)
-    assert "config= gives 'llm.habits' a wrong value: " in told
+    text = refused(bot_with({"llm": {"habits": [make()]}}), remember, family=BotError)
+    assert "config= gives 'llm.habits' a wrong value: " in text

@@ -357,12 +357,12 @@ async def test_everything_standard_is_described() -> None:
         actions = (await wire.answer(wire.send("describe-actions")))["data"]["actions"]
         assert {f"{each['service']}:{each['action']}" for each in actions} == set(ALL)
         assert all(each["description"] for each in actions)
-        told = {each["action"]: each for each in actions}
-        assert [(each["name"], each["type"]) for each in told["append_to_messages"]["arguments"]] == [
+        described = {each["action"]: each for each in actions}
+        assert [(each["name"], each["type"]) for each in described["append_to_messages"]["arguments"]] == [
             ("messages", "array"),
             ("run_immediately", "bool"),
             ("interrupt", "bool"),
         ]
-        assert (told["get_context"]["result"], told["run"]["result"]) == ("object", "bool")
+        assert (described["get_context"]["result"], described["run"]["result"]) == ("object", "bool")
         config = (await wire.answer(wire.send("describe-config")))["data"]["config"]
         assert {f"{each['name']}.{option['name']}" for each in config for option in each["options"]} == set(OPTIONS)

@@ -238,13 +238,13 @@ def test_the_client_is_told_once_when_the_bot_begins_and_when_it_stops() -> None
 def test_whoever_asks_is_told_how_much_was_heard() -> None:
     """Growing, to the end."""
     transport, playback = playing()
-    told = list[float]()
-    playback.on_heard(told.append)
+    reports = list[float]()
+    playback.on_heard(reports.append)
     playback.play(samples(1, 0.5))
     transport.clock.advance(2.0)
-    assert told == sorted(told)
-    assert len(told) >= 20
-    assert told[-1] == pytest.approx(0.5)
+    assert reports == sorted(reports)
+    assert len(reports) >= 20
+    assert reports[-1] == pytest.approx(0.5)
 
 
 def test_whoever_fails_when_it_is_told_is_reported_once_and_the_rest_is_played(
@@ -252,10 +252,10 @@ def test_whoever_fails_when_it_is_told_is_reported_once_and_the_rest_is_played(
 ) -> None:
     """What is being said is said to its end."""
     transport, playback = playing()
-    told = list[float]()
+    reports = list[float]()
 
     def fail(seconds: float) -> None:
-        told.append(seconds)
+        reports.append(seconds)
         if seconds > 0.1:
             raise ValueError("no time for this")
 
@@ -265,7 +265,7 @@ def test_whoever_fails_when_it_is_told_is_reported_once_and_the_rest_is_played(
         transport.clock.advance(2.0)
     assert len(transport.sent) == 25
     assert caplog.messages == ["the callback of on_heard raised ValueError"]
-    assert [each for each in told if each > 0.1] == told[-1:]
+    assert [each for each in reports if each > 0.1] == reports[-1:]
 
 
 @pytest.mark.anyio

@@ -178,8 +178,8 @@ async def test_frames_are_counted_whatever_they_hold() -> None:
         await settle()
         assert connection.closed
         assert (connection.close_code, connection.charge(0)) == (1008, False)
-        (told,) = [json.loads(str(each)) for each in connection.take()]
-        assert (told["type"], told["data"]["code"], told["data"]["fatal"]) == ("error", "rate-limited", True)
+        (message,) = [json.loads(str(each)) for each in connection.take()]
+        assert (message["type"], message["data"]["code"], message["data"]["fatal"]) == ("error", "rate-limited", True)
 
 
 async def test_a_long_frame_counts_for_several() -> None:

@@ -71,8 +71,8 @@ async def calling(fakes: Fakes, wire: Wire, name: str, /, **arguments: Any) -> s
     fakes.write([ToolCall("1", name, arguments)], [Text("Done.")])
     wire.send("send-text", {"content": "go", "options": {}})
     await settle()
-    told: str = fakes.requests[-1].messages[-1]["content"]  # type: ignore[assignment]
-    return told
+    content: str = fakes.requests[-1].messages[-1]["content"]  # type: ignore[assignment]
+    return content
 
 
 async def test_an_action_is_described_to_the_llm_as_to_clients() -> None:
@@ -137,7 +137,7 @@ async def test_a_call_whose_report_is_too_long_for_the_client_fails() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "arguments", "told"),
+    ("name", "arguments", "problem"),
     [
         ("book", {"nights": 99}, "nights: "),
         ("book", {"night": 1}, "Did you mean"),
@@ -145,13 +145,13 @@ async def test_a_call_whose_report_is_too_long_for_the_client_fails() -> None:
         ("break_down", {}, "There is no room left."),
     ],
 )
-async def test_what_is_wrong_is_told_to_the_llm(name: str, arguments: dict[str, Any], told: str) -> None:
+async def test_what_is_wrong_is_told_to_the_llm(name: str, arguments: dict[str, Any], problem: str) -> None:
     """In words that it can act upon."""
     fakes = Fakes()
     async with connected(clerk, fakes) as wire:
         found = await calling(fakes, wire, name, **arguments)
         assert '"error"' in found
-        assert told.lower() in found.lower()
+        assert problem.lower() in found.lower()
 
 
 @pytest.mark.parametrize(
@@ -270,6 +270,6 @@ async def test_arguments_that_are_no_mapping_fail_at_the_authors_line() -> None:
     """And end nothing else."""
     fakes = Fakes()
     async with connected(clerk, fakes) as wire:
-        told = await wire.result(wire.call("bot:call_wrongly"))
-        assert ["mapping of values by name, not a list" in each for each in told] == [True, True]
+        results = await wire.result(wire.call("bot:call_wrongly"))
+        assert ["mapping of values by name, not a list" in each for each in results] == [True, True]
         assert (await wire.answer(wire.send("get-config", {})))["type"] == "config"

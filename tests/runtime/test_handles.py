@@ -64,11 +64,11 @@ async def asker(session: Session, /, llm: LLM) -> None:
 
 async def test_a_handle_is_an_instance_of_what_its_provider_is() -> None:
     """Optional Protocols work as they would on the service itself."""
-    told: list[object] = []
+    received: list[object] = []
     async with connect(asker, version="2.1.0") as client:
         async for event in client.events():
             if event.type == "server-message":
-                told.append(event.data)
-            if len(told) == 2:
+                received.append(event.data)
+            if len(received) == 2:
                 break
-    assert told == [[True, None], [True, 2]]
+    assert received == [[True, None], [True, 2]]

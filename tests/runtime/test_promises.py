@@ -290,11 +290,11 @@ async def test_a_long_action_is_answered_at_once_and_tells_how_it_goes_on() -> N
     """The answer is a job; progress and the one end follow, in order."""
     async with connected(faulty) as wire:
         job = (await wire.result(wire.call("bot:count", to=2)))["job"]
-        told = wire.data_of("server-message")
-        assert [each["status"] for each in told] == ["progress", "progress", "done"]
-        assert {each["job"] for each in told} == {job}
-        assert {each["action"] for each in told} == {"bot:count"}
-        assert told[-1]["result"] == 2
+        messages = wire.data_of("server-message")
+        assert [each["status"] for each in messages] == ["progress", "progress", "done"]
+        assert {each["job"] for each in messages} == {job}
+        assert {each["action"] for each in messages} == {"bot:count"}
+        assert messages[-1]["result"] == 2
 
 
 @pytest.mark.parametrize(("action", "code"), [("fail_long", "action-failed"), ("return_set_long", "invalid-result")])
@@ -326,8 +326,8 @@ async def test_a_long_action_can_be_cancelled_before_it_has_started() -> None:
         wire.call("bot:wait_long")
         wire.call("bot:cancel_job", job="job-1")
         await settle()
-        told = wire.data_of("server-message")
-        assert [(each["action"], each["status"]) for each in told] == [("bot:wait_long", "cancelled")]
+        messages = wire.data_of("server-message")
+        assert [(each["action"], each["status"]) for each in messages] == [("bot:wait_long", "cancelled")]
 
 
 async def test_long_actions_are_bounded() -> None:
@@ -689,9 +689,9 @@ async def test_a_bot_that_fails_ends_its_session_with_a_fatal_error() -> None:
     async with connected(talker) as wire:
         wire.send("send-text", {"content": "hello", "options": {}})
         await settle()
-        (told,) = wire.data_of("error")
-        assert (told["code"], told["fatal"]) == ("bot-failed", True)
-        assert told["message"] == told["error"]
+        (error,) = wire.data_of("error")
+        assert (error["code"], error["fatal"]) == ("bot-failed", True)
+        assert error["message"] == error["error"]
         assert WORDS not in json.dumps(wire.received)
         assert (wire.connection.closed, wire.connection.close_code) == (True, 1011)
 
@@ -826,8 +826,8 @@ async def test_too_much_is_answered_with_a_code(kind: str) -> None:
     async with connected(faulty) as wire:
         wire.connection.receive(EXCESSES[kind].text)
         await settle()
-        (told,) = wire.data_of("error-response")
-        assert told["code"] == EXCESSES[kind].code
+        (error,) = wire.data_of("error-response")
+        assert error["code"] == EXCESSES[kind].code
         assert await wire.result(wire.call("bot:echo", text="on")) == "on"
 
 

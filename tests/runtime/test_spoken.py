@@ -91,8 +91,8 @@ async def test_a_bot_learns_when_its_speech_was_heard(audio: int | None) -> None
         await write(wire)
         await wait(wire, 1.0)
         assert ENDS == [True, True]
-        told = types(wire)
-        assert told.index("server-message") > told.index("bot-turn-ended")
+        sequence = types(wire)
+        assert sequence.index("server-message") > sequence.index("bot-turn-ended")
 
 
 async def test_a_bot_learns_that_its_speech_was_interrupted() -> None:

@@ -76,9 +76,9 @@ async def send(wire: Wire, audio: Audio, times: int = 50) -> None:
 
 def errors(wire: Wire) -> list[str]:
     """The messages of what the client was told of it."""
-    told = wire.data_of("error")
-    assert all((each["code"], each["fatal"]) == ("unusable-audio", False) for each in told)
-    return [each["message"] for each in told]
+    found = wire.data_of("error")
+    assert all((each["code"], each["fatal"]) == ("unusable-audio", False) for each in found)
+    return [each["message"] for each in found]
 
 
 @pytest.mark.parametrize(("rate", "channels"), [(48_000, 1), (16_000, 2), (8_000, 2)])

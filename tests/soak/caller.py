@@ -30,8 +30,8 @@ _LOUD = 500
 
 async def start(http: httpx2.AsyncClient) -> str:
     """Start a session; where its WebSocket is."""
-    told = (await http.post("/start", json={})).raise_for_status().json()
-    return f"{told['wsUrl']}?token={told['token']}"
+    body = (await http.post("/start", json={})).raise_for_status().json()
+    return f"{body['wsUrl']}?token={body['token']}"
 
 
 @define(eq=False)

@@ -52,7 +52,7 @@ def serving(*options: str) -> Generator[Server]:
     # With one arena for all threads, glibc gives back to the system most of what was freed.
     env = environment(PYTHONUNBUFFERED="1", MALLOC_ARENA_MAX="1")
     with running(command, r"(http://127\.0\.0\.1:\d+)", env=env) as process:
-        server = Server(process.told, process.pid)
+        server = Server(process.matched, process.pid)
         yield server
     server.said = process.said
 

@@ -20,9 +20,12 @@ __all__ = ("Process", "environment", "running")
 
 @define
 class Process:
-    """A process that serves. `told` is what it said in its first words; `said` is all its output, once it has ended."""
+    """A process that serves. `matched` is the group of the pattern for which `running` waited.
 
-    told: str
+    `said` is all its output, once it has ended.
+    """
+
+    matched: str
     pid: int
     said: str = field(default="", init=False)
 
@@ -35,17 +38,17 @@ def environment(**added: str) -> Mapping[str, str]:
 
 @contextmanager
 def running(
-    command: Sequence[str | Path], told: str, *, env: Mapping[str, str], cwd: Path | None = None
+    command: Sequence[str | Path], pattern: str, *, env: Mapping[str, str], cwd: Path | None = None
 ) -> Generator[Process]:
-    """Run a server until the block ends; waits for a line in which the pattern `told` matches, and takes its group."""
+    """Run a server until the block ends; waits until `pattern` matches what it prints, and keeps the group."""
     with (
         TemporaryFile("w+", encoding="utf-8") as errors,
         subprocess.Popen(list(map(str, command)), env=env, cwd=cwd, stdout=subprocess.PIPE, stderr=errors) as process,
     ):
         assert process.stdout is not None
-        first = _first(process.stdout, told)
+        first = _first(process.stdout, pattern)
         try:
-            if (found := re.search(told, first)) is None:
+            if (found := re.search(pattern, first)) is None:
                 raise RuntimeError(f"it ended with {process.wait(PATIENCE)}: {_all(errors)}")
             serving = Process(found[1], process.pid)
             yield serving
@@ -54,12 +57,12 @@ def running(
         serving.said = f"{first}{process.stdout.read().decode()}{_all(errors)}"
 
 
-def _first(stdout: IO[bytes], told: str) -> str:
+def _first(stdout: IO[bytes], pattern: str) -> str:
     """What it says up to the line that is waited for, or to its end."""
     said = ""
     for line in stdout:
         said += line.decode()
-        if re.search(told, said):
+        if re.search(pattern, said):
             break
     return said
 

@@ -229,9 +229,9 @@ def test_a_record_of_any_length_is_shortened(key: Secret) -> None:
     assert len(formatted) < 21_000
     assert "begin …" in formatted
     assert formatted.endswith("… end")
-    told = trace(ValueError(text))
-    assert len(told) < 21_000
-    assert told.endswith("… end")
+    shortened = trace(ValueError(text))
+    assert len(shortened) < 21_000
+    assert shortened.endswith("… end")
 
 
 # ---- properties ----------------------------------------------------------------------------------------------------

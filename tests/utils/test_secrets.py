@@ -105,9 +105,9 @@ def test_a_crash_report_shows_no_secret() -> None:
     with pytest.raises(RuntimeError) as raised:
         fail(Secret(KEY))
     report = traceback.TracebackException.from_exception(raised.value, capture_locals=True)
-    told = "".join(report.format())
-    assert "api_key = Secret('…')" in told
-    assert KEY not in told
+    text = "".join(report.format())
+    assert "api_key = Secret('…')" in text
+    assert KEY not in text
 
 
 def test_two_secrets_of_one_text_are_two() -> None:
@@ -147,8 +147,8 @@ def test_an_empty_secret_scrubs_nothing() -> None:
 def test_nothing_of_any_secret_is_left(keys: list[str], text: str) -> None:
     """Whatever the keys have in common."""
     secrets: list[Any] = [Secret(key) for key in keys]
-    told = scrub(text)
-    assert not any(secret.reveal() in told for secret in secrets)
+    scrubbed = scrub(text)
+    assert not any(secret.reveal() in scrubbed for secret in secrets)
 
 
 LONG_KEY = 'sk-proj-aB3$+/x9 ZZ7"qwé\\rtyUIOP&wxyz'
@@ -183,11 +183,11 @@ def _lower_escapes(text: str) -> str:
 def test_a_key_is_scrubbed_in_each_form(form: str, value: str) -> None:
     """Those in which libraries log what they were given."""
     secret = Secret(value)
-    told = scrub(f"<{FORMS[form](value)}>")
+    scrubbed = scrub(f"<{FORMS[form](value)}>")
     pieces = [value.strip()[begin : begin + 5] for begin in range(len(value.strip()) - 4)]
-    assert not [piece for piece in pieces if piece in told or FORMS[form](piece).strip("\"'b") in told]
-    assert told.startswith("<")
-    assert told.endswith(">")
+    assert not [piece for piece in pieces if piece in scrubbed or FORMS[form](piece).strip("\"'b") in scrubbed]
+    assert scrubbed.startswith("<")
+    assert scrubbed.endswith(">")
     assert secret
 
 
@@ -197,13 +197,13 @@ def test_basic_auth_is_scrubbed(user: str, encode: Callable[[bytes], bytes]) -> 
     """Wherever the key begins in it."""
     secret = Secret(LONG_KEY)
     header = encode(f"{user}:{LONG_KEY}:more".encode()).decode()
-    told = scrub(f"Authorization: Basic {header}")
-    assert len(told) < len("Authorization: Basic ") + 20
+    scrubbed = scrub(f"Authorization: Basic {header}")
+    assert len(scrubbed) < len("Authorization: Basic ") + 20
     assert secret
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("Incorrect API key provided: sk-pr********4711.", "Incorrect API key provided: …."),
         ("Incorrect API key provided: sk-proj-...4711", "Incorrect API key provided: …"),
@@ -219,10 +219,10 @@ def test_basic_auth_is_scrubbed(user: str, encode: Callable[[bytes], bytes]) -> 
         ("https://sk-proj-ab1cd2ef3gh4ijklmnopqrstuqrst4711.example", "https://….example"),
     ],
 )
-def test_a_part_of_a_key_is_scrubbed(text: str, told: str) -> None:
+def test_a_part_of_a_key_is_scrubbed(text: str, expected: str) -> None:
     """Vendors show how it begins and ends, and what is too long is cut off."""
     secret = Secret("sk-proj-Ab1cD2eF3gH4iJkLmNoPqRsTuQrSt4711")
-    assert scrub(text) == told
+    assert scrub(text) == expected
     assert secret
 
 
@@ -293,10 +293,10 @@ KEYS = st.text(st.characters(min_codepoint=33, max_codepoint=0x2FF), min_size=16
 def test_nothing_of_a_key_is_left_in_any_form(key: str, form: str, before: str, after: str) -> None:
     """With any text around it."""
     secret = Secret(key)
-    told = scrub(f"{before} {FORMS[form](key)} {after}")
+    scrubbed = scrub(f"{before} {FORMS[form](key)} {after}")
     middle = FORMS[form](key).strip("\"'b")
-    assert middle not in told
-    assert told.count("…") >= 1
+    assert middle not in scrubbed
+    assert scrubbed.count("…") >= 1
     assert secret
 
 

@@ -167,9 +167,9 @@ async def test_no_text_of_a_turn_follows_its_interruption() -> None:
             await wait(wire, 0.3 + step * 0.05)
             wire.call("tts:interrupt")
             await wait(wire, 0.2)
-            told = types(wire)
-            assert TEXTS & set(told[: told.index("bot-interrupted")])
-            assert not TEXTS & set(told[told.index("bot-interrupted") :])
+            sequence = types(wire)
+            assert TEXTS & set(sequence[: sequence.index("bot-interrupted")])
+            assert not TEXTS & set(sequence[sequence.index("bot-interrupted") :])
 
 
 @pytest.mark.parametrize("stumbles", [{"llm": stumbling_llm}, {"tts": stumbling_tts}], ids=["llm", "tts"])

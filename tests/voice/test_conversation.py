@@ -60,8 +60,8 @@ async def test_the_user_is_heard_and_answered_aloud() -> None:
     async with fakes.session() as wire:
         await speak(wire, 2, 1.0)
         await silence(wire, 3.0)
-        told = types(wire, "metrics", "bot-transcription")
-        assert told[:6] == [
+        sequence = types(wire, "metrics", "bot-transcription")
+        assert sequence[:6] == [
             "user-started-speaking",
             "user-transcription",
             "user-stopped-speaking",
@@ -70,11 +70,11 @@ async def test_the_user_is_heard_and_answered_aloud() -> None:
             "bot-llm-started",
         ]
         # The answer is thought, made and heard at the same time: each of these goes on by itself.
-        thought = [each for each in told if each.startswith("bot-llm")]
+        thought = [each for each in sequence if each.startswith("bot-llm")]
         assert thought == ["bot-llm-started", "bot-llm-text", "bot-llm-text", "bot-llm-text", "bot-llm-stopped"]
-        heard = [each for each in told if each in ("bot-tts-started", "bot-started-speaking", "bot-tts-text")]
+        heard = [each for each in sequence if each in ("bot-tts-started", "bot-started-speaking", "bot-tts-text")]
         assert heard == ["bot-tts-started", "bot-started-speaking", "bot-tts-text", "bot-tts-text"]
-        assert told[-3:] == ["bot-output", "bot-stopped-speaking", "bot-turn-ended"]
+        assert sequence[-3:] == ["bot-output", "bot-stopped-speaking", "bot-turn-ended"]
         assert [(each["segment_id"], each["spoken_status"]) for each in wire.data_of("bot-output")] == [
             (1, "new"),
             (2, "new"),
@@ -118,10 +118,10 @@ async def test_metrics_cover_every_part() -> None:
     async with fakes.session() as wire:
         await speak(wire, 1, 0.5)
         await silence(wire, 2.0)
-        told = {name: each for metrics in wire.data_of("metrics") for name, (each,) in metrics.items()}
-        assert told["tokens"]["total_tokens"] == 8
-        assert told["characters"]["value"] == 6
-        assert 0.4 < told["voice_to_voice"]["value"] < 0.6
+        measured = {name: each for metrics in wire.data_of("metrics") for name, (each,) in metrics.items()}
+        assert measured["tokens"]["total_tokens"] == 8
+        assert measured["characters"]["value"] == 6
+        assert 0.4 < measured["voice_to_voice"]["value"] < 0.6
         assert {each["ttfb"][0]["processor"] for each in wire.data_of("metrics") if "ttfb" in each} == {
             "stt",
             "llm",

@@ -122,8 +122,8 @@ class Talk:
         for each in self.wire.data_of("llm-function-call-in-progress")[self.answered :]:
             self.answered += 1
             if self.dice.random() < 0.8:
-                told: dict[str, Any] = {"tool_call_id": each["tool_call_id"], "result": "ok"}
-                self.wire.send("llm-function-call-result", {"function_name": "look", "arguments": {}, **told})
+                answer: dict[str, Any] = {"tool_call_id": each["tool_call_id"], "result": "ok"}
+                self.wire.send("llm-function-call-result", {"function_name": "look", "arguments": {}, **answer})
 
     async def write(self) -> None:
         """The user writes, which interrupts."""
@@ -188,10 +188,10 @@ def check_switches(wire: Wire) -> None:
         if each["type"] != "config" or each["data"].get("applies") != "now":
             continue
         values = {service["service"]: service["options"][0]["value"] for service in each["data"]["config"][:3]}
-        later = next((i for i, told in enumerate(wire.received) if i > at and told["type"] == "config"), None)
-        tokens = [told for told in wire.received[at:later] if told["type"] == "bot-llm-text"]
+        later = next((i for i, message in enumerate(wire.received) if i > at and message["type"] == "config"), None)
+        tokens = [message for message in wire.received[at:later] if message["type"] == "bot-llm-text"]
         letter = {"scripted": "a", "other": "b"}[values["llm"]]
-        assert all(letter in told["data"]["text"] for told in tokens)
+        assert all(letter in message["data"]["text"] for message in tokens)
         sign = {"spell": 1, "words": -1}[values["tts"]]
         heard = [audio for index, audio in wire.heard if index > at and (later is None or index <= later)]
         assert all(sample * sign >= 0 for audio in heard for sample in array("h", audio.data))

@@ -119,7 +119,7 @@ async def test_a_client_is_not_asked_with_arguments_that_its_function_does_not_d
     async with connected(guide, fakes) as wire:
         wire.send("send-text", {"content": "go", "options": {}})
         await settle()
-        told = str(fakes.requests[1].messages[-1]["content"])
-        assert "$.arguments: place: is required." in told
-        assert "$.arguments.zoom: expected a whole number, got the string 'x'" in told
+        result = str(fakes.requests[1].messages[-1]["content"])
+        assert "$.arguments: place: is required." in result
+        assert "$.arguments.zoom: expected a whole number, got the string 'x'" in result
         assert [each["arguments"] for each in wire.data_of("llm-function-call-in-progress")] == [{"place": "Rome"}]

@@ -71,5 +71,5 @@ async def test_a_user_who_never_stops_keeps_nobody_waiting() -> None:
         wire.call("tts:say", text="Hello.")
         await write(wire, "typed")
         await speak(wire, 1, 10.0)
-        told = await said(wire)
-        assert {("assistant", "Hello."), ("user", "typed"), ("assistant", "Fine.")} <= set(told)
+        conversation = await said(wire)
+        assert {("assistant", "Hello."), ("user", "typed"), ("assistant", "Fine.")} <= set(conversation)

@@ -242,8 +242,8 @@ async def test_an_interruption_leaves_the_original_text_that_was_heard(provider:
         assert heard["content"] in ("The **big room** is [very", "The **big room** is")
         assert heard.get("interrupted") is True
         if provider == "words":
-            told = " ".join(each["text"] for each in wire.data_of("bot-tts-text"))
-            assert told in ("The big room is very", "The big room is")
+            spoken_text = " ".join(each["text"] for each in wire.data_of("bot-tts-text"))
+            assert spoken_text in ("The big room is very", "The big room is")
 
 
 @pytest.mark.anyio

@@ -137,7 +137,7 @@ async def test_a_session_in_which_nobody_speaks_has_an_empty_recording(tmp_path:
     assert lines(tmp_path / "session.jsonl") == []
 
 
-told = st.lists(
+events = st.lists(
     st.tuples(
         st.booleans(),
         st.integers(min_value=-2_000, max_value=8 * RATE),
@@ -147,14 +147,14 @@ told = st.lists(
 )
 
 
-@given(told=told)
+@given(events=events)
 @settings(max_examples=40, deadline=None)
-async def test_every_piece_is_at_its_place(told: list[tuple[bool, int, int]]) -> None:
+async def test_every_piece_is_at_its_place(events: list[tuple[bool, int, int]]) -> None:
     """Whole and in order: at its time if its side had been silent, or right after the piece before it."""
     expected: dict[bool, list[tuple[int, int, int]]] = {True: [], False: []}
     with tempfile.TemporaryDirectory() as folder:
         async with recorded(Path(folder)) as recorder:
-            for value, (is_user, at, length) in enumerate(told, 1):
+            for value, (is_user, at, length) in enumerate(events, 1):
                 (recorder.user if is_user else recorder.bot)(1_000 + at / RATE, piece(value, length))
                 end = sum(expected[is_user][-1][1:]) if expected[is_user] else 0
                 if length and end - max(0, at) <= MOST_AHEAD:
@@ -413,10 +413,10 @@ async def test_a_disk_that_hangs_fills_no_memory_and_holds_nobody_up(
             for second in range(seconds):
                 recorder.user(1_000 + second, piece(1, RATE))
                 await anyio.lowlevel.checkpoint()
-        told = [each.getMessage() for each in caplog.records]
+        logged = [each.getMessage() for each in caplog.records]
     finally:
         let_go.set()
-    assert told == [f"The recording {recorder.recording.audio} is not complete: {reason}."]
+    assert logged == [f"The recording {recorder.recording.audio} is not complete: {reason}."]
 
 
 async def test_a_recording_ends_where_no_wav_file_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

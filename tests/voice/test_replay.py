@@ -52,24 +52,24 @@ async def test_a_callback_gets_each_item_just_before_it_gets_it() -> None:
 
 async def test_waiting_for_a_length_returns_whether_it_is_reached() -> None:
     """All of those who wait, at once."""
-    stream, told = ReplayableStream[int](), list[tuple[int, bool]]()
+    stream, outcomes = ReplayableStream[int](), list[tuple[int, bool]]()
 
     async def wait_for(number: int) -> None:
-        told.append((number, await stream.wait_for_length(number)))
+        outcomes.append((number, await stream.wait_for_length(number)))
 
     async with anyio.create_task_group() as tasks:
         for number in (1, 2, 2, 3):
             tasks.start_soon(wait_for, number)
         await settle()
-        assert told == []
+        assert outcomes == []
         stream.append(7)
         await settle()
-        assert told == [(1, True)]
+        assert outcomes == [(1, True)]
         stream.append(7)
         await settle()
-        assert told == [(1, True), (2, True), (2, True)]
+        assert outcomes == [(1, True), (2, True), (2, True)]
         stream.end()
-    assert told[3] == (3, False)
+    assert outcomes[3] == (3, False)
 
 
 async def test_what_is_reached_already_is_not_waited_for() -> None:

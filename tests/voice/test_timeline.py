@@ -233,9 +233,9 @@ def test_words_are_told_in_their_order(starts: list[float]) -> None:
     timeline = timeline_of((" ".join(words), 20.0))
     for word, start in zip(words, starts, strict=True):
         timeline.word(word, start)
-    told = [timeline.heard_text(seconds).split() for seconds in sorted(starts)]
-    assert all(each == words[: len(each)] for each in told)
-    assert told[-1] == words
+    found = [timeline.heard_text(seconds).split() for seconds in sorted(starts)]
+    assert all(each == words[: len(each)] for each in found)
+    assert found[-1] == words
 
 
 @pytest.mark.parametrize(("first", "second"), [("Привет мир", "Как дела?"), ("Oh là là…", "Écoute bien.")])

@@ -198,8 +198,8 @@ async def test_an_interrupted_answer_is_remembered_as_far_as_it_was_sent() -> No
         assert types(wire, "action-response")[-4:] == ended
         assert wire.data_of("bot-turn-ended") == [{"interrupted": True}]
         assert fakes.ended["llm"] == 1
-        told = "".join(each["text"] for each in wire.data_of("bot-llm-text"))
-        assert (await context(wire))[-1] == {"role": "assistant", "content": told, "interrupted": True}
+        sent = "".join(each["text"] for each in wire.data_of("bot-llm-text"))
+        assert (await context(wire))[-1] == {"role": "assistant", "content": sent, "interrupted": True}
         say(wire, "Stop.")
         await settle()
         assert fakes.requests[1].messages[1] == {"role": "assistant", "content": "Once upon a time"}
@@ -254,10 +254,10 @@ async def test_functions_are_called_at_once_and_the_llm_reads_their_results() ->
         assert len(fakes.requests) == 1
         answer_call(wire, "a", "one")
         await settle()
-        told = fakes.requests[1].messages
-        assert [each["role"] for each in told] == ["user", "assistant", "tool", "tool"]
-        assert told[1]["content"] == "Let me see. "
-        assert [each["content"] for each in told[2:]] == ["one", '{"seen": "two"}']
+        messages = fakes.requests[1].messages
+        assert [each["role"] for each in messages] == ["user", "assistant", "tool", "tool"]
+        assert messages[1]["content"] == "Let me see. "
+        assert [each["content"] for each in messages[2:]] == ["one", '{"seen": "two"}']
         assert (await context(wire))[-1]["content"] == "Done."
         ends = wire.data_of("llm-function-call-stopped")
         assert [(each["tool_call_id"], each["cancelled"]) for each in ends] == [("b", False), ("a", False)]
@@ -301,10 +301,10 @@ async def test_an_interrupted_function_call_has_a_result_all_the_same() -> None:
         await settle()
         say(wire, "Stop.")
         await settle()
-        told = fakes.requests[1].messages
-        assert [each["role"] for each in told] == ["user", "assistant", "tool", "tool", "user"]
-        assert told[2]["content"] == "one"
-        assert "may or may not have taken effect" in str(told[3]["content"])
+        messages = fakes.requests[1].messages
+        assert [each["role"] for each in messages] == ["user", "assistant", "tool", "tool", "user"]
+        assert messages[2]["content"] == "one"
+        assert "may or may not have taken effect" in str(messages[3]["content"])
         ends = {each["tool_call_id"]: each["cancelled"] for each in wire.data_of("llm-function-call-stopped")}
         assert ends == {"a": False, "b": True}
         assert (await wire.error(answer_call(wire, "b", "two")))["code"] == "unknown-function-call"

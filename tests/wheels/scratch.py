@@ -61,7 +61,7 @@ class Scratch:
 
     @contextmanager
     def serving(self, bot: str, *, trouble: bool = False, **env: str) -> Generator[Process]:
-        """Serve a bot of bots.py; `told` is its address."""
+        """Serve a bot of bots.py; `matched` is its address."""
         command: list[str | Path] = [self._rtvi, "run", f"{BOTS}:{bot}", "--port", "0"]
         with running(command, r"(http://127\.0\.0\.1:\d+)", env=self._env(trouble, env), cwd=self.folder) as process:
             yield process

@@ -104,8 +104,8 @@ def identified(text: str) -> tuple[str | None, bool]:
             return None, False
     if not isinstance(message, dict):
         return None, False
-    told = cast("dict[str, Any]", message)
-    id, quiet = told.get("id"), is_json and told.get("label") == "rtvi-ai" and told.get("type") in QUIET
+    fields = cast("dict[str, Any]", message)
+    id, quiet = fields.get("id"), is_json and fields.get("label") == "rtvi-ai" and fields.get("type") in QUIET
     return (id if isinstance(id, str) and 0 < len(id) <= 256 else None), not quiet
 
 

@@ -73,7 +73,7 @@ def vendors() -> Generator[Vendors]:
             name: stack.enter_context(running([sys.executable, VENDOR, *words], r"READY (\d+)", env=environment()))
             for name, words in commands.items()
         }
-        yield {name: Vendor(f"http://127.0.0.1:{port.told}") for name, port in ports.items()}
+        yield {name: Vendor(f"http://127.0.0.1:{port.matched}") for name, port in ports.items()}
 
 
 @contextmanager
@@ -93,9 +93,9 @@ def at(vendors: Vendors) -> Mapping[str, Mapping[str, str]]:
 
 @contextmanager
 def proxy_to(bot: Process, vendors: Vendors, keys: Mapping[str, str] = KEYS) -> Generator[Process]:
-    """The proxy of the documentation in front of a bot; `told` is its port."""
+    """The proxy of the documentation in front of a bot; `matched` is its port."""
     env = environment(
-        BOT_URL=bot.told,
+        BOT_URL=bot.matched,
         PORT="0",
         RTVI_OPERATOR_SECRET=SECRET,
         OPENAI_API_KEY=keys["openai"],
@@ -110,14 +110,14 @@ def proxy_to(bot: Process, vendors: Vendors, keys: Mapping[str, str] = KEYS) -> 
 def proxy(vendors: Vendors) -> Generator[str]:
     """The address that a page is given: the proxy's, before a bot that only the operator may start."""
     with serving("voice_bot") as bot, proxy_to(bot, vendors) as process:
-        yield f"http://127.0.0.1:{process.told}"
+        yield f"http://127.0.0.1:{process.matched}"
 
 
 @pytest.fixture(scope="module")
 def public() -> Generator[str]:
     """The address of a bot that anybody may start, without a proxy."""
     with serving("public_bot") as bot:
-        yield bot.told
+        yield bot.matched
 
 
 # ---- what a page does ----------------------------------------------------------------------------------------------
@@ -135,8 +135,8 @@ def page(client: str, server: str, **start: Any) -> Mapping[str, Any]:
         timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr
-    told: dict[str, Any] = json.loads(done.stdout)
-    return told
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
 
 
 @frozen
@@ -152,11 +152,11 @@ class Refusal:
 def refused(server: str, **body: Any) -> Refusal:
     """How a start is refused that a page sends with `fetch`; nothing is open afterwards."""
     answer = httpx2.post(f"{server}/start", json=body, headers={"origin": PAGE})
-    told = answer.json()
-    assert answer.is_error, told
+    refusal = answer.json()
+    assert answer.is_error, refusal
     assert httpx2.get(f"{server}/health").json()["open_sessions"] == 0
     return Refusal(
-        answer.status_code, told["error"], tuple(each["path"] for each in told.get("details", ())), answer.text
+        answer.status_code, refusal["error"], tuple(each["path"] for each in refusal.get("details", ())), answer.text
     )
 
 
@@ -172,8 +172,8 @@ def option(name: str, value: object) -> list[dict[str, Any]]:
 def test_one_word_of_a_client_chooses_the_vendor(vendors: Vendors, proxy: str, client: str) -> None:
     """The right vendor answers, with the model that the client chose, to the key that the proxy brought."""
     for chosen, other in (PROVIDERS, PROVIDERS[::-1]):
-        told = page(client, proxy, services={"llm": chosen}, config=WITH_MODEL)
-        assert told.get("said") == f"{chosen} {MODEL} heard: Good morning", told
+        result = page(client, proxy, services={"llm": chosen}, config=WITH_MODEL)
+        assert result.get("said") == f"{chosen} {MODEL} heard: Good morning", result
         assert vendors[chosen].asked() == [("/v1/chat/completions", KEYS[chosen], MODEL)]
         assert vendors[other].asked() == []
 
@@ -183,7 +183,7 @@ async def test_the_operators_own_server_may_start_it_as_the_proxy_does(vendors: 
     """What the proxy adds is all there is to a trusted start; without the model that is the provider's own."""
     with serving("voice_bot") as bot:
         trusted = {"api_keys": KEYS, "service_options": at(vendors)}
-        async with connect(bot.told, services={"llm": "openai"}, secret=Secret(SECRET), request=trusted) as client:
+        async with connect(bot.matched, services={"llm": "openai"}, secret=Secret(SECRET), request=trusted) as client:
             assert (await client.get_config()).values == {"llm": {"model": "gpt-4.1-mini"}}
             await client.update_config({"llm": {"model": MODEL}})
             await client.send_text("Hello")
@@ -203,11 +203,11 @@ def test_a_page_that_speaks_as_the_operator_is_refused(vendors: Vendors, public:
     """`connect()` rejects, nothing was opened, and nobody was asked anything."""
     stranger = {"base_url": f"{vendors['stranger'].url}/v1"}
     body = {name: {"openai": "key-of-a-stranger" if name == "api_keys" else stranger}}
-    told = page(client, public, services={"llm": "openai"}, config=WITH_MODEL, body=body)
-    assert "said" not in told
-    answer = json.loads(told["wire"][0])
+    result = page(client, public, services={"llm": "openai"}, config=WITH_MODEL, body=body)
+    assert "said" not in result
+    answer = json.loads(result["wire"][0])
     assert (answer["error"], [each["path"] for each in answer["details"]]) == ("operator-only", [f"$.{name}"])
-    assert f"$.{name}" in told["refused"]
+    assert f"$.{name}" in result["refused"]
     assert httpx2.get(f"{public}/health").json()["open_sessions"] == 0
     assert [vendor.asked() for vendor in vendors.values()] == [[], [], []]
 
@@ -238,8 +238,8 @@ def test_a_wrong_secret_makes_nobody_the_operator(public: str) -> None:
 def test_only_the_operator_may_start_a_bot_that_spends_keys() -> None:
     """The bot behind the proxy refuses a page that comes directly, whatever it asks for."""
     with serving("voice_bot") as bot:
-        assert refused(bot.told, services={"llm": "openai"}).code == "unauthorized"
-        assert refused(bot.told, services={"llm": "openai"}, api_keys=KEYS).code == "unauthorized"
+        assert refused(bot.matched, services={"llm": "openai"}).code == "unauthorized"
+        assert refused(bot.matched, services={"llm": "openai"}, api_keys=KEYS).code == "unauthorized"
 
 
 def test_a_bot_without_a_key_says_so(public: str) -> None:
@@ -295,10 +295,10 @@ def test_what_is_not_granted_is_refused_also_with_the_secret(
 ) -> None:
     """A provider, an option, or a model that the bot does not grant: `services` and `config` are the client's words."""
     with serving("thrifty_bot") as bot, proxy_to(bot, vendors) as proxy:
-        answer = httpx2.post(f"http://127.0.0.1:{proxy.told}/start", json=body)
-        told = answer.json()
-        assert (told["error"], [each["path"] for each in told["details"]]) == (code, [path])
-        assert httpx2.get(f"{bot.told}/health").json()["open_sessions"] == 0
+        answer = httpx2.post(f"http://127.0.0.1:{proxy.matched}/start", json=body)
+        refusal = answer.json()
+        assert (refusal["error"], [each["path"] for each in refusal["details"]]) == (code, [path])
+        assert httpx2.get(f"{bot.matched}/health").json()["open_sessions"] == 0
 
 
 @pytest.mark.anyio
@@ -307,7 +307,7 @@ async def test_a_model_that_is_not_granted_is_refused_later_too(vendors: Vendors
     with serving("thrifty_bot") as bot:
         trusted = {"api_keys": KEYS, "service_options": at(vendors)}
         config = {"llm": {"model": "small-1"}}
-        async with connect(bot.told, config=config, secret=Secret(SECRET), request=trusted) as client:
+        async with connect(bot.matched, config=config, secret=Secret(SECRET), request=trusted) as client:
             with pytest.raises(NotGranted):
                 await client.update_config({"llm": {"model": "gpt-costly"}})
             assert (await client.get_config()).values == config
@@ -319,18 +319,18 @@ async def test_a_model_that_is_not_granted_is_refused_later_too(vendors: Vendors
 def test_a_key_is_nowhere_but_on_its_way_to_the_vendor(vendors: Vendors) -> None:
     """Not on any wire to a client, nor in what the bot and the proxy print at their most talkative; right or wrong."""
     wrong = {name: f"wrong-{name}-key-of-a-test" for name in PROVIDERS}
-    told: list[Mapping[str, Any]] = []
+    results: list[Mapping[str, Any]] = []
     with serving("voice_bot") as bot, proxy_to(bot, vendors) as right, proxy_to(bot, vendors, wrong) as other:
         for proxy in (right, other):
-            server = f"http://127.0.0.1:{proxy.told}"
-            told += [page(client, server, services={"llm": "openai"}, config=WITH_MODEL) for client in CLIENTS]
-    worked, failed = told[: len(CLIENTS)], told[len(CLIENTS) :]
+            server = f"http://127.0.0.1:{proxy.matched}"
+            results += [page(client, server, services={"llm": "openai"}, config=WITH_MODEL) for client in CLIENTS]
+    worked, failed = results[: len(CLIENTS)], results[len(CLIENTS) :]
     assert [each["said"] for each in worked] == [f"openai {MODEL} heard: Good morning"] * len(CLIENTS)
     # The vendor repeats the key that it refuses.
     assert {key for _, key, _ in vendors["openai"].asked()} == {KEYS["openai"], wrong["openai"]}
     assert ["refused its key" in json.dumps(each["failed"]) for each in failed] == [True] * len(CLIENTS)
-    assert all(len(each["wire"]) > 5 for each in told)
+    assert all(len(each["wire"]) > 5 for each in results)
     assert bot.said.count("answered with status 401") == len(failed)  # it was talkative indeed
-    everything = json.dumps(told) + bot.said + right.said + other.said
+    everything = json.dumps(results) + bot.said + right.said + other.said
     for secret in (*KEYS.values(), *wrong.values(), SECRET):
         assert secret not in everything

@@ -81,12 +81,12 @@ async def test_the_echo_bot_repeats_what_the_user_writes() -> None:
     async with connect(echo.echo) as client:
         for text in ("hello", "bye"):
             await client.send_text(text)
-            told: list[Any] = []
+            received: list[Any] = []
             async for event in client.events():
-                told.append((event.type, event.data))
+                received.append((event.type, event.data))
                 if event.type == "bot-turn-ended":
                     break
-            assert ("bot-transcription", {"text": text}) in told
+            assert ("bot-transcription", {"text": text}) in received
 
 
 async def test_the_model_hears_calls_a_function_and_is_heard() -> None:

@@ -48,10 +48,10 @@ def test_nobody_at_the_address_is_a_failure(capsys: pytest.CaptureFixture[str]) 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     assert guarded(lambda: call([url, "tts:say", "text=hi"])) == FAILED
-    told = capsys.readouterr()
-    assert told.err.startswith(f"rtvi: No server can be reached at {url}: ")
-    assert told.err.endswith("(unreachable)\n")
-    assert told.err.count("\n") == 1
+    printed = capsys.readouterr()
+    assert printed.err.startswith(f"rtvi: No server can be reached at {url}: ")
+    assert printed.err.endswith("(unreachable)\n")
+    assert printed.err.count("\n") == 1
 
 
 def test_help_needs_no_http_library() -> None:

@@ -31,7 +31,7 @@ URL = "http://bot.example/hotel/"
 LONG = "x" * 500_000
 
 
-@bot(client=["bot:add", "bot:told", "bot:recite", "bot:hang_up"])
+@bot(client=["bot:add", "bot:start_data", "bot:recite", "bot:hang_up"])
 async def desk(session: Session, /) -> None:
     """Adds numbers for its operator's clients."""
     await anyio.sleep_forever()
@@ -44,7 +44,7 @@ async def add(a: int, b: int) -> int:
 
 
 @action(desk)
-async def told(session: Session, /) -> dict[str, Any]:
+async def start_data(session: Session, /) -> dict[str, Any]:
     """What the start carried besides."""
     return dict(session.start_data)
 
@@ -91,8 +91,8 @@ class Door:
         try:
             started = await self.host.start(json.loads(sent), secret=secret and secret.decode())
         except RequestError as error:
-            told = error.to_json()
-            return error.status, json.dumps({**told, "error": error.code, "info": error.message}).encode()
+            payload = error.to_json()
+            return error.status, json.dumps({**payload, "error": error.code, "info": error.message}).encode()
         return 200, json.dumps({"wsUrl": "ws://bot.example/ws", "token": started.token}).encode()
 
     async def _hold(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
@@ -165,7 +165,7 @@ async def test_the_base_url_may_have_a_path() -> None:
 async def test_the_start_carries_what_the_application_wants() -> None:
     """Fields that are not the framework's reach the bot."""
     async with opened() as (way, _), connect(URL, request={"room": 5}, **way) as client:
-        assert await client.action("bot:told") == {"room": 5}
+        assert await client.action("bot:start_data") == {"room": 5}
 
 
 async def test_a_long_message_comes_whole() -> None:
@@ -285,8 +285,8 @@ async def test_a_start_that_is_not_answered_is_given_up() -> None:
 async def test_a_websocket_that_is_not_answered_is_given_up() -> None:
     """The start is answered, and then nothing."""
     with silent_server() as url:
-        told = f'{{"wsUrl": "ws{url[4:]}/ws", "token": "x"}}'.encode()
-        start = httpx2.MockTransport(lambda request: httpx2.Response(200, content=told))
+        body = f'{{"wsUrl": "ws{url[4:]}/ws", "token": "x"}}'.encode()
+        start = httpx2.MockTransport(lambda request: httpx2.Response(200, content=body))
         async with httpx2.AsyncClient(mounts={"http://bot.example": start}) as http:
             with pytest.raises(NoAnswer, match="did not open the WebSocket"):
                 async with connect("http://bot.example", timeout=0.05, http=http):

@@ -19,10 +19,10 @@ class FakeSession:
 
     def __init__(self) -> None:
         self.context = Context()
-        self.told: list[object] = []
+        self.reported: list[object] = []
 
     def progress(self, data: object) -> None:
-        self.told.append(data)
+        self.reported.append(data)
 
 
 async def test_text_is_said_back_as_often_as_wanted() -> None:
@@ -41,7 +41,7 @@ async def test_counting_reports_each_number() -> None:
     """A long action tells how far it has come."""
     session = FakeSession()
     assert await count_to(cast("Session", session), 2) == 2
-    assert session.told == [{"counted": 1}, {"counted": 2}]
+    assert session.reported == [{"counted": 1}, {"counted": 2}]
 
 
 async def test_the_last_answer_is_the_newest_text_of_the_bot() -> None:

@@ -93,14 +93,14 @@ async def test_a_long_action_reports_its_progress() -> None:
     """It is answered at once with a job; each number and the end follow."""
     async with connect(parrot, *MODULES) as client:
         job = (await client.action("bot:count_to", number=3))["job"]
-        told: list[tuple[str, Any]] = []
+        reports: list[tuple[str, Any]] = []
         events = client.events()
         async for event in events:
             if event.type == "server-message" and event.data["job"] == job:
-                told.append((event.data["status"], event.data.get("data", event.data.get("result"))))
-            if told and told[-1][0] != "progress":
+                reports.append((event.data["status"], event.data.get("data", event.data.get("result"))))
+            if reports and reports[-1][0] != "progress":
                 break
-    assert told == [
+    assert reports == [
         ("progress", {"counted": 1}),
         ("progress", {"counted": 2}),
         ("progress", {"counted": 3}),

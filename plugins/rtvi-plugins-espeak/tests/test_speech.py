@@ -59,16 +59,16 @@ async def test_words_count_from_the_beginning_of_the_whole_request(tts: EspeakTT
 
 async def test_a_piece_is_spoken_before_the_next_is_asked_for(tts: EspeakTTS) -> None:
     """All audio of one piece of text comes before the next is pulled, by which the two are told apart."""
-    told: list[str] = []
+    steps: list[str] = []
 
     async def text() -> AsyncGenerator[str]:
         for piece in ("One two three.", "Four."):
-            told.append(f"asked for {piece}")
+            steps.append(f"asked for {piece}")
             yield piece
 
     async for piece in tts.synthesize(TTSRequest(text())):
-        told += [piece.text] if isinstance(piece, Word) else []
-    assert told == ["asked for One two three.", "One", "two", "three.", "asked for Four.", "Four."]
+        steps += [piece.text] if isinstance(piece, Word) else []
+    assert steps == ["asked for One two three.", "One", "two", "three.", "asked for Four.", "Four."]
 
 
 async def test_the_characters_are_counted_at_the_end(tts: EspeakTTS) -> None:

@@ -50,13 +50,13 @@ def test_a_long_text_is_cut_where_a_sentence_ends_or_else_between_words(text: st
 @given(st.text(max_size=200), st.lists(st.integers(-5, 250)))
 def test_each_word_is_told_once_and_in_order_wherever_espeak_sees_one(text: str, positions: list[int]) -> None:
     """However wrong the positions are, no character is lost, told twice, or in another order."""
-    words, told = Words(text), list[str]()
+    words, reported = Words(text), list[str]()
     for position in positions:
         if (found := words.at(position)) is not None:
-            told += [*found[0], found[1]]
-    told += words.rest()
-    assert "".join(told).split() == "".join(text.split()).split()
-    assert all(word and not any(sign.isspace() for sign in word) for word in told)
+            reported += [*found[0], found[1]]
+    reported += words.rest()
+    assert "".join(reported).split() == "".join(text.split()).split()
+    assert all(word and not any(sign.isspace() for sign in word) for word in reported)
 
 
 def test_a_word_is_what_stands_between_spaces() -> None:

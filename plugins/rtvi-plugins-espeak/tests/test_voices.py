@@ -42,7 +42,7 @@ def test_a_voice_is_found_by_any_of_its_names(name: str, found: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("en-uss", "unknown voice 'en-uss'; did you mean 'en-us'?"),
         ("../../etc/passwd", "unknown voice '../../etc/passwd'; known: en-gb, en-us, yue"),
@@ -51,11 +51,11 @@ def test_a_voice_is_found_by_any_of_its_names(name: str, found: str) -> None:
         ("en-us+", "unknown variant of a voice ''; known: female3"),
     ],
 )
-def test_a_wrong_name_is_answered_with_the_nearest(name: str, told: str) -> None:
+def test_a_wrong_name_is_answered_with_the_nearest(name: str, message: str) -> None:
     """Or with the names that there are, if none is near."""
     with pytest.raises(InvalidConfig) as caught:
         VOICES.find(name)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
     assert caught.value.problems[0].path == "$.voice"
 
 

@@ -105,7 +105,7 @@ async def test_the_context_is_replaced_and_the_instructions_stay(harness: Harnes
 
 
 @pytest.mark.parametrize(
-    ("name", "data", "told"),
+    ("name", "data", "paths"),
     [
         ("eval-context", {"messages": "hello"}, ["$.data.d.messages"]),
         ("eval-context", {"messages": ["hello"]}, ["$.data.d.messages[0]"]),
@@ -121,14 +121,14 @@ async def test_the_context_is_replaced_and_the_instructions_stay(harness: Harnes
     ],
 )
 async def test_a_request_that_cannot_be_carried_out_is_reported(
-    harness: Harness, name: str, data: Any, told: list[str]
+    harness: Harness, name: str, data: Any, paths: list[str]
 ) -> None:
     """As an error and in the log: the harness shows neither its requests' answers nor errors."""
     async with harness(parrot) as socket:
         await socket.ask(name, data)
         error = await socket.until("error")
         assert (error["code"], error["fatal"]) == ("invalid-arguments", False)
-        assert [each["path"] for each in error["details"]] == told
+        assert [each["path"] for each in error["details"]] == paths
 
 
 async def test_the_harness_ends_the_session(harness: Harness) -> None:

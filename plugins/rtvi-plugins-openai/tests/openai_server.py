@@ -53,8 +53,8 @@ class Asked:
     body: Mapping[str, Any]
 
     def to_json(self) -> dict[str, Any]:
-        told = {"method": self.method, "path": self.path, "key": self.key, "model": self.body.get("model")}
-        return {**told, "body": dict(self.body)}
+        fields = {"method": self.method, "path": self.path, "key": self.key, "model": self.body.get("model")}
+        return {**fields, "body": dict(self.body)}
 
 
 # ---- what it can be scripted to answer -------------------------------------------------------------------------------

@@ -362,11 +362,11 @@ async def test_neither_key_nor_payload_is_told(server: OpenAIServer, caplog: pyt
     transport = httpx2.ASGITransport(server.app)
     async with connect("acme", KEY, base_url="http://server/v1", transport=transport) as llm:
         failure = await failure_of(llm)
-        told = f"{llm!r} {vars(llm.http.client)!r} {failure!r} {''.join(traceback.format_exception(failure))}"
+        shown = f"{llm!r} {vars(llm.http.client)!r} {failure!r} {''.join(traceback.format_exception(failure))}"
     assert server.asked[0].key == KEY.reveal()
     assert failure.__cause__ is None
     for secret in (KEY.reveal(), "payload-of-a-test", "Incorrect"):
-        assert secret not in told
+        assert secret not in shown
         assert secret not in caplog.text
     assert "acme answered with status 401" in caplog.text
 

@@ -34,18 +34,18 @@ def test_voices_are_found_in_a_folder_a_file_and_a_package(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("place", "told"),
+    ("place", "message"),
     [
         ("no-such-package", "'no-such-package' is not the path of a folder or of an .onnx file, and not the name"),
         ("attrs", "'attrs' has no Piper voice, which is two files: NAME.onnx and NAME.onnx.json."),
         ("/no/such.onnx", "/no/such.onnx.json cannot be read: No such file or directory. A Piper voice needs it."),
     ],
 )
-def test_what_is_no_voice_is_named(place: str, told: str) -> None:
+def test_what_is_no_voice_is_named(place: str, message: str) -> None:
     """The error says what was found there."""
     with pytest.raises(VoiceNotFound) as caught:
         find([place])
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_a_description_of_something_else_is_named(tmp_path: Path) -> None:

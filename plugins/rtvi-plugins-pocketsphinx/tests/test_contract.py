@@ -29,7 +29,7 @@ async def test_a_grammar_with_an_unknown_word_changes_nothing() -> None:
         await client.update_config({"stt": {"grammar": ["yes", "no"]}})
         with pytest.raises(RequestError) as caught:
             await client.update_config({"stt": {"grammar": ["yes", "a receptionst"]}})
-        told = "has words that the dictionary lacks: 'receptionst' (the nearest that it has is 'receptionist')"
-        assert [problem.message for problem in caught.value.problems] == [f"stt.grammar: {told}"]
+        message = "has words that the dictionary lacks: 'receptionst' (the nearest that it has is 'receptionist')"
+        assert [problem.message for problem in caught.value.problems] == [f"stt.grammar: {message}"]
         assert (await client.get_config()).values["stt"]["grammar"] == ["yes", "no"]
         assert await client.action("stt:can_recognise", words=["yes", "yez"]) == {"yes": True, "yez": False}

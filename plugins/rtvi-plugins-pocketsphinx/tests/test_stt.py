@@ -254,8 +254,8 @@ async def test_it_tells_which_words_it_knows() -> None:
     """A bot's author can ask before a grammar is set."""
     async with pocketsphinx_stt() as service:
         asked = ["Receptionist", "o'clock", "flugelhornist"]
-        told = await can_recognise(service, asked)
-    assert told == {"Receptionist": True, "o'clock": True, "flugelhornist": False}
+        known = await can_recognise(service, asked)
+    assert known == {"Receptionist": True, "o'clock": True, "flugelhornist": False}
 
 
 async def test_where_it_is_not_installed_a_session_opens_and_is_typed_to(

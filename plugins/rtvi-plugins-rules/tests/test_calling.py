@@ -67,8 +67,8 @@ def said(text: str) -> Message:
 
 def exchange(call: Call, result: object) -> list[Message]:
     """The messages that a conversation keeps of a call and its result."""
-    told = {"name": call.name, "arguments": json.dumps(dict(call.arguments))}
-    calls: list[dict[str, Any]] = [{"id": "1", "type": "function", "function": told}]
+    function = {"name": call.name, "arguments": json.dumps(dict(call.arguments))}
+    calls: list[dict[str, Any]] = [{"id": "1", "type": "function", "function": function}]
     asked: Message = {"role": "assistant", "content": None, "tool_calls": calls}
     return [asked, {"role": "tool", "tool_call_id": "1", "content": json.dumps(result)}]
 

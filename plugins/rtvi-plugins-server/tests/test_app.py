@@ -30,9 +30,9 @@ SECRET = {"x-rtvi-operator-secret": "secret-of-a-test"}
 async def test_connect_answers_the_address_with_its_token(host: Host, serving: Serving) -> None:
     """A 0.x client is given one URL, under the key that its transport reads."""
     async with serving(host) as client:
-        told = (await client.post("/connect", json={"config": []})).json()
-        assert list(told) == ["ws_url"]
-        address, _, token = told["ws_url"].partition("?token=")
+        body = (await client.post("/connect", json={"config": []})).json()
+        assert list(body) == ["ws_url"]
+        address, _, token = body["ws_url"].partition("?token=")
         assert address == "ws://127.0.0.1:7860/ws"
         assert host.claim(token)
 
@@ -40,9 +40,9 @@ async def test_connect_answers_the_address_with_its_token(host: Host, serving: S
 async def test_start_answers_nothing_but_address_and_token(host: Host, serving: Serving) -> None:
     """A 1.x client's transport refuses any other key."""
     async with serving(host) as client:
-        told = (await client.post("/start", json={"config": []})).json()
-        assert told == {"wsUrl": "ws://127.0.0.1:7860/ws", "token": told["token"]}
-        assert host.claim(told["token"])
+        body = (await client.post("/start", json={"config": []})).json()
+        assert body == {"wsUrl": "ws://127.0.0.1:7860/ws", "token": body["token"]}
+        assert host.claim(body["token"])
 
 
 async def test_a_start_needs_no_body(host: Host, serving: Serving) -> None:
@@ -79,8 +79,10 @@ async def test_the_sockets_address_is_the_one_that_clients_know(
 ) -> None:
     """It is the public URL's, or that of the request; what a stranger may claim in a header is not believed."""
     async with serving(host, base_url, public_url=public_url) as client:
-        told = await client.post("/start", headers={"x-forwarded-proto": "https", "x-forwarded-host": "evil.example"})
-        assert told.json()["wsUrl"] == expected
+        response = await client.post(
+            "/start", headers={"x-forwarded-proto": "https", "x-forwarded-host": "evil.example"}
+        )
+        assert response.json()["wsUrl"] == expected
 
 
 # ---- starts that are refused -----------------------------------------------------------------------------------
@@ -89,12 +91,12 @@ async def test_the_sockets_address_is_the_one_that_clients_know(
 def assert_readable(response: httpx2.Response, status: int, code: str) -> dict[str, Any]:
     """Check what every client reads of a failure, and return it."""
     assert (response.status_code, response.headers["content-type"]) == (status, "application/json")
-    told: dict[str, Any] = response.json()
-    assert told["error"] == code
-    assert told["info"] == told["detail"] != ""
-    assert isinstance(told["retryable"], bool)
-    assert isinstance(told["details"], list)
-    return told
+    body: dict[str, Any] = response.json()
+    assert body["error"] == code
+    assert body["info"] == body["detail"] != ""
+    assert isinstance(body["retryable"], bool)
+    assert isinstance(body["details"], list)
+    return body
 
 
 @pytest.mark.parametrize(

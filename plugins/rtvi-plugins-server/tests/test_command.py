@@ -87,10 +87,10 @@ def test_a_mistake_is_answered_by_a_sentence(
 ) -> None:
     """It says what to write instead, and the exit code is 2."""
     assert run(argv) == USAGE
-    told = capsys.readouterr()
-    assert sentence in told.err
-    assert (told.out, "Traceback" in told.err) == ("", False)
-    assert told.err.startswith(("rtvi: ", "usage: rtvi run "))
+    printed = capsys.readouterr()
+    assert sentence in printed.err
+    assert (printed.out, "Traceback" in printed.err) == ("", False)
+    assert printed.err.startswith(("rtvi: ", "usage: rtvi run "))
 
 
 @pytest.mark.parametrize(
@@ -135,12 +135,12 @@ def test_a_lifespan_that_does_not_open_is_named(tmp_path: Path, capsys: pytest.C
     """The server does not start, and the operator reads why, without a traceback."""
     (tmp_path / "bot.py").write_text(SLOW.format(opens="raise OSError('no database')"))
     assert run([str(tmp_path / "bot.py"), "--port", "0"]) == USAGE
-    told = capsys.readouterr()
-    assert told.out == "closed\n"
+    printed = capsys.readouterr()
+    assert printed.out == "closed\n"
     assert re.search(
-        r"rtvi: The lifespan pool\(\) .*bot.py:9\) of the bot needy cannot open: it raised OSError", told.err
+        r"rtvi: The lifespan pool\(\) .*bot.py:9\) of the bot needy cannot open: it raised OSError", printed.err
     )
-    assert "Traceback" not in told.err
+    assert "Traceback" not in printed.err
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -173,10 +173,10 @@ def test_an_address_of_another_machine_is_said_to_be(capsys: pytest.CaptureFixtu
 def test_help_explains_every_option(capsys: pytest.CaptureFixture[str]) -> None:
     """Asking for help is no mistake."""
     assert run(["--help"]) == OK
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for option in ("--dev", "--host", "--port", "--origin", "--public-url", "--drain-seconds", "--limit", "--plugin"):
-        assert option in told
-    assert {"--record", "--log-level"} <= set(told.split())
+        assert option in printed
+    assert {"--record", "--log-level"} <= set(printed.split())
 
 
 def test_help_does_not_wait_for_what_it_does_not_need() -> None:
@@ -185,10 +185,10 @@ def test_help_does_not_wait_for_what_it_does_not_need() -> None:
         "import sys; from rtvi_plugins.cli import guarded; from rtvi_plugins_server.command import run;"
         "guarded(lambda: run(['--help'])); print(sorted(sys.modules))"
     )
-    told = subprocess.run([sys.executable, "-c", seen], capture_output=True, text=True, check=True).stdout
-    assert "'rtvi_plugins_server.command'" in told
+    output = subprocess.run([sys.executable, "-c", seen], capture_output=True, text=True, check=True).stdout
+    assert "'rtvi_plugins_server.command'" in output
     assert not {"uvicorn", "starlette", "google.protobuf", "numpy", "rtvi_plugins.hosting"} & set(
-        re.findall(r"'([\w.]+)'", told)
+        re.findall(r"'([\w.]+)'", output)
     )
 
 
@@ -421,9 +421,9 @@ def test_what_does_not_end_is_left_and_named(start: Start, bot: str, named: str)
             running.signal()
             assert running.process.wait(timeout=PATIENCE) == 0
         assert running.process.stderr is not None
-        told = running.process.stderr.read()
-        assert f"abandoned 1 sessions: {named} did not end when it was cancelled" in told
-        assert ("has not closed within 0.2 s, and is cancelled" in told) == (bot == "stubborn")
+        stderr = running.process.stderr.read()
+        assert f"abandoned 1 sessions: {named} did not end when it was cancelled" in stderr
+        assert ("has not closed within 0.2 s, and is cancelled" in stderr) == (bot == "stubborn")
 
 
 def test_a_stuck_thread_does_not_hold_up_the_end(start: Start, action: Callable[..., str]) -> None:
@@ -446,8 +446,8 @@ def test_a_second_signal_ends_at_once(start: Start) -> None:
             client.recv(timeout=PATIENCE)
         assert running.ended() == 0
         assert running.process.stderr is not None
-        told = "Waiting for 1 session to end, at most 3600 s; press Ctrl-C again to end it now.\n"
-        assert running.process.stderr.read() == told
+        expected = "Waiting for 1 session to end, at most 3600 s; press Ctrl-C again to end it now.\n"
+        assert running.process.stderr.read() == expected
 
 
 def test_a_refused_handshake_is_readable(start: Start) -> None:
@@ -506,9 +506,9 @@ def test_what_a_bot_raises_is_told_to_its_author(
             assert "action-failed" in str(client.recv(timeout=PATIENCE))
         running.signal()
         assert running.process.stderr is not None
-        told = running.process.stderr.read()
-        assert ("ValueError: a text of the author's" in told) == tells
-        assert ("raised ValueError (--traceback shows why)" in told) != tells
+        stderr = running.process.stderr.read()
+        assert ("ValueError: a text of the author's" in stderr) == tells
+        assert ("raised ValueError (--traceback shows why)" in stderr) != tells
 
 
 def test_a_library_of_sound_that_is_missing_is_told_with_what_brings_it() -> None:

@@ -410,8 +410,8 @@ def test_exhausted_descriptors_are_logged_once(
         loop.run_until_complete(accept())
     finally:
         loop.close()
-    told = [each.getMessage() for each in caplog.records if each.name == "rtvi_plugins.server"]
-    assert told == [
+    logged = [each.getMessage() for each in caplog.records if each.name == "rtvi_plugins.server"]
+    assert logged == [
         "no connection can be accepted: Too many open files; trying again every second",
         "connections are accepted again",
     ]

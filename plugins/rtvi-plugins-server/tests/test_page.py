@@ -174,8 +174,8 @@ async def facts(host: Host, serving: Serving) -> dict[str, Any]:
     async with serving(host) as client:
         answer = await client.get("/page.json")
     assert answer.headers["cache-control"] == "no-store"
-    told: dict[str, Any] = answer.json()
-    return told
+    body: dict[str, Any] = answer.json()
+    return body
 
 
 @pytest.mark.anyio
@@ -196,8 +196,8 @@ async def test_options_of_the_bot_itself_are_no_service_to_speak_with(
     make_host: Callable[..., Host], serving: Serving
 ) -> None:
     """The page asks for no microphone because of them."""
-    told = await facts(make_host("tuned"), serving)
-    assert (told["microphone"], told["services"]) == (False, [])
+    body = await facts(make_host("tuned"), serving)
+    assert (body["microphone"], body["services"]) == (False, [])
 
 
 @pytest.mark.anyio
@@ -205,8 +205,8 @@ async def test_of_a_bot_that_is_not_public_no_more_than_its_name_is_told(
     make_host: Callable[..., Host], serving: Serving
 ) -> None:
     """The page can say why it cannot start it."""
-    told = await facts(make_host("office"), serving)
-    assert told == {"name": "office", "description": "", "open": False, "transports": [], "services": []}
+    body = await facts(make_host("office"), serving)
+    assert body == {"name": "office", "description": "", "open": False, "transports": [], "services": []}
 
 
 @pytest.mark.anyio

@@ -226,9 +226,9 @@ async def test_a_long_action_is_streamed_to_its_end(serving: Serving) -> None:
     async with serving(host_of()) as client:
         response = await run(client, call("count", to=2))
         assert list(result(response)) == ["job"]
-        told = [each["data"] for each in parsed(response) if each["type"] == "server-message"]
-        assert [each.get("data") for each in told] == [0, 1, None]
-        assert told[-1]["result"] == "é🎈"
+        messages = [each["data"] for each in parsed(response) if each["type"] == "server-message"]
+        assert [each.get("data") for each in messages] == [0, 1, None]
+        assert messages[-1]["result"] == "é🎈"
 
 
 async def test_several_actions_share_a_session(serving: Serving) -> None:
@@ -302,9 +302,9 @@ async def test_a_failed_action_is_answered_under_its_id(
     """As in a live session: a published client rejects its promise with code and sentence."""
     host = host_of()
     async with serving(host) as client:
-        told = refusal(await run(client, message, headers=headers))
-        assert told["code"] == code
-        assert "hunter2" not in json.dumps(told)
+        error = refusal(await run(client, message, headers=headers))
+        assert error["code"] == code
+        assert "hunter2" not in json.dumps(error)
         await assert_over(host)
 
 
@@ -416,8 +416,8 @@ async def test_a_page_may_send_it(serving: Serving) -> None:
     """With the header that published clients add, after a preflight."""
     async with serving(host_of(), origins="https://app.example") as client:
         asked = {"origin": "https://app.example", "access-control-request-method": "POST"}
-        told = await client.options("/action", headers=asked)
-        assert "cache-control" in told.headers["access-control-allow-headers"]
+        preflight = await client.options("/action", headers=asked)
+        assert "cache-control" in preflight.headers["access-control-allow-headers"]
         response = await run(client, call("double", number=1), headers={"origin": "https://app.example"})
         assert response.headers["access-control-allow-origin"] == "https://app.example"
 

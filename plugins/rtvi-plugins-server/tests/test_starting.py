@@ -65,8 +65,8 @@ async def test_a_plugins_route_starts_a_session(make_routed: Callable[..., Host]
     host = make_routed()
     async with serving(host) as client:
         answer = await client.post("/offer", json={"config": []})
-        told = answer.json()
-        assert host.claim(told["token"]).id == told["session"]
+        body = answer.json()
+        assert host.claim(body["token"]).id == body["session"]
         assert answer.headers["cache-control"] == "no-store"
 
 
@@ -106,8 +106,8 @@ async def test_a_plugins_route_knows_the_servers_address(
 ) -> None:
     """It is the app's public URL, the one that the route names, or that of the request."""
     async with serving(make_routed(), public_url=public_url) as client:
-        told: list[Any] = (await client.post("/where", headers={"x-forwarded-proto": "https"})).json()
-        assert told == [expected, "https://other.example/x"]
+        addresses: list[Any] = (await client.post("/where", headers={"x-forwarded-proto": "https"})).json()
+        assert addresses == [expected, "https://other.example/x"]
 
 
 async def test_a_body_is_read_whole(make_routed: Callable[..., Host], serving: Serving) -> None:

@@ -255,9 +255,9 @@ def test_a_client_that_breaks_the_protocol_is_closed(
 
 def check_log(caplog: pytest.LogCaptureFixture) -> None:
     """Check that at most one line was logged, of our own, and no trace."""
-    told = [each for each in caplog.records if each.levelno >= logging.WARNING]
-    assert len(told) <= 1
-    assert all(each.exc_info is None and each.name == "rtvi_plugins.server" for each in told)
+    records = [each for each in caplog.records if each.levelno >= logging.WARNING]
+    assert len(records) <= 1
+    assert all(each.exc_info is None and each.name == "rtvi_plugins.server" for each in records)
 
 
 def test_a_refused_handshake_is_one_line(
@@ -271,8 +271,8 @@ def test_a_refused_handshake_is_one_line(
         assert refused.value.response.status_code == 401
         assert json.loads(refused.value.response.body)["error"] == "unknown-session"
         server.until(lambda: len(server.server.limiter) == 0)
-    told = [(each.name, each.getMessage()) for each in caplog.records if each.levelno >= logging.WARNING]
-    assert told == [("rtvi_plugins.server", "refused the handshake of a WebSocket: 401 Unauthorized")]
+    logged = [(each.name, each.getMessage()) for each in caplog.records if each.levelno >= logging.WARNING]
+    assert logged == [("rtvi_plugins.server", "refused the handshake of a WebSocket: 401 Unauthorized")]
 
 
 @pytest.mark.parametrize(

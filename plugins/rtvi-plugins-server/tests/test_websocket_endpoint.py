@@ -106,8 +106,8 @@ async def test_audio_is_carried_both_ways(make_host: Callable[..., Host], servin
     """What the client's microphone records at 16 kHz is heard, and what is played comes at 24 kHz, 20 ms a frame."""
     async with serving(make_host("parrot")) as client, client.websocket(await start(client)) as socket:
         await socket.send_bytes(encode(READY, 0))
-        told = [await read(socket) for _ in range(2)]
-        assert (told[0]["type"], told[1]["data"]) == ("bot-ready", {"audio": True})
+        messages = [await read(socket) for _ in range(2)]
+        assert (messages[0]["type"], messages[1]["data"]) == ("bot-ready", {"audio": True})
         for _ in range(10):
             await socket.send_bytes(encode(Audio(bytes(640), 16_000), 0))
         heard: list[Audio] = []
@@ -122,16 +122,16 @@ async def test_audio_is_open_before_the_bot_begins(make_host: Callable[..., Host
     async with serving(make_host("parrot")) as client, client.websocket(await start(client)) as socket:
         await socket.send_bytes(encode(Audio(bytes(640), 16_000), 0))
         await socket.send_bytes(encode(READY, 0))
-        told = [await read(socket) for _ in range(2)]
-        assert told[1]["data"] == {"audio": True}
+        messages = [await read(socket) for _ in range(2)]
+        assert messages[1]["data"] == {"audio": True}
 
 
 async def test_a_client_of_texts_has_no_audio(make_host: Callable[..., Host], serving: Serving) -> None:
     """Text frames cannot carry it, so a bot does not make any."""
     async with serving(make_host("parrot")) as client, client.websocket(await start(client)) as socket:
         await socket.send_text(READY)
-        told = [await receive(socket) for _ in range(2)]
-        assert told[1]["data"] == {"audio": False}
+        messages = [await receive(socket) for _ in range(2)]
+        assert messages[1]["data"] == {"audio": False}
 
 
 async def test_audio_that_cannot_be_costs_no_more_than_itself(
@@ -155,9 +155,13 @@ async def test_audio_that_cannot_be_is_reported_to_the_client_once(host: Host, s
         assert (await read(socket))["type"] == "bot-ready"
         for _ in range(3):
             await socket.send_bytes(encode(Audio(bytes(641), 16_000), 0))
-        told = await read(socket)
-        assert (told["type"], told["data"]["code"], told["data"]["fatal"]) == ("error", "unusable-audio", False)
-        assert "641 bytes" in told["data"]["message"]
+        message = await read(socket)
+        assert (message["type"], message["data"]["code"], message["data"]["fatal"]) == (
+            "error",
+            "unusable-audio",
+            False,
+        )
+        assert "641 bytes" in message["data"]["message"]
         await socket.send_bytes(encode(READY.replace("client-ready", "get-config").replace('"0"', '"1"'), 0))
         assert (await read(socket))["type"] == "config"
 

@@ -144,8 +144,8 @@ async def test_the_key_appears_nowhere(caplog: pytest.LogCaptureFixture) -> None
     async with vendor.connect() as http:
         with pytest.raises(StatusError) as failed:
             await http.get("models")
-        told = f"{http!r} {vars(http.client)!r} {failed.value!r} {vars(failed.value)!r}"
-    assert "key-of-a-test" not in told + caplog.text
+        shown = f"{http!r} {vars(http.client)!r} {failed.value!r} {vars(failed.value)!r}"
+    assert "key-of-a-test" not in shown + caplog.text
     assert "acme answered with status 401: auth" in caplog.text
 
 

@@ -176,8 +176,8 @@ class Caller:
 
     def tell_track(self, index: int, enabled: bool) -> None:
         """Tell that a track was switched."""
-        told = {"type": "trackStatus", "receiver_index": index, "enabled": enabled}
-        self.say({"type": "signalling", "message": told})
+        status = {"type": "trackStatus", "receiver_index": index, "enabled": enabled}
+        self.say({"type": "signalling", "message": status})
 
     async def ready(self) -> None:
         """Do as a client does that is connected: tell the tracks, and that it is ready; wait for the bot."""

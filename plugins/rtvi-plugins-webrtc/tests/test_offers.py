@@ -22,10 +22,10 @@ HOST_CANDIDATE = "candidate:1 1 udp 2122260223 192.0.2.9 50000 typ host generati
 
 def assert_readable(response: httpx2.Response, status: int, code: str) -> str:
     """Check what published clients read of a failure, and return its sentence."""
-    told = response.json()
-    assert (response.status_code, told["error"]) == (status, code), response.text
-    assert told["info"] == told["detail"] != ""
-    return str(told["detail"])
+    body = response.json()
+    assert (response.status_code, body["error"]) == (status, code), response.text
+    assert body["info"] == body["detail"] != ""
+    return str(body["detail"])
 
 
 # ---- starting --------------------------------------------------------------------------------------------------

@@ -70,9 +70,9 @@ async def test_the_microphone_is_told_of(host: Host, calling: Calling) -> None:
         caller.tell_track(2, False)
         caller.tell_track(0, True)
         await caller.find(lambda each: each.get("data") == {"microphone": True})
-        told = [each["data"]["microphone"] for each in caller.received if "microphone" in each.get("data", {})]
-        assert told[-2:] == [False, True]
-        assert told.count(False) == 1
+        states = [each["data"]["microphone"] for each in caller.received if "microphone" in each.get("data", {})]
+        assert states[-2:] == [False, True]
+        assert states.count(False) == 1
 
 
 async def test_a_long_answer_arrives_whole(host: Host, calling: Calling) -> None:
@@ -170,8 +170,8 @@ async def test_the_bot_hears_the_user(host: Host, calling: Calling) -> None:
     async with calling(host, microphone=Microphone(300)) as caller:
         await caller.connect()
         await caller.ready()
-        told = await caller.find(lambda each: abs(each.get("data", {}).get("hertz", 0) - 300) < 9)
-        assert told["data"]["rate"] == 16_000
+        message = await caller.find(lambda each: abs(each.get("data", {}).get("hertz", 0) - 300) < 9)
+        assert message["data"]["rate"] == 16_000
 
 
 async def test_a_conversation_is_spoken(calling: Calling) -> None:

@@ -54,7 +54,7 @@ def test_any_model_is_taken_from_a_folder_or_an_installed_package(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("model", "told"),
+    ("model", "message"),
     [
         (
             "/no/such/folder",
@@ -63,11 +63,11 @@ def test_any_model_is_taken_from_a_folder_or_an_installed_package(tmp_path: Path
         ("attrs", "The package 'attrs' has no Whisper model for CTranslate2: it has no file model.bin"),
     ],
 )
-def test_what_is_no_model_is_named(model: str, told: str) -> None:
+def test_what_is_no_model_is_named(model: str, message: str) -> None:
     """The error says what was found there."""
     with pytest.raises(ModelNotFound) as caught:
         find(model)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_a_folder_without_a_tokenizer_is_named(tmp_path: Path) -> None:
