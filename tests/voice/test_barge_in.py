@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -19,7 +18,6 @@ from rtvi_plugins.kinds import (
 
 from ..fakes.conversation import FORTY, context, failures, said, silence, speak, spoken, texts, types, wait, write
 from ..fakes.providers import POLITE, WAIT, Fakes, spell
-from ..fakes.wire import Wire
 
 pytestmark = pytest.mark.anyio
 
@@ -43,11 +41,6 @@ async def stumbling_tts(request: TTSRequest) -> AsyncGenerator[TTSPiece]:
         await anyio.sleep_forever()
     finally:
         raise RuntimeError("the vendor's stream cannot be closed")
-
-
-def heard(wire: Wire) -> set[int]:
-    """The samples that the client was sent, each once."""
-    return set(array("h", b"".join(audio.data for _, audio in wire.heard)))
 
 
 async def test_speaking_over_the_bot_silences_it_within_a_frame() -> None:

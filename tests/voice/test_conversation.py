@@ -22,14 +22,9 @@ from rtvi_plugins.kinds import (
 
 from ..fakes.conversation import FORTY, failures, said, shown, silence, speak, spoken, texts, types, wait, write
 from ..fakes.providers import WAIT, Fakes
-from ..fakes.wire import Wire, connected, settle
+from ..fakes.wire import connected, settle
 
 pytestmark = pytest.mark.anyio
-
-
-def heard(wire: Wire) -> set[int]:
-    """The samples that the client was sent, each once."""
-    return set(array("h", b"".join(audio.data for _, audio in wire.heard)))
 
 
 def recorded_in(folder: Path) -> tuple[list[str], array[int]]:

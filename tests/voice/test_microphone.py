@@ -18,14 +18,9 @@ from rtvi_plugins.kinds import (
 
 from ..fakes.conversation import said, silence, speak, types, wait
 from ..fakes.providers import CLIENT, SERVICES, Fakes
-from ..fakes.wire import Wire, settle
+from ..fakes.wire import settle
 
 pytestmark = pytest.mark.anyio
-
-
-def heard(wire: Wire) -> set[int]:
-    """The samples that the client was sent, each once."""
-    return set(array("h", b"".join(audio.data for _, audio in wire.heard)))
 
 
 @bot(services={**SERVICES}, client=CLIENT, public=True)

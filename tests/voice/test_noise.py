@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import AsyncGenerator
 
 import anyio
@@ -19,14 +18,9 @@ from rtvi_plugins.kinds import (
 
 from ..fakes.conversation import FORTY, context, said, silence, speak, spoken, types, wait, write
 from ..fakes.providers import NOISE, WAIT, Fakes, spell
-from ..fakes.wire import Wire, settle
+from ..fakes.wire import settle
 
 pytestmark = pytest.mark.anyio
-
-
-def heard(wire: Wire) -> set[int]:
-    """The samples that the client was sent, each once."""
-    return set(array("h", b"".join(audio.data for _, audio in wire.heard)))
 
 
 async def test_a_noise_between_question_and_answer_does_not_take_the_answer_away() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from array import array
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -23,14 +22,8 @@ from rtvi_plugins.kinds import (
 
 from ..fakes.conversation import APOLOGY, context, failures, later, said, spoken, wait, write
 from ..fakes.providers import Fakes, samples, spell
-from ..fakes.wire import Wire
 
 pytestmark = pytest.mark.anyio
-
-
-def heard(wire: Wire) -> set[int]:
-    """The samples that the client was sent, each once."""
-    return set(array("h", b"".join(audio.data for _, audio in wire.heard)))
 
 
 async def test_a_provider_that_fails_for_good_is_apologised_for() -> None:

@@ -16,6 +16,7 @@ from rtvi_plugins import LLM, TTS, Grant, ProviderError, Session, bot, converse,
 from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text, ToolCall, Usage
 
 from ..fakes import faulty
+from ..fakes.conversation import types
 from ..fakes.providers import LOOK, WAIT, Fakes, Step, check_conversation
 from ..fakes.wire import Wire, connected, settle
 
@@ -36,11 +37,6 @@ async def talker(session: Session, /, llm: LLM, tts: TTS) -> None:
 def talking(fakes: Fakes, **how: Any) -> Any:
     """A session with the bot, its client ready."""
     return connected(talker, fakes, faulty, **how)
-
-
-def types(wire: Wire, *leave_out: str) -> list[str]:
-    """What the client was told, in order."""
-    return [each["type"] for each in wire.received if each["type"] not in ("bot-ready", *leave_out)]
 
 
 def say(wire: Wire, text: str, **options: Any) -> str:
