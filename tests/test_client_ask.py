@@ -251,7 +251,7 @@ async def test_the_same_text_twice_has_two_answers() -> None:
 
 
 @pytest.mark.parametrize("data", [None, 5, "x", [], {"text": 5}])
-async def test_what_is_no_event_harms_no_answer(data: Any) -> None:
+async def test_an_invalid_event_does_not_disturb_the_answer(data: Any) -> None:
     """Data of another form is dropped."""
     results: list[Any] = []
     async with meeting(library="rtvi_plugins") as (client, peer), anyio.create_task_group() as tasks:

@@ -71,7 +71,7 @@ def look(
     /,
     wood: Annotated[
         Literal["oak", "beech", "spruce", "cherry", "walnut", "mahogany"] | str,
-        Doc("The wood of the desk, which nobody sees who calls by telephone, but which they may ask for."),
+        Doc("The wood of the desk. Callers on the telephone cannot see it, but they may ask the bot about it."),
     ] = "oak",
 ) -> None:
     """Of one."""
@@ -201,8 +201,8 @@ Other options, for config= and the operator
     place  string, default "left", service option
   desk.large
     wood  string, such as "oak" "beech" "spruce" "cherry" "walnut" "mahogany", default "oak"
-          The wood of the desk, which nobody sees who calls by telephone, but which they may ask
-          for.
+          The wood of the desk. Callers on the telephone cannot see it, but they may ask the bot
+          about it.
 
 Keys, from the environment
   SMALL_API_KEY    required, for desk.small

@@ -145,7 +145,7 @@ def doctor(run: Run, distribution: Callable[..., None], tmp_path: Path, monkeypa
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
-def test_what_is_broken_is_named_with_its_mend(name: str, doctor: Doctor) -> None:
+def test_a_broken_installation_is_reported_with_its_fix(name: str, doctor: Doctor) -> None:
     """Nothing else is reported, except what follows from it."""
     case = ENVIRONMENTS[name]
     code, report, text = doctor(case)

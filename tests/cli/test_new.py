@@ -222,7 +222,7 @@ def install(python: Path, folders: Sequence[Path], wheels: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_what_is_made_installs_and_passes_its_own_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_package_installs_and_passes_its_own_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a network: the environment sees what is installed here, and has the new distributions besides."""
     monkeypatch.chdir(tmp_path)
     for words, _, _, _ in PLUGINS.values():

@@ -42,7 +42,7 @@ def seconds_played(folder: Path) -> float:
 
 
 @pytest.mark.slow
-def test_what_is_said_into_the_microphone_is_answered_by_the_speaker(tmp_path: Path) -> None:
+def test_speech_into_the_microphone_is_answered_by_the_speaker(tmp_path: Path) -> None:
     """The transcript and the answer are shown; typed lines are answered aloud too."""
     pipe = subprocess.PIPE
     with subprocess.Popen(COMMAND, env=environment(tmp_path), stdin=pipe, stdout=pipe, text=True) as process:
@@ -83,7 +83,7 @@ def test_a_machine_without_devices_is_a_failure(tmp_path: Path) -> None:
         ("raise OSError('PortAudio library not found')", "apt-get install libportaudio2"),
     ],
 )
-def test_what_is_missing_is_named_with_what_brings_it(tmp_path: Path, source: str, sentence: str) -> None:
+def test_a_missing_requirement_is_reported_with_how_to_install_it(tmp_path: Path, source: str, sentence: str) -> None:
     """Before the bot starts."""
     (tmp_path / "sounddevice.py").write_text(source)
     env = environment(tmp_path, PYTHONPATH=str(tmp_path))

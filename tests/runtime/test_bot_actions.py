@@ -246,7 +246,7 @@ async def test_an_action_with_a_message_can_still_be_called_by_its_name() -> Non
         assert await wire.result(wire.call("bot:keep", anything=[1])) == [1]
 
 
-async def test_what_a_message_refuses_is_its_one_answer() -> None:
+async def test_a_refused_message_has_one_answer() -> None:
     """A long action is answered with its job."""
     async with connected(agent) as wire:
         assert (await message(wire, "refuse", "lunch"))["error"] == "Not now: lunch."

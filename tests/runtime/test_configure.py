@@ -178,7 +178,7 @@ async def test_mistakes_of_the_bot_change_nothing(changes: Any, problems: list[s
         assert (await client.get_config()).revision == 1
 
 
-async def test_what_a_service_refuses_changes_nothing() -> None:
+async def test_a_value_that_a_service_refuses_changes_nothing() -> None:
     """Options that were set before it are set back."""
     async with connect(speaker) as client:
         answer = await client.action("bot:set", config={"voice": {"language": "de", "mood": "angry"}})

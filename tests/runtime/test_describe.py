@@ -90,7 +90,7 @@ def test_missing_keys_are_named_by_their_variables() -> None:
     assert described({"api_keys": {"paid": "k"}})["providers"]["voice"]["paid"] == []
 
 
-def test_what_could_not_start_is_not_described() -> None:
+def test_a_bot_that_could_not_start_is_not_described() -> None:
     """The errors are those of a start."""
     with pytest.raises(Unauthorized):
         host().describe()

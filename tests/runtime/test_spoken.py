@@ -164,7 +164,7 @@ async def order(session: Session, /) -> bool:
     return await session.spoken()
 
 
-async def test_what_is_submitted_later_changes_nothing() -> None:
+async def test_a_later_submission_changes_nothing() -> None:
     """Neither a turn that begins at once, nor a text that was dropped."""
     async with connected(hasty, Fakes(), audio=None) as wire:
         asked = call(wire, "order")

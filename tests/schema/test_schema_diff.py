@@ -121,7 +121,7 @@ def test_two_versions_of_a_real_plugin_are_compared(tmp_path: Path, capsys: pyte
         (["no-such-distribution"], "No distribution 'no-such-distribution'"),
     ],
 )
-def test_what_cannot_be_compared_is_refused(
+def test_schemas_that_cannot_be_compared_are_refused(
     words: list[str], why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With what to write instead."""

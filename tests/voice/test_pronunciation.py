@@ -109,7 +109,7 @@ def test_numbers_are_spoken_in_the_words_of_the_language(language: str, sentence
         "a@1.de",
     ],
 )
-def test_what_is_not_surely_a_number_is_left_to_the_voice(sentence: str) -> None:
+def test_an_ambiguous_number_is_left_to_the_voice(sentence: str) -> None:
     """Versions, addresses, ranges, fractions and dates that do not exist."""
     assert speak(sentence, "en") == sentence
 
@@ -248,7 +248,7 @@ async def test_the_client_is_shown_what_the_llm_wrote(provider: str) -> None:
         ("Veera has twenty-one roo", "Vera has **21**"),
     ],
 )
-async def test_what_was_heard_is_kept_as_it_is_shown(provider: str, heard: str, remembered: str | None) -> None:
+async def test_the_heard_part_is_kept_as_it_is_shown(provider: str, heard: str, remembered: str | None) -> None:
     """To the last whole word, by the times of words or by the time that was played."""
     fakes = Fakes([Text(SENTENCE)])
     async with fakes.session(talker) as wire:

@@ -75,7 +75,7 @@ async def test_it_does_not_wait_after_any_other(text: str) -> None:
         (None, "That was it.", 0.0),
     ],
 )
-async def test_what_the_stt_reports_of_the_last_part_decides(reported: bool | None, text: str, wait: float) -> None:
+async def test_the_report_of_the_stt_on_the_last_part_decides(reported: bool | None, text: str, wait: float) -> None:
     """Some vendors judge by the sound of the voice, which the words do not have."""
     transcripts = (Transcript("Hello.", True, ends_turn=not reported), Transcript(text, True, ends_turn=reported))
     assert await UnfinishedSentence(2.0)(UserTurn(f"Hello. {text}", 1.0, transcripts)) == wait

@@ -35,7 +35,7 @@ def levels(session: Session[Call], /, volume: Annotated[float, ge(0), le(2)] = 1
 
 @action(operator, service="call")
 async def transfer(session: Session[Call], /, destination: str) -> dict[str, str]:
-    """Connect the caller to somebody else."""
+    """Transfer the call to another destination."""
     session.send({"type": "transfer", "destination": destination})  # for the client, which has the telephone line
     return {"destination": destination}
 

@@ -41,7 +41,7 @@ def test_voices_are_found_in_a_folder_a_file_and_a_package(tmp_path: Path) -> No
         ("/no/such.onnx", "/no/such.onnx.json cannot be read: No such file or directory. A Piper voice needs it."),
     ],
 )
-def test_what_is_no_voice_is_named(place: str, message: str) -> None:
+def test_a_place_without_a_voice_is_an_error(place: str, message: str) -> None:
     """The error says what was found there."""
     with pytest.raises(VoiceNotFound) as caught:
         find([place])

@@ -63,7 +63,7 @@ def test_any_model_is_taken_from_a_folder_or_an_installed_package(tmp_path: Path
         ("attrs", "The package 'attrs' has no Whisper model for CTranslate2: it has no file model.bin"),
     ],
 )
-def test_what_is_no_model_is_named(model: str, message: str) -> None:
+def test_a_place_without_a_model_is_an_error(model: str, message: str) -> None:
     """The error says what was found there."""
     with pytest.raises(ModelNotFound) as caught:
         find(model)
