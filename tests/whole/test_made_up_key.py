@@ -39,7 +39,7 @@ def serving(folder: Path, base_url: str, **keys: str) -> Generator[Process]:
 
 def start(process: Process) -> httpx2.Response:
     """Ask for a session."""
-    return httpx2.post(f"{process.told}/start", json={}, timeout=PATIENCE)
+    return httpx2.post(f"{process.matched}/start", json={}, timeout=PATIENCE)
 
 
 @pytest.mark.slow
@@ -47,10 +47,10 @@ def test_a_made_up_key_is_named_once_at_the_start(tmp_path: Path) -> None:
     """The log has one sentence, the page is served, and a start is refused with the same sentence."""
     with (
         running([sys.executable, VENDOR, "--key", "the-right-one"], r"READY (\d+)", env=environment()) as vendor,
-        serving(tmp_path, f"http://127.0.0.1:{vendor.told}/v1", OPENAI_API_KEY="made-up-by-a-test") as process,
+        serving(tmp_path, f"http://127.0.0.1:{vendor.matched}/v1", OPENAI_API_KEY="made-up-by-a-test") as process,
     ):
         refused = start(process)
-        page = httpx2.get(process.told, timeout=PATIENCE)
+        page = httpx2.get(process.matched, timeout=PATIENCE)
     assert refused.status_code == 502
     assert SENTENCE in refused.text
     assert (page.status_code, "OPENAI_API_KEY" in page.text) == (200, False)
