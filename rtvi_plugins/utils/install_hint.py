@@ -12,6 +12,7 @@ _CORE: Final = "rtvi-plugins"
 #: The distributions of this project that another one needs, besides the core. They are on no registry either.
 NEEDED: Final[Mapping[str, str]] = {
     "rtvi-plugins-anthropic": "rtvi-plugins-vendor",
+    "rtvi-plugins-deepgram": "rtvi-plugins-vendor",
     "rtvi-plugins-eval": "rtvi-plugins-server",
     "rtvi-plugins-openai": "rtvi-plugins-vendor",
     "rtvi-plugins-webrtc": "rtvi-plugins-server",
@@ -26,9 +27,11 @@ PLUGINS: Final[Mapping[str, str]] = {
     "llm.openai": "rtvi-plugins-openai",
     "llm.rules": "rtvi-plugins-rules",
     "llm.together": "rtvi-plugins-openai",
+    "stt.deepgram": "rtvi-plugins-deepgram",
     "stt.echo": "rtvi-plugins-echo",
     "stt.pocketsphinx": "rtvi-plugins-pocketsphinx",
     "stt.whisper": "rtvi-plugins-whisper",
+    "tts.deepgram": "rtvi-plugins-deepgram",
     "tts.echo": "rtvi-plugins-echo",
     "tts.espeak": "rtvi-plugins-espeak",
     "tts.piper": "rtvi-plugins-piper",

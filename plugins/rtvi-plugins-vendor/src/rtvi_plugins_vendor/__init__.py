@@ -11,21 +11,27 @@ from .failures import (
     transport_failures,
 )
 from .http import Retry, VendorHTTP, VendorResponse, connect_http
-from .websocket import SharedWebSocket, VendorWebSockets, WebSocketStream, connect_websockets
+from .speech import Listening, Samples, audio_messages, texts_to_speak
+from .websocket import ReusedWebSockets, SharedWebSocket, VendorWebSockets, WebSocketStream, connect_websockets
 
 __all__ = (
+    "Listening",
     "Retry",
+    "ReusedWebSockets",
+    "Samples",
     "SharedWebSocket",
     "StatusError",
     "VendorHTTP",
     "VendorResponse",
     "VendorWebSockets",
     "WebSocketStream",
+    "audio_messages",
     "category_of_close",
     "category_of_status",
     "connect_http",
     "connect_websockets",
     "malformed_answers",
     "retry_after",
+    "texts_to_speak",
     "transport_failures",
 )

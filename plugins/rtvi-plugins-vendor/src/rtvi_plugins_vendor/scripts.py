@@ -1,4 +1,6 @@
-"""A vendor for the conformance kit: it answers and fails over HTTP as `rtvi_plugins.testing.SCRIPTS` say.
+"""Vendors for the conformance kit: they answer and fail as `rtvi_plugins.testing.SCRIPTS` say.
+
+Over HTTP, a vendor has its answer in parts; over a WebSocket, `SocketVendor` has a function that talks.
 
 ::
 
@@ -11,15 +13,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Self
 
+import anyio
 from attrs import define, field
 
-from .testing import Answer, FakeRequest, FakeVendor, fake_vendor
+from .testing import Answer, FakeRequest, FakeSocket, FakeVendor, fake_vendor
 
-__all__ = ("EVENT_STREAM", "ScriptedVendor", "scripted_vendor")
+__all__ = ("EVENT_STREAM", "ScriptedVendor", "SocketVendor", "scripted_vendor")
 
 #: The headers of server-sent events.
 EVENT_STREAM: Mapping[str, str] = {"content-type": "text/event-stream"}
@@ -82,3 +85,97 @@ async def scripted_vendor(
 def _refusal(status: int, refuse: Callable[[int, FakeRequest], object]) -> Answer:
     headers = {"retry-after": "7"} if status == 429 else {}
     return Answer(status, json=lambda request: refuse(status, request), headers={**headers, **_LAST})
+
+
+# ---- over a WebSocket ------------------------------------------------------------------------------------------------
+
+
+def _never(message: Any) -> bool:
+    return False
+
+
+def _quote(status: int, request: FakeRequest) -> object:
+    return {"status": status, "headers": request.headers}
+
+
+@define(eq=False)
+class SocketVendor:
+    """A fake vendor that knows all scripts of the conformance kit.
+
+    - `path`: where it answers.
+    - `talk`: the vendor's side of a good conversation.
+    - `is_piece`: whether a message of `talk` is a piece of the answer, from which a provider makes a piece of its own.
+    - `is_goodbye`: whether a message of the client stops the answer. By default, only the end of the connection does.
+    """
+
+    vendor: FakeVendor
+    path: str
+    talk: Callable[[FakeSocket], Awaitable[None]]
+    is_piece: Callable[[Any], bool]
+    is_goodbye: Callable[[Any], bool] = _never
+    service_options: Mapping[str, Any] = field(init=False)
+    left: anyio.Event = field(factory=anyio.Event, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Answer as `talk` does until a script is chosen."""
+        self.service_options = {"base_url": self.vendor.url, "timeout": 0.4}
+        self.script("answer")
+
+    def script(self, name: str, /) -> None:
+        """Follow a script for all connections from now on."""
+        if name.isdigit():
+            self.vendor.on(self.path, _refusal(int(name), _quote))
+        elif name == "answer":
+            self.vendor.on(self.path, self.talk)
+        else:
+            self.vendor.on(self.path, lambda socket: self.talk(_Faulty.of(socket, self, name)))
+
+    async def wait_until_left(self) -> None:
+        """Return when a client has left the script "hang"."""
+        await self.left.wait()
+
+
+@define(eq=False)
+class _Faulty(FakeSocket):
+    """A socket that fails at the first piece of the answer."""
+
+    owner: SocketVendor | None = None
+    fault: str = ""
+    _pieces: int = 0
+
+    @classmethod
+    def of(cls, socket: FakeSocket, owner: SocketVendor, fault: str) -> Self:
+        """Return the same socket with a fault."""
+        return cls(socket.request, socket._stream, socket._connection, owner=owner, fault=fault)
+
+    async def send(self, message: bytes | str | Mapping[str, Any]) -> None:
+        assert self.owner is not None
+        if self.fault == "silent":
+            return
+        if not self.owner.is_piece(message):
+            await super().send(message)
+            return
+        self._pieces += 1
+        if self.fault == "malformed":
+            await super().send('{"half of')
+        elif self.fault in ("cut", "hang") and self._pieces == 1:
+            await super().send(message)
+        if self.fault == "cut":
+            await self.cut()
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        if self.fault in ("silent", "hang"):
+            async for _ in self:  # until the client leaves
+                pass
+        await super().close(code, reason)
+
+    async def __anext__(self) -> Any:
+        assert self.owner is not None
+        try:
+            message = await super().__anext__()
+        except StopAsyncIteration:
+            self.owner.left.set()
+            raise
+        if self.owner.is_goodbye(message):
+            self.owner.left.set()
+        return message

@@ -70,7 +70,7 @@ class FakeRequest:
     body: bytes = b""
     #: The connection: requests with the same number came over the same one.
     connection: int = 0
-    #: The messages of a WebSocket: JSON values, and bytes of binary messages.
+    #: The messages of a WebSocket: JSON values, text that is not JSON, and bytes of binary messages.
     messages: list[Any] = field(factory=list[Any])
     #: The close code that the client sent. None: the client sent none.
     close_code: int | None = None
@@ -161,7 +161,7 @@ class FakeSocket:
         if not event.message_finished:
             return None
         parts, self._parts = self._parts, []
-        return b"".join(parts) if isinstance(event, ws.BytesMessage) else orjson.loads("".join(parts))
+        return b"".join(parts) if isinstance(event, ws.BytesMessage) else _value("".join(parts))
 
     def _message(self, message: bytes | str | Mapping[str, Any]) -> ws.Message[Any]:
         if isinstance(message, bytes):
@@ -174,6 +174,13 @@ class FakeSocket:
             await self._stream.send(data[: len(data) // 2] if half else data)
         except (*_LOST, ProtocolError):
             self.request.end("left")
+
+
+def _value(text: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:  # a command of some vendors is a plain word
+        return text
 
 
 @define(eq=False)

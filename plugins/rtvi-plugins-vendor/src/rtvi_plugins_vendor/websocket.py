@@ -13,104 +13,25 @@ one for each `sending`. Only the connection's own task writes, so a cancelled ca
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
-from attrs import define, field
+from attrs import define, evolve, field
 
 from rtvi_plugins.errors import ProviderCategory, ProviderError
 from rtvi_plugins.session import Secret
 
 from ._connection import CLOSING_SECONDS, Address, Connection, Outgoing, Settings
 from ._inbox import Inbox
+from ._reused import Pool
+from ._stream import WebSocketStream
 from .failures import category_of_close
-from .http import Retry, open_client
+from .http import Retry, VendorHTTP, open_client
 
-__all__ = ("SharedWebSocket", "VendorWebSockets", "WebSocketStream", "connect_websockets")
-
-# ---- a stream --------------------------------------------------------------------------------------------------------
-
-
-@define(eq=False)
-class WebSocketStream:
-    """The messages of one request. Iterate over it to receive: JSON values, and bytes from binary messages.
-
-    You may leave it anywhere. Iteration ends when the vendor closes the connection normally. It raises
-    `ProviderError` if the connection breaks, or if the vendor sends nothing for the `timeout` of the service. The
-    vendor may be silent while `sending` still has messages to send.
-    """
-
-    _connection: Connection = field(repr=False)
-    _inbox: Inbox = field(repr=False)
-    _tasks: TaskGroup = field(repr=False)
-
-    async def send(self, message: Outgoing) -> None:
-        """Send bytes, text, or a value as JSON. It returns once the message is written.
-
-        Raises `ProviderError` if the connection has ended. A cancelled call may still send the whole message.
-        """
-        if not await self._send(message):
-            failure = self._connection.failure
-            raise failure() if failure else ProviderError(self._inbox.provider, "unavailable")
-
-    @asynccontextmanager
-    async def sending(self, messages: AsyncIterable[Outgoing]) -> AsyncGenerator[None]:
-        """Send messages, one by one, beside the block. Leaving the block stops it.
-
-        An exception of `messages` is raised where the block receives. A generator is closed in the task that reads it.
-        """
-        scope, done = anyio.CancelScope(), anyio.Event()
-
-        async def run() -> None:
-            try:
-                with scope:
-                    await self._send_all(messages)
-            except Exception as error:
-                raised = error
-                self._inbox.end(lambda: raised)
-            finally:
-                self._inbox.count_senders(-1)
-                done.set()
-
-        self._inbox.count_senders(1)
-        self._tasks.start_soon(run)
-        try:
-            yield
-        finally:
-            scope.cancel()
-            with anyio.CancelScope(shield=True):
-                await done.wait()
-
-    def finish(self) -> None:
-        """Note that the vendor has finished, so that `goodbye` is not sent."""
-        self._inbox.finished = True
-
-    def __aiter__(self) -> WebSocketStream:
-        return self
-
-    async def __anext__(self) -> Any:
-        return await self._inbox.receive()
-
-    async def _send_all(self, messages: AsyncIterable[Outgoing]) -> None:
-        try:
-            async for message in messages:
-                if not await self._send(message):
-                    return  # the reader learns why
-        finally:
-            if isinstance(messages, AsyncGenerator):
-                with anyio.CancelScope(shield=True):
-                    await messages.aclose()
-
-    async def _send(self, message: Outgoing) -> bool:
-        letter = self._connection.post(message)
-        await letter.done.wait()
-        return letter.written
-
-
-# ---- the service -----------------------------------------------------------------------------------------------------
+__all__ = ("ReusedWebSockets", "SharedWebSocket", "VendorWebSockets", "WebSocketStream", "connect_websockets")
 
 
 @define(eq=False)
@@ -204,6 +125,18 @@ class SharedWebSocket:
         finally:
             del connection.inboxes[context]
             _leave(connection, inbox, goodbye)
+            self._close_former(connection)
+
+    def move(self, path: str, *, params: Mapping[str, Any] | None = None) -> None:
+        """Use another path and other parameters from the next request on. Nothing happens if they are the same.
+
+        The connection to the former address closes when no request uses it.
+        """
+        address = evolve(self._address, path=path, params=params or {})
+        if address != self._address:
+            self._address, former, self._connection = address, self._connection, None
+            if former is not None:
+                self._close_former(former)
 
     async def connect(self) -> None:
         """Open the connection now, so that the first request is faster."""
@@ -214,6 +147,39 @@ class SharedWebSocket:
             if self._connection is None or not self._connection.usable:
                 self._connection = await self._service.dial(self._address, self._route)
             return self._connection
+
+    def _close_former(self, connection: Connection) -> None:
+        if connection is not self._connection and not connection.inboxes:
+            connection.close()
+
+
+@define(eq=False)
+class ReusedWebSockets:
+    """Connections for a vendor whose messages do not name their request: each serves one request at a time.
+
+    One that has answered is used again. So a session has one, unless requests overlap.
+    """
+
+    _service: _Service
+    _pool: Pool
+
+    @asynccontextmanager
+    async def open(
+        self,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        goodbye: Outgoing | None = None,
+    ) -> AsyncGenerator[WebSocketStream]:
+        """Yield an idle connection, or a new one. Idle connections to another address are closed.
+
+        If you leave before you call `finish`, `goodbye` is sent, and the connection is used again once the vendor has
+        confirmed it. Without `goodbye` it is closed.
+        """
+        address = Address(path, params or {}, headers or {}, None, 0.0)
+        async with self._pool.take(address, goodbye) as (connection, inbox):
+            yield WebSocketStream(connection, inbox, self._service.tasks)
 
 
 @define(eq=False)
@@ -262,6 +228,20 @@ class VendorWebSockets:
         """Return a connection for many requests. `route` returns the context of a message, or None for all contexts."""
         address = Address(path, params or {}, headers or {}, keep_alive, keep_alive_every)
         return SharedWebSocket(self._service, address, route)
+
+    async def check_key(self, path: str) -> None:
+        """Get a path over HTTP, for `check_key` of a service. See `VendorHTTP.check_key`."""
+        settings = self._service.settings
+        await VendorHTTP(settings.provider, settings.client, self._service.retry).check_key(path)
+
+    def reuse(self, *, is_settled: Callable[[Any], bool]) -> ReusedWebSockets:
+        """Return connections for one request at a time. `is_settled` says whether a message confirms `goodbye`."""
+        service = self._service
+
+        def inbox(connection: Connection, context: object) -> Inbox:
+            return service.inbox(connection, context, ends_with_connection=False)
+
+        return ReusedWebSockets(service, Pool(service.dial, inbox, is_settled))
 
 
 def _leave(connection: Connection, inbox: Inbox, goodbye: Outgoing | None) -> None:

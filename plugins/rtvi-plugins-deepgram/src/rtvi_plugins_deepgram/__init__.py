@@ -1,0 +1,3 @@
+"""Deepgram's speech recognition and voices for `rtvi_plugins`."""
+
+from __future__ import annotations

@@ -1,0 +1,159 @@
+"""The provider `deepgram` of the kind `tts`: a connection that speaks one request after the other."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Annotated, Any, Literal
+
+import anyio
+from attrs import define, field
+from attrs.validators import ge, le
+from typing_extensions import Doc
+
+from rtvi_plugins import Secret, options, service
+from rtvi_plugins.kinds import TTSPiece, TTSRequest, Usage
+from rtvi_plugins_vendor import ReusedWebSockets, Samples, VendorWebSockets, WebSocketStream, texts_to_speak
+
+from ._service import KEY_PAGE, PATH_OF_KEY, BaseURL, Extra, OptOut, Timeout, connect, failure, parameters
+
+__all__ = ("DeepgramTTS", "deepgram_tts", "voice")
+
+RATE = 24_000
+_FORMAT = {"encoding": "linear16", "sample_rate": RATE}
+_FLUSH, _CLEAR = {"type": "Flush"}, {"type": "Clear"}
+#: Deepgram accepts 20 flushes in 60 seconds. Half of them are for the ends of requests, which must be flushed.
+_EARLY_FLUSHES, _SECONDS = 10, 60.0
+
+
+@define(eq=False)
+class DeepgramTTS:
+    """Deepgram's voices. `fields` are the parameters of the next connection."""
+
+    sockets: VendorWebSockets = field(repr=False)
+    fields: Mapping[str, Any] = {}
+    _reused: ReusedWebSockets = field(init=False, repr=False)
+    _early: deque[float] = field(factory=deque[float], init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Use connections again."""
+        self._reused = self.sockets.reuse(is_settled=_is_cleared)
+
+    async def check_key(self) -> None:
+        """Raise `ProviderError` if Deepgram does not know the key."""
+        await self.sockets.check_key(PATH_OF_KEY)
+
+    async def synthesize(self, request: TTSRequest, /) -> AsyncGenerator[TTSPiece]:
+        """Yield audio as it arrives. Deepgram reports no times of words."""
+        if (texts := await texts_to_speak(request.text)) is None:
+            return
+        samples, sent = Samples(RATE), _Sent()
+        async with self._reused.open("v1/speak", params={**_FORMAT, **self.fields}, goodbye=_CLEAR) as stream:
+            async with stream.sending(self._messages(texts, sent, stream)):
+                while not sent.is_spoken:
+                    match await anext(stream):
+                        case bytes() as data:
+                            for audio in samples.take(data):
+                                yield audio
+                        case {"type": "Flushed"}:
+                            sent.flushed += 1
+                        case {"type": "Error", "variant": variant}:
+                            raise failure(variant)
+                        case _:  # the end of the text, the model, or a warning
+                            pass
+            stream.finish()
+        yield Usage(characters=sent.characters, model=self.fields.get("model"))
+
+    async def _messages(
+        self, texts: AsyncIterator[str], sent: _Sent, stream: WebSocketStream
+    ) -> AsyncGenerator[dict[str, str]]:
+        """Yield each text, and flush it at once if that is allowed, so that it is spoken before the next one comes."""
+        waits = False
+        async for text in texts:
+            sent.characters += len(text)
+            yield {"type": "Speak", "text": text if text[-1:].isspace() else f"{text} "}
+            waits = not self._may_flush()
+            if not waits:
+                sent.flushes += 1
+                yield _FLUSH
+        if waits:
+            sent.flushes += 1
+            yield _FLUSH
+        sent.is_all = True
+        stream.deliver(None)  # all of it may have been spoken before
+
+    def _may_flush(self) -> bool:
+        now = anyio.current_time()
+        while self._early and self._early[0] < now - _SECONDS:
+            self._early.popleft()
+        if len(self._early) == _EARLY_FLUSHES:
+            return False
+        self._early.append(now)
+        return True
+
+
+@define(eq=False)
+class _Sent:
+    """What was sent for a request."""
+
+    characters: int = 0
+    flushes: int = 0
+    #: How many flushes Deepgram has carried out.
+    flushed: int = 0
+    is_all: bool = False
+
+    @property
+    def is_spoken(self) -> bool:
+        return self.is_all and self.flushed == self.flushes
+
+
+@service("tts", "deepgram", key_page=KEY_PAGE)
+@asynccontextmanager
+async def deepgram_tts(
+    api_key: Secret, /, base_url: BaseURL = "https://api.deepgram.com", timeout: Timeout = 10.0
+) -> AsyncGenerator[DeepgramTTS]:
+    """Deepgram's voices."""
+    async with connect(api_key, base_url, timeout) as sockets:
+        yield DeepgramTTS(sockets)
+
+
+def _is_cleared(message: Any) -> bool:
+    match message:
+        case {"type": "Cleared"}:
+            return True
+        case _:
+            return False
+
+
+@options(deepgram_tts)
+def voice(
+    tts: DeepgramTTS,
+    /,
+    model: Annotated[
+        Literal[
+            "aura-2-thalia-en",
+            "aura-2-andromeda-en",
+            "aura-2-apollo-en",
+            "aura-2-arcas-en",
+            "aura-2-helena-en",
+            "aura-2-draco-en",
+            "aura-2-celeste-es",
+            "aura-2-julius-de",
+            "aura-2-agathe-fr",
+            "aura-2-livia-it",
+            "aura-2-rhea-nl",
+            "aura-2-izanami-ja",
+        ]
+        | str,
+        Doc("The voice that speaks. Its name ends with its language."),
+    ] = "aura-2-thalia-en",
+    speed: Annotated[
+        Annotated[float, ge(0.7), le(1.5)] | None,
+        Doc("The speed of the speech; 1 is normal. English and Spanish voices of aura-2 have it."),
+    ] = None,
+    mip_opt_out: OptOut = False,
+    extra: Extra = None,
+) -> None:
+    """Set how the bot speaks. It applies from the next request on, which opens another connection."""
+    tts.fields = parameters({"model": model, "speed": speed, "mip_opt_out": mip_opt_out or None}, extra)

@@ -1,0 +1,259 @@
+"""Recognition: one utterance, and a whole session over one connection."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+
+import anyio
+import pytest
+from deepgram_server import Deepgram, deepgram, tone
+
+from rtvi_plugins.errors import ProviderError
+from rtvi_plugins.kinds import (
+    Audio,
+    ListenPiece,
+    ListenRequest,
+    Pause,
+    Settled,
+    STTPiece,
+    STTRequest,
+    Transcript,
+    Usage,
+    Word,
+)
+from rtvi_plugins.session import Secret
+from rtvi_plugins_deepgram.stt import DeepgramSTT, deepgram_stt, recognition
+from rtvi_plugins_vendor.testing import Answer, FakeSocket
+
+pytestmark = pytest.mark.anyio
+
+KEY = Secret("key-of-a-test")
+FRAME = 512
+SPEECH = tone(1.024, 16_000)
+
+
+def frames(pcm: bytes) -> list[Audio]:
+    """Frames of 32 ms, as a session has them."""
+    return [Audio(pcm[at : at + 2 * FRAME], 16_000) for at in range(0, len(pcm), 2 * FRAME)]
+
+
+#: A second of speech, and 160 ms of silence.
+UTTERANCE = [*frames(SPEECH), *frames(bytes(2 * FRAME * 5))]
+
+
+async def spoken(*items: Audio | Pause) -> AsyncIterator[Audio | Pause]:
+    """The items, one by one."""
+    for item in items:
+        await anyio.lowlevel.checkpoint()
+        yield item
+
+
+async def utterance() -> AsyncGenerator[Audio]:
+    """One utterance."""
+    for frame in UTTERANCE:
+        await anyio.lowlevel.checkpoint()
+        yield frame
+
+
+@asynccontextmanager
+async def opened() -> AsyncGenerator[tuple[Deepgram, DeepgramSTT]]:
+    """A fake and a provider that uses it."""
+    async with deepgram() as fake, deepgram_stt(KEY, base_url=fake.vendor.url, timeout=2.0) as stt:
+        recognition(stt)
+        yield fake, stt
+
+
+async def heard(stt: DeepgramSTT) -> list[STTPiece]:
+    """All pieces of one utterance."""
+    async with aclosing(utterance()) as audio:
+        return [piece async for piece in stt.transcribe(STTRequest(audio))]
+
+
+async def test_an_utterance() -> None:
+    """Interim transcripts, a final one with its words, and what is charged."""
+    async with opened() as (fake, stt):
+        *interim, final, usage = await heard(stt)
+    assert [(each.text, each.final) for each in interim if isinstance(each, Transcript)] == [
+        ("one", False),
+        ("one two", False),
+        ("one two three", False),
+        ("one two three four", False),
+        ("one two three four five", False),
+    ]
+    assert isinstance(final, Transcript)
+    assert (final.text, final.final, final.confidence) == ("one two three four five", True, 0.97)
+    assert (final.language, final.speaker, final.ends_turn) == (None, None, None)
+    assert final.words[:2] == [Word("one", 0.0, 0.2), Word("two", 0.2, 0.4)]
+    assert usage == Usage(seconds=1.184, model="nova-3")
+    (request,) = fake.vendor.requests
+    assert request.headers["authorization"] == "Token key-of-a-test"
+    assert [len(each) for each in request.messages[:-1]] == [3072] * 12 + [1024]  # three frames in one message
+    assert request.messages[-1] == {"type": "CloseStream"}
+
+
+async def test_the_options_are_the_vendors() -> None:
+    """What is not set is not sent."""
+    async with opened() as (fake, stt):
+        await heard(stt)
+        recognition(
+            stt,
+            model="nova-2",
+            language="multi",
+            keyterm=["Rivendell"],
+            interim_results=False,
+            numerals=True,
+            profanity_filter=True,
+            redact=["pci"],
+            diarize_model="latest",
+            endpointing=False,
+            mip_opt_out=True,
+            extra={"tag": "hotel", "punctuate": None},
+        )
+        *_, final, _ = await heard(stt)
+    first, second = (each.params for each in fake.vendor.requests)
+    audio = {"encoding": "linear16", "sample_rate": "16000", "channels": "1"}
+    default = {"language": "en", "interim_results": "true", "smart_format": "true", "punctuate": "true"}
+    assert first == {**audio, **default, "model": "nova-3"}
+    assert second == {
+        **audio,
+        "model": "nova-2",
+        "language": "multi",
+        "keyterm": "Rivendell",
+        "interim_results": "false",
+        "smart_format": "true",
+        "numerals": "true",
+        "profanity_filter": "true",
+        "redact": "pci",
+        "diarize_model": "latest",
+        "endpointing": "false",
+        "mip_opt_out": "true",
+        "tag": "hotel",
+    }
+    assert isinstance(final, Transcript)
+    assert (final.language, final.speaker) == ("de", "0")
+
+
+async def test_silence_that_the_author_asks_for_ends_the_turn() -> None:
+    """`endpointing` is in the final transcript, `utterance_end_ms` comes after it."""
+    async with opened() as (_, stt):
+        recognition(stt, endpointing=100)
+        pieces = await heard(stt)
+    assert [each.ends_turn for each in pieces if isinstance(each, Transcript) and each.final] == [True]
+    silence = [Audio(bytes(2 * FRAME), 16_000)] * 40
+    async with opened() as (_, stt):
+        recognition(stt, utterance_end_ms=1000)
+        pieces = [each async for each in stt.transcribe(STTRequest(only_audio(*UTTERANCE, *silence)))]
+    finals = [(each.text, each.ends_turn) for each in pieces if isinstance(each, Transcript) and each.final]
+    assert finals == [("one two three four five", None), ("", True)]
+
+
+async def only_audio(*items: Audio) -> AsyncIterator[Audio]:
+    """Audio, one by one."""
+    for item in items:
+        await anyio.lowlevel.checkpoint()
+        yield item
+
+
+class Conversation(AsyncIterator[Audio | Pause]):
+    """Utterances, of which the next one comes when the one before is settled."""
+
+    def __init__(self, count: int) -> None:
+        self.items: list[list[Audio | Pause]] = [[*UTTERANCE, Pause()] for _ in range(count)]
+        self.settled = anyio.Event()
+        self.settled.set()
+
+    async def __anext__(self) -> Audio | Pause:
+        await self.settled.wait()
+        if not self.items:
+            await anyio.sleep_forever()
+        item = self.items[0].pop(0)
+        if isinstance(item, Pause):
+            self.items.pop(0)
+            self.settled = anyio.Event()
+        return item
+
+
+async def test_a_session_has_one_connection() -> None:
+    """Each pause is answered, after the final transcript."""
+    pieces: list[ListenPiece] = []
+    async with opened() as (fake, stt):
+        fake.sentences = ["Good morning.", "A room, please."]
+        conversation = Conversation(2)
+        async with aclosing(stt.listen(ListenRequest(conversation))) as stream:
+            async for piece in stream:
+                pieces.append(piece)
+                if isinstance(piece, Settled):
+                    conversation.settled.set()
+                    if len([each for each in pieces if isinstance(each, Settled)]) == 2:
+                        break
+        assert [each.text for each in pieces if isinstance(each, Transcript) and each.final] == [
+            "Good morning.",
+            "A room, please.",
+        ]
+        assert [each.seconds for each in pieces if isinstance(each, Usage)] == [pytest.approx(1.184)] * 2
+        (request,) = fake.vendor.requests
+        assert await request.outcome() == "answered"
+    assert request.messages.count({"type": "Finalize"}) == 2
+    assert request.messages[-1] == {"type": "CloseStream"}
+
+
+async def test_changed_options_apply_from_the_next_utterance() -> None:
+    """They are parameters of the connection, so `listen` ends and is called again."""
+    async with opened() as (fake, stt):
+        pieces: list[ListenPiece] = []
+        async for piece in stt.listen(ListenRequest(Conversation(2))):
+            pieces.append(piece)
+            recognition(stt, language="de")
+        assert [type(each) for each in pieces[-3:]] == [Transcript, Usage, Settled]
+        assert await fake.vendor.requests[0].outcome() == "answered"
+
+
+async def test_a_session_whose_connection_breaks_is_a_failure() -> None:
+    """The framework opens another one, and sends the utterance again."""
+
+    async def close(socket: FakeSocket) -> None:
+        await anext(socket)
+        await socket.close(1000)
+
+    async with opened() as (fake, stt):
+        fake.vendor.on("/v1/listen", close)
+        with pytest.raises(ProviderError) as failed:
+            _ = [each async for each in stt.listen(ListenRequest(Conversation(1)))]
+    assert (failed.value.category, failed.value.retryable) == ("unavailable", True)
+
+
+@pytest.mark.parametrize(
+    ("message", "code", "category"),
+    [
+        ({"type": "Error", "variant": "SchemaError", "description": "key-of-a-test"}, 1000, "bad-request"),
+        ({"type": "Error", "variant": "Other", "description": "key-of-a-test"}, 1000, "unavailable"),
+        ({"type": "Results"}, 1000, "unavailable"),
+        ({"type": "SpeechStarted"}, 1008, "bad-request"),
+        ({"type": "SpeechStarted"}, 1011, "unavailable"),
+        ({"type": "SpeechStarted"}, 1000, "unavailable"),
+    ],
+)
+async def test_failures(message: dict[str, str], code: int, category: str) -> None:
+    """Messages of the type `Error`, close codes, and an end without a summary."""
+
+    async def fail(socket: FakeSocket) -> None:
+        await anext(socket)
+        await socket.send(message)
+        await socket.close(code)
+
+    async with opened() as (fake, stt):
+        fake.vendor.on("/v1/listen", fail)
+        with pytest.raises(ProviderError) as failed:
+            await heard(stt)
+    assert failed.value.category == category
+    assert "key-of" not in str(failed.value)
+
+
+async def test_the_key_is_checked() -> None:
+    """Before the first call, by a request that costs nothing."""
+    async with opened() as (fake, stt):
+        fake.vendor.on("/v1/auth/token", Answer(json={}), Answer(401))
+        await stt.check_key()
+        with pytest.raises(ProviderError, match="deepgram"):
+            await stt.check_key()

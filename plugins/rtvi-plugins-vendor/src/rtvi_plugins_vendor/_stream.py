@@ -1,0 +1,98 @@
+"""The messages of one request over a WebSocket, sent and received."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup
+from attrs import define, field
+
+from rtvi_plugins.errors import ProviderError
+
+from ._connection import Connection, Outgoing
+from ._inbox import Inbox
+
+__all__ = ("WebSocketStream",)
+
+
+@define(eq=False)
+class WebSocketStream:
+    """The messages of one request. Iterate over it to receive: JSON values, and bytes from binary messages.
+
+    You may leave it anywhere. Iteration ends when the vendor closes the connection normally. It raises
+    `ProviderError` if the connection breaks, or if the vendor sends nothing for the `timeout` of the service. The
+    vendor may be silent while `sending` still has messages to send.
+    """
+
+    _connection: Connection = field(repr=False)
+    _inbox: Inbox = field(repr=False)
+    _tasks: TaskGroup = field(repr=False)
+
+    async def send(self, message: Outgoing) -> None:
+        """Send bytes, text, or a value as JSON. It returns once the message is written.
+
+        Raises `ProviderError` if the connection has ended. A cancelled call may still send the whole message.
+        """
+        if not await self._send(message):
+            failure = self._connection.failure
+            raise failure() if failure else ProviderError(self._inbox.provider, "unavailable")
+
+    @asynccontextmanager
+    async def sending(self, messages: AsyncIterable[Outgoing]) -> AsyncGenerator[None]:
+        """Send messages, one by one, beside the block. Leaving the block stops it.
+
+        An exception of `messages` is raised where the block receives. A generator is closed in the task that reads it.
+        """
+        scope, done = anyio.CancelScope(), anyio.Event()
+
+        async def run() -> None:
+            try:
+                with scope:
+                    await self._send_all(messages)
+            except Exception as error:
+                raised = error
+                self._inbox.end(lambda: raised)
+            finally:
+                self._inbox.count_senders(-1)
+                done.set()
+
+        self._inbox.count_senders(1)
+        self._tasks.start_soon(run)
+        try:
+            yield
+        finally:
+            scope.cancel()
+            with anyio.CancelScope(shield=True):
+                await done.wait()
+
+    def deliver(self, message: object) -> None:
+        """Have the reader receive a message of your own, after those that have arrived. `sending` may call it."""
+        self._inbox.put(message, 0)
+
+    def finish(self) -> None:
+        """Note that the vendor has finished, so that `goodbye` is not sent."""
+        self._inbox.finished = True
+
+    def __aiter__(self) -> WebSocketStream:
+        return self
+
+    async def __anext__(self) -> Any:
+        return await self._inbox.receive()
+
+    async def _send_all(self, messages: AsyncIterable[Outgoing]) -> None:
+        try:
+            async for message in messages:
+                if not await self._send(message):
+                    return  # the reader learns why
+        finally:
+            if isinstance(messages, AsyncGenerator):
+                with anyio.CancelScope(shield=True):
+                    await messages.aclose()
+
+    async def _send(self, message: Outgoing) -> bool:
+        letter = self._connection.post(message)
+        await letter.done.wait()
+        return letter.written

@@ -1,0 +1,139 @@
+"""What speech vendors have in common."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import pytest
+
+from rtvi_plugins.errors import ProviderError
+from rtvi_plugins.kinds import Audio, Pause, Usage
+from rtvi_plugins.session import Secret
+from rtvi_plugins_vendor import Listening, Samples, audio_messages, connect_websockets, texts_to_speak
+from rtvi_plugins_vendor.testing import FakeSocket, fake_vendor
+
+pytestmark = pytest.mark.anyio
+
+KEY = Secret("key-of-a-test")
+FRAME = Audio(b"\1\2" * 512, 16_000)
+PAUSE, END = {"type": "pause"}, {"type": "end"}
+
+
+async def items(*given: Any) -> AsyncIterator[Any]:
+    """Items, one by one."""
+    for each in given:
+        await anyio.lowlevel.checkpoint()
+        yield each
+
+
+async def messages(*given: Audio | Pause, **how: Any) -> list[Any]:
+    """What is sent for this audio, with the audio as its number of bytes."""
+    found = [each async for each in audio_messages(items(*given), **how)]
+    return [len(each) if isinstance(each, bytes) else each for each in found]
+
+
+async def test_three_frames_are_one_message() -> None:
+    """The rest comes before a pause, and before the end."""
+    sent = await messages(*[FRAME] * 4, Pause(), Pause(), *[FRAME] * 3, pause=PAUSE, end=END)
+    assert sent == [3072, 1024, PAUSE, PAUSE, 3072, END]
+    assert await messages(FRAME, Pause(), FRAME) == [1024, 1024]
+    assert await messages(FRAME, least=1600) == [1600]
+
+
+async def test_samples_are_whole() -> None:
+    """Half a sample is kept for the next bytes."""
+    samples = Samples(24_000)
+    assert samples.take(b"\1") == []
+    assert samples.take(b"\2\3") == [Audio(b"\1\2", 24_000)]
+    assert samples.take(b"\4" + bytes(47_996)) == [Audio(b"\3\4" + bytes(47_996), 24_000)]
+    assert samples.seconds == 1.0
+
+
+async def test_blank_texts_are_left_out() -> None:
+    """A text without a word is nothing to say."""
+    assert await texts_to_speak(items("", " ", "\n")) is None
+    texts = await texts_to_speak(items("", "Hello", " ", "there"))
+    assert texts is not None
+    assert [each async for each in texts] == ["Hello", "there"]
+
+
+@asynccontextmanager
+async def listening(talk: Any, audio: AsyncIterator[Any], **how: Any) -> AsyncGenerator[tuple[Listening, Any]]:
+    """A call of `listen` to a vendor that talks so, with the function that receives."""
+    async with fake_vendor() as vendor, connect_websockets("acme", KEY, base_url=vendor.url) as acme:
+        vendor.on("/listen", talk)
+        found = Listening("acme", **{"timeout": 5.0, **how})
+        async with acme.open("listen") as stream, stream.sending(found.messages(audio, PAUSE)):
+            yield found, lambda: found.receive(stream)
+
+
+async def answer(socket: FakeSocket) -> None:
+    """Answer each message."""
+    async for message in socket:
+        await socket.send({"got": len(message) if isinstance(message, bytes) else message})
+
+
+async def test_a_pause_waits_for_its_answer() -> None:
+    """The usage is the length of the utterance."""
+
+    async def silence() -> AsyncIterator[Any]:
+        yield FRAME
+        yield FRAME
+        yield Pause()
+        await anyio.sleep_forever()
+
+    async with listening(answer, silence()) as (found, receive):
+        assert await receive() == {"got": 2048}
+        assert await receive() == {"got": PAUSE}
+        paused = found.is_paused
+        assert found.settle() == Usage(seconds=0.064)
+        assert (paused, found.is_paused) == (True, False)
+        assert found.settle() == Usage()
+
+
+async def test_a_vendor_that_was_heard_may_be_quiet_after_a_pause() -> None:
+    """It has nothing to add."""
+
+    async def once(socket: FakeSocket) -> None:
+        await socket.send({"text": "Hello"})
+        async for _ in socket:
+            pass
+
+    async with listening(once, conversation(), quiet=0.01) as (_, receive):
+        assert await receive() == {"text": "Hello"}
+        assert await receive() is None
+
+
+async def test_a_vendor_that_says_nothing_of_an_utterance_has_failed() -> None:
+    """Its silence is not taken for silence of the user."""
+
+    async def silent(socket: FakeSocket) -> None:
+        async for _ in socket:
+            pass
+
+    async with listening(silent, conversation(), timeout=0.01) as (_, receive):
+        with pytest.raises(ProviderError) as failed:
+            await receive()
+    assert failed.value.category == "timeout"
+
+
+async def test_a_vendor_that_ends_the_stream_has_failed() -> None:
+    """Also if it closes normally."""
+
+    async def close(socket: FakeSocket) -> None:
+        await anext(socket)
+
+    async with listening(close, conversation()) as (_, receive):
+        with pytest.raises(ProviderError) as failed:
+            await receive()
+    assert failed.value.category == "unavailable"
+
+
+async def conversation() -> AsyncIterator[Any]:
+    """One utterance, and then silence for ever."""
+    yield FRAME
+    yield Pause()
+    await anyio.sleep_forever()
