@@ -14,6 +14,7 @@ NEEDED: Final[Mapping[str, str]] = {
     "rtvi-plugins-anthropic": "rtvi-plugins-vendor",
     "rtvi-plugins-deepgram": "rtvi-plugins-vendor",
     "rtvi-plugins-eval": "rtvi-plugins-server",
+    "rtvi-plugins-google": "rtvi-plugins-vendor",
     "rtvi-plugins-openai": "rtvi-plugins-vendor",
     "rtvi-plugins-webrtc": "rtvi-plugins-server",
 }
@@ -24,6 +25,7 @@ PLUGINS: Final[Mapping[str, str]] = {
     "eval": "rtvi-plugins-eval",
     "llm.anthropic": "rtvi-plugins-anthropic",
     "llm.echo": "rtvi-plugins-echo",
+    "llm.google": "rtvi-plugins-google",
     "llm.openai": "rtvi-plugins-openai",
     "llm.rules": "rtvi-plugins-rules",
     "llm.together": "rtvi-plugins-openai",

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias, cast
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, TypeAlias
 
 from rtvi_plugins.context import Function, Message
 from rtvi_plugins.errors import ProviderError
 from rtvi_plugins.kinds import LLMRequest, Thought, thoughts_of
+from rtvi_plugins_vendor import arguments_of, in_turns, text_of
 
 __all__ = ("body",)
 
 Block: TypeAlias = "dict[str, Any]"
-Turn: TypeAlias = "tuple[str, list[Block]]"
 
 _NOT_IN_A_NAME = re.compile(r"[^a-zA-Z0-9_-]")
 _CHOICES = {"none": "none", "auto": "auto", "required": "any"}
-#: The API wants the user to speak first, and many models want the user to speak last.
-_BEGINS: Block = {"type": "text", "text": "(The conversation begins.)"}
-_GOES_ON: Block = {"type": "text", "text": "(Please go on.)"}
 
 
 def body(provider: str, request: LLMRequest, model: str, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -28,7 +25,7 @@ def body(provider: str, request: LLMRequest, model: str, fields: Mapping[str, An
 
     Raises `ProviderError` for a part of a message that is neither text nor an image.
     """
-    system, turns = _conversation(provider, request.messages)
+    system, turns = in_turns(request.messages, partial(_blocks, provider), _text)
     sent = {**fields, "model": model, "stream": True, "system": system or None}
     sent["messages"] = [{"role": role, "content": blocks} for role, blocks in turns]
     if request.functions:
@@ -51,41 +48,14 @@ def _tool(function: Function) -> dict[str, Any]:
 # ---- the conversation ------------------------------------------------------------------------------------------------
 
 
-def _conversation(provider: str, messages: Sequence[Message]) -> tuple[str, list[Turn]]:
-    """Return the system prompt, and the turns of user and assistant, which alternate.
-
-    Not all models know messages of the system in the middle of a conversation. They become the user's.
-    """
-    start = next((at for at, each in enumerate(messages) if not _is_system(each)), len(messages))
-    system = "\n\n".join(text for each in messages[:start] if (text := _text_of(each["content"])))
-    turns: list[Turn] = []
-    for each in messages[start:]:
-        role = "assistant" if each["role"] == "assistant" else "user"
-        if not (blocks := [*_blocks(provider, each)]):
-            continue
-        if turns and turns[-1][0] == role:
-            turns[-1][1].extend(blocks)
-        else:
-            turns.append((role, blocks))
-    if not turns or turns[0][0] == "assistant":
-        turns.insert(0, ("user", [_BEGINS]))
-    if turns[-1][0] == "assistant":
-        turns.append(("user", [_GOES_ON]))
-    return system, turns
-
-
-def _is_system(message: Message) -> bool:
-    return message["role"] in ("system", "developer")
-
-
-def _text_of(content: str | list[dict[str, Any]] | None) -> str:
-    return content if isinstance(content, str) else "".join(str(each.get("text", "")) for each in content or [])
+def _text(text: str) -> Block:
+    return {"type": "text", "text": text}
 
 
 def _blocks(provider: str, message: Message) -> list[Block]:
     if message["role"] == "tool":
         result = {"type": "tool_result", "tool_use_id": _id(message.get("tool_call_id"))}
-        return [{**result, "content": _text_of(message["content"])}]
+        return [{**result, "content": text_of(message["content"])}]
     thoughts = [_thought(each) for each in thoughts_of(message) if each.extra]
     return [*thoughts, *_parts(provider, message["content"]), *map(_call, message.get("tool_calls", []))]
 
@@ -97,14 +67,14 @@ def _thought(thought: Thought) -> Block:
 
 
 def _parts(provider: str, content: str | list[dict[str, Any]] | None) -> list[Block]:
-    parts = [{"type": "text", "text": content}] if isinstance(content, str) else content or []
+    parts = [_text(content)] if isinstance(content, str) else content or []
     return [_part(provider, each) for each in parts if each.get("type") != "text" or str(each.get("text", "")).strip()]
 
 
 def _part(provider: str, part: Mapping[str, Any]) -> Block:
     match part:
         case {"type": "text", "text": text}:
-            return {"type": "text", "text": text}
+            return _text(text)
         case {"type": "image_url", "image_url": {"url": str(url)}}:
             kind, _, data = url.removeprefix("data:").partition(";base64,")
             embedded = {"type": "base64", "media_type": kind, "data": data}
@@ -115,14 +85,9 @@ def _part(provider: str, part: Mapping[str, Any]) -> Block:
 
 def _call(call: Mapping[str, Any]) -> Block:
     """Return a call. Models invent names of functions, and other vendors' ids have other characters."""
-    function = cast("Mapping[str, Any]", call.get("function", {}))
+    function: Mapping[str, Any] = call.get("function", {})
     name = _NOT_IN_A_NAME.sub("_", str(function.get("name") or "unnamed"))[:128]
-    try:
-        arguments = json.loads(function.get("arguments") or "{}")
-    except ValueError:
-        arguments = {}
-    input = cast("dict[str, Any]", arguments) if isinstance(arguments, dict) else {}
-    return {"type": "tool_use", "id": _id(call.get("id")), "name": name, "input": input}
+    return {"type": "tool_use", "id": _id(call.get("id")), "name": name, "input": arguments_of(call)}
 
 
 def _id(id: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .conversations import arguments_of, in_turns, text_of
 from .failures import (
     StatusError,
     category_of_close,
@@ -25,13 +26,16 @@ __all__ = (
     "VendorResponse",
     "VendorWebSockets",
     "WebSocketStream",
+    "arguments_of",
     "audio_messages",
     "category_of_close",
     "category_of_status",
     "connect_http",
     "connect_websockets",
+    "in_turns",
     "malformed_answers",
     "retry_after",
+    "text_of",
     "texts_to_speak",
     "transport_failures",
 )
