@@ -54,7 +54,7 @@ def limits_table() -> str:
 
 def _spaced(number: float) -> str:
     """Format a number with its digits in groups of three."""
-    return f"{int(number) if number == int(number) else number:_}".replace("_", " ")
+    return f"{int(number) if float(number).is_integer() else number:_}".replace("_", " ")
 
 
 def _commented(lines: Iterable[str]) -> Iterator[tuple[str, list[str]]]:

@@ -160,6 +160,8 @@ class RequestError(Exception):
     code: str = "request-failed"
     status: ClassVar[int] = 400
     retryable: bool = False
+    #: After how many seconds an HTTP client may try again: the header `Retry-After` of the refusal. None has no header.
+    retry_after: ClassVar[int | None] = None
     # For a subclass that does not call `super().__init__`.
     message: str = "The request failed."
     problems: tuple[Problem, ...] = ()
@@ -368,6 +370,7 @@ class RateLimited(RequestError):
     code = "rate-limited"
     status = 429
     retryable = True
+    retry_after = 2
 
 
 class SessionClosed(RequestError):
@@ -479,6 +482,7 @@ class ServerFull(RequestError):
     code = "server-full"
     status = 503
     retryable = True
+    retry_after = 10
 
 
 class Draining(RequestError):
@@ -487,6 +491,7 @@ class Draining(RequestError):
     code = "draining"
     status = 503
     retryable = True
+    retry_after = 10
 
 
 def _catalogue(family: type[RequestError]) -> Iterable[tuple[str, type[RequestError]]]:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar, overload
 import pluggy
 
 from .errors import DeclarationError
+from .events import Event
 from .session import Session
 from .utils.diagnostics import replaced_by, where
 
@@ -22,12 +23,15 @@ __all__ = (
     "action_finished",
     "action_started",
     "config_committed",
+    "error_reported",
+    "event_emitted",
     "find_key",
     "hookimpl",
     "hookspec",
     "server_routes",
     "session_closed",
     "session_opened",
+    "start_finished",
     "transcript",
 )
 
@@ -103,6 +107,24 @@ def transcript(session: Session, role: str, text: str, interrupted: bool) -> Non
 
 
 @hookspec
+def event_emitted(session: Session, event: Event) -> None:
+    """Called for each event of a conversation, such as `Metrics`, whether or not the client has a message for it.
+
+    Many come for each answer: one for each piece of text and each spoken word. None comes for audio.
+    """
+
+
+@hookspec
+def error_reported(session: Session, code: str) -> None:
+    """Called when the client is sent an error that belongs to no request. `code` is the error's code."""
+
+
+@hookspec
+def start_finished(seconds: float, error: str | None) -> None:
+    """Called when a start was accepted or refused, after `seconds`. `error` is the code of the refusal, or None."""
+
+
+@hookspec
 def find_key(provider: str, name: str) -> str | None:
     """Return a provider's key by the name of its parameter. The first result that is not None counts."""
     return None
@@ -125,6 +147,9 @@ HOOKS = (
     "action_finished",
     "config_committed",
     "transcript",
+    "event_emitted",
+    "error_reported",
+    "start_finished",
     "find_key",
     "server_routes",
 )

@@ -14,6 +14,7 @@ import os
 import secrets
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
+from math import inf
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, cast
@@ -51,6 +52,7 @@ from .registry.registry import Provider, Registry
 from .runtime.clock import Clock, ManualClock, SystemClock
 from .runtime.connection import Connection, ConnectionStream
 from .runtime.key_checks import can_check
+from .runtime.lateness import Lateness
 from .runtime.lifespans import OpenLifespans
 from .runtime.live import LiveSession
 from .runtime.services import Opener
@@ -83,9 +85,9 @@ class Host:
     Everything that the bot names is imported and checked at once (`AuthorError`). `modules` declare providers that are
     not installed. `plugins` names installed modules of hooks and actions, such as a transport, in addition to those
     that the bot names. Keys come from the trusted start, from `environ` (as `ACME_API_KEY`), or from the hook
-    `find_key`, in this order. `record` is a folder for the transcript and the audio of every session; without it
-    nothing is recorded. `watch` is a time in seconds: if the event loop is blocked for longer, the log says by whose
-    code. Without it nothing is watched.
+    `find_key`, in this order. Each of several `operator_secret`s is valid, so that one can replace another. `record` is
+    a folder for the transcript and the audio of every session; without it nothing is recorded. `watch` is a time in
+    seconds: if the event loop is blocked for longer, the log says by whose code. Without it nothing is watched.
     """
 
     def __init__(
@@ -94,7 +96,7 @@ class Host:
         *,
         modules: Sequence[ModuleType] = (),
         plugins: Sequence[str] = (),
-        operator_secret: Secret | None = None,
+        operator_secret: Secret | Sequence[Secret] | None = None,
         limits: Limits | None = None,
         dev: bool = False,
         environ: Mapping[str, str] | None = None,
@@ -111,7 +113,8 @@ class Host:
         self.dev = dev
         self._environ = os.environ if environ is None else environ
         self._key_store = KeyStore(self._environ)
-        self._operator_secret = operator_secret
+        valid = (operator_secret,) if isinstance(operator_secret, Secret) else operator_secret or ()
+        self._operator_secrets = tuple(each for each in valid if each)
         # Kept so that the log shows none of them, even if no session uses it.
         self._known_secrets = secrets_in_environment(self._environ, _key_variables(registry))
         self._clock = clock or SystemClock()
@@ -131,6 +134,7 @@ class Host:
         self._tasks: TaskGroup | None = None
         self._stack = AsyncExitStack()
         self._watch = watch
+        self._lateness = Lateness()
         self._service_options: Mapping[str, Mapping[str, Any]] = {}
 
     async def __aenter__(self) -> Host:
@@ -138,6 +142,8 @@ class Host:
         try:
             await self._stack.enter_async_context(self._clock.running())
             await self._stack.enter_async_context(self._shared.lifespans.running())
+            if self.limits.late_seconds < inf:
+                await self._stack.enter_async_context(self._lateness.measuring())
             if self._watch is not None:
                 await self._stack.enter_async_context(watching(self._watch, self._owners))
             self._tasks = await self._stack.enter_async_context(anyio.create_task_group())
@@ -165,6 +171,23 @@ class Host:
     def open_sessions(self) -> int:
         """Return the number of open sessions, claimed or not."""
         return len(self._sessions)
+
+    @property
+    def load(self) -> float:
+        """Return how busy the process is. From 1 on, it starts no more sessions.
+
+        It is the share of `Limits.sessions` or of `Limits.late_seconds`, whichever is greater.
+        """
+        return max(len(self._sessions) / self.limits.sessions, self._lateness.seconds / self.limits.late_seconds)
+
+    @property
+    def refusal(self) -> Draining | ServerFull | None:
+        """Return the error with which the host refuses all starts at the moment; None if it accepts them."""
+        if self.draining:
+            return Draining("The server is shutting down.")
+        if len(self._sessions) >= self.limits.sessions:
+            return ServerFull("The server holds as many sessions as it can; try again later.")
+        return ServerFull("The server is too busy; try again later.") if self.load >= 1 else None
 
     @property
     def unclosed(self) -> list[str]:
@@ -324,6 +347,16 @@ class Host:
         for all its requests: one address may start only some of the sessions that wait for their client. The operator's
         starts are not counted. Raise a `RequestError`, whose `status` is the HTTP status.
         """
+        begun, code = self._clock.now(), None
+        try:
+            return await self._start(body, secret, address)
+        except RequestError as error:
+            code = error.code
+            raise
+        finally:
+            self._hooks.notify("start_finished", seconds=self._clock.now() - begun, error=code)
+
+    async def _start(self, body: object, secret: str | None, address: str | None) -> Started:
         trusted = self._authorise(secret)
         address = None if trusted else address
         self._admit(address)
@@ -375,16 +408,15 @@ class Host:
             if not self.public:
                 raise Unauthorized("This bot is started with the operator's secret; the request carries none.")
             return False
-        right = self._operator_secret
-        if not right or not hmac.compare_digest(secret.encode(), right.reveal().encode()):
+        # Every secret is compared, so that the time does not tell which of them is nearly right.
+        compared = [hmac.compare_digest(secret.encode(), each.reveal().encode()) for each in self._operator_secrets]
+        if not any(compared):
             raise Unauthorized("The operator's secret is wrong.")
         return True
 
     def _admit(self, address: str | None) -> None:
-        if self.draining:
-            raise Draining("The server is shutting down.")
-        if len(self._sessions) >= self.limits.sessions:
-            raise ServerFull("The server holds as many sessions as it can; try again later.")
+        if (refusal := self.refusal) is not None:
+            raise refusal
         self._unclaimed.check(address)
 
     def claim(self, token: str | None) -> Connection:

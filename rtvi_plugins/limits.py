@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import inf
 
 from attrs import asdict, frozen
 
@@ -59,6 +60,8 @@ class Limits:
     #: How many sessions a server holds (`server-full`), and how many threads run `def` actions.
     sessions: int = 1_000
     threads: int = 16
+    #: How late the event loop may be before the server starts no more sessions (`server-full`), such as 0.1.
+    late_seconds: float = inf
 
     @classmethod
     def parse(cls, written: Iterable[str]) -> Limits:

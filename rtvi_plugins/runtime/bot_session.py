@@ -119,10 +119,11 @@ class BotSession(Session[Any]):
         self.persona: Persona | None = None
         self._functions, self._old_names = shared.functions, shared.old_names
         self._state: Any = None
+        self._observes_events = shared.hooks.is_implemented("event_emitted")
         limits, config = shared.limits, SessionConfig(start.values)
         offer = shared.offers.get(start.providers, start.grants)
         protocol = RTVIProtocol(offer, config, limits, shared.clock.now(), self._old_name_used)
-        outbox = Outbox(protocol, limits, self._overflow)
+        outbox = Outbox(protocol, limits, self._overflow, self._error_reported)
         turns = Turns(self.context, limits.in_flight, self.emit, self._report_transcript)
         ending = Ending(shared.clock, turns, outbox, limits.goodbye_seconds, stop)
         services = LiveServices(
@@ -171,6 +172,9 @@ class BotSession(Session[Any]):
         error = SlowClient("The client does not read what is sent to it.")
         log.warning("session %s: %s", self.id, error.message)
         self._parts.ending.fail(error)
+
+    def _error_reported(self, code: str) -> None:
+        self._parts.hooks.notify("error_reported", session=self, code=code)
 
     def _old_name_used(self, name: str) -> None:
         self._old_names.used(self.client, self.start_data, name)
@@ -244,6 +248,8 @@ class BotSession(Session[Any]):
     # ---- messages --------------------------------------------------------------------------------------------------
 
     def emit(self, event: Event) -> None:
+        if self._observes_events:
+            self._parts.hooks.notify("event_emitted", session=self, event=event)
         if self._parts.protocol.ready:
             if self._parts.reports_functions and isinstance(event, FunctionCallStarted):
                 event = evolve(event, by_client=True)  # its messages are those with the arguments

@@ -25,6 +25,7 @@ class Outbox:
         "_overflow",
         "_overflowed",
         "_protocol",
+        "_reported",
         "_sendable",
         "_size",
         "_waiting",
@@ -33,13 +34,20 @@ class Outbox:
         "on_sendable",
     )
 
-    def __init__(self, protocol: RTVIProtocol, limits: Limits, overflow: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        protocol: RTVIProtocol,
+        limits: Limits,
+        overflow: Callable[[], None],
+        reported: Callable[[str], None] = lambda code: None,
+    ) -> None:
         self.closed = False
         self._protocol = protocol
         self._limits = limits
         self._size = 0
         self._overflowed = False
         self._overflow = overflow
+        self._reported = reported
         self._waiting: list[str | Audio] = []
         self._sendable: OneShotEvent | None = None
         #: Called when there is something to take, and at the end; once after each `take_now`.
@@ -101,6 +109,7 @@ class Outbox:
         """Report an error that answers no request. A `fatal` one is the end of the session."""
         form = self.sendable_form(error)
         self.send("error", {"message": form["error"], "fatal": fatal, **form})
+        self._reported(error.code)
 
     def sendable_form(self, error: RequestError) -> dict[str, Any]:
         """Return an error as JSON. Of one that is too long or that JSON cannot carry, return the sentence alone."""

@@ -67,7 +67,7 @@ def scrub(text: str) -> str:
 
 #: The end of the names under which people keep secrets: `OPENAI_API_KEY`, `HF_TOKEN`, `API_KEY_2`, `PGPASSWORD`.
 _KEY_NAME = re.compile(
-    r"((^|_)(keys?|secrets?|passphrase|pass|pwd|pat|credentials?)|apikey|secret|token|password|passwd)(_?\d+)?$",
+    r"((^|_)(keys?|secrets?|passphrase|pass|pwd|pat|credentials?)|apikey|secret|token|password|passwd)(_?\d+|_(previous|old))?$",
     re.IGNORECASE,
 )
 

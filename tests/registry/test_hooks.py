@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from rtvi_plugins import hookimpl
-from rtvi_plugins.errors import DeclarationError, PluginError
+from rtvi_plugins import bot, hookimpl
+from rtvi_plugins.errors import DeclarationError, PluginError, ProviderError, RequestError
+from rtvi_plugins.events import BotLLMText, Event
 from rtvi_plugins.hookspecs import HOOKS
 from rtvi_plugins.hosting import Host
 from rtvi_plugins.registry.hooks import Hooks
@@ -180,6 +181,34 @@ async def test_a_session_tells_what_happens_in_it() -> None:
         ("finished", "append_to_messages", None),
         ("closed", id, ""),
     ]
+
+
+@bot(public=True)
+async def reporter(session: Session, /) -> None:
+    """Says something, and reports a vendor's failure."""
+    session.emit(BotLLMText("hello"))
+    session.fail(ProviderError("acme", "timeout"))
+
+
+@pytest.mark.anyio
+async def test_events_errors_and_starts_are_observed() -> None:
+    """An event also if the client has no message for it, and a start also if it is refused."""
+    seen: list[Any] = []
+
+    def event_emitted(event: Event) -> None:
+        seen.append(event)
+
+    def error_reported(code: str) -> None:
+        seen.append(code)
+
+    def start_finished(seconds: float, error: str | None) -> None:
+        seen.append((seconds, error))
+
+    async with connected(reporter, plugin("observer", event_emitted, error_reported, start_finished)) as wire:
+        await settle()
+        with pytest.raises(RequestError):
+            await wire.host.start({"services": {"llm": "none"}})
+    assert seen == [(0.0, None), BotLLMText("hello"), "provider-failed", (0.0, "unknown-service")]
 
 
 # ---- what is no hook -----------------------------------------------------------------------------------------------

@@ -266,6 +266,7 @@ def test_the_keys_of_an_environment_are_known() -> None:
         "ACME_API_KEY": "short",
         "OTHER_API_KEY": "sk-other-key",
         "RTVI_OPERATOR_SECRET": "an operator's secret",
+        "RTVI_OPERATOR_SECRET_PREVIOUS": "the secret before",
         "HF_TOKEN": "hf_abcdefgh",
         "API_KEY_2": "sk-second-key",
         "PGPASSWORD": "a database's password",
@@ -282,7 +283,7 @@ def test_the_keys_of_an_environment_are_known() -> None:
     found = [each.reveal() for each in secrets_in_environment(environ, ["ACME_API_KEY", "MISSING_API_KEY"])]
     assert sorted(found) == [
         *["a database's password", "a-proxys password", "an operator's secret", "hf_abcdefgh", "short"],
-        *["sk-other-key", "sk-second-key"],
+        *["sk-other-key", "sk-second-key", "the secret before"],
     ]
 
 

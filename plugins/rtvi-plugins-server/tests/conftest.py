@@ -14,7 +14,7 @@ import httpx2
 import pytest
 from httpx2.websockets import ASGIWebSocketTransport
 
-from rtvi_plugins.hosting import Host, ManualClock
+from rtvi_plugins.hosting import Host, Limits, ManualClock
 from rtvi_plugins.loading import load_bot
 from rtvi_plugins.session import Secret
 from rtvi_plugins_server import create_app
@@ -48,9 +48,10 @@ def make_host() -> Callable[..., Host]:
         dev: bool = False,
         modules: list[ModuleType] | None = None,
         clock: ManualClock | None = None,
+        limits: Limits | None = None,
     ) -> Host:
         bot, secret = load_bot(f"{DESK}:{name}"), Secret("secret-of-a-test")
-        return Host(bot, operator_secret=secret, dev=dev, environ={}, modules=modules or [], clock=clock)
+        return Host(bot, operator_secret=secret, dev=dev, environ={}, modules=modules or [], clock=clock, limits=limits)
 
     return make
 

@@ -15,7 +15,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from rtvi_plugins.hookspecs import hookimpl
-from rtvi_plugins.hosting import Host
+from rtvi_plugins.hosting import Host, Limits
 from rtvi_plugins_server import create_app
 
 pytestmark = pytest.mark.anyio
@@ -162,6 +162,20 @@ async def test_a_draining_server_says_so(host: Host, serving: Serving) -> None:
         response = await client.get("/health")
         assert (response.status_code, response.json()["status"]) == (503, "draining")
         assert assert_readable(await client.post("/start"), 503, "draining")["retryable"] is True
+
+
+async def test_a_server_says_whether_it_is_ready(make_host: Callable[..., Host], serving: Serving) -> None:
+    """With the error of a start that it would refuse now, and when to try again."""
+    host = make_host(limits=Limits(sessions=2))
+    async with serving(host) as client:
+        await client.post("/start")
+        assert (await client.get("/ready")).json() == {"status": "ready", "open_sessions": 1, "load": 0.5}
+        await client.post("/start")
+        for refused in (await client.get("/ready"), await client.post("/start")):
+            assert assert_readable(refused, 503, "server-full")["retryable"] is True
+            assert refused.headers["retry-after"] == "10"
+        host.drain()
+        assert_readable(await client.get("/ready"), 503, "draining")
 
 
 async def test_the_apps_lifespan_is_the_hosts(host: Host) -> None:

@@ -9,7 +9,7 @@ Public modules::
 
 The ASGI app, which runs on any server::
 
-    _endpoints             /connect, /start, /action and /health
+    _endpoints             /connect, /start, /action, /health and /ready
     _single_turn           run the actions of one POST /action in a session of its own
     _websocket_endpoint    /ws: find the session of a token and connect it to the WebSocket
     _websocket_session     a session as WebSocket messages, without I/O

@@ -1,4 +1,4 @@
-"""The HTTP endpoints of a bot: `/connect`, `/start`, `/action`, `/describe` and `/health`."""
+"""The HTTP endpoints of a bot: `/connect`, `/start`, `/action`, `/describe`, `/health` and `/ready`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from starlette.routing import BaseRoute, Route
 
 from rtvi_plugins.hosting import Host, Started
 
+from ._error_responses import error_response
 from ._middleware import SECRET_HEADER
 from ._single_turn import run_actions
 from .starting import PRIVATE, base_url, read_object, start_session
@@ -32,6 +33,7 @@ class Endpoints:
             Route("/action", self.action, methods=["POST"]),
             Route("/describe", self.describe, methods=["POST"]),
             Route("/health", self.health, methods=["GET"]),
+            Route("/ready", self.ready, methods=["GET"]),
         ]
 
     async def connect(self, request: Request) -> Response:
@@ -60,6 +62,13 @@ class Endpoints:
         draining = self.host.draining
         body = {"status": "draining" if draining else "ok", "open_sessions": self.host.open_sessions}
         return JSONResponse(body, 503 if draining else 200, headers=PRIVATE)
+
+    async def ready(self, request: Request) -> Response:
+        """Report whether a start would be accepted now. 503, with the error of a refused start, if it would not."""
+        if (refusal := self.host.refusal) is not None:
+            return error_response(refusal)
+        body = {"status": "ready", "open_sessions": self.host.open_sessions, "load": round(self.host.load, 3)}
+        return JSONResponse(body, headers=PRIVATE)
 
     async def _start(self, request: Request) -> Started:
         return await start_session(request, self.host, body_bytes=self.body_bytes)

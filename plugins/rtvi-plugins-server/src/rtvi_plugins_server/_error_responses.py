@@ -27,7 +27,8 @@ def error_response(error: RequestError) -> Response:
     """Return the HTTP response for an error."""
     details = error.to_json().get("details", [])
     body = _body(error.message, error.code, retryable=error.retryable, details=details)
-    return JSONResponse(body, error.status)
+    headers = {} if error.retry_after is None else {"retry-after": str(error.retry_after)}
+    return JSONResponse(body, error.status, headers=headers)
 
 
 def no_route_response(error: HTTPException, scope: Scope, offered: Mapping[str, str]) -> Response:

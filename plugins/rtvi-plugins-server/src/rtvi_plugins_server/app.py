@@ -34,6 +34,7 @@ _OFFERED: Final = {
     "/action": "POST /action",
     "/describe": "POST /describe",
     "/health": "GET /health",
+    "/ready": "GET /ready",
     "/ws": "the WebSocket /ws",
 }
 

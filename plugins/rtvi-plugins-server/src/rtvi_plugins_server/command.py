@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ("parser", "run")
 
 SECRET_VARIABLE: Final = "RTVI_OPERATOR_SECRET"
+#: The secret that this one replaces. It is valid too, until all proxies send the new one.
+PREVIOUS_SECRET_VARIABLE: Final = "RTVI_OPERATOR_SECRET_PREVIOUS"
 #: Code that blocks the event loop for longer than this is logged.
 _BLOCKED_SECONDS: Final = 0.5
 #: How many connections may wait to be accepted.
@@ -61,7 +63,7 @@ def _run(chosen: argparse.Namespace, environ: Mapping[str, str], report: Report 
     host = _host(chosen, _limits(chosen.limit), environ)
     if report is not None:
         report.loaded(chosen.bot)
-    has_secret = bool(environ.get(SECRET_VARIABLE))
+    has_secret = bool(environ.get(SECRET_VARIABLE) or environ.get(PREVIOUS_SECRET_VARIABLE))
     for hint in _hints(chosen, host, has_secret):
         sys.stderr.write(f"{hint}\n")
     return _serve(chosen, host, _how_to_start(host, has_secret), report)
@@ -93,10 +95,10 @@ def _host(chosen: argparse.Namespace, limits: Limits, environ: Mapping[str, str]
     from rtvi_plugins.hosting import Host
     from rtvi_plugins.session import Secret
 
-    secret = environ.get(SECRET_VARIABLE)
+    valid = (environ.get(each) for each in (SECRET_VARIABLE, PREVIOUS_SECRET_VARIABLE))
     host = Host(
         load(chosen.bot, chosen.env),
-        operator_secret=Secret(secret) if secret else None,
+        operator_secret=[Secret(each) for each in valid if each],
         limits=limits,
         dev=chosen.dev,
         environ=environ,

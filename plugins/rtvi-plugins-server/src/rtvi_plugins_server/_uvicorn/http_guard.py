@@ -15,6 +15,8 @@ from typing import Any, Final
 import orjson
 from uvicorn.protocols.http.flow_control import FlowControl
 
+from rtvi_plugins.errors import Draining, RateLimited
+
 from .._log_throttle import LogThrottle
 from ..starting import BODY_BYTES
 from .chunked_body import ChunkedBody
@@ -36,6 +38,8 @@ _PHRASES: Final = {
     503: (b"Service Unavailable", "draining"),
 }
 _RETRYABLE: Final = frozenset({408, 429, 503})
+#: After how many seconds a client may try again.
+_RETRY_AFTER: Final = {429: RateLimited.retry_after, 503: Draining.retry_after}
 
 
 class _Flow(FlowControl):
@@ -267,9 +271,6 @@ def _response(status: int, sentence: str) -> bytes:
     body = orjson.dumps(
         {"info": sentence, "detail": sentence, "error": code, "retryable": status in _RETRYABLE, "details": []}
     )
-    return b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%b" % (
-        status,
-        phrase,
-        len(body),
-        body,
-    )
+    wait = b"retry-after: %d\r\n" % _RETRY_AFTER[status] if status in _RETRY_AFTER else b""
+    head = b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\nconnection: close\r\n%bcontent-length: %d\r\n\r\n"
+    return head % (status, phrase, wait, len(body)) + body

@@ -1,0 +1,64 @@
+"""How busy a host is, and which starts it refuses for that."""
+
+from __future__ import annotations
+
+from itertools import chain, repeat
+
+import anyio
+import pytest
+
+from rtvi_plugins import Session, bot
+from rtvi_plugins.errors import ServerFull, Unauthorized
+from rtvi_plugins.hosting import Host, Limits
+from rtvi_plugins.runtime.lateness import Lateness
+from rtvi_plugins.session import Secret
+
+pytestmark = pytest.mark.anyio
+
+
+@bot(public=True)
+async def clerk(session: Session, /) -> None:
+    """Does nothing."""
+
+
+async def test_the_load_is_the_share_of_the_sessions() -> None:
+    """At 1, the next start is refused with the error that the host tells beforehand."""
+    async with Host(clerk, environ={}, limits=Limits(sessions=2)) as host:
+        assert (host.load, host.refusal) == (0.0, None)
+        await host.start()
+        assert (host.load, host.refusal) == (0.5, None)
+        await host.start()
+        assert (host.load, type(host.refusal)) == (1.0, ServerFull)
+        with pytest.raises(ServerFull, match="as many sessions as it can"):
+            await host.start()
+
+
+async def test_a_host_whose_event_loop_is_late_starts_no_session() -> None:
+    """The lateness is measured by the system's clock; here it is noted by hand."""
+    async with Host(clerk, environ={}, limits=Limits(late_seconds=0.2)) as host:
+        await host.start()
+        host._lateness.note(0.3)  # pyright: ignore[reportPrivateUsage]
+        assert host.load == pytest.approx(1.5)
+        with pytest.raises(ServerFull, match="too busy"):
+            await host.start()
+
+
+async def test_the_lateness_is_that_of_a_task_of_the_event_loop() -> None:
+    """And it is forgotten: a fifth of it each time."""
+    times = chain([0.0, 1.25, 2.0, 2.25], repeat(3.0))  # the clock at the begin and the end of each wait
+    lateness = Lateness(lambda: next(times))
+    async with lateness.measuring():
+        with anyio.fail_after(5):
+            while lateness.seconds != pytest.approx(0.8):
+                await anyio.lowlevel.checkpoint()
+
+
+async def test_two_secrets_of_the_operator_are_valid_at_once() -> None:
+    """An empty one never is."""
+    secrets = [Secret("the new one"), Secret("the old one"), Secret("")]
+    async with Host(clerk, environ={}, operator_secret=secrets) as host:
+        for each in ("the new one", "the old one"):
+            await host.start(secret=each)
+        for each in ("another one", ""):
+            with pytest.raises(Unauthorized, match="wrong"):
+                await host.start(secret=each)
