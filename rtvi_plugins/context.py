@@ -118,11 +118,18 @@ class Context:
         """Return the messages so far, oldest first."""
         return tuple(self._messages)
 
-    def append(self, *messages: Message) -> None:
-        """Add messages at the end. Like every change of the context, raise `TypeError` for values that are not JSON."""
+    def append(self, *messages: Message, before: Message | None = None) -> None:
+        """Add messages at the end, or before the message `before`, if the context has it.
+
+        Like every change of the context, raise `TypeError` for values that are not JSON.
+        """
         check_json(messages)
-        self._messages.extend(messages)
+        end = len(self._messages)
+        index = end if before is None else next((at for at, each in enumerate(self._messages) if each is before), end)
+        self._messages[index:index] = messages
         self._size += _size_of(messages)
+        if self._insertion_point is not None and index < self._insertion_point.index:
+            self._insertion_point.index += len(messages)
 
     def amend(self, message: Message, content: str | list[dict[str, Any]]) -> bool:
         """Change the content of `message` if it is the last one. Return whether it was."""

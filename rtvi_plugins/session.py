@@ -347,8 +347,11 @@ class Session(ABC, Generic[State]):
         """Cancel a background job by its id. Return False when no job of this id runs."""
 
     @abstractmethod
-    def remember(self, *messages: Message) -> None:
-        """Add messages to the context, and call the hook `transcript`."""
+    def remember(self, *messages: Message, before: Message | None = None) -> None:
+        """Add messages to the context, and call the hook `transcript`.
+
+        They come last, or before the message `before`: one that the context has.
+        """
 
     @abstractmethod
     def amend(self, message: Message, more: str) -> bool:

@@ -270,8 +270,8 @@ class BotSession(Session[Any]):
 
     # ---- the context -----------------------------------------------------------------------------------------------
 
-    def remember(self, *messages: Message) -> None:
-        self.context.append(*messages)
+    def remember(self, *messages: Message, before: Message | None = None) -> None:
+        self.context.append(*messages, before=before)
         self._report_transcript(messages)
 
     def amend(self, message: Message, more: str) -> bool:

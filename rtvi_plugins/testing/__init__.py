@@ -1,6 +1,6 @@
 """Test a bot or a provider without a network: a client in memory, a clock that is moved by hand, a conformance kit.
 
-`call` brings a user who speaks, and `ScriptedLLM` an LLM that gives prepared answers.
+`call` brings a user who speaks. `ScriptedLLM` and `ScriptedSpeechModel` give prepared answers.
 `check_providers` holds the providers of a module against the rules in `RULES`.
 """
 
@@ -14,6 +14,7 @@ from .faults import SCRIPTS, FakeVendor, Vendor
 from .results import Problem, Report, Result, State
 from .rules import RULES, Level, Rule
 from .scripted import ScriptedAnswer, ScriptedLLM, stand_in
+from .scripted_speech import ScriptedSpeech, ScriptedSpeechModel
 from .sessions import SessionClient, connect, host_for
 
 __all__ = (
@@ -31,6 +32,8 @@ __all__ = (
     "Rule",
     "ScriptedAnswer",
     "ScriptedLLM",
+    "ScriptedSpeech",
+    "ScriptedSpeechModel",
     "SessionClient",
     "State",
     "Vendor",

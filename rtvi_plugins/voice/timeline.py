@@ -38,26 +38,28 @@ class Timeline:
     #: For each word, the second at which it starts, and the position in the text at which it ends.
     _words: list[tuple[float, int]] = field(factory=list[tuple[float, int]])
 
-    def take(self, piece: str) -> None:
-        """Note that the TTS takes another piece of text."""
+    def take(self, piece: str, at: float | None = None) -> None:
+        """Note that the TTS takes another piece of text, which starts after `at` seconds of its audio; None is now."""
         # Languages that write no spaces between words write none between sentences either.
         space = " " if self.text and not (_UNSPACED.match(self.text[-1]) and _UNSPACED.match(piece)) else ""
         start = len(self.text) + len(space)
         self.text = f"{self.text}{space}{piece}"
-        if self.seconds > self._marks[-1][0]:
-            self._marks.append((self.seconds, start))
+        seconds = self.seconds if at is None else at
+        if seconds > self._marks[-1][0]:
+            self._marks.append((seconds, start))
         self.pieces.append((start, len(self.text)))
 
     def made(self, seconds: float) -> None:
         """Note that the TTS has made this many more seconds of audio."""
         self.seconds += seconds
 
-    def word(self, text: str, start: float) -> None:
-        """Note when a word starts. A word that is not in the text, such as a number that is read out, is ignored."""
+    def word(self, text: str, start: float) -> bool:
+        """Note when a word starts. Return whether it is in the text: a number that is read out is not, for example."""
         after, said = self._words[-1] if self._words else (0.0, 0)
         end = self._end_of(text, said)
         if end is not None:
             self._words.append((max(start, after), end))
+        return end is not None
 
     def _end_of(self, word: str, said: int) -> int | None:
         """Return where the next occurrence of a word ends, unless it is far away or part of another word."""

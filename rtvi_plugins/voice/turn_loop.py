@@ -1,4 +1,4 @@
-"""`converse`, the turn loop: the user's input comes in, and the bot's answer goes out as it is made.
+"""The turn loop of `converse`: the user's input comes in, and the bot's answer goes out as it is made.
 
 Each input opens at most one turn. A turn asks the LLM, streams its answer to the client, speaks it where the transport
 carries audio, has functions called, and asks again with their results. An interruption cancels everything in the turn.
@@ -18,13 +18,14 @@ from ..context import Message
 from ..errors import ProviderError, RequestError
 from ..events import UserLLMText
 from ..kinds import LLM, STT, TTS, VAD
-from ..session import Input, RunLLM, Say, Session, UserText
+from ..session import Input, RunLLM, Say, Session, Turn, UserText
 from .bot_turn import BotTurn
 from .filler import Filler
 from .idle_timer import IdleTimer
+from .model_user import ModelUser
 from .recognition import Recogniser
 from .speech import SpeechSynthesis
-from .text_filter import Spoken, without_markup
+from .text_filter import Spoken
 from .texts import TextSource, text_of
 from .tool_calls import LateResults
 from .turn_state import AudioState, BotState, Event, SpokenTurn, UserState
@@ -32,51 +33,13 @@ from .turn_taking import TurnTaking
 from .user_audio import UserAudio
 from .user_turn import UserTurns
 
-__all__ = ("converse",)
-
-
-async def converse(
-    session: Session,
-    /,
-    *,
-    llm: LLM,
-    stt: STT | None = None,
-    tts: TTS | None = None,
-    vad: VAD | None = None,
-    taking: TurnTaking = TurnTaking(),  # noqa: B008 - it is frozen
-    greeting: str | Say = "",
-    apology: TextSource = "I am sorry, something went wrong. Please try again.",
-    spoken: Spoken | None = without_markup,
-    filler: TextSource | Filler = "",
-) -> None:
-    """Hold a conversation until the session ends: answer what the user says or writes, and what actions ask for.
-
-    `tts` speaks the answers where the client's transport carries audio; elsewhere they are text. `stt` recognises the
-    user's speech: at any time with `vad`, without it while the microphone is on (push-to-talk). `taking` is the
-    turn-taking policy. The bot says `greeting` first, except in a session for single-turn actions; nothing interrupts
-    `Say(text, interruptible=False)`. When a provider fails, its turn ends, the client gets an `error` that is not
-    fatal, and the conversation goes on; in a spoken conversation the bot says `apology`, and in a written one it shows
-    it if the LLM gave no answer. `spoken` returns the text to speak for a sentence that is shown: by default the words
-    without markdown, with None the sentence as it is. `filler` is said, or played, while functions of the LLM run, if
-    they take longer than a second, or than its `after_seconds`. It does not enter the context.
-    `apology` and `filler` may be functions that return the text each time, such as in the user's language.
-    """
-    fill = filler if isinstance(filler, Filler) else Filler(filler) if filler else None
-    loop = _Conversation(session, llm, tts, taking, apology, spoken, fill)
-    try:
-        async with loop.listening(stt, vad):
-            first = greeting if isinstance(greeting, Say) else Say(greeting)
-            if first.text and not session.single_turn:
-                await loop.take(first)
-            loop.idle.start()
-            async for each in session.inputs():
-                await loop.take(each)
-    finally:
-        loop.idle.stop()
+__all__ = ("Conversation",)
 
 
 @define(eq=False)
-class _Conversation:
+class Conversation:
+    """The conversation of one session, with an LLM and perhaps an STT and a TTS."""
+
     session: Session
     llm: LLM
     tts: TTS | None
@@ -87,7 +50,7 @@ class _Conversation:
     state: SpokenTurn = field(factory=SpokenTurn)
     idle: IdleTimer = field(init=False)
     late: LateResults = field(init=False)
-    user_turns: UserTurns | None = None
+    user_turns: UserTurns | ModelUser | None = None
     #: The user's last message, as long as they have heard nothing of an answer to it.
     _unanswered: Message | None = None
     #: The input whose answer waits, or was not heard: in `BotState.HELD_BACK`.
@@ -100,6 +63,24 @@ class _Conversation:
         self.late = LateResults(self.session, self._is_quiet)
         clock, seconds = self.session.clock, self.taking.idle_seconds
         self.idle = IdleTimer(clock, seconds, self._ask_idle_user, self._is_user_active)
+
+    async def run(self, greeting: str | Say, stt: STT | None, vad: VAD | None) -> None:
+        """Take inputs until the session ends. Say the greeting first."""
+        try:
+            async with self.listening(stt, vad):
+                first = greeting if isinstance(greeting, Say) else Say(greeting)
+                if first.text and not self.session.single_turn:
+                    await self.take(first)
+                self.idle.start()
+                async for each in self.session.inputs():
+                    await self.take(each)
+        finally:
+            self.idle.stop()
+
+    @property
+    def can_speak(self) -> bool:
+        """Return whether there is a voice for the answers, where the transport carries audio."""
+        return self.tts is not None
 
     @asynccontextmanager
     async def listening(self, stt: STT | None, vad: VAD | None) -> AsyncGenerator[None]:
@@ -140,8 +121,7 @@ class _Conversation:
                     await self._respond(input)
             case Say():
                 await self._user_goes_on()
-                async with self._bot_turn(input) as turn:
-                    await turn.say(input.text)
+                await self._say(input)
         self.idle.start()
 
     async def _user_goes_on(self) -> bool:
@@ -171,6 +151,10 @@ class _Conversation:
             except ProviderError as error:
                 self._failed(error, speak=input.speak)
 
+    async def _say(self, input: Say) -> None:
+        async with self._bot_turn(input) as turn:
+            await turn.say(input.text)
+
     @asynccontextmanager
     async def _bot_turn(self, input: Input) -> AsyncGenerator[BotTurn]:
         self._held_back = None
@@ -178,18 +162,7 @@ class _Conversation:
         speak = isinstance(input, Say) or input.speak
         async with self.session.turn(interruptible=interruptible) as turn:
             self.state.process(Event.BOT_TURN_STARTED)
-            synthesis = None
-            if speak and self.tts is not None and self.session.has_audio:
-                spoken_until = input.spoken_until if isinstance(input, UserText) else None
-                synthesis = SpeechSynthesis(
-                    self.session,
-                    turn,
-                    self.tts,
-                    self._next_segment,
-                    spoken_until,
-                    spoken=self.spoken,
-                    language=self.user_turns.language if self.user_turns is not None else None,
-                )
+            synthesis = self._synthesis(turn, input) if speak and self.session.has_audio else None
             late_ids = self.late.reported_by(input)
             bot_turn = BotTurn(
                 self.session,
@@ -212,6 +185,20 @@ class _Conversation:
             self._resume()
         self.late.request_report()
 
+    def _synthesis(self, turn: Turn, input: Input) -> SpeechSynthesis | None:
+        """Return what speaks a turn, if anything does."""
+        if self.tts is None:
+            return None
+        return SpeechSynthesis(
+            self.session,
+            turn,
+            self.tts,
+            self._next_segment,
+            input.spoken_until if isinstance(input, UserText) else None,
+            spoken=self.spoken,
+            language=self.user_turns.language if self.user_turns is not None else None,
+        )
+
     def _end_turn(self, input: Input, *, heard: bool) -> None:
         """Keep an answer that the user's voice has interrupted before anything of it was heard."""
         if self.state.bot is BotState.ANSWERING or heard:
@@ -228,7 +215,7 @@ class _Conversation:
     def _failed(self, error: ProviderError, *, speak: bool = True) -> None:
         """Handle the final failure of a provider. If the user would get no answer, apologise once."""
         self.session.fail(error)
-        is_spoken = self.session.has_audio and self.tts is not None
+        is_spoken = self.session.has_audio and self.can_speak
         is_wanted = speak if is_spoken else error.category == "no-answer"
         if is_wanted and not self._apologised and (apology := text_of(self.apology)):
             self._apologised = True

@@ -12,7 +12,7 @@ import sys
 from array import array
 from collections import deque
 from collections.abc import Callable
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias
 
 from attrs import define
 
@@ -26,7 +26,6 @@ from .recognition import FRAME_SECONDS, Utterance
 from .streams import ReplayableStream, as_provider_error
 from .turn_state import AudioState, Event, SpokenTurn
 from .turn_taking import TurnTaking
-from .user_turn import UserTurns
 
 __all__ = (
     "Change",
@@ -80,6 +79,26 @@ _PUSH_TO_TALK: Final = VADParams(start_secs=0.0)
 _LISTENING, _SPEECH, _OVERLONG, _OFF = AudioState
 
 
+class Turns(Protocol):
+    """Collects the utterances of the user's turns."""
+
+    #: When the user last stopped speaking.
+    spoken_until: float
+
+    @property
+    def seconds(self) -> float:
+        """Return how many seconds the user has spoken in this turn."""
+        ...
+
+    def add(self, utterance: Utterance, /) -> None:
+        """Add an utterance, because the user starts or continues to speak."""
+        ...
+
+    def close(self) -> None:
+        """Finish, because the session ends."""
+        ...
+
+
 class UserAudio(Listener):
     """Listens to one session and adds each utterance to the user's turn."""
 
@@ -88,7 +107,7 @@ class UserAudio(Listener):
         session: Session,
         vad: VAD | None,
         taking: TurnTaking,
-        turns: UserTurns,
+        turns: Turns,
         state: SpokenTurn,
         on_failure: Callable[[ProviderError], None],
     ) -> None:

@@ -1,0 +1,213 @@
+"""The connection to a speech-to-speech model: kept in step with the context, and opened again when it must be.
+
+The context belongs to the session. The model receives what others add to it. When they change or remove something, when
+the functions or the provider change, and when the stream fails, another stream is opened with the whole context.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, Final, Protocol
+
+from anyio.abc import TaskGroup
+from attrs import define, field
+
+from ..clock import Timer
+from ..context import Function, Message
+from ..errors import ProviderError
+from ..kinds import Added, Audio, Pause, Respond, SpeechInput, SpeechModel, SpeechRequest, Typed
+from ..session import Session
+from .completion import as_sent
+from .model_stream import Answer, InputFeed, ModelStream, StreamListener
+from .streams import class_of_provider
+
+__all__ = ("ConnectionListener", "ModelConnection")
+
+#: How long to wait before a stream is opened again, in seconds: the more failures, the longer.
+_DELAYS: Final = (0.0, 0.5, 1.0, 2.0, 4.0, 30.0)
+#: A temporary failure is reported if it happens so often without a piece in between.
+_REPORTED_AFTER: Final = 3
+#: How much audio from before the user's speech another stream hears, in pieces of 32 ms: about a second.
+_PRE_ROLL: Final = 32
+#: How much unanswered audio is kept for another stream, in pieces of 32 ms: about a minute.
+_MOST_KEPT: Final = 2000
+
+
+class ConnectionListener(StreamListener, Protocol):
+    """Receives what the streams yield, and notes when they change."""
+
+    def stream_opened(self, utterances: int, /) -> None:
+        """Note that another stream was opened, and hears so many utterances of a VAD again."""
+
+    def stream_lost(self, error: ProviderError | None, /) -> None:
+        """Note that the stream is over. `error` is set if the user should know of it."""
+
+
+@define(eq=False)
+class ModelConnection:
+    """The streams of one conversation, one after the other."""
+
+    session: Session
+    model: SpeechModel
+    tasks: TaskGroup
+    listener: ConnectionListener
+    #: Whether the vendor finds the utterances.
+    endpointing: bool
+    #: Whether the bot has a turn. Until it ends, the context lacks what the model has said.
+    in_turn: bool = False
+    #: Whether the user's audio so far belongs to speech that has no answer.
+    is_unanswered: bool = False
+    _stream: ModelStream | None = None
+    #: The messages that the stream knows, by their identity, each with its content.
+    _known: dict[int, tuple[Message, Any]] = field(factory=dict[int, tuple[Message, Any]])
+    _functions: tuple[Sequence[Function], str | None] = ((), None)
+    #: The user's audio that another stream would hear.
+    _audio: deque[Audio | Pause] = field(factory=deque[Audio | Pause])
+    _failures: int = 0
+    _timer: Timer | None = None
+
+    # ---- streams ---------------------------------------------------------------------------------------------------
+
+    @property
+    def stream(self) -> ModelStream | None:
+        """Return the stream, unless it is over, or is that of a provider which was replaced."""
+        stream = self._stream
+        if stream is None or stream.is_over:
+            return None
+        try:
+            return stream if stream.model is self._provider() else None
+        except ProviderError:
+            return None
+
+    def _provider(self) -> Any:
+        """Return the provider that fills the service now, behind its handle. Raise `ProviderError` if it has died."""
+        return getattr(self.model.converse, "__self__", self.model)
+
+    @property
+    def name_of_provider(self) -> str:
+        """Return the name of the provider's class."""
+        return class_of_provider(self.model.converse)
+
+    def open(self, messages: Sequence[Message] | None = None) -> ModelStream:
+        """Open another stream with the context, or with these messages in its place."""
+        self.close()
+        provider, in_context = self._provider(), self.session.context.messages
+        self._known = {id(each): (each, each["content"]) for each in in_context}
+        self._functions = self._wanted_functions()
+        given = as_sent(in_context if messages is None else messages, self.name_of_provider)
+        feed = InputFeed()
+        feed.add(*self._audio)
+        functions, choice = self._functions
+        request = SpeechRequest(
+            feed, given, functions, choice, endpointing=self.endpointing, spoken=self.session.has_audio
+        )
+        self._stream = stream = ModelStream(provider, request, feed, self.session.clock, self.listener)
+        stream.start(self.tasks)
+        speaks = bool(self._audio) and isinstance(self._audio[-1], Audio)
+        pauses = sum(isinstance(each, Pause) for each in self._audio)
+        self.listener.stream_opened(0 if self.endpointing else pauses + speaks)
+        return stream
+
+    def close(self) -> None:
+        """Close the stream, if one is open."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._stream is not None:
+            self._stream.close()
+
+    def works(self) -> None:
+        """Note that the stream has yielded something."""
+        self._failures = 0
+
+    def failed(self, stream: ModelStream, error: ProviderError | None) -> None:
+        """Open another stream after a while. A turn that runs fails, and may ask for another stream at once."""
+        if stream is not self._stream:
+            return
+        self._failures += error is not None
+        is_news = error is not None and (self._failures == _REPORTED_AFTER or not error.retryable)
+        self.listener.stream_lost(error if is_news and not self.in_turn else None)
+        if self.stream is None:
+            self._open_later(error)
+
+    def _open_later(self, error: ProviderError | None) -> None:
+        delay = _DELAYS[0]
+        if error is not None:
+            delay = _DELAYS[min(self._failures - 1, len(_DELAYS) - 1)] if error.retryable else _DELAYS[-1]
+            delay = max(delay, error.retry_after or 0.0)
+        self._timer = self.session.clock.call_after(delay, self._open_again)
+
+    def _open_again(self) -> None:
+        self._timer = None
+        if not self.in_turn and self.stream is None:  # else it is opened at the end of the turn
+            self.open_if_possible()
+
+    def open_if_possible(self) -> None:
+        """Open a stream now, or later if the service has died."""
+        try:
+            self.open()
+        except ProviderError as error:
+            self._failures += 1
+            self._open_later(error)
+
+    # ---- the context -----------------------------------------------------------------------------------------------
+
+    def _wanted_functions(self) -> tuple[Sequence[Function], str | None]:
+        return list(self.session.functions), self.session.context.tool_choice
+
+    def note_known(self, *messages: Message) -> None:
+        """Note that the model knows these messages."""
+        self._known |= {id(each): (each, each["content"]) for each in messages}
+
+    def _additions(self) -> list[Message] | None:
+        """Return the messages that the model does not know; None if it knows something that is true no more."""
+        messages, known = self.session.context.messages, self._known
+        new = [each for each in messages if id(each) not in known]
+        old = [each for each in messages if id(each) in known]
+        if len(old) < len(known) or any(known[id(each)][1] != each["content"] for each in old):
+            return None
+        return new if self._functions == self._wanted_functions() else None
+
+    def sync(self) -> None:
+        """Tell the model what others have changed, unless the bot has a turn."""
+        if self.in_turn or self._timer is not None:
+            return
+        stream, new = self.stream, self._additions()
+        if stream is None or new is None:
+            self.open_if_possible()
+        else:
+            self.note_known(*new)
+            stream.send(*(Added(each) for each in as_sent(new, self.name_of_provider)))
+
+    def ask(self, messages: Sequence[Message], *, say: str | None, afresh: bool) -> Answer:
+        """Have the model answer, or say a text. `afresh` opens another stream with these messages."""
+        stream, new = self.stream, self._additions()
+        if stream is None or new is None or afresh:
+            stream, new = self.open(messages), []
+        self.note_known(*new)
+        added = as_sent(new, self.name_of_provider)
+        asked: SpeechInput = Respond(say)
+        if added and say is None and added[-1]["role"] == "user" and isinstance(text := added[-1]["content"], str):
+            added.pop()
+            asked = Typed(text)
+        stream.send(*(Added(each) for each in added), asked)
+        return stream.expect()
+
+    # ---- the user's audio ------------------------------------------------------------------------------------------
+
+    def hear(self, item: Audio | Pause) -> None:
+        """Send the user's audio, or a pause. Another stream gets it again, as long as it has no answer."""
+        self._audio.append(item)
+        most = _MOST_KEPT if self.is_unanswered else _PRE_ROLL
+        while len(self._audio) > most:
+            self._audio.popleft()
+        if (stream := self.stream) is not None:
+            stream.send(item)
+        elif not self.in_turn and self._timer is None:
+            self.open_if_possible()
+
+    def answered(self) -> None:
+        """Forget the user's audio so far, because it has an answer."""
+        self.is_unanswered = False
+        self._audio.clear()

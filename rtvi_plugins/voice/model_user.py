@@ -1,0 +1,262 @@
+"""What a speech-to-speech model hears of the user: their turns, and their words, which may come late.
+
+The model answers before the words of the user are known, and sometimes has finished before. The words still enter the
+context before the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import anyio
+from anyio.abc import TaskGroup
+from attrs import define, field
+
+from ..context import Message
+from ..events import UserLLMText, UserStartedSpeaking, UserStoppedSpeaking, UserTranscription
+from ..kinds import Audio, Pause, SpeechBegan, SpeechEnded, Transcript
+from ..session import Session, Turn
+from ..utils.json_values import replace_surrogates
+from ..utils.waiting import Condition
+from .recognition import Utterance
+from .turn_state import AudioState, Event, SpokenTurn, UserState
+
+__all__ = ("ModelUser",)
+
+
+@define(eq=False)
+class _Words:
+    """The words of one utterance."""
+
+    #: Final transcripts that are not in the context.
+    waiting: list[str] = field(factory=list[str])
+    #: Final transcripts of a stream that has failed. The next one hears the same audio.
+    before: list[str] = field(factory=list[str])
+    interim: str = ""
+    answered: bool = False
+    #: The turn that answers it, while it runs.
+    turn: Turn | None = None
+    #: The first message of its answer.
+    answer: Message | None = None
+    #: The last message before its answer, if nothing of the answer is in the context.
+    previous: Message | None = None
+
+    def take(self) -> list[str]:
+        """Return what is to enter the context, once."""
+        found = self.waiting or self.before
+        self.waiting, self.before = [], []
+        return found
+
+
+@define(eq=False)
+class ModelUser:
+    """The user's turns and words, as the model or a VAD finds them.
+
+    `on_message` is called with each message that is added to the context.
+    """
+
+    session: Session
+    state: SpokenTurn
+    send: Callable[[Audio | Pause], None]
+    tasks: TaskGroup
+    on_message: Callable[[Message], None]
+    #: Called when a VAD has found the end of an utterance.
+    on_utterance: Callable[[], None]
+    #: When the user last stopped speaking.
+    spoken_until: float = 0.0
+    language: str | None = None
+    #: The utterances of the present stream, by their numbers, and those that have no answer.
+    _numbered: list[_Words] = field(factory=list[_Words])
+    _unanswered: list[_Words] = field(factory=list[_Words])
+    _seconds: float = 0.0
+    #: The number of messages in the context when the turn began.
+    _before: int = 0
+    _over: Condition = field(init=False)
+    _order: anyio.Lock = field(factory=anyio.Lock)
+
+    def __attrs_post_init__(self) -> None:
+        self._over = Condition(lambda: not self.is_open)
+
+    @property
+    def is_open(self) -> bool:
+        """Return whether the user speaks."""
+        return self.state.user is not UserState.IDLE
+
+    async def wait_until_over(self) -> bool:
+        """Wait until the user does not speak. Return True: what they said has an answer of its own."""
+        await self._over.wait()
+        return True
+
+    # ---- utterances that a VAD has found -----------------------------------------------------------------------------
+
+    @property
+    def seconds(self) -> float:
+        """Return how many seconds the user has spoken in this turn."""
+        return self._seconds
+
+    def add(self, utterance: Utterance) -> None:
+        """Send an utterance to the model as it comes."""
+        self._add_utterance()
+        self._seconds = 0.0
+        self.tasks.start_soon(self._forward, utterance)
+
+    async def _forward(self, utterance: Utterance) -> None:
+        async with self._order:
+            async for audio in utterance.audio.read():
+                self._seconds = utterance.seconds
+                self.send(audio)
+            self.send(Pause())
+            self.on_utterance()
+            self._finish()
+
+    def _finish(self) -> None:
+        """End the user's turn, unless they speak again."""
+        if self.state.user is UserState.RECOGNISING:
+            self.state.process(Event.RECOGNISED)
+            self.state.process(Event.TURN_FINISHED)
+            self._over.notify()
+
+    # ---- what the model hears --------------------------------------------------------------------------------------
+
+    def stream_opened(self, utterances: int) -> None:
+        """Note that another stream counts utterances from 0, and hears the last `utterances` of a VAD again."""
+        for words in self._unanswered:
+            words.before, words.waiting = words.waiting or words.before, []
+            self._retract(words)
+        self._numbered = self._unanswered[len(self._unanswered) - utterances :] if utterances else []
+
+    def _add_utterance(self) -> None:
+        """Begin an utterance. It may be one that another stream has heard before."""
+        again = [text for words in self._unanswered if not words.waiting for text in words.before]
+        words = _Words(before=again)
+        self._unanswered = [*(each for each in self._unanswered if each.waiting), words]
+        self._numbered.append(words)
+
+    def heard(self, piece: Transcript | SpeechBegan | SpeechEnded, *, endpointing: bool) -> None:
+        """Take what the model has heard. With a VAD, the vendor's endpointing changes nothing."""
+        if isinstance(piece, Transcript):
+            self._transcribed(piece)
+        elif endpointing and isinstance(piece, SpeechBegan):
+            self._add_utterance()
+            self._begin()
+        elif endpointing:
+            self.stop(self.session.clock.now())
+
+    def _begin(self) -> None:
+        if self.state.audio is not AudioState.LISTENING:
+            return
+        self.session.emit(UserStartedSpeaking())
+        if self.state.audio is AudioState.LISTENING:  # the message may have ended the session: see `Limits.outbox`
+            self.state.process(Event.SPEECH_STARTED)
+
+    def stop(self, at: float) -> None:
+        """Note that the user has stopped speaking, as far as the model finds the utterances."""
+        if self.state.audio is not AudioState.SPEECH:
+            return
+        self.spoken_until = at
+        self.session.emit(UserStoppedSpeaking())
+        if self.state.audio is AudioState.SPEECH:
+            self.state.process(Event.SPEECH_STOPPED)
+            self._finish()
+
+    # ---- words -----------------------------------------------------------------------------------------------------
+
+    def _transcribed(self, transcript: Transcript) -> None:
+        words = self._words_of(transcript.utterance)
+        text = replace_surrogates(transcript.text.strip())
+        self.language = transcript.language or self.language
+        if not transcript.final:
+            if text:
+                words.interim = text
+                self.session.emit(UserTranscription(text, final=False))
+            else:
+                self._retract(words)
+        elif not text:
+            self._retract(words)
+        else:
+            words.interim = ""
+            if text not in words.before:  # else it was shown
+                self.session.emit(UserTranscription(text, final=True))
+            words.waiting.append(text)
+            if words.answered:
+                self._remember_late(words)
+
+    def _words_of(self, number: int | None) -> _Words:
+        if number is not None and 0 <= number < len(self._numbered):
+            return self._numbered[number]
+        if not self._numbered:
+            self._add_utterance()
+        return self._numbered[-1]
+
+    def _retract(self, words: _Words) -> None:
+        """Have the client remove the interim transcript."""
+        if words.interim:
+            words.interim = ""
+            self.session.emit(UserTranscription("", final=True))
+
+    def turn_began(self, turn: Turn, *, answers_speech: bool) -> None:
+        """Add the user's words to the context, because the model answers them. Later ones follow when they come."""
+        self._before = len(turn.messages)
+        if not answers_speech:
+            return
+        texts: list[str] = []
+        for words in self._unanswered:
+            words.answered, words.turn = True, turn
+            texts += words.take()
+        self._unanswered.clear()
+        if texts:
+            self._add(texts, turn.remember)
+
+    def turn_ended(self, turn: Turn) -> None:
+        """Keep the place of the answer, for words that come later."""
+        own = [] if turn.superseded else self._answer_in(turn)
+        for words in self._numbered:
+            if words.turn is turn:
+                words.turn = None
+                words.answer = own[0] if own else None
+                words.previous = next(iter(turn.messages[-1:]), None)
+
+    def _answer_in(self, turn: Turn) -> list[Message]:
+        return [each for each in turn.messages[self._before :] if each["role"] == "assistant"]
+
+    def _remember_late(self, words: _Words) -> None:
+        """Add words that came late, before the answer to them. After the context was replaced, they are dropped."""
+        session, texts, turn = self.session, words.take(), words.turn
+        answer, previous = words.answer, words.previous
+        if turn is not None and not turn.superseded:
+            own = self._answer_in(turn)
+            answer = own[0] if own else None
+            if answer is None:
+                self._add(texts, turn.remember)
+                return
+        elif turn is not None:
+            return
+        if answer is not None:
+            if any(each is answer for each in session.context.messages):
+                self._add(texts, lambda message: session.remember(message, before=answer))
+        elif previous is None or any(each is previous for each in session.context.messages):
+            self._add(texts, session.remember)
+
+    def flush(self) -> None:
+        """Add the words that have no answer to the context."""
+        texts = [text for words in self._unanswered for text in words.take()]
+        if texts:
+            self._add(texts, self.session.remember)
+
+    def _add(self, texts: list[str], remember: Callable[[Message], None]) -> None:
+        message: Message = {"role": "user", "content": " ".join(texts)}
+        remember(message)
+        self.on_message(message)
+        self.session.emit(UserLLMText(" ".join(texts)))
+
+    def close(self) -> None:
+        """Add the user's words so far to the context at the end of the session, as the client shows them."""
+        for words in {id(each): each for each in (*self._numbered, *self._unanswered)}.values():
+            if words.interim:
+                text, words.interim = words.interim, ""
+                self.session.emit(UserTranscription(text, final=True))
+                words.waiting.append(text)
+                if words.answered:
+                    self._remember_late(words)
+        self.flush()
+        self.state.process(Event.LISTENING_ENDED)

@@ -1,0 +1,554 @@
+"""A conversation by a speech-to-speech model: what the client sees, what the model receives, what is remembered."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import pairwise
+from typing import Any
+
+import anyio
+import pytest
+
+from rtvi_plugins import VAD, ProviderError, Session, SpeechModel, action, bot, converse
+from rtvi_plugins.context import Message
+from rtvi_plugins.errors import AuthorError
+from rtvi_plugins.kinds import (
+    Added,
+    Audio,
+    FunctionResult,
+    Heard,
+    Pause,
+    Respond,
+    SpeechBegan,
+    SpeechEnded,
+    Text,
+    ToolCall,
+    Transcript,
+    Typed,
+    Usage,
+    Word,
+)
+from rtvi_plugins.session import Say
+from rtvi_plugins.testing import ScriptedSpeechModel, stand_in
+from rtvi_plugins.voice import Filler
+
+from ..fakes.conversation import failures, later, shown, silence, speak, texts, types, wait, write
+from ..fakes.providers import RATE, FakeVAD
+from ..fakes.wire import Wire, connected, settle
+
+pytestmark = pytest.mark.anyio
+
+CLIENT = """speech:get_context speech:set_context speech:append_to_messages speech:run speech:say speech:interrupt
+speech.provider speech.messages speech.tools""".split()
+
+
+@bot(services={"speech": ["first", "second"]}, client=CLIENT, functions=["bot:price"], public=True)
+async def talker(session: Session, /, speech: SpeechModel) -> None:
+    """Talks by a speech-to-speech model."""
+    await converse(session, speech=speech)
+
+
+@action(talker)
+async def price(nights: int) -> int:
+    """The price of some nights."""
+    return nights * 50
+
+
+@bot(services={"speech": "first", "vad": "code"}, client=CLIENT, public=True)
+async def watched(session: Session, /, speech: SpeechModel, vad: VAD) -> None:
+    """The same, with a VAD of its own."""
+    await converse(session, speech=speech, vad=vad)
+
+
+@asynccontextmanager
+async def talking(
+    model: ScriptedSpeechModel, second: ScriptedSpeechModel | None = None, made: Any = talker, **how: Any
+) -> AsyncGenerator[Wire]:
+    """A session with this model."""
+    modules = [
+        stand_in("speech.first", model),
+        stand_in("speech.second", second or ScriptedSpeechModel()),
+        stand_in("vad.code", FakeVAD(lambda frame: float(any(frame.data)))),
+    ]
+    async with connected(made, *modules, audio=RATE, **how) as wire:
+        yield wire
+
+
+async def said(wire: Wire) -> list[tuple[Any, ...]]:
+    """The conversation as the client reads it."""
+    messages = (await wire.result(wire.call("speech:get_context")))["messages"]
+    return [(each["role"], each["content"], *(["interrupted"] if each.get("interrupted") else [])) for each in messages]
+
+
+async def user_says(model: ScriptedSpeechModel, text: str) -> None:
+    """The vendor finds an utterance."""
+    model.hear(SpeechBegan())
+    await settle()
+    model.hear(Transcript(text, final=True), SpeechEnded())
+    await settle()
+
+
+async def test_a_spoken_turn_looks_as_with_an_llm_and_a_tts() -> None:
+    """The same events in the same order, and the same context."""
+    model = ScriptedSpeechModel(["It is noon.", Usage(prompt_tokens=3, completion_tokens=4, model="m")])
+    async with talking(model) as wire:
+        await silence(wire, 0.2)
+        await user_says(model, "What time is it?")
+        await silence(wire, 1.0)
+        assert types(wire, "metrics") == [
+            "user-started-speaking",
+            "user-transcription",
+            "user-stopped-speaking",
+            "user-llm-text",
+            "bot-llm-started",
+            "bot-llm-text",
+            "bot-tts-started",
+            "bot-started-speaking",
+            "bot-transcription",
+            "bot-output",
+            "bot-llm-stopped",
+            "bot-tts-stopped",
+            "bot-output",
+            "bot-tts-text",
+            "bot-output",
+            "bot-stopped-speaking",
+            "bot-turn-ended",
+        ]
+        assert await said(wire) == [("user", "What time is it?"), ("assistant", "It is noon.")]
+        assert model.seconds == pytest.approx(1.2, abs=0.1)
+        assert failures(wire) == []
+    assert model.open == 0
+
+
+# ---- interruptions ---------------------------------------------------------------------------------------------------
+
+
+async def test_speech_interrupts_an_answer_that_is_made() -> None:
+    """The vendor is told what was heard of it, and so is the context; the rest is never played."""
+    model = ScriptedSpeechModel("One two three four five six seven eight nine ten.", "Yes?")
+    async with talking(model) as wire:
+        await user_says(model, "Count.")
+        await silence(wire, 0.5)
+        model.hear(SpeechBegan())
+        await settle()
+        played = len(wire.heard)
+        await silence(wire, 0.5)
+        assert len(wire.heard) == played
+        (told,) = model.heard
+        assert told.answer == 0
+        assert told.seconds == pytest.approx(0.46, abs=0.05)
+        model.hear(Transcript("Stop.", final=True), SpeechEnded())
+        await silence(wire, 1.0)
+        assert await said(wire) == [
+            ("user", "Count."),
+            ("assistant", "One two three four five", "interrupted"),
+            ("user", "Stop."),
+            ("assistant", "Yes?"),
+        ]
+        assert [each["interrupted"] for each in wire.data_of("bot-turn-ended")] == [True, False]
+
+
+async def test_speech_interrupts_an_answer_that_is_being_made() -> None:
+    """It is stopped at the vendor. What was made but not whole is remembered as far as it was heard."""
+    never = anyio.Event()
+    model = ScriptedSpeechModel(["One two three", never, " four."], "Yes?")
+    async with talking(model) as wire:
+        await user_says(model, "Count.")
+        await silence(wire, 0.26)
+        await user_says(model, "Stop.")
+        await silence(wire, 1.0)
+        assert [each.answer for each in model.heard] == [0]
+        assert await said(wire) == [
+            ("user", "Count."),
+            ("assistant", "One", "interrupted"),
+            ("user", "Stop."),
+            ("assistant", "Yes?"),
+        ]
+
+
+async def test_what_comes_late_of_a_stopped_answer_is_dropped() -> None:
+    """Audio and text that were on their way belong to nobody."""
+    model = ScriptedSpeechModel(["One two three four five six.", anyio.Event()], "Yes?")
+    async with talking(model) as wire:
+        await user_says(model, "Count.")
+        await silence(wire, 0.4)
+        model.hear(SpeechBegan(), Text(" Stale."), Audio(b"\1\1" * 16_000, RATE))
+        await settle()
+        played = len(wire.heard)
+        model.hear(Transcript("Stop.", final=True))
+        await silence(wire, 0.5)
+        assert len(wire.heard) == played
+        model.hear(SpeechEnded())
+        await silence(wire, 1.0)
+        assert "Stale." not in str(await said(wire))
+        assert shown(wire) == ["One two three four five six.", "Yes?"]
+
+
+async def test_an_answer_that_has_no_turn_yet_is_stopped_too() -> None:
+    """The user goes on before the bot has begun, because it says something else."""
+    model = ScriptedSpeechModel("This call is recorded.", "First.", "Second.")
+    async with talking(model) as wire:
+        wire.connection.session.submit(Say("This call is recorded.", interruptible=False))
+        await silence(wire, 0.1)
+        model.hear(SpeechBegan(), SpeechEnded())
+        await silence(wire, 0.1)
+        model.hear(SpeechBegan(), SpeechEnded())
+        await silence(wire, 1.0)
+        assert "First." not in str(await said(wire))
+        assert (await said(wire))[-1] == ("assistant", "Second.")
+
+
+async def test_a_model_that_ignores_an_interruption_is_connected_again() -> None:
+    """Otherwise its next answer would be taken for the stopped one."""
+    model = ScriptedSpeechModel("Fresh.")
+
+    async with talking(model) as wire:
+        model.hear(Text("One."), Audio(b"\1\1" * 16_000, RATE))
+        await silence(wire, 0.6)
+        model.hear(SpeechBegan())
+        await silence(wire, 5.2)
+        assert len(model.requests) == 2
+        assert model.requests[1].messages[-1]["role"] == "assistant"
+        await user_says(model, "Go on.")
+        await silence(wire, 0.5)
+        assert (await said(wire))[-2:] == [("user", "Go on."), ("assistant", "Fresh.")]
+
+
+async def test_a_bot_with_a_vad_finds_the_utterances_itself() -> None:
+    """The model gets each utterance and a pause, and is stopped when the VAD hears the user."""
+    model = ScriptedSpeechModel("One two three four five six seven eight nine ten.", "Yes?")
+    async with talking(model, made=watched) as wire:
+        await silence(wire, 0.5)
+        assert (model.requests[0].endpointing, model.seconds) == (False, 0)
+        await speak(wire, 1, 0.5)
+        model.hear(SpeechBegan(), SpeechEnded())  # the VAD decides
+        await silence(wire, 1.0)
+        model.hear(Transcript("Count.", final=True))
+        await speak(wire, 1, 0.5)
+        assert [each.answer for each in model.heard] == [0]
+        await silence(wire, 0.6)
+        model.hear(Transcript("Stop.", final=True))
+        await silence(wire, 1.0)
+        assert model.inputs == [Pause(), *model.heard, Pause()]
+        assert [each[0] for each in await said(wire)] == ["user", "assistant", "user", "assistant"]
+        assert [each[1] for each in await said(wire)][::2] == ["Count.", "Stop."]
+        assert types(wire).count("user-started-speaking") == types(wire).count("user-stopped-speaking") == 2
+
+
+async def test_speech_before_the_answer_begins_takes_it_back() -> None:
+    """With a VAD, the pause has asked for an answer, which the user does not wait for."""
+    model = ScriptedSpeechModel([anyio.Event(), "Stale."], "Fresh.")
+    async with talking(model, made=watched) as wire:
+        await speak(wire, 1, 0.5)
+        await silence(wire, 0.6)
+        await speak(wire, 1, 0.5)
+        await silence(wire, 1.0)
+        assert model.heard == [Heard(0.0, 0)]
+        assert await said(wire) == [("assistant", "Fresh.")]
+
+
+# ---- words that come late --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("moment", ["while it is spoken", "after it", "after the next began"])
+async def test_late_words_of_the_user_stand_before_the_answer(moment: str) -> None:
+    """Vendors transcribe beside the model, and are often slower."""
+    model = ScriptedSpeechModel("It is noon.", "You are welcome.")
+    async with talking(model) as wire:
+        model.hear(SpeechBegan(), SpeechEnded())
+        await silence(wire, 0.1 if moment == "while it is spoken" else 0.8)
+        if moment == "after the next began":
+            model.hear(SpeechBegan(), Transcript("Thank you.", final=True), SpeechEnded())
+            await silence(wire, 0.1)
+        model.hear(Transcript("What time is it?", final=True, utterance=0))
+        await silence(wire, 0.8)
+        assert (await said(wire))[:2] == [("user", "What time is it?"), ("assistant", "It is noon.")]
+        if moment == "after the next began":
+            assert (await said(wire))[2:] == [("user", "Thank you."), ("assistant", "You are welcome.")]
+        assert "What time is it?" in texts(wire.data_of("user-llm-text"))
+
+
+async def test_late_words_of_a_conversation_that_was_replaced_are_dropped() -> None:
+    """They belong to what the client has removed."""
+    model = ScriptedSpeechModel("It is noon.")
+    async with talking(model) as wire:
+        model.hear(SpeechBegan(), SpeechEnded())
+        await silence(wire, 0.8)
+        wire.call("speech:set_context", messages=[{"role": "user", "content": "Begin again."}])
+        await settle()
+        model.hear(Transcript("What time is it?", final=True, utterance=0))
+        await silence(wire, 0.2)
+        assert await said(wire) == [("user", "Begin again.")]
+
+
+async def test_words_without_an_answer_enter_the_context() -> None:
+    """The model need not answer; the words stand before what comes next."""
+    model = ScriptedSpeechModel()
+    async with talking(model) as wire:
+        await user_says(model, "I talk to somebody else.")
+        model.will("Hello.")
+        await write(wire, "hi")
+        await silence(wire, 0.5)
+        assert await said(wire) == [
+            ("user", "I talk to somebody else."),
+            ("user", "hi"),
+            ("assistant", "Hello."),
+        ]
+
+
+async def test_interim_words_are_shown_and_replaced() -> None:
+    """As with an STT."""
+    model = ScriptedSpeechModel()
+    async with talking(model) as wire:
+        model.hear(SpeechBegan(), Transcript("What", final=False), Transcript("What time", final=True))
+        model.hear(Transcript("a noise", final=False), Transcript("", final=True))
+        await settle()
+        assert [(each["text"], each["final"]) for each in wire.data_of("user-transcription")] == [
+            ("What", False),
+            ("What time", True),
+            ("a noise", False),
+            ("", True),
+        ]
+
+
+# ---- what the model is told ------------------------------------------------------------------------------------------
+
+
+async def test_typed_text_is_answered_in_speech() -> None:
+    """It interrupts what is said."""
+    model = ScriptedSpeechModel("One two three four five six.", "Two.")
+    async with talking(model) as wire:
+        await write(wire, "Count.")
+        await silence(wire, 0.3)
+        await write(wire, "Stop.")
+        await silence(wire, 0.5)
+        assert model.inputs == [Typed("Count."), *model.heard, Typed("Stop.")]
+        assert [each[0] for each in await said(wire)] == ["user", "assistant", "user", "assistant"]
+
+
+async def test_others_add_to_the_context() -> None:
+    """What a client adds is passed on in order. A replaced context needs another stream."""
+    model = ScriptedSpeechModel("One.", "Two.", "Three.")
+    async with talking(model) as wire:
+        note: Message = {"role": "user", "content": "I am at home."}
+        wire.call("speech:append_to_messages", messages=[note])
+        wire.call("speech:append_to_messages", messages=[note], run_immediately=True)
+        await silence(wire, 0.5)
+        assert model.inputs == [Added(note), Typed("I am at home.")]
+        wire.call("speech:run")
+        await silence(wire, 0.5)
+        assert model.inputs[2:] == [Respond()]
+        assert len(model.requests) == 1
+        wire.call("speech:set_context", messages=[note], run_immediately=True)
+        await silence(wire, 0.5)
+        assert [list(each.messages) for each in model.requests] == [[], [note]]
+        assert await said(wire) == [("user", "I am at home."), ("assistant", "Three.")]
+
+
+async def test_a_change_that_comes_with_no_request_is_known_when_the_user_speaks() -> None:
+    """The user's speech is heard by the new stream from its beginning."""
+    model = ScriptedSpeechModel("Hello.")
+    async with talking(model) as wire:
+        await write(wire, "hi")
+        await silence(wire, 1.0)
+        wire.call("speech:set_context", messages=[{"role": "user", "content": "A new beginning."}])
+        await silence(wire, 0.5)
+        before = model.seconds
+        model.hear(SpeechBegan())
+        await silence(wire, 0.2)
+        assert len(model.requests) == 2
+        assert model.seconds - before >= 0.6  # with the half second from before
+        assert types(wire).count("user-started-speaking") == 1
+
+
+async def test_it_says_what_it_is_asked_to_say() -> None:
+    """As far as the model can. What it says is what is shown and remembered."""
+    model = ScriptedSpeechModel("News!")
+    async with talking(model) as wire:
+        wire.call("speech:say", text="News.")
+        await silence(wire, 0.5)
+        assert model.inputs == [Respond("News.")]
+        assert await said(wire) == [("assistant", "News!")]
+
+
+async def test_another_provider_goes_on_with_the_conversation() -> None:
+    """The first one is closed; the second knows what was said."""
+    first, second = ScriptedSpeechModel("One."), ScriptedSpeechModel("Two.")
+    async with talking(first, second) as wire:
+        await user_says(first, "First.")
+        await silence(wire, 0.5)
+        wire.update(speech={"provider": "second"})
+        await silence(wire, 0.1)
+        assert (first.open, second.open) == (0, 1)
+        await user_says(second, "Second.")
+        await silence(wire, 0.5)
+        assert [each["content"] for each in second.requests[0].messages] == ["First.", "One."]
+        assert [each[1] for each in await said(wire)] == ["First.", "One.", "Second.", "Two."]
+
+
+async def test_without_audio_the_answers_are_text() -> None:
+    """The model is told so, and what it speaks nevertheless is dropped."""
+    model = ScriptedSpeechModel("Hello.")
+    modules = [stand_in("speech.first", model), stand_in("speech.second", model)]
+    async with connected(talker, *modules) as wire:
+        await write(wire, "hi")
+        assert await said(wire) == [("user", "hi"), ("assistant", "Hello.")]
+        assert model.requests[0].spoken is False
+
+
+async def test_the_microphone_is_off() -> None:
+    """The model is told, and the user has stopped speaking."""
+    model = ScriptedSpeechModel()
+    async with talking(model) as wire:
+        await speak(wire, 1, 0.5)
+        model.hear(SpeechBegan())
+        await settle()
+        await wait(wire, 1.0)
+        assert model.inputs == [Pause()]
+        assert types(wire)[-2:] == ["user-started-speaking", "user-stopped-speaking"]
+        await speak(wire, 1, 0.1)
+        wire.connection.microphone(False)
+        await settle()
+        assert model.inputs == [Pause(), Pause()]
+
+
+# ---- functions -------------------------------------------------------------------------------------------------------
+
+
+async def test_functions_are_called_and_their_results_answered_in_one_turn() -> None:
+    """As an LLM's are: checked, reported, remembered with their results."""
+    model = ScriptedSpeechModel(
+        ["Let me see.", ToolCall("a", "price", {"nights": 2}), ToolCall("b", "price", {"nights": "x"})], "A hundred."
+    )
+    async with talking(model) as wire:
+        assert [each["name"] for each in model.requests[0].functions] == ["price"]
+        await user_says(model, "What are two nights?")
+        await silence(wire, 1.0)
+        first, second = (each for each in model.inputs if isinstance(each, FunctionResult))
+        assert (first.id, first.result, first.respond) == ("a", "100", False)
+        assert (second.id, second.respond) == ("b", True)
+        assert "error" in second.result
+        messages = (await wire.result(wire.call("speech:get_context")))["messages"]
+        assert [each["role"] for each in messages] == ["user", "assistant", "tool", "tool", "assistant"]
+        assert (messages[1]["content"], messages[-1]["content"]) == ("Let me see.", "A hundred.")
+        assert types(wire).count("bot-turn-ended") == 1
+
+
+async def test_an_interrupted_answer_leaves_no_call_open() -> None:
+    """The model gets a result for each call, and is not asked to answer it."""
+    model = ScriptedSpeechModel([ToolCall("a", "price", {"nights": 2}), anyio.Event()], "Yes?")
+    async with talking(model) as wire:
+        await user_says(model, "What are two nights?")
+        await silence(wire, 0.2)
+        await user_says(model, "Never mind.")
+        await silence(wire, 0.5)
+        (result,) = (each for each in model.inputs if isinstance(each, FunctionResult))
+        assert (result.id, result.respond) == ("a", False)
+        assert await said(wire) == [
+            ("user", "What are two nights?"),
+            ("user", "Never mind."),
+            ("assistant", "Yes?"),
+        ]
+
+
+# ---- failures --------------------------------------------------------------------------------------------------------
+
+
+async def test_a_lost_connection_is_opened_again_with_the_unanswered_speech() -> None:
+    """The user need not repeat it, and does not notice."""
+    model = ScriptedSpeechModel()
+    async with talking(model) as wire:
+        await silence(wire, 2.0)
+        model.hear(SpeechBegan(), Transcript("Two nights", final=True))
+        await speak(wire, 1, 0.5)
+        before = model.seconds
+        model.hear(ProviderError("acme", "unavailable"))
+        model.will("A hundred.")
+        await wait(wire, 0.1)
+        assert model.seconds - before == pytest.approx(1.1, abs=0.2)
+        model.hear(SpeechBegan(), Transcript("Two nights", final=True), Transcript("please", final=True), SpeechEnded())
+        await silence(wire, 0.5)
+        assert await said(wire) == [("user", "Two nights please"), ("assistant", "A hundred.")]
+        assert failures(wire) == []
+        assert [each["text"] for each in wire.data_of("user-transcription")] == ["Two nights", "please"]
+
+
+async def test_a_typed_text_is_asked_again() -> None:
+    """A temporary failure before anything of the answer came is not noticed."""
+    model = ScriptedSpeechModel(ProviderError("acme", "unavailable"), "Hello.")
+    async with talking(model) as wire:
+        await write(wire, "hi")
+        await silence(wire, 0.5)
+        assert await said(wire) == [("user", "hi"), ("assistant", "Hello.")]
+        assert model.requests[1].messages == [{"role": "user", "content": "hi"}]
+        assert failures(wire) == []
+
+
+async def test_a_failure_in_an_answer_is_reported_and_what_came_is_heard() -> None:
+    """Then the bot apologises, by the same model."""
+    model = ScriptedSpeechModel(["One two.", ProviderError("acme", "unavailable")], "I am sorry.")
+    async with talking(model) as wire:
+        await user_says(model, "Count.")
+        await silence(wire, 1.5)
+        assert failures(wire) == ["acme is not available."]
+        assert [each[1] for each in await said(wire)] == ["Count.", "One two.", "I am sorry."]
+        assert isinstance(model.inputs[-1], Respond)
+
+
+async def test_a_vendor_that_stays_away_is_reported_once_and_tried_less_and_less() -> None:
+    """Until it answers."""
+    model = ScriptedSpeechModel()
+    opened: list[float] = []
+
+    class Away:
+        def converse(self, request: Any, /) -> AsyncIterator[Any]:
+            opened.append(wire.clock.now() if wires else 0.0)
+            return model.converse(request) if len(opened) > 6 else failing()
+
+    async def failing() -> AsyncIterator[Any]:
+        for error in [ProviderError("acme", "unavailable")]:
+            raise error
+        yield
+
+    wires: list[Wire] = []
+    away: Any = Away()
+    async with talking(away) as wire:
+        wires.append(wire)
+        await later(wire, 45)
+        assert failures(wire) == ["acme is not available."]
+        assert [round(after - before, 1) for before, after in pairwise(opened[1:])] == [0.5, 1.0, 2.0, 4.0, 30.0]
+        model.will("Hello.")
+        await write(wire, "hi")
+        await silence(wire, 0.5)
+        assert (await said(wire))[-1] == ("assistant", "Hello.")
+
+
+# ---- details ---------------------------------------------------------------------------------------------------------
+
+
+async def test_the_times_of_words_are_used() -> None:
+    """Also if a word comes before its sentence is whole."""
+    pause = Audio(bytes(16_000), RATE)
+    model = ScriptedSpeechModel(
+        [Text("Well,"), Word("Well,", 0.0), Text(" good day."), Word("good", 0.5), Word("day.", 0.7), pause, pause]
+    )
+    async with talking(model) as wire:
+        await user_says(model, "hi")
+        await silence(wire, 0.4)
+        model.hear(SpeechBegan())
+        await silence(wire, 0.1)
+        assert (await said(wire))[-1] == ("assistant", "Well,", "interrupted")
+        assert texts(wire.data_of("bot-tts-text")) == ["Well,"]
+
+
+async def test_what_cannot_be_combined_is_refused() -> None:
+    """With what to write instead."""
+    model, session = ScriptedSpeechModel(), None
+    converse_somehow: Any = converse
+    with pytest.raises(AuthorError, match="takes the place of llm="):
+        await converse_somehow(session, llm=model, speech=model)
+    with pytest.raises(AuthorError, match="needs llm=, or speech="):
+        await converse_somehow(session)
+    with pytest.raises(AuthorError, match=r"Write Filler\(sound="):
+        await converse_somehow(session, speech=model, filler=Filler("One moment."))
