@@ -114,6 +114,7 @@ class OpenAIServer:
     name: str = "openai"
     #: The one key that it accepts; None accepts any.
     key: str | None = None
+    needs_key: bool = True
     script: list[Says | Refuses] = field(factory=list["Says | Refuses"])
     models: Any = field(factory=lambda: {"object": "list", "data": [{"id": "small-1"}, {"id": "large-1"}]})
     asked: list[Asked] = field(factory=list[Asked])
@@ -151,7 +152,7 @@ class OpenAIServer:
         port = request.client.port if request.client else 0
         content = await request.body()
         self.asked.append(Asked(request.method, request.url.path, key, port, json.loads(content or "{}")))
-        if scheme == "Bearer" and key and self.key in (None, key):
+        if not self.needs_key or (scheme == "Bearer" and key and self.key in (None, key)):
             return None
         # Vendors repeat what they refuse, and so must this one, or nobody would notice where it ends up.
         error = {"message": f"Incorrect API key provided: {key}", "type": "invalid_request_error"}

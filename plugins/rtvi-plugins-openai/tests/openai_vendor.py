@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 from openai_server import Says, calling, saying
 
 from rtvi_plugins_vendor.scripts import ScriptedVendor, scripted_vendor
-from rtvi_plugins_vendor.testing import FakeRequest
+from rtvi_plugins_vendor.testing import Answer, FakeRequest
 
 __all__ = ("CALLS", "CHAT", "chat_vendor", "refuse")
 
@@ -46,6 +46,10 @@ CHAT = _parts(saying("Good", " day."))
 CALLS = _parts(calling(("call_1", "book_room", '{"nights": 3}')))
 
 
-def chat_vendor(*, answer: list[bytes] = CHAT) -> AbstractAsyncContextManager[ScriptedVendor]:
+@asynccontextmanager
+async def chat_vendor(*, answer: list[bytes] = CHAT) -> AsyncGenerator[ScriptedVendor]:
     """Run a vendor of chat models."""
-    return scripted_vendor("/v1/chat/completions", answer, refuse=refuse, base="/v1")
+    async with scripted_vendor("/v1/chat/completions", answer, refuse=refuse, base="/v1") as scripted:
+        models = {"object": "list", "data": [{"id": "small-1", "object": "model"}]}
+        scripted.vendor.on("/v1/models", Answer(json=models, headers={"connection": "close"}))
+        yield scripted

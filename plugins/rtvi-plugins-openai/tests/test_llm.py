@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,8 +17,10 @@ from openai_server import KEY, OpenAIServer, serve
 
 from rtvi_plugins import LLM, Session, bot, converse
 from rtvi_plugins.client import Client
+from rtvi_plugins.errors import ProviderError
 from rtvi_plugins.kinds import LLMRequest
 from rtvi_plugins.testing import connect
+from rtvi_plugins_openai import connect as connect_llm
 from rtvi_plugins_openai import llm as declared
 from rtvi_plugins_openai.llm import configure, list_models, openai_llm, openai_model, together_llm, together_model
 
@@ -61,25 +64,77 @@ async def test_models_can_be_listed(base_url: str) -> None:
         assert await list_models(together) == ["large-1", "small-1"]
 
 
+ADDRESSES = {
+    "openai": "https://api.openai.com/v1/",
+    "together": "https://api.together.xyz/v1/",
+    "groq": "https://api.groq.com/openai/v1/",
+    "xai": "https://api.x.ai/v1/",
+    "fireworks": "https://api.fireworks.ai/inference/v1/",
+    "openrouter": "https://openrouter.ai/api/v1/",
+    "ollama": "http://localhost:11434/v1/",
+    "vllm": "http://localhost:8000/v1/",
+    "llamacpp": "http://localhost:8080/v1/",
+    "lmstudio": "http://localhost:1234/v1/",
+}
+SERVERS = ("ollama", "vllm", "llamacpp", "lmstudio")
+
+
 @pytest.mark.anyio
-@pytest.mark.parametrize(
-    ("service", "address"), [(openai_llm, "https://api.openai.com/v1/"), (together_llm, "https://api.together.xyz/v1/")]
-)
-async def test_a_provider_knows_its_vendors_address(service: Any, address: str) -> None:
+@pytest.mark.parametrize("name", declared.VENDORS)
+async def test_a_provider_knows_its_vendors_address(name: str) -> None:
     """Opening it sends nothing yet."""
-    async with service(KEY) as live:
-        assert str(live.http.client.base_url) == address
+    async with getattr(declared, f"{name}_llm")(KEY) as live:
+        assert (str(live.http.client.base_url), live.provider) == (ADDRESSES[name], name)
 
 
-def test_the_readme_tells_every_option() -> None:
+@pytest.mark.anyio
+@pytest.mark.parametrize("name", SERVERS)
+async def test_a_server_of_ones_own_needs_neither_key_nor_model(name: str, server: OpenAIServer) -> None:
+    """It answers with the first model that it lists, which is asked for once."""
+    server.key, server.models = None, {"data": [{"id": "second-hand"}, {"id": "another"}]}
+    server.needs_key = False
+    with serve(server) as base_url:
+        async with getattr(declared, f"{name}_llm")(None, base_url=base_url) as live:
+            getattr(declared, f"{name}_model")(live)
+            configure(live, max_tokens=7)
+            for _ in range(2):
+                assert [piece async for piece in live.respond(HELLO)]
+            getattr(declared, f"{name}_model")(live, "third")
+            assert [piece async for piece in live.respond(HELLO)]
+    assert [each.path for each in server.asked] == ["/v1/models", *["/v1/chat/completions"] * 3]
+    assert [each.body["model"] for each in server.asked[1:]] == ["second-hand", "second-hand", "third"]
+    assert {each.key for each in server.asked} == {""}
+    assert server.asked[1].body["max_tokens"] == 7
+
+
+@pytest.mark.anyio
+async def test_a_server_without_models_is_a_bad_request(server: OpenAIServer) -> None:
+    """There is nothing that could answer."""
+    server.models = {"data": []}
+    with serve(server) as base_url:
+        async with connect_llm("ollama", KEY, base_url=base_url) as live:
+            live.model = None
+            with pytest.raises(ProviderError, match="ollama did not accept the request"):
+                [piece async for piece in live.respond(HELLO)]
+
+
+def test_every_vendor_has_an_entry_point() -> None:
+    """A bot finds it by its name alone."""
+    toml = tomllib.loads(Path(__file__).parents[1].joinpath("pyproject.toml").read_text("utf-8"))
+    entries = toml["project"]["entry-points"]["rtvi_plugins"]
+    assert {name for name in entries if name.startswith("llm.")} == {f"llm.{name}" for name in declared.VENDORS}
+
+
+def test_the_readme_tells_every_option_and_every_vendor() -> None:
     """Whoever chooses a provider reads there what can be set."""
     readme = Path(__file__).parent.parent.joinpath("README.md").read_text("utf-8")
-    functions: list[Callable[..., Any]] = [openai_llm, together_llm, openai_model, together_model, configure]
+    functions: list[Callable[..., Any]] = [openai_llm, openai_model, configure]
     parameters = [each for function in functions for each in inspect.signature(function).parameters.values()]
     sent = {each.name: each.default for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD}
     assert [name for name in sent if f"| `{name}` |" not in readme] == []
-    defaults = [each.default for each in parameters if isinstance(each.default, str)]
-    assert [default for default in defaults if f"`{default}`" not in readme] == []
+    for each in declared.VENDORS.values():
+        model = f"`{each.models[0]}`" if each.models else "the first that it lists"
+        assert f"| `{each.name}` | `{each.base_url}` | {model} |" in readme
 
 
 # ---- in a bot --------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""OpenAI's and Together's chat models, and every server that speaks the same API, for `rtvi_plugins`."""
+"""OpenAI's chat models, and those of others with the same API, for `rtvi_plugins`."""
 
 from __future__ import annotations
 

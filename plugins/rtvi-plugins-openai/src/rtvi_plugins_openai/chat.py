@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 from attrs import define, field
 
-from rtvi_plugins.errors import ProviderCategory
+from rtvi_plugins.errors import ProviderCategory, ProviderError
 from rtvi_plugins.kinds import LLMPiece, LLMRequest
 from rtvi_plugins.session import Secret
 from rtvi_plugins_vendor import Retry, VendorHTTP, connect_http
@@ -33,25 +33,27 @@ _RETRY = Retry(times=0)
 class OpenAILLM:
     """A chat model with OpenAI's API. It has no state of a conversation, and can answer several at once.
 
-    `provider` is its name in errors. `fields` are other fields of a request, with the vendor's names; None is not sent.
+    `provider` is its name in errors. A `model` of None is the first one that the server lists. `fields` are other
+    fields of a request, with the vendor's names; None is not sent.
     """
 
     http: VendorHTTP = field(repr=False)
     provider: str = "openai"
-    model: str = ""
+    model: str | None = ""
     fields: Mapping[str, Any] = {}
     #: The vendor's name of the field for the longest answer.
     max_tokens_field: str = "max_completion_tokens"
     #: Whether to send messages whose roles alternate, which some servers require.
     alternate_roles: bool = False
+    _first: str | None = field(default=None, init=False)
 
     async def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
         """Yield the answer: text as it comes, then function calls, then usage.
 
         Raises `ProviderError` if the vendor fails. Closing the iterator, or cancelling, closes the connection.
         """
-        answer = Answer(self.provider)
-        sent = body(request, self.model, self.fields, alternate=self.alternate_roles)
+        answer, model = Answer(self.provider), await self._first_model() if self.model is None else self.model
+        sent = body(request, model, self.fields, alternate=self.alternate_roles)
         async with self.http.stream("POST", "chat/completions", json=sent, headers=_STREAM) as response:
             if response.is_json:
                 for said in answer.take_whole(await response.read()):
@@ -72,10 +74,21 @@ class OpenAILLM:
 
     async def list_models(self) -> list[str]:
         """Return the names of the models that this key may use, sorted. Raise `ProviderError` if the vendor fails."""
+        return sorted({*await self._models()})
+
+    async def _models(self) -> list[str]:
         found = await self.http.get("models")
         models = array(found.get("data") if is_object(found) else found)  # Together sends a bare array
         listed = [object_of(each) for each in models]
-        return sorted({text(each.get("id")) for each in listed if text(each.get("type")) in _ANSWERING} - {""})
+        return [name for each in listed if text(each.get("type")) in _ANSWERING and (name := text(each.get("id")))]
+
+    async def _first_model(self) -> str:
+        """Return the first model of the server's list. It is asked for only once."""
+        if self._first is None:
+            if not (models := await self._models()):
+                raise ProviderError(self.provider, "bad-request")
+            self._first = models[0]
+        return self._first
 
 
 _STREAM = {"accept": "text/event-stream"}
@@ -91,7 +104,7 @@ def _categorize(status: int, refusal: bytes) -> ProviderCategory:
 @asynccontextmanager
 async def connect(
     provider: str,
-    api_key: Secret,
+    api_key: Secret | None,
     *,
     base_url: str,
     timeout: float = 30.0,
@@ -100,6 +113,7 @@ async def connect(
 ) -> AsyncGenerator[OpenAILLM]:
     """Yield a model at `base_url`, which ends with the API's version, as in `https://api.openai.com/v1`.
 
+    - `api_key`: None for a server that needs no key.
     - `timeout`: how long to wait for the connection, and for each piece of an answer, in seconds.
     - `alternate_roles`: whether to join messages so that user and assistant alternate. None does it for every server
       except OpenAI's own.

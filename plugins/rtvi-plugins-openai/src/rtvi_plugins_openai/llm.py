@@ -1,11 +1,12 @@
-"""The providers `openai` and `together` of kind `llm`, which share their options and actions."""
+"""The providers of kind `llm` for OpenAI and for others with OpenAI's API. They share their options and actions."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Annotated, Any, Literal, TypeAlias
 
+from attrs import frozen
 from attrs.validators import ge, gt, le
 from typing_extensions import Doc
 
@@ -14,7 +15,16 @@ from rtvi_plugins.security import http_url
 
 from .chat import OpenAILLM, connect
 
-__all__ = ("configure", "list_models", "openai_llm", "openai_model", "together_llm", "together_model")
+__all__ = (
+    "VENDORS",
+    "Vendor",
+    "configure",
+    "list_models",
+    "openai_llm",
+    "openai_model",
+    "together_llm",
+    "together_model",
+)
 
 BaseURL: TypeAlias = Annotated[
     str, http_url, Doc("The URL of the API, with its version. Any server with OpenAI's API works.")
@@ -27,70 +37,143 @@ AlternateRoles: TypeAlias = Annotated[
     Doc("Join messages so that user and assistant alternate. By default, for every server except OpenAI's own."),
 ]
 Penalty: TypeAlias = Annotated[float, ge(-2), le(2)]
+Opens: TypeAlias = "Callable[..., AbstractAsyncContextManager[OpenAILLM]]"
 
 
-@service("llm", "openai", key_page="https://platform.openai.com/api-keys")
-@asynccontextmanager
-async def openai_llm(
-    api_key: Secret,
-    /,
-    base_url: BaseURL = "https://api.openai.com/v1",
-    timeout: Timeout = 30.0,
-    alternate_roles: AlternateRoles = None,
-) -> AsyncGenerator[OpenAILLM]:
-    """OpenAI's chat models, or any server with OpenAI's chat API."""
-    async with connect("openai", api_key, base_url=base_url, timeout=timeout, alternate_roles=alternate_roles) as llm:
-        yield llm
+# ---- the vendors -----------------------------------------------------------------------------------------------------
 
 
-@service("llm", "together", key_page="https://api.together.ai/settings/api-keys")
-@asynccontextmanager
-async def together_llm(
-    api_key: Secret,
-    /,
-    base_url: BaseURL = "https://api.together.xyz/v1",
-    timeout: Timeout = 30.0,
-    alternate_roles: AlternateRoles = None,
-) -> AsyncGenerator[OpenAILLM]:
-    """Open models, served by Together."""
-    async with connect("together", api_key, base_url=base_url, timeout=timeout, alternate_roles=alternate_roles) as llm:
-        llm.max_tokens_field = "max_tokens"
-        yield llm
+@frozen
+class Vendor:
+    """Somebody who offers OpenAI's API. The first of the `models`, which are suggestions, is the default.
+
+    A vendor without a `key_page` is a server of one's own. It needs no key, and uses the first model that it lists.
+    """
+
+    name: str
+    doc: str
+    base_url: str
+    models: Sequence[str] = ()
+    key_page: str = ""
+    max_tokens_field: str = "max_tokens"
 
 
-@options(openai_llm)
-def openai_model(
-    llm: OpenAILLM,
-    /,
-    model: Annotated[
-        Literal["gpt-4.1-mini", "gpt-4.1", "gpt-5.4-nano", "gpt-5.4-mini", "gpt-5.4", "gpt-5.5"] | str,
-        Doc("The model that answers. Models that do not think first begin to speak sooner."),
-    ] = "gpt-4.1-mini",
-) -> None:
-    """Which of OpenAI's models answers."""
-    llm.model = model
+#: Base URLs and fields as the vendors document them.
+VENDORS: Mapping[str, Vendor] = {
+    each.name: each
+    for each in (
+        Vendor(
+            "openai",
+            "OpenAI's chat models, or any server with OpenAI's chat API.",
+            "https://api.openai.com/v1",
+            ("gpt-4.1-mini", "gpt-4.1", "gpt-5.4-mini", "gpt-5.4", "gpt-5.5", "gpt-5.6-luna"),
+            "https://platform.openai.com/api-keys",
+            "max_completion_tokens",
+        ),
+        Vendor(
+            "together",
+            "Open models, served by Together.",
+            "https://api.together.xyz/v1",
+            (
+                "meta-llama/Llama-3.3-70B-Instruct-Turbo",
+                "Qwen/Qwen3-235B-A22B-Instruct-2507-tput",
+                "moonshotai/Kimi-K2.5",
+                "openai/gpt-oss-120b",
+            ),
+            "https://api.together.ai/settings/api-keys",
+        ),
+        Vendor(
+            "groq",
+            "Open models, served fast by Groq.",
+            "https://api.groq.com/openai/v1",
+            ("openai/gpt-oss-120b", "openai/gpt-oss-20b"),
+            "https://console.groq.com/keys",
+            "max_completion_tokens",
+        ),
+        Vendor(
+            "xai",
+            "The Grok models of xAI.",
+            "https://api.x.ai/v1",
+            ("grok-4-1-fast-non-reasoning", "grok-4.3"),
+            "https://console.x.ai",
+            "max_completion_tokens",
+        ),
+        Vendor(
+            "fireworks",
+            "Open models, served by Fireworks.",
+            "https://api.fireworks.ai/inference/v1",
+            (
+                "accounts/fireworks/models/gpt-oss-20b",
+                "accounts/fireworks/models/kimi-k2p6",
+                "accounts/fireworks/models/glm-5p2",
+            ),
+            "https://app.fireworks.ai/settings/users/api-keys",
+        ),
+        Vendor(
+            "openrouter",
+            "The models of many vendors, through OpenRouter.",
+            "https://openrouter.ai/api/v1",
+            ("openai/gpt-5.4-mini", "anthropic/claude-haiku-5.5", "google/gemini-3.8-flash"),
+            "https://openrouter.ai/settings/keys",
+        ),
+        Vendor("ollama", "Models on your own machine, served by Ollama.", "http://localhost:11434/v1"),
+        Vendor("vllm", "A model on your own machine, served by vLLM.", "http://localhost:8000/v1"),
+        Vendor("llamacpp", "A model on your own machine, served by llama.cpp.", "http://localhost:8080/v1"),
+        Vendor("lmstudio", "Models on your own machine, served by LM Studio.", "http://localhost:1234/v1"),
+    )
+}
 
 
-@options(together_llm)
-def together_model(
-    llm: OpenAILLM,
-    /,
-    model: Annotated[
-        Literal[
-            "meta-llama/Llama-3.3-70B-Instruct-Turbo",
-            "Qwen/Qwen3-235B-A22B-Instruct-2507-tput",
-            "moonshotai/Kimi-K2.5",
-            "openai/gpt-oss-120b",
-        ]
-        | str,
-        Doc("The model that answers. Models that do not think first begin to speak sooner."),
-    ] = "meta-llama/Llama-3.3-70B-Instruct-Turbo",
-) -> None:
-    """Which of the models that Together serves answers."""
-    llm.model = model
+def _provider(name: str) -> tuple[Opens, Callable[..., None]]:
+    """Declare the provider of a vendor: its service, and the option that differs between vendors."""
+    vendor = VENDORS[name]
+
+    async def open(
+        api_key: Secret | None,
+        /,
+        base_url: BaseURL = vendor.base_url,
+        timeout: Timeout = 30.0,
+        alternate_roles: AlternateRoles = None,
+    ) -> AsyncGenerator[OpenAILLM]:
+        async with connect(name, api_key, base_url=base_url, timeout=timeout, alternate_roles=alternate_roles) as llm:
+            llm.max_tokens_field = vendor.max_tokens_field
+            yield llm
+
+    def choose(llm: OpenAILLM, /, model: str | None = vendor.models[0] if vendor.models else None) -> None:
+        llm.model = model
+
+    # The annotations depend on the vendor.
+    open.__annotations__["api_key"] = Secret if vendor.key_page else Secret | None
+    suggested: Any = Literal[tuple(vendor.models)] | str if vendor.models else str | None
+    doc = "The model that answers. Models that do not think first begin to speak sooner."
+    choose.__annotations__["model"] = Annotated[suggested, Doc(doc if vendor.models else f"{doc} {_FIRST}")]
+    open.__name__, open.__qualname__, open.__doc__ = f"{name}_llm", f"{name}_llm", vendor.doc
+    choose.__name__, choose.__qualname__, choose.__doc__ = f"{name}_model", f"{name}_model", "Set the model."
+    opens = service("llm", name, key_page=vendor.key_page)(asynccontextmanager(open))
+    return opens, options(opens)(choose)
 
 
-@options(openai_llm, together_llm)
+_FIRST = "By default, the first one that the server lists."
+
+openai_llm, openai_model = _provider("openai")
+together_llm, together_model = _provider("together")
+groq_llm, groq_model = _provider("groq")
+xai_llm, xai_model = _provider("xai")
+fireworks_llm, fireworks_model = _provider("fireworks")
+openrouter_llm, openrouter_model = _provider("openrouter")
+ollama_llm, ollama_model = _provider("ollama")
+vllm_llm, vllm_model = _provider("vllm")
+llamacpp_llm, llamacpp_model = _provider("llamacpp")
+lmstudio_llm, lmstudio_model = _provider("lmstudio")
+
+_SERVERS = (ollama_llm, vllm_llm, llamacpp_llm, lmstudio_llm)
+_EVERY = (openai_llm, together_llm, groq_llm, xai_llm, fireworks_llm, openrouter_llm, *_SERVERS)
+
+
+# ---- what they share -------------------------------------------------------------------------------------------------
+
+
+@options(*_EVERY)
 def configure(
     llm: OpenAILLM,
     /,
@@ -124,7 +207,7 @@ def configure(
     }
 
 
-@action(openai_llm, together_llm)
+@action(*_EVERY)
 async def list_models(llm: OpenAILLM, /) -> list[str]:
     """List the models that this key may use."""
     return await llm.list_models()
