@@ -1,0 +1,114 @@
+"""A LiveKit STT as a provider.
+
+A stream of LiveKit is made to last for a whole session, so it does not end with an utterance: Deepgram's takes up to 5 s.
+Here an utterance is over when all that was heard has become final, and nothing more has come for a moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, suppress
+from importlib import import_module
+from typing import Any, Final
+
+from attrs import define
+
+from rtvi_plugins.errors import ProviderError
+from rtvi_plugins.kinds import Audio, STTPiece, STTRequest, Transcript, Usage, Word
+
+from .running import Bridged, follow, shielded
+
+__all__ = ("BridgedSTT",)
+
+#: After the end of the audio: how long to wait for more when all text is final, and when some is not, in seconds.
+_SETTLED_SECONDS: Final = 0.3
+_UNSETTLED_SECONDS: Final = 2.0
+
+
+class BridgedSTT(Bridged):
+    """Recognises with a LiveKit STT."""
+
+    async def transcribe(self, request: STTRequest, /) -> AsyncGenerator[STTPiece]:
+        """Stream transcripts."""
+        async with self.use() as stt:
+            pieces = self._streamed(stt, request) if stt.capabilities.streaming else self._whole(stt, request)
+            async with aclosing(pieces):
+                async for piece in pieces:
+                    yield piece
+
+    async def _whole(self, stt: Any, request: STTRequest) -> AsyncGenerator[STTPiece]:
+        frames = [_frame(audio) async for audio in request.audio]
+        try:
+            async with asyncio.timeout(self.timeout):
+                event = await stt.recognize(frames, conn_options=self.connection())
+        except TimeoutError:
+            raise ProviderError(self.provider, "timeout") from None
+        for each in event.alternatives[:1]:
+            yield _transcript(each, final=True)
+
+    async def _streamed(self, stt: Any, request: STTRequest) -> AsyncGenerator[STTPiece]:
+        types: Any = import_module("livekit.agents.stt").SpeechEventType
+        stream = stt.stream(conn_options=self.connection())
+        feeding = asyncio.create_task(_feed(stream, request.audio))
+        heard = _Heard()
+        try:
+            with suppress(TimeoutError):
+                async with aclosing(follow(stream, feeding, heard.patience)) as events:
+                    async for event in events:
+                        if event.type == types.RECOGNITION_USAGE and event.recognition_usage is not None:
+                            yield Usage(seconds=float(event.recognition_usage.audio_duration))
+                        elif event.alternatives and event.alternatives[0].text:
+                            found = _transcript(event.alternatives[0], final=event.type == types.FINAL_TRANSCRIPT)
+                            heard.take(found)
+                            yield found
+            if heard.interim is not None:  # the vendor has not made it final in time
+                yield heard.interim
+        finally:
+            feeding.cancel()
+            await shielded(stream.aclose)
+            await asyncio.wait([feeding])
+
+
+@define
+class _Heard:
+    """What was recognised so far."""
+
+    any_final: bool = False
+    #: Text that is not final yet, as a final transcript.
+    interim: Transcript | None = None
+
+    def take(self, found: Transcript) -> None:
+        self.any_final = self.any_final or found.final
+        self.interim = None if found.final else Transcript(found.text, True, found.language)
+
+    def patience(self) -> float:
+        """Return how long to wait for more after the end of the audio."""
+        return _SETTLED_SECONDS if self.any_final and self.interim is None else _UNSETTLED_SECONDS
+
+
+async def _feed(stream: Any, audio: AsyncIterator[Audio]) -> None:
+    async for each in audio:
+        stream.push_frame(_frame(each))
+    stream.end_input()
+
+
+def _frame(audio: Audio) -> Any:
+    rtc: Any = import_module("livekit.rtc")
+    return rtc.AudioFrame(audio.data, audio.rate, audio.channels, len(audio.data) // (2 * audio.channels))
+
+
+def _transcript(found: Any, *, final: bool) -> Transcript:
+    words = [
+        Word(str(each), float(each.start_time), float(each.end_time))
+        for each in getattr(found, "words", None) or ()
+        if isinstance(each.start_time, int | float) and isinstance(each.end_time, int | float)
+    ]
+    return Transcript(
+        found.text,
+        final,
+        str(found.language) or None,
+        words=words,
+        speaker=getattr(found, "speaker_id", None),
+        confidence=found.confidence if 0 < found.confidence <= 1 else None,
+    )
