@@ -17,6 +17,8 @@ CLIENTS = "tests/clients"
 BROWSER = "tests/browser"
 EVALUATION = "docs/examples/evaluation"
 SDKS = "tests/sdks"
+#: Tests that need LiveKit, which no other environment has.
+LIVEKIT = "plugins/rtvi-plugins-livekit/tests/real"
 #: Folders of tests that need no other process.
 QUICK = ("utils", "declare", "registry", "protocol", "runtime", "voice", "whole")
 #: Tests of other processes, of speech in real time, of wheels and of the docs.
@@ -27,7 +29,7 @@ nox.needs_version = ">=2025.2"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_venv = "yes"
 nox.options.error_on_missing_interpreters = False
-nox.options.sessions = ["lint", "typing", "docs", "tests", "clients", "browser", "evaluation", "sdks"]
+nox.options.sessions = ["lint", "typing", "docs", "tests", "clients", "browser", "evaluation", "sdks", "livekit"]
 
 # pyenv's interpreters are found also where its shims answer for one version only.
 for found in sorted(Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser().glob("versions/3.1[1-3].*/bin")):
@@ -227,6 +229,14 @@ def sdks(session: nox.Session) -> None:
     install(session, "tests", ["rtvi-plugins-vendor", *VENDORS])
     sdks_install(session)
     pytest(session, SDKS)
+
+
+@nox.session
+def livekit(session: nox.Session) -> None:
+    """LiveKit's own plugins, unmodified, as providers, against fakes of their vendors."""
+    install(session, "tests", with_others("rtvi-plugins-livekit"))
+    session.install("-r", f"{LIVEKIT}/requirements.txt")
+    pytest(session, LIVEKIT)
 
 
 @nox.session

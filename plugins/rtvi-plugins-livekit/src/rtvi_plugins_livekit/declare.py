@@ -15,7 +15,7 @@ from attrs import frozen
 from attrs.validators import gt
 
 from rtvi_plugins import Doc, Secret, hookimpl, options, service
-from rtvi_plugins.errors import PluginError, ProviderError
+from rtvi_plugins.errors import PluginError, StartFailed
 
 from .listing import CLASSES
 from .llm import BridgedLLM
@@ -43,8 +43,8 @@ def livekit(kind: Kind, plugin: str, *, name: str) -> Callable[..., Any]:
 
         flux = livekit("stt", "deepgram:STTv2", name="flux")
 
-    `plugin` is the name of the plugin below `livekit.plugins` and, after a colon, of the class. `name` is the provider's.
-    Keep the result in a variable of the module. Raises `PluginError` if there is no such plugin or class.
+    `plugin` is the name of the plugin below `livekit.plugins` and, after a colon, of the class. `name` is that of the
+    provider. Keep the result in a variable of the module. Raises `PluginError` if there is no such plugin or class.
     """
     scope = sys._getframe(1).f_globals  # pyright: ignore[reportPrivateUsage]
     cls = _class(kind, plugin)
@@ -124,11 +124,10 @@ class _Declaration:
         fixed_options = {each.name: each for each in found.service if each.name != _TIMEOUT.name}
 
         @asynccontextmanager
-        async def open_service(*keys: Secret | None, timeout: float, **fixed: Any) -> AsyncGenerator[Bridged]:
-            if lacking := [each for each in found.required if fixed[each] is None]:
-                raise ProviderError(self.provider, "bad-request") from ValueError(
-                    f"the service option {lacking[0]!r} of {self.provider} must be set"
-                )
+        async def open_service(*keys: Secret | None, **fixed: Any) -> AsyncGenerator[Bridged]:
+            timeout: float = fixed.pop(_TIMEOUT.name, _TIMEOUT.default)
+            if lacking := [each for each in found.required if fixed.get(each) is None]:
+                raise StartFailed(f"The provider {self.provider!r} needs the service option {lacking[0]!r}.")
             given = {name: key.reveal() for name, key in zip(found.keys, keys, strict=True) if key is not None}
             given |= converted(fixed_options, fixed)
             live = _ADAPTERS[self.kind](self.provider, self.cls, given, timeout)
@@ -136,7 +135,9 @@ class _Declaration:
                 yield live
 
         hints = [(name, Secret if needed else Secret | None) for name, needed in found.keys.items()]
-        signature = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_ONLY, annotation=hint) for name, hint in hints]
+        signature = [
+            inspect.Parameter(name, inspect.Parameter.POSITIONAL_ONLY, annotation=hint) for name, hint in hints
+        ]
         self._name(open_service, f"{self.kind}_service", self._summary(found))
         sign(open_service, [*signature, *(each.signed() for each in (*fixed_options.values(), _TIMEOUT))])
         decorate: Any = service

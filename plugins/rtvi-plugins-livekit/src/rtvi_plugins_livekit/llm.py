@@ -15,7 +15,7 @@ from .running import Bridged, shielded
 
 __all__ = ("BridgedLLM",)
 
-_NO_PARAMETERS = {"type": "object", "properties": {}}
+_NO_PARAMETERS: dict[str, Any] = {"type": "object", "properties": {}}
 
 
 class BridgedLLM(Bridged):
@@ -30,7 +30,8 @@ class BridgedLLM(Bridged):
             raise ProviderError(self.provider, "bad-request")
         usage: Any = None
         async with self.use() as llm:
-            stream = llm.chat(
+            stream = self.call(
+                llm.chat,
                 chat_ctx=_chat(request),
                 tools=_tools(request.functions),
                 conn_options=self.connection(),

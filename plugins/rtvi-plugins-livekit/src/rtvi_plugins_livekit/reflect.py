@@ -1,7 +1,7 @@
 """Read the constructor of a vendor's class: its keys, service options and options.
 
-A parameter is a key (`api_key`, `token`), a service option (addresses, files, timeouts, HTTP), or an option. One that JSON
-cannot carry, such as an HTTP session or a callback, is left out.
+A parameter is a key (`api_key`, `token`), a service option (addresses, files, timeouts, HTTP), or an option. One that
+JSON cannot carry, such as an HTTP session or a callback, is left out.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
 
 from attrs import Factory, define, frozen
@@ -100,7 +101,7 @@ def reflect(cls: type, unset: Sequence[Any] = ()) -> Reflected:
 def _read(parameter: inspect.Parameter, hint: Any, doc: str, unset: Sequence[Any]) -> Parameter | None:
     """Return a parameter, or None if our decorators refuse its type or default."""
     try:
-        annotation, make = _convert(hint, tuple(type(each) for each in unset))
+        annotation, make = _convert(hint, tuple(each.__class__ for each in unset))
         default = _default(parameter.default, unset)
     except _UnfitError:
         return None
@@ -187,7 +188,7 @@ _LINE = re.compile(r"\s*(?:-\s*)?`{0,2}(\w+)`{0,2}\s*(?:\([^)]*\))?\s*:\s*(\S.*)
 def _docs(cls: type) -> dict[str, str]:
     """Return the first sentence about each parameter, from the docstring of the constructor or of the class."""
     docs: dict[str, str] = {}
-    for line in inspect.cleandoc(cls.__init__.__doc__ or cls.__doc__ or "").splitlines():
+    for line in inspect.cleandoc(vars(cls).get("__init__", cls).__doc__ or cls.__doc__ or "").splitlines():
         if (found := _LINE.fullmatch(line)) is not None:
             docs.setdefault(found[1], re.split(r"(?<=[a-z)])\. ", found[2].strip())[0].rstrip(".")[:160])
     return docs
@@ -206,7 +207,7 @@ def _as_it_is(value: Any) -> Any:
 
 
 def _as_list(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
+    return [*value] if value.__class__ is tuple else value
 
 
 def _convert(hint: Any, unset: tuple[type, ...]) -> tuple[Any, Make]:
@@ -224,19 +225,28 @@ def _convert(hint: Any, unset: tuple[type, ...]) -> tuple[Any, Make]:
         return _union([each for each in args if each not in unset], unset)
     if origin in (list, Sequence) or hint is list:
         item, make = _convert(args[0], unset) if args else (Any, _as_it_is)
-        return Sequence[item], lambda value: [make(each) for each in value]
+        sequence: Any = Sequence
+        return sequence[item], lambda value: [make(each) for each in value]
     if origin in (dict, Mapping) or hint is dict or typing.is_typeddict(hint):
         return dict[str, Any], _as_it_is
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
         return _enum(hint)
-    if isinstance(hint, type) and (dataclasses.is_dataclass(hint) or hasattr(hint, "model_fields")):
-        cls: Any = hint
-        return dict[str, Any], lambda value: cls(**value)
+    if isinstance(hint, type) and _takes_fields(hint):
+        return dict[str, Any], partial(_with_fields, hint)
     raise _UnfitError
 
 
+def _takes_fields(cls: Any) -> bool:
+    """Return whether a class is a dataclass or a model of pydantic."""
+    return dataclasses.is_dataclass(cls) or hasattr(cls, "model_fields")
+
+
+def _with_fields(cls: Any, value: Any) -> Any:
+    return cls(**value)
+
+
 def _enum(hint: type[enum.Enum]) -> tuple[Any, Make]:
-    values = tuple(each.value for each in hint)
+    values: tuple[Any, ...] = tuple(each.value for each in hint)
     if not values or not all(isinstance(each, str) for each in values):
         raise _UnfitError
     return Literal[values], hint
@@ -256,7 +266,7 @@ def _union(members: Sequence[Any], unset: tuple[type, ...]) -> tuple[Any, Make]:
     made = [make for _, make in found if make is not _as_it_is]
     annotations = [annotation for annotation, _ in found] + [None] * (type(None) in members)
     # Of several members that need a conversion, a value does not say which it is.
-    return Union[tuple(annotations)], made[0] if len(found) == 1 and made else _as_list
+    return Union[tuple(annotations)], made[0] if len(found) == 1 and made else _as_list  # noqa: UP007
 
 
 def _default(default: Any, unset: Sequence[Any]) -> Any:

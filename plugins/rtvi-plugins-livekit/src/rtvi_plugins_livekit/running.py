@@ -6,17 +6,21 @@ import asyncio
 import inspect
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
+from contextvars import Context, copy_context
 from importlib import import_module
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, ParamSpec, TypeVar
 
 import anyio
 from attrs import define, field
 
 from rtvi_plugins.errors import ProviderCategory, ProviderError, StartFailed
 
+from .traffic import Traffic, open_session
+
 __all__ = ("Bridged", "follow", "running", "shielded")
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 log = logging.getLogger("rtvi_plugins")
@@ -56,9 +60,11 @@ class Bridged:
     #: How long to wait for the vendor, in seconds.
     timeout: float
     session: Any = None
+    traffic: Traffic = field(factory=Traffic)
     _values: Mapping[str, Any] = field(factory=dict[str, Any])
     _current: _Instance | None = None
     _instances: list[_Instance] = field(factory=list[_Instance])
+    _context: Context = field(factory=copy_context)
 
     def configure(self, values: Mapping[str, Any]) -> None:
         """Use these options from the next operation on."""
@@ -74,31 +80,38 @@ class Bridged:
     async def use(self) -> AsyncGenerator[Any]:
         """Yield an instance for one operation. Every failure in the block is a `ProviderError`."""
         await self._close_unused()
-        async with AsyncExitStack() as stack:
-            if "http_session" not in inspect.signature(self.cls.__init__).parameters:
-                # Some plugins look for the HTTP session of their job instead.
-                http_context: Any = import_module("livekit.agents.utils.http_context")
-                await stack.enter_async_context(http_context.open())
-            instance = self._instance()
-            instance.users += 1
-            try:
-                yield instance.made
-            except BaseException as error:
-                instance.is_retired = instance.is_retired or self.LEAVES_BY_CLOSING
-                if instance is self._current and instance.is_retired:
-                    self._current = None
-                if isinstance(error, Exception):
-                    raise self._meant(error) from None
-                raise
-            finally:
-                instance.users -= 1
-                if instance.is_retired:
-                    await self._close_unused()
+        instance = self._instance()
+        instance.users += 1
+        try:
+            yield instance.made
+        except BaseException as error:
+            instance.is_retired = instance.is_retired or self.LEAVES_BY_CLOSING
+            if instance is self._current and instance.is_retired:
+                self._current = None
+            if isinstance(error, Exception):
+                raise self._meant(error) from None
+            raise
+        finally:
+            instance.users -= 1
+            if instance.is_retired:
+                await self._close_unused()
+
+    def call(self, function: Callable[P, T], *args: P.args, **keywords: P.kwargs) -> T:
+        """Call a function of LiveKit. The tasks that it starts find the HTTP session of the service."""
+        return self._context.run(function, *args, **keywords)
+
+    def enter(self, session: Any) -> None:
+        """Give the service its HTTP session. A plugin takes it as an argument, or looks for that of its job."""
+        self.session = session
+        http_context: Any = import_module("livekit.agents.utils.http_context")
+        if (variable := getattr(http_context, "_ContextVar", None)) is not None:
+            self._context.run(variable.set, lambda: session)
 
     def _instance(self) -> _Instance:
         if self._current is None:
             try:
-                made = self.cls(**self.fixed, **self._values, **self._own_session())
+                arguments = {**self.fixed, **self._values, **self._own_session()}
+                made = self.call(lambda: self.cls(**arguments))
             except Exception as error:
                 # LiveKit's sentence says which option is wrong. It may quote its value, so the log alone has it.
                 log.error("%s refuses its options: %s", self.provider, type(error).__name__)
@@ -149,7 +162,9 @@ class Bridged:
         for each in _chain(error):
             status = getattr(each, "status_code", getattr(each, "status", None))
             if isinstance(status, int) and status >= 400:
-                return ProviderError(self.provider, _category(status, getattr(each, "body", None)))
+                category = _category(status, getattr(each, "body", None))
+                wait = self.traffic.retry_after if category == "rate" else None
+                return ProviderError(self.provider, category, retry_after=wait)
             if isinstance(each, agents.APITimeoutError | TimeoutError):
                 return ProviderError(self.provider, "timeout")
         # LiveKit turns all failures of a vendor into its own classes. Anything else is a bug, or a malformed answer.
@@ -221,8 +236,8 @@ async def running(live: Bridged) -> AsyncGenerator[None]:
         raise StartFailed(
             f"The provider {live.provider!r} runs on asyncio only. Start the server with --backend asyncio."
         ) from None
-    aiohttp: Any = import_module("aiohttp")  # LiveKit needs it
-    async with aiohttp.ClientSession() as live.session:
+    async with open_session(live.traffic) as session:
+        live.enter(session)
         try:
             yield
         finally:

@@ -1,7 +1,7 @@
 """A LiveKit STT as a provider.
 
-A stream of LiveKit is made to last for a whole session, so it does not end with an utterance: Deepgram's takes up to 5 s.
-Here an utterance is over when all that was heard has become final, and nothing more has come for a moment.
+A stream of LiveKit is made to last for a whole session, so it does not end with an utterance: Deepgram's takes up to
+5 s. Here an utterance is over when all that was heard has become final, and nothing more has come for a moment.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class BridgedSTT(Bridged):
         frames = [_frame(audio) async for audio in request.audio]
         try:
             async with asyncio.timeout(self.timeout):
-                event = await stt.recognize(frames, conn_options=self.connection())
+                event = await self.call(asyncio.ensure_future, stt.recognize(frames, conn_options=self.connection()))
         except TimeoutError:
             raise ProviderError(self.provider, "timeout") from None
         for each in event.alternatives[:1]:
@@ -49,9 +49,10 @@ class BridgedSTT(Bridged):
 
     async def _streamed(self, stt: Any, request: STTRequest) -> AsyncGenerator[STTPiece]:
         types: Any = import_module("livekit.agents.stt").SpeechEventType
-        stream = stt.stream(conn_options=self.connection())
+        stream = self.call(stt.stream, conn_options=self.connection())
         feeding = asyncio.create_task(_feed(stream, request.audio))
         heard = _Heard()
+        reads, messages = self.traffic.reads, self.traffic.messages
         try:
             with suppress(TimeoutError):
                 async with aclosing(follow(stream, feeding, heard.patience)) as events:
@@ -62,8 +63,10 @@ class BridgedSTT(Bridged):
                             found = _transcript(event.alternatives[0], final=event.type == types.FINAL_TRANSCRIPT)
                             heard.take(found)
                             yield found
-            if heard.interim is not None:  # the vendor has not made it final in time
-                yield heard.interim
+            if self.traffic.reads > reads and self.traffic.messages == messages:
+                raise ProviderError(self.provider, "timeout")  # without any words, a vendor still sends messages
+            if heard.unsettled:  # the connection is lost, or the vendor has ended it too early
+                raise ProviderError(self.provider, "unavailable")
         finally:
             feeding.cancel()
             await shielded(stream.aclose)
@@ -75,16 +78,17 @@ class _Heard:
     """What was recognised so far."""
 
     any_final: bool = False
-    #: Text that is not final yet, as a final transcript.
-    interim: Transcript | None = None
+    #: The last text is not final.
+    unsettled: bool = False
 
     def take(self, found: Transcript) -> None:
+        """Note a transcript."""
         self.any_final = self.any_final or found.final
-        self.interim = None if found.final else Transcript(found.text, True, found.language)
+        self.unsettled = not found.final
 
     def patience(self) -> float:
         """Return how long to wait for more after the end of the audio."""
-        return _SETTLED_SECONDS if self.any_final and self.interim is None else _UNSETTLED_SECONDS
+        return _SETTLED_SECONDS if self.any_final and not self.unsettled else _UNSETTLED_SECONDS
 
 
 async def _feed(stream: Any, audio: AsyncIterator[Audio]) -> None:

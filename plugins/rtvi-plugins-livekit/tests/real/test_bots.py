@@ -1,0 +1,259 @@
+"""Bots on LiveKit's plugins: what they declare, and what a conversation over them does."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import anyio
+import pytest
+from vendors import CALL, cartesia, deepgram, openai_chat
+
+from rtvi_plugins import TTS, Session, bot
+from rtvi_plugins.errors import PluginError, ProviderError, StartFailed
+from rtvi_plugins.hosting import Host
+from rtvi_plugins.kinds import (
+    Audio,
+    LLMRequest,
+    STTRequest,
+    Text,
+    ToolCall,
+    Transcript,
+    TTSRequest,
+    Usage,
+    Word,
+)
+from rtvi_plugins.loading import load_bot
+from rtvi_plugins.testing import host_for
+from rtvi_plugins_livekit import livekit
+from rtvi_plugins_livekit.listing import installed
+from rtvi_plugins_livekit.llm import BridgedLLM
+from rtvi_plugins_livekit.running import Bridged, running
+from rtvi_plugins_livekit.stt import BridgedSTT
+from rtvi_plugins_livekit.tts import BridgedTTS
+
+pytestmark = pytest.mark.anyio
+
+BOT = """
+from rtvi_plugins import LLM, STT, TTS, Session, bot
+from rtvi_plugins_livekit import livekit
+
+flux = livekit("stt", "deepgram:STTv2", name="flux")
+
+@bot(
+    services={"stt": ["flux", "livekit-deepgram"], "llm": "livekit-openai", "tts": "livekit-cartesia"},
+    config={"stt.flux": {"eot_threshold": 0.8}},
+    client=["llm.temperature", "stt.provider", "tts.voice"],
+)
+async def mybot(session: Session, /, stt: STT, llm: LLM, tts: TTS) -> None: ...
+"""
+
+
+def load(tmp_path: Path, **environ: str) -> Host:
+    """Load the bot from a file, as the command does."""
+    (tmp_path / "livekit_bot.py").write_text(BOT, "utf-8")
+    return Host(load_bot(str(tmp_path / "livekit_bot.py")), environ=environ)
+
+
+@pytest.fixture
+def modules() -> Iterator[None]:
+    """Forget the modules of the bot's file."""
+    before = set(sys.modules), list(sys.path)
+    yield
+    sys.path[:] = before[1]
+    for name in set(sys.modules) - before[0]:
+        if name.startswith("livekit_bot"):
+            del sys.modules[name]
+
+
+def live(adapter: type[Bridged], plugin: str, service_options: Any, timeout: float = 5.0, **values: Any) -> Bridged:
+    """Return a service on a plugin's class, outside of a session."""
+    module = __import__(f"livekit.plugins.{plugin}", fromlist=["plugins"])
+    cls = getattr(module, adapter.__name__.removeprefix("Bridged"))
+    made = adapter("livekit-test", cls, {"api_key": "key-of-a-test", "base_url": service_options["base_url"]}, timeout)
+    made.configure(values)
+    return made
+
+
+@asynccontextmanager
+async def opened(service: Bridged) -> AsyncGenerator[Any]:
+    """Open and close a service."""
+    async with running(service):
+        yield service
+
+
+async def audio(seconds: float) -> AsyncIterator[Audio]:
+    """A user who speaks."""
+    for _ in range(int(seconds / 0.032)):
+        yield Audio(bytes(1024), 16_000)
+
+
+async def sentences(*texts: str) -> AsyncIterator[str]:
+    """The sentences of an answer."""
+    for each in texts:
+        yield each
+
+
+# ---- what is declared ------------------------------------------------------------------------------------------------
+
+
+def test_installed_plugins_are_found_with_their_kinds() -> None:
+    """A class of a kind of ours makes a provider. Others, such as realtime models, do not."""
+    assert installed() == {"cartesia": ["stt", "tts"], "deepgram": ["stt", "tts"], "openai": ["llm", "stt", "tts"]}
+
+
+@pytest.mark.usefixtures("modules")
+def test_a_bot_names_plugins_and_other_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their options, keys and service options are those of the constructors."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    host = load(tmp_path)
+    providers = host.registry.services["stt"].providers
+    assert providers["flux"].options["eot_threshold"][0].shape.rtvi_type == "number"
+    assert set(providers["livekit-deepgram"].options) >= {"model", "language", "endpointing_ms"}
+    assert list(providers["livekit-deepgram"].spec.parameters) == ["base_url", "timeout"]
+    assert host.missing_keys() == {
+        "stt": {"flux": ["FLUX_API_KEY"], "livekit-deepgram": ["LIVEKIT_DEEPGRAM_API_KEY"]},
+        "llm": {"livekit-openai": ["LIVEKIT_OPENAI_API_KEY"]},
+        "tts": {"livekit-cartesia": ["LIVEKIT_CARTESIA_API_KEY"]},
+    }
+
+
+@pytest.mark.usefixtures("modules")
+def test_a_key_is_also_found_where_livekit_looks_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variable with the name of the provider goes first."""
+    monkeypatch.setenv("OPENAI_API_KEY", "key-of-livekit")
+    host = load(tmp_path, LIVEKIT_DEEPGRAM_API_KEY="key-of-a-test")
+    missing = host.missing_keys()
+    assert missing["llm"] == {"livekit-openai": []}
+    assert missing["stt"]["livekit-deepgram"] == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "plugin", "message"),
+    [
+        ("stt", "nothing", r"There is no LiveKit plugin 'nothing'. Run: pip install livekit-plugins-nothing"),
+        ("stt", "deepgram:TTS", r"has no stt class 'TTS'. It has: .*STT.*STTv2"),
+        ("llm", "deepgram", r"has no llm class 'LLM'. It has: none"),
+        ("vad", "silero", r"LiveKit plugins provide llm, stt, tts, not 'vad'"),
+    ],
+)
+def test_a_class_that_is_not_there_is_refused(kind: Any, plugin: str, message: str) -> None:
+    """At the import of the bot, with what there is."""
+    with pytest.raises(PluginError, match=message):
+        livekit(kind, plugin, name="wrong")
+
+
+def test_on_trio_the_start_is_refused_with_a_sentence() -> None:
+    """LiveKit starts tasks of asyncio."""
+
+    async def start() -> None:
+        async with host_for(speaker, sys.modules[__name__], api_keys={"spoken": "key-of-a-test"}) as host:
+            await host.start()
+
+    with pytest.raises(StartFailed, match=r"'spoken' runs on asyncio only\. Start the server with --backend asyncio"):
+        anyio.run(start, backend="trio")
+
+
+spoken = livekit("tts", "cartesia", name="spoken")
+
+
+@bot(services={"tts": "spoken"}, client=["tts.voice"], public=True)
+async def speaker(session: Session, /, tts: TTS) -> None:
+    """A bot with a voice."""
+    async for _ in session.inputs():
+        pass
+
+
+# ---- LLM -------------------------------------------------------------------------------------------------------------
+
+
+async def test_an_answer_is_streamed_with_its_usage() -> None:
+    """And the request has the conversation, with its calls and their results."""
+    messages: Any = [
+        {"role": "system", "content": "You answer the phone."},
+        {"role": "user", "content": "Three nights?"},
+        {
+            "role": "assistant",
+            "content": "",
+            "tool_calls": [{"id": "call_0", "type": "function", "function": {"name": "free", "arguments": "{}"}}],
+        },
+        {"role": "tool", "tool_call_id": "call_0", "content": "yes"},
+    ]
+    functions: Any = [{"name": "book_room", "parameters": {"type": "object", "properties": {"nights": {}}}}]
+    async with openai_chat() as vendor, opened(live(BridgedLLM, "openai", vendor.service_options)) as llm:
+        pieces = [each async for each in llm.respond(LLMRequest(messages, functions, tool_choice="book_room"))]
+        sent = vendor.vendor.requests[-1].json
+    assert pieces == [Text("Good"), Text(" day."), Usage(12, 3, model="gpt-4.1", cached_tokens=4)]
+    assert [each["role"] for each in sent["messages"]] == ["system", "user", "assistant", "tool"]
+    assert sent["messages"][2]["tool_calls"][0]["function"]["name"] == "free"
+    assert sent["tools"][0]["function"]["name"] == "book_room"
+    assert sent["tool_choice"] == {"type": "function", "function": {"name": "book_room"}}
+
+
+async def test_a_call_is_read() -> None:
+    """With its arguments as an object."""
+    async with openai_chat(CALL) as vendor, opened(live(BridgedLLM, "openai", vendor.service_options)) as llm:
+        request = LLMRequest([{"role": "user", "content": "Three nights."}], [{"name": "book_room"}])
+        pieces = [each async for each in llm.respond(request)]
+    assert pieces[0] == ToolCall("call_1", "book_room", {"nights": 3})
+
+
+async def test_an_answer_that_must_fit_a_schema_is_refused() -> None:
+    """LiveKit has no common field for it."""
+    async with openai_chat() as vendor, opened(live(BridgedLLM, "openai", vendor.service_options)) as llm:
+        with pytest.raises(ProviderError, match="did not accept the request"):
+            async for _ in llm.respond(LLMRequest([], answer_schema={"type": "object"})):
+                pass
+
+
+async def test_options_count_from_the_next_answer_on() -> None:
+    """Each change makes a new object of the plugin, and the old one is closed."""
+    request = LLMRequest([{"role": "user", "content": "Hello"}])
+    async with openai_chat() as vendor, opened(live(BridgedLLM, "openai", vendor.service_options)) as llm:
+        for temperature in (0.1, 0.9):
+            llm.configure({"temperature": temperature})
+            assert len([each async for each in llm.respond(request)]) == 3
+        sent = [each.json["temperature"] for each in vendor.vendor.requests]
+    assert sent == [0.1, 0.9]
+
+
+async def test_options_that_the_class_refuses_are_a_bad_request() -> None:
+    """The log says it, without their values."""
+    async with openai_chat() as vendor, opened(live(BridgedLLM, "openai", vendor.service_options)) as llm:
+        llm.configure({"no_such_option": "secret-value"})
+        with pytest.raises(ProviderError, match="did not accept the request"):
+            async for _ in llm.respond(LLMRequest([])):
+                pass
+
+
+# ---- speech ----------------------------------------------------------------------------------------------------------
+
+
+async def test_an_utterance_ends_soon_after_its_audio() -> None:
+    """LiveKit's stream itself would take seconds to end. The limit here is generous for busy machines."""
+    async with deepgram() as vendor, opened(live(BridgedSTT, "deepgram", vendor.service_options)) as stt:
+        begin = perf_counter()
+        pieces = [each async for each in stt.transcribe(STTRequest(audio(1.0)))]
+        took = perf_counter() - begin
+    found = [each for each in pieces if isinstance(each, Transcript)]
+    assert [(each.text, each.final) for each in found] == [("two nights", False), ("two nights please", True)]
+    assert [word.text for word in found[-1].words] == ["two", "nights", "please"]
+    assert found[-1].confidence == pytest.approx(0.9)
+    assert any(isinstance(each, Usage) and each.seconds > 0 for each in pieces)
+    assert took < 2.0
+
+
+async def test_words_of_all_sentences_are_timed_from_the_start() -> None:
+    """Though each sentence is a stream of its own, over the same connection."""
+    async with cartesia() as vendor, opened(live(BridgedTTS, "cartesia", vendor.service_options)) as tts:
+        pieces = [each async for each in tts.synthesize(TTSRequest(sentences("One two.", "Three.")))]
+        connections = len(vendor.vendor.requests)
+    words = [(each.text, each.start) for each in pieces if isinstance(each, Word)]
+    assert words == [("One", 0.0), ("two.", pytest.approx(0.2)), ("Three.", pytest.approx(0.4, abs=0.02))]
+    assert sum(each.seconds for each in pieces if isinstance(each, Audio)) == pytest.approx(0.6, abs=0.05)
+    assert pieces[-1] == Usage(characters=len("One two.Three."))
+    assert connections == 1

@@ -1,0 +1,156 @@
+"""What a constructor takes becomes keys, service options and options of a provider."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args
+
+import pytest
+
+from rtvi_plugins_livekit.reflect import Parameter, Reflected, reflect
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+T = TypeVar("T")
+
+
+class NotGiven:
+    """LiveKit's class of the value for an argument that is not given."""
+
+
+NOT_GIVEN = NotGiven()
+NotGivenOr: TypeAlias = T | NotGiven
+
+
+class Mood(enum.Enum):
+    """A choice."""
+
+    GLAD = "glad"
+    SAD = "sad"
+
+
+@dataclasses.dataclass
+class Settings:
+    """An object of the vendor."""
+
+    speed: float
+    volume: float = 1.0
+
+
+class Voice:
+    """A class as those of LiveKit's plugins."""
+
+    def __init__(
+        self,
+        *,
+        model: Literal["small", "large"] | str = "small",
+        temperature: NotGivenOr[float] = NOT_GIVEN,
+        names: NotGivenOr[list[str]] = NOT_GIVEN,
+        mood: Mood = Mood.GLAD,
+        settings: Settings | None = None,
+        words: tuple[str, ...] | list[str] = ("a", "b"),
+        extra: dict[str, Any] | None = None,
+        max_tokens: int | None = None,
+        prompt_cache_key: str | None = None,
+        turn_timeout_ms: int = 100,
+        api_key: NotGivenOr[str] = NOT_GIVEN,
+        base_url: str = "https://acme.example",
+        credentials_file: str | None = None,
+        http_session: object = None,
+        on_end: Callable[[], None] | None = None,
+        on_later: Awaitable[None] | None = None,
+        _private: bool = False,
+    ) -> None:
+        """Speak.
+
+        Args:
+            model: The model to use. Defaults to small.
+            temperature (float, optional): How freely it answers
+            base_url (str): The address
+        """
+
+
+@pytest.fixture
+def found() -> Reflected:
+    """What is read of the class."""
+    return reflect(Voice, unset=(NOT_GIVEN,))
+
+
+def option(found: Reflected, name: str) -> Parameter:
+    """One option by its name."""
+    return next(each for each in found.options if each.name == name)
+
+
+def test_a_parameter_is_an_option_a_service_option_or_a_key(found: Reflected) -> None:
+    """By its name: addresses and files are the operator's, and keys are secret."""
+    assert [each.name for each in found.options] == [
+        *("model", "temperature", "names", "mood", "settings", "words", "extra", "max_tokens", "prompt_cache_key"),
+        "turn_timeout_ms",
+    ]
+    assert [each.name for each in found.service] == ["base_url", "credentials_file"]
+    assert found.keys == {"api_key": True}
+
+
+def test_what_json_cannot_carry_is_left_out(found: Reflected) -> None:
+    """Also a type that only type checkers know."""
+    assert found.left_out == ["http_session", "on_end", "on_later"]
+
+
+def test_a_value_that_is_not_given_is_none(found: Reflected) -> None:
+    """And the option accepts it."""
+    temperature = option(found, "temperature")
+    assert temperature.default is None
+    assert type(None) in get_args(get_args(temperature.annotation)[0])
+
+
+def test_documentation_comes_from_the_docstring(found: Reflected) -> None:
+    """Its first sentence, or else the name of the argument."""
+    docs = {each.name: each.annotation.__metadata__[0].documentation for each in found.options}
+    assert docs["model"] == "The model to use"
+    assert docs["temperature"] == "How freely it answers"
+    assert docs["mood"] == "The argument 'mood' of the class."
+
+
+def test_values_are_converted_to_what_the_class_takes(found: Reflected) -> None:
+    """Choices, objects and arrays have another form in JSON."""
+    assert option(found, "mood").default == "glad"
+    assert option(found, "mood").make("sad") is Mood.SAD
+    assert option(found, "settings").make({"speed": 2.0}) == Settings(2.0)
+    assert option(found, "names").make(("a", "b")) == ["a", "b"]
+    assert option(found, "words").default == ("a", "b")
+
+
+def test_arguments_that_a_class_passes_on_are_those_of_its_base() -> None:
+    """As far as each constructor has `**kwargs`."""
+
+    class Child(Voice):
+        def __init__(self, *, tone: str = "low", **given: Any) -> None:
+            super().__init__(**given)
+
+    assert {"tone", "model"} <= {each.name for each in reflect(Child).options}
+
+
+def test_one_of_several_keys_may_be_enough() -> None:
+    """A class that has other ways in needs none of its keys."""
+
+    class Cloud:
+        def __init__(self, *, api_key: str = "", api_secret: str | None = None, token: dict[str, str] | None = None):
+            """Speak."""
+
+    found = reflect(Cloud)
+    assert found.keys == {"api_key": False, "api_secret": False}
+    assert found.left_out == ["token"]
+
+
+def test_an_argument_without_a_default_is_a_service_option_that_must_be_set() -> None:
+    """A provider cannot ask for it otherwise."""
+
+    class Needs:
+        def __init__(self, voice_id: str) -> None:
+            """Speak."""
+
+    found = reflect(Needs)
+    assert (found.required, [each.name for each in found.service]) == (["voice_id"], ["voice_id"])
