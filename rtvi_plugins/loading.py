@@ -17,6 +17,7 @@ from .registry.assemble import build, build_provider
 from .registry.bot_modules import load_file
 from .registry.hooks import Hooks
 from .registry.installed import EntryPoint, Installed
+from .registry.personas import check_personas
 from .registry.plugin_loading import Modules, find_providers, load_plugin, local_services, services_in
 from .registry.registry import Provider, Registry
 from .utils.blocked_threads import SLOW_IMPORT_SECONDS, warn_when_slow
@@ -128,6 +129,8 @@ def compose(
     specs: list[Spec] = [each for module in modules.by_name.values() for each in specs_in(module)]
     registry = build(spec, providers, list(dict.fromkeys(specs)), modules.families)
     check_descriptions(registry)
+    if len(_bots_in(sys.modules[bot.__module__])) == 1:  # otherwise a persona may belong to another bot
+        check_personas(registry, sys.modules[bot.__module__])
     return registry, Hooks(modules.by_name)
 
 

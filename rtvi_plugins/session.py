@@ -314,7 +314,8 @@ class Session(ABC, Generic[State]):
         """Set options of a service, or of several at once in a mapping by service: all of them, or none.
 
         The values are checked as those of a client are, but the bot needs no grant. `provider` switches the provider.
-        The client receives the new config. A turn that is running ends with the old values; `interrupt` ends it now.
+        Options under `"tts.espeak"` count while `espeak` is the provider of `tts`. The client receives the new config.
+        A turn that is running ends with the old values; `interrupt` ends it now.
 
         Raise `BotError` with every problem of the names and values, `TypeError` for a value that JSON cannot carry, and
         `RequestError` if an options function refuses a value, a provider cannot be opened, or the session has ended.

@@ -519,3 +519,66 @@ def test_a_name_that_is_wrong_is_still_found_beside_optional_providers(write: Wr
     path = write("written_optional", SERVICE, bot_text("someone", "acme", client='["lmm.mood"]'))
     with pytest.raises(BotError, match=r"lmm\.mood"):
         compose(load_bot(str(path)), Installed(()))
+
+
+# ---- personas --------------------------------------------------------------------------------------------------------
+
+PERSONAS = """
+from rtvi_plugins.session import Persona
+
+@options(acme_llm)
+def configure(llm: Acme, /, model: str = "small", seed: int = 1) -> None: ...
+
+COOK = Persona("You cook.", functions=["bot:order", "offered_by_the_client"], config={"llm": {"model": "large"}})
+OTHERS = {"waiter": Persona(config={"llm.acme": {"seed": 2}, "llm": {"provider": "acme"}})}
+"""
+
+BOT_WITH_FUNCTIONS = """
+@bot(services={"llm": "acme"}, functions=["bot:order"])
+async def hotel(session: Session, /, llm: LLM) -> None: ...
+
+@action(hotel)
+async def order() -> None: ...
+
+@action(hotel)
+async def pay() -> None: ...
+"""
+
+
+def composed(path: Path) -> None:
+    """Load the bot of a file, with everything that it names."""
+    compose(load_bot(str(path)), Installed(()))
+
+
+def test_personas_that_fit_the_bot_are_accepted(write: Write) -> None:
+    """A function that nobody knows may be one of the client."""
+    composed(write("written_personas", SERVICE, PERSONAS, BOT_WITH_FUNCTIONS))
+
+
+@pytest.mark.parametrize(
+    ("persona", "message"),
+    [
+        ('Persona(config={"lm": {}})', "the persona WRONG: config= names 'lm'. Did you mean 'llm'?"),
+        ('Persona(config={"llm": {"modle": ""}})', "config= names the option 'llm.modle'. Did you mean 'model'?"),
+        ('Persona(config={"llm": {"seed": "1"}})', "config= gives 'llm.seed' a wrong value: expected a whole number"),
+        ('Persona(config={"llm.acne": {"seed": 1}})', "config= names the provider 'llm.acne'. Did you mean 'acme'?"),
+        ('Persona(config={"llm": {"provider": "x"}})', "config= chooses the llm provider 'x'. There is acme."),
+        ('Persona(functions=["ordr"])', "functions= names 'ordr'. Did you mean 'order'?"),
+        ('Persona(functions=["bot:pay"])', "functions= names 'pay', which @bot(functions=…) does not grant."),
+        ('{"a": [], "b": Persona(config={"lm": {}})}', "the persona WRONG['b']: config= names 'lm'."),
+        ('[Persona(config={"lm": {}})]', "the persona WRONG[0]: config= names 'lm'."),
+    ],
+)
+def test_a_persona_that_cannot_be_is_an_error_of_the_bot(write: Write, persona: str, message: str) -> None:
+    """When the bot is loaded, and not in the middle of a call."""
+    path = write("written_wrong_persona", SERVICE, PERSONAS, f"WRONG = {persona}\n", BOT_WITH_FUNCTIONS)
+    with pytest.raises(BotError) as raised:
+        composed(path)
+    assert message in str(raised.value)
+
+
+def test_the_personas_of_several_bots_are_not_checked(write: Write) -> None:
+    """Nothing says which bot each belongs to."""
+    wrong = 'WRONG = Persona(config={"lm": {}})\n'
+    path = write("written_bots", SERVICE, PERSONAS, wrong, BOT_WITH_FUNCTIONS, bot_text("second"))
+    composed(Path(f"{path}:hotel"))

@@ -66,10 +66,27 @@ async def file(kitchen: Kitchen, /) -> str:
     return kitchen.file
 
 
-async def test_a_lifespan_gets_its_keys_from_the_environment() -> None:
-    """That of the test, not that of the process."""
-    async with connect(cook, environ={"KITCHEN_FILE": "orders.db"}) as client:
+@pytest.mark.parametrize(
+    "keys", [{"environ": {"KITCHEN_FILE": "orders.db"}}, {"api_keys": {"kitchen": {"file": "orders.db"}}}]
+)
+async def test_a_lifespan_gets_its_keys(keys: dict[str, Any]) -> None:
+    """From the environment of the test, not from that of the process; or by its name."""
+    async with connect(cook, **keys) as client:
         assert await client.action("bot:file") == "orders.db"
+
+
+@pytest.mark.parametrize(
+    ("keys", "says"),
+    [
+        ({"kitchin": {"file": "orders.db"}}, r"api_keys= names 'kitchin'\. Did you mean 'kitchen'\?"),
+        ({"kitchen": {"fil": "orders.db"}}, r"gives 'kitchen' the key 'fil'\. Did you mean 'file'\?"),
+        ({"kitchen": "orders.db"}, r"gives 'kitchen' the key 'api_key'\. There is file\."),
+    ],
+)
+def test_a_key_that_nothing_takes_is_an_error(keys: dict[str, Any], says: str) -> None:
+    """It would have no effect."""
+    with pytest.raises(ValueError, match=says):
+        host_for(cook, api_keys=keys)
 
 
 @bot(services={"llm": "vendor"}, functions=["bot:order"], state=Order, public=True, client=["bot:slow", "bot:stuck"])

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any, TypeVar
 
+from ..declare.shapes import summary
 from ..declare.specs import ActionSpec, OptionsSpec, ProviderSpec, Spec, Target, specs_in, specs_of
 from ..hookspecs import PROJECT
 from ..loading import load_provider
@@ -39,7 +39,7 @@ def describe_plugin(installed: Installed, entry: EntryPoint) -> tuple[str, str, 
     """Return the name of a plugin, its documentation, its actions and options as data, and all of it as text."""
     if entry.kind is None:
         family = family_of(installed, installed.load(entry))
-        doc = inspect.cleandoc(family[0].__doc__ or "").split("\n\n")[0].replace("\n", " ")
+        doc = summary(family[0].__doc__)
         parts, described = _module([spec for each in family for spec in specs_in(each)], list(_hooks(family)))
     else:
         provider = load_provider(entry, installed)

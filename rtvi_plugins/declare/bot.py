@@ -14,7 +14,8 @@ from ..session import Session
 from ..utils.json_values import is_array
 from .grant import Grant
 from .lifespan import lifespan_value
-from .signature import check_function, is_session, read_hints, reject_result, reject_unknown, summary
+from .shapes import summary
+from .signature import check_function, is_session, read_hints, reject_result, reject_unknown
 from .specs import AnyFunction, BotSpec, Given, Injected, mark
 from .state import check_bot_annotation, read_state
 
@@ -101,7 +102,7 @@ def bot(
             functions=_grants(functions),
             plugins=tuple(plugins),
             public=public,
-            doc=summary(function),
+            doc=summary(function.__doc__),
             given=given,
             state=read_state(function, state),
         )

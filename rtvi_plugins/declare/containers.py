@@ -16,9 +16,17 @@ from typing_extensions import ReadOnly
 from ..errors import Problem, unknown
 from ..utils.control_flow import reraise_control_flow
 from ..utils.diagnostics import shorten
-from ..utils.json_values import MAX_PROBLEMS, expected, is_array, is_object, member_path, until_max_problems
+from ..utils.json_values import (
+    MAX_PROBLEMS,
+    expected,
+    is_array,
+    is_object,
+    json_problem,
+    member_path,
+    until_max_problems,
+)
 from .constraints import narrow
-from .shapes import ANY, INVALID, LoadedTypes, Schema, Shape, UnsupportedType, Validator, bad_names, check
+from .shapes import ANY, INVALID, LoadedTypes, Schema, Shape, UnsupportedType, Validator, bad_names, check, summary
 from .to_json import RepeatedTooOften, to_json
 
 __all__ = (
@@ -262,6 +270,10 @@ def _object(
         return make(loaded, path, problems) if len(problems) == before else INVALID
 
     schema: Schema = {"type": "object", "title": cls.__name__, "additionalProperties": False}
+    if doc := summary(cls.__dict__.get("__doc__")):  # its own, not that of a base class
+        if (bad := json_problem(doc)) is not None:
+            raise UnsupportedType(f"is {cls.__name__}, whose docstring cannot be sent as JSON: {bad[1]}")
+        schema["description"] = doc
     schema["properties"] = {name: each.shape.schema for name, each in fields.items()}
     schema["required"] = [name for name, each in fields.items() if each.required]
     return Shape("object", schema, load, expects="an object", loaded=LoadedTypes((loaded_as,)))

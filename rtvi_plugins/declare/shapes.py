@@ -6,6 +6,7 @@ simple types are here too: `str`, `bool`, `int`, `float`, `None` and `Any`.
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -38,6 +39,7 @@ __all__ = (
     "bad_names",
     "check",
     "merged",
+    "summary",
 )
 
 #: A validator as attrs calls it: with the instance, the attribute and the value. It raises `ValueError`.
@@ -134,6 +136,11 @@ def merged(schemas: Iterable[Schema]) -> Schema:
             texts = [each["description"] for each in (schema, more) if "description" in each]
             schema = {**schema, **more, **({"description": " ".join(texts)} if texts else {})}
     return schema
+
+
+def summary(doc: str | None) -> str:
+    """Return the first paragraph of a docstring as one line. Clients see it."""
+    return inspect.cleandoc(doc or "").split("\n\n")[0].replace("\n", " ")
 
 
 def _exactly(cls: type, word: str) -> Loader:

@@ -19,7 +19,7 @@ from ..session import Secret, Session
 from ..utils.diagnostics import authors_line, nearest, replaced_by, where
 from ..utils.json_values import json_problem
 from .containers import mutable_part
-from .shapes import Shape, UnsupportedType, Was, check
+from .shapes import Shape, UnsupportedType, Was, check, summary
 from .specs import REQUIRED, AnyFunction, Parameter, specs_of
 from .to_json import RepeatedTooOften, to_json
 from .types import read
@@ -37,7 +37,6 @@ __all__ = (
     "read_signature",
     "reject_result",
     "reject_unknown",
-    "summary",
 )
 
 
@@ -65,7 +64,7 @@ def read_signature(function: AnyFunction, *, given: str, example: str, defaults:
         raise DeclarationError(function, f"before the '/' {given}, as in {example}.")
     sent = {each.name: _sent(function, each, hints, defaults) for each in after}
     _refuse_clashes(function, sent)
-    doc = summary(function)
+    doc = summary(function.__doc__)
     _refuse_uncarried(function, "its", {"docstring": doc, "deprecation": getattr(function, "__deprecated__", None)})
     return Signature({each.name: _given(function, each, hints) for each in before}, sent, hints.get("return"), doc)
 
@@ -159,11 +158,6 @@ def _default(function: AnyFunction, parameter: inspect.Parameter, shape: Any, de
     if problem:
         raise DeclarationError(function, f"the default of {parameter.name!r} does not fit its type: {problem}.")
     return value
-
-
-def summary(function: AnyFunction) -> str:
-    """Return the first paragraph of a function's docstring as one line. Clients see it."""
-    return inspect.cleandoc(function.__doc__ or "").split("\n\n")[0].replace("\n", " ")
 
 
 def problems_text(found: Iterable[Problem], value: Any) -> str:

@@ -33,6 +33,7 @@ from .arguments import named_values
 from .codec import encode_json
 from .config import OptionDefaults, Values
 from .offer import Offer, OfferedOption, OptionGroup, old_names
+from .provider_options import ProviderOptions, split
 
 __all__ = (
     "ConfigChange",
@@ -125,15 +126,20 @@ class ConfigChanges:
     def prepare(
         self, sent: Any, values: Values, offer: Offer, path: str = "$.data.config", *, by_bot: bool = False
     ) -> ConfigChange:
-        """Return the change that a client sent, or the bot, which needs no grant.
+        """Return the change that a client sent, or the bot.
 
-        Raises one `RequestError` with all problems.
+        The bot needs no grant, and may set options of one provider, as in `{"tts.espeak": {"voice": "de"}}`. Raises one
+        `RequestError` with all problems.
         """
         problems: list[Problem] = []
+        sent, of_providers = split(sent, path, offer.options) if by_bot else (sent, ())
         options, unknown_services = read_sent_options(sent, path, problems, offer.options)
         mistakes: list[Mistake] = [(InvalidConfig, problem) for problem in problems]
         mistakes += [(UnknownService, problem) for problem in unknown_services]
         after = self._with_providers(dict(_switches(options, offer.ungranted if by_bot else offer, mistakes)), offer)
+        for each in of_providers:
+            options = _with_own_options(options, each, after)
+            mistakes += each.mistakes
         switched, started = self._switched(values, offer, after)
         checked = list(_checked(options, after.ungranted if by_bot else after, started, mistakes))
         if mistakes:
@@ -157,6 +163,17 @@ class ConfigChanges:
         kept = before.provider(service).kind_options & after.provider(service).kind_options
         defaults = self.defaults.of(service, after.providers[service])
         return {name: values[service][name] if name in kept else value for name, value in defaults.items()}
+
+
+def _with_own_options(options: list[SentOption], own: ProviderOptions, offer: Offer) -> list[SentOption]:
+    """Return the options with those of a provider in use, which override the options of its service."""
+    chosen = [SentOption(own.service, name, value, path, path) for name, value, path in own.chosen(offer)]
+    present = offer.provider(own.service).present_name
+    names = {each.name for each in chosen}
+    return [
+        *(each for each in options if each.service != own.service or present(each.name) not in names),
+        *chosen,
+    ]
 
 
 # ---- checking ------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from .grants import function_problem, grant_problem, known_names
 from .lifespans import choose_lifespans
 from .registry import ITSELF, PROVIDER, Provider, Registry, Service, twice
 
-__all__ = ("build", "build_provider")
+__all__ = ("build", "build_provider", "config_problems")
 
 Declared = TypeVar("Declared", ActionSpec, OptionsSpec)
 
@@ -128,41 +128,48 @@ def _reject(what: str, first: Any, second: Any) -> None:
 
 def _check_bot(registry: Registry) -> None:
     """Raise one `BotError` with every problem of the bot's config and grants."""
-    problems = [*_config_problems(registry), *_grant_problems(registry)]
+    problems = [*config_problems(registry, registry.bot.config), *_grant_problems(registry)]
     if problems:
         raise BotError("\n".join(complaint(registry.bot.function, each) for each in problems))
 
 
-def _config_problems(registry: Registry) -> Iterable[str]:
-    for key, values in registry.bot.config.items():
+def config_problems(
+    registry: Registry, config: Mapping[str, Mapping[str, Any]], what: str = "config=", *, fits_all: bool = True
+) -> Iterable[str]:
+    """Yield the problems of options by service, or by `service.provider`. `what` names the config.
+
+    `fits_all` says whether an option of a service must fit all its providers that have it, or one of them.
+    """
+    for key, values in config.items():
         service, _, label = key.partition(".")
         if service not in registry.services:
-            yield f"config= names {service!r}. {known_names(service, registry.services)}"
+            yield f"{what} names {service!r}. {known_names(service, registry.services)}"
             continue
         providers = registry.services[service].providers
         if label in registry.left_out(service):
             continue
         if label and label not in providers:
-            yield f"config= names the provider {key!r}. {known_names(label, providers)}"
+            yield f"{what} names the provider {key!r}. {known_names(label, providers)}"
             continue
         chosen = [providers[label]] if label else list(providers.values())
         for name, value in values.items():
-            yield from _value_problems(key, name, value, chosen)
+            yield from (f"{what} {each}" for each in _value_problems(key, name, value, chosen, fits_all))
         for provider in chosen:
-            yield from (f"config= sets '{key}.{name}' twice, as {both}." for name, both in twice(provider, values))
+            yield from (f"{what} sets '{key}.{name}' twice, as {both}." for name, both in twice(provider, values))
 
 
-def _value_problems(key: str, name: str, value: Any, providers: Sequence[Provider]) -> Iterable[str]:
+def _value_problems(key: str, name: str, value: Any, providers: Sequence[Provider], fits_all: bool) -> Iterable[str]:
     having = [(each, own) for each in providers if (own := each.present_name(name)) is not None]
     if not having:
         names = {option for provider in providers for option in provider.options}
-        yield f"config= names the option '{key}.{name}'. {known_names(name, names)}"
+        yield f"names the option '{key}.{name}'. {known_names(name, names)}"
     if (bad := json_problem(value)) is not None and (is_object(value) or is_array(value)):
         # First, because a check against the option's type does not end for a value that contains itself.
-        problems: Iterable[str] = [": ".join(bad).removeprefix("$: ")] if having else []
+        problems = [": ".join(bad).removeprefix("$: ")] if having else []
     else:
-        problems = (problems_text(each.check_option(own, value)[1], value) for each, own in having)
-    yield from (f"config= gives '{key}.{name}' a wrong value: {each}." for each in dict.fromkeys(problems) if each)
+        problems = [problems_text(each.check_option(own, value)[1], value) for each, own in having]
+    if fits_all or all(problems):
+        yield from (f"gives '{key}.{name}' a wrong value: {each}." for each in dict.fromkeys(problems) if each)
 
 
 def _grant_problems(registry: Registry) -> Iterable[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import ModuleType
@@ -12,6 +13,7 @@ from ..client import Client
 from ..declare.specs import AnyFunction
 from ..hosting import ConnectionStream, Host, Limits
 from ..protocol.operator_fields import key_variable
+from ..registry.grants import known_names
 from ..registry.installed import Installed
 from ..runtime.clock import ManualClock
 from ..session import Secret, Session
@@ -36,10 +38,11 @@ def host_for(
 ) -> Host:
     """Return a host for tests. Providers come from `modules`, then from the installed ones.
 
-    `api_keys` are the only keys that it knows, by provider: `{"acme": "key-of-a-test"}`, or
-    `{"acme": {"api_key": "…", "region_key": "…"}}`. `environ` has more environment variables.
+    `api_keys` are the only keys that it knows, by provider or lifespan: `{"acme": "key-of-a-test"}`, or
+    `{"acme": {"api_key": "…", "region_key": "…"}}`. A key that nothing takes is a `ValueError`. `environ` has more
+    environment variables.
     """
-    return Host(
+    host = Host(
         bot,
         modules=modules,
         plugins=plugins,
@@ -51,12 +54,33 @@ def host_for(
         environ={**(environ or {}), **_environ(api_keys or {})},
         operator_secret=Secret(SECRET),
     )
+    _check_keys(api_keys or {}, host)
+    return host
+
+
+def _named(keys: str | Mapping[str, str]) -> Mapping[str, str]:
+    return {"api_key": keys} if isinstance(keys, str) else keys
 
 
 def _environ(api_keys: Mapping[str, str | Mapping[str, str]]) -> dict[str, str]:
     """Return the variables in which an operator would store these keys."""
-    named = {provider: {"api_key": each} if isinstance(each, str) else each for provider, each in api_keys.items()}
-    return {key_variable(provider, name): key for provider, keys in named.items() for name, key in keys.items()}
+    return {key_variable(taker, name): key for taker, keys in api_keys.items() for name, key in _named(keys).items()}
+
+
+def _check_keys(api_keys: Mapping[str, str | Mapping[str, str]], host: Host) -> None:
+    """Raise `ValueError` for a key that no provider and no lifespan of the bot takes."""
+    known: defaultdict[str, set[str]] = defaultdict(set)
+    for service in host.registry.services.values():
+        for label, provider in service.providers.items():
+            known[label] |= {each.name for each in provider.spec.secrets}
+    for spec in host.registry.lifespans.specs:
+        known[spec.name] |= {each.name for each in spec.secrets}
+    for taker, keys in api_keys.items():
+        if taker not in known:
+            raise ValueError(f"api_keys= names {taker!r}. {known_names(taker, known)}")
+        for name in _named(keys):
+            if name not in known[taker]:
+                raise ValueError(f"api_keys= gives {taker!r} the key {name!r}. {known_names(name, known[taker])}")
 
 
 class SessionClient(Client):
@@ -72,7 +96,7 @@ async def connect(
     *modules: ModuleType,
     services: Mapping[str, str] | None = None,
     config: Mapping[str, Any] | Sequence[Any] | None = None,
-    api_keys: Mapping[str, Any] | None = None,
+    api_keys: Mapping[str, str | Mapping[str, str]] | None = None,
     operator: Mapping[str, Any] | None = None,
     version: str = "2.1.0",
     timeout: float = 10.0,
@@ -84,16 +108,18 @@ async def connect(
 ) -> AsyncGenerator[SessionClient]:
     """Start a session with a bot and connect a client to it, in this process.
 
-    `services` and `config` come from the client, and are checked against the bot's grants. `api_keys` and `operator`
-    (service options, defaults, grants) come from the operator. `environ` has the environment variables, such as the
-    keys of lifespans, which no start request can bring. The client's `session` is the session as the bot sees it.
+    `services` and `config` come from the client, and are checked against the bot's grants. `operator` (service options,
+    defaults, grants) comes from the operator. `api_keys` and `environ` are as for `host_for`. The client's `session` is
+    the session as the bot sees it.
     """
-    body: dict[str, Any] = {"api_keys": dict(api_keys or {}), **(operator or {})}
+    body: dict[str, Any] = dict(operator or {})
     if services is not None:
         body["services"] = dict(services)
     if config is not None:
         body["config"] = config
-    host = host_for(bot, *modules, installed=installed, limits=limits, clock=clock, dev=dev, environ=environ)
+    host = host_for(
+        bot, *modules, installed=installed, limits=limits, clock=clock, dev=dev, api_keys=api_keys, environ=environ
+    )
     async with host:
         started = await host.start(body, secret=SECRET)
         connection = host.claim(started.token)

@@ -263,6 +263,8 @@ def test_an_object_is_described_with_its_fields() -> None:
     assert schema["required"] == ["guests"]
     assert schema["properties"]["room"] == {"type": "string", "description": "Which one."}
     assert list(schema["properties"]["guests"]["items"]["properties"]) == ["name", "age", "nick"]
+    assert schema["description"] == "A class of classes."
+    assert schema["properties"]["guests"]["items"]["description"].startswith("A class with a required field")
     assert read(Booking).schema["required"] == ["nights", "guest"]
     assert read(Whole).schema["required"] == ["name"]
 

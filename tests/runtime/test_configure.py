@@ -164,7 +164,11 @@ async def test_one_call_sets_options_of_several_services() -> None:
         ({"voice": {"speed": 2, "base_url": "x"}}, ["'voice.base_url' is a service option: only the operator sets it"]),
         ({"voice": {"provider": "other"}}, ["unknown voice provider 'other'; known: first, second."]),
         ({"voice": {"pitch": 0.1}}, ["unknown voice option 'pitch'"]),
-        ({"voice.first": {"language": "de"}}, ["sets options of one provider, 'voice.first'; write 'voice', which is"]),
+        ({"voice.frist": {"language": "de"}}, ["unknown voice provider 'frist'; did you mean 'first'?"]),
+        ({"voice.first": {"speed": 9}}, ['$["voice.first"].speed: voice.speed: ']),
+        ({"voice.first": {"provider": "second"}}, ["unknown voice.first option 'provider'"]),
+        ({"voice.second": {"pich": 0.1}}, ["unknown voice.second option 'pich'; did you mean"]),
+        ({"voice.second": {"pitch": "x"}, "voice": {"speed": 2}}, ["voice.second.pitch: "]),
         ({"vioce": {"language": "de"}}, ["unknown service 'vioce'; did you mean 'voice'?"]),
     ],
 )
@@ -176,6 +180,17 @@ async def test_mistakes_of_the_bot_change_nothing(changes: Any, problems: list[s
         assert [each for each in problems if each not in answer] == []
         assert await client.action("bot:voice") == ["first", BEFORE]
         assert (await client.get_config()).revision == 1
+
+
+async def test_options_of_one_provider_count_while_it_is_in_use() -> None:
+    """They override the options of the service. The ones of another provider are only checked."""
+    changes = {"voice.first": {"speed": 2}, "voice": {"speed": 1.5, "language": "de"}, "voice.second": {"pitch": 0.1}}
+    async with connect(speaker) as client:
+        assert await client.action("bot:set", config=changes) == "done"
+        assert await client.action("bot:voice") == ["first", {**BEFORE, "language": "de", "speed": 2}]
+        changes = {"voice.second": {"pitch": 0.2}, "voice": {"provider": "second"}, "voice.first": {"speed": 1}}
+        assert await client.action("bot:set", config=changes) == "done"
+        assert await client.action("bot:voice") == ["second", {"pitch": 0.2}]
 
 
 async def test_a_value_that_a_service_refuses_changes_nothing() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -26,14 +26,12 @@ SALES = Persona(
     "You sell rooms.", functions=["bot:book", "back"], config={"tts": {"voice": "low"}, "stt": {"language": "de"}}
 )
 GREETER = Persona("You greet.", greeting=Say("Sales speaking.", interruptible=False))
-WRONG = Persona("You sell.", functions=["bok"])
-INVALID = Persona("You sell.", config={"tts": {"voice": 5}})
-PERSONAS = {
-    "sales": SALES,
-    "greeter": GREETER,
-    "wrong": WRONG,
-    "invalid": INVALID,
-    "language": Persona(config=SALES.config),
+PERSONAS: dict[str, Callable[[], Persona]] = {
+    "sales": lambda: SALES,
+    "greeter": lambda: GREETER,
+    "wrong": lambda: Persona("You sell.", functions=["bok"]),
+    "invalid": lambda: Persona("You sell.", config={"tts": {"voice": 5}}),
+    "language": lambda: Persona(config=SALES.config),
 }
 
 #: What was spoken, with its voice; and the languages in which was heard.
@@ -115,7 +113,7 @@ async def book() -> str:
 @action(hotel)
 async def transfer(session: Session, /, to: str, keep: bool = True, interrupt: bool = False) -> str:
     """Hands over."""
-    await session.hand_over(PERSONAS[to], keep_context=keep, interrupt=interrupt)
+    await session.hand_over(PERSONAS[to](), keep_context=keep, interrupt=interrupt)
     return "a colleague takes over"
 
 
