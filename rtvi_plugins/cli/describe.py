@@ -174,11 +174,15 @@ def _other_options(offer: Offer) -> Iterator[str]:
         #: By the name, and whether it is a service option.
         blocks: dict[str, dict[tuple[str, bool], Described]] = {service.name: {}}
         for label, provider in service.providers.items():
+            defaults = offer.registry.defaults(service.name, label)
             for name, (parameter, group) in provider.options.items():
                 if name in offered and chosen.options.get(name, (None, None))[1] is group:
                     continue
+                described = {**describe_parameter(parameter), "default": defaults[name]}
                 block = service.name if group in provider.kind_groups else f"{service.name}.{label}"
-                blocks.setdefault(block, {})[name, False] = describe_parameter(parameter)
+                if blocks.setdefault(block, {}).setdefault((name, False), described) != described:
+                    # The bot's config has another default for this provider.
+                    blocks.setdefault(f"{service.name}.{label}", {})[name, False] = described
             for name, parameter in provider.spec.parameters.items():
                 described = {**describe_parameter(parameter), "operator_only": True}
                 blocks.setdefault(f"{service.name}.{label}", {})[name, True] = described

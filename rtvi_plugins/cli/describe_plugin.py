@@ -126,5 +126,5 @@ def _config(service: str, groups: Iterable[OptionsSpec]) -> Mapping[str, Any]:
     options: dict[str, Described] = {}
     for group in groups:
         for name, each in group.parameters.items():
-            options.setdefault(name, describe_option(each, group.narrowed.get(name), writable=True))
+            options.setdefault(name, describe_option(each, group.narrowed.get(name), {}, writable=True))
     return {"name": service, "service": service, "options": list(options.values())}

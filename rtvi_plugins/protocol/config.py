@@ -56,21 +56,15 @@ class SessionConfig:
 
 
 class OptionDefaults:
-    """The values that a service starts from. Later layers override earlier ones: provider, bot, operator."""
+    """The values that a service starts from in one session. The operator's override the bot's."""
 
     def __init__(self, registry: Registry, operator: Mapping[str, Mapping[str, Any]]) -> None:
         self._registry = registry
-        self._layers = (registry.bot.config, operator)
+        self._operator = operator
 
     def of(self, service: str, label: str) -> dict[str, Any]:
         """Return the defaults of a service with this provider."""
-        provider = self._registry.services[service].providers[label]
-        values = {name: parameter.default for name, (parameter, _) in provider.options.items()}
-        for layer in self._layers:
-            for key in (service, f"{service}.{label}"):
-                given = layer.get(key, {}).items()
-                values |= {own: value for name, value in given if (own := provider.present_name(name)) is not None}
-        return values
+        return self._registry.defaults(service, label, self._operator)
 
     def of_all(self, providers: Mapping[str, str]) -> Values:
         """Return the defaults of all services with these providers."""

@@ -58,9 +58,14 @@ def _default(argument: Mapping[str, Any]) -> dict[str, Any]:
     return {} if default is None else {"default": default}
 
 
-def describe_option(option: Parameter, validator: Validator | None, *, writable: bool) -> dict[str, Any]:
-    """Describe an option for a client. `validator` is that of the client's grant."""
-    return {**describe_parameter(option, validator), "writable": writable}
+def describe_option(
+    option: Parameter, validator: Validator | None, defaults: Mapping[str, Any], *, writable: bool
+) -> dict[str, Any]:
+    """Describe an option for a client. `validator` is that of the client's grant, `defaults` are the bot's by name."""
+    described = describe_parameter(option, validator)
+    if option.name in defaults:
+        described["default"] = defaults[option.name]
+    return {**described, "writable": writable}
 
 
 def describe_parameter(parameter: Parameter, validator: Validator | None = None) -> dict[str, Any]:

@@ -218,10 +218,12 @@ class Offer:
                 "name": name,
                 "service": name,
                 "options": [
-                    describe_option(each.parameter, each.validator, writable=each.writable) for each in options.values()
+                    describe_option(each.parameter, each.validator, defaults, writable=each.writable)
+                    for each in options.values()
                 ],
             }
             for name, options in self.options.items()
+            for defaults in (self.registry.defaults(name, self.providers[name]),)
         ]
         return encode_json({"config": config})
 

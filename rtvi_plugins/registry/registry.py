@@ -142,6 +142,21 @@ class Registry:
             yield from (*each.groups, *each.kind_groups)
             yield from each.actions.values()
 
+    def defaults(
+        self, service: str, label: str, operator: Mapping[str, Mapping[str, Any]] | None = None
+    ) -> dict[str, Any]:
+        """Return the values that a service with this provider starts from, by option.
+
+        Those of the provider are overridden by the bot's config, and that by the operator's.
+        """
+        provider = self.services[service].providers[label]
+        values = {name: parameter.default for name, (parameter, _) in provider.options.items()}
+        for layer in (self.bot.config, operator or {}):
+            for key in (service, f"{service}.{label}"):
+                given = layer.get(key, {}).items()
+                values |= {own: value for name, value in given if (own := provider.present_name(name)) is not None}
+        return values
+
     def left_out(self, service: str) -> frozenset[str]:
         """Return the optional providers of a service that are not installed."""
         present = self.services[service].providers if service in self.services else ()

@@ -117,6 +117,7 @@ class Booking:
 
 @bot(
     services={"desk": ["small", "large"]},
+    config={"desk": {"volume": 0.5}, "desk.large": {"hours": "always", "wood": "beech"}},
     functions=[Grant("bot:book", arguments={"guests": max_len(2)})],
     client=["desk.volume", "desk.provider", "desk:ring", "bot:book", "context:reset", "bot:note"],
 )
@@ -189,7 +190,7 @@ Functions that the LLM may call
                       In years.
 
 Options of clients
-  desk.volume    number, from 0 to 2, default 0.7
+  desk.volume    number, from 0 to 2, default 0.5
   desk.provider  string, one of "small" "large", default "small"
                  The provider of this service.
 
@@ -200,9 +201,11 @@ Other options, for config= and the operator
   desk.small
     place  string, default "left", service option
   desk.large
-    wood  string, such as "oak" "beech" "spruce" "cherry" "walnut" "mahogany", default "oak"
-          The wood of the desk. Callers on the telephone cannot see it, but they may ask the bot
-          about it.
+    wood   string, such as "oak" "beech" "spruce" "cherry" "walnut" "mahogany", default "beech"
+           The wood of the desk. Callers on the telephone cannot see it, but they may ask the bot
+           about it.
+    hours  string, default "always"
+           When somebody is there.
 
 Keys, from the environment
   SMALL_API_KEY    required, for desk.small
@@ -212,7 +215,7 @@ Keys, from the environment
 
 
 def test_describe_prints_a_bot(run: Run) -> None:
-    """All of it, with nested types, at most 100 columns wide."""
+    """All of it, with nested types and the bot's own defaults, at most 100 columns wide."""
     code, out, _ = run("describe", HOTEL)
     assert code == OK
     assert out == DESCRIBED
