@@ -167,7 +167,7 @@ async def test_one_call_sets_options_of_several_services() -> None:
         ({"voice.frist": {"language": "de"}}, ["unknown voice provider 'frist'; did you mean 'first'?"]),
         ({"voice.first": {"speed": 9}}, ['$["voice.first"].speed: voice.speed: ']),
         ({"voice.first": {"provider": "second"}}, ["unknown voice.first option 'provider'"]),
-        ({"voice.second": {"pich": 0.1}}, ["unknown voice.second option 'pich'; did you mean"]),
+        ({"voice.second": {"ptch": 0.1}}, ["unknown voice.second option 'ptch'; did you mean"]),
         ({"voice.second": {"pitch": "x"}, "voice": {"speed": 2}}, ["voice.second.pitch: "]),
         ({"vioce": {"language": "de"}}, ["unknown service 'vioce'; did you mean 'voice'?"]),
     ],
