@@ -13,6 +13,7 @@ from typing_extensions import Doc
 
 from .declare.bot import bot
 from .declare.decorators import action, options, service
+from .declare.failover import Failover
 from .declare.grant import Grant
 from .declare.lifespan import lifespan
 from .declare.roles import roles
@@ -31,6 +32,7 @@ __all__ = (
     "TTS",
     "VAD",
     "Doc",
+    "Failover",
     "Grant",
     "Kind",
     "ProviderError",

@@ -12,12 +12,13 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final, NotRequired, cast
+from typing import Any, Final, NotRequired, TypeAlias, cast
 
 from attrs.validators import and_, ge, in_, le, max_len, min_len
 from typing_extensions import TypedDict
 
-from .declare.bot import bot
+from .declare.bot import Providers, bot
+from .declare.failover import Failover, failover_problem
 from .declare.grant import Grant
 from .declare.shapes import check
 from .declare.specs import AnyFunction
@@ -54,11 +55,22 @@ class GrantTable(_Bounds):
     arguments: NotRequired[Mapping[str, _Bounds]]
 
 
+class _Failover(TypedDict):
+    """Providers of which the next takes over when one fails."""
+
+    failover: Sequence[str]
+    seconds: NotRequired[float]
+
+
+#: The providers of a service.
+_Written: TypeAlias = str | Sequence[str | _Failover] | _Failover
+
+
 class _Service(TypedDict):
     """A service whose name is not its kind."""
 
     kind: str
-    providers: str | Sequence[str]
+    providers: _Written
 
 
 class _TurnTaking(TypedDict, total=False):
@@ -74,7 +86,7 @@ class _TurnTaking(TypedDict, total=False):
 class _Settings(TypedDict, total=False):
     """What an environment can change."""
 
-    services: Mapping[str, str | Sequence[str] | _Service]
+    services: Mapping[str, _Written | _Service]
     config: Mapping[str, Mapping[str, Any]]
     prompt: str
     greeting: str
@@ -123,7 +135,7 @@ def load_bot_file(path: str | Path, env: str | None = None) -> AnyFunction:
     plugins = settings.get("plugins", ())
     _load_files(path, [each for each in plugins if each.endswith(".py")], sys.modules[talk.__module__])
     declare = bot(
-        services={name: _providers(each) for name, each in settings.get("services", {}).items()},
+        services={name: _providers(path, name, each) for name, each in settings.get("services", {}).items()},
         config=_config(path, settings, kinds),
         client=[_grant(each) for each in settings.get("client", ())],
         functions=[_grant(each) for each in settings.get("functions", ())],
@@ -176,13 +188,13 @@ def _merged(old: Any, new: Any, deep: bool) -> Any:
 # ---- parts ---------------------------------------------------------------------------------------------------------
 
 
-def _kinds(path: Path, services: Mapping[str, str | Sequence[str] | _Service]) -> dict[str, Kind]:
+def _kinds(path: Path, services: Mapping[str, _Written | _Service]) -> dict[str, Kind]:
     """Return the kind of each service: its name, unless it says another."""
     kinds: dict[str, Kind] = {}
     for name, written in services.items():
         if not name.isidentifier():
             raise BotError(f"{path}: services.{name}: a service's name has letters, digits and _ only. Write another.")
-        given = written["kind"] if isinstance(written, Mapping) else name
+        given = cast(_Service, written)["kind"] if _is_whole(written) else name
         if given not in BUILTIN_KINDS:
             known = ", ".join(BUILTIN_KINDS)
             how = f'Write {name} = {{kind = "llm", providers = […]}}.' if given == name else f"There is {known}."
@@ -196,8 +208,24 @@ def _kinds(path: Path, services: Mapping[str, str | Sequence[str] | _Service]) -
     return kinds
 
 
-def _providers(written: str | Sequence[str] | _Service) -> str | Sequence[str]:
-    return written["providers"] if isinstance(written, Mapping) else written
+def _is_whole(written: _Written | _Service) -> bool:
+    return isinstance(written, Mapping) and "kind" in written
+
+
+def _providers(path: Path, name: str, written: _Written | _Service) -> Providers:
+    listed = cast(_Service, written)["providers"] if _is_whole(written) else cast(_Written, written)
+    if isinstance(listed, str | Mapping):
+        return _provider(path, name, listed)
+    return [_provider(path, name, each) for each in listed]
+
+
+def _provider(path: Path, name: str, written: str | _Failover) -> str | Failover:
+    if isinstance(written, str):
+        return written
+    seconds = written.get("seconds", Failover.SECONDS)
+    if (problem := failover_problem(written["failover"], seconds)) is not None:
+        raise BotError(f"{path}: services.{name}: failover {problem}")
+    return Failover(*written["failover"], seconds=seconds)
 
 
 def _config(path: Path, settings: _Settings, kinds: Mapping[str, Kind]) -> Mapping[str, Mapping[str, Any]]:

@@ -28,6 +28,7 @@ __all__ = (
     "find_key",
     "hookimpl",
     "hookspec",
+    "provider_changed",
     "server_routes",
     "session_closed",
     "session_opened",
@@ -102,6 +103,14 @@ def config_committed(session: Session, revision: int, changed: Sequence[str]) ->
 
 
 @hookspec
+def provider_changed(session: Session, service: str, provider: str, chosen: str, category: str | None) -> None:
+    """Called when another provider of a `Failover` serves. `category` is why the chosen one does not, None if it does.
+
+    Also called when the client becomes ready, if another provider serves then.
+    """
+
+
+@hookspec
 def transcript(session: Session, role: str, text: str, interrupted: bool) -> None:
     """Called when the user (role "user") or the bot ("assistant") has said something."""
 
@@ -146,6 +155,7 @@ HOOKS = (
     "action_started",
     "action_finished",
     "config_committed",
+    "provider_changed",
     "transcript",
     "event_emitted",
     "error_reported",

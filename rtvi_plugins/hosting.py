@@ -10,6 +10,7 @@ The module has more than 300 lines because it is one class, with what servers of
 from __future__ import annotations
 
 import hmac
+import logging
 import os
 import secrets
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -67,6 +68,8 @@ from .utils.json_values import is_nested_deeper
 from .utils.secrets import secrets_in_environment
 from .utils.waiting import cancellation_classes
 from .voice.recording import check_folder
+
+_log = logging.getLogger("rtvi_plugins")
 
 __all__ = ("Clock", "Connection", "ConnectionStream", "Host", "Limits", "ManualClock", "Started", "SystemClock")
 
@@ -139,6 +142,7 @@ class Host:
 
     async def __aenter__(self) -> Host:
         """Open the lifespans. Raise `PluginError` if one does not open."""
+        self._name_keyless()
         try:
             await self._stack.enter_async_context(self._clock.running())
             await self._stack.enter_async_context(self._shared.lifespans.running())
@@ -198,6 +202,14 @@ class Host:
     def busy_threads(self) -> int:
         """Return the number of threads that run an action, also after its deadline."""
         return self._shared.threads.running
+
+    @property
+    def failing_providers(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return the providers of a `Failover` that fail, by name such as "llm.openai".
+
+        Each has the `category` of its failure, the number of `failures`, and `retry_seconds` until it is tried again.
+        """
+        return self._shared.health.report()
 
     @property
     def public(self) -> bool:
@@ -305,6 +317,15 @@ class Host:
             name: {label: _missing_keys(each.spec, self._find_key) for label, each in service.providers.items()}
             for name, service in services.items()
         }
+
+    def _name_keyless(self) -> None:
+        """Log which providers cannot take over when another one fails, because their key is missing."""
+        missing = self.missing_keys()
+        for name, service in self.registry.services.items():
+            for choice in service.chosen_from.values():
+                for label in choice.labels if len(choice.labels) > 1 else ():
+                    if variables := ", ".join(missing[name][label]):
+                        _log.warning("%s.%s of a Failover has no key. Set %s.", name, label, variables)
 
     async def check_keys(self) -> list[str]:
         """Ask the vendors whether they know the keys that this process has. Call it after you have entered the host.

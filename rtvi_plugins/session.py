@@ -22,6 +22,7 @@ from .kinds import Audio
 from .utils.secrets import Secret
 
 __all__ = (
+    "Alternatives",
     "ClientInfo",
     "FunctionCall",
     "Input",
@@ -222,6 +223,46 @@ class FunctionCall(ABC):
         may or may not have taken effect. If a result comes later, `then` is called once with its JSON form. `then` must
         neither block nor raise.
         """
+
+
+class Alternatives(ABC):
+    """The providers of a service that take over when one fails, for one use of the service. See `Failover`.
+
+    Call `choose` before you use the service, `answered` with its first output, and `failed` when it raises. The service
+    that the bot has received then leads to the provider that serves. Without a `Failover`, all of them do nothing.
+    """
+
+    @property
+    @abstractmethod
+    def exist(self) -> bool:
+        """Return whether the service has a `Failover`."""
+
+    @property
+    @abstractmethod
+    def seconds(self) -> float | None:
+        """Return how long the present provider may send nothing before its first output.
+
+        None if no other is left to take over: then the caller decides.
+        """
+
+    @abstractmethod
+    async def choose(self) -> None:
+        """Let the first provider serve that works. It is opened if it is not open yet.
+
+        In the same use, later calls change nothing, unless the present provider has failed.
+        """
+
+    @abstractmethod
+    async def failed(self, error: ProviderError, *, replace: bool = True) -> bool:
+        """Note a failure, and let the next provider serve. Return whether one does, which gets the request again.
+
+        Pass `replace=False` if the user has received a part of the output. A failure of the category "bad-request"
+        changes nothing.
+        """
+
+    @abstractmethod
+    def answered(self) -> None:
+        """Note that the present provider works."""
 
 
 #: The class of a session's state. `Session` alone is a session with any state.
@@ -428,6 +469,13 @@ class Session(ABC, Generic[State]):
     @abstractmethod
     async def switch(self, service: str, provider: str, *, interrupt: bool = False) -> None:
         """Switch a service to another provider that the bot names: `configure(service, provider=provider)`."""
+
+    @abstractmethod
+    def alternatives(self, service: object) -> Alternatives:
+        """Return the alternatives of a service, for one use of it. `service` is what the bot received, or its name.
+
+        `converse` uses them. A loop of your own has to, if the bot's services have a `Failover`.
+        """
 
     @abstractmethod
     def start_soon(self, function: Callable[..., Coroutine[Any, Any, object]], *args: object) -> None:

@@ -131,6 +131,9 @@ LLM = 'services = { llm = "echo" }\n'
             'services = { llm = "echo", b = { kind = "llm", providers = "x" } }',
             "porter.toml: services.b: a conversation has one llm. Remove one.",
         ),
+        ("services.llm.failover = ['echo']", "services.llm: failover takes two providers or more, each by its name"),
+        ("services.llm = { failover = ['echo', 'rules'], seconds = 0 }", "failover takes seconds= as a number above 0"),
+        ("services.llm.failovr = ['echo']", "services.llm.failovr: unknown field 'failovr'; did you mean 'failover'?"),
         ('services = { llm = "echo", "a b" = "x" }', "porter.toml: services.a b: a service's name has letters,"),
         (LLM + "turn_taking.idle_second = 3", "turn_taking.idle_second: unknown field 'idle_second'; did you mean"),
         (LLM + "turn_taking.idle_seconds = -3", "porter.toml: turn_taking: TurnTaking(idle_seconds=-3): give a finite"),
@@ -156,6 +159,25 @@ def test_a_mistake_is_told_with_file_and_key(text: str, problem: str, write: Wri
     with pytest.raises(AuthorError) as raised:
         host_for(load_bot_file(path))
     assert problem in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("services", "choices"),
+    [
+        ('llm.failover = ["rules", "echo"]', {"llm": [("rules", "echo")]}),
+        ('llm = [{ failover = ["rules", "echo"], seconds = 2.5 }, "kind"]', {"llm": [("rules", "echo"), ("kind",)]}),
+        ('brain = { kind = "llm", providers = { failover = ["rules", "echo"] } }', {"brain": [("rules", "echo")]}),
+        ('brain = { kind = "llm", providers = ["kind"] }', {"brain": [("kind",)]}),
+    ],
+)
+def test_a_provider_may_have_others_that_take_over(
+    services: str, choices: dict[str, list[tuple[str, ...]]], write: Write
+) -> None:
+    """As a `Failover` in Python."""
+    spec = bot_spec(load_bot_file(write(f"[services]\n{services}")))
+    assert {name: [each.labels for each in found] for name, found in spec.choices.items()} == choices
+    seconds = None if "failover" not in services else 2.5 if "seconds" in services else 10.0
+    assert next(each.seconds for found in spec.choices.values() for each in found) == seconds
 
 
 def test_an_environment_that_is_not_there_is_told(write: Write) -> None:

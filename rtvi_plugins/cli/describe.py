@@ -135,8 +135,11 @@ def _text(offer: Offer, functions: Offer, described: Described) -> str:
 
 
 def _providers(service: Service, chosen: str) -> str:
-    labels = service.providers
-    return ", ".join(f"{each} (chosen)" if each == chosen and len(labels) > 1 else each for each in labels)
+    labels = service.chosen_from
+    shown = {label: ", or ".join(choice.labels) for label, choice in labels.items()}
+    return ", ".join(
+        f"{shown[each]} (chosen)" if each == chosen and len(labels) > 1 else shown[each] for each in labels
+    )
 
 
 def _keys(registry: Registry) -> Iterator[tuple[str, str]]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeGuard, TypeVar, cast, overload
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeAlias, TypeGuard, TypeVar, cast, overload
 
 from typing_extensions import TypedDict, Unpack
 
@@ -12,14 +12,15 @@ from ..errors import DeclarationError
 from ..kinds import Kind, kind_of
 from ..session import Session
 from ..utils.json_values import is_array
+from .failover import Failover
 from .grant import Grant
 from .lifespan import lifespan_value
 from .shapes import summary
 from .signature import check_function, is_session, read_hints, reject_result, reject_unknown
-from .specs import AnyFunction, BotSpec, Given, Injected, mark
+from .specs import AnyFunction, BotSpec, Choice, Given, Injected, mark
 from .state import check_bot_annotation, read_state
 
-__all__ = ("bot",)
+__all__ = ("Providers", "bot")
 
 P = ParamSpec("P")
 S = TypeVar("S")
@@ -37,8 +38,12 @@ class _OfState(Protocol[S]):
     ) -> Callable[Concatenate[Session[S], P], Coroutine[Any, Any, None]]: ...
 
 
+#: What `services=` has for one service.
+Providers: TypeAlias = "str | Failover | Sequence[str | Failover]"
+
+
 class _BotKeywords(TypedDict, total=False):
-    services: Mapping[str, str | Sequence[str]] | None
+    services: Mapping[str, Providers] | None
     config: Mapping[str, Mapping[str, Any]] | None
     client: Sequence[str | Grant]
     functions: Sequence[str | Grant]
@@ -53,7 +58,7 @@ def bot(*, state: None = None, **keywords: Unpack[_BotKeywords]) -> Callable[[Bo
 def bot(
     *bare: Any,
     state: Any = None,
-    services: Mapping[str, str | Sequence[str]] | None = None,
+    services: Mapping[str, Providers] | None = None,
     config: Mapping[str, Mapping[str, Any]] | None = None,
     client: Sequence[str | Grant] = (),
     functions: Sequence[str | Grant] = (),
@@ -66,7 +71,8 @@ def bot(
     Values of lifespans follow the session, before the `/`.
 
     `services` names the providers of each service. The first is the default; clients may choose among several. A name
-    that ends with `?`, as in `["whisper?", "pocketsphinx"]`, is left out where the provider is not installed.
+    that ends with `?`, as in `["whisper?", "pocketsphinx"]`, is left out where the provider is not installed. A
+    `Failover` stands for providers of which the next takes over when one fails.
     `config` holds the bot's defaults by service, or by `"service.provider"`. `client` lists what clients are granted,
     each by name or as a `Grant`: an option as `"llm.model"`, an action as `"tts:say"`, switching as `"llm.provider"`.
     `functions` lists the actions that the bot's LLM may call, such as `"bot:book_room"`. `plugins` names installed
@@ -88,13 +94,14 @@ def bot(
         hints = read_hints(function)
         annotation, given = _given(function, hints)
         reject_result(function, "a bot", hints.get("return"))
-        named = {name: _labels(each) for name, each in (services or {}).items()}
+        named = {name: tuple(dict.fromkeys(_labels(each))) for name, each in (services or {}).items()}
         kinds = _bot_kinds(function, named, hints)
         spec = BotSpec(
             name=function.__name__,
             function=function,
             services=named,
             optional=_optional(services or {}),
+            choices={name: _choices(each) for name, each in (services or {}).items()},
             kinds={name: each.name for name, each in kinds.items()},
             protocols={name: each.protocol for name, each in kinds.items()},
             config={name: dict(values) for name, values in (config or {}).items()},
@@ -134,21 +141,35 @@ def _grants(named: Sequence[str | Grant]) -> tuple[Grant, ...]:
     return tuple(Grant(each) if isinstance(each, str) else each for each in named)
 
 
-def _listed(providers: str | Sequence[str]) -> tuple[str, ...]:
-    return (providers,) if isinstance(providers, str) else tuple(providers)
+def _listed(providers: Providers) -> tuple[str | Failover, ...]:
+    return (providers,) if isinstance(providers, str | Failover) else tuple(providers)
 
 
-def _labels(providers: str | Sequence[str]) -> tuple[str, ...]:
-    """Return the names of providers, without the mark of those that may be missing."""
-    return tuple(each.removesuffix(_OPTIONAL) for each in _listed(providers))
+def _written(providers: Providers) -> Iterator[str]:
+    """Yield the names of all providers as they are written."""
+    for each in _listed(providers):
+        yield from each.providers if isinstance(each, Failover) else (each,)
 
 
-def _optional(services: Mapping[str, str | Sequence[str]]) -> frozenset[tuple[str, str]]:
+def _labels(providers: Providers) -> Iterator[str]:
+    """Yield the names of all providers, without the mark of those that may be missing."""
+    return (each.removesuffix(_OPTIONAL) for each in _written(providers))
+
+
+def _choices(providers: Providers) -> tuple[Choice, ...]:
+    """Return what clients may choose among: a provider alone, or with those that take over when it fails."""
+    return tuple(
+        Choice(tuple(_labels(each)), each.seconds if isinstance(each, Failover) else None)
+        for each in _listed(providers)
+    )
+
+
+def _optional(services: Mapping[str, Providers]) -> frozenset[tuple[str, str]]:
     """Return each service with each of its providers that may be missing."""
     return frozenset(
         (name, each.removesuffix(_OPTIONAL))
         for name, providers in services.items()
-        for each in _listed(providers)
+        for each in _written(providers)
         if each.endswith(_OPTIONAL)
     )
 
@@ -199,7 +220,7 @@ def _is_named(value: Any) -> TypeGuard[Mapping[str, Any]]:
 
 
 def _check_providers(function: AnyFunction, service: Any, providers: Any) -> None:
-    named = [providers] if isinstance(providers, str) else providers
+    named = [providers] if isinstance(providers, str | Failover) else providers
     if not isinstance(service, str) or not is_array(named):
         raise DeclarationError(function, f"services= names {providers!r} for {service!r}: write a provider, or a list.")
     if not named:
@@ -207,13 +228,14 @@ def _check_providers(function: AnyFunction, service: Any, providers: Any) -> Non
     if service == "bot":
         raise DeclarationError(function, "services= uses the name 'bot', which is reserved. Choose another.")
     for each in named:
-        if not isinstance(each, str) or not each.removesuffix(_OPTIONAL):
+        if not isinstance(each, str | Failover) or (isinstance(each, str) and not each.removesuffix(_OPTIONAL)):
             raise DeclarationError(
                 function, f"services= names {each!r} for {service!r}, which is not a provider's name."
             )
-    for each in (labels := _labels(named)):
-        if labels.count(each) > 1:
-            raise DeclarationError(function, f"services= names {each!r} for {service!r} twice. Remove one.")
+    for labels in ([each.labels[0] for each in _choices(named)], *(each.labels for each in _choices(named))):
+        for each in labels:
+            if labels.count(each) > 1:
+                raise DeclarationError(function, f"services= names {each!r} for {service!r} twice. Remove one.")
 
 
 def _check_list(function: AnyFunction, argument: str, value: Any) -> None:

@@ -22,6 +22,7 @@ __all__ = (
     "AnyFunction",
     "BotService",
     "BotSpec",
+    "Choice",
     "Given",
     "Injected",
     "LifespanSpec",
@@ -193,6 +194,15 @@ class StateSpec:
         return self.cls()
 
 
+@frozen
+class Choice:
+    """What clients may choose for a service: a provider, and the ones that take over when it fails, in order."""
+
+    labels: tuple[str, ...]
+    #: How long one of them may send nothing before its first output. None if no other takes over.
+    seconds: float | None = None
+
+
 @frozen(eq=False)
 class BotSpec:
     """A bot: its services by the names that clients use, its defaults, and its grants."""
@@ -215,6 +225,8 @@ class BotSpec:
     state: StateSpec | None = None
     #: Each service with each of its providers that may be missing.
     optional: frozenset[tuple[str, str]] = frozenset()
+    #: What clients may choose among, by service. `services` has all providers of these.
+    choices: Mapping[str, tuple[Choice, ...]] = field(factory=dict[str, tuple[Choice, ...]])
 
 
 Spec: TypeAlias = "ProviderSpec | OptionsSpec | ActionSpec | BotSpec | LifespanSpec"

@@ -156,9 +156,9 @@ class ConfigChanges:
         if before is after:
             return (), values
         switched = tuple(name for name, label in after.providers.items() if label != before.providers[name])
-        return switched, {**values, **{name: self._started(values, before, after, name) for name in switched}}
+        return switched, {**values, **{name: self.started(values, before, after, name) for name in switched}}
 
-    def _started(self, values: Values, before: Offer, after: Offer, service: str) -> dict[str, Any]:
+    def started(self, values: Values, before: Offer, after: Offer, service: str) -> dict[str, Any]:
         """Return the values of a service after a switch: its kind's options stay, the others get their defaults."""
         kept = before.provider(service).kind_options & after.provider(service).kind_options
         defaults = self.defaults.of(service, after.providers[service])
@@ -183,7 +183,7 @@ def _switches(options: Iterable[SentOption], offer: Offer, mistakes: list[Mistak
     for sent in until_max_problems(options, mistakes):
         if sent.name != PROVIDER or PROVIDER not in offer.options[sent.service]:
             continue
-        labels = offer.registry.services[sent.service].providers
+        labels = offer.registry.services[sent.service].chosen_from
         option = offer.options[sent.service][PROVIDER]
         if not isinstance(sent.value, str) or sent.value not in labels:
             mistakes.append((UnknownProvider, unknown(f"{sent.service} provider", sent.value, labels, path=sent.path)))

@@ -141,7 +141,7 @@ class Offer:
         return ((name, parameter) for name, (parameter, _) in self.provider(service).options.items())
 
     def _provider_option(self, service: str) -> Parameter:
-        labels = tuple(self.registry.services[service].providers)
+        labels = tuple(self.registry.services[service].chosen_from)
         shape = attrs.evolve(read(str), schema={"enum": list(labels)})
         return Parameter(PROVIDER, shape, self.registry.services[service].default, "The provider of this service.")
 
@@ -221,11 +221,18 @@ class Offer:
                     describe_option(each.parameter, each.validator, defaults, writable=each.writable)
                     for each in options.values()
                 ],
+                **self._failover(name),
             }
             for name, options in self.options.items()
             for defaults in (self.registry.defaults(name, self.providers[name]),)
         ]
         return encode_json({"config": config})
+
+    def _failover(self, service: str) -> dict[str, list[str]]:
+        """Describe the providers that take over when the present one fails."""
+        choice = self.registry.services[service].chosen_from.get(self.providers[service])
+        others = choice.labels[1:] if choice is not None else ()
+        return {"failover": list(others)} if others else {}
 
 
 def _old_names(action: str, spec: ActionSpec) -> Iterable[tuple[str, str]]:

@@ -35,7 +35,10 @@ def build(
     """
     services = {
         name: Service(
-            name, bot.kinds[name], {label: build_provider(label, spec, specs) for label, spec in labelled.items()}
+            name,
+            bot.kinds[name],
+            {label: build_provider(label, spec, specs) for label, spec in labelled.items()},
+            bot.choices.get(name, ()),
         )
         for name, labelled in providers.items()
     }

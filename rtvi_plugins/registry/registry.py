@@ -7,10 +7,10 @@ from contextlib import nullcontext
 from functools import cached_property
 from typing import Any, Protocol
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from ..declare.shapes import check
-from ..declare.specs import BOT, ActionSpec, BotSpec, OptionsSpec, Parameter, ProviderSpec, Spec
+from ..declare.specs import BOT, ActionSpec, BotSpec, Choice, OptionsSpec, Parameter, ProviderSpec, Spec
 from ..errors import Problem
 from .lifespans import Lifespans
 
@@ -94,22 +94,34 @@ class Provider:
         }
 
 
-@frozen
+@frozen(slots=False)
 class Service:
-    """A named service of a bot and its possible providers. The first provider is the default."""
+    """A named service of a bot and its possible providers."""
 
     name: str
     kind: str
     providers: Mapping[str, Provider]
+    #: What clients may choose among: all providers, or what the bot says. The first is the default.
+    choices: tuple[Choice, ...] = ()
 
     @property
     def is_own(self) -> bool:
         """Return whether it has the bot's own options, and so no provider to choose."""
         return self.kind == BOT
 
+    @cached_property
+    def chosen_from(self) -> Mapping[str, Choice]:
+        """Return what clients may choose, by the name that they use: that of the first provider that is there."""
+        found: dict[str, Choice] = {}
+        for each in self.choices or [Choice((label,)) for label in self.providers]:
+            present = tuple(label for label in each.labels if label in self.providers)
+            if present:
+                found.setdefault(present[0], evolve(each, labels=present))
+        return found
+
     @property
     def default(self) -> str:
-        return next(iter(self.providers))
+        return next(iter(self.chosen_from))
 
 
 @frozen
@@ -163,8 +175,8 @@ class Registry:
         return frozenset(label for name, label in self.bot.optional if name == service and label not in present)
 
     def labels(self) -> dict[str, tuple[str, ...]]:
-        """Return the providers of each service, by the names that clients use."""
-        return {name: tuple(service.providers) for name, service in self.services.items()}
+        """Return the providers of each service that clients may choose."""
+        return {name: tuple(service.chosen_from) for name, service in self.services.items()}
 
 
 def twice(provider: Provider, names: Iterable[str]) -> Iterable[tuple[str, str]]:

@@ -67,7 +67,8 @@ class Actions:
     hooks: Hooks
     limits: Limits
     threads: Threads
-    find: Callable[[str], OpenService]
+    #: Finds the service of an action.
+    find: Callable[[str, ActionSpec], OpenService]
     #: The services of the bot, as it receives them.
     handles: Mapping[str, Handle]
     lifespans: OpenLifespans
@@ -92,7 +93,7 @@ class Actions:
 
     def _service(self, call: CallAction) -> OpenService | None:
         """Return the service of an action when the call arrives. It may be switched before the action starts."""
-        return self.find(call.action.service) if call.action.spec.wants_service else None
+        return self.find(call.action.service, call.action.spec) if call.action.spec.wants_service else None
 
     async def _perform(self, call: CallAction, service: OpenService | None) -> None:
         request = call.request
@@ -163,7 +164,7 @@ class Actions:
     async def call(self, action: OfferedAction, sent: Mapping[str, Any]) -> Any:
         """Run an action that the bot's LLM calls. Return its result as JSON; raise `RequestError` if it fails."""
         arguments = action.binder.bind(dict(sent), "$.arguments")
-        service = self.find(action.service) if action.spec.wants_service else None
+        service = self.find(action.service, action.spec) if action.spec.wants_service else None
         return await self._result(action, arguments, service, self._sendable)
 
     # ---- long actions ----------------------------------------------------------------------------------------------

@@ -38,6 +38,7 @@ from ..protocol.protocol import RTVIProtocol
 from ..protocol.start import StartRequest
 from ..registry.hooks import Hooks
 from ..session import (
+    Alternatives,
     ClientInfo,
     FunctionCall,
     Input,
@@ -55,6 +56,7 @@ from ..utils.json_copies import frozen_json, plain_json
 from ..utils.waiting import Iteration, cancellation_classes, clear_stray_cancellation
 from ..voice.recording import Recorder
 from .actions import Actions
+from .alternatives import alternatives_of
 from .audio_input import AudioInput
 from .client_errors import as_request_error
 from .function_calls import FunctionCalls
@@ -138,6 +140,7 @@ class BotSession(Session[Any]):
             limits=limits,
             lifespans=shared.lifespans,
             key_checks=shared.key_checks,
+            health=shared.health,
             end=ending.fail,
         )
         handles = {name: Handle(partial(self._service_in_use, name)) for name in services.registry.bot.services}
@@ -148,7 +151,7 @@ class BotSession(Session[Any]):
             hooks=shared.hooks,
             limits=limits,
             threads=shared.threads,
-            find=lambda service: services.live[service],
+            find=services.failovers.for_action,
             handles=handles,
             lifespans=shared.lifespans,
         )
@@ -165,8 +168,7 @@ class BotSession(Session[Any]):
 
     def _service_in_use(self, service: str) -> OpenService:
         """Return the open service; within a turn, the one that was open when it began."""
-        turn = self._parts.turns.current
-        return (turn.live if turn is not None else self._parts.services.live)[service]
+        return self._parts.services.failovers.present(service)
 
     def _overflow(self) -> None:
         error = SlowClient("The client does not read what is sent to it.")
@@ -219,6 +221,11 @@ class BotSession(Session[Any]):
 
     async def switch(self, service: str, provider: str, *, interrupt: bool = False) -> None:
         await self.configure(service, provider=provider, interrupt=interrupt)
+
+    def alternatives(self, service: object) -> Alternatives:
+        handles = self._parts.actions.handles
+        name = next((name for name, handle in handles.items() if handle is service or name == service), None)
+        return alternatives_of(self._parts.services.failovers, name)
 
     # ---- the bot's own state ---------------------------------------------------------------------------------------
 
@@ -352,7 +359,8 @@ class BotSession(Session[Any]):
 
     def turn(self, *, interruptible: bool = True) -> AbstractAsyncContextManager[Turn]:
         boundary = self._parts.services.turn_boundary
-        return self._parts.turns.turn(lambda: self._parts.services.live, boundary, interruptible=interruptible)
+        failovers = self._parts.services.failovers
+        return self._parts.turns.turn(lambda: failovers.in_use, boundary, interruptible=interruptible)
 
     def interrupt(self) -> bool:
         return self._parts.turns.interrupt()

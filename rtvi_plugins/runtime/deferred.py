@@ -56,7 +56,12 @@ class AppliedOptions:
     # ---- setting groups --------------------------------------------------------------------------------------------
 
     def set_group(self, group: OptionGroup, opened: OpenService, arguments: Mapping[str, Any]) -> None:
-        """Call an options function. If it raises anything, raise an `Exception`."""
+        """Call an options function. If it raises anything, raise an `Exception`.
+
+        A service that could not be opened is set when it is.
+        """
+        if group.sets_service and not opened.was_opened:
+            return
         given = [self._injected(each, opened, group) for each in group.spec.given]
         try:
             call_plugin(group.spec.function, *given, **arguments)

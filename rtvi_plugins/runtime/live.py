@@ -268,6 +268,7 @@ class LiveSession:
         self._began.set()
         for each in self.parts.services.start.old_names:
             self.parts.protocol.on_old_name(each)
+        self.parts.services.failovers.tell_all()
         for waited in self.parts.protocol.release():
             self.carry_out(waited)
         self._watch(min((each.due for each in self.parts.protocol.requests.pending.values()), default=math.inf))

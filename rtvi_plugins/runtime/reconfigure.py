@@ -10,7 +10,7 @@ The module has more than 300 lines: updates, switches and reopened services shar
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any
 
@@ -32,6 +32,8 @@ from ..registry.registry import Registry
 from ..session import Session
 from ..utils.diagnostics import where
 from .deferred import AppliedOptions, arguments_of, author_sentence, set_group_error
+from .failover import Failovers
+from .health import Health
 from .key_checks import KeyChecks
 from .lifespans import OpenLifespans
 from .outbox import Outbox
@@ -67,7 +69,10 @@ class LiveServices:
     limits: Limits
     lifespans: OpenLifespans
     key_checks: KeyChecks
+    health: Health
     end: Callable[[RequestError], None]
+    #: The stand-ins, and which of them serve.
+    failovers: Failovers = field(init=False)
     _changes: ConfigChanges = field(init=False)
     _opener: Opener = field(init=False)
     _workers: Workers = field(init=False)
@@ -82,6 +87,20 @@ class LiveServices:
     def __attrs_post_init__(self) -> None:
         self._changes = ConfigChanges(partial(self.offers.get, grants=self.start.grants), self.start.defaults)
         self._applied = AppliedOptions(self.session, self.config, self.protocol, self.lifespans, self._replace_broken)
+        self.failovers = Failovers(
+            self.session,
+            self._applied,
+            self._changes,
+            self.protocol,
+            self.outbox,
+            self.turns,
+            self.hooks,
+            self.health,
+            lock=self._lock,
+            set_first=self._set_first,
+            retire=self._retire,
+            submit=self._submit,
+        )
 
     @property
     def live(self) -> Mapping[str, OpenService]:
@@ -111,9 +130,10 @@ class LiveServices:
             start.hide,
             self.key_checks,
         )
+        self.failovers.opener = self._opener
         try:
             for service in self.registry.services:
-                self._applied.live[service] = await self._opener.open(service, self.offer.provider(service))
+                await self.failovers.open_first(service)
             for group in self.offer.groups.values():
                 self._set_first(group)
         except RequestError as error:
@@ -144,7 +164,7 @@ class LiveServices:
     async def close(self) -> None:
         """Close the services in reverse order. One that takes too long is cancelled."""
         self._tasks = None
-        for opened in (*reversed(self._applied.live.values()), *self._retired):
+        for opened in (*self.failovers.opened, *reversed(self._applied.live.values()), *self._retired):
             await opened.close(self.limits.close_seconds)
 
     @property
@@ -309,6 +329,7 @@ class LiveServices:
             # Their value may be the config's already: one that was deferred for the old provider, and never set.
             deferred |= dict.fromkeys((service, name) for name in names if name not in kept)
             self._retire(live[service])
+            self.failovers.switched(service)
         if not now:
             applied.defer(deferred, groups)
         changed = [f"{service}.{name}" for service, name in change.changed]
@@ -342,6 +363,10 @@ class LiveServices:
         if self.turns.current is None:
             self._apply_deferred()
         return None
+
+    def _submit(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        if self._tasks is not None:
+            self._workers.submit(work, later=True)
 
     def turn_boundary(self) -> None:
         """Make the deferred changes and close replaced services. Called before and after each turn."""

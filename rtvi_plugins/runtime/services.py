@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, cast
 
 import anyio
@@ -113,6 +113,11 @@ class Opener:
         """Return the keys of a provider in the order of its parameters."""
         return [self._keys(provider.spec.provider, each.name) for each in provider.spec.secrets]
 
+    def fingerprint(self, service: str, provider: Provider) -> int:
+        """Return a hash of the keys and service options that a provider is opened with."""
+        options = self._options.get(f"{service}.{provider.label}", {})
+        return hash((*(each and each.reveal() for each in self.keys_of(provider)), repr(sorted(options.items()))))
+
     def _failure(self, service: str, provider: Provider, error: BaseException) -> RequestError:
         """Return the error for the client, without values that only the operator wrote."""
         failure = _failure(service, provider, error)
@@ -145,6 +150,23 @@ class OpenService(OpenContext):
         super().__init__(f"the service {service!r} ({provider.label})", manager)
         self.service = service
         self.provider = provider
+
+    @classmethod
+    def down(cls, service: str, provider: Provider) -> OpenService:
+        """Return the place of a service that could not be opened, until it can."""
+        found = cls(service, provider, nullcontext())
+        found.error = ProviderError(provider.label, "unavailable")
+        return found
+
+    @property
+    def is_up(self) -> bool:
+        """Return whether it was opened and has not died."""
+        return self.error is None and not self.ended
+
+    @property
+    def was_opened(self) -> bool:
+        """Return whether it is more than a place."""
+        return self.settled.is_set()
 
     def alive(self) -> Any:
         """Return the live service. Raise `ProviderError` if it has died."""

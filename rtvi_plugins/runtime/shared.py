@@ -10,6 +10,7 @@ from ..clock import Clock
 from ..limits import Limits
 from ..protocol.offer import Offers
 from ..registry.hooks import Hooks
+from .health import Health
 from .key_checks import KeyChecks
 from .lifespans import OpenLifespans
 from .old_names import OldNames
@@ -35,3 +36,7 @@ class Shared:
     record: Path | None = None
     old_names: OldNames = field(factory=OldNames)
     key_checks: KeyChecks = field(factory=KeyChecks)
+    health: Health = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "health", Health(self.clock))

@@ -21,14 +21,14 @@ from ..context import Function, Message
 from ..errors import ProviderError
 from ..events import BotLLMStarted, BotLLMStopped, BotLLMText
 from ..kinds import LLM, LLMPiece, LLMRequest, Text, Thought, ToolCall, Usage
-from ..session import Session, Turn
+from ..session import Alternatives, Session, Turn
 from ..utils.json_values import replace_surrogates
 from .completion import Completion, as_sent
 from .filler import Filler, Filling
 from .output import SentenceOutput
 from .sentences import Sentences
 from .speech import Speech, SpeechSynthesis
-from .streams import BATCH, InvalidPiece, class_of_provider, clean_usage, closing, idle_timeout, retried
+from .streams import BATCH, InvalidPiece, Patience, class_of_provider, clean_usage, closing, idle_timeout, retried
 from .tool_calls import (
     MOST_CALLS,
     LateResults,
@@ -75,6 +75,10 @@ class BotTurn:
     _synthesized: anyio.Event | None = field(default=None, init=False)
     #: Whether functions were called in this turn.
     _called: bool = field(default=False, init=False)
+    _alternatives: Alternatives = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._alternatives = self.session.alternatives(self.llm)
 
     async def answer(self) -> None:
         """Answer by the LLM, in one or more completions. Raise `ProviderError` when it fails for good."""
@@ -111,7 +115,13 @@ class BotTurn:
         completion = self._begin(tasks)
         self.session.emit(BotLLMStarted())
         try:
-            await retried(lambda: self._stream(completion), "an LLM", "answered", can_retry=lambda: completion.is_empty)
+            await retried(
+                lambda: self._stream(completion),
+                "an LLM",
+                "answered",
+                self._alternatives,
+                can_retry=lambda: completion.is_empty,
+            )
             completion.is_whole = True
         finally:
             self._end(completion)
@@ -127,7 +137,7 @@ class BotTurn:
         request = LLMRequest(messages, functions, self._tool_choice(functions))
         self.late.mark_read()
         try:
-            with idle_timeout(self.session.clock, _TIMEOUT, "The LLM") as touch:
+            with idle_timeout(self.session.clock, _TIMEOUT, "The LLM", self._alternatives.seconds) as touch:
                 async with closing(self.llm.respond(request), "an LLM's respond()", _PIECES) as pieces:
                     await self._take(pieces, completion, output, touch)
         except BaseException:
@@ -154,7 +164,7 @@ class BotTurn:
         return moved_to_the_end(messages, self.late_ids) if is_first else messages
 
     async def _take(
-        self, pieces: AsyncIterator[LLMPiece], completion: Completion, output: SentenceOutput, touch: Callable[[], None]
+        self, pieces: AsyncIterator[LLMPiece], completion: Completion, output: SentenceOutput, touch: Patience
     ) -> None:
         count = 0
         async for piece in pieces:
@@ -164,6 +174,8 @@ class BotTurn:
                 await anyio.lowlevel.checkpoint()
             if completion.first_at is None and not isinstance(piece, Thought | Usage):
                 completion.first_at = self.session.clock.now()
+                touch.begun()
+                self._alternatives.answered()
             match piece:
                 case Text():
                     text = replace_surrogates(piece.text)

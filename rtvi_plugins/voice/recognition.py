@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Final
 
 import anyio
@@ -14,7 +15,7 @@ from ..clock import Clock, Timer
 from ..errors import ProviderError
 from ..events import Metrics, UserTranscription
 from ..kinds import STT, Audio, ListeningSTT, STTPiece, STTRequest, Transcript, Usage
-from ..session import Session
+from ..session import Alternatives, Session
 from ..utils.json_values import replace_surrogates
 from .listening import ListeningStream
 from .streams import BATCH, InvalidPiece, ReplayableStream, clean_usage, closing, let_cancellation_through, retried
@@ -43,9 +44,9 @@ class Utterance:
     shown: list[str] = field(factory=list[str])
     interim: str = ""
     recognised: bool = False
-    _started: bool = False
     #: Cancelled when the STT takes too long after the end.
-    _scope: anyio.CancelScope = field(factory=anyio.CancelScope)
+    scope: anyio.CancelScope = field(factory=anyio.CancelScope)
+    _started: bool = False
     _timer: Timer | None = None
 
     @property
@@ -59,11 +60,33 @@ class Utterance:
         self._start_timer(clock)
         self.audio.end()
 
-    def start(self, clock: Clock) -> anyio.CancelScope:
-        """Mark the STT as started. Return the scope in which it runs."""
-        self._started = True
-        self._start_timer(clock)
-        return self._scope
+    def start(self, clock: Clock) -> None:
+        """Mark the STT as started: the last one, if there are others to take over."""
+        if not self._started:
+            self._started = True
+            self._start_timer(clock)
+
+    @contextmanager
+    def patience(self, clock: Clock, seconds: float) -> Generator[None]:
+        """Cancel the block when it lasts longer than `seconds` after the end of the audio; raise `ProviderError`."""
+        scope, started, done = anyio.CancelScope(), clock.now(), False
+
+        def check() -> None:
+            due = max(started, clock.now() if self.ended_at is None else self.ended_at) + seconds
+            if clock.now() >= due:
+                scope.cancel()
+            elif not done:
+                clock.call_at(due, check)
+
+        timer = clock.call_after(seconds, check)
+        try:
+            with scope:
+                yield
+        finally:
+            done = True
+            timer.cancel()
+        if scope.cancelled_caught:
+            raise ProviderError("The STT", "timeout")
 
     def finish(self) -> None:
         """Mark the STT as finished or failed."""
@@ -74,7 +97,7 @@ class Utterance:
     def _start_timer(self, clock: Clock) -> None:
         """Limit the time of the STT once it has started and the audio has ended."""
         if self._started and self.ended_at is not None and not self.recognised:
-            self._timer = clock.call_after(_TIMEOUT, self._scope.cancel)
+            self._timer = clock.call_after(_TIMEOUT, self.scope.cancel)
 
 
 @define(eq=False)
@@ -100,7 +123,7 @@ class Recogniser:
         failed: ProviderError | None = ProviderError("The STT", "timeout")
         try:
             async with self._lock:
-                with utterance.start(self.session.clock):
+                with utterance.scope:
                     failed = await self._try(utterance)
             # The STT may stop before the user does. A failure is not reported in the middle of a sentence.
             await utterance.audio.wait_for_end()
@@ -118,14 +141,25 @@ class Recogniser:
             utterance.text.append(self._accept(utterance))
 
     async def _try(self, utterance: Utterance) -> ProviderError | None:
+        alternatives = self.session.alternatives(self.stt)
         try:
-            await retried(lambda: self._by_current_provider(utterance), "an STT", "listened")
+            await retried(lambda: self._attempt(utterance, alternatives), "an STT", "listened", alternatives)
         except ProviderError as error:
             return error
         return None
 
+    async def _attempt(self, utterance: Utterance, alternatives: Alternatives) -> None:
+        """Make one attempt. The last provider may take as long as it would alone."""
+        if (seconds := alternatives.seconds) is None:
+            utterance.start(self.session.clock)
+            await self._by_current_provider(utterance)
+        else:
+            with utterance.patience(self.session.clock, seconds):
+                await self._by_current_provider(utterance)
+        alternatives.answered()
+
     async def _by_current_provider(self, utterance: Utterance) -> None:
-        """Make one attempt. If the provider is switched meanwhile, the next one gets the whole utterance."""
+        """Have the utterance recognised. If the provider is switched meanwhile, the next one gets all of it."""
         while True:
             provider = self._provider()
             try:

@@ -11,7 +11,7 @@ from attrs import define, evolve, field
 from ..errors import ProviderError
 from ..events import BotOutput, BotTTSStarted, BotTTSStopped, BotTTSText, Metrics
 from ..kinds import TTS, Audio, TTSRequest, Usage, Word
-from ..session import Session, Turn
+from ..session import Alternatives, Session, Turn
 from .streams import InvalidPiece, ReplayableStream, clean_usage, closing, idle_timeout, retried
 from .text_filter import Spoken, SpokenSentence
 from .timeline import Timeline
@@ -57,9 +57,17 @@ class Speech:
             self._said.append((segment, found))
             self.sentences.append(found.text)
 
-    def pieces(self) -> AsyncIterator[str]:
-        """Return the text for the TTS. The timeline takes note of each piece when the TTS takes it."""
-        return self.sentences.read(lambda piece: self.timeline.take(piece))
+    def pieces(self, on_taken: Callable[[], None]) -> AsyncIterator[str]:
+        """Return the text for the TTS. The timeline takes note of each piece when the TTS takes it.
+
+        `on_taken` is called then too, and at the end of the text.
+        """
+
+        def take(piece: str) -> None:
+            self.timeline.take(piece)
+            on_taken()
+
+        return self.sentences.read(take, on_taken)
 
     def restart(self) -> None:
         """Start again, after a TTS has failed that had made no audio."""
@@ -143,8 +151,10 @@ class SpeechSynthesis:
     _speeches: list[Speech] = field(factory=list[Speech], init=False)
     _failed: bool = field(default=False, init=False)
     _next_report: float = field(default=0.0, init=False)
+    _alternatives: Alternatives = field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self._alternatives = self.session.alternatives(self.tts)
         self.turn.on_heard(self._heard)
 
     def add(self) -> Speech:
@@ -171,11 +181,14 @@ class SpeechSynthesis:
                 lambda: self._synthesize(speech),
                 "a TTS",
                 "spoke",
+                self._alternatives,
                 can_retry=lambda: speech.timeline.seconds == 0,
                 before_retry=lambda: self._restart(speech),
             )
         except ProviderError as error:
-            self._failed = speech.failed = True
+            speech.failed = True
+            # Where another provider can take over, it speaks what comes next.
+            self._failed = self._alternatives.seconds is None
             self.session.fail(error)
         finally:
             self.session.emit(BotTTSStopped())
@@ -186,14 +199,17 @@ class SpeechSynthesis:
 
     async def _synthesize(self, speech: Speech) -> None:
         began, first, usage = self.session.clock.now(), None, Usage()
-        with idle_timeout(self.session.clock, _TIMEOUT, "The TTS") as touch:
-            stream = self.tts.synthesize(TTSRequest(speech.pieces(), self.language))
+        with idle_timeout(self.session.clock, _TIMEOUT, "The TTS", self._alternatives.seconds) as touch:
+            stream = self.tts.synthesize(TTSRequest(speech.pieces(touch), self.language))
             async with closing(stream, "a TTS's synthesize()", _PIECES) as pieces:
                 async for piece in pieces:
                     touch()
                     match piece:
                         case Audio():
-                            first = self.session.clock.now() if first is None else first
+                            if first is None:
+                                first = self.session.clock.now()
+                                touch.begun()
+                                self._alternatives.answered()
                             await self._play(piece, speech, touch)
                         case Word():
                             speech.timeline.word(piece.text, piece.start)

@@ -17,9 +17,10 @@ import anyio
 import anyio.lowlevel
 from attrs import define, evolve, field
 
-from ..clock import Clock
+from ..clock import Clock, Timer
 from ..errors import ProviderError, report
 from ..kinds import Usage
+from ..session import Alternatives
 from ..utils.control_flow import reraise_control_flow
 from ..utils.diagnostics import unwrap_group
 from ..utils.json_values import replace_surrogates
@@ -27,6 +28,7 @@ from ..utils.json_values import replace_surrogates
 __all__ = (
     "BATCH",
     "InvalidPiece",
+    "Patience",
     "ReplayableStream",
     "as_provider_error",
     "class_of_provider",
@@ -84,31 +86,52 @@ async def closing(pieces: Any, operation: str, kinds: str) -> AsyncGenerator[Asy
                 report(f"{operation}, while it was closed,", error)
 
 
+class Patience:
+    """How long somebody waits for a stream. Call it for each sign of life."""
+
+    __slots__ = ("_clock", "_longest", "_scope", "_seconds", "_timer", "last")
+
+    def __init__(self, clock: Clock, scope: anyio.CancelScope, seconds: float, longest: float) -> None:
+        self._clock, self._scope, self._seconds, self._longest = clock, scope, seconds, longest
+        self.last = clock.now()
+        self._timer: Timer | None = clock.call_at(self.last + seconds, self._check)
+
+    def __call__(self) -> None:
+        self.last = self._clock.now()
+
+    def begun(self) -> None:
+        """Note the first output. From now on, the silence may be longer."""
+        self._seconds = self._longest
+
+    def end(self) -> None:
+        """Wait no longer."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _check(self) -> None:
+        # There is one timer for a stream of any length: it looks again when it is due.
+        if self._timer is None:
+            return
+        if self._clock.now() >= self.last + self._seconds:
+            self._scope.cancel()
+        else:
+            self._timer = self._clock.call_at(self.last + self._seconds, self._check)
+
+
 @contextmanager
-def idle_timeout(clock: Clock, seconds: float, service: str) -> Generator[Callable[[], None]]:
-    """Cancel the block when the yielded function was not called for `seconds`; then raise `ProviderError`.
+def idle_timeout(clock: Clock, seconds: float, service: str, first: float | None = None) -> Generator[Patience]:
+    """Cancel the block when what is yielded was not called for `seconds`; then raise `ProviderError`.
 
-    There is one timer for a stream of any length: it looks again when it is due, and each piece only notes the time.
+    `first` holds instead until the first output, if there is another provider to take over.
     """
-    scope, last, done = anyio.CancelScope(), clock.now(), False
-
-    def touch() -> None:
-        nonlocal last
-        last = clock.now()
-
-    def check() -> None:
-        if clock.now() >= last + seconds:
-            scope.cancel()
-        elif not done:
-            clock.call_at(last + seconds, check)
-
-    timer = clock.call_at(last + seconds, check)
+    scope = anyio.CancelScope()
+    patience = Patience(clock, scope, seconds if first is None else first, seconds)
     try:
         with scope:
-            yield touch
+            yield patience
     finally:
-        done = True
-        timer.cancel()
+        patience.end()
     if scope.cancelled_caught:
         raise ProviderError(service, "timeout")
 
@@ -117,23 +140,29 @@ async def retried(
     attempt: Callable[[], Awaitable[None]],
     service: str,
     doing: str,
+    alternatives: Alternatives,
     *,
     can_retry: Callable[[], bool] = lambda: True,
     before_retry: Callable[[], None] = lambda: None,
 ) -> None:
-    """Make an attempt, and a second one after a temporary failure. Raise `ProviderError` if it fails for good.
+    """Make an attempt, and one by each alternative that takes over. Raise `ProviderError` if it fails for good.
 
-    `can_retry` returns False if the user has already received a part of the failed attempt.
+    Without alternatives, there is a second attempt after a temporary failure. `can_retry` returns False if the user has
+    already received a part of the failed attempt.
     """
-    for left in reversed(range(_ATTEMPTS)):
+    await alternatives.choose()
+    left = 0 if alternatives.exist else _ATTEMPTS - 1
+    while True:
         try:
             return await attempt()
         except BaseException as error:
             let_cancellation_through(error)
             found = as_provider_error(error, service, doing)
             await anyio.lowlevel.checkpoint()  # a provider that fails because it is cancelled has not failed
-            if not left or not found.retryable or not can_retry():
-                raise found from None
+            if not await alternatives.failed(found, replace=can_retry()):
+                if not left or not found.retryable or not can_retry():
+                    raise found from None
+                left -= 1
         before_retry()
 
 
@@ -215,21 +244,31 @@ class ReplayableStream(Generic[T]):
         while not self.ended:
             await self.wait_for_length(len(self.items) + 1)
 
-    def read(self, on_item: Callable[[T], None] | None = None) -> AsyncIterator[T]:
-        """Return an iterator over all items from the first. It calls `on_item` with each just before it returns it."""
-        return _Reader(self, on_item)
+    def read(
+        self, on_item: Callable[[T], None] | None = None, on_end: Callable[[], None] | None = None
+    ) -> AsyncIterator[T]:
+        """Return an iterator over all items from the first.
+
+        It calls `on_item` with each just before it returns it, and `on_end` when there are no more.
+        """
+        return _Reader(self, on_item, on_end)
 
 
 class _Reader(AsyncIterator[T]):
     """Not an async generator: providers leave loops early, and trio complains about a generator that is not closed."""
 
-    def __init__(self, stream: ReplayableStream[T], on_item: Callable[[T], None] | None) -> None:
+    def __init__(
+        self, stream: ReplayableStream[T], on_item: Callable[[T], None] | None, on_end: Callable[[], None] | None
+    ) -> None:
         self._stream = stream
         self._on_item = on_item
+        self._on_end = on_end
         self._index = 0
 
     async def __anext__(self) -> T:
         if not await self._stream.wait_for_length(self._index + 1):
+            if self._on_end is not None:
+                self._on_end()
             raise StopAsyncIteration
         item = self._stream.items[self._index]
         self._index += 1

@@ -287,6 +287,9 @@ def _hook(name: str) -> Callable[..., Any]:
     return hookimpl(found)
 
 
+#: The hooks that no session of these tests calls.
+NOT_CALLED = ("server_routes", "provider_changed")
+
 module = ModuleType("raising_hooks")
 for each in HOOKS:
     setattr(module, each, _hook(each))
@@ -401,7 +404,7 @@ def cancelling_its_task() -> BaseException:
     return Panic()
 
 
-@pytest.mark.parametrize("place", ["options", "large options", *(each for each in HOOKS if each != "server_routes")])
+@pytest.mark.parametrize("place", ["options", "large options", *(each for each in HOOKS if each not in NOT_CALLED)])
 async def test_a_function_cannot_cancel_the_task_that_calls_it(place: str, anyio_backend_name: str) -> None:
     """Neither the session's, nor that of its transport, which is the test's own here."""
     if anyio_backend_name == "trio":
@@ -562,7 +565,7 @@ async def test_a_service_that_fails_while_it_closes_fails_alone(raised: str) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("hook", [each for each in HOOKS if each != "server_routes"])
+@pytest.mark.parametrize("hook", [each for each in HOOKS if each not in NOT_CALLED])
 async def test_a_hook_fails_alone(raised: str, hook: str) -> None:
     """What it observes happens all the same."""
     async with connected(talking, module) as wire:

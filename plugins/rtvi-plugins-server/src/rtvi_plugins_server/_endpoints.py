@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from attrs import frozen
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -59,8 +61,10 @@ class Endpoints:
 
     async def health(self, request: Request) -> Response:
         """Report whether new sessions are accepted, for load balancers. 503 means that the server is draining."""
-        draining = self.host.draining
-        body = {"status": "draining" if draining else "ok", "open_sessions": self.host.open_sessions}
+        draining, failing = self.host.draining, self.host.failing_providers
+        body: dict[str, Any] = {"status": "draining" if draining else "ok", "open_sessions": self.host.open_sessions}
+        if failing:
+            body["failing_providers"] = failing
         return JSONResponse(body, 503 if draining else 200, headers=PRIVATE)
 
     async def ready(self, request: Request) -> Response:

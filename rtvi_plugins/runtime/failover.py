@@ -1,0 +1,271 @@
+"""Let the next provider of a `Failover` serve when one fails, for all services of one session.
+
+The chosen provider stays the one that clients see: its options and actions do not change. Another one that serves
+meanwhile is its *stand-in*. It is opened when it is first needed, and set to the values of the config that are its own.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import anyio
+from attrs import define, field
+
+from ..declare.specs import ActionSpec, Choice
+from ..errors import MissingKey, ProviderError, RequestError, report
+from ..protocol.config_change import ConfigChanges, is_same
+from ..protocol.offer import OptionGroup
+from ..protocol.protocol import RTVIProtocol
+from ..registry.hooks import Hooks
+from ..registry.registry import Provider
+from ..session import Session
+from .deferred import AppliedOptions, arguments_of
+from .health import Health, Used
+from .outbox import Outbox
+from .services import Opener, OpenService
+from .turns import Turns
+
+__all__ = ("Failovers",)
+
+log = logging.getLogger("rtvi_plugins")
+
+
+@define(eq=False)
+class _StandIn:
+    """A stand-in that is open, and the arguments that each group of its options was set to."""
+
+    opened: OpenService
+    set_to: dict[OptionGroup, Mapping[str, Any]] = field(factory=dict[OptionGroup, "Mapping[str, Any]"])
+
+
+@define(eq=False)
+class Failovers:
+    """The stand-ins of one session, and which of them serve."""
+
+    session: Session
+    applied: AppliedOptions
+    changes: ConfigChanges
+    protocol: RTVIProtocol
+    outbox: Outbox
+    turns: Turns
+    hooks: Hooks
+    health: Health
+    #: Returns the lock that is held while services change.
+    lock: Callable[[], anyio.Lock]
+    #: Sets a group of a new service to its present values. Raises `StartFailed`.
+    set_first: Callable[[OptionGroup], None]
+    #: Closes a service once no turn uses it.
+    retire: Callable[[OpenService], None]
+    #: Runs a coroutine function beside.
+    submit: Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
+    opener: Opener = field(init=False)
+    #: The stand-ins that serve, by service.
+    serving: dict[str, OpenService] = field(factory=dict[str, OpenService])
+    _opened: dict[tuple[str, str], _StandIn] = field(factory=dict[tuple[str, str], _StandIn])
+    #: The category of the last failure of a service in this session.
+    why: dict[str, str] = field(factory=dict[str, str])
+    #: Providers of services for which this session has no key.
+    _keyless: set[tuple[str, str]] = field(factory=set[tuple[str, str]])
+    #: Services whose chosen provider is being opened again.
+    _reopening: set[str] = field(factory=set[str])
+
+    @property
+    def in_use(self) -> Mapping[str, OpenService]:
+        """Return the services that serve from now on, by name."""
+        return {**self.applied.live, **self.serving} if self.serving else self.applied.live
+
+    @property
+    def opened(self) -> Sequence[OpenService]:
+        """Return the stand-ins that are open."""
+        return [each.opened for each in self._opened.values()]
+
+    def for_action(self, service: str, spec: ActionSpec) -> OpenService:
+        """Return the service for an action: the one that serves if it has the action, or else the chosen one."""
+        found = self.serving.get(service)
+        own = found is not None and found.provider.actions.get(spec.name) is spec
+        return found if found is not None and own else self.applied.live[service]
+
+    def choice(self, service: str) -> Choice:
+        """Return the present choice of a service: its provider, and those that take over."""
+        chosen = self.protocol.offer.providers[service]
+        found = self.protocol.offer.registry.services[service].chosen_from.get(chosen)
+        return found if found is not None and len(found.labels) > 1 else Choice((chosen,))
+
+    def present(self, service: str) -> OpenService:
+        """Return the service that serves now, also within a turn."""
+        turn = self.turns.current
+        return (turn.live if turn is not None else self.in_use)[service]
+
+    def used_of(self, service: str, label: str) -> Used:
+        """Return a provider with the keys and service options of this session."""
+        provider = self._provider(service, label)
+        print_of = self.opener.fingerprint(service, provider)
+        return f"{provider.spec.kind}.{label}", provider.spec.function, print_of
+
+    def may_use(self, service: str, label: str) -> bool:
+        """Return whether a provider works, as far as anybody knows, or may be tried again now."""
+        return (service, label) not in self._keyless and self.health.may_use(self.used_of(service, label))
+
+    def _provider(self, service: str, label: str) -> Provider:
+        return self.protocol.offer.registry.services[service].providers[label]
+
+    # ---- opening ---------------------------------------------------------------------------------------------------
+
+    async def open_first(self, service: str) -> None:
+        """Open the chosen provider of a service or, if it fails, one that takes over. Raise the `RequestError`."""
+        chosen, *others = self.choice(service).labels
+        provider, live = self._provider(service, chosen), self.applied.live
+        if not others:
+            live[service] = await self.opener.open(service, provider)
+            return
+        failed: RequestError | None = None
+        if self.may_use(service, chosen):
+            try:
+                live[service] = await self.opener.open(service, provider)
+                return
+            except RequestError as error:
+                self._note_unopened(service, chosen, failed := error)
+        live[service] = OpenService.down(service, provider)
+        for label in others:
+            if await self.use(service, label, is_last=False):
+                return
+        if failed is not None:
+            raise failed
+        live[service] = await self.opener.open(service, provider)
+
+    async def _reopen(self, service: str) -> None:
+        """Open the chosen provider that could not be opened, or that has died."""
+        applied, chosen = self.applied, self.protocol.offer.providers[service]
+        try:
+            async with self.lock():
+                down = applied.live[service]
+                if down.is_up:
+                    return
+                opened = await self.opener.open(service, self.protocol.offer.provider(service))
+                applied.live = {**applied.live, service: opened}
+                try:
+                    for group in self.protocol.offer.groups.values():
+                        if group.service == service and group.sets_service:
+                            self.set_first(group)
+                except RequestError:
+                    applied.live = {**applied.live, service: down}
+                    self.retire(opened)
+                    raise
+                self.retire(down)
+        except RequestError as error:
+            self._note_unopened(service, chosen, error)
+        finally:
+            self._reopening.discard(service)
+
+    def _reopen_soon(self, service: str) -> None:
+        if service not in self._reopening:
+            self._reopening.add(service)
+            self.submit(partial(self._reopen, service))
+
+    # ---- changing what serves --------------------------------------------------------------------------------------
+
+    async def use(self, service: str, label: str, *, is_last: bool) -> bool:
+        """Let a provider serve from now on. Return False if it cannot be opened.
+
+        Nobody waits for the chosen provider to open again, unless it `is_last`.
+        """
+        if label != self.protocol.offer.providers[service]:
+            opened = await self._stand_in(service, label)
+        else:
+            if not self.applied.live[service].is_up and is_last:
+                await self._reopen(service)
+            opened = self.applied.live[service]
+            if not opened.is_up and not is_last:
+                self._reopen_soon(service)
+        if opened is None or not opened.is_up:
+            return False
+        self.health.begin(self.used_of(service, label))
+        self._serve(service, opened)
+        return True
+
+    def _serve(self, service: str, opened: OpenService) -> None:
+        before, turn = self.present(service), self.turns.current
+        if opened is self.applied.live[service]:
+            self.serving.pop(service, None)
+        else:
+            self.serving[service] = opened
+        if turn is not None:
+            turn.live = {**turn.live, service: opened}
+        if opened.provider.label != before.provider.label:
+            self._tell(service)
+
+    def _tell(self, service: str) -> None:
+        """Report which provider serves, once the client is there."""
+        if not self.protocol.ready:
+            return
+        label, chosen = self.present(service).provider.label, self.protocol.offer.providers[service]
+        why = self.health.category(self.used_of(service, chosen)) or self.why.get(service, "unavailable")
+        facts = {
+            "service": service,
+            "provider": label,
+            "chosen": chosen,
+            "category": None if label == chosen else why,
+        }
+        self.outbox.send("server-message", {"type": "failover", **facts})
+        self.hooks.notify("provider_changed", session=self.session, **facts)
+
+    def tell_all(self) -> None:
+        """Report the stand-ins that serve: the client has just become ready."""
+        for service in self.serving:
+            self._tell(service)
+
+    def switched(self, service: str) -> None:
+        """Note that another provider was chosen: close the stand-ins that are not among its alternatives."""
+        self.serving.pop(service, None)
+        labels = self.choice(service).labels[1:]
+        for key in [key for key in self._opened if key[0] == service and key[1] not in labels]:
+            self.retire(self._opened.pop(key).opened)
+
+    # ---- stand-ins -------------------------------------------------------------------------------------------------
+
+    async def _stand_in(self, service: str, label: str) -> OpenService | None:
+        """Return an open stand-in, set to the values of the config; None if it cannot be opened."""
+        key = service, label
+        found = self._opened.get(key)
+        if found is None or not found.opened.is_up:
+            try:
+                opened = await self.opener.open(service, self._provider(service, label))
+            except RequestError as error:
+                self._note_unopened(service, label, error)
+                return None
+            other = self._opened.get(key)
+            if other is not None and other.opened.is_up:  # somebody else has opened it meanwhile
+                self.retire(opened)
+                found = other
+            else:
+                found = self._opened[key] = _StandIn(opened)
+        try:
+            self._set(service, label, found)
+        except Exception as error:
+            report(f"the stand-in {service}.{label}, while its options were set,", error)
+            self.retire(self._opened.pop(key).opened)
+            return None
+        return found.opened
+
+    def _set(self, service: str, label: str, stand_in: _StandIn) -> None:
+        """Set the options of a stand-in: the options of its kind as they are now, its own to their defaults."""
+        offer, values = self.protocol.offer, self.applied.values
+        own = self.changes.offer_of({**offer.providers, service: label})
+        values = {**values, service: self.changes.started(values, offer, own, service)}
+        for group in own.groups.values():
+            if group.service == service and group.sets_service:
+                arguments = arguments_of(group, values)
+                if not is_same(stand_in.set_to.get(group), arguments):
+                    self.applied.set_group(group, stand_in.opened, arguments)
+                    stand_in.set_to[group] = arguments
+
+    def _note_unopened(self, service: str, label: str, error: RequestError) -> None:
+        """Note that a provider could not be opened. One without a key is no failure of its vendor."""
+        if isinstance(error, MissingKey):
+            self._keyless.add((service, label))
+            log.info("%s.%s is left out. %s", service, label, error.message)
+        else:
+            self.health.failed(self.used_of(service, label), ProviderError(label, "unavailable"))

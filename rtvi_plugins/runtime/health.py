@@ -1,0 +1,107 @@
+"""Which providers of this process fail: shared by all sessions, so that a new one need not find out again.
+
+A provider that fails is left out for a while: for `_FIRST` seconds, and twice as long after each further failure. Then
+one session at a time tries it. Once it has worked, all sessions use it again. Keys and service options belong to the
+provider: a user whose own key is refused takes it from nobody else.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any, Final, TypeAlias
+
+from attrs import define
+
+from ..clock import Clock
+from ..declare.specs import AnyFunction
+from ..errors import ProviderError
+
+__all__ = ("Health", "Used")
+
+#: How long a provider is left out after its first failure, and at most, in seconds.
+_FIRST: Final = 5.0
+_LONGEST: Final = 300.0
+#: The same after a failure that does not pass by itself: a refused key, or an account without money.
+_FIRST_OF_ACCOUNT: Final = 60.0
+_OF_ACCOUNT: Final = ("auth", "quota")
+#: How long a session may try a provider before another one may, in seconds.
+_TRIAL: Final = 30.0
+#: The most failing providers that are remembered. There are so many only if many users bring their own keys.
+_MOST: Final = 1_000
+
+#: A provider as a session uses it: its name such as "llm.openai", its function, and its keys and options as a hash.
+Used: TypeAlias = "tuple[str, AnyFunction, int]"
+
+log = logging.getLogger("rtvi_plugins")
+
+
+@define(eq=False)
+class _Failing:
+    """A provider that fails."""
+
+    category: str
+    #: Until when it is left out, and until when a session tries it, on the clock of the host.
+    until: float
+    failures: int = 1
+    tried_until: float = 0.0
+
+
+class Health:
+    """The providers that fail. All others work, as far as anybody knows."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._failing: dict[Used, _Failing] = {}
+
+    @property
+    def is_good(self) -> bool:
+        """Return whether no provider fails."""
+        return not self._failing
+
+    def may_use(self, used: Used) -> bool:
+        """Return whether a provider works, or may be tried again now."""
+        failing, now = self._failing.get(used), self._clock.now()
+        return failing is None or (failing.until <= now and failing.tried_until <= now)
+
+    def category(self, used: Used) -> str | None:
+        """Return why a provider was left out last; None if it works."""
+        failing = self._failing.get(used)
+        return None if failing is None else failing.category
+
+    def begin(self, used: Used) -> None:
+        """Note that a session uses a provider now. Others do not try it meanwhile if it fails."""
+        if (failing := self._failing.get(used)) is not None:
+            failing.tried_until = self._clock.now() + _TRIAL
+
+    def failed(self, used: Used, error: ProviderError) -> None:
+        """Note a failure. Several sessions that fail at once count as one."""
+        now, failing = self._clock.now(), self._failing.get(used)
+        if failing is None:
+            if len(self._failing) >= _MOST:
+                del self._failing[next(iter(self._failing))]
+            failing = self._failing[used] = _Failing(error.category, now)
+            log.warning("The provider %s fails (%s): the next one takes over.", used[0], error.category)
+        elif failing.until > now:
+            return
+        else:
+            failing.failures, failing.category = failing.failures + 1, error.category
+        first = _FIRST_OF_ACCOUNT if error.category in _OF_ACCOUNT else _FIRST
+        pause = max(first * 2.0 ** min(failing.failures - 1, 10), error.retry_after or 0.0)
+        failing.until, failing.tried_until = now + min(pause, _LONGEST), 0.0
+
+    def worked(self, used: Used) -> None:
+        """Note that a provider works."""
+        if self._failing.pop(used, None) is not None:
+            log.warning("The provider %s works again.", used[0])
+
+    def report(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return the providers that fail, by name: the category, and in how many seconds it is tried again.
+
+        Of several with the same name, which have other keys, the first to fail is returned.
+        """
+        now, found = self._clock.now(), dict[str, Mapping[str, Any]]()
+        for (name, _, _), each in self._failing.items():
+            again = round(max(0.0, each.until - now), 1)
+            found.setdefault(name, {"category": each.category, "failures": each.failures, "retry_seconds": again})
+        return found

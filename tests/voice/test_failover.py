@@ -1,0 +1,450 @@
+"""A `Failover`: when a provider fails before its first output, the next one serves within the same turn."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import pytest
+
+from rtvi_plugins import LLM, STT, TTS, VAD, Failover, Session, action, bot, converse
+from rtvi_plugins.hosting import Host, ManualClock
+from rtvi_plugins.kinds import Text, Thought
+
+from ..fakes.conversation import APOLOGY, failures, later, said, silence, speak, spoken, write
+from ..fakes.providers import RATE
+from ..fakes.vendors import HANG, Vendors, calling, failure
+from ..fakes.wire import Wire, connected, connection_to, host_of, settle
+
+pytestmark = pytest.mark.anyio
+
+CLIENT = ["llm.provider", "llm.style", "llm:whoami", "llm:get_context"]
+#: The failures that make the next provider serve.
+REPLACED = ("auth", "quota", "rate", "timeout", "unavailable", "no-answer")
+
+
+@bot(
+    services={"llm": [Failover("a", "b"), "d"]},
+    config={"llm.b": {"style": " instead"}},
+    client=CLIENT,
+    functions=["bot:look"],
+    public=True,
+)
+async def typist(session: Session, /, llm: LLM) -> None:
+    """Answers in text."""
+    await converse(session, llm=llm)
+
+
+@action(typist)
+async def look(session: Session, /) -> str:
+    """A function of the LLM."""
+    return "nothing"
+
+
+SPEAKING: dict[str, Any] = {
+    "llm": Failover("a", "b"),
+    "stt": Failover("a", "b"),
+    "tts": Failover("a", "b", seconds=4.0),
+    "vad": "code",
+}
+
+
+@bot(services=SPEAKING, client=["llm:get_context"], public=True)
+async def talker(session: Session, /, llm: LLM, stt: STT, tts: TTS, vad: VAD) -> None:
+    """Speaks and listens."""
+    await converse(session, llm=llm, stt=stt, tts=tts, vad=vad)
+
+
+@pytest.fixture
+def vendors() -> Vendors:
+    """Vendors that all work."""
+    return Vendors()
+
+
+@asynccontextmanager
+async def sessions(vendors: Vendors, count: int) -> AsyncGenerator[tuple[Host, ManualClock, list[Wire]]]:
+    """Several sessions of one host, their clients ready."""
+    clock = ManualClock()
+    async with host_of(typist, vendors, clock=clock) as host, AsyncExitStack() as stack:
+        wires = [await stack.enter_async_context(connection_to(host, clock)) for _ in range(count)]
+        for wire in wires:
+            wire.send("client-ready", {"version": "2.1.0", "about": {"library": "test"}})
+        await settle()
+        yield host, clock, wires
+
+
+def failovers(wire: Wire) -> list[tuple[str, str, str | None]]:
+    """What the client was told about failovers: the service, who serves, and why it is not the chosen one."""
+    messages = [each for each in wire.data_of("server-message") if each["type"] == "failover"]
+    return [(each["service"], each["provider"], each["category"]) for each in messages]
+
+
+async def answer(wire: Wire) -> str:
+    """The bot's next answer to a typed text."""
+    before = len(wire.data_of("bot-llm-text"))
+    await write(wire)
+    return "".join(each["text"] for each in wire.data_of("bot-llm-text")[before:])
+
+
+# ---- the LLM ---------------------------------------------------------------------------------------------------------
+
+
+async def test_while_all_is_well_the_first_provider_serves(vendors: Vendors) -> None:
+    """The others are not even opened."""
+    async with connected(typist, vendors) as wire:
+        assert await answer(wire) == "llm.a answers."
+        assert (vendors.open["llm.a"], vendors.open["llm.b"]) == (1, 0)
+        assert failovers(wire) == []
+
+
+@pytest.mark.parametrize("category", REPLACED)
+async def test_the_next_provider_answers_in_the_same_turn(vendors: Vendors, category: str) -> None:
+    """It gets the same request. The user notices nothing, and the client is told."""
+    vendors.before["llm.a"] = failure(category)
+    async with connected(typist, vendors) as wire:
+        assert await answer(wire) == "llm.b answers instead."
+        assert vendors.was_asked() == ["llm.a", "llm.b"]
+        assert vendors.requests[0] == vendors.requests[1]
+        assert failures(wire) == []
+        assert failovers(wire) == [("llm", "b", category)]
+        assert await said(wire) == [("user", "go"), ("assistant", "llm.b answers instead.")]
+
+
+@pytest.mark.parametrize("category", [*REPLACED, "bad-request"])
+async def test_after_the_first_output_nobody_takes_over(vendors: Vendors, category: str) -> None:
+    """The user has heard a part. The next turn has another provider, unless the failure says nothing about it."""
+    vendors.after["llm.a"] = failure(category)
+    async with connected(typist, vendors) as wire:
+        assert await answer(wire) == "llm.a answers."
+        assert vendors.was_asked() == ["llm.a"]
+        assert len(failures(wire)) == 1
+        del vendors.after["llm.a"]
+        again = "a" if category in ("no-answer", "bad-request") else "b"
+        assert (await answer(wire)).startswith(f"llm.{again} answers")
+
+
+async def test_a_request_that_is_refused_is_sent_to_nobody_else(vendors: Vendors) -> None:
+    """A client can make one at will, and must not take a provider from others."""
+    vendors.before["llm.a"] = failure("bad-request")
+    async with sessions(vendors, 1) as (host, _, (wire,)):
+        await answer(wire)
+        assert vendors.was_asked() == ["llm.a"]
+        assert len(failures(wire)) == 1
+        assert host.failing_providers == {}
+
+
+async def test_a_provider_with_a_bug_is_replaced(vendors: Vendors, caplog: pytest.LogCaptureFixture) -> None:
+    """The log has it."""
+    vendors.before["llm.a"] = LookupError("a bug")
+    async with connected(typist, vendors) as wire:
+        assert await answer(wire) == "llm.b answers instead."
+    assert "an LLM, while it answered, raised LookupError" in caplog.text
+
+
+async def test_a_silent_provider_is_replaced(vendors: Vendors) -> None:
+    """After the seconds of the `Failover`."""
+    vendors.before["llm.a"] = HANG
+    async with connected(typist, vendors) as wire:
+        await write(wire)
+        await later(wire, 9.5)
+        assert vendors.was_asked() == ["llm.a"]
+        await later(wire, 1.0)
+        assert vendors.was_asked() == ["llm.b"]
+        assert failovers(wire) == [("llm", "b", "timeout")]
+
+
+async def test_the_last_provider_has_the_time_that_it_would_have_alone(vendors: Vendors) -> None:
+    """Nobody is left to take over."""
+    vendors.before |= {"llm.a": failure("rate"), "llm.b": HANG}
+    async with connected(typist, vendors) as wire:
+        await write(wire)
+        await later(wire, 29.0)
+        assert failures(wire) == []
+        await later(wire, 2.0)
+        assert failures(wire) == ["The LLM did not answer in time."]
+
+
+async def test_once_output_has_begun_a_pause_may_be_longer(vendors: Vendors) -> None:
+    """As without a `Failover`."""
+    vendors.after["llm.a"] = HANG
+    async with connected(typist, vendors) as wire:
+        await write(wire)
+        await later(wire, 29.0)
+        assert failures(wire) == []
+        await later(wire, 2.0)
+        assert failures(wire) == ["The LLM did not answer in time."]
+
+
+async def test_thoughts_are_no_output(vendors: Vendors) -> None:
+    """Nobody has seen them, and the next provider does not get them."""
+    vendors.pieces["llm.a"] = [Thought("hm")]
+    vendors.after["llm.a"] = failure("unavailable")
+    async with connected(typist, vendors) as wire:
+        assert await answer(wire) == "llm.b answers instead."
+
+
+async def test_if_all_fail_there_is_one_error_and_one_apology(vendors: Vendors) -> None:
+    """Each was asked once."""
+    vendors.before |= {"llm.a": failure("unavailable"), "llm.b": failure("quota")}
+    async with connected(talker, vendors, audio=RATE) as wire:
+        await write(wire)
+        await silence(wire, 5.0)
+        assert vendors.was_asked()[:2] == ["llm.a", "llm.b"]
+        assert failures(wire) == ["vendor has no quota left for this account."]
+        assert spoken(wire).rstrip() == APOLOGY
+
+
+async def test_a_failing_provider_is_asked_when_all_others_fail_too(vendors: Vendors) -> None:
+    """It may work by now, and the user has nothing to lose."""
+    vendors.before |= {"llm.a": failure("auth"), "llm.b": failure("auth")}
+    async with connected(typist, vendors) as wire:
+        await answer(wire)
+        vendors.was_asked()
+        del vendors.before["llm.a"]
+        await answer(wire)
+        assert "llm.a" in vendors.was_asked()
+        assert len(failures(wire)) == 1
+
+
+async def test_a_function_call_is_answered_by_the_next_provider(vendors: Vendors) -> None:
+    """It gets the call and the result, without what only the other vendor understands."""
+    vendors.pieces["llm.a"] = calling("look")
+    vendors.before["llm.a"] = ["", failure("unavailable")]
+    async with connected(typist, vendors) as wire:
+        assert await answer(wire) == "llm.b answers instead."
+        assert vendors.was_asked() == ["llm.a", "llm.a", "llm.b"]
+        mine, theirs = (
+            [each for each in request.messages if each["role"] == "tool"] for request in vendors.requests[1:]
+        )
+        assert [each["content"] for each in mine] == [each["content"] for each in theirs] == ["nothing"]
+
+
+# ---- health ----------------------------------------------------------------------------------------------------------
+
+
+async def test_all_sessions_know_who_fails(vendors: Vendors) -> None:
+    """One has found out, and no other asks."""
+    vendors.before["llm.a"] = failure("unavailable")
+    async with sessions(vendors, 20) as (host, _, wires):
+        await answer(wires[0])
+        assert vendors.was_asked() == ["llm.a", "llm.b"]
+        for wire in wires[1:]:
+            assert await answer(wire) == "llm.b answers instead."
+        assert vendors.was_asked() == ["llm.b"] * 19
+        assert host.failing_providers == {"llm.a": {"category": "unavailable", "failures": 1, "retry_seconds": 5.0}}
+
+
+async def test_a_provider_that_works_again_serves_again(vendors: Vendors) -> None:
+    """After a pause, one session tries it. The client is told."""
+    vendors.before["llm.a"] = failure("unavailable")
+    async with sessions(vendors, 2) as (host, clock, (wire, other)):
+        await answer(wire)
+        del vendors.before["llm.a"]
+        clock.advance(4.9)
+        assert await answer(wire) == "llm.b answers instead."
+        clock.advance(0.2)
+        assert await answer(wire) == "llm.a answers."
+        assert failovers(wire) == [("llm", "b", "unavailable"), ("llm", "a", None)]
+        assert host.failing_providers == {}
+        assert await answer(other) == "llm.a answers."
+        assert failovers(other) == []
+
+
+async def test_each_further_failure_doubles_the_pause(vendors: Vendors) -> None:
+    """Up to five minutes."""
+    vendors.before["llm.a"] = failure("unavailable")
+    async with sessions(vendors, 1) as (_, clock, (wire,)):
+        for pause in (5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 300.0, 300.0):
+            assert await answer(wire) == "llm.b answers instead."
+            assert vendors.was_asked() == ["llm.a", "llm.b"]
+            clock.advance(pause - 0.1)
+            await answer(wire)
+            assert vendors.was_asked() == ["llm.b"]
+            clock.advance(0.2)
+
+
+@pytest.mark.parametrize(
+    ("category", "asked", "pause"), [("rate", 42.0, 42.0), ("rate", 1e6, 300.0), ("auth", None, 60)]
+)
+async def test_the_pause_is_what_the_vendor_asks_for(
+    vendors: Vendors, category: str, asked: float | None, pause: float
+) -> None:
+    """A refused key or an empty account does not pass as soon as a broken connection."""
+    vendors.before["llm.a"] = failure(category, retry_after=asked)
+    async with sessions(vendors, 1) as (host, _, (wire,)):
+        await answer(wire)
+        assert host.failing_providers["llm.a"]["retry_seconds"] == pause
+
+
+async def test_one_session_at_a_time_tries_a_failing_provider(vendors: Vendors) -> None:
+    """The others do not wait for it."""
+    vendors.before["llm.a"] = failure("unavailable")
+    async with sessions(vendors, 3) as (_, clock, (first, second, third)):
+        await answer(first)
+        vendors.before["llm.a"] = HANG
+        clock.advance(6.0)
+        vendors.was_asked()
+        await write(first)
+        assert vendors.was_asked() == ["llm.a"]
+        assert await answer(second) == "llm.b answers instead."
+        assert await answer(third) == "llm.b answers instead."
+
+
+async def test_a_trial_that_is_interrupted_does_not_block_others_for_ever(vendors: Vendors) -> None:
+    """Nobody knows how it would have ended."""
+    vendors.before["llm.a"] = failure("unavailable")
+    async with sessions(vendors, 2) as (_, clock, (first, second)):
+        await answer(first)
+        vendors.before["llm.a"] = HANG
+        clock.advance(6.0)
+        await write(first)
+        first.connection.session.interrupt()
+        await settle()
+        del vendors.before["llm.a"]
+        clock.advance(31.0)
+        assert await answer(second) == "llm.a answers."
+
+
+# ---- what happens meanwhile ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("where", ["the first hangs", "the next opens", "the next hangs"])
+async def test_an_interruption_ends_a_failover(vendors: Vendors, where: str) -> None:
+    """Nothing of it is left, and the next turn works."""
+    vendors.before["llm.a"] = HANG if where == "the first hangs" else failure("unavailable")
+    if where == "the next opens":
+        vendors.opening["llm.b"] = HANG
+    if where == "the next hangs":
+        vendors.before["llm.b"] = HANG
+    async with connected(typist, vendors) as wire:
+        await write(wire)
+        assert wire.connection.session.interrupt()
+        await settle()
+        assert failures(wire) == []
+        vendors.before.clear()
+        vendors.opening.clear()
+        assert (await answer(wire)).startswith("llm.")
+        assert vendors.open["llm.b"] <= 1
+    assert set(vendors.open.values()) == {0}
+
+
+async def test_a_client_may_switch_meanwhile(vendors: Vendors) -> None:
+    """Its choice serves from the next turn on, and the stand-in is closed."""
+    vendors.before["llm.a"] = failure("unavailable")
+    async with connected(typist, vendors) as wire:
+        await answer(wire)
+        assert vendors.open["llm.b"] == 1
+        await wire.answer(wire.update(llm={"provider": "d"}))
+        assert await answer(wire) == "llm.d answers."
+        assert (vendors.open["llm.a"], vendors.open["llm.b"]) == (0, 0)
+        await wire.answer(wire.update(llm={"provider": "a"}))
+        assert await answer(wire) == "llm.b answers instead."
+
+
+async def test_a_client_that_switches_while_a_provider_hangs_gets_its_choice(vendors: Vendors) -> None:
+    """The turn goes on with it."""
+    vendors.before["llm.a"] = HANG
+    async with connected(typist, vendors) as wire:
+        await write(wire)
+        await wire.answer(wire.update(llm={"provider": "d"}))
+        await later(wire, 11.0)
+        assert vendors.was_asked() == ["llm.a", "llm.d"]
+
+
+async def test_a_client_sees_and_sets_the_provider_that_it_has_chosen(vendors: Vendors) -> None:
+    """Who stands in has options of its own, which the client does not see."""
+    vendors.before["llm.a"] = failure("unavailable")
+    async with connected(typist, vendors) as wire:
+        await answer(wire)
+        assert (await wire.config())["llm"] == {"provider": "a", "style": ""}
+        await wire.answer(wire.update(llm={"style": " again"}))
+        assert await answer(wire) == "llm.b answers instead."
+        assert await wire.result(wire.call("llm:whoami")) == "llm.a"
+        del vendors.before["llm.a"]
+        wire.clock.advance(6.0)
+        assert await answer(wire) == "llm.a answers again."
+
+
+async def test_clients_choose_only_what_the_bot_lists(vendors: Vendors) -> None:
+    """A provider that takes over is no choice."""
+    async with connected(typist, vendors) as wire:
+        error = await wire.error(wire.update(llm={"provider": "b"}))
+        assert error["code"] == "unknown-provider"
+        described = (await wire.answer(wire.send("describe-config", {})))["data"]["config"]
+        assert [each.get("failover") for each in described] == [["b"]]
+        (provider,) = [each for each in described[0]["options"] if each["name"] == "provider"]
+        assert provider["schema"]["enum"] == ["a", "d"]
+
+
+async def test_a_client_that_becomes_ready_is_told_who_serves(vendors: Vendors) -> None:
+    """The first provider could not be opened."""
+    vendors.opening["llm.a"] = failure("unavailable")
+    async with connected(typist, vendors) as wire:
+        assert failovers(wire) == [("llm", "b", "unavailable")]
+
+
+# ---- speech ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fault", [failure("unavailable"), HANG])
+async def test_the_next_voice_speaks_the_whole_text(vendors: Vendors, fault: Any) -> None:
+    """Nothing of it was heard."""
+    vendors.before["tts.a"] = fault
+    vendors.pieces["llm.a"] = [Text("Good day. How are you?")]
+    async with connected(talker, vendors, audio=RATE) as wire:
+        await write(wire)
+        await silence(wire, 8.0)
+        assert spoken(wire).split() == ["Good", "day.", "How", "are", "you?"]
+        assert failures(wire) == []
+        assert [who for who, *_ in failovers(wire)] == ["tts"]
+
+
+async def test_a_voice_that_waits_for_text_is_not_silent(vendors: Vendors) -> None:
+    """The LLM has the time."""
+    vendors.pieces["llm.a"] = [Text("Good day. ")]
+    vendors.after["llm.a"] = HANG
+    vendors.before["tts.a"] = ""
+    async with connected(talker, vendors, audio=RATE) as wire:
+        await write(wire)
+        await silence(wire, 8.0)
+        assert failovers(wire) == []
+
+
+async def test_a_voice_that_breaks_off_is_replaced_in_the_next_answer(vendors: Vendors) -> None:
+    """The user has heard a part, and the rest is text."""
+    vendors.after["tts.a"] = failure("unavailable")
+    vendors.pieces["llm.a"] = [Text("Good day. How are you?")]
+    async with connected(talker, vendors, audio=RATE) as wire:
+        await write(wire)
+        await silence(wire, 3.0)
+        assert spoken(wire).split() == ["Good", "day."]
+        assert len(failures(wire)) == 1
+        await write(wire)
+        await silence(wire, 3.0)
+        assert spoken(wire).split()[-2:] == ["llm.a", "answers."]
+        assert failovers(wire) == [("tts", "b", "unavailable")]
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("fault", [failure("unavailable"), failure("auth"), HANG])
+async def test_the_next_recogniser_gets_the_whole_utterance(vendors: Vendors, moment: str, fault: Any) -> None:
+    """Also when the first one has shown interim transcripts."""
+    (vendors.before if moment == "before" else vendors.after)["stt.a"] = fault
+    async with connected(talker, vendors, audio=RATE) as wire:
+        await speak(wire, 2, 0.5)
+        await silence(wire, 14.0 if fault == HANG else 3.0)
+        assert failures(wire) == []
+        assert (await said(wire))[0] == ("user", "what time is it")
+        assert [who for who, *_ in failovers(wire)] == ["stt"]
+
+
+async def test_if_no_recogniser_works_the_user_is_told_once(vendors: Vendors) -> None:
+    """As without a `Failover`."""
+    vendors.before |= {"stt.a": HANG, "stt.b": HANG}
+    async with connected(talker, vendors, audio=RATE) as wire:
+        await speak(wire, 2, 0.5)
+        await silence(wire, 24.0)
+        assert failures(wire) == []
+        await silence(wire, 4.0)
+        assert failures(wire) == ["The STT did not answer in time."]
