@@ -102,8 +102,11 @@ def turn_events() -> str:
 
 def rules() -> str:
     """Return the table of the rules for providers."""
-    rows = ((f"`{each.id}`", each.level, each.what, each.why, each.mend) for each in RULES.values())
-    return _table(("rule", "level", "what", "why", "how to mend"), rows)
+    rows = (
+        (f"`{each.id}`", each.level, " ".join((each.of, *each.kinds)), each.what, each.why, each.mend)
+        for each in RULES.values()
+    )
+    return _table(("rule", "level", "of", "what", "why", "how to mend"), rows)
 
 
 #: The functions that generate a table, by its name.

@@ -40,6 +40,11 @@ _EXAMPLES = {
         "echo 'Who are you?' | rtvi console bot.py",
     ],
     "doctor": ["rtvi doctor", "rtvi doctor bot.py", "rtvi doctor bot.py --json"],
+    "check": [
+        "rtvi check rtvi-plugins-acme",
+        "rtvi check rtvi-plugins-acme --level gold --provider llm.acme",
+        "rtvi check rtvi-plugins-acme --checks tests/conformance.py --json",
+    ],
     "keys": ["rtvi keys set OPENAI_API_KEY", "rtvi keys set OPENAI_API_KEY < key.txt", "rtvi keys list"],
     "schema": ["rtvi schema rtvi-plugins-acme > api.json", "rtvi schema diff api.json new.json"],
     "completion": ['eval "$(rtvi completion bash)"', "rtvi completion fish > ~/.config/fish/completions/rtvi.fish"],
@@ -152,6 +157,18 @@ def _add_doctor(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
+def _add_check(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("package", metavar="PACKAGE", help="an installed distribution: rtvi-plugins-acme")
+    parser.add_argument("--provider", metavar="KIND.NAME", help="check this provider only: llm.acme")
+    parser.add_argument(
+        "--level", choices=("bronze", "silver", "gold"), default="silver", help="the level to reach (%(default)s)"
+    )
+    parser.add_argument(
+        "--checks", metavar="FILE", help="the fakes of the vendors (tests/conformance.py, if there is one)"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
 def _add_keys(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", metavar="WHAT", choices=("set", "list", "remove"), help="set, list or remove")
     parser.add_argument("variable", metavar="VARIABLE", nargs="?", help="the environment variable, as in ACME_API_KEY")
@@ -198,6 +215,7 @@ _OWN: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]] = {
     "describe": (".cli.describe", "show what a bot or a plugin offers", _add_describe),
     "console": (".cli.console", "hold a typed conversation with a bot", _add_console),
     "doctor": (".cli.doctor", "find what is wrong with an installation or a bot, and how to mend it", _add_doctor),
+    "check": (".cli.check", "hold the providers of a package against the rules, without a key", _add_check),
     "keys": (".cli.keys", "store API keys, in the system keyring or in a file that only you can read", _add_keys),
     "new": (".cli.new", "make the folder of a provider, of actions or of a bot, with tests", _add_new),
     "schema": (".cli.schema", "write the API of a distribution as JSON, or compare two of them", _add_schema),

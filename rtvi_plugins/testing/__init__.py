@@ -1,7 +1,7 @@
 """Test a bot or a provider without a network: a client in memory, a clock that is moved by hand, a conformance kit.
 
 `call` brings a user who speaks. `ScriptedLLM` and `ScriptedSpeechModel` give prepared answers.
-`check_providers` holds the providers of a module against the rules in `RULES`.
+`rule_tests` makes a test of each rule in `RULES` for each provider of a package.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from ..runtime.clock import ManualClock
 from .caller import Line, call, play, seconds_heard, settle, silence, speak, wait
 from .conformance import ProviderCheck, check_providers, find_problems
 from .faults import SCRIPTS, FakeVendor, Vendor
+from .packages import PackageReport, check_package, load_checks
+from .pytest_rules import rule_tests
 from .results import Problem, Report, Result, State
 from .rules import RULES, Level, Rule
 from .scripted import ScriptedAnswer, ScriptedLLM, stand_in
@@ -25,6 +27,7 @@ __all__ = (
     "Level",
     "Line",
     "ManualClock",
+    "PackageReport",
     "Problem",
     "ProviderCheck",
     "Report",
@@ -38,11 +41,14 @@ __all__ = (
     "State",
     "Vendor",
     "call",
+    "check_package",
     "check_providers",
     "connect",
     "find_problems",
     "host_for",
+    "load_checks",
     "play",
+    "rule_tests",
     "seconds_heard",
     "settle",
     "silence",

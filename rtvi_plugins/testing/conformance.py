@@ -93,9 +93,11 @@ async def find_problems(
     return problems
 
 
-async def run_check(module: ModuleType, spec: ProviderSpec, check: ProviderCheck) -> Findings:
-    """Check one provider, on the event loop that runs."""
-    findings = Findings(f"{spec.kind}.{spec.provider}")
+async def run_check(
+    module: ModuleType, spec: ProviderSpec, check: ProviderCheck, findings: Findings | None = None
+) -> Findings:
+    """Check one provider, on the event loop that runs. Return the findings, by default new ones."""
+    findings = findings or Findings(f"{spec.kind}.{spec.provider}")
     keys = {**{each.name: KEY for each in spec.secrets}, **check.api_keys}
     sessions = Sessions(spec, module, keys, check.service_options)
     await ServiceCheck(spec, module, check.vendor, sessions, findings).run()

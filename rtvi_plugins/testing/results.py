@@ -15,6 +15,8 @@ __all__ = ("Findings", "Problem", "Report", "Result", "State", "conclude")
 State: TypeAlias = Literal["kept", "broken", "waived", "not checked", "not applicable"]
 
 _LEVELS: Final = get_args(Level)
+#: After a problem with one of these rules, others are not tried.
+_ENDING: Final = frozenset({"P101", "P102", "P104", "P105", "P201", "P202", "P241"})
 _GIVE_A_FAKE: Final = "the provider needs a key, and the check has no fake of its vendor"
 
 
@@ -108,8 +110,8 @@ def conclude(findings: Mapping[str, Findings], *, keys: bool, vendor: bool, waiv
             return Result(rule.id, "not applicable")
         if keys and not vendor:
             return Result(rule.id, "not checked", _GIVE_A_FAKE)
-        if problems and rule.of != "package":
-            return Result(rule.id, "not checked", f"the check ended early, because of {' and '.join(sorted(problems))}")
+        if (ended := sorted(_ENDING.intersection(problems))) and rule.of != "package":
+            return Result(rule.id, "not checked", f"the check ended early, because of {' and '.join(ended)}")
         return Result(rule.id, "not applicable")
 
     return Report(first.provider, tuple(map(result, RULES.values())))

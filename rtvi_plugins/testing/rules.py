@@ -94,14 +94,6 @@ _BRONZE: Final = (
         "A session that does not close keeps its memory and its connections.",
         "End tasks, connections and processes after the yield of the service function, with `finally` or `async with`.",
     ),
-    Rule(
-        "P109",
-        "bronze",
-        "With a fake of its vendor, the provider calls nothing outside of this machine.",
-        "An operator who replaces the vendor's address must not send keys and speech to the old one.",
-        "Take every address from a service option such as `base_url`.",
-        of="vendor",
-    ),
 )
 
 _SILVER: Final = (
@@ -294,6 +286,14 @@ _SILVER: Final = (
         "The status 429 has the vendor's retry-after.",
         "Whoever tries again too early is refused again, or blocked.",
         "Raise `ProviderError(…, retry_after=seconds)` with the value of the header.",
+        of="vendor",
+    ),
+    Rule(
+        "P231",
+        "silver",
+        "With a fake of its vendor, the provider calls nothing outside of this machine.",
+        "An operator who replaces the vendor's address must not send keys and speech to the old one.",
+        "Take every address from a service option such as `base_url`.",
         of="vendor",
     ),
     Rule(

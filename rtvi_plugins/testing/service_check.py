@@ -115,9 +115,9 @@ class ServiceCheck:
                     await VendorCheck(self.vendor, self.sessions.opened, self.findings, self.spec).run()
             await self._end_unused()
         if self.vendor is not None:
-            self.findings.tried("P109")
+            self.findings.tried("P231")
             if reached:
-                self.findings.found("P109", f"it has tried to reach {reached[0]}")
+                self.findings.found("P231", f"it has tried to reach {reached[0]}")
         folder = str(Path(inspect.unwrap(self.spec.function).__code__.co_filename).parent)
         for each in self.records.framework:
             if " blocks the event loop" in each and _is_innermost(folder, each):

@@ -21,7 +21,7 @@ from ..session import Secret, Session
 __all__ = ("SECRET", "SessionClient", "connect", "host_for")
 
 #: The operator's secret of the hosts of this module.
-SECRET = "the operator's secret of a test"
+SECRET = "secret-of-a-test-operator"
 
 
 def host_for(

@@ -217,9 +217,7 @@ async def test_a_message_is_answered_as_shown(block: Block, receptionist: Module
     asked, answer = map(json.loads, block.text.splitlines())
     _, version = block.comment.split()
     async with host_for(receptionist.receptionist) as host:
-        started = await host.start(
-            {"defaults": {"llm": {"run_on_config": False}}}, secret="the operator's secret of a test"
-        )
+        started = await host.start({"defaults": {"llm": {"run_on_config": False}}}, secret="secret-of-a-test-operator")
         stream = ConnectionStream(host.claim(started.token))
         if asked["type"] != "client-ready":
             await stream.send(

@@ -541,7 +541,7 @@ def with_category(rule: str, status: str, category: ProviderCategory) -> None:
     vended(rule, f"one that takes {status} for {category}")(type("Mutant", (LineLLM,), {"categories": categories}))
 
 
-@vended("P109", "one that also calls a fixed address")
+@vended("P231", "one that also calls a fixed address")
 class CallsFixedAddress(LineLLM):
     """Reports its use to the vendor's own server."""
 

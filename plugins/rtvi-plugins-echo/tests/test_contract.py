@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -11,10 +10,13 @@ import pytest
 from rtvi_plugins import LLM, STT, TTS, VAD, RequestError, Session, bot, converse
 from rtvi_plugins.kinds import Audio, TTSRequest
 from rtvi_plugins.session import Say
-from rtvi_plugins.testing import check_providers, connect
+from rtvi_plugins.testing import connect, rule_tests
 from rtvi_plugins_echo import actions, llm, stt, tts, vad
 
 pytestmark = pytest.mark.anyio
+
+#: What bots rely on, rule by rule.
+test_rule = rule_tests("rtvi-plugins-echo")
 
 MODULES = (actions, llm, stt, tts, vad)
 
@@ -136,9 +138,3 @@ async def test_the_sample_rate_is_the_operators() -> None:
                 break
         else:
             pytest.fail("the bot told of no audio")
-
-
-@pytest.mark.parametrize("module", MODULES[1:])
-async def test_each_provider_keeps_what_bots_rely_on(module: ModuleType) -> None:
-    """They open, describe themselves, take their options back, and close."""
-    await check_providers(module)

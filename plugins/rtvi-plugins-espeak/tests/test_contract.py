@@ -6,11 +6,14 @@ import pytest
 
 from rtvi_plugins import TTS, RequestError, Session, bot
 from rtvi_plugins.session import Say
-from rtvi_plugins.testing import check_providers, connect
+from rtvi_plugins.testing import connect, rule_tests
 from rtvi_plugins_espeak import tts as provider
 from rtvi_plugins_espeak.tts import EspeakTTS
 
 pytestmark = pytest.mark.anyio
+
+#: What bots rely on, rule by rule.
+test_rule = rule_tests("rtvi-plugins-espeak")
 
 
 @bot(services={"tts": "espeak"}, client=["tts.voice", "tts.pitch", "tts:voices", "tts:say"])
@@ -19,11 +22,6 @@ async def reader(session: Session, /, tts: TTS) -> None:
     async for each in session.inputs():
         if isinstance(each, Say):
             session.send({"said": each.text})
-
-
-async def test_it_keeps_what_bots_rely_on() -> None:
-    """It opens, describes itself, takes its options back, and closes."""
-    await check_providers(provider)
 
 
 async def test_a_client_finds_a_voice_and_chooses_it() -> None:

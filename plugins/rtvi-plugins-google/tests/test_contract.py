@@ -1,16 +1,9 @@
-"""The conformance kit on the provider of this distribution."""
+"""The rules for providers, on the providers of this distribution."""
 
 from __future__ import annotations
 
-import pytest
-from google_vendor import google_vendor
+from pathlib import Path
 
-from rtvi_plugins.testing import check_providers
-from rtvi_plugins_google import llm
+from rtvi_plugins.testing import rule_tests
 
-pytestmark = pytest.mark.anyio
-
-
-async def test_it_keeps_all_rules() -> None:
-    """Also if the vendor fails, in every way."""
-    await check_providers(llm, vendor=google_vendor)
+test_rule = rule_tests("rtvi-plugins-google", Path(__file__).with_name("conformance.py"))

@@ -7,10 +7,13 @@ import pytest
 from rtvi_plugins import TTS, RequestError, Session, bot
 from rtvi_plugins.helper_process import HelperProcess
 from rtvi_plugins.session import Say
-from rtvi_plugins.testing import check_providers, connect, host_for
+from rtvi_plugins.testing import connect, host_for, rule_tests
 from rtvi_plugins_piper import tts as provider
 
 pytestmark = pytest.mark.anyio
+
+#: What bots rely on, rule by rule.
+test_rule = rule_tests("rtvi-plugins-piper")
 
 
 @bot(services={"tts": "piper"}, client=["tts.voice", "tts.speed", "tts.speaker", "tts:voices", "tts:say"], public=True)
@@ -19,11 +22,6 @@ async def reader(session: Session, /, tts: TTS) -> None:
     async for each in session.inputs():
         if isinstance(each, Say):
             session.send({"said": each.text})
-
-
-async def test_it_keeps_what_bots_rely_on() -> None:
-    """It opens, describes itself, takes its options back, and closes."""
-    await check_providers(provider)
 
 
 async def test_a_client_lists_voices_and_chooses_one() -> None:

@@ -6,21 +6,19 @@ import anyio
 import pytest
 
 from rtvi_plugins import STT, RequestError, Session, bot
-from rtvi_plugins.testing import check_providers, connect
+from rtvi_plugins.testing import connect, rule_tests
 from rtvi_plugins_pocketsphinx import stt
 
 pytestmark = pytest.mark.anyio
+
+#: What bots rely on, rule by rule.
+test_rule = rule_tests("rtvi-plugins-pocketsphinx")
 
 
 @bot(services={"stt": "pocketsphinx"}, client=["stt.grammar", "stt:can_recognise"], public=True)
 async def listener(session: Session, /, stt: STT) -> None:
     """Would listen."""
     await anyio.sleep_forever()
-
-
-async def test_it_keeps_what_bots_rely_on() -> None:
-    """It opens, describes itself, takes its options back, and closes."""
-    await check_providers(stt)
 
 
 async def test_a_grammar_with_an_unknown_word_changes_nothing() -> None:

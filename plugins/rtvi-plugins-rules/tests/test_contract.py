@@ -9,10 +9,13 @@ import pytest
 
 from rtvi_plugins import LLM, RequestError, Session, bot, converse
 from rtvi_plugins.client import Client, EventMessage
-from rtvi_plugins.testing import check_providers, connect
+from rtvi_plugins.testing import connect, rule_tests
 from rtvi_plugins_rules import llm as rules
 
 pytestmark = pytest.mark.anyio
+
+#: What bots rely on, rule by rule.
+test_rule = rule_tests("rtvi-plugins-rules")
 
 WEATHER: dict[str, Any] = {
     "name": "get_weather",
@@ -107,8 +110,3 @@ async def test_an_answer_is_interrupted_in_the_middle() -> None:
         await client.send_text("2 + 2")
         assert len((await hear(events)).split()) < 50
         assert await hear(events) == "That is 4."
-
-
-async def test_the_provider_keeps_what_bots_rely_on() -> None:
-    """It opens, describes itself, takes its options back, and closes."""
-    await check_providers(rules)

@@ -22,9 +22,12 @@ from hypothesis import strategies as st
 
 from rtvi_plugins import VAD, Session, bot
 from rtvi_plugins.kinds import Audio
-from rtvi_plugins.testing import check_providers, connect
+from rtvi_plugins.testing import connect, rule_tests
 from rtvi_plugins_silero import vad as silero
 from rtvi_plugins_silero.vad import MODELS, RATE, SAMPLES, SileroVAD, load, silero_vad
+
+#: What bots rely on, rule by rule.
+test_rule = rule_tests("rtvi-plugins-silero")
 
 FRAME = 2 * SAMPLES
 SECOND = bytes(2 * RATE)
@@ -276,9 +279,3 @@ async def test_a_bot_gets_it_by_its_name() -> None:
                 break
         else:
             pytest.fail("the bot told of nothing")
-
-
-@pytest.mark.anyio
-async def test_the_provider_keeps_what_bots_rely_on() -> None:
-    """It opens, describes itself, and closes."""
-    await check_providers(silero)

@@ -1,0 +1,62 @@
+"""`rtvi check`: hold the providers of an installed package against the rules, without a key and without a network."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Final
+
+from ..cli import FAILED, OK
+from ..testing import RULES, Level, PackageReport, Report, Result, check_package, load_checks
+from ..utils.secrets import scrub
+from .description import table_lines
+
+__all__ = ("run",)
+
+#: Where the checks are, if the command line names no file.
+_CHECKS: Final = Path("tests", "conformance.py")
+
+
+def run(chosen: Namespace) -> int:
+    """Print the report. The exit code says whether all providers reach the level."""
+    file = Path(chosen.checks) if chosen.checks else _CHECKS if _CHECKS.is_file() else None
+    with redirect_stdout(sys.stderr):  # what a provider prints is not our output
+        report = check_package(chosen.package, load_checks(file) if file else {}, provider=chosen.provider)
+    text = f"{json.dumps(report.to_json(), indent=2)}\n" if chosen.json else _text(report, chosen.level)
+    sys.stdout.write(scrub(text))
+    return OK if all(each.reaches(chosen.level) for each in report.reports) else FAILED
+
+
+def _text(report: PackageReport, level: Level) -> str:
+    lines = [f"{report.distribution} {report.version}, checked with rtvi_plugins {report.core}"]
+    for each in report.reports:
+        lines += ["", f"{each.provider}: {each.level or 'below bronze'}", *_rules(each)]
+    reaching = sum(each.reaches(level) for each in report.reports)
+    lines += ["", f"{reaching} of {len(report.reports)} providers have the level {level} or a higher one."]
+    return "\n".join([*lines, ""])
+
+
+def _rules(report: Report) -> Iterator[str]:
+    shown = [each for each in report.results if each.state != "not applicable"]
+    rows = [(each.rule, RULES[each.rule].level, each.state, RULES[each.rule].what) for each in shown]
+    for line, each in zip(table_lines(rows), shown, strict=True):
+        yield f"  {line}"
+        yield from _details(each)
+
+
+def _details(result: Result) -> Iterator[str]:
+    rule = RULES[result.rule]
+    match result.state:
+        case "broken":
+            facts = {"found": result.what, "why": rule.why, "mend": rule.mend}
+        case "waived":
+            facts = {"reason": result.what}
+        case "not checked":
+            facts = {"because": result.what}
+        case _:
+            facts = {}
+    yield from (f"        {name}: {text}" for name, text in facts.items())

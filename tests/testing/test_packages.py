@@ -1,0 +1,142 @@
+"""Whole packages: each broken one is found by the rule that is meant for it, in the API, the command and pytest."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rtvi_plugins.__main__ import main
+from rtvi_plugins.errors import AuthorError
+from rtvi_plugins.testing import RULES, ProviderCheck, check_package, load_checks, rule_tests
+
+from .package_mutants import GOOD_PACKAGE, PACKAGE_MUTANTS
+
+pytestmark = pytest.mark.slow
+
+NAME = "rtvi-plugins-mutant"
+
+
+@pytest.fixture(autouse=True)
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder of installed packages, which is also the present one."""
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    for each in [each for each in sys.modules if each.startswith("rtvi_plugins_mutant")]:
+        del sys.modules[each]
+
+
+def test_a_good_package_is_gold(site: Path) -> None:
+    """Nothing is found, and what does not concern an LLM without a vendor is not counted."""
+    GOOD_PACKAGE.install(site)
+    [report] = check_package(NAME).reports
+    assert [each for each in report.results if each.state not in ("kept", "not applicable")] == []
+    assert report.level == "gold"
+    not_applicable = {each.rule for each in report.results if each.state == "not applicable"}
+    assert not_applicable == {each.id for each in RULES.values() if each.of == "vendor"} | {
+        *("P203", "P204", "P205", "P241")
+    }
+
+
+@pytest.mark.parametrize("name", PACKAGE_MUTANTS)
+def test_a_broken_package_is_found_by_its_rule(name: str, site: Path) -> None:
+    """The report names the rule, and no other."""
+    rule, found, package = PACKAGE_MUTANTS[name]
+    package.install(site)
+    [report] = check_package(NAME).reports
+    broken = {each.rule: each.what for each in report.results if each.state == "broken"}
+    assert list(broken) == [rule]
+    assert found in broken[rule]
+    assert not report.reaches(RULES[rule].level)
+
+
+def test_every_rule_of_a_package_has_a_mutant() -> None:
+    """And P211, which needs two event loops."""
+    assert {rule for rule, _, _ in PACKAGE_MUTANTS.values()} == {
+        each.id for each in RULES.values() if each.of == "package"
+    } | {"P211"}
+
+
+def test_an_exception_is_explained_and_shown(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The provider keeps its level. The report has the reason."""
+    PACKAGE_MUTANTS["one that works on asyncio alone"][2].install(site)
+    (site / "tests").mkdir()
+    (site / "tests" / "conformance.py").write_text(
+        "from rtvi_plugins.testing import ProviderCheck\n"
+        'PROVIDERS = {"llm.mutant": ProviderCheck(waive={"P211": "The SDK of Mutant needs asyncio."})}\n'
+    )
+    assert main(["check", NAME, "--level", "gold"]) == 0
+    shown = capsys.readouterr().out
+    assert "waived" in shown
+    assert "reason: The SDK of Mutant needs asyncio." in shown
+
+
+def test_the_command_prints_what_is_wrong_and_how_to_mend_it(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The exit code depends on the level. JSON has the same content."""
+    PACKAGE_MUTANTS["one that is not typed"][2].install(site)
+    assert main(["check", NAME]) == 0
+    shown = capsys.readouterr().out
+    assert "llm.mutant: silver" in shown
+    for line in (RULES["P301"].what, RULES["P301"].why, RULES["P301"].mend, "rtvi_plugins_mutant has no py.typed"):
+        assert line in shown
+    assert main(["check", NAME, "--level", "gold", "--json"]) == 1
+    [provider] = json.loads(capsys.readouterr().out)["providers"]
+    rules = {each["id"]: each for each in provider["rules"]}
+    assert list(rules) == list(RULES)
+    assert (provider["provider"], provider["level"]) == ("llm.mutant", "silver")
+    assert (rules["P301"]["result"], rules["P301"]["mend"]) == ("broken", RULES["P301"].mend)
+
+
+def test_the_command_says_what_it_does_not_find(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A package, a provider, or a file."""
+    GOOD_PACKAGE.install(site)
+    for words, said in {
+        ("rtvi-plugins-mutants",): "Did you mean 'rtvi-plugins-mutant'?",
+        (NAME, "--provider", "tts.mutant"): "no provider 'tts.mutant'. It has llm.mutant.",
+        (NAME, "--checks", "no.py"): "There is no file 'no.py'",
+    }.items():
+        assert main(["check", *words]) == 2
+        assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("waive", "said"),
+    [
+        ({"P203": "It is old.", "P204": "It is old."}, "at most one exception"),
+        ({"P207": "It is quick."}, "P207 has no exceptions"),
+        ({"P210": "Nobody looks."}, "P210 has no exceptions"),
+        ({"P999": "It is old."}, "there is no rule 'P999'"),
+        ({"P203": " "}, "say why P203 is not kept"),
+    ],
+)
+def test_an_exception_that_cannot_be_is_refused(waive: dict[str, str], said: str) -> None:
+    """There is one for each provider, with a reason, and none for keys and cancellation."""
+    with pytest.raises(AuthorError, match=said):
+        ProviderCheck(waive=waive)
+
+
+def test_a_file_of_checks_must_say_how_providers_are_checked(site: Path) -> None:
+    """The error says what to write."""
+    (site / "checks.py").write_text("PROVIDER = {}\n")
+    with pytest.raises(AuthorError, match="write PROVIDERS = "):
+        load_checks(site / "checks.py")
+    GOOD_PACKAGE.install(site)
+    with pytest.raises(AuthorError, match=r"PROVIDERS has 'llm\.acme'"):
+        check_package(NAME, {"llm.acme": ProviderCheck()})
+
+
+def test_rules_are_tests_of_an_author(site: Path) -> None:
+    """Each is a case with an id. One fails with what is wrong."""
+    PACKAGE_MUTANTS["one that is not typed"][2].install(site)
+    test = rule_tests(NAME)
+    [mark] = vars(test)["pytestmark"]
+    ids = [each.id for each in mark.args[1]]
+    assert ids[:2] == ["llm.mutant-P101", "llm.mutant-P102"]
+    assert "llm.mutant-P205" not in ids  # the order of speech
+    test("llm.mutant", "P101")
+    with pytest.raises(AssertionError, match=r"P301 llm\.mutant: The package is typed\.\n  found: "):
+        test("llm.mutant", "P301")
