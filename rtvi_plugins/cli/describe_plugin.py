@@ -78,7 +78,9 @@ def _provider(provider: Provider) -> tuple[list[str], Described]:
     also = [f"{spec.kind}.{name}" for name in of_kind]
     also += [f"{spec.kind}:{each.name}" for each in provider.actions.values() if each not in own]
     service_options = [describe_parameter(each) for each in spec.parameters.values()]
+    note = ["It runs on asyncio only, not on trio."] if spec.asyncio_only else []
     parts = [
+        *note,
         titled("Keys", table_lines(list(_keys(spec)))),
         titled("Service options, from the operator only", parameter_lines(service_options)),
         titled("Options", parameter_lines(options)),

@@ -71,6 +71,7 @@ def _plugin(installed: Installed, entry: EntryPoint) -> dict[str, Any]:
     spec = provider.spec
     return {
         "description": spec.doc,
+        **({"asyncio_only": True} if spec.asyncio_only else {}),
         "keys": {each.name: {"required": not each.optional} for each in spec.secrets},
         "service_options": {each.name: _parameter(each) for each in spec.parameters.values()},
         "actions": _actions((spec.kind, each) for each in own_actions(provider)),

@@ -46,6 +46,10 @@ def _members(
 
 def _plugin(old: Described, new: Described, path: str) -> Iterator[Change]:
     yield from _texts(old, new, path)
+    if bool(old.get("asyncio_only")) != bool(new.get("asyncio_only")):
+        level: Level = "breaking" if new.get("asyncio_only") else "compatible"
+        how = "only on asyncio" if new.get("asyncio_only") else "on trio too"
+        yield Change(level, f"{path}.asyncio_only", f"The provider now runs {how}.")
     yield from _keys(old.get("keys", {}), new.get("keys", {}), f"{path}.keys")
     for part, what in (("service_options", "service option"), ("options", "option")):
         yield from _parameters(old.get(part, {}), new.get(part, {}), f"{path}.{part}", what)

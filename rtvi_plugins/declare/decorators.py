@@ -107,35 +107,46 @@ class _BotActionKeywords(_ActionKeywords, total=False):
 
 
 @overload
-def service(kind: Literal["llm"], provider: str, /, *, key_page: str = ...) -> Callable[[OpensLLM], OpensLLM]: ...
-@overload
-def service(kind: Literal["tts"], provider: str, /, *, key_page: str = ...) -> Callable[[OpensTTS], OpensTTS]: ...
-@overload
-def service(kind: Literal["stt"], provider: str, /, *, key_page: str = ...) -> Callable[[OpensSTT], OpensSTT]: ...
-@overload
-def service(kind: Literal["vad"], provider: str, /, *, key_page: str = ...) -> Callable[[OpensVAD], OpensVAD]: ...
+def service(
+    kind: Literal["llm"], provider: str, /, *, key_page: str = ..., asyncio_only: bool = ...
+) -> Callable[[OpensLLM], OpensLLM]: ...
 @overload
 def service(
-    kind: Literal["speech"], provider: str, /, *, key_page: str = ...
+    kind: Literal["tts"], provider: str, /, *, key_page: str = ..., asyncio_only: bool = ...
+) -> Callable[[OpensTTS], OpensTTS]: ...
+@overload
+def service(
+    kind: Literal["stt"], provider: str, /, *, key_page: str = ..., asyncio_only: bool = ...
+) -> Callable[[OpensSTT], OpensSTT]: ...
+@overload
+def service(
+    kind: Literal["vad"], provider: str, /, *, key_page: str = ..., asyncio_only: bool = ...
+) -> Callable[[OpensVAD], OpensVAD]: ...
+@overload
+def service(
+    kind: Literal["speech"], provider: str, /, *, key_page: str = ..., asyncio_only: bool = ...
 ) -> Callable[[OpensSpeech], OpensSpeech]: ...
 @overload
-def service(kind: Kind, provider: str, /, *, key_page: str = ...) -> Callable[[Opens], Opens]: ...
-def service(*given: Any, key_page: str = "", **unknown: Any) -> Any:
+def service(
+    kind: Kind, provider: str, /, *, key_page: str = ..., asyncio_only: bool = ...
+) -> Callable[[Opens], Opens]: ...
+def service(*given: Any, key_page: str = "", asyncio_only: bool = False, **unknown: Any) -> Any:
     """Declare a provider of a kind: an async context manager that yields the live service.
 
     Parameters before the `/` are the keys that it needs, each a `Secret`, or `Secret | None` if it works without, and
     values of lifespans.
     Parameters after it are service options. They come from the operator only, and are fixed while the service is open.
     `key_page` is the URL of the page where the vendor's customers make keys, for messages about a missing or refused
-    key. See `rtvi_plugins.kinds.ChecksKey` for a service that checks its key.
+    key. See `rtvi_plugins.kinds.ChecksKey` for a service that checks its key. `asyncio_only` says that it does not run
+    on trio, for example because of the vendor's SDK: it is not opened there.
     """
     reject_bare("service", given)
 
     def declare(function: AnyFunction) -> AnyFunction:
         check_function("service", function)
         for name in unknown:
-            if nearest(name, ["key_page"]):
-                raise DeclarationError(function, f"@service has no argument {name}=; did you mean key_page=?")
+            if near := nearest(name, ["key_page", "asyncio_only"]):
+                raise DeclarationError(function, f"@service has no argument {name}=; did you mean {near}=?")
             raise DeclarationError(function, f"@service has no argument {name}=. Write @service('llm', 'acme').")
         if len(given) != 2:
             raise DeclarationError(function, "@service takes a kind and a provider: write @service('llm', 'acme').")
@@ -149,9 +160,10 @@ def service(*given: Any, key_page: str = "", **unknown: Any) -> Any:
         protocol = kind.protocol if isinstance(kind, Kind) else BUILTIN_KINDS[name].protocol
         before = _before_slash(function, signature)
         _check_key_page(function, key_page, before)
-        return mark(
-            function, ProviderSpec(name, protocol, provider, function, before, signature.sent, signature.doc, key_page)
-        )
+        check_flag(function, "asyncio_only", asyncio_only)
+        fixed = signature.sent
+        spec = ProviderSpec(name, protocol, provider, function, before, fixed, signature.doc, key_page, asyncio_only)
+        return mark(function, spec)
 
     return declare
 

@@ -127,6 +127,8 @@ class ProviderSpec:
     doc: str
     #: The URL of the page where the vendor's customers make keys, or "".
     key_page: str = ""
+    #: Whether it runs on asyncio, and not on trio.
+    asyncio_only: bool = False
 
     @property
     def secrets(self) -> tuple[SecretSpec, ...]:

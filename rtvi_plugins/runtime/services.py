@@ -21,6 +21,7 @@ from ..session import Secret
 from ..utils.blocked_threads import suspended_at
 from ..utils.control_flow import reraise_control_flow
 from ..utils.diagnostics import unwrap_group, where
+from ..utils.task_context import asyncio_task
 from .client_errors import as_request_error, with_texts
 from .key_checks import KeyChecks
 from .lifespans import OpenLifespans
@@ -66,6 +67,11 @@ class Opener:
 
     async def open(self, service: str, provider: Provider) -> OpenService:
         """Open a service. Raise `MissingKey`, `StartFailed`, or what the provider raised as a `RequestError`."""
+        if provider.spec.asyncio_only and asyncio_task() is None:
+            raise StartFailed(
+                f"The provider {provider.label!r} runs on asyncio only, and this server runs on trio. "
+                "Run it on asyncio, as `rtvi run` does."
+            )
         manager = self.manager(service, provider)
         opened = OpenService(service, provider, manager)
         self._opened = [*(each for each in self._opened if not each.ended), opened]

@@ -29,7 +29,7 @@ from attrs import define
 
 from ..errors import report
 from ..utils.control_flow import reraise_control_flow
-from ..utils.task_context import call_in
+from ..utils.task_context import asyncio_task, call_in
 from ..utils.waiting import OneShotEvent, cancellation_classes, clear_stray_cancellation
 
 __all__ = ("Work", "Workers")
@@ -191,7 +191,7 @@ class Workers:
 
     async def _work(self, worker: _Worker) -> None:
         """Take work while leading, then park. End when enough others are parked already."""
-        worker.task = _asyncio_task()
+        worker.task = asyncio_task()
         while True:
             with worker.scope:
                 while True:
@@ -255,10 +255,3 @@ class Workers:
             self._leader = None
             if self._queue:
                 self._wake()
-
-
-def _asyncio_task() -> asyncio.Task[Any] | None:
-    try:
-        return asyncio.current_task()
-    except RuntimeError:
-        return None

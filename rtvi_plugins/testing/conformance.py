@@ -10,6 +10,7 @@ from attrs import field, frozen
 
 from ..declare.specs import ProviderSpec, specs_in
 from ..errors import AuthorError
+from ..utils.task_context import asyncio_task
 from .faults import Vendor
 from .results import Findings, Problem
 from .rules import RULES
@@ -98,6 +99,8 @@ async def run_check(
 ) -> Findings:
     """Check one provider, on the event loop that runs. Return the findings, by default new ones."""
     findings = findings or Findings(f"{spec.kind}.{spec.provider}")
+    if spec.asyncio_only and asyncio_task() is None:  # the framework does not open it on trio
+        return findings
     keys = {**{each.name: KEY for each in spec.secrets}, **check.api_keys}
     sessions = Sessions(spec, module, keys, check.service_options)
     await ServiceCheck(spec, module, check.vendor, sessions, findings).run()

@@ -182,7 +182,7 @@ _SILVER: Final = (
         "silver",
         "The service works on trio as it does on asyncio.",
         "Bots run on either event loop.",
-        "Use anyio instead of asyncio, or waive the rule if the vendor's SDK needs asyncio.",
+        "Use anyio instead of asyncio. If the vendor's SDK needs asyncio, write `@service(…, asyncio_only=True)`.",
     ),
     Rule(
         "P212",

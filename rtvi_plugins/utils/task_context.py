@@ -16,7 +16,7 @@ from asyncio.tasks import _enter_task, _leave_task  # pyright: ignore[reportPriv
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
-__all__ = ("TaskContext", "call_in", "call_plugin")
+__all__ = ("TaskContext", "asyncio_task", "call_in", "call_plugin")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -43,7 +43,8 @@ def _finished_task(loop: asyncio.AbstractEventLoop) -> asyncio.Task[None]:
     return task
 
 
-def _running_task() -> asyncio.Task[object] | None:
+def asyncio_task() -> asyncio.Task[Any] | None:
+    """Return the task that runs, or None on trio and outside of an event loop."""
     try:
         return asyncio.current_task()
     except RuntimeError:  # trio, or no event loop
@@ -67,7 +68,7 @@ def call_in(task: asyncio.Task[Any], function: Callable[P, R], *args: P.args, **
 
 def call_plugin(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """Call a synchronous function of a plugin. It cannot cancel the running task."""
-    task = _running_task()
+    task = asyncio_task()
     if task is None:
         return function(*args, **kwargs)
     return call_in(_finished_task(task.get_loop()), function, *args, **kwargs)
@@ -81,7 +82,7 @@ class TaskContext:
     def __init__(self) -> None:
         #: How many blocks are entered, one inside the other, since the finished task became the current one.
         self._depth = 0
-        task = _running_task()
+        task = asyncio_task()
         self._loop = None if task is None else task.get_loop()
         self._task = None if self._loop is None else _finished_task(self._loop)
 

@@ -141,7 +141,7 @@ class _Declaration:
         self._name(open_service, f"{self.kind}_service", self._summary(found))
         sign(open_service, [*signature, *(each.signed() for each in (*fixed_options.values(), _TIMEOUT))])
         decorate: Any = service
-        return decorate(self.kind, self.provider)(open_service)  # type: ignore[no-any-return]
+        return decorate(self.kind, self.provider, asyncio_only=True)(open_service)  # type: ignore[no-any-return]
 
     def _options(self, opens: Callable[..., Any], found: Reflected) -> Callable[..., Any]:
         by_name = {each.name: each for each in found.options}

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, ParamSpec, TypeVar
 import anyio
 from attrs import define, field
 
-from rtvi_plugins.errors import ProviderCategory, ProviderError, StartFailed
+from rtvi_plugins.errors import ProviderCategory, ProviderError
 
 from .traffic import Traffic, open_session
 
@@ -229,13 +229,7 @@ async def shielded(close: Callable[[], Coroutine[Any, Any, object]]) -> None:
 
 @asynccontextmanager
 async def running(live: Bridged) -> AsyncGenerator[None]:
-    """Give a service its HTTP session, and close it at the end. Raise `StartFailed` on trio."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        raise StartFailed(
-            f"The provider {live.provider!r} runs on asyncio only. Start the server with --backend asyncio."
-        ) from None
+    """Give a service its HTTP session, and close it at the end."""
     async with open_session(live.traffic) as session:
         live.enter(session)
         try:

@@ -154,7 +154,7 @@ def test_on_trio_the_start_is_refused_with_a_sentence() -> None:
         async with host_for(speaker, sys.modules[__name__], api_keys={"spoken": "key-of-a-test"}) as host:
             await host.start()
 
-    with pytest.raises(StartFailed, match=r"'spoken' runs on asyncio only\. Start the server with --backend asyncio"):
+    with pytest.raises(StartFailed, match=r"'spoken' runs on asyncio only, and this server runs on trio\."):
         anyio.run(start, backend="trio")
 
 
