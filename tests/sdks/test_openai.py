@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+
 import pytest
 
-from rtvi_plugins.kinds import LLMRequest
+from rtvi_plugins.kinds import Audio, LLMRequest, STTRequest, TTSRequest
 from rtvi_plugins.session import Secret
 from rtvi_plugins_openai import connect
 from rtvi_plugins_openai.llm import configure
+from rtvi_plugins_openai.stt import openai_stt, recognition
+from rtvi_plugins_openai.tts import openai_tts, voice
 
 from .official import fake_of, sdk
 
@@ -75,3 +81,57 @@ async def test_errors() -> None:
         ["BadRequestError", 400],
         ["InternalServerError", 500],
     ]
+
+
+# ---- speech ----------------------------------------------------------------------------------------------------------
+
+
+async def one(item: Any) -> AsyncIterator[Any]:
+    """Yield one item."""
+    yield item
+
+
+def parts_of(request: Any) -> list[tuple[str, bytes]]:
+    """Return the parts of a form, sorted: each with its headers' name and file, and its content."""
+    boundary = request.headers["content-type"].partition("boundary=")[2].encode()
+    parts = [each.strip(b"\r\n").partition(b"\r\n\r\n") for each in request.body.split(b"--" + boundary)[1:-1]]
+    return sorted((re.sub(r"[\r\n].*", "", head.decode(), flags=re.DOTALL), content) for head, _, content in parts)
+
+
+async def test_transcription() -> None:
+    """The SDK sends the same form, and reads the same events."""
+    async with fake.transcription_vendor() as vendor:
+        url = vendor.service_options["base_url"]
+        async with openai_stt(KEY, base_url=url) as stt:
+            recognition(stt, "gpt-transcribe", "en", ["en", "de"], "A hotel.", ["Zimmer", "Bad"], 0.5)
+            async for _ in stt.transcribe(STTRequest(one(Audio(bytes(1024), 16_000)))):
+                pass
+        ours = parts_of(vendor.vendor.requests[0])
+        file = next(content for head, content in ours if "filename" in head)
+        given: dict[str, Any] = {
+            "model": "gpt-transcribe",
+            "language": "en",
+            "languages": ["en", "de"],
+            "prompt": "A hotel.",
+        }
+        given |= {"keywords": ["Zimmer", "Bad"], "temperature": 0.5, "response_format": "json", "stream": True}
+        read = await sdk("check_openai_audio.py", url, given={**given, "file": file.hex()})
+        assert parts_of(vendor.vendor.requests[1]) == ours
+    assert [each["type"] for each in read] == [*["transcript.text.delta"] * 2, "transcript.text.done"]
+    assert read[-1]["text"] == "Good day."
+    assert read[-1]["languages"] == [{"code": "en"}]
+    assert (read[-1]["usage"]["input_tokens"], read[-1]["usage"]["output_tokens"]) == (14, 3)
+
+
+async def test_speech() -> None:
+    """The SDK sends the same object, and reads the same bytes."""
+    async with fake.speech_vendor() as vendor:
+        url = vendor.service_options["base_url"]
+        async with openai_tts(KEY, base_url=url) as tts:
+            voice(tts, "gpt-4o-mini-tts", "marin", "Calmly.", 1.5)
+            async for _ in tts.synthesize(TTSRequest(one("Good day."))):
+                pass
+        ours = vendor.vendor.requests[0].json
+        read = await sdk("check_openai_audio.py", url, given=ours)
+        assert vendor.vendor.requests[1].json == ours
+    assert bytes.fromhex(read) == b"".join(fake.SOUND)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from openai_vendor import chat_vendor
+from openai_vendor import chat_vendor, speech_vendor, transcription_vendor
 
 from rtvi_plugins.testing import ProviderCheck
 
@@ -11,4 +11,8 @@ __all__ = ("PROVIDERS",)
 #: All that have OpenAI's API.
 NAMES = "fireworks groq llamacpp lmstudio ollama openai openrouter together vllm xai".split()
 
-PROVIDERS = {f"llm.{each}": ProviderCheck(vendor=chat_vendor) for each in NAMES}
+PROVIDERS = {
+    **{f"llm.{each}": ProviderCheck(vendor=chat_vendor) for each in NAMES},
+    "stt.openai": ProviderCheck(vendor=transcription_vendor),
+    "tts.openai": ProviderCheck(vendor=speech_vendor),
+}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from openai_server import Says, calling, saying
@@ -12,7 +12,17 @@ from openai_server import Says, calling, saying
 from rtvi_plugins_vendor.scripts import ScriptedVendor, scripted_vendor
 from rtvi_plugins_vendor.testing import Answer, FakeRequest
 
-__all__ = ("CALLS", "CHAT", "chat_vendor", "refuse")
+__all__ = (
+    "CALLS",
+    "CHAT",
+    "SOUND",
+    "TRANSCRIPT",
+    "chat_vendor",
+    "events",
+    "refuse",
+    "speech_vendor",
+    "transcription_vendor",
+)
 
 #: The values of `code` and `type` by status, as OpenAI's page of error codes has them.
 _ERRORS: Mapping[int, tuple[str | None, str]] = {
@@ -53,3 +63,29 @@ async def chat_vendor(*, answer: list[bytes] = CHAT) -> AsyncGenerator[ScriptedV
         models = {"object": "list", "data": [{"id": "small-1", "object": "model"}]}
         scripted.vendor.on("/v1/models", Answer(json=models, headers={"connection": "close"}))
         yield scripted
+
+
+# ---- speech ----------------------------------------------------------------------------------------------------------
+
+USAGE = {"type": "tokens", "input_tokens": 14, "output_tokens": 3, "total_tokens": 17}
+#: A transcript in two pieces.
+TRANSCRIPT = [
+    events({"type": "transcript.text.delta", "delta": "Good "}),
+    events({"type": "transcript.text.delta", "delta": "day."})
+    + events({"type": "transcript.text.done", "text": "Good day.", "languages": [{"code": "en"}], "usage": USAGE}),
+]
+#: Audio in two chunks, of which the first ends within a sample.
+SOUND = [bytes(range(255)), bytes(range(255, 0, -1)) + b"\0\0"]
+
+
+def transcription_vendor(answer: list[bytes] = TRANSCRIPT) -> AbstractAsyncContextManager[ScriptedVendor]:
+    """Run a vendor of transcripts."""
+    path, malformed = "/v1/audio/transcriptions", events({"type": "transcript.text.done"})
+    return scripted_vendor(path, answer, refuse=refuse, base="/v1", malformed=malformed)
+
+
+def speech_vendor() -> AbstractAsyncContextManager[ScriptedVendor]:
+    """Run a vendor of voices."""
+    headers, malformed = {"content-type": "audio/pcm"}, Answer(json={}, headers={"connection": "close"})
+    path = "/v1/audio/speech"
+    return scripted_vendor(path, SOUND, refuse=refuse, base="/v1", headers=headers, malformed=malformed)

@@ -108,6 +108,33 @@ async def test_json_in_both_directions() -> None:
     assert (got.method, got.content, "content-type" in got.headers) == ("GET", b"", False)
 
 
+async def test_a_file_is_sent_with_the_fields_of_a_form() -> None:
+    """A field with several values occurs several times. It is sent again after a failure."""
+    async with fake_vendor() as vendor, connect_http("acme", KEY, base_url=vendor.url, retry=AT_ONCE) as http:
+        vendor.on("/files", Answer(503), Answer(json={}))
+        form, file = {"model": "m", "words[]": ["a", "b"]}, ("speech.wav", "audio/wav", b"RIFF")
+        async with http.stream("POST", "files", form=form, file=file) as response:
+            assert await response.json() == {}
+    bodies = [each.body.decode() for each in vendor.requests]
+    assert [body.count("Content-Disposition") for body in bodies] == [4, 4]
+    for part in (
+        'name="model"\r\n\r\nm\r\n',
+        'name="words[]"\r\n\r\nb\r\n',
+        'filename="speech.wav"',
+        "audio/wav\r\n\r\nRIFF",
+    ):
+        assert part in bodies[1]
+
+
+@pytest.mark.parametrize("type", ["application/json", "text/html; charset=utf-8"])
+async def test_other_content_is_no_audio(type: str) -> None:
+    """An error of a proxy would be heard as noise."""
+    vendor = streaming(Body([b"<html>"]), {"content-type": type})
+    async with vendor.connect() as http, http.stream("GET", "speech") as response:
+        with pytest.raises(ProviderError, match="acme is not available"):
+            response.audio(24_000)
+
+
 async def test_the_header_of_the_key_is_the_vendors() -> None:
     """Without a scheme the header is the key alone, and a local server may need no key."""
     vendor = Vendor([answering("ok")])
@@ -371,7 +398,8 @@ def test_audio_has_whole_samples(data: bytes, channels: int, cuts: list[int]) ->
     """Whatever the parts, each piece has whole frames, and only half a frame at the end is lost."""
 
     async def read() -> list[Audio]:
-        async with streaming(Body(chunked(data, cuts))).connect() as http, http.stream("GET", "speech") as response:
+        vendor = streaming(Body(chunked(data, cuts)), {"content-type": "audio/pcm"})
+        async with vendor.connect() as http, http.stream("GET", "speech") as response:
             return [piece async for piece in response.audio(24000, channels)]
 
     pieces = anyio.run(read)

@@ -66,7 +66,7 @@ VENDORS: Mapping[str, Vendor] = {
             "openai",
             "OpenAI's chat models, or any server with OpenAI's chat API.",
             "https://api.openai.com/v1",
-            ("gpt-4.1-mini", "gpt-4.1", "gpt-5.4-mini", "gpt-5.4", "gpt-5.5", "gpt-5.6-luna"),
+            ("gpt-4.1-mini", "gpt-4.1", "gpt-5.4-mini", "gpt-5.4", "gpt-5.5", "gpt-6-luna"),
             "https://platform.openai.com/api-keys",
             "max_completion_tokens",
         ),

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import cache
 from typing import Any, TypeVar
@@ -87,7 +87,12 @@ class VendorResponse:
         return self._read_by(self.raw.aiter_lines())
 
     def audio(self, rate: int, channels: int = 1) -> AsyncIterator[Audio]:
-        """Iterate over 16-bit PCM as it arrives, in whole frames of samples. Half a frame at the end is left out."""
+        """Iterate over 16-bit PCM as it arrives, in whole frames of samples. Half a frame at the end is left out.
+
+        JSON and text instead of audio are a `ProviderError`.
+        """
+        if self.is_json or self.raw.headers.get("content-type", "").startswith("text/"):
+            raise ProviderError(self.provider, "unavailable")
         return self._read_by(_audio(self.raw.aiter_bytes(), rate, channels))
 
     async def read(self, longest: int = _LONGEST_BODY) -> bytes:
@@ -165,20 +170,31 @@ class VendorHTTP:
         path: str,
         *,
         json: object = None,
+        form: Mapping[str, str | Sequence[str]] | None = None,
+        file: tuple[str, str, bytes] | None = None,
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> AsyncGenerator[VendorResponse]:
         """Yield the response to a request. Leaving the block closes it.
 
-        `path` is relative to the base URL. `json` is the body; None sends none. Raises `ProviderError` if the vendor
-        refuses the request, also while the block reads the response.
+        `path` is relative to the base URL. `json` is the body; None sends none. `file` has the name, the type and the
+        content of a file; it is sent as the field "file" of a form, with the fields of `form`. Raises `ProviderError`
+        if the vendor refuses the request, also while the block reads the response.
         """
         content = None if json is None else orjson.dumps(json)
         types = {} if content is None else {"content-type": "application/json"}
 
+        parts = None if file is None else {"file": (file[0], file[2], file[1])}
+
         def make() -> httpx2.Request:
             return self.client.build_request(
-                method, path, content=content, params=params, headers={**types, **(headers or {})}
+                method,
+                path,
+                content=content,
+                data=form,
+                files=parts,
+                params=params,
+                headers={**types, **(headers or {})},
             )
 
         with transport_failures(self.provider):

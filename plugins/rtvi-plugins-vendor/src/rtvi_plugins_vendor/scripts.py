@@ -56,7 +56,7 @@ async def scripted_vendor(
     *,
     refuse: Callable[[int, FakeRequest], object],
     headers: Mapping[str, str] = EVENT_STREAM,
-    malformed: bytes = b"data: no JSON\n\n",
+    malformed: bytes | Answer = b"data: no JSON\n\n",
     base: str = "",
     timeout: float = 0.4,
 ) -> AsyncGenerator[ScriptedVendor]:
@@ -64,7 +64,7 @@ async def scripted_vendor(
 
     - `parts`: the answer. The first part must contain the first piece, and not the whole answer.
     - `refuse`: returns the JSON of a refusal from its status. Quote the key of the request in it, as vendors do.
-    - `headers`: the headers of the answer. `malformed` is its body in the script of this name.
+    - `headers`: the headers of the answer. `malformed` is its body in the script of this name, or another answer.
     - `base`, `timeout`: the service option `base_url` is the URL of the vendor and `base`; `timeout` is in seconds.
     """
     async with fake_vendor() as vendor:
@@ -72,7 +72,7 @@ async def scripted_vendor(
         answers = {
             "answer": Answer(parts=parts, headers=headers),
             "cut": Answer(parts=parts[:1], headers=headers, end="cut"),
-            "malformed": Answer(parts=[malformed], headers=headers),
+            "malformed": malformed if isinstance(malformed, Answer) else Answer(parts=[malformed], headers=headers),
             "silent": Answer(wait=math.inf),
             "hang": Answer(parts=parts[:1], headers=headers, end="hang"),
             **{str(status): _refusal(status, refuse) for status in _REFUSALS},
