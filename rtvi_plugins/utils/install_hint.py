@@ -12,6 +12,7 @@ _CORE: Final = "rtvi-plugins"
 #: The distributions of this project that another one needs, besides the core. They are on no registry either.
 NEEDED: Final[Mapping[str, str]] = {
     "rtvi-plugins-anthropic": "rtvi-plugins-vendor",
+    "rtvi-plugins-cartesia": "rtvi-plugins-vendor",
     "rtvi-plugins-deepgram": "rtvi-plugins-vendor",
     "rtvi-plugins-eval": "rtvi-plugins-server",
     "rtvi-plugins-google": "rtvi-plugins-vendor",
@@ -37,11 +38,13 @@ PLUGINS: Final[Mapping[str, str]] = {
     "llm.together": "rtvi-plugins-openai",
     "llm.vllm": "rtvi-plugins-openai",
     "llm.xai": "rtvi-plugins-openai",
+    "stt.cartesia": "rtvi-plugins-cartesia",
     "stt.deepgram": "rtvi-plugins-deepgram",
     "stt.echo": "rtvi-plugins-echo",
     "stt.openai": "rtvi-plugins-openai",
     "stt.pocketsphinx": "rtvi-plugins-pocketsphinx",
     "stt.whisper": "rtvi-plugins-whisper",
+    "tts.cartesia": "rtvi-plugins-cartesia",
     "tts.deepgram": "rtvi-plugins-deepgram",
     "tts.echo": "rtvi-plugins-echo",
     "tts.espeak": "rtvi-plugins-espeak",

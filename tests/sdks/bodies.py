@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from typing_extensions import is_typeddict
+from typing_extensions import NoExtraItems, is_typeddict
 
 
 def misfits(type: Any, value: object, at: str = "$") -> list[str]:
@@ -33,7 +33,8 @@ def misfits(type: Any, value: object, at: str = "$") -> list[str]:
 def _misfits_of_fields(type: Any, value: dict[str, Any], at: str) -> list[str]:
     hints = get_type_hints(type)
     found = [f"{at} lacks {name}" for name in type.__required_keys__ if name not in value]
-    found += [f"{at}.{name} is unknown" for name in value if name not in hints]
+    if getattr(type, "__extra_items__", NoExtraItems) is NoExtraItems:
+        found += [f"{at}.{name} is unknown" for name in value if name not in hints]
     return found + [
         each for name in value if name in hints for each in misfits(hints[name], value[name], f"{at}.{name}")
     ]

@@ -14,20 +14,19 @@ from typing_extensions import Doc
 from rtvi_plugins import Secret, options, service
 from rtvi_plugins.errors import ProviderError
 from rtvi_plugins.kinds import ListenPiece, ListenRequest, Settled, STTPiece, STTRequest, Transcript, Usage, Word
-from rtvi_plugins_vendor import Listening, VendorWebSockets, WebSocketStream, audio_messages, malformed_answers
-
-from ._service import (
-    KEY_PAGE,
-    PATH_OF_KEY,
-    PROVIDER,
+from rtvi_plugins_vendor import (
     BaseURL,
     Extra,
-    OptOut,
+    Listening,
     Timeout,
-    connect,
-    failure,
+    VendorWebSockets,
+    WebSocketStream,
+    audio_messages,
+    malformed_answers,
     parameters,
 )
+
+from ._service import KEY_PAGE, PATH_OF_KEY, PROVIDER, OptOut, connect, failure
 
 __all__ = ("DeepgramSTT", "deepgram_stt", "recognition")
 

@@ -14,9 +14,19 @@ from typing_extensions import Doc
 
 from rtvi_plugins import Secret, options, service
 from rtvi_plugins.kinds import TTSPiece, TTSRequest, Usage
-from rtvi_plugins_vendor import ReusedWebSockets, Samples, VendorWebSockets, WebSocketStream, texts_to_speak
+from rtvi_plugins_vendor import (
+    BaseURL,
+    Extra,
+    ReusedWebSockets,
+    Samples,
+    Timeout,
+    VendorWebSockets,
+    WebSocketStream,
+    parameters,
+    texts_to_speak,
+)
 
-from ._service import KEY_PAGE, PATH_OF_KEY, BaseURL, Extra, OptOut, Timeout, connect, failure, parameters
+from ._service import KEY_PAGE, PATH_OF_KEY, OptOut, connect, failure
 
 __all__ = ("DeepgramTTS", "deepgram_tts", "voice")
 

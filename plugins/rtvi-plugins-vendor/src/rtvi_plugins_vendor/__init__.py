@@ -12,16 +12,21 @@ from .failures import (
     transport_failures,
 )
 from .http import Retry, VendorHTTP, VendorResponse, connect_http
-from .speech import Listening, Samples, audio_messages, texts_to_speak
+from .options import BaseURL, Extra, Timeout, parameters
+from .speech import CountedAudio, Listening, Samples, audio_messages, texts_to_speak
 from .websocket import ReusedWebSockets, SharedWebSocket, VendorWebSockets, WebSocketStream, connect_websockets
 
 __all__ = (
+    "BaseURL",
+    "CountedAudio",
+    "Extra",
     "Listening",
     "Retry",
     "ReusedWebSockets",
     "Samples",
     "SharedWebSocket",
     "StatusError",
+    "Timeout",
     "VendorHTTP",
     "VendorResponse",
     "VendorWebSockets",
@@ -34,6 +39,7 @@ __all__ = (
     "connect_websockets",
     "in_turns",
     "malformed_answers",
+    "parameters",
     "retry_after",
     "text_of",
     "texts_to_speak",

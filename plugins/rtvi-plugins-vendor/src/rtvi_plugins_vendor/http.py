@@ -214,13 +214,13 @@ class VendorHTTP:
         async with self.stream("POST", path, json=json) as response:
             return await response.json()
 
-    async def check_key(self, path: str) -> None:
+    async def check_key(self, path: str, *, headers: Mapping[str, str] | None = None) -> None:
         """Get a path that is free and quick, for `check_key` of a service. Only a 401 raises `ProviderError`.
 
         With any other answer the key counts as valid: a 403 refuses what a key with few permissions may not read.
         """
         try:
-            async with self.stream("GET", path):
+            async with self.stream("GET", path, headers=headers):
                 pass
         except StatusError as refused:
             if refused.status == 401:

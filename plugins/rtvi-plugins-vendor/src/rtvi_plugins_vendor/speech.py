@@ -25,10 +25,28 @@ from rtvi_plugins.kinds import Audio, Pause, Usage
 from ._connection import Outgoing
 from ._stream import WebSocketStream
 
-__all__ = ("Listening", "Samples", "audio_messages", "texts_to_speak")
+__all__ = ("CountedAudio", "Listening", "Samples", "audio_messages", "texts_to_speak")
 
 #: How many frames of 32 ms are sent in one message. Fewer messages cost less, and 96 ms are soon enough.
 _FRAMES = 3
+
+
+@define(eq=False)
+class CountedAudio(AsyncIterator[Audio | Pause]):
+    """The audio of a request, and its length so far in seconds. Vendors charge for it."""
+
+    audio: AsyncIterator[Audio | Pause]
+    _seconds: float = field(default=0.0, init=False)
+
+    @property
+    def seconds(self) -> float:
+        return round(self._seconds, 6)
+
+    async def __anext__(self) -> Audio | Pause:
+        each = await anext(self.audio)
+        if isinstance(each, Audio):
+            self._seconds += each.seconds
+        return each
 
 
 async def audio_messages(
@@ -74,7 +92,7 @@ class Listening:
     quiet: float = 1.0
     #: Whether a pause waits for its answer.
     is_paused: bool = field(default=False, init=False)
-    _audio: _Counted | None = field(default=None, init=False)
+    _audio: CountedAudio | None = field(default=None, init=False)
     _used: float = field(default=0.0, init=False)
     _heard: bool = field(default=False, init=False)
     _deadline: float = field(default=math.inf, init=False)
@@ -84,7 +102,7 @@ class Listening:
         self, audio: AsyncIterator[Audio | Pause], pause: Outgoing, *, least: int = 0
     ) -> AsyncGenerator[Outgoing]:
         """Yield what to send, as `audio_messages` does."""
-        self._audio = _Counted(audio)
+        self._audio = CountedAudio(audio)
         async with aclosing(audio_messages(self._audio, pause=pause, least=least)) as messages:
             async for message in messages:
                 if message is pause:
@@ -115,7 +133,7 @@ class Listening:
         self.is_paused = self._heard = False
         self._deadline = math.inf
         seconds = self._audio.seconds if self._audio else 0.0
-        used, self._used = seconds - self._used, seconds
+        used, self._used = round(seconds - self._used, 6), seconds
         return Usage(seconds=used)
 
     def _wait(self) -> None:
@@ -134,12 +152,9 @@ async def texts_to_speak(text: AsyncIterator[str]) -> AsyncIterator[str] | None:
     return None
 
 
-# These are no generators, which somebody would have to close.
-
-
 @define(eq=False)
 class _Texts(AsyncIterator[str]):
-    """Texts that are not blank."""
+    """Texts that are not blank. It is no generator, which somebody would have to close."""
 
     text: AsyncIterator[str]
     first: str = ""
@@ -149,20 +164,6 @@ class _Texts(AsyncIterator[str]):
         while not found.strip():
             found = await anext(self.text)
         return found
-
-
-@define(eq=False)
-class _Counted(AsyncIterator[Audio | Pause]):
-    """Audio, and its length so far in seconds."""
-
-    audio: AsyncIterator[Audio | Pause]
-    seconds: float = 0.0
-
-    async def __anext__(self) -> Audio | Pause:
-        each = await anext(self.audio)
-        if isinstance(each, Audio):
-            self.seconds += each.seconds
-        return each
 
 
 @define(eq=False)

@@ -229,10 +229,10 @@ class VendorWebSockets:
         address = Address(path, params or {}, headers or {}, keep_alive, keep_alive_every)
         return SharedWebSocket(self._service, address, route)
 
-    async def check_key(self, path: str) -> None:
+    async def check_key(self, path: str, *, headers: Mapping[str, str] | None = None) -> None:
         """Get a path over HTTP, for `check_key` of a service. See `VendorHTTP.check_key`."""
         settings = self._service.settings
-        await VendorHTTP(settings.provider, settings.client, self._service.retry).check_key(path)
+        await VendorHTTP(settings.provider, settings.client, self._service.retry).check_key(path, headers=headers)
 
     def reuse(self, *, is_settled: Callable[[Any], bool]) -> ReusedWebSockets:
         """Return connections for one request at a time. `is_settled` says whether a message confirms `goodbye`."""

@@ -1,0 +1,167 @@
+"""The provider `cartesia` of the kind `stt`: one connection for a session, or for one utterance."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from itertools import chain
+from typing import Annotated, Any, Literal
+
+from attrs import define, field
+from attrs.validators import ge, le, max_len
+from typing_extensions import Doc
+
+from rtvi_plugins import Secret, options, service
+from rtvi_plugins.errors import ProviderError
+from rtvi_plugins.kinds import ListenPiece, ListenRequest, Settled, STTPiece, STTRequest, Transcript, Usage, Word
+from rtvi_plugins_vendor import (
+    BaseURL,
+    CountedAudio,
+    Extra,
+    Listening,
+    Timeout,
+    VendorWebSockets,
+    WebSocketStream,
+    audio_messages,
+    malformed_answers,
+    parameters,
+)
+
+from ._service import KEY_PAGE, PATH_OF_KEY, PROVIDER, VERSION, connect, failure
+
+__all__ = ("CartesiaSTT", "cartesia_stt", "recognition")
+
+_FORMAT = {"encoding": "pcm_s16le", "sample_rate": 16_000}
+#: Commands are plain words, and no JSON.
+_FINALIZE, _CLOSE = "finalize", "close"
+
+
+@define(eq=False)
+class CartesiaSTT:
+    """Cartesia's streaming recognition. `fields` are the parameters of the next connection."""
+
+    sockets: VendorWebSockets = field(repr=False)
+    timeout: float
+    fields: Mapping[str, Any] = {}
+
+    async def check_key(self) -> None:
+        """Raise `ProviderError` if Cartesia does not know the key."""
+        await self.sockets.check_key(PATH_OF_KEY, headers=VERSION)
+
+    async def transcribe(self, request: STTRequest, /) -> AsyncGenerator[STTPiece]:
+        """Yield the transcripts of one utterance, over a connection of its own."""
+        reader, audio = _Reader(), CountedAudio(request.audio)
+        messages = audio_messages(audio, pause=_FINALIZE, end=_CLOSE)
+        async with self._open(self.fields) as stream, stream.sending(messages):
+            async for message in stream:
+                for piece in reader.read(message):
+                    yield piece
+                if reader.is_complete:
+                    stream.finish()
+                    break
+        if not reader.is_complete:
+            raise ProviderError(PROVIDER, "unavailable")
+        yield Usage(seconds=audio.seconds, model=self.fields.get("model"))
+
+    async def listen(self, request: ListenRequest, /) -> AsyncGenerator[ListenPiece]:
+        """Yield the transcripts of a session. It ends after an utterance if the options have changed."""
+        fields, reader = self.fields, _Reader()
+        listening = Listening(PROVIDER, self.timeout, quiet=self.timeout)
+        messages = listening.messages(request.audio, _FINALIZE)
+        async with self._open(fields) as stream, stream.sending(messages):
+            while self.fields == fields:
+                is_settled = False
+                while not is_settled:
+                    for piece in reader.read(await listening.receive(stream)):
+                        yield piece
+                    is_settled = listening.is_paused and reader.is_flushed
+                yield listening.settle()
+                yield Settled()
+
+    def _open(self, fields: Mapping[str, Any]) -> AbstractAsyncContextManager[WebSocketStream]:
+        return self.sockets.open("stt/websocket", params={**_FORMAT, **fields}, headers=VERSION, goodbye=_CLOSE)
+
+
+@define(eq=False)
+class _Reader:
+    """Joins the parts of an utterance. They contain the spaces between them, so one alone is no whole text."""
+
+    #: Cartesia has answered `finalize`, or `close`.
+    is_flushed: bool = False
+    is_complete: bool = False
+    _text: str = ""
+    _words: list[Word] = field(factory=list[Word])
+    _language: str | None = None
+
+    def read(self, message: Any) -> Iterator[Transcript]:
+        """Yield the transcript of a message. None is a vendor that has nothing to add."""
+        self.is_flushed = False
+        with malformed_answers(PROVIDER):
+            match message:
+                case None | {"type": "flush_done"}:
+                    self.is_flushed = True
+                case {"type": "done"}:
+                    self.is_flushed = self.is_complete = True
+                case {"type": "error"}:
+                    raise failure(message)
+                case {"type": "transcript"}:
+                    shown = self._text + message["text"]
+                    if message["is_final"]:
+                        self._text, self._language = shown, message.get("language")
+                        self._words += chain.from_iterable(map(_words, message.get("words") or []))
+                    if shown.strip():
+                        yield Transcript(shown.strip(), False, language=message.get("language"))
+                case _:
+                    pass
+        if self.is_flushed and self._text.strip():
+            yield Transcript(self._text.strip(), True, language=self._language, words=self._words)
+            self._text, self._words = "", []
+
+
+def _words(found: Mapping[str, Any]) -> list[Word]:
+    # Cartesia's reference has an object for each word, and its SDK one with a list of words.
+    if "word" in found:
+        return [Word(found["word"], found["start"], found["end"])]
+    return [Word(*each) for each in zip(found["words"], found["start"], found["end"], strict=True)]
+
+
+@service("stt", "cartesia", key_page=KEY_PAGE)
+@asynccontextmanager
+async def cartesia_stt(
+    api_key: Secret, /, base_url: BaseURL = "https://api.cartesia.ai", timeout: Timeout = 10.0
+) -> AsyncGenerator[CartesiaSTT]:
+    """Cartesia's streaming speech recognition."""
+    async with connect(api_key, base_url, timeout) as sockets:
+        yield CartesiaSTT(sockets, timeout)
+
+
+@options(cartesia_stt)
+def recognition(
+    stt: CartesiaSTT,
+    /,
+    model: Annotated[
+        Literal["ink-2", "ink-whisper", "ink-whisper-2025-06-04"] | str, Doc("The model that recognises speech.")
+    ] = "ink-2",
+    language: Annotated[
+        Literal["en"] | str, Doc("The language of the user. ink-2 knows English only, ink-whisper many others.")
+    ] = "en",
+    keyterm: Annotated[Sequence[str], max_len(100), Doc("Words and names to expect, up to 1200 characters.")] = (),
+    max_silence_duration_secs: Annotated[
+        Annotated[float, ge(0)] | None, Doc("After how many seconds of silence a part is final. For ink-whisper.")
+    ] = None,
+    min_volume: Annotated[
+        Annotated[float, ge(0), le(1)] | None, Doc("The volume below which sound is silence. For ink-whisper.")
+    ] = None,
+    extra: Extra = None,
+) -> None:
+    """Set how speech is recognised. It applies from the next utterance on."""
+    stt.fields = parameters(
+        {
+            "model": model,
+            "language": language,
+            "keyterm": list(keyterm),
+            "max_silence_duration_secs": max_silence_duration_secs,
+            "min_volume": min_volume,
+        },
+        extra,
+    )

@@ -1,0 +1,189 @@
+"""The provider `cartesia` of the kind `tts`: one connection for a session, and a context for each request."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Annotated, Any, Literal
+from uuid import uuid4
+
+from attrs import define, field
+from attrs.validators import ge, le
+from typing_extensions import Doc
+
+from rtvi_plugins import Secret, options, service
+from rtvi_plugins.kinds import Audio, TTSPiece, TTSRequest, Usage, Word
+from rtvi_plugins_vendor import (
+    BaseURL,
+    Extra,
+    Samples,
+    SharedWebSocket,
+    Timeout,
+    VendorWebSockets,
+    WebSocketStream,
+    malformed_answers,
+    parameters,
+    texts_to_speak,
+)
+
+from ._service import KEY_PAGE, PATH_OF_KEY, PROVIDER, VERSION, connect, failure
+
+__all__ = ("CartesiaTTS", "cartesia_tts", "speech")
+
+RATE = 24_000
+_FORMAT = {"container": "raw", "encoding": "pcm_s16le", "sample_rate": RATE}
+
+
+@define(eq=False)
+class CartesiaTTS:
+    """Cartesia's voices. `fields` are sent with each text."""
+
+    sockets: VendorWebSockets = field(repr=False)
+    fields: Mapping[str, Any] = {}
+    _shared: SharedWebSocket = field(init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Share one connection."""
+        self._shared = self.sockets.share("tts/websocket", route=_request_of, headers=VERSION)
+
+    async def check_key(self) -> None:
+        """Raise `ProviderError` if Cartesia does not know the key."""
+        await self.sockets.check_key(PATH_OF_KEY, headers=VERSION)
+
+    async def synthesize(self, request: TTSRequest, /) -> AsyncGenerator[TTSPiece]:
+        """Yield audio and words as they arrive."""
+        if (texts := await texts_to_speak(request.text)) is None:
+            return
+        language = {"language": request.language.partition("-")[0]} if request.language else {}
+        speech = _Speech(uuid4().hex, {**language, **self.fields})
+        async with self._shared.open(speech.name, goodbye=speech.cancel) as stream:
+            async with stream.sending(speech.messages(texts, stream)):
+                while not speech.is_over:
+                    for piece in speech.read(await anext(stream)):
+                        yield piece
+            stream.finish()
+        yield Usage(characters=speech.characters, model=self.fields.get("model_id"))
+
+
+def _request_of(message: Mapping[str, Any]) -> object:
+    # An error of the connection has no context, and goes to all requests.
+    context = message.get("context_id")
+    return context.partition(".")[0] if context else None
+
+
+@define(eq=False)
+class _Speech:
+    """One request. It has several contexts if the LLM pauses: one expires a second after its last audio."""
+
+    name: str
+    fields: Mapping[str, Any]
+    characters: int = 0
+    is_over: bool = False
+    #: What stops the current context. It is sent as it is then.
+    cancel: dict[str, Any] = field(factory=lambda: {"context_id": "", "cancel": True})
+    _contexts: int = 0
+    #: Whether the current context takes more text.
+    _open: bool = False
+    _all_sent: bool = False
+    _samples: Samples = field(factory=lambda: Samples(RATE))
+    #: When the current context began, in seconds of audio.
+    _began: float = 0.0
+
+    async def messages(self, texts: AsyncIterator[str], stream: WebSocketStream) -> AsyncGenerator[dict[str, Any]]:
+        """Yield each text, and what ends the last one."""
+        async for text in texts:
+            if not self._open:
+                self._contexts, self._open, self._began = self._contexts + 1, True, self._samples.seconds
+                self.cancel["context_id"] = f"{self.name}.{self._contexts}"
+            self.characters += len(text)
+            yield self._message(text if text[-1:].isspace() else f"{text} ", more=True)
+        self._all_sent = True
+        if self._open:
+            yield self._message("", more=False)
+        else:
+            self.is_over = True
+            stream.deliver({"type": "over"})
+
+    def read(self, message: Any) -> Iterator[Audio | Word]:
+        """Yield the pieces of a message."""
+        pieces: list[Audio | Word] = []
+        with malformed_answers(PROVIDER):
+            match message["type"]:
+                case "chunk":
+                    pieces += self._samples.take(b64decode(message["data"]))
+                case "timestamps":
+                    times = message["word_timestamps"]
+                    for word, start, end in zip(times["words"], times["start"], times["end"], strict=True):
+                        pieces.append(Word(word, self._began + start, self._began + end))
+                case "done":
+                    self._open = False
+                    self.is_over = self._all_sent
+                case "error":
+                    raise failure(message)
+                case _:
+                    pass
+        yield from pieces
+
+    def _message(self, text: str, *, more: bool) -> dict[str, Any]:
+        return {
+            **self.fields,
+            "output_format": _FORMAT,
+            "add_timestamps": True,
+            "context_id": self.cancel["context_id"],
+            "transcript": text,
+            "continue": more,
+        }
+
+
+@service("tts", "cartesia", key_page=KEY_PAGE)
+@asynccontextmanager
+async def cartesia_tts(
+    api_key: Secret, /, base_url: BaseURL = "https://api.cartesia.ai", timeout: Timeout = 10.0
+) -> AsyncGenerator[CartesiaTTS]:
+    """Cartesia's voices."""
+    async with connect(api_key, base_url, timeout) as sockets:
+        yield CartesiaTTS(sockets)
+
+
+@options(cartesia_tts)
+def speech(
+    tts: CartesiaTTS,
+    /,
+    model_id: Annotated[
+        Literal["sonic-3.5", "sonic-3", "sonic-3.5-2026-05-04", "sonic-3-2026-01-12", "sonic-latest"] | str,
+        Doc("The model that speaks."),
+    ] = "sonic-3.5",
+    voice: Annotated[
+        Literal["9626c31c-bec5-4cca-baa8-f8ba9e84c8bc", "f786b574-daa5-4673-aa0c-cbe3e8534c02"] | str,
+        Doc("The id of the voice. The suggested ones are the English voices Jacqueline and Katie."),
+    ] = "9626c31c-bec5-4cca-baa8-f8ba9e84c8bc",
+    language: Annotated[
+        Literal["en", "de", "es", "fr", "hi", "it", "ja", "ko", "nl", "pl", "pt", "ru", "sv", "tr", "zh"] | str | None,
+        Doc("The language to speak. By default, the language of the user's speech, if the STT reports it."),
+    ] = None,
+    speed: Annotated[Annotated[float, ge(0.6), le(1.5)] | None, Doc("The speed of the speech; 1 is normal.")] = None,
+    volume: Annotated[Annotated[float, ge(0.5), le(2)] | None, Doc("The volume; 1 is normal.")] = None,
+    emotion: Annotated[
+        Literal["neutral", "happy", "excited", "content", "calm", "sympathetic", "sad", "angry", "scared"] | str | None,
+        Doc("How the voice feels."),
+    ] = None,
+    pronunciation_dict_id: Annotated[str | None, Doc("The id of a dictionary of pronunciations.")] = None,
+    max_buffer_delay_ms: Annotated[
+        int, ge(0), le(5000), Doc("How long to wait for more text, in ms. Texts are whole sentences, so 0 is best.")
+    ] = 0,
+    extra: Extra = None,
+) -> None:
+    """Set how the bot speaks. Speed, volume and emotion need a model of sonic-3 or later."""
+    config = parameters({"speed": speed, "volume": volume, "emotion": emotion})
+    tts.fields = parameters(
+        {
+            "model_id": model_id,
+            "voice": {"mode": "id", "id": voice},
+            "language": language,
+            "generation_config": config,
+            "pronunciation_dict_id": pronunciation_dict_id,
+            "max_buffer_delay_ms": max_buffer_delay_ms,
+        },
+        extra,
+    )

@@ -1,0 +1,143 @@
+"""A fake of Cartesia: speaks a tone for each word, and recognises prepared sentences in whatever is loud.
+
+The vendor's own SDK reads its messages in `tests/sdks`.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from base64 import b64encode
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from attrs import define, field
+
+from rtvi_plugins_vendor.scripts import SocketVendor
+from rtvi_plugins_vendor.testing import FakeSocket, FakeVendor, fake_vendor
+
+__all__ = ("Cartesia", "cartesia", "stt_vendor", "tone", "tts_vendor")
+
+#: How many seconds of a loud sound are a word, and how many seconds of speech are made of one.
+HEARD, SPOKEN = 0.2, 0.1
+REQUEST = "b67e1c5d-2f4c-4c3d-9f82-96eb4d2f12a8"
+FIELDS = {"model_id", "voice", "output_format", "transcript", "context_id"}
+
+
+def tone(seconds: float, rate: int) -> bytes:
+    """A tone of 440 Hz as PCM."""
+    count = round(seconds * rate)
+    return array("h", [round(8000 * math.sin(2 * math.pi * 440 * n / rate)) for n in range(count)]).tobytes()
+
+
+@define(eq=False)
+class Cartesia:
+    """What the fake recognises, and how it answers."""
+
+    vendor: FakeVendor
+    #: The sentence of each utterance. The last one stays.
+    sentences: list[str] = field(factory=lambda: ["one two three four five"])
+    #: Whether a context expires as soon as its audio was sent. Otherwise it never does.
+    expires: bool = False
+    #: The seconds of speech in each open context.
+    contexts: dict[str, float] = field(factory=dict[str, float])
+
+    async def speak(self, socket: FakeSocket) -> None:
+        """Answer at `/tts/websocket`."""
+        async for message in socket:
+            context = message["context_id"]
+            if message.get("cancel"):
+                self.contexts.pop(context, None)
+            elif not message.keys() >= FIELDS:
+                await socket.send(self._error(400, context))
+            else:
+                await self._say(socket, message, context)
+
+    async def _say(self, socket: FakeSocket, message: Mapping[str, Any], context: str) -> None:
+        at, rate = self.contexts.setdefault(context, 0.0), message["output_format"]["sample_rate"]
+        about = {"context_id": context, "done": False, "status_code": 206}
+        for word in message["transcript"].split():
+            data = b64encode(tone(SPOKEN, rate)).decode()
+            await socket.send({"type": "chunk", "data": data, "step_time": 12.3, **about})
+            if message.get("add_timestamps"):  # after its audio
+                times = {"words": [word], "start": [round(at, 3)], "end": [round(at + SPOKEN, 3)]}
+                await socket.send({"type": "timestamps", "word_timestamps": times, **about})
+            at += SPOKEN
+        if context in self.contexts:
+            self.contexts[context] = at
+        if not message.get("continue") or self.expires:
+            self.contexts.pop(context, None)
+            await socket.send({"type": "done", "context_id": context, "done": True, "status_code": 200})
+
+    @staticmethod
+    def _error(status: int, context: str | None = None) -> dict[str, Any]:
+        about = {"title": "Invalid model", "message": "It is not valid.", "error_code": "model_not_found"}
+        error = {"type": "error", "done": True, "status_code": status, "request_id": REQUEST, **about}
+        return error if context is None else {**error, "context_id": context}
+
+    async def listen(self, socket: FakeSocket) -> None:
+        """Answer at `/stt/websocket`."""
+        rate, loud, shown, utterances, heard = int(socket.request.params["sample_rate"]), 0.0, 0, 0, 0.0
+        async for message in socket:
+            words = self.sentences[min(utterances, len(self.sentences) - 1)].split()
+            if isinstance(message, bytes):
+                seconds = len(message) / 2 / rate
+                heard += seconds
+                loud += seconds if max(map(abs, array("h", message)), default=0) > 500 else 0.0
+                if (count := min(len(words), math.floor(loud / HEARD))) > shown:
+                    shown = count
+                    await socket.send(self._transcript(words[:count], 0.0, final=False))
+                continue
+            if loud:  # in two parts, of which the second begins with a space
+                half = len(words) // 2
+                await socket.send(self._transcript(words[:half], heard - loud, final=True))
+                await socket.send(self._transcript(words[half:], heard - loud + half * HEARD, final=True, space=True))
+            loud, shown, utterances = 0.0, 0, utterances + 1
+            if message == "close":
+                await socket.send({"type": "done", "request_id": REQUEST})
+                await socket.close()
+                return
+            await socket.send({"type": "flush_done", "request_id": REQUEST})
+
+    @staticmethod
+    def _transcript(words: list[str], at: float, *, final: bool, space: bool = False) -> dict[str, Any]:
+        times = [
+            {"word": word, "start": round(at + n * HEARD, 3), "end": round(at + (n + 1) * HEARD, 3)}
+            for n, word in enumerate(words)
+        ]
+        text = " " * space + " ".join(words)
+        about = {"type": "transcript", "is_final": final, "request_id": REQUEST, "text": text}
+        return {**about, "duration": len(words) * HEARD, "language": "en", "words": times}
+
+
+@asynccontextmanager
+async def cartesia() -> AsyncGenerator[Cartesia]:
+    """Run the fake on a free port of this machine."""
+    async with fake_vendor() as vendor:
+        fake = Cartesia(vendor)
+        vendor.on("/tts/websocket", fake.speak)
+        vendor.on("/stt/websocket", fake.listen)
+        yield fake
+
+
+@asynccontextmanager
+async def tts_vendor() -> AsyncGenerator[SocketVendor]:
+    """The fake for the conformance kit: speech."""
+    async with cartesia() as fake:
+        yield SocketVendor(
+            fake.vendor,
+            "/tts/websocket",
+            fake.speak,
+            is_piece=lambda each: each["type"] == "chunk",
+            is_goodbye=lambda each: bool(each.get("cancel")),
+        )
+
+
+@asynccontextmanager
+async def stt_vendor() -> AsyncGenerator[SocketVendor]:
+    """The fake for the conformance kit: recognition."""
+    async with cartesia() as fake:
+        yield SocketVendor(
+            fake.vendor, "/stt/websocket", fake.listen, is_piece=lambda each: each["type"] == "transcript"
+        )

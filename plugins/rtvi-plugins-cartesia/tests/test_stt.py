@@ -1,0 +1,190 @@
+"""Recognition: one utterance, and a whole session over one connection."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+
+import anyio
+import pytest
+from cartesia_server import Cartesia, cartesia, tone
+
+from rtvi_plugins.errors import ProviderError
+from rtvi_plugins.kinds import (
+    Audio,
+    ListenPiece,
+    ListenRequest,
+    Pause,
+    Settled,
+    STTPiece,
+    STTRequest,
+    Transcript,
+    Usage,
+    Word,
+)
+from rtvi_plugins.session import Secret
+from rtvi_plugins_cartesia.stt import CartesiaSTT, cartesia_stt, recognition
+from rtvi_plugins_vendor.testing import FakeSocket
+
+pytestmark = pytest.mark.anyio
+
+KEY = Secret("key-of-a-test")
+PCM = tone(1.024, 16_000)
+#: A second of speech, in frames of 32 ms.
+UTTERANCE = [Audio(PCM[at : at + 1024], 16_000) for at in range(0, len(PCM), 1024)]
+
+
+async def utterance() -> AsyncGenerator[Audio]:
+    """One utterance."""
+    for frame in UTTERANCE:
+        await anyio.lowlevel.checkpoint()
+        yield frame
+
+
+class Conversation(AsyncIterator[Audio | Pause]):
+    """Utterances, of which the next one comes when the one before is settled."""
+
+    def __init__(self, count: int) -> None:
+        self.items: list[list[Audio | Pause]] = [[*UTTERANCE, Pause()] for _ in range(count)]
+        self.settled = anyio.Event()
+        self.settled.set()
+
+    async def __anext__(self) -> Audio | Pause:
+        await self.settled.wait()
+        if not self.items:
+            await anyio.sleep_forever()
+        item = self.items[0].pop(0)
+        if isinstance(item, Pause):
+            self.items.pop(0)
+            self.settled = anyio.Event()
+        return item
+
+
+@asynccontextmanager
+async def opened() -> AsyncGenerator[tuple[Cartesia, CartesiaSTT]]:
+    """A fake and a provider that uses it."""
+    async with cartesia() as fake, cartesia_stt(KEY, base_url=fake.vendor.url, timeout=2.0) as stt:
+        recognition(stt)
+        yield fake, stt
+
+
+async def heard(stt: CartesiaSTT) -> list[STTPiece]:
+    """All pieces of one utterance."""
+    async with aclosing(utterance()) as audio:
+        return [piece async for piece in stt.transcribe(STTRequest(audio))]
+
+
+async def test_an_utterance() -> None:
+    """Its parts are joined as they are, because they contain the spaces between them."""
+    async with opened() as (fake, stt):
+        *interim, final, usage = await heard(stt)
+    assert [(each.text, each.final) for each in interim if isinstance(each, Transcript)] == [
+        ("one", False),
+        ("one two", False),
+        ("one two three", False),
+        ("one two three four", False),
+        ("one two three four five", False),
+        ("one two", False),
+        ("one two three four five", False),
+    ]
+    assert isinstance(final, Transcript)
+    assert (final.text, final.final, final.language) == ("one two three four five", True, "en")
+    assert final.words[0] == Word("one", 0.0, 0.2)
+    assert final.words[4].text == "five"
+    assert usage == Usage(seconds=1.024, model="ink-2")
+    (request,) = fake.vendor.requests
+    assert request.headers["authorization"] == "Bearer key-of-a-test"
+    assert request.headers["cartesia-version"] == "2026-08-14"
+    assert [len(each) for each in request.messages[:-1]] == [3072] * 10 + [2048]  # three frames in one message
+    assert request.messages[-1] == "close"
+
+
+async def test_both_forms_of_words() -> None:
+    """Cartesia's reference and its SDK differ."""
+
+    async def answer(socket: FakeSocket) -> None:
+        words = {"words": ["one", "two"], "start": [0.0, 0.2], "end": [0.2, 0.4]}
+        await socket.send({"type": "transcript", "is_final": True, "text": "one two", "words": [words]})
+        await socket.send({"type": "done"})
+
+    async with opened() as (fake, stt):
+        fake.vendor.on("/stt/websocket", answer)
+        *_, final, _ = await heard(stt)
+    assert isinstance(final, Transcript)
+    assert final.words == [Word("one", 0.0, 0.2), Word("two", 0.2, 0.4)]
+
+
+async def test_the_options_are_the_vendors() -> None:
+    """What is not set is not sent."""
+    async with opened() as (fake, stt):
+        await heard(stt)
+        recognition(stt, "ink-whisper", "de", ["Rivendell"], 0.5, 0.1, {"tag": "hotel", "language": None})
+        await heard(stt)
+    first, second = (each.params for each in fake.vendor.requests)
+    audio = {"encoding": "pcm_s16le", "sample_rate": "16000"}
+    assert first == {**audio, "model": "ink-2", "language": "en"}
+    silence = {"max_silence_duration_secs": "0.5", "min_volume": "0.1"}
+    assert second == {**audio, "model": "ink-whisper", "keyterm": "Rivendell", **silence, "tag": "hotel"}
+
+
+async def test_a_session_has_one_connection() -> None:
+    """Each pause is answered, after the final transcript."""
+    pieces: list[ListenPiece] = []
+    async with opened() as (fake, stt):
+        fake.sentences = ["Good morning.", "A room, please."]
+        conversation = Conversation(2)
+        async with aclosing(stt.listen(ListenRequest(conversation))) as stream:
+            async for piece in stream:
+                pieces.append(piece)
+                if isinstance(piece, Settled):
+                    conversation.settled.set()
+                    if pieces.count(Settled()) == 2:
+                        break
+        finals = [each.text for each in pieces if isinstance(each, Transcript) and each.final]
+        assert finals == ["Good morning.", "A room, please."]
+        assert [each.seconds for each in pieces if isinstance(each, Usage)] == [pytest.approx(1.024)] * 2
+        (request,) = fake.vendor.requests
+        assert await request.outcome() == "answered"
+    assert request.messages.count("finalize") == 2
+    assert request.messages[-1] == "close"
+
+
+async def test_changed_options_apply_from_the_next_utterance() -> None:
+    """They are parameters of the connection, so `listen` ends and is called again."""
+    async with opened() as (_, stt):
+        pieces: list[ListenPiece] = []
+        async for piece in stt.listen(ListenRequest(Conversation(2))):
+            pieces.append(piece)
+            recognition(stt, model="ink-whisper")
+    assert [type(each) for each in pieces[-3:]] == [Transcript, Usage, Settled]
+
+
+ERROR = {"type": "error", "title": "key-of-a-test", "message": "key-of-a-test", "request_id": "1"}
+
+
+@pytest.mark.parametrize(
+    ("message", "code", "category"),
+    [
+        ({**ERROR, "status_code": 401}, 1000, "auth"),
+        ({**ERROR, "status_code": 402}, 1000, "quota"),
+        ({**ERROR, "status_code": 429}, 1000, "rate"),
+        (ERROR, 1000, "unavailable"),
+        ({"type": "transcript"}, 1000, "unavailable"),
+        ({"type": "unknown"}, 1008, "bad-request"),
+        ({"type": "unknown"}, 1000, "unavailable"),
+    ],
+)
+async def test_failures(message: dict[str, object], code: int, category: str) -> None:
+    """Messages of the type `error`, close codes, and an end without `done`."""
+
+    async def fail(socket: FakeSocket) -> None:
+        await anext(socket)
+        await socket.send(message)
+        await socket.close(code)
+
+    async with opened() as (fake, stt):
+        fake.vendor.on("/stt/websocket", fail)
+        with pytest.raises(ProviderError) as failed:
+            await heard(stt)
+    assert failed.value.category == category
+    assert "key-of" not in str(failed.value)

@@ -1,0 +1,190 @@
+"""Speech: one connection for a session, and a context for each request."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+
+import anyio
+import pytest
+from cartesia_server import SPOKEN, Cartesia, cartesia, tone
+
+from rtvi_plugins.errors import ProviderError
+from rtvi_plugins.kinds import Audio, TTSPiece, TTSRequest, Usage, Word
+from rtvi_plugins.session import Secret
+from rtvi_plugins_cartesia.tts import RATE, CartesiaTTS, cartesia_tts, speech
+from rtvi_plugins_vendor.testing import Answer, FakeSocket
+
+pytestmark = pytest.mark.anyio
+
+KEY = Secret("key-of-a-test")
+WORD = tone(SPOKEN, RATE)
+
+
+async def texts(*items: str) -> AsyncIterator[str]:
+    """Texts, one by one."""
+    for item in items:
+        await anyio.lowlevel.checkpoint()
+        yield item
+
+
+@asynccontextmanager
+async def opened() -> AsyncGenerator[tuple[Cartesia, CartesiaTTS]]:
+    """A fake and a provider that uses it."""
+    async with cartesia() as fake, cartesia_tts(KEY, base_url=fake.vendor.url, timeout=2.0) as tts:
+        speech(tts)
+        yield fake, tts
+
+
+async def said(tts: CartesiaTTS, *items: str, language: str | None = None) -> list[TTSPiece]:
+    """All pieces of a request."""
+    return [piece async for piece in tts.synthesize(TTSRequest(texts(*items), language))]
+
+
+def pcm(pieces: list[TTSPiece]) -> bytes:
+    """Return the audio."""
+    return b"".join(each.data for each in pieces if isinstance(each, Audio))
+
+
+def words(pieces: list[TTSPiece]) -> list[tuple[str, float]]:
+    """Return the words with their times."""
+    return [(each.text, round(each.start, 3)) for each in pieces if isinstance(each, Word)]
+
+
+async def test_requests_share_a_connection() -> None:
+    """Each has a context, to which its sentences are added."""
+    async with opened() as (fake, tts):
+        pieces = await said(tts, "Good morning.", "Bye!")
+        assert pcm(pieces) == WORD * 3
+        assert words(pieces) == [("Good", 0.0), ("morning.", 0.1), ("Bye!", 0.2)]
+        assert pieces[-1] == Usage(characters=17, model="sonic-3.5")
+        assert words(await said(tts, "And another.")) == [("And", 0.0), ("another.", 0.1)]
+    (request,) = fake.vendor.requests
+    assert request.headers["authorization"] == "Bearer key-of-a-test"
+    assert request.headers["cartesia-version"] == "2026-08-14"
+    sent = [(each["transcript"], each["continue"]) for each in request.messages]
+    assert sent == [("Good morning. ", True), ("Bye! ", True), ("", False), ("And another. ", True), ("", False)]
+    contexts = [each["context_id"] for each in request.messages]
+    assert contexts[0] == contexts[1] == contexts[2] != contexts[3] == contexts[4]
+
+
+async def test_the_options_are_the_vendors() -> None:
+    """What is not set is not sent. The language of the user is a hint, and the option goes before it."""
+    async with opened() as (fake, tts):
+        await said(tts, "Hello.", language="de-AT")
+        speech(tts, "sonic-3", "my-voice", "fr", 1.2, 0.8, "calm", "dict", 200, {"save": True})
+        await said(tts, "Hello.", language="de")
+    first, second = (
+        {name: value for name, value in each.items() if name not in ("context_id", "transcript", "continue")}
+        for each in fake.vendor.requests[0].messages[::2]
+    )
+    audio = {
+        "output_format": {"container": "raw", "encoding": "pcm_s16le", "sample_rate": 24_000},
+        "add_timestamps": True,
+    }
+    assert first == {
+        **audio,
+        "model_id": "sonic-3.5",
+        "voice": {"mode": "id", "id": "9626c31c-bec5-4cca-baa8-f8ba9e84c8bc"},
+        "language": "de",
+        "max_buffer_delay_ms": 0,
+    }
+    assert second == {
+        **audio,
+        "model_id": "sonic-3",
+        "voice": {"mode": "id", "id": "my-voice"},
+        "language": "fr",
+        "generation_config": {"speed": 1.2, "volume": 0.8, "emotion": "calm"},
+        "pronunciation_dict_id": "dict",
+        "max_buffer_delay_ms": 200,
+        "save": True,
+    }
+
+
+async def test_an_interruption_cancels_the_context() -> None:
+    """The next request uses the same connection."""
+    async with opened() as (fake, tts):
+        async with aclosing(tts.synthesize(TTSRequest(texts("one two three four")))) as stream:
+            await anext(stream)
+        assert pcm(await said(tts, "Bye!")) == WORD
+    (request,) = fake.vendor.requests
+    cancel = next(each for each in request.messages if each.get("cancel"))
+    assert cancel == {"context_id": request.messages[0]["context_id"], "cancel": True}
+
+
+async def test_a_context_that_expires_is_followed_by_another() -> None:
+    """The LLM may pause for longer than a second. The times of the words go on."""
+    spoken = anyio.Event()
+
+    async def late(*, more: bool) -> AsyncIterator[str]:
+        yield "One two."
+        await spoken.wait()
+        if more:
+            yield "Three."
+
+    async with opened() as (fake, tts):
+        fake.expires = True
+        for more in (True, False):
+            spoken = anyio.Event()
+            pieces: list[TTSPiece] = []
+            async with aclosing(tts.synthesize(TTSRequest(late(more=more)))) as stream:
+                async for piece in stream:
+                    pieces.append(piece)
+                    if len(words(pieces)) == 2:
+                        await anyio.wait_all_tasks_blocked()
+                        spoken.set()
+            assert words(pieces) == [("One", 0.0), ("two.", 0.1), ("Three.", 0.2)][: 3 if more else 2]
+            assert isinstance(pieces[-1], Usage)
+
+
+async def test_nothing_to_say() -> None:
+    """Cartesia is not asked."""
+    async with opened() as (fake, tts):
+        assert await said(tts, " ", "") == []
+    assert fake.vendor.requests == []
+
+
+ERROR = {"type": "error", "done": True, "title": "key-of-a-test", "message": "key-of-a-test"}
+
+
+@pytest.mark.parametrize(
+    ("message", "code", "category"),
+    [
+        ({**ERROR, "status_code": 400}, None, "bad-request"),
+        ({**ERROR, "status_code": 402}, None, "quota"),
+        ({**ERROR, "status_code": 429}, None, "rate"),
+        (ERROR, None, "unavailable"),
+        ({"type": "chunk"}, None, "unavailable"),
+        ({"type": "unknown"}, 1008, "bad-request"),
+        ({"type": "unknown"}, 1000, "unavailable"),
+    ],
+)
+async def test_failures(message: dict[str, object], code: int | None, category: str) -> None:
+    """Messages of the type `error`, with or without a context, and close codes."""
+
+    async def fail(socket: FakeSocket) -> None:
+        first = await anext(socket)
+        await socket.send(
+            {**message, "context_id": first["context_id"]} if message.get("status_code") == 400 else message
+        )
+        if code is not None:
+            await socket.close(code)
+        async for _ in socket:
+            pass
+
+    async with opened() as (fake, tts):
+        fake.vendor.on("/tts/websocket", fail)
+        with pytest.raises(ProviderError) as failed:
+            await said(tts, "Hello.")
+    assert failed.value.category == category
+    assert "key-of" not in str(failed.value)
+
+
+async def test_the_key_is_checked() -> None:
+    """Before the first call, by a request that costs nothing."""
+    async with opened() as (fake, tts):
+        fake.vendor.on("/voices", Answer(json=[]), Answer(401))
+        await tts.check_key()
+        with pytest.raises(ProviderError, match="cartesia"):
+            await tts.check_key()
+    assert fake.vendor.requests[0].headers["cartesia-version"] == "2026-08-14"
