@@ -149,7 +149,7 @@ async def _audio(parts: AsyncIterator[bytes], rate: int, channels: int) -> Async
             yield Audio(data[:whole], rate, channels)
 
 
-def _by_status(status: int, body: bytes) -> ProviderCategory:
+def category_by_status(status: int, body: bytes) -> ProviderCategory:
     return category_of_status(status)
 
 
@@ -161,7 +161,7 @@ class VendorHTTP:
     client: httpx2.AsyncClient = field(repr=False)
     retry: Retry = field(factory=Retry)
     #: Returns the category of a refusal from its status and the start of its body.
-    categorize: Callable[[int, bytes], ProviderCategory] = _by_status
+    categorize: Callable[[int, bytes], ProviderCategory] = category_by_status
 
     @asynccontextmanager
     async def stream(
@@ -223,7 +223,7 @@ class VendorHTTP:
             async with self.stream("GET", path, headers=headers):
                 pass
         except StatusError as refused:
-            if refused.status == 401:
+            if refused.status == 401 and refused.category == "auth":
                 raise ProviderError(self.provider, "auth") from None
 
     async def _open(self, make: Callable[[], httpx2.Request]) -> VendorResponse:
@@ -297,7 +297,7 @@ async def connect_http(
     or https URL, or that contains a user name or password. Requests are not logged.
     """
     async with open_client(provider, api_key, base_url, key_header, key_scheme, timeout, transport) as client:
-        yield VendorHTTP(provider, client, retry or Retry(), categorize or _by_status)
+        yield VendorHTTP(provider, client, retry or Retry(), categorize or category_by_status)
 
 
 def open_client(

@@ -72,6 +72,8 @@ class FakeRequest:
     connection: int = 0
     #: The messages of a WebSocket: JSON values, text that is not JSON, and bytes of binary messages.
     messages: list[Any] = field(factory=list[Any])
+    #: The messages that `FakeSocket.send` has sent, as they were given.
+    sent: list[Any] = field(factory=list[Any])
     #: The close code that the client sent. None: the client sent none.
     close_code: int | None = None
     state: Outcome = "running"
@@ -106,6 +108,7 @@ class FakeSocket:
 
     async def send(self, message: bytes | str | Mapping[str, Any]) -> None:
         """Send bytes, text, or a value as JSON. Nothing happens if the client has left."""
+        self.request.sent.append(message)
         await self._write(self._message(message))
 
     async def send_half(self, message: bytes | str | Mapping[str, Any]) -> None:

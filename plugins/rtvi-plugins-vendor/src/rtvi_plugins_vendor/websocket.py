@@ -29,7 +29,7 @@ from ._inbox import Inbox
 from ._reused import Pool
 from ._stream import WebSocketStream
 from .failures import category_of_close
-from .http import Retry, VendorHTTP, open_client
+from .http import Retry, VendorHTTP, category_by_status, open_client
 
 __all__ = ("ReusedWebSockets", "SharedWebSocket", "VendorWebSockets", "WebSocketStream", "connect_websockets")
 
@@ -229,10 +229,20 @@ class VendorWebSockets:
         address = Address(path, params or {}, headers or {}, keep_alive, keep_alive_every)
         return SharedWebSocket(self._service, address, route)
 
-    async def check_key(self, path: str, *, headers: Mapping[str, str] | None = None) -> None:
-        """Get a path over HTTP, for `check_key` of a service. See `VendorHTTP.check_key`."""
+    async def check_key(
+        self,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        categorize: Callable[[int, bytes], ProviderCategory] = category_by_status,
+    ) -> None:
+        """Get a path over HTTP, for `check_key` of a service. See `VendorHTTP.check_key`.
+
+        `categorize` returns the category of a refusal from its status and body. A 401 that is not `auth` is no refusal.
+        """
         settings = self._service.settings
-        await VendorHTTP(settings.provider, settings.client, self._service.retry).check_key(path, headers=headers)
+        http = VendorHTTP(settings.provider, settings.client, self._service.retry, categorize)
+        await http.check_key(path, headers=headers)
 
     def reuse(self, *, is_settled: Callable[[Any], bool]) -> ReusedWebSockets:
         """Return connections for one request at a time. `is_settled` says whether a message confirms `goodbye`."""

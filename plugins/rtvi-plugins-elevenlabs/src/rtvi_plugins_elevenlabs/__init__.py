@@ -1,0 +1,3 @@
+"""ElevenLabs' voices for `rtvi_plugins`."""
+
+from __future__ import annotations

@@ -1,0 +1,43 @@
+"""Words, from the times of their characters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import define
+
+from rtvi_plugins.kinds import Word
+
+__all__ = ("Words",)
+
+
+@define(eq=False)
+class Words:
+    """Joins characters to words. A word may continue in the next message."""
+
+    _text: str = ""
+    _start: float = 0.0
+    _end: float = 0.0
+
+    def take(self, alignment: Mapping[str, Any], began: float) -> list[Word]:
+        """Return the words that end in this alignment. `began` is when its audio begins, in seconds."""
+        found: list[Word] = []
+        chars, starts, durations = (_list(alignment, name) for name in ("chars", "charStartTimesMs", "charDurationsMs"))
+        for char, start, lasts in zip(chars, starts, durations, strict=True):
+            if char.isspace():
+                found += self.end()
+                continue
+            if not self._text:
+                self._start = began + start / 1000
+            self._text, self._end = self._text + char, began + (start + lasts) / 1000
+        return found
+
+    def end(self) -> list[Word]:
+        """Return the word that has not ended, if there is one."""
+        word, self._text = self._text, ""
+        return [Word(word, round(self._start, 3), round(self._end, 3))] if word else []
+
+
+def _list(alignment: Mapping[str, Any], name: str) -> list[Any]:
+    return alignment.get(name) or []

@@ -1,0 +1,191 @@
+"""Speech: one connection for a session, and a context for each request."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+
+import anyio
+import pytest
+from elevenlabs_server import LASTS, ElevenLabs, elevenlabs, path_of, tone
+
+from rtvi_plugins.errors import ProviderError
+from rtvi_plugins.kinds import Audio, TTSPiece, TTSRequest, Usage, Word
+from rtvi_plugins.session import Secret
+from rtvi_plugins_elevenlabs.tts import RATE, ElevenLabsTTS, elevenlabs_tts, speech
+from rtvi_plugins_vendor.testing import Answer, FakeSocket
+
+pytestmark = pytest.mark.anyio
+
+KEY = Secret("key-of-a-test")
+
+
+async def texts(*items: str) -> AsyncIterator[str]:
+    """Texts, one by one."""
+    for item in items:
+        await anyio.lowlevel.checkpoint()
+        yield item
+
+
+@asynccontextmanager
+async def opened() -> AsyncGenerator[tuple[ElevenLabs, ElevenLabsTTS]]:
+    """A fake and a provider that uses it."""
+    async with elevenlabs() as fake, elevenlabs_tts(KEY, base_url=fake.vendor.url, timeout=2.0) as tts:
+        speech(tts)
+        yield fake, tts
+
+
+async def said(tts: ElevenLabsTTS, *items: str) -> list[TTSPiece]:
+    """All pieces of a request."""
+    return [piece async for piece in tts.synthesize(TTSRequest(texts(*items)))]
+
+
+def seconds(pieces: list[TTSPiece]) -> float:
+    """Return the length of the audio."""
+    return round(sum(each.seconds for each in pieces if isinstance(each, Audio)), 3)
+
+
+def words(pieces: list[TTSPiece]) -> list[Word]:
+    """Return the words."""
+    return [each for each in pieces if isinstance(each, Word)]
+
+
+async def test_requests_share_a_connection() -> None:
+    """The times of words count from the start of the request, and not of a message."""
+    async with opened() as (fake, tts):
+        pieces = await said(tts, "Good morning.", "Bye!")
+        assert seconds(pieces) == 19 * LASTS / 1000
+        assert next(each for each in pieces if isinstance(each, Audio)) == Audio(tone(0.08, RATE), RATE)
+        assert words(pieces) == [Word("Good", 0.0, 0.08), Word("morning.", 0.1, 0.26), Word("Bye!", 0.28, 0.36)]
+        assert pieces[-1] == Usage(characters=17, model="eleven_flash_v2_5")
+        assert words(await said(tts, "Bye!")) == [Word("Bye!", 0.0, 0.08)]
+    (request,) = fake.vendor.requests
+    assert request.headers["xi-api-key"] == "key-of-a-test"
+    context = request.messages[0]["context_id"]
+    assert request.messages[:5] == [
+        {"context_id": context, "text": " "},
+        {"context_id": context, "text": "Good morning. "},
+        {"context_id": context, "text": "Bye! "},
+        {"context_id": context, "flush": True},
+        {"context_id": context, "close_context": True},
+    ]
+    assert request.messages[5]["context_id"] != context
+    assert request.params == {
+        "output_format": "pcm_24000",
+        "sync_alignment": "true",
+        "inactivity_timeout": "180",
+        "model_id": "eleven_flash_v2_5",
+        "auto_mode": "true",
+    }
+
+
+async def test_the_options_are_the_vendors() -> None:
+    """Another voice or model needs another connection, and the former one is closed."""
+    async with opened() as (fake, tts):
+        await said(tts, "Hello.")
+        fake.vendor.on(path_of("my/voice").replace("my/voice", "my%2Fvoice"), fake.speak)
+        speech(
+            tts,
+            "eleven_multilingual_v2",
+            "my/voice",
+            "de",
+            stability=0.5,
+            similarity_boost=0.6,
+            style=0.1,
+            use_speaker_boost=True,
+            speed=0.9,
+            apply_text_normalization="on",
+            enable_ssml_parsing=True,
+            enable_logging=False,
+            seed=7,
+            auto_mode=False,
+            chunk_length_schedule=[50, 100],
+            extra={"single": 1},
+        )
+        assert words(await said(tts, "Hello.")) == [Word("Hello.", 0.02, 0.14)]  # after the space that opens it
+        first, second = fake.vendor.requests
+        assert await first.outcome() == "left"
+    assert second.path == "/v1/text-to-speech/my%2Fvoice/multi-stream-input"
+    settings = {"stability": 0.5, "similarity_boost": 0.6, "style": 0.1, "use_speaker_boost": True, "speed": 0.9}
+    assert second.messages[0] == {
+        "context_id": second.messages[0]["context_id"],
+        "text": " ",
+        "voice_settings": settings,
+        "generation_config": {"chunk_length_schedule": [50, 100]},
+    }
+    assert second.params == {
+        "output_format": "pcm_24000",
+        "sync_alignment": "true",
+        "inactivity_timeout": "180",
+        "model_id": "eleven_multilingual_v2",
+        "language_code": "de",
+        "apply_text_normalization": "on",
+        "enable_ssml_parsing": "true",
+        "enable_logging": "false",
+        "seed": "7",
+        "single": "1",
+    }
+
+
+async def test_an_interruption_closes_the_context() -> None:
+    """The next request uses the same connection."""
+    async with opened() as (fake, tts):
+        async with aclosing(tts.synthesize(TTSRequest(texts("one two three four")))) as stream:
+            await anext(stream)
+        assert words(await said(tts, "Bye!")) == [Word("Bye!", 0.0, 0.08)]
+    (request,) = fake.vendor.requests
+    context = request.messages[0]["context_id"]
+    assert {"context_id": context, "close_context": True} in request.messages
+
+
+async def test_nothing_to_say() -> None:
+    """ElevenLabs is not asked."""
+    async with opened() as (fake, tts):
+        assert await said(tts, " ", "") == []
+    assert fake.vendor.requests == []
+
+
+@pytest.mark.parametrize(
+    ("message", "code", "category"),
+    [
+        ({"message": "key-of-a-test", "error": "quota_exceeded", "code": 1008}, None, "quota"),
+        ({"message": "key-of-a-test", "error": "invalid_api_key", "code": 1008}, None, "auth"),
+        ({"message": "key-of-a-test", "error": "max_active_conversations", "code": 1008}, None, "rate"),
+        ({"message": "key-of-a-test", "error": "voice_id_does_not_exist", "code": 1008}, None, "bad-request"),
+        ({"message": "key-of-a-test", "error": "key-of-a-test"}, None, "unavailable"),
+        ({"alignment": {"chars": ["a"]}}, None, "unavailable"),
+        ({"audio": None}, 1008, "bad-request"),
+        ({"audio": None}, 1011, "unavailable"),
+        ({"audio": None}, 1000, "unavailable"),
+    ],
+)
+async def test_failures(message: dict[str, object], code: int | None, category: str) -> None:
+    """Messages with an error, and close codes."""
+
+    async def fail(socket: FakeSocket) -> None:
+        await anext(socket)
+        await socket.send(message)
+        if code is not None:
+            await socket.close(code)
+        async for _ in socket:
+            pass
+
+    async with opened() as (fake, tts):
+        fake.vendor.on(path_of(tts.voice_id), fail)
+        with pytest.raises(ProviderError) as failed:
+            await said(tts, "Hello.")
+    assert failed.value.category == category
+    assert "key-of" not in str(failed.value)
+
+
+async def test_the_key_is_checked() -> None:
+    """A key that may only speak is valid."""
+    async with opened() as (fake, tts):
+        missing = Answer(401, json={"detail": {"status": "missing_permissions"}})
+        fake.vendor.on(
+            "/v1/user", Answer(json={}), missing, Answer(401, json={"detail": {"status": "invalid_api_key"}})
+        )
+        await tts.check_key()
+        await tts.check_key()
+        with pytest.raises(ProviderError, match="elevenlabs"):
+            await tts.check_key()
