@@ -6,35 +6,30 @@ its own accord. Then the session is asked for a turn, as an action asks for one.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from itertools import takewhile
 from typing import Any, Final
 
 import anyio
 from attrs import define, field
 
-from ..context import Message
 from ..errors import ProviderError, RequestError
 from ..events import Metrics
 from ..kinds import (
+    LLM,
     STT,
     VAD,
     Audio,
-    FunctionResult,
-    LLMRequest,
     Pause,
     SpeechBegan,
     SpeechEnded,
     SpeechModel,
-    Text,
-    ToolCall,
     Transcript,
     Usage,
 )
 from ..session import Input, RunLLM, Say, Turn, UserText
-from ..utils.json_values import replace_surrogates
 from .bot_turn import BotTurn
+from .model_answers import ModelAnswers
 from .model_audio import ContinuousAudio
 from .model_connection import ModelConnection
 from .model_speech import ModelSynthesis
@@ -52,54 +47,22 @@ _NOT_CALLED: Final = '{"error": "The function was not called, because the user i
 
 
 @define(eq=False)
-class _Respond:
-    """The `respond` of an LLM, which belongs to the provider: data of a vendor is kept under the provider's class."""
-
-    conversation: ModelConversation
-    __self__: Any
-
-    def __call__(self, request: LLMRequest) -> AsyncGenerator[Text | ToolCall | Usage]:
-        return self.conversation.respond(request)
-
-
-@define(eq=False)
-class _AsLLM:
-    """The model as an LLM."""
-
-    conversation: ModelConversation
-
-    @property
-    def respond(self) -> _Respond:
-        model: Any = self.conversation.model
-        return _Respond(self.conversation, getattr(model.converse, "__self__", model))
-
-
-@define(eq=False)
 class ModelConversation(Conversation):
     """The conversation of one session with a speech-to-speech model."""
 
     model: SpeechModel = field(kw_only=True)
     connection: ModelConnection = field(init=False)
     user: ModelUser = field(init=False)
+    answers: ModelAnswers = field(init=False)
     #: The requests for turns of answers that the model has begun.
     _begun: list[tuple[RunLLM, Answer]] = field(factory=list[tuple[RunLLM, Answer]], init=False)
     #: The answer that a VAD's utterance asks for, until it begins.
     _awaited: Answer | None = field(default=None, init=False)
-    #: The answer that the next completion gives.
-    _claimed: Answer | None = field(default=None, init=False)
-    #: The answers of this turn, and what plays them, if they are played.
-    _answers: list[Answer] = field(factory=list[Answer], init=False)
-    _speeches: ModelSynthesis | None = field(default=None, init=False)
-    #: The number of messages before the turn.
-    _before: int = field(default=0, init=False)
-    #: The text that the model is to say.
-    _to_say: str | None = field(default=None, init=False)
-    #: Whether the next answer is asked for in another stream, because it reports late results.
-    _afresh: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
         Conversation.__attrs_post_init__(self)
-        llm: Any = _AsLLM(self)
+        self.answers = ModelAnswers(self.model)
+        llm: LLM = self.answers
         self.llm = llm
 
     @property
@@ -113,6 +76,7 @@ class ModelConversation(Conversation):
         """Connect the model, and have it hear the user, if the transport carries their audio."""
         async with anyio.create_task_group() as tasks:
             self.connection = ModelConnection(self.session, self.model, tasks, self, vad is None)
+            self.answers.connection = self.connection
             self.user = self.user_turns = ModelUser(
                 self.session,
                 self.state,
@@ -219,8 +183,8 @@ class ModelConversation(Conversation):
         self._begun = [each for each in self._begun if each[0] is not input]
         if own and (own[0].stopped or own[0].error is not None):
             return
-        self._claimed = own[0] if own else None
-        self._to_say = input.text if isinstance(input, Say) else None
+        self.answers.claimed = own[0] if own else None
+        self.answers.to_say = input.text if isinstance(input, Say) else None
         if isinstance(input, UserText) and input.run:
             self._stop_waiting_answers()
         if not own:
@@ -228,7 +192,7 @@ class ModelConversation(Conversation):
         await Conversation.take(self, input)
 
     async def _user_goes_on(self) -> bool:
-        return self._claimed is None and await Conversation._user_goes_on(self)
+        return self.answers.claimed is None and await Conversation._user_goes_on(self)
 
     async def _say(self, input: Say) -> None:
         async with self._bot_turn(input) as turn:
@@ -238,95 +202,22 @@ class ModelConversation(Conversation):
                 self._failed(error)
 
     def _synthesis(self, turn: Turn, input: Input) -> ModelSynthesis:
-        spoken_until = self.user.spoken_until if self._claimed is not None else None
+        spoken_until = self.user.spoken_until if self.answers.claimed is not None else None
         model: Any = self.model
         return ModelSynthesis(self.session, turn, model, self._next_segment, spoken_until)
 
     @asynccontextmanager
     async def _bot_turn(self, input: Input) -> AsyncGenerator[BotTurn]:
         async with Conversation._bot_turn(self, input) as turn:
-            self._begin(turn)
+            self.user.turn_began(turn.turn, answers_speech=self.answers.claimed is not None)
+            self.answers.begin(turn)
             try:
                 yield turn
             finally:
-                self._end(turn)
+                self.answers.end(turn)
+                self.user.turn_ended(turn.turn)
         self.connection.in_turn = False
-        if self._answers and self._answers[-1].stream is not self.connection.stream:
-            self.connection.open_if_possible()  # the stream does not know its answer
-        else:
+        if self.answers.is_known:
             self.connection.sync()
-
-    def _begin(self, turn: BotTurn) -> None:
-        self.connection.in_turn = True
-        self._answers, self._before = [], len(turn.turn.messages)
-        self._speeches = turn.synthesis if isinstance(turn.synthesis, ModelSynthesis) else None
-        self._afresh = bool(turn.late_ids)
-        self.user.turn_began(turn.turn, answers_speech=self._claimed is not None)
-        if self._claimed is not None:
-            self.connection.answered()
-
-    def _end(self, turn: BotTurn) -> None:
-        """Tell the model what the user has heard, and the results of functions that it has not read."""
-        if self._claimed is not None:
-            self._claimed.stop(0.0)
-            self._claimed = None
-        own = [] if turn.turn.superseded else list(turn.turn.messages[self._before :])
-        self._give_results(own, respond=False)
-        for answer in self._answers:
-            self._stop_unheard(answer, turn.turn.heard)
-        self.user.turn_ended(turn.turn)
-        self.connection.note_known(*own)
-
-    def _stop_unheard(self, answer: Answer, heard: float) -> None:
-        """Stop an answer of a turn that has ended, unless the user has heard or read all of it."""
-        speeches = self._speeches.speeches if self._speeches is not None else []
-        speech = next((each for each in speeches if answer in each.answers), None)
-        if speech is None:
-            if not answer.texts.ended:
-                answer.stop(answer.seconds)
-        elif not (answer.texts.ended and speech.is_settled(heard)):
-            answer.stop(max(0.0, min(heard - speech.start, answer.seconds)))
-
-    # ---- the model as an LLM -----------------------------------------------------------------------------------------
-
-    async def respond(self, request: LLMRequest) -> AsyncGenerator[Text | ToolCall | Usage]:
-        """Stream the text and the calls of the next answer. Its audio goes to the speech of the turn."""
-        answer = self._next_answer(request.messages)
-        self._answers.append(answer)
-        speech = self._speeches.last if self._speeches is not None else None
-        if speech is not None:
-            speech.attach(answer)
-        async for piece, seconds in answer.texts.read():
-            if isinstance(piece, Text) and speech is not None:
-                speech.wrote(replace_surrogates(piece.text), seconds)
-            yield piece
-        if answer.error is not None:
-            raise answer.error
-
-    def _next_answer(self, messages: Sequence[Message]) -> Answer:
-        if (answer := self._give_results(messages, respond=True)) is not None:
-            return answer
-        claimed, self._claimed = self._claimed, None
-        if claimed is not None:
-            return claimed
-        afresh, self._afresh = self._afresh, False
-        return self.connection.ask(messages, say=self._to_say, afresh=afresh)
-
-    def _give_results(self, messages: Sequence[Message], *, respond: bool) -> Answer | None:
-        """Send the results of the last answer's calls, from the end of these messages. Return the answer to them."""
-        last = self._answers[-1] if self._answers else None
-        if last is None or not last.calls or last.has_results or last.stream.is_over:
-            return None
-        last.has_results = True
-        made = sum(bool(each.get("tool_calls")) for each in messages[self._before if respond else 0 :])
-        results: list[str] = []
-        if made >= sum(bool(each.calls) for each in self._answers):  # else the turn ended before it called them
-            results = [str(each["content"]) for each in takewhile(_is_result, reversed(messages))][::-1]
-        for number, id in enumerate(last.calls):
-            result = results[number] if number < len(results) else _NOT_CALLED
-            last.stream.send(FunctionResult(id, result, respond=respond and id is last.calls[-1]))
-        return last.stream.expect() if respond else None
-
-
-def _is_result(message: Message) -> bool:
-    return message["role"] == "tool"
+        else:
+            self.connection.open_if_possible()

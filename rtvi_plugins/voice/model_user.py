@@ -21,7 +21,7 @@ from ..utils.waiting import Condition
 from .recognition import Utterance
 from .turn_state import AudioState, Event, SpokenTurn, UserState
 
-__all__ = ("ModelUser",)
+__all__ = ("ModelUser", "last_message", "messages_after")
 
 
 @define(eq=False)
@@ -69,8 +69,8 @@ class ModelUser:
     _numbered: list[_Words] = field(factory=list[_Words])
     _unanswered: list[_Words] = field(factory=list[_Words])
     _seconds: float = 0.0
-    #: The number of messages in the context when the turn began.
-    _before: int = 0
+    #: The last message in the context before the turn.
+    _previous: Message | None = None
     _over: Condition = field(init=False)
     _order: anyio.Lock = field(factory=anyio.Lock)
 
@@ -196,7 +196,7 @@ class ModelUser:
 
     def turn_began(self, turn: Turn, *, answers_speech: bool) -> None:
         """Add the user's words to the context, because the model answers them. Later ones follow when they come."""
-        self._before = len(turn.messages)
+        self._previous = last_message(turn)
         if not answers_speech:
             return
         texts: list[str] = []
@@ -209,15 +209,15 @@ class ModelUser:
 
     def turn_ended(self, turn: Turn) -> None:
         """Keep the place of the answer, for words that come later."""
-        own = [] if turn.superseded else self._answer_in(turn)
+        own = self._answer_in(turn)
         for words in self._numbered:
             if words.turn is turn:
                 words.turn = None
                 words.answer = own[0] if own else None
-                words.previous = next(iter(turn.messages[-1:]), None)
+                words.previous = last_message(turn)
 
     def _answer_in(self, turn: Turn) -> list[Message]:
-        return [each for each in turn.messages[self._before :] if each["role"] == "assistant"]
+        return [each for each in messages_after(self._previous, turn) if each["role"] == "assistant"]
 
     def _remember_late(self, words: _Words) -> None:
         """Add words that came late, before the answer to them. After the context was replaced, they are dropped."""
@@ -260,3 +260,20 @@ class ModelUser:
                     self._remember_late(words)
         self.flush()
         self.state.process(Event.LISTENING_ENDED)
+
+
+def last_message(turn: Turn) -> Message | None:
+    """Return the last message so far."""
+    return turn.messages[-1] if turn.messages else None
+
+
+def messages_after(previous: Message | None, turn: Turn) -> list[Message]:
+    """Return the messages of a turn before which `previous` was the last one; none if the context was replaced.
+
+    Not by their number: words that come late are added before earlier answers.
+    """
+    if turn.superseded:
+        return []
+    messages = list(turn.messages)
+    index = next((at for at, each in enumerate(messages) if each is previous), -1)
+    return messages[index + 1 :]

@@ -1,0 +1,143 @@
+"""The answers of a speech-to-speech model in one turn of the bot, as an LLM gives them.
+
+To the turn, the model looks like an LLM, and its speech like that of a TTS. The turn has its functions called, and asks
+again with their results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from itertools import takewhile
+from typing import Any, Final
+
+from attrs import define, field
+
+from ..context import Message
+from ..kinds import FunctionResult, LLMRequest, SpeechModel, Text, ToolCall, Usage
+from ..utils.json_values import replace_surrogates
+from .bot_turn import BotTurn
+from .model_connection import ModelConnection
+from .model_speech import ModelSynthesis
+from .model_stream import Answer
+from .model_user import last_message, messages_after
+
+__all__ = ("ModelAnswers",)
+
+#: The result of a call that was not made.
+_NOT_CALLED: Final = '{"error": "The function was not called, because the user interrupted."}'
+
+
+@define(eq=False)
+class _Respond:
+    """The `respond` of an LLM, which belongs to the provider: data of a vendor is kept under the provider's class."""
+
+    answers: ModelAnswers
+    __self__: Any
+
+    def __call__(self, request: LLMRequest, /) -> AsyncGenerator[Text | ToolCall | Usage]:
+        return self.answers.stream(request)
+
+
+@define(eq=False)
+class ModelAnswers:
+    """The answers of the turn that runs."""
+
+    model: SpeechModel
+    connection: ModelConnection = field(init=False)
+    #: The answer that the next completion gives, because the model has begun it.
+    claimed: Answer | None = field(default=None, init=False)
+    #: The text that the model is to say.
+    to_say: str | None = field(default=None, init=False)
+    _answers: list[Answer] = field(factory=list[Answer], init=False)
+    #: What plays them, if they are played.
+    _synthesis: ModelSynthesis | None = field(default=None, init=False)
+    #: The last message before the turn.
+    _previous: Message | None = field(default=None, init=False)
+    #: Whether the next answer is asked for in another stream, because it reports late results.
+    _afresh: bool = field(default=False, init=False)
+
+    @property
+    def respond(self) -> _Respond:
+        """The operation of an LLM."""
+        return _Respond(self, getattr(self.model.converse, "__self__", self.model))
+
+    @property
+    def is_known(self) -> bool:
+        """Return whether the present stream knows the last answer."""
+        return not self._answers or self._answers[-1].stream is self.connection.stream
+
+    # ---- the turn --------------------------------------------------------------------------------------------------
+
+    def begin(self, turn: BotTurn) -> None:
+        """Begin a turn."""
+        self.connection.in_turn = True
+        if self.claimed is not None:
+            self.connection.answered()
+        self._answers, self._previous = [], last_message(turn.turn)
+        self._synthesis = turn.synthesis if isinstance(turn.synthesis, ModelSynthesis) else None
+        self._afresh = bool(turn.late_ids)
+
+    def end(self, turn: BotTurn) -> None:
+        """Tell the model what the user has heard, and the results of functions that it has not read."""
+        if self.claimed is not None:
+            self.claimed.stop(0.0)
+            self.claimed = None
+        own = messages_after(self._previous, turn.turn)
+        self._give_results(own, respond=False)
+        for answer in self._answers:
+            self._stop_unheard(answer, turn.turn.heard)
+        self.connection.note_known(*own)
+
+    def _stop_unheard(self, answer: Answer, heard: float) -> None:
+        """Stop an answer of a turn that has ended, unless the user has heard or read all of it."""
+        speeches = self._synthesis.speeches if self._synthesis is not None else []
+        speech = next((each for each in speeches if answer in each.answers), None)
+        if speech is None:
+            if not answer.texts.ended:
+                answer.stop(answer.seconds)
+        elif not (answer.texts.ended and speech.is_settled(heard)):
+            answer.stop(max(0.0, min(heard - speech.start, answer.seconds)))
+
+    # ---- its completions -------------------------------------------------------------------------------------------
+
+    async def stream(self, request: LLMRequest) -> AsyncGenerator[Text | ToolCall | Usage]:
+        """Stream the text and the calls of the next answer. Its audio goes to the speech of the turn."""
+        answer = self._next(request.messages)
+        self._answers.append(answer)
+        speech = self._synthesis.last if self._synthesis is not None else None
+        if speech is not None:
+            speech.attach(answer)
+        async for piece, seconds in answer.texts.read():
+            if isinstance(piece, Text) and speech is not None:
+                speech.wrote(replace_surrogates(piece.text), seconds)
+            yield piece
+        if answer.error is not None:
+            raise answer.error
+
+    def _next(self, messages: Sequence[Message]) -> Answer:
+        if (answer := self._give_results(messages, respond=True)) is not None:
+            return answer
+        claimed, self.claimed = self.claimed, None
+        if claimed is not None:
+            return claimed
+        afresh, self._afresh = self._afresh, False
+        return self.connection.ask(messages, say=self.to_say, afresh=afresh)
+
+    def _give_results(self, messages: Sequence[Message], *, respond: bool) -> Answer | None:
+        """Send the results of the last answer's calls, from the end of these messages. Return the answer to them."""
+        last = self._answers[-1] if self._answers else None
+        if last is None or not last.calls or last.has_results or last.stream.is_over:
+            return None
+        last.has_results = True
+        results = [str(each["content"]) for each in takewhile(_is_result, reversed(messages))][::-1]
+        made = sum(bool(each.get("tool_calls")) for each in messages)
+        if not respond and made < sum(bool(each.calls) for each in self._answers):
+            results = []  # the turn has ended before it called them
+        for number, id in enumerate(last.calls):
+            result = results[number] if number < len(results) else _NOT_CALLED
+            last.stream.send(FunctionResult(id, result, respond=respond and number == len(last.calls) - 1))
+        return last.stream.expect() if respond else None
+
+
+def _is_result(message: Message) -> bool:
+    return message["role"] == "tool"
