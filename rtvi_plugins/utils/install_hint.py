@@ -53,6 +53,7 @@ PLUGINS: Final[Mapping[str, str]] = {
     "tts.openai": "rtvi-plugins-openai",
     "tts.piper": "rtvi-plugins-piper",
     "vad.echo": "rtvi-plugins-echo",
+    "speech.echo": "rtvi-plugins-echo",
     "vad.silero": "rtvi-plugins-silero",
     "webrtc": "rtvi-plugins-webrtc",
 }
