@@ -458,8 +458,8 @@ class ListeningSTT(STT, Protocol):
     def listen(self, request: ListenRequest, /) -> AsyncIterator[ListenPiece]:
         """Stream transcripts, and a `Settled` for each `Pause`, until the iterator is closed.
 
-        With `endpointing`, also stream `SpeechBegan` and `SpeechEnded`. Each utterance has its last transcripts between
-        its `SpeechBegan` and its `SpeechEnded`, or later with its number.
+        With `endpointing`, also stream `SpeechBegan` and `SpeechEnded`, with the transcripts of an utterance between
+        them. Words that come later count as another utterance.
 
         Raise `ProviderError` when the vendor fails: the iterator is then opened again, with the utterance that was not
         settled.

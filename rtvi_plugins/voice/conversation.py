@@ -62,9 +62,9 @@ async def converse(
     """Hold a conversation until the session ends: answer what the user says or writes, and what actions ask for.
 
     `tts` speaks the answers where the client's transport carries audio; elsewhere they are text. `stt` recognises the
-    user's speech: at any time with `vad`, without it while the microphone is on (push-to-talk). `taking` is the
-    turn-taking policy. The bot says `greeting` first, except in a session for single-turn actions; nothing interrupts
-    `Say(text, interruptible=False)`. When a provider fails, its turn ends, the client gets an `error` that is not
+    user's speech: at any time with `vad` or if its vendor finds the utterances, otherwise while the microphone is on
+    (push-to-talk). `taking` is the turn-taking policy. The bot says `greeting` first, except in a session for
+    single-turn actions; nothing interrupts `Say(text, interruptible=False)`. When a provider fails, its turn ends, the client gets an `error` that is not
     fatal, and the conversation goes on; in a spoken conversation the bot says `apology`, and in a written one it shows
     it if the LLM gave no answer. `spoken` returns the text to speak for a sentence that is shown: by default the words
     without markdown, with None the sentence as it is. `filler` is said, or played, while functions of the LLM run, if

@@ -11,7 +11,18 @@ from anyio.abc import TaskGroup
 from attrs import define, field
 
 from ..errors import ProviderError
-from ..kinds import Audio, ListeningSTT, ListenRequest, Pause, Settled, STTPiece, Transcript, Usage
+from ..kinds import (
+    Audio,
+    ListeningSTT,
+    ListenRequest,
+    Pause,
+    Settled,
+    SpeechBegan,
+    SpeechEnded,
+    STTPiece,
+    Transcript,
+    Usage,
+)
 from .streams import BATCH, InvalidPiece, ReplayableStream, closing, let_cancellation_through
 
 __all__ = ("ListeningStream",)
@@ -116,5 +127,7 @@ class ListeningStream:
                     if self._feed.is_paused:
                         self._settled = True
                         self._heard.set()
+                case SpeechBegan() | SpeechEnded():
+                    pass  # the VAD decides
                 case other:
                     raise InvalidPiece(other, "an STT's listen()", _PIECES)

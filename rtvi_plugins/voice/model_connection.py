@@ -20,14 +20,10 @@ from ..kinds import Added, Audio, Pause, Respond, SpeechInput, SpeechModel, Spee
 from ..session import Session
 from .completion import as_sent
 from .model_stream import Answer, InputFeed, ModelStream, StreamListener
-from .streams import class_of_provider
+from .streams import class_of_provider, is_reported, reopening_delay
 
 __all__ = ("ConnectionListener", "ModelConnection")
 
-#: How long to wait before a stream is opened again, in seconds: the more failures, the longer.
-_DELAYS: Final = (0.0, 0.5, 1.0, 2.0, 4.0, 30.0)
-#: A temporary failure is reported if it happens so often without a piece in between.
-_REPORTED_AFTER: Final = 3
 #: How much audio from before the user's speech another stream hears, in pieces of 32 ms: about a second.
 _PRE_ROLL: Final = 32
 #: How much unanswered audio is kept for another stream, in pieces of 32 ms: about a minute.
@@ -126,16 +122,13 @@ class ModelConnection:
         if stream is not self._stream:
             return
         self._failures += error is not None
-        is_news = error is not None and (self._failures == _REPORTED_AFTER or not error.retryable)
-        self.listener.stream_lost(error if is_news and not self.in_turn else None)
+        is_news = error is not None and is_reported(self._failures, error) and not self.in_turn
+        self.listener.stream_lost(error if is_news else None)
         if self.stream is None:
             self._open_later(error)
 
     def _open_later(self, error: ProviderError | None) -> None:
-        delay = _DELAYS[0]
-        if error is not None:
-            delay = _DELAYS[min(self._failures - 1, len(_DELAYS) - 1)] if error.retryable else _DELAYS[-1]
-            delay = max(delay, error.retry_after or 0.0)
+        delay = reopening_delay(self._failures, error)
         self._timer = self.session.clock.call_after(delay, self._open_again)
 
     def _open_again(self) -> None:

@@ -16,7 +16,6 @@ from attrs import define, field
 from ..errors import ProviderError, RequestError
 from ..events import Metrics
 from ..kinds import (
-    LLM,
     STT,
     VAD,
     Audio,
@@ -62,7 +61,7 @@ class ModelConversation(Conversation):
     def __attrs_post_init__(self) -> None:
         Conversation.__attrs_post_init__(self)
         self.answers = ModelAnswers(self.model)
-        llm: LLM = self.answers
+        llm: Any = self.answers
         self.llm = llm
 
     @property

@@ -14,9 +14,10 @@ from attrs import define, field
 from ..clock import Clock, Timer
 from ..errors import ProviderError
 from ..events import Metrics, UserTranscription
-from ..kinds import STT, Audio, ListeningSTT, STTPiece, STTRequest, Transcript, Usage
+from ..kinds import STT, Audio, STTPiece, STTRequest, Transcript, Usage
 from ..session import Alternatives, Session
 from ..utils.json_values import replace_surrogates
+from .endpointing import EndpointingStream, Streams
 from .listening import ListeningStream
 from .streams import BATCH, InvalidPiece, ReplayableStream, clean_usage, closing, let_cancellation_through, retried
 
@@ -110,9 +111,15 @@ class Recogniser:
     session: Session
     stt: STT
     tasks: TaskGroup
+    #: Whether the vendor of an STT that can listen finds the utterances, because there is no VAD.
+    endpointing: bool = False
     _lock: anyio.Lock = field(factory=anyio.Lock)
-    #: The stream of an STT that can listen, from one utterance to the next.
-    _stream: ListeningStream | None = None
+    #: The utterance that is recognised.
+    _utterance: Utterance | None = None
+    _streams: Streams = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._streams = Streams(self.session, self.tasks, self.endpointing)
 
     def start(self) -> None:
         """Connect an STT that can listen, so that the first utterance need not wait for it."""
@@ -123,8 +130,10 @@ class Recogniser:
         failed: ProviderError | None = ProviderError("The STT", "timeout")
         try:
             async with self._lock:
+                self._utterance = utterance
                 with utterance.scope:
                     failed = await self._try(utterance)
+                self._utterance = None
             # The STT may stop before the user does. A failure is not reported in the middle of a sentence.
             await utterance.audio.wait_for_end()
             if failed is not None:
@@ -133,6 +142,14 @@ class Recogniser:
         finally:
             utterance.finish()
         return failed
+
+    def is_speech(self, frame: Audio) -> bool:
+        """Send a frame to an STT whose vendor finds the utterances. Return whether the user speaks; else True."""
+        stream = self._stream_of(self._provider())
+        if not isinstance(stream, EndpointingStream):
+            return True
+        stream.send([frame])
+        return stream.is_speech()
 
     def accept_interim(self, utterance: Utterance) -> None:
         """Take what the client shows as the text of an utterance: nobody waits for the STT any longer."""
@@ -216,17 +233,8 @@ class Recogniser:
                     raise InvalidPiece(piece, "an STT's transcribe()", _PIECES)
                 take(piece)
 
-    def _stream_of(self, provider: object) -> ListeningStream | None:
-        """Return the open stream of a provider that can listen. Open one if it has none, and close any other."""
-        stream = self._stream
-        if stream is not None and (stream.is_over or stream.stt is not provider):
-            stream.close()
-            stream = None
-        if stream is None and isinstance(provider, ListeningSTT):
-            stream = ListeningStream(provider)
-            stream.start(self.tasks)
-        self._stream = stream
-        return stream
+    def _stream_of(self, provider: object) -> ListeningStream | EndpointingStream | None:
+        return self._streams.of(provider, None if self._utterance is None else self._utterance.audio)
 
     # ---- what the client shows -----------------------------------------------------------------------------------
 

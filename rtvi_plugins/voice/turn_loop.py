@@ -89,7 +89,7 @@ class Conversation:
             yield
             return
         async with anyio.create_task_group() as tasks:
-            recogniser = Recogniser(self.session, stt, tasks)
+            recogniser = Recogniser(self.session, stt, tasks, endpointing=vad is None)
             recogniser.start()
             turns = self.user_turns = UserTurns(
                 self.session,
@@ -99,7 +99,8 @@ class Conversation:
                 tasks,
                 self._failed,
             )
-            with self.session.listening(UserAudio(self.session, vad, self.taking, turns, self.state, self._failed)):
+            audio = UserAudio(self.session, vad, self.taking, turns, self.state, self._failed, recogniser.is_speech)
+            with self.session.listening(audio):
                 yield
             tasks.cancel_scope.cancel()
 

@@ -1,8 +1,8 @@
 """The user's audio: frames become utterances.
 
-With a VAD, a `SpeechDetector` decides where speech starts and stops. Without one, all audio is speech, and an utterance
-is what arrives while the microphone is on (push-to-talk). Published clients send nothing while it is off, so silence is
-inferred when no audio arrives.
+With a VAD, a `SpeechDetector` decides where speech starts and stops. Without one, the vendor of an STT that can listen
+does. With any other STT, all audio is speech, and an utterance is what arrives while the microphone is on
+(push-to-talk). Published clients send nothing while it is off, so silence is inferred when no audio arrives.
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ _FRAME_BYTES: Final = 1024
 _PRE_ROLL_SECONDS: Final = 0.3
 #: A gap in the audio that is shorter is the network's, in seconds; after a longer one the microphone is off.
 _GAP_SECONDS: Final = 0.3
-#: Without a VAD there is no noise to wait out.
-_PUSH_TO_TALK: Final = VADParams(start_secs=0.0)
+#: Without a VAD there is no noise to wait out. A vendor that finds the utterances has done so.
+_WITHOUT_VAD: Final = VADParams(start_secs=0.0, stop_secs=0.0)
 #: Looked up once, because there is a frame every 32 ms in each session, and Python 3.11 is slow to look up a member.
 _LISTENING, _SPEECH, _OVERLONG, _OFF = AudioState
 
@@ -100,7 +100,10 @@ class Turns(Protocol):
 
 
 class UserAudio(Listener):
-    """Listens to one session and adds each utterance to the user's turn."""
+    """Listens to one session and adds each utterance to the user's turn.
+
+    Without a VAD, `is_speech` is called with each frame, and returns whether the user speaks.
+    """
 
     def __init__(
         self,
@@ -110,9 +113,11 @@ class UserAudio(Listener):
         turns: Turns,
         state: SpokenTurn,
         on_failure: Callable[[ProviderError], None],
+        is_speech: Callable[[Audio], bool] = lambda frame: True,
     ) -> None:
         self._session = session
         self._vad = vad
+        self._is_speech_without_vad = is_speech
         self._taking = taking
         self._turns = turns
         self._state = state
@@ -189,11 +194,11 @@ class UserAudio(Listener):
 
     @property
     def _params(self) -> VADParams:
-        return self._session.vad_params if self._vad is not None else _PUSH_TO_TALK
+        return self._session.vad_params if self._vad is not None else _WITHOUT_VAD
 
     def _is_speech(self, frame: Audio) -> bool:
         if self._vad is None:
-            return True
+            return self._is_speech_without_vad(frame)
         params = self._session.vad_params
         try:
             is_speech = self._vad.speech_probability(frame) >= params.confidence
