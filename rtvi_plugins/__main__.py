@@ -29,7 +29,7 @@ _BROUGHT = {
 #: Examples for the help of each command.
 _EXAMPLES = {
     "": ["rtvi run bot.py --dev", "rtvi console bot.py", "rtvi describe bot.py", "rtvi plugins"],
-    "plugins": ["rtvi plugins", "rtvi plugins --load"],
+    "plugins": ["rtvi plugins", "rtvi plugins --load", "rtvi plugins --available"],
     "new": ["rtvi new provider llm acme --author 'Ada King'", "rtvi new actions acme", "rtvi new bot pizzeria"],
     "describe": ["rtvi describe bot.py", "rtvi describe bot.py --dev --json", "rtvi describe llm.openai"],
     "console": [
@@ -118,7 +118,11 @@ def _own_parsers() -> Iterator[tuple[str, str, argparse.ArgumentParser]]:
 
 
 def _add_plugins(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--load", action="store_true", help="import each plugin, and say which work")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--load", action="store_true", help="import each plugin, and say which work")
+    which.add_argument(
+        "--available", action="store_true", help="list what can be had, with the commands that install it"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 

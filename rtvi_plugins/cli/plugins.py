@@ -1,4 +1,7 @@
-"""`rtvi plugins`: what is installed, without importing any of it, and with `--load` which of it works."""
+"""`rtvi plugins`: what is installed, without importing any of it, and with `--load` which of it works.
+
+With `--available`, what can be had, with the command that installs it.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from attrs import asdict, frozen
 
 from ..cli import FAILED, OK
 from ..registry.installed import EntryPoint, Installed
+from ..utils.install_hint import PLUGINS, available, install_hint_of_plugin
 from .description import table_lines
 
 __all__ = ("run",)
@@ -57,6 +61,10 @@ class Row:
 
 def run(chosen: Namespace) -> int:
     """List the plugins. The exit code says whether one is broken."""
+    if chosen.available:
+        found = list(_available(Installed()))
+        sys.stdout.write(_available_json(found) if chosen.json else _available_text(found))
+        return OK
     rows = list(_rows(Installed(), load=chosen.load))
     sys.stdout.write(_json(rows) if chosen.json else _text(rows))
     return FAILED if chosen.load and any(row.broken for row in rows) else OK
@@ -88,6 +96,44 @@ def _load(installed: Installed, entry: EntryPoint) -> tuple[str | None, Sequence
 
     found = import_plugin(installed, entry)
     return found.broken, found.unnamed
+
+
+# ---- what can be had -----------------------------------------------------------------------------------------------
+
+
+@frozen
+class Available:
+    """A plugin that can be had. `install` is the command, or None if it is installed."""
+
+    name: str
+    distribution: str
+    bridged: bool
+    install: str | None
+
+
+def _available(installed: Installed) -> Iterator[Available]:
+    """Yield the installed plugins, and those that this project knows, by name."""
+    here = {entry.name: entry for entry in installed.entries}
+    known = available()
+    for name in sorted(known.keys() | here.keys()):
+        entry = here.get(name)
+        is_bridged = entry.bridged is not None if entry is not None else known[name] != PLUGINS.get(name)
+        distribution = entry.distribution if entry is not None else known[name]
+        yield Available(name, distribution, is_bridged, None if entry is not None else _command(name))
+
+
+def _command(name: str) -> str | None:
+    return (install_hint_of_plugin(name) or "").partition("run: ")[2] or None
+
+
+def _available_json(found: Iterable[Available]) -> str:
+    return f"{json.dumps([asdict(each) for each in found], indent=2)}\n"
+
+
+def _available_text(found: Iterable[Available]) -> str:
+    rows = [(each.name, "bridged" if each.bridged else "", each.install or "installed") for each in found]
+    note = "Run the commands in the checkout of rtvi-plugins, which is not published yet."
+    return "\n".join([*table_lines([("PLUGIN", "", "COMMAND"), *rows]), "", note, ""])
 
 
 # ---- showing -------------------------------------------------------------------------------------------------------

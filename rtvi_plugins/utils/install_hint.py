@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-__all__ = ("NEEDED", "PLUGINS", "install_hint", "install_hint_of_plugin")
+__all__ = ("LIVEKIT", "NEEDED", "PLUGINS", "available", "install_hint", "install_hint_of_plugin")
 
 _CORE: Final = "rtvi-plugins"
 
@@ -58,6 +58,70 @@ PLUGINS: Final[Mapping[str, str]] = {
     "webrtc": "rtvi-plugins-webrtc",
 }
 
+#: The kinds of the plugins in LiveKit's repository (1.8.9), which `rtvi-plugins-livekit` bridges.
+LIVEKIT: Final[Mapping[str, str]] = {
+    "anthropic": "llm",
+    "assemblyai": "stt",
+    "asyncai": "tts",
+    "aws": "llm stt tts",
+    "azure": "stt tts",
+    "baseten": "llm stt tts",
+    "bland": "tts",
+    "cambai": "tts",
+    "cartesia": "stt tts",
+    "cerebras": "llm",
+    "clova": "stt",
+    "deepgram": "stt tts",
+    "elevenlabs": "stt tts",
+    "fal": "stt",
+    "fireworksai": "stt",
+    "fishaudio": "tts",
+    "gladia": "stt",
+    "gnani": "stt tts",
+    "google": "llm stt tts",
+    "gradium": "llm stt tts",
+    "groq": "llm stt tts",
+    "hume": "tts",
+    "inworld": "stt tts",
+    "lmnt": "tts",
+    "minimax": "tts",
+    "mistralai": "llm stt tts",
+    "murf": "tts",
+    "neuphonic": "tts",
+    "nvidia": "stt tts",
+    "openai": "llm stt tts",
+    "perplexity": "llm",
+    "resemble": "tts",
+    "respeecher": "tts",
+    "rime": "tts",
+    "rtzr": "stt",
+    "sarvam": "llm stt tts",
+    "simplismart": "stt tts",
+    "slng": "stt tts",
+    "smallestai": "stt tts",
+    "soniox": "stt tts",
+    "speechify": "tts",
+    "speechmatics": "stt tts",
+    "spitch": "stt tts",
+    "telnyx": "stt tts",
+    "upliftai": "tts",
+    "xai": "stt tts",
+}
+_BRIDGE: Final = "rtvi-plugins-livekit"
+
+
+def available() -> dict[str, str]:
+    """Return the distribution of each plugin that can be had, by the name of its entry point.
+
+    These are the plugins of this project and, for its bridge, those of LiveKit.
+    """
+    bridged = {
+        f"{kind}.livekit-{plugin}": f"livekit-plugins-{plugin}"
+        for plugin, kinds in LIVEKIT.items()
+        for kind in kinds.split()
+    }
+    return {**PLUGINS, **bridged}
+
 
 def install_hint(distribution: str) -> str:
     """Return the command that installs a distribution, such as `"rtvi-plugins-server"`, or an extra of the core."""
@@ -69,8 +133,11 @@ def install_hint(distribution: str) -> str:
 
 
 def install_hint_of_plugin(name: str) -> str | None:
-    """Return the command that installs a plugin of this project, such as `"llm.openai"`. None for any other plugin."""
-    return install_hint(PLUGINS[name]) if name in PLUGINS else None
+    """Return the command that installs a plugin, such as `"llm.openai"`. None for one that is not `available`."""
+    if name in PLUGINS:
+        return install_hint(PLUGINS[name])
+    bridged = available().get(name)
+    return f"{install_hint(_BRIDGE)} {bridged}" if bridged is not None else None
 
 
 def _folder(name: str) -> str:

@@ -227,6 +227,30 @@ def service_text(provider: str) -> str:
     )
 
 
+def test_available_plugins_have_the_command_that_installs_them(run: Run, distribution: Callable[..., None]) -> None:
+    """Native or bridged, unless they are installed. Plugins of others are listed if they are."""
+    distribution("acme-bird", rtvi_plugins={"llm.bird": "acme_bird"}, rtvi_plugins__api={"1": "acme_bird"})
+    code, out, _ = run("plugins", "--available", "--json")
+    listed = {each["name"]: each for each in json.loads(out)}
+    assert code == OK
+    assert listed["llm.bird"] == {
+        "name": "llm.bird",
+        "distribution": "acme-bird",
+        "bridged": False,
+        "install": None,
+    }
+    assert listed["llm.echo"]["install"] is None
+    assert listed["tts.livekit-rime"] == {
+        "name": "tts.livekit-rime",
+        "distribution": "livekit-plugins-rime",
+        "bridged": True,
+        "install": "pip install ./plugins/rtvi-plugins-livekit livekit-plugins-rime",
+    }
+    _, text, _ = run("plugins", "--available")
+    assert re.search(r"^tts\.livekit-rime +bridged +pip install \./plugins/rtvi-plugins-livekit", text, re.MULTILINE)
+    assert re.search(r"^llm\.bird +installed$", text, re.MULTILINE)
+
+
 def test_plugins_are_listed_without_being_imported(run: Run, distribution: Callable[..., None]) -> None:
     """Kind, provider, distribution, version and API version, from metadata alone."""
     distribution(

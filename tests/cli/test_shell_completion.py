@@ -36,7 +36,7 @@ def completed(script: str, folder: Path, *words: str) -> set[str]:
         (["d"], {"describe", "doctor"}),
         (["--v"], {"--version"}),
         (["console", "--se"], {"--services", "--service-option"}),
-        (["plugins", "--"], {"--help", "--load", "--json"}),
+        (["plugins", "--"], {"--help", "--load", "--available", "--json"}),
         (["completion", ""], {"bash", "zsh", "fish"}),
         (["completion", "z"], {"zsh"}),
         (["console", "b"], {"bot.py"}),
