@@ -88,12 +88,12 @@ def session_closed(session: Session, reason: str) -> None:
 
 
 @hookspec
-def action_started(session: Session, service: str, action: str, arguments: Mapping[str, Any]) -> None:
-    """Called before an action runs, with its checked arguments."""
+def action_started(session: Session, service: str, action: str, arguments: Mapping[str, Any], call: int) -> None:
+    """Called before an action runs, with its checked arguments. `call` is the same in its `action_finished`."""
 
 
 @hookspec
-def action_finished(session: Session, service: str, action: str, error: str | None) -> None:
+def action_finished(session: Session, service: str, action: str, error: str | None, call: int) -> None:
     """Called when an action has been answered. `error` is the code of its failure, or None."""
 
 

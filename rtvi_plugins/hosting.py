@@ -424,6 +424,14 @@ class Host:
     def _owner_of(self, module: str) -> str:
         return self._owners.get(top(module), f"the module {module}")
 
+    def check_operator(self, secret: str | None) -> None:
+        """Raise `Unauthorized` unless `secret` is the operator's. In development mode anybody is the operator.
+
+        For routes that are the operator's alone. `secret` is the value of the operator's header.
+        """
+        if not self.dev and (secret is None or not self._authorise(secret)):
+            raise Unauthorized("This is for the operator; the request does not carry the operator's secret.")
+
     def _authorise(self, secret: str | None) -> bool:
         if secret is None:
             if not self.public:

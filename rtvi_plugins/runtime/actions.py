@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from functools import partial
+from itertools import count
 from typing import Any, TypeVar
 
 import anyio
@@ -44,6 +45,9 @@ T = TypeVar("T")
 
 #: An attribute of an enum is slow to read.
 _SESSION = Given.SESSION
+
+#: The numbers of calls, for hooks.
+_calls = count(1)
 
 #: The id of the background job that runs in this context.
 _running_job: ContextVar[str] = ContextVar("rtvi_plugins_job")
@@ -119,20 +123,21 @@ class Actions:
 
         `carry` raises `TypeError` for what JSON cannot carry, and `InvalidResult` for what is too long.
         """
+        call = next(_calls)
         if self._observed:
-            self._tell("action_started", action, arguments=arguments)
+            self._tell("action_started", action, arguments=arguments, call=call)
         try:
             carried = _carried(action, await self._run(action, arguments, service), carry)
         except anyio.get_cancelled_exc_class():
-            self._tell("action_finished", action, error=Cancelled.code)
+            self._tell("action_finished", action, error=Cancelled.code, call=call)
             raise
         except BaseException as raised:  # also SystemExit, or the panic of a library in Rust
             reraise_control_flow(raised)
             error = _as_request_error(action, raised)
-            self._tell("action_finished", action, error=error.code)
+            self._tell("action_finished", action, error=error.code, call=call)
             raise error from None
         if self._observed:
-            self._tell("action_finished", action, error=None)
+            self._tell("action_finished", action, error=None, call=call)
         return carried
 
     async def _run(self, action: OfferedAction, arguments: Mapping[str, Any], service: OpenService | None) -> Any:

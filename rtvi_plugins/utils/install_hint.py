@@ -17,6 +17,7 @@ NEEDED: Final[Mapping[str, str]] = {
     "rtvi-plugins-elevenlabs": "rtvi-plugins-vendor",
     "rtvi-plugins-eval": "rtvi-plugins-server",
     "rtvi-plugins-google": "rtvi-plugins-vendor",
+    "rtvi-plugins-monitor": "rtvi-plugins-server",
     "rtvi-plugins-openai": "rtvi-plugins-vendor",
     "rtvi-plugins-webrtc": "rtvi-plugins-server",
 }
@@ -40,6 +41,8 @@ PLUGINS: Final[Mapping[str, str]] = {
     "llm.vllm": "rtvi-plugins-openai",
     "llm.xai": "rtvi-plugins-openai",
     "stt.cartesia": "rtvi-plugins-cartesia",
+    "monitor": "rtvi-plugins-monitor",
+    "opentelemetry": "rtvi-plugins-opentelemetry",
     "stt.deepgram": "rtvi-plugins-deepgram",
     "stt.echo": "rtvi-plugins-echo",
     "stt.openai": "rtvi-plugins-openai",

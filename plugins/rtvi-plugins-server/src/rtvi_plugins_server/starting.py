@@ -22,7 +22,16 @@ from rtvi_plugins.hosting import Host, Started
 from ._addresses import client_group
 from ._middleware import SECRET_HEADER
 
-__all__ = ("BODY_BYTES", "PRIVATE", "base_url", "client_address", "read_body", "read_object", "start_session")
+__all__ = (
+    "BODY_BYTES",
+    "PRIVATE",
+    "SECRET_HEADER",
+    "base_url",
+    "client_address",
+    "read_body",
+    "read_object",
+    "start_session",
+)
 
 #: The default for the longest body of a start, in bytes.
 BODY_BYTES: Final = 1_048_576

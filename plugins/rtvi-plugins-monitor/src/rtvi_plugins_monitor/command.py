@@ -1,0 +1,125 @@
+"""The command `rtvi top`: the live sessions of a running bot."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Final, cast
+
+from rtvi_plugins.cli import OK, Failure, UsageError, examples, read_seconds
+
+__all__ = ("parser", "top")
+
+#: Clears the screen of a terminal, and puts the cursor into its corner.
+_CLEAR: Final = "\x1b[2J\x1b[H"
+_COLUMNS: Final = ("session", "age", "client", "turns", "cut", "running", "voice to voice", "errors", "providers")
+
+
+def top(argv: Sequence[str]) -> int:
+    """Run the command until it is interrupted, or once if its output is no terminal. Raise if there is no answer."""
+    chosen = parser().parse_args(argv)
+    if not chosen.url.lower().startswith(("http://", "https://")):
+        raise UsageError(f"{chosen.url!r} is no address; write http://{chosen.url.rpartition('://')[2]}.")
+    headers = _headers(chosen.secret_env, os.environ)
+    while True:
+        view = "\n".join(_lines(_fetch(f"{chosen.url.rstrip('/')}/sessions", headers)))
+        if chosen.once or not sys.stdout.isatty():
+            sys.stdout.write(f"{view}\n")
+            return OK
+        sys.stdout.write(f"{_CLEAR}{view}\n")
+        sys.stdout.flush()
+        try:
+            time.sleep(chosen.every)
+        except KeyboardInterrupt:
+            return OK
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser(
+        prog="rtvi top",
+        description="Show the live sessions of a bot that runs with --plugin monitor.",
+        epilog=examples(
+            "rtvi top http://127.0.0.1:7860",
+            "rtvi top https://bots.example --secret-env RTVI_OPERATOR_SECRET --once",
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("url", metavar="URL", help="the server's base URL, as in http://127.0.0.1:7860")
+    parser.add_argument("--once", action="store_true", help="print the sessions once; so it is without a terminal")
+    parser.add_argument(
+        "--every", metavar="SECONDS", type=read_seconds, default=2.0, help="the time between two views (%(default)g)"
+    )
+    parser.add_argument(
+        "--secret-env",
+        metavar="NAME",
+        help="the environment variable with the operator's secret, as in RTVI_OPERATOR_SECRET",
+    )
+    return parser
+
+
+def _headers(name: str | None, environ: Mapping[str, str]) -> Mapping[str, str]:
+    if name is None:
+        return {}
+    if not environ.get(name):
+        raise UsageError(f"The environment variable {name} is not set.")
+    return {"x-rtvi-operator-secret": environ[name]}
+
+
+def _fetch(url: str, headers: Mapping[str, str]) -> Mapping[str, Any]:
+    import httpx2  # imported here so that `rtvi top --help` is quick
+
+    try:
+        response = httpx2.get(url, headers=dict(headers), timeout=10.0)
+    except httpx2.HTTPError as error:
+        raise Failure(f"No server can be reached at {url}: {type(error).__name__}.") from None
+    if response.status_code == HTTPStatus.NOT_FOUND:
+        raise Failure("This server has no view of its sessions. Run it with: rtvi run BOT --plugin monitor")
+    try:
+        body = cast("Mapping[str, Any]", response.json())
+    except ValueError:
+        raise Failure(f"{url} is no server of rtvi_plugins: its answer is not JSON.") from None
+    if response.status_code != HTTPStatus.OK:
+        hint = " Name it with --secret-env." if response.status_code == HTTPStatus.UNAUTHORIZED else ""
+        raise Failure(f"{body.get('info', response.status_code)}{hint}")
+    return body
+
+
+def _lines(body: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the lines of a view: a summary, and a table."""
+    sessions = body["sessions"]
+    draining = ", shutting down" if body["draining"] else ""
+    yield f"{len(sessions)} sessions, load {body['load']:.2f}{draining}"
+    rows = [_COLUMNS, *(_row(each) for each in sessions)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _row(session: Mapping[str, Any]) -> Sequence[str]:
+    delay = session["latest_seconds"].get("bot")
+    return (
+        session["id"],
+        _age(session["seconds"]),
+        _printable(session["client"] or "-"),
+        str(session["turns"]),
+        str(session["interrupted"]),
+        str(session["running_actions"]),
+        "-" if delay is None else f"{delay * 1000:.0f} ms",
+        " ".join(f"{code} {count}" for code, count in session["errors"].items()) or "-",
+        " ".join(f"{service}={provider}" for service, provider in session["providers"].items()) or "-",
+    )
+
+
+def _printable(text: str) -> str:
+    """Return a text of a client without characters that would control the terminal."""
+    return "".join(each if each.isprintable() else "?" for each in text)
+
+
+def _age(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes}:{rest:02}"

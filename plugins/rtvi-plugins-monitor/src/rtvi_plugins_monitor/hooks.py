@@ -1,0 +1,129 @@
+"""The hooks of the plugin `monitor`, and its routes `/metrics` and `/sessions`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from rtvi_plugins.events import BotTurnEnded, Event, Metrics
+from rtvi_plugins.hookspecs import hookimpl
+from rtvi_plugins.hosting import Host
+from rtvi_plugins.session import Session
+from rtvi_plugins_server.starting import PRIVATE, SECRET_HEADER
+
+from . import metrics
+from .sessions import LiveSessions
+
+__all__ = (
+    "action_finished",
+    "action_started",
+    "error_reported",
+    "event_emitted",
+    "server_routes",
+    "session_closed",
+    "session_opened",
+    "start_finished",
+)
+
+_live: Final = LiveSessions()
+_BEARER: Final = "bearer "
+
+
+@hookimpl
+def start_finished(seconds: float, error: str | None) -> None:
+    """Count the start."""
+    metrics.STARTS.labels(error or "ok").inc()
+    metrics.START_SECONDS.observe(seconds)
+
+
+@hookimpl
+def session_opened(session: Session) -> None:
+    """Count the session, and show it."""
+    metrics.OPEN.inc()
+    _live.opened(session)
+
+
+@hookimpl
+def session_closed(session: Session, reason: str) -> None:
+    """Show the session no more."""
+    metrics.OPEN.dec()
+    metrics.ENDED.labels(reason or "ok").inc()
+    _live.closed(session)
+
+
+@hookimpl
+def action_started(session: Session, call: int) -> None:
+    """Note when the action began."""
+    _live.started(session, call)
+
+
+@hookimpl
+def action_finished(session: Session, service: str, action: str, error: str | None, call: int) -> None:
+    """Count the call, and its time."""
+    metrics.ACTIONS.labels(service, action, error or "ok").inc()
+    if (seconds := _live.finished(session, call)) is not None:
+        metrics.ACTION_SECONDS.labels(service, action).observe(seconds)
+
+
+@hookimpl
+def error_reported(session: Session, code: str) -> None:
+    """Count the error."""
+    metrics.ERRORS.labels(code).inc()
+    _live.failed(session, code)
+
+
+@hookimpl
+def event_emitted(session: Session, event: Event) -> None:
+    """Count turns, latencies and usage."""
+    match event:
+        case BotTurnEnded():
+            metrics.TURNS.labels("interrupted" if event.interrupted else "whole").inc()
+        case Metrics():
+            _measure(event, session.providers.get(event.processor, ""))
+        case _:
+            return
+    _live.happened(session, event)
+
+
+def _measure(event: Metrics, provider: str) -> None:
+    if event.voice_to_voice is not None:
+        metrics.VOICE_TO_VOICE.observe(event.voice_to_voice)
+    if event.ttfb is not None:
+        metrics.FIRST_OUTPUT.labels(event.processor, provider).observe(event.ttfb)
+    for kind, tokens in (("prompt", event.prompt_tokens), ("completion", event.completion_tokens)):
+        if tokens:
+            metrics.TOKENS.labels(provider, kind).inc(tokens)
+    if event.characters:
+        metrics.CHARACTERS.labels(provider).inc(event.characters)
+    if event.seconds:
+        metrics.AUDIO_SECONDS.labels(event.processor, provider).inc(event.seconds)
+
+
+@hookimpl
+def server_routes(host: Host) -> Sequence[BaseRoute]:
+    """Return the routes. Both are for the operator alone."""
+
+    async def exposition(request: Request) -> Response:
+        host.check_operator(_secret(request))
+        metrics.LOAD.set(host.load)
+        return Response(metrics.exposition(), media_type=CONTENT_TYPE_LATEST, headers=PRIVATE)
+
+    async def sessions(request: Request) -> Response:
+        host.check_operator(_secret(request))
+        body = {"draining": host.draining, "load": round(host.load, 3), "sessions": _live.to_json()}
+        return JSONResponse(body, headers=PRIVATE)
+
+    return [Route("/metrics", exposition, methods=["GET"]), Route("/sessions", sessions, methods=["GET"])]
+
+
+def _secret(request: Request) -> str | None:
+    """Return the operator's secret. Prometheus can send it as a bearer token, but not in a header of our own."""
+    authorization = request.headers.get("authorization", "")
+    if authorization.lower().startswith(_BEARER):
+        return authorization[len(_BEARER) :]
+    return request.headers.get(SECRET_HEADER)

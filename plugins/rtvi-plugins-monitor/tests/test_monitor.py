@@ -1,0 +1,143 @@
+"""The metrics and the view of a bot that is called by a client of its own, through the server's app."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import httpx2
+import pytest
+from httpx2.websockets import ASGIWebSocketTransport
+from prometheus_client.parser import text_string_to_metric_families
+
+from rtvi_plugins import LLM, STT, TTS, VAD, Session, action, bot, converse
+from rtvi_plugins.client import Client
+from rtvi_plugins.errors import ProviderError, RequestError
+from rtvi_plugins.hosting import ConnectionStream, Host
+from rtvi_plugins.session import Secret
+from rtvi_plugins_server import create_app
+
+pytestmark = pytest.mark.anyio
+SECRET = "secret-of-a-test"
+
+
+@bot(services={"stt": "echo", "llm": "echo", "tts": "echo", "vad": "echo"}, client=["bot:fail", "bot:report"])
+async def parrot(session: Session, /, stt: STT, llm: LLM, tts: TTS, vad: VAD) -> None:
+    """Repeats what it hears."""
+    await converse(session, stt=stt, llm=llm, tts=tts, vad=vad)
+
+
+@action(parrot)
+async def fail(session: Session, /) -> str:
+    """Fail."""
+    raise RequestError("This always fails.")
+
+
+@action(parrot)
+async def report(session: Session, /) -> str:
+    """Report that a vendor has failed."""
+    session.fail(ProviderError("acme", "timeout"))
+    return "reported"
+
+
+@asynccontextmanager
+async def serving(*, dev: bool = False) -> AsyncGenerator[tuple[Host, httpx2.AsyncClient]]:
+    """The host of the bot with the plugin, and a client of its routes."""
+    host = Host(parrot, plugins=["monitor"], operator_secret=Secret(SECRET), environ={}, dev=dev)
+    transport = ASGIWebSocketTransport(create_app(host))
+    async with host, httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:7860") as http:
+        yield host, http
+
+
+@asynccontextmanager
+async def connected(host: Host) -> AsyncGenerator[Client]:
+    """A client in a session of its own, which has ended afterwards."""
+    started = await host.start(secret=SECRET)
+    async with Client.connected(ConnectionStream(host.claim(started.token)), version="2.1.0", timeout=10) as client:
+        yield client
+        await client.disconnect_bot()
+        with anyio.fail_after(5):
+            while host.open_sessions:
+                await anyio.lowlevel.checkpoint()
+
+
+async def samples(http: httpx2.AsyncClient) -> Mapping[str, float]:
+    """All samples of `/metrics`, as Prometheus' own parser reads them, by name and labels."""
+    response = await http.get("/metrics", headers={"authorization": f"Bearer {SECRET}"})
+    assert response.status_code == 200
+    return {
+        f"{each.name}{sorted(each.labels.items())}": each.value
+        for family in text_string_to_metric_families(response.text)
+        for each in family.samples
+    }
+
+
+def grown(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
+    """The samples that have changed, without buckets and times: other tests have counted in this process too."""
+    skipped = re.compile("_bucket|_created|_sum|rtvi_load")
+    changes = {name: value - before.get(name, 0.0) for name, value in after.items() if not skipped.search(name)}
+    return {name: change for name, change in changes.items() if change}
+
+
+async def ask(client: Client) -> None:
+    """Hold a conversation of one turn, with two actions."""
+    assert await client.ask("hello") == "hello"
+    assert await client.action("bot:report") == "reported"
+    with pytest.raises(RequestError):
+        await client.action("bot:fail")
+
+
+async def test_what_happens_is_counted() -> None:
+    """Starts, sessions, turns, actions and errors, by names that the bot has chosen."""
+    async with serving() as (host, http):
+        before = await samples(http)
+        async with connected(host) as client:
+            await ask(client)
+            live = grown(before, await samples(http))
+        with pytest.raises(RequestError):
+            await host.start({"services": {"llm": "none"}}, secret=SECRET)
+        after = grown(before, await samples(http))
+    assert live["rtvi_sessions_open[]"] == 1
+    assert "rtvi_sessions_open[]" not in after
+    assert after["rtvi_starts_total[('result', 'ok')]"] == 1
+    assert after["rtvi_starts_total[('result', 'unknown-provider')]"] == 1
+    assert after["rtvi_start_seconds_count[]"] == 2
+    assert after["rtvi_sessions_ended_total[('reason', 'ok')]"] == 1
+    assert after["rtvi_turns_total[('end', 'whole')]"] == 1
+    assert after["rtvi_actions_total[('action', 'report'), ('result', 'ok'), ('service', 'bot')]"] == 1
+    assert after["rtvi_actions_total[('action', 'fail'), ('result', 'request-failed'), ('service', 'bot')]"] == 1
+    assert after["rtvi_action_seconds_count[('action', 'report'), ('service', 'bot')]"] == 1
+    assert after["rtvi_errors_total[('code', 'provider-failed')]"] == 1
+    assert after["rtvi_first_output_seconds_count[('provider', 'echo'), ('service', 'llm')]"] == 1
+
+
+async def test_the_operator_sees_the_live_sessions() -> None:
+    """With counts and codes, and without a word of the conversation."""
+    async with serving() as (host, http):
+        headers = {"x-rtvi-operator-secret": SECRET}
+        async with connected(host) as client:
+            await ask(client)
+            response = await http.get("/sessions", headers=headers)
+        body: Any = response.json()
+        assert (await http.get("/sessions", headers=headers)).json()["sessions"] == []
+    assert (body["draining"], body["load"]) == (False, 0.001)
+    (seen,) = body["sessions"]
+    assert (seen["turns"], seen["interrupted"], seen["running_actions"]) == (1, 0, 0)
+    assert seen["errors"] == {"provider-failed": 1}
+    assert seen["providers"] == {"stt": "echo", "llm": "echo", "tts": "echo", "vad": "echo"}
+    assert "llm" in seen["latest_seconds"]
+    assert "hello" not in response.text
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/sessions"])
+async def test_both_are_the_operators_alone(path: str) -> None:
+    """In development mode they are open, as everything is."""
+    async with serving() as (_, http):
+        for headers in ({}, {"authorization": "Bearer wrong"}, {"x-rtvi-operator-secret": "wrong"}):
+            refused = await http.get(path, headers=headers)
+            assert (refused.status_code, refused.json()["error"]) == (401, "unauthorized")
+    async with serving(dev=True) as (_, http):
+        assert (await http.get(path)).status_code == 200

@@ -1,0 +1,79 @@
+"""The hooks of the plugin `opentelemetry`. The spans go to the tracer provider that the process has set."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from opentelemetry.trace import Status, StatusCode, get_tracer
+
+from rtvi_plugins.events import Event
+from rtvi_plugins.hookspecs import hookimpl
+from rtvi_plugins.session import Session
+
+from .spans import SessionSpans
+
+__all__ = (
+    "action_finished",
+    "action_started",
+    "error_reported",
+    "event_emitted",
+    "session_closed",
+    "session_opened",
+    "start_finished",
+)
+
+_tracer: Final = get_tracer("rtvi_plugins")
+_spans: Final[dict[str, SessionSpans]] = {}
+
+
+@hookimpl
+def start_finished(seconds: float, error: str | None) -> None:
+    """Make the span of a start, which has no session yet."""
+    end = time.time_ns()
+    span = _tracer.start_span("start", start_time=end - int(seconds * 1e9))
+    if error is not None:
+        span.set_attribute("error.type", error)
+        span.set_status(Status(StatusCode.ERROR))
+    span.end(end)
+
+
+@hookimpl
+def session_opened(session: Session) -> None:
+    """Begin the span of a session."""
+    _spans[session.id] = SessionSpans(session, _tracer)
+
+
+@hookimpl
+def session_closed(session: Session, reason: str) -> None:
+    """End all spans of a session."""
+    if (spans := _spans.pop(session.id, None)) is not None:
+        spans.closed(reason)
+
+
+@hookimpl
+def action_started(session: Session, service: str, action: str, call: int) -> None:
+    """Begin the span of an action."""
+    if (spans := _spans.get(session.id)) is not None:
+        spans.action_started(service, action, call)
+
+
+@hookimpl
+def action_finished(session: Session, error: str | None, call: int) -> None:
+    """End the span of an action."""
+    if (spans := _spans.get(session.id)) is not None:
+        spans.action_finished(error, call)
+
+
+@hookimpl
+def event_emitted(session: Session, event: Event) -> None:
+    """Begin and end the spans of turns, service calls and functions."""
+    if (spans := _spans.get(session.id)) is not None:
+        spans.happened(event)
+
+
+@hookimpl
+def error_reported(session: Session, code: str) -> None:
+    """Note the error on the span of the turn or the session."""
+    if (spans := _spans.get(session.id)) is not None:
+        spans.failed(code)

@@ -1,0 +1,153 @@
+"""The spans of one session.
+
+    session                       from the start to the end
+      turn                        from the user's words, or the bot's, to the end of the bot's turn
+        chat, transcribe, speak   one call of a service
+        execute_tool NAME         one function that the LLM called
+      SERVICE:ACTION              one action that a client called
+
+Names and attributes of an LLM's calls are those of OpenTelemetry's conventions for generative AI. No attribute holds a
+word of the conversation, an argument or a key.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from attrs import define, field
+from opentelemetry.trace import Span, Status, StatusCode, Tracer, set_span_in_context
+
+from rtvi_plugins.events import (
+    BotLLMStarted,
+    BotTurnEnded,
+    Event,
+    FunctionCallEnded,
+    FunctionCallStarted,
+    Metrics,
+    UserLLMText,
+    UserStoppedSpeaking,
+)
+from rtvi_plugins.session import Session
+
+__all__ = ("SessionSpans",)
+
+_Value = str | int | float | bool
+
+#: The name of a service call's span, by the kind of the service.
+_OPERATIONS: Final[Mapping[str, str]] = {"llm": "chat", "stt": "transcribe", "tts": "speak"}
+_NANOSECONDS: Final = 1_000_000_000
+
+
+@define(eq=False)
+class SessionSpans:
+    """The spans of one session. `now` is the time in nanoseconds since 1970, as OpenTelemetry counts."""
+
+    session: Session
+    tracer: Tracer
+    now: Callable[[], int] = time.time_ns
+    _root: Span = field(init=False)
+    _turn: Span | None = field(default=None, init=False)
+    #: When the user stopped speaking, if no turn has begun since.
+    _stopped: int | None = field(default=None, init=False)
+    _functions: dict[str, Span] = field(factory=dict[str, Span], init=False)
+    _actions: dict[int, Span] = field(factory=dict[int, Span], init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._root = self.tracer.start_span("session", attributes={"session.id": self.session.id})
+
+    def happened(self, event: Event) -> None:
+        """Begin or end a span for an event."""
+        match event:
+            case UserStoppedSpeaking():
+                self._stopped = self.now()
+            case UserLLMText() | BotLLMStarted():
+                self._begin_turn()
+            case BotTurnEnded():
+                self._end_turn(event)
+            case Metrics():
+                self._measured(event)
+            case FunctionCallStarted():
+                attributes = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": event.name}
+                self._functions[event.id] = self._child(f"execute_tool {event.name}", attributes)
+            case FunctionCallEnded():
+                self._end_function(event)
+            case _:
+                pass
+
+    def action_started(self, service: str, action: str, call: int) -> None:
+        """Begin the span of an action."""
+        name = f"{service}:{action}"
+        attributes = {"rtvi.service": service, "rtvi.action": action}
+        self._actions[call] = self.tracer.start_span(name, set_span_in_context(self._root), attributes=attributes)
+
+    def action_finished(self, error: str | None, call: int) -> None:
+        """End the span of an action."""
+        if (span := self._actions.pop(call, None)) is not None:
+            _end(span, error, self.now())
+
+    def failed(self, code: str) -> None:
+        """Note an error that belongs to no request on the turn, or on the session between turns."""
+        (self._turn or self._root).add_event("error", {"error.type": code})
+
+    def closed(self, reason: str) -> None:
+        """End all spans."""
+        for span in (*self._functions.values(), *self._actions.values(), *filter(None, [self._turn])):
+            span.end(self.now())
+        _end(self._root, reason or None, self.now())
+
+    # ---- turns and what they call ----------------------------------------------------------------------------------
+
+    def _begin_turn(self) -> None:
+        if self._turn is None:
+            context = set_span_in_context(self._root)
+            self._turn = self.tracer.start_span("turn", context, start_time=self._stopped or self.now())
+        self._stopped = None
+
+    def _end_turn(self, event: BotTurnEnded) -> None:
+        if self._turn is not None:
+            self._turn.set_attribute("rtvi.interrupted", event.interrupted)
+            self._turn.end(self.now())
+            self._turn = None
+
+    def _child(self, name: str, attributes: Mapping[str, _Value], start: int | None = None) -> Span:
+        context = set_span_in_context(self._turn or self._root)
+        return self.tracer.start_span(name, context, attributes=dict(attributes), start_time=start)
+
+    def _measured(self, event: Metrics) -> None:
+        if event.voice_to_voice is not None and self._turn is not None:
+            self._turn.set_attribute("rtvi.voice_to_voice", event.voice_to_voice)
+        operation = _OPERATIONS.get(event.processor)
+        seconds = event.processing if event.processing is not None else event.ttfb
+        if operation is None or seconds is None:
+            return
+        end = self.now()
+        provider = self.session.providers.get(event.processor, "")
+        found: Mapping[str, _Value | None] = {
+            "gen_ai.operation.name": operation,
+            "gen_ai.provider.name": provider,
+            "gen_ai.response.model": event.model,
+            "gen_ai.usage.input_tokens": event.prompt_tokens,
+            "gen_ai.usage.output_tokens": event.completion_tokens,
+            "rtvi.service": event.processor,
+            "rtvi.first_output": event.ttfb,
+            "rtvi.characters": event.characters,
+            "rtvi.audio_seconds": event.seconds,
+        }
+        attributes = {name: value for name, value in found.items() if value is not None}
+        name = f"{operation} {event.model}" if event.model else operation
+        self._child(name, attributes, end - int(seconds * _NANOSECONDS)).end(end)
+
+    def _end_function(self, event: FunctionCallEnded) -> None:
+        if (span := self._functions.pop(event.id, None)) is not None:
+            span.set_attribute("rtvi.cancelled", event.cancelled)
+            span.end(self.now())
+
+
+def _end(span: Span, error: str | None, at: int) -> None:
+    """End a span, with the code of an error if there is one."""
+    if error is not None:
+        span.set_attribute("error.type", error)
+        span.set_status(Status(StatusCode.ERROR))
+    span.end(at)

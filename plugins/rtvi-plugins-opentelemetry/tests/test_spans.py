@@ -1,0 +1,101 @@
+"""The spans of a conversation with the doubles of rtvi-plugins-echo, as the SDK exports them."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from rtvi_plugins import LLM, TTS, Session, action, bot, converse
+from rtvi_plugins.client import Client
+from rtvi_plugins.errors import ProviderError, RequestError
+from rtvi_plugins.hosting import ConnectionStream, Host
+from rtvi_plugins.session import Secret
+
+pytestmark = pytest.mark.anyio
+SECRET = "secret-of-a-test"
+
+
+@bot(services={"llm": "echo", "tts": "echo"}, client=["bot:fail", "bot:report"])
+async def parrot(session: Session, /, llm: LLM, tts: TTS) -> None:
+    """Repeats what it reads."""
+    await converse(session, llm=llm, tts=tts)
+
+
+@action(parrot)
+async def fail(session: Session, /) -> str:
+    """Fail."""
+    raise RequestError("This always fails.")
+
+
+@action(parrot)
+async def report(session: Session, /) -> str:
+    """Report that a vendor has failed."""
+    session.fail(ProviderError("acme", "timeout"))
+    return "reported"
+
+
+async def converse_once(host: Host) -> str:
+    """Hold a conversation of one turn, with two actions. Return the session's id."""
+    started = await host.start(secret=SECRET)
+    stream = ConnectionStream(host.claim(started.token))
+    async with Client.connected(stream, version="2.1.0", timeout=10) as client:
+        assert await client.ask("a secret word") == "a secret word"
+        assert await client.action("bot:report") == "reported"
+        with pytest.raises(RequestError):
+            await client.action("bot:fail")
+        await client.disconnect_bot()
+        with anyio.fail_after(5):
+            while host.open_sessions:
+                await anyio.lowlevel.checkpoint()
+    return started.session_id
+
+
+def names(spans: tuple[ReadableSpan, ...]) -> dict[str, ReadableSpan]:
+    """The spans by their names."""
+    assert len({each.name for each in spans}) == len(spans)
+    return {each.name: each for each in spans}
+
+
+async def test_a_conversation_is_one_trace(exporter: InMemorySpanExporter) -> None:
+    """The turn and the actions belong to the session, and the calls of services to the turn."""
+    async with Host(parrot, plugins=["opentelemetry"], operator_secret=Secret(SECRET), environ={}) as host:
+        id = await converse_once(host)
+    spans = names(exporter.get_finished_spans())
+    assert set(spans) == {"start", "session", "turn", "chat echo", "bot:report", "bot:fail"}
+    session, turn, chat = spans["session"], spans["turn"], spans["chat echo"]
+    assert (session.parent, session.attributes) == (None, {"session.id": id})
+    for child, parent in ((turn, session), (chat, turn), (spans["bot:report"], session), (spans["bot:fail"], session)):
+        assert child.parent is not None
+        assert parent.context is not None
+        assert (child.parent.span_id, child.parent.trace_id) == (parent.context.span_id, parent.context.trace_id)
+    assert turn.attributes == {"rtvi.interrupted": False}
+    assert chat.attributes is not None
+    assert (chat.attributes["gen_ai.operation.name"], chat.attributes["gen_ai.provider.name"]) == ("chat", "echo")
+    assert [(each.name, each.attributes) for each in session.events] == [("error", {"error.type": "provider-failed"})]
+    assert spans["bot:fail"].attributes == {
+        "rtvi.service": "bot",
+        "rtvi.action": "fail",
+        "error.type": "request-failed",
+    }
+    assert not spans["bot:fail"].status.is_ok
+
+
+async def test_no_span_has_a_word_of_the_conversation(exporter: InMemorySpanExporter) -> None:
+    """Nor the operator's secret."""
+    async with Host(parrot, plugins=["opentelemetry"], operator_secret=Secret(SECRET), environ={}) as host:
+        await converse_once(host)
+    text = "".join(each.to_json() for each in exporter.get_finished_spans())
+    assert "chat" in text
+    assert "secret word" not in text
+    assert SECRET not in text
+
+
+async def test_a_refused_start_has_a_span(exporter: InMemorySpanExporter) -> None:
+    """With the code of the refusal."""
+    async with Host(parrot, plugins=["opentelemetry"], operator_secret=Secret(SECRET), environ={}) as host:
+        with pytest.raises(RequestError):
+            await host.start()
+    (span,) = exporter.get_finished_spans()
+    assert (span.name, span.attributes, span.status.is_ok) == ("start", {"error.type": "unauthorized"}, False)
