@@ -29,6 +29,9 @@ _ENDING: Final = ".template"
 #: What a provider of a kind brings. There is a template of each.
 _SUMMARIES: Final[Mapping[str, str]] = {"llm": "chat models", "tts": "voices", "stt": "speech recognition"}
 
+#: What tests/conformance.py imports, besides the fakes.
+_CHECK: Final = "from rtvi_plugins.testing import ProviderCheck"
+
 #: Names of services that the framework has.
 _TAKEN: Final = ("bot", *BUILTIN_KINDS)
 
@@ -166,6 +169,12 @@ class _Made:
                 [*(['"attrs>=24.2"'] if self.kinds else []), *(f'"{each}>=0.1"' for each in needs)]
             ),
             "THE_PROVIDERS": _replace(readme, words),
+            "THE_VENDORS": "\n".join(
+                sorted((_CHECK, *(f"from {kind}_vendor import {kind}_vendor" for kind in self.kinds)))
+            ),
+            "THE_CHECKS": "\n".join(
+                f'    "{kind}.{self.name}": ProviderCheck(vendor={kind}_vendor),' for kind in self.kinds
+            ),
             "THE_KIND": next(iter(self.kinds), ""),
         }
 
