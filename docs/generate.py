@@ -7,19 +7,26 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
+import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import attrs
 
 from rtvi_plugins import hookspecs, limits
+from rtvi_plugins.cli.description import facts
+from rtvi_plugins.cli.schema import plugin_api
 from rtvi_plugins.errors import CATALOGUE
+from rtvi_plugins.registry.installed import EntryPoint, Installed
 from rtvi_plugins.testing import RULES
 from rtvi_plugins.voice.turn_state import TRANSITIONS, Event
 
 __all__ = ("PARTS", "generated", "main")
 
 DOCS = Path(__file__).parent
+PLUGINS = DOCS.parent / "plugins"
 _PART = re.compile(r"(<!-- generated: (?P<name>\w+) -->\n)(?P<text>.*?)(<!-- end -->)", re.DOTALL)
 
 
@@ -109,12 +116,71 @@ def rules() -> str:
     return _table(("rule", "level", "of", "what", "why", "how to mend"), rows)
 
 
+# ---- the options of vendors ------------------------------------------------------------------------------------------
+
+
+def vendors() -> str:
+    """Return a section for each distribution that calls a vendor: those built on `rtvi-plugins-vendor`."""
+    return "\n".join(text for folder in sorted(PLUGINS.iterdir()) for text in _vendor(folder))
+
+
+def _vendor(folder: Path) -> Iterator[str]:
+    project = tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))["project"]
+    if any(each.startswith("rtvi-plugins-vendor") for each in project["dependencies"]):
+        yield f"## {folder.name}\n"
+        readme = f"[Its README](../../plugins/{folder.name}/README.md)"
+        yield f"{project['description']} {readme} says how to use it, and what was checked.\n"
+        # From the folder itself, which need not be installed.
+        sys.path.insert(0, str(folder / "src"))
+        points = project["entry-points"]["rtvi_plugins"].items()
+        installed = Installed(
+            tuple(EntryPoint(name, module, folder.name, project["version"]) for name, module in points)
+        )
+        api = {each.name: plugin_api(installed, each) for each in installed.entries}
+        sys.path.pop(0)
+        for name, plugin in api.items():
+            yield from _provider(name, plugin, api)
+
+
+def _provider(name: str, plugin: Mapping[str, Any], others: Mapping[str, Any]) -> Iterator[str]:
+    yield f"### `{name}`\n"
+    yield f"{plugin['description']}\n"
+    keys = [(each, "" if plugin["keys"][each]["required"] else " (optional)") for each in plugin["keys"]]
+    prefix = name.partition(".")[2]
+    variables = [f"`{f'{prefix}_{each}'.upper().replace('-', '_')}`{note}" for each, note in keys]
+    yield f"Keys: {', '.join(variables) or 'none'}.\n"
+    same = next((each for each, other in others.items() if other["options"] == plugin["options"]), name)
+    if same != name and plugin["options"]:
+        yield f"Options: those of `{same}`.\n"
+    else:
+        yield from _parameters("option", plugin["options"])
+    yield from _parameters("service option", plugin["service_options"])
+    if plugin["actions"]:
+        yield f"Actions: {', '.join(f'`{each}`' for each in plugin['actions'])}.\n"
+
+
+def _parameters(what: str, parameters: Mapping[str, Any]) -> Iterator[str]:
+    rows = [
+        (f"`{name.rpartition('.')[2]}`", _cell(", ".join(facts(each))), _cell(each["description"]))
+        for name, each in parameters.items()
+    ]
+    if rows:
+        yield _table((what, "values", "meaning"), rows)
+
+
+def _cell(text: str) -> str:
+    """Return a text for a cell of a table, with patterns as code."""
+    text = re.sub(r"as in (/.*/)(?=, |$)", r"as in `\1`", " ".join(text.split()))
+    return text.replace("|", "\\|").replace("<", "&lt;")
+
+
 #: The functions that generate a table, by its name.
 PARTS: Mapping[str, Callable[[], str]] = {
     "errors": errors,
     "limits": limits_table,
     "hooks": hooks,
     "rules": rules,
+    "vendors": vendors,
     "turn_states": turn_states,
     "turn_events": turn_events,
 }

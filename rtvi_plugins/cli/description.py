@@ -9,7 +9,16 @@ from typing import Any, TypeAlias
 
 from ..utils.json_values import is_object
 
-__all__ = ("Described", "action_lines", "actions_text", "merge_all_of", "parameter_lines", "table_lines", "titled")
+__all__ = (
+    "Described",
+    "action_lines",
+    "actions_text",
+    "facts",
+    "merge_all_of",
+    "parameter_lines",
+    "table_lines",
+    "titled",
+)
 
 #: What `rtvi_plugins.protocol.describe` returns, or a JSON Schema.
 Described: TypeAlias = "Mapping[str, Any]"
@@ -54,7 +63,7 @@ def parameter_lines(parameters: Iterable[Described], margin: str = "") -> Iterat
     width = max((len(each["name"]) for each in listed), default=0)
     inner = f"{margin}{' ' * width}  "
     for each in listed:
-        yield from _wrapped(", ".join(_facts(each)), f"{margin}{each['name']:<{width}}  ", inner)
+        yield from _wrapped(", ".join(facts(each)), f"{margin}{each['name']:<{width}}  ", inner)
         yield from _notes(each, inner)
         yield from _fields(each["schema"], inner)
 
@@ -132,7 +141,8 @@ def _narrower(keyword: str, one: Any, other: Any) -> Any:
 # ---- types and bounds ----------------------------------------------------------------------------------------------
 
 
-def _facts(parameter: Described) -> Iterator[str]:
+def facts(parameter: Described) -> Iterator[str]:
+    """Yield the type, the bounds and the default of an argument or option, in words."""
     schema = merge_all_of(parameter["schema"])
     yield _type(schema)
     yield from _bounds(schema)

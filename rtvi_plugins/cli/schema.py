@@ -23,7 +23,7 @@ from ..utils.json_values import is_object
 from .describe_plugin import declared, own_actions
 from .schema_diff import Change, compare
 
-__all__ = ("run",)
+__all__ = ("plugin_api", "run")
 
 #: The version of the form of these files.
 _FORM: Final = 1
@@ -55,11 +55,11 @@ def _api(name: str) -> dict[str, Any]:
         hint = f"Did you mean {near!r}?" if near else "What is installed: rtvi plugins"
         raise UsageError(f"No distribution {name!r} with plugins is installed. {hint}")
     with redirect_stdout(sys.stderr):  # what a plugin prints while it is imported is not our output
-        plugins = {each.name: _plugin(installed, each) for each in entries}
+        plugins = {each.name: plugin_api(installed, each) for each in entries}
     return {"rtvi_schema": _FORM, "distribution": name, "version": entries[0].version, "plugins": plugins}
 
 
-def _plugin(installed: Installed, entry: EntryPoint) -> dict[str, Any]:
+def plugin_api(installed: Installed, entry: EntryPoint) -> dict[str, Any]:
     """Describe what a plugin declares itself, and not what every provider of its kind has."""
     if entry.kind is None:
         specs = [spec for each in family_of(installed, installed.load(entry)) for spec in specs_in(each)]
