@@ -102,6 +102,16 @@ class Context:
     tool_choice: str | None = None
     _insertion_point: InsertionPoint | None = None
     _size: int = 0
+    #: The index of the first message that has changed since `take_changed`.
+    _changed: int = 0
+
+    def take_changed(self) -> int:
+        """Return the index from which messages may have changed since the last call of this."""
+        changed, self._changed = self._changed, len(self._messages)
+        return changed
+
+    def _note_change(self, index: int) -> None:
+        self._changed = min(self._changed, index)
 
     @property
     def size(self) -> int:
@@ -136,7 +146,7 @@ class Context:
         if not self._messages or self._messages[-1] is not message:
             return False
         check_json(content, "$.content")
-        self._change(message, content)
+        self._change(len(self._messages) - 1, content)
         return True
 
     def set_prompt(self, text: str) -> None:
@@ -144,19 +154,23 @@ class Context:
         has_prompt = bool(self._messages) and self._messages[0]["role"] in ("system", "developer")
         prompt: Message = {"role": self._messages[0]["role"] if has_prompt else "system", "content": text}
         self._size += _size_of([prompt]) - _size_of(self._messages[:has_prompt])
+        self._note_change(0)
         self._messages[:has_prompt] = [prompt]  # a new message: other sessions may have the old one too
         if self._insertion_point is not None and not has_prompt:
             self._insertion_point.index += 1
 
     def settle(self, call: str, before: str, content: str) -> bool:
         """Replace the result `before` of a function call by `content`. Return whether `before` was found."""
-        for message in reversed(self._messages):
+        for index in reversed(range(len(self._messages))):
+            message = self._messages[index]
             if message.get("tool_call_id") == call and message["content"] == before:
-                self._change(message, content)
+                self._change(index, content)
                 return True
         return False
 
-    def _change(self, message: Message, content: str | list[dict[str, Any]]) -> None:
+    def _change(self, index: int, content: str | list[dict[str, Any]]) -> None:
+        message = self._messages[index]
+        self._note_change(index)
         self._size -= _size_of([message])
         message["content"] = content
         self._size += _size_of([message])
@@ -166,6 +180,7 @@ class Context:
         check_json(list(messages))
         self._messages = list(messages)
         self._size = _size_of(messages)
+        self._note_change(0)
         self._insertion_point = None
 
     def reserve(self) -> InsertionPoint:
@@ -188,6 +203,7 @@ class Context:
         index, size = point.index if point is not None else 0, self._size
 
         def restore() -> None:
+            self._note_change(0)
             self._size, self.tool_choice = size, choice
             self._messages, self.functions, self._insertion_point = messages, functions, point
             if point is not None:
@@ -204,6 +220,7 @@ class Context:
         if point is not self._insertion_point:
             return False
         check_json(messages)
+        self._note_change(point.index)
         self._messages[point.index : point.index] = messages
         self._size += _size_of(messages)
         point.index += len(messages)

@@ -57,8 +57,10 @@ __all__ = (
     "MissingKey",
     "NoConversation",
     "NotGranted",
+    "NotReceived",
     "OperatorOnly",
     "OriginRefused",
+    "OutcomeUnknown",
     "PluginError",
     "Problem",
     "ProviderCategory",
@@ -72,6 +74,7 @@ __all__ = (
     "SessionTooLong",
     "SlowClient",
     "StartFailed",
+    "StoreUnavailable",
     "Unauthorized",
     "UnknownAction",
     "UnknownFunctionCall",
@@ -316,6 +319,21 @@ class ActionTimeout(RequestError):
     retryable = True
 
 
+class OutcomeUnknown(RequestError):
+    """The process that ran the action has ended. The action may have taken effect, and is not run again."""
+
+    code = "outcome-unknown"
+    status = 500
+
+
+class NotReceived(RequestError):
+    """The client has resumed its session and waits for the answer to a request that never arrived. Send it again."""
+
+    code = "not-received"
+    status = 404
+    retryable = True
+
+
 class Cancelled(RequestError):
     """The request was stopped before it finished: the job was cancelled, or the session ended."""
 
@@ -483,6 +501,14 @@ class ServerFull(RequestError):
     status = 503
     retryable = True
     retry_after = 10
+
+
+class StoreUnavailable(RequestError):
+    """The store of the saved sessions does not answer, so no session can be resumed now. Try again later."""
+
+    code = "store-unavailable"
+    status = 503
+    retryable = True
 
 
 class Draining(RequestError):

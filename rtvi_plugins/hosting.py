@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hmac
 import logging
+import math
 import os
 import secrets
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -26,6 +27,7 @@ from attrs import field, frozen
 
 from .declare.specs import AnyFunction, ProviderSpec
 from .errors import (
+    AuthorError,
     Draining,
     InternalError,
     InvalidStart,
@@ -34,28 +36,32 @@ from .errors import (
     RateLimited,
     RequestError,
     ServerFull,
+    StoreUnavailable,
     Unauthorized,
+    UnknownSession,
     report,
 )
 from .limits import Limits
 from .loading import compose
-from .protocol.codec import encode_json
+from .protocol.codec import decode_json, encode_json
 from .protocol.config import SessionConfig
 from .protocol.offer import Offers
 from .protocol.operator_fields import Keys, key_variable, read_service_options
 from .protocol.rate import AddressRates
-from .protocol.start import StartRequest, read_start
+from .protocol.start import StartRequest, read_start, with_config
 from .registry.bot_modules import top
 from .registry.grants import Grants
 from .registry.installed import Installed
 from .registry.key_store import KeyStore
 from .registry.registry import Provider, Registry
+from .resuming import SessionStore
 from .runtime.clock import Clock, ManualClock, SystemClock
 from .runtime.connection import Connection, ConnectionStream
 from .runtime.key_checks import can_check
 from .runtime.lateness import Lateness
 from .runtime.lifespans import OpenLifespans
 from .runtime.live import LiveSession
+from .runtime.resume_tokens import read_token
 from .runtime.services import Opener
 from .runtime.shared import Shared
 from .runtime.threads import Threads
@@ -64,7 +70,7 @@ from .runtime.watchdog import watching
 from .session import Secret
 from .utils.control_flow import reraise_control_flow
 from .utils.diagnostics import where
-from .utils.json_values import is_nested_deeper
+from .utils.json_values import is_nested_deeper, is_object
 from .utils.secrets import secrets_in_environment
 from .utils.waiting import cancellation_classes
 from .voice.recording import check_folder
@@ -72,6 +78,9 @@ from .voice.recording import check_folder
 _log = logging.getLogger("rtvi_plugins")
 
 __all__ = ("Clock", "Connection", "ConnectionStream", "Host", "Limits", "ManualClock", "Started", "SystemClock")
+
+#: How many sessions are claimed at once, and how long a claim may take, in seconds.
+_CLAIMS, _CLAIM_SECONDS = 16, 5.0
 
 
 @frozen
@@ -91,6 +100,10 @@ class Host:
     `find_key`, in this order. Each of several `operator_secret`s is valid, so that one can replace another. `record` is
     a folder for the transcript and the audio of every session; without it nothing is recorded. `watch` is a time in
     seconds: if the event loop is blocked for longer, the log says by whose code. Without it nothing is watched.
+
+    With a `store`, sessions are saved, and a client can resume its session within `resume_seconds` after its connection
+    was lost. The host enters and leaves the store. `address` is where clients reach this process, for others that share
+    the store.
     """
 
     def __init__(
@@ -107,6 +120,9 @@ class Host:
         clock: SystemClock | ManualClock | None = None,
         record: str | os.PathLike[str] | None = None,
         watch: float | None = None,
+        store: SessionStore | None = None,
+        address: str = "",
+        resume_seconds: float = 60.0,
     ) -> None:
         installed = installed or Installed()
         registry, self._hooks = compose(bot, installed, tuple(modules), tuple(plugins))
@@ -130,7 +146,16 @@ class Host:
         self._owners = {top(each.module): each.distribution for each in installed.entries}
         self._owners[top(bot.__module__)] = f"the bot {registry.bot.name}"
         lifespans = OpenLifespans(registry.lifespans, self.limits, self._find_key, self._owner_of)
-        self._shared = Shared(offers, functions, self._hooks, self.limits, self._clock, threads, lifespans, folder)
+        if not 0 < resume_seconds < math.inf:
+            raise AuthorError(f"resume_seconds= is a number of seconds above 0, as in 60, not {resume_seconds!r}.")
+        saving = (store, address, resume_seconds)
+        self._shared = Shared(
+            offers, functions, self._hooks, self.limits, self._clock, threads, lifespans, folder, *saving
+        )
+        #: The sessions that are being restored.
+        self._restoring: dict[str, anyio.Event] = {}
+        # After the end of a process, all its clients come back at once.
+        self._claims = anyio.CapacityLimiter(_CLAIMS)
         self._unclaimed = UnclaimedSessions(self.limits, self._clock)
         self._sessions: dict[str, LiveSession] = {}
         self._rates = AddressRates(self.limits)
@@ -148,6 +173,8 @@ class Host:
             await self._stack.enter_async_context(self._shared.lifespans.running())
             if self.limits.late_seconds < inf:
                 await self._stack.enter_async_context(self._lateness.measuring())
+            if self._shared.store is not None:
+                await self._stack.enter_async_context(self._shared.store)
             if self._watch is not None:
                 await self._stack.enter_async_context(watching(self._watch, self._owners))
             self._tasks = await self._stack.enter_async_context(anyio.create_task_group())
@@ -236,10 +263,16 @@ class Host:
         self.draining = True
 
     def end_sessions(self) -> None:
-        """Close all sessions now, and start no more. Every pending request is answered."""
+        """Close all sessions now, and start no more. Every pending request is answered.
+
+        If the sessions are in a store that outlives this process, those whose client can resume them end here without a
+        word, with the close code 1012.
+        """
         self.draining = True
+        store = self._shared.store
         for session in list(self._sessions.values()):
-            session.session.close("the server is shutting down", now=True)
+            if not (store is not None and store.durable and session.move()):
+                session.session.close("the server is shutting down", now=True)
 
     def start_soon(self, function: Callable[..., Coroutine[Any, Any, object]], *args: object) -> None:
         """Run a task of a transport in the host. The host waits for it when it closes, after ending all sessions.
@@ -379,17 +412,65 @@ class Host:
 
     async def _start(self, body: object, secret: str | None, address: str | None) -> Started:
         trusted = self._authorise(secret)
+        if is_object(body) and "resume" in body:
+            return await self._resume(body["resume"])
         address = None if trusted else address
-        self._admit(address)
+        self._admit()
+        self._unclaimed.check(address)
         request = self._read(body, trusted=trusted)
-        session = LiveSession(secrets.token_urlsafe(12), self._shared, request)
-        assert self._tasks is not None, "enter the host before starting sessions"
+        session = LiveSession(secrets.token_urlsafe(12), self._shared, request, _to_save(body, trusted=trusted))
         with self._unclaimed.opening(address):
-            self._sessions[session.id] = session
-            failed: RequestError | None = await self._tasks.start(self._hold, session, address)
-            if failed is not None:
-                raise failed
+            await self._open(session, address)
         return Started(self._unclaimed.add(session, address), session.id)
+
+    async def _open(self, session: LiveSession, address: str | None) -> None:
+        assert self._tasks is not None, "enter the host before starting sessions"
+        self._sessions[session.id] = session
+        failed: RequestError | None = await self._tasks.start(self._hold, session, address)
+        if failed is not None:
+            raise failed
+
+    # ---- resuming --------------------------------------------------------------------------------------------------
+
+    async def _resume(self, token: object) -> Started:
+        """Find the session of a client that comes back: in this process, or in the store."""
+        read = read_token(token)
+        if read is None or self._shared.store is None:
+            raise UnknownSession("This is no resume token of this server; start a new session.")
+        id, proof = read
+        while (restoring := self._restoring.get(id)) is not None:
+            await restoring.wait()
+        session = self._sessions.get(id)
+        if session is None or session.closed:
+            self._admit()
+            done = self._restoring[id] = anyio.Event()
+            try:
+                session = await self._restore(self._shared.store, id, proof)
+            finally:
+                del self._restoring[id]
+                done.set()
+        elif session.resumable is None or not session.resumable.tokens.is_valid(proof):
+            raise UnknownSession("The resume token was used already, or was revoked; start a new session.")
+        return Started(self._unclaimed.add(session, None, proof), id)
+
+    async def _restore(self, store: SessionStore, id: str, proof: str) -> LiveSession:
+        """Claim a session, open its services again, and restore it. Raise a `RequestError`."""
+        try:
+            with anyio.fail_after(_CLAIM_SECONDS):
+                async with self._claims:
+                    saved = await store.claim(id, self._shared.address, proof)
+        except Exception as error:
+            report("the store of sessions", error)
+            raise StoreUnavailable("The session cannot be resumed at present; try again later.") from None
+        if saved is None:
+            raise UnknownSession("The session has ended, or the resume token was revoked; start a new session.")
+        start = decode_json(saved.state["start"])
+        offers, config = self._shared.offers, decode_json(saved.state["config"])
+        request = read_start(start["body"], offers, self._find_key, trusted=start["trusted"])
+        request = with_config(request, offers.registry, config["providers"], config["values"])
+        session = LiveSession(id, self._shared, request, start, saved)
+        await self._open(session, None)
+        return session
 
     async def _hold(
         self, session: LiveSession, address: str | None, *, task_status: TaskStatus[RequestError | None]
@@ -403,7 +484,8 @@ class Host:
             with suppress(RuntimeError):  # it has started, so nobody waits for this
                 task_status.started(InternalError("The framework failed; please report this."))
         finally:
-            del self._sessions[session.id]
+            if self._sessions.get(session.id) is session:
+                del self._sessions[session.id]
             if session.flooded and address is not None:  # or it would go on in its next session
                 self._rates.empty(address, self._clock.now())
 
@@ -443,14 +525,20 @@ class Host:
             raise Unauthorized("The operator's secret is wrong.")
         return True
 
-    def _admit(self, address: str | None) -> None:
+    def _admit(self) -> None:
         if (refusal := self.refusal) is not None:
             raise refusal
-        self._unclaimed.check(address)
 
     def claim(self, token: str | None) -> Connection:
         """Return the connection to the session of a token, once. Raise `UnknownSession` for any other token."""
-        return Connection(self._unclaimed.claim(token))
+        return Connection(*self._unclaimed.claim(token))
+
+
+def _to_save(body: object, *, trusted: bool) -> Mapping[str, Any]:
+    """Return what a session is started from again. API keys are never stored; the config is, as it is at present."""
+    sent = body if is_object(body) else {}
+    left_out = ("api_keys", "services", "config")
+    return {"body": {name: value for name, value in sent.items() if name not in left_out}, "trusted": trusted}
 
 
 def _key_variables(registry: Registry) -> list[str]:

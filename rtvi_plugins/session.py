@@ -289,6 +289,9 @@ class Session(ABC, Generic[State]):
     vad_params: VADParams
     single_turn: bool
     persona: Persona | None
+    #: Whether the session is restored: it began in another process. The bot's function is called again, but the user
+    #: was greeted already.
+    resumed: bool
 
     @property
     @abstractmethod

@@ -95,6 +95,7 @@ class _ActionKeywords(TypedDict, total=False):
     long: bool
     deadline: float | None
     finish: bool
+    repeatable: bool
     narrowed: Mapping[str, Validator] | None
 
 
@@ -340,6 +341,7 @@ def action(
     long: bool = False,
     deadline: float | None = None,
     finish: bool = True,
+    repeatable: bool = False,
     narrowed: Mapping[str, Validator] | None = None,
     service: str | None = None,
     message: str | None = None,
@@ -357,16 +359,18 @@ def action(
 
     `deadline`, in seconds, may be shorter than the session's. A `long` action is answered at once with a job id; its
     progress and its result follow as messages. `finish=False` cancels an action that the LLM called if the user
-    interrupts; by default it goes on, and the LLM reads its result later. `narrowed` restricts the arguments that
-    clients may send, unless a bot's grant says otherwise.
+    interrupts; by default it goes on, and the LLM reads its result later. A `repeatable` action changes nothing outside
+    of its session, or may do so twice: in a session that is saved, it starts without waiting for the store. `narrowed`
+    restricts the arguments that clients may send, unless a bot's grant says otherwise.
     """
     reject_bare("action", targets)
 
     def declare(function: AnyFunction) -> AnyFunction:
         check_function("action", function)
-        known = ("long", "deadline", "finish", "narrowed", "service", "message")
+        known = ("long", "deadline", "finish", "repeatable", "narrowed", "service", "message")
         reject_unknown(function, "action", unknown, known)
         _check_action(function, long, deadline, finish)
+        check_flag(function, "repeatable", repeatable)
         signature = _action_signature(function, is_for_bot(targets))
         check_own_name(function, service, targets)
         check_message(function, message, signature.sent, is_for_bot(targets))
@@ -392,6 +396,7 @@ def action(
             doc=signature.doc,
             service=BOT if service is None else service,
             message=message,
+            repeatable=repeatable,
         )
         return mark(function, spec)
 

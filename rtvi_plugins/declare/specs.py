@@ -177,6 +177,8 @@ class ActionSpec:
     service: str = BOT
     #: The type of `client-message` that calls it, with the data as its only argument.
     message: str | None = None
+    #: It has no effect outside of the session, or one that may happen twice.
+    repeatable: bool = False
 
     @property
     def wants_service(self) -> bool:

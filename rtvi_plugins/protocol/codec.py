@@ -17,6 +17,7 @@ from ..utils.json_values import check_json, describe_json
 __all__ = (
     "LABEL",
     "decode",
+    "decode_json",
     "encode",
     "encode_json",
     "encode_spliced",
@@ -82,6 +83,11 @@ def encode(type: str, id: str | None, data: Any) -> str:
 def encode_json(value: Any) -> str:
     """Encode a value. Raises `TypeError` for what JSON cannot carry."""
     return _written(value, value)
+
+
+def decode_json(text: str) -> Any:
+    """Decode a text that `encode_json` has made."""
+    return orjson.loads(text)
 
 
 def _written(value: Any, data: Any) -> str:

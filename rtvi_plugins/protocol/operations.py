@@ -31,10 +31,16 @@ class Reply:
 
 @frozen
 class ClientReady:
-    """Start the bot. `text` is the `bot-ready` message to send."""
+    """Start the bot. `text` is the `bot-ready` message to send.
+
+    A client that has resumed its session also sends the ids of the requests that it waits for, and how many texts it
+    has received since the last `bot-ready`, this one included. Others send neither.
+    """
 
     client: ClientInfo
     text: str
+    waiting: tuple[str, ...] | None = None
+    received: int = 0
 
 
 @define(eq=False)

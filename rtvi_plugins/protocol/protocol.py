@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 from ..declare.client_messages import PROTOCOL_TYPES
 from ..declare.specs import REQUIRED
@@ -72,6 +72,12 @@ class RTVIProtocol:
         self.on_old_name = on_old_name
         self.client = ClientInfo()
         self.ready = False
+        #: Whether the client of the present connection has sent `client-ready`.
+        self.introduced = False
+        #: In a session that is saved: the answers to the last requests, for those that are sent again.
+        self.answered: dict[str, str] = {}
+        #: Returns what a client needs to resume the session; None if it cannot be resumed.
+        self.resume: Callable[[], dict[str, Any]] | None = None
         self.requests = Requests(limits)
         self.rate = Rate(limits, now)
         self._now = now
@@ -93,9 +99,11 @@ class RTVIProtocol:
             message = decode(text, size=self._limits.message_size, depth=self._limits.nesting)
             id = _usable_id(message.get("id"))
             type = self._type(message, id)
-            if id in pending and (self.ready or type != "client-ready"):
+            if id in pending and (self.introduced or type != "client-ready"):
                 return None
-            if self.ready or type == "client-ready":
+            if id in self.answered and type in _REQUESTS:
+                return Reply(self.answered[id])
+            if self.introduced or type == "client-ready":
                 operation = _READERS[type](self, Request(id, type), message.get("data"))
                 if isinstance(operation, Reply):
                     self.rate.charge_answer(len(operation.text))
@@ -182,12 +190,19 @@ class RTVIProtocol:
         # No client reads the id of `bot-ready`. If the id belongs to a pending request, only that one's answer has it.
         id = None if request.id in self.requests.pending else request.id
         text = self._fitting(encode("bot-ready", id, self._bot_ready()))
-        self.ready = True
-        return ClientReady(self.client, text)
+        self.ready = self.introduced = True
+        waiting: Any = sent.get("waiting")
+        received: Any = sent.get("received")
+        if not isinstance(waiting, list):
+            return ClientReady(self.client, text)
+        ids = (_usable_id(each) for each in cast("list[Any]", waiting)[: self._limits.in_flight])
+        return ClientReady(self.client, text, tuple(filter(None, ids)), received if isinstance(received, int) else 0)
 
     def _bot_ready(self) -> dict[str, Any]:
         version = self.client.version
-        about = {"library": "rtvi_plugins"}
+        about: dict[str, Any] = {"library": "rtvi_plugins"}
+        if self.resume is not None:
+            about["resume"] = {**self.resume(), "revision": self._config.revision}
         if version < (1, 0, 0):
             config = self._config.readable(self.offer)
             return {"version": "0.3.0", "config": config, "revision": self._config.revision, "about": about}

@@ -31,7 +31,7 @@ from .operator_fields import (
     safe_path,
 )
 
-__all__ = ("StartRequest", "choose_providers", "read_start")
+__all__ = ("StartRequest", "choose_providers", "read_start", "with_config")
 
 
 @frozen(eq=False)
@@ -99,6 +99,28 @@ def read_start(
     hide = hiding(*(sent.get(name) for name in ("api_keys", "service_options", "defaults")), service_options)
     used = {**sent_options, **of_all}
     return StartRequest(providers, choice, values, defaults, narrower, keys, used, data, hide, old_names)
+
+
+def with_config(
+    request: StartRequest,
+    registry: Registry,
+    providers: Mapping[str, str],
+    values: Mapping[str, Mapping[str, Any]],
+) -> StartRequest:
+    """Return a start request with the providers and values of a saved session.
+
+    After a new release, what the bot does not accept any more has its default again.
+    """
+    kept = {service: each for service, each in providers.items() if each in request.choice.get(service, ())}
+    chosen = {**request.providers, **kept}
+    merged = request.defaults.of_all(chosen)
+    for service, label in kept.items():
+        provider = registry.services[service].providers[label]
+        for written, value in values.get(service, {}).items():
+            name = provider.present_name(written)
+            if name is not None and not provider.check_option(name, value)[1]:
+                merged[service][name] = value
+    return evolve(request, providers=chosen, values=merged)
 
 
 def _read_grants(sent: Mapping[str, Any], registry: Registry) -> list[Grant]:

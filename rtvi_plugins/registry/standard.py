@@ -46,7 +46,7 @@ _RunImmediately = Annotated[bool, Doc("Have the bot answer at once.")]
 # ---- llm, speech ----------------------------------------------------------------------------------------------------
 
 
-@action("llm", "speech", narrowed={"messages": roles("user")})
+@action("llm", "speech", repeatable=True, narrowed={"messages": roles("user")})
 async def append_to_messages(
     session: Session,
     /,
@@ -64,13 +64,13 @@ async def append_to_messages(
     return True
 
 
-@action("llm", "speech")
+@action("llm", "speech", repeatable=True)
 async def get_context(session: Session, /) -> dict[str, Any]:
     """Return the conversation so far: messages and tools."""
     return session.context.to_json()
 
 
-@action("llm", "speech", narrowed={"messages": ANY_ROLE})
+@action("llm", "speech", repeatable=True, narrowed={"messages": ANY_ROLE})
 async def set_context(
     session: Session,
     /,
@@ -111,7 +111,7 @@ def _checked_choice(session: Session, choice: str | WrappedFunction) -> str:
     return name
 
 
-@action("llm", "speech")
+@action("llm", "speech", repeatable=True)
 async def run(session: Session, /, interrupt: _Interrupt = False, run_immediately: _RunImmediately = True) -> bool:
     """Let the LLM answer the conversation now."""
     session.context.require_space()
@@ -155,7 +155,7 @@ def run_on_config(
 # ---- tts, speech ----------------------------------------------------------------------------------------------------
 
 
-@action("tts", "speech")
+@action("tts", "speech", repeatable=True)
 async def say(session: Session, /, text: str, interrupt: _Interrupt = False) -> bool:
     """Say exactly this text after the current speech. With `interrupt`, say it at once."""
     session.context.require_space()
@@ -165,7 +165,7 @@ async def say(session: Session, /, text: str, interrupt: _Interrupt = False) -> 
     return True
 
 
-@action("tts", "speech")
+@action("tts", "speech", repeatable=True)
 async def interrupt(session: Session, /) -> bool:
     """Interrupt the bot and discard the rest of its speech. Return whether there was any."""
     return session.interrupt()
@@ -187,7 +187,7 @@ def params(
 # ---- bot -----------------------------------------------------------------------------------------------------------
 
 
-@action("bot")
+@action("bot", repeatable=True)
 async def cancel_job(session: Session, /, job: str) -> bool:
     """Cancel a background job by its id. Return whether it was still running."""
     return session.cancel_job(job)

@@ -33,6 +33,7 @@ from ..utils.json_values import json_problem
 from .client_errors import as_request_error
 from .lifespans import OpenLifespans
 from .outbox import Outbox
+from .saving import Saver
 from .services import Handle, OpenService
 from .threads import Threads
 from .workers import Work, Workers
@@ -76,8 +77,11 @@ class Actions:
     #: The services of the bot, as it receives them.
     handles: Mapping[str, Handle]
     lifespans: OpenLifespans
+    #: In a session that is saved: writes down that an action begins which may not be repeated.
+    saver: Saver | None = None
     jobs: dict[str, _Job] = field(factory=dict[str, "_Job"])
-    _started: int = 0
+    #: How many jobs there were.
+    started: int = 0
     _observed: bool = field(init=False)
     _workers: Workers = field(init=False)
 
@@ -102,6 +106,8 @@ class Actions:
     async def _perform(self, call: CallAction, service: OpenService | None) -> None:
         request = call.request
         try:
+            if self.saver is not None and not call.action.spec.repeatable:
+                await self.saver.begin(f"begun/{request.id}", _name(call.action))
             carry = partial(self.protocol.result, request)
             text = await self._result(call.action, call.arguments, service, carry)
         except RequestError as error:
@@ -177,8 +183,11 @@ class Actions:
     def _start_job(self, call: CallAction) -> None:
         if len(self.jobs) >= self.limits.jobs:
             return self.outbox.fail(call.request, Busy(f"{self.limits.jobs} long actions are running; wait for one."))
-        self._started += 1
-        id = f"job-{self._started}"
+        self.started += 1
+        id = f"job-{self.started}"
+        if self.saver is not None:
+            self.saver.note_text(f"job/{id}", _name(call.action))
+            self.saver.note("jobs", self.started)
         self.outbox.answer(call.request, self.protocol.result(call.request, {"job": id}))
         self.jobs[id] = _Job(
             call.action, self._workers.submit(partial(self._perform_long, id, call, self._service(call)), later=True)
@@ -189,6 +198,8 @@ class Actions:
         token = _running_job.set(id)
         end = _cancelled(call.action)
         try:
+            if self.saver is not None:
+                await self.saver.begin(f"job/{id}", _name(call.action))
             result = await self._result(call.action, call.arguments, service, self._sendable)
             end = {"status": "done", "result": result}
         except RequestError as error:
@@ -199,8 +210,9 @@ class Actions:
                 self._report(id, call.action, end)
 
     def _report(self, id: str, action: OfferedAction, more: Mapping[str, Any]) -> None:
-        message = {"type": "job", "job": id, "action": f"{action.service}:{action.spec.name}"}
-        self.outbox.send("server-message", {**message, **more})
+        if self.saver is not None and id not in self.jobs:
+            self.saver.end(f"job/{id}", always=True)
+        self.outbox.send("server-message", {"type": "job", "job": id, "action": _name(action), **more})
 
     def progress(self, data: Any) -> None:
         """Send the progress of the background job that runs in this context.
@@ -228,6 +240,10 @@ class Actions:
             self._report(id, job.action, {"status": "cancelled"})
         job.work.cancel()
         return True
+
+
+def _name(action: OfferedAction) -> str:
+    return f"{action.service}:{action.spec.name}"
 
 
 def _carried(action: OfferedAction, result: Any, carry: Callable[[Any], T]) -> T:

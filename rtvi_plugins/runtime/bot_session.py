@@ -16,6 +16,7 @@ from attrs import define, evolve, field
 
 from ..clock import Timer
 from ..context import Context, Function, Message
+from ..declare.shapes import check
 from ..declare.specs import StateSpec
 from ..declare.to_json import to_checked_json
 from ..errors import (
@@ -119,6 +120,7 @@ class BotSession(Session[Any]):
         self.vad_params = VADParams()
         self.single_turn = False
         self.persona: Persona | None = None
+        self.resumed = False
         self._functions, self._old_names = shared.functions, shared.old_names
         self._state: Any = None
         self._observes_events = shared.hooks.is_implemented("event_emitted")
@@ -243,6 +245,21 @@ class BotSession(Session[Any]):
             wanted, found = declared.cls.__name__, type(value).__name__
             raise TypeError(f"The state of this session is of the class {wanted}, not {found}.")
         self._state = value
+
+    def state_json(self) -> Any:
+        """Return the state as JSON; None if the bot has none, or has not used it yet. Raise `TypeError` for others."""
+        return None if self._state is None else to_checked_json(self._state)
+
+    def restore_state(self, saved: Any) -> None:
+        """Set the state from its JSON. If it does not fit the class, as after a new release, begin anew and log it."""
+        declared = self._parts.services.registry.bot.state
+        if declared is None:
+            return
+        state, problems = check(declared.shape, saved)
+        if problems:
+            log.error("session %s begins with a new state: %s: %s", self.id, problems[0].path, problems[0].message)
+        else:
+            self._state = state
 
     def _declared_state(self) -> StateSpec:
         bot = self._parts.services.registry.bot

@@ -1,4 +1,7 @@
-"""A session as its transport sees it: texts and audio in both directions, and the end."""
+"""A session as its transport sees it: texts and audio in both directions, and the end.
+
+The module has more than 300 lines because it is one class, with what transports of all kinds call.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from ..session import Session
 from ..utils.control_flow import reraise_control_flow
 from .audio_input import AudioInput
 from .live import LiveSession
+from .outbox import Outbox
 from .playback import AudioOutput
 
 __all__ = (
@@ -24,6 +28,8 @@ __all__ = (
 )
 
 log = logging.getLogger("rtvi_plugins")
+
+_RESTART = 1012
 
 
 @final
@@ -35,12 +41,28 @@ class Connection:
     asyncio, from a plain callback of the event loop.
     """
 
-    def __init__(self, live: LiveSession) -> None:
+    def __init__(self, live: LiveSession, proof: str | None = None) -> None:
         self.id = live.id
         self._live = live
+        #: Whether the client has come back on another connection.
+        self._replaced = False
+        #: Whether the connection before carried audio, and this one does not.
+        self._drops_audio = live.parts.turns.audio is not None
+        self._on_sendable: Callable[[], None] | None = None
+        self._on_end: Callable[[], None] | None = None
         self._session, self._parts = live.session, live.parts
-        self._protocol = live.parts.protocol
+        self._protocol, self._time = live.parts.protocol, live.time
         self._outbox = live.parts.outbox
+        live.connected(self._replace, proof)
+
+    def _replace(self) -> None:
+        """End this connection: the client has come back on another one."""
+        self._replaced = True
+        self._outbox = Outbox(self._protocol, self._time.limits, lambda: None)  # an empty one in place of the session's
+        self._outbox.close()
+        for callback in (self._on_sendable, self._on_end):
+            if callback is not None:
+                callback()
 
     @property
     def session(self) -> Session:
@@ -62,7 +84,7 @@ class Connection:
         live, protocol = self._live, self._protocol
         if self._outbox.closed:
             return
-        live.last_received = now = live.clock.now()
+        self._time.last_received = now = live.clock.now()
         with live.task_context:
             try:
                 operation = protocol.receive(text, now)
@@ -72,7 +94,7 @@ class Connection:
                 reraise_control_flow(error)
                 report("the framework", error)
                 self._fail(InternalError("The framework failed; please report this."))
-            live.watch_requests()
+            self._time.watch_requests()
         if protocol.rate.flooded:
             self._flooded()
 
@@ -106,6 +128,7 @@ class Connection:
         interrupted, for a transport that holds frames back.
         """
         parts, outbox, live = self._parts, self._outbox, self._live
+        self._drops_audio = False
         if parts.audio_input is None:
             if output_rate is not None:
                 parts.turns.audio = AudioOutput(
@@ -113,7 +136,7 @@ class Connection:
                 )
             parts.audio_input = AudioInput(
                 live.clock,
-                ahead=live.limits.audio_seconds,
+                ahead=self._time.limits.audio_seconds,
                 on_too_fast=self._audio_too_fast,
                 on_unusable=self._audio_unusable,
             )
@@ -139,7 +162,7 @@ class Connection:
         """Take audio from the user's microphone, of any rate."""
         live, audio_input = self._live, self._parts.audio_input
         if audio_input is not None and not self._outbox.closed and not self._protocol.rate.in_debt:
-            live.last_received = live.clock.now()
+            self._time.last_received = live.clock.now()
             with live.task_context:
                 audio_input.receive(audio)
 
@@ -160,11 +183,19 @@ class Connection:
 
     async def outgoing(self) -> Sequence[str | Audio]:
         """Wait for what is to be sent next, and return it in order: texts and audio. Empty after the session's end."""
-        return await self._outbox.take()
+        items = await self._outbox.take()
+        if not self._drops_audio:
+            return items
+        while items:
+            if texts := _texts(items):
+                return texts
+            items = await self._outbox.take()
+        return ()
 
     def take(self) -> Sequence[str | Audio]:
         """Return what is to be sent now, in order; empty when there is nothing. See `on_sendable`."""
-        return self._outbox.take_now()
+        items = self._outbox.take_now()
+        return _texts(items) if self._drops_audio else items
 
     @property
     def on_sendable(self) -> Callable[[], None] | None:
@@ -173,19 +204,22 @@ class Connection:
         It is for a transport without a task that waits in `outgoing`. It is also called when the session ends; `closed`
         is true then.
         """
-        return self._outbox.on_sendable
+        return self._on_sendable
 
     @on_sendable.setter
     def on_sendable(self, callback: Callable[[], None] | None) -> None:
-        self._outbox.on_sendable = callback
+        self._on_sendable = self._outbox.on_sendable = callback
 
     # ---- the end ---------------------------------------------------------------------------------------------------
 
-    def disconnected(self) -> None:
-        """End the session: the client is gone."""
-        with self._live.task_context:
-            self._parts.ending.end("", "the client has left")
-        self._outbox.drop()
+    def disconnected(self, *, left: bool = False) -> None:
+        """End this connection. The session ends too, unless the client may come back to it.
+
+        `left` says that the client has left on purpose, as far as the transport knows.
+        """
+        if not self._replaced:
+            with self._live.task_context:
+                self._live.disconnected(left=left)
 
     def close(self, reason: str = "", *, now: bool = False) -> None:
         """End the session. See `Session.close`."""
@@ -193,7 +227,7 @@ class Connection:
 
     @property
     def closed(self) -> bool:
-        """Return whether the session has ended."""
+        """Return whether the session has ended, or the client has come back on another connection."""
         return self._outbox.closed
 
     @property
@@ -203,22 +237,24 @@ class Connection:
 
     @property
     def close_code(self) -> int:
-        """The close code of WebSocket that says why the session has ended: 1000, 1008 or 1011."""
-        return self._parts.ending.close_code
+        """The close code of WebSocket that says why it has ended: 1000, 1008, 1011, or 1012 if the session goes on."""
+        return _RESTART if self._replaced else self._parts.ending.close_code
 
     @property
     def close_reason(self) -> str:
-        """Why the session has ended, in words."""
-        return self._parts.ending.close_reason
+        """Why it has ended, in words."""
+        return "The client has come back on another connection." if self._replaced else self._parts.ending.close_reason
 
     @property
     def on_end(self) -> Callable[[], None] | None:
         """Return the function that is called once when the session ends, for a transport that is still sending."""
-        return self._live.on_end
+        return self._on_end
 
     @on_end.setter
     def on_end(self, callback: Callable[[], None] | None) -> None:
-        self._live.on_end = callback
+        self._on_end = callback
+        if not self._replaced:
+            self._live.on_end = callback
 
     # ---- single-turn requests --------------------------------------------------------------------------------------
 
@@ -239,6 +275,10 @@ class Connection:
     async def idle(self) -> None:
         """Wait until the bot says nothing and no input waits, or until the session has ended."""
         await self._parts.turns.idle()
+
+
+def _texts(items: Sequence[str | Audio]) -> Sequence[str | Audio]:
+    return [each for each in items if isinstance(each, str)]
 
 
 class ConnectionStream(ObjectStream[str]):

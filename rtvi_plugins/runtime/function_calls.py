@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, final
 
 import anyio
@@ -20,11 +21,13 @@ from ..declare.specs import ActionSpec
 from ..errors import ActionFailed, FunctionCallFailed, InvalidResult, ProviderFailed, RequestError, report
 from ..events import Event, FunctionCallEnded, FunctionCallStarted
 from ..limits import Limits
+from ..protocol.codec import encode_json
 from ..session import FunctionCall
 from ..utils.control_flow import reraise_control_flow
 from ..utils.diagnostics import shorten
 from ..utils.json_values import check_json
 from ..utils.waiting import OneShotEvent, cancellation_classes, clear_stray_cancellation
+from .saving import Saver
 
 __all__ = ("FunctionCalls",)
 
@@ -48,6 +51,8 @@ class _Call(FunctionCall):
     ended: bool = False
     value: Any = None
     failed: str | None = None
+    #: What is written down of the call in a session that is saved.
+    noted: Mapping[str, Any] = {}
     #: Called with the result if it comes after `leave`.
     then: Callable[[Any], None] | None = None
     _end: OneShotEvent = field(factory=OneShotEvent)
@@ -66,7 +71,7 @@ class _Call(FunctionCall):
         self.value = {"error": failed} if failed is not None else value
         if self.timer is not None:
             self.timer.cancel()
-        self.calls.forget(self)
+        self.calls.ended(self)
         self._end.set()
         self.calls.emit(FunctionCallEnded(self.id, self.name, cancelled, self.value))
         if self.then is not None and not cancelled:
@@ -151,6 +156,10 @@ class FunctionCalls:
     emit: Callable[[Event], None]
     #: The tasks of the session, while it runs.
     tasks: TaskGroup | None = None
+    #: In a session that is saved: writes down that a call begins, and its result.
+    saver: Saver | None = None
+    #: The calls that it has written down.
+    _noted: set[str] = field(factory=set[str])
     _running: dict[str, _Call] = field(factory=dict[str, _Call])
     _begun: int = 0
 
@@ -161,8 +170,12 @@ class FunctionCalls:
         """
         check_json(dict(arguments), "$.arguments")
         call = ClientCall(self._id(id), name, self)
+        call.noted = {"name": name, "arguments": dict(arguments)}
         self._announce(FunctionCallStarted(call.id, name, arguments))
         self._begin(call, self.limits.function_seconds)
+        if self.saver is not None:
+            self._noted.add(call.id)
+            self.saver.note(f"call/{call.id}", call.noted)
         return call
 
     def carry_out(
@@ -180,8 +193,16 @@ class FunctionCalls:
         call = OwnCall(self._id(id), action.name, self, finish=action.finish, stops=action.is_async)
         self._announce(FunctionCallStarted(call.id, call.name, arguments, by_client=False))
         self._begin(call, min(self.limits.function_seconds, action.deadline or math.inf))
+        if self.saver is not None and not action.repeatable:
+            call.noted = {"name": call.name, "arguments": dict(arguments)}
+            self._noted.add(call.id)
+            function = partial(self._noted_first, self.saver, call, function)
         self.tasks.start_soon(call.run, function)
         return call
+
+    async def _noted_first(self, saver: Saver, call: OwnCall, function: Callable[[], Awaitable[Any]]) -> Any:
+        await saver.begin(f"call/{call.id}", encode_json(call.noted))
+        return await function()
 
     def answered(self, id: str, result: Any) -> bool:
         """Take the client's answer to a call. Return whether such a call is running."""
@@ -196,9 +217,18 @@ class FunctionCalls:
         calls = (each for each in self._running.values() if isinstance(each, OwnCall))
         return any(each.task == task and each.then is None for each in calls)
 
-    def forget(self, call: _Call) -> None:
+    def ended(self, call: _Call) -> None:
         """Remove a call that has ended."""
         self._running.pop(call.id, None)
+        if self.saver is not None and call.id in self._noted and not self.saver.stopped:
+            self.saver.note(f"call/{call.id}", {**call.noted, "result": call.value})
+
+    def take_noted(self, id: str) -> bool:
+        """Return whether a call has ended that was written down. From now on it is not."""
+        if id not in self._noted or id in self._running:
+            return False
+        self._noted.remove(id)
+        return True
 
     def _id(self, id: str | None) -> str:
         self._begun += 1

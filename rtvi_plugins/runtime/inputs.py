@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 
 from attrs import define, evolve, field
@@ -27,8 +27,8 @@ class InputQueue:
     open: bool = True
     #: The session has ended, or ends once the inputs so far are processed.
     closing: bool = False
-    #: The loop has taken an input, and has not asked for the next one yet.
-    _in_progress: bool = False
+    #: The input that the loop has taken, until it asks for the next one.
+    in_progress: Input | None = None
     #: The number of the input that was taken last.
     _number: int = 0
     #: How many inputs were added. It is also the number of the last one; the first input is number 1.
@@ -72,20 +72,32 @@ class InputQueue:
 
     async def next(self) -> Input:
         """Return the next input, waiting for it if there is none."""
-        self._in_progress = False
+        self.in_progress = None
         self.on_next()
         while not self._waiting:
             self._arrived = OneShotEvent()
             await self._arrived.wait()
-        self._in_progress = True
         self._number, input = self._waiting.pop(0)
+        self.in_progress = input
         return input
+
+    def restore(self, inputs: Sequence[Input]) -> None:
+        """Wait with these inputs only: the session is restored."""
+        self._waiting.clear()
+        for each in inputs:
+            self.put(each)
+
+    @property
+    def waiting(self) -> tuple[Input, ...]:
+        """Return the inputs that wait."""
+        return tuple(each for _, each in self._waiting)
 
     def is_done(self, number: int) -> bool:
         """Return whether the inputs up to this number were processed or discarded, or nobody takes inputs any more."""
         if not self.open:
             return True
-        first = self._number if self._in_progress else self._waiting[0][0] if self._waiting else self.added + 1
+        after = self._waiting[0][0] if self._waiting else self.added + 1
+        first = after if self.in_progress is None else self._number
         return number < first
 
     @property
@@ -101,4 +113,4 @@ class InputQueue:
     @property
     def is_idle(self) -> bool:
         """Return whether no input waits or is in progress."""
-        return not (self.open and (self._waiting or self._in_progress))
+        return not (self.open and (self._waiting or self.in_progress is not None))

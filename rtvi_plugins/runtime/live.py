@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
-from functools import partial
+from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
 from anyio.lowlevel import checkpoint_if_cancelled
 
-from ..clock import Deadline
 from ..declare.specs import LifespanValue
 from ..errors import (
-    ActionTimeout,
     AuthorError,
     BotFailed,
     Problem,
     RateLimited,
     RequestError,
     SessionClosed,
-    SessionIdle,
-    SessionTooLong,
     UnknownFunctionCall,
     report,
 )
@@ -37,8 +32,8 @@ from ..protocol.operations import (
     SubmitText,
     UpdateConfig,
 )
-from ..protocol.requests import Request
 from ..protocol.start import StartRequest
+from ..resuming import Saved
 from ..utils.control_flow import reraise_control_flow
 from ..utils.diagnostics import where
 from ..utils.task_context import TaskContext
@@ -46,6 +41,8 @@ from ..utils.waiting import OneShotEvent, cancellation_classes
 from ..voice.recording import record
 from .audio_input import INPUT_RATE
 from .bot_session import BotSession
+from .resumable import Resumable
+from .session_time import SessionTime
 from .shared import Shared
 from .workers import Workers
 
@@ -57,23 +54,32 @@ log = logging.getLogger("rtvi_plugins")
 class LiveSession:
     """One session from its start to its end."""
 
-    def __init__(self, id: str, shared: Shared, start: StartRequest) -> None:
+    def __init__(
+        self,
+        id: str,
+        shared: Shared,
+        start: StartRequest,
+        body: Mapping[str, Any] = {},
+        saved: Saved | None = None,
+    ) -> None:
+        """`body` is what a saved session is started from again, and `saved` the record of a session to restore."""
         self.id = id
         self.session, self.parts = BotSession.create(id, shared, start, self._stop)
         self.clock = shared.clock
-        self.limits = shared.limits
         #: Called once when the session ends, for a transport that may be stuck in sending.
         self.on_end: Callable[[], None] | None = None
         #: Held around calls from a transport, which may come from a plain callback of the event loop.
         self.task_context: AbstractContextManager[None] = nullcontext()
-        #: When the client sent something last.
-        self.last_received = self.clock.now()
-        self.deadlines = Deadline(self.clock, self._deadline_reached)
+        self.time = SessionTime(shared.clock, shared.limits, self.parts)
         self._shared = shared
         self._began = OneShotEvent()
         self._tasks: TaskGroup | None = None
-        self._ends = self.last_received
         self._opened = False
+        self._saved = saved
+        #: What lets a client come back; None if it cannot.
+        self.resumable = Resumable.create(
+            self.session, self.parts, shared, body, saved, self.time, self.parts.ending.move
+        )
 
     # ---- from the start to the end ---------------------------------------------------------------------------------
 
@@ -90,6 +96,7 @@ class LiveSession:
                 if failed is None and self.closed:
                     failed = SessionClosed("The session was closed while its services were opening.")
                 if failed is None:
+                    self._restore()
                     await self._serve(task_status)
                 else:
                     task_status.started(failed)
@@ -97,6 +104,10 @@ class LiveSession:
                 with anyio.CancelScope(shield=True):
                     await self._shut()
                 keepers.cancel_scope.cancel()
+
+    def _restore(self) -> None:
+        if self._saved is not None and self.resumable is not None:
+            self.resumable.restore(self._saved.state)
 
     async def _serve(self, task_status: TaskStatus[RequestError | None]) -> None:
         """Let the client connect, and stay until the session ends, which cancels everything in here."""
@@ -106,6 +117,8 @@ class LiveSession:
             workers = Workers(tasks)
             parts.services.serve(tasks, workers)
             parts.actions.serve(workers)
+            if self.session.resumed and self.resumable is not None:
+                self.resumable.begin(tasks)
             self._opened = True
             parts.hooks.notify("session_opened", session=self.session)
             task_status.started(None)
@@ -149,6 +162,8 @@ class LiveSession:
     async def _shut(self) -> None:
         self.parts.ending.end()
         await self.parts.services.close()
+        if self.resumable is not None:
+            await self.resumable.close()
         if self._opened:
             self.parts.hooks.notify("session_closed", session=self.session, reason=self.parts.ending.code)
 
@@ -162,10 +177,14 @@ class LiveSession:
         if parts.audio_input is not None:
             parts.audio_input.close()
         for request in list(parts.protocol.requests.pending.values()):
-            parts.outbox.fail(request, SessionClosed("The session has ended."))
-        parts.actions.end()
+            if parts.ending.moved:  # the other process answers
+                parts.protocol.requests.settle(request)
+            else:
+                parts.outbox.fail(request, SessionClosed("The session has ended."))
+        if not parts.ending.moved:
+            parts.actions.end()
         parts.outbox.close()
-        self.deadlines.cancel()
+        self.time.cancel()
         if self._tasks is not None:
             self._tasks.cancel_scope.cancel()
         if self.on_end is not None:
@@ -192,56 +211,30 @@ class LiveSession:
         parts = self.parts
         return bool(parts.actions.jobs) or bool(parts.protocol.requests.pending) or not parts.turns.is_idle
 
-    # ---- deadlines -------------------------------------------------------------------------------------------------
+    # ---- connections ------------------------------------------------------------------------------------------------
 
-    def claimed(self) -> None:
-        """Start the session's time: a client has connected."""
-        self.last_received = self.clock.now()
-        self._ends = self.last_received + self.limits.session_seconds
-        self._watch(self._session_due())
+    def connected(self, replace: Callable[[], None], proof: str | None) -> None:
+        """Start the session's time, or go on with it after a resume. See `Resumable.connected`."""
+        if self.resumable is not None:
+            self.resumable.connected(replace, proof)
+        if proof is None:
+            self.time.start()
 
-    def watch_requests(self) -> None:
-        """Watch the deadline of the request that was received last."""
-        if self.parts.protocol.requests.pending:
-            self._watch(next(reversed(self.parts.protocol.requests.pending.values())).due)
+    def disconnected(self, *, left: bool) -> None:
+        """Wait for the client to come back, if it may. Otherwise, or if it has `left` on purpose, end the session."""
+        if self.resumable is not None and not left and self.resumable.can_detach:
+            self.resumable.disconnected()
+        else:
+            self.parts.ending.end("", "the client has left")
+            self.parts.outbox.drop()
 
-    def _watch(self, due: float) -> None:
-        """Have `_deadline_reached` called no later than this."""
-        if not self.closed:
-            self.deadlines.no_later_than(due)
-
-    def _session_due(self) -> float:
-        return math.inf if self.session.closing else min(self._ends, self._idle_due())
-
-    def _idle_due(self) -> float:
-        """Return when the session has been idle for too long, as seen now. A timer of the bot counts like a message."""
-        now = self.clock.now()
-        timers = [each.due for each in self.parts.timers if each.callback is not None or each.due <= now]
-        return max(self.last_received, *timers, 0.0) + self.limits.idle_seconds
-
-    def _deadline_reached(self) -> None:
-        """Look which deadlines have passed, and wait for the next one."""
-        now, limits, ending = self.clock.now(), self.limits, self.parts.ending
-        if now >= self._ends:
-            length = f"The session has reached its greatest length, {limits.session_seconds:g} s."
-            ending.when_heard(partial(ending.fail, SessionTooLong(length)))
-        elif now >= self._idle_due():
-            silence = f"The client sent nothing for {limits.idle_seconds:g} s."
-            ending.when_heard(partial(ending.fail, SessionIdle(silence)))
-        if self.closed:
-            return
-        pending = self.parts.protocol.requests.pending
-        for request in [each for each in pending.values() if each.due <= now]:
-            self._expire(request)
-        self._watch(min((*(each.due for each in pending.values()), self._session_due())))
-
-    def _expire(self, request: Request) -> None:
-        """Answer a request that took too long, without waiting for its function to unwind."""
-        begun, waits = "It may or may not have taken effect.", "The client has not sent client-ready."
-        hint = begun if self.parts.protocol.ready else waits
-        self.parts.outbox.fail(request, ActionTimeout(f"The request was not finished in time. {hint}"))
-        if request.work is not None:
-            request.work.cancel()
+    def move(self) -> bool:
+        """End here if another process can go on with the session. Return whether it can."""
+        if self.resumable is None or not self.resumable.can_detach or self.closed:
+            return False
+        self.resumable.freeze()
+        self.parts.ending.move()
+        return True
 
     # ---- carrying out operations -----------------------------------------------------------------------------------
 
@@ -264,14 +257,17 @@ class LiveSession:
                 self.parts.ending.end("", "the client asked the bot to leave")
 
     def _ready(self, operation: ClientReady) -> None:
-        self.parts.outbox.put(operation.text)
+        if self.resumable is None or self.session.single_turn:
+            self.parts.outbox.put(operation.text)
+        elif self._tasks is not None:
+            self.resumable.ready(operation, self._tasks)
         self._began.set()
         for each in self.parts.services.start.old_names:
             self.parts.protocol.on_old_name(each)
         self.parts.services.failovers.tell_all()
         for waited in self.parts.protocol.release():
             self.carry_out(waited)
-        self._watch(min((each.due for each in self.parts.protocol.requests.pending.values()), default=math.inf))
+        self.time.watch_all_requests()
 
     def _take_result(self, operation: FunctionResult) -> None:
         if not self.parts.calls.answered(operation.call, operation.result):

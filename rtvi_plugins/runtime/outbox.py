@@ -13,21 +13,34 @@ from ..protocol.protocol import RTVIProtocol
 from ..protocol.requests import Request
 from ..utils.waiting import OneShotEvent
 from .client_errors import error_json
+from .saving import Saver
+from .sent_texts import SentTexts
 
 __all__ = ("Outbox",)
 
 
 class Outbox:
-    """Texts and audio that wait to be sent. `overflow` is called once, when they exceed the limits."""
+    """Texts and audio that wait to be sent. `overflow` is called once, when they exceed the limits.
+
+    In a session that is saved, a text waits until everything before it is written to the store. Between two
+    connections, texts are kept for the next one, and audio is dropped.
+    """
 
     __slots__ = (
+        "_detached",
         "_limits",
         "_overflow",
         "_overflowed",
         "_protocol",
+        "_reader",
+        "_ready",
         "_reported",
+        "_saver",
+        "_saving",
         "_sendable",
+        "_sent",
         "_size",
+        "_unsaved",
         "_waiting",
         "_watched",
         "closed",
@@ -53,23 +66,52 @@ class Outbox:
         #: Called when there is something to take, and at the end; once after each `take_now`.
         self.on_sendable: Callable[[], None] | None = None
         self._watched = True
+        #: Increases with each connection that ends, so that nobody takes texts for it any more.
+        self._reader = 0
+        self._detached = False
+        #: In a session that is saved: what waits for the next write and for the present one, and what has left.
+        self._saver: Saver | None = None
+        self._unsaved: list[str | Audio] = []
+        self._saving: list[str | Audio] = []
+        self._sent = SentTexts()
+        #: The last `bot-ready`.
+        self._ready = ""
 
     def put(self, text: str) -> None:
         """Send a text after everything that was put before it."""
+        if self._saver is not None:
+            return self._hold(text, len(text))
         self._waiting.append(text)
-        self._added(len(text))
+        return self._added(len(text))
 
     def put_audio(self, audio: Audio) -> None:
         """Send a frame of audio after everything that was put before it."""
+        if self._detached:
+            return None
+        if self._unsaved or self._saving:
+            return self._hold(audio, len(audio.data))
         self._waiting.append(audio)
-        self._added(len(audio.data))
+        return self._added(len(audio.data))
 
     def _added(self, size: int) -> None:
         self._size += size
         self._wake()
         # Only what waited before counts: a long message must not end the session of a client that reads.
-        too_much = len(self._waiting) > self._limits.outbox or self._size - size > self._limits.outbox_size
-        if too_much and not self._overflowed:
+        if len(self._waiting) > self._limits.outbox or self._size - size > self._limits.outbox_size:
+            self._overflows()
+
+    def _hold(self, item: str | Audio, size: int) -> None:
+        """Keep an item until everything before it is saved."""
+        self._unsaved.append(item)
+        self._size += size
+        if self._saver is not None:
+            self._saver.wake()
+        count = len(self._waiting) + len(self._saving) + len(self._unsaved)
+        if count > self._limits.outbox or self._size - size > self._limits.outbox_size:
+            self._overflows()
+
+    def _overflows(self) -> None:
+        if not self._overflowed:
             self._overflowed = True
             self.drop()
             self._overflow()
@@ -90,6 +132,8 @@ class Outbox:
         """Answer a request, unless it was answered already."""
         if self._protocol.requests.settle(request):
             self._protocol.rate.charge_answer(len(text))
+            if self._saver is not None:
+                self._saver.answered(request.id, text)
             self.put(text)
 
     def fail(self, request: Request, error: RequestError) -> None:
@@ -118,18 +162,24 @@ class Outbox:
     def close(self) -> None:
         """Accept nothing more. What waits can still be taken."""
         self.closed = True
+        self._saver = None
+        self._waiting += self._take_unsaved()
         self._wake()
 
     def drop(self) -> None:
         """Discard everything: nobody is left to send it to."""
         self._waiting.clear()
+        self._take_unsaved()
         self._size = 0
 
     def discard_audio(self) -> int:
         """Discard the frames of audio that wait, and return their number."""
-        texts = [each for each in self._waiting if isinstance(each, str)]
-        dropped = len(self._waiting) - len(texts)
-        self._waiting, self._size = list[str | Audio](texts), sum(map(len, texts))
+        dropped = 0
+        for items in (self._waiting, self._saving, self._unsaved):
+            count = len(items)
+            items[:] = _texts(items)
+            dropped += count - len(items)
+        self._size = _total((*self._waiting, *self._saving, *self._unsaved))
         return dropped
 
     def _wake(self) -> None:
@@ -142,15 +192,102 @@ class Outbox:
 
     async def take(self) -> Sequence[str | Audio]:
         """Wait for what is to be sent next, and return it in order. Empty once the session has ended."""
+        if self._waiting:
+            return self.take_now()
+        reader = self._reader
         while not self._waiting:
             if self.closed:
                 return ()
             self._sendable = OneShotEvent()
             await self._sendable.wait()
+            if reader != self._reader:
+                return ()
         return self.take_now()
 
     def take_now(self) -> Sequence[str | Audio]:
         """Return what is to be sent, in order; empty when there is nothing."""
         self._watched = True
         batch, self._waiting, self._size = self._waiting, [], 0
+        if self._saver is not None:
+            self._size = _total((*self._saving, *self._unsaved))
         return batch
+
+    # ---- sessions that are saved -----------------------------------------------------------------------------------
+
+    def save_with(self, saver: Saver) -> None:
+        """Let texts wait for this saver from now on."""
+        self._saver = saver
+        saver.on_write, saver.on_saved = self._begin_saving, self._release
+        self._unsaved, self._waiting = self._waiting, []
+        saver.wake()
+
+    @property
+    def is_detached(self) -> bool:
+        """Return whether texts are kept for the next connection."""
+        return self._detached
+
+    def _begin_saving(self) -> None:
+        self._saving += self._unsaved
+        self._unsaved = []
+
+    def _take_unsaved(self) -> list[str | Audio]:
+        items = [*self._saving, *self._unsaved]
+        self._saving, self._unsaved = [], []
+        return items
+
+    def _release(self) -> None:
+        """Let the texts leave that waited for the write."""
+        batch, self._saving = self._saving, []
+        for text in _strings(batch):
+            self._sent.append(text)
+        if self._detached:
+            self._size -= _total(batch)
+        elif batch:
+            self._waiting += batch
+            self._wake()
+
+    def detach(self) -> None:
+        """Keep the texts for the next connection: this one has ended, or is replaced."""
+        self._detached = True
+        self._reader += 1
+        self._waiting.clear()
+        self.discard_audio()
+        self.on_sendable = None
+        if self._sendable is not None:
+            self._wake()
+
+    def put_ready(self, ready: str) -> int:
+        """Send a `bot-ready` to a client that was here all the time. Return the position of the text."""
+        position = self._sent.end + len(_texts((*self._saving, *self._unsaved)))
+        self._ready = ready
+        self.put(ready)
+        return position
+
+    def attach(self, ready: str, position: int | None, answers: Callable[[bool], list[str]]) -> int:
+        """Send a client that has come back `ready`, and what it has missed. Return the position of `ready`.
+
+        `position` is that of the first text that it has not received; None if it does not want them. `answers` returns
+        more texts. Its argument says whether all of the missed texts are kept.
+        """
+        is_whole, unsaved = position is not None and self._sent.covers(position), self._take_unsaved()
+        missed = [] if position is None else [*self._sent.cut(position), *_strings(unsaved)]
+        missed = [each for each in missed if each != self._ready]
+        self._detached, self._ready = False, ready
+        self._unsaved = [ready, *missed, *answers(is_whole)]
+        self._size = _total(self._unsaved)
+        if self._saver is not None:
+            self._saver.wake()
+        return self._sent.end
+
+
+def _total(items: Sequence[str | Audio]) -> int:
+    return sum(len(each) if isinstance(each, str) else len(each.data) for each in items)
+
+
+def _strings(items: Sequence[str | Audio]) -> list[str]:
+    return [each for each in items if isinstance(each, str)]
+
+
+def _texts(items: Sequence[str | Audio]) -> list[str | Audio]:
+    """Return the items without audio."""
+    return [each for each in items if isinstance(each, str)]

@@ -23,6 +23,8 @@ _CLOSE_CODES: Mapping[str, int] = {
     RateLimited.code: 1008,
 }
 
+_RESTART = 1012
+
 
 class Ending:
     """Ends one session, once. `stop` stops everything that runs in it."""
@@ -33,6 +35,8 @@ class Ending:
         #: The code of the error that ended the session; empty without an error.
         self.code = ""
         self.close_code, self.close_reason = 1000, ""
+        #: Whether the session goes on in another process.
+        self.moved = False
         #: The tasks of the session, while it runs.
         self.tasks: TaskGroup | None = None
         self._clock = clock
@@ -80,6 +84,15 @@ class Ending:
         """End the session at once, with a fatal error to the client."""
         self._outbox.report(error, fatal=True)
         self.end(error.code, error.message)
+
+    def move(self) -> None:
+        """End the session in this process, without a word to the client: it goes on in another one."""
+        if self.closed or self._begun:
+            return
+        self._begun = self.moved = True
+        self.close_code, self.close_reason = _RESTART, "The session goes on in another process; resume it."
+        self._stop()
+        self._outbox.drop()
 
     def end(self, code: str = "", reason: str = "") -> None:
         """End the session at once."""

@@ -10,6 +10,7 @@ from ..clock import Clock
 from ..limits import Limits
 from ..protocol.offer import Offers
 from ..registry.hooks import Hooks
+from ..resuming import SessionStore
 from .health import Health
 from .key_checks import KeyChecks
 from .lifespans import OpenLifespans
@@ -34,6 +35,11 @@ class Shared:
     lifespans: OpenLifespans
     #: The folder for recordings. None records nothing.
     record: Path | None = None
+    #: The store in which sessions are saved, the address under which other processes know this one, and how long a
+    #: session waits for a client that has lost its connection. Without a store nothing is saved.
+    store: SessionStore | None = None
+    address: str = ""
+    resume_seconds: float = 60.0
     old_names: OldNames = field(factory=OldNames)
     key_checks: KeyChecks = field(factory=KeyChecks)
     health: Health = field(init=False)

@@ -130,6 +130,8 @@ class Turns:
         self.current: LiveTurn | None = None
         #: The output of the client's transport, if it carries audio.
         self.audio: AudioOutput | None = None
+        #: Called when a turn has ended, and when the loop asks for the next input.
+        self.on_rest: Callable[[], None] | None = None
         self._context = context
         self._emit = emit
         self._on_message = on_message
@@ -210,6 +212,8 @@ class Turns:
 
     def _rest(self) -> None:
         self._idle.notify()
+        if self.on_rest is not None:
+            self.on_rest()
         for each in [each for each in self._awaited if self._is_over(each)]:
             self._awaited.remove(each)
             each.over.set()

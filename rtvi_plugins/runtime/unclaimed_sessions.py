@@ -26,6 +26,8 @@ class _Unclaimed:
     address: str | None
     #: Kept so that no log shows the token while it opens the session.
     hidden: Secret
+    #: The key of the resume token; None for a new session.
+    proof: str | None
 
 
 class UnclaimedSessions:
@@ -60,29 +62,32 @@ class UnclaimedSessions:
         finally:
             self._opening -= 1
 
-    def add(self, session: LiveSession, address: str | None) -> str:
-        """Let an open session wait for its client. Return its token."""
+    def add(self, session: LiveSession, address: str | None, proof: str | None = None) -> str:
+        """Let an open session wait for its client. Return its token. `proof` is the key of its resume token."""
         token = secrets.token_urlsafe(24)
         timer = self._clock.call_after(self._limits.unclaimed_seconds, lambda: self._expire(token))
-        self._by_token[token] = _Unclaimed(session, timer, address, Secret(token))
+        self._by_token[token] = _Unclaimed(session, timer, address, Secret(token), proof)
         return token
 
-    def claim(self, token: str | None) -> LiveSession:
-        """Return the session that waits under a token, once. Raise `UnknownSession` for any other token."""
+    def claim(self, token: str | None) -> tuple[LiveSession, str | None]:
+        """Return the session that waits under a token, once, and the key of the resume token that was used.
+
+        Raise `UnknownSession` for any other token.
+        """
         found = self._by_token.pop(token or "", None)
         if found is not None:
             self._left(found.address)
         if found is None or found.session.closed:
             raise UnknownSession("The session token is missing, unknown, used already or expired; start again.")
         found.timer.cancel()
-        found.session.claimed()
-        return found.session
+        return found.session, found.proof
 
     def _expire(self, token: str) -> None:
         found = self._by_token.pop(token, None)
         if found is not None:
             self._left(found.address)
-            found.session.session.close("nobody came", now=True)
+            if found.proof is None:  # a resumed session has a deadline of its own
+                found.session.session.close("nobody came", now=True)
 
     def _left(self, address: str | None) -> None:
         if address is not None:

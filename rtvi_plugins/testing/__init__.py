@@ -2,6 +2,7 @@
 
 `call` brings a user who speaks. `ScriptedLLM` and `ScriptedSpeechModel` give prepared answers.
 `rule_tests` makes a test of each rule in `RULES` for each provider of a package.
+`check_store` holds a store of sessions against what it promises.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from .rules import RULES, Level, Rule
 from .scripted import ScriptedAnswer, ScriptedLLM, stand_in
 from .scripted_speech import ScriptedSpeech, ScriptedSpeechModel
 from .sessions import SessionClient, connect, host_for
+from .stores import check_store
 
 __all__ = (
     "RULES",
@@ -43,6 +45,7 @@ __all__ = (
     "call",
     "check_package",
     "check_providers",
+    "check_store",
     "connect",
     "find_problems",
     "host_for",

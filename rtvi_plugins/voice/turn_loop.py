@@ -69,7 +69,7 @@ class Conversation:
         try:
             async with self.listening(stt, vad):
                 first = greeting if isinstance(greeting, Say) else Say(greeting)
-                if first.text and not self.session.single_turn:
+                if first.text and not self.session.single_turn and not self.session.resumed:
                     await self.take(first)
                 self.idle.start()
                 async for each in self.session.inputs():

@@ -1,0 +1,192 @@
+"""What lets a client come back to one session: the record, the tokens, and the time without a connection."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, final
+
+from anyio.abc import TaskGroup
+from attrs import define, field
+
+from ..clock import Clock
+from ..errors import NotReceived, RequestError
+from ..protocol.codec import encode, encode_json
+from ..protocol.operations import ClientReady
+from ..resuming import OWNER, Saved
+from ..session import RunLLM
+from .bot_session import BotSession, SessionParts
+from .resume_tokens import ResumeTokens
+from .saving import Saver
+from .session_time import SessionTime
+from .shared import Shared
+from .snapshot import Snapshot
+
+__all__ = ("Resumable",)
+
+
+@final
+@define(eq=False)
+class Resumable:
+    """A session that is saved, and to which a client may come back.
+
+    It is saved from its first `client-ready` on: before that, a client can as well start again. While no client is
+    connected, it goes on for `resume_seconds`.
+    """
+
+    session: BotSession
+    parts: SessionParts
+    clock: Clock
+    time: SessionTime
+    saver: Saver
+    snapshot: Snapshot
+    tokens: ResumeTokens
+    resume_seconds: float
+    #: The first keys of the record.
+    first: Mapping[str, str]
+    _begun: bool = False
+    #: Tells the transport of the present connection that another one has replaced it.
+    _replace: Callable[[], None] | None = field(default=None)
+    #: When the client had sent something last before the present connection.
+    _last_received: float = 0.0
+    #: The bot was speaking when the connection was lost.
+    _was_cut_short: bool = False
+
+    @classmethod
+    def create(
+        cls,
+        session: BotSession,
+        parts: SessionParts,
+        shared: Shared,
+        start: Mapping[str, Any],
+        saved: Saved | None,
+        session_time: SessionTime,
+        on_lost: Callable[[], None],
+    ) -> Resumable | None:
+        """Return what makes a session resumable; None if the host saves no sessions. `start` is saved with it."""
+        if shared.store is None:
+            return None
+        epoch = 1 if saved is None else saved.epoch
+        saver = Saver(session.id, epoch, shared.store, shared.clock, shared.resume_seconds, on_lost)
+        snapshot = Snapshot(session, parts, saver, session_time, time.time)
+        saver.snapshot, saver.answered = snapshot.note, snapshot.answered
+        tokens = ResumeTokens(session.id, shared.clock, saver.note_text)
+        first = {OWNER: shared.address, "start": encode_json(start)} if saved is None else {}
+        made = cls(session, parts, shared.clock, session_time, saver, snapshot, tokens, shared.resume_seconds, first)
+        parts.protocol.resume = made._offer
+        return made
+
+    def _offer(self) -> dict[str, Any]:
+        return {"token": self.tokens.issue(), "seconds": self.resume_seconds}
+
+    # ---- the record ------------------------------------------------------------------------------------------------
+
+    def restore(self, record: Mapping[str, str]) -> None:
+        """Restore the session from its record, and wait for its client."""
+        self.session.resumed = True
+        self.parts.outbox.detach()
+        for key in record:
+            self.tokens.restore(key)
+        self.snapshot.restore(record)
+        self._wait()
+
+    def begin(self, tasks: TaskGroup) -> None:
+        """Save the session from now on."""
+        self._begun = True
+        for key, text in self.first.items():
+            self.saver.note_text(key, text)
+        self.parts.outbox.save_with(self.saver)
+        self.parts.actions.saver = self.parts.calls.saver = self.saver
+        self.parts.turns.on_rest = self.saver.wake
+        tasks.start_soon(self.saver.run)
+
+    def freeze(self) -> None:
+        """Stop here: the session goes on in another process."""
+        self.saver.freeze()
+
+    async def close(self) -> None:
+        """End: forget the record, or write the last one after `freeze`."""
+        self.tokens.close()
+        if self._begun:
+            await self.saver.finish()
+
+    # ---- connections -----------------------------------------------------------------------------------------------
+
+    @property
+    def can_detach(self) -> bool:
+        """Whether the session goes on when its connection is lost."""
+        return self._begun and not self.session.closing
+
+    def connected(self, replace: Callable[[], None], proof: str | None) -> None:
+        """Use a new connection, which was made with the token that `proof` is the key of; None is the first one.
+
+        `replace` is called when another one replaces it.
+        """
+        before, self._replace = self._replace, replace
+        if proof is not None:
+            self._last_received = self.time.last_received
+            self.tokens.use(proof)
+            self._detach()
+            if before is not None:
+                before()
+
+    def disconnected(self) -> None:
+        """Wait for the client: its connection was lost."""
+        self._replace = None
+        self._detach()
+
+    def _detach(self) -> None:
+        self._wait()
+        self.parts.protocol.introduced = False
+        if self.parts.turns.audio is not None and self.parts.turns.interrupt():
+            self._was_cut_short = True
+        self._microphone(False)
+        self.parts.outbox.detach()
+
+    def _wait(self) -> None:
+        """Wait for the client, for a limited time."""
+        self.time.away_until = min(self.time.away_until, self.clock.now() + self.resume_seconds)
+        self.time.watch()
+
+    def _microphone(self, enabled: bool) -> None:
+        """End what the user was saying, or listen again."""
+        if self.parts.audio_input is not None:
+            self.parts.audio_input.microphone(enabled)
+
+    def ready(self, operation: ClientReady, tasks: TaskGroup) -> None:
+        """Send `bot-ready`, and to a client that has come back what it has missed."""
+        outbox = self.parts.outbox
+        if not self._begun:
+            self.begin(tasks)
+        self.time.away_until = math.inf
+        if not outbox.is_detached:
+            self.tokens.place(outbox.put_ready(operation.text))
+            return
+        self.time.last_received = self._last_received  # a resume is not the user's doing
+        issued = self.tokens.position
+        position = None if operation.waiting is None else 0 if issued is None else issued + operation.received
+        self.tokens.place(outbox.attach(operation.text, position, lambda whole: self._answers(operation, whole)))
+        self._microphone(True)
+        if self._was_cut_short:
+            self._was_cut_short = False
+            self._answer_again()
+
+    def _answers(self, operation: ClientReady, is_whole: bool) -> list[str]:
+        """Return answers to the requests that the client waits for, as far as they were lost with their process."""
+        protocol, texts = self.parts.protocol, list[str]()
+        for id in operation.waiting or ():
+            answer = protocol.answered.get(id)
+            if answer is None and id not in protocol.requests.pending:
+                texts.append(encode("error-response", id, NotReceived("Send this request again.").to_json()))
+            elif answer is not None and not (is_whole and self.tokens.position is not None):
+                texts.append(answer)
+        return texts
+
+    def _answer_again(self) -> None:
+        """Have the bot answer once more what it was answering."""
+        turns = self.parts.turns
+        if not turns.inputs.wants_answer:
+            with suppress(RequestError):  # the session is ending, or nobody listens
+                turns.submit(RunLLM())

@@ -1,0 +1,218 @@
+"""Save one session: write what has changed before a text leaves it, and before an effect begins.
+
+Nothing is observed. At these two gates the snapshot is compared with what was written last, and the differences are
+written. If nothing differs, nothing is written.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, Final
+
+import anyio
+from anyio.abc import TaskGroup
+from attrs import define, field
+
+from ..clock import Clock, Deadline
+from ..errors import Cancelled
+from ..protocol.codec import encode_json
+from ..resuming import Fenced, SessionStore
+from ..utils.waiting import OneShotEvent
+
+__all__ = ("Saver",)
+
+log = logging.getLogger("rtvi_plugins")
+
+#: How long a session waits for the store before it goes on unsaved, and then for how long between attempts, in seconds.
+_STORE_SECONDS, _RETRY_SECONDS = 2.0, 1.0
+#: How long the end of a session waits for the store, in seconds.
+_END_SECONDS: Final = 2.0
+
+
+@define(eq=False)
+class Saver:
+    """Writes the record of one session."""
+
+    session: str
+    epoch: int
+    store: SessionStore
+    clock: Clock
+    #: How long a client may take to come back, in seconds.
+    resume_seconds: float
+    #: Called when another process has claimed the session.
+    on_lost: Callable[[], None]
+    #: Called before each write, to `note` what has changed.
+    snapshot: Callable[[], None] = lambda: None
+    #: Called before a write of `run`, and when it is done, so that the texts from before may leave.
+    on_write: Callable[[], None] = lambda: None
+    on_saved: Callable[[], None] = lambda: None
+    #: Called with each answer to a request: its id and its text.
+    answered: Callable[[str, str], None] = lambda id, text: None
+    #: Nothing more is noted: the session goes on elsewhere, or ends.
+    stopped: bool = False
+    notes: dict[str, str | None] = field(factory=dict[str, "str | None"])
+    _lost: bool = False
+    _frozen: bool = False
+    #: The keys of the effects that have begun.
+    _begun: set[str] = field(factory=set[str])
+    _lock: anyio.Lock = field(factory=anyio.Lock)
+    _tasks: TaskGroup | None = None
+    _wanted: OneShotEvent | None = None
+    _is_wanted: bool = True
+    #: The store does not answer, so the session goes on unsaved.
+    _is_down: bool = False
+    _renewal: Deadline = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._renewal = Deadline(self.clock, self._renew)
+
+    @property
+    def keep_seconds(self) -> float:
+        """How long the store keeps the record after a write. A live session writes more often, even a silent one."""
+        return 2 * self.resume_seconds + _STORE_SECONDS
+
+    # ---- notes -----------------------------------------------------------------------------------------------------
+
+    def note(self, key: str, value: Any) -> None:
+        """Write a value with the next write, as JSON. None removes the key. Raise `TypeError` for what is not JSON."""
+        self.note_text(key, None if value is None else encode_json(value))
+
+    def note_text(self, key: str, text: str | None) -> None:
+        """Write a text with the next write. None removes the key."""
+        if not self.stopped:
+            self.notes[key] = text
+
+    # ---- the gates -------------------------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Write soon, and then let the texts that wait leave."""
+        self._is_wanted = True
+        if self._wanted is not None:
+            self._wanted.set()
+            self._wanted = None
+
+    async def begin(self, key: str, text: str) -> None:
+        """Note that an effect begins, and wait until it is written. Raise `Cancelled` if the session is elsewhere."""
+        self.note_text(key, text)
+        self._begun.add(key)
+        await self.commit()
+        if self.stopped:
+            raise Cancelled("The session goes on elsewhere.")
+
+    def end(self, key: str, *, always: bool = False) -> bool:
+        """Remove what `begin` has noted under a key, or `always` the key. Return whether it was noted by `begin`."""
+        has_begun = key in self._begun
+        self._begun.discard(key)
+        if has_begun or always:
+            self.note_text(key, None)
+        return has_begun
+
+    async def commit(self) -> None:
+        """Wait until everything so far is written, or the store has not answered in time."""
+        if self._is_down:
+            return
+        async with self._lock:
+            if not self.stopped:
+                self.snapshot()
+                if self.notes and not self._is_down:
+                    await self._write(_STORE_SECONDS)
+
+    async def run(self) -> None:
+        """Write whenever texts wait or the record must be renewed, until the session ends."""
+        async with anyio.create_task_group() as self._tasks:
+            while True:
+                if not self._is_wanted:
+                    self._wanted = OneShotEvent()
+                    await self._wanted.wait()
+                self._is_wanted = False
+                self.on_write()
+                await self.commit()
+                if not self.stopped:
+                    self.on_saved()
+
+    def _renew(self) -> None:
+        """Write before the record's time is over, also if nothing has changed."""
+        self.note_text("time", None)
+        self.wake()
+
+    # ---- the store -------------------------------------------------------------------------------------------------
+
+    async def _write(self, seconds: float) -> None:
+        changes, self.notes = self.notes, {}
+        error: BaseException | None = None
+        try:
+            with anyio.fail_after(seconds):
+                await self.store.write(self.session, self.epoch, changes, self.keep_seconds)
+        except Fenced:
+            self._lost = True
+            self.stop()
+            self.on_lost()
+        except BaseException as raised:
+            self.notes = {**changes, **self.notes}
+            if not isinstance(raised, Exception):
+                raise
+            error = raised
+        else:
+            self._renewal.move(self.clock.now() + self.resume_seconds / 2)
+        self._note_state(error)
+
+    def _note_state(self, error: BaseException | None) -> None:
+        """Log that the store has stopped to answer, or answers again."""
+        if error is None and self._is_down:
+            self._is_down = False
+            log.warning("session %s is saved again", self.session)
+        elif error is not None and not self._is_down:
+            self._is_down = True
+            log.error("session %s is not saved at present: %s", self.session, _reason(error))
+            if self._tasks is not None:
+                self._tasks.start_soon(self._retry)
+
+    async def _retry(self) -> None:
+        """Write again from time to time, until the store answers. Texts leave meanwhile."""
+        while self._is_down and not self.stopped:
+            moment = OneShotEvent()
+            timer = self.clock.call_after(_RETRY_SECONDS, moment.set)
+            try:
+                await moment.wait()
+            finally:
+                timer.cancel()
+            async with self._lock:
+                if not self.stopped:
+                    self.snapshot()
+                    await self._write(_STORE_SECONDS)
+
+    # ---- the end ---------------------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Note and write nothing more."""
+        self.stopped = True
+        self.notes.clear()
+        self._renewal.cancel()
+
+    def freeze(self) -> None:
+        """Take the last snapshot, which `finish` writes: the session will go on in another process."""
+        if not self.stopped:
+            self.snapshot()
+            self.stopped = self._frozen = True
+
+    async def finish(self) -> None:
+        """Write the last snapshot, if one was taken; otherwise forget the record, unless it is another process's."""
+        self._renewal.cancel()
+        self.stopped = True
+        if self._lost:
+            return
+        if self._frozen:
+            self._tasks = None
+            return await self._write(_END_SECONDS)
+        try:
+            with anyio.fail_after(_END_SECONDS):
+                await self.store.forget(self.session, self.epoch)
+        except Exception as error:
+            log.error("the record of session %s could not be removed: %s", self.session, _reason(error))
+        return None
+
+
+def _reason(error: BaseException) -> str:
+    name = type(error).__name__
+    return f"the store raised {name}: {error}" if str(error) else f"the store raised {name}"

@@ -1,0 +1,209 @@
+"""A store of sessions in a SQLite file, which the processes of one machine may share. See `rtvi_plugins.resuming`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, closing
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, Self, TypeVar
+
+import anyio
+import anyio.to_thread
+from attrs import frozen
+
+from .resuming import OWNER, BatchWriter, Changes, Fenced, Saved
+
+__all__ = ("SQLiteStore",)
+
+_log = logging.getLogger("rtvi_plugins")
+
+T = TypeVar("T")
+
+#: The version of the schema, in the file's `user_version`.
+_VERSION: Final = 1
+_SCHEMA: Final = """
+CREATE TABLE session (id TEXT PRIMARY KEY, epoch INTEGER NOT NULL, ends REAL NOT NULL) WITHOUT ROWID;
+CREATE INDEX session_ends ON session (ends);
+CREATE TABLE state (
+    session TEXT NOT NULL REFERENCES session (id) ON DELETE CASCADE,
+    key TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (session, key)
+) WITHOUT ROWID;
+"""
+#: How long a process waits for another one that writes, in seconds.
+_BUSY_SECONDS: Final = 10.0
+#: How often records whose time is over are removed, in seconds, and how many at once.
+_SWEEP_SECONDS, _SWEPT = 30.0, 500
+#: How many writes share a transaction.
+_BATCH: Final = 500
+
+
+@frozen
+class _Write:
+    session: str
+    epoch: int
+    changes: Changes
+    ends: float
+
+
+class SQLiteStore:
+    """Records in a SQLite file. It is created if it does not exist.
+
+    What was written survives the end of the process, such as `kill -9`. With `full`, each transaction is also flushed
+    to the disk, so that it survives a power failure; this takes longer. Entering it raises `ValueError` for a file of a
+    newer release.
+    """
+
+    durable = True
+
+    def __init__(self, path: str | os.PathLike[str], *, full: bool = False) -> None:
+        self.path = Path(path)
+        self._full = full
+        self._db: sqlite3.Connection | None = None
+        #: SQLite writes one after the other anyway, so one thread at a time is enough.
+        self._thread = anyio.CapacityLimiter(1)
+        self._writer = BatchWriter(self._write_batch, most=_BATCH)
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        if self._db is not None:
+            raise RuntimeError("A SQLiteStore belongs to one host. Make another one with the same path.")
+        self._db = await self._in_thread(self._open)
+        try:
+            tasks = await self._stack.enter_async_context(anyio.create_task_group())
+            self._stack.callback(tasks.cancel_scope.cancel)
+            tasks.start_soon(self._sweep)
+            await self._stack.enter_async_context(self._writer.running())
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._stack.aclose()
+        db, self._db = self._db, None
+        if db is not None:
+            with anyio.CancelScope(shield=True):
+                await self._in_thread(db.close)
+
+    async def write(self, session: str, epoch: int, changes: Changes, seconds: float) -> None:
+        await self._writer.write(_Write(session, epoch, dict(changes), time.time() + seconds))
+
+    async def claim(self, session: str, owner: str, proof: str) -> Saved | None:
+        return await self._in_thread(partial(self._claim, session, owner, proof))
+
+    async def owner(self, session: str) -> str | None:
+        return await self._in_thread(partial(self._owner, session))
+
+    async def forget(self, session: str, epoch: int | None = None) -> None:
+        await self._in_thread(partial(self._forget, session, epoch))
+
+    # ---- in the thread ---------------------------------------------------------------------------------------------
+
+    async def _in_thread(self, function: Callable[[], T]) -> T:
+        return await anyio.to_thread.run_sync(function, limiter=self._thread)
+
+    @property
+    def _file(self) -> sqlite3.Connection:
+        if self._db is None:
+            raise RuntimeError("The store is not open.")
+        return self._db
+
+    def _open(self) -> sqlite3.Connection:
+        if not self.path.exists():  # a conversation is nobody else's business
+            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+        db = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute(f"PRAGMA synchronous = {'FULL' if self._full else 'NORMAL'}")
+            db.execute("PRAGMA foreign_keys = ON")
+            db.execute("BEGIN IMMEDIATE")
+            (version,) = db.execute("PRAGMA user_version").fetchone()
+            if version > _VERSION:
+                raise ValueError(f"{self.path} was written by a newer release, with version {version} of the schema.")
+            if version == 0:
+                for statement in filter(str.strip, _SCHEMA.split(";")):
+                    db.execute(statement)
+                db.execute(f"PRAGMA user_version = {_VERSION}")
+            db.execute("COMMIT")
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    async def _write_batch(self, batch: Sequence[_Write]) -> Mapping[int, Exception]:
+        return await self._in_thread(partial(self._transaction, partial(self._write_all, batch)))
+
+    def _transaction(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        db = self._file
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            result = function(db)
+            db.execute("COMMIT")
+        except BaseException:
+            db.execute("ROLLBACK")
+            raise
+        return result
+
+    def _write_all(self, batch: Sequence[_Write], db: sqlite3.Connection) -> Mapping[int, Exception]:
+        fenced: dict[int, Exception] = {}
+        for index, each in enumerate(batch):
+            if each.epoch == 1 and OWNER in each.changes:
+                db.execute("INSERT OR IGNORE INTO session VALUES (?, 1, ?)", (each.session, each.ends))
+            touched = db.execute(
+                "UPDATE session SET ends = ? WHERE id = ? AND epoch = ?", (each.ends, each.session, each.epoch)
+            )
+            if touched.rowcount == 0:
+                fenced[index] = Fenced(each.session)
+                continue
+            put = [(each.session, key, text) for key, text in each.changes.items() if text is not None]
+            db.executemany("INSERT OR REPLACE INTO state VALUES (?, ?, ?)", put)
+            gone = [(each.session, key) for key, text in each.changes.items() if text is None]
+            db.executemany("DELETE FROM state WHERE session = ? AND key = ?", gone)
+        return fenced
+
+    def _claim(self, session: str, owner: str, proof: str) -> Saved | None:
+        def claim(db: sqlite3.Connection) -> Saved | None:
+            row: Any = db.execute(
+                "UPDATE session SET epoch = epoch + 1 WHERE id = ?1 AND ends > ?2"
+                " AND EXISTS (SELECT 1 FROM state WHERE session = ?1 AND key = ?3) RETURNING epoch",
+                (session, time.time(), proof),
+            ).fetchone()
+            if row is None:
+                return None
+            db.execute("INSERT OR REPLACE INTO state VALUES (?, ?, ?)", (session, OWNER, owner))
+            state = dict(db.execute("SELECT key, value FROM state WHERE session = ?", (session,)).fetchall())
+            return Saved(session, row[0], state)
+
+        return self._transaction(claim)
+
+    def _owner(self, session: str) -> str | None:
+        query = "SELECT value FROM session JOIN state ON session = id WHERE id = ? AND key = ? AND ends > ?"
+        row: Any = self._file.execute(query, (session, OWNER, time.time())).fetchone()
+        return None if row is None else str(row[0])
+
+    def _forget(self, session: str, epoch: int | None) -> None:
+        self._file.execute("DELETE FROM session WHERE id = ?1 AND epoch = ifnull(?2, epoch)", (session, epoch))
+
+    # ---- the sweeper -----------------------------------------------------------------------------------------------
+
+    async def _sweep(self) -> None:
+        """Remove records whose time is over."""
+        while True:
+            try:
+                while await self._in_thread(self._sweep_some) == _SWEPT:
+                    pass
+            except sqlite3.Error as error:
+                _log.warning("old sessions could not be removed from %s: %s", self.path, error)
+            await anyio.sleep(_SWEEP_SECONDS)
+
+    def _sweep_some(self) -> int:
+        old = "SELECT id FROM session WHERE ends <= ? LIMIT ?"
+        with closing(self._file.execute(f"DELETE FROM session WHERE id IN ({old})", (time.time(), _SWEPT))) as done:
+            return done.rowcount

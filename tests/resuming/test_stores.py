@@ -1,0 +1,90 @@
+"""The stores of sessions, held against what they promise."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from rtvi_plugins.resuming import OWNER, BatchWriter, MemoryStore, Saved
+from rtvi_plugins.sqlite_store import SQLiteStore
+from rtvi_plugins.testing import check_store
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_the_memory_store_keeps_its_promises() -> None:
+    """It keeps them for all hosts of the process."""
+    store = MemoryStore()
+    await check_store(lambda: store)
+
+
+@pytest.mark.parametrize("full", [False, True])
+async def test_the_sqlite_store_keeps_its_promises(tmp_path: Path, full: bool) -> None:
+    """It keeps them for all processes that share the file."""
+    await check_store(lambda: SQLiteStore(tmp_path / "sessions.db", full=full), expires=full)
+
+
+class Broken(MemoryStore):
+    """A store that lets every owner write."""
+
+    async def claim(self, session: str, owner: str, proof: str) -> Saved | None:
+        saved = await super().claim(session, owner, proof)
+        if saved is not None:
+            self._records[session].epoch -= 1
+        return saved
+
+
+async def test_a_store_that_fences_nobody_is_found() -> None:
+    """The suite says what such a store does wrong."""
+    store = Broken()
+    with pytest.raises(AssertionError, match="the owner before may still write"):
+        await check_store(lambda: store, expires=False)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="files have no mode")
+async def test_the_file_belongs_to_its_user_alone(tmp_path: Path) -> None:
+    """Conversations are nobody else's business."""
+    path = tmp_path / "sessions.db"
+    async with SQLiteStore(path):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+async def test_a_file_of_a_newer_release_is_refused(tmp_path: Path) -> None:
+    """It is not changed by a process that does not know its schema."""
+    path = tmp_path / "sessions.db"
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version = 99")
+    db.close()
+    with pytest.raises(ValueError, match="newer release, with version 99"):
+        async with SQLiteStore(path):
+            pass
+
+
+async def test_a_batch_that_fails_fails_for_each_of_its_writers() -> None:
+    """Each session then knows that it is not saved."""
+
+    async def write(items: object) -> Mapping[int, Exception]:
+        raise OSError("the disk is full")
+
+    writer = BatchWriter[str](write, most=10)
+    async with writer.running():
+        with pytest.raises(OSError, match="the disk is full"):
+            await writer.write("a")
+
+
+async def test_records_whose_time_is_over_leave_the_file(tmp_path: Path) -> None:
+    """The sweeper removes them with all their texts."""
+    path = tmp_path / "sessions.db"
+    async with SQLiteStore(path) as store:
+        await store.write("old", 1, {OWNER: "one", "m/0": "text"}, 0.0)
+        await store.write("new", 1, {OWNER: "one", "m/0": "text"}, 60.0)
+    async with SQLiteStore(path) as store:
+        assert await store.owner("new") == "one"
+    with sqlite3.connect(path) as db:
+        assert db.execute("SELECT DISTINCT session FROM state").fetchall() == [("new",)]
+    db.close()
