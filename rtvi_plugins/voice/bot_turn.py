@@ -29,16 +29,7 @@ from .output import SentenceOutput
 from .sentences import Sentences
 from .speech import Speech, SpeechSynthesis
 from .streams import BATCH, InvalidPiece, Patience, class_of_provider, clean_usage, closing, idle_timeout, retried
-from .tool_calls import (
-    MOST_CALLS,
-    LateResults,
-    call_functions,
-    clean_call,
-    clean_thought,
-    moved_to_the_end,
-    too_many_calls,
-    with_unique_id,
-)
+from .tool_calls import LateResults, call_functions, clean_thought, moved_to_the_end
 
 __all__ = ("BotTurn",)
 
@@ -60,6 +51,8 @@ class BotTurn:
     llm: LLM
     next_segment: Callable[[], int]
     late: LateResults
+    #: Who takes over from the LLM.
+    alternatives: Alternatives
     synthesis: SpeechSynthesis | None = None
     #: Whether reports of late results are spoken.
     speak: bool = field(default=True, kw_only=True)
@@ -75,10 +68,6 @@ class BotTurn:
     _synthesized: anyio.Event | None = field(default=None, init=False)
     #: Whether functions were called in this turn.
     _called: bool = field(default=False, init=False)
-    _alternatives: Alternatives = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._alternatives = self.session.alternatives(self.llm)
 
     async def answer(self) -> None:
         """Answer by the LLM, in one or more completions. Raise `ProviderError` when it fails for good."""
@@ -115,13 +104,8 @@ class BotTurn:
         completion = self._begin(tasks)
         self.session.emit(BotLLMStarted())
         try:
-            await retried(
-                lambda: self._stream(completion),
-                "an LLM",
-                "answered",
-                self._alternatives,
-                can_retry=lambda: completion.is_empty,
-            )
+            attempt = partial(self._stream, completion)
+            await retried(attempt, "an LLM", "answered", self.alternatives, can_retry=lambda: completion.is_empty)
             completion.is_whole = True
         finally:
             self._end(completion)
@@ -137,7 +121,7 @@ class BotTurn:
         request = LLMRequest(messages, functions, self._tool_choice(functions))
         self.late.mark_read()
         try:
-            with idle_timeout(self.session.clock, _TIMEOUT, "The LLM", self._alternatives.seconds) as touch:
+            with idle_timeout(self.session.clock, _TIMEOUT, "The LLM", self.alternatives.seconds) as touch:
                 async with closing(self.llm.respond(request), "an LLM's respond()", _PIECES) as pieces:
                     await self._take(pieces, completion, output, touch)
         except BaseException:
@@ -175,7 +159,7 @@ class BotTurn:
             if completion.first_at is None and not isinstance(piece, Thought | Usage):
                 completion.first_at = self.session.clock.now()
                 touch.begun()
-                self._alternatives.answered()
+                self.alternatives.answered()
             match piece:
                 case Text():
                     text = replace_surrogates(piece.text)
@@ -183,24 +167,13 @@ class BotTurn:
                     self.session.emit(BotLLMText(text))
                     await output.feed(text)
                 case ToolCall():
-                    self._add_call(piece, completion)
+                    completion.add_call(piece, self._call_ids())
                 case Thought():
                     completion.think(clean_thought(piece))
                 case Usage():
                     completion.usage = clean_usage(piece)
                 case other:  # pyright: ignore[reportUnnecessaryComparison]  # what a provider yields is not checked
                     raise InvalidPiece(other, "an LLM's respond()", _PIECES)
-
-    def _add_call(self, call: ToolCall, completion: Completion) -> None:
-        """Add a function call. The LLM reads that the first one over the limit is refused; more are dropped."""
-        count = len(completion.calls)
-        if count > MOST_CALLS:
-            return
-        call = with_unique_id(clean_call(call), self._call_ids())
-        if count == MOST_CALLS:
-            log.warning("an LLM called more than %d functions in one answer; the others were not called", MOST_CALLS)
-            call = too_many_calls(call)
-        completion.calls.append(call)
 
     def _call_ids(self) -> set[str]:
         """Return the ids of all calls so far, in the context and in the completions that are not in it yet."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import logging
+from collections.abc import Collection, Sequence
 from typing import Any, cast
 
 from attrs import define, evolve, field
@@ -12,8 +13,11 @@ from ..context import Message, MessageWithThoughts, without_vendor_data
 from ..events import Metrics
 from ..kinds import Thought, ToolCall, Usage
 from .speech import Speech
+from .tool_calls import MOST_CALLS, clean_call, too_many_calls, with_unique_id
 
 __all__ = ("Completion", "as_sent")
+
+log = logging.getLogger("rtvi_plugins")
 
 
 @define(eq=False)
@@ -53,6 +57,20 @@ class Completion:
             cached_tokens=(self.usage.cached_tokens or None) if self.usage else None,
             reasoning_tokens=(self.usage.reasoning_tokens or None) if self.usage else None,
         )
+
+    def add_call(self, call: ToolCall, ids: Collection[str]) -> None:
+        """Add a function call, with an id that is none of `ids`.
+
+        The LLM reads that the first one over the limit is refused; more are dropped.
+        """
+        count = len(self.calls)
+        if count > MOST_CALLS:
+            return
+        call = with_unique_id(clean_call(call), ids)
+        if count == MOST_CALLS:
+            log.warning("an LLM called more than %d functions in one answer; the others were not called", MOST_CALLS)
+            call = too_many_calls(call)
+        self.calls.append(call)
 
     def think(self, thought: Thought) -> None:
         """Add a piece of a thought. Pieces are joined until one has `extra`."""

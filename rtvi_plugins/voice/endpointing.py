@@ -178,6 +178,8 @@ class Streams:
     """The streams of one session's STTs, one at a time."""
 
     session: Session
+    #: The STT, as the bot has received it.
+    stt: object
     tasks: TaskGroup
     #: Whether the vendors find the utterances.
     endpointing: bool
@@ -221,6 +223,11 @@ class Streams:
             self._failures = 1 if stream.works else self._failures + 1
             error = None if stream.error is None else as_provider_error(stream.error, "an STT", "listened")
             self._open_at = now + reopening_delay(self._failures, error)
-            if error is not None and is_reported(self._failures, error) and utterance is None:
-                self.session.fail(error)
+            if error is not None and utterance is None:
+                self.tasks.start_soon(self._replace, error, is_reported(self._failures, error))
         return utterance is not None or now >= self._open_at
+
+    async def _replace(self, error: ProviderError, is_news: bool) -> None:
+        """Let the next provider listen, or report the failure if none takes over."""
+        if not await self.session.alternatives(self.stt).failed(error) and is_news:
+            self.session.fail(error)

@@ -17,7 +17,7 @@ from ..clock import Timer
 from ..context import Function, Message
 from ..errors import ProviderError
 from ..kinds import Added, Audio, Pause, Respond, SpeechInput, SpeechModel, SpeechRequest, Typed
-from ..session import Session
+from ..session import Alternatives, Session
 from .completion import as_sent
 from .model_stream import Answer, InputFeed, ModelStream, StreamListener
 from .streams import class_of_provider, is_reported, reopening_delay
@@ -62,6 +62,9 @@ class ModelConnection:
     _audio: deque[Audio | Pause] = field(factory=deque[Audio | Pause])
     _failures: int = 0
     _timer: Timer | None = None
+    #: Who takes over, from a failure outside of turns to the next piece.
+    _alternatives: Alternatives | None = None
+    _is_replacing: bool = False
 
     # ---- streams ---------------------------------------------------------------------------------------------------
 
@@ -75,6 +78,11 @@ class ModelConnection:
             return stream if stream.model is self._provider() else None
         except ProviderError:
             return None
+
+    @property
+    def _is_waiting(self) -> bool:
+        """Return whether another stream will be opened soon."""
+        return self._timer is not None or self._is_replacing
 
     def _provider(self) -> Any:
         """Return the provider that fills the service now, behind its handle. Raise `ProviderError` if it has died."""
@@ -116,14 +124,38 @@ class ModelConnection:
     def works(self) -> None:
         """Note that the stream has yielded something."""
         self._failures = 0
+        if self._alternatives is not None:
+            self._alternatives.answered()
+            self._alternatives = None
 
     def failed(self, stream: ModelStream, error: ProviderError | None) -> None:
         """Open another stream after a while. A turn that runs fails, and may ask for another stream at once."""
-        if stream is not self._stream:
+        if stream is not self._stream or self._is_replacing:
             return
         self._failures += error is not None
         is_news = error is not None and is_reported(self._failures, error) and not self.in_turn
+        others = self._alternatives or self.session.alternatives(self.model)
+        if error is not None and others.exist and not self.in_turn:  # else the turn asks the next provider
+            self._alternatives, self._is_replacing = others, True
+            self.listener.stream_lost(None)
+            self.tasks.start_soon(self._replace, error, is_news)
+            return
         self.listener.stream_lost(error if is_news else None)
+        if self.stream is None:
+            self._open_later(error)
+
+    async def _replace(self, error: ProviderError, is_news: bool) -> None:
+        """Open a stream of the next provider, or later one of the same if none takes over."""
+        try:
+            replaced = self._alternatives is not None and await self._alternatives.failed(error)
+        finally:
+            self._is_replacing = False
+        if replaced:
+            self._open_again()
+            return
+        if is_news:
+            self.session.fail(error)
+        self._alternatives = None
         if self.stream is None:
             self._open_later(error)
 
@@ -164,7 +196,7 @@ class ModelConnection:
 
     def sync(self) -> None:
         """Tell the model what others have changed, unless the bot has a turn."""
-        if self.in_turn or self._timer is not None:
+        if self.in_turn or self._is_waiting:
             return
         stream, new = self.stream, self._additions()
         if stream is None or new is None:
@@ -197,7 +229,7 @@ class ModelConnection:
             self._audio.popleft()
         if (stream := self.stream) is not None:
             stream.send(item)
-        elif not self.in_turn and self._timer is None:
+        elif not self.in_turn and not self._is_waiting:
             self.open_if_possible()
 
     def answered(self) -> None:

@@ -65,6 +65,10 @@ class ModelConversation(Conversation):
         self.llm = llm
 
     @property
+    def answering(self) -> object:
+        return self.model
+
+    @property
     def can_speak(self) -> bool:
         return True
 

@@ -119,7 +119,7 @@ class Recogniser:
     _streams: Streams = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._streams = Streams(self.session, self.tasks, self.endpointing)
+        self._streams = Streams(self.session, self.stt, self.tasks, self.endpointing)
 
     def start(self) -> None:
         """Connect an STT that can listen, so that the first utterance need not wait for it."""

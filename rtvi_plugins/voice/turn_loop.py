@@ -78,6 +78,11 @@ class Conversation:
             self.idle.stop()
 
     @property
+    def answering(self) -> object:
+        """Return the service that answers, as the bot has received it."""
+        return self.llm
+
+    @property
     def can_speak(self) -> bool:
         """Return whether there is a voice for the answers, where the transport carries audio."""
         return self.tts is not None
@@ -171,6 +176,7 @@ class Conversation:
                 self.llm,
                 self._next_segment,
                 self.late,
+                self.session.alternatives(self.answering),
                 synthesis,
                 speak=speak,
                 late_ids=late_ids,

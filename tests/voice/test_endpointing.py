@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rtvi_plugins import LLM, STT, TTS, ProviderError, Session, bot, converse
+from rtvi_plugins import LLM, STT, TTS, Failover, ProviderError, Session, bot, converse
 from rtvi_plugins.kinds import (
     Audio,
     ListenPiece,
@@ -196,6 +196,34 @@ async def test_an_stt_that_is_replaced_loses_nothing() -> None:
         await wait(wire, 2.0)
         assert (await said(wire))[2:] == [("user", "stop"), ("assistant", "Noon.")]
         assert spoken(wire).split() == ["Fine.", "Noon."]
+
+
+@bot(
+    services={"llm": SERVICES["llm"], "stt": Failover("script", "second"), "tts": SERVICES["tts"]},
+    config=LOOK,
+    client=CLIENT[:-2],
+    public=True,
+)
+async def doubled(session: Session, /, llm: LLM, stt: STT, tts: TTS) -> None:
+    """Has another STT that takes over."""
+    await converse(session, llm=llm, stt=stt, tts=tts)
+
+
+@pytest.mark.parametrize("in_utterance", [False, True])
+async def test_the_next_stt_takes_over(in_utterance: bool) -> None:
+    """Between utterances as well as in one, which it hears from its beginning."""
+    vendor = Vendor()
+    fakes = Fakes([Text("Fine.")], listens=vendor.listen)
+    async with fakes.session(doubled) as wire:
+        await speak(wire, 1 if in_utterance else 0, 0.3)
+        vendor.errors.append(ProviderError("script", "auth"))
+        await speak(wire, 2 if in_utterance else 0, 0.3)
+        assert [each["provider"] for each in wire.data_of("server-message")] == ["second"]
+        await speak(wire, 2, 0.3)
+        await silence(wire, 2.0)
+        heard = "hello there what time is it" if in_utterance else "what time is it"
+        assert await said(wire) == [("user", heard), ("assistant", "Fine.")]
+        assert (vendor.connections, failures(wire)) == (2, [])
 
 
 async def test_silence_is_no_utterance() -> None:

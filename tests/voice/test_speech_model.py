@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import pytest
 
-from rtvi_plugins import VAD, ProviderError, Session, SpeechModel, action, bot, converse
+from rtvi_plugins import VAD, Failover, ProviderError, Session, SpeechModel, action, bot, converse
 from rtvi_plugins.context import Message
 from rtvi_plugins.errors import AuthorError
 from rtvi_plugins.kinds import (
@@ -79,6 +79,12 @@ async def said(wire: Wire) -> list[tuple[Any, ...]]:
     """The conversation as the client reads it."""
     messages = (await wire.result(wire.call("speech:get_context")))["messages"]
     return [(each["role"], each["content"], *(["interrupted"] if each.get("interrupted") else [])) for each in messages]
+
+
+async def context_of(wire: Wire) -> list[Message]:
+    """The messages of the conversation."""
+    messages: list[Message] = (await wire.result(wire.call("speech:get_context")))["messages"]
+    return messages
 
 
 async def user_says(model: ScriptedSpeechModel, text: str) -> None:
@@ -519,6 +525,67 @@ async def test_a_vendor_that_stays_away_is_reported_once_and_tried_less_and_less
         assert failures(wire) == ["acme is not available."]
         assert [round(after - before, 1) for before, after in pairwise(opened[1:])] == [0.5, 1.0, 2.0, 4.0, 30.0]
         model.will("Hello.")
+        await write(wire, "hi")
+        await silence(wire, 0.5)
+        assert (await said(wire))[-1] == ("assistant", "Hello.")
+
+
+@bot(services={"speech": Failover("first", "second")}, client=CLIENT, public=True)
+async def doubled(session: Session, /, speech: SpeechModel) -> None:
+    """Has another model that takes over."""
+    await converse(session, speech=speech)
+
+
+def takers(wire: Wire) -> list[tuple[str, str | None]]:
+    """Who serves, as the client was told, and why."""
+    return [(each["provider"], each["category"]) for each in wire.data_of("server-message")]
+
+
+@pytest.mark.parametrize("category", ["unavailable", "auth"])
+async def test_another_model_takes_over_with_the_conversation(category: Any) -> None:
+    """It has the context, and the speech that has no answer yet."""
+    model, second = ScriptedSpeechModel("One."), ScriptedSpeechModel()
+    async with talking(model, second, doubled) as wire:
+        await user_says(model, "Count.")
+        await silence(wire, 1.0)
+        model.hear(SpeechBegan())
+        await speak(wire, 1, 0.5)
+        model.hear(ProviderError("acme", category))
+        await settle()
+        assert takers(wire) == [("second", category)]
+        assert second.requests[0].messages == await context_of(wire)
+        second.will("Two.")
+        await wait(wire, 0.1)
+        assert second.seconds > 0.4
+        second.hear(SpeechBegan(), Transcript("Go on.", final=True), SpeechEnded())
+        await silence(wire, 1.0)
+        assert [each[1] for each in await said(wire)] == ["Count.", "One.", "Go on.", "Two."]
+        assert failures(wire) == []
+        assert wire.host.failing_providers.keys() == {"speech.first"}
+    assert (model.open, second.open) == (0, 0)
+
+
+async def test_another_model_answers_a_typed_text_in_the_same_turn() -> None:
+    """The user does not notice that the first one has failed."""
+    model, second = ScriptedSpeechModel(ProviderError("acme", "quota")), ScriptedSpeechModel("Hello.")
+    async with talking(model, second, doubled) as wire:
+        await write(wire, "hi")
+        await silence(wire, 0.5)
+        assert await said(wire) == [("user", "hi"), ("assistant", "Hello.")]
+        assert takers(wire) == [("second", "quota")]
+        assert failures(wire) == []
+
+
+async def test_if_no_model_works_it_is_reported_once() -> None:
+    """Both are tried less and less, until one answers."""
+    model, second = ScriptedSpeechModel(), ScriptedSpeechModel()
+    async with talking(model, second, doubled) as wire:
+        for each in (model, second):
+            each.hear(ProviderError("acme", "auth"))
+            await settle()
+        assert failures(wire) == ["acme refused its key."]
+        second.will("Hello.")
+        await later(wire, 31)
         await write(wire, "hi")
         await silence(wire, 0.5)
         assert (await said(wire))[-1] == ("assistant", "Hello.")
