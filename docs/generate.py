@@ -5,6 +5,7 @@ A table stands in its page between `<!-- generated: name -->` and `<!-- end -->`
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+from attrs import frozen
 
 from rtvi_plugins import hookspecs, limits
 from rtvi_plugins.cli.description import facts
@@ -21,6 +23,7 @@ from rtvi_plugins.cli.schema import plugin_api
 from rtvi_plugins.errors import CATALOGUE
 from rtvi_plugins.registry.installed import EntryPoint, Installed
 from rtvi_plugins.testing import RULES
+from rtvi_plugins.utils.install_hint import install_hint
 from rtvi_plugins.voice.turn_state import TRANSITIONS, Event
 
 __all__ = ("PARTS", "generated", "main")
@@ -174,10 +177,72 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("<", "&lt;")
 
 
+@frozen
+class Distribution:
+    """A distribution in the folder `plugins`. `level` is what its tests ask of its providers, or ""."""
+
+    name: str
+    description: str
+    providers: tuple[str, ...]
+    level: str
+
+    def row(self) -> Iterator[str]:
+        """Yield the cells of its row: what it is, its providers and their level if it has some, how it is installed."""
+        yield f"[`{self.name}`](../../plugins/{self.name}/README.md)<br>{self.description}"
+        if self.providers:
+            yield ", ".join(f"`{each}`" for each in self.providers)
+            yield self.level or "–"
+        yield f"`{install_hint(self.name).partition('run: ')[2]}`"
+
+
+def distributions() -> list[Distribution]:
+    """Return all of them, by name."""
+    return [_distribution(each.parent) for each in sorted(PLUGINS.glob("*/pyproject.toml"))]
+
+
+def _distribution(folder: Path) -> Distribution:
+    project: dict[str, Any] = tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))["project"]
+    points = project.get("entry-points", {})
+    providers = [each for each in points.get("rtvi_plugins", {}) if "." in each]
+    bridged = [f"{each}-…" for each in points.get("rtvi_plugins.bridges", {})]
+    return Distribution(project["name"], project["description"], (*sorted(providers), *bridged), _level(folder))
+
+
+def _level(folder: Path) -> str:
+    """Return the level that `rule_tests` holds the providers to, and how many rules are waived."""
+    levels: list[str] = []
+    waived = 0
+    for file in sorted(folder.glob("tests/*.py")):
+        for call in (each for each in ast.walk(ast.parse(file.read_text("utf-8"))) if isinstance(each, ast.Call)):
+            name = call.func.id if isinstance(call.func, ast.Name) else ""
+            given = {each.arg: each.value for each in call.keywords}
+            if name == "rule_tests":
+                level = given.get("level")
+                levels.append(str(level.value) if isinstance(level, ast.Constant) else "gold")
+            elif name == "ProviderCheck" and "waive" in given:
+                waived += 1
+    exceptions = f", {waived} waived" if waived else ""
+    return f"{levels[0]}{exceptions}" if levels else ""
+
+
+def providers() -> str:
+    """Return the table of the distributions with providers."""
+    rows = (each.row() for each in distributions() if each.providers)
+    return _table(("distribution", "providers", "level", "install, in the checkout"), rows)
+
+
+def other_plugins() -> str:
+    """Return the table of the distributions without providers."""
+    rows = (each.row() for each in distributions() if not each.providers)
+    return _table(("distribution", "install, in the checkout"), rows)
+
+
 #: The functions that generate a table, by its name.
 PARTS: Mapping[str, Callable[[], str]] = {
     "errors": errors,
     "limits": limits_table,
+    "other_plugins": other_plugins,
+    "providers": providers,
     "hooks": hooks,
     "rules": rules,
     "vendors": vendors,
