@@ -12,6 +12,7 @@ _CORE: Final = "rtvi-plugins"
 #: The distributions of this project that another one needs, besides the core. They are on no registry either.
 NEEDED: Final[Mapping[str, str]] = {
     "rtvi-plugins-anthropic": "rtvi-plugins-vendor",
+    "rtvi-plugins-assemblyai": "rtvi-plugins-vendor",
     "rtvi-plugins-cartesia": "rtvi-plugins-vendor",
     "rtvi-plugins-deepgram": "rtvi-plugins-vendor",
     "rtvi-plugins-elevenlabs": "rtvi-plugins-vendor",
@@ -40,6 +41,7 @@ PLUGINS: Final[Mapping[str, str]] = {
     "llm.together": "rtvi-plugins-openai",
     "llm.vllm": "rtvi-plugins-openai",
     "llm.xai": "rtvi-plugins-openai",
+    "stt.assemblyai": "rtvi-plugins-assemblyai",
     "stt.cartesia": "rtvi-plugins-cartesia",
     "monitor": "rtvi-plugins-monitor",
     "opentelemetry": "rtvi-plugins-opentelemetry",

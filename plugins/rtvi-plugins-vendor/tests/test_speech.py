@@ -65,7 +65,8 @@ async def listening(talk: Any, audio: AsyncIterator[Any], **how: Any) -> AsyncGe
     """A call of `listen` to a vendor that talks so, with the function that receives."""
     async with fake_vendor() as vendor, connect_websockets("acme", KEY, base_url=vendor.url) as acme:
         vendor.on("/listen", talk)
-        found = Listening("acme", **{"timeout": 5.0, **how})
+        settings: dict[str, Any] = {"timeout": 5.0, **how}
+        found = Listening("acme", **settings)
         async with acme.open("listen") as stream, stream.sending(found.messages(audio, PAUSE)):
             yield found, lambda: found.receive(stream)
 
@@ -118,6 +119,29 @@ async def test_a_vendor_that_says_nothing_of_an_utterance_has_failed() -> None:
         with pytest.raises(ProviderError) as failed:
             await receive()
     assert failed.value.category == "timeout"
+
+
+async def test_a_vendor_may_send_nothing_for_silence() -> None:
+    """It is enough that it has sent something before."""
+
+    async def greet(socket: FakeSocket) -> None:
+        await socket.send({"type": "begin"})
+        async for _ in socket:
+            pass
+
+    async def noises() -> AsyncIterator[Any]:
+        yield Pause()
+        await settled.wait()
+        yield Pause()
+        await anyio.sleep_forever()
+
+    settled = anyio.Event()
+    async with listening(greet, noises(), quiet=0.01, hears_silence=False) as (found, receive):
+        assert await receive() == {"type": "begin"}
+        assert await receive() is None
+        found.settle()
+        settled.set()
+        assert await receive() is None
 
 
 async def test_a_vendor_that_ends_the_stream_has_failed() -> None:

@@ -85,17 +85,19 @@ class Listening:
 
     - `timeout`: how long the vendor may be silent after a pause, in seconds, if it has sent nothing for the utterance.
     - `quiet`: how long it may be silent after a pause, in seconds, if it has. For vendors that do not answer each one.
+    - `hears_silence`: whether the vendor sends something for each utterance. If not, it is enough that it has sent
+      anything since the connection was opened.
     """
 
     provider: str
     timeout: float
     quiet: float = 1.0
+    hears_silence: bool = True
     #: Whether a pause waits for its answer.
     is_paused: bool = field(default=False, init=False)
     _audio: CountedAudio | None = field(default=None, init=False)
     _used: float = field(default=0.0, init=False)
     _heard: bool = field(default=False, init=False)
-    _deadline: float = field(default=math.inf, init=False)
     _patience: anyio.CancelScope = field(factory=anyio.CancelScope, init=False)
 
     async def messages(
@@ -107,7 +109,7 @@ class Listening:
             async for message in messages:
                 if message is pause:
                     self.is_paused = True
-                    self._wait()
+                    self._patience.deadline = self._deadline()
                 yield message
 
     async def receive(self, stream: WebSocketStream) -> object:
@@ -115,14 +117,12 @@ class Listening:
 
         Raises `ProviderError` if the vendor has ended the stream, or says nothing at all.
         """
-        with anyio.CancelScope(deadline=self._deadline) as self._patience:
+        with anyio.CancelScope(deadline=self._deadline()) as self._patience:
             try:
                 message: object = await anext(stream)
             except StopAsyncIteration:
                 raise ProviderError(self.provider, "unavailable") from None
             self._heard = True
-            if self.is_paused:
-                self._wait()
             return message
         if not self._heard:
             raise ProviderError(self.provider, "timeout")
@@ -130,15 +130,16 @@ class Listening:
 
     def settle(self) -> Usage:
         """Note that the pause was answered. Return the length of the audio since the last one."""
-        self.is_paused = self._heard = False
-        self._deadline = math.inf
+        self.is_paused = False
+        self._heard = self._heard and not self.hears_silence
         seconds = self._audio.seconds if self._audio else 0.0
         used, self._used = round(seconds - self._used, 6), seconds
         return Usage(seconds=used)
 
-    def _wait(self) -> None:
-        self._deadline = anyio.current_time() + (self.quiet if self._heard else self.timeout)
-        self._patience.deadline = self._deadline
+    def _deadline(self) -> float:
+        if not self.is_paused:
+            return math.inf
+        return anyio.current_time() + (self.quiet if self._heard else self.timeout)
 
 
 async def texts_to_speak(text: AsyncIterator[str]) -> AsyncIterator[str] | None:

@@ -1,0 +1,3 @@
+"""AssemblyAI's speech recognition for `rtvi_plugins`."""
+
+from __future__ import annotations

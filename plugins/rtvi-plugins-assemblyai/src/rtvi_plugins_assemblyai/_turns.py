@@ -1,0 +1,112 @@
+"""The turns of a session, as AssemblyAI sends them, become transcripts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from attrs import define, evolve
+
+from rtvi_plugins.errors import ProviderCategory, ProviderError
+from rtvi_plugins.kinds import Transcript, Usage, Word
+from rtvi_plugins_vendor import category_of_close, malformed_answers
+
+__all__ = ("PROVIDER", "Turns", "category_of")
+
+PROVIDER = "assemblyai"
+
+#: The close codes of AssemblyAI. Its messages of the type `Error` have them too.
+_BY_CODE: Mapping[int, ProviderCategory] = {
+    1008: "auth",
+    3006: "bad-request",
+    3007: "bad-request",
+    3008: "unavailable",  # the session was open for too long, and the next one may succeed
+    3009: "rate",
+    4001: "auth",
+    4002: "quota",
+    4003: "quota",
+    4029: "rate",
+    4102: "rate",
+}
+
+
+def category_of(code: int, reason: str) -> ProviderCategory | None:
+    """Return the category of a close code. None is a normal end."""
+    # An account without credit is refused with the code of a wrong key.
+    if code == 1008 and any(word in reason.lower() for word in ("balance", "funds", "credit")):
+        return "quota"
+    return _BY_CODE.get(code) or category_of_close(code)
+
+
+@define(eq=False)
+class Turns:
+    """Reads the messages of one connection.
+
+    `waits_for_format`: the end of a turn comes twice, and the second one is formatted.
+    """
+
+    waits_for_format: bool
+    threshold: float | None = None
+    #: A turn has begun, and its end has not come.
+    is_open: bool = False
+    #: The last message has ended a turn, or there was none to end.
+    has_ended: bool = False
+    is_terminated: bool = False
+    #: The latest text of the turn that is open.
+    _latest: Transcript | None = None
+    #: The number of the last turn that has ended.
+    _ended: int = -1
+
+    def read(self, message: Any) -> Iterator[Transcript | Usage]:
+        """Yield the pieces of a message. None is a vendor that has nothing to add."""
+        self.has_ended = False
+        pieces: list[Transcript | Usage] = []
+        with malformed_answers(PROVIDER):
+            match message:
+                case None:
+                    pieces += self._end()
+                case {"type": "Turn"}:
+                    pieces += self._turn(message)
+                case {"type": "Termination"}:
+                    self.is_terminated = True
+                    pieces += [*self._end(), Usage(seconds=message.get("audio_duration_seconds") or 0)]
+                case {"error": reason}:
+                    code = message.get("error_code")
+                    raise ProviderError(PROVIDER, category_of(code or 0, str(reason)) or "unavailable")
+                case _:
+                    pass
+        yield from pieces
+
+    def _turn(self, turn: Mapping[str, Any]) -> list[Transcript]:
+        if turn["turn_order"] <= self._ended:  # its formatted text, after its end was taken as it was
+            return []
+        found = _transcript(turn)
+        if turn["end_of_turn"] and (turn["turn_is_formatted"] or not self.waits_for_format):
+            self._ended = turn["turn_order"]
+            self._latest = found
+            return self._end(turn["end_of_turn_confidence"])
+        self.is_open, self._latest = True, found
+        return [found] if found.text else []
+
+    def _end(self, confidence: float | None = None) -> list[Transcript]:
+        """End the turn that is open, as far as it has come."""
+        found, self._latest = self._latest, None
+        self.is_open, self.has_ended = False, True
+        if found is None or not found.text:
+            return []
+        judged = None if self.threshold is None or confidence is None else confidence >= self.threshold
+        return [evolve(found, final=True, ends_turn=judged)]
+
+
+def _transcript(turn: Mapping[str, Any]) -> Transcript:
+    # `transcript` has only the words that stay, so the newest one would be shown late.
+    text = turn["transcript"] if turn["end_of_turn"] else " ".join(each["text"] for each in turn["words"])
+    confidences = [each["confidence"] for each in turn["words"]]
+    return Transcript(
+        text,
+        False,
+        language=turn.get("language_code"),
+        words=[Word(each["text"], each["start"] / 1000, each["end"] / 1000) for each in turn["words"]],
+        speaker=turn.get("speaker_label"),
+        confidence=round(sum(confidences) / len(confidences), 3) if confidences else None,
+    )

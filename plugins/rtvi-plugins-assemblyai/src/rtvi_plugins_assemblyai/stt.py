@@ -1,0 +1,165 @@
+"""The provider `assemblyai` of the kind `stt`: one connection for a session, or for one utterance."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Annotated, Any, Literal
+
+from attrs import define, field
+from attrs.validators import ge, le, max_len
+from typing_extensions import Doc
+
+from rtvi_plugins import Secret, options, service
+from rtvi_plugins.errors import ProviderError
+from rtvi_plugins.kinds import ListenPiece, ListenRequest, Settled, STTPiece, STTRequest
+from rtvi_plugins_vendor import (
+    BaseURL,
+    Extra,
+    Listening,
+    Timeout,
+    VendorWebSockets,
+    WebSocketStream,
+    audio_messages,
+    connect_websockets,
+    parameters,
+)
+
+from ._turns import PROVIDER, Turns, category_of
+
+__all__ = ("AssemblyAISTT", "assemblyai_stt", "recognition")
+
+_FORMAT = {"encoding": "pcm_s16le", "sample_rate": 16_000}
+_VERSION = {"AssemblyAI-Version": "2025-05-12"}
+_FORCE, _TERMINATE = {"type": "ForceEndpoint"}, {"type": "Terminate"}
+#: The fewest bytes of a message: 50 ms.
+_LEAST = 1_600
+#: How long to wait for a turn that may begin late, in seconds, where AssemblyAI has none to end.
+_QUIET = 0.4
+#: A confidence that no turn has, so that AssemblyAI ends a turn when it is told to.
+_NEVER = 1.0
+
+
+@define(eq=False)
+class AssemblyAISTT:
+    """AssemblyAI's streaming recognition. `fields` are the parameters of the next connection."""
+
+    sockets: VendorWebSockets = field(repr=False)
+    timeout: float
+    fields: Mapping[str, Any] = {}
+    #: From which confidence on the user's turn is over. None leaves that to others.
+    threshold: float | None = None
+
+    async def check_key(self) -> None:
+        """Raise `ProviderError` if AssemblyAI does not know the key."""
+        await self.sockets.check_key("v3/token?expires_in_seconds=1")
+
+    async def transcribe(self, request: STTRequest, /) -> AsyncGenerator[STTPiece]:
+        """Yield the transcripts of one utterance, over a connection of its own."""
+        turns = self._turns()
+        messages = audio_messages(request.audio, end=_TERMINATE, least=_LEAST)
+        async with self._open() as stream, stream.sending(messages):
+            async for message in stream:
+                for piece in turns.read(message):
+                    yield piece
+        if not turns.is_terminated:
+            raise ProviderError(PROVIDER, "unavailable")
+
+    async def listen(self, request: ListenRequest, /) -> AsyncGenerator[ListenPiece]:
+        """Yield the transcripts of a session. It ends after an utterance if the options have changed."""
+        fields, turns = self.fields, self._turns()
+        listening = Listening(PROVIDER, self.timeout, _QUIET, hears_silence=False)
+        messages = listening.messages(request.audio, _FORCE, least=_LEAST)
+        async with self._open() as stream, stream.sending(messages):
+            while self.fields == fields:
+                is_settled = False
+                while not is_settled:
+                    listening.quiet = self.timeout if turns.is_open else _QUIET
+                    message = await listening.receive(stream)
+                    for piece in turns.read(message):
+                        yield piece
+                    is_settled = listening.is_paused and turns.has_ended
+                yield listening.settle()
+                yield Settled()
+
+    def _turns(self) -> Turns:
+        return Turns(waits_for_format=bool(self.fields.get("format_turns")), threshold=self.threshold)
+
+    def _open(self) -> AbstractAsyncContextManager[WebSocketStream]:
+        return self.sockets.open("v3/ws", params={**_FORMAT, **self.fields}, headers=_VERSION, goodbye=_TERMINATE)
+
+
+@service("stt", "assemblyai", key_page="https://www.assemblyai.com/dashboard/api-keys")
+@asynccontextmanager
+async def assemblyai_stt(
+    api_key: Secret, /, base_url: BaseURL = "https://streaming.assemblyai.com", timeout: Timeout = 10.0
+) -> AsyncGenerator[AssemblyAISTT]:
+    """AssemblyAI's streaming speech recognition."""
+    async with connect_websockets(
+        PROVIDER, api_key, base_url=base_url, key_scheme="", timeout=timeout, categorize=category_of
+    ) as sockets:
+        yield AssemblyAISTT(sockets, timeout)
+
+
+@options(assemblyai_stt)
+def recognition(
+    stt: AssemblyAISTT,
+    /,
+    speech_model: Annotated[
+        Literal[
+            "universal-streaming-english",
+            "universal-streaming-multilingual",
+            "universal-3-5-pro",
+            "u3-rt-pro",
+            "whisper-rt",
+        ]
+        | str,
+        Doc("The model that recognises speech."),
+    ] = "universal-streaming-english",
+    format_turns: Annotated[bool, Doc("Add punctuation and capital letters, and write numbers as digits.")] = True,
+    keyterms_prompt: Annotated[Sequence[str], max_len(100), Doc("Words and names to expect.")] = (),
+    end_of_turn_confidence_threshold: Annotated[
+        Annotated[float, ge(0), le(1)] | None,
+        Doc("How sure AssemblyAI must be that the user's turn is over. By default, its judgement is not used."),
+    ] = None,
+    min_turn_silence: Annotated[
+        Annotated[int, ge(0)] | None, Doc("After how many ms of silence a turn may be over. By default, the model's.")
+    ] = None,
+    max_turn_silence: Annotated[
+        Annotated[int, ge(0)] | None, Doc("After how many ms of silence a turn is over. By default, the model's.")
+    ] = None,
+    vad_threshold: Annotated[
+        Annotated[float, ge(0), le(1)] | None, Doc("How loud speech is. Higher values ignore more noise.")
+    ] = None,
+    language_detection: Annotated[bool, Doc("Report the language, for models of several languages.")] = False,
+    language_codes: Annotated[
+        Sequence[str], Doc("The languages to expect, such as `es`, for models that accept them.")
+    ] = (),
+    prompt: Annotated[str, Doc("What the conversation is about, for models that accept a prompt.")] = "",
+    filter_profanity: Annotated[bool, Doc("Mask swear words.")] = False,
+    speaker_labels: Annotated[bool, Doc("Tell speakers apart.")] = False,
+    redact_pii: Annotated[bool, Doc("Remove personal data, such as names.")] = False,
+    extra: Extra = None,
+) -> None:
+    """Set how speech is recognised. It applies from the next utterance on."""
+    threshold = end_of_turn_confidence_threshold
+    stt.threshold = threshold
+    stt.fields = parameters(
+        {
+            "speech_model": speech_model,
+            "format_turns": format_turns,
+            "keyterms_prompt": json.dumps(list(keyterms_prompt)) if keyterms_prompt else None,
+            "end_of_turn_confidence_threshold": _NEVER if threshold is None else threshold,
+            "min_turn_silence": min_turn_silence,
+            "max_turn_silence": max_turn_silence,
+            "vad_threshold": vad_threshold,
+            "language_detection": language_detection or None,
+            "language_codes": json.dumps(list(language_codes)) if language_codes else None,
+            "prompt": prompt,
+            "filter_profanity": filter_profanity or None,
+            "speaker_labels": speaker_labels or None,
+            "redact_pii": redact_pii or None,
+        },
+        extra,
+    )

@@ -1,0 +1,257 @@
+"""Recognition: one utterance, and a whole session over one connection."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+
+import anyio
+import pytest
+from assemblyai_server import AssemblyAI, assemblyai, tone
+
+from rtvi_plugins.errors import ProviderError
+from rtvi_plugins.kinds import (
+    Audio,
+    ListenPiece,
+    ListenRequest,
+    Pause,
+    Settled,
+    STTPiece,
+    STTRequest,
+    Transcript,
+    Usage,
+    Word,
+)
+from rtvi_plugins.session import Secret
+from rtvi_plugins_assemblyai.stt import AssemblyAISTT, assemblyai_stt, recognition
+from rtvi_plugins_vendor.testing import Answer, FakeSocket
+
+pytestmark = pytest.mark.anyio
+
+KEY = Secret("key-of-a-test")
+PCM = tone(1.024, 16_000)
+#: A second of speech and 96 ms of silence, in frames of 32 ms.
+UTTERANCE = [
+    *(Audio(PCM[at : at + 1024], 16_000) for at in range(0, len(PCM), 1024)),
+    *[Audio(bytes(1024), 16_000)] * 3,
+]
+
+
+async def utterance() -> AsyncGenerator[Audio]:
+    """One utterance."""
+    for frame in UTTERANCE:
+        await anyio.lowlevel.checkpoint()
+        yield frame
+
+
+class Conversation(AsyncIterator[Audio | Pause]):
+    """Utterances, of which the next one comes when the one before is settled."""
+
+    def __init__(self, *utterances: list[Audio]) -> None:
+        self.items: list[list[Audio | Pause]] = [[*each, Pause()] for each in utterances]
+        self.settled = anyio.Event()
+        self.settled.set()
+
+    async def __anext__(self) -> Audio | Pause:
+        await self.settled.wait()
+        if not self.items:
+            await anyio.sleep_forever()
+        item = self.items[0].pop(0)
+        if isinstance(item, Pause):
+            self.items.pop(0)
+            self.settled = anyio.Event()
+        return item
+
+
+@asynccontextmanager
+async def opened() -> AsyncGenerator[tuple[AssemblyAI, AssemblyAISTT]]:
+    """A fake and a provider that uses it."""
+    async with assemblyai() as fake, assemblyai_stt(KEY, base_url=fake.vendor.url, timeout=2.0) as stt:
+        recognition(stt)
+        yield fake, stt
+
+
+async def heard(stt: AssemblyAISTT) -> list[STTPiece]:
+    """All pieces of one utterance."""
+    async with aclosing(utterance()) as audio:
+        return [piece async for piece in stt.transcribe(STTRequest(audio))]
+
+
+async def conversed(stt: AssemblyAISTT, *utterances: list[Audio]) -> list[ListenPiece]:
+    """All pieces of a session with these utterances."""
+    conversation, pieces = Conversation(*utterances), list[ListenPiece]()
+    async with aclosing(stt.listen(ListenRequest(conversation))) as stream:
+        async for piece in stream:
+            pieces.append(piece)
+            if isinstance(piece, Settled):
+                conversation.settled.set()
+                if pieces.count(Settled()) == len(utterances):
+                    break
+    return pieces
+
+
+def finals(pieces: list[STTPiece] | list[ListenPiece]) -> list[tuple[str, bool | None]]:
+    """Return the final transcripts, and whether they end the turn."""
+    return [(each.text, each.ends_turn) for each in pieces if isinstance(each, Transcript) and each.final]
+
+
+async def test_an_utterance() -> None:
+    """The newest word is shown before it is sure, and the formatted text is the final one."""
+    async with opened() as (fake, stt):
+        *interim, final, usage = await heard(stt)
+    assert [(each.text, each.final) for each in interim if isinstance(each, Transcript)] == [
+        ("one", False),
+        ("one two", False),
+        ("one two three", False),
+        ("one two three four", False),
+        ("one two three four five", False),
+        ("one two three four five", False),
+    ]
+    assert isinstance(final, Transcript)
+    assert (final.text, final.final, final.ends_turn) == ("One two three four five.", True, None)
+    assert (final.language, final.speaker, final.confidence) == (None, None, 0.9)
+    assert final.words[:2] == [Word("One", 0.0, 0.2), Word("two", 0.2, 0.4)]
+    assert usage == Usage(seconds=1)
+    (request,) = fake.vendor.requests
+    assert request.headers["authorization"] == "key-of-a-test"
+    assert request.headers["assemblyai-version"] == "2025-05-12"
+    # Three frames in one message, and silence where a message would be too short for AssemblyAI.
+    assert [len(each) for each in request.messages[:-1]] == [3072] * 11 + [2048]
+    assert request.messages[-1] == {"type": "Terminate"}
+
+
+async def test_the_options_are_the_vendors() -> None:
+    """What is not set is not sent. Lists are JSON, as in AssemblyAI's SDK."""
+    async with opened() as (fake, stt):
+        await heard(stt)
+        recognition(
+            stt,
+            speech_model="universal-streaming-multilingual",
+            format_turns=False,
+            keyterms_prompt=["Rivendell", "Bree"],
+            end_of_turn_confidence_threshold=0.5,
+            min_turn_silence=300,
+            max_turn_silence=900,
+            vad_threshold=0.6,
+            language_detection=True,
+            language_codes=["de"],
+            prompt="A hotel.",
+            filter_profanity=True,
+            speaker_labels=True,
+            redact_pii=True,
+            extra={"max_speakers": 2},
+        )
+        *_, final, _ = await heard(stt)
+    first, second = (each.params for each in fake.vendor.requests)
+    audio = {"encoding": "pcm_s16le", "sample_rate": "16000"}
+    assert first == {
+        **audio,
+        "speech_model": "universal-streaming-english",
+        "format_turns": "true",
+        "end_of_turn_confidence_threshold": "1.0",
+    }
+    assert second == {
+        **audio,
+        "speech_model": "universal-streaming-multilingual",
+        "format_turns": "false",
+        "keyterms_prompt": '["Rivendell", "Bree"]',
+        "end_of_turn_confidence_threshold": "0.5",
+        "min_turn_silence": "300",
+        "max_turn_silence": "900",
+        "vad_threshold": "0.6",
+        "language_detection": "true",
+        "language_codes": '["de"]',
+        "prompt": "A hotel.",
+        "filter_profanity": "true",
+        "speaker_labels": "true",
+        "redact_pii": "true",
+        "max_speakers": "2",
+    }
+    assert isinstance(final, Transcript)
+    assert (final.text, final.language, final.speaker) == ("one two three four five", "de", "A")
+
+
+async def test_a_session_has_one_connection() -> None:
+    """Each pause is answered, after the final transcript. Noise has no answer, and needs none."""
+    async with opened() as (fake, stt):
+        fake.sentences = ["Good morning.", "A room, please."]
+        pieces = await conversed(stt, UTTERANCE, UTTERANCE[-1:], UTTERANCE)
+        assert finals(pieces) == [("Good morning.", None), ("A room, please.", None)]
+        seconds = [each.seconds for each in pieces if isinstance(each, Usage)]
+        assert seconds == [pytest.approx(1.12), pytest.approx(0.032), pytest.approx(1.12)]
+        (request,) = fake.vendor.requests
+        assert await request.outcome() == "answered"
+    assert request.messages.count({"type": "ForceEndpoint"}) == 3
+    assert request.messages[-1] == {"type": "Terminate"}
+
+
+@pytest.mark.parametrize(("threshold", "ends"), [(0.6, True), (0.8, False)])
+async def test_the_vendor_judges_the_end_of_a_turn(threshold: float, ends: bool) -> None:
+    """If the author asks for it. AssemblyAI may end a turn before the pause."""
+    async with opened() as (_, stt):
+        recognition(stt, end_of_turn_confidence_threshold=threshold)
+        assert finals(await conversed(stt, UTTERANCE)) == [("One two three four five.", ends)]
+
+
+async def test_a_turn_that_is_never_formatted() -> None:
+    """Its text is taken as it is, when AssemblyAI ends the session. What comes late is dropped."""
+
+    async def unformatted(socket: FakeSocket) -> None:
+        turn: dict[str, object] = {"type": "Turn", "turn_order": 0, "end_of_turn": True, "end_of_turn_confidence": 0.7}
+        turn = {**turn, "transcript": "hello", "words": [], "turn_is_formatted": False}
+        await socket.send(turn)
+        await socket.send({"type": "Termination", "audio_duration_seconds": 1})
+
+    async with opened() as (fake, stt):
+        fake.vendor.on("/v3/ws", unformatted)
+        assert finals(await heard(stt)) == [("hello", None)]
+
+
+async def test_changed_options_apply_from_the_next_utterance() -> None:
+    """They are parameters of the connection, so `listen` ends and is called again."""
+    async with opened() as (_, stt):
+        pieces: list[ListenPiece] = []
+        async for piece in stt.listen(ListenRequest(Conversation(UTTERANCE, UTTERANCE))):
+            pieces.append(piece)
+            recognition(stt, format_turns=False)
+    assert [type(each) for each in pieces[-3:]] == [Transcript, Usage, Settled]
+
+
+@pytest.mark.parametrize(
+    ("message", "code", "reason", "category"),
+    [
+        ({"type": "Error", "error_code": 3006, "error": "key-of-a-test"}, 3006, "", "bad-request"),
+        ({"type": "Error", "error_code": 3008, "error": "key-of-a-test"}, 3008, "", "unavailable"),
+        ({"type": "Error", "error_code": 3009, "error": "key-of-a-test"}, 3009, "", "rate"),
+        ({"error": "key-of-a-test"}, 3005, "", "unavailable"),
+        ({"type": "Turn"}, 1000, "", "unavailable"),
+        ({"type": "Begin"}, 1008, "Unauthorized Connection: Missing Authorization header", "auth"),
+        ({"type": "Begin"}, 1008, "Unauthorized Connection: insufficient account balance", "quota"),
+        ({"type": "Begin"}, 3007, "", "bad-request"),
+        ({"type": "Begin"}, 4029, "", "rate"),
+        ({"type": "Begin"}, 1000, "", "unavailable"),
+    ],
+)
+async def test_failures(message: dict[str, object], code: int, reason: str, category: str) -> None:
+    """Messages of the type `Error`, close codes, and an end without `Termination`."""
+
+    async def fail(socket: FakeSocket) -> None:
+        await anext(socket)
+        await socket.send(message)
+        await socket.close(code, reason)
+
+    async with opened() as (fake, stt):
+        fake.vendor.on("/v3/ws", fail)
+        with pytest.raises(ProviderError) as failed:
+            await heard(stt)
+    assert failed.value.category == category
+    assert "key-of" not in str(failed.value)
+
+
+async def test_the_key_is_checked() -> None:
+    """Before the first call, by a request that costs nothing."""
+    async with opened() as (fake, stt):
+        fake.vendor.on("/v3/token", Answer(json={}), Answer(401))
+        await stt.check_key()
+        with pytest.raises(ProviderError, match="assemblyai"):
+            await stt.check_key()
