@@ -10,6 +10,8 @@ from types import ModuleType
 import pytest
 
 EXAMPLES = Path(__file__).parent
+#: It needs the package to be installed, as in the transcripts of the pages.
+collect_ignore = ["acme/tests/test_rules.py"]
 
 
 def _folders(test: Path) -> list[str]:

@@ -126,7 +126,9 @@ def _finish(
     _check_readme(findings, provider, metadata)
     module = installed.load(entry)
     by_loop = {"asyncio": anyio.run(partial(run_check, module, spec, check, findings))}
-    if find_spec("trio") is None:
+    if spec.asyncio_only:
+        pass
+    elif find_spec("trio") is None:
         findings.skipped["P211"] = "it needs trio: pip install trio"
     else:
         findings.tried("P211")

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 from rtvi_plugins import ProviderError, RequestError, Secret
 from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text, ToolCall, Usage
-from rtvi_plugins.testing import check_providers, connect
+from rtvi_plugins.testing import connect
 from rtvi_plugins_vendor.testing import Answer, FakeVendor, fake_vendor
 
 import rtvi_plugins_acme.llm
@@ -101,8 +101,3 @@ async def test_a_client_configures_the_bot() -> None:
         assert config.values["llm"]["model"] == "acme-large"
         with pytest.raises(RequestError, match="temperature"):
             await client.update_config({"llm": {"temperature": 0.1}})
-
-
-async def test_it_is_a_good_provider() -> None:
-    """It opens, describes itself, accepts its own options, and closes."""
-    await check_providers(rtvi_plugins_acme.llm)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from attrs import define
 from attrs.validators import ge, le
-from rtvi_plugins import Doc, Secret, action, options, service
+from rtvi_plugins import Doc, ProviderError, Secret, action, options, service
 from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text, ToolCall, Usage
 from rtvi_plugins_vendor import Retry, VendorHTTP, connect_http
 
@@ -32,28 +32,38 @@ class AcmeLLM:
         }
         async with self.http.stream("POST", "chat", json=body) as response:
             async for line in response.lines():
-                yield _piece(json.loads(line))
+                yield _piece(line)
 
     async def models(self) -> list[str]:
         """Return the names of the models."""
         return await self.http.get("models")
 
 
-def _piece(data: dict[str, Any]) -> LLMPiece:
-    match data:
-        case {"text": text}:
-            return Text(text)
-        case {"call": call}:
-            return ToolCall(call["id"], call["name"], call["arguments"])
-        case _:
-            return Usage(data["tokens_in"], data["tokens_out"])
+def _piece(line: str) -> LLMPiece:
+    try:
+        match json.loads(line):
+            case {"text": str(text)}:
+                return Text(text)
+            case {"call": {"id": str(id), "name": str(name), "arguments": arguments}}:
+                return ToolCall.parse(id, name, arguments)
+            case {"tokens_in": int(tokens_in), "tokens_out": int(tokens_out)}:
+                return Usage(tokens_in, tokens_out)
+            case _:
+                raise ProviderError("acme", "unavailable")
+    except json.JSONDecodeError:
+        raise ProviderError("acme", "unavailable") from None
 
 
 @service("llm", "acme")
 @asynccontextmanager
-async def acme_llm(api_key: Secret, /, base_url: str = "https://api.acme.example/v1") -> AsyncGenerator[AcmeLLM]:
+async def acme_llm(
+    api_key: Secret,
+    /,
+    base_url: Annotated[str, Doc("The address of the API.")] = "https://api.acme.example/v1",
+    timeout: Annotated[float, Doc("How long to wait for the next piece, in seconds.")] = 30.0,
+) -> AsyncGenerator[AcmeLLM]:
     """Acme's chat models."""
-    async with connect_http("acme", api_key, base_url=base_url, retry=Retry(times=0)) as http:
+    async with connect_http("acme", api_key, base_url=base_url, timeout=timeout, retry=Retry(times=0)) as http:
         yield AcmeLLM(http)
 
 
