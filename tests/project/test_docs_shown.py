@@ -177,7 +177,7 @@ def test_the_commands_are_those_that_there_are() -> None:
     """A command that is added is documented."""
     done = subprocess.run([sys.executable, "-m", "rtvi_plugins", "--help"], capture_output=True, text=True, check=True)
     listed = re.findall(r"^ {2,4}([a-z]+) {2,}[a-z]", done.stdout, re.MULTILINE)
-    commands = ["call", "console", "describe", "doctor", "keys", "new", "plugins", "run", "schema", "top"]
+    commands = ["call", "check", "console", "describe", "doctor", "keys", "new", "plugins", "run", "schema", "top"]
     assert sorted(set(listed)) == commands
 
 
