@@ -4,14 +4,30 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
+import anyio
 import pytest
 
-from rtvi_plugins.kinds import Audio, LLMRequest, STTRequest, TTSRequest
+from rtvi_plugins.kinds import (
+    Added,
+    AnswerEnded,
+    Audio,
+    FunctionResult,
+    Heard,
+    LLMRequest,
+    Respond,
+    SpeechInput,
+    SpeechRequest,
+    STTRequest,
+    TTSRequest,
+    Typed,
+)
 from rtvi_plugins.session import Secret
 from rtvi_plugins_openai import connect
 from rtvi_plugins_openai.llm import configure
+from rtvi_plugins_openai.speech import hearing, openai_speech, speaking
 from rtvi_plugins_openai.stt import openai_stt, recognition
 from rtvi_plugins_openai.tts import openai_tts, voice
 
@@ -20,6 +36,7 @@ from .official import fake_of, sdk
 pytestmark = pytest.mark.anyio
 
 fake = fake_of("rtvi-plugins-openai", "openai_vendor")
+realtime = fake_of("rtvi-plugins-openai", "realtime_vendor")
 KEY = Secret("key-of-a-test")
 
 CALL = {"id": "c1", "type": "function", "function": {"name": "book_room", "arguments": '{"nights": 3}'}}
@@ -135,3 +152,46 @@ async def test_speech() -> None:
         read = await sdk("check_openai_audio.py", url, given=ours)
         assert vendor.vendor.requests[1].json == ours
     assert bytes.fromhex(read) == b"".join(fake.SOUND)
+
+
+# ---- speech to speech ------------------------------------------------------------------------------------------------
+
+
+class Endless(AsyncIterator[SpeechInput]):
+    """Input, and then nothing more."""
+
+    def __init__(self, *items: SpeechInput) -> None:
+        self._items = iter(items)
+
+    async def __anext__(self) -> SpeechInput:
+        if (item := next(self._items, None)) is None:
+            await anyio.sleep_forever()
+        assert item is not None
+        return item
+
+
+async def test_speech_to_speech() -> None:
+    """The SDK knows every event in both directions."""
+    given: list[SpeechInput] = [Audio(bytes(1024), 16_000) for _ in range(3)]
+    given += [Added({"role": "user", "content": "Hi."}), Typed("Three nights."), Respond("Welcome.")]
+    given += [FunctionResult("c1", "Done.", respond=False), Heard(0.0, 0)]
+    asked = SpeechRequest(Endless(*given), REQUEST.messages, REQUEST.functions, REQUEST.tool_choice)
+    server = realtime.RealtimeServer([realtime.CALL, None])
+    async with realtime.realtime_vendor(server) as vendor:
+        async with openai_speech(KEY, base_url=vendor.vendor.url) as speech:
+            speaking(speech, "gpt-realtime-2", "marin", 1.2, "low", 500)
+            hearing(speech, "server_vad", 0.7, 300, None, "near_field", "gpt-live-transcribe", "en")
+            async with aclosing(speech.converse(asked)) as pieces:
+                ended = 0
+                while ended < 2:
+                    ended += await anext(pieces) == AnswerEnded()
+        ours = vendor.vendor.requests[0]
+        server.answers = [realtime.CALL, None]
+        model = {"model": "gpt-realtime-2", "events": ours.messages}
+        found = await sdk("check_openai_realtime.py", vendor.vendor.url, given=model)
+        theirs = vendor.vendor.requests[1]
+    assert found["misfits"] == []
+    assert (theirs.path, theirs.params, theirs.messages) == (ours.path, ours.params, ours.messages)
+    assert theirs.headers["authorization"] == ours.headers["authorization"]
+    types = {each["type"] for each in found["read"]}
+    assert {"session.created", "response.output_audio.delta", "response.output_item.done", "response.done"} <= types

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from openai_vendor import chat_vendor, speech_vendor, transcription_vendor
+from realtime_vendor import realtime_vendor
 
 from rtvi_plugins.testing import ProviderCheck
 
@@ -13,6 +14,7 @@ NAMES = "fireworks groq llamacpp lmstudio ollama openai openrouter together vllm
 
 PROVIDERS = {
     **{f"llm.{each}": ProviderCheck(vendor=chat_vendor) for each in NAMES},
+    "speech.openai": ProviderCheck(vendor=realtime_vendor),
     "stt.openai": ProviderCheck(vendor=transcription_vendor),
     "tts.openai": ProviderCheck(vendor=speech_vendor),
 }

@@ -1,0 +1,378 @@
+"""The speech-to-speech model against a fake of the Realtime API: what it sends, what it yields, and how it fails."""
+
+from __future__ import annotations
+
+import inspect
+from array import array
+from base64 import b64decode
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from realtime_vendor import CALL, SOUND, RealtimeServer, kinds_of, realtime_vendor
+
+from rtvi_plugins import Session, bot, converse
+from rtvi_plugins.errors import ProviderError
+from rtvi_plugins.kinds import (
+    Added,
+    AnswerEnded,
+    Audio,
+    FunctionResult,
+    Heard,
+    Pause,
+    Respond,
+    SpeechBegan,
+    SpeechEnded,
+    SpeechInput,
+    SpeechModel,
+    SpeechPiece,
+    SpeechRequest,
+    Text,
+    ToolCall,
+    Transcript,
+    Typed,
+    Usage,
+)
+from rtvi_plugins.session import Secret
+from rtvi_plugins.testing import connect
+from rtvi_plugins_openai import speech as module
+from rtvi_plugins_openai.speech import hearing, openai_speech, speaking
+from rtvi_plugins_vendor.testing import Answer
+
+pytestmark = pytest.mark.anyio
+
+KEY = Secret("key-of-a-test")
+LOUD, SILENT = Audio(array("h", [4000, -4000] * 256).tobytes(), 16_000), Audio(bytes(1024), 16_000)
+SPOKEN = [Text("Good "), Audio(SOUND[0], 24_000), Text("day."), Audio(SOUND[1], 24_000)]
+SPENT = Usage(40, 20, model="gpt-realtime-2.1-mini", cached_tokens=8)
+HEARD = [Transcript("Three", final=False, utterance=0), Transcript("Three nights.", final=False, utterance=0)]
+HEARD.append(Transcript("Three nights.", final=True, language="en", utterance=0))
+
+
+class Feed(AsyncIterator[SpeechInput]):
+    """Input that a test adds to."""
+
+    def __init__(self, *items: SpeechInput) -> None:
+        self._items = deque(items)
+        self._added = anyio.Event()
+
+    def add(self, *items: SpeechInput) -> None:
+        """Add input."""
+        self._items.extend(items)
+        self._added.set()
+
+    async def __anext__(self) -> SpeechInput:
+        while not self._items:
+            self._added = anyio.Event()
+            await self._added.wait()
+        return self._items.popleft()
+
+
+@asynccontextmanager
+async def talking(
+    *items: SpeechInput, server: RealtimeServer | None = None, **request: Any
+) -> AsyncGenerator[tuple[Any, Feed, Any]]:
+    """Hold a conversation with this input. Yield its pieces, its input and the vendor."""
+    feed = Feed(*items)
+    async with realtime_vendor(server) as vendor, openai_speech(KEY, **vendor.service_options) as speech:
+        speaking(speech)
+        hearing(speech)
+        assert isinstance(speech, SpeechModel)
+        async with aclosing(speech.converse(SpeechRequest(feed, **request))) as pieces:
+            with anyio.fail_after(20):
+                yield pieces, feed, vendor
+
+
+async def answer_of(pieces: Any) -> list[SpeechPiece]:
+    """Return the pieces up to the end of an answer."""
+    found: list[SpeechPiece] = []
+    async for piece in pieces:
+        found.append(piece)
+        if piece == AnswerEnded():
+            break
+    return found
+
+
+def sent(vendor: Any) -> list[Any]:
+    """Return the events that the vendor received on its last connection."""
+    return list(vendor.vendor.requests[-1].messages)
+
+
+# ---- answers ---------------------------------------------------------------------------------------------------------
+
+
+async def test_a_typed_text_is_answered_in_speech() -> None:
+    """Text and audio as they come, then the usage."""
+    async with talking(Typed("Hello")) as (pieces, _, vendor):
+        assert await answer_of(pieces) == [*SPOKEN, SPENT, AnswerEnded()]
+        update, item, create = sent(vendor)
+        request = vendor.vendor.requests[0]
+    assert (request.path, request.params) == ("/realtime", {"model": "gpt-realtime-2.1-mini"})
+    assert request.headers["authorization"] == "Bearer key-of-a-test"
+    assert update["type"] == "session.update"
+    content = [{"type": "input_text", "text": "Hello"}]
+    message = {"type": "message", "role": "user", "content": content}
+    assert item == {"type": "conversation.item.create", "item": message}
+    assert create["type"] == "response.create"
+
+
+async def test_speech_is_heard_and_answered_of_the_vendors_own_accord() -> None:
+    """It is sent with 24 kHz. The transcript has the number of the utterance."""
+    async with talking(*[LOUD] * 20, *[SILENT] * 20) as (pieces, _, vendor):
+        assert await answer_of(pieces) == [
+            *[SpeechBegan(), SpeechEnded()],
+            *HEARD,
+            *[*SPOKEN, SPENT, AnswerEnded()],
+        ]
+        assert kinds_of(sent(vendor)) == ["session.update"]
+        seconds = sum(len(b64decode(each["audio"])) for each in sent(vendor)[1:]) / 48_000
+    assert 0.6 < seconds < 1.3
+
+
+async def test_without_endpointing_a_pause_asks_for_the_answer() -> None:
+    """The vendor does not look for the end of speech."""
+    async with talking(*[LOUD] * 4, Pause(), endpointing=False, server=RealtimeServer()) as (pieces, _, vendor):
+        found = await answer_of(pieces)
+        assert kinds_of(sent(vendor)) == ["session.update", "input_audio_buffer.commit", "response.create"]
+        assert sent(vendor)[0]["session"]["audio"]["input"]["turn_detection"] is None
+    assert [each for each in found if isinstance(each, Transcript)] == HEARD
+    assert found[-len(SPOKEN) - 2 :] == [*SPOKEN, SPENT, AnswerEnded()]
+
+
+async def test_a_microphone_that_goes_off_ends_speech() -> None:
+    """The vendor waits for silence, which no longer comes."""
+    async with talking(*[LOUD] * 20, Pause()) as (pieces, _, _):
+        assert AnswerEnded() in await answer_of(pieces)
+
+
+async def test_a_function_is_called_and_its_result_answered() -> None:
+    """The result belongs to the call."""
+    async with talking(Typed("Three nights."), server=RealtimeServer([CALL, None])) as (pieces, feed, vendor):
+        assert await answer_of(pieces) == [ToolCall("call_1", "book_room", {"nights": 3}), SPENT, AnswerEnded()]
+        feed.add(FunctionResult("call_1", "Done.", respond=False), FunctionResult("call_2", "Done, too."))
+        assert (await answer_of(pieces))[-1] == AnswerEnded()
+        items = [each["item"] for each in sent(vendor) if each["type"] == "conversation.item.create"]
+        assert kinds_of(sent(vendor))[-3:] == [*["conversation.item.create"] * 2, "response.create"]
+    assert items[1:] == [
+        {"type": "function_call_output", "call_id": "call_1", "output": "Done."},
+        {"type": "function_call_output", "call_id": "call_2", "output": "Done, too."},
+    ]
+
+
+async def test_answers_that_are_asked_for_at_once_come_one_after_the_other() -> None:
+    """The vendor gives only one at a time."""
+    async with talking(Respond(), Respond("Welcome."), Typed("Hello")) as (pieces, _, vendor):
+        for _ in range(3):
+            assert await answer_of(pieces) == [*SPOKEN, SPENT, AnswerEnded()]
+        asked = [each["response"] for each in sent(vendor) if each["type"] == "response.create"]
+    assert asked[0] == asked[2] == {"metadata": {"asked": "yes"}}
+    assert asked[1]["instructions"].endswith("nothing else:\nWelcome.")
+
+
+# ---- interruptions ---------------------------------------------------------------------------------------------------
+
+
+async def test_an_interruption_cancels_the_answer_and_truncates_it_to_what_was_heard() -> None:
+    """Not beyond what the vendor has sent."""
+    async with talking(Typed("Hello"), server=RealtimeServer(holds=True)) as (pieces, feed, vendor):
+        assert [await anext(pieces), await anext(pieces)] == SPOKEN[:2]
+        feed.add(Heard(7.0, 0))
+        assert await answer_of(pieces) == [SPENT, AnswerEnded()]
+        feed.add(Heard(0.05, 0))  # it may have ended
+        feed.add(Added({"role": "user", "content": "Wait."}), Typed("Hello"))
+        await anext(pieces)
+        cancel, first, second = sent(vendor)[3:6]
+    assert (cancel["type"], first["audio_end_ms"], second["audio_end_ms"]) == ("response.cancel", 100, 50)
+    assert first["item_id"] == second["item_id"]
+
+
+async def test_an_answer_that_has_not_begun_can_be_stopped() -> None:
+    """The one before goes on, and the one after comes."""
+    async with talking(*[Typed("Hello")] * 3, server=RealtimeServer(holds=True)) as (pieces, feed, vendor):
+        assert await anext(pieces) == SPOKEN[0]
+        feed.add(Heard(0.0, 1), Heard(0.1, 0))
+        assert await answer_of(pieces) == [SPOKEN[1], SPENT, AnswerEnded()]
+        assert await answer_of(pieces) == [AnswerEnded()]
+        assert await anext(pieces) == SPOKEN[0]
+        assert [each["type"] for each in sent(vendor)].count("response.create") == 2
+
+
+async def test_a_lone_answer_that_waits_can_be_stopped() -> None:
+    """Its end comes at once."""
+    async with talking(Typed("Hello"), Typed("Hello")) as (pieces, feed, vendor):
+        await answer_of(pieces)
+        await answer_of(pieces)
+        feed.add(Heard(9.0, 1))
+        feed.add(Typed("Hello"))
+        await answer_of(pieces)
+        assert "response.cancel" not in kinds_of(sent(vendor))
+
+
+async def test_speech_stops_the_answer() -> None:
+    """The vendor does that itself. The answer still ends."""
+    async with talking(Typed("Hello"), server=RealtimeServer(holds=True)) as (pieces, feed, _):
+        assert [await anext(pieces), await anext(pieces)] == SPOKEN[:2]
+        feed.add(*[LOUD] * 3)
+        assert await answer_of(pieces) == [SpeechBegan(), SPENT, AnswerEnded()]
+
+
+async def test_closing_reaches_the_vendor() -> None:
+    """In the middle of an answer."""
+    async with talking(Typed("Hello"), server=RealtimeServer(holds=True)) as (pieces, _, vendor):
+        await anext(pieces)
+        await pieces.aclose()
+        assert await vendor.vendor.requests[0].outcome() == "left"
+
+
+# ---- the session -----------------------------------------------------------------------------------------------------
+
+
+async def test_the_conversation_so_far_is_sent_first() -> None:
+    """System messages at its beginning are the instructions."""
+    call = {"id": "c1", "type": "function", "function": {"name": "book_room", "arguments": "{}"}}
+    messages = [
+        *[{"role": "system", "content": "You answer the phone."}, {"role": "developer", "content": "Be brief."}],
+        *[{"role": "assistant", "content": "Welcome."}, {"role": "user", "content": [{"type": "text", "text": "Hi"}]}],
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "content": "Done.", "tool_call_id": "c1"},
+        {"role": "system", "content": "The line is bad."},
+    ]
+    functions = [{"name": "book_room", "description": "Books.", "parameters": {"type": "object"}}]
+    asked: dict[str, Any] = {"messages": messages, "functions": functions, "tool_choice": "book_room", "spoken": False}
+    async with talking(Respond(), **asked) as (pieces, _, vendor):
+        await anext(pieces)
+        update, *items, _ = sent(vendor)
+    session = update["session"]
+    assert session["instructions"] == "You answer the phone.\n\nBe brief."
+    assert session["output_modalities"] == ["text"]
+    assert session["tools"] == [{"type": "function", **functions[0]}]
+    assert session["tool_choice"] == {"type": "function", "name": "book_room"}
+    assert [each["item"] for each in items] == [
+        {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Welcome."}]},
+        {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hi"}]},
+        {"type": "function_call", "call_id": "c1", "name": "book_room", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "c1", "output": "Done."},
+        {"type": "message", "role": "system", "content": [{"type": "input_text", "text": "The line is bad."}]},
+    ]
+
+
+async def test_options_are_sent() -> None:
+    """With the vendor's names, and only those that fit the way to find the end of speech."""
+    async with realtime_vendor() as vendor:
+        async with openai_speech(KEY, base_url=vendor.vendor.url) as speech:
+            speaking(speech, "gpt-realtime-2", "cedar", 1.2, "low", 500)
+            hearing(speech, "semantic_vad", 0.7, 300, "high", "near_field", "gpt-transcribe", "de")
+            async with aclosing(speech.converse(SpeechRequest(Feed(Respond())))) as pieces:
+                await anext(pieces)
+        format = {"type": "audio/pcm", "rate": 24_000}
+        assert sent(vendor)[0]["session"] == {
+            "type": "realtime",
+            "output_modalities": ["audio"],
+            "audio": {
+                "input": {
+                    "format": format,
+                    "transcription": {"model": "gpt-transcribe", "language": "de"},
+                    "noise_reduction": {"type": "near_field"},
+                    "turn_detection": {"type": "semantic_vad", "eagerness": "high"},
+                },
+                "output": {"format": format, "voice": "cedar", "speed": 1.2},
+            },
+            "reasoning": {"effort": "low"},
+            "max_output_tokens": 500,
+            "tools": [],
+        }
+
+
+# ---- failures --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fault", "category"),
+    [
+        ({"fails": "rate_limit_exceeded"}, "rate"),
+        ({"fails": "insufficient_quota"}, "quota"),
+        ({"fails": "something_new"}, "unavailable"),
+        ({"refuses": "invalid_value"}, "bad-request"),
+    ],
+)
+async def test_a_failed_answer_has_a_category(fault: dict[str, Any], category: str) -> None:
+    """From the words of the error."""
+    async with talking(Typed("Hello"), server=RealtimeServer(**fault)) as (pieces, _, _):
+        with pytest.raises(ProviderError) as failed:
+            await answer_of(pieces)
+    assert failed.value.category == category
+
+
+async def test_an_answer_that_is_refused_because_another_runs_is_asked_for_again() -> None:
+    """The vendor has begun to answer speech at the same time."""
+    server = RealtimeServer(refuses="conversation_already_has_active_response")
+    async with talking(Typed("Hello"), server=server) as (pieces, _, vendor):
+        assert await answer_of(pieces) == [*SPOKEN, SPENT, AnswerEnded()]
+        assert [each["type"] for each in sent(vendor)].count("response.create") == 2
+
+
+@pytest.mark.parametrize(
+    ("script", "category"), [("cut", "unavailable"), ("malformed", "unavailable"), ("silent", "timeout")]
+)
+async def test_a_vendor_may_fail_in_every_way(script: str, category: str) -> None:
+    """In the middle of an answer, or before."""
+    async with talking(Typed("Hello")) as (_, _, vendor):
+        vendor.script(script)
+        async with openai_speech(KEY, base_url=vendor.vendor.url, timeout=0.2) as speech:
+            speaking(speech)
+            hearing(speech)
+            with pytest.raises(ProviderError) as failed:
+                async with aclosing(speech.converse(SpeechRequest(Feed(Typed("Hello"))))) as pieces:
+                    await answer_of(pieces)
+    assert failed.value.category == category
+
+
+async def test_an_answer_that_stops_is_a_timeout() -> None:
+    """The vendor owes its end."""
+    async with talking(Typed("Hello"), server=RealtimeServer(holds=True)) as (pieces, _, _):
+        with pytest.raises(ProviderError, match="openai did not answer in time"):
+            await answer_of(pieces)
+
+
+@pytest.mark.parametrize(("status", "category"), [(401, "auth"), (402, "quota"), (429, "rate"), (500, "unavailable")])
+async def test_a_refused_connection_has_a_category(status: int, category: str) -> None:
+    """From its status."""
+    async with talking() as (pieces, _, vendor):
+        vendor.vendor.on("/realtime", Answer(status))
+        with pytest.raises(ProviderError) as failed:
+            await answer_of(pieces)
+    assert failed.value.category == category
+
+
+# ---- in a bot --------------------------------------------------------------------------------------------------------
+
+
+@bot(services={"speech": "openai"}, client=["speech.voice"])
+async def receptionist(session: Session, /, speech: SpeechModel) -> None:
+    """A receptionist who hears and speaks."""
+    await converse(session, speech=speech)
+
+
+async def test_a_bot_answers_with_it() -> None:
+    """What the client sends is typed, and the answer enters the context."""
+    async with realtime_vendor() as vendor:
+        operator = {"service_options": {"openai": {"base_url": vendor.vendor.url}}}
+        keys = {"openai": KEY.reveal()}
+        async with connect(receptionist, module, api_keys=keys, operator=operator) as client:
+            answer = await client.ask("Hello")
+    assert answer == "Good day."
+
+
+@pytest.mark.parametrize("function", [openai_speech, speaking, hearing])
+def test_the_readme_has_every_option(function: Any) -> None:
+    """With its default."""
+    readme = Path(__file__).parent.parent.joinpath("README.md").read_text("utf-8")
+    found = inspect.signature(function).parameters.values()
+    parameters = [each for each in found if each.kind is each.POSITIONAL_OR_KEYWORD]
+    assert [each.name for each in parameters if f"| `{each.name}` |" not in readme] == []
+    defaults = [each.default for each in parameters if isinstance(each.default, str)]
+    assert [default for default in defaults if f"`{default}`" not in readme] == []
