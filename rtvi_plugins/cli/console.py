@@ -90,6 +90,7 @@ async def _hold(
     host: Host, body: Mapping[str, Any], screen: Screen, completions: Completions, timeout: float, sound: Any
 ) -> int:
     async with host, AsyncExitStack() as stack:
+        await host.check_keys()  # a start with a refused key says so
         with requested():
             started = await host.start(body)
         connection, speaker = host.claim(started.token), Speaker()

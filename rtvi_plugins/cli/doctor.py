@@ -199,7 +199,9 @@ def _of_bot(target: str, env: str | None, installed: Installed) -> Iterator[Find
         for place, (label, variables) in enumerate(providers.items()):
             for variable in variables:
                 what = f"The provider {label!r} of {service!r} needs the key {variable}, which is not set."
-                mend = f"Store it: rtvi keys set {variable} (or set the variable, or send it with each start request)"
+                page = host.registry.services[service].providers[label].spec.key_page
+                made = f"Make a key at {page}, and store" if page else "Store"
+                mend = f"{made} it: rtvi keys set {variable} (or set the variable, or send it with each start request)"
                 yield Finding("missing-key", spec.name, what, mend, "warning" if place else "broken")
 
 

@@ -69,6 +69,7 @@ class Failovers:
     why: dict[str, str] = field(factory=dict[str, str])
     #: Providers of services for which this session has no key.
     _keyless: set[tuple[str, str]] = field(factory=set[tuple[str, str]])
+    _used: dict[tuple[str, str], Used] = field(factory=dict[tuple[str, str], Used])
     #: Services whose chosen provider is being opened again.
     _reopening: set[str] = field(factory=set[str])
 
@@ -101,9 +102,12 @@ class Failovers:
 
     def used_of(self, service: str, label: str) -> Used:
         """Return a provider with the keys and service options of this session."""
-        provider = self._provider(service, label)
-        print_of = self.opener.fingerprint(service, provider)
-        return f"{provider.spec.kind}.{label}", provider.spec.function, print_of
+        key = service, label
+        if key not in self._used:  # to find a key may take a while
+            provider = self._provider(service, label)
+            fingerprint, is_shared = self.opener.fingerprint(service, provider)
+            self._used[key] = Used(f"{provider.spec.kind}.{label}", provider.spec.function, fingerprint, is_shared)
+        return self._used[key]
 
     def may_use(self, service: str, label: str) -> bool:
         """Return whether a provider works, as far as anybody knows, or may be tried again now."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
-from attrs import define
+from attrs import define, frozen
 
 from ..clock import Clock
 from ..declare.specs import AnyFunction
@@ -30,10 +30,20 @@ _TRIAL: Final = 30.0
 #: The most failing providers that are remembered. There are so many only if many users bring their own keys.
 _MOST: Final = 1_000
 
-#: A provider as a session uses it: its name such as "llm.openai", its function, and its keys and options as a hash.
-Used: TypeAlias = "tuple[str, AnyFunction, int]"
-
 log = logging.getLogger("rtvi_plugins")
+
+
+@frozen
+class Used:
+    """A provider as a session uses it."""
+
+    #: Such as "llm.openai".
+    name: str
+    function: AnyFunction
+    #: A hash of its keys and service options.
+    fingerprint: int
+    #: Whether the keys are those of the process, and no user's own.
+    has_shared_keys: bool
 
 
 @define(eq=False)
@@ -81,27 +91,31 @@ class Health:
             if len(self._failing) >= _MOST:
                 del self._failing[next(iter(self._failing))]
             failing = self._failing[used] = _Failing(error.category, now)
-            log.warning("The provider %s fails (%s): the next one takes over.", used[0], error.category)
         elif failing.until > now:
             return
         else:
             failing.failures, failing.category = failing.failures + 1, error.category
         first = _FIRST_OF_ACCOUNT if error.category in _OF_ACCOUNT else _FIRST
         pause = max(first * 2.0 ** min(failing.failures - 1, 10), error.retry_after or 0.0)
-        failing.until, failing.tried_until = now + min(pause, _LONGEST), 0.0
+        pause = min(pause, _LONGEST)
+        failing.until, failing.tried_until = now + pause, 0.0
+        if used.has_shared_keys:
+            log.warning("The provider %s fails (%s). It is left out for %g s.", used.name, error.category, pause)
 
     def worked(self, used: Used) -> None:
         """Note that a provider works."""
-        if self._failing.pop(used, None) is not None:
-            log.warning("The provider %s works again.", used[0])
+        if self._failing.pop(used, None) is not None and used.has_shared_keys:
+            log.warning("The provider %s works again.", used.name)
 
     def report(self) -> Mapping[str, Mapping[str, Any]]:
         """Return the providers that fail, by name: the category, and in how many seconds it is tried again.
 
-        Of several with the same name, which have other keys, the first to fail is returned.
+        Those with a user's own key are left out. Of several with other service options, the first to fail counts.
         """
         now, found = self._clock.now(), dict[str, Mapping[str, Any]]()
-        for (name, _, _), each in self._failing.items():
-            again = round(max(0.0, each.until - now), 1)
-            found.setdefault(name, {"category": each.category, "failures": each.failures, "retry_seconds": again})
+        for used, each in self._failing.items():
+            if used.has_shared_keys:
+                again = round(max(0.0, each.until - now), 1)
+                facts = {"category": each.category, "failures": each.failures, "retry_seconds": again}
+                found.setdefault(used.name, facts)
         return found

@@ -119,10 +119,12 @@ class Opener:
         """Return the keys of a provider in the order of its parameters."""
         return [self._keys(provider.spec.provider, each.name) for each in provider.spec.secrets]
 
-    def fingerprint(self, service: str, provider: Provider) -> int:
-        """Return a hash of the keys and service options that a provider is opened with."""
+    def fingerprint(self, service: str, provider: Provider) -> tuple[int, bool]:
+        """Return a hash of the keys and service options of a provider, and whether the keys are the process's own."""
         options = self._options.get(f"{service}.{provider.label}", {})
-        return hash((*(each and each.reveal() for each in self.keys_of(provider)), repr(sorted(options.items()))))
+        keys = [each and each.reveal() for each in self.keys_of(provider)]
+        found = (self._lifespans.find_key(provider.spec.provider, each.name) for each in provider.spec.secrets)
+        return hash((*keys, repr(sorted(options.items())))), keys == [each and each.reveal() for each in found]
 
     def _failure(self, service: str, provider: Provider, error: BaseException) -> RequestError:
         """Return the error for the client, without values that only the operator wrote."""

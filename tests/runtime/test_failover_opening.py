@@ -154,6 +154,7 @@ async def test_keys_of_one_user_say_nothing_about_those_of_others(vendors: Vendo
         async with connection_to(host, clock, {"api_keys": {"c": "another-key-of-a-test"}}) as wire:
             wire.send("client-ready", {"version": "2.1.0"})
             assert await answer(wire) == "llm.a answers."
+            assert host.failing_providers == {}
         async with connection_to(host, clock) as wire:
             wire.send("client-ready", {"version": "2.1.0"})
             assert await answer(wire) == "llm.c answers."

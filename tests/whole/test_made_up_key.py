@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -27,10 +28,10 @@ llm = "openai"
 
 
 @contextmanager
-def serving(folder: Path, base_url: str, **keys: str) -> Generator[Process]:
+def serving(folder: Path, base_url: str, bot: str = BOT, **keys: str) -> Generator[Process]:
     """Run the bot with these keys in its environment."""
-    (folder / "bot.toml").write_text(BOT, "utf-8")
-    option = f"llm.base_url={base_url}"
+    (folder / "bot.toml").write_text(bot, "utf-8")
+    option = f"llm.openai.base_url={base_url}"
     command = [sys.executable, "-m", "rtvi_plugins", "run", "bot.toml", "--port", "0", "--drain-seconds", "0"]
     env = environment(HTTPS_PROXY="http://127.0.0.1:1", XDG_CONFIG_HOME=str(folder), **keys)
     with running([*command, "--service-option", option], r"(http://127\.0\.0\.1:\d+)", env=env, cwd=folder) as process:
@@ -76,3 +77,42 @@ def test_a_missing_key_names_the_page(tmp_path: Path) -> None:
     assert refused.status_code == 500
     assert "set OPENAI_API_KEY" in refused.text
     assert "Keys are made at https://platform.openai.com/api-keys." in refused.text
+
+
+@pytest.mark.slow
+def test_a_bot_with_another_provider_starts_all_the_same(tmp_path: Path) -> None:
+    """The log names the key, and `GET /health` the provider that fails."""
+    bot = BOT.replace('"openai"', '{ failover = ["openai", "rules"] }')
+    with (
+        running([sys.executable, VENDOR, "--key", "the-right-one"], r"READY (\d+)", env=environment()) as vendor,
+        serving(tmp_path, f"http://127.0.0.1:{vendor.matched}/v1", bot, OPENAI_API_KEY="made-up-by-a-test") as process,
+    ):
+        assert start(process).status_code == 200
+        health = httpx2.get(f"{process.matched}/health", timeout=PATIENCE).json()
+    assert health["status"] == "ok"
+    assert health["failing_providers"]["llm.openai"]["failures"] == 1
+    assert f"ERROR rtvi_plugins.server: {SENTENCE}" in process.said
+    assert "made-up-by-a-test" not in process.said
+
+
+@pytest.mark.slow
+def test_the_console_says_it_before_the_first_line(tmp_path: Path) -> None:
+    """It ends with the sentence."""
+    (tmp_path / "bot.toml").write_text(BOT, "utf-8")
+    with running([sys.executable, VENDOR, "--key", "the-right-one"], r"READY (\d+)", env=environment()) as vendor:
+        option = f"llm.base_url=http://127.0.0.1:{vendor.matched}/v1"
+        command = [sys.executable, "-m", "rtvi_plugins", "console", "bot.toml", "--service-option", option]
+        env = environment(XDG_CONFIG_HOME=str(tmp_path), OPENAI_API_KEY="made-up-by-a-test")
+        ended = subprocess.run(
+            command,
+            env=env,
+            cwd=tmp_path,
+            input="Hello?\n",
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+    assert ended.returncode == 1
+    assert SENTENCE in ended.stderr
+    assert ended.stdout == ""
