@@ -25,6 +25,8 @@ _LONGEST: Final = 300.0
 #: The same after a failure that does not pass by itself: a refused key, or an account without money.
 _FIRST_OF_ACCOUNT: Final = 60.0
 _OF_ACCOUNT: Final = ("auth", "quota")
+#: How long after its pause a provider that nobody has tried is forgotten, in seconds.
+_FORGOTTEN: Final = 300.0
 #: How long a session may try a provider before another one may, in seconds.
 _TRIAL: Final = 30.0
 #: The most failing providers that are remembered. There are so many only if many users bring their own keys.
@@ -71,12 +73,19 @@ class Health:
 
     def may_use(self, used: Used) -> bool:
         """Return whether a provider works, or may be tried again now."""
-        failing, now = self._failing.get(used), self._clock.now()
+        failing, now = self._find(used), self._clock.now()
         return failing is None or (failing.until <= now and failing.tried_until <= now)
+
+    def _find(self, used: Used) -> _Failing | None:
+        failing = self._failing.get(used)
+        if failing is not None and failing.until + _FORGOTTEN < self._clock.now():
+            del self._failing[used]
+            return None
+        return failing
 
     def category(self, used: Used) -> str | None:
         """Return why a provider was left out last; None if it works."""
-        failing = self._failing.get(used)
+        failing = self._find(used)
         return None if failing is None else failing.category
 
     def begin(self, used: Used) -> None:
@@ -86,7 +95,7 @@ class Health:
 
     def failed(self, used: Used, error: ProviderError) -> None:
         """Note a failure. Several sessions that fail at once count as one."""
-        now, failing = self._clock.now(), self._failing.get(used)
+        now, failing = self._clock.now(), self._find(used)
         if failing is None:
             if len(self._failing) >= _MOST:
                 del self._failing[next(iter(self._failing))]
@@ -113,8 +122,9 @@ class Health:
         Those with a user's own key are left out. Of several with other service options, the first to fail counts.
         """
         now, found = self._clock.now(), dict[str, Mapping[str, Any]]()
-        for used, each in self._failing.items():
-            if used.has_shared_keys:
+        for used in list(self._failing):
+            each = self._find(used)
+            if each is not None and used.has_shared_keys:
                 again = round(max(0.0, each.until - now), 1)
                 facts = {"category": each.category, "failures": each.failures, "retry_seconds": again}
                 found.setdefault(used.name, facts)

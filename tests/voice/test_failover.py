@@ -277,6 +277,20 @@ async def test_the_pause_is_what_the_vendor_asks_for(
         assert host.failing_providers["llm.a"]["retry_seconds"] == pause
 
 
+async def test_a_failure_that_nobody_has_seen_again_is_forgotten(vendors: Vendors) -> None:
+    """It is no news any more, and the next pause is a short one."""
+    vendors.before["llm.a"] = failure("unavailable")
+    async with sessions(vendors, 1) as (host, clock, (wire,)):
+        await answer(wire)
+        clock.advance(6.0)
+        await answer(wire)
+        assert host.failing_providers["llm.a"]["failures"] == 2
+        clock.advance(311.0)
+        assert host.failing_providers == {}
+        await answer(wire)
+        assert host.failing_providers["llm.a"]["failures"] == 1
+
+
 async def test_one_session_at_a_time_tries_a_failing_provider(vendors: Vendors) -> None:
     """The others do not wait for it."""
     vendors.before["llm.a"] = failure("unavailable")
