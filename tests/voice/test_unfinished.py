@@ -33,6 +33,10 @@ my phone number's 555
 Let me see...
 First, the soup,
 That is all. And
+We are three people so
+Could you send it to?
+Do you have a room with a?
+If?
 """.strip().splitlines()
 
 FINISHED = """
@@ -49,6 +53,13 @@ I lost my phone number
 That was it.
 Das ist alles und
 She paid the bill
+I think so
+Is that so?
+Do I have to?
+Would you like to?
+Is that all that you are?
+Could I?
+Can you?
 """.strip().splitlines()
 
 
