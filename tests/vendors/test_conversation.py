@@ -1,0 +1,258 @@
+"""A spoken conversation with one bot, through servers in the shape of Deepgram, OpenAI and Cartesia.
+
+The vendors' own SDKs read the fakes of Deepgram and Cartesia in `tests/sdks`. The user speaks with flite, in real time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import pytest
+from attrs import define, field
+
+from rtvi_plugins import LLM, STT, TTS, VAD, Failover, Session, bot, converse
+from rtvi_plugins.kinds import Audio
+from rtvi_plugins.testing import Line, call, host_for, seconds_heard
+from rtvi_plugins.testing.sessions import SECRET
+from rtvi_plugins_vendor.testing import Answer, FakeSocket, FakeVendor, fake_vendor
+
+from ..sdks.official import fake_of
+from ..tools.flite import RATE, speech
+
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+
+#: 20 ms of the user's audio, in bytes.
+FRAME = 640
+#: A turn takes less, unless it hangs.
+PATIENCE = 15.0
+
+WORDS = ("Good morning.", "A room for two, please.", "Thank you and goodbye.")
+
+
+deepgram = fake_of("rtvi-plugins-deepgram", "deepgram_server")
+cartesia = fake_of("rtvi-plugins-cartesia", "cartesia_server")
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    """The providers themselves are tested on both backends. This test takes real time."""
+    return "asyncio"
+
+
+# ---- the vendors -----------------------------------------------------------------------------------------------------
+
+
+def chat(text: str) -> Answer:
+    """An answer of a chat model."""
+    choices = ({"delta": {"content": text}}, {"delta": dict[str, str](), "finish_reason": "stop"})
+    return events(*({"model": "m", "choices": [{"index": 0, **each}]} for each in choices))
+
+
+def transcript(text: str) -> Answer:
+    """A transcript of OpenAI."""
+    return events({"type": "transcript.text.delta", "delta": text}, {"type": "transcript.text.done", "text": text})
+
+
+def events(*data: object) -> Answer:
+    """Server-sent events."""
+    parts = [f"data: {json.dumps(each)}\n\n".encode() for each in data]
+    return Answer(parts=[*parts, b"data: [DONE]\n\n"], headers={"content-type": "text/event-stream"})
+
+
+@define(eq=False)
+class Vendors:
+    """The servers, each of which can be lost: it refuses, and its open connections are cut."""
+
+    deepgram: Any
+    cartesia: Any
+    openai: FakeVendor
+    groq: FakeVendor
+    sockets: list[tuple[str, FakeSocket]] = field(factory=list[tuple[str, FakeSocket]])
+
+    def __attrs_post_init__(self) -> None:
+        """Recognise the next sentence in each utterance, and answer."""
+        for fake, path, talk in (
+            (self.deepgram, "/v1/listen", self.deepgram.listen),
+            (self.deepgram, "/v1/speak", self.deepgram.speak),
+            (self.cartesia, "/stt/websocket", self.cartesia.listen),
+            (self.cartesia, "/tts/websocket", self.cartesia.speak),
+        ):
+            fake.vendor.on(path, self._kept(path, talk))
+        self.openai.on("/chat/completions", *(chat(f"OpenAI answers {each}.") for each in ("once", "twice")))
+        sound = [cartesia.tone(0.5, 24_000)]
+        self.openai.on("/audio/speech", Answer(parts=sound, headers={"content-type": "audio/pcm"}))
+        self.groq.on("/chat/completions", chat("Groq answers."))
+
+    @property
+    def start(self) -> dict[str, Any]:
+        """What the operator sends at the start."""
+        urls = {
+            "deepgram": self.deepgram.vendor.url,
+            "cartesia": self.cartesia.vendor.url,
+            "openai": self.openai.url,
+            "groq": self.groq.url,
+        }
+        return {
+            "api_keys": {name: {"api_key": f"key-of-{name}"} for name in urls},
+            "service_options": {name: {"base_url": url} for name, url in urls.items()},
+        }
+
+    def _kept(self, path: str, talk: Callable[[FakeSocket], Any]) -> Callable[[FakeSocket], Any]:
+        async def kept(socket: FakeSocket) -> None:
+            self.sockets.append((path, socket))
+            await talk(socket)
+
+        return kept
+
+    async def lose(self, vendor: FakeVendor, path: str) -> None:
+        """Let one endpoint of a vendor fail from now on."""
+        vendor.on(path, Answer(503))
+        for at, socket in self.sockets:
+            if at == path:
+                await socket.cut()
+
+
+@asynccontextmanager
+async def vendors() -> AsyncGenerator[Vendors]:
+    """Run all servers on free ports of this machine."""
+    async with (
+        deepgram.deepgram() as first,
+        cartesia.cartesia() as second,
+        fake_vendor() as openai,
+        fake_vendor() as groq,
+    ):
+        yield Vendors(first, second, openai, groq)
+
+
+# ---- the user --------------------------------------------------------------------------------------------------------
+
+
+@define(eq=False)
+class Caller:
+    """A user who speaks in real time, and waits for the answer with the microphone on."""
+
+    line: Line
+    _sent: int = 0
+    _began: float = field(factory=anyio.current_time)
+
+    async def say(self, text: str) -> tuple[object, ...]:
+        """Return what was recognised, what the bot answered, and the length of its speech in seconds."""
+        heard, turns = seconds_heard(self.line), self._turns
+        pcm = speech(text)
+        for at in range(0, len(pcm), FRAME):
+            await self._send(pcm[at : at + FRAME])
+        with anyio.fail_after(PATIENCE):
+            while self._turns == turns:
+                await self._send(bytes(FRAME))
+        (recognised, answered) = (self.line.received(f"{who}-transcription")[-1]["text"] for who in ("user", "bot"))
+        return recognised, answered, seconds_heard(self.line) - heard
+
+    @property
+    def _turns(self) -> int:
+        return len(self.line.received("bot-stopped-speaking"))
+
+    async def _send(self, pcm: bytes) -> None:
+        self.line.speak(Audio(pcm, RATE))
+        self._sent += 1
+        await anyio.sleep_until(self._began + self._sent * FRAME / 2 / RATE)
+
+    async def choose(self, **providers: str) -> None:
+        """Choose other providers, from the next turn on."""
+        config = [
+            {"service": name, "options": [{"name": "provider", "value": provider}]}
+            for name, provider in providers.items()
+        ]
+        before = len(self.line.received("config"))
+        self.line.send("update-config", {"config": config})
+        with anyio.fail_after(PATIENCE):
+            while len(self.line.received("config")) == before:
+                await self._send(bytes(FRAME))
+
+    @property
+    def takeovers(self) -> list[tuple[str, str]]:
+        """The services whose provider was replaced, each with the new one."""
+        messages = [each for each in self.line.received("server-message") if each.get("type") == "failover"]
+        return [(each["service"], each["provider"]) for each in messages]
+
+
+@asynccontextmanager
+async def calling(function: Any, servers: Vendors) -> AsyncGenerator[Caller]:
+    """Call a bot whose providers use these servers."""
+    async with host_for(function) as host, call(host, servers.start, secret=SECRET) as line:
+        yield Caller(line)
+
+
+# ---- the conversations -----------------------------------------------------------------------------------------------
+
+
+@bot(
+    services={
+        "stt": ["deepgram", "cartesia", "openai"],
+        "llm": ["openai", "groq"],
+        "tts": ["cartesia", "deepgram", "openai"],
+        "vad": "echo",
+    },
+    client=["stt.provider", "llm.provider", "tts.provider"],
+)
+async def clerk(session: Session, /, stt: STT, llm: LLM, tts: TTS, vad: VAD) -> None:
+    """A clerk whose vendors can be switched."""
+    await converse(session, stt=stt, llm=llm, tts=tts, vad=vad)
+
+
+async def test_each_provider_is_switched_in_mid_conversation() -> None:
+    """The conversation goes on, with each vendor's own connection."""
+    async with vendors() as servers:
+        servers.deepgram.sentences = [WORDS[0]]
+        servers.cartesia.sentences = [WORDS[1]]
+        servers.openai.on("/audio/transcriptions", transcript(WORDS[2]))
+        async with calling(clerk, servers) as caller:
+            assert await caller.say(WORDS[0]) == (WORDS[0], "OpenAI answers once.", pytest.approx(0.3, abs=0.1))
+            await caller.choose(stt="cartesia", llm="groq", tts="deepgram")
+            assert await caller.say(WORDS[1]) == (WORDS[1], "Groq answers.", pytest.approx(0.2, abs=0.1))
+            await caller.choose(stt="openai", llm="openai", tts="openai")
+            assert await caller.say(WORDS[2]) == (WORDS[2], "OpenAI answers twice.", pytest.approx(0.5, abs=0.1))
+        last = servers.openai.requests
+        (conversation,) = [each.json["messages"] for each in last if each.path == "/chat/completions"][1:]
+        said = [each["content"] for each in conversation]
+        assert said == [WORDS[0], "OpenAI answers once.", WORDS[1], "Groq answers.", WORDS[2]]
+        paths = [path for path, _ in servers.sockets]
+        assert sorted(paths) == ["/stt/websocket", "/tts/websocket", "/v1/listen", "/v1/speak"]  # one connection each
+        for _, socket in servers.sockets:
+            assert await socket.request.outcome() in ("left", "answered")
+
+
+@bot(
+    services={
+        "stt": Failover("deepgram", "cartesia"),
+        "llm": Failover("openai", "groq"),
+        "tts": Failover("cartesia", "deepgram"),
+        "vad": "echo",
+    }
+)
+async def steady_clerk(session: Session, /, stt: STT, llm: LLM, tts: TTS, vad: VAD) -> None:
+    """A clerk who goes on if a vendor fails."""
+    await converse(session, stt=stt, llm=llm, tts=tts, vad=vad)
+
+
+async def test_each_vendor_is_lost_in_turn() -> None:
+    """The next one takes over within the turn, and the user notices nothing."""
+    async with vendors() as servers:
+        servers.deepgram.sentences = [WORDS[0]]
+        servers.cartesia.sentences = WORDS[1:]
+        async with calling(steady_clerk, servers) as caller:
+            assert await caller.say(WORDS[0]) == (WORDS[0], "OpenAI answers once.", pytest.approx(0.3, abs=0.1))
+            assert caller.takeovers == []
+            await servers.lose(servers.deepgram.vendor, "/v1/listen")
+            assert await caller.say(WORDS[1]) == (WORDS[1], "OpenAI answers twice.", pytest.approx(0.3, abs=0.1))
+            assert caller.takeovers == [("stt", "cartesia")]
+            await servers.lose(servers.openai, "/chat/completions")
+            await servers.lose(servers.cartesia.vendor, "/tts/websocket")
+            assert await caller.say(WORDS[2]) == (WORDS[2], "Groq answers.", pytest.approx(0.2, abs=0.1))
+            assert caller.takeovers == [("stt", "cartesia"), ("llm", "groq"), ("tts", "deepgram")]
+        assert caller.line.received("error") == []
+    said = [each["content"] for each in servers.groq.requests[-1].json["messages"]]
+    assert said == [WORDS[0], "OpenAI answers once.", WORDS[1], "OpenAI answers twice.", WORDS[2]]
