@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from typing import Final
 from urllib.parse import urlsplit
@@ -94,6 +95,9 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
         help="the most connections at once from one address, except from a --proxy (%(default)s)",
     )
     parser.add_argument(
+        "--workers", metavar="N", type=int, default=1, help="the processes that serve, on Linux and macOS (%(default)s)"
+    )
+    parser.add_argument(
         "--drain-seconds",
         metavar="N",
         type=float,
@@ -141,7 +145,9 @@ def _check(chosen: argparse.Namespace) -> None:
         raise UsageError(_DEV_IS_LOCAL.format(option="--public-url"))
     if not 0 <= chosen.port <= 65_535:
         raise UsageError(f"--port {chosen.port} is no port; write 0 to 65535.")
-    for option in ("connections", "connections_per_address"):
+    if chosen.workers > 1 and sys.platform == "win32":
+        raise UsageError(f"--workers {chosen.workers} needs a system that can hand over sockets; leave out --workers.")
+    for option in ("connections", "connections_per_address", "workers"):
         if getattr(chosen, option) < 1:
             name = option.replace("_", "-")
             raise UsageError(f"--{name} {getattr(chosen, option)} is too small; write 1 or more.")

@@ -25,6 +25,8 @@ from watchfiles import Change, DefaultFilter, watch
 
 from rtvi_plugins.cli import OK
 
+from ._again import run_again
+
 __all__ = ("Report", "end_with_parent", "reporting", "supervise")
 
 #: Set in the child: the file for its report.
@@ -121,14 +123,9 @@ def roots_of(bot: str) -> list[Path]:
 
 def supervise(argv: Sequence[str], bot: str) -> int:
     """Run `rtvi run` with these words in a child, again after each change, and return its exit code."""
-    traceback = ["--traceback"] if "--traceback" in sys.argv else []
-    command = [*_PYTHON, "-m", "rtvi_plugins", *traceback, "run", *argv]
+    command = run_again(argv)
     with TemporaryDirectory(prefix="rtvi-") as folder:
         return _Supervisor(command, bot, Path(folder, "report.json")).run()
-
-
-#: As this process was started: `python -m` would put the working folder in front.
-_PYTHON: Final = (sys.executable, *(("-P",) if sys.path[:1] not in ([""], [str(Path.cwd())]) else ()))
 
 
 @define(eq=False)

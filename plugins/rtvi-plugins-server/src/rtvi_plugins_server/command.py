@@ -7,16 +7,20 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 from rtvi_plugins.cli import OK, Failure, UsageError, load, log_to_stderr, set_service_options, show_traces
 
+from ._again import run_again
 from ._options import LOOPBACK, parser, read_options
+from ._workers.control import Place
 
 if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
     from rtvi_plugins.hosting import Host, Limits
 
     from ._reload import Report
@@ -31,6 +35,9 @@ PREVIOUS_SECRET_VARIABLE: Final = "RTVI_OPERATOR_SECRET_PREVIOUS"
 _BLOCKED_SECONDS: Final = 0.5
 #: How many connections may wait to be accepted.
 _BACKLOG: Final = 128
+
+#: Stands for the address in an announcement.
+_ADDRESS: Final = "\0"
 
 _DEV = "Development mode: every client is granted everything but service options, on this machine only."
 _NO_SECRET = (
@@ -51,6 +58,10 @@ def run(argv: Sequence[str]) -> int:
         show_traces()
     # At "info" it logs every URL with its token, and at "debug" every frame. Its warnings repeat our own.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    if (place := Place.take(os.environ)) is not None:
+        return _run(chosen, os.environ, None, place)
+    if chosen.workers > 1:
+        return _run_workers(chosen, argv)
     if not chosen.dev or not chosen.reload or find_spec("watchfiles") is None:
         return _run(chosen, os.environ, None)
     from ._reload import reporting, supervise
@@ -59,14 +70,27 @@ def run(argv: Sequence[str]) -> int:
     return supervise(argv, chosen.bot) if report is None else _run(chosen, os.environ, report)
 
 
-def _run(chosen: argparse.Namespace, environ: Mapping[str, str], report: Report | None) -> int:
+def _run_workers(chosen: argparse.Namespace, argv: Sequence[str]) -> int:
+    from ._workers.front import Front
+
+    with _listen(chosen.host, chosen.port) as listener:
+        address = _address(chosen, listener)
+        return Front(
+            run_again(argv), chosen.workers, listener, lambda text: _print(text.replace(_ADDRESS, address))
+        ).run()
+
+
+def _run(
+    chosen: argparse.Namespace, environ: Mapping[str, str], report: Report | None, place: Place | None = None
+) -> int:
     host = _host(chosen, _limits(chosen.limit), environ)
     if report is not None:
         report.loaded(chosen.bot)
     has_secret = bool(environ.get(SECRET_VARIABLE) or environ.get(PREVIOUS_SECRET_VARIABLE))
-    for hint in _hints(chosen, host, has_secret):
-        sys.stderr.write(f"{hint}\n")
-    return _serve(chosen, host, _how_to_start(host, has_secret), report)
+    if place is None or place.key == 0:
+        for hint in _hints(chosen, host, has_secret):
+            sys.stderr.write(f"{hint}\n")
+    return _serve(chosen, host, _how_to_start(host, has_secret), report, place)
 
 
 def _hints(chosen: argparse.Namespace, host: Host, has_secret: bool) -> list[str]:
@@ -110,7 +134,9 @@ def _host(chosen: argparse.Namespace, limits: Limits, environ: Mapping[str, str]
     return host
 
 
-def _serve(chosen: argparse.Namespace, host: Host, how_to_start: str, report: Report | None) -> int:
+def _serve(
+    chosen: argparse.Namespace, host: Host, how_to_start: str, report: Report | None, place: Place | None
+) -> int:
     from ._addresses import trusted_proxies
     from ._uvicorn.connections import ConnectionLimits
     from ._uvicorn.server import serve
@@ -132,11 +158,31 @@ def _serve(chosen: argparse.Namespace, host: Host, how_to_start: str, report: Re
         )
     except ValueError as error:
         raise UsageError(f"{error}.") from None
+    announcement = f"RTVI bot {host.registry.bot.name} on {_ADDRESS}{how_to_start}"
+    serving = partial(serve, host=host, drain_seconds=chosen.drain_seconds, limits=limits)
+    if place is not None:
+        _serve_as_worker(serving, app, host, chosen.public_url, place, announcement)
+        return _exit(host)
     with _listen(chosen.host, chosen.port) as listener:
-        ready = partial(_announce, chosen, host, listener, how_to_start, report)
-        begun = _end_with_parent if report is not None else None
-        serve(app, host, listener, drain_seconds=chosen.drain_seconds, ready=ready, limits=limits, begun=begun)
+        ready = partial(_announce, chosen, host, listener, announcement, report)
+        serving(app, listener=listener, ready=ready, begun=_end_with_parent if report is not None else None)
     return _exit(host)
+
+
+def _serve_as_worker(
+    serving: Callable[..., None], app: Starlette, host: Host, public_url: str | None, place: Place, announcement: str
+) -> None:
+    from ._workers.worker import HandedOver, WorkerApp
+
+    def begun(server: Server) -> None:
+        server.acceptor = partial(HandedOver, place, host, announcement, server.end)
+
+    ready = partial(host.start_soon, _check_keys, host) if place.key == 0 else _do_nothing
+    serving(WorkerApp(app, place.key, public_url), listener=None, ready=ready, begun=begun)
+
+
+def _do_nothing() -> None:
+    """Announce nothing: the front does."""
 
 
 def _end_with_parent(server: Server) -> None:
@@ -174,15 +220,22 @@ def _cannot_listen(host: str, port: int, error: OSError) -> str:
 
 
 def _announce(
-    chosen: argparse.Namespace, host: Host, listener: socket.socket, how_to_start: str, report: Report | None
+    chosen: argparse.Namespace, host: Host, listener: socket.socket, announcement: str, report: Report | None
 ) -> None:
     if report is not None:
         report.serving(listener.getsockname()[1])
-    shown = f"[{chosen.host}]" if ":" in chosen.host else chosen.host
-    address = f"http://{shown}:{listener.getsockname()[1]}"
-    sys.stdout.write(f"RTVI bot {host.registry.bot.name} on {address}{how_to_start}\n")
-    sys.stdout.flush()
+    _print(announcement.replace(_ADDRESS, _address(chosen, listener)))
     host.start_soon(_check_keys, host)  # clients need not wait for it
+
+
+def _address(chosen: argparse.Namespace, listener: socket.socket) -> str:
+    shown = f"[{chosen.host}]" if ":" in chosen.host else chosen.host
+    return f"http://{shown}:{listener.getsockname()[1]}"
+
+
+def _print(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 async def _check_keys(host: Host) -> None:

@@ -8,13 +8,16 @@ import logging
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
+from typing import Final, TypeAlias
 
 from .connections import ConnectionLimiter, TrackedConnection
 
-__all__ = ("Acceptor",)
+__all__ = ("Acceptor", "MakeProtocol", "admit")
 
 log = logging.getLogger("rtvi_plugins.server")
+
+#: Makes the protocol of a connection.
+MakeProtocol: TypeAlias = Callable[[TrackedConnection], asyncio.BaseProtocol]
 
 #: Errors that mean that the process or the machine has no resources left for a connection.
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -43,7 +46,7 @@ class Acceptor:
         self,
         listener: socket.socket,
         limiter: ConnectionLimiter,
-        make_protocol: Callable[[TrackedConnection], asyncio.BaseProtocol],
+        make_protocol: MakeProtocol,
     ) -> None:
         listener.setblocking(False)
         self._listener = listener
@@ -76,21 +79,23 @@ class Acceptor:
             if exhausted:
                 log.warning("connections are accepted again")
                 exhausted = False
-            await self._admit(loop, accepted, str(address[0]) if address else "")
+            await admit(self._limiter, self._make_protocol, accepted, str(address[0]) if address else "")
 
-    async def _admit(self, loop: asyncio.AbstractEventLoop, accepted: socket.socket, peer: str) -> None:
-        connection = self._limiter.admit(peer)
-        if connection is None:
-            _refuse(accepted)
-            await asyncio.sleep(0)  # let existing connections go on when very many new ones come
-            return
-        try:
-            if accepted.family in (socket.AF_INET, socket.AF_INET6):
-                accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            await loop.connect_accepted_socket(lambda: self._make_protocol(connection), accepted)
-        except OSError:
-            accepted.close()
-            connection.closed()
+
+async def admit(limiter: ConnectionLimiter, make_protocol: MakeProtocol, accepted: socket.socket, peer: str) -> None:
+    """Serve a connection from the address `peer`, or refuse it if that is one too many."""
+    connection = limiter.admit(peer)
+    if connection is None:
+        _refuse(accepted)
+        await asyncio.sleep(0)  # let existing connections go on when very many new ones come
+        return
+    try:
+        if accepted.family in (socket.AF_INET, socket.AF_INET6):
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        await asyncio.get_running_loop().connect_accepted_socket(lambda: make_protocol(connection), accepted)
+    except OSError:
+        accepted.close()
+        connection.closed()
 
 
 def _refuse(accepted: socket.socket) -> None:

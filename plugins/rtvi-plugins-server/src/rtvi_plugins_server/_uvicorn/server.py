@@ -20,7 +20,7 @@ from starlette.types import ASGIApp
 from rtvi_plugins.errors import report
 from rtvi_plugins.hosting import Host
 
-from .acceptor import Acceptor
+from .acceptor import Acceptor, MakeProtocol
 from .connections import ConnectionLimiter, ConnectionLimits, TrackedConnection
 from .http_guard import HttpGuard
 from .http_protocol import GuardedProtocol, http_protocol
@@ -41,18 +41,21 @@ _TICKS = 10
 def serve(
     app: ASGIApp,
     host: Host,
-    listener: socket.socket,
+    listener: socket.socket | None,
     *,
     drain_seconds: float,
     ready: Callable[[], None],
     limits: ConnectionLimits | None = None,
     begun: Callable[[Server], None] | None = None,
 ) -> None:
-    """Serve until a signal ends the server. `ready` is called once, when requests are accepted, `begun` before."""
+    """Serve until a signal ends the server. `ready` is called once, when requests are accepted, `begun` before.
+
+    Without a `listener`, `begun` sets `Server.acceptor`.
+    """
     server = make_server(app, host, drain_seconds=drain_seconds, ready=ready, limits=limits)
     if begun is not None:
         begun(server)
-    server.run([listener])
+    server.run([] if listener is None else [listener])
 
 
 def make_server(
@@ -94,6 +97,8 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._host = host
         self.limiter = limiter
+        #: Makes what accepts connections in another way than from a listening socket.
+        self.acceptor: Callable[[ConnectionLimiter, MakeProtocol], Any] | None = None
         self._drain_seconds = drain_seconds
         self._ready = ready
         self._deadline: float | None = None
@@ -126,6 +131,8 @@ class Server(uvicorn.Server):
         if self.started:
             servers: list[Any] = self.servers
             servers += [Acceptor(each, self.limiter, self._protocol) for each in sockets or ()]
+            if self.acceptor is not None:
+                servers.append(self.acceptor(self.limiter, self._protocol))
             self._ready()
 
     async def _keep_host(self, opened: asyncio.Future[None]) -> None:

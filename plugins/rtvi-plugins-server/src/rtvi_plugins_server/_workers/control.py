@@ -1,0 +1,73 @@
+"""What the front and a worker write to each other, over a socket of their own.
+
+The front sends one byte with each connection that it hands over. A worker reports how many sessions it has and whether
+it accepts more, and once the line with which the server announces itself.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import struct
+from collections.abc import MutableMapping
+from typing import Final
+
+from attrs import frozen
+
+__all__ = ("LONGEST", "NUMBER", "VARIABLE", "Place", "Report", "prefix_of")
+
+#: Set for a worker: its number, and the descriptor of the socket to the front.
+VARIABLE: Final = "RTVI_WORKER"
+#: The longest message, in bytes.
+LONGEST: Final = 4096
+
+_FORM: Final = struct.Struct("<I?")
+
+
+#: The beginning of the paths of any worker.
+NUMBER: Final = re.compile(r"^/w\d+(?=/)")
+
+
+def prefix_of(key: int) -> str:
+    """Return the beginning of the paths of a worker."""
+    return f"/w{key}"
+
+
+@frozen
+class Report:
+    """What a worker reports: how many sessions it has, whether it accepts more, and perhaps its announcement."""
+
+    open_sessions: int
+    accepts: bool
+    announcement: str = ""
+
+    def to_bytes(self) -> bytes:
+        """Return the report as one message."""
+        return (_FORM.pack(self.open_sessions, self.accepts) + self.announcement.encode())[:LONGEST]
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Report:
+        """Return the report in a message."""
+        open_sessions, accepts = _FORM.unpack_from(data)
+        return cls(open_sessions, accepts, data[_FORM.size :].decode(errors="replace"))
+
+
+@frozen
+class Place:
+    """The place of this process among the workers: its number, and the socket to the front."""
+
+    key: int
+    control: socket.socket
+
+    @classmethod
+    def take(cls, environ: MutableMapping[str, str]) -> Place | None:
+        """Return the place that the front has given to this process; None if it is no worker.
+
+        The processes that this one starts are none, so the variable is removed.
+        """
+        if (written := environ.pop(VARIABLE, None)) is None:
+            return None
+        key, descriptor = map(int, written.split(":"))
+        os.set_inheritable(descriptor, False)
+        return cls(key, socket.socket(fileno=descriptor))

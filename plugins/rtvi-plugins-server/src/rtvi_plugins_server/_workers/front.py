@@ -1,0 +1,250 @@
+"""The front: it accepts connections, hands each to a worker, and replaces workers that end.
+
+A request for `/wK/…` goes to worker K. Any other goes to the worker with the fewest sessions that accepts more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from subprocess import Popen
+from typing import Final
+
+import orjson
+from attrs import define, field
+
+from rtvi_plugins.cli import OK
+from rtvi_plugins.errors import Draining, RequestError, ServerFull
+
+from .control import LONGEST, VARIABLE, Report
+
+__all__ = ("Front",)
+
+#: The path of a request for one worker.
+_FOR_ONE: Final = re.compile(rb"[A-Z]+ /w(\d{1,9})/")
+#: How much of a request is read to find its path, in bytes, and how long the client has for it, in seconds.
+_PEEKED, _PATIENCE = 256, 5.0
+#: How long to wait for the rest of a line, in seconds: a socket with a part of it is always readable.
+_AGAIN: Final = 0.05
+#: How many connections may wait for their first line. Of more, the one that has waited longest is closed.
+_MOST_WAITING: Final = 1_000
+#: The wait before a worker is started again: doubled each time that it ends before it has lived for this long.
+_FIRST_WAIT, _LONGEST_WAIT, _LIVES = 0.1, 30.0, 10.0
+_TICK: Final = 0.1
+
+
+def _refusal(error: RequestError) -> bytes:
+    """Return the response with which the front itself refuses a request."""
+    sentence, none = error.message, list[object]()
+    body = {"info": sentence, "detail": sentence, "error": error.code, "retryable": True, "details": none}
+    text = orjson.dumps(body)
+    head = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: %d\r\n"
+    rest = b"connection: close\r\ncontent-length: %d\r\n\r\n%b"
+    return head % (error.retry_after or 1) + rest % (len(text), text)
+
+
+_STARTING: Final = _refusal(ServerFull("The server starts its processes; try again soon."))
+_DRAINING: Final = _refusal(Draining("The server is shutting down."))
+
+
+@define(eq=False)
+class _Worker:
+    """A child process. `retiring` is set once it has been asked to end."""
+
+    key: int
+    process: Popen[bytes]
+    control: socket.socket
+    born: float
+    report: Report | None = None
+    #: Connections that it was handed since its last report, and that may become sessions.
+    handed: int = 0
+    retiring: bool = False
+
+    @property
+    def accepts(self) -> bool:
+        return self.report is not None and self.report.accepts and not self.retiring
+
+    @property
+    def load(self) -> int:
+        return (self.report.open_sessions if self.report is not None else 0) + self.handed
+
+
+@define(eq=False)
+class Front:
+    """The parent of `count` workers. `command` starts one. `ready` gets the announcement of the first."""
+
+    command: Sequence[str]
+    count: int
+    listener: socket.socket
+    ready: Callable[[str], None]
+    _workers: dict[int, _Worker] = field(factory=dict[int, _Worker], init=False)
+    _next_key: int = field(default=0, init=False)
+    _wait: float = field(default=_FIRST_WAIT, init=False)
+    _waiting: dict[asyncio.Task[None], None] = field(factory=dict[asyncio.Task[None], None], init=False)
+    _announced: bool = field(default=False, init=False)
+    #: How many workers are to be started, and when.
+    _missing: int = field(default=0, init=False)
+    _not_before: float = field(default=0.0, init=False)
+    _ending: bool = field(default=False, init=False)
+    _code: int = field(default=OK, init=False)
+
+    def run(self) -> int:
+        """Serve until a signal ends all workers. Return the exit code."""
+        return asyncio.run(self._run())
+
+    async def _run(self) -> int:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._end)
+        loop.add_signal_handler(signal.SIGINT, self._end)
+        loop.add_signal_handler(signal.SIGHUP, self._renew)
+        self.listener.setblocking(False)
+        self._missing = self.count
+        accepting = loop.create_task(self._accept())
+        while self._workers or (self._missing and not self._ending):
+            if self._missing and not self._ending and time.monotonic() >= self._not_before:
+                self._spawn()
+            self._reap()
+            await asyncio.sleep(_TICK)
+        accepting.cancel()
+        for each in self._waiting:
+            each.cancel()
+        return self._code
+
+    # ---- workers -------------------------------------------------------------------------------------------------
+
+    def _spawn(self) -> None:
+        """Start all workers that are missing."""
+        for _ in range(self._missing):
+            key, self._next_key = self._next_key, self._next_key + 1
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            with theirs:
+                environ = os.environ | {VARIABLE: f"{key}:{theirs.fileno()}"}
+                # In a session of its own: Ctrl-C in a terminal would reach it, and then our signal too.
+                process = Popen(self.command, env=environ, pass_fds=[theirs.fileno()], start_new_session=True)
+            ours.setblocking(False)
+            self._workers[key] = _Worker(key, process, ours, time.monotonic())
+            asyncio.get_running_loop().add_reader(ours, self._hear, self._workers[key])
+        self._missing = 0
+
+    def _hear(self, worker: _Worker) -> None:
+        try:
+            data = worker.control.recv(LONGEST)
+        except OSError:
+            data = b""
+        if not data:  # it has ended, or is about to
+            asyncio.get_running_loop().remove_reader(worker.control)
+            return
+        first = worker.report is None
+        worker.report, worker.handed = Report.from_bytes(data), 0
+        if worker.report.announcement and not self._announced:
+            self._announced = True
+            self.ready(worker.report.announcement)
+        if first:
+            self._retire_one(worker)
+
+    def _retire_one(self, newcomer: _Worker) -> None:
+        """Ask an old worker to end, if there are more than are wanted: `newcomer` takes its place."""
+        current = [each for each in self._workers.values() if not each.retiring]
+        if len(current) > self.count:
+            oldest = min(current, key=lambda each: each.key)
+            if oldest is not newcomer:
+                oldest.retiring = True
+                oldest.process.send_signal(signal.SIGTERM)
+
+    def _reap(self) -> None:
+        """Forget the workers that have ended. Have others started in their places."""
+        for worker in [each for each in self._workers.values() if each.process.poll() is not None]:
+            del self._workers[worker.key]
+            asyncio.get_running_loop().remove_reader(worker.control)
+            worker.control.close()
+            if self._ending or worker.retiring:
+                continue
+            if not self._announced:  # it cannot be loaded; it has said why
+                self._code = worker.process.returncode or 1
+                self._end()
+                continue
+            lived = time.monotonic() - worker.born
+            self._wait = _FIRST_WAIT if lived > _LIVES else min(2 * self._wait, _LONGEST_WAIT)
+            sys.stderr.write(f"Worker {worker.key} has ended ({worker.process.returncode}). Starting another.\n")
+            self._missing, self._not_before = self._missing + 1, time.monotonic() + self._wait
+
+    def _renew(self) -> None:
+        """Start as many new workers as there are old ones. Each that is ready retires an old one, which drains."""
+        if not self._ending and self._announced:
+            sys.stderr.write("Starting new workers. The old ones go on until their sessions have ended.\n")
+            self._missing, self._not_before = self.count, 0.0
+
+    def _end(self) -> None:
+        """Ask all workers to end: at the first signal when their sessions have ended, at the second at once."""
+        second, self._ending = self._ending, True
+        for each in self._workers.values():
+            # One that retires has had its first signal. A second one would end its sessions.
+            if each.process.poll() is None and (second or not each.retiring):
+                each.process.send_signal(signal.SIGTERM)
+            each.retiring = True
+
+    # ---- connections -----------------------------------------------------------------------------------------------
+
+    async def _accept(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                accepted, _ = await loop.sock_accept(self.listener)
+            except OSError:  # no descriptor is left, or the client has already disconnected
+                await asyncio.sleep(_AGAIN)
+                continue
+            if len(self._waiting) >= _MOST_WAITING:
+                next(iter(self._waiting)).cancel()
+            task = loop.create_task(self._hand_over(accepted))
+            self._waiting[task] = None
+            task.add_done_callback(self._waiting.pop)
+
+    async def _hand_over(self, accepted: socket.socket) -> None:
+        with accepted:
+            try:
+                async with asyncio.timeout(_PATIENCE):
+                    line = await _first_line(accepted)
+            except (OSError, TimeoutError):
+                return
+            worker = self._choose(line) if line else None
+            with suppress(OSError):  # the worker has just ended; the client tries again
+                if worker is not None:
+                    socket.send_fds(worker.control, [b"+"], [accepted.fileno()])
+                elif line:
+                    accepted.send(_DRAINING if self._ending else _STARTING)
+                    accepted.shutdown(socket.SHUT_WR)
+
+    def _choose(self, line: bytes) -> _Worker | None:
+        """Return the worker for a request; None if there is none yet, or if all are about to end."""
+        named = _FOR_ONE.match(line)
+        worker = self._workers.get(int(named[1])) if named else None
+        if (worker is None or worker.report is None) and not self._ending:
+            able = [each for each in self._workers.values() if each.report is not None]
+            accepting = [each for each in able if each.accepts]
+            worker = min(accepting or able, key=lambda each: each.load, default=None)
+            if worker is not None:
+                worker.handed += 1
+        return worker
+
+
+async def _first_line(accepted: socket.socket) -> bytes:
+    """Return the beginning of what a client sends, without taking it. Empty if the client has disconnected."""
+    loop = asyncio.get_running_loop()
+    readable = asyncio.Event()
+    loop.add_reader(accepted, readable.set)
+    try:
+        await readable.wait()
+    finally:
+        loop.remove_reader(accepted)
+    while True:
+        peeked = accepted.recv(_PEEKED, socket.MSG_PEEK)
+        if not peeked or b"\n" in peeked or len(peeked) == _PEEKED:
+            return peeked
+        await asyncio.sleep(_AGAIN)

@@ -1,0 +1,211 @@
+"""`rtvi run --workers N`: real processes behind one address, and clients that speak to them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import httpx2
+import pytest
+from attrs import define
+from live import PATIENCE, everything
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from rtvi_plugins.cli import USAGE, guarded
+from rtvi_plugins_server import command
+from rtvi_plugins_server._workers.control import Report
+from rtvi_plugins_server._workers.front import Front
+
+BOT = """
+import os
+from rtvi_plugins import Session, action, bot
+
+
+@bot(services={}, public=True, client=["bot:process"])
+async def clerk(session: Session, /) -> None:
+    "Says nothing."
+
+
+@action(clerk)
+async def process(session: Session, /) -> int:
+    "Return the process in which the session is."
+    return os.getpid()
+"""
+READY = '{"label": "rtvi-ai", "type": "client-ready", "id": "0", "data": {"version": "1.0.0"}}'
+ASK = '{"label": "rtvi-ai", "type": "action", "id": "1", "data": {"service": "bot", "action": "process"}}'
+
+
+@define
+class Running:
+    """A front, and the lines that it writes."""
+
+    process: subprocess.Popen[str]
+    url: str
+
+    @contextmanager
+    def talk(self) -> Generator[ClientConnection]:
+        """Start a session and connect to it."""
+        started = httpx2.post(f"{self.url}/start", trust_env=False, timeout=PATIENCE).json()
+        url = f"{started['wsUrl']}?token={started['token']}"
+        with connect(url, open_timeout=PATIENCE, proxy=None) as client:
+            client.send(READY)
+            yield client
+
+    def until(self, pattern: str) -> re.Match[str]:
+        """Wait for a line of its standard error."""
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            if (found := re.search(pattern, line)) is not None:
+                return found
+        raise AssertionError(f"it has ended without {pattern!r}")
+
+    def until_another_accepts(self, old: set[int]) -> int:
+        """Start sessions until one is in a process that is not among these, and return the process."""
+        while True:
+            try:
+                with self.talk() as client:
+                    if (found := process_of(client)) not in old:
+                        return found
+            except (OSError, KeyError, ValueError):  # a worker that has ended a moment ago
+                continue
+
+
+Start: TypeAlias = Callable[..., Any]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Start:
+    """Starts a front with two workers."""
+
+    @contextmanager
+    def starting(*options: str, bot: str = BOT) -> Generator[Running]:
+        path = tmp_path / "bot.py"
+        path.write_text(bot)
+        line = [sys.executable, "-m", "rtvi_plugins", "run", str(path), "--port", "0", "--workers", "2", *options]
+        with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            try:
+                assert process.stdout is not None
+                found = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())
+                yield Running(process, found[0] if found is not None else "")
+            finally:
+                for _ in range(2):
+                    process.terminate()
+
+    return starting
+
+
+def process_of(client: ClientConnection) -> int:
+    """Ask for the process of a session."""
+    client.send(ASK)
+    while (message := json.loads(client.recv(timeout=PATIENCE)))["type"] != "action-response":
+        assert message["type"] != "error-response"
+    return int(message["data"]["result"])
+
+
+@pytest.mark.slow
+def test_sessions_are_spread_and_outlive_other_workers_and_a_release(start: Start) -> None:
+    """A worker that dies takes its own sessions with it; new workers leave the old ones their sessions."""
+    with start("--drain-seconds", "60") as running, ExitStack() as stack:
+        clients = [stack.enter_context(running.talk()) for _ in range(8)]
+        places = {client: process_of(client) for client in clients}
+        counts = Counter(places.values())
+        assert sorted(counts.values()) == [4, 4]
+
+        # A worker is killed: another takes its place, and the sessions of the other worker go on.
+        victim, other = counts
+        subprocess.run(["kill", "-9", str(victim)], check=True)
+        running.until(r"Worker \d has ended \(-9\)\. Starting another\.")
+        survivors = [client for client in clients if places[client] == other]
+        assert {process_of(each) for each in survivors} == {other}
+        third = running.until_another_accepts({victim, other})
+
+        # A release: the old workers keep their sessions, and new sessions are in new processes.
+        running.process.send_signal(signal.SIGHUP)
+        running.until("Starting new workers")
+        assert running.until_another_accepts({victim, other, third}) > 0
+        running.until("Waiting for 4 sessions to end")
+        assert {process_of(each) for each in survivors} == {other}
+
+        # The end: no session starts, and the live ones go on until the second signal.
+        running.process.terminate()
+        while (response := httpx2.post(f"{running.url}/start", trust_env=False)).status_code == 200:
+            pass  # the signal is on its way
+        assert (response.status_code, response.json()["error"]) == (503, "draining")
+        assert {process_of(each) for each in survivors} == {other}
+        running.process.terminate()
+        assert running.process.wait(PATIENCE) == 0
+
+
+@pytest.mark.slow
+def test_each_connection_carries_one_request(start: Start) -> None:
+    """The next one may be for another worker. A slow first line holds up nobody, and nonsense is answered."""
+    with start() as running:
+        address = ("127.0.0.1", int(running.url.rpartition(":")[2]))
+        with socket.create_connection(address, timeout=PATIENCE) as slow:
+            slow.sendall(b"GET /he")
+            response = httpx2.get(f"{running.url}/health", trust_env=False)
+            assert (response.status_code, response.headers["connection"]) == (200, "close")
+            slow.sendall(b"alth HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            assert everything(slow).startswith(b"HTTP/1.1 200")
+        with socket.create_connection(address, timeout=PATIENCE) as nonsense:
+            nonsense.sendall(b"\x16\x03\x01\r\n\r\n" + bytes(500))
+            assert everything(nonsense).startswith(b"HTTP/1.1 400")
+        # A token of no session, and a worker that there is not any more.
+        for path in ("/w1/ws?token=x", "/w99/ws?token=x"):
+            with pytest.raises(InvalidStatus) as refused, connect(f"ws{running.url[4:]}{path}", proxy=None):
+                pass
+            assert refused.value.response.status_code == 401
+
+
+@pytest.mark.slow
+def test_a_bot_that_cannot_be_loaded_ends_the_front(start: Start) -> None:
+    """With the exit code and the sentence of the worker, and without another try."""
+    with start(bot="import json\njson.dumpz({})\n") as running:
+        assert running.process.wait(PATIENCE) == USAGE
+        assert running.process.stderr is not None
+        lines = running.process.stderr.read().splitlines()
+    assert set(lines) == {lines[0]}
+    assert "cannot be imported: AttributeError" in lines[0]
+
+
+def test_a_number_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """Before anything starts."""
+    assert guarded(lambda: command.run(["bot.py", "--workers", "0"])) == USAGE
+    assert "--workers 0 is too small; write 1 or more." in capsys.readouterr().err
+
+
+def test_a_report_is_read_as_it_was_written() -> None:
+    """With and without an announcement."""
+    for report in (Report(3, accepts=True), Report(0, accepts=False, announcement="RTVI bot clerk on \0")):
+        assert Report.from_bytes(report.to_bytes()) == report
+
+
+def test_a_request_without_any_worker_is_answered() -> None:
+    """It says when to try again."""
+
+    async def ask() -> bytes:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            front = Front([], 0, listener, lambda text: None)
+            listener.setblocking(False)
+            accepting = asyncio.create_task(front._accept())  # pyright: ignore[reportPrivateUsage]
+            reader, writer = await asyncio.open_connection(*listener.getsockname())
+            writer.write(b"GET / HTTP/1.1\r\n\r\n")
+            answer = await reader.readline() + await reader.readline() + await reader.readline()
+            writer.close()
+            accepting.cancel()
+            return answer
+
+    answer = asyncio.run(ask())
+    assert answer.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+    assert b"retry-after: 10\r\n" in answer
