@@ -122,7 +122,8 @@ class BotTurn:
         self.late.mark_read()
         try:
             with idle_timeout(self.session.clock, _TIMEOUT, "The LLM", self.alternatives.seconds) as touch:
-                async with closing(self.llm.respond(request), "an LLM's respond()", _PIECES) as pieces:
+                respond = self.llm.respond
+                async with closing(respond(request), respond, "an LLM's respond()", _PIECES) as pieces:
                     await self._take(pieces, completion, output, touch)
         except BaseException:
             if not self.turn.interrupted:  # what it has said is heard to its end

@@ -104,7 +104,7 @@ class ListeningStream:
         try:
             with self._scope:
                 stream = self.stt.listen(ListenRequest(self._feed))
-                async with closing(stream, "an STT's listen()", _PIECES) as pieces:
+                async with closing(stream, self.stt.listen, "an STT's listen()", _PIECES) as pieces:
                     await self._deliver(pieces)
         except BaseException as error:
             let_cancellation_through(error)

@@ -209,7 +209,7 @@ class ModelStream:
         try:
             with self._scope:
                 stream = self.model.converse(self.request)
-                async with closing(stream, "a speech model's converse()", _PIECES) as pieces:
+                async with closing(stream, self.model.converse, "a speech model's converse()", _PIECES) as pieces:
                     await self._deliver(pieces)
         except BaseException as raised:
             let_cancellation_through(raised)

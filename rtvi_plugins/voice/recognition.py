@@ -224,7 +224,7 @@ class Recogniser:
     async def _hear(self, utterance: Utterance, take: Callable[[STTPiece], None]) -> None:
         count = 0
         stream = self.stt.transcribe(STTRequest(utterance.audio.read()))
-        async with closing(stream, "an STT's transcribe()", _PIECES) as pieces:
+        async with closing(stream, self.stt.transcribe, "an STT's transcribe()", _PIECES) as pieces:
             async for piece in pieces:
                 count += 1
                 if count % BATCH == 0:

@@ -200,8 +200,9 @@ class SpeechSynthesis:
     async def _synthesize(self, speech: Speech) -> None:
         began, first, usage = self.session.clock.now(), None, Usage()
         with idle_timeout(self.session.clock, _TIMEOUT, "The TTS", self._alternatives.seconds) as touch:
-            stream = self.tts.synthesize(TTSRequest(speech.pieces(touch), self.language))
-            async with closing(stream, "a TTS's synthesize()", _PIECES) as pieces:
+            synthesize = self.tts.synthesize
+            stream = synthesize(TTSRequest(speech.pieces(touch), self.language))
+            async with closing(stream, synthesize, "a TTS's synthesize()", _PIECES) as pieces:
                 async for piece in pieces:
                     touch()
                     match piece:

@@ -64,26 +64,30 @@ class InvalidPiece(Exception):
     def __init__(self, found: object, operation: str, pieces: str) -> None:
         super().__init__(f"{operation} gave {type(found).__name__}, which is no piece of its stream: yield {pieces}")
 
-    def located(self, stream: object) -> InvalidPiece:
+    def located(self, stream: object, method: object) -> InvalidPiece:
         """Return the same exception, with the file and line of the function that made the stream."""
-        code = getattr(stream, "ag_code", None)
+        function = getattr(method, "__func__", method)
+        code = getattr(stream, "ag_code", getattr(function, "__code__", None))
         if isinstance(code, CodeType):
             self.args = (f"{self} in {code.co_qualname}() ({code.co_filename}:{code.co_firstlineno})",)
         return self
 
 
 @asynccontextmanager
-async def closing(pieces: Any, operation: str, kinds: str) -> AsyncGenerator[AsyncIterator[Any]]:
-    """Yield a provider's stream and close it at the end if possible. Raise `InvalidPiece` if it is not a stream."""
+async def closing(pieces: Any, method: object, operation: str, kinds: str) -> AsyncGenerator[AsyncIterator[Any]]:
+    """Yield a provider's stream, which a method returned, and close it at the end if possible.
+
+    Raise `InvalidPiece` if it is not a stream.
+    """
     stream: object = pieces
     if not isinstance(pieces, AsyncIterator):
         if inspect.iscoroutine(pieces):
             pieces.close()
-        raise InvalidPiece(pieces, operation, kinds)
+        raise InvalidPiece(pieces, operation, kinds).located(pieces, method)
     try:
         yield pieces
     except InvalidPiece as error:
-        raise error.located(stream) from None
+        raise error.located(stream, method) from None
     finally:
         if isinstance(pieces, AsyncGenerator):
             try:

@@ -608,17 +608,38 @@ async def mistaken_llm() -> AsyncGenerator[Any]:
     yield Mistaken()
 
 
-@bot(services={"llm": "mistaken"}, public=True)
+@service("llm", "whole")
+@asynccontextmanager
+async def whole_llm() -> AsyncGenerator[Any]:
+    """Returns the answer instead of yielding it."""
+
+    class Whole:
+        def respond(self, request: LLMRequest, /) -> Any:
+            return ["hi"]
+
+    yield Whole()
+
+
+@bot(services={"llm": ["mistaken", "whole"]}, public=True)
 async def mistaken_bot(session: Session, /, llm: LLM) -> None:
     """Talks by it."""
     await converse(session, llm=llm)
 
 
-async def test_an_invalid_piece_is_reported_to_the_author(caplog: pytest.LogCaptureFixture) -> None:
-    """With what to write; the client hears that the provider failed."""
-    async with connected(mistaken_bot) as wire:
+@pytest.mark.parametrize(
+    ("provider", "found", "place"),
+    [
+        ("mistaken", "an LLM's respond() gave str", "in mistaken_llm.<locals>.Mistaken.respond() ("),
+        ("whole", "an LLM's respond() gave list", "in whole_llm.<locals>.Whole.respond() ("),
+    ],
+)
+async def test_an_invalid_piece_is_reported_to_the_author(
+    caplog: pytest.LogCaptureFixture, provider: str, found: str, place: str
+) -> None:
+    """With what to write, and where; the client hears that the provider failed."""
+    async with connected(mistaken_bot, body={"services": {"llm": provider}}) as wire:
         say(wire, "hi")
         await settle()
         assert [each["code"] for each in wire.data_of("error")] == ["provider-failed"]
-    assert "an LLM's respond() gave str, which is no piece of its stream: yield Text(…)" in caplog.text
-    assert "in mistaken_llm.<locals>.Mistaken.respond() (" in caplog.text
+    assert f"{found}, which is no piece of its stream: yield Text(…)" in caplog.text
+    assert place in caplog.text
