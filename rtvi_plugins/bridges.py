@@ -31,6 +31,8 @@ class BridgedProvider:
     - `name`: `"<kind>.<provider>"`, as an entry point is named.
     - `declare`: imports what the provider needs, and returns the decorated functions: one under `@service`, and perhaps
       some under `@options`, `@action` and `@hookimpl`. It is called once, when a bot names the provider.
+    - `slow`: its import takes seconds. Where it is not the first provider of a service, a server imports it after the
+      start. It must not take values of lifespans then.
     - `note`: what a user of the bridge must know, such as its limits. `rtvi plugins` prints each note once.
 
     Raises `ValueError` for an invalid name.
@@ -39,6 +41,7 @@ class BridgedProvider:
     name: str = field(validator=_check_name)
     declare: Callable[[], Iterable[Callable[..., Any]]]
     note: str = field(default="", validator=instance_of(str))
+    slow: bool = field(default=False, validator=instance_of(bool))
 
     def make_module(self, name: str) -> ModuleType:
         """Declare the provider, and return a new module of this name with the functions. Tests check it as any other.

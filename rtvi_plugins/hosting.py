@@ -16,6 +16,7 @@ import os
 import secrets
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from math import inf
 from pathlib import Path
 from types import ModuleType, TracebackType
@@ -23,7 +24,7 @@ from typing import Any, cast
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from .declare.specs import AnyFunction, ProviderSpec
 from .errors import (
@@ -51,6 +52,7 @@ from .protocol.rate import AddressRates
 from .protocol.start import StartRequest, read_start, with_config
 from .registry.bot_modules import top
 from .registry.grants import Grants
+from .registry.hooks import Hooks
 from .registry.installed import Installed
 from .registry.key_store import KeyStore
 from .registry.registry import Provider, Registry
@@ -61,6 +63,7 @@ from .runtime.key_checks import can_check
 from .runtime.lateness import Lateness
 from .runtime.lifespans import OpenLifespans
 from .runtime.live import LiveSession
+from .runtime.postponed import Postponed
 from .runtime.resume_tokens import read_token
 from .runtime.services import Opener
 from .runtime.shared import Shared
@@ -104,6 +107,9 @@ class Host:
     With a `store`, sessions are saved, and a client can resume its session within `resume_seconds` after its connection
     was lost. The host enters and leaves the store. `address` is where clients reach this process, for others that share
     the store.
+
+    With `postpone`, alternatives whose import is slow are imported in a thread after the host is entered. A start that
+    names one waits for it.
     """
 
     def __init__(
@@ -123,9 +129,12 @@ class Host:
         store: SessionStore | None = None,
         address: str = "",
         resume_seconds: float = 60.0,
+        postpone: bool = False,
     ) -> None:
         installed = installed or Installed()
-        registry, self._hooks = compose(bot, installed, tuple(modules), tuple(plugins))
+        compose_all = partial(compose, bot, installed, tuple(modules), tuple(plugins))
+        registry, self._hooks = compose_all(postpone=postpone)
+        self._postponed = Postponed(registry.bot.postponed, compose_all, self._use)
         self.bot = bot
         self.limits = limits or Limits()
         self.draining = False
@@ -178,6 +187,7 @@ class Host:
             if self._watch is not None:
                 await self._stack.enter_async_context(watching(self._watch, self._owners))
             self._tasks = await self._stack.enter_async_context(anyio.create_task_group())
+            self._postponed.begin(self._tasks)
         except BaseException:
             await self._stack.aclose()
             raise
@@ -187,6 +197,7 @@ class Host:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
         """Close all sessions, wait until their services are closed, and close the lifespans."""
+        self._postponed.abandon()
         self.end_sessions()
         if isinstance(error, Exception):
             # The exception of the body comes out as it is. A task group would put it into a group.
@@ -294,6 +305,8 @@ class Host:
 
         Those in a trusted start replace them. Raise `InvalidStart` if one is unknown or invalid.
         """
+        if self._postponed.are_named(options):
+            self._postponed.load_now()
         problems: list[Problem] = []
         read = read_service_options(dict(options), self.registry, problems)
         if problems:
@@ -417,6 +430,7 @@ class Host:
         address = None if trusted else address
         self._admit()
         self._unclaimed.check(address)
+        await self._postponed.wait_for(body)
         request = self._read(body, trusted=trusted)
         session = LiveSession(secrets.token_urlsafe(12), self._shared, request, _to_save(body, trusted=trusted))
         with self._unclaimed.opening(address):
@@ -465,7 +479,9 @@ class Host:
         if saved is None:
             raise UnknownSession("The session has ended, or the resume token was revoked; start a new session.")
         start = decode_json(saved.state["start"])
-        offers, config = self._shared.offers, decode_json(saved.state["config"])
+        config = decode_json(saved.state["config"])
+        await self._postponed.wait_for([start, config])
+        offers = self._shared.offers
         request = read_start(start["body"], offers, self._find_key, trusted=start["trusted"])
         request = with_config(request, offers.registry, config["providers"], config["values"])
         session = LiveSession(id, self._shared, request, start, saved)
@@ -488,6 +504,23 @@ class Host:
                 del self._sessions[session.id]
             if session.flooded and address is not None:  # or it would go on in its next session
                 self._rates.empty(address, self._clock.now())
+
+    async def all_imported(self) -> None:
+        """Wait until the postponed alternatives are imported, or could not be. `describe` lists them from then on."""
+        await self._postponed.wait()
+
+    def _use(self, registry: Registry, hooks: Hooks) -> None:
+        """Use the registry with the alternatives that were imported after the start, in open sessions too."""
+        shared = self._shared
+        if registry.lifespans != self.registry.lifespans:
+            raise PluginError("They need a lifespan, and these open before. Name one of them first for its service.")
+        self.registry.complete(registry)
+        shared.offers.renew(Grants.of(registry, everything=self.dev))
+        shared.functions.renew(Grants.of(registry, registry.bot.functions))
+        self._hooks, self._shared = hooks, evolve(shared, hooks=hooks)
+        self._known_secrets = secrets_in_environment(self._environ, _key_variables(registry))
+        for session in self._sessions.values():
+            session.offer_again()
 
     def _find_key(self, provider: str, name: str) -> Secret | None:
         variable = key_variable(provider, name)

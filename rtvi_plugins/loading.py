@@ -9,6 +9,8 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
+from attrs import evolve
+
 from .declare.specs import AnyFunction, BotSpec, Spec, specs_in, specs_of
 from .errors import BotError, PluginError
 from .protocol.describe import check_descriptions
@@ -18,7 +20,14 @@ from .registry.bot_modules import load_file
 from .registry.hooks import Hooks
 from .registry.installed import EntryPoint, Installed
 from .registry.personas import check_personas
-from .registry.plugin_loading import Modules, find_providers, load_plugin, local_services, services_in
+from .registry.plugin_loading import (
+    Modules,
+    find_providers,
+    load_plugin,
+    local_services,
+    services_in,
+    slow_alternatives,
+)
 from .registry.registry import Provider, Registry
 from .utils.blocked_threads import SLOW_IMPORT_SECONDS, warn_when_slow
 from .utils.diagnostics import nearest, where
@@ -101,12 +110,18 @@ def bot_spec(bot: AnyFunction) -> BotSpec:
 
 
 def compose(
-    bot: AnyFunction, installed: Installed, extra: tuple[ModuleType, ...] = (), plugins: tuple[str, ...] = ()
+    bot: AnyFunction,
+    installed: Installed,
+    extra: tuple[ModuleType, ...] = (),
+    plugins: tuple[str, ...] = (),
+    *,
+    postpone: bool = False,
 ) -> tuple[Registry, Hooks]:
     """Import everything that a bot names, and return its registry and hooks. Raise `AuthorError` for missing plugins.
 
     Declarations in the bot's own module or in `extra` modules need no installation. The operator adds `plugins` to the
-    bot's.
+    bot's. With `postpone`, slow alternatives of a service are not imported: they count as optional providers that are
+    missing, and are in the bot's `postponed`.
     """
     spec = bot_spec(bot)
     modules = Modules(installed)
@@ -115,8 +130,10 @@ def compose(
     for each in (*(sys.modules[name] for name in own), *extra):
         modules.add(each)
     local = local_services([each for module in modules.by_name.values() for each in specs_in(module)])
+    postponed = slow_alternatives(spec, local, installed) if postpone else frozenset[tuple[str, str]]()
+    spec = evolve(spec, optional=spec.optional | postponed, postponed=postponed) if postponed else spec
     lacking: list[str] = []  # reported together, so that all of them can be installed at once
-    providers = {name: find_providers(spec, name, local, modules, lacking) for name in spec.services}
+    providers = {name: find_providers(spec, name, local, modules, lacking, postponed) for name in spec.services}
     for name in dict.fromkeys((*spec.plugins, *plugins)):
         try:
             modules.add(load_plugin(installed, installed.module(name)))

@@ -229,6 +229,8 @@ class BotSpec:
     state: StateSpec | None = None
     #: Each service with each of its providers that may be missing.
     optional: frozenset[tuple[str, str]] = frozenset()
+    #: Each service with each of its providers that a server imports after the start.
+    postponed: frozenset[tuple[str, str]] = frozenset()
     #: What clients may choose among, by service. `services` has all providers of these.
     choices: Mapping[str, tuple[Choice, ...]] = field(factory=dict[str, tuple[Choice, ...]])
 

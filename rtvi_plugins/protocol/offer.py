@@ -261,6 +261,11 @@ class Offers:
         self.grants = grants
         self._made: dict[tuple[str, ...], Offer] = {}
 
+    def renew(self, grants: Grants) -> None:
+        """Make new offers, with these grants, because the registry has changed."""
+        self.grants = grants
+        self._made = {}
+
     def get(self, providers: Mapping[str, str], grants: Grants | None = None) -> Offer:
         """Return the offer for these providers. With grants of one session alone, the offer is not shared."""
         if grants is not None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import ModuleType
 
 from attrs import define, field
@@ -20,7 +20,16 @@ from ..utils.diagnostics import where
 from .bot_modules import family, top
 from .installed import EntryPoint, Installed
 
-__all__ = ("Modules", "family_of", "find_providers", "lack", "load_plugin", "local_services", "services_in")
+__all__ = (
+    "Modules",
+    "family_of",
+    "find_providers",
+    "lack",
+    "load_plugin",
+    "local_services",
+    "services_in",
+    "slow_alternatives",
+)
 
 _log = logging.getLogger("rtvi_plugins")
 
@@ -100,16 +109,44 @@ def local_services(specs: Sequence[Spec]) -> dict[str, ProviderSpec]:
     return found
 
 
+def slow_alternatives(
+    spec: BotSpec, local: Mapping[str, ProviderSpec], installed: Installed
+) -> frozenset[tuple[str, str]]:
+    """Return the providers of a bot that can be imported later, each with its service.
+
+    Their import is slow, and another provider of the service comes before them.
+    """
+    found: set[tuple[str, str]] = set()
+    for service, labels in spec.services.items():
+        for label in labels[1:]:
+            if f"{spec.kinds[service]}.{label}" not in local and _is_slow(installed, spec.kinds[service], label):
+                found.add((service, label))
+    return frozenset(found)
+
+
+def _is_slow(installed: Installed, kind: str, label: str) -> bool:
+    try:
+        entry = installed.provider(kind, label)
+    except PluginError:
+        return False
+    return entry.bridged is not None and entry.bridged.slow and entry.unfit is None
+
+
 def find_providers(
-    spec: BotSpec, service: str, local: Mapping[str, ProviderSpec], modules: Modules, lacking: list[str]
+    spec: BotSpec,
+    service: str,
+    local: Mapping[str, ProviderSpec],
+    modules: Modules,
+    lacking: list[str],
+    without: Collection[tuple[str, str]] = (),
 ) -> dict[str, ProviderSpec]:
     """Return the providers of a service. For each that is missing, add the reason to `lacking`.
 
-    Optional ones are left out if another is there.
+    Optional ones are left out if another is there. Those in `without` are not imported.
     """
     kind, found = spec.kinds[service], dict[str, ProviderSpec]()
     left_out: list[str] = []
-    for label in spec.services[service]:
+    for label in (each for each in spec.services[service] if (service, each) not in without):
         try:
             found[label] = local.get(f"{kind}.{label}") or _load_provider(kind, label, modules)
         except PluginError as error:

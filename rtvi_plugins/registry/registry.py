@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from functools import cached_property
 from typing import Any, Protocol
 
-from attrs import evolve, field, frozen
+from attrs import define, evolve, field, frozen
 
 from ..declare.shapes import check
 from ..declare.specs import BOT, ActionSpec, BotSpec, Choice, OptionsSpec, Parameter, ProviderSpec, Spec
@@ -124,15 +124,19 @@ class Service:
         return next(iter(self.chosen_from))
 
 
-@frozen
+@define(eq=False)
 class Registry:
-    """Everything that one bot offers."""
+    """Everything that one bot offers. Only `complete` changes it."""
 
     bot: BotSpec
     services: Mapping[str, Service]
     #: The bot's own actions, by the service under which clients see them, and by name.
     actions: Mapping[str, Mapping[str, ActionSpec]] = field(factory=dict[str, Mapping[str, ActionSpec]])
     lifespans: Lifespans = field(factory=Lifespans)
+
+    def complete(self, whole: Registry) -> None:
+        """Become the registry with the alternatives that were imported after the start. All sessions share this one."""
+        self.bot, self.services, self.actions = whole.bot, whole.services, whole.actions
 
     @property
     def own_actions(self) -> Iterable[ActionSpec]:

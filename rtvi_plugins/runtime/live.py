@@ -81,6 +81,10 @@ class LiveSession:
             self.session, self.parts, shared, body, saved, self.time, self.parts.ending.move
         )
 
+    def offer_again(self) -> None:
+        """Offer what the registry has now, with the same providers."""
+        self.parts.services.offer_again()
+
     # ---- from the start to the end ---------------------------------------------------------------------------------
 
     async def run(self, *, task_status: TaskStatus[RequestError | None]) -> None:

@@ -116,6 +116,10 @@ class LiveServices:
     def registry(self) -> Registry:
         return self.offers.registry
 
+    def offer_again(self) -> None:
+        """Offer what the registry has now, with the same providers."""
+        self.protocol.offer = self.offers.get(self.offer.providers, self.start.grants)
+
     # ---- the beginning and the end ---------------------------------------------------------------------------------
 
     async def open(self, keepers: TaskGroup) -> RequestError | None:

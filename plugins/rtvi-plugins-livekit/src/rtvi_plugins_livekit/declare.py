@@ -5,10 +5,11 @@ from __future__ import annotations
 import inspect
 import os
 import sys
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from threading import current_thread, main_thread
 from typing import Annotated, Any, Literal, TypeAlias
 
 from attrs import frozen
@@ -69,13 +70,14 @@ def _class(kind: str, plugin: str) -> Any:
         raise PluginError(f"LiveKit plugins provide {', '.join(CLASSES)}, not {kind!r}.")
     _check_version()
     module, _, name = plugin.partition(":")
+    agents: Any = import_module("livekit.agents")
     try:
-        found = import_module(f"livekit.plugins.{module}")
+        with _registration(agents.Plugin):
+            found = import_module(f"livekit.plugins.{module}")
     except ModuleNotFoundError as error:
         if error.name != f"livekit.plugins.{module}":
             raise
         raise PluginError(f"There is no LiveKit plugin {module!r}. Run: pip install livekit-plugins-{module}") from None
-    agents: Any = import_module("livekit.agents")
     base = getattr(getattr(agents, kind), CLASSES[kind])
     cls = getattr(found, name or CLASSES[kind], None)
     if not (inspect.isclass(cls) and issubclass(cls, base)):
@@ -83,6 +85,23 @@ def _class(kind: str, plugin: str) -> Any:
         listed = ", ".join(fitting) or "none"
         raise PluginError(f"livekit.plugins.{module} has no {kind} class {name or CLASSES[kind]!r}. It has: {listed}.")
     return cls
+
+
+@contextmanager
+def _registration(cls: Any) -> Generator[None]:
+    """Let a plugin be imported in any thread.
+
+    It registers itself, which LiveKit refuses outside of the main thread. Only LiveKit's own commands need that.
+    """
+    if current_thread() is main_thread():
+        yield
+        return
+    kept = cls.__dict__["register_plugin"]
+    cls.register_plugin = lambda plugin: None  # pyright: ignore[reportUnknownLambdaType]
+    try:
+        yield
+    finally:
+        cls.register_plugin = kept
 
 
 def _check_version() -> None:

@@ -26,7 +26,7 @@ def providers() -> Iterator[BridgedProvider]:
     """List a provider for each class `LLM`, `STT` and `TTS` of each installed LiveKit plugin."""
     for plugin, kinds in installed().items():
         for kind in kinds:
-            yield BridgedProvider(f"{kind}.livekit-{plugin}", partial(_declare, kind, plugin), NOTE)
+            yield BridgedProvider(f"{kind}.livekit-{plugin}", partial(_declare, kind, plugin), NOTE, slow=True)
 
 
 def _declare(kind: str, plugin: str) -> Sequence[Callable[..., Any]]:

@@ -124,6 +124,23 @@ def test_what_can_be_had_agrees_with_what_is_installed() -> None:
         assert {each for each in ("llm", "stt", "tts") if f"{each}.livekit-{plugin}" in listed} == set(kinds)
 
 
+IN_A_THREAD = """
+from threading import Thread
+from rtvi_plugins_livekit.declare import declare
+declared = []
+thread = Thread(target=lambda: declared.extend(declare("tts", "cartesia")))
+thread.start()
+thread.join()
+print(*(each.__name__ for each in declared))
+"""
+
+
+def test_a_plugin_can_be_imported_in_a_thread() -> None:
+    """As a server does with alternatives, though LiveKit would refuse it."""
+    done = subprocess.run([sys.executable, "-c", IN_A_THREAD], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["tts_service", "tts_options", "find_key"]
+
+
 @pytest.mark.usefixtures("modules")
 def test_a_bot_names_plugins_and_other_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Their options, keys and service options are those of the constructors."""

@@ -56,6 +56,7 @@ class Endpoints:
     async def describe(self, request: Request) -> Response:
         """Describe what a start with the same body would offer."""
         body = await read_object(request, body_bytes=self.body_bytes, host=self.host)
+        await self.host.all_imported()
         described = self.host.describe(body, secret=request.headers.get(SECRET_HEADER))
         return Response(described, media_type="application/json", headers=PRIVATE)
 

@@ -129,6 +129,7 @@ def _host(chosen: argparse.Namespace, limits: Limits, environ: Mapping[str, str]
         plugins=chosen.plugin,
         record=chosen.record or None,
         watch=_BLOCKED_SECONDS,
+        postpone=True,
     )
     set_service_options(host, chosen.service_option)
     return host
