@@ -177,10 +177,34 @@ async def listener(session: Session, /, llm: LLM, stt: STT, tts: TTS, vad: VAD) 
 async def test_a_user_speaks_and_hears_the_answer() -> None:
     """The silence in the bot's audio does not count."""
     clock, llm = ManualClock(), ScriptedLLM("One two three.")
-    async with host_for(listener, stand_in("llm.vendor", llm), clock=clock) as host, call(host) as line:
+    async with connect(listener, stand_in("llm.vendor", llm), clock=clock, audio=True) as client:
+        await settle()
+        await speak(client, clock, 1.0)
+        assert llm.requests == []
+        await silence(client, clock, 2.0)
+        assert [each["text"] for each in client.received("bot-transcription")] == ["One two three."]
+        assert 0.2 <= seconds_heard(client) <= 0.4
+
+
+async def test_a_client_without_audio_hears_nothing() -> None:
+    """It reads the answer."""
+    llm = ScriptedLLM("One two three.")
+    async with connect(listener, stand_in("llm.vendor", llm)) as client:
+        assert await client.ask("hello") == "One two three."
+        assert client.received("bot-transcription") == [{"text": "One two three."}]
+        assert seconds_heard(client) == 0
+
+
+async def test_a_host_has_several_calls() -> None:
+    """Each with a line of its own."""
+    clock, llm = ManualClock(), ScriptedLLM("One two three.")
+    async with (
+        host_for(listener, stand_in("llm.vendor", llm), clock=clock) as host,
+        call(host) as line,
+        call(host) as other,
+    ):
         await settle()
         await speak(line, clock, 1.0)
-        assert llm.requests == []
         await silence(line, clock, 2.0)
-        assert [each["text"] for each in line.received("bot-transcription")] == ["One two three."]
         assert 0.2 <= seconds_heard(line) <= 0.4
+        assert seconds_heard(other) == 0

@@ -1,4 +1,4 @@
-"""A user who speaks in tones, on a clock that the test moves."""
+"""A user who speaks in tones, on a clock that the test moves, and a session of a host with audio."""
 
 from __future__ import annotations
 
@@ -21,11 +21,10 @@ from ..kinds import Audio
 from ..protocol.codec import encode
 from ..runtime.clock import ManualClock
 from ..runtime.threads import action_threads
+from .sessions import RATE
 
 __all__ = ("Line", "call", "play", "seconds_heard", "settle", "silence", "speak", "wait")
 
-#: The sample rate of both sides, in Hz.
-_RATE: Final = 16_000
 #: How far the clock moves at once, in seconds: one frame of audio.
 _STEP: Final = 0.02
 #: From which amplitude on a frame is not silence; 32767 is full scale.
@@ -83,7 +82,7 @@ async def call(host: Host, body: object = None, *, secret: str | None = None) ->
     """
     started = await host.start(body, secret=secret)
     connection = host.claim(started.token)
-    connection.open_audio(_RATE)
+    connection.open_audio(RATE)
     line = Line(connection)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(line.run)
@@ -125,9 +124,9 @@ async def wait(clock: ManualClock, seconds: float) -> None:
 
 async def speak(line: _AnyLine, clock: ManualClock, seconds: float, *, volume: float = 0.3) -> None:
     """Let the user speak: a tone of this length. `volume` is its amplitude, from 0 to 1."""
-    step, peak = 2 * math.pi * 440 / _RATE, volume * 32767
-    samples = array("h", (round(peak * math.sin(step * index)) for index in range(round(seconds * _RATE))))
-    await play(line, clock, Audio(_little_endian(samples).tobytes(), _RATE))
+    step, peak = 2 * math.pi * 440 / RATE, volume * 32767
+    samples = array("h", (round(peak * math.sin(step * index)) for index in range(round(seconds * RATE))))
+    await play(line, clock, Audio(_little_endian(samples).tobytes(), RATE))
 
 
 async def silence(line: _AnyLine, clock: ManualClock, seconds: float) -> None:

@@ -12,15 +12,15 @@ async def test_it_hears_and_answers_aloud() -> None:
     """It greets, understands the user, and speaks its answer: a tone of 0.1 s for each word."""
     stand_ins.lines.extend(["My name is Ada."])
     clock = ManualClock()
-    async with host_for(receptionist, stand_ins, clock=clock, dev=True) as host, call(host) as line:
+    async with connect(receptionist, stand_ins, clock=clock, dev=True, audio=True) as client:
         await wait(clock, 1.0)
-        assert [each["text"] for each in line.received("bot-transcription")] == ["Good day.", "Who are you?"]
-        assert 0.4 <= seconds_heard(line) <= 0.6
-        await speak(line, clock, 1.0)
-        await silence(line, clock, 2.0)
-        assert line.received("user-transcription")[-1]["text"] == "My name is Ada."
-        assert line.received("bot-transcription")[-1]["text"] == "Nice to meet you, Ada."
-        assert 0.9 <= seconds_heard(line) <= 1.1
+        assert [each["text"] for each in client.received("bot-transcription")] == ["Good day.", "Who are you?"]
+        assert 0.4 <= seconds_heard(client) <= 0.6
+        await speak(client, clock, 1.0)
+        await silence(client, clock, 2.0)
+        assert client.received("user-transcription")[-1]["text"] == "My name is Ada."
+        assert client.received("bot-transcription")[-1]["text"] == "Nice to meet you, Ada."
+        assert 0.9 <= seconds_heard(client) <= 1.1
 
 
 async def test_speaking_over_it_silences_it() -> None:
