@@ -41,7 +41,7 @@ class EchoApp:
         answers, self._answers = self._answers, []
         return answers
 
-    def disconnected(self) -> None:
+    def disconnected(self, *, left: bool = False) -> None:
         self._answers.clear()
 
 

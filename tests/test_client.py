@@ -280,10 +280,16 @@ async def test_leaving_at_once_answers_who_waits() -> None:
 async def test_what_is_raised_inside_comes_out_as_it_is() -> None:
     """An exception of the caller's is not wrapped in a group, so that `except InvalidArguments` works."""
     sink, heard = anyio.create_memory_object_stream[str](1)
-    said, source = anyio.create_memory_object_stream[str](1)
-    sink.send_nowait('{"label": "rtvi-ai", "type": "bot-ready", "id": "request-1", "data": {"version": "2.1.0"}}')
-    with sink, source, pytest.raises(InvalidArguments):
-        async with open_client(StapledObjectStream(said, heard)):
+
+    class Ready(StapledObjectStream[str]):
+        """A bot that is ready at once."""
+
+        async def send(self, item: str) -> None:
+            answer = {**json.loads(item), "type": "bot-ready", "data": {"version": "2.1.0"}}
+            sink.send_nowait(json.dumps(answer))
+
+    with sink, pytest.raises(InvalidArguments):
+        async with open_client(Ready(sink, heard)):
             raise InvalidArguments([Problem("$", "is wrong")])
 
 

@@ -4,18 +4,23 @@
 memory (of `rtvi_plugins.testing`). Every request returns or raises: a refusal raises the `RequestError` of its code, a
 missing answer `NoAnswer`, and the end of the connection `SessionClosed`.
 
-Answers are recognised by their ids, which begin with `request-`. A second answer, and an answer to a request that was
-cancelled, are dropped. If the bot refuses a message that has no answer, the refusal is an event. A text that is not an
-RTVI message is dropped, as in the published clients.
+With `reconnect`, the client resumes its session when the connection is lost, if the bot offers that: requests then wait
+for their answers until it is back. A message that is not answered, such as a text of the user, may be lost with the
+connection.
+
+Answers are recognised by their ids, which begin with `request-` and a random text. A second answer, and an answer to a
+request that was cancelled, are dropped. If the bot refuses a message that has no answer, the refusal is an event. A
+text that is not an RTVI message is dropped, as in the published clients.
 """
 
 from __future__ import annotations
 
 import itertools
 import logging
+import secrets
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from operator import itemgetter
 from typing import Any, Self, TypeVar
 from weakref import WeakValueDictionary
@@ -24,13 +29,14 @@ import anyio
 from anyio.abc import ObjectStream, TaskGroup
 from attrs import define, field
 
-from ..errors import RequestError, SessionClosed
+from ..errors import NotReceived, RequestError, SessionClosed
 from ..protocol.codec import LABEL, decode, encode
 from ..utils.json_values import is_object
 from ..utils.waiting import Iteration
 from .answers import AnswerInterrupted, BotReady, ConfigState, EventMessage, InvalidAnswer, NoAnswer
 from .asking import BotAnswer
 from .functions import FunctionImplementation, Functions, OtherFunctions
+from .resuming import DELAY, Reconnect, Resumption
 
 __all__ = (
     "AnswerInterrupted",
@@ -43,15 +49,13 @@ __all__ = (
     "InvalidAnswer",
     "NoAnswer",
     "OtherFunctions",
+    "Reconnect",
     "open_client",
 )
 
 _log = logging.getLogger("rtvi_plugins")
 
 Answer = TypeVar("Answer")
-
-#: What the ids of requests begin with.
-_REQUEST = "request-"
 
 #: How many events wait to be read. Of more, the newest are kept.
 _EVENTS = 10_000
@@ -62,19 +66,34 @@ _SIZE, _DEPTH = 16 * 1024 * 1024, 200
 
 @define(eq=False)
 class _Waiting:
+    text: str
     answered: anyio.Event = field(factory=anyio.Event)
     type: str = ""
     data: Any = None
+    #: Whether the text was sent on the present connection, or on one before it.
+    sent: bool = False
 
 
 class Client:
     """A connected client. Made by `open_client`."""
 
-    def __init__(self, stream: ObjectStream[str], timeout: float, tasks: TaskGroup) -> None:
+    def __init__(
+        self,
+        stream: ObjectStream[str],
+        timeout: float,
+        tasks: TaskGroup,
+        reconnect: Reconnect | None = None,
+        delay: float = DELAY,
+    ) -> None:
         self.bot: BotReady
         self._stream = stream
         self._timeout = timeout
         self._ids = itertools.count(1)
+        # Random, so that a client that resumes the session of another one gets none of its answers.
+        self._prefix = f"request-{secrets.token_hex(4)}-"
+        self._resumption = Resumption(reconnect, delay)
+        #: The texts that the bot asks for again.
+        self._again: list[str] = []
         self._waiting: dict[str, _Waiting] = {}
         self._functions = Functions(tasks, self._say)
         self._events: deque[EventMessage] = deque(maxlen=_EVENTS)
@@ -92,11 +111,13 @@ class Client:
         version: str = "2.1.0",
         about: Mapping[str, Any] | None = None,
         timeout: float = 10.0,
+        reconnect: Reconnect | None = None,
+        delay: float = DELAY,
     ) -> AsyncGenerator[Self]:
         """Connect a client of this class, as `open_client` does."""
         failed: Exception | None = None
         async with anyio.create_task_group() as tasks:
-            client = cls(stream, timeout, tasks)
+            client = cls(stream, timeout, tasks, reconnect, delay)
             tasks.start_soon(client.listen)
             try:
                 await client.introduce(version, about or {})
@@ -106,7 +127,7 @@ class Client:
             finally:
                 tasks.cancel_scope.cancel()
                 with anyio.CancelScope(shield=True), anyio.move_on_after(1):
-                    await stream.aclose()
+                    await client.aclose()
         if failed is not None:
             raise failed
 
@@ -114,18 +135,18 @@ class Client:
 
     async def introduce(self, version: str, about: Mapping[str, Any]) -> None:
         """Send `client-ready`, and wait until the bot is ready. `open_client` does this."""
-        data = {"version": version, "about": {"library": "rtvi_plugins", **about}}
-        self.bot = await self._ask("client-ready", data, BotReady.read)
+        self._introduction = {"version": version, "about": {"library": "rtvi_plugins", **about}}
+        self.bot = await self._ask("client-ready", self._introduction, BotReady.read)
 
     async def request(self, type: str, data: Any, *, timeout: float | None = None) -> Any:
         """Send a message and return the data of its answer. `timeout` in seconds replaces the client's."""
-        id = f"{_REQUEST}{next(self._ids)}"
-        waiting = self._waiting[id] = _Waiting()
+        id = f"{self._prefix}{next(self._ids)}"
+        waiting = self._waiting[id] = _Waiting(encode(type, id, data))
         seconds = self._timeout if timeout is None else timeout
         try:
             # The answer may come before `send` returns.
             with anyio.move_on_after(seconds):
-                await self._send(encode(type, id, data))
+                await self._send_request(waiting)
                 await waiting.answered.wait()
         finally:
             del self._waiting[id]
@@ -144,8 +165,22 @@ class Client:
         except (KeyError, TypeError, AttributeError):
             raise InvalidAnswer(f"The bot answered {type!r} with something that is no answer to it.") from None
 
+    async def _send_request(self, waiting: _Waiting) -> None:
+        """Send a request. If the connection is lost, it is sent on the next one."""
+        if self._resumption.is_possible and not self._resumption.connected.is_set() and not self.closed:
+            return
+        waiting.sent = True
+        try:
+            await self._send(waiting.text)
+        except SessionClosed:
+            if self.closed or not self._resumption.is_possible:
+                raise
+
     async def _say(self, type: str, data: Any, *, id: str | None = None) -> None:
         """Send a message that is answered only if it fails."""
+        if self._resumption.is_possible and not self.closed:
+            with anyio.fail_after(self._timeout):
+                await self._resumption.connected.wait()
         await self._send(encode(type, id or self._message_id(), data))
 
     def _message_id(self) -> str:
@@ -268,12 +303,35 @@ class Client:
     async def listen(self) -> None:
         """Receive what the bot sends, until the connection ends. `open_client` runs this."""
         try:
-            async for text in self._stream:
-                self._take(text)
-        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-            pass
+            while True:
+                try:
+                    async for text in self._stream:
+                        self._take(text)
+                        while self._again:
+                            await self._send(self._again.pop(0))
+                    return  # the bot has ended the session
+                except (anyio.BrokenResourceError, anyio.ClosedResourceError, SessionClosed):
+                    self._resumption.lost()
+                    if not await self._come_back():
+                        return
         finally:
             self._end()
+
+    async def _come_back(self) -> bool:
+        """Resume the session on a new connection. Return False if it cannot be resumed."""
+        stream = await self._resumption.come_back()
+        if stream is None:
+            return False
+        self._stream, self._again = stream, []
+        known = self._resumption.introduction([id for id, each in self._waiting.items() if each.sent])
+        # If this connection is lost as well, the next one is tried.
+        with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+            await stream.send(encode("client-ready", self._message_id(), {**self._introduction, **known}))
+        return True
+
+    async def aclose(self) -> None:
+        """Close the connection. Leaving the block of `open_client` does this."""
+        await self._stream.aclose()
 
     def _take(self, text: str) -> None:
         try:
@@ -284,7 +342,13 @@ class Client:
         if message.get("label") != LABEL:
             return
         type, id, data = str(message.get("type")), message.get("id"), message.get("data")
-        if isinstance(id, str) and id.startswith(_REQUEST):
+        self._resumption.received += 1
+        if type == "bot-ready":
+            self._resumption.ready(data)
+            self._again += [each.text for each in self._waiting.values() if not each.sent]
+            for each in self._waiting.values():
+                each.sent = True
+        if isinstance(id, str) and id.startswith(self._prefix):
             return self._answer(id, type, data)
         self._functions.follow(type, data)
         event = EventMessage(type, data)
@@ -299,6 +363,10 @@ class Client:
     def _answer(self, id: str, type: str, data: Any) -> None:
         waiting = self._waiting.get(id)
         if waiting is not None and not waiting.answered.is_set():
+            is_lost = type == "error-response" and is_object(data) and data.get("code") == NotReceived.code
+            if is_lost and self._resumption.is_possible:
+                self._again.append(waiting.text)
+                return
             waiting.type, waiting.data = type, data
             waiting.answered.set()
 
@@ -325,11 +393,20 @@ async def open_client(
     version: str = "2.1.0",
     about: Mapping[str, Any] | None = None,
     timeout: float = 10.0,
+    reconnect: Reconnect | None = None,
+    delay: float = DELAY,
 ) -> AsyncGenerator[Client]:
     """Connect a client to the bot at the other end of a stream, and wait until the bot is ready.
 
     Each request waits `timeout` seconds for its answer, the first one included. The stream is closed at the end. An
     exception in the block comes out as it is, not in an exception group.
+
+    `reconnect` makes a new connection with a resume token, for a session whose connection was lost: when the stream
+    raises, not when it ends. It is called after a random delay of at most `delay` seconds, and again if its error is
+    retryable.
     """
-    async with Client.connected(stream, version=version, about=about, timeout=timeout) as client:
+    connecting = Client.connected(
+        stream, version=version, about=about, timeout=timeout, reconnect=reconnect, delay=delay
+    )
+    async with connecting as client:
         yield client

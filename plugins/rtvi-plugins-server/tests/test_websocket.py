@@ -633,7 +633,7 @@ class FakeApp:
         said, self._said = self._said, []
         return said
 
-    def disconnected(self) -> None:
+    def disconnected(self, *, left: bool = False) -> None:
         pass
 
 

@@ -6,7 +6,9 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, cast
 
+import anyio
 import httpx2
+from anyio.abc import TaskStatus
 from httpx2.websockets import AsyncWebSocketClient, AsyncWebSocketSession, HTTPXWSException, WebSocketUpgradeError
 
 from rtvi_plugins.client import Client, InvalidAnswer, NoAnswer, open_client
@@ -21,6 +23,9 @@ _SECRET_HEADER = "x-rtvi-operator-secret"
 
 #: The longest message that is accepted, in bytes. The library's default is too small for the descriptions of a bot.
 _MESSAGE_BYTES = 16 * 1024 * 1024
+
+#: How long each attempt to resume a session may take, in seconds.
+_RESUME_SECONDS = 3.0
 
 
 class Unreachable(RequestError):
@@ -42,12 +47,17 @@ async def connect(
     timeout: float = 10.0,
     version: str = "2.1.0",
     http: httpx2.AsyncClient | None = None,
+    resume: bool = True,
+    resume_delay: float = 2.0,
 ) -> AsyncGenerator[Client]:
     """Start a session with the bot at a server's base URL, and yield a client that is connected to it.
 
     `services` and `config` choose providers and options, `request` holds other fields of the start, and `secret` is the
     operator's. `timeout` is how long the start, and then each request, waits for its response, in seconds. `http` is an
     HTTP client to use; it is not closed.
+
+    If the connection is lost and the server saves sessions, the session is resumed, after a random delay of at most
+    `resume_delay` seconds. Without `resume`, it ends.
 
     Raises the `RequestError` of the server's code if the start is refused, `NoAnswer` if the server does not respond,
     and `Unreachable` if there is no server. Exceptions from the body of the block are raised unchanged.
@@ -56,13 +66,25 @@ async def connect(
     async with AsyncExitStack() as stack:
         through = await stack.enter_async_context(httpx2.AsyncClient()) if http is None else http
         body = {**(request or {}), **_without_none(services=services, config=config)}
-        address = await _start(through, url, body, secret, timeout)
-        socket = await _open(stack, through, address, timeout)
+        tasks = await stack.enter_async_context(anyio.create_task_group())
+
+        async def reconnect(token: str) -> SocketStream:
+            # The server may be dead and not refuse the connection.
+            patience = min(timeout, _RESUME_SECONDS)
+            address = await _start(through, url, {"resume": token}, secret, patience)
+            found: SocketStream = await tasks.start(_keep, through, address, patience)
+            return found
+
         try:
-            async with open_client(SocketStream(socket), version=version, timeout=timeout) as client:
+            address = await _start(through, url, body, secret, timeout)
+            stream: SocketStream = await tasks.start(_keep, through, address, timeout)
+            back = reconnect if resume else None
+            connecting = open_client(stream, version=version, timeout=timeout, reconnect=back, delay=resume_delay)
+            async with connecting as client:
                 yield client
-        except Exception as error:  # the socket's task group would wrap it
+        except Exception as error:  # the task group would wrap it
             failed = error
+        tasks.cancel_scope.cancel()
     if failed is not None:
         raise failed
 
@@ -113,6 +135,21 @@ def _refusal(body: Mapping[str, Any], status: int) -> RequestError:
 
 
 # ---- the WebSocket -------------------------------------------------------------------------------------------------
+
+
+async def _keep(
+    http: httpx2.AsyncClient, address: httpx2.URL, timeout: float, *, task_status: TaskStatus[SocketStream]
+) -> None:
+    """Keep a WebSocket open until it is over. Its context must be left by the task that has entered it."""
+    async with AsyncExitStack() as stack:
+        stream = SocketStream(await _open(stack, http, address, timeout))
+        task_status.started(stream)
+        try:
+            await stream.watch()
+            await stream.over.wait()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await stream.aclose()
 
 
 async def _open(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from typing import Final
@@ -132,6 +133,26 @@ def _add_others(parser: argparse.ArgumentParser) -> None:
         "--record", metavar="FOLDER", help="save the transcript and the audio of every session in this folder"
     )
     parser.add_argument(
+        "--resume",
+        metavar="FILE",
+        nargs="?",
+        const="sessions.db",
+        help="save sessions in this SQLite file (%(const)s), so that clients resume them after a lost connection or a "
+        "restart",
+    )
+    parser.add_argument(
+        "--resume-seconds",
+        metavar="N",
+        type=float,
+        default=60.0,
+        help="how long a saved session waits for its client (%(default)g)",
+    )
+    parser.add_argument(
+        "--resume-sync",
+        action="store_true",
+        help="write saved sessions to the disk at once, so that they survive a power failure",
+    )
+    parser.add_argument(
         "--log-level",
         choices=("debug", "info", "warning", "error"),
         help="(info; --dev also logs tracebacks of the bot and its providers)",
@@ -153,5 +174,9 @@ def _check(chosen: argparse.Namespace) -> None:
             raise UsageError(f"--{name} {getattr(chosen, option)} is too small; write 1 or more.")
     if not chosen.drain_seconds >= 0:
         raise UsageError(f"--drain-seconds {chosen.drain_seconds} is no time; write 0 or more.")
+    if not 0 < chosen.resume_seconds < math.inf:
+        raise UsageError(f"--resume-seconds {chosen.resume_seconds} is no time; write a number above 0.")
+    if chosen.resume is None and chosen.resume_sync:
+        raise UsageError("--resume-sync needs --resume.")
     if chosen.public_url and urlsplit(str(chosen.public_url)).scheme not in ("http", "https"):
         raise UsageError(f"--public-url {chosen.public_url} is no URL; write it as in https://bots.example.")

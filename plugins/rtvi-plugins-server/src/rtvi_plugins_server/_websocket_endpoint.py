@@ -21,7 +21,7 @@ from rtvi_plugins.errors import RequestError
 from rtvi_plugins.hosting import Host
 
 from ._error_responses import close_event, send_error
-from ._websocket_session import EXTENSION, CloseFrame, FormChoice, WebSocketSession
+from ._websocket_session import EXTENSION, LEFT, CloseFrame, FormChoice, WebSocketSession
 from .starting import client_address
 
 __all__ = ("WebSocketEndpoint",)
@@ -47,17 +47,19 @@ class WebSocketEndpoint:
         except RequestError as error:
             await send_error(error, scope, receive, send)
             return
-        session = WebSocketSession(connection, self.forms)
+        session, left = WebSocketSession(connection, self.forms), False
         if EXTENSION in scope.get("extensions", {}):
             scope["extensions"][EXTENSION]["attach"](session)
             return
         try:
             with suppress(OSError):  # Servers raise it from `send` when the client has disconnected.
                 await send({"type": "websocket.accept"})
-                if close_frame := await _AsgiTransport(session, receive, send).run():
+                transport = _AsgiTransport(session, receive, send)
+                if close_frame := await transport.run():
                     await send(close_event(close_frame.code, close_frame.reason))
+                left = transport.left
         finally:
-            session.disconnected()
+            session.disconnected(left=left)
 
     async def _token(self, request: HTTPConnection) -> str:
         """Return the token of a request; in development mode, start a session for a request without one."""
@@ -81,6 +83,8 @@ class _AsgiTransport:
         self._begun = anyio.Event()
         self._group = anyio.create_task_group()
         self._close_frame: CloseFrame | None = None
+        #: Whether the client has closed the WebSocket on purpose.
+        self.left = False
 
     async def run(self) -> CloseFrame | None:
         """Read and write until either side ends. Return how to close; None if the client has disconnected."""
@@ -107,6 +111,7 @@ class _AsgiTransport:
                 if close_frame := self._session.receive(data):
                     return close_frame
                 self._begun.set()
+        self.left = event.get("code") in LEFT
         return None
 
     async def _write(self) -> None:

@@ -29,6 +29,9 @@ EXTENSION: Final = "rtvi_plugins.websocket_app"
 #: The published transport plays all audio at this rate, whatever a frame says.
 OUTPUT_RATE: Final = 24_000
 
+#: The close codes with which a client leaves on purpose: the normal one, and none.
+LEFT: Final = frozenset((1000, 1005))
+
 _PROTOCOL_ERROR: Final = 1002
 _INVALID_DATA: Final = 1007
 
@@ -71,8 +74,8 @@ class WebSocketApp(Protocol):
         """Return the messages to send now, in order."""
         ...
 
-    def disconnected(self) -> None:
-        """The client has disconnected."""
+    def disconnected(self, *, left: bool = False) -> None:
+        """The client has disconnected. It has `left` on purpose if it closed the WebSocket with code 1000 or none."""
         ...
 
 
@@ -200,7 +203,7 @@ class WebSocketSession:
         assert self._form is not None
         return self._form.write(item)
 
-    def disconnected(self) -> None:
+    def disconnected(self, *, left: bool = False) -> None:
         """The client has disconnected."""
         self.connection.on_sendable = None
-        self.connection.disconnected()
+        self.connection.disconnected(left=left)

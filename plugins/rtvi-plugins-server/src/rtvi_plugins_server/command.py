@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
     from rtvi_plugins.hosting import Host, Limits
+    from rtvi_plugins.resuming import SessionStore
 
     from ._reload import Report
     from ._uvicorn.server import Server
@@ -130,9 +131,21 @@ def _host(chosen: argparse.Namespace, limits: Limits, environ: Mapping[str, str]
         record=chosen.record or None,
         watch=_BLOCKED_SECONDS,
         postpone=True,
+        store=_store(chosen),
+        address=chosen.public_url or f"http://{chosen.host}:{chosen.port}",
+        resume_seconds=chosen.resume_seconds,
     )
     set_service_options(host, chosen.service_option)
     return host
+
+
+def _store(chosen: argparse.Namespace) -> SessionStore | None:
+    """Return the store for sessions, if they are saved."""
+    if chosen.resume is None:
+        return None
+    from rtvi_plugins.sqlite_store import SQLiteStore
+
+    return SQLiteStore(chosen.resume, full=chosen.resume_sync)
 
 
 def _serve(

@@ -17,7 +17,7 @@ __all__ = ("NORMAL", "AsgiWebSocket")
 _WAITING: Final = 32
 #: Close codes: a normal end, and a client that sent no code.
 NORMAL: Final = 1000
-_NO_CODE: Final = 1005
+_NO_CODE, _LOST = 1005, 1006
 
 
 class AsgiWebSocket:
@@ -29,7 +29,7 @@ class AsgiWebSocket:
         self.close_frame: CloseFrame | None = None
         self._received: deque[dict[str, Any]] = deque()
         self._sent: list[str | bytes] = []
-        self._disconnected = False
+        self._disconnected = self._left = False
         self._changed = asyncio.Event()
 
     # ---- called by the protocol ------------------------------------------------------------------------------------
@@ -55,9 +55,9 @@ class AsgiWebSocket:
         self._changed.set()
         return sent
 
-    def disconnected(self) -> None:
+    def disconnected(self, *, left: bool = False) -> None:
         """The client has disconnected."""
-        self._disconnected = True
+        self._disconnected, self._left = True, left
         self._changed.set()
 
     # ---- called for the app ----------------------------------------------------------------------------------------
@@ -66,7 +66,7 @@ class AsgiWebSocket:
         """Return the next message, or the disconnect."""
         await self._until(lambda: bool(self._received) or self._disconnected)
         if not self._received:
-            return {"type": "websocket.disconnect", "code": _NO_CODE}
+            return {"type": "websocket.disconnect", "code": _NO_CODE if self._left else _LOST}
         event = self._received.popleft()
         if len(self._received) == _WAITING // 2 and self.on_drained is not None:
             self.on_drained()

@@ -24,7 +24,7 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from .._log_throttle import LogThrottle
-from .._websocket_session import CloseFrame, WebSocketApp
+from .._websocket_session import LEFT, CloseFrame, WebSocketApp
 from .connections import TrackedConnection
 from .frames import FrameReader, ReadEvent
 from .handshake import Handshake
@@ -113,10 +113,10 @@ class WebSocket(SmallReads):
         self._reader.clear()
         self._detach()
 
-    def _detach(self) -> None:
+    def _detach(self, *, left: bool = False) -> None:
         app, self._app = self._app, None
         if app is not None:
-            app.disconnected()
+            app.disconnected(left=left)
 
     def _close_transport(self) -> None:
         self._end()
@@ -203,6 +203,8 @@ class WebSocket(SmallReads):
 
     def _handle_event(self, event: ReadEvent) -> None:
         if event == "closed":
+            received = self._parser.close_rcvd
+            self._detach(left=received is not None and received.code in LEFT)
             self._close_transport()
         elif isinstance(event, Request):
             self._answer(self._parser.accept(event), event)

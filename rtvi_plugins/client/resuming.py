@@ -1,0 +1,91 @@
+"""Come back to a session after its connection was lost.
+
+The requests that are not answered are kept. After the resume the bot sends the answers that the client has missed, and
+asks for the requests that never arrived. So each request is answered once, and executed at most once.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+import anyio
+from anyio.abc import ObjectStream
+from attrs import define, field
+
+from ..errors import RequestError
+from ..utils.json_values import is_object
+
+__all__ = ("Reconnect", "Resumption")
+
+_log = logging.getLogger("rtvi_plugins")
+
+#: Starts with a resume token, and returns the stream of the new connection. Raises `RequestError` if that fails.
+Reconnect = Callable[[str], Awaitable[ObjectStream[str]]]
+
+#: The longest delay before an attempt, in seconds. All clients of a lost process would come back at once without one.
+DELAY: Final = 2.0
+
+
+@define(eq=False)
+class Resumption:
+    """What a client knows of its session for the case that the connection is lost."""
+
+    reconnect: Reconnect | None
+    delay: float = DELAY
+    #: Set while there is a connection on which the bot is ready.
+    connected: anyio.Event = field(factory=anyio.Event)
+    #: The messages since the last `bot-ready`, this one included.
+    received: int = 0
+    _token: str = ""
+    #: How long the bot waits, and until when it waits now, in seconds of anyio's clock.
+    _seconds: float = 0.0
+    _until: float | None = None
+
+    @property
+    def is_possible(self) -> bool:
+        """Return whether the session can be resumed."""
+        return self.reconnect is not None and bool(self._token)
+
+    def ready(self, data: Any) -> None:
+        """Take the data of a `bot-ready`."""
+        about: Any = data.get("about") if is_object(data) else None
+        offer: Any = about.get("resume") if is_object(about) else None
+        if is_object(offer) and isinstance(token := offer.get("token"), str):
+            self._token = token
+            seconds: Any = offer.get("seconds")
+            self._seconds = float(seconds) if isinstance(seconds, int | float) else 0.0
+        else:
+            self._token = ""
+        self.received, self._until = 1, None
+        self.connected.set()
+
+    def lost(self) -> None:
+        """Note that the connection was lost."""
+        if self.connected.is_set():
+            self.connected = anyio.Event()
+
+    def introduction(self, waiting: list[str]) -> Mapping[str, Any]:
+        """Return what `client-ready` says of the connection before."""
+        return {"waiting": waiting, "received": self.received}
+
+    async def come_back(self) -> ObjectStream[str] | None:
+        """Return a new connection. Return None if the session is over, or does not wait any longer."""
+        if self.reconnect is None or not self._token:
+            return None
+        if self._until is None:
+            self._until = anyio.current_time() + self._seconds
+        delay = self.delay
+        while True:
+            await anyio.sleep(random.uniform(0, delay))
+            if anyio.current_time() >= self._until:
+                return None
+            try:
+                return await self.reconnect(self._token)
+            except RequestError as error:
+                if not error.retryable:
+                    _log.warning("the session cannot be resumed: %s", error.message)
+                    return None
+            delay = max(delay, 0.2)

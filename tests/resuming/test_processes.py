@@ -1,0 +1,125 @@
+"""Real server processes that are killed, stopped or restarted, and the real client, which comes back by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from rtvi_plugins_client import connect
+
+from .killing import Door, Servers, kill_and_resume
+from .raw import Raw
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True, scope="module"),
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals"),
+]
+
+KILLS, SESSIONS = int(os.environ.get("SOAK_KILLS", "3")), 20
+
+log = logging.getLogger(__name__)
+
+
+async def test_killed_processes_lose_nothing_and_do_nothing_twice(tmp_path: Path) -> None:
+    """Kill -9 under load: each effect at most once, each acknowledged one at least once, each request one answer."""
+    outcome = await kill_and_resume(tmp_path, KILLS, SESSIONS)
+    log.warning(
+        "%d kills x %d sessions, %d answers, %d unknown, %d sent again; kill to bot-ready p50 %.0f, p99 %.0f ms",
+        *(KILLS, SESSIONS, outcome.answers, outcome.unknown, outcome.resent),
+        *(outcome.percentile(0.5), outcome.percentile(0.99)),
+    )
+    assert outcome.done_twice == 0
+    assert outcome.acknowledged_and_lost == 0
+    assert outcome.second_answers == 0
+    assert outcome.sessions_that_differ == 0
+    assert len(outcome.resumes) == KILLS * SESSIONS
+    assert outcome.answers > KILLS * SESSIONS * 5
+
+
+async def test_a_process_that_only_seemed_dead_does_nothing_more(tmp_path: Path) -> None:
+    """SIGSTOP, a resume elsewhere, SIGCONT: the requests in its sockets have no effect, and it closes with 1012."""
+    with Servers.in_folder(tmp_path) as servers:
+        live, spare = servers.start(), servers.start()
+        clients = [Raw() for _ in range(5)]
+        old = [await each.start(live.port) for each in clients]
+        for number, each in enumerate(clients):
+            await each.call("book", f"a-{number}", name=f"before-{number}")
+            await each.until("action-response", f"a-{number}")
+        live.signal(signal.SIGSTOP)
+        for number, each in enumerate(clients):
+            await each.call("book", f"b-{number}", name=f"during-{number}")
+        for number, each in enumerate(clients):
+            await each.resume(spare.port, waiting=[f"b-{number}"], received=3)
+            assert (await each.until("error-response", f"b-{number}"))["code"] == "not-received"
+            await each.call("book", f"b-{number}", name=f"during-{number}")
+            await each.until("action-response", f"b-{number}")
+        live.signal(signal.SIGCONT)
+        for socket in old:
+            await asyncio.wait_for(socket.wait_closed(), 30)
+        assert [each.close_code for each in old] == [1012] * 5
+        done = servers.done()
+        assert len(done) == 10
+        assert set(done.values()) == {1}
+
+
+async def test_a_silent_network_is_noticed(tmp_path: Path) -> None:
+    """A machine without power closes nothing: the client's pings find out, and it resumes within a few seconds."""
+    with Servers.in_folder(tmp_path) as servers:
+        live, spare = servers.start(), servers.start()
+        door = Door(live.port)
+        async with (
+            httpx2.AsyncClient(transport=door) as http,
+            connect(f"http://127.0.0.1:{live.port}", http=http, resume_delay=0.0) as client,
+        ):
+            await client.action("bot:book", name="a")
+            live.signal(signal.SIGSTOP)
+            door.port = spare.port
+            assert await client.action("bot:book", name="b", timeout=8) == "booked b"
+        assert servers.done() == {"a": 1, "b": 1}
+
+
+async def test_a_release_loses_no_session(tmp_path: Path) -> None:
+    """SIGTERM, and a new process with the same store: the client goes on, and what it is told is true."""
+    with Servers.in_folder(tmp_path) as servers:
+        live = servers.start()
+        door = Door(live.port)
+        async with (
+            httpx2.AsyncClient(transport=door) as http,
+            connect(f"http://127.0.0.1:{live.port}", http=http, resume_delay=0.0) as client,
+        ):
+            await client.update_config({"llm": {"name": "Ada"}})
+            spare = servers.start()
+            door.port = spare.port
+            live.signal(signal.SIGTERM)
+            assert live.process.wait(30) == 0
+            assert await client.action("bot:book", name="a") == "booked a"
+            assert (await client.get_config()).values["llm"]["name"] == "Ada"
+        assert servers.done() == {"a": 1}
+
+
+async def test_an_answer_starts_over_in_the_next_process(tmp_path: Path) -> None:
+    """A process that is killed in the middle of an answer: the next one answers the same question, whole."""
+    with Servers.in_folder(tmp_path) as servers:
+        live, spare = servers.start(), servers.start()
+        client = Raw()
+        await client.start(live.port, {"config": {"llm": {"words_per_second": 5}}})
+        await client.send("send-text", {"content": "Who are you?"}, "t")
+        await client.until("bot-llm-text")
+        live.signal(signal.SIGKILL)
+        await client.resume(spare.port, waiting=[], received=0)
+        await asyncio.wait_for(client.until("bot-llm-stopped"), 30)
+        texts = [each["data"]["text"] for each in client.received if each["type"] == "bot-llm-text"]
+        assert texts[0] == texts[1]
+        await client.send("action", {"service": "llm", "action": "get_context", "arguments": []}, "c")
+        messages = (await client.until("action-response", "c"))["result"]["messages"]
+        assert [each["role"] for each in messages] == ["user", "assistant"]
+        assert messages[1]["content"] == "".join(texts[1:]).strip()
