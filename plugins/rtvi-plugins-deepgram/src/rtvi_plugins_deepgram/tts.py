@@ -32,9 +32,10 @@ __all__ = ("DeepgramTTS", "deepgram_tts", "voice")
 
 RATE = 24_000
 _FORMAT = {"encoding": "linear16", "sample_rate": RATE}
-_FLUSH, _CLEAR = {"type": "Flush"}, {"type": "Clear"}
-#: Deepgram accepts 20 flushes in 60 seconds. Half of them are for the ends of requests, which must be flushed.
-_EARLY_FLUSHES, _SECONDS = 10, 60.0
+_CLEAR = {"type": "Clear"}
+#: Deepgram accepts 20 flushes in 60 seconds. The end of a request is always flushed. Its first text is flushed at once
+#: unless there were so many flushes, and its other texts unless there were half as many: their speech is needed later.
+_FLUSHES, _SECONDS = 16, 60.0
 
 
 @define(eq=False)
@@ -44,7 +45,7 @@ class DeepgramTTS:
     sockets: VendorWebSockets = field(repr=False)
     fields: Mapping[str, Any] = {}
     _reused: ReusedWebSockets = field(init=False, repr=False)
-    _early: deque[float] = field(factory=deque[float], init=False, repr=False)
+    _flushed: deque[float] = field(factory=deque[float], init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         """Use connections again."""
@@ -79,28 +80,28 @@ class DeepgramTTS:
         self, texts: AsyncIterator[str], sent: _Sent, stream: WebSocketStream
     ) -> AsyncGenerator[dict[str, str]]:
         """Yield each text, and flush it at once if that is allowed, so that it is spoken before the next one comes."""
-        waits = False
+        waits, allowed = False, _FLUSHES
         async for text in texts:
             sent.characters += len(text)
             yield {"type": "Speak", "text": text if text[-1:].isspace() else f"{text} "}
-            waits = not self._may_flush()
+            waits = self._recent_flushes() >= allowed
             if not waits:
-                sent.flushes += 1
-                yield _FLUSH
+                yield self._flush(sent)
+            allowed = _FLUSHES // 2
         if waits:
-            sent.flushes += 1
-            yield _FLUSH
+            yield self._flush(sent)
         sent.is_all = True
         stream.deliver(None)  # all of it may have been spoken before
 
-    def _may_flush(self) -> bool:
-        now = anyio.current_time()
-        while self._early and self._early[0] < now - _SECONDS:
-            self._early.popleft()
-        if len(self._early) == _EARLY_FLUSHES:
-            return False
-        self._early.append(now)
-        return True
+    def _flush(self, sent: _Sent) -> dict[str, str]:
+        sent.flushes += 1
+        self._flushed.append(anyio.current_time())
+        return {"type": "Flush"}
+
+    def _recent_flushes(self) -> int:
+        while self._flushed and self._flushed[0] < anyio.current_time() - _SECONDS:
+            self._flushed.popleft()
+        return len(self._flushed)
 
 
 @define(eq=False)
