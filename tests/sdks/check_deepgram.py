@@ -1,4 +1,4 @@
-"""Read the fake of Deepgram with its SDK: `check_deepgram.py BASE_URL listen|speak`, with a request on the input."""
+"""Read the fake of Deepgram with its SDK: `check_deepgram.py BASE_URL WHAT`, with a request on the input."""
 # pyright: basic, reportMissingImports=false
 # mypy: ignore-errors
 
@@ -35,6 +35,20 @@ async def listen(client: AsyncDeepgramClient, given: dict[str, Any]) -> list[Any
         return [checked(message) async for message in socket]
 
 
+async def listen_in_turns(client: AsyncDeepgramClient, given: dict[str, Any]) -> list[Any]:
+    """Recognise audio with the turn-based API."""
+    async with client.listen.v2.connect(**given["params"]) as socket:
+        for message in given["messages"]:
+            match message:
+                case {"type": "ForceEndTurn"}:
+                    await socket.send_force_end_turn()
+                case {"type": "CloseStream"}:
+                    await socket.send_close_stream()
+                case _:
+                    await socket.send_media(b"\xff\x1f" * (message // 2))
+        return [checked(message) async for message in socket]
+
+
 async def speak(client: AsyncDeepgramClient, given: dict[str, Any]) -> list[Any]:
     """Speak a text."""
     async with client.speak.v1.connect(**given["params"]) as socket:
@@ -60,7 +74,8 @@ async def main(base_url: str, what: str) -> None:
     environment = DeepgramClientEnvironment(base=base_url, production=sockets, agent=sockets, agent_rest=base_url)
     client = AsyncDeepgramClient(api_key="key-of-a-test", environment=environment)
     given = json.load(sys.stdin)
-    print(json.dumps(await (listen if what == "listen" else speak)(client, given)))  # noqa: T201
+    functions = {"listen": listen, "listen-in-turns": listen_in_turns, "speak": speak}
+    print(json.dumps(await functions[what](client, given)))  # noqa: T201
 
 
 asyncio.run(main(*sys.argv[1:]))

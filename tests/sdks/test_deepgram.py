@@ -41,29 +41,45 @@ async def speech() -> AsyncIterator[Audio | Pause]:
     yield Pause()
 
 
+async def recognised(deepgram: Any, what: str, **options: Any) -> tuple[Any, list[Any]]:
+    """Recognise speech with our provider, and again with the SDK. Return our request, and what the SDK reads."""
+    async with deepgram_stt(KEY, base_url=deepgram.vendor.url) as stt:
+        recognition(stt, **options)
+        async with aclosing(stt.listen(ListenRequest(speech()))) as pieces:
+            async for piece in pieces:
+                if isinstance(piece, Settled):
+                    break
+    ours = deepgram.vendor.requests[0]
+    await ours.outcome()
+    sent = [len(each) if isinstance(each, bytes) else each for each in ours.messages]
+    read = await sdk("check_deepgram.py", deepgram.vendor.url, what, given={"params": ours.params, "messages": sent})
+    theirs = deepgram.vendor.requests[1]
+    assert (theirs.path, theirs.params, theirs.messages) == (ours.path, ours.params, ours.messages)
+    assert theirs.headers["authorization"] == ours.headers["authorization"]
+    return ours, read
+
+
 async def test_recognition() -> None:
     """The results, and the summary at the end."""
     async with fake.deepgram() as deepgram:
-        async with deepgram_stt(KEY, base_url=deepgram.vendor.url) as stt:
-            recognition(stt, **EVERY_OPTION)
-            async with aclosing(stt.listen(ListenRequest(speech()))) as pieces:
-                async for piece in pieces:
-                    if isinstance(piece, Settled):
-                        break
-        ours = deepgram.vendor.requests[0]
-        await ours.outcome()
-        sent = [len(each) if isinstance(each, bytes) else each for each in ours.messages]
-        read = await sdk(
-            "check_deepgram.py", deepgram.vendor.url, "listen", given={"params": ours.params, "messages": sent}
-        )
-        theirs = deepgram.vendor.requests[1]
-    assert (theirs.path, theirs.params, theirs.messages) == (ours.path, ours.params, ours.messages)
-    assert theirs.headers["authorization"] == ours.headers["authorization"]
+        _, read = await recognised(deepgram, "listen", **EVERY_OPTION)
     texts = [each["channel"]["alternatives"][0]["transcript"] for each in read if each["type"] == "Results"]
     assert texts[:2] == ["one", "one two"]
     assert texts[-1] == "one two three four five"
     assert [each["from_finalize"] for each in read if each["type"] == "Results"][-1]
     assert read[-1]["duration"] == pytest.approx(1.056)
+
+
+async def test_recognition_in_turns() -> None:
+    """The turn, and why it ended."""
+    flux = {"model": "flux-general-multi", "language_hint": ["de"], "eot_threshold": 0.9, "eot_timeout_ms": 3000}
+    common = {name: EVERY_OPTION[name] for name in ("keyterm", "numerals", "profanity_filter", "mip_opt_out")}
+    async with fake.deepgram() as deepgram:
+        ours, read = await recognised(deepgram, "listen-in-turns", **flux, **common, redact=["numbers"])
+    assert ours.messages[-2:] == [{"type": "ForceEndTurn"}, {"type": "CloseStream"}]
+    assert [each["type"] for each in read[:2]] == ["Connected", "TurnInfo"]
+    assert (read[-1]["event"], read[-1]["trigger"], read[-1]["languages"]) == ("EndOfTurn", "manual", ["de"])
+    assert read[-1]["transcript"] == "one two three four five"
 
 
 async def test_speech() -> None:

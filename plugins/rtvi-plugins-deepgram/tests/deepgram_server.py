@@ -40,6 +40,8 @@ class Deepgram:
     answers_finalize: bool = True
     #: How many flushes are answered, after which there is a warning.
     flushes: float = math.inf
+    #: How sure Flux is that a turn is over.
+    confidence: float = 0.8
 
     async def listen(self, socket: FakeSocket) -> None:
         """Answer at `/v1/listen`."""
@@ -58,6 +60,23 @@ class Deepgram:
                 case other:
                     error = {"type": "Error", "variant": "SchemaError", "description": "Could not parse it"}
                     await socket.send({**error, "message": str(other)})
+
+    async def listen_in_turns(self, socket: FakeSocket) -> None:
+        """Answer at `/v2/listen`."""
+        turns = _Turns(self, socket, float(socket.request.params.get("eot_threshold", "0.7")))
+        await turns.send({"type": "Connected"})
+        async for message in socket:
+            match message:
+                case bytes():
+                    await turns.take(message)
+                case {"type": "ForceEndTurn"}:
+                    await turns.end("manual")
+                case {"type": "CloseStream"}:
+                    await turns.end("model")
+                    await socket.close()
+                    return
+                case _:
+                    await turns.send({"type": "Error", "code": "UNPARSABLE_CLIENT_MESSAGE", "description": "No"})
 
     async def speak(self, socket: FakeSocket) -> None:
         """Answer at `/v1/speak`."""
@@ -175,12 +194,77 @@ class _Hearing:
         )
 
 
+@define(eq=False)
+class _Turns:
+    """The state of one connection to `/v2/listen`."""
+
+    fake: Deepgram
+    socket: FakeSocket
+    threshold: float
+    heard: float = 0.0
+    began: float = 0.0
+    loud: float = 0.0
+    silent: float = 0.0
+    #: The seconds of audio that were reported, and how many messages and turns there were.
+    shown: float = 0.0
+    sequence: int = 0
+    turns: int = 0
+
+    async def take(self, data: bytes) -> None:
+        seconds = len(data) / 2 / 16_000
+        if max(map(abs, array("h", data)), default=0) > 500:
+            if not self.loud:
+                self.began = self.shown = self.heard
+                await self._tell("StartOfTurn")
+            self.loud, self.silent = self.loud + seconds, 0.0
+        else:
+            self.silent += seconds
+        self.heard += seconds
+        if self.loud and self.heard - self.shown >= 0.25:
+            self.shown = self.heard
+            await self._tell("Update")
+        if self.silent >= 0.09 and self.fake.confidence >= self.threshold:
+            await self.end("model")
+
+    async def end(self, trigger: str) -> None:
+        """End a turn. Nothing happens if there is none."""
+        if self.loud:
+            self.loud = math.inf
+            await self._tell("EndOfTurn", trigger=trigger)
+            self.loud, self.silent, self.turns = 0.0, 0.0, self.turns + 1
+
+    async def send(self, message: Mapping[str, Any]) -> None:
+        """Send a message with what all have."""
+        await self.socket.send({**message, "request_id": REQUEST, "sequence_id": self.sequence})
+        self.sequence += 1
+
+    async def _tell(self, event: str, **more: str) -> None:
+        sentence = self.fake.sentences[min(self.turns, len(self.fake.sentences) - 1)].split()
+        words = sentence[: int(min(len(sentence), self.loud / HEARD))]
+        times = [
+            {
+                "word": word,
+                "confidence": 0.9,
+                "start": round(self.began + n * HEARD, 3),
+                "end": round(self.began + (n + 1) * HEARD, 3),
+            }
+            for n, word in enumerate(words)
+        ]
+        ended = event == "EndOfTurn"
+        about = {"audio_window_start": self.began, "audio_window_end": self.heard, "turn_index": self.turns}
+        confidence = {"end_of_turn_confidence": self.fake.confidence if ended else 0.1}
+        text = {"transcript": " ".join(words), "words": times}
+        languages = {"languages": ["de"]} if self.socket.request.params["model"] == "flux-general-multi" else {}
+        await self.send({"type": "TurnInfo", "event": event, **about, **text, **confidence, **languages, **more})
+
+
 @asynccontextmanager
 async def deepgram() -> AsyncGenerator[Deepgram]:
     """Run the fake on a free port of this machine."""
     async with fake_vendor() as vendor:
         fake = Deepgram(vendor)
         vendor.on("/v1/listen", fake.listen)
+        vendor.on("/v2/listen", fake.listen_in_turns)
         vendor.on("/v1/speak", fake.speak)
         yield fake
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Annotated, Any, Literal
 
@@ -12,26 +11,25 @@ from attrs.validators import ge, le
 from typing_extensions import Doc
 
 from rtvi_plugins import Secret, options, service
-from rtvi_plugins.errors import ProviderError
-from rtvi_plugins.kinds import ListenPiece, ListenRequest, Settled, STTPiece, STTRequest, Transcript, Usage, Word
+from rtvi_plugins.kinds import ListenPiece, ListenRequest, Settled, STTPiece, STTRequest
 from rtvi_plugins_vendor import (
     BaseURL,
+    CountedAudio,
     Extra,
     Listening,
     Timeout,
     VendorWebSockets,
     WebSocketStream,
     audio_messages,
-    malformed_answers,
     parameters,
 )
 
-from ._service import KEY_PAGE, PATH_OF_KEY, PROVIDER, OptOut, connect, failure
+from ._flux import Flux
+from ._nova import Nova
+from ._service import KEY_PAGE, PATH_OF_KEY, PROVIDER, OptOut, connect
 
 __all__ = ("DeepgramSTT", "deepgram_stt", "recognition")
 
-_FORMAT = {"encoding": "linear16", "sample_rate": 16_000, "channels": 1}
-_FINALIZE = {"type": "Finalize"}
 _CLOSE = {"type": "CloseStream"}
 
 
@@ -49,87 +47,40 @@ class DeepgramSTT:
 
     async def transcribe(self, request: STTRequest, /) -> AsyncGenerator[STTPiece]:
         """Yield the transcripts of one utterance, over a connection of its own."""
-        reader = _Reader(self.fields)
-        messages = audio_messages(request.audio, end=_CLOSE)
-        async with self._open(self.fields) as stream, stream.sending(messages):
+        reader, audio = _reader(self.fields), CountedAudio(request.audio)
+        async with self._open(reader) as stream, stream.sending(audio_messages(audio, end=_CLOSE)):
             async for message in stream:
                 for piece in reader.read(message):
                     yield piece
-        if not reader.is_complete:
-            raise ProviderError(PROVIDER, "unavailable")
+        for piece in reader.end(audio.seconds):
+            yield piece
 
     async def listen(self, request: ListenRequest, /) -> AsyncGenerator[ListenPiece]:
         """Yield the transcripts of a session. It ends after an utterance if the options have changed."""
-        fields, listening = self.fields, Listening(PROVIDER, self.timeout)
-        reader = _Reader(fields)
-        messages = listening.messages(request.audio, _FINALIZE)
-        async with self._open(fields) as stream, stream.sending(messages):
+        fields, reader = self.fields, _reader(self.fields)
+        listening = Listening(PROVIDER, self.timeout, hears_silence=reader.hears_silence)
+        async with self._open(reader) as stream, stream.sending(listening.messages(request.audio, reader.pause)):
             while self.fields == fields:
                 is_settled = False
                 while not is_settled:
-                    message = await listening.receive(stream)
-                    for piece in reader.read(message):
+                    listening.quiet = reader.quiet(self.timeout)
+                    for piece in reader.read(await listening.receive(stream)):
                         yield piece
-                    # Deepgram may leave out this answer if no audio waits to be recognised.
-                    is_settled = message is None or (listening.is_paused and reader.is_finalized)
+                    is_settled = listening.is_paused and reader.has_settled
                 yield listening.settle()
                 yield Settled()
 
-    def _open(self, fields: Mapping[str, Any]) -> AbstractAsyncContextManager[WebSocketStream]:
-        return self.sockets.open(
-            "v1/listen", params={**_FORMAT, **fields}, goodbye=_CLOSE, keep_alive={"type": "KeepAlive"}
-        )
+    def _open(self, reader: Nova | Flux) -> AbstractAsyncContextManager[WebSocketStream]:
+        params = {**reader.format, **reader.fields}
+        return self.sockets.open(reader.path, params=params, goodbye=_CLOSE, keep_alive=reader.keep_alive)
 
 
-@define(eq=False)
-class _Reader:
-    """Reads the messages of one connection."""
+def _reader(fields: Mapping[str, Any]) -> Nova | Flux:
+    return Flux(fields) if _is_flux(fields.get("model")) else Nova(fields)
 
-    fields: Mapping[str, Any]
-    #: Deepgram has sent its summary, which is the last message.
-    is_complete: bool = False
-    #: Whether the last message was the answer to `Finalize`.
-    is_finalized: bool = False
 
-    def read(self, message: Any) -> Iterator[Transcript | Usage]:
-        """Yield the pieces of a message."""
-        self.is_finalized = False
-        with malformed_answers(PROVIDER):
-            match message:
-                case {"type": "Results"}:
-                    found = self._transcript(message)
-                    self.is_finalized = bool(message.get("from_finalize"))
-                    pieces: list[Transcript | Usage] = [found] if found.text else []
-                case {"type": "UtteranceEnd"}:
-                    pieces = [Transcript("", True, ends_turn=True)]
-                case {"type": "Metadata"}:
-                    self.is_complete = True
-                    pieces = [Usage(seconds=message["duration"], model=self.fields.get("model"))]
-                case {"type": "Error"}:
-                    raise failure(message.get("variant"))
-                case _:
-                    pieces = []
-        yield from pieces
-
-    def _transcript(self, message: Mapping[str, Any]) -> Transcript:
-        best, final = message["channel"]["alternatives"][0], bool(message["is_final"])
-        speakers = Counter(str(each["speaker"]) for each in best["words"] if each.get("speaker") is not None)
-        return Transcript(
-            best["transcript"],
-            final,
-            language=next(iter(best.get("languages") or []), None),
-            words=[
-                Word(each.get("punctuated_word") or each["word"], each["start"], each["end"]) for each in best["words"]
-            ],
-            speaker=speakers.most_common(1)[0][0] if speakers else None,
-            confidence=best["confidence"],
-            # By default, 10 ms of silence are an endpoint, which says nothing of the turn.
-            ends_turn=bool(message["speech_final"]) if final and self._waits_for_silence else None,
-        )
-
-    @property
-    def _waits_for_silence(self) -> bool:
-        return "endpointing" in self.fields and self.fields["endpointing"] is not False
+def _is_flux(model: object) -> bool:
+    return str(model).startswith("flux-")
 
 
 @service("stt", "deepgram", key_page=KEY_PAGE)
@@ -147,13 +98,15 @@ def recognition(
     stt: DeepgramSTT,
     /,
     model: Annotated[
-        Literal["nova-3", "nova-3-general", "nova-3-medical", "nova-2", "nova-2-conversationalai", "nova-2-phonecall"]
+        Literal["nova-3", "nova-3-medical", "nova-2", "nova-2-phonecall", "flux-general-en", "flux-general-multi"]
         | str,
-        Doc("The model that recognises speech."),
+        Doc("The model that recognises speech. Models of the series Flux also judge the end of a turn."),
     ] = "nova-3",
     language: Annotated[
         Literal["en", "en-US", "en-GB", "de", "es", "fr", "hi", "it", "ja", "nl", "pt", "multi"] | str,
-        Doc("The language of the user, as a BCP 47 tag. With `multi`, the user may change the language."),
+        Doc(
+            "The language of the user, as a BCP 47 tag. With `multi`, the user may change it. Flux has `language_hint`."
+        ),
     ] = "en",
     keyterm: Annotated[Sequence[str], Doc("Words and names to expect. Only nova-3 uses them.")] = (),
     interim_results: Annotated[bool, Doc("Show what was recognised while the user still speaks.")] = True,
@@ -176,25 +129,39 @@ def recognition(
         Annotated[int, ge(1000), le(5000)] | None,
         Doc("After how many ms without a word the turn may be over. It needs `interim_results`."),
     ] = None,
+    language_hint: Annotated[Sequence[str], Doc("The languages to expect, such as `es`, for flux-general-multi.")] = (),
+    eot_threshold: Annotated[
+        Annotated[float, ge(0.5), le(1)] | None,
+        Doc("How sure Flux must be that the user's turn is over. By default, its judgement is not used."),
+    ] = None,
+    eot_timeout_ms: Annotated[
+        Annotated[int, ge(500), le(60_000)] | None,
+        Doc("After how many ms of silence Flux ends a turn. By default, 5000."),
+    ] = None,
     mip_opt_out: OptOut = False,
     extra: Extra = None,
 ) -> None:
     """Set how speech is recognised. It applies from the next utterance on."""
-    stt.fields = parameters(
-        {
-            "model": model,
-            "language": language,
-            "keyterm": list(keyterm),
-            "interim_results": interim_results,
-            "smart_format": smart_format,
-            "punctuate": punctuate,
-            "numerals": numerals or None,
-            "profanity_filter": profanity_filter or None,
-            "redact": list(redact),
-            "diarize_model": diarize_model,
-            "endpointing": endpointing,
-            "utterance_end_ms": utterance_end_ms,
-            "mip_opt_out": mip_opt_out or None,
-        },
-        extra,
-    )
+    both = {
+        "model": model,
+        "keyterm": list(keyterm),
+        "numerals": numerals or None,
+        "profanity_filter": profanity_filter or None,
+        "redact": list(redact),
+        "mip_opt_out": mip_opt_out or None,
+    }
+    nova = {
+        "language": language,
+        "interim_results": interim_results,
+        "smart_format": smart_format,
+        "punctuate": punctuate,
+        "diarize_model": diarize_model,
+        "endpointing": endpointing,
+        "utterance_end_ms": utterance_end_ms,
+    }
+    flux = {
+        "language_hint": list(language_hint),
+        "eot_threshold": 1.0 if eot_threshold is None else eot_threshold,
+        "eot_timeout_ms": eot_timeout_ms,
+    }
+    stt.fields = parameters({**both, **(flux if _is_flux(model) else nova)}, extra)

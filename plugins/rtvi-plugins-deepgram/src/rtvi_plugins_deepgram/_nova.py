@@ -1,0 +1,86 @@
+"""The messages of `/v1/listen`: the models of the series Nova, and those before."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+from attrs import define
+
+from rtvi_plugins.errors import ProviderError
+from rtvi_plugins.kinds import Transcript, Usage, Word
+from rtvi_plugins_vendor import malformed_answers
+
+from ._service import PROVIDER, failure
+
+__all__ = ("Nova",)
+
+
+@define(eq=False)
+class Nova:
+    """Reads the messages of one connection."""
+
+    path: ClassVar[str] = "v1/listen"
+    format: ClassVar[Mapping[str, Any]] = {"encoding": "linear16", "sample_rate": 16_000, "channels": 1}
+    #: What makes Deepgram recognise what it has heard so far.
+    pause: ClassVar[Mapping[str, str]] = {"type": "Finalize"}
+    keep_alive: ClassVar[Mapping[str, str] | None] = {"type": "KeepAlive"}
+    #: Whether something is sent for each utterance, also without words.
+    hears_silence: ClassVar[bool] = True
+
+    fields: Mapping[str, Any]
+    #: The last message was the answer to `pause`, or none will come.
+    has_settled: bool = False
+    _is_complete: bool = False
+
+    def quiet(self, timeout: float) -> float:
+        """Return how long Deepgram may be silent after a pause. It may leave the answer out if no audio waits."""
+        return min(1.0, timeout)
+
+    def read(self, message: Any) -> Iterator[Transcript | Usage]:
+        """Yield the pieces of a message. None is a vendor that has nothing to add."""
+        self.has_settled = message is None
+        pieces: list[Transcript | Usage] = []
+        with malformed_answers(PROVIDER):
+            match message:
+                case {"type": "Results"}:
+                    found = self._transcript(message)
+                    self.has_settled = bool(message.get("from_finalize"))
+                    pieces = [found] if found.text else []
+                case {"type": "UtteranceEnd"}:
+                    pieces = [Transcript("", True, ends_turn=True)]
+                case {"type": "Metadata"}:
+                    self._is_complete = True
+                    pieces = [Usage(seconds=message["duration"], model=self.fields.get("model"))]
+                case {"type": "Error"}:
+                    raise failure(message.get("variant"))
+                case _:
+                    pass
+        yield from pieces
+
+    def end(self, seconds: float) -> Iterator[Transcript | Usage]:
+        """Yield what is left when the connection has ended. A summary must have come before."""
+        if not self._is_complete:
+            raise ProviderError(PROVIDER, "unavailable")
+        yield from ()
+
+    def _transcript(self, message: Mapping[str, Any]) -> Transcript:
+        best, final = message["channel"]["alternatives"][0], bool(message["is_final"])
+        speakers = Counter(str(each["speaker"]) for each in best["words"] if each.get("speaker") is not None)
+        return Transcript(
+            best["transcript"],
+            final,
+            language=next(iter(best.get("languages") or []), None),
+            words=[
+                Word(each.get("punctuated_word") or each["word"], each["start"], each["end"]) for each in best["words"]
+            ],
+            speaker=speakers.most_common(1)[0][0] if speakers else None,
+            confidence=best["confidence"],
+            # By default, 10 ms of silence are an endpoint, which says nothing of the turn.
+            ends_turn=bool(message["speech_final"]) if final and self._waits_for_silence else None,
+        )
+
+    @property
+    def _waits_for_silence(self) -> bool:
+        return "endpointing" in self.fields and self.fields["endpointing"] is not False
