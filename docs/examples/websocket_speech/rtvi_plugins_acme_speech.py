@@ -4,21 +4,34 @@ from __future__ import annotations
 
 from base64 import b64decode
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Annotated, Any
 from uuid import uuid4
 
 from attrs import define
-from rtvi_plugins import Doc, Secret, options, service
-from rtvi_plugins.kinds import Audio, STTPiece, STTRequest, Transcript, TTSPiece, TTSRequest, Word
+from attrs.validators import gt
+from rtvi_plugins import Doc, ProviderError, Secret, options, service
+from rtvi_plugins.kinds import (
+    Audio,
+    ListenPiece,
+    ListenRequest,
+    Settled,
+    STTPiece,
+    STTRequest,
+    Transcript,
+    TTSPiece,
+    TTSRequest,
+    Word,
+)
 from rtvi_plugins.security import http_url
-from rtvi_plugins_vendor import SharedWebSocket, VendorWebSockets, connect_websockets
+from rtvi_plugins_vendor import SharedWebSocket, VendorWebSockets, WebSocketStream, connect_websockets
+from rtvi_plugins_vendor.speech import Listening
 
 URL = "https://api.acme.example/v1"
 RATE = 24_000
 
 
-# ---- recognition: a connection for each utterance --------------------------------------------------------------------
+# ---- recognition -----------------------------------------------------------------------------------------------------
 
 
 @define
@@ -26,14 +39,31 @@ class AcmeSTT:
     """Sends audio and receives transcripts at the same time."""
 
     acme: VendorWebSockets
+    timeout: float
     language: str = ""
 
+    async def listen(self, request: ListenRequest, /) -> AsyncGenerator[ListenPiece]:
+        """Recognise a whole session over one connection. At a pause, Acme finishes its text."""
+        language, listening = self.language, Listening("acme", self.timeout)
+        sent = listening.messages(request.audio, pause={"type": "pause"})
+        async with self._open(keep_alive={"type": "keep_alive"}) as stream, stream.sending(sent):
+            while self.language == language:  # after a change, the framework calls `listen` again
+                message = await listening.receive(stream)
+                transcript = Transcript("", True) if message is None else _transcript(message)
+                yield transcript
+                if transcript.final and listening.is_paused:
+                    yield listening.settle()
+                    yield Settled()
+
     async def transcribe(self, request: STTRequest, /) -> AsyncGenerator[STTPiece]:
-        """Yield each transcript as it arrives. Acme closes the connection after the last one."""
-        params = {"language": self.language, "rate": 16_000}
-        async with self.acme.open("listen", params=params) as stream, stream.sending(_audio(request)):
+        """Recognise one utterance over a connection of its own. Acme closes it after the last transcript."""
+        async with self._open() as stream, stream.sending(_audio(request)):
             async for message in stream:
-                yield Transcript(message["text"], message["final"])
+                yield _transcript(message)
+
+    def _open(self, keep_alive: Any = None) -> AbstractAsyncContextManager[WebSocketStream]:
+        params = {"language": self.language, "rate": 16_000}
+        return self.acme.open("listen", params=params, keep_alive=keep_alive)
 
 
 async def _audio(request: STTRequest) -> AsyncGenerator[bytes | dict[str, Any]]:
@@ -42,12 +72,25 @@ async def _audio(request: STTRequest) -> AsyncGenerator[bytes | dict[str, Any]]:
     yield {"type": "end"}
 
 
+def _transcript(message: object) -> Transcript:
+    match message:
+        case {"text": str(text), "final": bool(final)}:
+            return Transcript(text, final)
+        case _:
+            raise ProviderError("acme", "unavailable")
+
+
+Timeout = Annotated[float, gt(0), Doc("How long Acme may be silent, in seconds.")]
+
+
 @service("stt", "acme")
 @asynccontextmanager
-async def acme_stt(api_key: Secret, /, base_url: Annotated[str, http_url] = URL) -> AsyncGenerator[AcmeSTT]:
+async def acme_stt(
+    api_key: Secret, /, base_url: Annotated[str, http_url] = URL, timeout: Timeout = 10.0
+) -> AsyncGenerator[AcmeSTT]:
     """Acme's speech recognition."""
-    async with connect_websockets("acme", api_key, base_url=base_url) as acme:
-        yield AcmeSTT(acme)
+    async with connect_websockets("acme", api_key, base_url=base_url, timeout=timeout) as acme:
+        yield AcmeSTT(acme, timeout)
 
 
 @options(acme_stt)
@@ -96,9 +139,11 @@ def _context(message: Any) -> object:
 
 @service("tts", "acme")
 @asynccontextmanager
-async def acme_tts(api_key: Secret, /, base_url: Annotated[str, http_url] = URL) -> AsyncGenerator[AcmeTTS]:
+async def acme_tts(
+    api_key: Secret, /, base_url: Annotated[str, http_url] = URL, timeout: Timeout = 10.0
+) -> AsyncGenerator[AcmeTTS]:
     """Acme's voices."""
-    async with connect_websockets("acme", api_key, base_url=base_url) as acme:
+    async with connect_websockets("acme", api_key, base_url=base_url, timeout=timeout) as acme:
         yield AcmeTTS(acme.share("speak", route=_context, params={"rate": RATE}))
 
 

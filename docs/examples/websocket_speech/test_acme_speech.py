@@ -3,14 +3,15 @@
 import gc
 from base64 import b64encode
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from typing import TypeVar
 
 import anyio
 import pytest
 from rtvi_plugins import ProviderError, Secret
-from rtvi_plugins.kinds import Audio, STTRequest, Transcript, TTSRequest, Word
+from rtvi_plugins.kinds import Audio, ListenRequest, Pause, Settled, STTRequest, Transcript, TTSRequest, Word
 from rtvi_plugins.testing import check_providers
+from rtvi_plugins_vendor.scripts import SocketVendor
 from rtvi_plugins_vendor.testing import Answer, FakeSocket, FakeVendor, fake_vendor
 
 import rtvi_plugins_acme_speech as acme
@@ -32,26 +33,33 @@ async def one_by_one(items: Sequence[T]) -> AsyncGenerator[T]:
 
 
 async def listen(socket: FakeSocket) -> None:
-    """Recognise a word in each frame, as Acme does."""
+    """Recognise a word in each message with audio, as Acme does."""
     words = ""
     async for message in socket:
-        if message == {"type": "end"}:
-            await socket.send({"text": words.strip(), "final": True})
-            await socket.close()
-        else:
-            words += " word"
-            await socket.send({"text": words.strip(), "final": False})
+        match message:
+            case bytes():
+                words += " word"
+                await socket.send({"text": words.strip(), "final": False})
+            case {"type": "pause"}:
+                await socket.send({"text": words.strip(), "final": True})
+                words = ""
+            case _:
+                await socket.send({"text": words.strip(), "final": True})
+                await socket.close()
 
 
 async def speak(socket: FakeSocket) -> None:
-    """Speak each word, as Acme does."""
+    """Speak each word, as Acme does. The times count from the start of the context."""
+    words = 0
     async for message in socket:
         context, sound = {"context": message["context"]}, b64encode(bytes(480)).decode()
-        for start, word in enumerate(message.get("text", "").split()):
-            await socket.send({**context, "word": word, "start": start / 100})
+        for word in message.get("text", "").split():
+            await socket.send({**context, "word": word, "start": words / 100})
             await socket.send({**context, "audio": sound})
+            words += 1
         if message["type"] == "end":
             await socket.send({**context, "done": True})
+            words = 0
 
 
 def stt_of(vendor: FakeVendor) -> AbstractAsyncContextManager[AcmeSTT]:
@@ -82,6 +90,23 @@ async def test_transcripts_arrive_while_audio_is_sent() -> None:
             arrived.set()
     assert pieces == [Transcript("word", False), Transcript("word word", False), Transcript("word word", True)]
     assert vendor.requests[0].messages == [FRAME.data, FRAME.data, {"type": "end"}]
+
+
+async def test_a_session_has_one_connection() -> None:
+    """Each pause is answered when Acme has finished the text. Three frames are one message."""
+    audio = [*[FRAME] * 4, Pause(), FRAME, Pause()]
+    pieces: list[object] = []
+    async with (
+        fake_vendor() as vendor,
+        stt_of(vendor) as stt,
+        aclosing(one_by_one(audio)) as utterances,
+        aclosing(stt.listen(ListenRequest(utterances))) as heard,
+    ):
+        while pieces.count(Settled()) < 2:
+            pieces.append(await anext(heard))
+    texts = [(piece.text, piece.final) for piece in pieces if isinstance(piece, Transcript)]
+    assert texts == [("word", False), ("word word", False), ("word word", True), ("word", False), ("word", True)]
+    assert len(vendor.requests) == 1
 
 
 async def test_sentences_are_spoken() -> None:
@@ -130,6 +155,31 @@ async def test_a_cut_connection_is_a_failure() -> None:
     assert (failed.value.category, failed.value.retryable) == ("unavailable", True)
 
 
+class AcmeVendor(SocketVendor):
+    """A fake of Acme that recognises and speaks, or fails, as the check wants."""
+
+    def script(self, name: str, /) -> None:
+        """Follow a script on both paths."""
+        super().script(name)
+        speaks = SocketVendor(
+            self.vendor,
+            "/speak",
+            speak,
+            is_piece=lambda message: "audio" in message,
+            is_goodbye=lambda message: message["type"] == "cancel",
+        )
+        speaks.left = self.left
+        speaks.script(name)
+
+
+@asynccontextmanager
+async def acme_vendor() -> AsyncGenerator[AcmeVendor]:
+    """Yield the fake."""
+    async with fake_vendor() as vendor:
+        yield AcmeVendor(vendor, "/listen", listen, is_piece=lambda message: "text" in message)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
 async def test_they_are_good_providers() -> None:
-    """They open and close, also twice at once, and accept their own options."""
-    await check_providers(acme)
+    """They keep all rules, also with a vendor that fails."""
+    await check_providers(acme, vendor=acme_vendor)
