@@ -43,7 +43,7 @@ HASHED = (*WHEELS, "--require-hashes", "--no-deps")
 #: Seconds between two lines about the progress of an installation.
 PROGRESS_SECONDS = 3
 TESTED = ("3.11", "3.12", "3.13")
-CHECKS = ("lint", "typing", "docs")
+CHECKS = ("lint", "typing", "docs", "livekit")
 #: Tests of speech in real time: they are timed, so nothing may run beside them.
 REAL_TIME = ("tests/lossy", "tests/browser", "docs/examples/evaluation")
 #: What the tests speak with, listen with, look with and deploy with, besides Python.

@@ -14,7 +14,7 @@ import logging
 import math
 import os
 import secrets
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from math import inf
@@ -364,12 +364,17 @@ class Host:
             for name, service in services.items()
         }
 
-    def _name_keyless(self) -> None:
-        """Log which providers cannot take over when another one fails, because their key is missing."""
+    def _name_keyless(self, postponed: Collection[tuple[str, str]] | None = None) -> None:
+        """Log which providers cannot take over when another one fails, because their key is missing.
+
+        With `postponed`, log only those.
+        """
         missing = self.missing_keys()
         for name, service in self.registry.services.items():
             for choice in service.chosen_from.values():
                 for label in choice.labels if len(choice.labels) > 1 else ():
+                    if postponed is not None and (name, label) not in postponed:
+                        continue
                     if variables := ", ".join(missing[name][label]):
                         _log.warning("%s.%s of a Failover has no key. Set %s.", name, label, variables)
 
@@ -518,6 +523,8 @@ class Host:
         shared.offers.renew(Grants.of(registry, everything=self.dev))
         shared.functions.renew(Grants.of(registry, registry.bot.functions))
         self._hooks, self._shared = hooks, evolve(shared, hooks=hooks)
+        if self._tasks is not None:  # entering the host names all
+            self._name_keyless(self._postponed.providers)
         self._known_secrets = secrets_in_environment(self._environ, _key_variables(registry))
         for session in self._sessions.values():
             session.offer_again()

@@ -148,7 +148,8 @@ def _of_plugin(entry: EntryPoint, found: Probed) -> Iterator[Finding]:
     for each in found.unnamed:
         mend = f"In its pyproject.toml, call the entry point {each!r}. Then: pip install -e ."
         yield Finding("entry-point", name, f"It declares the service {each}, which no bot can name.", mend, "warning")
-    if found.seconds is not None and found.seconds > SLOW_IMPORT_SECONDS:
+    is_known_as_slow = entry.bridged is not None and entry.bridged.slow
+    if found.seconds is not None and found.seconds > SLOW_IMPORT_SECONDS and not is_known_as_slow:
         mend = f"See what takes long: {_python()} -X importtime -c 'import {entry.module}'"
         yield Finding("slow-import", name, f"Its import takes {found.seconds:.1f} seconds.", mend, "warning")
 

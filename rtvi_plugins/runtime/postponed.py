@@ -32,7 +32,7 @@ class Postponed:
         compose: Callable[[], tuple[Registry, Hooks]],
         use: Callable[[Registry, Hooks], None],
     ) -> None:
-        self._providers = providers
+        self.providers = providers
         self._compose = compose
         self._use = use
         self._over: anyio.Event | None = None
@@ -41,13 +41,13 @@ class Postponed:
 
     def load_now(self) -> None:
         """Import them in this thread. Raise `AuthorError` for a mistake. Call it before the event loop runs."""
-        if self._providers and not self._is_usable:
+        if self.providers and not self._is_usable:
             self._use(*self._compose())
             self._is_usable = True
 
     def begin(self, tasks: TaskGroup) -> None:
         """Begin to import them in a thread. A mistake is logged."""
-        if self._providers and not self._is_usable:
+        if self.providers and not self._is_usable:
             self._over, self._scope = anyio.Event(), anyio.CancelScope()
             tasks.start_soon(self._load, self._over, self._scope)
 
@@ -70,14 +70,14 @@ class Postponed:
             over.set()
 
     def _names(self) -> list[str]:
-        return sorted(f"{service}.{label}" for service, label in self._providers)
+        return sorted(f"{service}.{label}" for service, label in self.providers)
 
     def are_named(self, value: object) -> bool:
         """Return whether a value, such as the body of a start, names one of them."""
-        if not self._providers or self._is_usable:
+        if not self.providers or self._is_usable:
             return False
         text = encode_json(value)
-        return any(f'{label}"' in text for _, label in self._providers)
+        return any(f'{label}"' in text for _, label in self.providers)
 
     async def wait_for(self, body: object) -> None:
         """Wait until they are imported, if the body of a start names one. Raise `StartFailed` if that failed."""

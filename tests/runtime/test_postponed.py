@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 import pytest
 
-from rtvi_plugins import TTS, Session, bot, lifespan, options, service
+from rtvi_plugins import TTS, Failover, ProviderError, Secret, Session, bot, lifespan, options, service
 from rtvi_plugins.bridges import BridgedProvider
 from rtvi_plugins.errors import BotError, InvalidStart, StartFailed
 from rtvi_plugins.hosting import Host
@@ -50,6 +50,25 @@ def configure_quick(voice: Voice, /, volume: int = 1) -> None:
 @bot(services={"tts": ["quick", "slow"]}, client=["tts.provider", "tts.volume", "tts.speed"], public=True)
 async def reader(session: Session, /, tts: TTS) -> None:
     """A bot with a slow alternative."""
+    async for _ in session.inputs():
+        pass
+
+
+def connect() -> Voice:
+    """Fail, as a vendor does."""
+    raise ProviderError("broken", "unavailable")
+
+
+@service("tts", "broken")
+@asynccontextmanager
+async def broken() -> AsyncGenerator[Voice]:
+    """A voice that cannot be opened."""
+    yield connect()
+
+
+@bot(services={"tts": Failover("broken", "slow")}, public=True)
+async def careful(session: Session, /, tts: TTS) -> None:
+    """A bot that goes on with a slow provider."""
     async for _ in session.inputs():
         pass
 
@@ -101,7 +120,9 @@ class Import:
 
 def host_of(function: Any, slow: Import) -> Host:
     """A host that does not wait for the import."""
-    return Host(function, modules=[sys.modules[__name__]], installed=slow.installed, environ={}, postpone=True)
+    here = [sys.modules[__name__]]
+    secret = Secret("operator")
+    return Host(function, modules=here, installed=slow.installed, environ={}, postpone=True, operator_secret=secret)
 
 
 async def test_a_session_starts_before_the_alternative_is_imported() -> None:
@@ -143,6 +164,27 @@ async def test_an_open_session_can_switch_to_it_once_it_is_imported() -> None:
     assert answers[0]["type"] == "config"
     values = {each["name"]: each["value"] for service in answers[0]["data"]["config"] for each in service["options"]}
     assert values == {"provider": "slow", "speed": 1}
+
+
+async def test_it_takes_over_once_it_is_imported(caplog: pytest.LogCaptureFixture) -> None:
+    """From a provider that fails. Until then, that one is alone. A missing key is logged."""
+
+    def declare() -> list[Callable[..., Any]]:
+        @service("tts", "slow")
+        @asynccontextmanager
+        async def slow(api_key: Secret, /) -> AsyncGenerator[Voice]:
+            yield Voice()
+
+        return [slow]
+
+    slow = Import(declare)
+    async with host_of(careful, slow) as host:
+        with pytest.raises(StartFailed, match="could not be opened"):
+            await host.start()
+        slow.go_on.set()
+        await host.all_imported()
+        await host.start({"api_keys": {"slow": "key-of-a-test"}}, secret="operator")
+    assert "tts.slow of a Failover has no key. Set SLOW_API_KEY." in caplog.text
 
 
 async def test_a_mistake_is_logged_and_refuses_only_those_who_choose_it(caplog: pytest.LogCaptureFixture) -> None:
