@@ -45,6 +45,7 @@ PLUGINS: Final[Mapping[str, str]] = {
     "stt.cartesia": "rtvi-plugins-cartesia",
     "monitor": "rtvi-plugins-monitor",
     "opentelemetry": "rtvi-plugins-opentelemetry",
+    "speech.google": "rtvi-plugins-google",
     "speech.openai": "rtvi-plugins-openai",
     "stt.deepgram": "rtvi-plugins-deepgram",
     "stt.echo": "rtvi-plugins-echo",

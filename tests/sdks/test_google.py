@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import json
-import re
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
+import anyio
 import pytest
 
 from rtvi_plugins.context import MessageWithThoughts
-from rtvi_plugins.kinds import LLMRequest
+from rtvi_plugins.kinds import AnswerEnded, Audio, FunctionResult, LLMRequest, Pause, SpeechInput, SpeechRequest, Typed
 from rtvi_plugins.session import Secret
 from rtvi_plugins_google.llm import configure, google_llm
+from rtvi_plugins_google.speech import google_speech, hearing, speaking
 
 from .official import fake_of, sdk
 
 pytestmark = pytest.mark.anyio
 
 fake = fake_of("rtvi-plugins-google", "google_vendor")
+live = fake_of("rtvi-plugins-google", "live_vendor")
 KEY = Secret("key-of-a-test")
 SCHEMA = {"type": "object", "properties": {"nights": {"type": "integer"}}}
 BOOK: Any = {"name": "book_room", "description": "Books.", "parameters": SCHEMA}
@@ -47,15 +50,6 @@ def conversation() -> list[Any]:
     ]
 
 
-def camel(body: object) -> Any:
-    """Return a JSON value with names in camel case. The SDK also sends others, which the vendor reads as well."""
-    return json.loads(re.sub(r'"\w+":', lambda name: re.sub("_(.)", _upper, name[0]), json.dumps(body)))
-
-
-def _upper(found: re.Match[str]) -> str:
-    return found[1].upper()
-
-
 async def test_a_whole_request_and_an_answer() -> None:
     """With every option, every form of message and every kind of part."""
     async with fake.google_vendor(fake.THINKING_AND_CALLING) as vendor:
@@ -67,7 +61,7 @@ async def test_a_whole_request_and_an_answer() -> None:
         (read,) = await sdk("check_google.py", vendor.vendor.url, given=ours.json)
         theirs = vendor.vendor.requests[-1]
     assert (theirs.path, theirs.params) == (ours.path, ours.params)
-    assert camel(theirs.json) == ours.json
+    assert live.camel(theirs.json) == ours.json
     assert theirs.headers["x-goog-api-key"] == ours.headers["x-goog-api-key"]
     assert read["parts"] == [
         {"text": "Three nights.", "thought": True},
@@ -101,3 +95,49 @@ async def test_errors() -> None:
         ["ServerError", 500, "INTERNAL"],
         ["ServerError", 503, "UNAVAILABLE"],
     ]
+
+
+# ---- speech to speech ------------------------------------------------------------------------------------------------
+
+
+class Endless(AsyncIterator[SpeechInput]):
+    """Input, and then nothing more."""
+
+    def __init__(self, *items: SpeechInput) -> None:
+        self._items = iter(items)
+
+    async def __anext__(self) -> SpeechInput:
+        if (item := next(self._items, None)) is None:
+            await anyio.sleep_forever()
+        assert item is not None
+        return item
+
+
+async def test_speech_to_speech() -> None:
+    """The SDK sends the same messages, and reads those of the fake."""
+    given: list[SpeechInput] = [Audio(bytes(1024), 16_000), Pause()]
+    given += [Typed("Three nights."), FunctionResult("f1", "Done.")]
+    messages: list[Any] = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
+    server = live.LiveServer([live.CALL, None])
+    async with live.live_vendor(server) as vendor:
+        async with google_speech(KEY, **vendor.service_options) as speech:
+            speaking(speech, "gemini-3.8-live", "Kore", "en-US", "low", 0.5)
+            hearing(speech, "low", "high", 100, 300, ("en-US",))
+            async with aclosing(speech.converse(SpeechRequest(Endless(*given), messages, [BOOK]))) as pieces:
+                ended = 0
+                while ended < 2:
+                    ended += await anext(pieces) == AnswerEnded()
+        ours = vendor.vendor.requests[0]
+        server.answers = [live.CALL, None]
+        read = await sdk("check_google_live.py", vendor.vendor.url, given=ours.messages)
+        theirs = vendor.vendor.requests[1]
+    assert theirs.path == ours.path
+    assert theirs.headers["x-goog-api-key"] == ours.headers["x-goog-api-key"]
+    assert live.camel(theirs.messages) == ours.messages
+    parts = [each["server_content"] for each in read if "server_content" in each]
+    assert [each["output_transcription"]["text"] for each in parts if "output_transcription" in each] == [
+        "Good ",
+        "day.",
+    ]
+    assert [each["tool_call"]["function_calls"] for each in read if "tool_call" in each] == [[live.CALL]]
+    assert read[-1]["usage_metadata"]["response_token_count"] == 20

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from google_vendor import google_vendor
+from live_vendor import live_vendor
 
 from rtvi_plugins.testing import ProviderCheck
 
@@ -10,4 +11,5 @@ __all__ = ("PROVIDERS",)
 
 PROVIDERS = {
     "llm.google": ProviderCheck(vendor=google_vendor),
+    "speech.google": ProviderCheck(vendor=live_vendor),
 }

@@ -12,7 +12,7 @@ from rtvi_plugins.errors import ProviderError
 from rtvi_plugins.kinds import LLMRequest, thoughts_of
 from rtvi_plugins_vendor import arguments_of, in_turns, text_of
 
-__all__ = ("body",)
+__all__ = ("body", "declarations", "names_of", "parts_of", "text_part")
 
 Part: TypeAlias = "dict[str, Any]"
 
@@ -30,18 +30,23 @@ def body(
     `generation` are fields of `generationConfig`, and `fields` those beside it. Raises `ProviderError` for a part of a
     message that is neither text nor an embedded image.
     """
-    system, turns = in_turns(request.messages, partial(_parts, provider, _names(request.messages)), _text)
+    system, turns = in_turns(request.messages, partial(parts_of, provider, names_of(request.messages)), text_part)
     config = {name: value for name, value in generation.items() if value is not None}
     if request.answer_schema is not None:
         config |= {"responseMimeType": "application/json", "responseJsonSchema": dict(request.answer_schema)}
     sent = {**fields, "generationConfig": config or None}
-    sent["systemInstruction"] = {"parts": [_text(system)]} if system else None
+    sent["systemInstruction"] = {"parts": [text_part(system)]} if system else None
     sent["contents"] = [{"role": "user" if role == "user" else "model", "parts": parts} for role, parts in turns]
     if request.functions:
-        sent["tools"] = [{"functionDeclarations": [_declaration(each) for each in request.functions]}]
+        sent["tools"] = declarations(request.functions)
         if request.tool_choice is not None:
             sent["toolConfig"] = {"functionCallingConfig": _choice(request.tool_choice)}
     return {name: value for name, value in sent.items() if value is not None}
+
+
+def declarations(functions: Sequence[Function]) -> list[dict[str, Any]]:
+    """Return the tools of a request. Without functions there are none."""
+    return [{"functionDeclarations": [_declaration(each) for each in functions]}] if functions else []
 
 
 def _declaration(function: Function) -> dict[str, Any]:
@@ -57,11 +62,12 @@ def _choice(choice: str) -> dict[str, Any]:
 # ---- the conversation ------------------------------------------------------------------------------------------------
 
 
-def _text(text: str) -> Part:
+def text_part(text: str) -> Part:
+    """Return the part of a text."""
     return {"text": text}
 
 
-def _names(messages: Sequence[Message]) -> dict[str, str]:
+def names_of(messages: Sequence[Message]) -> dict[str, str]:
     """Return the names of the called functions by the ids of the calls. A result must repeat the name."""
     return {each["id"]: _name(each) for message in messages for each in message.get("tool_calls", [])}
 
@@ -72,13 +78,14 @@ def _name(call: Mapping[str, Any]) -> str:
     return _NOT_IN_A_NAME.sub("_", str(function.get("name") or "unnamed"))[:128]
 
 
-def _parts(provider: str, names: Mapping[str, str], message: Message) -> list[Part]:
+def parts_of(provider: str, names: Mapping[str, str], message: Message) -> list[Part]:
+    """Return the parts of a message. `names` has the names of functions by the ids of calls."""
     if message["role"] == "tool":
         id = message.get("tool_call_id", "")
         response = {"id": id, "name": names.get(id, "unnamed"), "response": {"output": text_of(message["content"])}}
         return [{"functionResponse": response}]
     content = message["content"]
-    said = [_text(content)] if isinstance(content, str) else [_part(provider, each) for each in content or []]
+    said = [text_part(content)] if isinstance(content, str) else [_part(provider, each) for each in content or []]
     signatures = [{"text": "", "thoughtSignature": each.extra["signature"]} for each in _signed(message)]
     said = [each for each in said if "text" not in each or each["text"].strip()]
     return [*said, *signatures, *_calls(message)]
@@ -91,7 +98,7 @@ def _signed(message: Message) -> Sequence[Any]:
 def _part(provider: str, part: Mapping[str, Any]) -> Part:
     match part:
         case {"type": "text", "text": text}:
-            return _text(text)
+            return text_part(text)
         case {"type": "image_url", "image_url": {"url": str(url)}} if url.startswith("data:"):
             type, _, data = url.removeprefix("data:").partition(";base64,")
             return {"inlineData": {"mimeType": type, "data": data}}

@@ -1,0 +1,340 @@
+"""The speech-to-speech model against a fake of the Live API: what it sends, what it yields, and how it fails."""
+
+from __future__ import annotations
+
+import inspect
+from array import array
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from google_vendor import refuse
+from live_vendor import CALL, PATH, SOUND, LiveServer, live_vendor
+
+from rtvi_plugins import Session, bot, converse
+from rtvi_plugins.errors import ProviderError
+from rtvi_plugins.kinds import (
+    Added,
+    AnswerEnded,
+    Audio,
+    FunctionResult,
+    Heard,
+    Pause,
+    Respond,
+    SpeechBegan,
+    SpeechEnded,
+    SpeechInput,
+    SpeechModel,
+    SpeechPiece,
+    SpeechRequest,
+    Text,
+    ToolCall,
+    Transcript,
+    Typed,
+    Usage,
+)
+from rtvi_plugins.session import Secret
+from rtvi_plugins.testing import connect
+from rtvi_plugins_google import speech as module
+from rtvi_plugins_google.speech import google_speech, hearing, speaking
+from rtvi_plugins_vendor.testing import Answer
+
+pytestmark = pytest.mark.anyio
+
+KEY = Secret("key-of-a-test")
+LOUD, SILENT = Audio(array("h", [4000, -4000] * 256).tobytes(), 16_000), Audio(bytes(1024), 16_000)
+SPOKEN = [Audio(SOUND[0], 24_000), Text("Good "), Audio(SOUND[1], 24_000), Text("day.")]
+SPENT = Usage(40, 24, model="gemini-3.8-live", reasoning_tokens=4)
+INTERIM = [
+    Transcript("Three", final=False, language="en-US"),
+    Transcript("Three nights.", final=False, language="en-US"),
+]
+FINAL = Transcript("Three nights.", final=True, language="en-US")
+
+
+class Feed(AsyncIterator[SpeechInput]):
+    """Input that a test adds to."""
+
+    def __init__(self, *items: SpeechInput) -> None:
+        self._items = deque(items)
+        self._added = anyio.Event()
+
+    def add(self, *items: SpeechInput) -> None:
+        """Add input."""
+        self._items.extend(items)
+        self._added.set()
+
+    async def __anext__(self) -> SpeechInput:
+        while not self._items:
+            self._added = anyio.Event()
+            await self._added.wait()
+        return self._items.popleft()
+
+
+@asynccontextmanager
+async def talking(
+    *items: SpeechInput, server: LiveServer | None = None, **request: Any
+) -> AsyncGenerator[tuple[Any, Feed, Any]]:
+    """Hold a conversation with this input. Yield its pieces, its input and the vendor."""
+    feed = Feed(*items)
+    async with live_vendor(server) as vendor, google_speech(KEY, **vendor.service_options) as speech:
+        speaking(speech)
+        hearing(speech)
+        assert isinstance(speech, SpeechModel)
+        async with aclosing(speech.converse(SpeechRequest(feed, **request))) as pieces:
+            with anyio.fail_after(20):
+                yield pieces, feed, vendor
+
+
+async def answer_of(pieces: Any) -> list[SpeechPiece]:
+    """Return the pieces up to the end of an answer."""
+    found: list[SpeechPiece] = []
+    async for piece in pieces:
+        found.append(piece)
+        if piece == AnswerEnded():
+            break
+    return found
+
+
+def sent(vendor: Any) -> list[Any]:
+    """Return the messages that the vendor received after the setup, without audio."""
+    messages = vendor.vendor.requests[-1].messages[1:]
+    return [each for each in messages if "audio" not in each.get("realtimeInput", {})]
+
+
+def text(text: str) -> dict[str, Any]:
+    """Return the message of a text."""
+    return {"realtimeInput": {"text": text}}
+
+
+# ---- answers ---------------------------------------------------------------------------------------------------------
+
+
+async def test_a_typed_text_is_answered_in_speech() -> None:
+    """Audio and text as they come, then the usage."""
+    async with talking(Typed("Hello")) as (pieces, _, vendor):
+        assert await answer_of(pieces) == [*SPOKEN, SPENT, AnswerEnded()]
+        (request,) = vendor.vendor.requests
+        assert sent(vendor) == [text("Hello")]
+    assert request.path == PATH
+    assert request.headers["x-goog-api-key"] == "key-of-a-test"
+    assert "authorization" not in request.headers
+
+
+async def test_speech_is_heard_and_answered_of_the_vendors_own_accord() -> None:
+    """The transcript is final when the answer begins."""
+    async with talking(*[LOUD] * 20, *[SILENT] * 20) as (pieces, _, vendor):
+        assert await answer_of(pieces) == [
+            *[SpeechBegan(), *INTERIM, FINAL, SpeechEnded()],
+            *[*SPOKEN, SPENT, AnswerEnded()],
+        ]
+        assert sent(vendor) == []
+
+
+async def test_without_endpointing_each_utterance_is_marked() -> None:
+    """The vendor does not look for speech."""
+    async with talking(*[LOUD] * 4, Pause(), endpointing=False) as (pieces, feed, vendor):
+        assert await answer_of(pieces) == [*INTERIM, FINAL, *SPOKEN, SPENT, AnswerEnded()]
+        feed.add(Typed("Hello"))
+        await answer_of(pieces)
+        begin: dict[str, Any] = {"realtimeInput": {"activityStart": {}}}
+        end: dict[str, Any] = {"realtimeInput": {"activityEnd": {}}}
+        assert sent(vendor) == [begin, end, begin, text("Hello"), end]
+
+
+async def test_a_microphone_that_goes_off_ends_speech() -> None:
+    """The vendor is told."""
+    async with talking(*[LOUD] * 20, Pause()) as (pieces, _, vendor):
+        assert AnswerEnded() in await answer_of(pieces)
+        assert sent(vendor) == [{"realtimeInput": {"audioStreamEnd": True}}]
+
+
+async def test_a_function_is_called_and_its_result_answered() -> None:
+    """The answer ends with the call. The vendor goes on by itself."""
+    async with talking(Typed("Three nights."), server=LiveServer([CALL, None])) as (pieces, feed, vendor):
+        usage = Usage(40, 24, model="gemini-3.8-live", reasoning_tokens=4)
+        assert await answer_of(pieces) == [ToolCall("f1", "book_room", {"nights": 3}), usage, AnswerEnded()]
+        feed.add(FunctionResult("f1", "Done."))
+        assert await answer_of(pieces) == [*SPOKEN, SPENT, AnswerEnded()]
+        response = {"id": "f1", "name": "book_room", "response": {"output": "Done."}}
+        assert sent(vendor)[-1] == {"toolResponse": {"functionResponses": [response]}}
+
+
+async def test_answers_that_are_asked_for_at_once_come_one_after_the_other() -> None:
+    """A text would interrupt the answer before. Messages of others go with the next text."""
+    added = Added({"role": "user", "content": "I am Ada."})
+    async with talking(Respond(), added, Respond("Welcome."), Typed("Hello")) as (pieces, _, vendor):
+        for _ in range(3):
+            assert await answer_of(pieces) == [*SPOKEN, SPENT, AnswerEnded()]
+        first, second, third = (each["realtimeInput"]["text"] for each in sent(vendor))
+    assert (first, third) == ("(Please go on.)", "Hello")
+    assert second.startswith("(user: I am Ada.)\nSay the following text")
+    assert second.endswith("nothing else:\nWelcome.")
+
+
+# ---- interruptions ---------------------------------------------------------------------------------------------------
+
+
+async def test_an_interruption_ends_the_answer_and_drops_the_rest() -> None:
+    """The next text interrupts the vendor. What it still sends is dropped."""
+    async with talking(Typed("Hello"), server=LiveServer(holds=True)) as (pieces, feed, vendor):
+        assert [await anext(pieces), await anext(pieces)] == SPOKEN[:2]
+        feed.add(Heard(0.05, 0))
+        assert await answer_of(pieces) == [AnswerEnded()]
+        feed.add(Typed("And now?"))
+        assert [await anext(pieces), await anext(pieces)] == SPOKEN[:2]
+        assert sent(vendor) == [text("Hello"), text("And now?")]
+
+
+async def test_an_answer_that_has_not_begun_can_be_stopped() -> None:
+    """The one before goes on, and the one after comes."""
+    async with talking(*[Typed(each) for each in "abc"], server=LiveServer(holds=True)) as (pieces, feed, vendor):
+        assert await anext(pieces) == SPOKEN[0]
+        feed.add(Heard(0.0, 1), Heard(0.1, 0))
+        assert AnswerEnded() in await answer_of(pieces)
+        assert await answer_of(pieces) == [AnswerEnded()]
+        assert await anext(pieces) == SPOKEN[0]
+        assert sent(vendor) == [text("a"), text("c")]
+
+
+async def test_speech_stops_the_answer() -> None:
+    """The vendor does that itself. The answer still ends."""
+    async with talking(Typed("Hello"), server=LiveServer(holds=True)) as (pieces, feed, _):
+        assert [await anext(pieces), await anext(pieces)] == SPOKEN[:2]
+        feed.add(*[LOUD] * 3)
+        assert await answer_of(pieces) == [SpeechBegan(), SPENT, AnswerEnded()]
+
+
+async def test_closing_reaches_the_vendor() -> None:
+    """In the middle of an answer."""
+    async with talking(Typed("Hello"), server=LiveServer(holds=True)) as (pieces, _, vendor):
+        await anext(pieces)
+        await pieces.aclose()
+        assert await vendor.vendor.requests[0].outcome() == "left"
+
+
+# ---- the session -----------------------------------------------------------------------------------------------------
+
+
+async def test_the_conversation_so_far_is_sent_first() -> None:
+    """After the setup, without an answer to it."""
+    messages = [
+        *[{"role": "system", "content": "You answer the phone."}, {"role": "assistant", "content": "Welcome."}],
+        {"role": "user", "content": "Hi"},
+    ]
+    functions = [{"name": "book_room", "description": "Books.", "parameters": {"type": "object"}}]
+    asked: dict[str, Any] = {"messages": messages, "functions": functions}
+    async with talking(Respond(), **asked) as (pieces, _, vendor):
+        await anext(pieces)
+        setup = vendor.vendor.requests[0].messages[0]["setup"]
+        history, _ = sent(vendor)
+    assert setup["systemInstruction"] == {"parts": [{"text": "You answer the phone."}]}
+    assert setup["historyConfig"] == {"initialHistoryInClientContent": True}
+    declared = {"name": "book_room", "description": "Books.", "parametersJsonSchema": {"type": "object"}}
+    assert setup["tools"] == [{"functionDeclarations": [declared]}]
+    turns = [("user", "(The conversation begins.)"), ("model", "Welcome."), ("user", "Hi")]
+    contents = [{"role": role, "parts": [{"text": said}]} for role, said in turns]
+    assert history == {"clientContent": {"turns": contents, "turnComplete": True}}
+
+
+async def test_options_are_sent() -> None:
+    """With the vendor's names."""
+    async with live_vendor() as vendor, google_speech(KEY, **vendor.service_options) as speech:
+        speaking(speech, "gemini-x", "Kore", "de-DE", "low", 0.5, compression=False)
+        hearing(speech, "low", "high", 100, 300, ("de-DE", "en-US"))
+        async with aclosing(speech.converse(SpeechRequest(Feed(Respond())))) as pieces:
+            await anext(pieces)
+        assert vendor.vendor.requests[0].messages[0]["setup"] == {
+            "model": "models/gemini-x",
+            "generationConfig": {
+                "responseModalities": ["AUDIO"],
+                "speechConfig": {
+                    "voiceConfig": {"prebuiltVoiceConfig": {"voiceName": "Kore"}},
+                    "languageCode": "de-DE",
+                },
+                "thinkingConfig": {"thinkingLevel": "LOW"},
+                "temperature": 0.5,
+            },
+            "realtimeInputConfig": {
+                "automaticActivityDetection": {
+                    "startOfSpeechSensitivity": "START_SENSITIVITY_LOW",
+                    "endOfSpeechSensitivity": "END_SENSITIVITY_HIGH",
+                    "prefixPaddingMs": 100,
+                    "silenceDurationMs": 300,
+                }
+            },
+            "inputAudioTranscription": {"languageCodes": ["de-DE", "en-US"]},
+            "outputAudioTranscription": {},
+        }
+
+
+# ---- failures --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("script", "category"), [("cut", "unavailable"), ("malformed", "unavailable"), ("silent", "timeout")]
+)
+async def test_a_vendor_may_fail_in_every_way(script: str, category: str) -> None:
+    """In the middle of an answer, or before."""
+    async with talking(Typed("Hello")) as (pieces, _, vendor):
+        vendor.script(script)
+        with pytest.raises(ProviderError) as failed:
+            await answer_of(pieces)
+    assert failed.value.category == category
+
+
+async def test_an_answer_that_stops_is_a_timeout() -> None:
+    """The vendor owes its end."""
+    async with talking(Typed("Hello"), server=LiveServer(holds=True)) as (pieces, _, _):
+        with pytest.raises(ProviderError, match="google did not answer in time"):
+            await answer_of(pieces)
+
+
+@pytest.mark.parametrize(("status", "category"), [(401, "auth"), (402, "quota"), (429, "rate"), (500, "unavailable")])
+async def test_a_refused_connection_has_a_category(status: int, category: str) -> None:
+    """From its status."""
+    async with talking() as (pieces, _, vendor):
+        vendor.vendor.on(PATH, Answer(status))
+        with pytest.raises(ProviderError) as failed:
+            await answer_of(pieces)
+    assert failed.value.category == category
+
+
+async def test_a_made_up_key_is_noticed_at_the_start() -> None:
+    """By a request that costs nothing, at the same address."""
+    async with live_vendor() as vendor, google_speech(KEY, **vendor.service_options) as speech:
+        vendor.vendor.on("/v1/models", Answer(400, json=lambda request: refuse(401, request)))
+        with pytest.raises(ProviderError, match="google refused its key"):
+            await speech.check_key()
+
+
+# ---- in a bot --------------------------------------------------------------------------------------------------------
+
+
+@bot(services={"speech": "google"}, client=["speech.voice"])
+async def receptionist(session: Session, /, speech: SpeechModel) -> None:
+    """A receptionist who hears and speaks."""
+    await converse(session, speech=speech)
+
+
+async def test_a_bot_answers_with_it() -> None:
+    """What the client sends is typed, and the answer enters the context."""
+    async with live_vendor() as vendor:
+        operator = {"service_options": {"google": {"base_url": vendor.vendor.url}}}
+        async with connect(receptionist, module, api_keys={"google": KEY.reveal()}, operator=operator) as client:
+            assert await client.ask("Hello") == "Good day."
+
+
+@pytest.mark.parametrize("function", [google_speech, speaking, hearing])
+def test_the_readme_has_every_option(function: Any) -> None:
+    """With its default."""
+    readme = Path(__file__).parent.parent.joinpath("README.md").read_text("utf-8")
+    found = inspect.signature(function).parameters.values()
+    parameters = [each for each in found if each.kind is each.POSITIONAL_OR_KEYWORD]
+    assert [each.name for each in parameters if f"| `{each.name}` |" not in readme] == []
+    defaults = [each.default for each in parameters if isinstance(each.default, str)]
+    assert [default for default in defaults if f"`{default}`" not in readme] == []
