@@ -100,6 +100,8 @@ class Context:
     #: Whether the LLM may or must call functions: "none", "auto", "required" or the name of a function that it must
     #: call. None leaves it to the provider, as "auto" does.
     tool_choice: str | None = None
+    #: How often all messages were replaced.
+    replacements: int = field(default=0, init=False)
     _insertion_point: InsertionPoint | None = None
     _size: int = 0
     #: The index of the first message that has changed since `take_changed`.
@@ -182,6 +184,7 @@ class Context:
         self._size = _size_of(messages)
         self._note_change(0)
         self._insertion_point = None
+        self.replacements += 1
 
     def reserve(self) -> InsertionPoint:
         """Reserve the end of the context for a turn's messages. Messages that are appended later come after them."""

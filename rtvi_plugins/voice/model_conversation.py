@@ -157,6 +157,9 @@ class ModelConversation(Conversation):
             return
         self._awaited = None
         if self.connection.endpointing:
+            if self.user.is_in_speech:
+                answer.stop(0.0)
+                return
             self.user.stop(self.session.clock.now())  # not every vendor reports the end of speech
         request = RunLLM()
         try:

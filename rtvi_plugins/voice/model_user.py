@@ -6,7 +6,7 @@ context before the answer.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import anyio
 from anyio.abc import TaskGroup
@@ -36,14 +36,14 @@ class _Words:
     answered: bool = False
     #: The turn that answers it, while it runs.
     turn: Turn | None = None
-    #: The first message of its answer.
-    answer: Message | None = None
-    #: The last message before its answer, if nothing of the answer is in the context.
+    #: The last message before its answer.
     previous: Message | None = None
+    #: How often the context had been replaced when its answer ended; None if it was replaced meanwhile.
+    replacements: int | None = None
 
     def take(self) -> list[str]:
-        """Return what is to enter the context, once."""
-        found = self.waiting or self.before
+        """Return what is to enter the context, once: also words that the next stream has not heard again."""
+        found = self.waiting if _repeats(self.before, self.waiting) else [*self.before, *self.waiting]
         self.waiting, self.before = [], []
         return found
 
@@ -65,6 +65,8 @@ class ModelUser:
     #: When the user last stopped speaking.
     spoken_until: float = 0.0
     language: str | None = None
+    #: Whether the present stream reports the end of speech. Not every vendor does.
+    _reports_end: bool = False
     #: The utterances of the present stream, by their numbers, and those that have no answer.
     _numbered: list[_Words] = field(factory=list[_Words])
     _unanswered: list[_Words] = field(factory=list[_Words])
@@ -120,16 +122,17 @@ class ModelUser:
 
     def stream_opened(self, utterances: int) -> None:
         """Note that another stream counts utterances from 0, and hears the last `utterances` of a VAD again."""
+        self._reports_end = False
         for words in self._unanswered:
-            words.before, words.waiting = words.waiting or words.before, []
+            words.before = words.take()
             self._retract(words)
         self._numbered = self._unanswered[len(self._unanswered) - utterances :] if utterances else []
 
     def _add_utterance(self) -> None:
         """Begin an utterance. It may be one that another stream has heard before."""
-        again = [text for words in self._unanswered if not words.waiting for text in words.before]
-        words = _Words(before=again)
-        self._unanswered = [*(each for each in self._unanswered if each.waiting), words]
+        earlier = [each for each in self._unanswered if each not in self._numbered]
+        words = _Words(before=[text for each in earlier for text in each.before])
+        self._unanswered = [*(each for each in self._unanswered if each in self._numbered), words]
         self._numbered.append(words)
 
     def heard(self, piece: Transcript | SpeechBegan | SpeechEnded, *, endpointing: bool) -> None:
@@ -140,6 +143,7 @@ class ModelUser:
             self._add_utterance()
             self._begin()
         elif endpointing:
+            self._reports_end = True
             self.stop(self.session.clock.now())
 
     def _begin(self) -> None:
@@ -148,6 +152,11 @@ class ModelUser:
         self.session.emit(UserStartedSpeaking())
         if self.state.audio is AudioState.LISTENING:  # the message may have ended the session: see `Limits.outbox`
             self.state.process(Event.SPEECH_STARTED)
+
+    @property
+    def is_in_speech(self) -> bool:
+        """Return whether the end of the user's speech is to come. An answer that begins now is to what was before."""
+        return self._reports_end and self.state.audio is AudioState.SPEECH
 
     def stop(self, at: float) -> None:
         """Note that the user has stopped speaking, as far as the model finds the utterances."""
@@ -205,37 +214,32 @@ class ModelUser:
             texts += words.take()
         self._unanswered.clear()
         if texts:
-            self._add(texts, turn.remember)
+            self._previous = self._add(texts, turn.remember)
 
     def turn_ended(self, turn: Turn) -> None:
         """Keep the place of the answer, for words that come later."""
-        own = self._answer_in(turn)
         for words in self._numbered:
             if words.turn is turn:
-                words.turn = None
-                words.answer = own[0] if own else None
-                words.previous = last_message(turn)
-
-    def _answer_in(self, turn: Turn) -> list[Message]:
-        return [each for each in messages_after(self._previous, turn) if each["role"] == "assistant"]
+                words.turn, words.previous = None, self._previous
+                words.replacements = None if turn.superseded else self.session.context.replacements
 
     def _remember_late(self, words: _Words) -> None:
         """Add words that came late, before the answer to them. After the context was replaced, they are dropped."""
-        session, texts, turn = self.session, words.take(), words.turn
-        answer, previous = words.answer, words.previous
-        if turn is not None and not turn.superseded:
-            own = self._answer_in(turn)
-            answer = own[0] if own else None
+        texts, turn, context = words.take(), words.turn, self.session.context
+        if turn is None:
+            if words.replacements == context.replacements:
+                later = next(iter(_after(words.previous, context.messages)), None)
+                message = self._add(texts, lambda message: self.session.remember(message, before=later))
+                for each in self._numbered:
+                    if each.previous is words.previous and each is not words:
+                        each.previous = message
+                words.previous = message
+        elif not turn.superseded:
+            answer = next(iter(messages_after(self._previous, turn)), None)
             if answer is None:
-                self._add(texts, turn.remember)
-                return
-        elif turn is not None:
-            return
-        if answer is not None:
-            if any(each is answer for each in session.context.messages):
-                self._add(texts, lambda message: session.remember(message, before=answer))
-        elif previous is None or any(each is previous for each in session.context.messages):
-            self._add(texts, session.remember)
+                self._previous = self._add(texts, turn.remember)
+            else:
+                self._previous = self._add(texts, lambda message: self.session.remember(message, before=answer))
 
     def flush(self) -> None:
         """Add the words that have no answer to the context."""
@@ -243,11 +247,12 @@ class ModelUser:
         if texts:
             self._add(texts, self.session.remember)
 
-    def _add(self, texts: list[str], remember: Callable[[Message], None]) -> None:
+    def _add(self, texts: list[str], remember: Callable[[Message], None]) -> Message:
         message: Message = {"role": "user", "content": " ".join(texts)}
         remember(message)
         self.on_message(message)
         self.session.emit(UserLLMText(" ".join(texts)))
+        return message
 
     def close(self) -> None:
         """Add the user's words so far to the context at the end of the session, as the client shows them."""
@@ -262,6 +267,12 @@ class ModelUser:
         self.state.process(Event.LISTENING_ENDED)
 
 
+def _repeats(before: list[str], again: list[str]) -> bool:
+    """Return whether the second texts say what the first do: they have most of their words."""
+    words, found = (set(" ".join(each).casefold().split()) for each in (before, again))
+    return len(words & found) * 2 >= len(words)
+
+
 def last_message(turn: Turn) -> Message | None:
     """Return the last message so far."""
     return turn.messages[-1] if turn.messages else None
@@ -272,8 +283,9 @@ def messages_after(previous: Message | None, turn: Turn) -> list[Message]:
 
     Not by their number: words that come late are added before earlier answers.
     """
-    if turn.superseded:
-        return []
-    messages = list(turn.messages)
+    return [] if turn.superseded else _after(previous, turn.messages)
+
+
+def _after(previous: Message | None, messages: Sequence[Message]) -> list[Message]:
     index = next((at for at, each in enumerate(messages) if each is previous), -1)
-    return messages[index + 1 :]
+    return list(messages[index + 1 :])
