@@ -210,7 +210,7 @@ class Talk:
     async def speak(self) -> None:
         """The user says a line. Its words come now or later."""
         dice, text = self.dice, f"u{len(self.lines)}"
-        tape, number = None, 0
+        number, tape = 0, self.vendor.tapes[-1]
         self.lines.append(text)
         if self.has_vad:
             await speak(self.wire, 1, dice.choice([0.3, 0.5]))
