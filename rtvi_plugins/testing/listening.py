@@ -9,7 +9,8 @@ import anyio
 from attrs import define, field, frozen
 
 from ..kinds import Audio, ListenPiece, ListenRequest, Pause, Settled, Transcript
-from .operations import Operation, speech
+from .operation import Operation
+from .operations import speech
 from .stepping import close
 
 __all__ = ("LISTENING", "Conversation", "heard")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Final, get_args
 
-from attrs import frozen
-
 from ..kinds import Audio, LLMPiece, LLMRequest, STTPiece, STTRequest, Text, ToolCall, TTSPiece, TTSRequest, Word
 from ..voice.streams import ReplayableStream
+from .conversing import CONVERSING
+from .operation import Operation
 
 __all__ = (
     "OPERATIONS",
@@ -28,20 +28,6 @@ __all__ = (
 SENTENCES: Final = ("One, two, three, four.", "This is another sentence.")
 
 _RATE, _SAMPLES = 16_000, 512
-
-
-@frozen
-class Operation:
-    """The operation of a kind: the method, the classes of its pieces, those that a result needs, and a request."""
-
-    method: str
-    pieces: tuple[type, ...]
-    results: tuple[type, ...]
-    request: Callable[[], Any]
-
-    def start(self, live: Any, request: Any = None) -> Any:
-        """Call the method with a request, by default the plain one."""
-        return getattr(live, self.method)(self.request() if request is None else request)
 
 
 def text_of(*sentences: str) -> AsyncIterator[str]:
@@ -72,6 +58,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     ),
     "tts": Operation("synthesize", get_args(TTSPiece), (Audio,), lambda: TTSRequest(text_of(*SENTENCES))),
     # A sound without words needs no transcript.
+    "speech": CONVERSING,
     "stt": Operation("transcribe", get_args(STTPiece), (), lambda: STTRequest(speech())),
 }
 

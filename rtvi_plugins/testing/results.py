@@ -16,7 +16,7 @@ State: TypeAlias = Literal["kept", "broken", "waived", "not checked", "not appli
 
 _LEVELS: Final = get_args(Level)
 #: After a problem with one of these rules, others are not tried.
-_ENDING: Final = frozenset({"P101", "P102", "P104", "P105", "P201", "P202", "P241"})
+_ENDING: Final = frozenset({"P101", "P102", "P104", "P105", "P201", "P202", "P241", "P251"})
 _GIVE_A_FAKE: Final = "the provider needs a key, and the check has no fake of its vendor"
 
 

@@ -103,7 +103,7 @@ _SILVER: Final = (
         "The operation streams pieces of its kind.",
         "Any other value ends the turn with an error.",
         "Yield only the classes that the Protocol names.",
-        kinds=("llm", "stt", "tts"),
+        kinds=("llm", "speech", "stt", "tts"),
     ),
     Rule(
         "P202",
@@ -111,7 +111,7 @@ _SILVER: Final = (
         "A plain request has a result.",
         "The user hears nothing if an answer is empty.",
         "Yield Text or ToolCall for a conversation, Audio for text, and a number from 0 to 1 for a frame.",
-        kinds=("llm", "stt", "tts", "vad"),
+        kinds=("llm", "speech", "stt", "tts", "vad"),
     ),
     Rule(
         "P203",
@@ -119,7 +119,7 @@ _SILVER: Final = (
         "The first piece comes before the input or the vendor's answer has ended.",
         "A provider that collects everything first makes the user wait for the whole answer.",
         "Yield each piece as soon as it arrives, and do not wait for the next input before.",
-        kinds=("llm", "stt", "tts"),
+        kinds=("llm", "speech", "stt", "tts"),
     ),
     Rule(
         "P204",
@@ -127,7 +127,7 @@ _SILVER: Final = (
         "Audio has whole 16-bit samples and one format.",
         "A piece with half a sample turns all audio after it into noise.",
         "Keep an odd byte for the next piece, and yield the same rate and channels in the whole stream.",
-        kinds=("tts",),
+        kinds=("speech", "tts"),
     ),
     Rule(
         "P205",
@@ -143,7 +143,7 @@ _SILVER: Final = (
         "The stream can be closed after any piece.",
         "The framework closes the stream when the user interrupts.",
         "Let GeneratorExit pass, and stop the work in `finally` without yielding.",
-        kinds=("llm", "stt", "tts"),
+        kinds=("llm", "speech", "stt", "tts"),
     ),
     Rule(
         "P207",
@@ -151,7 +151,7 @@ _SILVER: Final = (
         "The operation can be cancelled at every await, and the service works afterwards.",
         "An interruption must end the answer at once, and the next turn uses the same service.",
         "Let the cancellation pass, catch Exception but not BaseException, and restore the state in `finally`.",
-        kinds=("llm", "stt", "tts"),
+        kinds=("llm", "speech", "stt", "tts"),
         waivable=False,
     ),
     Rule(
@@ -160,7 +160,7 @@ _SILVER: Final = (
         "An operation that has ended leaves no task behind.",
         "Tasks that are left behind speak into the next turn, or fill the memory.",
         "Start tasks in a task group that ends with the stream.",
-        kinds=("llm", "stt", "tts"),
+        kinds=("llm", "speech", "stt", "tts"),
     ),
     Rule(
         "P209",
@@ -312,6 +312,22 @@ _SILVER: Final = (
         "Check that the connection still stands, and connect in each call of `listen`.",
         of="vendor",
         kinds=("stt",),
+    ),
+    Rule(
+        "P251",
+        "silver",
+        "An answer of a speech-to-speech model ends with one AnswerEnded, and nothing of it comes afterwards.",
+        "The bot finishes its turn then, and later audio would be played in the next one.",
+        "Yield AnswerEnded() when the vendor has confirmed the end of the answer, and drop what comes late.",
+        kinds=("speech",),
+    ),
+    Rule(
+        "P252",
+        "silver",
+        "An answer of a speech-to-speech model that was interrupted ends soon, and the next one can be asked for.",
+        "The bot waits for the end before it asks for another answer.",
+        "At Heard, stop the vendor's answer and yield AnswerEnded().",
+        kinds=("speech",),
     ),
 )
 

@@ -30,12 +30,13 @@ from ..session import Session
 from ..utils.control_flow import reraise_control_flow
 from ..utils.diagnostics import unwrap_group
 from .faults import Vendor
+from .interruptions import Interruptions, describe_failure, running_tasks
 from .network import no_network
 from .option_values import other_values, problem_of_schema
 from .records import Records
 from .results import Findings
 from .sessions import SECRET, host_for
-from .streams import StreamCheck, describe_failure, running_tasks
+from .streams import StreamCheck
 from .vendor_failures import VendorCheck
 from .visible import shows_key
 
@@ -229,7 +230,8 @@ class ServiceCheck:
         if self.vendor is None and self.spec.secrets:
             return
         try:
-            await StreamCheck(handle, self.spec, self.findings, self.vendor_tasks).run()
+            interruptions = Interruptions(handle, self.findings, self.vendor_tasks)
+            await StreamCheck(handle, self.spec, self.findings, interruptions).run()
         except Exception as error:  # a request that is like one that had a result
             self.findings.found("P202", describe_failure(error))
 

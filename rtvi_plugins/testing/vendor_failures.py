@@ -16,10 +16,12 @@ from ..kinds import ListeningSTT
 from ..utils.control_flow import reraise_control_flow
 from ..utils.diagnostics import unwrap_group
 from .faults import FAULTS, FakeVendor, Vendor
+from .interruptions import describe_failure
 from .listening import LISTENING, Conversation, heard
-from .operations import OPERATIONS, Operation
+from .operation import Operation
+from .operations import OPERATIONS
 from .results import Findings
-from .streams import describe_failure, first_piece
+from .streams import first_piece
 from .visible import error_shows_key
 
 __all__ = ("VendorCheck",)

@@ -19,20 +19,24 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from attrs import frozen
 from attrs.validators import ge, le
 
-from rtvi_plugins import LLM, STT, TTS, VAD, Doc, ProviderError, Secret, options, service
+from rtvi_plugins import LLM, STT, TTS, VAD, Doc, ProviderError, Secret, SpeechModel, options, service
 from rtvi_plugins.errors import ProviderCategory
 from rtvi_plugins.kinds import (
+    AnswerEnded,
     Audio,
+    Heard,
     ListenPiece,
     ListenRequest,
     LLMRequest,
     Pause,
     Settled,
+    SpeechRequest,
     STTRequest,
     Text,
     Thought,
     Transcript,
     TTSRequest,
+    Typed,
     Word,
 )
 from rtvi_plugins.testing import Vendor
@@ -63,6 +67,7 @@ _YIELDS: dict[str, Any] = {
     "tts": AsyncGenerator[TTS],
     "stt": AsyncGenerator[STT],
     "vad": AsyncGenerator[VAD],
+    "speech": AsyncGenerator[SpeechModel],
 }
 
 
@@ -812,6 +817,110 @@ class KeepsListening(LineSTT):
                 async with aclosing(self.settle(lines)) as pieces:
                     async for piece in pieces:
                         yield piece
+
+
+# ---- speech to speech ------------------------------------------------------------------------------------------------
+
+
+def model(rule: str, name: str) -> Callable[[F], F]:
+    """Add a provider of this kind whose `converse` is the function."""
+    return method_of("speech", "converse", rule, name)
+
+
+@model("", "a good speech model")
+async def converse_well(self: Any, request: SpeechRequest, /) -> AsyncGenerator[Any]:
+    """Answer each text. Stop when the user interrupts."""
+    async for item in request.input:
+        if not isinstance(item, Typed):
+            continue
+        yield Text("Hello.")
+        yield tone("Hello.")
+        with anyio.move_on_after(0.02):
+            await anext(request.input)
+        yield AnswerEnded()
+
+
+@model("P201", "a speech model that returns a list")
+def converse_at_once(self: Any, request: SpeechRequest, /) -> Any:
+    """Return no stream."""
+    return [tone("Hello."), AnswerEnded()]
+
+
+@model("P201", "a speech model that yields bytes")
+async def converse_in_bytes(self: Any, request: SpeechRequest, /) -> AsyncGenerator[Any]:
+    """Yield another class."""
+    async for _ in request.input:
+        yield tone("Hello.").data
+        yield AnswerEnded()
+
+
+@model("P202", "a speech model that only writes")
+async def converse_in_text(self: Any, request: SpeechRequest, /) -> AsyncGenerator[Any]:
+    """Yield no audio."""
+    async for _ in request.input:
+        yield Text("Hello.")
+        yield AnswerEnded()
+
+
+@model("P204", "a speech model with odd pieces")
+async def converse_in_halves(self: Any, request: SpeechRequest, /) -> AsyncGenerator[Any]:
+    """Split a sample."""
+    async for item in request.input:
+        if isinstance(item, Typed):
+            yield Audio(tone("Hello.").data[:-1], 16_000)
+            yield AnswerEnded()
+
+
+@model("P251", "a speech model that never ends its answer")
+async def converse_on(self: Any, request: SpeechRequest, /) -> AsyncGenerator[Any]:
+    """Leave out the end."""
+    async for _ in request.input:
+        yield tone("Hello.")
+
+
+@model("P251", "a speech model that ends its answer twice")
+async def converse_and_end_twice(self: Any, request: SpeechRequest, /) -> AsyncGenerator[Any]:
+    """End the audio, and the answer."""
+    async for item in request.input:
+        if isinstance(item, Typed):
+            yield tone("Hello.")
+            yield AnswerEnded()
+            yield AnswerEnded()
+
+
+@model("P251", "a speech model whose audio comes late")
+async def converse_late(self: Any, request: SpeechRequest, /) -> AsyncGenerator[Any]:
+    """Yield audio after the end."""
+    async for item in request.input:
+        if isinstance(item, Typed):
+            yield tone("Hello.")
+            yield AnswerEnded()
+            yield tone("there.")
+
+
+@model("P252", "a speech model that leaves an interrupted answer open")
+async def converse_until_interrupted(self: Any, request: SpeechRequest, /) -> AsyncGenerator[Any]:
+    """Do not end an answer that was interrupted."""
+    async for item in request.input:
+        if isinstance(item, Typed):
+            yield tone("Hello.")
+            following: Any = None
+            with anyio.move_on_after(0.05):
+                following = await anext(request.input)
+            if not isinstance(following, Heard):
+                yield AnswerEnded()
+
+
+@model("P252", "a speech model that fails when it is interrupted")
+async def converse_if_uninterrupted(self: Any, request: SpeechRequest, /) -> AsyncGenerator[Any]:
+    """Raise at an input that it does not know."""
+    async for item in request.input:
+        if not isinstance(item, Typed):
+            raise KeyError(type(item).__name__)
+        yield tone("Hello.")
+        with anyio.move_on_after(0.05):
+            raise_(KeyError(type(await anext(request.input)).__name__))
+        yield AnswerEnded()
 
 
 # ---- the documentation -----------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 import warnings
 
 import pytest
@@ -51,3 +52,10 @@ async def test_a_waived_rule_is_no_failure() -> None:
     await check_providers(found["one with odd pieces"].make(), waive={"P204": "The engine is old."})
     with pytest.raises(AuthorError, match="P207 has no exceptions"):
         await check_providers(found["one that swallows a cancellation"].make(), waive={"P207": "It is quick."})
+
+
+async def test_a_blocking_call_is_named() -> None:
+    """With its function, file and line."""
+    [found] = await find_problems(next(each for each in MUTANTS if each.name == "one that blocks").make())
+    assert found.rule == "P209"
+    assert re.search(r"block\(\) \(.*mutants\.py:\d+\)", found.what)
