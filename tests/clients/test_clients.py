@@ -45,15 +45,16 @@ CLIENTS = list(dict.fromkeys(client for client, _ in CHECKS))
 
 
 @contextmanager
-def _server(bot: str) -> Generator[str]:
-    """The address of a server process that runs one of the bots."""
+def _server(bot: str, *options: str | Path) -> Generator[tuple[str, int]]:
+    """The address and the process id of a server that runs one of the bots."""
     command = [sys.executable, "-m", "rtvi_plugins", "run", f"{HERE / 'bot.py'}:{bot}", "--port", "0"]
     command += ["--limit", "function_seconds=5"]  # what a client that never answers a call is waited for
     command += ["--limit", "unclaimed_per_address=64"]  # all the clients have one address
+    command += map(str, options)
     environment = {**os.environ, "RTVI_OPERATOR_SECRET": SECRET, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
-            yield _address(process)
+            yield _address(process), process.pid
         finally:
             _end(process)
 
@@ -79,7 +80,7 @@ def _address(process: subprocess.Popen[str]) -> str:
 class Run:
     """The run of one client, in a process that writes to files: nobody reads a pipe while the others are waited for."""
 
-    def __init__(self, client: str, addresses: Mapping[str, str], folder: Path) -> None:
+    def __init__(self, client: str, addresses: Mapping[str, Any], folder: Path) -> None:
         self.out, self.err = folder / f"{client}.out", folder / f"{client}.err"
         command = ["node", str(RUN), client, json.dumps(addresses)]
         with self.out.open("w") as out, self.err.open("w") as err:
@@ -101,9 +102,17 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, R
     """What every check of every client came to."""
     if not (HERE / "node_modules").is_dir():
         pytest.fail(f"The clients are not installed. Run `npm install` in {HERE}.")
-    with _server("open_bot") as opened, _server("closed_bot") as closed:
-        addresses = {"open": opened, "closed": closed, "secret": SECRET}
-        folder = tmp_path_factory.mktemp("clients")
+    folder = tmp_path_factory.mktemp("clients")
+    saved = ("open_bot", "--resume", folder / "sessions.db")
+    with (
+        _server("open_bot") as (opened, _),
+        _server("closed_bot") as (closed, _),
+        _server(*saved) as (one, _),
+        _server(*saved) as (two, _),
+        _server(*saved) as (victim, pid),
+    ):
+        saving = {"one": one, "two": two, "victim": {"url": victim, "pid": pid}}
+        addresses = {"open": opened, "closed": closed, "secret": SECRET, "saving": saving}
         runs = {client: Run(client, addresses, folder) for client in CLIENTS}
         yield {client: run.results() for client, run in runs.items()}
 

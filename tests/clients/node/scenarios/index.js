@@ -11,6 +11,7 @@ import { handshake } from "./handshake.js";
 import { llm } from "./llm.js";
 import { load } from "./load.js";
 import { refusal } from "./refusal.js";
+import { resuming } from "./resuming.js";
 import { singleTurn } from "./single-turn.js";
 
 export const CHECKS = [
@@ -24,5 +25,6 @@ export const CHECKS = [
   ...conversation,
   ...dialogue,
   ...refusal,
+  ...resuming,
   ...singleTurn,
 ];
