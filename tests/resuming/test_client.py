@@ -1,0 +1,199 @@
+"""The Python client comes back by itself, over any stream."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+
+import anyio
+import anyio.lowlevel
+import pytest
+from anyio.abc import ObjectStream
+from attrs import define, field
+
+from rtvi_plugins import Session, action, bot
+from rtvi_plugins.client import Client, open_client
+from rtvi_plugins.errors import ServerFull, SessionClosed, UnknownSession
+from rtvi_plugins.hosting import ConnectionStream, Host
+from rtvi_plugins.resuming import MemoryStore
+
+pytestmark = pytest.mark.anyio
+
+done: list[str] = []
+
+
+@bot(client=["bot:book", "bot:slow", "bot:hang_up"], public=True)
+async def desk(session: Session, /) -> None:
+    """Books."""
+    await anyio.sleep_forever()
+
+
+@action(desk)
+async def book(name: str) -> str:
+    """Have an effect."""
+    done.append(name)
+    return f"booked {name}"
+
+
+@action(desk)
+async def slow(session: Session, /, name: str) -> str:
+    """Have an effect, tell of it, and return later."""
+    done.append(name)
+    session.send({"begun": name})
+    await anyio.sleep(0.05)
+    return f"slow {name}"
+
+
+@action(desk)
+async def hang_up(session: Session, /) -> None:
+    """End the session."""
+    session.close("that was all", now=True)
+
+
+@pytest.fixture(autouse=True)
+def _clean() -> None:
+    done.clear()
+
+
+class Cable(ObjectStream[str]):
+    """A stream that can be cut: then texts of both directions are lost, and after that it is broken."""
+
+    def __init__(self, stream: ConnectionStream) -> None:
+        self._stream = stream
+        self._cut = anyio.Event()
+
+    async def cut(self) -> None:
+        """Lose the connection on both sides."""
+        self._cut.set()
+        await self._stream.aclose()
+        await anyio.lowlevel.checkpoint()
+
+    async def send(self, item: str) -> None:
+        if self._cut.is_set():
+            raise anyio.BrokenResourceError
+        await self._stream.send(item)
+
+    async def receive(self) -> str:
+        text: str | None = None
+        async with anyio.create_task_group() as tasks:
+
+            async def until_cut() -> None:
+                await self._cut.wait()
+                tasks.cancel_scope.cancel()
+
+            tasks.start_soon(until_cut)
+            with suppress(anyio.EndOfStream):
+                text = await self._stream.receive()
+            tasks.cancel_scope.cancel()
+        if self._cut.is_set():
+            raise anyio.BrokenResourceError
+        if text is None:
+            raise anyio.EndOfStream
+        return text
+
+    async def send_eof(self) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+@define(eq=False)
+class Net:
+    """The way to a host. It can be cut, and it can be refused to make a new one."""
+
+    host: Host
+    cables: list[Cable] = field(factory=list[Cable])
+    refusals: list[Exception] = field(factory=list[Exception])
+    tokens: list[str] = field(factory=list[str])
+
+    async def connect(self, body: object = None) -> Cable:
+        """Start a session, or resume one."""
+        started = await self.host.start(body)
+        self.cables.append(Cable(ConnectionStream(self.host.claim(started.token))))
+        return self.cables[-1]
+
+    async def reconnect(self, token: str) -> Cable:
+        """Resume, unless it is refused."""
+        self.tokens.append(token)
+        if self.refusals:
+            raise self.refusals.pop(0)
+        return await self.connect({"resume": token})
+
+
+@asynccontextmanager
+async def resuming(*, saves: bool = True) -> AsyncGenerator[tuple[Client, Net]]:
+    """A client that resumes."""
+    async with Host(desk, environ={}, store=MemoryStore() if saves else None) as host:
+        net = Net(host)
+        async with open_client(await net.connect(), reconnect=net.reconnect, delay=0.0) as client:
+            yield client, net
+
+
+async def test_requests_are_answered_once_whatever_becomes_of_the_connection() -> None:
+    """One is under way, one is made while there is no connection, and one comes afterwards."""
+    answers: dict[str, str] = {}
+    async with resuming() as (client, net):
+
+        async def ask(action: str, name: str) -> None:
+            answers[name] = await client.action(f"bot:{action}", name=name)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ask, "slow", "a")
+            assert (await client.wait_for("server-message")).data == {"begun": "a"}
+            await net.cables[-1].cut()
+            tasks.start_soon(ask, "book", "b")
+        assert answers == {"a": "slow a", "b": "booked b"}
+        for name in "cdef":
+            await net.cables[-1].cut()
+            await ask("book", name)
+        assert done == ["a", "b", "c", "d", "e", "f"]
+        assert len(set(net.tokens)) == len(net.tokens) == 5
+        assert not client.closed
+
+
+async def test_events_come_once() -> None:
+    """Also those that were sent while there was no connection."""
+    async with resuming() as (client, net):
+        session = next(iter(net.host._sessions.values())).session  # pyright: ignore[reportPrivateUsage]
+        for number in range(20):
+            session.send(number)
+            if number % 4 == 0:
+                await net.cables[-1].cut()
+            await anyio.lowlevel.checkpoint()
+        got = [(await client.wait_for("server-message")).data for _ in range(20)]
+        assert got == list(range(20))
+
+
+async def test_a_refusal_that_may_pass_is_tried_again() -> None:
+    """The server may be full, or just starting."""
+    async with resuming() as (client, net):
+        net.refusals += [ServerFull("full"), ServerFull("full")]
+        await net.cables[-1].cut()
+        assert await client.action("bot:book", name="a") == "booked a"
+        assert len(net.tokens) == 3
+
+
+async def test_a_session_that_is_over_is_closed() -> None:
+    """Requests raise then, as without resuming."""
+    async with resuming() as (client, net):
+        net.refusals.append(UnknownSession("over"))
+        await net.cables[-1].cut()
+        with pytest.raises(SessionClosed):
+            await client.action("bot:book", name="a")
+        assert client.closed
+
+
+@pytest.mark.parametrize("saves", [True, False])
+async def test_what_the_bot_ends_is_over(saves: bool) -> None:
+    """The client does not come back to it. Without a store it never does."""
+    async with resuming(saves=saves) as (client, net):
+        if saves:
+            with pytest.raises(SessionClosed):
+                await client.action("bot:hang_up")
+        else:
+            await net.cables[-1].cut()
+        with pytest.raises(SessionClosed):
+            await client.action("bot:book", name="a")
+        assert net.tokens == []
+        assert done == []
