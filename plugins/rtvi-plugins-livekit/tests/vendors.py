@@ -109,6 +109,7 @@ class SocketVendor:
     service_options: Mapping[str, Any]
     _path: str
     _talk: Talk = field(repr=False)
+    _sockets: list[FakeSocket] = field(factory=list[FakeSocket])
 
     def script(self, name: str, /) -> None:
         """Follow one of the kit's scripts."""
@@ -118,9 +119,16 @@ class SocketVendor:
             return
 
         async def talk(socket: FakeSocket) -> None:
+            self._sockets.append(socket)
             await self._talk(socket, name)
 
         self.vendor.on(self._path, talk)
+
+    async def fail(self) -> None:
+        """Cut all connections, and refuse new ones."""
+        self.script("500")
+        for each in self._sockets:
+            await each.cut()
 
     async def wait_until_left(self) -> None:
         """Return when the client has left the last connection."""

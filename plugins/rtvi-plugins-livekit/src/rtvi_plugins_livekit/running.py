@@ -14,7 +14,7 @@ from typing import Any, ClassVar, ParamSpec, TypeVar
 import anyio
 from attrs import define, field
 
-from rtvi_plugins.errors import ProviderCategory, ProviderError
+from rtvi_plugins.errors import ProviderCategory, ProviderError, RequestError
 
 from .traffic import Traffic, open_session
 
@@ -67,9 +67,18 @@ class Bridged:
     _context: Context = field(factory=copy_context)
 
     def configure(self, values: Mapping[str, Any]) -> None:
-        """Use these options from the next operation on."""
+        """Use these options from the next operation on. Raise `RequestError` if the class refuses them.
+
+        The object is made at once: that takes up to half a second for the first one of a process, and a conversation
+        should not wait for it.
+        """
         self._values = values
         self._retire()
+        try:
+            self._instance()
+        except ProviderError:
+            text = f"The provider {self.provider!r} does not accept these options together. The log says more."
+            raise RequestError(text) from None
 
     def _retire(self) -> None:
         if self._current is not None:
