@@ -14,9 +14,9 @@ from attrs import define, field
 from attrs.validators import ge, le
 from messages import READY
 
-from rtvi_plugins import LLM, STT, TTS, Session, action, bot, options, service
+from rtvi_plugins import LLM, STT, TTS, Failover, ProviderError, Session, action, bot, converse, options, service
 from rtvi_plugins.hosting import Connection, Host, Limits
-from rtvi_plugins.kinds import LLMPiece, LLMRequest, STTPiece, STTRequest, TTSPiece, TTSRequest
+from rtvi_plugins.kinds import LLMPiece, LLMRequest, STTPiece, STTRequest, Text, TTSPiece, TTSRequest
 
 #: Nothing is refused for being too much, which is not what is measured.
 UNBOUNDED = Limits(
@@ -187,6 +187,51 @@ def ten(
 @bot(services={"llm": ["tuned"]}, client=[f"llm.{name}" for name in TEN], public=True)
 async def tunable(session: Session, /, llm: LLM) -> None:
     """Has ten options to set."""
+
+
+# ---- failover ------------------------------------------------------------------------------------------------------
+
+
+@define
+class Named:
+    """An LLM that says its name at once, or fails."""
+
+    name: str
+    error: Exception | None
+
+    async def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
+        if self.error is not None:
+            raise self.error
+        yield Text(self.name)
+
+
+def vendors(*, fails: bool) -> ModuleType:
+    """The providers `first`, which may fail, and `second`. An empty answer is forgotten: each turn asks both."""
+    module = ModuleType("vendors")
+
+    def add(name: str, error: Exception | None) -> None:
+        @asynccontextmanager
+        async def open_named() -> AsyncGenerator[Named]:
+            yield Named(name, error)
+
+        open_named.__module__ = module.__name__
+        setattr(module, name, service("llm", name)(open_named))
+
+    add("first", ProviderError("first", "no-answer") if fails else None)
+    add("second", None)
+    return module
+
+
+@bot(services={"llm": "first"}, public=True)
+async def first_alone(session: Session, /, llm: LLM) -> None:
+    """Has one provider."""
+    await converse(session, llm=llm)
+
+
+@bot(services={"llm": Failover("first", "second")}, public=True)
+async def first_or_second(session: Session, /, llm: LLM) -> None:
+    """Has one that takes over."""
+    await converse(session, llm=llm)
 
 
 # ---- sessions ------------------------------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ SECTIONS = (
     "discovery",
     "voice_to_voice",
     "interruption",
+    "failover",
     "audio",
     "offline",
 )
