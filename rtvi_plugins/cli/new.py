@@ -32,6 +32,10 @@ _SUMMARIES: Final[Mapping[str, str]] = {"llm": "chat models", "tts": "voices", "
 #: What tests/conformance.py imports, besides the fakes.
 _CHECK: Final = "from rtvi_plugins.testing import ProviderCheck"
 
+#: What the workflow of a plugin runs. `rtvi check` needs jsonschema.
+_DEV: Final = ("jsonschema>=4.20", "mypy>=1.18", "pyright>=1.1.400", "pytest>=8.3", "ruff>=0.12", "trio>=0.26")
+_ONLY_FOR_PROVIDERS: Final = "jsonschema"
+
 #: Names of services that the framework has.
 _TAKEN: Final = ("bot", *BUILTIN_KINDS)
 
@@ -161,6 +165,7 @@ class _Made:
         """Return what the templates of all plugins need of their kinds."""
         points = [f'"{kind}.{self.name}" = "{self.module}.{kind}"' for kind in self.kinds]
         needs = ("rtvi-plugins", *self.needs)
+        dev = _DEV if self.kinds else [each for each in _DEV if not each.startswith(_ONLY_FOR_PROVIDERS)]
         readme = "\n".join((_TEMPLATES / kind / "README.part").read_text("utf-8") for kind in self.kinds)
         return {
             "THE_SUMMARY": _listed([_SUMMARIES[kind] for kind in self.kinds] or ["actions"]),
@@ -168,6 +173,7 @@ class _Made:
             "THE_DEPENDENCIES": ", ".join(
                 [*(['"attrs>=24.2"'] if self.kinds else []), *(f'"{each}>=0.1"' for each in needs)]
             ),
+            "THE_DEV_DEPENDENCIES": ", ".join(f'"{each}"' for each in dev),
             "THE_PROVIDERS": _replace(readme, words),
             "THE_VENDORS": "\n".join(
                 sorted((_CHECK, *(f"from {kind}_vendor import {kind}_vendor" for kind in self.kinds)))

@@ -76,7 +76,11 @@ def test_a_plugin_is_complete(run: Run, tmp_path: Path, template: str) -> None:
         *(f"tests/{each}" for each in test_files),
     } <= {*made}
     assert [*leftovers(made)] == []
-    project: dict[str, Any] = tomllib.loads(made["pyproject.toml"])["project"]
+    toml: dict[str, Any] = tomllib.loads(made["pyproject.toml"])
+    project = toml["project"]
+    dev = {re.split("[>=]", each)[0] for each in toml["dependency-groups"]["dev"]}
+    needed = {"jsonschema"} if template != "actions" else set[str]()  # by `rtvi check`
+    assert dev == {"mypy", "pyright", "pytest", "ruff", "trio"} | needed
     assert project["entry-points"] == {"rtvi_plugins": entry_points, "rtvi_plugins.api": {"1": module}}
     assert (project["name"], project["authors"]) == (folder, [{"name": "Ada King"}])
     assert f"Copyright (c) {date.today().year} Ada King\n" in made["LICENSE"]
