@@ -125,13 +125,13 @@ def check_contents(folder: Path, wheel: Wheel) -> None:
 
 
 def check_entry_points(folder: Path, wheel: Wheel) -> None:
-    """Look for the module of each entry point and, after the colon, for a function of that module."""
+    """Look for the module of each entry point and, after the colon, for a function or class of that module."""
     for group, entries in declared(folder).items():
         for entry in [EntryPoint(name, value, group) for name, value in entries.items()]:
             assert entry.module.partition(".")[0] == import_name(folder), entry
             tree = ast.parse(wheel.text(wheel.module_file(entry.module)))
-            functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
-            assert not entry.attr or entry.attr in functions, entry
+            defined = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+            assert not entry.attr or entry.attr in defined, entry
 
 
 def test_plugins_declare_their_services_and_their_api_version() -> None:
@@ -144,4 +144,4 @@ def check_declared(folder: Path) -> None:
     entries = declared(folder)
     assert [name for name in entries.get("rtvi_plugins", {}) if not SERVICE_OR_MODULE.fullmatch(name)] == []
     assert entries.get("rtvi_plugins.api") == {"1": import_name(folder)}
-    assert entries.keys() & {"rtvi_plugins", "rtvi_plugins.bridges", "rtvi_plugins.commands"}
+    assert entries.keys() & {"rtvi_plugins", "rtvi_plugins.bridges", "rtvi_plugins.commands", "rtvi_plugins.stores"}

@@ -64,7 +64,7 @@ def imports(page: Path) -> Iterator[str]:
 def named_by(page: Path) -> set[str]:
     """Every dotted name of ours in a page: in its code, and in backticks in its text."""
     named = re.findall(r"`(rtvi_plugins(?:_(?!acme)\w+)?(?:\.\w+)+)`", page.read_text("utf-8"))
-    known = {"rtvi_plugins.commands", "rtvi_plugins.api"}  # groups of entry points
+    known = {"rtvi_plugins.commands", "rtvi_plugins.api", "rtvi_plugins.stores"}  # groups of entry points
     return {name for name in {*imports(page), *named} - known if not OF_EXAMPLES.search(name)}
 
 

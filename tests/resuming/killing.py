@@ -48,6 +48,8 @@ class Servers:
     """Server processes that share a store."""
 
     folder: Path
+    #: A file or a URL; None is a file in the folder.
+    store: str | None = None
     running: list[Server] = field(factory=list[Server])
 
     @property
@@ -58,7 +60,7 @@ class Servers:
     def start(self) -> Server:
         """Start a process, and wait until it serves."""
         command = [sys.executable, "-m", "rtvi_plugins", "run", BOT, "--port", "0", "--log-level", "error"]
-        command += ["--resume", self.folder / "sessions.db", "--drain-seconds", "0"]
+        command += ["--resume", self.store or self.folder / "sessions.db", "--drain-seconds", "0"]
         limits = ["rate=1000000", "burst=1000000", "unclaimed=500", "unclaimed_per_address=500"]
         command += [each for limit in limits for each in ("--limit", limit)]
         env = environment(LEDGER=str(self.ledger), PYTHONUNBUFFERED="1")
@@ -84,9 +86,9 @@ class Servers:
 
     @classmethod
     @contextlib.contextmanager
-    def in_folder(cls, folder: Path) -> Generator[Servers]:
+    def in_folder(cls, folder: Path, store: str | None = None) -> Generator[Servers]:
         """Servers that end with the block."""
-        servers = cls(folder)
+        servers = cls(folder, store)
         try:
             yield servers
         finally:
@@ -248,9 +250,11 @@ async def guests(door: Door, count: int, seed: int) -> AsyncGenerator[list[Guest
         yield found
 
 
-async def kill_and_resume(folder: Path, kills: int, sessions: int, seed: int = 1) -> Outcome:
+async def kill_and_resume(
+    folder: Path, kills: int, sessions: int, *, store: str | None = None, seed: int = 1
+) -> Outcome:
     """Kill the process of all sessions so many times, and return what came of it."""
-    with Servers.in_folder(folder) as servers:
+    with Servers.in_folder(folder, store) as servers:
         live, spare = servers.start(), servers.start()
         door, watcher, outcome, stop = Door(live.port), Watcher(), Outcome(), anyio.Event()
         with watcher.watching():

@@ -14,6 +14,7 @@ import pytest
 
 from rtvi_plugins_client import connect
 
+from ..tools.databases import store_in
 from .killing import Door, Servers, kill_and_resume
 from .raw import Raw
 
@@ -24,17 +25,19 @@ pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals"),
 ]
 
-KILLS, SESSIONS = int(os.environ.get("SOAK_KILLS", "3")), 20
+KILLS, SESSIONS = int(os.environ.get("SOAK_KILLS", "2")), 20
 
 log = logging.getLogger(__name__)
 
 
-async def test_killed_processes_lose_nothing_and_do_nothing_twice(tmp_path: Path) -> None:
+@pytest.mark.parametrize("store", ["sqlite", "redis", "postgres"])
+async def test_killed_processes_lose_nothing_and_do_nothing_twice(tmp_path: Path, store: str) -> None:
     """Kill -9 under load: each effect at most once, each acknowledged one at least once, each request one answer."""
-    outcome = await kill_and_resume(tmp_path, KILLS, SESSIONS)
+    with store_in(tmp_path, store) as place:
+        outcome = await kill_and_resume(tmp_path, KILLS, SESSIONS, store=place)
     log.warning(
-        "%d kills x %d sessions, %d answers, %d unknown, %d sent again; kill to bot-ready p50 %.0f, p99 %.0f ms",
-        *(KILLS, SESSIONS, outcome.answers, outcome.unknown, outcome.resent),
+        "%s: %d kills x %d sessions, %d answers, %d unknown, %d sent again; kill to bot-ready p50 %.0f, p99 %.0f ms",
+        *(store, KILLS, SESSIONS, outcome.answers, outcome.unknown, outcome.resent),
         *(outcome.percentile(0.5), outcome.percentile(0.99)),
     )
     assert outcome.done_twice == 0

@@ -134,11 +134,11 @@ def _add_others(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--resume",
-        metavar="FILE",
+        metavar="FILE|URL",
         nargs="?",
         const="sessions.db",
-        help="save sessions in this SQLite file (%(const)s), so that clients resume them after a lost connection or a "
-        "restart",
+        help="save sessions in this SQLite file (%(const)s) or at this URL of a server, as in redis://10.0.0.5/0, so "
+        "that clients resume them after a lost connection or a restart",
     )
     parser.add_argument(
         "--resume-seconds",

@@ -16,7 +16,7 @@ from rtvi_plugins.cli import OK, Failure, UsageError, load, log_to_stderr, set_s
 
 from ._again import run_again
 from ._options import LOOPBACK, parser, read_options
-from ._workers.control import Place
+from ._workers.control import Place, prefix_of
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -84,7 +84,7 @@ def _run_workers(chosen: argparse.Namespace, argv: Sequence[str]) -> int:
 def _run(
     chosen: argparse.Namespace, environ: Mapping[str, str], report: Report | None, place: Place | None = None
 ) -> int:
-    host = _host(chosen, _limits(chosen.limit), environ)
+    host = _host(chosen, _limits(chosen.limit), environ, place)
     if report is not None:
         report.loaded(chosen.bot)
     has_secret = bool(environ.get(SECRET_VARIABLE) or environ.get(PREVIOUS_SECRET_VARIABLE))
@@ -116,7 +116,7 @@ def _limits(written: Sequence[str]) -> Limits:
         raise UsageError(str(error)) from None
 
 
-def _host(chosen: argparse.Namespace, limits: Limits, environ: Mapping[str, str]) -> Host:
+def _host(chosen: argparse.Namespace, limits: Limits, environ: Mapping[str, str], place: Place | None) -> Host:
     from rtvi_plugins.hosting import Host
     from rtvi_plugins.session import Secret
 
@@ -132,7 +132,7 @@ def _host(chosen: argparse.Namespace, limits: Limits, environ: Mapping[str, str]
         watch=_BLOCKED_SECONDS,
         postpone=True,
         store=_store(chosen),
-        address=chosen.public_url or f"http://{chosen.host}:{chosen.port}",
+        address=(chosen.public_url or f"http://{chosen.host}:{chosen.port}") + (prefix_of(place.key) if place else ""),
         resume_seconds=chosen.resume_seconds,
     )
     set_service_options(host, chosen.service_option)
@@ -143,9 +143,9 @@ def _store(chosen: argparse.Namespace) -> SessionStore | None:
     """Return the store for sessions, if they are saved."""
     if chosen.resume is None:
         return None
-    from rtvi_plugins.sqlite_store import SQLiteStore
+    from ._stores import open_store
 
-    return SQLiteStore(chosen.resume, full=chosen.resume_sync)
+    return open_store(chosen.resume, full=chosen.resume_sync)
 
 
 def _serve(

@@ -1,0 +1,78 @@
+"""The store, on a real PostgreSQL."""
+
+from __future__ import annotations
+
+import socket
+
+import anyio
+import psycopg
+import pytest
+
+from rtvi_plugins.resuming import OWNER, Fenced
+from rtvi_plugins.testing import check_store
+from rtvi_plugins_postgres import PostgresStore
+
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+
+
+async def test_it_keeps_its_promises(url: str) -> None:
+    """Also for stores of several processes."""
+    await check_store(lambda: PostgresStore(url))
+
+
+async def test_what_has_ended_is_removed(url: str) -> None:
+    """A store removes the old records of all stores when it is opened."""
+    async with PostgresStore(url) as store:
+        await store.write("old", 1, {OWNER: "one"}, 0.001)
+        await store.write("new", 1, {OWNER: "one"}, 60)
+    async with PostgresStore(url) as store:
+        with anyio.fail_after(20), psycopg.connect(url, autocommit=True) as connection:
+            while connection.execute("SELECT FROM rtvi.session WHERE id = 'old'").fetchone() is not None:
+                await anyio.lowlevel.checkpoint()
+        assert await store.owner("new") == "one"
+        await store.forget("new")
+
+
+async def test_a_lost_connection_is_a_failure_and_is_replaced(url: str) -> None:
+    """The next write succeeds, and the record has what was written before."""
+    async with PostgresStore(url) as store:
+        await store.write("s", 1, {OWNER: "one", "a": "1"}, 60)
+        with psycopg.connect(url, autocommit=True) as connection:
+            others = "FROM pg_stat_activity WHERE usename = 'bots' AND pid <> pg_backend_pid()"
+            connection.execute(f"SELECT pg_terminate_backend(pid) {others}")
+        with anyio.fail_after(20):
+            while True:
+                try:
+                    await store.write("s", 1, {"b": "2"}, 60)
+                    break
+                except psycopg.OperationalError:
+                    continue
+        saved = await store.claim("s", "two", "a")
+        assert saved is not None
+        assert (saved.epoch, saved.state) == (2, {OWNER: "two", "a": "1", "b": "2"})
+        with pytest.raises(Fenced):
+            await store.write("s", 1, {"a": "4"}, 60)
+        await store.forget("s", 2)
+
+
+async def test_a_schema_of_a_newer_release_is_refused(url: str) -> None:
+    """It is not changed by a process that does not know it."""
+    async with PostgresStore(url):
+        pass
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("UPDATE rtvi.version SET number = 99")
+        try:
+            with pytest.raises(ValueError, match="newer release, with version 99"):
+                async with PostgresStore(url):
+                    pass
+        finally:
+            connection.execute("UPDATE rtvi.version SET number = 1")
+
+
+async def test_an_address_without_a_server_is_reported_at_the_start() -> None:
+    """And not by the first session."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with pytest.raises(psycopg.OperationalError):
+        async with PostgresStore(f"postgresql://bots@127.0.0.1:{port}/postgres"):
+            pass

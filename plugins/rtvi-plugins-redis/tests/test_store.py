@@ -1,0 +1,58 @@
+"""The store, on a real Redis."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import redis
+from redis_server import client_of, free_port, serving
+
+from rtvi_plugins.resuming import OWNER, Fenced
+from rtvi_plugins.testing import check_store
+from rtvi_plugins_redis import RedisStore
+
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+
+
+async def test_it_keeps_its_promises(url: str) -> None:
+    """Also for stores of several processes."""
+    await check_store(lambda: RedisStore(url))
+
+
+async def test_a_session_is_one_key_that_expires(url: str) -> None:
+    """So that a cluster keeps it on one node, and nothing is left of it."""
+    async with RedisStore(url, prefix="of-a-test:") as store:
+        await store.write("s", 1, {OWNER: "one", "a": "1"}, 30)
+        with client_of(url) as client:
+            assert client.keys("of-a-test:*") == ["of-a-test:s"]
+            assert 29_000 < int(str(client.pttl("of-a-test:s"))) <= 30_000
+        await store.forget("s")
+        assert await store.owner("s") is None
+
+
+async def test_a_server_that_is_gone_is_a_failure_and_comes_back(tmp_path: Path) -> None:
+    """A write fails, and the next one succeeds when the server is there again, with what was written before."""
+    port = free_port()
+    with serving(tmp_path, port) as url:
+        store = RedisStore(url)
+        async with store:
+            await store.write("s", 1, {OWNER: "one", "a": "1"}, 30)
+            with client_of(url) as client:
+                client.shutdown(nosave=True)
+            with pytest.raises(redis.ConnectionError):
+                await store.write("s", 1, {"a": "2"}, 30)
+            with serving(tmp_path, port):
+                await store.write("s", 1, {"b": "3"}, 30)
+                saved = await store.claim("s", "two", "a")
+                assert saved is not None
+                assert (saved.epoch, saved.state) == (2, {OWNER: "two", "a": "1", "b": "3"})
+                with pytest.raises(Fenced):
+                    await store.write("s", 1, {"a": "4"}, 30)
+
+
+async def test_an_address_without_a_server_is_reported_at_the_start() -> None:
+    """And not by the first session."""
+    with pytest.raises(redis.ConnectionError):
+        async with RedisStore(f"valkey://127.0.0.1:{free_port()}/0"):
+            pass
