@@ -1,4 +1,4 @@
-"""Read the fake of Cartesia with its SDK: `check_cartesia.py BASE_URL speak|listen`, with a request on the input."""
+"""Read the fake of Cartesia with its SDK: `check_cartesia.py BASE_URL WHAT`, with a request on the input."""
 # pyright: basic, reportMissingImports=false
 # mypy: ignore-errors
 
@@ -48,13 +48,29 @@ async def listen(client: AsyncCartesia, given: dict[str, Any]) -> list[Any]:
         return read
 
 
+async def find_turns(client: AsyncCartesia, given: dict[str, Any]) -> list[Any]:
+    """Recognise audio with the endpoint that finds turns."""
+    params = {**given["params"], "sample_rate": int(given["params"]["sample_rate"])}
+    async with client.stt.auto_finalize.websocket(**params, max_retries=0) as connection:
+        for message in given["messages"]:
+            if isinstance(message, int):
+                await connection.send_raw(b"\xff\x1f" * (message // 2))
+            else:
+                await connection.send(message)
+        read = []
+        while not read or read[-1]["type"] not in ("turn.end", "error"):
+            read.append(checked(await connection.recv()))
+        return read
+
+
 async def main(base_url: str, what: str) -> None:
     """Print what the SDK reads."""
     client = AsyncCartesia(
         api_key="key-of-a-test", base_url=base_url, websocket_base_url=base_url.replace("http", "ws", 1)
     )
     given = json.load(sys.stdin)
-    print(json.dumps(await (speak if what == "speak" else listen)(client, given)))  # noqa: T201
+    functions = {"speak": speak, "listen": listen, "find-turns": find_turns}
+    print(json.dumps(await functions[what](client, given)))  # noqa: T201
 
 
 asyncio.run(main(*sys.argv[1:]))

@@ -82,3 +82,20 @@ async def test_recognition() -> None:
         " three four five",
     ]
     assert [each["type"] for each in read[-2:]] == ["flush_done", "done"]
+
+
+async def test_recognition_of_turns() -> None:
+    """The turn, and its end."""
+    async with fake.cartesia() as cartesia:
+        async with cartesia_stt(KEY, base_url=cartesia.vendor.url) as stt:
+            recognition(stt, turn_start_threshold=0.7, turn_end_threshold=0.3, turn_end_timeout_ms=2000)
+            async with aclosing(stt.listen(ListenRequest(audio(), endpointing=True))) as pieces:
+                assert isinstance([piece async for piece in pieces][-1], Settled)
+        ours = cartesia.vendor.requests[0]
+        sent = [len(each) if isinstance(each, bytes) else each for each in ours.messages]
+        given = {"params": ours.params, "messages": sent}
+        read = await sdk("check_cartesia.py", cartesia.vendor.url, "find-turns", given=given)
+        theirs = cartesia.vendor.requests[1]
+    assert (theirs.path, theirs.params, theirs.messages) == (ours.path, ours.params, ours.messages)
+    assert [each["type"] for each in read[:3]] == ["connected", "turn.start", "turn.update"]
+    assert read[-1]["transcript"] == "one two three four five"

@@ -16,6 +16,8 @@ from rtvi_plugins.kinds import (
     ListenRequest,
     Pause,
     Settled,
+    SpeechBegan,
+    SpeechEnded,
     STTPiece,
     STTRequest,
     Transcript,
@@ -29,6 +31,7 @@ from rtvi_plugins_vendor.testing import Answer, FakeSocket
 pytestmark = pytest.mark.anyio
 
 KEY = Secret("key-of-a-test")
+SILENCE = Audio(bytes(1024), 16_000)
 PCM = tone(1.024, 16_000)
 #: A second of speech and 96 ms of silence, in frames of 32 ms.
 UTTERANCE = [
@@ -255,3 +258,74 @@ async def test_the_key_is_checked() -> None:
         await stt.check_key()
         with pytest.raises(ProviderError, match="assemblyai"):
             await stt.check_key()
+
+
+async def microphone(*items: Audio | Pause) -> AsyncGenerator[Audio | Pause]:
+    """All audio of the microphone, and then silence for ever."""
+    for item in items:
+        await anyio.lowlevel.checkpoint()
+        yield item
+    while True:
+        await anyio.sleep(0.001)
+        yield SILENCE
+
+
+async def found(stt: AssemblyAISTT, ends: type, count: int, *items: Audio | Pause) -> list[ListenPiece]:
+    """All pieces until so many of a type have come, where the vendor finds the utterances."""
+    pieces: list[ListenPiece] = []
+    async with (
+        aclosing(microphone(*items)) as audio,
+        aclosing(stt.listen(ListenRequest(audio, endpointing=True))) as stream,
+    ):
+        async for piece in stream:
+            pieces.append(piece)
+            if len([each for each in pieces if isinstance(each, ends)]) == count:
+                break
+    return pieces
+
+
+def outline(pieces: list[ListenPiece]) -> list[object]:
+    """Return the final texts, and the types of what is no transcript."""
+    return [
+        each.text if isinstance(each, Transcript) else type(each)
+        for each in pieces
+        if not isinstance(each, Transcript) or (each.final and each.text)
+    ]
+
+
+async def test_the_vendor_finds_the_utterances() -> None:
+    """In a bot without a VAD. The audio is charged, also silence."""
+    async with opened() as (fake, stt):
+        fake.sentences = ["Good morning.", "A room, please."]
+        speech = [SILENCE, *UTTERANCE, *[SILENCE] * 20, *UTTERANCE]
+        pieces = await found(stt, SpeechEnded, 2, *speech)
+        assert outline(pieces) == [
+            SpeechBegan,
+            "Good morning.",
+            Usage,
+            SpeechEnded,
+            SpeechBegan,
+            "A room, please.",
+            Usage,
+            SpeechEnded,
+        ]
+        assert "end_of_turn_confidence_threshold" not in fake.vendor.requests[0].params
+
+
+async def test_a_microphone_that_is_switched_off() -> None:
+    """What was heard is settled, and the utterance has ended."""
+    async with opened() as (_, stt):
+        pieces = await found(stt, Settled, 1, *UTTERANCE[:20], Pause())
+        assert outline(pieces)[0] == SpeechBegan
+        assert outline(pieces)[-1] == Settled
+        assert "One two three four five." in outline(pieces)
+
+
+async def test_changed_options_with_endpointing() -> None:
+    """They apply after the utterance: `listen` ends, and is called again."""
+    async with opened() as (_, stt), aclosing(microphone(*UTTERANCE)) as audio:
+        pieces: list[ListenPiece] = []
+        async for piece in stt.listen(ListenRequest(audio, endpointing=True)):
+            pieces.append(piece)
+            recognition(stt, keyterms_prompt=["Bree"])
+        assert isinstance(pieces[-1], SpeechEnded)

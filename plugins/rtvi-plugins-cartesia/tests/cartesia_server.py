@@ -100,6 +100,31 @@ class Cartesia:
                 return
             await socket.send({"type": "flush_done", "request_id": REQUEST})
 
+    async def find_turns(self, socket: FakeSocket) -> None:
+        """Answer at `/stt/turns/websocket`."""
+        rate, loud, silent, shown, turns = int(socket.request.params["sample_rate"]), 0.0, 0.0, 0, 0
+        await socket.send({"type": "connected", "request_id": REQUEST})
+        async for message in socket:
+            words = self.sentences[min(turns, len(self.sentences) - 1)].split()
+            if isinstance(message, bytes):
+                seconds = len(message) / 2 / rate
+                if max(map(abs, array("h", message)), default=0) > 500:
+                    if not loud:
+                        await socket.send({"type": "turn.start", "request_id": REQUEST})
+                    loud, silent = loud + seconds, 0.0
+                else:
+                    silent += seconds
+                if (count := min(len(words), math.floor(loud / HEARD))) > shown:
+                    shown = count
+                    text = " ".join(words[:count])
+                    await socket.send({"type": "turn.update", "request_id": REQUEST, "transcript": text})
+            if loud and (silent >= 0.09 or not isinstance(message, bytes)):
+                await socket.send({"type": "turn.end", "request_id": REQUEST, "transcript": " ".join(words)})
+                loud, silent, shown, turns = 0.0, 0.0, 0, turns + 1
+            if message == {"type": "close"}:
+                await socket.close()
+                return
+
     @staticmethod
     def _transcript(words: list[str], at: float, *, final: bool, space: bool = False) -> dict[str, Any]:
         times = [
@@ -118,6 +143,7 @@ async def cartesia() -> AsyncGenerator[Cartesia]:
         fake = Cartesia(vendor)
         vendor.on("/tts/websocket", fake.speak)
         vendor.on("/stt/websocket", fake.listen)
+        vendor.on("/stt/turns/websocket", fake.find_turns)
         yield fake
 
 

@@ -139,7 +139,6 @@ class _Hearing:
     async def finalize(self) -> None:
         if self.fake.answers_finalize:
             await self._finish(from_finalize=True)
-        self.utterances += 1
 
     async def close(self) -> None:
         if self.loud:
@@ -160,6 +159,7 @@ class _Hearing:
         await self._send(
             len(self._words()) if self.loud else 0, final=True, speech_final=speech_final, from_finalize=from_finalize
         )
+        self.utterances += bool(self.loud)
         self.waits_for_end = True
         self.began, self.loud, self.silent, self.shown = self.heard, 0.0, 0.0, 0
 

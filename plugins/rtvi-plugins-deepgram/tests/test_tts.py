@@ -123,6 +123,16 @@ async def test_a_text_that_ends_late() -> None:
     assert pieces[-1] == Usage(characters=6, model="aura-2-thalia-en")
 
 
+async def test_a_flush_that_is_refused() -> None:
+    """Deepgram only warns, so it is a timeout."""
+    async with deepgram() as fake, deepgram_tts(KEY, base_url=fake.vendor.url, timeout=0.05) as tts:
+        voice(tts)
+        fake.flushes = 0
+        with pytest.raises(ProviderError) as failed:
+            await said(tts, "Hello.")
+    assert failed.value.category == "timeout"
+
+
 async def test_nothing_to_say() -> None:
     """Deepgram is not asked."""
     async with opened() as (fake, tts):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from attrs import define, evolve
 
 from rtvi_plugins.errors import ProviderCategory, ProviderError
-from rtvi_plugins.kinds import Transcript, Usage, Word
+from rtvi_plugins.kinds import SpeechBegan, SpeechEnded, Transcript, Usage, Word
 from rtvi_plugins_vendor import category_of_close, malformed_answers
 
-__all__ = ("PROVIDER", "Turns", "category_of")
+__all__ = ("PROVIDER", "Piece", "Turns", "category_of")
+
+#: What the messages become.
+Piece: TypeAlias = Transcript | Usage | SpeechBegan | SpeechEnded
 
 PROVIDER = "assemblyai"
 
@@ -47,6 +50,8 @@ class Turns:
 
     waits_for_format: bool
     threshold: float | None = None
+    #: AssemblyAI finds the utterances.
+    endpointing: bool = False
     #: A turn has begun, and its end has not come.
     is_open: bool = False
     #: The last message has ended a turn, or there was none to end.
@@ -57,10 +62,10 @@ class Turns:
     #: The number of the last turn that has ended.
     _ended: int = -1
 
-    def read(self, message: Any) -> Iterator[Transcript | Usage]:
+    def read(self, message: Any) -> Iterator[Piece]:
         """Yield the pieces of a message. None is a vendor that has nothing to add."""
         self.has_ended = False
-        pieces: list[Transcript | Usage] = []
+        pieces: list[Piece] = []
         with malformed_answers(PROVIDER):
             match message:
                 case None:
@@ -77,7 +82,7 @@ class Turns:
                     pass
         yield from pieces
 
-    def _turn(self, turn: Mapping[str, Any]) -> list[Transcript]:
+    def _turn(self, turn: Mapping[str, Any]) -> list[Piece]:
         if turn["turn_order"] <= self._ended:  # its formatted text, after its end was taken as it was
             return []
         found = _transcript(turn)
@@ -85,17 +90,20 @@ class Turns:
             self._ended = turn["turn_order"]
             self._latest = found
             return self._end(turn["end_of_turn_confidence"])
+        begun: list[Piece] = [SpeechBegan()] if self.endpointing and not self.is_open else []
         self.is_open, self._latest = True, found
-        return [found] if found.text else []
+        return [*begun, found] if found.text else begun
 
-    def _end(self, confidence: float | None = None) -> list[Transcript]:
+    def _end(self, confidence: float | None = None) -> list[Piece]:
         """End the turn that is open, as far as it has come."""
         found, self._latest = self._latest, None
+        begun: list[Piece] = [SpeechBegan()] if self.endpointing and found and not self.is_open else []
+        ended: list[Piece] = [SpeechEnded()] if self.endpointing and (found or self.is_open) else []
         self.is_open, self.has_ended = False, True
         if found is None or not found.text:
-            return []
+            return [*begun, *ended]
         judged = None if self.threshold is None or confidence is None else confidence >= self.threshold
-        return [evolve(found, final=True, ends_turn=judged)]
+        return [*begun, evolve(found, final=True, ends_turn=judged), *ended]
 
 
 def _transcript(turn: Mapping[str, Any]) -> Transcript:

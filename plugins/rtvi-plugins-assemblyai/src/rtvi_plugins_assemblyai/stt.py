@@ -13,7 +13,7 @@ from typing_extensions import Doc
 
 from rtvi_plugins import Secret, options, service
 from rtvi_plugins.errors import ProviderError
-from rtvi_plugins.kinds import ListenPiece, ListenRequest, Settled, STTPiece, STTRequest
+from rtvi_plugins.kinds import ListenPiece, ListenRequest, Settled, SpeechEnded, STTPiece, STTRequest, Transcript, Usage
 from rtvi_plugins_vendor import (
     BaseURL,
     Extra,
@@ -59,35 +59,40 @@ class AssemblyAISTT:
         """Yield the transcripts of one utterance, over a connection of its own."""
         turns = self._turns()
         messages = audio_messages(request.audio, end=_TERMINATE, least=_LEAST)
-        async with self._open() as stream, stream.sending(messages):
+        async with self._open(turns) as stream, stream.sending(messages):
             async for message in stream:
                 for piece in turns.read(message):
-                    yield piece
+                    if isinstance(piece, Transcript | Usage):
+                        yield piece
         if not turns.is_terminated:
             raise ProviderError(PROVIDER, "unavailable")
 
     async def listen(self, request: ListenRequest, /) -> AsyncGenerator[ListenPiece]:
         """Yield the transcripts of a session. It ends after an utterance if the options have changed."""
-        fields, turns = self.fields, self._turns()
+        fields, turns = self.fields, self._turns(endpointing=request.endpointing)
         listening = Listening(PROVIDER, self.timeout, _QUIET, hears_silence=False)
         messages = listening.messages(request.audio, _FORCE, least=_LEAST)
-        async with self._open() as stream, stream.sending(messages):
-            while self.fields == fields:
-                is_settled = False
-                while not is_settled:
-                    listening.quiet = self.timeout if turns.is_open else _QUIET
-                    message = await listening.receive(stream)
-                    for piece in turns.read(message):
-                        yield piece
-                    is_settled = listening.is_paused and turns.has_ended
-                yield listening.settle()
-                yield Settled()
+        async with self._open(turns) as stream, stream.sending(messages):
+            is_over = False
+            while not is_over or self.fields == fields:
+                listening.quiet, is_over = self.timeout if turns.is_open else _QUIET, False
+                for piece in turns.read(await listening.receive(stream)):
+                    if isinstance(piece, SpeechEnded):
+                        is_over = True
+                        yield listening.usage()
+                    yield piece
+                if listening.is_paused and turns.has_ended:
+                    is_over = True
+                    yield listening.settle()
+                    yield Settled()
 
-    def _turns(self) -> Turns:
-        return Turns(waits_for_format=bool(self.fields.get("format_turns")), threshold=self.threshold)
+    def _turns(self, *, endpointing: bool = False) -> Turns:
+        return Turns(bool(self.fields.get("format_turns")), self.threshold, endpointing)
 
-    def _open(self) -> AbstractAsyncContextManager[WebSocketStream]:
-        return self.sockets.open("v3/ws", params={**_FORMAT, **self.fields}, headers=_VERSION, goodbye=_TERMINATE)
+    def _open(self, turns: Turns) -> AbstractAsyncContextManager[WebSocketStream]:
+        judged = {} if turns.endpointing else {"end_of_turn_confidence_threshold": _NEVER}
+        params = {**_FORMAT, **judged, **self.fields}
+        return self.sockets.open("v3/ws", params=params, headers=_VERSION, goodbye=_TERMINATE)
 
 
 @service("stt", "assemblyai", key_page="https://www.assemblyai.com/dashboard/api-keys")
@@ -150,7 +155,7 @@ def recognition(
             "speech_model": speech_model,
             "format_turns": format_turns,
             "keyterms_prompt": json.dumps(list(keyterms_prompt)) if keyterms_prompt else None,
-            "end_of_turn_confidence_threshold": _NEVER if threshold is None else threshold,
+            "end_of_turn_confidence_threshold": threshold,
             "min_turn_silence": min_turn_silence,
             "max_turn_silence": max_turn_silence,
             "vad_threshold": vad_threshold,

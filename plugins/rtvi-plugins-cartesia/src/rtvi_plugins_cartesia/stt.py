@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from itertools import chain
 from typing import Annotated, Any, Literal
 
@@ -13,7 +13,17 @@ from typing_extensions import Doc
 
 from rtvi_plugins import Secret, options, service
 from rtvi_plugins.errors import ProviderError
-from rtvi_plugins.kinds import ListenPiece, ListenRequest, Settled, STTPiece, STTRequest, Transcript, Usage, Word
+from rtvi_plugins.kinds import (
+    ListenPiece,
+    ListenRequest,
+    Settled,
+    SpeechEnded,
+    STTPiece,
+    STTRequest,
+    Transcript,
+    Usage,
+    Word,
+)
 from rtvi_plugins_vendor import (
     BaseURL,
     CountedAudio,
@@ -28,21 +38,28 @@ from rtvi_plugins_vendor import (
 )
 
 from ._service import KEY_PAGE, PATH_OF_KEY, PROVIDER, VERSION, connect, failure
+from ._turns import Turns, UntilPause
 
 __all__ = ("CartesiaSTT", "cartesia_stt", "recognition")
 
 _FORMAT = {"encoding": "pcm_s16le", "sample_rate": 16_000}
 #: Commands are plain words, and no JSON.
 _FINALIZE, _CLOSE = "finalize", "close"
+#: The endpoint that finds turns has JSON.
+_CLOSE_TURNS = {"type": "close"}
 
 
 @define(eq=False)
 class CartesiaSTT:
-    """Cartesia's streaming recognition. `fields` are the parameters of the next connection."""
+    """Cartesia's streaming recognition. `fields` are the parameters of the next connection.
+
+    `turn_fields` are those of a connection on which Cartesia finds the turns.
+    """
 
     sockets: VendorWebSockets = field(repr=False)
     timeout: float
     fields: Mapping[str, Any] = {}
+    turn_fields: Mapping[str, Any] = {}
 
     async def check_key(self) -> None:
         """Raise `ProviderError` if Cartesia does not know the key."""
@@ -65,6 +82,11 @@ class CartesiaSTT:
 
     async def listen(self, request: ListenRequest, /) -> AsyncGenerator[ListenPiece]:
         """Yield the transcripts of a session. It ends after an utterance if the options have changed."""
+        if request.endpointing:
+            async with aclosing(self._find_turns(request)) as pieces:
+                async for piece in pieces:
+                    yield piece
+            return
         fields, reader = self.fields, _Reader()
         listening = Listening(PROVIDER, self.timeout, quiet=self.timeout)
         messages = listening.messages(request.audio, _FINALIZE)
@@ -77,6 +99,30 @@ class CartesiaSTT:
                     is_settled = listening.is_paused and reader.is_flushed
                 yield listening.settle()
                 yield Settled()
+
+    async def _find_turns(self, request: ListenRequest) -> AsyncGenerator[ListenPiece]:
+        """Yield the turns that Cartesia finds, until the microphone is off or the options have changed."""
+        fields, turns = self.turn_fields, Turns()
+        microphone = UntilPause(request.audio)
+        audio, used = CountedAudio(microphone), 0.0
+        opened = self.sockets.open(
+            "stt/turns/websocket", params={**_FORMAT, **fields}, headers=VERSION, goodbye=_CLOSE_TURNS
+        )
+        async with opened as stream, stream.sending(audio_messages(audio, end=_CLOSE_TURNS)):
+            async for message in stream:
+                for piece in turns.read(message):
+                    if isinstance(piece, SpeechEnded):
+                        yield Usage(seconds=round(audio.seconds - used, 6), model=fields.get("model"))
+                        used = audio.seconds
+                    yield piece
+                    if isinstance(piece, SpeechEnded) and self.turn_fields != fields:
+                        return
+        if not microphone.is_paused:
+            raise ProviderError(PROVIDER, "unavailable")
+        for piece in turns.end():
+            yield piece
+        yield Usage(seconds=round(audio.seconds - used, 6), model=fields.get("model"))
+        yield Settled()
 
     def _open(self, fields: Mapping[str, Any]) -> AbstractAsyncContextManager[WebSocketStream]:
         return self.sockets.open("stt/websocket", params={**_FORMAT, **fields}, headers=VERSION, goodbye=_CLOSE)
@@ -152,9 +198,28 @@ def recognition(
     min_volume: Annotated[
         Annotated[float, ge(0), le(1)] | None, Doc("The volume below which sound is silence. For ink-whisper.")
     ] = None,
+    turn_start_threshold: Annotated[
+        Annotated[float, ge(0.5), le(0.9)] | None, Doc("Without a VAD: from which value on the user speaks.")
+    ] = None,
+    turn_end_threshold: Annotated[
+        Annotated[float, ge(0.05), le(0.5)] | None, Doc("Without a VAD: below which value the user's turn is over.")
+    ] = None,
+    turn_end_timeout_ms: Annotated[
+        Annotated[int, ge(640), le(11_200)] | None, Doc("Without a VAD: after how many ms of silence a turn is over.")
+    ] = None,
     extra: Extra = None,
 ) -> None:
     """Set how speech is recognised. It applies from the next utterance on."""
+    stt.turn_fields = parameters(
+        {
+            "model": model,
+            "keyterm": list(keyterm),
+            "turn_start_threshold": turn_start_threshold,
+            "turn_end_threshold": turn_end_threshold,
+            "turn_end_timeout_ms": turn_end_timeout_ms,
+        },
+        extra,
+    )
     stt.fields = parameters(
         {
             "model": model,

@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 
 from attrs import define, evolve
 
-from rtvi_plugins.kinds import Transcript, Usage, Word
+from rtvi_plugins.kinds import SpeechBegan, SpeechEnded, STTPiece, Transcript, Usage, Word
 from rtvi_plugins_vendor import malformed_answers
 
+from ._nova import Piece
 from ._service import PROVIDER, failure
 
 __all__ = ("Flux",)
@@ -31,36 +32,45 @@ class Flux:
     hears_silence: ClassVar[bool] = False
 
     fields: Mapping[str, Any]
+    endpointing: bool = False
     has_settled: bool = False
     #: The latest text of the turn that has begun.
     _latest: Transcript | None = None
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The parameters of the connection. Flux ends no turn before it is told to, unless somebody asks for that."""
+        never = {} if self.endpointing else {"eot_threshold": 1.0}
+        return {**self.format, **never, **self.fields}
 
     def quiet(self, timeout: float) -> float:
         """Return how long Deepgram may be silent after a pause. Without a turn, it does not answer."""
         return timeout if self._latest is not None else min(_QUIET, timeout)
 
-    def read(self, message: Any) -> Iterator[Transcript | Usage]:
+    def read(self, message: Any) -> Iterator[Piece]:
         """Yield the pieces of a message. None is a vendor that has nothing to add."""
         self.has_settled = message is None
-        pieces: list[Transcript] = []
+        pieces: list[Piece] = []
         with malformed_answers(PROVIDER):
             match message:
                 case None:
-                    pieces = self._finish(None)
+                    pieces += self._finish(None)
                 case {"type": "TurnInfo", "event": "EndOfTurn"}:
                     self._latest, self.has_settled = _transcript(message), True
-                    pieces = self._finish(message["end_of_turn_confidence"])
-                case {"type": "TurnInfo"}:
+                    pieces += self._finish(message["end_of_turn_confidence"])
+                    pieces += [SpeechEnded()] if self.endpointing else []
+                case {"type": "TurnInfo", "event": event}:
                     found = _transcript(message)
                     self._latest = found if found.text else self._latest
-                    pieces = [found] if found.text else []
+                    pieces += [SpeechBegan()] if self.endpointing and event == "StartOfTurn" else []
+                    pieces += [found] if found.text else []
                 case {"type": "Error"}:
                     raise failure(message.get("code"))
                 case _:
                     pass
         yield from pieces
 
-    def end(self, seconds: float) -> Iterator[Transcript | Usage]:
+    def end(self, seconds: float) -> Iterator[STTPiece]:
         """Yield what is left when the connection has ended."""
         yield from self._finish(None)
         yield Usage(seconds=seconds, model=self.fields.get("model"))
@@ -71,7 +81,7 @@ class Flux:
         if found is None or not found.text:
             return []
         # At 1, Flux does not judge.
-        threshold = float(self.fields.get("eot_threshold", _DEFAULT))
+        threshold = float(self.params.get("eot_threshold", _DEFAULT))
         ends = confidence >= threshold if confidence is not None and threshold < 1 else None
         return [evolve(found, final=True, ends_turn=ends)]
 

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 from attrs import define
 
 from rtvi_plugins.errors import ProviderError
-from rtvi_plugins.kinds import Transcript, Usage, Word
+from rtvi_plugins.kinds import SpeechBegan, SpeechEnded, STTPiece, Transcript, Usage, Word
 from rtvi_plugins_vendor import malformed_answers
 
 from ._service import PROVIDER, failure
 
-__all__ = ("Nova",)
+__all__ = ("Nova", "Piece")
+
+#: What the messages become.
+Piece: TypeAlias = Transcript | Usage | SpeechBegan | SpeechEnded
+#: What finds the end of speech if the author has not said how: 300 ms of silence, or a second without a word.
+_ENDPOINTING = {"endpointing": 300, "utterance_end_ms": 1000}
 
 
 @define(eq=False)
@@ -30,26 +35,37 @@ class Nova:
     hears_silence: ClassVar[bool] = True
 
     fields: Mapping[str, Any]
+    #: Deepgram finds the utterances.
+    endpointing: bool = False
     #: The last message was the answer to `pause`, or none will come.
     has_settled: bool = False
     _is_complete: bool = False
+    _speaks: bool = False
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The parameters of the connection."""
+        # The end of an utterance is found in interim results.
+        endpointing = _ENDPOINTING if self.endpointing and self.fields.get("interim_results", False) else {}
+        return {**self.format, **endpointing, **self.fields}
 
     def quiet(self, timeout: float) -> float:
         """Return how long Deepgram may be silent after a pause. It may leave the answer out if no audio waits."""
         return min(1.0, timeout)
 
-    def read(self, message: Any) -> Iterator[Transcript | Usage]:
+    def read(self, message: Any) -> Iterator[Piece]:
         """Yield the pieces of a message. None is a vendor that has nothing to add."""
         self.has_settled = message is None
-        pieces: list[Transcript | Usage] = []
+        pieces: list[Piece] = []
         with malformed_answers(PROVIDER):
             match message:
                 case {"type": "Results"}:
                     found = self._transcript(message)
                     self.has_settled = bool(message.get("from_finalize"))
-                    pieces = [found] if found.text else []
+                    pieces = [*self._begin(), found] if found.text else []
+                    pieces += self._end() if message["speech_final"] else []
                 case {"type": "UtteranceEnd"}:
-                    pieces = [Transcript("", True, ends_turn=True)]
+                    pieces = [Transcript("", True, ends_turn=True), *self._end()]
                 case {"type": "Metadata"}:
                     self._is_complete = True
                     pieces = [Usage(seconds=message["duration"], model=self.fields.get("model"))]
@@ -59,7 +75,20 @@ class Nova:
                     pass
         yield from pieces
 
-    def end(self, seconds: float) -> Iterator[Transcript | Usage]:
+    def _begin(self) -> list[Piece]:
+        """Begin an utterance with its first words. Deepgram's own event also comes of noise, and then has no end."""
+        if not self.endpointing or self._speaks:
+            return []
+        self._speaks = True
+        return [SpeechBegan()]
+
+    def _end(self) -> list[Piece]:
+        if not self._speaks:
+            return []
+        self._speaks = False
+        return [SpeechEnded()]
+
+    def end(self, seconds: float) -> Iterator[STTPiece]:
         """Yield what is left when the connection has ended. A summary must have come before."""
         if not self._is_complete:
             raise ProviderError(PROVIDER, "unavailable")

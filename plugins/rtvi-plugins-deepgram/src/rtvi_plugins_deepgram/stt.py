@@ -11,7 +11,7 @@ from attrs.validators import ge, le
 from typing_extensions import Doc
 
 from rtvi_plugins import Secret, options, service
-from rtvi_plugins.kinds import ListenPiece, ListenRequest, Settled, STTPiece, STTRequest
+from rtvi_plugins.kinds import ListenPiece, ListenRequest, Settled, SpeechEnded, STTPiece, STTRequest, Transcript, Usage
 from rtvi_plugins_vendor import (
     BaseURL,
     CountedAudio,
@@ -51,32 +51,35 @@ class DeepgramSTT:
         async with self._open(reader) as stream, stream.sending(audio_messages(audio, end=_CLOSE)):
             async for message in stream:
                 for piece in reader.read(message):
-                    yield piece
+                    if isinstance(piece, Transcript | Usage):
+                        yield piece
         for piece in reader.end(audio.seconds):
             yield piece
 
     async def listen(self, request: ListenRequest, /) -> AsyncGenerator[ListenPiece]:
         """Yield the transcripts of a session. It ends after an utterance if the options have changed."""
-        fields, reader = self.fields, _reader(self.fields)
+        reader = _reader(self.fields, endpointing=request.endpointing)
         listening = Listening(PROVIDER, self.timeout, hears_silence=reader.hears_silence)
         async with self._open(reader) as stream, stream.sending(listening.messages(request.audio, reader.pause)):
-            while self.fields == fields:
-                is_settled = False
-                while not is_settled:
-                    listening.quiet = reader.quiet(self.timeout)
-                    for piece in reader.read(await listening.receive(stream)):
-                        yield piece
-                    is_settled = listening.is_paused and reader.has_settled
-                yield listening.settle()
-                yield Settled()
+            is_over = False
+            while not is_over or self.fields == reader.fields:
+                listening.quiet, is_over = reader.quiet(self.timeout), False
+                for piece in reader.read(await listening.receive(stream)):
+                    if isinstance(piece, SpeechEnded):
+                        is_over = True
+                        yield listening.usage()
+                    yield piece
+                if listening.is_paused and reader.has_settled:
+                    is_over = True
+                    yield listening.settle()
+                    yield Settled()
 
     def _open(self, reader: Nova | Flux) -> AbstractAsyncContextManager[WebSocketStream]:
-        params = {**reader.format, **reader.fields}
-        return self.sockets.open(reader.path, params=params, goodbye=_CLOSE, keep_alive=reader.keep_alive)
+        return self.sockets.open(reader.path, params=reader.params, goodbye=_CLOSE, keep_alive=reader.keep_alive)
 
 
-def _reader(fields: Mapping[str, Any]) -> Nova | Flux:
-    return Flux(fields) if _is_flux(fields.get("model")) else Nova(fields)
+def _reader(fields: Mapping[str, Any], *, endpointing: bool = False) -> Nova | Flux:
+    return (Flux if _is_flux(fields.get("model")) else Nova)(fields, endpointing)
 
 
 def _is_flux(model: object) -> bool:
@@ -161,7 +164,7 @@ def recognition(
     }
     flux = {
         "language_hint": list(language_hint),
-        "eot_threshold": 1.0 if eot_threshold is None else eot_threshold,
+        "eot_threshold": eot_threshold,
         "eot_timeout_ms": eot_timeout_ms,
     }
     stt.fields = parameters({**both, **(flux if _is_flux(model) else nova)}, extra)

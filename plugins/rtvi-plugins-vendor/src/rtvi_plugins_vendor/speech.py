@@ -132,6 +132,10 @@ class Listening:
         """Note that the pause was answered. Return the length of the audio since the last one."""
         self.is_paused = False
         self._heard = self._heard and not self.hears_silence
+        return self.usage()
+
+    def usage(self) -> Usage:
+        """Return the length of the audio since the last call, or since the last pause."""
         seconds = self._audio.seconds if self._audio else 0.0
         used, self._used = round(seconds - self._used, 6), seconds
         return Usage(seconds=used)
