@@ -203,8 +203,11 @@ def _kinds(path: Path, services: Mapping[str, _Written | _Service]) -> dict[str,
         if kind in kinds.values():
             raise BotError(f"{path}: services.{name}: a conversation has one {given}. Remove one.")
         kinds[name] = kind
-    if BUILTIN_KINDS["llm"] not in kinds.values():
-        raise BotError(f'{path}: services: a conversation needs an llm. Write llm = "rules".')
+    by_kind = {kind.name: name for name, kind in kinds.items()}
+    if "speech" in by_kind and (other := next((each for each in ("llm", "stt", "tts") if each in by_kind), None)):
+        raise BotError(f"{path}: services.{by_kind[other]}: a speech takes the place of {other}. Remove one of them.")
+    if not {"llm", "speech"} & {*by_kind}:
+        raise BotError(f'{path}: services: a conversation needs an llm or a speech. Write llm = "rules".')
     return kinds
 
 
@@ -229,10 +232,10 @@ def _provider(path: Path, name: str, written: str | _Failover) -> str | Failover
 
 
 def _config(path: Path, settings: _Settings, kinds: Mapping[str, Kind]) -> Mapping[str, Mapping[str, Any]]:
-    """Return the config with the prompt as the first message of the LLM."""
+    """Return the config with the prompt as the first message of the LLM or the speech-to-speech model."""
     config = {name: dict(values) for name, values in settings.get("config", {}).items()}
     if "prompt" in settings:
-        service = next(name for name, kind in kinds.items() if kind.name == "llm")
+        service = next(name for name, kind in kinds.items() if kind.name in ("llm", "speech"))
         values = config.setdefault(service, {})
         if "messages" in values:
             raise BotError(f"{path}: prompt: config.{service}.messages is given too. Remove one of them.")
@@ -278,6 +281,8 @@ def _validators(written: Mapping[str, Any]) -> list[Any]:
 def _function(path: Path, written: Mapping[str, Any], kinds: Mapping[str, Kind], taking: TurnTaking) -> AnyFunction:
     """Return the bot's function, in a module of its own."""
     texts = {name: written[name] for name in ("greeting", "apology", "filler") if name in written}
+    if "filler" in texts and BUILTIN_KINDS["speech"] in kinds.values():
+        raise BotError(f"{path}: filler: a speech-to-speech model cannot say a sentence while it waits. Remove it.")
 
     async def talk(session: Session, /, **services: Any) -> None:
         by_kind = {kinds[name].name: service for name, service in services.items()}

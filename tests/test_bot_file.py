@@ -104,6 +104,16 @@ async def test_it_talks(write: Write) -> None:
         assert greeting == {"role": "assistant", "content": "Good evening."}
 
 
+@pytest.mark.anyio
+async def test_a_speech_to_speech_model_takes_the_place_of_the_llm(write: Write) -> None:
+    """The prompt is its first message."""
+    text = 'prompt = "You are a porter."\nclient = ["speech:get_context"]\nservices = { speech = "echo" }'
+    async with connect(load_bot_file(write(text))) as client:
+        await client.ask("hello")
+        messages = (await client.action("speech:get_context"))["messages"]
+    assert [each["content"] for each in messages] == ["You are a porter.", "hello", "hello"]
+
+
 LLM = 'services = { llm = "echo" }\n'
 
 
@@ -111,11 +121,19 @@ LLM = 'services = { llm = "echo" }\n'
     ("text", "problem"),
     [
         ("services = ", "porter.toml is not TOML: Invalid value (at end of document)."),
-        ("", 'porter.toml: services: a conversation needs an llm. Write llm = "rules".'),
+        ("", 'porter.toml: services: a conversation needs an llm or a speech. Write llm = "rules".'),
         ('nmae = "x"\n' + LLM, "porter.toml: nmae: unknown field 'nmae'; did you mean 'name'?"),
         (
             "services = { llm = 3 }",
             "services.llm: expected a string or an array or an object, got the number 3",
+        ),
+        (
+            'services = { llm = "echo", speech = "echo" }',
+            "porter.toml: services.llm: a speech takes the place of llm. Remove one of them.",
+        ),
+        (
+            'services = { speech = "echo" }\nfiller = "One moment."',
+            "porter.toml: filler: a speech-to-speech model cannot say a sentence while it waits. Remove it.",
         ),
         ("services = { llm = [] }", "porter.toml: services names no provider for 'llm'."),
         ('services = { llm = ["echo", "echo"] }', "porter.toml: services names 'echo' for 'llm' twice. Remove one."),

@@ -215,7 +215,7 @@ class ModelConversation(Conversation):
     @asynccontextmanager
     async def _bot_turn(self, input: Input) -> AsyncGenerator[BotTurn]:
         async with Conversation._bot_turn(self, input) as turn:
-            self.user.turn_began(turn.turn, answers_speech=self.answers.claimed is not None)
+            self.user.turn_began(turn.turn)
             self.answers.begin(turn)
             try:
                 yield turn

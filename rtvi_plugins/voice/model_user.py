@@ -203,16 +203,16 @@ class ModelUser:
             words.interim = ""
             self.session.emit(UserTranscription("", final=True))
 
-    def turn_began(self, turn: Turn, *, answers_speech: bool) -> None:
-        """Add the user's words to the context, because the model answers them. Later ones follow when they come."""
+    def turn_began(self, turn: Turn) -> None:
+        """Add the user's words to the context before the answer. Those that come later follow when they come."""
         self._previous = last_message(turn)
-        if not answers_speech:
-            return
         texts: list[str] = []
+        going_on = self._unanswered[-1:] if self.is_open else []
         for words in self._unanswered:
-            words.answered, words.turn = True, turn
-            texts += words.take()
-        self._unanswered.clear()
+            if words not in going_on:
+                words.answered, words.turn = True, turn
+                texts += words.take()
+        self._unanswered = going_on
         if texts:
             self._previous = self._add(texts, turn.remember)
 
