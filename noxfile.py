@@ -271,8 +271,9 @@ def hostile(session: nox.Session) -> None:
 
 @nox.session
 def soak(session: nox.Session) -> None:
-    """What CI does for short: 100,000 seeded requests, twenty minutes of talking, 500 sessions left at any moment."""
+    """What CI does for short: 100,000 seeded requests, twenty minutes of talking, 500 sessions left, 100 kills."""
     install(session, "tests")
-    much = {"SOAK_REQUESTS": "100000", "SOAK_MINUTES": "20", "SOAK_SESSIONS": "500"}
+    much = {"SOAK_REQUESTS": "100000", "SOAK_MINUTES": "20", "SOAK_SESSIONS": "500", "SOAK_KILLS": "100"}
     env = {name: os.environ.get(name, value) for name, value in much.items()}
-    pytest(session, "--timeout=0", "tests/soak/test_requests.py", "tests/soak/test_speech.py", **env)
+    long = ("tests/soak/test_requests.py", "tests/soak/test_speech.py", "tests/resuming/test_processes.py")
+    pytest(session, "--timeout=0", *long, **env)

@@ -6,12 +6,13 @@ import { Session } from "./session.js";
 import { WebRTCTransport } from "./webrtc.js";
 import { WebSocketTransport } from "./websocket.js";
 
+const LONGEST_DELAY = 2000; // ms; all clients of a server that has failed come back at once
 const ENDED = "The conversation has ended.";
 const TRANSPORTS = { websocket: WebSocketTransport, webrtc: WebRTCTransport };
 
 /**
  * A call to the bot. `on` holds the callbacks `event(type, data)`, `seen(direction, message)`,
- * `closed({clean, reason})`, `microphoneLost()`, `userLevel(rms)` and `botLevel(rms)`.
+ * `closed({clean, reason})`, `lost()`, `microphoneLost()`, `userLevel(rms)` and `botLevel(rms)`.
  */
 export class Call {
   #on;
@@ -22,6 +23,7 @@ export class Call {
   #speaking = false;
   #ready = false;
   #over = false;
+  #comingBack = false; // the connection was lost, and the session is not resumed yet
   #giveUp = () => {};
 
   constructor(transport, on) {
@@ -120,6 +122,34 @@ export class Call {
   }
 
   #closed(how) {
+    if (this.#over || this.#comingBack) return;
+    if (this.#ready && how.lost && this.session.resume) this.#comeBack(how);
+    else this.#finish(how);
+  }
+
+  // Resume the session on a new connection, as long as the bot waits.
+  async #comeBack(how) {
+    const until = Date.now() + 1000 * this.session.resume.seconds;
+    this.#comingBack = true;
+    this.#player?.clear();
+    this.#on.lost();
+    while (!this.#over && Date.now() < until) {
+      await new Promise((resolve) => setTimeout(resolve, Math.random() * LONGEST_DELAY));
+      if (this.#over) return;
+      try {
+        await this.#transport.open({ resume: this.session.resume.token });
+        await this.session.comeBack();
+        this.#comingBack = false;
+        return;
+      } catch (error) {
+        if (error.final) break;
+      }
+    }
+    this.#comingBack = false;
+    this.#finish(how);
+  }
+
+  #finish(how) {
     if (this.#over) return;
     this.#end();
     this.#on.closed(how);

@@ -20,8 +20,9 @@ export async function getJson(path) {
 
 /** A request that the server refused. `details` lists the problems. */
 class Failed extends Error {
-  constructor(text, { details }) {
+  constructor(text, { details, error, retryable }) {
     super(plainly(text));
+    this.final = Boolean(error) && !retryable;
     this.details = problemsOf({ error: text, details });
   }
 }

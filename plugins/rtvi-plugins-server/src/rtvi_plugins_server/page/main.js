@@ -73,6 +73,7 @@ async function open({ microphone }) {
     event: (type, data) => call === mine && took(type, data),
     seen: (direction, message) => log.add(direction, message),
     closed: (how) => call === mine && left(how),
+    lost: () => call === mine && lost(),
     userLevel: (rms) => userMeter.set(rms),
     botLevel: (rms) => botMeter.set(rms),
     microphoneLost: () => call === mine && microphoneLost(),
@@ -176,6 +177,20 @@ function left({ clean, reason }) {
   announce("Disconnected.");
 }
 
+/** The connection was lost. The call comes back by itself, or ends. */
+function lost() {
+  state.set("connecting");
+  note("The connection was lost. Connecting again …");
+  show();
+}
+
+function isBack() {
+  state.set("listening");
+  note("");
+  announce("Connected again.");
+  show();
+}
+
 /** Clear the previous conversation, which stayed readable until the new one started. */
 function forget() {
   transcript.clear();
@@ -194,6 +209,7 @@ function took(type, data) {
 
 const OTHERS = {
   "bot-ready": forget,
+  resumed: isBack,
   error: (data) => say(plainly(data.message ?? data.error ?? "The bot failed.")),
   "error-response": (data) => say(plainly(data.error ?? "The bot refused a message.")),
   config: (data, mine) => options.took(data).catch((error) => call === mine && say(error.message)),

@@ -3,6 +3,7 @@
 import { plainly, problemsOf } from "./problems.js";
 
 export const VERSION = "2.1.0";
+const INTRODUCTION = { version: VERSION, about: { library: "rtvi_plugins page" } };
 const ANSWER_WITHIN = 15000; // ms
 const READY_WITHIN = 15000; // ms
 
@@ -18,12 +19,17 @@ export class Refused extends Error {
 /**
  * One session. `post` sends a text. Pass received texts to `receive`. `on` holds the callbacks `event(type, data)` for
  * all messages that are not answers, and `seen(direction, message)` for all messages in both directions.
+ *
+ * After a lost connection, `resume` has what the next start needs, and `comeBack` introduces the client again.
  */
 export class Session {
   #post;
   #on;
   #waiting = new Map();
   #count = 0;
+  #prefix = `page-${Math.random().toString(36).slice(2, 10)}`; // nobody else's answers have it
+  #received = 0; // messages since the last bot-ready, this one included
+  resume = null;
 
   constructor(post, on) {
     this.#post = post;
@@ -32,8 +38,13 @@ export class Session {
 
   /** Send client-ready, and wait for the bot. */
   ready() {
-    const data = { version: VERSION, about: { library: "rtvi_plugins page" } };
-    return this.#ask("client-ready", data, READY_WITHIN);
+    return this.#ask("client-ready", INTRODUCTION, READY_WITHIN);
+  }
+
+  /** Go on over a new connection. The bot sends what was missed, and asks for the requests that never arrived. */
+  comeBack() {
+    const waiting = [...this.#waiting.keys()];
+    return this.#ask("client-ready", { ...INTRODUCTION, waiting, received: this.#received }, READY_WITHIN);
   }
 
   /** Ask for `t` with the data `d`, and return the answer's data. Throws `Refused`. */
@@ -53,7 +64,10 @@ export class Session {
   }
 
   send(type, data) {
-    const message = { label: "rtvi-ai", type, id: `page-${++this.#count}`, data };
+    return this.#send({ label: "rtvi-ai", type, id: `${this.#prefix}-${++this.#count}`, data });
+  }
+
+  #send(message) {
     this.#on.seen("sent", message);
     this.#post(JSON.stringify(message));
     return message.id;
@@ -64,6 +78,14 @@ export class Session {
     const message = parse(text);
     if (message?.label !== "rtvi-ai") return;
     this.#on.seen("received", message);
+    this.#received += 1;
+    if (message.type === "bot-ready") {
+      this.#received = 1;
+      const isBack = this.resume !== null;
+      this.resume = message.data?.about?.resume ?? null;
+      this.#settle(message);
+      return this.#on.event(isBack ? "resumed" : "bot-ready", message.data ?? {});
+    }
     if (!this.#settle(message)) this.#on.event(message.type, message.data ?? {});
   }
 
@@ -75,13 +97,15 @@ export class Session {
 
   #ask(type, data, within) {
     return new Promise((resolve, reject) => {
-      const id = this.send(type, data);
+      const message = { label: "rtvi-ai", type, id: `${this.#prefix}-${++this.#count}`, data };
+      const { id } = message;
       const timer = setTimeout(() => {
         this.#waiting.delete(id);
         reject(new Error(`The bot did not answer within ${within / 1000} seconds.`));
       }, within);
       const settled = (settle) => (value) => (clearTimeout(timer), settle(value));
-      this.#waiting.set(id, { type, resolve: settled(resolve), reject: settled(reject) });
+      this.#waiting.set(id, { message, type, resolve: settled(resolve), reject: settled(reject) });
+      this.#send(message);
     });
   }
 
@@ -89,11 +113,20 @@ export class Session {
     // A bot may answer client-ready without its id.
     const id = message.type === "bot-ready" ? this.#firstWaiting("client-ready") : message.id;
     const waiting = this.#waiting.get(id);
-    if (!waiting) return false;
+    if (!waiting) return this.#isOld(message);
+    if (message.type === "error-response" && message.data?.code === "not-received") {
+      this.#send(waiting.message);
+      return true;
+    }
     this.#waiting.delete(id);
     if (message.type === "error-response") waiting.reject(new Refused(message.data));
     else waiting.resolve(message.data);
-    return message.type !== "bot-ready";
+    return true;
+  }
+
+  // An answer that came twice, after a resume, or too late.
+  #isOld({ type, id }) {
+    return type !== "error-response" && typeof id === "string" && id.startsWith(this.#prefix);
   }
 
   #firstWaiting(type) {

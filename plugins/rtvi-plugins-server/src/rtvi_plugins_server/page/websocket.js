@@ -29,8 +29,12 @@ export class WebSocketTransport {
       socket.onopen = resolve;
       socket.onclose = () => reject(new Error("The server refused the connection. Try to connect again."));
     });
+    if (this.#socket !== socket) return socket.close(1000);
     socket.onmessage = (event) => this.#receive(event.data);
-    socket.onclose = (event) => this.#on.closed({ clean: event.code === 1000, reason: reasonOf(event) });
+    socket.onclose = ({ code, reason }) => {
+      if (this.#socket !== socket) return;
+      this.#on.closed({ clean: code === 1000, lost: LOST.includes(code), reason: reasonOf({ code, reason }) });
+    };
   }
 
   send(text) {
@@ -68,6 +72,9 @@ function address(token) {
   url.searchParams.set("token", token);
   return url;
 }
+
+/** The close codes after which the session goes on, if the server saves sessions. */
+const LOST = [1001, 1006, 1012];
 
 const REASONS = {
   1006: "The connection was lost.",
