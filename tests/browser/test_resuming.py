@@ -25,7 +25,17 @@ def test_a_call_survives_the_kill_of_its_server(browser: Browser, tmp_path: Path
     """The page says that it connects again, and the conversation goes on: it is still shown, and the bot knows it."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "rtvi_plugins", "run", BOT, "--port", str(port), "--drain-seconds", "0"]
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "rtvi_plugins",
+        "run",
+        BOT,
+        "--port",
+        str(port),
+        "--drain-seconds",
+        "0",
+    ]
     command += ["--resume", tmp_path / "sessions.db"]
     url, env = r"(http://127\.0\.0\.1:\d+)", environment(PYTHONUNBUFFERED="1")
     with running(command, url, env=env) as first, visiting(browser, first.matched) as call:

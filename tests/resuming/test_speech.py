@@ -1,0 +1,121 @@
+"""A spoken conversation goes on after its connection, or its process, was lost."""
+
+from __future__ import annotations
+
+import pytest
+
+from rtvi_plugins.hosting import Host, ManualClock
+from rtvi_plugins.kinds import Text
+from rtvi_plugins.resuming import MemoryStore
+from rtvi_plugins.session import Secret
+
+from ..fakes.providers import RATE, Fakes, samples
+from ..fakes.visitor import Visitor, visitor
+from ..fakes.wire import OPERATOR, settle
+
+pytestmark = pytest.mark.anyio
+
+
+async def advance(clock: ManualClock, seconds: float) -> None:
+    """Let time pass in frames."""
+    for _ in range(round(seconds / 0.02)):
+        clock.advance(0.02)
+        await settle()
+
+
+async def speak(client: Visitor, clock: ManualClock, line: int, seconds: float) -> None:
+    """Say a line, or nothing."""
+    for _ in range(round(seconds / 0.02)):
+        client.connection.receive_audio(samples(line, 0.02))
+        clock.advance(0.02)
+        await settle()
+
+
+def host(store: MemoryStore, fakes: Fakes, clock: ManualClock) -> Host:
+    """A host with a bot that speaks."""
+    return Host(fakes.talker(), modules=[fakes], clock=clock, environ={}, operator_secret=Secret(OPERATOR), store=store)
+
+
+async def test_an_answer_that_nobody_could_hear_is_given_again() -> None:
+    """The bot stops speaking when the connection is lost. It knows what was heard, and answers again afterwards."""
+    clock, fakes = ManualClock(), Fakes([Text("This is a rather long answer.")], [Text("As I said.")])
+    async with host(MemoryStore(), fakes, clock) as one, visitor(rate=RATE) as client:
+        await client.start(one)
+        client.send("send-text", {"content": "Well?"})
+        await settle()
+        await advance(clock, 0.6)
+        client.lose()
+        await advance(clock, 5)
+        before, heard = len(client.audio), list(fakes.requests)
+        assert len(heard) == 1
+        await client.resume(one)
+        await advance(clock, 2)
+        assert len(client.audio) > before
+        assert [each["content"] for each in fakes.requests[1].messages[-2:]] == ["Well?", "This is a"]
+        assert "bot-interrupted" in client.types()
+        assert client.text() == "This is a rather long answer.As I said."
+
+
+@pytest.mark.parametrize("moves", [False, True])
+async def test_a_question_that_was_cut_short_is_asked_again(moves: bool) -> None:
+    """The user is heard again at once, in the same process or in another one."""
+    clock, store = ManualClock(), MemoryStore()
+    first, second = Fakes([Text("Yes.")], [Text("Yes.")]), Fakes([Text("Yes.")])
+    async with (
+        host(store, first, clock) as one,
+        host(store, second, clock) as other,
+        visitor(rate=RATE) as client,
+    ):
+        await client.start(one)
+        await speak(client, clock, 2, 0.5)  # and the connection is lost in the middle
+        if moves:
+            await client.resume(other)
+        else:
+            client.lose()
+            await advance(clock, 3)
+            await client.resume(one)
+        await speak(client, clock, 0, 1.0)
+        await speak(client, clock, 1, 0.6)
+        await speak(client, clock, 0, 2.0)
+        await advance(clock, 2)
+        questions = [each["data"]["text"] for each in client.events if each["type"] == "user-llm-text"]
+        assert questions[-1].endswith("hello there")
+        assert client.text().endswith("Yes.")
+        assert any(any(each.data) for each in client.audio)
+
+
+async def test_another_process_speaks_the_answer_from_its_beginning() -> None:
+    """Audio that was under way is lost with the process."""
+    clock, store = ManualClock(), MemoryStore()
+    first, second = Fakes([Text("It is noon now.")]), Fakes([Text("It is noon now.")])
+    async with (
+        host(store, first, clock) as one,
+        host(store, second, clock) as other,
+        visitor(rate=RATE) as client,
+    ):
+        await client.start(one)
+        client.send("send-text", {"content": "What time is it?"})
+        await settle()
+        await advance(clock, 0.3)
+        await client.resume(other)
+        await advance(clock, 3)
+        assert [each["content"] for each in second.requests[0].messages] == ["What time is it?"]
+        context = client.connection.session.context.messages
+        assert [each["content"] for each in context] == ["What time is it?", "It is noon now."]
+
+
+async def test_a_client_may_come_back_without_audio() -> None:
+    """It gets texts only, although the session still has its audio."""
+    clock, fakes = ManualClock(), Fakes([Text("One.")], [Text("Two.")])
+    async with host(MemoryStore(), fakes, clock) as one, visitor(rate=RATE) as client:
+        await client.start(one)
+        client.send("send-text", {"content": "a"})
+        await advance(clock, 2)
+        client.rate = None
+        client.lose()
+        await client.resume(one)
+        before = len(client.audio)
+        client.send("send-text", {"content": "b"})
+        await advance(clock, 2)
+        assert client.text() == "One.Two."
+        assert len(client.audio) == before
