@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
 from ..clock import Clock
 from ..limits import Limits
@@ -42,7 +42,4 @@ class Shared:
     resume_seconds: float = 60.0
     old_names: OldNames = field(factory=OldNames)
     key_checks: KeyChecks = field(factory=KeyChecks)
-    health: Health = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        object.__setattr__(self, "health", Health(self.clock))
+    health: Health = field(default=Factory(lambda self: Health(self.clock), takes_self=True))

@@ -10,7 +10,22 @@ from attrs import define, field
 from attrs.validators import ge, le
 from typing_extensions import TypedDict
 
-from rtvi_plugins import LLM, STT, TTS, Kind, Secret, Session, action, bot, converse, lifespan, options, service
+from rtvi_plugins import (
+    LLM,
+    STT,
+    TTS,
+    Failover,
+    Kind,
+    ProviderError,
+    Secret,
+    Session,
+    action,
+    bot,
+    converse,
+    lifespan,
+    options,
+    service,
+)
 from rtvi_plugins.kinds import (
     Audio,
     ListeningSTT,
@@ -126,6 +141,14 @@ async def acme_avatar() -> AsyncGenerator[AcmeAvatar]:
 @bot(services={"llm": ["acme", "acme-eu"]}, client=["llm.model", "llm:list_models"])
 async def receptionist(session: Session, /, llm: LLM) -> None:
     await converse(session, llm=llm)
+
+
+@bot(services={"llm": Failover("acme", "acme-eu"), "tts": ["acme", Failover("acme-eu", "acme", seconds=5.0)]})
+async def steady(session: Session, /, llm: LLM, tts: TTS) -> None:
+    alternatives = session.alternatives(llm)
+    await alternatives.choose()
+    assert_type(await alternatives.failed(ProviderError("acme", "rate"), replace=False), bool)
+    assert_type(alternatives.seconds, float | None)
 
 
 @action(receptionist)
