@@ -91,7 +91,7 @@ def test_a_parameter_is_an_option_a_service_option_or_a_key(found: Reflected) ->
         "turn_timeout_ms",
     ]
     assert [each.name for each in found.service] == ["base_url", "credentials_file"]
-    assert found.keys == {"api_key": True}
+    assert found.keys == {"api_key": False}  # a file of credentials is another way in
 
 
 def test_what_json_cannot_carry_is_left_out(found: Reflected) -> None:
@@ -137,12 +137,55 @@ def test_one_of_several_keys_may_be_enough() -> None:
     """A class that has other ways in needs none of its keys."""
 
     class Cloud:
-        def __init__(self, *, api_key: str = "", api_secret: str | None = None, token: dict[str, str] | None = None):
+        def __init__(self, *, api_key: str = "", api_secret: str | None = None):
+            """Speak."""
+
+    class Account:
+        def __init__(self, *, api_key: str = "", credentials_info: dict[str, Any] | None = None):
+            """Speak."""
+
+    assert reflect(Cloud).keys == {"api_key": False, "api_secret": False}
+    assert reflect(Account).keys == {"api_key": False}
+
+
+def test_a_secret_is_never_an_option() -> None:
+    """Clients may read options. A key that is no text cannot be given at all."""
+
+    class Cloud:
+        def __init__(
+            self,
+            *,
+            access_key_id: str = "",
+            auth_token: str | None = None,
+            connection_string: str | None = None,
+            credentials_info: dict[str, Any] | None = None,
+            password: str = "",
+            token: dict[str, str] | None = None,
+        ) -> None:
             """Speak."""
 
     found = reflect(Cloud)
-    assert found.keys == {"api_key": False, "api_secret": False}
-    assert found.left_out == ["token"]
+    assert list(found.keys) == ["access_key_id", "auth_token", "connection_string", "password"]
+    assert found.left_out == ["credentials_info", "token"]
+    assert found.options == found.service == []
+
+
+def test_what_a_class_passes_on_to_livekit_itself_is_no_option() -> None:
+    """Such as its abilities and its sample rate."""
+
+    class Base:
+        __module__ = "livekit.agents.tts"
+
+        def __init__(self, *, capabilities: str, **given: Any) -> None:
+            """Speak."""
+
+    class Child(Base):
+        def __init__(self, *, tone: str = "low", **given: Any) -> None:
+            super().__init__(capabilities="", **given)
+
+    found = reflect(Child)
+    assert [each.name for each in found.options] == ["tone"]
+    assert found.required == []
 
 
 def test_an_argument_without_a_default_is_a_service_option_that_must_be_set() -> None:

@@ -26,7 +26,10 @@ from rtvi_plugins.errors import DeclarationError
 __all__ = ("Parameter", "Reflected", "reflect")
 
 #: The ends of names of keys, but for those of caches.
-_KEY = re.compile(r"(^|_)(api_?key|key|secret|token|password|credentials?|authorization)$")
+_KEY = re.compile(
+    r"(^|_)(apikey|key|key_id|secret|token|password|credentials?|credentials_info|service_account|service_account_info|"
+    r"connection_string|authorization)$"
+)
 _NO_KEY = re.compile(r"cache_key$")
 _SERVICE = re.compile(
     r"(^|_)(url|uri|host|endpoint|region|location|project|proxy|path|file|dir|api_version|account|organization|"
@@ -93,7 +96,8 @@ def reflect(cls: type, unset: Sequence[Any] = ()) -> Reflected:
             found.required.append(each.name)
         else:
             (found.service if _SERVICE.search(each.name) else found.options).append(parameter)
-    if list(found.keys) == ["api_key"]:  # LiveKit makes it optional, to look for it in the environment
+    other_ways = any("credentials" in each for each in (*found.left_out, *(each.name for each in found.service)))
+    if list(found.keys) == ["api_key"] and not other_ways:  # LiveKit looks for it in the environment too
         found.keys["api_key"] = True
     return found
 
@@ -140,6 +144,8 @@ def _parameters(cls: type) -> list[tuple[inspect.Parameter, Any]]:
     found: dict[str, tuple[inspect.Parameter, Any]] = {}
     for base in cls.__mro__[:-1]:
         init = vars(base).get("__init__")
+        if base.__module__.startswith("livekit.agents"):  # what a plugin tells LiveKit
+            break
         if init is None:
             continue
         hints = _hints(init, base)
