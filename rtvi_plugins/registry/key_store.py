@@ -71,10 +71,14 @@ class KeyStore:
 
         It goes into the system keyring, if there is one. `in_file` stores it in the file nevertheless.
         """
+        self._file()  # a key in the keyring whose name is nowhere would not be found
         keys = self._read()
         keyring = None if in_file else find_keyring()
         if keyring is None:
             self._write({**keys, variable: key.reveal()})
+            if variable in keys and keys[variable] is None and (old := find_keyring()) is not None:
+                with suppress(PluginError):  # a locked keyring; the key is not read from there any more
+                    old.remove(variable)
             return str(self.path)
         keyring.set(variable, key)
         self._write({**keys, variable: None})
@@ -114,22 +118,26 @@ class KeyStore:
             f"The key store {self.path} is no JSON object of strings and nulls. Remove it, and set the keys again."
         )
 
-    def _write(self, keys: Mapping[str, str | None]) -> None:
+    def _file(self) -> Path:
         if self.path is None:
             raise PluginError("There is no home folder for the key store. Set the variable HOME or XDG_CONFIG_HOME.")
+        return self.path
+
+    def _write(self, keys: Mapping[str, str | None]) -> None:
+        path = self._file()
         try:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             # A new file takes the place of the old one at once: nobody reads half of it. Its mode is 0600.
-            descriptor, name = tempfile.mkstemp(dir=self.path.parent, prefix=".keys-")
+            descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".keys-")
             try:
                 with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                     json.dump(keys, file, indent=2, sort_keys=True)
-                Path(name).replace(self.path)
+                Path(name).replace(path)
             except BaseException:
                 Path(name).unlink(missing_ok=True)
                 raise
         except OSError as error:
-            raise PluginError(f"The key store {self.path} cannot be written: {type(error).__name__}.") from None
+            raise PluginError(f"The key store {path} cannot be written: {type(error).__name__}.") from None
 
 
 def _keyring_of(variable: str) -> SystemKeyring:

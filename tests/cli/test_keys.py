@@ -131,11 +131,12 @@ def test_a_file_that_is_not_safe_or_not_sound_is_not_used(run: Run, file: Path, 
     assert file.read_text("utf-8") == text
 
 
-def test_without_a_home_folder_there_are_no_keys() -> None:
-    """A host with an environment of its own reads no file of the user."""
+def test_without_a_home_folder_there_are_no_keys(keyring: Path) -> None:
+    """A host with an environment of its own reads no file of the user, and changes no keyring."""
     assert KeyStore({}).names() == []
     with pytest.raises(PluginError, match="HOME"):
         KeyStore({}).set("ACME_API_KEY", Secret(KEY))
+    assert not keyring.exists()
 
 
 # ---- the system keyring ----------------------------------------------------------------------------------------------
@@ -179,6 +180,8 @@ def test_a_key_can_be_stored_in_the_file_nevertheless(
     store(run, monkeypatch)
     assert KEY not in file.read_text("utf-8")
     assert stored() == KEY
+    store(run, monkeypatch, "--file")
+    assert "acme" not in keyring.read_text("utf-8").lower()
 
 
 def test_a_key_in_a_keyring_that_is_gone_is_an_error_with_a_way_out(
