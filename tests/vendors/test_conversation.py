@@ -35,6 +35,7 @@ WORDS = ("Good morning.", "A room for two, please.", "Thank you and goodbye.")
 
 deepgram = fake_of("rtvi-plugins-deepgram", "deepgram_server")
 cartesia = fake_of("rtvi-plugins-cartesia", "cartesia_server")
+assemblyai = fake_of("rtvi-plugins-assemblyai", "assemblyai_server")
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +70,7 @@ class Vendors:
 
     deepgram: Any
     cartesia: Any
+    assemblyai: Any
     openai: FakeVendor
     groq: FakeVendor
     sockets: list[tuple[str, FakeSocket]] = field(factory=list[tuple[str, FakeSocket]])
@@ -87,18 +89,18 @@ class Vendors:
         self.openai.on("/audio/speech", Answer(parts=sound, headers={"content-type": "audio/pcm"}))
         self.groq.on("/chat/completions", chat("Groq answers."))
 
-    @property
-    def start(self) -> dict[str, Any]:
-        """What the operator sends at the start."""
+    def start(self, *names: str) -> dict[str, Any]:
+        """What the operator of a bot with these providers sends at the start."""
         urls = {
             "deepgram": self.deepgram.vendor.url,
             "cartesia": self.cartesia.vendor.url,
+            "assemblyai": self.assemblyai.vendor.url,
             "openai": self.openai.url,
             "groq": self.groq.url,
         }
         return {
-            "api_keys": {name: {"api_key": f"key-of-{name}"} for name in urls},
-            "service_options": {name: {"base_url": url} for name, url in urls.items()},
+            "api_keys": {name: {"api_key": f"key-of-{name}"} for name in names},
+            "service_options": {name: {"base_url": urls[name]} for name in names},
         }
 
     def _kept(self, path: str, talk: Callable[[FakeSocket], Any]) -> Callable[[FakeSocket], Any]:
@@ -122,10 +124,11 @@ async def vendors() -> AsyncGenerator[Vendors]:
     async with (
         deepgram.deepgram() as first,
         cartesia.cartesia() as second,
+        assemblyai.assemblyai() as third,
         fake_vendor() as openai,
         fake_vendor() as groq,
     ):
-        yield Vendors(first, second, openai, groq)
+        yield Vendors(first, second, third, openai, groq)
 
 
 # ---- the user --------------------------------------------------------------------------------------------------------
@@ -182,7 +185,8 @@ class Caller:
 @asynccontextmanager
 async def calling(function: Any, servers: Vendors) -> AsyncGenerator[Caller]:
     """Call a bot whose providers use these servers."""
-    async with host_for(function) as host, call(host, servers.start, secret=SECRET) as line:
+    start = servers.start("deepgram", "cartesia", "openai", "groq")
+    async with host_for(function) as host, call(host, start, secret=SECRET) as line:
         yield Caller(line)
 
 
@@ -256,3 +260,33 @@ async def test_each_vendor_is_lost_in_turn() -> None:
         assert caller.line.received("error") == []
     said = [each["content"] for each in servers.groq.requests[-1].json["messages"]]
     assert said == [WORDS[0], "OpenAI answers once.", WORDS[1], "OpenAI answers twice.", WORDS[2]]
+
+
+@bot(services={"stt": ["deepgram", "assemblyai", "cartesia"], "llm": "openai", "tts": "cartesia"})
+async def listener(session: Session, /, stt: STT, llm: LLM, tts: TTS) -> None:
+    """A clerk without a VAD: the vendor says when the user has spoken."""
+    await converse(session, stt=stt, llm=llm, tts=tts)
+
+
+@pytest.mark.parametrize(
+    ("provider", "model"),
+    [
+        ("deepgram", "nova-3"),
+        ("deepgram", "flux-general-en"),
+        ("assemblyai", "universal-streaming-english"),
+        ("cartesia", "ink-2"),
+    ],
+)
+async def test_a_vendor_finds_the_utterances(provider: str, model: str) -> None:
+    """Two turns, over one connection."""
+    async with vendors() as servers:
+        for fake in (servers.deepgram, servers.assemblyai, servers.cartesia):
+            fake.sentences = WORDS[:2]
+        option = "speech_model" if provider == "assemblyai" else "model"
+        start = servers.start("deepgram", "assemblyai", "cartesia", "openai")
+        start |= {"services": {"stt": provider}, "config": {"stt": {option: model}}}
+        async with host_for(listener, dev=True) as host, call(host, start, secret=SECRET) as line:
+            caller = Caller(line)
+            assert await caller.say(WORDS[0]) == (WORDS[0], "OpenAI answers once.", pytest.approx(0.3, abs=0.1))
+            assert await caller.say(WORDS[1]) == (WORDS[1], "OpenAI answers twice.", pytest.approx(0.3, abs=0.1))
+        assert line.received("error") == []
