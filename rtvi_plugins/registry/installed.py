@@ -173,9 +173,12 @@ def _hint(name: str, offered: Iterable[EntryPoint], entry_name: str) -> str:
     if own is not None:
         return own[0].upper() + own[1:]
     names = [entry.provider for entry in offered]
-    near = nearest(name.rpartition(":")[2], names)
+    bridged = f"livekit-{name}"
+    near = bridged if bridged in names else nearest(name.rpartition(":")[2], names)
     if near is not None:
         return f"Did you mean {near!r}?"
+    if (command := install_hint_of_plugin(f"{entry_name.partition('.')[0]}.{bridged}")) is not None:
+        return f"LiveKit has one: write {bridged!r}, and {command}"
     listed = f"Installed: {', '.join(dict.fromkeys(names))}. " if names else ""
     distribution, colon, _ = name.rpartition(":")
     return f"{listed}Is there a package {distribution if colon else f'rtvi-plugins-{name}'}?"

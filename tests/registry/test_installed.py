@@ -263,6 +263,20 @@ def test_a_provider_that_is_not_installed_is_told_with_those_that_are(name: str,
         installed.provider("vad", "acme")
 
 
+def test_a_vendor_that_is_bridged_is_named_with_its_bridge() -> None:
+    """Whether it is installed or not: its own name is that of no provider."""
+    with pytest.raises(PluginError) as raised:
+        Installed(()).provider("stt", "gladia")
+    assert str(raised.value) == (
+        "No stt provider 'gladia' is installed. LiveKit has one: write 'livekit-gladia', and in the checkout of "
+        "rtvi-plugins, run: pip install ./plugins/rtvi-plugins-livekit livekit-plugins-gladia"
+    )
+    with pytest.raises(PluginError, match=r"is installed\. Did you mean 'livekit-gladia'\?$"):
+        Installed((entry("stt.livekit-gladia"),)).provider("stt", "gladia")
+    with pytest.raises(PluginError, match="Is there a package rtvi-plugins-gladia"):
+        Installed(()).provider("llm", "gladia")
+
+
 def test_a_module_of_actions_is_chosen_by_its_name() -> None:
     """A provider is none."""
     shout = entry("shout")
