@@ -296,6 +296,7 @@ async def test_options_are_sent() -> None:
         ({"fails": "rate_limit_exceeded"}, "rate"),
         ({"fails": "insufficient_quota"}, "quota"),
         ({"fails": "something_new"}, "unavailable"),
+        ({"refuses": "session_expired"}, "unavailable"),
         ({"refuses": "invalid_value"}, "bad-request"),
     ],
 )

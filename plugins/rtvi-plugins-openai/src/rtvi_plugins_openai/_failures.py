@@ -12,9 +12,9 @@ from typing import Any
 from rtvi_plugins.errors import ProviderCategory
 from rtvi_plugins_vendor import category_of_status
 
-from ._json import is_object
+from ._json import is_object, parse
 
-__all__ = ("category_of", "error_in")
+__all__ = ("categorize", "category_of", "error_in")
 
 #: An account without credit is refused with 429 or 403, like a busy one, but waiting does not help.
 _OUT_OF_QUOTA = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
@@ -33,6 +33,7 @@ _BY_WORD: Mapping[str, ProviderCategory] = {
     "context_length_exceeded": "bad-request",
     "invalid_request_error": "bad-request",
     "model_not_found": "bad-request",
+    "session_expired": "unavailable",
 }
 
 
@@ -49,6 +50,11 @@ def category_of(error: Mapping[str, Any], status: int | None = None) -> Provider
         return category_of_status(int(words[0]))
     known: list[ProviderCategory] = [_BY_WORD[word] for word in words if word in _BY_WORD]
     return known[0] if known else "unavailable"
+
+
+def categorize(status: int, refusal: bytes) -> ProviderCategory:
+    """Return the category of a refused request from its status and body."""
+    return category_of(error_in(parse(refusal)) or {}, status)
 
 
 def error_in(value: object) -> Mapping[str, Any] | None:

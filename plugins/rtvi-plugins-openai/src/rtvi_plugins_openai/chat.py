@@ -9,14 +9,14 @@ from typing import Any
 import httpx2
 from attrs import define, field
 
-from rtvi_plugins.errors import ProviderCategory, ProviderError
+from rtvi_plugins.errors import ProviderError
 from rtvi_plugins.kinds import LLMPiece, LLMRequest
 from rtvi_plugins.session import Secret
 from rtvi_plugins_vendor import Retry, VendorHTTP, connect_http
 
 from ._answer import Answer
-from ._failures import category_of, error_in
-from ._json import array, is_object, object_of, parse, text
+from ._failures import categorize
+from ._json import array, is_object, object_of, text
 from ._request import body
 
 __all__ = ("OpenAILLM", "connect")
@@ -94,10 +94,6 @@ class OpenAILLM:
 _STREAM = {"accept": "text/event-stream"}
 
 
-def _categorize(status: int, refusal: bytes) -> ProviderCategory:
-    return category_of(error_in(parse(refusal)) or {}, status)
-
-
 # ---- connecting ------------------------------------------------------------------------------------------------------
 
 
@@ -123,7 +119,7 @@ async def connect(
     that contains a user name or password.
     """
     async with connect_http(
-        provider, api_key, base_url=base_url, timeout=timeout, categorize=_categorize, retry=_RETRY, transport=transport
+        provider, api_key, base_url=base_url, timeout=timeout, categorize=categorize, retry=_RETRY, transport=transport
     ) as http:
         if alternate_roles is None:
             alternate_roles = http.client.base_url.host != _OPENAI
