@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
 import pytest
@@ -37,6 +39,7 @@ class Vendor:
         #: Final transcripts come after the end of speech.
         self.late = late
         self.connections = 0
+        self.open = 0
         self.pauses = 0
         self.endpointing = list[bool]()
         self.errors = list[Exception]()
@@ -44,7 +47,16 @@ class Vendor:
     async def listen(self, request: ListenRequest) -> AsyncGenerator[ListenPiece]:
         """Find utterances until the stream is closed."""
         self.connections += 1
+        self.open += 1
         self.endpointing.append(request.endpointing)
+        try:
+            async with aclosing(self._find(request)) as pieces:
+                async for piece in pieces:
+                    yield piece
+        finally:
+            self.open -= 1
+
+    async def _find(self, request: ListenRequest) -> AsyncGenerator[ListenPiece]:
         found, silent, speaking = list[int](), 0, False
         async for piece in request.audio:
             if self.errors:
@@ -235,3 +247,42 @@ async def test_silence_is_no_utterance() -> None:
         wire.connection.microphone(False)
         await wait(wire, 2.0)
         assert (types(wire), vendor.pauses) == ([], 0)
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["in time", "late"])
+@pytest.mark.parametrize("steps", [25, pytest.param(1000, marks=[pytest.mark.slow, pytest.mark.timeout(900)])])
+async def test_nothing_is_lost_or_stale_after_random_interruptions_and_switches(steps: int, late: bool) -> None:
+    """Each line of the user is in the context once, and in order. The vendor's connections are closed, all but one."""
+    dice, provider, lines = random.Random(steps), "script", list[int]()
+    vendor = Vendor(late=late)
+    fakes = Fakes(*([Text("A sentence. And another one.")] for _ in range(4 * steps)), listens=vendor.listen)
+    async with session(fakes) as wire:
+        for _ in range(steps):
+            line = dice.choice([each for each in range(1, len(LINES)) if [each] != lines[-1:]])
+            lines.append(line)
+            await speak(wire, line, dice.choice([0.3, 0.5]))
+            match dice.choice(["switch", "fail", "off", "interrupt", "listen", "go on"]):
+                case "switch":
+                    await silence(wire, 0.6)
+                    provider = "second" if provider == "script" else "script"
+                    wire.update(stt={"provider": provider})
+                case "fail":
+                    vendor.errors.append(ProviderError("script", "unavailable"))
+                case "off":
+                    await wait(wire, 0.7)
+                case "interrupt":
+                    await silence(wire, 0.8)
+                    wire.call("tts:interrupt")
+                case "listen":
+                    await silence(wire, 2.5)
+                case _:
+                    pass
+            await silence(wire, dice.choice([0.6, 0.7, 1.0]))
+        await silence(wire, 4.0)
+        heard = " ".join(text for role, text in await said(wire) if role == "user")
+        assert heard == " ".join(LINES[line] for line in lines), steps
+        assert failures(wire) == []
+        assert vendor.open == 1
+    assert vendor.open == 0
+    assert fakes.begun["llm"] == fakes.ended["llm"]
+    assert fakes.begun["tts"] == fakes.ended["tts"]
