@@ -19,6 +19,7 @@ from rtvi_plugins import (
     ProviderError,
     Secret,
     Session,
+    SpeechModel,
     action,
     bot,
     converse,
@@ -27,13 +28,17 @@ from rtvi_plugins import (
     service,
 )
 from rtvi_plugins.kinds import (
+    AnswerEnded,
     Audio,
+    Heard,
     ListeningSTT,
     ListenRequest,
     LLMPiece,
     LLMRequest,
     Pause,
     Settled,
+    SpeechPiece,
+    SpeechRequest,
     STTRequest,
     Text,
     Thought,
@@ -80,6 +85,34 @@ continuous: ListeningSTT = AcmeListeningSTT()
 @asynccontextmanager
 async def acme_stt() -> AsyncGenerator[AcmeListeningSTT]:
     yield AcmeListeningSTT()
+
+
+@define
+class AcmeSpeech:
+    async def converse(self, request: SpeechRequest, /) -> AsyncIterator[SpeechPiece]:
+        async for item in request.input:
+            if isinstance(item, Heard):
+                assert_type(item.seconds, float)
+            yield AnswerEnded()
+
+
+@service("speech", "acme")
+@asynccontextmanager
+async def acme_speech(api_key: Secret, /) -> AsyncGenerator[AcmeSpeech]:
+    yield AcmeSpeech()
+
+
+@options("speech")
+def tone(speech: SpeechModel, /, tone: str = "") -> None: ...
+
+
+@action("llm", "speech")
+async def forget(session: Session, /) -> None: ...
+
+
+@bot(services={"speech": "acme"})
+async def talker(session: Session, /, speech: SpeechModel) -> None:
+    await converse(session, speech=speech, greeting="Hello.")
 
 
 @define

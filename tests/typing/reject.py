@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from accept import AcmeLLM, Cart, Order, acme_llm, book_room, configure, count_tokens, list_models, pizzeria, reset
 
-from rtvi_plugins import STT, TTS, Secret, Session, action, bot, lifespan, options, service
+from rtvi_plugins import LLM, STT, TTS, Secret, Session, SpeechModel, action, bot, converse, lifespan, options, service
 
 
 @service("tts", "acme")  # rejected: it yields an LLM
@@ -37,6 +37,14 @@ def default_of_another_type(llm: AcmeLLM, /, temperature: float = "hot") -> None
 
 @action("tts")  # rejected: it takes an STT
 async def on_another_kind(stt: STT, /, text: str) -> None: ...
+
+
+@action("speech")  # rejected: it takes an LLM
+async def of_another_kind(llm: LLM, /, text: str) -> None: ...
+
+
+async def both(session: Session, llm: LLM, speech: SpeechModel) -> None:
+    await converse(session, llm=llm, speech=speech)  # rejected: a speech-to-speech model takes the LLM's place
 
 
 @action(acme_llm)  # rejected: acme_llm yields no TTS
