@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import pytest
 from loop import plain
+from rtvi_plugins.__main__ import main
 from rtvi_plugins.bot_file import load_bot_file
 from rtvi_plugins.client import Client
 from rtvi_plugins.testing import SessionClient, connect
@@ -96,6 +97,13 @@ async def test_a_bot_file_says_the_same(start: Start) -> None:
     """It has a table in place of the class."""
     async with start(load_bot_file(Path(__file__).with_name("bot.toml"))) as client:
         assert (await answer_to(client, "Hello?"))[0] == "Good evening."
+
+
+@pytest.mark.parametrize("name", ["bot.py", "bot.toml"])
+def test_the_description_names_who_takes_over(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """`rtvi describe` lists the providers in their order."""
+    assert main(["describe", str(Path(__file__).with_name(name))]) == 0
+    assert "  llm  openai, or together\n" in capsys.readouterr().out
 
 
 async def test_a_loop_of_ones_own_fails_over(start: Start, openai: FakeVendor, together: FakeVendor) -> None:
