@@ -280,6 +280,8 @@ class Session(ABC, Generic[State]):
         vad_params (VADParams): When speech starts and ends, from the options of the VAD.
         single_turn (bool): Whether the session only runs the actions of one HTTP request, without a connected client.
         persona (Persona | None): The persona of the last `hand_over`; None before.
+        resumed (bool): Whether the session is restored: it began in another process. The bot's function is called
+            again, although the user was greeted already.
     """
 
     id: str
@@ -289,8 +291,6 @@ class Session(ABC, Generic[State]):
     vad_params: VADParams
     single_turn: bool
     persona: Persona | None
-    #: Whether the session is restored: it began in another process. The bot's function is called again, but the user
-    #: was greeted already.
     resumed: bool
 
     @property

@@ -16,6 +16,7 @@ import anyio
 import anyio.to_thread
 from attrs import frozen
 
+from .errors import AuthorError
 from .resuming import OWNER, BatchWriter, Changes, Fenced, Saved
 
 __all__ = ("SQLiteStore",)
@@ -56,8 +57,8 @@ class SQLiteStore:
     """Records in a SQLite file. It is created if it does not exist.
 
     What was written survives the end of the process, such as `kill -9`. With `full`, each transaction is also flushed
-    to the disk, so that it survives a power failure; this takes longer. Entering it raises `ValueError` for a file of a
-    newer release.
+    to the disk, so that it survives a power failure; this takes longer. Entering it raises `AuthorError` if the file
+    cannot be used.
     """
 
     durable = True
@@ -74,7 +75,10 @@ class SQLiteStore:
     async def __aenter__(self) -> Self:
         if self._db is not None:
             raise RuntimeError("A SQLiteStore belongs to one host. Make another one with the same path.")
-        self._db = await self._in_thread(self._open)
+        try:
+            self._db = await self._in_thread(self._open)
+        except (OSError, sqlite3.Error) as error:
+            raise AuthorError(f"Sessions cannot be saved in {self.path}: {error}.") from error
         try:
             tasks = await self._stack.enter_async_context(anyio.create_task_group())
             self._stack.callback(tasks.cancel_scope.cancel)
@@ -126,7 +130,7 @@ class SQLiteStore:
             db.execute("BEGIN IMMEDIATE")
             (version,) = db.execute("PRAGMA user_version").fetchone()
             if version > _VERSION:
-                raise ValueError(f"{self.path} was written by a newer release, with version {version} of the schema.")
+                raise AuthorError(f"{self.path} was written by a newer release, with version {version} of the schema.")
             if version == 0:
                 for statement in filter(str.strip, _SCHEMA.split(";")):
                     db.execute(statement)

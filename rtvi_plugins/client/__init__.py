@@ -344,7 +344,9 @@ class Client:
         type, id, data = str(message.get("type")), message.get("id"), message.get("data")
         self._resumption.received += 1
         if type == "bot-ready":
-            self._resumption.ready(data)
+            if self._resumption.ready(data):
+                for answer in self._answers.values():
+                    answer.start_over()
             self._again += [each.text for each in self._waiting.values() if not each.sent]
             for each in self._waiting.values():
                 each.sent = True

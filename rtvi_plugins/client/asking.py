@@ -116,6 +116,12 @@ class BotAnswer(AsyncIterator[str], Awaitable[str]):
             self._over, self._failed = True, self._failed or error
         self._changed.set()
 
+    def start_over(self) -> None:
+        """Forget what has come of an unfinished answer: the bot gives it again, from its beginning."""
+        if self._begun and not self._over:
+            self._pieces.clear()
+            self._text, self._sentences, self._has_llm_text, self._busy = "", [], False, 0
+
     def closed(self) -> None:
         """End the answer: the connection has ended."""
         self.fail(SessionClosed("The connection ended before the bot had answered."))

@@ -49,8 +49,8 @@ class Resumption:
         """Return whether the session can be resumed."""
         return self.reconnect is not None and bool(self._token)
 
-    def ready(self, data: Any) -> None:
-        """Take the data of a `bot-ready`."""
+    def ready(self, data: Any) -> bool:
+        """Take the data of a `bot-ready`. Return whether another process goes on: unfinished answers start again."""
         about: Any = data.get("about") if is_object(data) else None
         offer: Any = about.get("resume") if is_object(about) else None
         if is_object(offer) and isinstance(token := offer.get("token"), str):
@@ -61,6 +61,7 @@ class Resumption:
             self._token = ""
         self.received, self._until = 1, None
         self.connected.set()
+        return is_object(offer) and offer.get("restored") is True
 
     def lost(self) -> None:
         """Note that the connection was lost."""

@@ -47,6 +47,8 @@ class Resumable:
     #: The first keys of the record.
     first: Mapping[str, str]
     _begun: bool = False
+    #: Whether the next `bot-ready` is the first one of a process that has restored the session.
+    _is_news: bool = False
     #: Tells the transport of the present connection that another one has replaced it.
     _replace: Callable[[], None] | None = field(default=None)
     #: When the client had sent something last before the present connection.
@@ -79,13 +81,15 @@ class Resumable:
         return made
 
     def _offer(self) -> dict[str, Any]:
-        return {"token": self.tokens.issue(), "seconds": self.resume_seconds}
+        restored, self._is_news = self._is_news, False
+        offer = {"token": self.tokens.issue(), "seconds": self.resume_seconds}
+        return {**offer, "restored": True} if restored else offer
 
     # ---- the record ------------------------------------------------------------------------------------------------
 
     def restore(self, record: Mapping[str, str]) -> None:
         """Restore the session from its record, and wait for its client."""
-        self.session.resumed = True
+        self.session.resumed = self._is_news = True
         self.parts.outbox.detach()
         for key in record:
             self.tokens.restore(key)

@@ -126,3 +126,41 @@ async def test_an_answer_starts_over_in_the_next_process(tmp_path: Path) -> None
         messages = (await client.until("action-response", "c"))["result"]["messages"]
         assert [each["role"] for each in messages] == ["user", "assistant"]
         assert messages[1]["content"] == "".join(texts[1:]).strip()
+
+
+async def test_ask_returns_the_whole_answer_of_the_next_process(tmp_path: Path) -> None:
+    """And not the beginning twice."""
+    with Servers.in_folder(tmp_path) as servers:
+        live, spare = servers.start(), servers.start()
+        door = Door(live.port)
+        async with (
+            httpx2.AsyncClient(transport=door) as http,
+            connect(
+                f"http://127.0.0.1:{live.port}",
+                http=http,
+                resume_delay=0.0,
+                config={"llm": {"words_per_second": 10}},
+            ) as client,
+        ):
+            answer = client.ask("Who are you?")
+            first = await anext(answer)
+            door.port = spare.port
+            live.signal(signal.SIGKILL)
+            whole = await answer
+            assert whole.startswith(first)
+            messages = (await client.action("llm:get_context"))["messages"]
+            assert [each["content"] for each in messages] == ["Who are you?", whole.strip()]
+
+
+async def test_who_closes_the_socket_has_left(tmp_path: Path) -> None:
+    """With code 1000 the session ends at once. A socket that is only lost leaves it, for a while."""
+    with Servers.in_folder(tmp_path) as servers:
+        live = servers.start()
+        leaving, lost = Raw(), Raw()
+        socket = await leaving.start(live.port)
+        await socket.close(1000)
+        socket = await lost.start(live.port)
+        socket.transport.abort()
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{live.port}") as http:
+            for raw, status in ((leaving, 401), (lost, 200)):
+                assert (await http.post("/start", json={"resume": raw.token})).status_code == status

@@ -301,6 +301,20 @@ async def test_without_a_store_nothing_is_offered() -> None:
         assert one.open_sessions == 0
 
 
+async def test_the_session_of_one_http_request_is_not_saved() -> None:
+    """Nobody can come back to it."""
+    store = Counting()
+    async with host(store) as one, visitor() as client:
+        started = await one.start(None)
+        connection = one.claim(started.token)
+        connection.single_turn = True
+        await client._connect(connection, {})  # pyright: ignore[reportPrivateUsage]
+        assert await client.result("bot:book", name="a") == "booked a"
+        client.lose()
+        await settle()
+        assert (one.open_sessions, store.written) == (0, [])
+
+
 # ---- a lost process --------------------------------------------------------------------------------------------------
 
 

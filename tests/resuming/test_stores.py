@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from rtvi_plugins.errors import AuthorError
 from rtvi_plugins.resuming import OWNER, BatchWriter, MemoryStore, Saved
 from rtvi_plugins.sqlite_store import SQLiteStore
 from rtvi_plugins.testing import check_store
@@ -60,7 +61,7 @@ async def test_a_file_of_a_newer_release_is_refused(tmp_path: Path) -> None:
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA user_version = 99")
     db.close()
-    with pytest.raises(ValueError, match="newer release, with version 99"):
+    with pytest.raises(AuthorError, match="newer release, with version 99"):
         async with SQLiteStore(path):
             pass
 
@@ -88,3 +89,15 @@ async def test_records_whose_time_is_over_leave_the_file(tmp_path: Path) -> None
     with sqlite3.connect(path) as db:
         assert db.execute("SELECT DISTINCT session FROM state").fetchall() == [("new",)]
     db.close()
+
+
+@pytest.mark.parametrize("written", [None, "no database, but a text that is long enough to be read as a header of one"])
+async def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, written: str | None) -> None:
+    """Its folder does not exist, or it is something else."""
+    path = tmp_path / "nowhere" / "sessions.db"
+    if written is not None:
+        path = tmp_path / "sessions.db"
+        path.write_text(written)
+    with pytest.raises(AuthorError, match=r"Sessions cannot be saved in .*sessions\.db: "):
+        async with SQLiteStore(path):
+            pass
