@@ -13,7 +13,7 @@ from typing import Any, Final
 import anyio
 from attrs import define, field
 
-from ..errors import ProviderError, RequestError
+from ..errors import ProviderError, RequestError, SessionClosed
 from ..events import Metrics
 from ..kinds import (
     STT,
@@ -58,6 +58,9 @@ class ModelConversation(Conversation):
     #: The answer that a VAD's utterance asks for, until it begins.
     _awaited: Answer | None = field(default=None, init=False)
 
+    #: The user's audio during a turn that nobody may interrupt. It is sent afterwards.
+    _held_audio: list[Audio | Pause] | None = field(default=None, init=False)
+
     def __attrs_post_init__(self) -> None:
         Conversation.__attrs_post_init__(self)
         self.answers = ModelAnswers(self.model)
@@ -101,9 +104,18 @@ class ModelConversation(Conversation):
         return UserAudio(self.session, vad, self.taking, self.user, self.state, self._failed)
 
     def _hear(self, item: Audio | Pause) -> None:
+        if self._held_audio is not None:
+            self._held_audio.append(item)
+            return
         self.connection.hear(item)
         if isinstance(item, Pause):
             self.user.stop(self.session.clock.now())
+
+    def _release_audio(self) -> None:
+        """Send the user's audio that was held back: a vendor would have interrupted itself."""
+        held, self._held_audio = self._held_audio or [], None
+        for item in held:
+            self._hear(item)
 
     def user_spoke(self, piece: Transcript | SpeechBegan | SpeechEnded) -> None:
         self.user.heard(piece, endpointing=self.connection.endpointing)
@@ -163,9 +175,12 @@ class ModelConversation(Conversation):
             self.user.stop(self.session.clock.now())  # not every vendor reports the end of speech
         request = RunLLM()
         try:
+            self.session.context.require_space()
             self.session.submit(request)
-        except RequestError:  # the session ends, or too much waits
+        except RequestError as error:  # the session ends, too much waits, or the conversation is too long
             answer.stop(0.0)
+            if not isinstance(error, SessionClosed):
+                self.session.fail(error)
         else:
             self._begun.append((request, answer))
 
@@ -193,7 +208,9 @@ class ModelConversation(Conversation):
         self.answers.to_say = input.text if isinstance(input, Say) else None
         if isinstance(input, UserText) and input.run:
             self._stop_waiting_answers()
-        if not own:
+        if own:
+            self.idle.user_answered()
+        else:
             self.user.flush()
         await Conversation.take(self, input)
 
@@ -217,12 +234,15 @@ class ModelConversation(Conversation):
         async with Conversation._bot_turn(self, input) as turn:
             self.user.turn_began(turn.turn)
             self.answers.begin(turn)
+            if isinstance(input, Say) and not input.interruptible:
+                self._held_audio = []
             try:
                 yield turn
             finally:
                 self.answers.end(turn)
                 self.user.turn_ended(turn.turn)
         self.connection.in_turn = False
+        self._release_audio()
         if self.answers.is_known:
             self.connection.sync()
         else:

@@ -13,6 +13,7 @@ import pytest
 from rtvi_plugins import VAD, Failover, ProviderError, Session, SpeechModel, action, bot, converse
 from rtvi_plugins.context import Message
 from rtvi_plugins.errors import AuthorError
+from rtvi_plugins.hosting import Limits
 from rtvi_plugins.kinds import (
     Added,
     Audio,
@@ -31,7 +32,7 @@ from rtvi_plugins.kinds import (
 )
 from rtvi_plugins.session import Say
 from rtvi_plugins.testing import ScriptedSpeechModel, stand_in
-from rtvi_plugins.voice import Filler
+from rtvi_plugins.voice import Filler, TurnTaking
 
 from ..fakes.conversation import failures, later, shown, silence, speak, texts, types, wait, write
 from ..fakes.providers import RATE, FakeVAD
@@ -252,6 +253,49 @@ async def test_speech_before_the_answer_begins_takes_it_back() -> None:
         await silence(wire, 1.0)
         assert model.heard == [Heard(0.0, 0)]
         assert await said(wire) == [("assistant", "Fresh.")]
+
+
+async def test_a_notice_is_heard_to_its_end() -> None:
+    """The vendor would interrupt it, so it hears the user afterwards."""
+    model = ScriptedSpeechModel("This call is recorded. You may hang up.")
+    async with talking(model) as wire:
+        wire.connection.session.submit(Say("This call is recorded. You may hang up.", interruptible=False))
+        await settle()
+        before = model.seconds
+        await speak(wire, 1, 0.5)
+        assert model.seconds == before
+        await silence(wire, 1.0)
+        assert model.seconds == pytest.approx(before + 1.5, abs=0.1)
+        assert (await said(wire), model.heard) == ([("assistant", "This call is recorded. You may hang up.")], [])
+
+
+@bot(services={"speech": "first"}, client=CLIENT, public=True)
+async def asking(session: Session, /, speech: SpeechModel) -> None:
+    """Asks silent users."""
+    await converse(session, speech=speech, taking=TurnTaking(idle_seconds=5.0, idle_text="Hello?"))
+
+
+async def test_a_silent_user_is_asked_once_until_they_speak() -> None:
+    """As with an LLM."""
+    model = ScriptedSpeechModel("Hello?", "Fine.", "Hello?")
+    async with talking(model, made=asking) as wire:
+        await later(wire, 20)
+        assert model.inputs == [Respond("Hello?")]
+        await user_says(model, "I am here.")
+        await later(wire, 20)
+        assert [each[1] for each in await said(wire)] == ["Hello?", "I am here.", "Fine.", "Hello?"]
+
+
+async def test_a_conversation_that_is_too_long_is_not_answered() -> None:
+    """The client learns why."""
+    model = ScriptedSpeechModel("Hello.", "Again.")
+    async with talking(model, limits=Limits(context_size=100)) as wire:
+        await user_says(model, "hi")
+        await silence(wire, 0.5)
+        await user_says(model, "hello")
+        await silence(wire, 0.5)
+        assert len(failures(wire)) == 1
+        assert "Again." not in str(await said(wire))
 
 
 # ---- words that come late --------------------------------------------------------------------------------------------
