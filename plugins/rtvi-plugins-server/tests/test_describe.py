@@ -120,11 +120,11 @@ async def test_only_what_the_client_is_granted_is_described(guided: Callable[...
 
 
 async def test_the_chosen_provider_decides_about_the_options(guided: Callable[..., Host], serving: Serving) -> None:
-    """Their values are those that the session would start with, and the grant's bound is described."""
+    """Their values and defaults are those that the session would start with, and the grant's bound is described."""
     described = await describe(guided(), serving, {"services": {"brain": "paid"}})
     assert option_names(described) == ["heat", "provider"]
     heat, _ = described["config-available"]["config"][0]["options"]
-    assert (heat["default"], heat["schema"]["maximum"], heat["schema"]["allOf"]) == (0.5, 2, [{"maximum": 1}])
+    assert (heat["default"], heat["schema"]["maximum"], heat["schema"]["allOf"]) == (1.5, 2, [{"maximum": 1}])
     values = described["config"]["config"][0]["options"]
     assert values == [{"name": "heat", "value": 1.5}, {"name": "provider", "value": "paid"}]
 
