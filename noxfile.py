@@ -271,9 +271,19 @@ def hostile(session: nox.Session) -> None:
 
 @nox.session
 def soak(session: nox.Session) -> None:
-    """What CI does for short: 100,000 seeded requests, twenty minutes of talking, 500 sessions left, 100 kills."""
+    """What CI does for short: 100,000 seeded requests, twenty minutes of talking, 500 sessions left, 100 kills.
+
+    And conversations by speech-to-speech models and endpointing STTs, with 1,000 interruptions each.
+    """
     install(session, "tests")
-    much = {"SOAK_REQUESTS": "100000", "SOAK_MINUTES": "20", "SOAK_SESSIONS": "500", "SOAK_KILLS": "100"}
+    much = {
+        "SOAK_REQUESTS": "100000",
+        "SOAK_MINUTES": "20",
+        "SOAK_SESSIONS": "500",
+        "SOAK_KILLS": "100",
+        "SOAK_INTERRUPTIONS": "1000",
+    }
     env = {name: os.environ.get(name, value) for name, value in much.items()}
-    long = ("tests/soak/test_requests.py", "tests/soak/test_speech.py", "tests/resuming/test_processes.py")
-    pytest(session, "--timeout=0", *long, **env)
+    long = ("soak/test_requests", "soak/test_speech", "resuming/test_processes")
+    talks = ("voice/test_speech_model_random", "voice/test_endpointing")
+    pytest(session, "--timeout=0", *(f"tests/{each}.py" for each in (*long, *talks)), **env)

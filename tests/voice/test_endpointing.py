@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -250,10 +251,10 @@ async def test_silence_is_no_utterance() -> None:
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["in time", "late"])
-@pytest.mark.parametrize("steps", [25, pytest.param(1000, marks=[pytest.mark.slow, pytest.mark.timeout(900)])])
-async def test_nothing_is_lost_or_stale_after_random_interruptions_and_switches(steps: int, late: bool) -> None:
+async def test_nothing_is_lost_or_stale_after_random_interruptions_and_switches(late: bool) -> None:
     """Each line of the user is in the context once, and in order. The vendor's connections are closed, all but one."""
-    dice, provider, lines = random.Random(steps), "script", list[int]()
+    seed, steps = int(os.environ.get("SOAK_SEED", "1")), int(os.environ.get("SOAK_INTERRUPTIONS", "25"))
+    dice, provider, lines = random.Random(seed), "script", list[int]()
     vendor = Vendor(late=late)
     fakes = Fakes(*([Text("A sentence. And another one.")] for _ in range(4 * steps)), listens=vendor.listen)
     async with session(fakes) as wire:
@@ -280,7 +281,7 @@ async def test_nothing_is_lost_or_stale_after_random_interruptions_and_switches(
             await silence(wire, dice.choice([0.6, 0.7, 1.0]))
         await silence(wire, 4.0)
         heard = " ".join(text for role, text in await said(wire) if role == "user")
-        assert heard == " ".join(LINES[line] for line in lines), steps
+        assert heard == " ".join(LINES[line] for line in lines), f"the seed is {seed}"
         assert failures(wire) == []
         assert vendor.open == 1
     assert vendor.open == 0

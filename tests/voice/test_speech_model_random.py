@@ -1,10 +1,12 @@
 """Random conversations by speech-to-speech models: nothing stale is heard or remembered, and no vendor is left out.
 
 Each word of an answer is 0.1 s of samples with one number, so a test knows to the frame what was heard of each answer.
+`nox -s soak` makes a thousand interruptions, by SOAK_INTERRUPTIONS. Another seed is told by SOAK_SEED.
 """
 
 from __future__ import annotations
 
+import os
 import random
 from array import array
 from collections import deque
@@ -38,7 +40,10 @@ from ..fakes.providers import RATE, check_conversation, samples
 from ..fakes.wire import Wire, settle
 from .test_speech_model import talker, talking, watched
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.anyio
+
+INTERRUPTIONS = int(os.environ.get("SOAK_INTERRUPTIONS", "12"))
+SEED = int(os.environ.get("SOAK_SEED", "1"))
 
 WORD_SECONDS = 0.1
 MOST_WORDS = 30
@@ -363,22 +368,11 @@ async def check_end(talk: Talk) -> None:
     assert not wire.connection.closed
 
 
-WAYS = pytest.mark.parametrize("has_vad", [False, True], ids=["the vendor's endpointing", "a VAD of the bot"])
-
-
-@WAYS
-@pytest.mark.parametrize("seed", range(2))
-async def test_nothing_stale_is_heard_or_remembered(seed: int, has_vad: bool) -> None:
-    """Whatever the user, the client and the vendors do."""
+@pytest.mark.parametrize("has_vad", [False, True], ids=["the vendor's endpointing", "a VAD of the bot"])
+async def test_nothing_stale_is_heard_or_remembered(has_vad: bool) -> None:
+    """Whatever the user, the client and the vendors do, until there were enough interruptions."""
     assert isinstance(ScriptedSpeechModel(), SpeechModel)
-    await converse_at_random(seed, 30, has_vad=has_vad)
-
-
-@pytest.mark.slow
-@WAYS
-async def test_nothing_stale_after_a_thousand_interruptions(has_vad: bool) -> None:
-    """In many conversations."""
-    interruptions, seed = 0, 100
-    while interruptions < 1000:
-        interruptions += await converse_at_random(seed, 40, has_vad=has_vad)
+    interruptions, seed = 0, SEED
+    while interruptions < INTERRUPTIONS:
+        interruptions += await converse_at_random(seed, 30, has_vad=has_vad)
         seed += 1
