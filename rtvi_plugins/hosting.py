@@ -369,14 +369,12 @@ class Host:
 
         With `postponed`, log only those.
         """
-        missing = self.missing_keys()
         for name, service in self.registry.services.items():
-            for choice in service.chosen_from.values():
-                for label in choice.labels if len(choice.labels) > 1 else ():
-                    if postponed is not None and (name, label) not in postponed:
-                        continue
-                    if variables := ", ".join(missing[name][label]):
-                        _log.warning("%s.%s of a Failover has no key. Set %s.", name, label, variables)
+            for label in [each for one in service.chosen_from.values() if len(one.labels) > 1 for each in one.labels]:
+                if postponed is not None and (name, label) not in postponed:
+                    continue
+                if variables := ", ".join(_missing_keys(service.providers[label].spec, self._find_key)):
+                    _log.warning("%s.%s of a Failover has no key. Set %s.", name, label, variables)
 
     async def check_keys(self) -> list[str]:
         """Ask the vendors whether they know the keys that this process has. Call it after you have entered the host.
