@@ -449,6 +449,28 @@ class Host:
 
     # ---- resuming --------------------------------------------------------------------------------------------------
 
+    @property
+    def address(self) -> str:
+        """Return the address of this process, as others that share the store know it."""
+        return self._shared.address
+
+    async def owner_of(self, body: object) -> str | None:
+        """Return the address of the other process that has the session of a resume. `body` is that of `start`.
+
+        Return None for any other body, for a session of this process, and if the owner is not known. The owner may have
+        ended. If it lives, a start there keeps what is under way in the session; a start here moves the session.
+        """
+        store, read = self._shared.store, read_token(body.get("resume")) if is_object(body) else None
+        if read is None or store is None or read[0] in self._sessions:
+            return None
+        try:
+            with anyio.fail_after(_CLAIM_SECONDS):
+                async with self._claims:
+                    owner = await store.owner(read[0])
+        except Exception:  # the claim will say so
+            return None
+        return None if owner == self._shared.address else owner
+
     async def _resume(self, token: object) -> Started:
         """Find the session of a client that comes back: in this process, or in the store."""
         read = read_token(token)

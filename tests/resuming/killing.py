@@ -57,12 +57,13 @@ class Servers:
         """The file with one line for each effect."""
         return self.folder / "ledger"
 
-    def start(self) -> Server:
+    def start(self, *options: str) -> Server:
         """Start a process, and wait until it serves."""
         command = [sys.executable, "-m", "rtvi_plugins", "run", BOT, "--port", "0", "--log-level", "error"]
         command += ["--resume", self.store or self.folder / "sessions.db", "--drain-seconds", "0"]
         limits = ["rate=1000000", "burst=1000000", "unclaimed=500", "unclaimed_per_address=500"]
         command += [each for limit in limits for each in ("--limit", limit)]
+        command += options
         env = environment(LEDGER=str(self.ledger), PYTHONUNBUFFERED="1")
         process = subprocess.Popen(list(map(str, command)), env=env, stdout=subprocess.PIPE)
         assert process.stdout is not None

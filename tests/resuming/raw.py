@@ -20,20 +20,34 @@ class Raw:
     socket: Any = None
     token: str = ""
     received: list[Any] = field(factory=list[Any])
+    sockets: list[ClientConnection] = field(factory=list[ClientConnection])
 
     async def start(self, port: int, body: object = None, **about: Any) -> ClientConnection:
         """Start or resume a session, and wait until the bot is ready. Return the socket."""
         async with httpx2.AsyncClient() as http:
-            started = (await http.post(f"http://127.0.0.1:{port}/start", json=body or {})).json()
+            url = f"http://127.0.0.1:{port}/start"
+            started = (await http.post(url, json=body or {}, follow_redirects=True)).json()
         socket = self.socket = await connect_websocket(f"{started['wsUrl']}?token={started['token']}")
+        self.sockets.append(socket)
         await self.send("client-ready", {"version": "2.1.0", **about}, "ready")
         ready = await self.until("bot-ready")
         self.token = ready["about"]["resume"]["token"]
         return socket
 
+    @property
+    def worker(self) -> str:
+        """The worker that the socket leads to."""
+        return str(self.socket.request.path).split("/")[1]
+
     async def resume(self, port: int, **about: Any) -> ClientConnection:
         """Resume the session."""
         return await self.start(port, {"resume": self.token}, **about)
+
+    async def close(self) -> None:
+        """Lose all sockets that were not closed."""
+        for each in self.sockets:
+            each.transport.abort()
+            await each.wait_closed()
 
     async def send(self, type: str, data: Any, id: str) -> None:
         """Send a message."""

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
 import httpx2
@@ -30,6 +31,20 @@ KILLS, SESSIONS = int(os.environ.get("SOAK_KILLS", "2")), 20
 log = logging.getLogger(__name__)
 
 
+@pytest.fixture
+async def make_client() -> AsyncGenerator[Callable[[], Raw]]:
+    """Makes clients on the bare wire, whose sockets are closed at the end."""
+    made: list[Raw] = []
+
+    def make() -> Raw:
+        made.append(Raw())
+        return made[-1]
+
+    yield make
+    for each in made:
+        await each.close()
+
+
 @pytest.mark.parametrize("store", ["sqlite", "redis", "postgres"])
 async def test_killed_processes_lose_nothing_and_do_nothing_twice(tmp_path: Path, store: str) -> None:
     """Kill -9 under load: each effect at most once, each acknowledged one at least once, each request one answer."""
@@ -48,11 +63,13 @@ async def test_killed_processes_lose_nothing_and_do_nothing_twice(tmp_path: Path
     assert outcome.answers > KILLS * SESSIONS * 5
 
 
-async def test_a_process_that_only_seemed_dead_does_nothing_more(tmp_path: Path) -> None:
+async def test_a_process_that_only_seemed_dead_does_nothing_more(
+    tmp_path: Path, make_client: Callable[[], Raw]
+) -> None:
     """SIGSTOP, a resume elsewhere, SIGCONT: the requests in its sockets have no effect, and it closes with 1012."""
     with Servers.in_folder(tmp_path) as servers:
         live, spare = servers.start(), servers.start()
-        clients = [Raw() for _ in range(5)]
+        clients = [make_client() for _ in range(5)]
         old = [await each.start(live.port) for each in clients]
         for number, each in enumerate(clients):
             await each.call("book", f"a-{number}", name=f"before-{number}")
@@ -109,11 +126,11 @@ async def test_a_release_loses_no_session(tmp_path: Path) -> None:
         assert servers.done() == {"a": 1}
 
 
-async def test_an_answer_starts_over_in_the_next_process(tmp_path: Path) -> None:
+async def test_an_answer_starts_over_in_the_next_process(tmp_path: Path, make_client: Callable[[], Raw]) -> None:
     """A process that is killed in the middle of an answer: the next one answers the same question, whole."""
     with Servers.in_folder(tmp_path) as servers:
         live, spare = servers.start(), servers.start()
-        client = Raw()
+        client = make_client()
         await client.start(live.port, {"config": {"llm": {"words_per_second": 5}}})
         await client.send("send-text", {"content": "Who are you?"}, "t")
         await client.until("bot-llm-text")
@@ -152,11 +169,11 @@ async def test_ask_returns_the_whole_answer_of_the_next_process(tmp_path: Path) 
             assert [each["content"] for each in messages] == ["Who are you?", whole.strip()]
 
 
-async def test_who_closes_the_socket_has_left(tmp_path: Path) -> None:
+async def test_who_closes_the_socket_has_left(tmp_path: Path, make_client: Callable[[], Raw]) -> None:
     """With code 1000 the session ends at once. A socket that is only lost leaves it, for a while."""
     with Servers.in_folder(tmp_path) as servers:
         live = servers.start()
-        leaving, lost = Raw(), Raw()
+        leaving, lost = make_client(), make_client()
         socket = await leaving.start(live.port)
         await socket.close(1000)
         socket = await lost.start(live.port)
@@ -164,3 +181,21 @@ async def test_who_closes_the_socket_has_left(tmp_path: Path) -> None:
         async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{live.port}") as http:
             for raw, status in ((leaving, 401), (lost, 200)):
                 assert (await http.post("/start", json={"resume": raw.token})).status_code == status
+
+
+async def test_a_worker_keeps_its_sessions(tmp_path: Path, make_client: Callable[[], Raw]) -> None:
+    """Behind one port, a client that comes back reaches the worker that has its session."""
+    with Servers.in_folder(tmp_path) as servers:
+        server = servers.start("--workers", "2")
+        clients = [make_client() for _ in range(4)]
+        for each in clients:
+            await each.start(server.port)
+        workers = [each.worker for each in clients]
+        assert sorted(set(workers)) == ["w0", "w1"]
+        for number, each in enumerate(clients):
+            await each.call("slow", f"s-{number}", name=f"slow-{number}")
+            each.socket.transport.abort()
+            await each.resume(server.port, waiting=[f"s-{number}"], received=1)
+            assert (await each.until("action-response", f"s-{number}")) == {"result": f"slow slow-{number}"}
+        assert [each.worker for each in clients] == workers
+        assert set(servers.done().values()) == {1}

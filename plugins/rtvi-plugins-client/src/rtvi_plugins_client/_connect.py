@@ -102,7 +102,9 @@ async def _start(
     """Start a session, and return the URL of its WebSocket, with its token."""
     headers = {} if secret is None else {_SECRET_HEADER: secret.reveal()}
     try:
-        answer = await http.post(f"{url.rstrip('/')}/start", json=body, headers=headers, timeout=timeout)
+        answer = await http.post(
+            f"{url.rstrip('/')}/start", json=body, headers=headers, timeout=timeout, follow_redirects=True
+        )
     except httpx2.TimeoutException:
         raise NoAnswer(f"The server at {url} did not answer the start within {timeout:g} s.") from None
     except (httpx2.TransportError, httpx2.InvalidURL) as error:

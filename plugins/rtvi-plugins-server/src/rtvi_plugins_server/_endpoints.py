@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from http import HTTPStatus
+from typing import Any, Final
 
 from attrs import frozen
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from rtvi_plugins.hosting import Host, Started
@@ -14,9 +16,15 @@ from rtvi_plugins.hosting import Host, Started
 from ._error_responses import error_response
 from ._middleware import SECRET_HEADER
 from ._single_turn import run_actions
-from .starting import PRIVATE, base_url, read_object, start_session
+from .starting import PRIVATE, base_url, client_address, read_object, start_session
 
 __all__ = ("Endpoints",)
+
+#: The address of a worker: that of all, and the beginning of its paths.
+_WORKER: Final = re.compile(r"(.*)(/w\d+)")
+#: In the query of a start that another worker has sent here. The worker with the session may have ended, so it is not
+#: sent on again.
+_SENT: Final = "sent"
 
 
 @frozen
@@ -41,12 +49,16 @@ class Endpoints:
     async def connect(self, request: Request) -> Response:
         """Start a session for a 0.x client, in the form that its WebSocket transport reads."""
         started = await self._start(request)
+        if isinstance(started, Response):
+            return started
         # A token has only characters that need no quoting in a URL.
         return JSONResponse({"ws_url": f"{self._ws_url(request)}?token={started.token}"}, headers=PRIVATE)
 
     async def start(self, request: Request) -> Response:
         """Start a session for a 1.x client, whose WebSocket transport rejects any key besides these two."""
         started = await self._start(request)
+        if isinstance(started, Response):
+            return started
         return JSONResponse({"wsUrl": self._ws_url(request), "token": started.token}, headers=PRIVATE)
 
     async def action(self, request: Request) -> Response:
@@ -75,8 +87,19 @@ class Endpoints:
         body = {"status": "ready", "open_sessions": self.host.open_sessions, "load": round(self.host.load, 3)}
         return JSONResponse(body, headers=PRIVATE)
 
-    async def _start(self, request: Request) -> Started:
-        return await start_session(request, self.host, body_bytes=self.body_bytes)
+    async def _start(self, request: Request) -> Started | Response:
+        """Start a session, or send a client that resumes one to the worker that has it."""
+        own = _WORKER.fullmatch(self.host.address)
+        if own is None or _SENT in request.query_params:
+            return await start_session(request, self.host, body_bytes=self.body_bytes)
+        body = await read_object(request, body_bytes=self.body_bytes, host=self.host)
+        owner = _WORKER.fullmatch(await self.host.owner_of(body) or "")
+        if owner is not None and owner[1] == own[1]:
+            path = request.url.path.rpartition("/")[2]
+            url = f"{base_url(request).removesuffix(own[2])}{owner[2]}/{path}?{_SENT}=1"
+            return RedirectResponse(url, HTTPStatus.TEMPORARY_REDIRECT, headers=PRIVATE)
+        secret, address = request.headers.get(SECRET_HEADER), client_address(request)
+        return await self.host.start(body, secret=secret, address=address)
 
     def _ws_url(self, request: Request) -> str:
         return f"ws{base_url(request).removeprefix('http')}/ws"
