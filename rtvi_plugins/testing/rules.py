@@ -209,6 +209,13 @@ _SILVER: Final = (
         of="package",
     ),
     Rule(
+        "P216",
+        "silver",
+        "No async generator is left to the garbage collector.",
+        "It is then closed at any later time, and a connection that it holds stays open until then.",
+        "Read each generator of yours within `async with aclosing(generator) as pieces`.",
+    ),
+    Rule(
         "P221",
         "silver",
         "The status 401 is a ProviderError of category auth.",

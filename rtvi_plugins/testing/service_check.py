@@ -30,6 +30,7 @@ from ..session import Session
 from ..utils.control_flow import reraise_control_flow
 from ..utils.diagnostics import unwrap_group
 from .faults import Vendor
+from .generators import unclosed_generators
 from .interruptions import Interruptions, describe_failure, running_tasks
 from .network import no_network
 from .option_values import other_values, problem_of_schema
@@ -103,8 +104,9 @@ class ServiceCheck:
 
     async def run(self) -> None:
         """Try everything that can be tried."""
-        self.findings.tried("P104", "P105", "P209", "P210")
-        with self.records.collecting(), no_network() as reached:
+        folder = Path(inspect.unwrap(self.spec.function).__code__.co_filename).parent
+        self.findings.tried("P104", "P105", "P209", "P210", "P216")
+        with self.records.collecting(), no_network() as reached, unclosed_generators(folder) as unclosed:
             async with self.sessions.host, watching(_BLOCKED_SECONDS, {}):
                 if self.vendor is None:
                     await self._open({})
@@ -119,9 +121,10 @@ class ServiceCheck:
             self.findings.tried("P231")
             if reached:
                 self.findings.found("P231", f"it has tried to reach {reached[0]}")
-        folder = str(Path(inspect.unwrap(self.spec.function).__code__.co_filename).parent)
+        if unclosed:
+            self.findings.found("P216", f"nobody closes {unclosed[0]}")
         for each in self.records.framework:
-            if " blocks the event loop" in each and _is_innermost(folder, each):
+            if " blocks the event loop" in each and _is_innermost(str(folder), each):
                 self.findings.found("P209", each.partition("blocks ")[2])
         for each in self.records.others:
             if shows_key(each):

@@ -43,7 +43,7 @@ from rtvi_plugins.testing import Vendor
 
 from .line_vendor import LineLLM, LineService, LineSTT, line_vendor
 
-__all__ = ("GOOD", "MUTANTS", "Case")
+__all__ = ("GOOD", "MUTANTS", "Case", "kept", "of")
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -502,6 +502,19 @@ async def leave_tasks() -> AsyncGenerator[Any]:
     async with anyio.create_task_group() as tasks:
         yield type("Mutant", (), {"respond": respond})()
         tasks.cancel_scope.cancel()
+
+
+async def _words() -> AsyncGenerator[str]:
+    for word in ("Hello ", "there."):
+        await anyio.lowlevel.checkpoint()
+        yield word
+
+
+@llm("P216", "one that leaves a generator open")
+async def leave_generator(self: Any, request: LLMRequest, /) -> AsyncGenerator[Any]:
+    """Read a generator of its own without closing it."""
+    async for word in _words():
+        yield Text(word)
 
 
 @llm("P209", "one that blocks")

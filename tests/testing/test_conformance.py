@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import gc
 import re
+import time
 import warnings
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 
+import anyio
+import anyio.lowlevel
 import pytest
 
+from rtvi_plugins import LLM, service
 from rtvi_plugins.errors import AuthorError
+from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text
 from rtvi_plugins.testing import check_providers, find_problems
 
-from .mutants import GOOD, MUTANTS, Case, kept
+from .mutants import GOOD, MUTANTS, Case, kept, of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -59,3 +66,31 @@ async def test_a_blocking_call_is_named() -> None:
     [found] = await find_problems(next(each for each in MUTANTS if each.name == "one that blocks").make())
     assert found.rule == "P209"
     assert re.search(r"block\(\) \(.*mutants\.py:\d+\)", found.what)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True, scope="module")
+@pytest.mark.parametrize(("times", "found"), [(1, []), (1_000, ["P209"])])
+async def test_a_machine_that_is_busy_once_is_no_problem(times: int, found: list[str]) -> None:
+    """Whoever blocks the event loop does so each time."""
+    left = [times]
+
+    class Busy:
+        async def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
+            if left[0]:
+                left[0] -= 1
+                self.block()
+            await anyio.lowlevel.checkpoint()
+            yield Text("Hello.")
+
+        def block(self) -> None:
+            if not hasattr(self, "blocked"):
+                self.blocked = True
+                time.sleep(0.9)
+
+    @service("llm", "mutant")
+    @asynccontextmanager
+    async def busy() -> AsyncGenerator[LLM]:
+        """A provider."""
+        yield Busy()
+
+    assert [each.rule for each in await find_problems(of("busy", busy))] == found
