@@ -30,6 +30,9 @@ FRAME = 640
 #: A turn takes less, unless it hangs.
 PATIENCE = 15.0
 
+#: The vendors of the bots whose providers are switched or lost.
+SWITCHED = ("deepgram", "cartesia", "openai", "groq")
+
 WORDS = ("Good morning.", "A room for two, please.", "Thank you and goodbye.")
 
 
@@ -183,10 +186,9 @@ class Caller:
 
 
 @asynccontextmanager
-async def calling(function: Any, servers: Vendors) -> AsyncGenerator[Caller]:
-    """Call a bot whose providers use these servers."""
-    start = servers.start("deepgram", "cartesia", "openai", "groq")
-    async with host_for(function) as host, call(host, start, secret=SECRET) as line:
+async def calling(function: Any, start: object, *, dev: bool = False) -> AsyncGenerator[Caller]:
+    """Call a bot as its operator."""
+    async with host_for(function, dev=dev) as host, call(host, start, secret=SECRET) as line:
         yield Caller(line)
 
 
@@ -213,7 +215,7 @@ async def test_each_provider_is_switched_in_mid_conversation() -> None:
         servers.deepgram.sentences = [WORDS[0]]
         servers.cartesia.sentences = [WORDS[1]]
         servers.openai.on("/audio/transcriptions", transcript(WORDS[2]))
-        async with calling(clerk, servers) as caller:
+        async with calling(clerk, servers.start(*SWITCHED)) as caller:
             assert await caller.say(WORDS[0]) == (WORDS[0], "OpenAI answers once.", pytest.approx(0.3, abs=0.1))
             await caller.choose(stt="cartesia", llm="groq", tts="deepgram")
             assert await caller.say(WORDS[1]) == (WORDS[1], "Groq answers.", pytest.approx(0.2, abs=0.1))
@@ -247,7 +249,7 @@ async def test_each_vendor_is_lost_in_turn() -> None:
     async with vendors() as servers:
         servers.deepgram.sentences = [WORDS[0]]
         servers.cartesia.sentences = WORDS[1:]
-        async with calling(steady_clerk, servers) as caller:
+        async with calling(steady_clerk, servers.start(*SWITCHED)) as caller:
             assert await caller.say(WORDS[0]) == (WORDS[0], "OpenAI answers once.", pytest.approx(0.3, abs=0.1))
             assert caller.takeovers == []
             await servers.lose(servers.deepgram.vendor, "/v1/listen")
@@ -285,8 +287,7 @@ async def test_a_vendor_finds_the_utterances(provider: str, model: str) -> None:
         option = "speech_model" if provider == "assemblyai" else "model"
         start = servers.start("deepgram", "assemblyai", "cartesia", "openai")
         start |= {"services": {"stt": provider}, "config": {"stt": {option: model}}}
-        async with host_for(listener, dev=True) as host, call(host, start, secret=SECRET) as line:
-            caller = Caller(line)
+        async with calling(listener, start, dev=True) as caller:
             assert await caller.say(WORDS[0]) == (WORDS[0], "OpenAI answers once.", pytest.approx(0.3, abs=0.1))
             assert await caller.say(WORDS[1]) == (WORDS[1], "OpenAI answers twice.", pytest.approx(0.3, abs=0.1))
-        assert line.received("error") == []
+        assert caller.line.received("error") == []

@@ -69,7 +69,7 @@ def texts_of(contents: list[Any]) -> list[tuple[str, str]]:
 
 async def test_the_model_is_replaced_in_the_middle_of_a_conversation() -> None:
     """The next one knows what was said."""
-    async with vendors() as servers, calling(hotel, servers) as caller:
+    async with vendors() as servers, calling(hotel, servers.start) as caller:
         assert await caller.say("Good morning.") == ("Three nights.", "Good day.", pytest.approx(0.2, abs=0.1))
         await caller.choose(speech="google")
         assert await caller.say("Thank you.") == ("Three nights.", "Good day.", pytest.approx(0.2, abs=0.1))
@@ -99,7 +99,7 @@ async def begin(caller: Caller, pcm: bytes, until: str = "bot-started-speaking")
 
 async def test_an_interruption_reaches_the_vendor() -> None:
     """The vendor's conversation keeps what the user has heard of the answer."""
-    async with vendors(holds=True) as servers, calling(hotel, servers) as caller:
+    async with vendors(holds=True) as servers, calling(hotel, servers.start) as caller:
         await interrupt(caller)
         request = servers.openai.vendor.requests[0]
         with anyio.fail_after(PATIENCE):
