@@ -16,6 +16,7 @@ from rtvi_plugins.errors import AuthorError
 from rtvi_plugins.hosting import Limits
 from rtvi_plugins.kinds import (
     Added,
+    AnswerEnded,
     Audio,
     FunctionResult,
     Heard,
@@ -204,6 +205,26 @@ async def test_an_answer_that_has_no_turn_yet_is_stopped_too() -> None:
         await silence(wire, 1.0)
         assert "First." not in str(await said(wire))
         assert (await said(wire))[-1] == ("assistant", "Second.")
+
+
+async def test_an_answer_that_begins_while_the_user_speaks_is_stopped() -> None:
+    """It is one to the speech before. A vendor that never reports the end of speech may answer at any time."""
+    model = ScriptedSpeechModel([anyio.Event(), "Never."], "Fresh.")
+    async with talking(model) as wire:
+        model.hear(SpeechBegan(), SpeechEnded())
+        await settle()
+        model.hear(SpeechBegan(), Text("Stale."), Audio(b"\1\1" * 16_000, RATE))
+        await silence(wire, 0.5)
+        assert (wire.heard, model.heard) == ([], [Heard(0.0, 0)])
+        model.hear(SpeechEnded())
+        await silence(wire, 0.5)
+        assert await said(wire) == [("assistant", "Fresh.")]
+    silent = ScriptedSpeechModel()
+    async with talking(silent) as wire:
+        silent.hear(SpeechBegan(), Text("Yes."), Audio(b"\1\1" * 16_000, RATE), AnswerEnded())
+        await silence(wire, 1.5)
+        assert await said(wire) == [("assistant", "Yes.")]
+        assert types(wire).count("user-stopped-speaking") == 1
 
 
 async def test_a_model_that_ignores_an_interruption_is_connected_again() -> None:
