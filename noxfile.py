@@ -11,6 +11,8 @@ import nox
 ROOT = Path(__file__).parent
 PYTHONS = ["3.11", "3.12", "3.13"]
 PLUGINS = sorted(path.parent.name for path in ROOT.glob("plugins/*/pyproject.toml"))
+#: Those that every environment has. Ray is large, so only the sessions that need it have it.
+USUAL = [name for name in PLUGINS if name != "rtvi-plugins-ray"]
 #: The plugins that call a vendor.
 VENDORS = [name for name in PLUGINS if "rtvi-plugins-vendor>" in (ROOT / f"plugins/{name}/pyproject.toml").read_text()]
 CLIENTS = "tests/clients"
@@ -19,6 +21,8 @@ EVALUATION = "docs/examples/evaluation"
 SDKS = "tests/sdks"
 #: Tests that need LiveKit, which no other environment has.
 LIVEKIT = "plugins/rtvi-plugins-livekit/tests/real"
+#: Tests that need Ray.
+RAY = "plugins/rtvi-plugins-ray/tests/real"
 #: Folders of tests that need no other process.
 QUICK = ("utils", "declare", "registry", "protocol", "runtime", "voice", "whole")
 #: Tests of other processes, of speech in real time, of wheels and of the docs.
@@ -29,7 +33,7 @@ nox.needs_version = ">=2025.2"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_venv = "yes"
 nox.options.error_on_missing_interpreters = False
-nox.options.sessions = ["lint", "typing", "docs", "tests", "clients", "browser", "evaluation", "sdks", "livekit"]
+nox.options.sessions = ["lint", "typing", "docs", "tests", "clients", "browser", "evaluation", "sdks", "livekit", "ray"]
 
 # pyenv's interpreters are found also where its shims answer for one version only.
 for found in sorted(Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser().glob("versions/3.1[1-3].*/bin")):
@@ -56,7 +60,7 @@ def with_others(plugin: str) -> list[str]:
     return [plugin, *filter(None, map(ours, needs))]
 
 
-def install(session: nox.Session, name: str, plugins: list[str] = PLUGINS) -> None:
+def install(session: nox.Session, name: str, plugins: list[str] = USUAL) -> None:
     """Install a dependency group, then wheels of the core and of plugins."""
     session.install(*group(name, plugins))
     # uv would take a wheel that it built of an older state of the same folder.
@@ -144,8 +148,8 @@ def quick(session: nox.Session) -> None:
 @nox.session(python=PYTHONS[0])
 def minimum(session: nox.Session) -> None:
     """The oldest versions of all dependencies that the projects claim to work with: the core and the contracts."""
-    folders = [".", *(f"./plugins/{each}" for each in PLUGINS)]
-    session.install("--resolution=lowest-direct", *group("tests", PLUGINS), *folders)
+    folders = [".", *(f"./plugins/{each}" for each in USUAL)]
+    session.install("--resolution=lowest-direct", *group("tests", USUAL), *folders)
     pytest(session, *core_and_contracts())
 
 
@@ -237,6 +241,13 @@ def livekit(session: nox.Session) -> None:
     install(session, "tests", with_others("rtvi-plugins-livekit"))
     session.install("-r", f"{LIVEKIT}/requirements.txt")
     pytest(session, LIVEKIT)
+
+
+@nox.session
+def ray(session: nox.Session) -> None:
+    """Two nodes of Ray on this machine."""
+    install(session, "tests", with_others("rtvi-plugins-ray"))
+    pytest(session, RAY)
 
 
 @nox.session

@@ -20,6 +20,7 @@ NEEDED: Final[Mapping[str, str]] = {
     "rtvi-plugins-google": "rtvi-plugins-vendor",
     "rtvi-plugins-monitor": "rtvi-plugins-server",
     "rtvi-plugins-openai": "rtvi-plugins-vendor",
+    "rtvi-plugins-ray": "rtvi-plugins-server",
     "rtvi-plugins-webrtc": "rtvi-plugins-server",
 }
 

@@ -144,4 +144,10 @@ def check_declared(folder: Path) -> None:
     entries = declared(folder)
     assert [name for name in entries.get("rtvi_plugins", {}) if not SERVICE_OR_MODULE.fullmatch(name)] == []
     assert entries.get("rtvi_plugins.api") == {"1": import_name(folder)}
-    assert entries.keys() & {"rtvi_plugins", "rtvi_plugins.bridges", "rtvi_plugins.commands", "rtvi_plugins.stores"}
+    assert entries.keys() & {
+        "rtvi_plugins",
+        "rtvi_plugins.bridges",
+        "rtvi_plugins.commands",
+        "rtvi_plugins.engines",
+        "rtvi_plugins.stores",
+    }

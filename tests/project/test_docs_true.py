@@ -23,8 +23,8 @@ PUBLIC = [
     importlib.import_module(f"rtvi_plugins{name}")
     for name in ("", ".kinds", ".context", ".events", ".errors", ".session", ".hosting", ".client", ".voice")
 ]
-#: Modules of the examples.
-OF_EXAMPLES = re.compile("rtvi_plugins_(acme|avatar|tones)")
+#: Modules of the examples, and one that is not installed here because it needs Ray.
+OF_EXAMPLES = re.compile("rtvi_plugins_(acme|avatar|ray|tones)")
 TABLE = re.compile(r"^\| import from \| names \|\n\|---\|---\|\n((?:\|.*\|\n)+)", re.MULTILINE)
 
 
@@ -64,7 +64,12 @@ def imports(page: Path) -> Iterator[str]:
 def named_by(page: Path) -> set[str]:
     """Every dotted name of ours in a page: in its code, and in backticks in its text."""
     named = re.findall(r"`(rtvi_plugins(?:_(?!acme)\w+)?(?:\.\w+)+)`", page.read_text("utf-8"))
-    known = {"rtvi_plugins.commands", "rtvi_plugins.api", "rtvi_plugins.stores"}  # groups of entry points
+    known = {
+        "rtvi_plugins.commands",
+        "rtvi_plugins.api",
+        "rtvi_plugins.stores",
+        "rtvi_plugins.engines",
+    }  # groups of entry points
     return {name for name in {*imports(page), *named} - known if not OF_EXAMPLES.search(name)}
 
 

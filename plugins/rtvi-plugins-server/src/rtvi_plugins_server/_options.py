@@ -95,6 +95,7 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
         default=100,
         help="the most connections at once from one address, except from a --proxy (%(default)s)",
     )
+    parser.add_argument("--on", metavar="ENGINE", help="serve on an engine that a plugin brings, as in ray")
     parser.add_argument(
         "--workers", metavar="N", type=int, default=1, help="the processes that serve, on Linux and macOS (%(default)s)"
     )

@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from importlib.metadata import entry_points
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
@@ -61,6 +62,8 @@ def run(argv: Sequence[str]) -> int:
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     if (place := Place.take(os.environ)) is not None:
         return _run(chosen, os.environ, None, place)
+    if chosen.on is not None:
+        return _run_on(chosen)
     if chosen.workers > 1:
         return _run_workers(chosen, argv)
     if not chosen.dev or not chosen.reload or find_spec("watchfiles") is None:
@@ -69,6 +72,16 @@ def run(argv: Sequence[str]) -> int:
 
     report = reporting(os.environ)
     return supervise(argv, chosen.bot) if report is None else _run(chosen, os.environ, report)
+
+
+def _run_on(chosen: argparse.Namespace) -> int:
+    """Serve on an engine that a plugin brings, such as a cluster."""
+    engines = {each.name: each for each in entry_points(group="rtvi_plugins.engines")}
+    if chosen.on not in engines:
+        known = ", ".join(sorted(engines)) or "none"
+        raise UsageError(f"No engine {chosen.on!r} is installed. Installed: {known}. Ray is in rtvi-plugins-ray.")
+    run: Callable[[argparse.Namespace], int] = engines[chosen.on].load()
+    return run(chosen)
 
 
 def _run_workers(chosen: argparse.Namespace, argv: Sequence[str]) -> int:
@@ -143,7 +156,7 @@ def _store(chosen: argparse.Namespace) -> SessionStore | None:
     """Return the store for sessions, if they are saved."""
     if chosen.resume is None:
         return None
-    from ._stores import open_store
+    from .stores import open_store
 
     return open_store(chosen.resume, full=chosen.resume_sync)
 

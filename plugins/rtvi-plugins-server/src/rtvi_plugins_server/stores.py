@@ -15,8 +15,11 @@ __all__ = ("open_store",)
 GROUP: Final = "rtvi_plugins.stores"
 
 
-def open_store(target: str, *, full: bool) -> SessionStore:
-    """Return the store for a path or a URL. Raise `UsageError` if nothing installed has its scheme."""
+def open_store(target: str, *, full: bool = False) -> SessionStore:
+    """Return the store for a path or a URL. Raise `UsageError` if nothing installed has its scheme.
+
+    `full` is that of `SQLiteStore`.
+    """
     scheme, separator, _ = target.partition("://")
     if not separator:
         from rtvi_plugins.sqlite_store import SQLiteStore

@@ -1,0 +1,232 @@
+"""The application for Ray Serve: workers that hold sessions, and front ends that take starts.
+
+A worker is a `Host` behind the server of `rtvi run`, on a port of its own. The address of a session's WebSocket is that
+of its worker, so no message or audio goes through a proxy of Ray. A front end has no state: it passes a start to the
+worker with the fewest sessions, and a resume to the worker that has the session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from typing import Any, Final
+
+import httpx2
+import orjson
+import ray
+from attrs import asdict, field, frozen
+from ray import serve
+from ray.serve import config
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from rtvi_plugins.hosting import Host, Limits
+from rtvi_plugins.loading import load_bot
+from rtvi_plugins.resuming import SessionStore
+from rtvi_plugins.session import Secret
+from rtvi_plugins_server import create_app
+from rtvi_plugins_server.embedding import serving
+from rtvi_plugins_server.starting import PRIVATE, SECRET_HEADER
+from rtvi_plugins_server.stores import open_store
+
+from .placing import OPEN
+
+__all__ = ("Settings", "build")
+
+# Their types are partly unknown.
+_Serve: Any = serve
+_config: Any = config
+_Ray: Any = ray
+
+#: No client has this address. A front end's requests come from it, and so its `X-Forwarded-For` can be trusted.
+_FRONT_END: Final = "0.0.0.0"
+#: What a front end passes to a worker of a request's headers.
+_PASSED: Final = ("content-type", "origin", SECRET_HEADER)
+#: How long the owner of a session may take to answer a front end, in seconds.
+_OWNER_SECONDS: Final = 2.0
+#: How often a draining worker looks whether its sessions have ended, in seconds.
+_LOOK: Final = 0.2
+
+
+@frozen(kw_only=True)
+class Settings:
+    """How a bot is served. Times are in seconds.
+
+    `store` is a path or a URL, as of `rtvi run --resume`; without one, sessions end with their worker. `address` is
+    where clients reach a worker: `{ip}` and `{port}` stand for its node and its port. `listen` is the address of its
+    socket. `origins`, `plugins` and `limits` are those of `rtvi run`.
+    """
+
+    store: str | None = None
+    resume_seconds: float = 60.0
+    address: str = "http://{ip}:{port}"
+    listen: str = "{ip}"
+    origins: tuple[str, ...] = ()
+    plugins: tuple[str, ...] = ()
+    limits: Limits = field(factory=Limits)
+    drain_seconds: float = 600.0
+
+
+@_Serve.deployment(name="workers", health_check_period_s=1, health_check_timeout_s=3, graceful_shutdown_wait_loop_s=0.5)
+class Worker:
+    """Holds sessions. Ray Serve starts, supervises and ends it."""
+
+    async def __init__(self, target: str, settings: Mapping[str, Any]) -> None:  # type: ignore[misc]
+        self._settings = chosen = _read(settings)
+        ip = _Ray.util.get_node_ip_address()
+        listener = socket.create_server((chosen.listen.format(ip=ip), 0), backlog=2048)
+        self.address = chosen.address.format(ip=ip, port=listener.getsockname()[1])
+        secrets = (os.environ.get(each) for each in ("RTVI_OPERATOR_SECRET", "RTVI_OPERATOR_SECRET_PREVIOUS"))
+        self.host = Host(
+            load_bot(target),
+            operator_secret=[Secret(each) for each in secrets if each],
+            plugins=chosen.plugins,
+            limits=chosen.limits,
+            store=None if chosen.store is None else open_store(chosen.store),
+            address=self.address,
+            resume_seconds=chosen.resume_seconds,
+        )
+        app = create_app(
+            self.host, public_url=self.address, page=False, origins=chosen.origins, proxies=[f"{_FRONT_END}/32"]
+        )
+        self._stack = AsyncExitStack()
+        self._serving = await self._stack.enter_async_context(serving(app, self.host, listener))
+        transport = httpx2.ASGITransport(app, client=(_FRONT_END, 0))
+        self._http = httpx2.AsyncClient(transport=transport, base_url=self.address)
+        self._reports = 0
+
+    async def start(self, path: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
+        """Start a session as a request asks. Return the status and the body of the response."""
+        response = await self._http.post(path, content=body, headers=dict(headers))
+        return response.status_code, response.content
+
+    def record_routing_stats(self) -> dict[str, int]:
+        """Report for `FewestSessions`."""
+        self._reports += 1
+        return {OPEN: self.host.open_sessions, "number": self._reports}
+
+    def record_autoscaling_stats(self) -> dict[str, float]:
+        """Report for `workers_for_sessions`."""
+        return {OPEN: float(self.host.open_sessions)}
+
+    def check_health(self) -> None:
+        """Raise if the server has ended."""
+        if self._serving.done():
+            raise RuntimeError("The server of the worker has ended.")
+
+    async def __del__(self) -> None:
+        """Drain. Ray Serve calls this before it ends the worker, and waits."""
+        self.host.drain()
+        now = asyncio.get_running_loop().time
+        until = now() + self._settings.drain_seconds
+        while self.host.open_sessions and now() < until:  # noqa: ASYNC110  # nobody would set an event
+            await asyncio.sleep(_LOOK)
+        await self._stack.aclose()  # what is left is closed with 1012, and resumes elsewhere
+
+
+@_Serve.deployment(name="front", max_ongoing_requests=1000)
+class FrontEnd:
+    """Takes starts. It keeps nothing, so that any other can take its place."""
+
+    def __init__(self, workers: Any, settings: Mapping[str, Any]) -> None:
+        self._workers = workers
+        chosen = _read(settings)
+        self._store: SessionStore | None = None if chosen.store is None else open_store(chosen.store)
+        self._entering = asyncio.Lock()
+        self._entered = False
+        self._http = httpx2.AsyncClient(timeout=_OWNER_SECONDS)
+
+    async def __call__(self, request: Request) -> Response:
+        path = request.url.path.removeprefix(request.scope.get("root_path", ""))
+        if path == "/health" and request.method == "GET":
+            return JSONResponse({"status": "ok"}, headers=PRIVATE)
+        if path not in ("/start", "/connect", "/describe") or request.method != "POST":
+            sentence, none = "There is nothing at this path; use POST /start, /connect or /describe.", list[object]()
+            missing = {"info": sentence, "detail": sentence, "error": "not-found", "retryable": False, "details": none}
+            return JSONResponse(missing, 404)
+        body, headers = await request.body(), _passed(request)
+        status, answer = await self._at_owner(path, body, headers) or await self._workers.start.remote(
+            path, body, headers
+        )
+        return Response(answer, status, PRIVATE, "application/json")
+
+    async def _at_owner(self, path: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes] | None:
+        """Pass a resume to the worker that has the session. None if this is no resume, or if that worker is gone."""
+        if self._store is None or b'"resume"' not in body:
+            return None
+        async with self._entering:
+            if not self._entered:
+                await self._store.__aenter__()
+                self._entered = True
+        try:
+            token: Any = orjson.loads(body)["resume"]
+            owner = await self._store.owner(str(token).partition(".")[0])
+        except Exception:  # the worker that claims says what is wrong
+            return None
+        if not owner:
+            return None
+        try:
+            response = await self._http.post(f"{owner}{path}", content=body, headers=dict(headers))
+        except httpx2.TransportError:
+            return None
+        return response.status_code, response.content
+
+
+def _passed(request: Request) -> dict[str, str]:
+    headers = {name: value for name in _PASSED if (value := request.headers.get(name)) is not None}
+    return headers | ({"x-forwarded-for": request.client.host} if request.client is not None else {})
+
+
+def _read(settings: Mapping[str, Any]) -> Settings:
+    values: dict[str, Any] = {**settings, "limits": Limits(**settings["limits"])}
+    return Settings(**values)
+
+
+def build(
+    target: str,
+    settings: Settings | None = None,
+    *,
+    workers: tuple[int, int] = (2, 2),
+    sessions: int = 100,
+    cpus: float = 1.0,
+    front_ends: int = 2,
+    per_node: int | None = None,
+) -> Any:
+    """Return the application for a bot, as `rtvi run` names it.
+
+    There are from `workers[0]` to `workers[1]` workers, so many that each holds about `sessions`. Each takes `cpus` of
+    its node, and at most `per_node` are on one node.
+    """
+    chosen = settings or Settings()
+    least, most = workers
+    options: dict[str, Any] = {
+        "max_ongoing_requests": 1000,
+        "graceful_shutdown_timeout_s": chosen.drain_seconds + 5,
+        "ray_actor_options": {"num_cpus": cpus},
+        "request_router_config": _config.RequestRouterConfig(
+            request_router_class="rtvi_plugins_ray.placing:FewestSessions", request_routing_stats_period_s=0.5
+        ),
+    }
+    if per_node is not None:
+        options["max_replicas_per_node"] = per_node
+    if least == most:
+        options["num_replicas"] = least
+    else:
+        options["autoscaling_config"] = {
+            "min_replicas": least,
+            "max_replicas": most,
+            "target_ongoing_requests": sessions,
+            "upscale_delay_s": 1,
+            "downscale_delay_s": 5,
+            "metrics_interval_s": 0.5,
+            "look_back_period_s": 2,
+            "policy": _config.AutoscalingPolicy(policy_function="rtvi_plugins_ray.placing:workers_for_sessions"),
+        }
+    sent = {**asdict(chosen, recurse=False), "limits": asdict(chosen.limits)}
+    worker: Any = Worker
+    front_end: Any = FrontEnd
+    bound = worker.options(**options).bind(target, sent)
+    return front_end.options(num_replicas=front_ends, ray_actor_options={"num_cpus": 0}).bind(bound, sent)

@@ -1,0 +1,164 @@
+"""Two nodes of Ray on this machine: placement, a node that is killed, a front end that is killed, and scaling."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import ray
+from ray import serve
+from ray.cluster_utils import Cluster
+
+from rtvi_plugins.client import Client
+from rtvi_plugins.hosting import Limits
+from rtvi_plugins_client import connect
+from rtvi_plugins_ray import build
+from rtvi_plugins_ray.serving import Settings
+
+#: Ray leaves sockets open, and warns about itself.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore")]
+
+BOT = str(Path(__file__).with_name("bot.py"))
+log = logging.getLogger(__name__)
+
+#: How long Ray may take for what it does in its own time, in seconds.
+PATIENCE = 60.0
+#: A dead node is noticed after a second and a half.
+QUICK = {
+    "health_check_initial_delay_ms": 500,
+    "health_check_period_ms": 500,
+    "health_check_failure_threshold": 3,
+    "health_check_timeout_ms": 500,
+}
+_Ray: Any = ray
+_Serve: Any = serve
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Generator[tuple[Any, str]]:
+    """A cluster of two nodes with one processor each, and the address of its front ends."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    node = {"num_cpus": 1, "object_store_memory": 100_000_000}
+    nodes: Any = Cluster(
+        initialize_head=True, head_node_args={**node, "include_dashboard": False, "_system_config": QUICK}
+    )
+    nodes.add_node(**node)
+    nodes.wait_for_nodes()
+    _Ray.init(address=nodes.address, namespace="rtvi", log_to_driver=False, logging_level="ERROR")
+    try:
+        _Serve.start(http_options={"host": "127.0.0.1", "port": port}, proxy_location="HeadOnly")
+        yield nodes, f"http://127.0.0.1:{port}"
+    finally:
+        _Serve.shutdown()
+        _Ray.shutdown()
+        nodes.shutdown()
+
+
+@asynccontextmanager
+async def connected(url: str, count: int) -> AsyncGenerator[list[Client]]:
+    """So many clients, each in a session."""
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(connect(url, resume_delay=0.0)) for _ in range(count)]
+
+
+async def processes(clients: list[Client]) -> list[int]:
+    """The process of each session."""
+    found: list[int] = await asyncio.gather(*(each.action("bot:process", timeout=PATIENCE) for each in clients))
+    return found
+
+
+def family(node: Any) -> list[psutil.Process]:
+    """All processes of a node."""
+    roots = [psutil.Process(each.process.pid) for group in node.all_processes.values() for each in group]
+    return [each for root in roots for each in (root, *root.children(recursive=True))]
+
+
+def kill(found: list[psutil.Process]) -> None:
+    """Kill processes."""
+    for each in found:
+        with suppress(psutil.NoSuchProcess):
+            each.send_signal(signal.SIGKILL)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until something is so."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition():  # noqa: ASYNC110  # nobody would set an event
+            await asyncio.sleep(0.2)
+
+
+def running_workers() -> int:
+    """How many workers run, as Ray says."""
+    return int(dict(_Serve.status().applications["bot"].deployments["workers"].replica_states).get("RUNNING", 0))
+
+
+def test_workers_are_as_many_as_the_sessions_need(cluster: tuple[Any, str]) -> None:
+    """From one to three and back, and no session ends because of it."""
+    _, url = cluster
+    settings = Settings(address="http://127.0.0.1:{port}", listen="127.0.0.1", drain_seconds=60)
+    _Serve.run(build(BOT, settings, workers=(1, 3), sessions=3, cpus=0.5, front_ends=1), name="bot", route_prefix="/")
+
+    async def talk() -> None:
+        async with connected(url, 1) as stays:
+            async with connected(url, 7) as clients:
+                await until(lambda: running_workers() == 3)
+                assert len(set(await processes(clients))) >= 1
+            await until(lambda: running_workers() == 1)
+            assert await stays[0].action("bot:count") == 1
+
+    asyncio.run(talk())
+
+
+def test_sessions_outlive_a_node_and_a_front_end(cluster: tuple[Any, str], tmp_path: Path) -> None:
+    """They are placed evenly. When a node is killed, its sessions go on at the other one, with their state."""
+    nodes, url = cluster
+    limits = Limits(unclaimed=512, unclaimed_per_address=512)
+    settings = Settings(
+        store=str(tmp_path / "sessions.db"),
+        address="http://127.0.0.1:{port}",
+        listen="127.0.0.1",
+        limits=limits,
+        drain_seconds=1,
+    )
+    _Serve.run(build(BOT, settings, per_node=1, cpus=0.5), name="bot", route_prefix="/")
+
+    async def talk() -> None:
+        async with connected(url, 40) as clients:
+            before = await processes(clients)
+            assert sorted(Counter(before).values()) == [20, 20]
+            assert [await each.action("bot:count") for each in clients] == [1] * 40
+
+            dead = family(next(iter(nodes.worker_nodes)))
+            lost = {each.pid for each in dead}
+            killed = time.monotonic()
+            kill(dead)
+            async with asyncio.timeout(40):
+                after = await processes(clients)
+            took = time.monotonic() - killed
+            assert set(after) == set(before) - lost
+            log.warning(
+                "%d sessions were back %.1f s after their node was killed",
+                before.count(next(iter(set(before) - set(after)))),
+                took,
+            )
+            assert [await each.action("bot:count") for each in clients] == [2] * 40
+
+            front_ends = [each for each in family(nodes.head_node) if "bot:front" in " ".join(each.cmdline())]
+            assert front_ends
+            kill(front_ends[:1])
+            assert set(await processes(clients)) == set(after)
+            async with connect(url) as another:
+                assert await another.action("bot:process") in set(after)
+
+    asyncio.run(talk())
