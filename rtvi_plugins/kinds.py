@@ -475,9 +475,9 @@ class SpeechModel(Protocol):
         """Hold a conversation until the iterator is closed. Raise `ProviderError` when the vendor fails.
 
         An answer is audio, its text, and function calls, and ends with `AnswerEnded`; no other answer begins before.
-        Every answer needs its text, before its audio or with it. `Word` has the time in its answer's audio. Transcripts of the user
-        and `Usage` may come at any time. A function call has its result after `AnswerEnded`. Nothing of an answer
-        may follow its `AnswerEnded`.
+        Every answer needs its text, before its audio or with it. `Word` has the time in its answer's audio. Transcripts
+        of the user and `Usage` may come at any time. A function call has its result after `AnswerEnded`. Nothing of an
+        answer may follow its `AnswerEnded`.
 
         After a failure, a change of the functions or a replaced context, the iterator is opened again, with all
         messages so far, and with the audio of the utterance that was not answered.
