@@ -82,7 +82,7 @@ test("a server that goes away while the bot is awaited ends the call with a reas
   await settle();
   WebSocket.last.close();
   await settle();
-  assert.deepEqual(told.slice(1), [["closed", { clean: false, reason: "The connection was lost." }]]);
+  assert.deepEqual(told.slice(1), [["closed", { clean: false, lost: true, reason: "The connection was lost." }]]);
   assert.match(opening.outcome, /^Error: /);
   assert.deepEqual(stillOpen(), []);
 });

@@ -15,6 +15,7 @@ import { announce, note, say } from "./notices.js";
 import { OptionsPanel } from "./options.js";
 import { plot } from "./plot.js";
 import { plainly } from "./problems.js";
+import { returning } from "./returning.js";
 import { toConfig } from "./schema.js";
 import { showStatus } from "./status.js";
 import { useTabs } from "./tabs.js";
@@ -38,6 +39,7 @@ let connected = false;
 const talking = new Talking({ onChange: (heard) => (call?.speak(heard), show()) });
 const state = new TurnState(() => show());
 const timings = new Timings();
+const { lost, isBack } = returning(state, () => show());
 const userMeter = new Meter(byId("user-level"), (level) => ui.ring.style.setProperty("--user-level", level.toFixed(3)));
 const botMeter = new Meter(byId("bot-level"), (level) => ui.ring.style.setProperty("--bot-level", level.toFixed(3)));
 const transcript = new Transcript(ui.transcript, { announce: (text) => announce(`Bot: ${text}`) });
@@ -52,6 +54,7 @@ const functions = new FunctionCalls({
   run: (name, args) => call.session.action("bot", name, args),
   answer: (result) => call.session.send("llm-function-call-result", result),
 });
+const showTab = (name) => byId(`tab-${name}`).click();
 const logParts = ["filter", "direction", "copy", "clear", "status"].map((name) => [name, byId(`log-${name}`)]);
 const log = new Log({ list: byId("log"), ...Object.fromEntries(logParts) });
 
@@ -177,20 +180,6 @@ function left({ clean, reason }) {
   announce("Disconnected.");
 }
 
-/** The connection was lost. The call comes back by itself, or ends. */
-function lost() {
-  state.set("connecting");
-  note("The connection was lost. Connecting again …");
-  show();
-}
-
-function isBack() {
-  state.set("listening");
-  note("");
-  announce("Connected again.");
-  show();
-}
-
 /** Clear the previous conversation, which stayed readable until the new one started. */
 function forget() {
   transcript.clear();
@@ -271,10 +260,6 @@ function muteClicked() {
 function welcome(shown) {
   ui.welcome.hidden = !shown;
   ui.save.disabled = shown;
-}
-
-function showTab(name) {
-  byId(`tab-${name}`).click();
 }
 
 function drawPlot() {
