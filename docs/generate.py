@@ -131,7 +131,7 @@ def _vendor(folder: Path) -> Iterator[str]:
     project = tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))["project"]
     if any(each.startswith("rtvi-plugins-vendor") for each in project["dependencies"]):
         yield f"## {folder.name}\n"
-        readme = f"[Its README](../../plugins/{folder.name}/README.md)"
+        readme = f"[Its README](../../plugins/{folder.name})"
         yield f"{project['description']} {readme} says how to use it, and what was checked.\n"
         # From the folder itself, which need not be installed.
         sys.path.insert(0, str(folder / "src"))
@@ -188,7 +188,7 @@ class Distribution:
 
     def row(self) -> Iterator[str]:
         """Yield the cells of its row: what it is, its providers and their level if it has some, how it is installed."""
-        yield f"[`{self.name}`](../../plugins/{self.name}/README.md)<br>{self.description}"
+        yield f"[`{self.name}`](../../plugins/{self.name})<br>{self.description}"
         if self.providers:
             yield ", ".join(f"`{each}`" for each in self.providers)
             yield self.level or "–"
