@@ -37,12 +37,15 @@ class UnclaimedSessions:
         self._limits = limits
         self._clock = clock
         self._by_token: dict[str, _Unclaimed] = {}
+        #: The token of each session that waits for a client that comes back, by the session's id. They count nowhere:
+        #: there are no more than sessions.
+        self._resumed: dict[str, str] = {}
         self._opening = 0
         self._by_address: Counter[str] = Counter()
 
     def check(self, address: str | None) -> None:
         """Raise `ServerFull` if no more sessions may wait, in total or for this address."""
-        if len(self._by_token) + self._opening >= self._limits.unclaimed:
+        if len(self._by_token) - len(self._resumed) + self._opening >= self._limits.unclaimed:
             raise ServerFull("The server holds as many sessions as it can; try again later.")
         most = self._limits.unclaimed_per_address
         if address is not None and self._by_address[address] >= most:
@@ -63,8 +66,15 @@ class UnclaimedSessions:
             self._opening -= 1
 
     def add(self, session: LiveSession, address: str | None, proof: str | None = None) -> str:
-        """Let an open session wait for its client. Return its token. `proof` is the key of its resume token."""
+        """Let an open session wait for its client. Return its token.
+
+        `proof` is the key of its resume token. A session that is resumed again waits under the newest token alone.
+        """
         token = secrets.token_urlsafe(24)
+        if proof is not None:
+            if (before := self._resumed.get(session.id)) is not None:
+                self._remove(before).timer.cancel()
+            self._resumed[session.id] = token
         timer = self._clock.call_after(self._limits.unclaimed_seconds, lambda: self._expire(token))
         self._by_token[token] = _Unclaimed(session, timer, address, Secret(token), proof)
         return token
@@ -74,20 +84,23 @@ class UnclaimedSessions:
 
         Raise `UnknownSession` for any other token.
         """
-        found = self._by_token.pop(token or "", None)
-        if found is not None:
-            self._left(found.address)
+        found = self._remove(token) if token is not None and token in self._by_token else None
         if found is None or found.session.closed:
             raise UnknownSession("The session token is missing, unknown, used already or expired; start again.")
         found.timer.cancel()
         return found.session, found.proof
 
     def _expire(self, token: str) -> None:
-        found = self._by_token.pop(token, None)
-        if found is not None:
-            self._left(found.address)
-            if found.proof is None:  # a resumed session has a deadline of its own
-                found.session.session.close("nobody came", now=True)
+        found = self._remove(token)
+        if found.proof is None:  # a resumed session has a deadline of its own
+            found.session.session.close("nobody came", now=True)
+
+    def _remove(self, token: str) -> _Unclaimed:
+        found = self._by_token.pop(token)
+        self._left(found.address)
+        if self._resumed.get(found.session.id) == token:
+            del self._resumed[found.session.id]
+        return found
 
     def _left(self, address: str | None) -> None:
         if address is not None:

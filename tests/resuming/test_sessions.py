@@ -724,3 +724,18 @@ async def test_a_store_that_fails_a_claim_is_reported() -> None:
 
     async with host(Dead()) as one, visitor() as client:
         assert await refused(client, one, "a.b") == "store-unavailable"
+
+
+# ---- what a client must not do ---------------------------------------------------------------------------------------
+
+
+async def test_who_repeats_a_resume_keeps_nobody_out() -> None:
+    """A session waits for one connection, however often its client starts to resume it. The newest start counts."""
+    async with host(MemoryStore(), limits=Limits(unclaimed=3)) as one, visitor() as client:
+        await client.start(one)
+        tokens = [(await one.start({"resume": client.token}, secret=OPERATOR)).token for _ in range(10)]
+        await one.start(secret=OPERATOR)
+        await client.resume(one)
+        with pytest.raises(RequestError):
+            one.claim(tokens[-1])
+        assert await client.result("bot:ordered") == []
