@@ -506,9 +506,8 @@ class Host:
         start = decode_json(saved.state["start"])
         config = decode_json(saved.state["config"])
         await self._postponed.wait_for([start, config])
-        offers = self._shared.offers
-        request = read_start(start["body"], offers, self._find_key, trusted=start["trusted"])
-        request = with_config(request, offers.registry, config["providers"], config["values"])
+        request = self._read(start["body"], trusted=start["trusted"])
+        request = with_config(request, self.registry, config["providers"], config["values"])
         session = LiveSession(id, self._shared, request, start, saved)
         await self._open(session, None)
         return session

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Annotated
+from typing import Annotated, Any
 
 import pytest
 from attrs import define
@@ -14,10 +14,12 @@ from attrs.validators import gt
 from rtvi_plugins import LLM, Secret, Session, Was, action, bot, service
 from rtvi_plugins.cli import UsageError, set_service_options
 from rtvi_plugins.errors import InvalidStart
-from rtvi_plugins.hosting import Host
+from rtvi_plugins.hosting import Host, ManualClock
 from rtvi_plugins.kinds import LLMPiece, LLMRequest
+from rtvi_plugins.resuming import MemoryStore
 from rtvi_plugins.testing import host_for
 
+from ..fakes.visitor import visitor
 from ..fakes.wire import OPERATOR, Wire, host_of, settle
 
 pytestmark = pytest.mark.anyio
@@ -86,6 +88,20 @@ async def test_they_hold_for_all_sessions() -> None:
         start = {"service_options": {"near": {"base_url": "http://third"}}}
         assert await opened_with(host, start) == "http://third 2.5 1"
         assert await opened_with(host, {"services": {"llm": "far"}}) == "http://far"
+
+
+async def test_they_hold_for_a_session_that_is_resumed() -> None:
+    """In another process too: what users say must not go to another address than before."""
+    store, clock = MemoryStore(), ManualClock()
+    shared: dict[str, Any] = {"modules": [sys.modules[__name__]], "environ": {}, "store": store, "clock": clock}
+    shared["operator_secret"] = Secret(OPERATOR)
+    async with Host(asker, **shared) as one, Host(asker, **shared) as other, visitor() as client:
+        for each in (one, other):
+            set_service_options(each, ["llm.near.base_url=http://other"])
+        await client.start(one)
+        assert await client.result("bot:options") == "http://other 1"
+        await client.resume(other)
+        assert await client.result("bot:options") == "http://other 1"
 
 
 async def test_a_former_name_is_accepted() -> None:
