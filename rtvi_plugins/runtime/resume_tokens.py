@@ -8,6 +8,7 @@ it is valid for a while, because the client may not have received the new one; a
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from collections.abc import Callable
 from typing import Final
@@ -21,6 +22,8 @@ __all__ = ("ResumeTokens", "read_token")
 _GRACE_SECONDS: Final = 30.0
 #: The longest token that is read.
 _LONGEST: Final = 256
+#: What the id of a session is made of. Anything else is not looked for in the store.
+_ID: Final = re.compile(r"[A-Za-z0-9_-]+")
 _KEY: Final = "token/"
 
 
@@ -29,7 +32,7 @@ def read_token(token: object) -> tuple[str, str] | None:
     if not isinstance(token, str) or len(token) > _LONGEST:
         return None
     session, _, secret = token.partition(".")
-    return (session, _key(secret)) if session and secret else None
+    return (session, _key(secret)) if _ID.fullmatch(session) and secret else None
 
 
 def _key(secret: str) -> str:

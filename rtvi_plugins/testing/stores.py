@@ -71,11 +71,14 @@ async def _creates(case: _Case) -> None:
 
 
 async def _changes(case: _Case) -> None:
-    text = 'Grüße, 你好, 🦆, \\ " \n'
+    text = 'Grüße, 你好, 🦆, \\ " \n \0 \x1a \x1a0 \x1a1'
     await case.create({"a": "1", "b": "2", "c": "3"})
     await case.one.write(case.session, 1, {"a": None, "b": text, "never-there": None, "m/0": ""}, _SECONDS)
     await case.one.write(case.session, 1, {}, _SECONDS)
-    assert await case.state() == {"b": text, "c": "3", "m/0": ""}, "writes do not put and remove the texts they should"
+    await case.one.write(case.session, 1, {text: "4", f"{text}5": "5"}, _SECONDS)  # clients choose a part of some keys
+    await case.one.write(case.session, 1, {f"{text}5": None}, _SECONDS)
+    expected = {"b": text, "c": "3", "m/0": "", text: "4"}
+    assert await case.state() == expected, "writes do not put and remove the texts they should"
 
 
 async def _large(case: _Case) -> None:

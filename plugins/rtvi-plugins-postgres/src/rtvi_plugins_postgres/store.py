@@ -124,12 +124,12 @@ class PostgresStore:
     def _claim(self, session: str, owner: str, proof: str) -> Saved | None:
         with self._pool.connection() as connection:
             row: Any = connection.execute(
-                "SELECT rtvi.claim(%s, %s, %s, %s)", (session, OWNER, owner, proof)
+                "SELECT rtvi.claim(%s, %s, %s, %s)", (session, OWNER, _written(owner), _written(proof))
             ).fetchone()
             if row[0] is None:
                 return None
             found = connection.execute("SELECT key, value FROM rtvi.state WHERE session = %s", (session,)).fetchall()
-        return Saved(session, row[0], dict(found))
+        return Saved(session, row[0], {_read(key): _read(text) for key, text in found})
 
     def _owner(self, session: str) -> str | None:
         query = (
@@ -138,7 +138,7 @@ class PostgresStore:
         )
         with self._pool.connection() as connection:
             row: Any = connection.execute(query, (session, OWNER)).fetchone()
-        return None if row is None else str(row[0])
+        return None if row is None else _read(row[0])
 
     def _forget(self, session: str, epoch: int | None) -> None:
         query = "DELETE FROM rtvi.session WHERE id = %s AND epoch = coalesce(%s, epoch)"
@@ -164,7 +164,16 @@ class PostgresStore:
 
 
 def _arguments(write: _Write) -> tuple[Any, ...]:
-    put = {key: text for key, text in write.changes.items() if text is not None}
-    gone = [key for key, text in write.changes.items() if text is None]
+    put = {_written(key): _written(text) for key, text in write.changes.items() if text is not None}
+    gone = [_written(key) for key, text in write.changes.items() if text is None]
     creates = write.epoch == 1 and OWNER in put
     return write.session, write.epoch, write.seconds, creates, [*put], [*put.values()], gone
+
+
+def _written(text: str) -> str:
+    """Return a text that PostgreSQL accepts: it refuses U+0000, which clients may put into the id of a request."""
+    return text.replace("\x1a", "\x1a1").replace("\0", "\x1a0")
+
+
+def _read(text: str) -> str:
+    return text.replace("\x1a0", "\0").replace("\x1a1", "\x1a")
