@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any
 
 import anyio
 from attrs import define, field
@@ -41,9 +41,6 @@ from .user_audio import UserAudio
 
 __all__ = ("ModelConversation",)
 
-#: The result of a call that was not made.
-_NOT_CALLED: Final = '{"error": "The function was not called, because the user interrupted."}'
-
 
 @define(eq=False)
 class ModelConversation(Conversation):
@@ -57,7 +54,6 @@ class ModelConversation(Conversation):
     _begun: list[tuple[RunLLM, Answer]] = field(factory=list[tuple[RunLLM, Answer]], init=False)
     #: The answer that a VAD's utterance asks for, until it begins.
     _awaited: Answer | None = field(default=None, init=False)
-
     #: The user's audio during a turn that nobody may interrupt. It is sent afterwards.
     _held_audio: list[Audio | Pause] | None = field(default=None, init=False)
 
