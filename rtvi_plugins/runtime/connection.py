@@ -19,7 +19,7 @@ from ..session import Session
 from ..utils.control_flow import reraise_control_flow
 from .audio_input import AudioInput
 from .live import LiveSession
-from .outbox import Outbox
+from .outbox import Outbox, texts_in
 from .playback import AudioOutput
 
 __all__ = (
@@ -187,7 +187,7 @@ class Connection:
         if not self._drops_audio:
             return items
         while items:
-            if texts := _texts(items):
+            if texts := texts_in(items):
                 return texts
             items = await self._outbox.take()
         return ()
@@ -195,7 +195,7 @@ class Connection:
     def take(self) -> Sequence[str | Audio]:
         """Return what is to be sent now, in order; empty when there is nothing. See `on_sendable`."""
         items = self._outbox.take_now()
-        return _texts(items) if self._drops_audio else items
+        return texts_in(items) if self._drops_audio else items
 
     @property
     def on_sendable(self) -> Callable[[], None] | None:
@@ -275,10 +275,6 @@ class Connection:
     async def idle(self) -> None:
         """Wait until the bot says nothing and no input waits, or until the session has ended."""
         await self._parts.turns.idle()
-
-
-def _texts(items: Sequence[str | Audio]) -> Sequence[str | Audio]:
-    return [each for each in items if isinstance(each, str)]
 
 
 class ConnectionStream(ObjectStream[str]):

@@ -16,7 +16,7 @@ from .client_errors import error_json
 from .saving import Saver
 from .sent_texts import SentTexts
 
-__all__ = ("Outbox",)
+__all__ = ("Outbox", "texts_in")
 
 
 class Outbox:
@@ -177,7 +177,7 @@ class Outbox:
         dropped = 0
         for items in (self._waiting, self._saving, self._unsaved):
             count = len(items)
-            items[:] = _texts(items)
+            items[:] = texts_in(items)
             dropped += count - len(items)
         self._size = _total((*self._waiting, *self._saving, *self._unsaved))
         return dropped
@@ -238,7 +238,7 @@ class Outbox:
     def _release(self) -> None:
         """Let the texts leave that waited for the write."""
         batch, self._saving = self._saving, []
-        for text in _strings(batch):
+        for text in texts_in(batch):
             self._sent.append(text)
         if self._detached:
             self._size -= _total(batch)
@@ -258,7 +258,7 @@ class Outbox:
 
     def put_ready(self, ready: str) -> int:
         """Send a `bot-ready` to a client that was here all the time. Return the position of the text."""
-        position = self._sent.end + len(_texts((*self._saving, *self._unsaved)))
+        position = self._sent.end + len(texts_in((*self._saving, *self._unsaved)))
         self._ready = ready
         self.put(ready)
         return position
@@ -270,7 +270,7 @@ class Outbox:
         more texts. Its argument says whether all of the missed texts are kept.
         """
         is_whole, unsaved = position is not None and self._sent.covers(position), self._take_unsaved()
-        missed = [] if position is None else [*self._sent.cut(position), *_strings(unsaved)]
+        missed = [] if position is None else [*self._sent.cut(position), *texts_in(unsaved)]
         missed = [each for each in missed if each != self._ready]
         self._detached, self._ready = False, ready
         self._unsaved = [ready, *missed, *answers(is_whole)]
@@ -284,10 +284,6 @@ def _total(items: Sequence[str | Audio]) -> int:
     return sum(len(each) if isinstance(each, str) else len(each.data) for each in items)
 
 
-def _strings(items: Sequence[str | Audio]) -> list[str]:
-    return [each for each in items if isinstance(each, str)]
-
-
-def _texts(items: Sequence[str | Audio]) -> list[str | Audio]:
+def texts_in(items: Sequence[str | Audio]) -> list[str]:
     """Return the items without audio."""
     return [each for each in items if isinstance(each, str)]
