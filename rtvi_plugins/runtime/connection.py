@@ -21,6 +21,7 @@ from .audio_input import AudioInput
 from .live import LiveSession
 from .outbox import Outbox, texts_in
 from .playback import AudioOutput
+from .session_end import RESTART
 
 __all__ = (
     "Connection",
@@ -28,8 +29,6 @@ __all__ = (
 )
 
 log = logging.getLogger("rtvi_plugins")
-
-_RESTART = 1012
 
 
 @final
@@ -238,7 +237,7 @@ class Connection:
     @property
     def close_code(self) -> int:
         """The close code of WebSocket that says why it has ended: 1000, 1008, 1011, or 1012 if the session goes on."""
-        return _RESTART if self._replaced else self._parts.ending.close_code
+        return RESTART if self._replaced else self._parts.ending.close_code
 
     @property
     def close_reason(self) -> str:

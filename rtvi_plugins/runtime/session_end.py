@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Final
 
 from anyio.abc import TaskGroup
 
@@ -12,7 +13,7 @@ from ..errors import RateLimited, RequestError, SessionIdle, SessionTooLong, Slo
 from .outbox import Outbox
 from .turns import Turns
 
-__all__ = ("Ending",)
+__all__ = ("RESTART", "Ending")
 
 #: The close codes of WebSocket for the reasons of an end: 1000 is normal, 1008 policy, and any other is 1011, an error.
 _CLOSE_CODES: Mapping[str, int] = {
@@ -23,7 +24,8 @@ _CLOSE_CODES: Mapping[str, int] = {
     RateLimited.code: 1008,
 }
 
-_RESTART = 1012
+#: The close code of WebSocket for a session that goes on elsewhere.
+RESTART: Final = 1012
 
 
 class Ending:
@@ -90,7 +92,7 @@ class Ending:
         if self.closed or self._begun:
             return
         self._begun = self.moved = True
-        self.close_code, self.close_reason = _RESTART, "The session goes on in another process; resume it."
+        self.close_code, self.close_reason = RESTART, "The session goes on in another process; resume it."
         self._stop()
         self._outbox.drop()
 
