@@ -30,15 +30,14 @@ from ..kinds import (
 from ..session import Session
 from ..utils.waiting import Condition
 from .listening import ListeningStream
+from .reopening import is_reported, reopening_delay
 from .streams import (
     BATCH,
     InvalidPiece,
     ReplayableStream,
     as_provider_error,
     closing,
-    is_reported,
     let_cancellation_through,
-    reopening_delay,
 )
 
 __all__ = ("EndpointingStream", "Streams")

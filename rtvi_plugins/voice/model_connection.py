@@ -20,7 +20,8 @@ from ..kinds import Added, Audio, Pause, Respond, SpeechInput, SpeechModel, Spee
 from ..session import Alternatives, Session
 from .completion import as_sent
 from .model_stream import Answer, InputFeed, ModelStream, StreamListener
-from .streams import class_of_provider, is_reported, reopening_delay
+from .reopening import is_reported, reopening_delay
+from .streams import class_of_provider
 
 __all__ = ("ConnectionListener", "ModelConnection")
 

@@ -35,9 +35,7 @@ __all__ = (
     "clean_usage",
     "closing",
     "idle_timeout",
-    "is_reported",
     "let_cancellation_through",
-    "reopening_delay",
     "retried",
 )
 
@@ -49,11 +47,6 @@ _ATTEMPTS: Final = 2
 _LARGEST_COUNT: Final = 2**62
 #: How much of a model's name is sent, in characters.
 _LONGEST_NAME: Final = 256
-
-#: How long to wait before a stream is opened again, in seconds: the more failures, the longer.
-_DELAYS: Final = (0.0, 0.5, 1.0, 2.0, 4.0, 30.0)
-#: A temporary failure to open a stream again is reported when it happens so often in a row.
-_REPORTED_AFTER: Final = 3
 
 log = logging.getLogger("rtvi_plugins")
 
@@ -175,19 +168,6 @@ async def retried(
                     raise found from None
                 left -= 1
         before_retry()
-
-
-def reopening_delay(failures: int, error: ProviderError | None) -> float:
-    """Return how many seconds to wait before a stream is opened again, after so many failures in a row."""
-    if error is not None and not error.retryable:
-        return _DELAYS[-1]
-    delay = _DELAYS[max(0, min(failures, len(_DELAYS)) - 1)]
-    return max(delay, (error and error.retry_after) or 0.0)
-
-
-def is_reported(failures: int, error: ProviderError) -> bool:
-    """Return whether the user should know that a stream cannot be opened, after so many failures in a row."""
-    return failures == _REPORTED_AFTER or not error.retryable
 
 
 def let_cancellation_through(error: BaseException) -> None:
