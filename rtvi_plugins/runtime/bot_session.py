@@ -63,7 +63,7 @@ from .client_errors import as_request_error
 from .function_calls import FunctionCalls
 from .outbox import Outbox
 from .reconfigure import LiveServices
-from .services import Handle, OpenService
+from .services import Handle
 from .session_end import Ending
 from .shared import Shared
 from .turns import Turns
@@ -145,7 +145,7 @@ class BotSession(Session[Any]):
             health=shared.health,
             end=ending.fail,
         )
-        handles = {name: Handle(partial(self._service_in_use, name)) for name in services.registry.bot.services}
+        handles = {name: Handle(partial(services.failovers.present, name)) for name in services.registry.bot.services}
         actions = Actions(
             session=self,
             protocol=protocol,
@@ -167,10 +167,6 @@ class BotSession(Session[Any]):
         """Return a session, and its parts. `stop` stops everything that runs in the session, when it ends."""
         session = cls(id, shared, start, stop)
         return session, session._parts
-
-    def _service_in_use(self, service: str) -> OpenService:
-        """Return the open service; within a turn, the one that was open when it began."""
-        return self._parts.services.failovers.present(service)
 
     def _overflow(self) -> None:
         error = SlowClient("The client does not read what is sent to it.")

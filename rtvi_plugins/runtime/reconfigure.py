@@ -10,7 +10,7 @@ The module has more than 300 lines: updates, switches and reopened services shar
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
@@ -101,11 +101,6 @@ class LiveServices:
             retire=self._retire,
             submit=self._submit,
         )
-
-    @property
-    def live(self) -> Mapping[str, OpenService]:
-        """Return the open services by name."""
-        return self._applied.live
 
     @property
     def offer(self) -> Offer:
