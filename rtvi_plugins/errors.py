@@ -120,10 +120,11 @@ def report(what: str, error: BaseException) -> None:
     The text of an `AuthorError` is always logged, because the framework wrote it. A record without the text has the
     attribute `withheld`.
     """
+    about = {"code": error.code} if isinstance(error, RequestError) else {}
     if isinstance(error, AuthorError):
         _log.error("%s: %s", what, error)
     else:
-        _log.error("%s raised %s", what, type(error).__name__, extra={"withheld": True})
+        _log.error("%s raised %s", what, type(error).__name__, extra={"withheld": True, **about})
     if _log.isEnabledFor(logging.DEBUG):
         # As text, not as `exc_info`: other handlers would print its keys.
         _log.debug("%s raised\n%s", escape(what), trace(error), extra={"multiline": True})

@@ -15,9 +15,9 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from .utils.log_text import LogFormatter
+from .utils.log_text import JsonLogFormatter, LogFormatter
 
-__all__ = ("LogFormatter", "helper_environment", "http_url", "quiet_http_clients")
+__all__ = ("JsonLogFormatter", "LogFormatter", "helper_environment", "http_url", "quiet_http_clients")
 
 
 # ---- helper processes ----------------------------------------------------------------------------------------------

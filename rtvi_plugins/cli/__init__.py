@@ -18,10 +18,10 @@ import threading
 from argparse import ArgumentTypeError
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ..errors import AuthorError, BotError, RequestError
-from ..security import LogFormatter, quiet_http_clients
+from ..security import JsonLogFormatter, LogFormatter, quiet_http_clients
 from ..utils.diagnostics import unwrap_group
 from ..utils.log_text import LINES, clean, redacted_stderr, trace
 from ..utils.secrets import secrets_in_environment
@@ -133,6 +133,17 @@ def _write_uncaught(where: str, error: BaseException | None) -> None:
         sys.stderr.write(f"rtvi: an exception ({where})\n{trace(error)}\n")
 
 
+def _uncaught_to_log() -> None:
+    """Log uncaught exceptions, until `guarded` returns."""
+    threading.excepthook = lambda args: _log_uncaught("in a thread", args.exc_value)
+    sys.unraisablehook = lambda args: _log_uncaught("ignored", args.exc_value)
+
+
+def _log_uncaught(where: str, error: BaseException | None) -> None:
+    if error is not None and not isinstance(error, SystemExit):
+        _log.error("an exception (%s)", where, exc_info=error)
+
+
 def _tell(sentence: str, code: int) -> int:
     sys.stderr.write(f"rtvi: {clean(sentence, LINES)}\n")
     return code
@@ -169,15 +180,19 @@ def _place(error: BaseException) -> str:
     return f" ({(own or frames)[-1].filename}, line {(own or frames)[-1].lineno})" if frames else ""
 
 
-def log_to_stderr(level: str) -> None:
-    """Log to stderr from this level on, without secrets.
+def log_to_stderr(level: str, form: Literal["text", "json"] = "text") -> None:
+    """Log to stderr from this level on, without secrets, as text or with one JSON object per line.
 
     A record of an exception of a bot or a provider says how to see more. Python's warnings are logged too. HTTP clients
-    log warnings only.
+    log warnings only. With JSON, uncaught exceptions of threads and finalizers are records too.
     """
     handler = logging.StreamHandler()
     handler.addFilter(_hint_at_traceback)
-    handler.setFormatter(LogFormatter("%(levelname)s %(name)s: %(message)s"))
+    if form == "json":
+        handler.setFormatter(JsonLogFormatter())
+        _uncaught_to_log()
+    else:
+        handler.setFormatter(LogFormatter("%(levelname)s %(name)s: %(message)s"))
     if logging.lastResort is not None:  # for a logger that stands alone
         logging.lastResort.setFormatter(handler.formatter)
     logging.basicConfig(level=level.upper(), handlers=[handler])

@@ -170,7 +170,7 @@ class BotSession(Session[Any]):
 
     def _overflow(self) -> None:
         error = SlowClient("The client does not read what is sent to it.")
-        log.warning("session %s: %s", self.id, error.message)
+        log.warning("session %s: %s", self.id, error.message, extra={"session": self.id, "code": error.code})
         self._parts.ending.fail(error)
 
     def _error_reported(self, code: str) -> None:
@@ -253,7 +253,8 @@ class BotSession(Session[Any]):
             return
         state, problems = check(declared.shape, saved)
         if problems:
-            log.error("session %s begins with a new state: %s: %s", self.id, problems[0].path, problems[0].message)
+            text = "session %s begins with a new state: %s: %s"
+            log.error(text, self.id, problems[0].path, problems[0].message, extra={"session": self.id})
         else:
             self._state = state
 

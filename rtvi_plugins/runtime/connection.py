@@ -17,6 +17,7 @@ from ..errors import InternalError, RateLimited, RequestError, UnusableAudio, re
 from ..kinds import Audio
 from ..session import Session
 from ..utils.control_flow import reraise_control_flow
+from ..utils.log_text import logged_session
 from .audio_input import AudioInput
 from .live import LiveSession
 from .outbox import Outbox, texts_in
@@ -84,6 +85,7 @@ class Connection:
         if self._outbox.closed:
             return
         self._time.last_received = now = live.clock.now()
+        before = logged_session.set(live.id)
         with live.task_context:
             try:
                 operation = protocol.receive(text, now)
@@ -93,6 +95,8 @@ class Connection:
                 reraise_control_flow(error)
                 report("the framework", error)
                 self._fail(InternalError("The framework failed; please report this."))
+            finally:
+                logged_session.reset(before)
             self._time.watch_requests()
         if protocol.rate.flooded:
             self._flooded()
@@ -154,7 +158,7 @@ class Connection:
         )
 
     def _warn(self, error: RequestError) -> None:
-        log.warning("session %s: %s", self.id, error.message)
+        log.warning("session %s: %s", self.id, error.message, extra={"session": self.id, "code": error.code})
         self._outbox.report(error, fatal=False)
 
     def receive_audio(self, audio: Audio) -> None:

@@ -270,6 +270,6 @@ class Failovers:
         """Note that a provider could not be opened. One without a key is no failure of its vendor."""
         if isinstance(error, MissingKey):
             self._keyless.add((service, label))
-            log.info("%s.%s is left out. %s", service, label, error.message)
+            log.info("%s.%s is left out. %s", service, label, error.message, extra={"code": error.code})
         else:
             self.health.failed(self.used_of(service, label), ProviderError(label, "unavailable"))

@@ -36,6 +36,7 @@ from ..protocol.start import StartRequest
 from ..resuming import Saved
 from ..utils.control_flow import reraise_control_flow
 from ..utils.diagnostics import where
+from ..utils.log_text import logged_session
 from ..utils.task_context import TaskContext
 from ..utils.waiting import OneShotEvent, cancellation_classes
 from ..voice.recording import record
@@ -94,6 +95,7 @@ class LiveSession:
         close.
         """
         self.task_context = TaskContext()
+        logged_session.set(self.id)
         async with anyio.create_task_group() as keepers:
             try:
                 failed = await self.parts.services.open(keepers)
@@ -148,7 +150,7 @@ class LiveSession:
                     parts.audio_input.record(recorder)
                 parts.recorder = recorder
             except AuthorError as error:  # the session goes on without a recording
-                log.error("session %s is not recorded: %s", self.id, error)
+                log.error("session %s is not recorded: %s", self.id, error, extra={"session": self.id})
             yield
 
     async def _run_bot(self) -> None:

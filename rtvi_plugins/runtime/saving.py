@@ -159,12 +159,13 @@ class Saver:
 
     def _note_state(self, error: BaseException | None) -> None:
         """Log that the store has stopped to answer, or answers again."""
+        about = {"session": self.session}
         if error is None and self._is_down:
             self._is_down = False
-            log.warning("session %s is saved again", self.session)
+            log.warning("session %s is saved again", self.session, extra=about)
         elif error is not None and not self._is_down:
             self._is_down = True
-            log.error("session %s is not saved at present: %s", self.session, _reason(error))
+            log.error("session %s is not saved at present: %s", self.session, _reason(error), extra=about)
             if self._tasks is not None:
                 self._tasks.start_soon(self._retry)
 
@@ -209,7 +210,8 @@ class Saver:
             with anyio.fail_after(_END_SECONDS):
                 await self.store.forget(self.session, self.epoch)
         except Exception as error:
-            log.error("the record of session %s could not be removed: %s", self.session, _reason(error))
+            text = "the record of session %s could not be removed: %s"
+            log.error(text, self.session, _reason(error), extra={"session": self.session})
         return None
 
 

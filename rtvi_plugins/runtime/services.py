@@ -131,7 +131,7 @@ class Opener:
         failure = _failure(service, provider, error)
         hidden = with_texts(failure, self._hide)
         if hidden is not failure:
-            log.error("%s", failure.message)
+            log.error("%s", failure.message, extra={"code": failure.code})
         return hidden
 
     def _injected(self, provider: Provider, parameter: SecretSpec | LifespanValue) -> Any:

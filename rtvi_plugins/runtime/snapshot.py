@@ -81,7 +81,8 @@ class Snapshot:
         except (TypeError, ValueError, RecursionError) as error:
             if not self._state_failed:
                 self._state_failed = True
-                log.error("the state of session %s is not saved: %s", self.session.id, error)
+                id = self.session.id
+                log.error("the state of session %s is not saved: %s", id, error, extra={"session": id})
             return
         if text != self._noted.get("state"):
             self._noted["state"] = text

@@ -5,17 +5,30 @@ This includes standard error: `print`, `traceback.print_exc` or a library's log 
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
 from traceback import TracebackException
 from types import TracebackType
 from typing import Any, TextIO, TypeAlias, cast
 
 from .secrets import scrub
 
-__all__ = ("LINES", "PROSE", "LogFormatter", "clean", "escape", "redacted_stderr", "trace")
+__all__ = (
+    "LINES",
+    "PROSE",
+    "JsonLogFormatter",
+    "LogFormatter",
+    "clean",
+    "escape",
+    "logged_session",
+    "redacted_stderr",
+    "trace",
+)
 
 #: What a text of several lines keeps.
 LINES = "\n\t"
@@ -117,11 +130,10 @@ class LogFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record's text. A record whose arguments do not fit its message is shown without them."""
-        multiline = getattr(record, "multiline", False)
-        record.message = (_message(record) if multiline else _shortened(_message(record))).rstrip("\n")
+        record.message, keep = _message(record)
         if self.usesTime():
             record.asctime = self.formatTime(record, self.datefmt)
-        line = clean(self.formatMessage(record), LINES if multiline else "")
+        line = clean(self.formatMessage(record), keep)
         return "\n".join((line, *self._traces(record)))
 
     def formatException(self, ei: _ExcInfo) -> str:  # noqa: N802 - the standard library's name
@@ -138,7 +150,42 @@ class LogFormatter(logging.Formatter):
             yield clean(self.formatStack(record.stack_info), LINES)
 
 
-def _message(record: logging.LogRecord) -> str:
+#: The id of the session whose code runs, for the log.
+logged_session: ContextVar[str | None] = ContextVar("rtvi_plugins_logged_session", default=None)
+
+
+class JsonLogFormatter(LogFormatter):
+    """Formats the records of every logger as JSON, one object per line, as clean as those of `LogFormatter`.
+
+    Each has `time` (ISO 8601, UTC), `level`, `logger` and `message`, and `exception` if it has a traceback. If it is
+    about a session or an error code, it has `session` or `code`. Code that does not run in the session passes them in
+    `extra`.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as a line of JSON."""
+        message, keep = _message(record)
+        found = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": clean(record.name),
+            "message": clean(message, keep),
+        }
+        about = {"session": getattr(record, "session", logged_session.get()), "code": getattr(record, "code", None)}
+        found |= {name: clean(str(value)) for name, value in about.items() if value is not None}
+        if traces := "\n".join(self._traces(record)):
+            found["exception"] = traces
+        return json.dumps(found, ensure_ascii=False)
+
+
+def _message(record: logging.LogRecord) -> tuple[str, str]:
+    """Return the message of a record, not clean yet, and the characters that it keeps."""
+    if getattr(record, "multiline", False):
+        return _text(record).rstrip("\n"), LINES
+    return _shortened(_text(record)).rstrip("\n"), ""
+
+
+def _text(record: logging.LogRecord) -> str:
     try:
         return record.getMessage()
     except Exception as error:  # wrong arguments, or one whose repr raises

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import signal
 import socket
@@ -209,3 +210,20 @@ def test_a_request_without_any_worker_is_answered() -> None:
     answer = asyncio.run(ask())
     assert answer.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
     assert b"retry-after: 10\r\n" in answer
+
+
+@pytest.mark.slow
+def test_a_log_in_json_is_one_object_per_line(start: Start) -> None:
+    """Of the front and of its workers."""
+    asked = 'import logging; logging.getLogger("clerk").warning("asked")'
+    bot = BOT.replace("return os.getpid()", f"{asked}; return os.getpid()")
+    with start("--log-format", "json", bot=bot) as running:
+        with running.talk() as client:
+            process = process_of(client)
+        os.kill(process, signal.SIGKILL)
+        assert running.process.stderr is not None
+        of_worker, of_front = (json.loads(running.process.stderr.readline()) for _ in range(2))
+    assert (of_worker["logger"], of_worker["message"]) == ("clerk", "asked")
+    assert of_worker["session"]
+    assert (of_front["level"], of_front["logger"]) == ("WARNING", "rtvi_plugins.server")
+    assert "has ended (-9). Starting another." in of_front["message"]

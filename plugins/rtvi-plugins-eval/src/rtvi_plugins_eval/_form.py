@@ -59,7 +59,8 @@ class EvalForm:
         try:
             _REQUESTS[name](self._connection, sent)
         except InvalidArguments as error:
-            log.warning("session %s: %s: %s", self._connection.id, name, error.message)
+            about = {"session": self._connection.id, "code": error.code}
+            log.warning("session %s: %s: %s", self._connection.id, name, error.message, extra=about)
             self._connection.session.fail(error)
         return None
 

@@ -158,6 +158,12 @@ def _add_others(parser: argparse.ArgumentParser) -> None:
         choices=("debug", "info", "warning", "error"),
         help="(info; --dev also logs tracebacks of the bot and its providers)",
     )
+    parser.add_argument(
+        "--log-format",
+        choices=("text", "json"),
+        default="text",
+        help="text for people, or one JSON object per line (%(default)s)",
+    )
 
 
 def _check(chosen: argparse.Namespace) -> None:

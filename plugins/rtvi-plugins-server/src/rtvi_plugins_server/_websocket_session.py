@@ -130,7 +130,8 @@ class _BinaryForm:
         try:
             item = decode(data)
         except InvalidAudio as error:
-            log.debug("session %s: rejected a frame of audio: %s", self._connection.id, error)
+            id = self._connection.id
+            log.debug("session %s: rejected a frame of audio: %s", id, error, extra={"session": id})
             self._connection.refuse_audio(f"A frame of audio is not heard: {error}.")
         except InvalidFrame:
             return CloseFrame(_INVALID_DATA, "A binary frame must be a protobuf Frame; JSON goes in text frames.")

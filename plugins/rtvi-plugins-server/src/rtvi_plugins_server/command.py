@@ -55,7 +55,7 @@ _NO_PROXY = (
 def run(argv: Sequence[str]) -> int:
     """Run the command until a signal ends it, and return 0. Raise otherwise."""
     chosen = read_options(argv)
-    log_to_stderr(chosen.log_level or "info")
+    log_to_stderr(chosen.log_level or "info", chosen.log_format)
     if chosen.dev and chosen.log_level is None:  # the author reads this log
         show_traces()
     # At "info" it logs every URL with its token, and at "debug" every frame. Its warnings repeat our own.
@@ -103,7 +103,10 @@ def _run(
     has_secret = bool(environ.get(SECRET_VARIABLE) or environ.get(PREVIOUS_SECRET_VARIABLE))
     if place is None or place.key == 0:
         for hint in _hints(chosen, host, has_secret):
-            sys.stderr.write(f"{hint}\n")
+            if chosen.log_format == "json":
+                logging.getLogger("rtvi_plugins.server").warning("%s", hint)
+            else:
+                sys.stderr.write(f"{hint}\n")
     return _serve(chosen, host, _how_to_start(host, has_secret), report, place)
 
 

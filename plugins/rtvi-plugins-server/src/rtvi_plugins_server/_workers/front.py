@@ -6,11 +6,11 @@ A request for `/wK/…` goes to worker K. Any other goes to the worker with the 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import re
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -26,6 +26,8 @@ from rtvi_plugins.errors import Draining, RequestError, ServerFull
 from .control import LONGEST, VARIABLE, Report
 
 __all__ = ("Front",)
+
+log = logging.getLogger("rtvi_plugins.server")
 
 #: The path of a request for one worker.
 _FOR_ONE: Final = re.compile(rb"[A-Z]+ /w(\d{1,9})/")
@@ -172,13 +174,13 @@ class Front:
                 continue
             lived = time.monotonic() - worker.born
             self._wait = _FIRST_WAIT if lived > _LIVES else min(2 * self._wait, _LONGEST_WAIT)
-            sys.stderr.write(f"Worker {worker.key} has ended ({worker.process.returncode}). Starting another.\n")
+            log.warning("Worker %s has ended (%s). Starting another.", worker.key, worker.process.returncode)
             self._missing, self._not_before = self._missing + 1, time.monotonic() + self._wait
 
     def _renew(self) -> None:
         """Start as many new workers as there are old ones. Each that is ready retires an old one, which drains."""
         if not self._ending and self._announced:
-            sys.stderr.write("Starting new workers. The old ones go on until their sessions have ended.\n")
+            log.info("Starting new workers. The old ones go on until their sessions have ended.")
             self._missing, self._not_before = self.count, 0.0
 
     def _end(self) -> None:
