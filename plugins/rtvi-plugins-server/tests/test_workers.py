@@ -25,6 +25,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from rtvi_plugins.cli import USAGE, guarded
 from rtvi_plugins_server import command
+from rtvi_plugins_server._workers import front
 from rtvi_plugins_server._workers.control import Report
 from rtvi_plugins_server._workers.front import Front
 
@@ -227,3 +228,67 @@ def test_a_log_in_json_is_one_object_per_line(start: Start) -> None:
     assert of_worker["session"]
     assert (of_front["level"], of_front["logger"]) == ("WARNING", "rtvi_plugins.server")
     assert "has ended (-9). Starting another." in of_front["message"]
+
+
+def test_many_silent_connections_are_never_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that have waited longest are closed, also while others arrive faster than the front accepts them."""
+    held, most = set[int](), 0
+
+    async def silent(accepted: socket.socket) -> bytes:
+        nonlocal most
+        held.add(accepted.fileno())
+        most = max(most, len(held))
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            held.discard(accepted.fileno())
+        return b""
+
+    async def flood() -> list[socket.socket]:
+        with socket.create_server(("127.0.0.1", 0), backlog=50) as listener:
+            front = Front([], 0, listener, lambda text: None)
+            listener.setblocking(False)
+            clients = [socket.create_connection(listener.getsockname()) for _ in range(20)]
+            accepting = asyncio.create_task(front._accept())  # pyright: ignore[reportPrivateUsage]
+            async with asyncio.timeout(PATIENCE):
+                for each in clients[:15]:
+                    each.setblocking(False)
+                    assert await asyncio.get_running_loop().sock_recv(each, 1) == b""
+            accepting.cancel()
+            return clients
+
+    monkeypatch.setattr(front, "_first_line", silent)
+    monkeypatch.setattr(front, "_MOST_WAITING", 5)
+    for client in asyncio.run(flood()):
+        client.close()
+    assert 0 < most <= 6
+
+
+def test_nothing_is_handed_to_a_worker_that_has_ended() -> None:
+    """Another worker gets it, also before the front has noticed."""
+
+    async def ask() -> bytes:
+        with socket.create_server(("127.0.0.1", 0)) as listener, ExitStack() as stack:
+            serving = Front([], 0, listener, lambda text: None)
+            controls: list[socket.socket] = []
+            for key in range(2):
+                ours, theirs = map(stack.enter_context, socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+                ours.setblocking(False)
+                process: Any = None
+                worker = front._Worker(key, process, ours, 0.0, Report(key, accepts=True))  # pyright: ignore[reportPrivateUsage]
+                serving._workers[key] = worker  # pyright: ignore[reportPrivateUsage]
+                controls.append(theirs)
+            controls[0].close()
+            listener.setblocking(False)
+            accepting = asyncio.create_task(serving._accept())  # pyright: ignore[reportPrivateUsage]
+            with socket.create_connection(listener.getsockname()) as client:
+                client.send(b"GET /w0/health HTTP/1.1\r\n\r\n")
+                controls[1].settimeout(PATIENCE)
+                data, descriptors, _, _ = await asyncio.to_thread(socket.recv_fds, controls[1], 1, 1)
+                for each in descriptors:
+                    with socket.socket(fileno=each) as handed:
+                        assert handed.recv(100).startswith(b"GET /w0/health")
+            accepting.cancel()
+            return data
+
+    assert asyncio.run(ask()) == b"+"

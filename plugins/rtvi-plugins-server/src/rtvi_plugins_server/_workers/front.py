@@ -58,7 +58,7 @@ _DRAINING: Final = _refusal(Draining("The server is shutting down."))
 
 @define(eq=False)
 class _Worker:
-    """A child process. `retiring` is set once it has been asked to end."""
+    """A child process. `retiring` is set once it has been asked to end, and `ended` when it takes nothing any more."""
 
     key: int
     process: Popen[bytes]
@@ -68,6 +68,11 @@ class _Worker:
     #: Connections that it was handed since its last report, and that may become sessions.
     handed: int = 0
     retiring: bool = False
+    ended: bool = False
+
+    @property
+    def takes(self) -> bool:
+        return self.report is not None and not self.ended
 
     @property
     def accepts(self) -> bool:
@@ -142,6 +147,7 @@ class Front:
             data = b""
         if not data:  # it has ended, or is about to
             asyncio.get_running_loop().remove_reader(worker.control)
+            worker.ended = True
             return
         first = worker.report is None
         worker.report, worker.handed = Report.from_bytes(data), 0
@@ -203,10 +209,14 @@ class Front:
                 await asyncio.sleep(_AGAIN)
                 continue
             if len(self._waiting) >= _MOST_WAITING:
-                next(iter(self._waiting)).cancel()
+                await asyncio.sleep(0)  # nothing was closed while one connection after the other could be accepted
+            if len(self._waiting) >= _MOST_WAITING:
+                longest = next(iter(self._waiting))
+                del self._waiting[longest]
+                longest.cancel()
             task = loop.create_task(self._hand_over(accepted))
             self._waiting[task] = None
-            task.add_done_callback(self._waiting.pop)
+            task.add_done_callback(lambda done: self._waiting.pop(done, None))
 
     async def _hand_over(self, accepted: socket.socket) -> None:
         with accepted:
@@ -215,11 +225,17 @@ class Front:
                     line = await _first_line(accepted)
             except (OSError, TimeoutError):
                 return
-            worker = self._choose(line) if line else None
-            with suppress(OSError):  # the worker has just ended; the client tries again
-                if worker is not None:
+            while line and (worker := self._choose(line)) is not None:
+                try:
                     socket.send_fds(worker.control, [b"+"], [accepted.fileno()])
-                elif line:
+                except BlockingIOError:  # it takes none at present; the client tries again
+                    return
+                except OSError:  # it has just ended
+                    worker.ended = True
+                    continue
+                return
+            with suppress(OSError):  # the client has disconnected
+                if line:
                     accepted.send(_DRAINING if self._ending else _STARTING)
                     accepted.shutdown(socket.SHUT_WR)
 
@@ -227,13 +243,14 @@ class Front:
         """Return the worker for a request; None if there is none yet, or if all are about to end."""
         named = _FOR_ONE.match(line)
         worker = self._workers.get(int(named[1])) if named else None
-        if (worker is None or worker.report is None) and not self._ending:
-            able = [each for each in self._workers.values() if each.report is not None]
-            accepting = [each for each in able if each.accepts]
-            worker = min(accepting or able, key=lambda each: each.load, default=None)
-            if worker is not None:
-                worker.handed += 1
-        return worker
+        if worker is not None and worker.takes:
+            return worker
+        able = [each for each in self._workers.values() if each.takes and not self._ending]
+        accepting = [each for each in able if each.accepts]
+        chosen = min(accepting or able, key=lambda each: each.load, default=None)
+        if chosen is not None:
+            chosen.handed += 1
+        return chosen
 
 
 async def _first_line(accepted: socket.socket) -> bytes:
