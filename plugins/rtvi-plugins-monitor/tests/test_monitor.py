@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -17,6 +18,7 @@ from rtvi_plugins import LLM, STT, TTS, VAD, Session, action, bot, converse
 from rtvi_plugins.client import Client
 from rtvi_plugins.errors import ProviderError, RequestError
 from rtvi_plugins.hosting import ConnectionStream, Host
+from rtvi_plugins.resuming import MemoryStore
 from rtvi_plugins.session import Secret
 from rtvi_plugins_server import create_app
 
@@ -44,9 +46,11 @@ async def report(session: Session, /) -> str:
 
 
 @asynccontextmanager
-async def serving(*, dev: bool = False) -> AsyncGenerator[tuple[Host, httpx2.AsyncClient]]:
+async def serving(
+    *, dev: bool = False, store: MemoryStore | None = None
+) -> AsyncGenerator[tuple[Host, httpx2.AsyncClient]]:
     """The host of the bot with the plugin, and a client of its routes."""
-    host = Host(parrot, plugins=["monitor"], operator_secret=Secret(SECRET), environ={}, dev=dev)
+    host = Host(parrot, plugins=["monitor"], operator_secret=Secret(SECRET), environ={}, dev=dev, store=store)
     transport = ASGIWebSocketTransport(create_app(host))
     async with host, httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:7860") as http:
         yield host, http
@@ -130,6 +134,24 @@ async def test_the_operator_sees_the_live_sessions() -> None:
     assert seen["providers"] == {"stt": "echo", "llm": "echo", "tts": "echo", "vad": "echo"}
     assert "llm" in seen["latest_seconds"]
     assert "hello" not in response.text
+
+
+async def test_a_session_that_is_resumed_is_shown() -> None:
+    """Also when the host that had it before ends its part later, in the same process."""
+    store = MemoryStore()
+    async with serving(store=store) as (first, _), serving(store=store) as (second, http):
+        old = first.claim((await first.start(secret=SECRET)).token)
+        ready = '{"label": "rtvi-ai", "type": "client-ready", "id": "1", "data": {"version": "2.1.0"}}'
+        old.receive(ready)
+        with anyio.fail_after(5):
+            (text,) = [each for each in await old.outgoing() if '"bot-ready"' in str(each)]
+            token = json.loads(str(text))["data"]["about"]["resume"]["token"]
+            resumed = await second.start({"resume": token}, secret=SECRET)
+            old.receive(ready)  # the next write of the first host is refused, so its part ends
+            while first.open_sessions:
+                await anyio.lowlevel.checkpoint()
+        body: Any = (await http.get("/sessions", headers={"x-rtvi-operator-secret": SECRET})).json()
+        assert [each["id"] for each in body["sessions"]] == [resumed.session_id]
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/sessions"])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import anyio
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
@@ -11,6 +14,7 @@ from rtvi_plugins import LLM, TTS, Session, action, bot, converse
 from rtvi_plugins.client import Client
 from rtvi_plugins.errors import ProviderError, RequestError
 from rtvi_plugins.hosting import ConnectionStream, Host
+from rtvi_plugins.resuming import MemoryStore
 from rtvi_plugins.session import Secret
 
 pytestmark = pytest.mark.anyio
@@ -99,3 +103,24 @@ async def test_a_refused_start_has_a_span(exporter: InMemorySpanExporter) -> Non
             await host.start()
     (span,) = exporter.get_finished_spans()
     assert (span.name, span.attributes, span.status.is_ok) == ("start", {"error.type": "unauthorized"}, False)
+
+
+async def test_each_part_of_a_resumed_session_has_its_own_span(exporter: InMemorySpanExporter) -> None:
+    """Also when both are in one process, and the part before ends later."""
+    shared: dict[str, Any] = {"plugins": ["opentelemetry"], "environ": {}, "store": MemoryStore()}
+    shared["operator_secret"] = Secret(SECRET)
+    ready = '{"label": "rtvi-ai", "type": "client-ready", "id": "1", "data": {"version": "2.1.0"}}'
+    async with Host(parrot, **shared) as first, Host(parrot, **shared) as second:
+        old = first.claim((await first.start(secret=SECRET)).token)
+        old.receive(ready)
+        with anyio.fail_after(5):
+            (text,) = [each for each in await old.outgoing() if '"bot-ready"' in str(each)]
+            token = json.loads(str(text))["data"]["about"]["resume"]["token"]
+            await second.start({"resume": token}, secret=SECRET)
+            old.receive(ready)  # the next write of the first host is refused, so its part ends
+            while first.open_sessions:
+                await anyio.lowlevel.checkpoint()
+        sessions = [each for each in exporter.get_finished_spans() if each.name == "session"]
+        assert len(sessions) == 1
+    sessions = [each for each in exporter.get_finished_spans() if each.name == "session"]
+    assert len({each.context.span_id for each in sessions if each.context is not None}) == 2

@@ -59,34 +59,35 @@ class LiveSessions:
     """The live sessions of this process, the oldest first."""
 
     def __init__(self) -> None:
-        self._seen: dict[str, _Seen] = {}
+        # Not by id: a session that is resumed elsewhere in this process has the same id, and its first part still ends.
+        self._seen: dict[Session, _Seen] = {}
 
     def opened(self, session: Session) -> None:
         """Note a new session."""
-        self._seen[session.id] = _Seen(session, session.clock.now())
+        self._seen[session] = _Seen(session, session.clock.now())
 
     def closed(self, session: Session) -> None:
         """Forget a session."""
-        self._seen.pop(session.id, None)
+        self._seen.pop(session, None)
 
     def happened(self, session: Session, event: Event) -> None:
         """Count an event."""
-        if (seen := self._seen.get(session.id)) is not None:
+        if (seen := self._seen.get(session)) is not None:
             seen.count(event)
 
     def failed(self, session: Session, code: str) -> None:
         """Count an error."""
-        if (seen := self._seen.get(session.id)) is not None:
+        if (seen := self._seen.get(session)) is not None:
             seen.errors[code] = seen.errors.get(code, 0) + 1
 
     def started(self, session: Session, call: int) -> None:
         """Note that an action runs."""
-        if (seen := self._seen.get(session.id)) is not None:
+        if (seen := self._seen.get(session)) is not None:
             seen.running[call] = session.clock.now()
 
     def finished(self, session: Session, call: int) -> float | None:
         """Note that an action has ended, and return how long it took. None for one that was not noted."""
-        seen = self._seen.get(session.id)
+        seen = self._seen.get(session)
         begun = seen.running.pop(call, None) if seen is not None else None
         return None if begun is None else session.clock.now() - begun
 

@@ -24,7 +24,8 @@ __all__ = (
 )
 
 _tracer: Final = get_tracer("rtvi_plugins")
-_spans: Final[dict[str, SessionSpans]] = {}
+#: Not by id: a session that is resumed elsewhere in this process has the same id, and its first part still ends.
+_spans: Final[dict[Session, SessionSpans]] = {}
 
 
 @hookimpl
@@ -41,39 +42,39 @@ def start_finished(seconds: float, error: str | None) -> None:
 @hookimpl
 def session_opened(session: Session) -> None:
     """Begin the span of a session."""
-    _spans[session.id] = SessionSpans(session, _tracer)
+    _spans[session] = SessionSpans(session, _tracer)
 
 
 @hookimpl
 def session_closed(session: Session, reason: str) -> None:
     """End all spans of a session."""
-    if (spans := _spans.pop(session.id, None)) is not None:
+    if (spans := _spans.pop(session, None)) is not None:
         spans.closed(reason)
 
 
 @hookimpl
 def action_started(session: Session, service: str, action: str, call: int) -> None:
     """Begin the span of an action."""
-    if (spans := _spans.get(session.id)) is not None:
+    if (spans := _spans.get(session)) is not None:
         spans.action_started(service, action, call)
 
 
 @hookimpl
 def action_finished(session: Session, error: str | None, call: int) -> None:
     """End the span of an action."""
-    if (spans := _spans.get(session.id)) is not None:
+    if (spans := _spans.get(session)) is not None:
         spans.action_finished(error, call)
 
 
 @hookimpl
 def event_emitted(session: Session, event: Event) -> None:
     """Begin and end the spans of turns, service calls and functions."""
-    if (spans := _spans.get(session.id)) is not None:
+    if (spans := _spans.get(session)) is not None:
         spans.happened(event)
 
 
 @hookimpl
 def error_reported(session: Session, code: str) -> None:
     """Note the error on the span of the turn or the session."""
-    if (spans := _spans.get(session.id)) is not None:
+    if (spans := _spans.get(session)) is not None:
         spans.failed(code)
