@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hmac
 import logging
-import math
 import os
 import secrets
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
@@ -78,9 +77,9 @@ from .utils.secrets import secrets_in_environment
 from .utils.waiting import cancellation_classes
 from .voice.recording import check_folder
 
-_log = logging.getLogger("rtvi_plugins")
-
 __all__ = ("Clock", "Connection", "ConnectionStream", "Host", "Limits", "ManualClock", "Started", "SystemClock")
+
+_log = logging.getLogger("rtvi_plugins")
 
 #: How many sessions are claimed at once, and how long a claim may take, in seconds.
 _CLAIMS, _CLAIM_SECONDS = 16, 5.0
@@ -155,7 +154,7 @@ class Host:
         self._owners = {top(each.module): each.distribution for each in installed.entries}
         self._owners[top(bot.__module__)] = f"the bot {registry.bot.name}"
         lifespans = OpenLifespans(registry.lifespans, self.limits, self._find_key, self._owner_of)
-        if not 0 < resume_seconds < math.inf:
+        if not 0 < resume_seconds < inf:
             raise AuthorError(f"resume_seconds= is a number of seconds above 0, as in 60, not {resume_seconds!r}.")
         saving = (store, address, resume_seconds)
         self._shared = Shared(
