@@ -199,9 +199,9 @@ class Failovers:
         if turn is not None:
             turn.live = {**turn.live, service: opened}
         if opened.provider.label != before.provider.label:
-            self._tell(service)
+            self._report_change(service)
 
-    def _tell(self, service: str) -> None:
+    def _report_change(self, service: str) -> None:
         """Report which provider serves, once the client is there."""
         if not self.protocol.ready:
             return
@@ -216,10 +216,10 @@ class Failovers:
         self.outbox.send("server-message", {"type": "failover", **facts})
         self.hooks.notify("provider_changed", session=self.session, **facts)
 
-    def tell_all(self) -> None:
+    def report_all(self) -> None:
         """Report the stand-ins that serve: the client has just become ready."""
         for service in self.serving:
-            self._tell(service)
+            self._report_change(service)
 
     def switched(self, service: str) -> None:
         """Note that another provider was chosen: close the stand-ins that are not among its alternatives."""

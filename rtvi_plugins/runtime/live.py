@@ -270,7 +270,7 @@ class LiveSession:
         self._began.set()
         for each in self.parts.services.start.old_names:
             self.parts.protocol.on_old_name(each)
-        self.parts.services.failovers.tell_all()
+        self.parts.services.failovers.report_all()
         for waited in self.parts.protocol.release():
             self.carry_out(waited)
         self.time.watch_all_requests()
