@@ -5,7 +5,6 @@ To the user's audio, such a stream is a VAD. To the recogniser, it is a stream t
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
 
@@ -29,6 +28,7 @@ from ..kinds import (
 )
 from ..session import Session
 from ..utils.waiting import Condition
+from .feed import Feed
 from .listening import ListeningStream
 from .reopening import is_reported, reopening_delay
 from .streams import (
@@ -48,22 +48,6 @@ _MOST_WAITING: Final = 2000
 
 
 @define(eq=False)
-class _Feed(AsyncIterator[Audio | Pause]):
-    items: deque[Audio | Pause] = field(factory=lambda: deque[Audio | Pause](maxlen=_MOST_WAITING))
-    added: anyio.Event = field(factory=anyio.Event)
-
-    def add(self, *items: Audio | Pause) -> None:
-        self.items.extend(items)
-        self.added.set()
-
-    async def __anext__(self) -> Audio | Pause:
-        while not self.items:
-            self.added = anyio.Event()
-            await self.added.wait()
-        return self.items.popleft()
-
-
-@define(eq=False)
 class EndpointingStream:
     """A call of `listen` with `endpointing`, which runs as a task until it fails or is closed."""
 
@@ -75,7 +59,7 @@ class EndpointingStream:
     #: Something has come of it.
     works: bool = field(default=False, init=False)
     error: BaseException | None = field(default=None, init=False)
-    _feed: _Feed = field(factory=_Feed, init=False)
+    _feed: Feed[Audio | Pause] = field(factory=lambda: Feed[Audio | Pause](_MOST_WAITING), init=False)
     _scope: anyio.CancelScope = field(factory=anyio.CancelScope, init=False)
     _take: Callable[[STTPiece], None] | None = field(default=None, init=False)
     #: Transcripts that came before the utterance was taken.

@@ -19,7 +19,8 @@ from ..errors import ProviderError
 from ..kinds import Added, Audio, Pause, Respond, SpeechInput, SpeechModel, SpeechRequest, Typed
 from ..session import Alternatives, Session
 from .completion import as_sent
-from .model_stream import Answer, InputFeed, ModelStream, StreamListener
+from .feed import Feed
+from .model_stream import Answer, ModelStream, StreamListener
 from .reopening import is_reported, reopening_delay
 from .streams import class_of_provider
 
@@ -101,7 +102,7 @@ class ModelConnection:
         self._known = {id(each): (each, each["content"]) for each in in_context}
         self._functions = self._wanted_functions()
         given = as_sent(in_context if messages is None else messages, self.name_of_provider)
-        feed = InputFeed()
+        feed = Feed[SpeechInput]()
         feed.add(*self._audio)
         functions, choice = self._functions
         request = SpeechRequest(

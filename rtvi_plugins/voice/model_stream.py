@@ -31,9 +31,10 @@ from ..kinds import (
     Usage,
     Word,
 )
+from .feed import Feed
 from .streams import BATCH, InvalidPiece, ReplayableStream, as_provider_error, closing, let_cancellation_through
 
-__all__ = ("Answer", "InputFeed", "ModelStream", "StreamListener")
+__all__ = ("Answer", "ModelStream", "StreamListener")
 
 _PIECES: Final = (
     "Audio(…), Text(…), Word(…), Transcript(…), SpeechBegan(), SpeechEnded(), ToolCall(…), AnswerEnded() or Usage(…)"
@@ -44,29 +45,6 @@ _STOP_SECONDS: Final = 5.0
 _MOST_UNREAD: Final = 2000
 #: An answer without text for so many seconds of audio reports its usage, which shows that it goes on.
 _REPORT_SECONDS: Final = 5.0
-
-
-@define(eq=False)
-class InputFeed(AsyncIterator[SpeechInput]):
-    """The input of one stream. A cancelled `anext` loses nothing."""
-
-    _items: deque[SpeechInput] = field(factory=deque[SpeechInput])
-    _added: anyio.Event = field(factory=anyio.Event)
-
-    def add(self, *items: SpeechInput) -> None:
-        """Add input for the model."""
-        self._items.extend(items)
-        self._added.set()
-
-    def __len__(self) -> int:
-        """Return how much of it the model has not read."""
-        return len(self._items)
-
-    async def __anext__(self) -> SpeechInput:
-        while not self._items:
-            self._added = anyio.Event()
-            await self._added.wait()
-        return self._items.popleft()
 
 
 @define(eq=False)
@@ -152,7 +130,7 @@ class ModelStream:
 
     model: SpeechModel
     request: SpeechRequest
-    feed: InputFeed
+    feed: Feed[SpeechInput]
     clock: Clock
     listener: StreamListener
     #: It has ended, has failed, or was closed.
@@ -177,7 +155,7 @@ class ModelStream:
     def send(self, *items: SpeechInput) -> None:
         """Send input to the model."""
         self.feed.add(*items)
-        if len(self.feed) > _MOST_UNREAD:
+        if self.feed.unread > _MOST_UNREAD:
             self._fail(ProviderError("The speech model", "timeout"))
 
     def expect(self) -> Answer:
