@@ -219,7 +219,7 @@ _OWN: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]] = {
     "describe": (".cli.describe", "show what a bot or a plugin offers", _add_describe),
     "console": (".cli.console", "hold a typed conversation with a bot", _add_console),
     "doctor": (".cli.doctor", "find what is wrong with an installation or a bot, and how to mend it", _add_doctor),
-    "check": (".cli.check", "hold the providers of a package against the rules, without a key", _add_check),
+    "check": (".cli.check", "check the providers of a package against the rules, without a key", _add_check),
     "keys": (".cli.keys", "store API keys, in the system keyring or in a file that only you can read", _add_keys),
     "new": (".cli.new", "make the folder of a provider, of actions or of a bot, with tests", _add_new),
     "schema": (".cli.schema", "write the API of a distribution as JSON, or compare two of them", _add_schema),

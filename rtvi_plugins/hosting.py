@@ -379,9 +379,8 @@ class Host:
         """Ask the vendors whether they know the keys that this process has. Call it after you have entered the host.
 
         Return a sentence for each refused key, with the variable and the page where keys are made. Only services with
-        `rtvi_plugins.kinds.ChecksKey` are asked, all at once. The key counts as valid if the
-        vendor does not answer within 3 s. A session with a refused key asks again when it starts. Its start fails if
-        the key is still refused.
+        `rtvi_plugins.kinds.ChecksKey` are asked, all at once. The key counts as valid if the vendor does not answer
+        within 3 s. A session with a refused key asks again when it starts. Its start fails if the key is still refused.
         """
         sentences: dict[str, None] = {}
 

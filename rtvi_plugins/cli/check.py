@@ -1,4 +1,4 @@
-"""`rtvi check`: hold the providers of an installed package against the rules, without a key and without a network."""
+"""`rtvi check`: check the providers of an installed package against the rules, without a key and without a network."""
 
 from __future__ import annotations
 

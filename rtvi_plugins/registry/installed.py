@@ -77,7 +77,7 @@ class EntryPoint:
 
 
 def discover(path: Sequence[str] | None = None) -> tuple[EntryPoint, ...]:
-    """Return every installed plugin module, sorted by name. Import none, except for those that list a bridge's."""
+    """Return every installed plugin module, sorted by name. Import only bridges, to list their providers."""
     entries: list[EntryPoint] = []
     for distribution, version, groups in distributions(path):
         api = tuple(groups.get(API_GROUP, ()))

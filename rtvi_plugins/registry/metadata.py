@@ -51,6 +51,7 @@ def _has_plugins(info: Path) -> bool:
 
 
 def distributions(path: Sequence[str] | None) -> Iterator[tuple[str, str, dict[str, dict[str, str]]]]:
+    """Yield the name, the version and the entry points by group of each distribution with plugins of ours."""
     seen: set[str] = set()
     for folder in dict.fromkeys(sys.path if path is None else path):
         by_name: dict[str, list[Path]] = {}

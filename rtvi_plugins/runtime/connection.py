@@ -185,7 +185,7 @@ class Connection:
     # ---- to the client ---------------------------------------------------------------------------------------------
 
     async def outgoing(self) -> Sequence[str | Audio]:
-        """Wait for what is to be sent next, and return it in order: texts and audio. Empty after the session's end."""
+        """Wait for what is to be sent next, and return it in order: texts and audio. Empty when the connection ends."""
         items = await self._outbox.take()
         if not self._drops_audio:
             return items
@@ -204,8 +204,7 @@ class Connection:
     def on_sendable(self) -> Callable[[], None] | None:
         """Return the function that is called when `take` has something to return, once after each call of `take`.
 
-        It is for a transport without a task that waits in `outgoing`. It is also called when the session ends; `closed`
-        is true then.
+        It is for a transport without a task that waits in `outgoing`. It is also called when `closed` becomes true.
         """
         return self._on_sendable
 
@@ -250,7 +249,7 @@ class Connection:
 
     @property
     def on_end(self) -> Callable[[], None] | None:
-        """Return the function that is called once when the session ends, for a transport that is still sending."""
+        """Return the function that is called once when `closed` becomes true, for a transport that is still sending."""
         return self._on_end
 
     @on_end.setter

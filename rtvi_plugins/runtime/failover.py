@@ -59,7 +59,7 @@ class Failovers:
     set_first: Callable[[OptionGroup], None]
     #: Closes a service once no turn uses it.
     retire: Callable[[OpenService], None]
-    #: Runs a coroutine function beside.
+    #: Runs a coroutine function in a task of the session.
     submit: Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
     opener: Opener = field(init=False)
     #: The stand-ins that serve, by service.

@@ -1,4 +1,4 @@
-"""How late the event loop is: the measure of a process that has more work than it can do in time."""
+"""Measure how late the event loop is. It is late in a process that has more work than it can do in time."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import anyio
 
 __all__ = ("Lateness",)
 
-#: How often the event loop is asked to be on time, in seconds.
+#: How often the delay is measured, in seconds.
 _EVERY: Final = 0.25
-#: How much of the greatest lateness is left at the next time. After five seconds it is a hundredth.
+#: How much of the greatest delay is left at the next measurement. After five seconds it is a hundredth.
 _DECAY: Final = 0.8
 
 
 class Lateness:
-    """The greatest lateness of late, in seconds. Each quarter of a second, an older one counts a fifth less."""
+    """The greatest delay of the event loop in the last seconds, in `seconds`. It decays: see `_DECAY`."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self.seconds = 0.0

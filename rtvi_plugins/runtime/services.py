@@ -161,7 +161,7 @@ class OpenService(OpenContext):
 
     @classmethod
     def down(cls, service: str, provider: Provider) -> OpenService:
-        """Return the place of a service that could not be opened, until it can."""
+        """Return a placeholder for a service that could not be opened, until it can."""
         found = cls(service, provider, nullcontext())
         found.error = ProviderError(provider.label, "unavailable")
         return found
@@ -173,7 +173,7 @@ class OpenService(OpenContext):
 
     @property
     def was_opened(self) -> bool:
-        """Return whether it is more than a place."""
+        """Return whether it was opened. A placeholder was not."""
         return self.settled.is_set()
 
     def alive(self) -> Any:

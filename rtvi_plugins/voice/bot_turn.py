@@ -51,7 +51,7 @@ class BotTurn:
     llm: LLM
     next_segment: Callable[[], int]
     late: LateResults
-    #: Who takes over from the LLM.
+    #: The providers that take over from the LLM.
     alternatives: Alternatives
     synthesis: SpeechSynthesis | None = None
     #: Whether reports of late results are spoken.

@@ -64,7 +64,7 @@ class ModelConnection:
     _audio: deque[Audio | Pause] = field(factory=deque[Audio | Pause])
     _failures: int = 0
     _timer: Timer | None = None
-    #: Who takes over, from a failure outside of turns to the next piece.
+    #: The providers that take over. It is set from a failure outside of turns until the next piece.
     _alternatives: Alternatives | None = None
     _is_replacing: bool = False
 
