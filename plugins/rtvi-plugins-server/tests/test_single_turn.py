@@ -19,6 +19,7 @@ from attrs.validators import ge
 from rtvi_plugins import LLM, RequestError, Session, action, bot, converse, options, service
 from rtvi_plugins.hosting import Host, Limits, ManualClock
 from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text
+from rtvi_plugins.resuming import MemoryStore
 from rtvi_plugins.session import Secret
 from rtvi_plugins_server import create_app
 
@@ -191,6 +192,14 @@ async def assert_over(host: Host) -> None:
 
 
 # ---- answers -------------------------------------------------------------------------------------------------------
+
+
+async def test_no_session_is_resumed(serving: Serving) -> None:
+    """It would end with the response."""
+    async with serving(host_of(shop, store=MemoryStore())) as client:
+        response = await run(client, call("double", number=1), resume="a.b")
+        assert (response.status_code, response.json()["error"]) == (400, "invalid-start")
+        assert "$.resume" in response.text
 
 
 async def test_an_action_that_says_nothing_is_answered_by_one_message(serving: Serving) -> None:
