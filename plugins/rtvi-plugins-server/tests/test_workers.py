@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
@@ -292,3 +293,23 @@ def test_nothing_is_handed_to_a_worker_that_has_ended() -> None:
             return data
 
     assert asyncio.run(ask()) == b"+"
+
+
+def test_a_worker_that_is_stuck_gets_no_new_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However few it has. If all are stuck, one gets it nevertheless."""
+    serving = Front([], 0, socket.socket(), lambda text: None)
+    unused: Any = None
+    workers = serving._workers  # pyright: ignore[reportPrivateUsage]
+    for key, heard in enumerate((7.0, 9.5)):
+        workers[key] = front._Worker(key, unused, unused, 0.0, Report(key, accepts=True), heard)  # pyright: ignore[reportPrivateUsage]
+
+    def chosen(line: bytes, now: float) -> int:
+        monkeypatch.setattr(time, "monotonic", lambda: now)
+        found = serving._choose(line)  # pyright: ignore[reportPrivateUsage]
+        assert found is not None
+        found.handed = 0
+        return found.key
+
+    new = b"POST /start HTTP/1.1\r\n"
+    assert [chosen(new, 8.0), chosen(new, 10.0), chosen(new, 99.0), chosen(b"GET /w0/ws ", 99.0)] == [0, 1, 0, 0]
+    serving.listener.close()

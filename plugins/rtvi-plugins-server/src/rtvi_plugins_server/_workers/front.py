@@ -40,6 +40,8 @@ _MOST_WAITING: Final = 1_000
 #: The wait before a worker is started again: doubled each time that it ends before it has lived for this long.
 _FIRST_WAIT, _LONGEST_WAIT, _LIVES = 0.1, 30.0, 10.0
 _TICK: Final = 0.1
+#: A worker that has not reported for this long is stuck. It gets a new session only if all are. In seconds.
+_SILENT: Final = 2.0
 
 
 def _refusal(error: RequestError) -> bytes:
@@ -65,6 +67,8 @@ class _Worker:
     control: socket.socket
     born: float
     report: Report | None = None
+    #: When it has reported last.
+    heard: float = 0.0
     #: Connections that it was handed since its last report, and that may become sessions.
     handed: int = 0
     retiring: bool = False
@@ -76,7 +80,8 @@ class _Worker:
 
     @property
     def accepts(self) -> bool:
-        return self.report is not None and self.report.accepts and not self.retiring
+        is_stuck = time.monotonic() - self.heard > _SILENT
+        return self.report is not None and self.report.accepts and not self.retiring and not is_stuck
 
     @property
     def load(self) -> int:
@@ -150,7 +155,7 @@ class Front:
             worker.ended = True
             return
         first = worker.report is None
-        worker.report, worker.handed = Report.from_bytes(data), 0
+        worker.report, worker.heard, worker.handed = Report.from_bytes(data), time.monotonic(), 0
         if worker.report.announcement and not self._announced:
             self._announced = True
             self.ready(worker.report.announcement)
