@@ -26,7 +26,14 @@ RAY = "plugins/rtvi-plugins-ray/tests/real"
 #: Folders of tests that need no other process.
 QUICK = ("utils", "declare", "registry", "protocol", "runtime", "voice", "whole")
 #: Tests of other processes, of speech in real time, of wheels and of the docs.
-ELSEWHERE = ("lossy", "soak", "whole/test_seed.py", "project/test_wheels.py", "project/test_docs_shown.py")
+ELSEWHERE = (
+    "lossy",
+    "soak",
+    "whole/test_seed.py",
+    "whole/test_canaries.py",
+    "project/test_wheels.py",
+    "project/test_docs_shown.py",
+)
 CORE = nox.project.load_toml("pyproject.toml")
 
 nox.needs_version = ">=2025.2"

@@ -80,7 +80,7 @@ class ResumeTokens:
             self._revoke(key)
         secret = secrets.token_urlsafe(24)
         key, token = _key(secret), f"{self._session}.{secret}"
-        self._positions[key], self._hidden[key] = 0, Secret(token)
+        self._positions[key], self._hidden[key] = 0, Secret(secret)  # not the id, which the log has
         self._note(key, "1")
         if self._timer is not None:
             self._timer.cancel()
