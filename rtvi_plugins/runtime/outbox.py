@@ -96,9 +96,7 @@ class Outbox:
     def _added(self, size: int) -> None:
         self._size += size
         self._wake()
-        # Only what waited before counts: a long message must not end the session of a client that reads.
-        if len(self._waiting) > self._limits.outbox or self._size - size > self._limits.outbox_size:
-            self._overflows()
+        self._check_limits(size)
 
     def _hold(self, item: str | Audio, size: int) -> None:
         """Keep an item until everything before it is saved."""
@@ -106,12 +104,14 @@ class Outbox:
         self._size += size
         if self._saver is not None:
             self._saver.wake()
-        count = len(self._waiting) + len(self._saving) + len(self._unsaved)
-        if count > self._limits.outbox or self._size - size > self._limits.outbox_size:
-            self._overflows()
+        self._check_limits(size)
 
-    def _overflows(self) -> None:
-        if not self._overflowed:
+    def _check_limits(self, size: int) -> None:
+        """Discard everything if too much waits. `size` is that of the item that was added last."""
+        count = len(self._waiting) + len(self._saving) + len(self._unsaved)
+        # Only what waited before counts: a long message must not end the session of a client that reads.
+        too_much = count > self._limits.outbox or self._size - size > self._limits.outbox_size
+        if too_much and not self._overflowed:
             self._overflowed = True
             self.drop()
             self._overflow()
