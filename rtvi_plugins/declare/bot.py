@@ -232,7 +232,8 @@ def _check_providers(function: AnyFunction, service: Any, providers: Any) -> Non
             raise DeclarationError(
                 function, f"services= names {each!r} for {service!r}, which is not a provider's name."
             )
-    for labels in ([each.labels[0] for each in _choices(named)], *(each.labels for each in _choices(named))):
+    choices = [each.labels for each in _choices(named)]
+    for labels in ([each[0] for each in choices], *choices):
         for each in labels:
             if labels.count(each) > 1:
                 raise DeclarationError(function, f"services= names {each!r} for {service!r} twice. Remove one.")

@@ -182,12 +182,11 @@ class ModelConversation(Conversation):
 
     def used(self, usage: Usage) -> None:
         found = clean_usage(usage)
-        tokens = (found.prompt_tokens or None, found.completion_tokens or None)
         self.session.emit(
             Metrics(
                 "llm",
-                prompt_tokens=tokens[0],
-                completion_tokens=tokens[1],
+                prompt_tokens=found.prompt_tokens or None,
+                completion_tokens=found.completion_tokens or None,
                 model=found.model,
                 seconds=found.seconds or None,
             )
