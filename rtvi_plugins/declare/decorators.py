@@ -91,6 +91,11 @@ class _BotOptionsKeywords(_OptionsKeywords, total=False):
     service: str
 
 
+class _ServiceKeywords(TypedDict, total=False):
+    key_page: str
+    asyncio_only: bool
+
+
 class _ActionKeywords(TypedDict, total=False):
     long: bool
     deadline: float | None
@@ -109,28 +114,26 @@ class _BotActionKeywords(_ActionKeywords, total=False):
 
 @overload
 def service(
-    kind: Literal["llm"], provider: str, /, *, key_page: str = ..., asyncio_only: bool = ...
+    kind: Literal["llm"], provider: str, /, **keywords: Unpack[_ServiceKeywords]
 ) -> Callable[[OpensLLM], OpensLLM]: ...
 @overload
 def service(
-    kind: Literal["tts"], provider: str, /, *, key_page: str = ..., asyncio_only: bool = ...
+    kind: Literal["tts"], provider: str, /, **keywords: Unpack[_ServiceKeywords]
 ) -> Callable[[OpensTTS], OpensTTS]: ...
 @overload
 def service(
-    kind: Literal["stt"], provider: str, /, *, key_page: str = ..., asyncio_only: bool = ...
+    kind: Literal["stt"], provider: str, /, **keywords: Unpack[_ServiceKeywords]
 ) -> Callable[[OpensSTT], OpensSTT]: ...
 @overload
 def service(
-    kind: Literal["vad"], provider: str, /, *, key_page: str = ..., asyncio_only: bool = ...
+    kind: Literal["vad"], provider: str, /, **keywords: Unpack[_ServiceKeywords]
 ) -> Callable[[OpensVAD], OpensVAD]: ...
 @overload
 def service(
-    kind: Literal["speech"], provider: str, /, *, key_page: str = ..., asyncio_only: bool = ...
+    kind: Literal["speech"], provider: str, /, **keywords: Unpack[_ServiceKeywords]
 ) -> Callable[[OpensSpeech], OpensSpeech]: ...
 @overload
-def service(
-    kind: Kind, provider: str, /, *, key_page: str = ..., asyncio_only: bool = ...
-) -> Callable[[Opens], Opens]: ...
+def service(kind: Kind, provider: str, /, **keywords: Unpack[_ServiceKeywords]) -> Callable[[Opens], Opens]: ...
 def service(*given: Any, key_page: str = "", asyncio_only: bool = False, **unknown: Any) -> Any:
     """Declare a provider of a kind: an async context manager that yields the live service.
 
