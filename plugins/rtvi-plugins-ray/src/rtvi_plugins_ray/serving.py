@@ -23,13 +23,14 @@ from ray.serve import config
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from rtvi_plugins.errors import MessageTooLarge
 from rtvi_plugins.hosting import Host, Limits
 from rtvi_plugins.loading import load_bot
 from rtvi_plugins.resuming import SessionStore
 from rtvi_plugins.session import Secret
 from rtvi_plugins_server import create_app
 from rtvi_plugins_server.embedding import serving
-from rtvi_plugins_server.starting import PRIVATE, SECRET_HEADER
+from rtvi_plugins_server.starting import PRIVATE, SECRET_HEADER, read_body
 from rtvi_plugins_server.stores import open_store
 
 from .placing import OPEN
@@ -144,10 +145,12 @@ class FrontEnd:
         if path == "/health" and request.method == "GET":
             return JSONResponse({"status": "ok"}, headers=PRIVATE)
         if path not in ("/start", "/connect", "/describe") or request.method != "POST":
-            sentence, none = "There is nothing at this path; use POST /start, /connect or /describe.", list[object]()
-            missing = {"info": sentence, "detail": sentence, "error": "not-found", "retryable": False, "details": none}
-            return JSONResponse(missing, 404)
-        body, headers = await request.body(), _passed(request)
+            sentence = "There is nothing at this path; use POST /start, /connect or /describe."
+            return _refused(sentence, "not-found", 404)
+        try:
+            body, headers = await read_body(request), _passed(request)
+        except MessageTooLarge as error:
+            return _refused(error.message, error.code, error.status)
         status, answer = await self._at_owner(path, body, headers) or await self._workers.start.remote(
             path, body, headers
         )
@@ -157,11 +160,11 @@ class FrontEnd:
         """Pass a resume to the worker that has the session. None if this is no resume, or if that worker is gone."""
         if self._store is None or b'"resume"' not in body:
             return None
-        async with self._entering:
-            if not self._entered:
-                await self._store.__aenter__()
-                self._entered = True
         try:
+            async with self._entering:
+                if not self._entered:
+                    await self._store.__aenter__()
+                    self._entered = True
             token: Any = orjson.loads(body)["resume"]
             owner = await self._store.owner(str(token).partition(".")[0])
         except Exception:  # the worker that claims says what is wrong
@@ -173,6 +176,12 @@ class FrontEnd:
         except httpx2.TransportError:
             return None
         return response.status_code, response.content
+
+
+def _refused(sentence: str, code: str, status: int) -> Response:
+    none = list[object]()
+    body = {"info": sentence, "detail": sentence, "error": code, "retryable": False, "details": none}
+    return JSONResponse(body, status)
 
 
 def _passed(request: Request) -> dict[str, str]:
