@@ -221,6 +221,25 @@ async def test_a_refused_start_is_the_error_of_its_code() -> None:
     assert [problem.path for problem in raised.value.problems] == ["$.services.llm"]
 
 
+@pytest.mark.parametrize(
+    ("location", "asked"),
+    [("../w1/start?sent=1", "http://bot.example/w1/start?sent=1"), ("http://evil.example/", None)],
+)
+async def test_a_redirect_leads_to_no_other_server(location: str, asked: str | None) -> None:
+    """It would get the operator's secret. A worker of the same server has the session of a resume."""
+    urls: list[str] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        urls.append(str(request.url))
+        return httpx2.Response(307 if len(urls) == 1 else 503, headers={"location": location})
+
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer)) as http:
+        with pytest.raises(RequestError, match="HTTP 307" if asked is None else "HTTP 503"):
+            async with connect(URL, http=http, secret=Secret("secret-of-a-test")):
+                pass
+    assert urls == [f"{URL}start", *([] if asked is None else [asked])]
+
+
 async def test_a_bot_that_is_not_public_wants_the_secret() -> None:
     """Without it the start is refused as the server says."""
     async with opened() as (way, _):

@@ -102,9 +102,10 @@ async def _start(
     """Start a session, and return the URL of its WebSocket, with its token."""
     headers = {} if secret is None else {_SECRET_HEADER: secret.reveal()}
     try:
-        answer = await http.post(
-            f"{url.rstrip('/')}/start", json=body, headers=headers, timeout=timeout, follow_redirects=True
-        )
+        answer = await http.post(f"{url.rstrip('/')}/start", json=body, headers=headers, timeout=timeout)
+        # To the worker that has the session. Another server would get the secret.
+        if (elsewhere := answer.next_request) is not None and _origin(elsewhere.url) == _origin(answer.request.url):
+            answer = await http.send(elsewhere)
     except httpx2.TimeoutException:
         raise NoAnswer(f"The server at {url} did not answer the start within {timeout:g} s.") from None
     except (httpx2.TransportError, httpx2.InvalidURL) as error:
@@ -116,6 +117,10 @@ async def _start(
         return httpx2.URL(found["wsUrl"]).copy_merge_params({"token": found["token"]})
     except (KeyError, TypeError, httpx2.InvalidURL):
         raise InvalidAnswer(f"The server at {url} answered the start with something else than a session.") from None
+
+
+def _origin(url: httpx2.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port
 
 
 def _reason(error: Exception) -> str:
