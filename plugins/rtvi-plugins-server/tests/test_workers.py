@@ -24,11 +24,15 @@ from live import PATIENCE, everything
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from rtvi_plugins import Session, bot
 from rtvi_plugins.cli import USAGE, guarded
-from rtvi_plugins_server import command
+from rtvi_plugins.hosting import Host
+from rtvi_plugins.resuming import OWNER, MemoryStore
+from rtvi_plugins_server import command, create_app
 from rtvi_plugins_server._workers import front
 from rtvi_plugins_server._workers.control import Report
 from rtvi_plugins_server._workers.front import Front
+from rtvi_plugins_server._workers.worker import WorkerApp
 
 BOT = """
 import os
@@ -47,6 +51,11 @@ async def process(session: Session, /) -> int:
 """
 READY = '{"label": "rtvi-ai", "type": "client-ready", "id": "0", "data": {"version": "1.0.0"}}'
 ASK = '{"label": "rtvi-ai", "type": "action", "id": "1", "data": {"service": "bot", "action": "process"}}'
+
+
+@bot(public=True)
+async def clerk(session: Session, /) -> None:
+    """Says nothing."""
 
 
 @define
@@ -313,3 +322,29 @@ def test_a_worker_that_is_stuck_gets_no_new_session(monkeypatch: pytest.MonkeyPa
     new = b"POST /start HTTP/1.1\r\n"
     assert [chosen(new, 8.0), chosen(new, 10.0), chosen(new, 99.0), chosen(b"GET /w0/ws ", 99.0)] == [0, 1, 0, 0]
     serving.listener.close()
+
+
+@pytest.mark.parametrize(
+    ("owner", "path", "expected"),
+    [
+        ("http://bots.example/w1", "/start", "w1/start?sent=1"),
+        ("http://bots.example/w1", "/w0/connect", "../w1/connect?sent=1"),
+        ("http://evil.example/w1", "/start", None),
+        ("http://bots.example/w1/elsewhere", "/start", None),
+        ("http://bots.example/w0", "/start", None),
+    ],
+)
+def test_a_resume_is_sent_to_a_worker_of_this_server_alone(owner: str, path: str, expected: str | None) -> None:
+    """Whatever the store says of the owner, and whatever the client says of the server."""
+
+    async def locate() -> str | None:
+        store = MemoryStore()
+        await store.write("s", 1, {OWNER: owner}, 60)
+        host = Host(clerk, environ={}, store=store, address="http://bots.example/w0")
+        transport = httpx2.ASGITransport(WorkerApp(create_app(host), 0, None))
+        async with host, httpx2.AsyncClient(transport=transport, base_url="http://other.example") as http:
+            response = await http.post(path, json={"resume": "s.token"})
+        assert response.status_code == (401 if expected is None else 307)
+        return response.headers.get("location")
+
+    assert asyncio.run(locate()) == expected

@@ -16,6 +16,7 @@ from rtvi_plugins.hosting import Host, Started
 from ._error_responses import error_response
 from ._middleware import SECRET_HEADER
 from ._single_turn import run_actions
+from ._workers.control import NUMBER
 from .starting import PRIVATE, base_url, client_address, read_object, start_session
 
 __all__ = ("Endpoints",)
@@ -95,8 +96,9 @@ class Endpoints:
         body = await read_object(request, body_bytes=self.body_bytes, host=self.host)
         owner = _WORKER.fullmatch(await self.host.owner_of(body) or "")
         if owner is not None and owner[1] == own[1]:
-            path = request.url.path.rpartition("/")[2]
-            url = f"{base_url(request).removesuffix(own[2])}{owner[2]}/{path}?{_SENT}=1"
+            # Relative to the client's address, so it is always this server. WorkerApp leaves `raw_path` as it was sent.
+            up = "../" if NUMBER.match(request.scope["raw_path"].decode("latin-1")) else ""
+            url = f"{up}{owner[2][1:]}/{request.url.path.rpartition('/')[2]}?{_SENT}=1"
             return RedirectResponse(url, HTTPStatus.TEMPORARY_REDIRECT, headers=PRIVATE)
         secret, address = request.headers.get(SECRET_HEADER), client_address(request)
         return await self.host.start(body, secret=secret, address=address)
