@@ -185,7 +185,9 @@ class SQLiteStore:
             state = dict(db.execute("SELECT key, value FROM state WHERE session = ?", (session,)).fetchall())
             return Saved(session, row[0], state)
 
-        return self._transaction(claim)
+        # To read takes no lock: who guesses tokens does not keep other processes from writing.
+        proved = self._file.execute("SELECT 1 FROM state WHERE session = ? AND key = ?", (session, proof)).fetchone()
+        return None if proved is None else self._transaction(claim)
 
     def _owner(self, session: str) -> str | None:
         query = "SELECT value FROM session JOIN state ON session = id WHERE id = ? AND key = ? AND ends > ?"

@@ -6,8 +6,10 @@ import sqlite3
 import stat
 import sys
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 
+import anyio
 import pytest
 
 from rtvi_plugins.errors import AuthorError
@@ -101,3 +103,16 @@ async def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, written: str 
     with pytest.raises(AuthorError, match=r"Sessions cannot be saved in .*sessions\.db: "):
         async with SQLiteStore(path):
             pass
+
+
+async def test_a_wrong_token_waits_for_nobody_and_delays_nobody(tmp_path: Path) -> None:
+    """Who guesses tokens needs no lock of the file."""
+    async with SQLiteStore(tmp_path / "s.db") as store:
+        await store.write("s", 1, {OWNER: "one", "token/1": "1"}, 60)
+        with closing(sqlite3.connect(tmp_path / "s.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with anyio.fail_after(5):
+                assert await store.claim("s", "two", "token/2") is None
+                assert await store.claim("t", "two", "token/1") is None
+            other.execute("ROLLBACK")
+        assert await store.claim("s", "two", "token/1") is not None
