@@ -11,6 +11,7 @@ from uuid import uuid4
 from attrs import define
 from attrs.validators import gt
 from rtvi_plugins import Doc, ProviderError, Secret, options, service
+from rtvi_plugins.errors import AuthorError
 from rtvi_plugins.kinds import (
     Audio,
     ListenPiece,
@@ -44,6 +45,8 @@ class AcmeSTT:
 
     async def listen(self, request: ListenRequest, /) -> AsyncGenerator[ListenPiece]:
         """Recognise a whole session over one connection. At a pause, Acme finishes its text."""
+        if request.endpointing:
+            raise AuthorError("Acme does not find utterances by itself. Name a vad in the bot's services.")
         language, listening = self.language, Listening("acme", self.timeout)
         sent = listening.messages(request.audio, pause={"type": "pause"})
         async with self._open(keep_alive={"type": "keep_alive"}) as stream, stream.sending(sent):
