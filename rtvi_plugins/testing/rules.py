@@ -352,7 +352,7 @@ _GOLD: Final = (
         "gold",
         "The readme names each option, service option and key.",
         "People choose a provider by its readme.",
-        "Add a table of the options to the readme; `rtvi describe` prints them.",
+        "Add a table of the options to the readme; `rtvi describe` prints them. Then install the package again.",
         of="package",
     ),
     Rule(
