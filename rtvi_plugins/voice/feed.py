@@ -25,8 +25,7 @@ class Feed(AsyncIterator[T]):
         self._items.extend(items)
         self._added.set()
 
-    @property
-    def unread(self) -> int:
+    def __len__(self) -> int:
         """Return how many items the provider has not read."""
         return len(self._items)
 

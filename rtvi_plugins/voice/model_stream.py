@@ -155,7 +155,7 @@ class ModelStream:
     def send(self, *items: SpeechInput) -> None:
         """Send input to the model."""
         self.feed.add(*items)
-        if self.feed.unread > _MOST_UNREAD:
+        if len(self.feed) > _MOST_UNREAD:
             self._fail(ProviderError("The speech model", "timeout"))
 
     def expect(self) -> Answer:
