@@ -351,6 +351,7 @@ def test_sessions_are_recorded_where_the_operator_says(start: Start, tmp_path: P
     folder = tmp_path / "recordings"
     with start("parrot", "--record", str(folder)) as running:
         with speak(running) as client:
+            assert json.loads(str(heard(client)))["type"] == "server-message"  # the bot runs, and is recorded
             client.send(encode(Audio(bytes(6400), 16_000), 0))
             running.signal()
         assert running.ended() == 0
