@@ -220,7 +220,7 @@ def browser(session: nox.Session) -> None:
 
 @nox.session
 def newcomer(session: nox.Session) -> None:
-    """A newcomer says forty sentences to the receptionist, and not twenty as in CI. Run nothing else meanwhile."""
+    """A newcomer says forty sentences to the receptionist, and not ten as in CI. Run nothing else meanwhile."""
     install(session, "tests")
     npm_install(session)
     pytest(session, "-rP", f"{BROWSER}/test_newcomer.py", RTVI_NEWCOMER_CALLS="4")
@@ -303,5 +303,5 @@ def soak(session: nox.Session) -> None:
     }
     env = {name: os.environ.get(name, value) for name, value in much.items()}
     long = ("soak/test_requests", "soak/test_speech", "resuming/test_processes")
-    talks = ("voice/test_speech_model_random", "voice/test_endpointing")
+    talks = ("voice/test_speech_model_random", "voice/test_endpointing", "voice/test_listening")
     pytest(session, "--timeout=0", *(f"tests/{each}.py" for each in (*long, *talks)), **env)

@@ -47,10 +47,14 @@ CHECKS = ("lint", "typing", "docs", "livekit")
 #: Tests of speech in real time: they are timed, so nothing may run beside them.
 REAL_TIME = ("tests/lossy", "tests/browser", "docs/examples/evaluation")
 #: What the tests speak with, listen with, look with and deploy with, besides Python.
-TEST_PROGRAMS = ("node", "npm", "chromium", "flite", "espeak-ng", "nginx", "systemd-analyze")
-#: Debian has nginx where only root looks for programs.
-PROGRAM_PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin"))
-DEBIAN_PACKAGES = "nodejs npm chromium flite espeak-ng nginx-light systemd"
+TEST_PROGRAMS = (
+    *("node", "npm", "chromium", "flite", "espeak-ng", "nginx", "systemd-analyze"),
+    *("redis-server", "postgres"),
+)
+#: Debian has nginx where only root looks for programs, and PostgreSQL's server where nobody does.
+POSTGRES = map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin")))
+PROGRAM_PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", *POSTGRES))
+DEBIAN_PACKAGES = "nodejs npm chromium flite espeak-ng nginx-light systemd redis-server postgresql"
 
 
 def main(arguments: list[str]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import random
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -29,6 +30,9 @@ from ..fakes.providers import LINES, NOISE, FakeListeningSTT, Fakes, FakeSTT
 from ..fakes.wire import Wire, settle
 
 pytestmark = pytest.mark.anyio
+
+#: How many steps the longer random conversation has. `nox -s soak` makes a thousand.
+MANY = int(os.environ.get("SOAK_INTERRUPTIONS", "200"))
 
 
 async def say(wire: Wire, line: int) -> None:
@@ -236,7 +240,7 @@ async def test_an_stt_that_is_replaced_while_the_user_speaks_loses_nothing() -> 
         assert fakes.stts == ["script", "second"]
 
 
-@pytest.mark.parametrize("steps", [50, pytest.param(1000, marks=[pytest.mark.slow, pytest.mark.timeout(600)])])
+@pytest.mark.parametrize("steps", [50, pytest.param(MANY, marks=[pytest.mark.slow, pytest.mark.timeout(600)])])
 async def test_nothing_is_lost_or_stale_after_random_interruptions_and_switches(steps: int) -> None:
     """Each line of the user is in the context once, and in order; each vendor is told that its stream has ended."""
     dice, provider, lines = random.Random(steps), "script", list[int]()

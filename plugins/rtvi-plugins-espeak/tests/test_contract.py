@@ -10,7 +10,8 @@ from rtvi_plugins.testing import connect, rule_tests
 from rtvi_plugins_espeak import tts as provider
 from rtvi_plugins_espeak.tts import EspeakTTS
 
-pytestmark = pytest.mark.anyio
+#: It starts a process of its own for each service.
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 #: What bots rely on, rule by rule.
 test_rule = rule_tests("rtvi-plugins-espeak")

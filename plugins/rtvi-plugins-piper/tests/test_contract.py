@@ -10,7 +10,8 @@ from rtvi_plugins.session import Say
 from rtvi_plugins.testing import connect, host_for, rule_tests
 from rtvi_plugins_piper import tts as provider
 
-pytestmark = pytest.mark.anyio
+#: It starts a process of its own for each service.
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 #: What bots rely on, rule by rule.
 test_rule = rule_tests("rtvi-plugins-piper")

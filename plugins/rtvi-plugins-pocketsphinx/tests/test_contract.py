@@ -9,7 +9,8 @@ from rtvi_plugins import STT, RequestError, Session, bot
 from rtvi_plugins.testing import connect, rule_tests
 from rtvi_plugins_pocketsphinx import stt
 
-pytestmark = pytest.mark.anyio
+#: It starts a process of its own for each service.
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 #: What bots rely on, rule by rule.
 test_rule = rule_tests("rtvi-plugins-pocketsphinx")

@@ -9,7 +9,8 @@ from rtvi_plugins import STT, RequestError, Session, bot
 from rtvi_plugins.testing import connect, rule_tests
 from rtvi_plugins_whisper import stt
 
-pytestmark = pytest.mark.anyio
+#: It loads a model for each service.
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 #: What bots rely on, rule by rule.
 test_rule = rule_tests("rtvi-plugins-whisper")
