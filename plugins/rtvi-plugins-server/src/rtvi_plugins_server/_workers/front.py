@@ -90,7 +90,7 @@ class _Worker:
 
 @define(eq=False)
 class Front:
-    """The parent of `count` workers. `command` starts one. `ready` gets the announcement of the first."""
+    """The parent of `count` workers. `command` starts one. `ready` gets their announcement, when all are ready."""
 
     command: Sequence[str]
     count: int
@@ -100,6 +100,7 @@ class Front:
     _next_key: int = field(default=0, init=False)
     _wait: float = field(default=_FIRST_WAIT, init=False)
     _waiting: dict[asyncio.Task[None], None] = field(factory=dict[asyncio.Task[None], None], init=False)
+    _announcement: str = field(default="", init=False)
     _announced: bool = field(default=False, init=False)
     #: How many workers are to be started, and when.
     _missing: int = field(default=0, init=False)
@@ -156,9 +157,10 @@ class Front:
             return
         first = worker.report is None
         worker.report, worker.heard, worker.handed = Report.from_bytes(data), time.monotonic(), 0
-        if worker.report.announcement and not self._announced:
+        self._announcement = worker.report.announcement or self._announcement
+        if not self._announced and all(each.report is not None for each in self._workers.values()):
             self._announced = True
-            self.ready(worker.report.announcement)
+            self.ready(self._announcement)
         if first:
             self._retire_one(worker)
 
