@@ -175,8 +175,8 @@ class SQLiteStore:
     def _claim(self, session: str, owner: str, proof: str) -> Saved | None:
         def claim(db: sqlite3.Connection) -> Saved | None:
             row: Any = db.execute(
-                "UPDATE session SET epoch = epoch + 1 WHERE id = ?1 AND ends > ?2"
-                " AND EXISTS (SELECT 1 FROM state WHERE session = ?1 AND key = ?3) RETURNING epoch",
+                "UPDATE session SET epoch = epoch + 1 WHERE id = ? AND ends > ?"
+                " AND EXISTS (SELECT 1 FROM state WHERE session = id AND key = ?) RETURNING epoch",
                 (session, time.time(), proof),
             ).fetchone()
             if row is None:
@@ -195,7 +195,7 @@ class SQLiteStore:
         return None if row is None else str(row[0])
 
     def _forget(self, session: str, epoch: int | None) -> None:
-        self._file.execute("DELETE FROM session WHERE id = ?1 AND epoch = ifnull(?2, epoch)", (session, epoch))
+        self._file.execute("DELETE FROM session WHERE id = ? AND epoch = ifnull(?, epoch)", (session, epoch))
 
     # ---- the sweeper -----------------------------------------------------------------------------------------------
 
