@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from rtvi_plugins.kinds import LLM, LLMPiece, LLMRequest, Text, Thought, ToolCal
 from rtvi_plugins.session import Secret
 from rtvi_plugins_anthropic import AnthropicLLM
 from rtvi_plugins_anthropic.llm import anthropic_llm, configure, list_models
+from rtvi_plugins_vendor.provider_tests import undocumented_options
 from rtvi_plugins_vendor.scripts import ScriptedVendor
 from rtvi_plugins_vendor.testing import Answer
 
@@ -312,13 +312,5 @@ async def test_cancelling_reaches_the_vendor() -> None:
 
 async def test_the_readme_has_every_option() -> None:
     """With its default."""
-    readme = Path(__file__).parent.parent.joinpath("README.md").read_text("utf-8")
-    parameters = [each for function in (anthropic_llm, configure) for each in _sent_parameters(function)]
-    assert [each.name for each in parameters if f"| `{each.name}` |" not in readme] == []
-    defaults = [each.default for each in parameters if isinstance(each.default, str)]
-    assert [default for default in defaults if f"`{default}`" not in readme] == []
-
-
-def _sent_parameters(function: Any) -> list[inspect.Parameter]:
-    found = inspect.signature(function).parameters.values()
-    return [each for each in found if each.kind is each.POSITIONAL_OR_KEYWORD]
+    readme = Path(__file__).parents[1] / "README.md"
+    assert undocumented_options(readme, anthropic_llm, configure) == []

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from rtvi_plugins_cartesia.stt import cartesia_stt, recognition
 from rtvi_plugins_cartesia.tts import cartesia_tts, speech
+from rtvi_plugins_vendor.provider_tests import undocumented_options
 
-README = Path(__file__).parents[1].joinpath("README.md").read_text("utf-8")
+README = Path(__file__).parents[1] / "README.md"
 
 
 def test_the_readme_tells_every_option() -> None:
     """With its default, if that is a text."""
-    functions: list[Callable[..., Any]] = [cartesia_stt, recognition, cartesia_tts, speech]
-    parameters = [each for function in functions for each in inspect.signature(function).parameters.values()]
-    sent = {each.name: each.default for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD}
-    assert [name for name in sent if f"| `{name}` |" not in README] == []
-    assert [each for each in sent.values() if isinstance(each, str) and f"`{each}`" not in README] == []
+    assert undocumented_options(README, cartesia_stt, recognition, cartesia_tts, speech) == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import io
 import wave
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
@@ -20,6 +19,7 @@ from rtvi_plugins.kinds import STT, TTS, Audio, STTPiece, STTRequest, Transcript
 from rtvi_plugins.session import Secret
 from rtvi_plugins_openai.stt import OpenAISTT, openai_stt, recognition
 from rtvi_plugins_openai.tts import OpenAITTS, openai_tts, voice
+from rtvi_plugins_vendor.provider_tests import undocumented_options
 from rtvi_plugins_vendor.testing import Answer, FakeRequest
 
 pytestmark = pytest.mark.anyio
@@ -228,9 +228,4 @@ async def test_a_made_up_key_is_noticed_at_the_start() -> None:
 @pytest.mark.parametrize("function", [openai_stt, recognition, openai_tts, voice])
 def test_the_readme_has_every_option(function: Any) -> None:
     """With its default."""
-    readme = Path(__file__).parent.parent.joinpath("README.md").read_text("utf-8")
-    found = inspect.signature(function).parameters.values()
-    parameters = [each for each in found if each.kind is each.POSITIONAL_OR_KEYWORD]
-    assert [each.name for each in parameters if f"| `{each.name}` |" not in readme] == []
-    defaults = [each.default for each in parameters if isinstance(each.default, str)]
-    assert [default for default in defaults if f"`{default}`" not in readme] == []
+    assert undocumented_options(Path(__file__).parents[1] / "README.md", function) == []

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx2
 import pytest
@@ -23,6 +21,7 @@ from rtvi_plugins.testing import connect
 from rtvi_plugins_openai import connect as connect_llm
 from rtvi_plugins_openai import llm as declared
 from rtvi_plugins_openai.llm import configure, list_models, openai_llm, openai_model, together_llm, together_model
+from rtvi_plugins_vendor.provider_tests import undocumented_options
 
 HELLO = LLMRequest([{"role": "user", "content": "Hello"}])
 SERVER = Path(__file__).with_name("openai_server.py")
@@ -127,14 +126,11 @@ def test_every_vendor_has_an_entry_point() -> None:
 
 def test_the_readme_tells_every_option_and_every_vendor() -> None:
     """Whoever chooses a provider reads there what can be set."""
-    readme = Path(__file__).parent.parent.joinpath("README.md").read_text("utf-8")
-    functions: list[Callable[..., Any]] = [openai_llm, openai_model, configure]
-    parameters = [each for function in functions for each in inspect.signature(function).parameters.values()]
-    sent = {each.name: each.default for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD}
-    assert [name for name in sent if f"| `{name}` |" not in readme] == []
+    readme = Path(__file__).parents[1] / "README.md"
+    assert undocumented_options(readme, openai_llm, openai_model, configure) == []
     for each in declared.VENDORS.values():
         model = f"`{each.models[0]}`" if each.models else "the first that it lists"
-        assert f"| `{each.name}` | `{each.base_url}` | {model} |" in readme
+        assert f"| `{each.name}` | `{each.base_url}` | {model} |" in readme.read_text("utf-8")
 
 
 # ---- in a bot --------------------------------------------------------------------------------------------------------
