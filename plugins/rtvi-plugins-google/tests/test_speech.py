@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 from array import array
-from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -29,7 +27,6 @@ from rtvi_plugins.kinds import (
     SpeechEnded,
     SpeechInput,
     SpeechModel,
-    SpeechPiece,
     SpeechRequest,
     Text,
     ToolCall,
@@ -39,8 +36,10 @@ from rtvi_plugins.kinds import (
 )
 from rtvi_plugins.session import Secret
 from rtvi_plugins.testing import connect
+from rtvi_plugins.voice.feed import Feed
 from rtvi_plugins_google import speech as module
 from rtvi_plugins_google.speech import google_speech, hearing, speaking
+from rtvi_plugins_vendor.provider_tests import answer_of, feed_of, undocumented_options
 from rtvi_plugins_vendor.testing import Answer
 
 pytestmark = pytest.mark.anyio
@@ -56,31 +55,12 @@ INTERIM = [
 FINAL = Transcript("Three nights.", final=True, language="en-US")
 
 
-class Feed(AsyncIterator[SpeechInput]):
-    """Input that a test adds to."""
-
-    def __init__(self, *items: SpeechInput) -> None:
-        self._items = deque(items)
-        self._added = anyio.Event()
-
-    def add(self, *items: SpeechInput) -> None:
-        """Add input."""
-        self._items.extend(items)
-        self._added.set()
-
-    async def __anext__(self) -> SpeechInput:
-        while not self._items:
-            self._added = anyio.Event()
-            await self._added.wait()
-        return self._items.popleft()
-
-
 @asynccontextmanager
 async def talking(
     *items: SpeechInput, server: LiveServer | None = None, **request: Any
-) -> AsyncGenerator[tuple[Any, Feed, Any]]:
+) -> AsyncGenerator[tuple[Any, Feed[SpeechInput], Any]]:
     """Hold a conversation with this input. Yield its pieces, its input and the vendor."""
-    feed = Feed(*items)
+    feed = feed_of(*items)
     async with live_vendor(server) as vendor, google_speech(KEY, **vendor.service_options) as speech:
         speaking(speech)
         hearing(speech)
@@ -88,16 +68,6 @@ async def talking(
         async with aclosing(speech.converse(SpeechRequest(feed, **request))) as pieces:
             with anyio.fail_after(20):
                 yield pieces, feed, vendor
-
-
-async def answer_of(pieces: Any) -> list[SpeechPiece]:
-    """Return the pieces up to the end of an answer."""
-    found: list[SpeechPiece] = []
-    async for piece in pieces:
-        found.append(piece)
-        if piece == AnswerEnded():
-            break
-    return found
 
 
 def sent(vendor: Any) -> list[Any]:
@@ -246,7 +216,7 @@ async def test_options_are_sent() -> None:
     async with live_vendor() as vendor, google_speech(KEY, **vendor.service_options) as speech:
         speaking(speech, "gemini-x", "Kore", "de-DE", "low", 0.5, compression=False)
         hearing(speech, "low", "high", 100, 300, ("de-DE", "en-US"))
-        async with aclosing(speech.converse(SpeechRequest(Feed(Respond())))) as pieces:
+        async with aclosing(speech.converse(SpeechRequest(feed_of(Respond())))) as pieces:
             await anext(pieces)
         assert vendor.vendor.requests[0].messages[0]["setup"] == {
             "model": "models/gemini-x",
@@ -332,9 +302,4 @@ async def test_a_bot_answers_with_it() -> None:
 @pytest.mark.parametrize("function", [google_speech, speaking, hearing])
 def test_the_readme_has_every_option(function: Any) -> None:
     """With its default."""
-    readme = Path(__file__).parent.parent.joinpath("README.md").read_text("utf-8")
-    found = inspect.signature(function).parameters.values()
-    parameters = [each for each in found if each.kind is each.POSITIONAL_OR_KEYWORD]
-    assert [each.name for each in parameters if f"| `{each.name}` |" not in readme] == []
-    defaults = [each.default for each in parameters if isinstance(each.default, str)]
-    assert [default for default in defaults if f"`{default}`" not in readme] == []
+    assert undocumented_options(Path(__file__).parents[1] / "README.md", function) == []

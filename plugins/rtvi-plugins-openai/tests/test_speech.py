@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 from array import array
 from base64 import b64decode
-from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -29,7 +27,6 @@ from rtvi_plugins.kinds import (
     SpeechEnded,
     SpeechInput,
     SpeechModel,
-    SpeechPiece,
     SpeechRequest,
     Text,
     ToolCall,
@@ -39,8 +36,10 @@ from rtvi_plugins.kinds import (
 )
 from rtvi_plugins.session import Secret
 from rtvi_plugins.testing import connect
+from rtvi_plugins.voice.feed import Feed
 from rtvi_plugins_openai import speech as module
 from rtvi_plugins_openai.speech import hearing, openai_speech, speaking
+from rtvi_plugins_vendor.provider_tests import answer_of, feed_of, undocumented_options
 from rtvi_plugins_vendor.testing import Answer
 
 pytestmark = pytest.mark.anyio
@@ -53,31 +52,12 @@ HEARD = [Transcript("Three", final=False, utterance=0), Transcript("Three nights
 HEARD.append(Transcript("Three nights.", final=True, language="en", utterance=0))
 
 
-class Feed(AsyncIterator[SpeechInput]):
-    """Input that a test adds to."""
-
-    def __init__(self, *items: SpeechInput) -> None:
-        self._items = deque(items)
-        self._added = anyio.Event()
-
-    def add(self, *items: SpeechInput) -> None:
-        """Add input."""
-        self._items.extend(items)
-        self._added.set()
-
-    async def __anext__(self) -> SpeechInput:
-        while not self._items:
-            self._added = anyio.Event()
-            await self._added.wait()
-        return self._items.popleft()
-
-
 @asynccontextmanager
 async def talking(
     *items: SpeechInput, server: RealtimeServer | None = None, **request: Any
-) -> AsyncGenerator[tuple[Any, Feed, Any]]:
+) -> AsyncGenerator[tuple[Any, Feed[SpeechInput], Any]]:
     """Hold a conversation with this input. Yield its pieces, its input and the vendor."""
-    feed = Feed(*items)
+    feed = feed_of(*items)
     async with realtime_vendor(server) as vendor, openai_speech(KEY, **vendor.service_options) as speech:
         speaking(speech)
         hearing(speech)
@@ -85,16 +65,6 @@ async def talking(
         async with aclosing(speech.converse(SpeechRequest(feed, **request))) as pieces:
             with anyio.fail_after(20):
                 yield pieces, feed, vendor
-
-
-async def answer_of(pieces: Any) -> list[SpeechPiece]:
-    """Return the pieces up to the end of an answer."""
-    found: list[SpeechPiece] = []
-    async for piece in pieces:
-        found.append(piece)
-        if piece == AnswerEnded():
-            break
-    return found
 
 
 def sent(vendor: Any) -> list[Any]:
@@ -266,7 +236,7 @@ async def test_options_are_sent() -> None:
         async with openai_speech(KEY, base_url=vendor.vendor.url) as speech:
             speaking(speech, "gpt-realtime-2", "cedar", 1.2, "low", 500)
             hearing(speech, "semantic_vad", 0.7, 300, "high", "near_field", "gpt-transcribe", "de")
-            async with aclosing(speech.converse(SpeechRequest(Feed(Respond())))) as pieces:
+            async with aclosing(speech.converse(SpeechRequest(feed_of(Respond())))) as pieces:
                 await anext(pieces)
         format = {"type": "audio/pcm", "rate": 24_000}
         assert sent(vendor)[0]["session"] == {
@@ -327,7 +297,7 @@ async def test_a_vendor_may_fail_in_every_way(script: str, category: str) -> Non
             speaking(speech)
             hearing(speech)
             with pytest.raises(ProviderError) as failed:
-                async with aclosing(speech.converse(SpeechRequest(Feed(Typed("Hello"))))) as pieces:
+                async with aclosing(speech.converse(SpeechRequest(feed_of(Typed("Hello"))))) as pieces:
                     await answer_of(pieces)
     assert failed.value.category == category
 
@@ -371,9 +341,4 @@ async def test_a_bot_answers_with_it() -> None:
 @pytest.mark.parametrize("function", [openai_speech, speaking, hearing])
 def test_the_readme_has_every_option(function: Any) -> None:
     """With its default."""
-    readme = Path(__file__).parent.parent.joinpath("README.md").read_text("utf-8")
-    found = inspect.signature(function).parameters.values()
-    parameters = [each for each in found if each.kind is each.POSITIONAL_OR_KEYWORD]
-    assert [each.name for each in parameters if f"| `{each.name}` |" not in readme] == []
-    defaults = [each.default for each in parameters if isinstance(each.default, str)]
-    assert [default for default in defaults if f"`{default}`" not in readme] == []
+    assert undocumented_options(Path(__file__).parents[1] / "README.md", function) == []
