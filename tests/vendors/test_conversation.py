@@ -18,6 +18,7 @@ from rtvi_plugins import LLM, STT, TTS, VAD, Failover, Session, bot, converse
 from rtvi_plugins.kinds import Audio
 from rtvi_plugins.testing import Line, call, host_for, seconds_heard
 from rtvi_plugins.testing.sessions import SECRET
+from rtvi_plugins_vendor.provider_tests import tone
 from rtvi_plugins_vendor.testing import Answer, FakeSocket, FakeVendor, fake_vendor
 
 from ..sdks.official import fake_of
@@ -88,7 +89,7 @@ class Vendors:
         ):
             fake.vendor.on(path, self._kept(path, talk))
         self.openai.on("/chat/completions", *(chat(f"OpenAI answers {each}.") for each in ("once", "twice")))
-        sound = [cartesia.tone(0.5, 24_000)]
+        sound = [tone(0.5, 24_000)]
         self.openai.on("/audio/speech", Answer(parts=sound, headers={"content-type": "audio/pcm"}))
         self.groq.on("/chat/completions", chat("Groq answers."))
 

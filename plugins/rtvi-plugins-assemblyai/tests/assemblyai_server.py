@@ -6,26 +6,20 @@ The vendor's own SDK reads its messages in `tests/sdks`.
 from __future__ import annotations
 
 import math
-from array import array
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 from attrs import define, field
 
+from rtvi_plugins_vendor.provider_tests import is_loud
 from rtvi_plugins_vendor.scripts import SocketVendor
 from rtvi_plugins_vendor.testing import FakeSocket, FakeVendor, fake_vendor
 
-__all__ = ("AssemblyAI", "assemblyai", "stt_vendor", "tone")
+__all__ = ("AssemblyAI", "assemblyai", "stt_vendor")
 
 #: How many seconds of a loud sound are a word, and how many bytes a message of audio may have.
 HEARD, ALLOWED = 0.2, range(1_600, 32_001)
-
-
-def tone(seconds: float, rate: int) -> bytes:
-    """A tone of 440 Hz as PCM."""
-    count = round(seconds * rate)
-    return array("h", [round(8000 * math.sin(2 * math.pi * 440 * n / rate)) for n in range(count)]).tobytes()
 
 
 @define(eq=False)
@@ -80,7 +74,7 @@ class _Hearing:
 
     async def take(self, data: bytes) -> None:
         seconds = len(data) / 2 / int(self.params["sample_rate"])
-        if max(map(abs, array("h", data)), default=0) > 500:
+        if is_loud(data):
             if not self.loud:
                 self.began = self.heard
                 await self.socket.send({"type": "SpeechStarted", "timestamp": round(self.heard * 1000)})

@@ -6,7 +6,6 @@ The vendor's own SDK reads its messages in `tests/sdks`.
 from __future__ import annotations
 
 import math
-from array import array
 from base64 import b64encode
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -14,21 +13,16 @@ from typing import Any
 
 from attrs import define, field
 
+from rtvi_plugins_vendor.provider_tests import is_loud, tone
 from rtvi_plugins_vendor.scripts import SocketVendor
 from rtvi_plugins_vendor.testing import FakeSocket, FakeVendor, fake_vendor
 
-__all__ = ("Cartesia", "cartesia", "stt_vendor", "tone", "tts_vendor")
+__all__ = ("Cartesia", "cartesia", "stt_vendor", "tts_vendor")
 
 #: How many seconds of a loud sound are a word, and how many seconds of speech are made of one.
 HEARD, SPOKEN = 0.2, 0.1
 REQUEST = "b67e1c5d-2f4c-4c3d-9f82-96eb4d2f12a8"
 FIELDS = {"model_id", "voice", "output_format", "transcript", "context_id"}
-
-
-def tone(seconds: float, rate: int) -> bytes:
-    """A tone of 440 Hz as PCM."""
-    count = round(seconds * rate)
-    return array("h", [round(8000 * math.sin(2 * math.pi * 440 * n / rate)) for n in range(count)]).tobytes()
 
 
 @define(eq=False)
@@ -84,7 +78,7 @@ class Cartesia:
             if isinstance(message, bytes):
                 seconds = len(message) / 2 / rate
                 heard += seconds
-                loud += seconds if max(map(abs, array("h", message)), default=0) > 500 else 0.0
+                loud += seconds if is_loud(message) else 0.0
                 if (count := min(len(words), math.floor(loud / HEARD))) > shown:
                     shown = count
                     await socket.send(self._transcript(words[:count], 0.0, final=False))
@@ -108,7 +102,7 @@ class Cartesia:
             words = self.sentences[min(turns, len(self.sentences) - 1)].split()
             if isinstance(message, bytes):
                 seconds = len(message) / 2 / rate
-                if max(map(abs, array("h", message)), default=0) > 500:
+                if is_loud(message):
                     if not loud:
                         await socket.send({"type": "turn.start", "request_id": REQUEST})
                     loud, silent = loud + seconds, 0.0

@@ -2,65 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
 
-import anyio
 import pytest
-from cartesia_server import Cartesia, cartesia, tone
+from cartesia_server import Cartesia, cartesia
 
 from rtvi_plugins.errors import ProviderError
 from rtvi_plugins.kinds import (
-    Audio,
     ListenPiece,
     ListenRequest,
     Pause,
     Settled,
     SpeechBegan,
     SpeechEnded,
-    STTPiece,
-    STTRequest,
     Transcript,
     Usage,
     Word,
 )
 from rtvi_plugins.session import Secret
 from rtvi_plugins_cartesia.stt import CartesiaSTT, cartesia_stt, recognition
+from rtvi_plugins_vendor.provider_tests import (
+    SILENCE,
+    Utterances,
+    frames,
+    listen,
+    listen_until,
+    microphone,
+    outline,
+    tone,
+    transcribe,
+)
 from rtvi_plugins_vendor.testing import FakeSocket
 
 pytestmark = pytest.mark.anyio
 
 KEY = Secret("key-of-a-test")
-SILENCE = Audio(bytes(1024), 16_000)
-PCM = tone(1.024, 16_000)
 #: A second of speech, in frames of 32 ms.
-UTTERANCE = [Audio(PCM[at : at + 1024], 16_000) for at in range(0, len(PCM), 1024)]
-
-
-async def utterance() -> AsyncGenerator[Audio]:
-    """One utterance."""
-    for frame in UTTERANCE:
-        await anyio.lowlevel.checkpoint()
-        yield frame
-
-
-class Conversation(AsyncIterator[Audio | Pause]):
-    """Utterances, of which the next one comes when the one before is settled."""
-
-    def __init__(self, count: int) -> None:
-        self.items: list[list[Audio | Pause]] = [[*UTTERANCE, Pause()] for _ in range(count)]
-        self.settled = anyio.Event()
-        self.settled.set()
-
-    async def __anext__(self) -> Audio | Pause:
-        await self.settled.wait()
-        if not self.items:
-            await anyio.sleep_forever()
-        item = self.items[0].pop(0)
-        if isinstance(item, Pause):
-            self.items.pop(0)
-            self.settled = anyio.Event()
-        return item
+UTTERANCE = frames(tone(1.024, 16_000))
 
 
 @asynccontextmanager
@@ -71,16 +50,10 @@ async def opened() -> AsyncGenerator[tuple[Cartesia, CartesiaSTT]]:
         yield fake, stt
 
 
-async def heard(stt: CartesiaSTT) -> list[STTPiece]:
-    """All pieces of one utterance."""
-    async with aclosing(utterance()) as audio:
-        return [piece async for piece in stt.transcribe(STTRequest(audio))]
-
-
 async def test_an_utterance() -> None:
     """Its parts are joined as they are, because they contain the spaces between them."""
     async with opened() as (fake, stt):
-        *interim, final, usage = await heard(stt)
+        *interim, final, usage = await transcribe(stt, UTTERANCE)
     assert [(each.text, each.final) for each in interim if isinstance(each, Transcript)] == [
         ("one", False),
         ("one two", False),
@@ -112,7 +85,7 @@ async def test_both_forms_of_words() -> None:
 
     async with opened() as (fake, stt):
         fake.vendor.on("/stt/websocket", answer)
-        *_, final, _ = await heard(stt)
+        *_, final, _ = await transcribe(stt, UTTERANCE)
     assert isinstance(final, Transcript)
     assert final.words == [Word("one", 0.0, 0.2), Word("two", 0.2, 0.4)]
 
@@ -120,9 +93,9 @@ async def test_both_forms_of_words() -> None:
 async def test_the_options_are_the_vendors() -> None:
     """What is not set is not sent."""
     async with opened() as (fake, stt):
-        await heard(stt)
+        await transcribe(stt, UTTERANCE)
         recognition(stt, "ink-whisper", "de", ["Rivendell"], 0.5, 0.1, extra={"tag": "hotel", "language": None})
-        await heard(stt)
+        await transcribe(stt, UTTERANCE)
     first, second = (each.params for each in fake.vendor.requests)
     audio = {"encoding": "pcm_s16le", "sample_rate": "16000"}
     assert first == {**audio, "model": "ink-2", "language": "en"}
@@ -132,17 +105,9 @@ async def test_the_options_are_the_vendors() -> None:
 
 async def test_a_session_has_one_connection() -> None:
     """Each pause is answered, after the final transcript."""
-    pieces: list[ListenPiece] = []
     async with opened() as (fake, stt):
         fake.sentences = ["Good morning.", "A room, please."]
-        conversation = Conversation(2)
-        async with aclosing(stt.listen(ListenRequest(conversation))) as stream:
-            async for piece in stream:
-                pieces.append(piece)
-                if isinstance(piece, Settled):
-                    conversation.settled.set()
-                    if pieces.count(Settled()) == 2:
-                        break
+        pieces = await listen(stt, UTTERANCE, UTTERANCE)
         finals = [each.text for each in pieces if isinstance(each, Transcript) and each.final]
         assert finals == ["Good morning.", "A room, please."]
         assert [each.seconds for each in pieces if isinstance(each, Usage)] == [pytest.approx(1.024)] * 2
@@ -156,7 +121,7 @@ async def test_changed_options_apply_from_the_next_utterance() -> None:
     """They are parameters of the connection, so `listen` ends and is called again."""
     async with opened() as (_, stt):
         pieces: list[ListenPiece] = []
-        async for piece in stt.listen(ListenRequest(Conversation(2))):
+        async for piece in stt.listen(ListenRequest(Utterances(UTTERANCE, UTTERANCE))):
             pieces.append(piece)
             recognition(stt, model="ink-whisper")
     assert [type(each) for each in pieces[-3:]] == [Transcript, Usage, Settled]
@@ -188,42 +153,9 @@ async def test_failures(message: dict[str, object], code: int, category: str) ->
     async with opened() as (fake, stt):
         fake.vendor.on("/stt/websocket", fail)
         with pytest.raises(ProviderError) as failed:
-            await heard(stt)
+            await transcribe(stt, UTTERANCE)
     assert failed.value.category == category
     assert "key-of" not in str(failed.value)
-
-
-async def microphone(*items: Audio | Pause) -> AsyncGenerator[Audio | Pause]:
-    """All audio of the microphone, and then silence for ever."""
-    for item in items:
-        await anyio.lowlevel.checkpoint()
-        yield item
-    while True:
-        await anyio.sleep(0.001)
-        yield SILENCE
-
-
-async def found(stt: CartesiaSTT, ends: type, count: int, *items: Audio | Pause) -> list[ListenPiece]:
-    """All pieces until so many of a type have come, where the vendor finds the utterances."""
-    pieces: list[ListenPiece] = []
-    async with (
-        aclosing(microphone(*items)) as audio,
-        aclosing(stt.listen(ListenRequest(audio, endpointing=True))) as stream,
-    ):
-        async for piece in stream:
-            pieces.append(piece)
-            if len([each for each in pieces if isinstance(each, ends)]) == count:
-                break
-    return pieces
-
-
-def outline(pieces: list[ListenPiece]) -> list[object]:
-    """Return the final texts, and the types of what is no transcript."""
-    return [
-        each.text if isinstance(each, Transcript) else type(each)
-        for each in pieces
-        if not isinstance(each, Transcript) or (each.final and each.text)
-    ]
 
 
 async def test_the_vendor_finds_the_utterances() -> None:
@@ -231,7 +163,7 @@ async def test_the_vendor_finds_the_utterances() -> None:
     async with opened() as (fake, stt):
         fake.sentences = ["Good morning.", "A room, please."]
         speech = [SILENCE, *UTTERANCE, *[SILENCE] * 20, *UTTERANCE, *[SILENCE] * 3]
-        pieces = await found(stt, SpeechEnded, 2, *speech)
+        pieces = await listen_until(stt, SpeechEnded, 2, *speech)
         assert outline(pieces) == [
             SpeechBegan,
             "Good morning.",
@@ -249,7 +181,7 @@ async def test_the_vendor_finds_the_utterances() -> None:
 async def test_a_microphone_that_is_switched_off() -> None:
     """What was heard is settled, and the utterance has ended."""
     async with opened() as (_, stt):
-        pieces = await found(stt, Settled, 1, *UTTERANCE[:20], Pause())
+        pieces = await listen_until(stt, Settled, 1, *UTTERANCE[:20], Pause())
         assert outline(pieces)[0] == SpeechBegan
         assert outline(pieces)[-1] == Settled
         assert "one two three four five" in outline(pieces)
@@ -283,5 +215,5 @@ async def test_failures_with_endpointing(message: dict[str, object], category: s
     async with opened() as (fake, stt):
         fake.vendor.on("/stt/turns/websocket", fail)
         with pytest.raises(ProviderError) as failed:
-            await found(stt, Settled, 1, *UTTERANCE)
+            await listen_until(stt, Settled, 1, *UTTERANCE)
     assert failed.value.category == category

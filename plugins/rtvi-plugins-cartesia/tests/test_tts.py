@@ -7,25 +7,19 @@ from contextlib import aclosing, asynccontextmanager
 
 import anyio
 import pytest
-from cartesia_server import SPOKEN, Cartesia, cartesia, tone
+from cartesia_server import SPOKEN, Cartesia, cartesia
 
 from rtvi_plugins.errors import ProviderError
 from rtvi_plugins.kinds import Audio, TTSPiece, TTSRequest, Usage, Word
 from rtvi_plugins.session import Secret
 from rtvi_plugins_cartesia.tts import RATE, CartesiaTTS, cartesia_tts, speech
+from rtvi_plugins_vendor.provider_tests import one_by_one, tone
 from rtvi_plugins_vendor.testing import Answer, FakeSocket
 
 pytestmark = pytest.mark.anyio
 
 KEY = Secret("key-of-a-test")
 WORD = tone(SPOKEN, RATE)
-
-
-async def texts(*items: str) -> AsyncIterator[str]:
-    """Texts, one by one."""
-    for item in items:
-        await anyio.lowlevel.checkpoint()
-        yield item
 
 
 @asynccontextmanager
@@ -38,7 +32,7 @@ async def opened() -> AsyncGenerator[tuple[Cartesia, CartesiaTTS]]:
 
 async def said(tts: CartesiaTTS, *items: str, language: str | None = None) -> list[TTSPiece]:
     """All pieces of a request."""
-    return [piece async for piece in tts.synthesize(TTSRequest(texts(*items), language))]
+    return [piece async for piece in tts.synthesize(TTSRequest(one_by_one(*items), language))]
 
 
 def pcm(pieces: list[TTSPiece]) -> bytes:
@@ -104,7 +98,7 @@ async def test_the_options_are_the_vendors() -> None:
 async def test_an_interruption_cancels_the_context() -> None:
     """The next request uses the same connection."""
     async with opened() as (fake, tts):
-        async with aclosing(tts.synthesize(TTSRequest(texts("one two three four")))) as stream:
+        async with aclosing(tts.synthesize(TTSRequest(one_by_one("one two three four")))) as stream:
             await anext(stream)
         assert pcm(await said(tts, "Bye!")) == WORD
     (request,) = fake.vendor.requests

@@ -6,27 +6,21 @@ The vendor's own SDK reads its messages in `tests/sdks`.
 from __future__ import annotations
 
 import math
-from array import array
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 from attrs import define, field
 
+from rtvi_plugins_vendor.provider_tests import is_loud, tone
 from rtvi_plugins_vendor.scripts import SocketVendor
 from rtvi_plugins_vendor.testing import FakeSocket, FakeVendor, fake_vendor
 
-__all__ = ("Deepgram", "deepgram", "stt_vendor", "tone", "tts_vendor")
+__all__ = ("Deepgram", "deepgram", "stt_vendor", "tts_vendor")
 
 #: How many seconds of a loud sound are a word, and how many seconds of speech are made of one.
 HEARD, SPOKEN = 0.2, 0.1
 REQUEST = "8c8ebea9-dbec-45fa-a035-e4632cb05b5f"
-
-
-def tone(seconds: float, rate: int) -> bytes:
-    """A tone of 440 Hz as PCM."""
-    count = round(seconds * rate)
-    return array("h", [round(8000 * math.sin(2 * math.pi * 440 * n / rate)) for n in range(count)]).tobytes()
 
 
 @define(eq=False)
@@ -122,7 +116,7 @@ class _Hearing:
     async def take(self, data: bytes) -> None:
         seconds = len(data) / 2 / int(self.params["sample_rate"])
         self.heard += seconds
-        if max(map(abs, array("h", data)), default=0) > 500:
+        if is_loud(data):
             self.loud, self.silent = self.loud + seconds, 0.0
         else:
             self.silent += seconds
@@ -212,7 +206,7 @@ class _Turns:
 
     async def take(self, data: bytes) -> None:
         seconds = len(data) / 2 / 16_000
-        if max(map(abs, array("h", data)), default=0) > 500:
+        if is_loud(data):
             if not self.loud:
                 self.began = self.shown = self.heard
                 await self._tell("StartOfTurn")

@@ -2,71 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
 
-import anyio
 import pytest
-from deepgram_server import Deepgram, deepgram, tone
+from deepgram_server import Deepgram, deepgram
 
 from rtvi_plugins.errors import ProviderError
 from rtvi_plugins.kinds import (
-    Audio,
     ListenPiece,
     ListenRequest,
     Pause,
     Settled,
     SpeechBegan,
     SpeechEnded,
-    STTPiece,
-    STTRequest,
     Transcript,
     Usage,
     Word,
 )
 from rtvi_plugins.session import Secret
 from rtvi_plugins_deepgram.stt import DeepgramSTT, deepgram_stt, recognition
+from rtvi_plugins_vendor.provider_tests import (
+    SILENCE,
+    frames,
+    listen,
+    listen_until,
+    microphone,
+    outline,
+    tone,
+    transcribe,
+)
 from rtvi_plugins_vendor.testing import FakeSocket
 
 pytestmark = pytest.mark.anyio
 
 KEY = Secret("key-of-a-test")
-SILENCE = Audio(bytes(1024), 16_000)
 MODEL = "flux-general-en"
 #: What is sent if Deepgram finds the utterances.
 PARAMS = {"model": MODEL}
-PCM = tone(1.024, 16_000)
 #: A second of speech and 96 ms of silence, in frames of 32 ms.
-UTTERANCE = [
-    *(Audio(PCM[at : at + 1024], 16_000) for at in range(0, len(PCM), 1024)),
-    *[Audio(bytes(1024), 16_000)] * 3,
-]
-
-
-async def utterance() -> AsyncGenerator[Audio]:
-    """One utterance."""
-    for frame in UTTERANCE:
-        await anyio.lowlevel.checkpoint()
-        yield frame
-
-
-class Conversation(AsyncIterator[Audio | Pause]):
-    """Utterances, of which the next one comes when the one before is settled."""
-
-    def __init__(self, *utterances: list[Audio]) -> None:
-        self.items: list[list[Audio | Pause]] = [[*each, Pause()] for each in utterances]
-        self.settled = anyio.Event()
-        self.settled.set()
-
-    async def __anext__(self) -> Audio | Pause:
-        await self.settled.wait()
-        if not self.items:
-            await anyio.sleep_forever()
-        item = self.items[0].pop(0)
-        if isinstance(item, Pause):
-            self.items.pop(0)
-            self.settled = anyio.Event()
-        return item
+UTTERANCE = [*frames(tone(1.024, 16_000)), *[SILENCE] * 3]
 
 
 @asynccontextmanager
@@ -77,25 +52,6 @@ async def opened() -> AsyncGenerator[tuple[Deepgram, DeepgramSTT]]:
         yield fake, stt
 
 
-async def heard(stt: DeepgramSTT) -> list[STTPiece]:
-    """All pieces of one utterance."""
-    async with aclosing(utterance()) as audio:
-        return [piece async for piece in stt.transcribe(STTRequest(audio))]
-
-
-async def conversed(stt: DeepgramSTT, *utterances: list[Audio]) -> list[ListenPiece]:
-    """All pieces of a session with these utterances."""
-    conversation, pieces = Conversation(*utterances), list[ListenPiece]()
-    async with aclosing(stt.listen(ListenRequest(conversation))) as stream:
-        async for piece in stream:
-            pieces.append(piece)
-            if isinstance(piece, Settled):
-                conversation.settled.set()
-                if pieces.count(Settled()) == len(utterances):
-                    break
-    return pieces
-
-
 def finals(pieces: list[ListenPiece]) -> list[tuple[str, bool | None]]:
     """Return the final transcripts, and whether they end the turn."""
     return [(each.text, each.ends_turn) for each in pieces if isinstance(each, Transcript) and each.final]
@@ -104,7 +60,7 @@ def finals(pieces: list[ListenPiece]) -> list[tuple[str, bool | None]]:
 async def test_an_utterance() -> None:
     """Interim transcripts, a final one with its words, and what is charged."""
     async with opened() as (fake, stt):
-        *interim, final, usage = await heard(stt)
+        *interim, final, usage = await transcribe(stt, UTTERANCE)
     assert [(each.text, each.final) for each in interim if isinstance(each, Transcript)] == [
         ("one", False),
         ("one two", False),
@@ -138,7 +94,7 @@ async def test_the_options_are_the_vendors() -> None:
             mip_opt_out=True,
             endpointing=100,
         )
-        *_, final, _ = await heard(stt)
+        *_, final, _ = await transcribe(stt, UTTERANCE)
     assert isinstance(final, Transcript)
     assert final.language == "de"
     assert fake.vendor.requests[0].params == {
@@ -160,7 +116,7 @@ async def test_a_session_has_one_connection() -> None:
     """Each pause ends the turn. Noise has no answer, and needs none."""
     async with opened() as (fake, stt):
         fake.sentences = ["Good morning.", "A room, please."]
-        pieces = await conversed(stt, UTTERANCE, UTTERANCE[-1:], UTTERANCE)
+        pieces = await listen(stt, UTTERANCE, UTTERANCE[-1:], UTTERANCE)
         assert finals(pieces) == [("Good morning.", None), ("A room, please.", None)]
         assert len([each for each in pieces if isinstance(each, Usage)]) == 3
         (request,) = fake.vendor.requests
@@ -173,7 +129,7 @@ async def test_the_vendor_judges_the_end_of_a_turn(threshold: float, ends: bool)
     """If the author asks for it. Flux may end a turn before the pause."""
     async with opened() as (_, stt):
         recognition(stt, model="flux-general-en", eot_threshold=threshold)
-        assert finals(await conversed(stt, UTTERANCE)) == [("one two three four five", ends)]
+        assert finals(await listen(stt, UTTERANCE)) == [("one two three four five", ends)]
 
 
 @pytest.mark.parametrize(
@@ -196,42 +152,9 @@ async def test_failures(message: dict[str, object], code: int, category: str) ->
     async with opened() as (fake, stt):
         fake.vendor.on("/v2/listen", fail)
         with pytest.raises(ProviderError) as failed:
-            await heard(stt)
+            await transcribe(stt, UTTERANCE)
     assert failed.value.category == category
     assert "key-of" not in str(failed.value)
-
-
-async def microphone(*items: Audio | Pause) -> AsyncGenerator[Audio | Pause]:
-    """All audio of the microphone, and then silence for ever."""
-    for item in items:
-        await anyio.lowlevel.checkpoint()
-        yield item
-    while True:
-        await anyio.sleep(0.001)
-        yield SILENCE
-
-
-async def found(stt: DeepgramSTT, ends: type, count: int, *items: Audio | Pause) -> list[ListenPiece]:
-    """All pieces until so many of a type have come, where the vendor finds the utterances."""
-    pieces: list[ListenPiece] = []
-    async with (
-        aclosing(microphone(*items)) as audio,
-        aclosing(stt.listen(ListenRequest(audio, endpointing=True))) as stream,
-    ):
-        async for piece in stream:
-            pieces.append(piece)
-            if len([each for each in pieces if isinstance(each, ends)]) == count:
-                break
-    return pieces
-
-
-def outline(pieces: list[ListenPiece]) -> list[object]:
-    """Return the final texts, and the types of what is no transcript."""
-    return [
-        each.text if isinstance(each, Transcript) else type(each)
-        for each in pieces
-        if not isinstance(each, Transcript) or (each.final and each.text)
-    ]
 
 
 async def test_the_vendor_finds_the_utterances() -> None:
@@ -239,7 +162,7 @@ async def test_the_vendor_finds_the_utterances() -> None:
     async with opened() as (fake, stt):
         fake.sentences = ["Good morning.", "A room, please."]
         speech = [SILENCE, *UTTERANCE, *[SILENCE] * 20, *UTTERANCE]
-        pieces = await found(stt, SpeechEnded, 2, *speech)
+        pieces = await listen_until(stt, SpeechEnded, 2, *speech)
         assert outline(pieces) == [
             SpeechBegan,
             "Good morning.",
@@ -256,7 +179,7 @@ async def test_the_vendor_finds_the_utterances() -> None:
 async def test_a_microphone_that_is_switched_off() -> None:
     """What was heard is settled, and the utterance has ended."""
     async with opened() as (_, stt):
-        pieces = await found(stt, Settled, 1, *UTTERANCE[:20], Pause())
+        pieces = await listen_until(stt, Settled, 1, *UTTERANCE[:20], Pause())
         assert outline(pieces)[0] == SpeechBegan
         assert outline(pieces)[-1] == Settled
         assert "one two three four five" in outline(pieces)

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
 
-import anyio
 import pytest
-from deepgram_server import Deepgram, deepgram, tone
+from deepgram_server import Deepgram, deepgram
 
 from rtvi_plugins.errors import ProviderError
 from rtvi_plugins.kinds import (
-    Audio,
     ListenPiece,
     ListenRequest,
     Pause,
     Settled,
     SpeechBegan,
     SpeechEnded,
-    STTPiece,
     STTRequest,
     Transcript,
     Usage,
@@ -26,40 +23,30 @@ from rtvi_plugins.kinds import (
 )
 from rtvi_plugins.session import Secret
 from rtvi_plugins_deepgram.stt import DeepgramSTT, deepgram_stt, recognition
+from rtvi_plugins_vendor.provider_tests import (
+    SILENCE,
+    Utterances,
+    frames,
+    listen,
+    listen_until,
+    microphone,
+    one_by_one,
+    outline,
+    tone,
+    transcribe,
+)
 from rtvi_plugins_vendor.testing import Answer, FakeSocket
 
 pytestmark = pytest.mark.anyio
 
 KEY = Secret("key-of-a-test")
-SILENCE = Audio(bytes(1024), 16_000)
 MODEL = "nova-3"
 #: What is sent if Deepgram finds the utterances.
 PARAMS = {"endpointing": "300", "utterance_end_ms": "1000"}
-FRAME = 512
-SPEECH = tone(1.024, 16_000)
-
-
-def frames(pcm: bytes) -> list[Audio]:
-    """Frames of 32 ms, as a session has them."""
-    return [Audio(pcm[at : at + 2 * FRAME], 16_000) for at in range(0, len(pcm), 2 * FRAME)]
 
 
 #: A second of speech, and 160 ms of silence.
-UTTERANCE = [*frames(SPEECH), *frames(bytes(2 * FRAME * 5))]
-
-
-async def spoken(*items: Audio | Pause) -> AsyncIterator[Audio | Pause]:
-    """The items, one by one."""
-    for item in items:
-        await anyio.lowlevel.checkpoint()
-        yield item
-
-
-async def utterance() -> AsyncGenerator[Audio]:
-    """One utterance."""
-    for frame in UTTERANCE:
-        await anyio.lowlevel.checkpoint()
-        yield frame
+UTTERANCE = [*frames(tone(1.024, 16_000)), *[SILENCE] * 5]
 
 
 @asynccontextmanager
@@ -70,16 +57,10 @@ async def opened() -> AsyncGenerator[tuple[Deepgram, DeepgramSTT]]:
         yield fake, stt
 
 
-async def heard(stt: DeepgramSTT) -> list[STTPiece]:
-    """All pieces of one utterance."""
-    async with aclosing(utterance()) as audio:
-        return [piece async for piece in stt.transcribe(STTRequest(audio))]
-
-
 async def test_an_utterance() -> None:
     """Interim transcripts, a final one with its words, and what is charged."""
     async with opened() as (fake, stt):
-        *interim, final, usage = await heard(stt)
+        *interim, final, usage = await transcribe(stt, UTTERANCE)
     assert [(each.text, each.final) for each in interim if isinstance(each, Transcript)] == [
         ("one", False),
         ("one two", False),
@@ -101,7 +82,7 @@ async def test_an_utterance() -> None:
 async def test_the_options_are_the_vendors() -> None:
     """What is not set is not sent."""
     async with opened() as (fake, stt):
-        await heard(stt)
+        await transcribe(stt, UTTERANCE)
         recognition(
             stt,
             model="nova-2",
@@ -116,7 +97,7 @@ async def test_the_options_are_the_vendors() -> None:
             mip_opt_out=True,
             extra={"tag": "hotel", "punctuate": None},
         )
-        *_, final, _ = await heard(stt)
+        *_, final, _ = await transcribe(stt, UTTERANCE)
     first, second = (each.params for each in fake.vendor.requests)
     audio = {"encoding": "linear16", "sample_rate": "16000", "channels": "1"}
     default = {"language": "en", "interim_results": "true", "smart_format": "true", "punctuate": "true"}
@@ -144,55 +125,20 @@ async def test_silence_that_the_author_asks_for_ends_the_turn() -> None:
     """`endpointing` is in the final transcript, `utterance_end_ms` comes after it."""
     async with opened() as (_, stt):
         recognition(stt, endpointing=100)
-        pieces = await heard(stt)
+        pieces = await transcribe(stt, UTTERANCE)
     assert [each.ends_turn for each in pieces if isinstance(each, Transcript) and each.final] == [True]
-    silence = [Audio(bytes(2 * FRAME), 16_000)] * 40
     async with opened() as (_, stt):
         recognition(stt, utterance_end_ms=1000)
-        pieces = [each async for each in stt.transcribe(STTRequest(only_audio(*UTTERANCE, *silence)))]
+        pieces = [each async for each in stt.transcribe(STTRequest(one_by_one(*UTTERANCE, *[SILENCE] * 40)))]
     finals = [(each.text, each.ends_turn) for each in pieces if isinstance(each, Transcript) and each.final]
     assert finals == [("one two three four five", None), ("", True)]
 
 
-async def only_audio(*items: Audio) -> AsyncIterator[Audio]:
-    """Audio, one by one."""
-    for item in items:
-        await anyio.lowlevel.checkpoint()
-        yield item
-
-
-class Conversation(AsyncIterator[Audio | Pause]):
-    """Utterances, of which the next one comes when the one before is settled."""
-
-    def __init__(self, count: int) -> None:
-        self.items: list[list[Audio | Pause]] = [[*UTTERANCE, Pause()] for _ in range(count)]
-        self.settled = anyio.Event()
-        self.settled.set()
-
-    async def __anext__(self) -> Audio | Pause:
-        await self.settled.wait()
-        if not self.items:
-            await anyio.sleep_forever()
-        item = self.items[0].pop(0)
-        if isinstance(item, Pause):
-            self.items.pop(0)
-            self.settled = anyio.Event()
-        return item
-
-
 async def test_a_session_has_one_connection() -> None:
     """Each pause is answered, after the final transcript."""
-    pieces: list[ListenPiece] = []
     async with opened() as (fake, stt):
         fake.sentences = ["Good morning.", "A room, please."]
-        conversation = Conversation(2)
-        async with aclosing(stt.listen(ListenRequest(conversation))) as stream:
-            async for piece in stream:
-                pieces.append(piece)
-                if isinstance(piece, Settled):
-                    conversation.settled.set()
-                    if len([each for each in pieces if isinstance(each, Settled)]) == 2:
-                        break
+        pieces = await listen(stt, UTTERANCE, UTTERANCE)
         assert [each.text for each in pieces if isinstance(each, Transcript) and each.final] == [
             "Good morning.",
             "A room, please.",
@@ -209,17 +155,14 @@ async def test_a_pause_that_is_not_answered() -> None:
     async with deepgram() as fake, deepgram_stt(KEY, base_url=fake.vendor.url, timeout=0.05) as stt:
         recognition(stt)
         fake.answers_finalize = False
-        async with aclosing(stt.listen(ListenRequest(Conversation(1)))) as stream:
-            async for piece in stream:
-                if isinstance(piece, Settled):
-                    break
+        assert Settled() in await listen(stt, UTTERANCE)
 
 
 async def test_changed_options_apply_from_the_next_utterance() -> None:
     """They are parameters of the connection, so `listen` ends and is called again."""
     async with opened() as (fake, stt):
         pieces: list[ListenPiece] = []
-        async for piece in stt.listen(ListenRequest(Conversation(2))):
+        async for piece in stt.listen(ListenRequest(Utterances(UTTERANCE, UTTERANCE))):
             pieces.append(piece)
             recognition(stt, language="de")
         assert [type(each) for each in pieces[-3:]] == [Transcript, Usage, Settled]
@@ -236,7 +179,7 @@ async def test_a_session_whose_connection_breaks_is_a_failure() -> None:
     async with opened() as (fake, stt):
         fake.vendor.on("/v1/listen", close)
         with pytest.raises(ProviderError) as failed:
-            _ = [each async for each in stt.listen(ListenRequest(Conversation(1)))]
+            _ = [each async for each in stt.listen(ListenRequest(Utterances(UTTERANCE)))]
     assert (failed.value.category, failed.value.retryable) == ("unavailable", True)
 
 
@@ -262,7 +205,7 @@ async def test_failures(message: dict[str, str], code: int, category: str) -> No
     async with opened() as (fake, stt):
         fake.vendor.on("/v1/listen", fail)
         with pytest.raises(ProviderError) as failed:
-            await heard(stt)
+            await transcribe(stt, UTTERANCE)
     assert failed.value.category == category
     assert "key-of" not in str(failed.value)
 
@@ -276,45 +219,12 @@ async def test_the_key_is_checked() -> None:
             await stt.check_key()
 
 
-async def microphone(*items: Audio | Pause) -> AsyncGenerator[Audio | Pause]:
-    """All audio of the microphone, and then silence for ever."""
-    for item in items:
-        await anyio.lowlevel.checkpoint()
-        yield item
-    while True:
-        await anyio.sleep(0.001)
-        yield SILENCE
-
-
-async def found(stt: DeepgramSTT, ends: type, count: int, *items: Audio | Pause) -> list[ListenPiece]:
-    """All pieces until so many of a type have come, where the vendor finds the utterances."""
-    pieces: list[ListenPiece] = []
-    async with (
-        aclosing(microphone(*items)) as audio,
-        aclosing(stt.listen(ListenRequest(audio, endpointing=True))) as stream,
-    ):
-        async for piece in stream:
-            pieces.append(piece)
-            if len([each for each in pieces if isinstance(each, ends)]) == count:
-                break
-    return pieces
-
-
-def outline(pieces: list[ListenPiece]) -> list[object]:
-    """Return the final texts, and the types of what is no transcript."""
-    return [
-        each.text if isinstance(each, Transcript) else type(each)
-        for each in pieces
-        if not isinstance(each, Transcript) or (each.final and each.text)
-    ]
-
-
 async def test_the_vendor_finds_the_utterances() -> None:
     """In a bot without a VAD. The audio is charged, also silence."""
     async with opened() as (fake, stt):
         fake.sentences = ["Good morning.", "A room, please."]
         speech = [SILENCE, *UTTERANCE, *[SILENCE] * 20, *UTTERANCE]
-        pieces = await found(stt, SpeechEnded, 2, *speech)
+        pieces = await listen_until(stt, SpeechEnded, 2, *speech)
         assert outline(pieces) == [
             SpeechBegan,
             "Good morning.",
@@ -331,7 +241,7 @@ async def test_the_vendor_finds_the_utterances() -> None:
 async def test_a_microphone_that_is_switched_off() -> None:
     """What was heard is settled, and the utterance has ended."""
     async with opened() as (_, stt):
-        pieces = await found(stt, Settled, 1, *UTTERANCE[:20], Pause())
+        pieces = await listen_until(stt, Settled, 1, *UTTERANCE[:20], Pause())
         assert outline(pieces)[0] == SpeechBegan
         assert outline(pieces)[-1] == Settled
         assert "one two three four five" in outline(pieces)

@@ -7,24 +7,18 @@ from contextlib import aclosing, asynccontextmanager
 
 import anyio
 import pytest
-from deepgram_server import SPOKEN, Deepgram, deepgram, tone
+from deepgram_server import SPOKEN, Deepgram, deepgram
 
 from rtvi_plugins.errors import ProviderError
 from rtvi_plugins.kinds import Audio, TTSPiece, TTSRequest, Usage
 from rtvi_plugins.session import Secret
 from rtvi_plugins_deepgram.tts import RATE, DeepgramTTS, deepgram_tts, voice
+from rtvi_plugins_vendor.provider_tests import one_by_one, tone
 from rtvi_plugins_vendor.testing import FakeSocket
 
 pytestmark = pytest.mark.anyio
 
 KEY = Secret("key-of-a-test")
-
-
-async def texts(*items: str) -> AsyncIterator[str]:
-    """Texts, one by one."""
-    for item in items:
-        await anyio.lowlevel.checkpoint()
-        yield item
 
 
 @asynccontextmanager
@@ -37,7 +31,7 @@ async def opened() -> AsyncGenerator[tuple[Deepgram, DeepgramTTS]]:
 
 async def said(tts: DeepgramTTS, *items: str) -> list[TTSPiece]:
     """All pieces of a request."""
-    return [piece async for piece in tts.synthesize(TTSRequest(texts(*items)))]
+    return [piece async for piece in tts.synthesize(TTSRequest(one_by_one(*items)))]
 
 
 def pcm(pieces: list[TTSPiece]) -> bytes:
@@ -67,7 +61,7 @@ async def test_requests_share_a_connection() -> None:
 async def test_an_interruption_clears_what_waits() -> None:
     """The next request uses the same connection, and hears nothing of the one before."""
     async with opened() as (fake, tts):
-        async with aclosing(tts.synthesize(TTSRequest(texts("one two three four")))) as stream:
+        async with aclosing(tts.synthesize(TTSRequest(one_by_one("one two three four")))) as stream:
             await anext(stream)
         assert pcm(await said(tts, "Bye!")) == tone(SPOKEN, RATE)
     (request,) = fake.vendor.requests

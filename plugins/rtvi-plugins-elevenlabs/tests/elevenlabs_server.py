@@ -5,8 +5,6 @@ The vendor's own SDK reads its messages in `tests/sdks`.
 
 from __future__ import annotations
 
-import math
-from array import array
 from base64 import b64encode
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -14,20 +12,15 @@ from typing import Any
 
 from attrs import define, field
 
+from rtvi_plugins_vendor.provider_tests import tone
 from rtvi_plugins_vendor.scripts import SocketVendor
 from rtvi_plugins_vendor.testing import FakeSocket, FakeVendor, fake_vendor
 
-__all__ = ("ElevenLabs", "elevenlabs", "path_of", "tone", "tts_vendor")
+__all__ = ("ElevenLabs", "elevenlabs", "path_of", "tts_vendor")
 
 #: How many ms a character lasts, and how many characters a message has. Words go on in the next message.
 LASTS, CHARACTERS = 20, 4
 VOICE = "JBFqnCBsd6RMkjVDRZzb"
-
-
-def tone(seconds: float, rate: int) -> bytes:
-    """A tone of 440 Hz as PCM."""
-    count = round(seconds * rate)
-    return array("h", [round(8000 * math.sin(2 * math.pi * 440 * n / rate)) for n in range(count)]).tobytes()
 
 
 def path_of(voice: str, *, multi: bool = True) -> str:

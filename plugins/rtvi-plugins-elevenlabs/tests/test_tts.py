@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
 
-import anyio
 import pytest
-from elevenlabs_server import LASTS, ElevenLabs, elevenlabs, path_of, tone
+from elevenlabs_server import LASTS, ElevenLabs, elevenlabs, path_of
 
 from rtvi_plugins.errors import ProviderError
 from rtvi_plugins.kinds import Audio, TTSPiece, TTSRequest, Usage, Word
 from rtvi_plugins.session import Secret
 from rtvi_plugins_elevenlabs.tts import RATE, ElevenLabsTTS, elevenlabs_tts, speech
+from rtvi_plugins_vendor.provider_tests import one_by_one, tone
 from rtvi_plugins_vendor.testing import Answer, FakeSocket
 
 pytestmark = pytest.mark.anyio
 
 KEY = Secret("key-of-a-test")
-
-
-async def texts(*items: str) -> AsyncIterator[str]:
-    """Texts, one by one."""
-    for item in items:
-        await anyio.lowlevel.checkpoint()
-        yield item
 
 
 @asynccontextmanager
@@ -37,7 +30,7 @@ async def opened() -> AsyncGenerator[tuple[ElevenLabs, ElevenLabsTTS]]:
 
 async def said(tts: ElevenLabsTTS, *items: str) -> list[TTSPiece]:
     """All pieces of a request."""
-    return [piece async for piece in tts.synthesize(TTSRequest(texts(*items)))]
+    return [piece async for piece in tts.synthesize(TTSRequest(one_by_one(*items)))]
 
 
 def seconds(pieces: list[TTSPiece]) -> float:
@@ -130,7 +123,7 @@ async def test_the_options_are_the_vendors() -> None:
 async def test_an_interruption_closes_the_context() -> None:
     """The next request uses the same connection."""
     async with opened() as (fake, tts):
-        async with aclosing(tts.synthesize(TTSRequest(texts("one two three four")))) as stream:
+        async with aclosing(tts.synthesize(TTSRequest(one_by_one("one two three four")))) as stream:
             await anext(stream)
         assert words(await said(tts, "Bye!")) == [Word("Bye!", 0.0, 0.08)]
     (request,) = fake.vendor.requests
