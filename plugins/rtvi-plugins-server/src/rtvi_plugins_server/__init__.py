@@ -18,6 +18,7 @@ The ASGI app, which runs on any server::
     _protobuf              binary messages: audio and RTVI messages as protobuf frames
     _page, page/           the web page at /
     _middleware, _origins  checks of Host and Origin, CORS, and errors as JSON
+    _refusals              the body of a refusal, and the whole response where no app sends it
     _error_responses       the response to a request that failed
     _addresses             the address by which a client is counted
     _log_throttle          log frequent warnings once a minute

@@ -8,7 +8,7 @@ which the network panel of a browser shows, and clients outside browsers can rea
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -18,6 +18,8 @@ from starlette.types import Receive, Scope, Send
 
 from rtvi_plugins.errors import RequestError
 
+from ._refusals import refusal_body
+
 __all__ = ("close_event", "error_response", "no_route_response", "send_error")
 
 _POLICY_VIOLATION = 1008
@@ -26,7 +28,7 @@ _POLICY_VIOLATION = 1008
 def error_response(error: RequestError) -> Response:
     """Return the HTTP response for an error."""
     details = error.to_json().get("details", [])
-    body = _body(error.message, error.code, retryable=error.retryable, details=details)
+    body = refusal_body(error.message, error.code, retryable=error.retryable, details=details)
     headers = {} if error.retry_after is None else {"retry-after": str(error.retry_after)}
     return JSONResponse(body, error.status, headers=headers)
 
@@ -43,13 +45,8 @@ def no_route_response(error: HTTPException, scope: Scope, offered: Mapping[str, 
         sentence = f"{scope['method']} is not accepted here; use {offered[scope['path']]}."
     else:
         sentence = f"{status.phrase}."
-    body = _body(sentence, status.phrase.lower().replace(" ", "-"), retryable=False, details=[])
+    body = refusal_body(sentence, status.phrase.lower().replace(" ", "-"), retryable=False)
     return JSONResponse(body, error.status_code, headers=error.headers)
-
-
-def _body(sentence: str, code: str, *, retryable: bool, details: Sequence[Any]) -> Mapping[str, Any]:
-    # 0.1 shows `info` and `error`; later clients `info`, or else `detail`, which must be text to be readable.
-    return {"info": sentence, "detail": sentence, "error": code, "retryable": retryable, "details": details}
 
 
 async def send_error(error: RequestError, scope: Scope, receive: Receive, send: Send) -> None:

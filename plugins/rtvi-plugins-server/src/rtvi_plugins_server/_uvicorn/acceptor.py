@@ -10,6 +10,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, TypeAlias
 
+from rtvi_plugins.errors import ServerFull
+
+from .._refusals import refusal
 from .connections import ConnectionLimiter, TrackedConnection
 
 __all__ = ("Acceptor", "MakeProtocol", "admit")
@@ -23,15 +26,9 @@ MakeProtocol: TypeAlias = Callable[[TrackedConnection], asyncio.BaseProtocol]
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _RETRY_SECONDS: Final = 1.0
 
-_BODY: Final = (
-    b'{"info":"The server has too many connections, in total or from this address; try again later.",'
-    b'"detail":"The server has too many connections, in total or from this address; try again later.",'
-    b'"error":"server-full","retryable":true,"details":[]}'
-)
 #: The response to a connection over the limit, sent before its request is read.
-_FULL: Final = (
-    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 10\r\n"
-    b"connection: close\r\ncontent-length: %d\r\n\r\n%b" % (len(_BODY), _BODY)
+_FULL: Final = refusal(
+    ServerFull("The server has too many connections, in total or from this address; try again later.")
 )
 
 

@@ -12,12 +12,12 @@ import math
 import re
 from typing import Any, Final
 
-import orjson
 from uvicorn.protocols.http.flow_control import FlowControl
 
 from rtvi_plugins.errors import Draining, RateLimited
 
 from .._log_throttle import LogThrottle
+from .._refusals import refusal_with
 from ..starting import BODY_BYTES
 from .chunked_body import ChunkedBody
 from .connections import TrackedConnection
@@ -30,12 +30,12 @@ _refusals = LogThrottle(log)
 _END: Final = b"\r\n\r\n"
 #: A header on its own line, without characters that only some parsers read as the end of a line.
 _HEADER: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\r\n\0]*")
-_PHRASES: Final = {
-    400: (b"Bad Request", "bad-request"),
-    408: (b"Request Timeout", "request-timeout"),
-    429: (b"Too Many Requests", "rate-limited"),
-    431: (b"Request Header Fields Too Large", "headers-too-large"),
-    503: (b"Service Unavailable", "draining"),
+_CODES: Final = {
+    400: "bad-request",
+    408: "request-timeout",
+    429: "rate-limited",
+    431: "headers-too-large",
+    503: "draining",
 }
 _RETRYABLE: Final = frozenset({408, 429, 503})
 #: After how many seconds a client may try again.
@@ -267,10 +267,5 @@ class HttpGuard(asyncio.Protocol):
 
 
 def _response(status: int, sentence: str) -> bytes:
-    phrase, code = _PHRASES[status]
-    body = orjson.dumps(
-        {"info": sentence, "detail": sentence, "error": code, "retryable": status in _RETRYABLE, "details": []}
-    )
-    wait = b"retry-after: %d\r\n" % _RETRY_AFTER[status] if status in _RETRY_AFTER else b""
-    head = b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\nconnection: close\r\n%bcontent-length: %d\r\n\r\n"
-    return head % (status, phrase, wait, len(body)) + body
+    retryable, retry_after = status in _RETRYABLE, _RETRY_AFTER.get(status)
+    return refusal_with(status, sentence, _CODES[status], retryable=retryable, retry_after=retry_after)

@@ -17,12 +17,12 @@ from contextlib import suppress
 from subprocess import Popen
 from typing import Final
 
-import orjson
 from attrs import define, field
 
 from rtvi_plugins.cli import OK
-from rtvi_plugins.errors import Draining, RequestError, ServerFull
+from rtvi_plugins.errors import Draining, ServerFull
 
+from .._refusals import refusal
 from .control import LONGEST, VARIABLE, Report
 
 __all__ = ("Front",)
@@ -42,20 +42,9 @@ _FIRST_WAIT, _LONGEST_WAIT, _LIVES = 0.1, 30.0, 10.0
 _TICK: Final = 0.1
 #: A worker that has not reported for this long is stuck. It gets a new session only if all are. In seconds.
 _SILENT: Final = 2.0
-
-
-def _refusal(error: RequestError) -> bytes:
-    """Return the response with which the front itself refuses a request."""
-    sentence, none = error.message, list[object]()
-    body = {"info": sentence, "detail": sentence, "error": error.code, "retryable": True, "details": none}
-    text = orjson.dumps(body)
-    head = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: %d\r\n"
-    rest = b"connection: close\r\ncontent-length: %d\r\n\r\n%b"
-    return head % (error.retry_after or 1) + rest % (len(text), text)
-
-
-_STARTING: Final = _refusal(ServerFull("The server starts its processes; try again soon."))
-_DRAINING: Final = _refusal(Draining("The server is shutting down."))
+#: The responses with which the front itself refuses a request.
+_STARTING: Final = refusal(ServerFull("The server starts its processes; try again soon."))
+_DRAINING: Final = refusal(Draining("The server is shutting down."))
 
 
 @define(eq=False)
