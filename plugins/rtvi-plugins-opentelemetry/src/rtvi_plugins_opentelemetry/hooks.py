@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from opentelemetry.trace import Status, StatusCode, get_tracer
+from opentelemetry.trace import get_tracer
 
 from rtvi_plugins.events import Event
 from rtvi_plugins.hookspecs import hookimpl
 from rtvi_plugins.session import Session
 
-from .spans import SessionSpans
+from .spans import NANOSECONDS, SessionSpans, end_span
 
 __all__ = (
     "action_finished",
@@ -32,11 +32,7 @@ _spans: Final[dict[Session, SessionSpans]] = {}
 def start_finished(seconds: float, error: str | None) -> None:
     """Make the span of a start, which has no session yet."""
     end = time.time_ns()
-    span = _tracer.start_span("start", start_time=end - int(seconds * 1e9))
-    if error is not None:
-        span.set_attribute("error.type", error)
-        span.set_status(Status(StatusCode.ERROR))
-    span.end(end)
+    end_span(_tracer.start_span("start", start_time=end - int(seconds * NANOSECONDS)), error, end)
 
 
 @hookimpl

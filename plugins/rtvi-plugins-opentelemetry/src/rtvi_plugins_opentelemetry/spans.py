@@ -31,13 +31,14 @@ from rtvi_plugins.events import (
 )
 from rtvi_plugins.session import Session
 
-__all__ = ("SessionSpans",)
+__all__ = ("NANOSECONDS", "SessionSpans", "end_span")
 
 _Value = str | int | float | bool
 
 #: The name of a service call's span, by the kind of the service.
 _OPERATIONS: Final[Mapping[str, str]] = {"llm": "chat", "stt": "transcribe", "tts": "speak"}
-_NANOSECONDS: Final = 1_000_000_000
+#: How many there are in a second.
+NANOSECONDS: Final = 1_000_000_000
 
 
 @define(eq=False)
@@ -85,7 +86,7 @@ class SessionSpans:
     def action_finished(self, error: str | None, call: int) -> None:
         """End the span of an action."""
         if (span := self._actions.pop(call, None)) is not None:
-            _end(span, error, self.now())
+            end_span(span, error, self.now())
 
     def failed(self, code: str) -> None:
         """Note an error that belongs to no request on the turn, or on the session between turns."""
@@ -95,14 +96,13 @@ class SessionSpans:
         """End all spans."""
         for span in (*self._functions.values(), *self._actions.values(), *filter(None, [self._turn])):
             span.end(self.now())
-        _end(self._root, reason or None, self.now())
+        end_span(self._root, reason or None, self.now())
 
     # ---- turns and what they call ----------------------------------------------------------------------------------
 
     def _begin_turn(self) -> None:
         if self._turn is None:
-            context = set_span_in_context(self._root)
-            self._turn = self.tracer.start_span("turn", context, start_time=self._stopped or self.now())
+            self._turn = self._child("turn", {}, self._stopped or self.now())
         self._stopped = None
 
     def _end_turn(self, event: BotTurnEnded) -> None:
@@ -137,7 +137,7 @@ class SessionSpans:
         }
         attributes = {name: value for name, value in found.items() if value is not None}
         name = f"{operation} {event.model}" if event.model else operation
-        self._child(name, attributes, end - int(seconds * _NANOSECONDS)).end(end)
+        self._child(name, attributes, end - int(seconds * NANOSECONDS)).end(end)
 
     def _end_function(self, event: FunctionCallEnded) -> None:
         if (span := self._functions.pop(event.id, None)) is not None:
@@ -145,8 +145,8 @@ class SessionSpans:
             span.end(self.now())
 
 
-def _end(span: Span, error: str | None, at: int) -> None:
-    """End a span, with the code of an error if there is one."""
+def end_span(span: Span, error: str | None, at: int) -> None:
+    """End a span, with the code of an error if there is one. `at` is in nanoseconds since 1970."""
     if error is not None:
         span.set_attribute("error.type", error)
         span.set_status(Status(StatusCode.ERROR))
