@@ -64,7 +64,11 @@ export class Session {
   }
 
   send(type, data) {
-    return this.#send({ label: "rtvi-ai", type, id: `${this.#prefix}-${++this.#count}`, data });
+    return this.#send(this.#message(type, data));
+  }
+
+  #message(type, data) {
+    return { label: "rtvi-ai", type, id: `${this.#prefix}-${++this.#count}`, data };
   }
 
   #send(message) {
@@ -97,14 +101,14 @@ export class Session {
 
   #ask(type, data, within) {
     return new Promise((resolve, reject) => {
-      const message = { label: "rtvi-ai", type, id: `${this.#prefix}-${++this.#count}`, data };
+      const message = this.#message(type, data);
       const { id } = message;
       const timer = setTimeout(() => {
         this.#waiting.delete(id);
         reject(new Error(`The bot did not answer within ${within / 1000} seconds.`));
       }, within);
       const settled = (settle) => (value) => (clearTimeout(timer), settle(value));
-      this.#waiting.set(id, { message, type, resolve: settled(resolve), reject: settled(reject) });
+      this.#waiting.set(id, { message, resolve: settled(resolve), reject: settled(reject) });
       this.#send(message);
     });
   }
@@ -130,7 +134,7 @@ export class Session {
   }
 
   #firstWaiting(type) {
-    return [...this.#waiting].find(([, waiting]) => waiting.type === type)?.[0];
+    return [...this.#waiting].find(([, waiting]) => waiting.message.type === type)?.[0];
   }
 }
 
