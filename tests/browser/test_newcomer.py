@@ -66,7 +66,7 @@ class Exchange:
     def voice_to_voice(self) -> float | None:
         """From the end of the sentence to the first sound of the answer, as the page plays it; None without a sound."""
         times = [] if self.sound is None else [at for at in self.sound.loud() if at > self.spoken.ended]
-        return min(times, default=self.spoken.ended) - self.spoken.ended if times else None
+        return min(times) - self.spoken.ended if times else None
 
     @property
     def parts(self) -> Mapping[str, float]:

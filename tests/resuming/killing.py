@@ -152,25 +152,20 @@ class Watcher:
     def _see(self, client: Client, text: str) -> None:
         message: Any = json.loads(text)
         data: Any = message.get("data") or {}
-        id, code = message.get("id"), data.get("code")
+        request, code = message.get("id"), data.get("code")
         if message["type"] == "bot-ready":
             self.ready.append(time.perf_counter())
             self._changed.set()
         elif code == "not-received":
             self.resent += 1
-        elif isinstance(id, str) and id.startswith("request-"):
+        elif isinstance(request, str) and request.startswith("request-"):
             self.unknown += code == OutcomeUnknown.code
-            self.answers[id_of(client), id] += 1
+            self.answers[id(client), request] += 1
 
     @property
     def second_answers(self) -> int:
         """How many requests got a second answer."""
         return sum(count > 1 for count in self.answers.values())
-
-
-def id_of(client: Client) -> int:
-    """What tells two clients apart."""
-    return id(client)
 
 
 @define
@@ -234,8 +229,8 @@ class Guest:
         """Whether the session has forgotten something that it had acknowledged."""
         state = await self.client.get_config()
         context = (await self.client.action("llm:get_context"))["messages"]
-        told = [each["content"] for each in context if str(each["content"]).startswith(f"{self.name}-")]
-        return state.values["llm"]["name"] != self.named or (state.revision or 0) < self.revision or told != self.notes
+        kept = [each["content"] for each in context if str(each["content"]).startswith(f"{self.name}-")]
+        return state.values["llm"]["name"] != self.named or (state.revision or 0) < self.revision or kept != self.notes
 
 
 @contextlib.asynccontextmanager
