@@ -50,7 +50,9 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("url", metavar="URL", help="the server's base URL, as in http://127.0.0.1:7860")
-    parser.add_argument("--once", action="store_true", help="print the sessions once; so it is without a terminal")
+    parser.add_argument(
+        "--once", action="store_true", help="print the sessions once, as always if the output is no terminal"
+    )
     parser.add_argument(
         "--every", metavar="SECONDS", type=read_seconds, default=2.0, help="the time between two views (%(default)g)"
     )

@@ -84,7 +84,7 @@ class Knowledge:
         if text not in self._kept:
             if len(self._kept) >= _MOST_KEPT:
                 self._kept.clear()
-            # Some topic may have "my name" in an example. Who says only that asks nothing.
+            # A topic may have "my name" in an example, but a user who only says their name asks nothing.
             ranked = () if introduces(text) else self._matcher.ranked(text)
             self._kept[text] = _Read(ranked, best(ranked))
         return self._kept[text]

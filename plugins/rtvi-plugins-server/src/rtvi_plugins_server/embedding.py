@@ -2,8 +2,8 @@
 
 This is for frameworks that own the process::
 
-async with serving(create_app(host), host, listener):
-await until_the_end()
+    async with serving(create_app(host), host, listener):
+        await until_the_end()
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ async def serving(app: ASGIApp, host: Host, listener: socket.socket) -> AsyncGen
     """Serve on a listening socket during the block. The host is entered and left too. Only for asyncio.
 
     Yields the task that serves, which ends early only if the server fails. At the end of the block, sessions that are
-    still open are closed with code 1012. Wait before until `Host.open_sessions` is 0, after `Host.drain`, if they
-    should end in their own time.
+    still open are closed with code 1012. To let them end in their own time, call `Host.drain` before, and wait until
+    `Host.open_sessions` is 0.
     """
     ready = asyncio.Event()
     server = make_server(app, host, drain_seconds=0, ready=ready.set)

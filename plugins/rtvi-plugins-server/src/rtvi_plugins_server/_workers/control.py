@@ -64,7 +64,7 @@ class Place:
     def take(cls, environ: MutableMapping[str, str]) -> Place | None:
         """Return the place that the front has given to this process; None if it is no worker.
 
-        The processes that this one starts are none, so the variable is removed.
+        The variable is removed: the processes that this one starts are not workers.
         """
         if (written := environ.pop(VARIABLE, None)) is None:
             return None

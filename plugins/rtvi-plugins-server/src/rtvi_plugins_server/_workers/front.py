@@ -205,7 +205,7 @@ class Front:
                 await asyncio.sleep(_AGAIN)
                 continue
             if len(self._waiting) >= _MOST_WAITING:
-                await asyncio.sleep(0)  # nothing was closed while one connection after the other could be accepted
+                await asyncio.sleep(0)  # let the tasks run that close connections: accepting may not have waited
             if len(self._waiting) >= _MOST_WAITING:
                 longest = next(iter(self._waiting))
                 del self._waiting[longest]
