@@ -38,8 +38,8 @@ def run(chosen: argparse.Namespace) -> int:
     _Ray.init(address="auto" if _has_cluster() else None, namespace="rtvi", logging_level="ERROR")
     try:
         _Serve.start(http_options={"host": chosen.host, "port": chosen.port})
-        workers = max(chosen.workers, 1)
-        _Serve.run(build(chosen.bot, settings, workers=(workers, workers)), name="bot", route_prefix="/")
+        workers = (chosen.workers, chosen.workers)
+        _Serve.run(build(chosen.bot, settings, workers=workers), name="bot", route_prefix="/")
         sys.stdout.write(f"RTVI bot {chosen.bot} on http://{chosen.host}:{chosen.port}, on a Ray cluster\n")
         sys.stdout.flush()
         _until_signal()

@@ -12,7 +12,7 @@ from rtvi_plugins.resuming import SessionStore
 __all__ = ("open_store",)
 
 #: The entry points of stores. Each has the scheme of a URL as its name, and names a function that takes the URL.
-GROUP: Final = "rtvi_plugins.stores"
+_GROUP: Final = "rtvi_plugins.stores"
 
 
 def open_store(target: str, *, full: bool = False) -> SessionStore:
@@ -27,7 +27,7 @@ def open_store(target: str, *, full: bool = False) -> SessionStore:
         return SQLiteStore(target, full=full)
     if full:
         raise UsageError("--resume-sync is for files. A server of a database has settings of its own.")
-    found = {each.name: each for each in entry_points(group=GROUP)}
+    found = {each.name: each for each in entry_points(group=_GROUP)}
     if scheme not in found:
         known = ", ".join(sorted(found)) or "none"
         raise UsageError(
