@@ -39,6 +39,8 @@ CREATE TABLE state (
 """
 #: How long a process waits for another one that writes, in seconds.
 _BUSY_SECONDS: Final = 10.0
+#: How often a process tries again to prepare a file that another one prepares, in seconds.
+_RETRY_SECONDS: Final = 0.01
 #: How often records whose time is over are removed, in seconds, and how many at once.
 _SWEEP_SECONDS, _SWEPT = 30.0, 500
 #: How many writes share a transaction.
@@ -124,7 +126,7 @@ class SQLiteStore:
             os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
         db = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
-            db.execute("PRAGMA journal_mode = WAL")
+            _use_wal(db)
             db.execute(f"PRAGMA synchronous = {'FULL' if self._full else 'NORMAL'}")
             db.execute("PRAGMA foreign_keys = ON")
             db.execute("BEGIN IMMEDIATE")
@@ -213,3 +215,20 @@ class SQLiteStore:
         old = "SELECT id FROM session WHERE ends <= ? LIMIT ?"
         with closing(self._file.execute(f"DELETE FROM session WHERE id IN ({old})", (time.time(), _SWEPT))) as done:
             return done.rowcount
+
+
+def _use_wal(db: sqlite3.Connection) -> None:
+    """Switch the file to a write-ahead log, if it is not yet.
+
+    SQLite does not wait here: it refuses at once while another process does the same, as when two workers start.
+    """
+    until = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(_RETRY_SECONDS)
+        else:
+            return

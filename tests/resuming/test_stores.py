@@ -68,6 +68,22 @@ async def test_a_file_of_a_newer_release_is_refused(tmp_path: Path) -> None:
             pass
 
 
+async def test_a_new_file_may_be_prepared_by_several_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that comes while another prepares the file tries again. So workers may start at the same time."""
+    with closing(sqlite3.connect(tmp_path / "sessions.db", isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        waits: list[float] = []
+
+        def wait(seconds: float) -> None:
+            waits.append(seconds)
+            other.execute("COMMIT")
+
+        monkeypatch.setattr("rtvi_plugins.sqlite_store.time.sleep", wait)
+        async with SQLiteStore(tmp_path / "sessions.db") as store:
+            assert await store.owner("s") is None
+        assert len(waits) == 1
+
+
 async def test_a_batch_that_fails_fails_for_each_of_its_writers() -> None:
     """Each session then knows that it is not saved."""
 
