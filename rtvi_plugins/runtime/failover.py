@@ -55,8 +55,8 @@ class Failovers:
     health: Health
     #: Returns the lock that is held while services change.
     lock: Callable[[], anyio.Lock]
-    #: Sets a group of a new service to its present values. Raises `StartFailed`.
-    set_first: Callable[[OptionGroup], None]
+    #: Calls the options functions of a service that was opened again. Raises `StartFailed`.
+    set_first: Callable[[str], None]
     #: Closes a service once no turn uses it.
     retire: Callable[[OpenService], None]
     #: Runs a coroutine function in a task of the session.
@@ -151,9 +151,7 @@ class Failovers:
                 opened = await self.opener.open(service, self.protocol.offer.provider(service))
                 applied.live = {**applied.live, service: opened}
                 try:
-                    for group in self.protocol.offer.groups.values():
-                        if group.service == service and group.sets_service:
-                            self.set_first(group)
+                    self.set_first(service)
                 except RequestError:
                     applied.live = {**applied.live, service: down}
                     self.retire(opened)

@@ -97,7 +97,7 @@ class LiveServices:
             self.hooks,
             self.health,
             lock=self._lock,
-            set_first=self._set_first,
+            set_first=self._set_all_first,
             retire=self._retire,
             submit=self._submit,
         )
@@ -138,6 +138,12 @@ class LiveServices:
         except RequestError as error:
             return error
         return None
+
+    def _set_all_first(self, service: str) -> None:
+        """Call the options functions that set a service, because it was opened again. Raise `StartFailed`."""
+        for group in self.offer.groups.values():
+            if group.service == service and group.sets_service:
+                self._set_first(group)
 
     def _set_first(self, group: OptionGroup) -> None:
         try:
@@ -352,9 +358,7 @@ class LiveServices:
                     opened = await self._opener.open(service, self.offer.provider(service))
                     applied.live = {**applied.live, service: opened}
                     self._retire(broken)
-                    for group in self.offer.groups.values():
-                        if group.service == service and group.sets_service:
-                            self._set_first(group)
+                    self._set_all_first(service)
         except RequestError as error:
             return self.end(error)
         finally:
