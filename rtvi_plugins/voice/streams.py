@@ -93,15 +93,15 @@ async def closing(pieces: Any, method: object, operation: str, kinds: str) -> As
 class Patience:
     """How long somebody waits for a stream. Call it for each sign of life."""
 
-    __slots__ = ("_clock", "_longest", "_scope", "_seconds", "_timer", "last")
+    __slots__ = ("_clock", "_last", "_longest", "_scope", "_seconds", "_timer")
 
     def __init__(self, clock: Clock, scope: anyio.CancelScope, seconds: float, longest: float) -> None:
         self._clock, self._scope, self._seconds, self._longest = clock, scope, seconds, longest
-        self.last = clock.now()
-        self._timer: Timer | None = clock.call_at(self.last + seconds, self._check)
+        self._last = clock.now()
+        self._timer: Timer | None = clock.call_at(self._last + seconds, self._check)
 
     def __call__(self) -> None:
-        self.last = self._clock.now()
+        self._last = self._clock.now()
 
     def begun(self) -> None:
         """Note the first output. From now on, the silence may be longer."""
@@ -117,10 +117,10 @@ class Patience:
         # There is one timer for a stream of any length: it looks again when it is due.
         if self._timer is None:
             return
-        if self._clock.now() >= self.last + self._seconds:
+        if self._clock.now() >= self._last + self._seconds:
             self._scope.cancel()
         else:
-            self._timer = self._clock.call_at(self.last + self._seconds, self._check)
+            self._timer = self._clock.call_at(self._last + self._seconds, self._check)
 
 
 @contextmanager
