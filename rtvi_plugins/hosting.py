@@ -275,8 +275,8 @@ class Host:
     def end_sessions(self) -> None:
         """Close all sessions now, and start no more. Every pending request is answered.
 
-        If the sessions are in a store that outlives this process, those whose client can resume them end here without a
-        word, with the close code 1012.
+        If the sessions are in a store that outlives this process, those whose client can resume them end here with the
+        close code 1012, and the client is sent nothing else.
         """
         self.draining = True
         store = self._shared.store
@@ -592,7 +592,10 @@ class Host:
 
 
 def _to_save(body: object, *, trusted: bool) -> Mapping[str, Any]:
-    """Return what a session is started from again. API keys are never stored; the config is, as it is at present."""
+    """Return the parts of a start request from which a session is restored. API keys are never saved.
+
+    The config is saved apart, because it changes.
+    """
     sent = body if is_object(body) else {}
     left_out = ("api_keys", "services", "config")
     return {"body": {name: value for name, value in sent.items() if name not in left_out}, "trusted": trusted}

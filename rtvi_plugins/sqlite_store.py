@@ -122,7 +122,7 @@ class SQLiteStore:
         return self._db
 
     def _open(self) -> sqlite3.Connection:
-        if not self.path.exists():  # a conversation is nobody else's business
+        if not self.path.exists():  # only its owner may read the conversations
             os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
         db = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
@@ -187,7 +187,7 @@ class SQLiteStore:
             state = dict(db.execute("SELECT key, value FROM state WHERE session = ?", (session,)).fetchall())
             return Saved(session, row[0], state)
 
-        # To read takes no lock: who guesses tokens does not keep other processes from writing.
+        # Reading takes no lock, so a client that guesses tokens does not keep other processes from writing.
         proved = self._file.execute("SELECT 1 FROM state WHERE session = ? AND key = ?", (session, proof)).fetchone()
         return None if proved is None else self._transaction(claim)
 

@@ -31,7 +31,7 @@ DELAY: Final = 2.0
 
 @define(eq=False)
 class Resumption:
-    """What a client knows of its session for the case that the connection is lost."""
+    """The resume token of a session, and what a client must know to use it after its connection was lost."""
 
     reconnect: Reconnect | None
     delay: float = DELAY
@@ -69,7 +69,7 @@ class Resumption:
             self.connected = anyio.Event()
 
     def introduction(self, waiting: list[str]) -> Mapping[str, Any]:
-        """Return what `client-ready` says of the connection before."""
+        """Return the fields of `client-ready` that are about the connection before."""
         return {"waiting": waiting, "received": self.received}
 
     async def come_back(self) -> ObjectStream[str] | None:

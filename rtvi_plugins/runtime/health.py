@@ -1,8 +1,8 @@
 """Which providers of this process fail: shared by all sessions, so that a new one need not find out again.
 
 A provider that fails is left out for a while: for `_FIRST` seconds, and twice as long after each further failure. Then
-one session at a time tries it. Once it has worked, all sessions use it again. A provider with
-other keys or service options counts as another one: if one user's key is refused, others can still use the provider.
+one session at a time tries it. Once it has worked, all sessions use it again. A provider with other keys or service
+options counts as another one: if one user's key is refused, others can still use the provider.
 """
 
 from __future__ import annotations

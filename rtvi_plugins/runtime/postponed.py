@@ -1,6 +1,7 @@
 """Import the slow alternatives of a bot in a thread, once its server has started.
 
-They are installed, that was checked. What else may be wrong with them is found here. Then nobody can choose them.
+The start has checked that they are installed. Other mistakes in them are found and logged here. Then nobody can choose
+them.
 """
 
 from __future__ import annotations

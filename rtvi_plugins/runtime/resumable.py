@@ -1,4 +1,4 @@
-"""What lets a client come back to one session: the record, the tokens, and the time without a connection."""
+"""Let a client come back to its session: the record, the tokens, and the time without a connection."""
 
 from __future__ import annotations
 
@@ -178,7 +178,10 @@ class Resumable:
             self._answer_again()
 
     def _answers(self, operation: ClientReady, is_whole: bool) -> list[str]:
-        """Return answers to the requests that the client waits for, as far as they were lost with their process."""
+        """Return the answers that the client waits for, but not those that are still to come or that are kept as texts.
+
+        A request that never arrived is answered by `NotReceived`.
+        """
         protocol, texts = self.parts.protocol, list[str]()
         for id in operation.waiting or ():
             answer = protocol.answered.get(id)

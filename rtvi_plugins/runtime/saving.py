@@ -133,7 +133,7 @@ class Saver:
 
     def _renew(self) -> None:
         """Write before the record's time is over, also if nothing has changed."""
-        self.note_text("time", None)
+        self.note_text("time", None)  # a write needs a note; the snapshot replaces it with the present time
         self.wake()
 
     # ---- the store -------------------------------------------------------------------------------------------------
@@ -158,7 +158,7 @@ class Saver:
         self._note_state(error)
 
     def _note_state(self, error: BaseException | None) -> None:
-        """Log that the store has stopped to answer, or answers again."""
+        """Log that the store no longer answers, or answers again."""
         about = {"session": self.session}
         if error is None and self._is_down:
             self._is_down = False

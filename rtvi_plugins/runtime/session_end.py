@@ -88,7 +88,7 @@ class Ending:
         self.end(error.code, error.message)
 
     def move(self) -> None:
-        """End the session in this process, without a word to the client: it goes on in another one."""
+        """End the session in this process, and send the client nothing: the session goes on in another one."""
         if self.closed or self._begun:
             return
         self._begun = self.moved = True

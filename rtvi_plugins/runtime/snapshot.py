@@ -1,4 +1,4 @@
-"""What of a session is saved, and how a session is restored from it.
+"""Note what has changed in a session, so that it is saved, and restore a session from its record.
 
 The record of a session has these keys. Those of the first two lines and `m/N`, `call/ID` and `jobs` have JSON:
 

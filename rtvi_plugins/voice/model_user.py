@@ -1,4 +1,4 @@
-"""What a speech-to-speech model hears of the user: their turns, and their words, which may come late.
+"""The turns and the words of the user, as a speech-to-speech model hears them. The words may come late.
 
 The model answers before the words of the user are known, and sometimes has finished before. The words still enter the
 context before the answer.
@@ -42,7 +42,7 @@ class _Words:
     replacements: int | None = None
 
     def take(self) -> list[str]:
-        """Return what is to enter the context, once: also words that the next stream has not heard again."""
+        """Return the texts for the context, and forget them: also words that the next stream has not heard again."""
         found = self.waiting if _repeats(self.before, self.waiting) else [*self.before, *self.waiting]
         self.waiting, self.before = [], []
         return found
@@ -268,7 +268,7 @@ class ModelUser:
 
 
 def _repeats(before: list[str], again: list[str]) -> bool:
-    """Return whether the second texts say what the first do: they have most of their words."""
+    """Return whether the second texts repeat the first: they have at least half of their words."""
     words, found = (set(" ".join(each).casefold().split()) for each in (before, again))
     return len(words & found) * 2 >= len(words)
 
@@ -279,9 +279,9 @@ def last_message(turn: Turn) -> Message | None:
 
 
 def messages_after(previous: Message | None, turn: Turn) -> list[Message]:
-    """Return the messages of a turn before which `previous` was the last one; none if the context was replaced.
+    """Return the messages of a turn after `previous`, or all of them if it is None; none if the context was replaced.
 
-    Not by their number: words that come late are added before earlier answers.
+    Their number says nothing, because words that come late are added before earlier answers.
     """
     return [] if turn.superseded else _after(previous, turn.messages)
 
