@@ -105,8 +105,9 @@ async def give_up(session: Session, /) -> None:
 @action(clerk)
 def block() -> str:
     """Works in a thread."""
-    gate.thread_opened.wait(PATIENCE)
-    gate.done.append("blocked")
+    opened, done = gate.thread_opened, gate.done  # the thread may go on while the next test runs
+    opened.wait(PATIENCE)
+    done.append("blocked")
     return "done by a thread"
 
 
