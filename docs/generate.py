@@ -23,7 +23,7 @@ from rtvi_plugins.cli.schema import plugin_api
 from rtvi_plugins.errors import CATALOGUE
 from rtvi_plugins.registry.installed import EntryPoint, Installed
 from rtvi_plugins.testing import RULES
-from rtvi_plugins.utils.install_hint import install_hint
+from rtvi_plugins.utils.install_hint import install_command
 from rtvi_plugins.voice.turn_state import TRANSITIONS, Event
 
 __all__ = ("PARTS", "generated", "main")
@@ -192,7 +192,7 @@ class Distribution:
         if self.providers:
             yield ", ".join(f"`{each}`" for each in self.providers)
             yield self.level or "–"
-        yield f"`{install_hint(self.name).partition('run: ')[2]}`"
+        yield f"`{install_command(self.name)}`"
 
 
 def distributions() -> list[Distribution]:

@@ -15,7 +15,7 @@ from attrs import asdict, frozen
 
 from ..cli import FAILED, OK
 from ..registry.installed import EntryPoint, Installed
-from ..utils.install_hint import PLUGINS, available, install_hint_of_plugin
+from ..utils.install_hint import PLUGINS, available, install_command_of_plugin
 from .description import table_lines
 
 __all__ = ("run",)
@@ -117,13 +117,9 @@ def _available(installed: Installed) -> Iterator[Available]:
     known = available()
     for name in sorted(known.keys() | here.keys()):
         entry = here.get(name)
-        is_bridged = entry.bridged is not None if entry is not None else known[name] != PLUGINS.get(name)
+        is_bridged = entry.bridged is not None if entry is not None else name not in PLUGINS
         distribution = entry.distribution if entry is not None else known[name]
-        yield Available(name, distribution, is_bridged, None if entry is not None else _command(name))
-
-
-def _command(name: str) -> str | None:
-    return (install_hint_of_plugin(name) or "").partition("run: ")[2] or None
+        yield Available(name, distribution, is_bridged, None if entry is not None else install_command_of_plugin(name))
 
 
 def _available_json(found: Iterable[Available]) -> str:

@@ -20,7 +20,7 @@ from ..errors import PluginError
 from ..utils.blocked_threads import SLOW_IMPORT_SECONDS, warn_when_slow
 from ..utils.control_flow import reraise_control_flow
 from ..utils.diagnostics import nearest
-from ..utils.install_hint import install_hint_of_plugin
+from ..utils.install_hint import install_hint_of_plugin, livekit_name
 from .metadata import API_GROUP, BRIDGES, GROUP, distributions
 
 __all__ = ("API", "EntryPoint", "Installed", "discover")
@@ -173,7 +173,7 @@ def _hint(name: str, offered: Iterable[EntryPoint], entry_name: str) -> str:
     if own is not None:
         return own[0].upper() + own[1:]
     names = [entry.provider for entry in offered]
-    bridged = f"livekit-{name}"
+    bridged = livekit_name(name)
     near = bridged if bridged in names else nearest(name.rpartition(":")[2], names)
     if near is not None:
         return f"Did you mean {near!r}?"

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-__all__ = ("LIVEKIT", "NEEDED", "PLUGINS", "available", "install_hint", "install_hint_of_plugin")
+__all__ = (
+    "LIVEKIT",
+    "NEEDED",
+    "PLUGINS",
+    "available",
+    "install_command",
+    "install_command_of_plugin",
+    "install_hint",
+    "install_hint_of_plugin",
+    "livekit_name",
+)
 
 _CORE: Final = "rtvi-plugins"
 
@@ -124,28 +134,51 @@ def available() -> dict[str, str]:
     These are the plugins of this project and, for its bridge, those of LiveKit.
     """
     bridged = {
-        f"{kind}.livekit-{plugin}": f"livekit-plugins-{plugin}"
+        f"{kind}.{livekit_name(plugin)}": f"livekit-plugins-{plugin}"
         for plugin, kinds in LIVEKIT.items()
         for kind in kinds.split()
     }
     return {**PLUGINS, **bridged}
 
 
-def install_hint(distribution: str) -> str:
-    """Return the command that installs a distribution, such as `"rtvi-plugins-server"`, or an extra of the core."""
+def livekit_name(plugin: str) -> str:
+    """Return the name of the provider that the bridge makes of a LiveKit plugin, such as `"gladia"`."""
+    return f"livekit-{plugin}"
+
+
+def install_command(distribution: str) -> str:
+    """Return the command that installs a distribution, such as `"rtvi-plugins-server"`, or an extra of the core.
+
+    It is run in the checkout.
+    """
     # Nothing is published yet. On a registry, the name does not exist or belongs to another project.
     name, _, extra = distribution.partition("[")
     needed = f"{_folder(NEEDED[name])} " if name in NEEDED else ""
     what = f'"{_folder(name)}[{extra}"' if extra else _folder(name)
-    return f"in the checkout of {_CORE}, run: pip install {needed}{what}"
+    return f"pip install {needed}{what}"
+
+
+def install_command_of_plugin(name: str) -> str | None:
+    """Return the command that installs a plugin, such as `"llm.openai"`. None for one that is not `available`."""
+    if name in PLUGINS:
+        return install_command(PLUGINS[name])
+    bridged = available().get(name)
+    return f"{install_command(_BRIDGE)} {bridged}" if bridged is not None else None
+
+
+def install_hint(distribution: str) -> str:
+    """Return how to install a distribution, or an extra of the core: the command, and where to run it."""
+    return _hint(install_command(distribution))
 
 
 def install_hint_of_plugin(name: str) -> str | None:
-    """Return the command that installs a plugin, such as `"llm.openai"`. None for one that is not `available`."""
-    if name in PLUGINS:
-        return install_hint(PLUGINS[name])
-    bridged = available().get(name)
-    return f"{install_hint(_BRIDGE)} {bridged}" if bridged is not None else None
+    """Return how to install a plugin, such as `"llm.openai"`. None for one that is not `available`."""
+    command = install_command_of_plugin(name)
+    return None if command is None else _hint(command)
+
+
+def _hint(command: str) -> str:
+    return f"in the checkout of {_CORE}, run: {command}"
 
 
 def _folder(name: str) -> str:
