@@ -21,6 +21,7 @@ from rtvi_plugins import hookspecs, limits
 from rtvi_plugins.cli.description import facts
 from rtvi_plugins.cli.schema import plugin_api
 from rtvi_plugins.errors import CATALOGUE
+from rtvi_plugins.protocol.operator_fields import key_variable
 from rtvi_plugins.registry.installed import EntryPoint, Installed
 from rtvi_plugins.testing import RULES
 from rtvi_plugins.utils.install_hint import install_command
@@ -149,8 +150,7 @@ def _provider(name: str, plugin: Mapping[str, Any], others: Mapping[str, Any]) -
     yield f"### `{name}`\n"
     yield f"{plugin['description']}\n"
     keys = [(each, "" if plugin["keys"][each]["required"] else " (optional)") for each in plugin["keys"]]
-    prefix = name.partition(".")[2]
-    variables = [f"`{f'{prefix}_{each}'.upper().replace('-', '_')}`{note}" for each, note in keys]
+    variables = [f"`{key_variable(name.partition('.')[2], each)}`{note}" for each, note in keys]
     yield f"Keys: {', '.join(variables) or 'none'}.\n"
     same = next((each for each, other in others.items() if other["options"] == plugin["options"]), name)
     if same != name and plugin["options"]:
