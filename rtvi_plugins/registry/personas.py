@@ -10,6 +10,7 @@ from ..errors import BotError
 from ..session import Persona
 from ..utils.diagnostics import complaint, nearest
 from .assemble import config_problems
+from .grants import known_names
 from .registry import PROVIDER, Registry
 
 __all__ = ("check_personas",)
@@ -46,7 +47,8 @@ def _problems(registry: Registry, name: str, persona: Persona) -> Iterator[str]:
         if PROVIDER in values and key in registry.services:
             labels = {*registry.services[key].providers, *registry.left_out(key)}
             if values[PROVIDER] not in labels:
-                yield f"the persona {name}: config= chooses the {key} provider {values[PROVIDER]!r}. {_known(labels)}"
+                hint = known_names(str(values[PROVIDER]), labels)
+                yield f"the persona {name}: config= chooses the {key} provider {values[PROVIDER]!r}. {hint}"
     yield from _function_problems(registry, name, persona)
 
 
@@ -61,7 +63,3 @@ def _function_problems(registry: Registry, name: str, persona: Persona) -> Itera
             yield f"the persona {name}: functions= names {function!r}, which @bot(functions=…) does not grant."
         elif near := nearest(function, granted):
             yield f"the persona {name}: functions= names {function!r}. Did you mean {near!r}?"
-
-
-def _known(labels: Iterable[str]) -> str:
-    return f"There is {', '.join(sorted(labels))}."
