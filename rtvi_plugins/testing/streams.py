@@ -149,9 +149,8 @@ class StreamCheck:
                 return
             if (problem := problems_of_audio(pieces)) is not None:
                 self.findings.found("P204", problem)
-        if talk.problem or not talk.is_over:
-            what = talk.problem or f"{talk.answers} of 2 answers ended within {PATIENCE:g} s"
-            self.findings.found("P251", what)
+        if (problem := _problem_of_talk(talk)) is not None:
+            self.findings.found("P251", problem)
             return
         await self._interrupt_answer()
         await self.interruptions.close_early(CONVERSING)
@@ -167,9 +166,8 @@ class StreamCheck:
             reraise_control_flow(error, anyio.get_cancelled_exc_class())
             self.findings.found("P252", describe_failure(error))
             return
-        if talk.problem or not talk.is_over:
-            what = talk.problem or f"{talk.answers} of 2 answers ended within {PATIENCE:g} s"
-            self.findings.found("P252", what)
+        if (problem := _problem_of_talk(talk)) is not None:
+            self.findings.found("P252", problem)
 
     # ---- one stream for all utterances -------------------------------------------------------------------------------
 
@@ -183,15 +181,23 @@ class StreamCheck:
             pieces = await self._read_plain(LISTENING, conversation)
             if pieces is None:
                 return
-        if conversation.problem or not conversation.is_over:
-            self.findings.found("P241", conversation.problem or _unsettled(conversation))
+        if (problem := _problem_of_conversation(conversation)) is not None:
+            self.findings.found("P241", problem)
             return
         await self.interruptions.close_early(LISTENING)
         await self.interruptions.cancel(LISTENING)
 
 
-def _unsettled(conversation: Conversation) -> str:
-    return f"{conversation.settled} of 2 pauses were settled within {PATIENCE:g} s"
+def _problem_of_talk(talk: Talk) -> str | None:
+    unanswered = None if talk.is_over else f"{talk.answers} of 2 answers ended within {PATIENCE:g} s"
+    return talk.problem or unanswered
+
+
+def _problem_of_conversation(conversation: Conversation) -> str | None:
+    unsettled = (
+        None if conversation.is_over else f"{conversation.settled} of 2 pauses were settled within {PATIENCE:g} s"
+    )
+    return conversation.problem or unsettled
 
 
 class _TextInTime(AsyncIterator[str]):
