@@ -133,7 +133,7 @@ def _vendor(folder: Path) -> Iterator[str]:
     if any(each.startswith("rtvi-plugins-vendor") for each in project["dependencies"]):
         yield f"## {folder.name}\n"
         readme = f"[Its README](../../plugins/{folder.name})"
-        yield f"{project['description']} {readme} says how to use it, and what was checked.\n"
+        yield f"{project['description']} {readme} says how to use it, and how it was tested.\n"
         # From the folder itself, which need not be installed.
         sys.path.insert(0, str(folder / "src"))
         points = project["entry-points"]["rtvi_plugins"].items()
