@@ -121,7 +121,7 @@ def _add_plugins(parser: argparse.ArgumentParser) -> None:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--load", action="store_true", help="import each plugin, and say which work")
     which.add_argument(
-        "--available", action="store_true", help="list what can be had, with the commands that install it"
+        "--available", action="store_true", help="list all available plugins, with the commands that install them"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
 

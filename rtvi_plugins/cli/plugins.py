@@ -1,6 +1,6 @@
 """`rtvi plugins`: what is installed, without importing any of it, and with `--load` which of it works.
 
-With `--available`, what can be had, with the command that installs it.
+With `--available`, it lists all plugins that can be installed, each with its command.
 """
 
 from __future__ import annotations
@@ -98,12 +98,12 @@ def _load(installed: Installed, entry: EntryPoint) -> tuple[str | None, Sequence
     return found.broken, found.unnamed
 
 
-# ---- what can be had -----------------------------------------------------------------------------------------------
+# ---- available plugins ---------------------------------------------------------------------------------------------
 
 
 @frozen
 class Available:
-    """A plugin that can be had. `install` is the command, or None if it is installed."""
+    """A plugin that can be installed. `install` is the command, or None if it is installed."""
 
     name: str
     distribution: str

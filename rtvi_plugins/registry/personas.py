@@ -53,7 +53,7 @@ def _problems(registry: Registry, name: str, persona: Persona) -> Iterator[str]:
 
 
 def _function_problems(registry: Registry, name: str, persona: Persona) -> Iterator[str]:
-    """Yield what is surely wrong. A function that is not known here may be one that the client offers."""
+    """Yield the problems that are certain. A function that is unknown here may be one that the client offers."""
     granted = {each.name.partition(":")[2] or each.name for each in registry.bot.functions}
     own = {each.name for each in registry.own_actions}
     for function in persona.functions or ():

@@ -15,7 +15,7 @@ __all__ = ("no_network",)
 def no_network() -> Generator[list[str]]:
     """Let Python code of this process reach only this machine during the block. Yield the hosts that it tried.
 
-    Whoever connects to another host, or looks up its address, gets an `OSError`.
+    A connection to another host raises `OSError`, and so does looking up its address.
     """
     tried: list[str] = []
     look_up: Callable[..., Any] = socket.getaddrinfo

@@ -1,4 +1,4 @@
-"""Check a whole package: what its metadata say, its import, and each of its providers on asyncio and trio."""
+"""Check a whole package: its metadata, its import, and each of its providers on asyncio and trio."""
 
 from __future__ import annotations
 

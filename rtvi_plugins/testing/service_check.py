@@ -122,7 +122,7 @@ class ServiceCheck:
             if reached:
                 self.findings.found("P231", f"it has tried to reach {reached[0]}")
         if unclosed:
-            self.findings.found("P216", f"nobody closes {unclosed[0]}")
+            self.findings.found("P216", f"{unclosed[0]} is never closed")
         for each in self.records.framework:
             if " blocks the event loop" in each and _is_innermost(str(folder), each):
                 self.findings.found("P209", each.partition("blocks ")[2])

@@ -129,7 +129,7 @@ _BRIDGE: Final = "rtvi-plugins-livekit"
 
 
 def available() -> dict[str, str]:
-    """Return the distribution of each plugin that can be had, by the name of its entry point.
+    """Return the distribution of each plugin that can be installed, by the name of its entry point.
 
     These are the plugins of this project and, for its bridge, those of LiveKit.
     """

@@ -98,7 +98,7 @@ class Servers:
 
 
 class Door(httpx2.AsyncBaseTransport):
-    """What a load balancer is in front of the processes: a start goes to the one that is alive."""
+    """Stands for the load balancer in front of the processes: it sends each start to the process that is alive."""
 
     def __init__(self, port: int) -> None:
         self.port = port

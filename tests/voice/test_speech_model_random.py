@@ -333,7 +333,7 @@ def check_functions(talk: Talk) -> None:
 
 
 async def converse_at_random(seed: int, steps: int, *, has_vad: bool) -> int:
-    """One conversation. Return how often the bot was interrupted. The seed of one that fails is in its traceback."""
+    """Hold one conversation. Return how often the bot was interrupted. A failure has the seed in its traceback."""
     vendor = Vendor(random.Random(seed))
     first, second = vendor.models
     try:

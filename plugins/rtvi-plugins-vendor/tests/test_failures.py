@@ -105,7 +105,7 @@ def test_a_refusal_has_its_status() -> None:
 
 @pytest.mark.parametrize("error", [KeyError("words"), IndexError(), TypeError(), ValueError(), AttributeError()])
 def test_an_answer_that_cannot_be_read_is_unavailable(error: Exception) -> None:
-    """Its content is not told."""
+    """The error does not quote the answer."""
     with pytest.raises(ProviderError, match="acme is not available") as failed, malformed_answers("acme"):
         raise error
     assert failed.value.__suppress_context__
