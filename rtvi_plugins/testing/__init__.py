@@ -2,7 +2,7 @@
 
 `call` brings a user who speaks. `ScriptedLLM` and `ScriptedSpeechModel` give prepared answers.
 `rule_tests` makes a test of each rule in `RULES` for each provider of a package.
-`check_store` holds a store of sessions against what it promises.
+`check_store` checks that a store of sessions keeps its promises.
 """
 
 from __future__ import annotations

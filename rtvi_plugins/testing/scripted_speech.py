@@ -68,7 +68,7 @@ class ScriptedSpeechModel:
         self.answers.extend(answers)
 
     def hear(self, *pieces: SpeechPiece | Exception) -> None:
-        """Yield these pieces, such as a `Transcript`, of its own accord. A `SpeechEnded` is answered, if there is one.
+        """Yield these pieces unasked, such as a `Transcript`. A `SpeechEnded` is answered, if an answer is left.
 
         `AssertionError` if no stream is open.
         """
@@ -77,7 +77,7 @@ class ScriptedSpeechModel:
 
     @property
     def heard(self) -> list[Heard]:
-        """Return what it was told of interruptions."""
+        """Return the interruptions that it has received."""
         return [each for each in self.inputs if isinstance(each, Heard)]
 
     async def converse(self, request: SpeechRequest, /) -> AsyncIterator[SpeechPiece]:

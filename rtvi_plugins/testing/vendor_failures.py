@@ -113,7 +113,7 @@ class VendorCheck:
         self.findings.tried("P242")
         async with self.vendor() as fake:
             fake.script("cut")
-            with suppress(RequestError):  # a service may well not open then
+            with suppress(RequestError):  # the service may fail to open
                 async with self.open(fake.service_options) as (_, live):
                     await self._listen_again(fake, live)
 

@@ -111,7 +111,7 @@ async def line_vendor() -> AsyncGenerator[LineVendor]:
 
 
 class LineService:
-    """What the providers of this vendor have in common."""
+    """The base of the providers of this vendor."""
 
     categories: ClassVar[dict[str, ProviderCategory]] = {
         "401": "auth",

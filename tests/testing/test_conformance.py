@@ -71,7 +71,7 @@ async def test_a_blocking_call_is_named() -> None:
 @pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True, scope="module")
 @pytest.mark.parametrize(("times", "found"), [(1, []), (1_000, ["P209"])])
 async def test_a_machine_that_is_busy_once_is_no_problem(times: int, found: list[str]) -> None:
-    """Whoever blocks the event loop does so each time."""
+    """A provider that blocks the event loop does so each time."""
     left = [times]
 
     class Busy:
