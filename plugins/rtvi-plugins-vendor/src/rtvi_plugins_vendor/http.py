@@ -28,6 +28,7 @@ from rtvi_plugins.security import http_url, quiet_http_clients
 from rtvi_plugins.session import Secret
 
 from .failures import StatusError, category_of_status, retry_after, transport_failures
+from .speech import Samples
 
 __all__ = ("Retry", "VendorHTTP", "VendorResponse", "connect_http")
 
@@ -140,13 +141,10 @@ class VendorResponse:
 
 
 async def _audio(parts: AsyncIterator[bytes], rate: int, channels: int) -> AsyncGenerator[Audio]:
-    rest, size = b"", 2 * channels
+    samples = Samples(rate, channels)
     async for part in parts:
-        data = rest + part
-        whole = len(data) - len(data) % size
-        rest = data[whole:]
-        if whole:
-            yield Audio(data[:whole], rate, channels)
+        for audio in samples.take(part):
+            yield audio
 
 
 def category_by_status(status: int, body: bytes) -> ProviderCategory:

@@ -173,20 +173,21 @@ class _Texts(AsyncIterator[str]):
 
 @define(eq=False)
 class Samples:
-    """Makes `Audio` with whole 16-bit mono samples of the bytes that a vendor sends."""
+    """Makes `Audio` with whole frames of 16-bit samples of the bytes that a vendor sends."""
 
     rate: int
+    channels: int = 1
     #: The length of all audio so far, in seconds.
     seconds: float = field(default=0.0, init=False)
     _rest: bytes = field(default=b"", init=False)
 
     def take(self, data: bytes) -> list[Audio]:
-        """Return the audio of these bytes: one piece, or none. Half a sample is kept for the next call."""
+        """Return the audio of these bytes: one piece, or none. Half a frame is kept for the next call."""
         data = self._rest + data
-        whole = len(data) - len(data) % 2
+        whole = len(data) - len(data) % (2 * self.channels)
         self._rest = data[whole:]
         if not whole:
             return []
-        audio = Audio(data[:whole], self.rate)
+        audio = Audio(data[:whole], self.rate, self.channels)
         self.seconds += audio.seconds
         return [audio]
