@@ -12,6 +12,7 @@ from typing import Any
 
 from attrs import define, field
 
+from rtvi_plugins_vendor.provider_tests import is_loud
 from rtvi_plugins_vendor.scripts import SocketVendor
 from rtvi_plugins_vendor.testing import FakeSocket, fake_vendor
 
@@ -62,7 +63,7 @@ class LiveServer:
 
     async def _hear(self, socket: FakeSocket, audio: bytes) -> None:
         """Find speech: loud audio begins it, and 0.3 s of silence ends it."""
-        loud = max(map(abs, array("h", audio)), default=0) > 500
+        loud = is_loud(audio)
         self._quiet = 0 if loud else self._quiet + len(audio)
         if loud and not self._speaking:
             self._speaking = True

@@ -11,6 +11,7 @@ from typing import Any
 
 from attrs import define, field
 
+from rtvi_plugins_vendor.provider_tests import is_loud
 from rtvi_plugins_vendor.scripts import SocketVendor
 from rtvi_plugins_vendor.testing import FakeSocket, fake_vendor
 
@@ -89,7 +90,7 @@ class RealtimeServer:
 
     async def _hear(self, socket: FakeSocket, audio: bytes) -> None:
         """Find speech: loud audio begins it, and 0.3 s of silence ends it."""
-        loud = max(map(abs, array("h", audio)), default=0) > 500
+        loud = is_loud(audio)
         self._quiet = 0 if loud else self._quiet + len(audio)
         if loud and self._speaking is None:
             self._speaking = self._id("item")
