@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from attrs.validators import ge, gt, le
 from typing_extensions import Doc
@@ -14,12 +14,17 @@ from rtvi_plugins.security import http_url
 
 from .gemini import GoogleLLM, connect
 
-__all__ = ("configure", "google_llm", "list_models")
+__all__ = ("KEY_PAGE", "Timeout", "configure", "google_llm", "list_models")
+
+KEY_PAGE = "https://aistudio.google.com/apikey"
+Timeout: TypeAlias = Annotated[
+    float, gt(0), le(600), Doc("How long to wait for the connection, and for each piece of an answer, in seconds.")
+]
 
 _CATEGORIES = ("HARASSMENT", "HATE_SPEECH", "SEXUALLY_EXPLICIT", "DANGEROUS_CONTENT")
 
 
-@service("llm", "google", key_page="https://aistudio.google.com/apikey")
+@service("llm", "google", key_page=KEY_PAGE)
 @asynccontextmanager
 async def google_llm(
     api_key: Secret,
@@ -27,9 +32,7 @@ async def google_llm(
     base_url: Annotated[
         str, http_url, Doc("The URL of the API, with its version.")
     ] = "https://generativelanguage.googleapis.com/v1",
-    timeout: Annotated[
-        float, gt(0), le(600), Doc("How long to wait for the connection, and for each piece of an answer, in seconds.")
-    ] = 30.0,
+    timeout: Timeout = 30.0,
 ) -> AsyncGenerator[GoogleLLM]:
     """Google's Gemini models."""
     async with connect(api_key, base_url=base_url, timeout=timeout) as llm:

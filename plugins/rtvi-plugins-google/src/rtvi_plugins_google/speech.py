@@ -11,14 +11,14 @@ from typing import Annotated, Any, Literal
 import anyio
 import orjson
 from attrs import define, field
-from attrs.validators import ge, gt, le
+from attrs.validators import ge, le
 from typing_extensions import Doc
 
 from rtvi_plugins import Secret, options, service
 from rtvi_plugins.errors import ProviderError
 from rtvi_plugins.kinds import SpeechPiece, SpeechRequest
-from rtvi_plugins.security import http_url
 from rtvi_plugins_vendor import (
+    BaseURL,
     VendorWebSockets,
     WebSocketStream,
     connect_websockets,
@@ -29,6 +29,7 @@ from rtvi_plugins_vendor import (
 from ._live import STOPPED, Live
 from ._request import declarations, names_of, parts_of, text_part
 from .gemini import GoogleLLM, connect
+from .llm import KEY_PAGE, Timeout
 
 __all__ = ("GoogleSpeech", "google_speech", "hearing", "speaking")
 
@@ -148,17 +149,13 @@ class _Link:
 # ---- the provider ----------------------------------------------------------------------------------------------------
 
 
-@service("speech", "google", key_page="https://aistudio.google.com/apikey")
+@service("speech", "google", key_page=KEY_PAGE)
 @asynccontextmanager
 async def google_speech(
     api_key: Secret,
     /,
-    base_url: Annotated[
-        str, http_url, Doc("The URL of the API, without its version.")
-    ] = "https://generativelanguage.googleapis.com",
-    timeout: Annotated[
-        float, gt(0), le(600), Doc("How long to wait for the connection, and for each piece of an answer, in seconds.")
-    ] = 10.0,
+    base_url: BaseURL = "https://generativelanguage.googleapis.com",
+    timeout: Timeout = 10.0,
 ) -> AsyncGenerator[GoogleSpeech]:
     """Google's speech-to-speech models."""
     async with (
