@@ -48,7 +48,7 @@ class AssemblyAISTT:
     sockets: VendorWebSockets = field(repr=False)
     timeout: float
     fields: Mapping[str, Any] = {}
-    #: From which confidence on the user's turn is over. None leaves that to others.
+    #: The confidence from which the user's turn is over. None: the confidence is not used.
     threshold: float | None = None
 
     async def check_key(self) -> None:

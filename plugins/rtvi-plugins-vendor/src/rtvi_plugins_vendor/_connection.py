@@ -230,7 +230,7 @@ class Connection:
 
 
 async def _receive(session: AsyncWebSocketSession) -> wsproto.events.Event | WebSocketDisconnect:
-    # As a value, it is no context of a later exception, whose traceback would show the vendor's reason.
+    # Return it: raised, it would be the context of a later exception, whose traceback shows the vendor's reason.
     try:
         return await session.receive()
     except WebSocketDisconnect as closed:

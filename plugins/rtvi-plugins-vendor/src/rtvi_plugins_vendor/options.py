@@ -1,4 +1,4 @@
-"""Options that the services of most vendors have, and the parameters that become of options."""
+"""Options that the services of most vendors have, and the parameters of a request that are made from options."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ __all__ = ("EVENT_STREAM", "ScriptedVendor", "SocketVendor", "scripted_vendor")
 #: The headers of server-sent events.
 EVENT_STREAM: Mapping[str, str] = {"content-type": "text/event-stream"}
 _REFUSALS = (401, 402, 429, 400, 500)
-#: The kit takes a new task of an open connection, which is the vendor's, for one that the provider left behind.
+#: The fake has a task for each open connection. The kit would count it as one that the provider left behind.
 _LAST = {"connection": "close"}
 
 

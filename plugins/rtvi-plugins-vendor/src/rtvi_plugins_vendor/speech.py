@@ -149,7 +149,7 @@ class Listening:
 async def texts_to_speak(text: AsyncIterator[str]) -> AsyncIterator[str] | None:
     """Wait for the first text that is not blank. Return an iterator of all of them, or None if there is none.
 
-    A vendor may never answer a request without text, so ask it nothing then.
+    Some vendors never answer a request without text, so do not send one.
     """
     async for first in text:
         if first.strip():
@@ -159,7 +159,7 @@ async def texts_to_speak(text: AsyncIterator[str]) -> AsyncIterator[str] | None:
 
 @define(eq=False)
 class _Texts(AsyncIterator[str]):
-    """Texts that are not blank. It is no generator, which somebody would have to close."""
+    """Texts that are not blank. It is not a generator, because nobody would close that."""
 
     text: AsyncIterator[str]
     first: str = ""
