@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
@@ -19,9 +18,9 @@ from attrs import asdict, frozen
 from ..declare.specs import ProviderSpec
 from ..errors import PluginError
 from ..protocol.operator_fields import key_variable
+from ..registry.apart import LONGEST_IMPORT, find_entry, run_apart
 from ..registry.installed import EntryPoint, Installed
 from ..registry.plugin_loading import family_of, lack, services_in
-from ..utils.diagnostics import shorten
 
 __all__ = ("Probed", "import_plugin", "main", "probe")
 
@@ -33,9 +32,6 @@ sys.path[:] = sent["path"]
 from {__name__} import main
 main(sent)
 """
-
-#: A plugin that is not imported by then hangs, in seconds.
-_LONGEST_IMPORT: Final = 60.0
 
 
 @frozen
@@ -53,20 +49,10 @@ class Probed:
     keys: Sequence[str] = ()
 
 
-def probe(entry: EntryPoint, timeout: float = _LONGEST_IMPORT) -> Probed:
+def probe(entry: EntryPoint, timeout: float = LONGEST_IMPORT) -> Probed:
     """Import a plugin in a process of its own, with the `sys.path` of this process."""
-    command = [sys.executable, "-c", _START]
-    sent = json.dumps({"path": sys.path, "name": entry.name, "distribution": entry.distribution})
-    try:
-        done = subprocess.run(command, input=sent, capture_output=True, text=True, timeout=timeout, check=False)
-    except subprocess.TimeoutExpired:
-        return Probed(f"its import takes more than {timeout:g} seconds.")
-    try:
-        found: dict[str, Any] = json.loads(done.stdout)
-    except ValueError:
-        last = (done.stderr.strip().splitlines() or ["nothing on stderr"])[-1]
-        return Probed(f"its import ended the process with exit code {done.returncode} ({shorten(last)}).")
-    return Probed(**found)
+    found = run_apart(_START, entry, timeout)
+    return Probed(f"{found}.") if isinstance(found, str) else Probed(**found)
 
 
 # ---- in the process ------------------------------------------------------------------------------------------------
@@ -75,10 +61,7 @@ def probe(entry: EntryPoint, timeout: float = _LONGEST_IMPORT) -> Probed:
 def main(sent: Mapping[str, Any]) -> None:
     """Import the plugin that `probe` has sent, and print the result."""
     installed = Installed()
-    entry = next(
-        each for each in installed.entries if (each.name, each.distribution) == (sent["name"], sent["distribution"])
-    )
-    sys.stdout.write(json.dumps(asdict(import_plugin(installed, entry))))
+    sys.stdout.write(json.dumps(asdict(import_plugin(installed, find_entry(installed, sent)))))
 
 
 def import_plugin(installed: Installed, entry: EntryPoint) -> Probed:

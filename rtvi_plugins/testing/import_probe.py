@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
@@ -13,8 +12,8 @@ from typing import Any, Final
 from attrs import asdict, frozen
 
 from ..errors import PluginError
+from ..registry.apart import find_entry, run_apart
 from ..registry.installed import EntryPoint, Installed
-from ..utils.diagnostics import shorten
 from .network import no_network
 
 __all__ = ("Imported", "import_apart", "main")
@@ -29,9 +28,6 @@ began = process_time()
 from {__name__} import main
 main(sent, process_time() - began)
 """
-
-#: A plugin that is not imported by then hangs, in seconds.
-_LONGEST: Final = 60.0
 
 
 @frozen
@@ -50,18 +46,8 @@ class Imported:
 
 def import_apart(entry: EntryPoint) -> Imported:
     """Import a plugin in a process of its own, with the `sys.path` of this process."""
-    sent = json.dumps({"path": sys.path, "name": entry.name, "distribution": entry.distribution})
-    command = [sys.executable, "-c", _START]
-    try:
-        done = subprocess.run(command, input=sent, capture_output=True, text=True, timeout=_LONGEST, check=False)
-    except subprocess.TimeoutExpired:
-        return Imported(f"its import takes more than {_LONGEST:g} seconds")
-    try:
-        found: dict[str, Any] = json.loads(done.stdout)
-    except ValueError:
-        last = (done.stderr.strip().splitlines() or ["nothing on stderr"])[-1]
-        return Imported(f"its import ended the process with exit code {done.returncode} ({shorten(last)})")
-    return Imported(**found)
+    found = run_apart(_START, entry)
+    return Imported(found) if isinstance(found, str) else Imported(**found)
 
 
 # ---- in the process ------------------------------------------------------------------------------------------------
@@ -70,10 +56,7 @@ def import_apart(entry: EntryPoint) -> Imported:
 def main(sent: Mapping[str, Any], core_seconds: float) -> None:
     """Import the plugin that `import_apart` has sent, and print the result."""
     installed = Installed()
-    entry = next(
-        each for each in installed.entries if (each.name, each.distribution) == (sent["name"], sent["distribution"])
-    )
-    sys.stdout.write(json.dumps(asdict(_import(installed, entry, core_seconds))))
+    sys.stdout.write(json.dumps(asdict(_import(installed, find_entry(installed, sent), core_seconds))))
 
 
 def _import(installed: Installed, entry: EntryPoint, core_seconds: float) -> Imported:
