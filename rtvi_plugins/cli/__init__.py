@@ -28,6 +28,7 @@ from ..utils.secrets import secrets_in_environment
 
 if TYPE_CHECKING:
     from ..hosting import Host
+    from ..session import Secret
 
 __all__ = (
     "FAILED",
@@ -36,6 +37,7 @@ __all__ = (
     "USAGE",
     "Failure",
     "UsageError",
+    "check_url",
     "describe_error",
     "examples",
     "guarded",
@@ -44,6 +46,7 @@ __all__ = (
     "read_arguments",
     "read_config",
     "read_seconds",
+    "read_secret",
     "read_services",
     "read_value",
     "requested",
@@ -276,6 +279,23 @@ def read_seconds(text: str) -> float:
     if seconds > 0:  # nor is nan
         return seconds
     raise ArgumentTypeError(f"{text!r} is not a time. Write a number of seconds, more than 0.")
+
+
+def check_url(text: str) -> None:
+    """Raise a `UsageError` if a text is no URL of a server."""
+    if not text.lower().startswith(("http://", "https://")):
+        raise UsageError(f"{text!r} is no address; write http://{text.rpartition('://')[2]}.")
+
+
+def read_secret(variable: str | None) -> Secret | None:
+    """Return the secret in the environment variable that the command line names. None if it names none."""
+    if variable is None:
+        return None
+    if not (text := os.environ.get(variable)):
+        raise UsageError(f"The environment variable {variable} is not set.")
+    from ..session import Secret
+
+    return Secret(text)
 
 
 def read_arguments(words: Iterable[str], types: Mapping[str, str] | None = None) -> dict[str, Any]:

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from rtvi_plugins.cli import OK, Failure, UsageError, examples, read_arguments, read_config, read_seconds, read_services
-from rtvi_plugins.session import Secret
+from rtvi_plugins.cli import (
+    OK,
+    Failure,
+    UsageError,
+    check_url,
+    examples,
+    read_arguments,
+    read_config,
+    read_seconds,
+    read_secret,
+    read_services,
+)
 
 if TYPE_CHECKING:
     from rtvi_plugins.client import Client
@@ -23,14 +32,13 @@ def call(argv: Sequence[str]) -> int:
     import anyio  # imported here so that `rtvi call --help` is quick
 
     chosen = parser().parse_intermixed_args(argv)
-    if not chosen.url.lower().startswith(("http://", "https://")):
-        raise UsageError(f"{chosen.url!r} is no address; write http://{chosen.url.rpartition('://')[2]}.")
+    check_url(chosen.url)
     if not all(chosen.action.partition(":")):
         raise UsageError(f"{chosen.action!r} names no action; write service:action, as in tts:say.")
     start = {
         "services": read_services(chosen.services),
         "config": read_config(chosen.config),
-        "secret": _secret(chosen.secret_env, os.environ),
+        "secret": read_secret(chosen.secret_env),
         "timeout": chosen.timeout,
     }
     read_arguments(chosen.arguments)  # report mistakes before a session starts
@@ -66,14 +74,6 @@ def parser() -> argparse.ArgumentParser:
         help="the environment variable with the operator's secret, as in RTVI_OPERATOR_SECRET",
     )
     return parser
-
-
-def _secret(name: str | None, environ: Mapping[str, str]) -> Secret | None:
-    if name is None:
-        return None
-    if not environ.get(name):
-        raise UsageError(f"The environment variable {name} is not set.")
-    return Secret(environ[name])
 
 
 async def _call(url: str, action: str, words: Sequence[str], start: Mapping[str, Any]) -> int:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final, cast
 
-from rtvi_plugins.cli import OK, Failure, UsageError, examples, read_seconds
+from rtvi_plugins.cli import OK, Failure, check_url, examples, read_seconds, read_secret
 
 __all__ = ("parser", "top")
 
@@ -22,9 +21,9 @@ _COLUMNS: Final = ("session", "age", "client", "turns", "cut", "running", "voice
 def top(argv: Sequence[str]) -> int:
     """Run the command until it is interrupted, or once if its output is no terminal. Raise if there is no answer."""
     chosen = parser().parse_args(argv)
-    if not chosen.url.lower().startswith(("http://", "https://")):
-        raise UsageError(f"{chosen.url!r} is no address; write http://{chosen.url.rpartition('://')[2]}.")
-    headers = _headers(chosen.secret_env, os.environ)
+    check_url(chosen.url)
+    secret = read_secret(chosen.secret_env)
+    headers = {} if secret is None else {"x-rtvi-operator-secret": secret.reveal()}
     while True:
         view = "\n".join(_lines(_fetch(f"{chosen.url.rstrip('/')}/sessions", headers)))
         if chosen.once or not sys.stdout.isatty():
@@ -62,14 +61,6 @@ def parser() -> argparse.ArgumentParser:
         help="the environment variable with the operator's secret, as in RTVI_OPERATOR_SECRET",
     )
     return parser
-
-
-def _headers(name: str | None, environ: Mapping[str, str]) -> Mapping[str, str]:
-    if name is None:
-        return {}
-    if not environ.get(name):
-        raise UsageError(f"The environment variable {name} is not set.")
-    return {"x-rtvi-operator-secret": environ[name]}
 
 
 def _fetch(url: str, headers: Mapping[str, str]) -> Mapping[str, Any]:
