@@ -1,5 +1,6 @@
 import tomllib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
 from importlib import import_module
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from bot import telegraph
 pytestmark = pytest.mark.anyio
 
 
-async def one_by_one(items: Sequence[str]) -> AsyncIterator[str]:
+async def one_by_one(items: Sequence[str]) -> AsyncGenerator[str]:
     """Yield sentences, as an LLM does."""
     for item in items:
         yield item
@@ -28,7 +29,8 @@ async def frames(audio: bytes) -> AsyncIterator[Audio]:
 
 async def spoken(*sentences: str) -> list[TTSPiece]:
     """Return all pieces from the TTS."""
-    return [piece async for piece in morse.MorseTTS().synthesize(TTSRequest(one_by_one(sentences)))]
+    async with aclosing(one_by_one(sentences)) as text:
+        return [piece async for piece in morse.MorseTTS().synthesize(TTSRequest(text))]
 
 
 async def test_they_keep_the_contract() -> None:
