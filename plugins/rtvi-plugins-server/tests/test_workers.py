@@ -199,7 +199,10 @@ def test_a_number_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) ->
 
 def test_a_report_is_read_as_it_was_written() -> None:
     """With and without an announcement."""
-    for report in (Report(3, accepts=True), Report(0, accepts=False, announcement="RTVI bot clerk on \0")):
+    for report in (
+        Report(3, accepts=True),
+        Report(0, accepts=False, announcement="RTVI bot clerk on \0", connections=2, taken=5),
+    ):
         assert Report.from_bytes(report.to_bytes()) == report
 
 
@@ -304,6 +307,18 @@ def test_nothing_is_handed_to_a_worker_that_has_ended() -> None:
     assert asyncio.run(ask()) == b"+"
 
 
+def test_what_was_handed_over_since_a_report_counts() -> None:
+    """A report may be older than a start that was handed over, and does not have its session."""
+    unused: Any = None
+    report = Report(2, accepts=True, connections=3, taken=5)
+    worker = front._Worker(0, unused, unused, 0.0, report, handed=5)  # pyright: ignore[reportPrivateUsage]
+    assert worker.load == 5
+    worker.handed += 1
+    assert worker.load == 6
+    worker.report = Report(3, accepts=True, connections=3, taken=6)
+    assert worker.load == 6
+
+
 def test_a_worker_that_is_stuck_gets_no_new_session(monkeypatch: pytest.MonkeyPatch) -> None:
     """However few it has. If all are stuck, one gets it nevertheless."""
     serving = Front([], 0, socket.socket(), lambda text: None)
@@ -316,7 +331,6 @@ def test_a_worker_that_is_stuck_gets_no_new_session(monkeypatch: pytest.MonkeyPa
         monkeypatch.setattr(time, "monotonic", lambda: now)
         found = serving._choose(line)  # pyright: ignore[reportPrivateUsage]
         assert found is not None
-        found.handed = 0
         return found.key
 
     new = b"POST /start HTTP/1.1\r\n"

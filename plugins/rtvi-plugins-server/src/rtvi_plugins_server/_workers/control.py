@@ -1,7 +1,7 @@
 """What the front and a worker write to each other, over a socket of their own.
 
-The front sends one byte with each connection that it hands over. A worker reports how many sessions it has and whether
-it accepts more, and once the line with which the server announces itself.
+The front sends one byte with each connection that it hands over. A worker reports how busy it is and whether it
+accepts more sessions, and once the line with which the server announces itself.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ VARIABLE: Final = "RTVI_WORKER"
 #: The longest message, in bytes.
 LONGEST: Final = 4096
 
-_FORM: Final = struct.Struct("<I?")
+_FORM: Final = struct.Struct("<I?IQ")
 
 
 #: The beginning of the paths of any worker.
@@ -36,21 +36,28 @@ def prefix_of(key: int) -> str:
 
 @frozen
 class Report:
-    """What a worker reports: how many sessions it has, whether it accepts more, and perhaps its announcement."""
+    """What a worker reports: how many sessions it has, whether it accepts more, and perhaps its announcement.
+
+    `connections` are open now. `taken` were handed over in all: those that the front has handed over since are not in
+    the other numbers yet.
+    """
 
     open_sessions: int
     accepts: bool
     announcement: str = ""
+    connections: int = 0
+    taken: int = 0
 
     def to_bytes(self) -> bytes:
         """Return the report as one message."""
-        return (_FORM.pack(self.open_sessions, self.accepts) + self.announcement.encode())[:LONGEST]
+        numbers = _FORM.pack(self.open_sessions, self.accepts, self.connections, self.taken)
+        return (numbers + self.announcement.encode())[:LONGEST]
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Report:
         """Return the report in a message."""
-        open_sessions, accepts = _FORM.unpack_from(data)
-        return cls(open_sessions, accepts, data[_FORM.size :].decode(errors="replace"))
+        open_sessions, accepts, connections, taken = _FORM.unpack_from(data)
+        return cls(open_sessions, accepts, data[_FORM.size :].decode(errors="replace"), connections, taken)
 
 
 @frozen

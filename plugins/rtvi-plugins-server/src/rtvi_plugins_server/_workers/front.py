@@ -58,7 +58,7 @@ class _Worker:
     report: Report | None = None
     #: When it has reported last.
     heard: float = 0.0
-    #: Connections that it was handed since its last report, and that may become sessions.
+    #: How many connections it was handed in all.
     handed: int = 0
     retiring: bool = False
     ended: bool = False
@@ -74,7 +74,10 @@ class _Worker:
 
     @property
     def load(self) -> int:
-        return (self.report.open_sessions if self.report is not None else 0) + self.handed
+        """How busy it is. A connection counts too: it may become a session, which the next report has."""
+        if self.report is None:
+            return self.handed
+        return self.report.open_sessions + self.report.connections + self.handed - self.report.taken
 
 
 @define(eq=False)
@@ -145,7 +148,7 @@ class Front:
             worker.ended = True
             return
         first = worker.report is None
-        worker.report, worker.heard, worker.handed = Report.from_bytes(data), time.monotonic(), 0
+        worker.report, worker.heard = Report.from_bytes(data), time.monotonic()
         self._announcement = worker.report.announcement or self._announcement
         if not self._announced and all(each.report is not None for each in self._workers.values()):
             self._announced = True
@@ -229,6 +232,7 @@ class Front:
                 except OSError:  # it has just ended
                     worker.ended = True
                     continue
+                worker.handed += 1
                 return
             with suppress(OSError):  # the client has disconnected
                 if line:
@@ -243,10 +247,7 @@ class Front:
             return worker
         able = [each for each in self._workers.values() if each.takes and not self._ending]
         accepting = [each for each in able if each.accepts]
-        chosen = min(accepting or able, key=lambda each: each.load, default=None)
-        if chosen is not None:
-            chosen.handed += 1
-        return chosen
+        return min(accepting or able, key=lambda each: each.load, default=None)
 
 
 async def _first_line(accepted: socket.socket) -> bytes:

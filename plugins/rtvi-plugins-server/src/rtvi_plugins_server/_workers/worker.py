@@ -77,6 +77,8 @@ class HandedOver:
         self._make_protocol = make_protocol
         self._loop = asyncio.get_running_loop()
         self._admitting: set[asyncio.Task[None]] = set()
+        #: How many connections were handed over, and are served or closed by now.
+        self._taken = 0
         self._loop.add_reader(self._control, self._take)
         self._reporting = self._loop.create_task(self._report())
 
@@ -99,10 +101,14 @@ class HandedOver:
             accepted.setblocking(False)
             task = self._loop.create_task(self._admit(accepted))
             self._admitting.add(task)
-            task.add_done_callback(self._admitting.discard)
+            task.add_done_callback(self._admitted)
         if not data:
             self._loop.remove_reader(self._control)
             self._front_is_gone()
+
+    def _admitted(self, task: asyncio.Task[None]) -> None:
+        self._admitting.discard(task)
+        self._taken += 1
 
     async def _admit(self, accepted: socket.socket) -> None:
         try:
@@ -114,7 +120,9 @@ class HandedOver:
 
     async def _report(self) -> None:
         while True:
-            report = Report(self._host.open_sessions, self._host.refusal is None, self._announcement)
+            host = self._host
+            accepts, connections = host.refusal is None, len(self._limiter)
+            report = Report(host.open_sessions, accepts, self._announcement, connections, self._taken)
             self._announcement = ""
             with suppress(OSError):  # the front is gone, or does not read; it gets the next one
                 self._control.send(report.to_bytes())
