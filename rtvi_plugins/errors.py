@@ -342,10 +342,15 @@ class Cancelled(RequestError):
 
 
 class ProviderFailed(RequestError):
-    """A vendor failed or refused the request. `retryable` comes from the provider."""
+    """A vendor failed or refused the request. `retryable` comes from the provider.
+
+    `provider` and `category` are those of its `ProviderError`, for hooks. A client is sent its sentence only.
+    """
 
     code = "provider-failed"
     status = 502
+    provider: str | None = None
+    category: ProviderCategory | None = None
 
 
 class ApplyFailed(RequestError):

@@ -124,8 +124,11 @@ def event_emitted(session: Session, event: Event) -> None:
 
 
 @hookspec
-def error_reported(session: Session, code: str) -> None:
-    """Called when the client is sent an error that belongs to no request. `code` is the error's code."""
+def error_reported(session: Session, code: str, provider: str | None, category: str | None) -> None:
+    """Called when the client is sent an error that belongs to no request. `code` is the error's code.
+
+    If a vendor has failed, `provider` and `category` are those of its `ProviderError`. Otherwise both are None.
+    """
 
 
 @hookspec

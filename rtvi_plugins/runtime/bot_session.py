@@ -173,8 +173,11 @@ class BotSession(Session[Any]):
         log.warning("session %s: %s", self.id, error.message, extra={"session": self.id, "code": error.code})
         self._parts.ending.fail(error)
 
-    def _error_reported(self, code: str) -> None:
-        self._parts.hooks.notify("error_reported", session=self, code=code)
+    def _error_reported(self, error: RequestError) -> None:
+        failed = error if isinstance(error, ProviderFailed) else ProviderFailed("")
+        self._parts.hooks.notify(
+            "error_reported", session=self, code=error.code, provider=failed.provider, category=failed.category
+        )
 
     def _old_name_used(self, name: str) -> None:
         self._old_names.used(self.client, self.start_data, name)

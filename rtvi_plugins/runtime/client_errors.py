@@ -32,6 +32,7 @@ def as_request_error(error: BaseException) -> RequestError | None:
     try:
         if isinstance(error, ProviderError):
             found = ProviderFailed(str(error), retryable=error.retryable)
+            found.provider, found.category = error.provider, error.category
         elif isinstance(error, RequestError):
             found = error
         found = found and with_texts(found, _safe)
@@ -66,6 +67,8 @@ def with_texts(error: RequestError, change: Callable[[str], str]) -> RequestErro
     made = RequestError.__new__(type(error))
     RequestError.__init__(made, message, problems=problems, retryable=error.retryable)
     made.code = error.code
+    if isinstance(made, ProviderFailed) and isinstance(error, ProviderFailed):
+        made.provider, made.category = error.provider, error.category
     return made
 
 

@@ -52,7 +52,7 @@ class Outbox:
         protocol: RTVIProtocol,
         limits: Limits,
         overflow: Callable[[], None],
-        reported: Callable[[str], None] = lambda code: None,
+        reported: Callable[[RequestError], None] = lambda error: None,
     ) -> None:
         self.closed = False
         self._protocol = protocol
@@ -153,7 +153,7 @@ class Outbox:
         """Report an error that answers no request. A `fatal` one is the end of the session."""
         form = self.sendable_form(error)
         self.send("error", {"message": form["error"], "fatal": fatal, **form})
-        self._reported(error.code)
+        self._reported(error)
 
     def sendable_form(self, error: RequestError) -> dict[str, Any]:
         """Return an error as JSON. Of one that is too long or that JSON cannot carry, return the sentence alone."""

@@ -114,7 +114,8 @@ async def test_what_happens_is_counted() -> None:
     assert after["rtvi_actions_total[('action', 'report'), ('result', 'ok'), ('service', 'bot')]"] == 1
     assert after["rtvi_actions_total[('action', 'fail'), ('result', 'request-failed'), ('service', 'bot')]"] == 1
     assert after["rtvi_action_seconds_count[('action', 'report'), ('service', 'bot')]"] == 1
-    assert after["rtvi_errors_total[('code', 'provider-failed')]"] == 1
+    failure = [("category", "timeout"), ("code", "provider-failed"), ("provider", "acme")]
+    assert after[f"rtvi_errors_total[{', '.join(map(str, failure))}]"] == 1
     assert after["rtvi_first_output_seconds_count[('provider', 'echo'), ('service', 'llm')]"] == 1
 
 

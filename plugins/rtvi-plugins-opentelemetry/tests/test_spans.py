@@ -9,10 +9,12 @@ import anyio
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind
 
 from rtvi_plugins import LLM, TTS, Session, action, bot, converse
 from rtvi_plugins.client import Client
 from rtvi_plugins.errors import ProviderError, RequestError
+from rtvi_plugins.events import BotLLMStarted, BotTurnEnded, FunctionCallEnded, FunctionCallStarted
 from rtvi_plugins.hosting import ConnectionStream, Host
 from rtvi_plugins.resuming import MemoryStore
 from rtvi_plugins.session import Secret
@@ -21,7 +23,7 @@ pytestmark = pytest.mark.anyio
 SECRET = "secret-of-a-test"
 
 
-@bot(services={"llm": "echo", "tts": "echo"}, client=["bot:fail", "bot:report"])
+@bot(services={"llm": "echo", "tts": "echo"}, client=["bot:fail", "bot:lose", "bot:report"])
 async def parrot(session: Session, /, llm: LLM, tts: TTS) -> None:
     """Repeats what it reads."""
     await converse(session, llm=llm, tts=tts)
@@ -38,6 +40,17 @@ async def report(session: Session, /) -> str:
     """Report that a vendor has failed."""
     session.fail(ProviderError("acme", "timeout"))
     return "reported"
+
+
+@action(parrot)
+async def lose(session: Session, /) -> str:
+    """Lose the LLM in a turn of a loop of one's own, after it has called a function."""
+    session.emit(BotLLMStarted())
+    session.emit(FunctionCallStarted("call-1", "look_up", {}, by_client=False))
+    session.emit(FunctionCallEnded("call-1", "look_up", cancelled=False))
+    session.fail(ProviderError("google", "quota"))
+    session.emit(BotTurnEnded())
+    return "lost"
 
 
 async def converse_once(host: Host) -> str:
@@ -75,15 +88,39 @@ async def test_a_conversation_is_one_trace(exporter: InMemorySpanExporter) -> No
         assert parent.context is not None
         assert (child.parent.span_id, child.parent.trace_id) == (parent.context.span_id, parent.context.trace_id)
     assert turn.attributes == {"rtvi.interrupted": False}
+    assert (turn.kind, chat.kind) == (SpanKind.INTERNAL, SpanKind.CLIENT)
     assert chat.attributes is not None
     assert (chat.attributes["gen_ai.operation.name"], chat.attributes["gen_ai.provider.name"]) == ("chat", "echo")
-    assert [(each.name, each.attributes) for each in session.events] == [("error", {"error.type": "provider-failed"})]
+    assert (chat.attributes["gen_ai.conversation.id"], chat.attributes["gen_ai.request.stream"]) == (id, True)
+    assert [(each.name, each.attributes) for each in session.events] == [
+        ("error", {"error.type": "timeout", "gen_ai.provider.name": "acme"})
+    ]
     assert spans["bot:fail"].attributes == {
         "rtvi.service": "bot",
         "rtvi.action": "fail",
         "error.type": "request-failed",
     }
     assert not spans["bot:fail"].status.is_ok
+
+
+async def test_a_turn_whose_vendor_fails_has_failed(exporter: InMemorySpanExporter) -> None:
+    """With the name that the conventions give to the vendor. Its function has a span beside it."""
+    async with Host(parrot, plugins=["opentelemetry"], operator_secret=Secret(SECRET), environ={}) as host:
+        started = await host.start(secret=SECRET)
+        async with Client.connected(ConnectionStream(host.claim(started.token)), version="2.1.0", timeout=10) as client:
+            assert await client.action("bot:lose") == "lost"
+    spans = names(exporter.get_finished_spans())
+    turn, tool = spans["turn"], spans["execute_tool look_up"]
+    assert (turn.status.is_ok, turn.attributes) == (False, {"error.type": "quota", "rtvi.interrupted": False})
+    assert [each.attributes for each in turn.events] == [{"error.type": "quota", "gen_ai.provider.name": "gcp.gemini"}]
+    assert tool.attributes == {
+        "gen_ai.operation.name": "execute_tool",
+        "gen_ai.tool.name": "look_up",
+        "gen_ai.tool.type": "function",
+        "gen_ai.tool.call.id": "call-1",
+        "gen_ai.conversation.id": started.session_id,
+        "rtvi.cancelled": False,
+    }
 
 
 async def test_no_span_has_a_word_of_the_conversation(exporter: InMemorySpanExporter) -> None:

@@ -71,9 +71,9 @@ def action_finished(session: Session, service: str, action: str, error: str | No
 
 
 @hookimpl
-def error_reported(session: Session, code: str) -> None:
+def error_reported(session: Session, code: str, provider: str | None, category: str | None) -> None:
     """Count the error."""
-    metrics.ERRORS.labels(code).inc()
+    metrics.ERRORS.labels(code, provider or "", category or "").inc()
     _live.failed(session, code)
 
 

@@ -81,7 +81,12 @@ ACTION_SECONDS: Final = Histogram(
     buckets=_LATENCIES,
     registry=_registry,
 )
-ERRORS: Final = Counter("rtvi_errors", "Errors that belong to no request, by their code.", ["code"], registry=_registry)
+ERRORS: Final = Counter(
+    "rtvi_errors",
+    "Errors that belong to no request, by their code. If a vendor has failed, also by its name and by what happened.",
+    ["code", "provider", "category"],
+    registry=_registry,
+)
 
 
 def exposition() -> bytes:

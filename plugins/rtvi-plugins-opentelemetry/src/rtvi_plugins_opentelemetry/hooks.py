@@ -70,7 +70,7 @@ def event_emitted(session: Session, event: Event) -> None:
 
 
 @hookimpl
-def error_reported(session: Session, code: str) -> None:
+def error_reported(session: Session, code: str, provider: str | None, category: str | None) -> None:
     """Note the error on the span of the turn or the session."""
     if (spans := _spans.get(session)) is not None:
-        spans.failed(code)
+        spans.failed(code, provider, category)

@@ -6,8 +6,9 @@
         execute_tool NAME         one function that the LLM called
       SERVICE:ACTION              one action that a client called
 
-Names and attributes of an LLM's calls are those of OpenTelemetry's conventions for generative AI. No attribute holds a
-word of the conversation, an argument or a key.
+Names and attributes of an LLM's calls and of functions are those of OpenTelemetry's semantic conventions for generative
+AI, version 1.41, which have none for speech: https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/. No
+attribute holds a word of the conversation, an argument or a key.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from attrs import define, field
-from opentelemetry.trace import Span, Status, StatusCode, Tracer, set_span_in_context
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer, set_span_in_context
 
 from rtvi_plugins.events import (
     BotLLMStarted,
@@ -37,6 +38,8 @@ _Value = str | int | float | bool
 
 #: The name of a service call's span, by the kind of the service.
 _OPERATIONS: Final[Mapping[str, str]] = {"llm": "chat", "stt": "transcribe", "tts": "speak"}
+#: The names that the conventions give to providers whose name is another here.
+_CONVENTIONAL: Final[Mapping[str, str]] = {"google": "gcp.gemini", "xai": "x_ai"}
 #: How many there are in a second.
 NANOSECONDS: Final = 1_000_000_000
 
@@ -70,8 +73,7 @@ class SessionSpans:
             case Metrics():
                 self._measured(event)
             case FunctionCallStarted():
-                attributes = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": event.name}
-                self._functions[event.id] = self._child(f"execute_tool {event.name}", attributes)
+                self._functions[event.id] = self._child(f"execute_tool {event.name}", self._tool(event))
             case FunctionCallEnded():
                 self._end_function(event)
             case _:
@@ -88,9 +90,18 @@ class SessionSpans:
         if (span := self._actions.pop(call, None)) is not None:
             end_span(span, error, self.now())
 
-    def failed(self, code: str) -> None:
-        """Note an error that belongs to no request on the turn, or on the session between turns."""
-        (self._turn or self._root).add_event("error", {"error.type": code})
+    def failed(self, code: str, provider: str | None, category: str | None) -> None:
+        """Note an error that belongs to no request on the turn, or on the session between turns.
+
+        If a vendor has failed, its turn has failed too.
+        """
+        if provider is None:
+            (self._turn or self._root).add_event("error", {"error.type": code})
+            return
+        found = {"error.type": category or code, "gen_ai.provider.name": _CONVENTIONAL.get(provider, provider)}
+        (self._turn or self._root).add_event("error", found)
+        if self._turn is not None:
+            _fail(self._turn, category or code)
 
     def closed(self, reason: str) -> None:
         """End all spans."""
@@ -111,9 +122,24 @@ class SessionSpans:
             self._turn.end(self.now())
             self._turn = None
 
-    def _child(self, name: str, attributes: Mapping[str, _Value], start: int | None = None) -> Span:
+    def _child(
+        self,
+        name: str,
+        attributes: Mapping[str, _Value],
+        start: int | None = None,
+        kind: SpanKind = SpanKind.INTERNAL,
+    ) -> Span:
         context = set_span_in_context(self._turn or self._root)
-        return self.tracer.start_span(name, context, attributes=dict(attributes), start_time=start)
+        return self.tracer.start_span(name, context, kind, dict(attributes), start_time=start)
+
+    def _tool(self, event: FunctionCallStarted) -> dict[str, _Value]:
+        return {
+            "gen_ai.operation.name": "execute_tool",
+            "gen_ai.tool.name": event.name,
+            "gen_ai.tool.type": "function",
+            "gen_ai.tool.call.id": event.id,
+            "gen_ai.conversation.id": self.session.id,
+        }
 
     def _measured(self, event: Metrics) -> None:
         if event.voice_to_voice is not None and self._turn is not None:
@@ -124,20 +150,29 @@ class SessionSpans:
             return
         end = self.now()
         provider = self.session.providers.get(event.processor, "")
+        is_chat = event.processor == "llm"
+        model = self.session.config().get(event.processor, {}).get("model")
+        requested = model if isinstance(model, str) else None
         found: Mapping[str, _Value | None] = {
             "gen_ai.operation.name": operation,
-            "gen_ai.provider.name": provider,
+            "gen_ai.provider.name": _CONVENTIONAL.get(provider, provider),
+            "gen_ai.conversation.id": self.session.id,
+            "gen_ai.request.model": requested,
+            "gen_ai.request.stream": True if is_chat else None,
             "gen_ai.response.model": event.model,
+            "gen_ai.response.time_to_first_chunk": event.ttfb if is_chat else None,
             "gen_ai.usage.input_tokens": event.prompt_tokens,
             "gen_ai.usage.output_tokens": event.completion_tokens,
+            "gen_ai.usage.cache_read.input_tokens": event.cached_tokens,
+            "gen_ai.usage.reasoning.output_tokens": event.reasoning_tokens,
             "rtvi.service": event.processor,
             "rtvi.first_output": event.ttfb,
             "rtvi.characters": event.characters,
             "rtvi.audio_seconds": event.seconds,
         }
         attributes = {name: value for name, value in found.items() if value is not None}
-        name = f"{operation} {event.model}" if event.model else operation
-        self._child(name, attributes, end - int(seconds * NANOSECONDS)).end(end)
+        name = " ".join(filter(None, [operation, requested or event.model]))
+        self._child(name, attributes, end - int(seconds * NANOSECONDS), SpanKind.CLIENT).end(end)
 
     def _end_function(self, event: FunctionCallEnded) -> None:
         if (span := self._functions.pop(event.id, None)) is not None:
@@ -148,6 +183,10 @@ class SessionSpans:
 def end_span(span: Span, error: str | None, at: int) -> None:
     """End a span, with the code of an error if there is one. `at` is in nanoseconds since 1970."""
     if error is not None:
-        span.set_attribute("error.type", error)
-        span.set_status(Status(StatusCode.ERROR))
+        _fail(span, error)
     span.end(at)
+
+
+def _fail(span: Span, error: str) -> None:
+    span.set_attribute("error.type", error)
+    span.set_status(Status(StatusCode.ERROR))
