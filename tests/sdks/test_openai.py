@@ -57,8 +57,8 @@ REQUEST = LLMRequest(
 async def send(base_url: str) -> None:
     """Send a request that uses everything."""
     async with connect("openai", KEY, base_url=base_url, alternate_roles=False) as llm:
-        llm.model = "gpt-5.4-mini"
-        configure(llm, 0.5, 0.9, 0.1, 0.1, 100, 7, {"reasoning_effort": "none"})
+        llm.model = "gpt-6-luna"
+        configure(llm, 0.5, 0.9, 0.1, 0.1, 100, 7, {"n": 1})
         async for _ in llm.respond(REQUEST):
             pass
 

@@ -156,7 +156,7 @@ class Vendor:
     def answer(self, path: str, headers: str, key: str, body: str) -> tuple[int, str, str]:
         """Return status, content type and body."""
         if not body:
-            return 200, "application/json", '{"object": "list", "data": [{"id": "gpt-4.1-mini"}]}'
+            return 200, "application/json", '{"object": "list", "data": [{"id": "gpt-6-luna"}]}'
         said = str(json.loads(body)["messages"][-1]["content"])
         self.asked.append(Asked(path, key, said, f"{path}\n{headers}\n{body}"))
         if BREAK in said:
@@ -166,7 +166,7 @@ class Vendor:
         if path == "/naive":
             return 200, "application/json", json.dumps({"text": f"heard: {said}"})
         delta = {"index": 0, "delta": {"role": "assistant", "content": f"heard: {said}"}, "finish_reason": "stop"}
-        chunk = {"id": "1", "object": "chat.completion.chunk", "model": "gpt-4.1-mini", "choices": [delta]}
+        chunk = {"id": "1", "object": "chat.completion.chunk", "model": "gpt-6-luna", "choices": [delta]}
         return 200, "text/event-stream", f"data: {json.dumps(chunk)}\n\ndata: [DONE]\n\n"
 
 

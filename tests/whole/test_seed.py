@@ -184,7 +184,7 @@ async def test_the_operators_own_server_may_start_it_as_the_proxy_does(vendors: 
     with serving("voice_bot") as bot:
         trusted = {"api_keys": KEYS, "service_options": at(vendors)}
         async with connect(bot.matched, services={"llm": "openai"}, secret=Secret(SECRET), request=trusted) as client:
-            assert (await client.get_config()).values == {"llm": {"model": "gpt-4.1-mini"}}
+            assert (await client.get_config()).values == {"llm": {"model": "gpt-6-luna"}}
             await client.update_config({"llm": {"model": MODEL}})
             await client.send_text("Hello")
             async for event in client.events():

@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -20,7 +21,15 @@ from rtvi_plugins.kinds import LLMRequest
 from rtvi_plugins.testing import connect
 from rtvi_plugins_openai import connect as connect_llm
 from rtvi_plugins_openai import llm as declared
-from rtvi_plugins_openai.llm import configure, list_models, openai_llm, openai_model, together_llm, together_model
+from rtvi_plugins_openai.llm import (
+    configure,
+    list_models,
+    openai_llm,
+    openai_model,
+    openai_thinking,
+    together_llm,
+    together_model,
+)
 from rtvi_plugins_vendor.provider_tests import undocumented_options
 
 HELLO = LLMRequest([{"role": "user", "content": "Hello"}])
@@ -54,6 +63,30 @@ async def test_an_option_that_is_taken_back_is_no_longer_sent(base_url: str, ser
     sent = server.asked[0].body
     assert "temperature" not in sent
     assert sent["seed"] == 2
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("model", "wanted", "sent"),
+    [
+        ("gpt-6-luna", None, "none"),
+        ("gpt-6.2-sol", "low", "low"),
+        ("gpt-5.5-pro", None, None),
+        ("gpt-5.4", None, None),
+        ("gpt-5.4", "none", "none"),
+        ("openai/gpt-oss-120b", None, None),
+    ],
+)
+async def test_models_that_can_answer_without_thinking_do_so(
+    base_url: str, server: OpenAIServer, model: str, wanted: Any, sent: str | None
+) -> None:
+    """With functions, OpenAI refuses thoughts of them. Others may not know the field."""
+    async with openai_llm(KEY, base_url=base_url) as openai:
+        openai_model(openai, model)
+        openai_thinking(openai, wanted)
+        configure(openai, temperature=0.5)
+        assert [piece async for piece in openai.respond(HELLO)]
+    assert server.asked[0].body.get("reasoning_effort") == sent
 
 
 @pytest.mark.anyio
@@ -127,7 +160,7 @@ def test_every_vendor_has_an_entry_point() -> None:
 def test_the_readme_tells_every_option_and_every_vendor() -> None:
     """Whoever chooses a provider reads there what can be set."""
     readme = Path(__file__).parents[1] / "README.md"
-    assert undocumented_options(readme, openai_llm, openai_model, configure) == []
+    assert undocumented_options(readme, openai_llm, openai_model, openai_thinking, configure) == []
     for each in declared.VENDORS.values():
         model = f"`{each.models[0]}`" if each.models else "the first that it lists"
         assert f"| `{each.name}` | `{each.base_url}` | {model} |" in readme.read_text("utf-8")

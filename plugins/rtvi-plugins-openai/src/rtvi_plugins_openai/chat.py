@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -25,6 +26,8 @@ __all__ = ("OpenAILLM", "connect")
 _OPENAI = "api.openai.com"
 #: The types of models in Together's list that can chat. OpenAI's list has no types.
 _ANSWERING = ("", "chat")
+#: OpenAI's models that think unless they are told not to. With functions, this API refuses them if they think.
+_THINKING = re.compile(r"gpt-(5\.[5-9]|[6-9])(?!.*pro)")
 #: The framework asks again itself, and at once, or asks another provider.
 _RETRY = Retry(times=0)
 
@@ -45,6 +48,8 @@ class OpenAILLM:
     max_tokens_field: str = "max_completion_tokens"
     #: Whether to send messages whose roles alternate, which some servers require.
     alternate_roles: bool = False
+    #: How much the model thinks. None: not at all if it is a model of OpenAI that can answer without, else as it does.
+    reasoning_effort: str | None = None
     _first: str | None = field(default=None, init=False)
 
     async def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
@@ -53,7 +58,9 @@ class OpenAILLM:
         Raises `ProviderError` if the vendor fails. Closing the iterator, or cancelling, closes the connection.
         """
         answer, model = Answer(self.provider), await self._first_model() if self.model is None else self.model
-        sent = body(request, model, self.fields, alternate=self.alternate_roles)
+        effort = self.reasoning_effort or ("none" if _THINKING.match(model) else None)
+        fields = {"reasoning_effort": effort, **self.fields}
+        sent = body(request, model, fields, alternate=self.alternate_roles)
         async with self.http.stream("POST", "chat/completions", json=sent, headers=_STREAM) as response:
             if response.is_json:
                 for said in answer.take_whole(await response.read()):

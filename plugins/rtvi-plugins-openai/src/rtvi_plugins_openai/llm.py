@@ -22,6 +22,7 @@ __all__ = (
     "list_models",
     "openai_llm",
     "openai_model",
+    "openai_thinking",
     "together_llm",
     "together_model",
 )
@@ -66,7 +67,9 @@ VENDORS: Mapping[str, Vendor] = {
             "openai",
             "OpenAI's chat models, or any server with OpenAI's chat API.",
             "https://api.openai.com/v1",
-            ("gpt-4.1-mini", "gpt-4.1", "gpt-5.4-mini", "gpt-5.4", "gpt-5.5", "gpt-6-luna"),
+            # The model that OpenAI recommends after gpt-4.1-mini, which ends on 14 January 2027. None of these has an
+            # announced end, by openai 3.57.0 (`openai.types.shared.chat_model`).
+            ("gpt-6-luna", "gpt-6.1-terra", "gpt-6.2-sol", "gpt-5.4-mini", "gpt-5.4"),
             "https://platform.openai.com/api-keys",
             "max_completion_tokens",
         ),
@@ -168,6 +171,22 @@ lmstudio_llm, lmstudio_model = _provider("lmstudio")
 
 _SERVERS = (ollama_llm, vllm_llm, llamacpp_llm, lmstudio_llm)
 _EVERY = (openai_llm, together_llm, groq_llm, xai_llm, fireworks_llm, openrouter_llm, *_SERVERS)
+
+
+@options(openai_llm)
+def openai_thinking(
+    llm: OpenAILLM,
+    /,
+    reasoning_effort: Annotated[
+        Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None,
+        Doc(
+            "How much the model thinks before it answers. By default, not at all with gpt-5.5 and later; others decide "
+            "themselves."
+        ),
+    ] = None,
+) -> None:
+    """Set how much the model thinks."""
+    llm.reasoning_effort = reasoning_effort
 
 
 # ---- what they share -------------------------------------------------------------------------------------------------
