@@ -6,17 +6,19 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
 
-__all__ = ("FAULTS", "SCRIPTS", "FakeVendor", "Vendor")
+__all__ = ("FAULTS", "SCRIPTS", "UNFINISHED", "FakeVendor", "Vendor")
 
 
 @runtime_checkable
 class FakeVendor(Protocol):
     """A fake of a vendor, on this machine. `service_options` lead the provider to it, as in `{"base_url": "http://…"}`.
 
-    Give the provider a short timeout there too, if it has one.
+    Give the provider a short timeout there too, if it has one. `end_event` says whether the vendor's API marks the end
+    of an answer, as with a last event. An answer of plain audio has none: it ends where the connection ends it.
     """
 
     service_options: Mapping[str, Any]
+    end_event: bool
 
     def script(self, name: str, /) -> None:
         """Follow one of the `SCRIPTS` for all requests from now on."""
@@ -39,6 +41,7 @@ SCRIPTS: Final[Mapping[str, str]] = {
     "400": "refuse the request",
     "500": "fail",
     "cut": "begin the answer, and cut the connection",
+    "unfinished": "begin the answer, and end it without an error, but also without the vendor's end event",
     "malformed": "send an answer that is not in the vendor's format",
     "silent": "accept the request, and send nothing",
     "hang": "send the first piece of the answer, and then nothing until the provider leaves",
@@ -55,3 +58,6 @@ FAULTS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "malformed": ("P227", ("unavailable", "bad-request")),
     "silent": ("P228", ("timeout",)),
 }
+
+#: The failure of which only a vendor with an end event is capable.
+UNFINISHED: Final = ("unfinished", "P232", ("unavailable",))

@@ -15,7 +15,7 @@ from ..errors import ProviderCategory, ProviderError, RequestError
 from ..kinds import ListeningSTT
 from ..utils.control_flow import reraise_control_flow
 from ..utils.diagnostics import unwrap_group
-from .faults import FAULTS, FakeVendor, Vendor
+from .faults import FAULTS, UNFINISHED, FakeVendor, Vendor
 from .interruptions import describe_failure
 from .listening import LISTENING, Conversation, heard
 from .operation import Operation
@@ -48,10 +48,24 @@ class VendorCheck:
         for script, (rule, categories) in FAULTS.items():
             self.findings.tried(rule)
             await self._fail(operation, script, rule, categories)
+        await self._end_early(operation)
         can_listen = await self._interrupt(operation)
         if can_listen and not self.findings.problems.keys() & {"P201", "P202", "P241"}:
             await self._interrupt(LISTENING)
             await self._cut_while_listening()
+            if "P242" not in self.findings.problems:
+                await self._end_early_while_listening()
+
+    async def _end_early(self, operation: Operation) -> None:
+        """End an answer before its end event, if the API of the vendor has one."""
+        script, rule, categories = UNFINISHED
+        async with self.vendor() as fake:
+            end_event: bool | None = getattr(fake, "end_event", None)  # an older fake does not have it
+        if end_event is None:
+            self.findings.skipped[rule] = "the fake of the vendor does not say whether an answer has an end event"
+        elif end_event:
+            self.findings.tried(rule)
+            await self._fail(operation, script, rule, categories)
 
     async def _fail(self, operation: Operation, script: str, rule: str, categories: tuple[str, ...]) -> None:
         async with self.vendor() as fake:
@@ -116,6 +130,19 @@ class VendorCheck:
             with suppress(RequestError):  # the service may fail to open
                 async with self.open(fake.service_options) as (_, live):
                     await self._listen_again(fake, live)
+
+    async def _end_early_while_listening(self) -> None:
+        script, rule, _ = UNFINISHED
+        async with self.vendor() as fake:
+            if not getattr(fake, "end_event", False):
+                return
+            fake.script(script)
+            with suppress(RequestError):  # the service may fail to open
+                async with self.open(fake.service_options) as (_, live):
+                    problem = await self._listen(live)
+                    if not isinstance(problem, ProviderError):
+                        what = "nothing" if isinstance(problem, TimeoutError | None) else type(problem).__name__
+                        self.findings.found(rule, f"`listen` raises {what}")
 
     async def _listen_again(self, fake: FakeVendor, live: Any) -> None:
         if (problem := await self._listen(live)) is None:

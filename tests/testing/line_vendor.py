@@ -39,6 +39,7 @@ class LineVendor:
     """A fake of the vendor."""
 
     service_options: Mapping[str, Any] = field(factory=dict[str, Any])
+    end_event: bool = True
     name: str = "answer"
     left: anyio.Event = field(factory=anyio.Event)
 
@@ -64,6 +65,8 @@ class LineVendor:
                 if listens and line == "Hello ":
                     await lines.receive_until(b"\n", 1_000)
                 await stream.send(f"{line}\n".encode())
+            if self.name == "cut":
+                await stream.send(b"the")
             while listens and self.name == "answer":
                 await lines.receive_until(b"\n", 1_000)
                 await stream.send(b"Hello again.\nEND\n")
@@ -76,7 +79,7 @@ class LineVendor:
         match self.name:
             case "answer":
                 return ["200", "Hello ", "there.", "END"]
-            case "cut":
+            case "cut" | "unfinished":
                 return ["200", "Hello "]
             case "hang":
                 return ["200", "Hello "]
@@ -132,7 +135,7 @@ class LineService:
         except TimeoutError:
             raise ProviderError("line", "timeout") from None
         except (anyio.IncompleteRead, anyio.BrokenResourceError):
-            return self.cut()
+            return self.cut() if lines.buffer else self.ended()
 
     def check(self, status: str, stream: ByteStream) -> None:
         """Refuse a status other than 200."""
@@ -142,7 +145,11 @@ class LineService:
             raise ProviderError("line", category, retry_after=float(wait) if wait else None)
 
     def cut(self) -> str:
-        """Return the line that ends the answer, or raise."""
+        """Return the line that ends the answer, or raise. The connection ended within a line."""
+        raise ProviderError("line", "unavailable") from None
+
+    def ended(self) -> str:
+        """Do the same for a connection that ended after a whole line."""
         raise ProviderError("line", "unavailable") from None
 
 

@@ -597,6 +597,14 @@ class TakesCutForEnd(LineLLM):
         return "END"
 
 
+@vended("P232", "one that takes the end of the connection for the end of the answer")
+class TakesCloseForEnd(LineLLM):
+    """Does not wait for the vendor's last line."""
+
+    def ended(self) -> str:
+        return "END"
+
+
 @vended("P227", "one that lets the parser fail")
 class ParsesCarelessly(LineLLM):
     """Reads a status that is none."""
@@ -768,6 +776,22 @@ class EndsWhenCut(LineSTT):
         except ProviderError as error:
             if error.category == "auth":
                 raise
+
+
+@vended("P232", "one that ends when the vendor leaves while it listens")
+class EndsWhenLeft(LineSTT):
+    """Takes the end of the connection for the end of the speech."""
+
+    listening = False
+
+    async def listen(self, request: ListenRequest, /) -> AsyncGenerator[ListenPiece]:
+        self.listening = True
+        async with aclosing(super().listen(request)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    def ended(self) -> str:
+        return "END" if self.listening else super().ended()
 
 
 @vended("P242", "one that raises its own exception when it is cut while it listens")

@@ -59,10 +59,13 @@ class AcmeSTT:
                     yield Settled()
 
     async def transcribe(self, request: STTRequest, /) -> AsyncGenerator[STTPiece]:
-        """Recognise one utterance over a connection of its own. Acme closes it after the last transcript."""
+        """Recognise one utterance over a connection of its own. Its last message says that Acme is done."""
         async with self._open() as stream, stream.sending(_audio(request)):
             async for message in stream:
+                if message == {"done": True}:
+                    return
                 yield _transcript(message)
+        raise ProviderError("acme", "unavailable")  # half an answer
 
     def _open(self, keep_alive: Any = None) -> AbstractAsyncContextManager[WebSocketStream]:
         params = {"language": self.language, "rate": 16_000}

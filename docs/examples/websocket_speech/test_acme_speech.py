@@ -45,6 +45,7 @@ async def listen(socket: FakeSocket) -> None:
                 words = ""
             case _:
                 await socket.send({"text": words.strip(), "final": True})
+                await socket.send({"done": True})
                 await socket.close()
 
 

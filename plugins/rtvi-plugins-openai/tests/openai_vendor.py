@@ -88,4 +88,6 @@ def speech_vendor() -> AbstractAsyncContextManager[ScriptedVendor]:
     """Run a vendor of voices."""
     headers, malformed = {"content-type": "audio/pcm"}, Answer(json={}, headers={"connection": "close"})
     path = "/v1/audio/speech"
-    return scripted_vendor(path, SOUND, refuse=refuse, base="/v1", headers=headers, malformed=malformed)
+    return scripted_vendor(
+        path, SOUND, refuse=refuse, base="/v1", headers=headers, malformed=malformed, end_event=False
+    )

@@ -164,6 +164,7 @@ async def test_a_scripted_vendor_knows_every_script_of_the_kit() -> None:
         "answer": "one two",
         "hang": "timeout after one",
         "cut": "unavailable after one",
+        "unfinished": "one",
         "silent": "timeout",
         "malformed": "no JSON",
         "401": "auth",

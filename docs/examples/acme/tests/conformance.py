@@ -10,7 +10,8 @@ from rtvi_plugins_vendor.scripts import ScriptedVendor, scripted_vendor
 from rtvi_plugins_vendor.testing import FakeRequest
 
 #: The lines of an answer.
-LINES = [f"{json.dumps({'text': each})}\n".encode() for each in ("Hello ", "there.")]
+ANSWER = ({"text": "Hello "}, {"text": "there."}, {"tokens_in": 3, "tokens_out": 2})
+LINES = [f"{json.dumps(each)}\n".encode() for each in ANSWER]
 
 
 def refuse(status: int, request: FakeRequest) -> object:

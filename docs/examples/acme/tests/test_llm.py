@@ -58,8 +58,8 @@ async def test_an_answer_can_be_interrupted() -> None:
 async def test_a_function_call_is_a_piece() -> None:
     """It keeps the id of the vendor."""
     call = {"call": {"id": "c1", "name": "order", "arguments": {"pizza": "funghi"}}}
-    async with acme(call) as (_, llm):
-        assert await pieces(llm.respond(REQUEST)) == [ToolCall("c1", "order", {"pizza": "funghi"})]
+    async with acme(call, ANSWER[-1]) as (_, llm):
+        assert await pieces(llm.respond(REQUEST)) == [ToolCall("c1", "order", {"pizza": "funghi"}), Usage(3, 2)]
 
 
 async def test_the_vendor_receives_the_options() -> None:

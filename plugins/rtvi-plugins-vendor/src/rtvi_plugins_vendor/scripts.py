@@ -37,6 +37,7 @@ class ScriptedVendor:
 
     vendor: FakeVendor
     service_options: Mapping[str, Any]
+    end_event: bool
     _path: str
     _answers: Mapping[str, Answer] = field(repr=False)
 
@@ -59,6 +60,7 @@ async def scripted_vendor(
     malformed: bytes | Answer = b"data: no JSON\n\n",
     base: str = "",
     timeout: float = 0.4,
+    end_event: bool = True,
 ) -> AsyncGenerator[ScriptedVendor]:
     """Run a vendor that answers at `path` with `parts`.
 
@@ -66,18 +68,20 @@ async def scripted_vendor(
     - `refuse`: returns the JSON of a refusal from its status. Quote the key of the request in it, as vendors do.
     - `headers`: the headers of the answer. `malformed` is its body in the script of this name, or another answer.
     - `base`, `timeout`: the service option `base_url` is the URL of the vendor and `base`; `timeout` is in seconds.
+    - `end_event`: whether the API marks the end of an answer, as `data: [DONE]` does. Plain audio has no such mark.
     """
     async with fake_vendor() as vendor:
         headers = {**headers, **_LAST}
         answers = {
             "answer": Answer(parts=parts, headers=headers),
             "cut": Answer(parts=parts[:1], headers=headers, end="cut"),
+            "unfinished": Answer(parts=parts[:1], headers=headers),
             "malformed": malformed if isinstance(malformed, Answer) else Answer(parts=[malformed], headers=headers),
             "silent": Answer(wait=math.inf),
             "hang": Answer(parts=parts[:1], headers=headers, end="hang"),
             **{str(status): _refusal(status, refuse) for status in _REFUSALS},
         }
-        scripted = ScriptedVendor(vendor, {"base_url": vendor.url + base, "timeout": timeout}, path, answers)
+        scripted = ScriptedVendor(vendor, {"base_url": vendor.url + base, "timeout": timeout}, end_event, path, answers)
         scripted.script("answer")
         yield scripted
 
@@ -106,6 +110,7 @@ class SocketVendor:
     - `talk`: the vendor's side of a good conversation.
     - `is_piece`: whether a message of `talk` is a piece of the answer, from which a provider makes a piece of its own.
     - `is_goodbye`: whether a message of the client stops the answer. By default, only the end of the connection does.
+    - `end_event`: whether the API marks the end of an answer with a message of its own.
     """
 
     vendor: FakeVendor
@@ -113,6 +118,7 @@ class SocketVendor:
     talk: Callable[[FakeSocket], Awaitable[None]]
     is_piece: Callable[[Any], bool]
     is_goodbye: Callable[[Any], bool] = _never
+    end_event: bool = True
     service_options: Mapping[str, Any] = field(init=False)
     left: anyio.Event = field(factory=anyio.Event, init=False)
 
@@ -158,10 +164,12 @@ class _Faulty(FakeSocket):
         self._pieces += 1
         if self.fault == "malformed":
             await super().send('{"half of')
-        elif self.fault in ("cut", "hang") and self._pieces == 1:
+        elif self.fault in ("cut", "hang", "unfinished") and self._pieces == 1:
             await super().send(message)
         if self.fault == "cut":
             await self.cut()
+        if self.fault == "unfinished" and self._pieces == 1:
+            await super().close()
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         if self.fault in ("silent", "hang"):

@@ -23,16 +23,19 @@ class AcmeLLM:
     temperature: float = 0.0
 
     async def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
-        """Stream Acme's answer. Each line is a JSON object."""
+        """Stream Acme's answer. Each line is a JSON object. The last one has the usage."""
         body = {
             "model": self.model,
             "temperature": self.temperature,
             "messages": list(request.messages),
             "functions": list(request.functions),
         }
+        piece: LLMPiece | None = None
         async with self.http.stream("POST", "chat", json=body) as response:
             async for line in response.lines():
-                yield _piece(line)
+                yield (piece := _piece(line))
+        if not isinstance(piece, Usage):  # half an answer
+            raise ProviderError("acme", "unavailable")
 
     async def models(self) -> list[str]:
         """Return the names of the models."""
