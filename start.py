@@ -3,7 +3,7 @@
     python3 start.py          start the receptionist, to be talked to on a page in your browser: offline, without a key;
                               takes the options of `rtvi run`, as in --port 7861
     python3 start.py test     run every check and every test (needs Node.js with npm, Chromium, flite, espeak-ng,
-                              nginx and systemd-analyze)
+                              nginx, HAProxy, systemd-analyze, Redis and PostgreSQL)
 
 Both make `.venv` in this folder, install what they need into it, and change nothing outside the folder. Run again,
 they use what is there.
@@ -48,13 +48,13 @@ CHECKS = ("lint", "typing", "docs", "livekit")
 REAL_TIME = ("tests/lossy", "tests/browser", "docs/examples/evaluation")
 #: What the tests speak with, listen with, look with and deploy with, besides Python.
 TEST_PROGRAMS = (
-    *("node", "npm", "chromium", "flite", "espeak-ng", "nginx", "systemd-analyze"),
+    *("node", "npm", "chromium", "flite", "espeak-ng", "nginx", "haproxy", "systemd-analyze"),
     *("redis-server", "postgres"),
 )
-#: Debian has nginx where only root looks for programs, and PostgreSQL's server where nobody does.
+#: Debian has nginx and HAProxy where only root looks for programs, and PostgreSQL's server where nobody does.
 POSTGRES = map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin")))
 PROGRAM_PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", *POSTGRES))
-DEBIAN_PACKAGES = "nodejs npm chromium flite espeak-ng nginx-light systemd redis-server postgresql"
+DEBIAN_PACKAGES = "nodejs npm chromium flite espeak-ng nginx-light haproxy systemd redis-server postgresql"
 
 
 def main(arguments: list[str]) -> int:

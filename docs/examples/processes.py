@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Generator, Sequence
@@ -12,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ("CLIENTS", "node_program", "rtvi_run", "running")
+__all__ = ("CLIENTS", "free_port", "nginx", "node_program", "rtvi_run", "running", "with_values")
 
 #: Where the published npm clients are installed.
 CLIENTS = Path(__file__).parents[2] / "tests" / "clients" / "node_modules"
@@ -28,6 +30,51 @@ import { createRequire } from "node:module";
 globalThis.window ??= {};
 globalThis.WebSocket ??= createRequire(process.env.CLIENTS + "/")("ws");
 """
+
+
+# The whole nginx.conf around a file of an example. Without the first line, root's workers could not open the folders.
+_NGINX = """
+user root root;
+daemon off;
+pid nginx.pid;
+error_log stderr notice;
+events {}
+http {
+    client_body_temp_path body;
+    proxy_temp_path proxy;
+    fastcgi_temp_path fastcgi;
+    uwsgi_temp_path uwsgi;
+    scgi_temp_path scgi;
+    include site.conf;
+}
+"""
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def with_values(text: str, values: dict[str, str]) -> str:
+    """Replace what is different on another machine. Each value must be in the text once."""
+    for old, new in values.items():
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    return text
+
+
+@contextmanager
+def nginx(folder: Path, site: str) -> Generator[None]:
+    """Run nginx with this file of a site. Its other files are in the folder."""
+    program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+    if program is None:
+        pytest.fail("nginx is not installed. On Debian: apt-get install nginx-light")
+    (folder / "site.conf").write_text(site)
+    (folder / "nginx.conf").write_text(_NGINX)
+    with running(["sh", "-c", f"exec {program} -p {folder} -c nginx.conf 2>&1"], r"(start worker processes)"):
+        yield
 
 
 @contextmanager

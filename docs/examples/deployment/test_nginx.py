@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import socket
 import ssl
 from base64 import b64decode
 from collections.abc import Generator, Iterator
@@ -17,7 +15,7 @@ import pytest
 import trustme
 from attrs import frozen
 
-from processes import node_program, rtvi_run, running
+from processes import free_port, nginx, node_program, rtvi_run, with_values
 
 HERE = Path(__file__).parent
 
@@ -66,23 +64,6 @@ console.log(booking);
 process.exit(0);
 """
 
-# The whole nginx.conf around the page's file. Without the first line, root's workers could not open the folders below.
-AROUND = """
-user root root;
-daemon off;
-pid nginx.pid;
-error_log stderr notice;
-events {}
-http {
-    client_body_temp_path body;
-    proxy_temp_path proxy;
-    fastcgi_temp_path fastcgi;
-    uwsgi_temp_path uwsgi;
-    scgi_temp_path scgi;
-    include site.conf;
-}
-"""
-
 
 @frozen
 class Site:
@@ -99,27 +80,9 @@ class Site:
         return httpx2.Client(base_url=self.url, transport=transport, timeout=50)
 
 
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
-def with_values(text: str, values: dict[str, str]) -> str:
-    """Replace what is different on another machine. Each value must be in the text once."""
-    for old, new in values.items():
-        assert text.count(old) == 1, old
-        text = text.replace(old, new)
-    return text
-
-
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Generator[Site]:
     """Run the bot, and nginx in front of it."""
-    nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
-    if nginx is None:
-        pytest.fail("nginx is not installed. On Debian: apt-get install nginx-light")
     folder = tmp_path_factory.mktemp("nginx")
     authority = trustme.CA()
     authority.cert_pem.write_to_path(folder / "authority.pem")
@@ -148,10 +111,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Generator[Site]:
             "/etc/ssl/private/bots.hotel.example.key": "site.key",
             "/var/log/nginx/hotel-bot.log": "site.log",
         }
-        (folder / "site.conf").write_text(with_values((HERE / "nginx.conf").read_text(), values))
-        (folder / "nginx.conf").write_text(AROUND)
-        command = ["sh", "-c", f"exec {nginx} -p {folder} -c nginx.conf 2>&1"]
-        with running(command, r"(start worker processes)"):
+        with nginx(folder, with_values((HERE / "nginx.conf").read_text(), values)):
             yield Site(url, folder / "authority.pem", folder / "site.log")
 
 

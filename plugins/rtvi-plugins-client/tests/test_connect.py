@@ -252,9 +252,10 @@ async def test_a_bot_that_is_not_public_wants_the_secret() -> None:
 async def test_a_refusal_in_other_words_tells_the_status(body: bytes) -> None:
     """What a proxy answers in a server's place is an error all the same."""
     async with opened((502, body)) as (way, _):
-        with pytest.raises(RequestError, match="HTTP 502"):
+        with pytest.raises(RequestError, match="HTTP 502") as raised:
             async with connect(URL, **way):
                 pytest.fail("there is no session")
+    assert raised.value.retryable
 
 
 @pytest.mark.parametrize("body", [b"hello", b"{}", b"[]", b'{"wsUrl": 5, "token": "x"}', b'{"wsUrl": "ws://["}'])

@@ -17,6 +17,7 @@ from starlette.websockets import WebSocket
 
 from rtvi_plugins.hookspecs import hookimpl
 from rtvi_plugins.hosting import Host
+from rtvi_plugins_server import create_app
 
 pytestmark = pytest.mark.anyio
 
@@ -119,6 +120,23 @@ async def test_a_server_answers_to_its_own_names_only(host: Host, serving: Servi
             status,
             "host-refused" if status == 421 else None,
         )
+
+
+async def test_a_health_check_may_leave_out_the_name(host: Host) -> None:
+    """As those of HAProxy do, in HTTP/1.0. Browsers always send it."""
+    app = create_app(host, allowed_hosts=["inside.example"], public_url="https://bots.example")
+    scope = {"type": "http", "method": "GET", "path": "/health", "query_string": b"", "headers": list[Any]()}
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async with host:
+        await app(scope, receive, send)
+    assert sent[0]["status"] == 200
 
 
 async def test_development_mode_looks_at_names_unasked(make_host: Callable[..., Host], serving: Serving) -> None:

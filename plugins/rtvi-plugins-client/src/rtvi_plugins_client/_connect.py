@@ -20,6 +20,8 @@ from ._stream import SocketStream
 __all__ = ("Unreachable", "connect")
 
 _SECRET_HEADER = "x-rtvi-operator-secret"
+#: The statuses with which a proxy says that it has no server now: too many requests, and 502 to 504.
+_RETRYABLE = (429, 502, 503, 504)
 
 #: The longest message that is accepted, in bytes. The library's default is too small for the descriptions of a bot.
 _MESSAGE_BYTES = 16 * 1024 * 1024
@@ -137,8 +139,11 @@ def _read(answer: httpx2.Response) -> Mapping[str, Any]:
 
 def _refusal(body: Mapping[str, Any], status: int) -> RequestError:
     """Return the error of a refused start. Over HTTP, `error` is the code; in a session, it is the sentence."""
-    sentence = body.get("info") or body.get("detail") or f"The server refused the start: HTTP {status}."
-    return RequestError.from_json({**body, "error": sentence, "code": body.get("error")})
+    if "error" not in body:  # a proxy answered in the place of the server
+        sentence = body.get("detail") or f"The server refused the start: HTTP {status}."
+        return RequestError.from_json({"error": sentence, "retryable": status in _RETRYABLE})
+    sentence = body.get("info") or f"The server refused the start: HTTP {status}."
+    return RequestError.from_json({**body, "error": sentence, "code": body["error"]})
 
 
 # ---- the WebSocket -------------------------------------------------------------------------------------------------

@@ -67,8 +67,9 @@ class RequestMiddleware:
             await self._http(scope, headers, receive, send)
 
     def _check(self, scope: Scope, headers: Headers) -> None:
-        host = headers.get("host", "")
-        if not self._hosts.allows(host):
+        host = headers.get("host")
+        # Without the header it is HTTP/1.0, as in the health checks of some load balancers. Browsers do not speak it.
+        if host is not None and not self._hosts.allows(host):
             raise HostRefused(f"This server does not answer to the name {host[:100]!r}.")
         origin = headers.get("origin")
         # Browsers send Origin with every WebSocket and every POST. A client that sends none is not a browser.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import sys
 from collections.abc import Sequence
 from typing import Final
@@ -13,6 +14,8 @@ from rtvi_plugins.cli import UsageError, examples
 
 __all__ = ("LOOPBACK", "parser", "read_options")
 
+#: Where a store of sessions is, for a `--resume` without a value.
+STORE_VARIABLE: Final = "RTVI_STORE"
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 _DEV_IS_LOCAL = (
@@ -137,9 +140,10 @@ def _add_others(parser: argparse.ArgumentParser) -> None:
         "--resume",
         metavar="FILE|URL",
         nargs="?",
-        const="sessions.db",
-        help="save sessions in this SQLite file (%(const)s) or at this URL of a server, as in redis://10.0.0.5/0, so "
-        "that clients resume them after a lost connection or a restart",
+        # A URL may contain a password, which other users of the machine could read among the arguments.
+        const=os.environ.get(STORE_VARIABLE) or "sessions.db",
+        help="save sessions in this SQLite file or at this URL of a server, as in redis://10.0.0.5/0, so that clients "
+        f"resume them after a lost connection or a restart (the variable {STORE_VARIABLE}, or sessions.db)",
     )
     parser.add_argument(
         "--resume-seconds",
