@@ -12,20 +12,36 @@ writes to the record at two moments only: before a text leaves the session, and 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, Generic, Protocol, Self, TypeVar, runtime_checkable
 
 import anyio
 from attrs import define, field, frozen
 
-__all__ = ("OWNER", "BatchWriter", "Changes", "Fenced", "MemoryStore", "Saved", "SessionStore")
+__all__ = (
+    "ENDED",
+    "HISTORY",
+    "OWNER",
+    "BatchWriter",
+    "Changes",
+    "Fenced",
+    "MemoryStore",
+    "Saved",
+    "SessionStore",
+)
 
 #: What a write changes: a text under each key; None removes the key.
 Changes = Mapping[str, "str | None"]
 
 #: The key of the owner: the address of the process that holds the session.
 OWNER: Final = "owner"
+
+#: The keys of the entries of a session's history begin with this; their number follows.
+HISTORY: Final = "history/"
+
+#: The key of the last entry. Its session has ended, and cannot be resumed.
+ENDED: Final = "ended"
 
 
 class Fenced(Exception):
@@ -78,7 +94,22 @@ class SessionStore(Protocol):
         ...
 
     async def forget(self, session: str, epoch: int | None = None) -> None:
-        """Remove a record if it has this epoch; with None, whatever its epoch is."""
+        """Remove a record if it has this epoch; with None, whatever its epoch is.
+
+        None is for an operator who deletes the data of a session: remove it from logs and free space too, as far as the
+        store can.
+        """
+        ...
+
+    async def sessions(self) -> Sequence[str]:
+        """Return the ids of all records whose time is not over, in any order."""
+        ...
+
+    async def read(self, session: str, keys: Collection[str] | None = None) -> Mapping[str, str] | None:
+        """Return the texts of a record, by default all, or those under `keys` that it has. Nothing changes.
+
+        Return None if the record does not exist.
+        """
         ...
 
 
@@ -109,7 +140,7 @@ class MemoryStore:
     async def write(self, session: str, epoch: int, changes: Changes, seconds: float) -> None:
         now = time.monotonic()
         record = self._get(session, now)
-        if record is None and epoch == 1 and OWNER in changes:
+        if record is None and epoch == 1 and changes.get(OWNER) is not None:
             self._records = {id: each for id, each in self._records.items() if each.ends > now}
             record = self._records[session] = _Record(1, {}, now)
         if record is None or record.epoch != epoch:
@@ -137,6 +168,16 @@ class MemoryStore:
         record = self._records.get(session)
         if record is not None and epoch in (None, record.epoch):
             del self._records[session]
+
+    async def sessions(self) -> Sequence[str]:
+        now = time.monotonic()
+        return [id for id, each in self._records.items() if each.ends > now]
+
+    async def read(self, session: str, keys: Collection[str] | None = None) -> Mapping[str, str] | None:
+        record = self._get(session, time.monotonic())
+        if record is None:
+            return None
+        return {key: text for key, text in record.state.items() if keys is None or key in keys}
 
     def _get(self, session: str, now: float) -> _Record | None:
         record = self._records.get(session)

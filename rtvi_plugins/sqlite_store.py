@@ -6,7 +6,7 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, closing
 from functools import partial
 from pathlib import Path
@@ -109,6 +109,14 @@ class SQLiteStore:
 
     async def forget(self, session: str, epoch: int | None = None) -> None:
         await self._in_thread(partial(self._forget, session, epoch))
+        if epoch is None:
+            await self._in_thread(self._empty_log)
+
+    async def sessions(self) -> Sequence[str]:
+        return await self._in_thread(self._sessions)
+
+    async def read(self, session: str, keys: Collection[str] | None = None) -> Mapping[str, str] | None:
+        return await self._in_thread(partial(self._read, session, keys))
 
     # ---- in the thread ---------------------------------------------------------------------------------------------
 
@@ -129,6 +137,7 @@ class SQLiteStore:
             _use_wal(db)
             db.execute(f"PRAGMA synchronous = {'FULL' if self._full else 'NORMAL'}")
             db.execute("PRAGMA foreign_keys = ON")
+            db.execute("PRAGMA secure_delete = ON")  # overwrite what is deleted or replaced
             db.execute("BEGIN IMMEDIATE")
             (version,) = db.execute("PRAGMA user_version").fetchone()
             if version > _VERSION:
@@ -160,7 +169,7 @@ class SQLiteStore:
     def _write_all(self, batch: Sequence[_Write], db: sqlite3.Connection) -> Mapping[int, Exception]:
         fenced: dict[int, Exception] = {}
         for index, each in enumerate(batch):
-            if each.epoch == 1 and OWNER in each.changes:
+            if each.epoch == 1 and each.changes.get(OWNER) is not None:
                 db.execute("INSERT OR IGNORE INTO session VALUES (?, 1, ?)", (each.session, each.ends))
             touched = db.execute(
                 "UPDATE session SET ends = ? WHERE id = ? AND epoch = ?", (each.ends, each.session, each.epoch)
@@ -198,6 +207,27 @@ class SQLiteStore:
 
     def _forget(self, session: str, epoch: int | None) -> None:
         self._file.execute("DELETE FROM session WHERE id = ? AND epoch = ifnull(?, epoch)", (session, epoch))
+
+    def _empty_log(self) -> None:
+        """Empty the write-ahead log, which still has what was deleted. Wait for those who read or write."""
+        (busy, *_) = self._file.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            _log.warning("%s-wal may still have what was deleted, because other processes use the file", self.path)
+
+    def _sessions(self) -> Sequence[str]:
+        found = self._file.execute("SELECT id FROM session WHERE ends > ?", (time.time(),))
+        return [id for (id,) in found.fetchall()]
+
+    def _read(self, session: str, keys: Collection[str] | None) -> Mapping[str, str] | None:
+        # One statement, so that all texts are of the same moment. The row without a key is that of the session.
+        among = "" if keys is None else f" AND key IN ({', '.join('?' * len(keys))})"
+        query = (
+            "SELECT NULL, NULL FROM session WHERE id = ? AND ends > ? UNION ALL"
+            f" SELECT key, value FROM state JOIN session ON session = id WHERE id = ? AND ends > ?{among}"
+        )
+        now = time.time()
+        found = self._file.execute(query, (session, now, session, now, *(keys or ()))).fetchall()
+        return {key: text for key, text in found if key is not None} if found else None
 
     # ---- the sweeper -----------------------------------------------------------------------------------------------
 

@@ -64,6 +64,7 @@ class _Case:
 async def _creates(case: _Case) -> None:
     assert await case.is_fenced(case.one, 1, {"a": "1"}), "a write without an owner creates a record"
     assert await case.is_fenced(case.one, 2, {OWNER: "one"}), "a write of epoch 2 creates a record"
+    assert await case.is_fenced(case.one, 1, {OWNER: None}), "a write that removes the owner creates a record"
     assert await case.one.owner(case.session) is None, "owner() returns something for no record"
     assert await case.one.claim(case.session, "other", _PROOF) is None, "claim() returns something for no record"
     await case.create()
@@ -173,6 +174,26 @@ async def _forgets(case: _Case) -> None:
     await case.one.forget(case.session)
 
 
+async def _reads(case: _Case) -> None:
+    other = _Case(case.one, case.other)
+    assert await case.one.read(case.session) is None, "read() returns something for no record"
+    assert await case.one.read(case.session, ["a"]) is None, "read() of some keys returns something for no record"
+    await case.create({"a": "1", "b\0 '\"": "2"})
+    await other.create()
+    listed = await case.other.sessions()
+    assert len(listed) == len(set(listed)), "sessions() lists a session twice"
+    assert {case.session, other.session} <= set(listed), "sessions() does not list every record"
+    whole = {OWNER: "one", _PROOF: "1", "a": "1", "b\0 '\"": "2"}
+    assert await case.other.read(case.session) == whole, "read() does not return all texts"
+    some = await case.other.read(case.session, ["a", "b\0 '\"", "never-there"])
+    assert some == {"a": "1", "b\0 '\"": "2"}, "read() does not return the texts under the keys"
+    assert await case.other.read(case.session, ["never-there"]) == {}, "read() of no known key is not {}"
+    assert not await case.is_fenced(case.one, 1), "read() has changed the epoch"
+    await case.one.forget(case.session)
+    assert case.session not in await case.other.sessions(), "sessions() lists a record that was forgotten"
+    assert await case.other.read(case.session) is None, "read() returns a record that was forgotten"
+
+
 _CHECKS: tuple[Callable[[_Case], Awaitable[None]], ...] = (
     _creates,
     _changes,
@@ -183,6 +204,7 @@ _CHECKS: tuple[Callable[[_Case], Awaitable[None]], ...] = (
     _claims_once,
     _is_concurrent,
     _forgets,
+    _reads,
 )
 
 
@@ -197,6 +219,8 @@ async def _expires(case: _Case) -> None:
         await anyio.sleep(0.05)
     assert time.monotonic() > begun + 0.9, "a record disappears before its time"
     assert await case.other.claim(case.session, "other", _PROOF) is None, "a record can be claimed after its time"
+    assert await case.other.read(case.session) is None, "read() returns a record after its time"
+    assert case.session not in await case.other.sessions(), "sessions() lists a record after its time"
     assert await case.other.owner(renewed.session) == "one", "a write does not keep the record for longer"
 
 

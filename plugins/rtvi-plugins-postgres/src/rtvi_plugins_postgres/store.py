@@ -6,7 +6,7 @@ The client of PostgreSQL works in threads: so the store runs on asyncio and on t
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, Final, Self, TypeVar
@@ -93,6 +93,12 @@ class PostgresStore:
     async def forget(self, session: str, epoch: int | None = None) -> None:
         await self._in_thread(partial(self._forget, session, epoch))
 
+    async def sessions(self) -> Sequence[str]:
+        return await self._in_thread(self._sessions)
+
+    async def read(self, session: str, keys: Collection[str] | None = None) -> Mapping[str, str] | None:
+        return await self._in_thread(partial(self._read, session, keys))
+
     async def _close(self) -> None:
         await self._stack.aclose()
         with anyio.CancelScope(shield=True):
@@ -144,6 +150,21 @@ class PostgresStore:
         query = "DELETE FROM rtvi.session WHERE id = %s AND epoch = coalesce(%s, epoch)"
         with self._pool.connection() as connection:
             connection.execute(query, (session, epoch))
+
+    def _sessions(self) -> Sequence[str]:
+        with self._pool.connection() as connection:
+            found = connection.execute("SELECT id FROM rtvi.session WHERE ends > clock_timestamp()").fetchall()
+        return [str(id) for (id,) in found]
+
+    def _read(self, session: str, keys: Collection[str] | None) -> Mapping[str, str] | None:
+        query = (
+            "SELECT key, value FROM rtvi.session LEFT JOIN rtvi.state ON session = id"
+            " AND (%s::text[] IS NULL OR key = ANY (%s::text[])) WHERE id = %s AND ends > clock_timestamp()"
+        )
+        chosen = None if keys is None else [_written(key) for key in keys]
+        with self._pool.connection() as connection:
+            found: Any = connection.execute(query, (chosen, chosen, session)).fetchall()
+        return {_read(key): _read(text) for key, text in found if key is not None} if found else None
 
     # ---- the sweeper -----------------------------------------------------------------------------------------------
 

@@ -5,7 +5,8 @@ The client of Redis works in threads: so the store runs on asyncio and on trio, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, Final, Self, TypeVar, cast
@@ -56,6 +57,8 @@ _TIMEOUT: Final = 5.0
 #: How many writes share a round trip. How many claims and look-ups are under way at once: when a machine has died,
 #: hundreds of sessions are claimed, and each would open a connection.
 _BATCH, _CLAIMS = 500, 16
+#: How many keys the server looks at in one step when sessions are listed.
+_SCANNED: Final = 1000
 
 
 @frozen
@@ -108,8 +111,7 @@ class RedisStore:
         if not found:
             return None
         fields = dict(zip(found[::2], found[1::2], strict=True))
-        texts = {name.removeprefix(_TEXT): text for name, text in fields.items() if name.startswith(_TEXT)}
-        return Saved(session, int(fields["epoch"]), texts)
+        return Saved(session, int(fields["epoch"]), _texts(fields))
 
     async def owner(self, session: str) -> str | None:
         found = await self._in_thread(partial(self._redis.hget, self._key(session), _TEXT + OWNER))
@@ -119,11 +121,30 @@ class RedisStore:
         args = ["" if epoch is None else epoch]
         await self._in_thread(partial(self._forget_script, keys=[self._key(session)], args=args))
 
+    async def sessions(self) -> Sequence[str]:
+        return await self._in_thread(self._sessions)
+
+    async def read(self, session: str, keys: Collection[str] | None = None) -> Mapping[str, str] | None:
+        return await self._in_thread(partial(self._read, session, keys))
+
     def _key(self, session: str) -> str:
         return f"{self._prefix}{session}"
 
     async def _in_thread(self, function: Callable[[], T]) -> T:
         return await anyio.to_thread.run_sync(function, limiter=self._claiming)
+
+    def _sessions(self) -> Sequence[str]:
+        pattern = re.sub(r"([\\*?\[\]])", r"\\\1", self._prefix) + "*"
+        # A key may come twice while the server rehashes.
+        return list({str(key).removeprefix(self._prefix) for key in self._redis.scan_iter(pattern, count=_SCANNED)})
+
+    def _read(self, session: str, keys: Collection[str] | None) -> Mapping[str, str] | None:
+        if keys is None:
+            whole = self._redis.hgetall(self._key(session))
+            return _texts(whole) if whole else None
+        names = ["epoch", *(_TEXT + key for key in keys)]
+        found = dict(zip(names, self._redis.hmget(self._key(session), names), strict=True))
+        return None if found["epoch"] is None else _texts(found)
 
     async def _write_batch(self, batch: Sequence[_Write]) -> Mapping[int, Exception]:
         return await anyio.to_thread.run_sync(self._write_all, batch, limiter=self._writing)
@@ -134,6 +155,12 @@ class RedisStore:
             self._write_script(keys=[self._key(each.session)], args=_arguments(each), client=pipe)
         done = pipe.execute()
         return {index: Fenced(each.session) for index, each in enumerate(batch) if not done[index]}
+
+
+def _texts(fields: Mapping[str, str | None]) -> dict[str, str]:
+    """Return the texts of a session among the fields of its hash."""
+    found = {name.removeprefix(_TEXT): text for name, text in fields.items() if name.startswith(_TEXT)}
+    return {name: text for name, text in found.items() if text is not None}
 
 
 def _arguments(write: _Write) -> list[str | int]:
