@@ -13,6 +13,7 @@ import hmac
 import logging
 import os
 import secrets
+import time
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from functools import partial
@@ -55,7 +56,7 @@ from .registry.hooks import Hooks
 from .registry.installed import Installed
 from .registry.key_store import KeyStore
 from .registry.registry import Provider, Registry
-from .resuming import SessionStore
+from .resuming import Saved, SessionStore
 from .runtime.clock import Clock, ManualClock, SystemClock
 from .runtime.connection import Connection, ConnectionStream
 from .runtime.key_checks import can_check
@@ -83,6 +84,8 @@ _log = logging.getLogger("rtvi_plugins")
 
 #: How many sessions are claimed at once, and how long a claim may take, in seconds.
 _CLAIMS, _CLAIM_SECONDS = 16, 5.0
+#: A day, in seconds.
+_DAY = 86_400.0
 
 
 @frozen
@@ -105,7 +108,8 @@ class Host:
 
     With a `store`, sessions are saved, and a client can resume its session within `resume_seconds` after its connection
     was lost. The host enters and leaves the store. `address` is where clients reach this process, for others that share
-    the store.
+    the store. With `keep_days`, the store keeps for so long what happened in sessions that have ended: what was said,
+    the actions and the changes of the config. `rtvi sessions` shows, exports and deletes it.
 
     With `postpone`, alternatives whose import is slow are imported in a thread after the host is entered. A start that
     names one waits for it.
@@ -128,6 +132,7 @@ class Host:
         store: SessionStore | None = None,
         address: str = "",
         resume_seconds: float = 60.0,
+        keep_days: float = 0.0,
         postpone: bool = False,
     ) -> None:
         installed = installed or Installed()
@@ -156,7 +161,11 @@ class Host:
         lifespans = OpenLifespans(registry.lifespans, self.limits, self._find_key, self._owner_of)
         if not 0 < resume_seconds < inf:
             raise AuthorError(f"resume_seconds= is a number of seconds above 0, as in 60, not {resume_seconds!r}.")
-        saving = (store, address, resume_seconds)
+        if not 0 <= keep_days < inf:
+            raise AuthorError(f"keep_days= is a number of days, as in 30, or 0 to keep nothing, not {keep_days!r}.")
+        if keep_days and store is None:
+            raise AuthorError("keep_days= keeps the history of sessions in a store. Pass store= too.")
+        saving = (store, address, resume_seconds, keep_days * _DAY)
         self._shared = Shared(
             offers, functions, self._hooks, self.limits, self._clock, threads, lifespans, folder, *saving
         )
@@ -499,7 +508,7 @@ class Host:
         except Exception as error:
             report("the store of sessions", error)
             raise StoreUnavailable("The session cannot be resumed at present; try again later.") from None
-        if saved is None:
+        if saved is None or _is_over(saved):
             raise UnknownSession("The session has ended, or the resume token was revoked; start a new session.")
         start = decode_json(saved.state["start"])
         config = decode_json(saved.state["config"])
@@ -599,6 +608,12 @@ def _to_save(body: object, *, trusted: bool) -> Mapping[str, Any]:
     sent = body if is_object(body) else {}
     left_out = ("api_keys", "services", "config")
     return {"body": {name: value for name, value in sent.items() if name not in left_out}, "trusted": trusted}
+
+
+def _is_over(saved: Saved) -> bool:
+    """Return whether the time to resume a session is over. Its record may be kept for longer, for its history."""
+    until: float = decode_json(saved.state["time"]).get("until", inf)
+    return until < time.time()
 
 
 def _key_variables(registry: Registry) -> list[str]:

@@ -6,6 +6,7 @@ answered exactly once.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from attrs import define
@@ -29,6 +30,8 @@ class Request:
     is_pending: bool = False
     #: The work of the runtime on the request, which is cancelled at the deadline.
     work: Any = None
+    #: Called when the request is answered, with "ok" or the code of the error.
+    answered: Callable[[str], None] | None = None
 
 
 class Requests:

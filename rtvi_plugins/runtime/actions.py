@@ -31,6 +31,7 @@ from ..utils.control_flow import reraise_control_flow
 from ..utils.diagnostics import unwrap_group, where
 from ..utils.json_values import json_problem
 from .client_errors import as_request_error
+from .history import History
 from .lifespans import OpenLifespans
 from .outbox import Outbox
 from .saving import Saver
@@ -79,9 +80,13 @@ class Actions:
     lifespans: OpenLifespans
     #: In a session that is saved: writes down that an action begins which may not be repeated.
     saver: Saver | None = None
+    #: Keeps what was called, if the operator wants it.
+    history: History | None = None
     jobs: dict[str, _Job] = field(factory=dict[str, "_Job"])
     #: How many jobs there were.
     started: int = 0
+    #: Called with the outcome of each job.
+    _ended: dict[str, Callable[[str], None]] = field(factory=dict[str, "Callable[[str], None]"])
     _observed: bool = field(init=False)
     _workers: Workers = field(init=False)
 
@@ -94,9 +99,11 @@ class Actions:
 
     def start(self, call: CallAction) -> None:
         """Start an action. A long one is answered at once."""
+        kept = None if self.history is None else self.history.action(_name(call.action), call.arguments)
         if call.action.spec.long:
-            self._start_job(call)
+            self._start_job(call, kept)
         else:
+            call.request.answered = kept
             call.request.work = self._workers.submit(partial(self._perform, call, self._service(call)))
 
     def _service(self, call: CallAction) -> OpenService | None:
@@ -180,11 +187,14 @@ class Actions:
 
     # ---- long actions ----------------------------------------------------------------------------------------------
 
-    def _start_job(self, call: CallAction) -> None:
+    def _start_job(self, call: CallAction, kept: Callable[[str], None] | None) -> None:
         if len(self.jobs) >= self.limits.jobs:
+            call.request.answered = kept
             return self.outbox.fail(call.request, Busy(f"{self.limits.jobs} long actions are running; wait for one."))
         self.started += 1
         id = f"job-{self.started}"
+        if kept is not None:
+            self._ended[id] = kept
         if self.saver is not None:
             self.saver.note_text(f"job/{id}", _name(call.action))
             self.saver.note("jobs", self.started)
@@ -210,6 +220,8 @@ class Actions:
                 self._report(id, call.action, end)
 
     def _report(self, id: str, action: OfferedAction, more: Mapping[str, Any]) -> None:
+        if more["status"] != "progress" and (ended := self._ended.pop(id, None)) is not None:
+            ended("ok" if more["status"] == "done" else more.get("code", more["status"]))
         if self.saver is not None and id not in self.jobs:
             self.saver.end(f"job/{id}", always=True)
         self.outbox.send("server-message", {"type": "job", "job": id, "action": _name(action), **more})

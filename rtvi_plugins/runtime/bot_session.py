@@ -61,6 +61,7 @@ from .alternatives import alternatives_of
 from .audio_input import AudioInput
 from .client_errors import as_request_error
 from .function_calls import FunctionCalls
+from .history import History
 from .outbox import Outbox
 from .reconfigure import LiveServices
 from .services import Handle
@@ -91,6 +92,7 @@ class SessionParts:
     #: The user's audio, if the client's transport carries any.
     audio_input: AudioInput | None = None
     recorder: Recorder | None = None
+    history: History | None = None
     #: The timers of `Session.call_after`.
     timers: list[Timer] = field(factory=list[Timer])
     #: Whether the client is sent the arguments of the functions that the bot carries out.
@@ -311,6 +313,8 @@ class BotSession(Session[Any]):
                 interrupted = message.get("interrupted", False)
                 if self._parts.recorder is not None:
                     self._parts.recorder.said(self.clock.now(), role, text, interrupted)
+                if self._parts.history is not None:
+                    self._parts.history.said(role, text, interrupted)
                 self._parts.hooks.notify("transcript", session=self, role=role, text=text, interrupted=interrupted)
 
     # ---- functions -------------------------------------------------------------------------------------------------

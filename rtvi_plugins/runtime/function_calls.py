@@ -27,6 +27,7 @@ from ..utils.control_flow import reraise_control_flow
 from ..utils.diagnostics import shorten
 from ..utils.json_values import check_json
 from ..utils.waiting import OneShotEvent, cancellation_classes, clear_stray_cancellation
+from .history import History
 from .saving import Saver
 
 __all__ = ("FunctionCalls",)
@@ -53,6 +54,8 @@ class _Call(FunctionCall):
     failed: str | None = None
     #: What is written down of the call in a session that is saved.
     noted: Mapping[str, Any] = {}
+    #: Called with the outcome, if it is kept.
+    kept: Callable[[str], None] | None = None
     #: Called with the result if it comes after `leave`.
     then: Callable[[Any], None] | None = None
     _end: OneShotEvent = field(factory=OneShotEvent)
@@ -72,6 +75,8 @@ class _Call(FunctionCall):
         if self.timer is not None:
             self.timer.cancel()
         self.calls.ended(self)
+        if self.kept is not None:
+            self.kept("cancelled" if cancelled else "ok" if failed is None else "failed")
         self._end.set()
         self.calls.emit(FunctionCallEnded(self.id, self.name, cancelled, self.value))
         if self.then is not None and not cancelled:
@@ -158,6 +163,8 @@ class FunctionCalls:
     tasks: TaskGroup | None = None
     #: In a session that is saved: writes down that a call begins, and its result.
     saver: Saver | None = None
+    #: Keeps what was called, if the operator wants it.
+    history: History | None = None
     #: The calls that it has written down.
     _noted: set[str] = field(factory=set[str])
     _running: dict[str, _Call] = field(factory=dict[str, _Call])
@@ -172,6 +179,8 @@ class FunctionCalls:
         call = ClientCall(self._id(id), name, self)
         call.noted = {"name": name, "arguments": dict(arguments)}
         self._announce(FunctionCallStarted(call.id, name, arguments))
+        if self.history is not None:
+            call.kept = self.history.function(name, arguments, "client")
         self._begin(call, self.limits.function_seconds)
         if self.saver is not None:
             self._noted.add(call.id)
@@ -192,6 +201,8 @@ class FunctionCalls:
         assert self.tasks is not None
         call = OwnCall(self._id(id), action.name, self, finish=action.finish, stops=action.is_async)
         self._announce(FunctionCallStarted(call.id, call.name, arguments, by_client=False))
+        if self.history is not None:
+            call.kept = self.history.function(call.name, arguments, "bot")
         self._begin(call, min(self.limits.function_seconds, action.deadline or math.inf))
         if self.saver is not None and not action.repeatable:
             call.noted = {"name": call.name, "arguments": dict(arguments)}

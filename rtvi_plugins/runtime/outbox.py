@@ -128,9 +128,11 @@ class Outbox:
             raise ValueError(f"The message {type} is {len(text)} characters long; at most {longest} are sent.")
         self.put(text)
 
-    def answer(self, request: Request, text: str) -> None:
-        """Answer a request, unless it was answered already."""
+    def answer(self, request: Request, text: str, outcome: str = "ok") -> None:
+        """Answer a request, unless it was answered already. `outcome` is "ok", or the code of the error."""
         if self._protocol.requests.settle(request):
+            if request.answered is not None:
+                request.answered(outcome)
             self._protocol.rate.charge_answer(len(text))
             if self._saver is not None:
                 self._saver.answered(request.id, text)
@@ -138,7 +140,7 @@ class Outbox:
 
     def fail(self, request: Request, error: RequestError) -> None:
         """Answer a request with an error, unless it was answered already."""
-        self.answer(request, encode("error-response", request.id, self.sendable_form(error)))
+        self.answer(request, encode("error-response", request.id, self.sendable_form(error)), error.code)
 
     def refuse(self, id: str, error: RequestError) -> None:
         """Report the failure of a message that is not answered when it succeeds.

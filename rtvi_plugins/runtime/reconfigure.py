@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import anyio
 from anyio.abc import TaskGroup
@@ -28,12 +28,13 @@ from ..protocol.protocol import RTVIProtocol
 from ..protocol.requests import Request
 from ..protocol.start import StartRequest
 from ..registry.hooks import Hooks
-from ..registry.registry import Registry
+from ..registry.registry import PROVIDER, Registry
 from ..session import Session
 from ..utils.diagnostics import where
 from .deferred import AppliedOptions, arguments_of, author_sentence, set_group_error
 from .failover import Failovers
 from .health import Health
+from .history import History
 from .key_checks import KeyChecks
 from .lifespans import OpenLifespans
 from .outbox import Outbox
@@ -71,6 +72,8 @@ class LiveServices:
     key_checks: KeyChecks
     health: Health
     end: Callable[[RequestError], None]
+    #: Keeps the changes of the config, if the operator wants it.
+    history: History | None = None
     #: The stand-ins, and which of them serve.
     failovers: Failovers = field(init=False)
     _changes: ConfigChanges = field(init=False)
@@ -238,7 +241,7 @@ class LiveServices:
             if again is None:
                 return None
             change = again
-        error = self._install(change, new, now=now)
+        error = self._install(change, new, by="client", now=now)
         if error is not None:
             return self.outbox.fail(update.request, error)
         try:
@@ -263,7 +266,7 @@ class LiveServices:
                     self._apply_deferred()
                 if change.base is not self.config.values:
                     change = self._prepare_own(sent)
-                error = self._install(change, new, now=now)
+                error = self._install(change, new, by="bot", now=now)
         finally:
             self._retire_unused(new)
         if error is not None:
@@ -311,7 +314,9 @@ class LiveServices:
                         raise set_group_error(group, error) from None
                     new.values[group] = values
 
-    def _install(self, change: ConfigChange, new: _NewServices, *, now: bool) -> RequestError | None:
+    def _install(
+        self, change: ConfigChange, new: _NewServices, *, by: Literal["client", "bot"], now: bool
+    ) -> RequestError | None:
         """Make a change, at once or at the turn boundary. If an options function raises, nothing has changed."""
         applied, before, offer, live = self._applied, self.config.values, self.protocol.offer, self._applied.live
 
@@ -337,8 +342,12 @@ class LiveServices:
             self.failovers.switched(service)
         if not now:
             applied.defer(deferred, groups)
-        changed = [f"{service}.{name}" for service, name in change.changed]
-        self.hooks.notify("config_committed", session=self.session, revision=self.config.revision, changed=changed)
+        revision = self.config.revision
+        changed = {f"{service}.{name}": change.values[service][name] for service, name in change.changed}
+        self.hooks.notify("config_committed", session=self.session, revision=revision, changed=[*changed])
+        if self.history is not None:
+            switched = {f"{service}.{PROVIDER}": change.offer.providers[service] for service in change.switched}
+            self.history.configured(by, {**switched, **changed}, revision)
         return None
 
     # ---- services that are replaced --------------------------------------------------------------------------------

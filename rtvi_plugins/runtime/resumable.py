@@ -18,6 +18,7 @@ from ..protocol.operations import ClientReady
 from ..resuming import OWNER, Saved
 from ..session import RunLLM
 from .bot_session import BotSession, SessionParts
+from .history import History
 from .resume_tokens import ResumeTokens
 from .saving import Saver
 from .session_time import SessionTime
@@ -46,6 +47,8 @@ class Resumable:
     resume_seconds: float
     #: The first keys of the record.
     first: Mapping[str, str]
+    #: What happened in the session, if the operator wants it.
+    history: History | None
     _begun: bool = False
     #: Whether the next `bot-ready` is the first one of a process that has restored the session.
     _is_news: bool = False
@@ -71,13 +74,19 @@ class Resumable:
         if shared.store is None:
             return None
         epoch = 1 if saved is None else saved.epoch
-        saver = Saver(session.id, epoch, shared.store, shared.clock, shared.resume_seconds, on_lost)
+        keeping = shared.history_seconds
+        saver = Saver(session.id, epoch, shared.store, shared.clock, shared.resume_seconds, on_lost, keeping)
         snapshot = Snapshot(session, parts, saver, session_time, time.time)
         saver.snapshot, saver.answered = snapshot.note, snapshot.answered
         tokens = ResumeTokens(session.id, shared.clock, saver.note_text)
         first = {OWNER: shared.address, "start": encode_json(start)} if saved is None else {}
-        made = cls(session, parts, shared.clock, session_time, saver, snapshot, tokens, shared.resume_seconds, first)
+        history = None if not keeping else History(saver, time.time)
+        seconds = shared.resume_seconds
+        made = cls(session, parts, shared.clock, session_time, saver, snapshot, tokens, seconds, first, history)
         parts.protocol.resume = made._offer
+        parts.history = parts.actions.history = parts.calls.history = parts.services.history = history
+        if history is not None and saved is None:
+            history.started(shared.offers.registry.bot.name, session.providers, session.start_data)
         return made
 
     def _offer(self) -> dict[str, Any]:
@@ -91,6 +100,9 @@ class Resumable:
         """Restore the session from its record, and wait for its client."""
         self.session.resumed = self._is_news = True
         self.parts.outbox.detach()
+        if self.history is not None:
+            self.saver.keys.update(record)
+            self.history.resumed(record)
         for key in record:
             self.tokens.restore(key)
         self.snapshot.restore(record)
@@ -111,10 +123,10 @@ class Resumable:
         self.saver.freeze()
 
     async def close(self) -> None:
-        """End: forget the record, or write the last one after `freeze`."""
+        """End: forget the record but for the history, or write the last one after `freeze`."""
         self.tokens.close()
         if self._begun:
-            await self.saver.finish()
+            await self.saver.finish(None if self.history is None else self.history.ended(self.parts.ending.code))
 
     # ---- connections -----------------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from attrs import define, field
 from ..clock import Clock, Deadline
 from ..errors import Cancelled
 from ..protocol.codec import encode_json
-from ..resuming import Fenced, SessionStore
+from ..resuming import ENDED, HISTORY, Changes, Fenced, SessionStore
 from ..utils.waiting import OneShotEvent
 
 __all__ = ("Saver",)
@@ -42,6 +42,8 @@ class Saver:
     resume_seconds: float
     #: Called when another process has claimed the session.
     on_lost: Callable[[], None]
+    #: How long the history of the session is kept, in seconds. 0 keeps none.
+    history_seconds: float = 0.0
     #: Called before each write, to `note` what has changed.
     snapshot: Callable[[], None] = lambda: None
     #: Called before a write of `run`, and when it is done, so that the texts from before may leave.
@@ -52,6 +54,8 @@ class Saver:
     #: Nothing more is noted: the session goes on elsewhere, or ends.
     stopped: bool = False
     notes: dict[str, str | None] = field(factory=dict[str, "str | None"])
+    #: The keys of the record, which are removed at the end of a session whose history is kept.
+    keys: set[str] = field(factory=set[str])
     _lost: bool = False
     _frozen: bool = False
     #: The keys of the effects that have begun.
@@ -69,7 +73,7 @@ class Saver:
 
     @property
     def keep_seconds(self) -> float:
-        """How long the store keeps the record after a write. A live session writes more often, even a silent one."""
+        """How long a session can be resumed after a write. A live session writes more often, even a silent one."""
         return 2 * self.resume_seconds + _STORE_SECONDS
 
     # ---- notes -----------------------------------------------------------------------------------------------------
@@ -80,8 +84,11 @@ class Saver:
 
     def note_text(self, key: str, text: str | None) -> None:
         """Write a text with the next write. None removes the key."""
-        if not self.stopped:
-            self.notes[key] = text
+        if self.stopped:
+            return
+        self.notes[key] = text
+        if self.history_seconds:
+            (self.keys.add if text is not None else self.keys.discard)(key)
 
     # ---- the gates -------------------------------------------------------------------------------------------------
 
@@ -143,7 +150,8 @@ class Saver:
         error: BaseException | None = None
         try:
             with anyio.fail_after(seconds):
-                await self.store.write(self.session, self.epoch, changes, self.keep_seconds)
+                kept = max(self.keep_seconds, self.history_seconds)
+                await self.store.write(self.session, self.epoch, changes, kept)
         except Fenced:
             self._lost = True
             self.stop()
@@ -197,8 +205,11 @@ class Saver:
             self.snapshot()
             self.stopped = self._frozen = True
 
-    async def finish(self) -> None:
-        """Write the last snapshot, if one was taken; otherwise forget the record, unless it is another process's."""
+    async def finish(self, ended: str | None = None) -> None:
+        """Write the last snapshot, if one was taken; otherwise forget the record, unless it is another process's.
+
+        With `ended`, the last entry of the history, keep the history and forget the rest.
+        """
         self._renewal.cancel()
         self.stopped = True
         if self._lost:
@@ -208,11 +219,22 @@ class Saver:
             return await self._write(_END_SECONDS)
         try:
             with anyio.fail_after(_END_SECONDS):
-                await self.store.forget(self.session, self.epoch)
+                if ended is None:
+                    await self.store.forget(self.session, self.epoch)
+                else:
+                    await self.store.write(self.session, self.epoch, self._history(ended), self.history_seconds)
+        except Fenced:  # it goes on elsewhere, or an operator has deleted it
+            pass
         except Exception as error:
             text = "the record of session %s could not be removed: %s"
             log.error(text, self.session, _reason(error), extra={"session": self.session})
         return None
+
+    def _history(self, ended: str) -> Changes:
+        """Return the last write of a session whose history is kept: without tokens, nobody can resume it."""
+        rest = dict.fromkeys(key for key in (*self.keys, *self.notes) if not key.startswith(HISTORY))
+        entries = {key: text for key, text in self.notes.items() if key.startswith(HISTORY)}
+        return {**rest, **entries, ENDED: ended}
 
 
 def _reason(error: BaseException) -> str:

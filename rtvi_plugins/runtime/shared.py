@@ -40,6 +40,8 @@ class Shared:
     store: SessionStore | None = None
     address: str = ""
     resume_seconds: float = 60.0
+    #: How long the store keeps the history of a session that has ended. 0 keeps none.
+    history_seconds: float = 0.0
     old_names: OldNames = field(factory=OldNames)
     key_checks: KeyChecks = field(factory=KeyChecks)
     health: Health = field(default=Factory(lambda self: Health(self.clock), takes_self=True))

@@ -8,6 +8,7 @@ The record of a session has these keys. Those of the first two lines and `m/N`, 
     answer/ID               the answer to a request
     begun/ID job/ID call/ID an action, a job or a function call that has begun; a call also with its result
     jobs                    how many jobs there were
+    history/N ended         what happened in the session, if the operator wants it: see `history`
     token/HASH              a resume token that is valid
 """
 
@@ -65,8 +66,9 @@ class Snapshot:
         self._note_messages()
         if self.saver.notes:
             now, time = self.time.clock.now(), self.time
-            times = {"at": self.wall_clock(), "left": time.ends - now, "idle": now - time.last_received}
-            self.saver.note("time", times)
+            at = self.wall_clock()
+            times = {"at": at, "left": time.ends - now, "idle": now - time.last_received}
+            self.saver.note("time", {**times, "until": at + self.saver.keep_seconds})
 
     def _compare(self, key: str, now: tuple[Any, ...], to_json: Callable[[Any], Any]) -> None:
         before = self._noted.get(key, ())

@@ -28,6 +28,7 @@ def run(chosen: argparse.Namespace) -> int:
     settings = Settings(
         store=chosen.resume,
         resume_seconds=chosen.resume_seconds,
+        keep_days=chosen.keep_days,
         address=chosen.public_url or "http://{ip}:{port}",
         listen=chosen.host if chosen.host == "127.0.0.1" else "{ip}",
         origins=tuple(chosen.origin),

@@ -28,10 +28,10 @@ from rtvi_plugins.hosting import Host, Limits
 from rtvi_plugins.loading import load_bot
 from rtvi_plugins.resuming import SessionStore
 from rtvi_plugins.session import Secret
+from rtvi_plugins.stores import open_store
 from rtvi_plugins_server import create_app
 from rtvi_plugins_server.embedding import serving
 from rtvi_plugins_server.starting import PRIVATE, SECRET_HEADER, read_body
-from rtvi_plugins_server.stores import open_store
 
 from .placing import OPEN
 
@@ -56,13 +56,15 @@ _LOOK: Final = 0.2
 class Settings:
     """How a bot is served. Times are in seconds.
 
-    `store` is a path or a URL, as of `rtvi run --resume`; without one, sessions end with their worker. `address` is
+    `store` is a path or a URL, as of `rtvi run --resume`; without one, sessions end with their worker. `keep_days` is
+    that of a `Host`. `address` is
     where clients reach a worker: `{ip}` and `{port}` stand for its node and its port. `listen` is the address of its
     socket. `origins`, `plugins` and `limits` are those of `rtvi run`.
     """
 
     store: str | None = None
     resume_seconds: float = 60.0
+    keep_days: float = 0.0
     address: str = "http://{ip}:{port}"
     listen: str = "{ip}"
     origins: tuple[str, ...] = ()
@@ -89,6 +91,7 @@ class Worker:
             store=None if chosen.store is None else open_store(chosen.store),
             address=self.address,
             resume_seconds=chosen.resume_seconds,
+            keep_days=chosen.keep_days,
         )
         app = create_app(
             self.host, public_url=self.address, page=False, origins=chosen.origins, proxies=[f"{_FRONT_END}/32"]

@@ -6,7 +6,6 @@ Public modules::
     starting               start a session from an HTTP request; also for routes of plugins
     websocket              the WebSocket endpoint, for plugins with a form of messages of their own
     embedding              serve within an event loop that already runs
-    stores                 the store of sessions that `--resume` names
     command                the command `rtvi run`
 
 The ASGI app, which runs on any server::

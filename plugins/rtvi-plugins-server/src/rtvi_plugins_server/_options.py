@@ -158,6 +158,13 @@ def _add_others(parser: argparse.ArgumentParser) -> None:
         help="write saved sessions to the disk at once, so that they survive a power failure",
     )
     parser.add_argument(
+        "--keep-days",
+        metavar="N",
+        type=float,
+        default=0.0,
+        help="for how many days to keep transcripts and actions of saved sessions that have ended (%(default)g)",
+    )
+    parser.add_argument(
         "--log-level",
         choices=("debug", "info", "warning", "error"),
         help="(info; --dev also logs tracebacks of the bot and its providers)",
@@ -187,7 +194,12 @@ def _check(chosen: argparse.Namespace) -> None:
         raise UsageError(f"--drain-seconds {chosen.drain_seconds} is no time; write 0 or more.")
     if not 0 < chosen.resume_seconds < math.inf:
         raise UsageError(f"--resume-seconds {chosen.resume_seconds} is no time; write a number above 0.")
-    if chosen.resume is None and chosen.resume_sync:
-        raise UsageError("--resume-sync needs --resume.")
+    if not 0 <= chosen.keep_days < math.inf:
+        raise UsageError(f"--keep-days {chosen.keep_days} is no time; write a number of days, or 0 to keep nothing.")
+    for option in ("resume_sync", "keep_days"):
+        if chosen.resume is None and getattr(chosen, option):
+            raise UsageError(f"--{option.replace('_', '-')} needs --resume.")
+    if chosen.resume_sync and "://" in chosen.resume:
+        raise UsageError("--resume-sync is for files. A server of a database has settings of its own.")
     if chosen.public_url and urlsplit(str(chosen.public_url)).scheme not in ("http", "https"):
         raise UsageError(f"--public-url {chosen.public_url} is no URL; write it as in https://bots.example.")

@@ -150,6 +150,7 @@ def _host(chosen: argparse.Namespace, limits: Limits, environ: Mapping[str, str]
         store=_store(chosen),
         address=(chosen.public_url or f"http://{chosen.host}:{chosen.port}") + (prefix_of(place.key) if place else ""),
         resume_seconds=chosen.resume_seconds,
+        keep_days=chosen.keep_days,
     )
     set_service_options(host, chosen.service_option)
     return host
@@ -159,7 +160,7 @@ def _store(chosen: argparse.Namespace) -> SessionStore | None:
     """Return the store for sessions, if they are saved."""
     if chosen.resume is None:
         return None
-    from .stores import open_store
+    from rtvi_plugins.stores import open_store
 
     return open_store(chosen.resume, full=chosen.resume_sync)
 

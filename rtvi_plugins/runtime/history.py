@@ -1,0 +1,95 @@
+"""Keep what happened in a session: what was said, which actions were called, and how the config changed.
+
+Each entry is a JSON object under a key of its own in the session's record. The entry of an action is written before the
+action begins, and again when it has ended. Only the history is left of a record when its session has ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Final, Literal
+
+from attrs import define, field
+
+from ..declare.to_json import to_json
+from ..protocol.codec import encode_json
+from ..resuming import HISTORY
+from .saving import Saver
+
+__all__ = ("History",)
+
+#: A value whose JSON is longer is left out, in characters.
+_LONGEST: Final = 65_536
+
+
+@define(eq=False)
+class History:
+    """Writes the history of one session."""
+
+    saver: Saver
+    #: Returns the time of day.
+    wall_clock: Callable[[], float]
+    #: How many entries there are.
+    _count: int = field(default=0, init=False)
+
+    def started(self, bot: str, providers: Mapping[str, str], start_data: Mapping[str, Any]) -> None:
+        """Add the beginning of the session. `start_data` has the application's own fields of the start request."""
+        self._add("started", bot=bot, providers=dict(providers), start=_kept(start_data))
+
+    def resumed(self, record: Iterable[str]) -> None:
+        """Go on after the entries among the keys of a record."""
+        numbers = (int(key.removeprefix(HISTORY)) for key in record if key.startswith(HISTORY))
+        self._count = max(numbers, default=-1) + 1
+        self._add("resumed")
+
+    def said(self, role: str, text: str, interrupted: bool) -> None:
+        """Add what the user has said, or what the user has heard of the bot."""
+        self._add("said", role=role, text=text, interrupted=interrupted)
+
+    def configured(self, by: Literal["client", "bot"], changed: Mapping[str, Any], revision: int) -> None:
+        """Add a change of the config, with the new values by option."""
+        self._add("config", by=by, changed={name: _kept(value) for name, value in changed.items()}, revision=revision)
+
+    def action(self, action: str, arguments: Mapping[str, Any]) -> Callable[[str], None]:
+        """Add an action that the client calls. Return a function, to be called with "ok" or the code of its error."""
+        return self._begin("action", by="client", action=action, arguments=_kept(arguments))
+
+    def function(
+        self, function: str, arguments: Mapping[str, Any], carried_out_by: Literal["client", "bot"]
+    ) -> Callable[[str], None]:
+        """Add a function that the bot or its LLM calls. Return a function, to be called with its outcome."""
+        return self._begin(
+            "function", by="bot", function=function, carried_out_by=carried_out_by, arguments=_kept(arguments)
+        )
+
+    def ended(self, code: str) -> str:
+        """Return the last entry. `code` is that of the error that has ended the session, or empty."""
+        return encode_json({"at": self._now(), "type": "ended", "code": code})
+
+    def _begin(self, type: str, **fields: Any) -> Callable[[str], None]:
+        return partial(self._end, *self._add(type, **fields))
+
+    def _end(self, key: str, entry: str, outcome: str) -> None:
+        more = encode_json({"outcome": outcome, "ended": self._now()})
+        self.saver.note_text(key, f"{entry[:-1]},{more[1:]}")
+
+    def _add(self, type: str, **fields: Any) -> tuple[str, str]:
+        """Add an entry. Return its key and its text."""
+        key, text = f"{HISTORY}{self._count}", encode_json({"at": self._now(), "type": type, **fields})
+        self._count += 1
+        self.saver.note_text(key, text)
+        return key, text
+
+    def _now(self) -> str:
+        return datetime.fromtimestamp(self.wall_clock(), UTC).isoformat(timespec="milliseconds")
+
+
+def _kept(value: Any) -> Any:
+    """Return the JSON form of a value. Return None if it is too long for a history, or if JSON cannot carry it."""
+    try:
+        form = to_json(value)
+        return form if len(encode_json(form)) <= _LONGEST else None
+    except (TypeError, ValueError, RecursionError):
+        return None
