@@ -77,20 +77,19 @@ async def test_a_key_can_be_replaced() -> None:
 
 Tamper = Callable[[Mapping[str, str], Mapping[str, str]], str]
 
+#: What stands in the place of a text, made of that record and of another one; and what is said of it.
+TAMPERED: Mapping[str, tuple[Tamper, str]] = {
+    "of another session": (lambda own, other: other["a"], "was changed"),
+    "of another key": (lambda own, other: own["b"], "was changed"),
+    "changed": (lambda own, other: own["a"][:-8] + "AAAAAAA=", "was changed"),
+    "longer": (lambda own, other: own["a"] + "!", "was changed"),
+    "shorter": (lambda own, other: own["a"][:20], "was changed"),
+    "plain": (lambda own, other: '{"content": "yes"}', "is not encrypted"),
+    "empty": (lambda own, other: "aes1:", "is not encrypted"),
+}
 
-@pytest.mark.parametrize(
-    ("tamper", "says"),
-    [
-        (lambda own, other: other["a"], "was changed"),
-        (lambda own, other: own["b"], "was changed"),
-        (lambda own, other: own["a"][:-8] + "AAAAAAA=", "was changed"),
-        (lambda own, other: own["a"] + "!", "was changed"),
-        (lambda own, other: own["a"][:20], "was changed"),
-        (lambda own, other: '{"content": "yes"}', "is not encrypted"),
-        (lambda own, other: "aes1:", "is not encrypted"),
-    ],
-    ids=["of another session", "of another key", "changed", "longer", "shorter", "plain", "empty"],
-)
+
+@pytest.mark.parametrize(("tamper", "says"), TAMPERED.values(), ids=TAMPERED.keys())
 async def test_a_text_that_was_changed_is_found(tamper: Tamper, says: str) -> None:
     """Also one that was encrypted here, but for another session or another key of the record."""
     inner, key = MemoryStore(), new_key()
