@@ -199,7 +199,7 @@ def _check(chosen: argparse.Namespace) -> None:
     for option in ("resume_sync", "keep_days"):
         if chosen.resume is None and getattr(chosen, option):
             raise UsageError(f"--{option.replace('_', '-')} needs --resume.")
-    if chosen.resume_sync and "://" in chosen.resume:
+    if chosen.resume_sync and "://" in str(chosen.resume):
         raise UsageError("--resume-sync is for files. A server of a database has settings of its own.")
     if chosen.public_url and urlsplit(str(chosen.public_url)).scheme not in ("http", "https"):
         raise UsageError(f"--public-url {chosen.public_url} is no URL; write it as in https://bots.example.")
