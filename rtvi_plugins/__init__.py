@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Doc
 
-from .declare.bot import bot
-from .declare.decorators import action, options, service
-from .declare.failover import Failover
+from .declare.bot import Failover, bot
 from .declare.grant import Grant
-from .declare.lifespan import lifespan
-from .declare.roles import roles
-from .declare.shapes import Was
+from .declare.injected import lifespan
+from .declare.message_roles import roles
+from .declare.service_options_action import action, options, service
+from .declare.types import Was
 from .errors import ProviderError, RequestError
 from .hookspecs import hookimpl
 from .kinds import LLM, STT, TTS, VAD, Kind, SpeechModel

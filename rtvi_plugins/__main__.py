@@ -15,8 +15,8 @@ from typing import Any
 from . import __version__
 from .cli import USAGE, UsageError, describe_error, examples, guarded, read_seconds, show_traces
 from .errors import PluginError
-from .utils.diagnostics import nearest
 from .utils.install_hint import install_hint
+from .utils.names import nearest
 
 __all__ = ("main",)
 
@@ -232,7 +232,7 @@ _OWN: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]] = {
 
 def _command(word: str) -> Callable[[list[str]], int]:
     """Return the function of a plugin's command."""
-    from .registry.metadata import commands
+    from .registry.distribution_metadata import commands
 
     found = commands()
     if word not in found:
@@ -248,7 +248,7 @@ def _command(word: str) -> Callable[[list[str]], int]:
 
 def _brought_parsers() -> Iterator[tuple[str, str, argparse.ArgumentParser | None]]:
     """Yield the commands of plugins. The parser is that of the function `parser` beside the command's, if any."""
-    from .registry.metadata import commands
+    from .registry.distribution_metadata import commands
 
     for name, value in sorted(commands().items()):
         try:
@@ -270,7 +270,7 @@ def _missing(word: str, known: list[str]) -> str:
 
 
 def _others() -> str:
-    from .registry.metadata import commands
+    from .registry.distribution_metadata import commands
 
     found = commands()
     installed = [f"  {word:<20}  {_BROUGHT.get(word, ('', found[word]))[1]}" for word in sorted(found)]

@@ -17,17 +17,17 @@ from typing import Any, Final, NotRequired, TypeAlias, cast
 from attrs.validators import and_, ge, in_, le, max_len, min_len
 from typing_extensions import TypedDict
 
-from .declare.bot import Providers, bot
-from .declare.failover import Failover, failover_problem
+from .declare.annotations import read
+from .declare.bot import Failover, Providers, bot, failover_problem
 from .declare.grant import Grant
-from .declare.shapes import check
 from .declare.specs import AnyFunction
-from .declare.types import read
+from .declare.types import check
 from .errors import AuthorError, BotError
 from .kinds import BUILTIN_KINDS, Kind
-from .registry.bot_modules import free_name, load_file
+from .registry.modules import free_name, load_file
 from .session import Session
-from .utils.diagnostics import BOT_FILE, nearest
+from .utils.error_texts import BOT_FILE
+from .utils.names import nearest
 from .voice import converse
 from .voice.turn_taking import TurnTaking
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from attrs import define
 
 from .errors import report
-from .utils.control_flow import reraise_control_flow
+from .utils.plugin_calls import reraise_control_flow
 
 __all__ = ("Clock", "Deadline", "Timer")
 

@@ -25,9 +25,10 @@ from typing import Any, ClassVar, Literal
 
 from attrs import field, frozen
 
-from .utils.diagnostics import complaint, nearest, shorten, shorten_middle
+from .utils.error_texts import complaint, shorten, shorten_middle
 from .utils.json_values import MAX_PROBLEMS, is_array, is_object
 from .utils.log_text import escape, trace
+from .utils.names import nearest
 
 _log = logging.getLogger("rtvi_plugins")
 

@@ -15,7 +15,7 @@ import pluggy
 from .errors import DeclarationError
 from .events import Event
 from .session import Session
-from .utils.diagnostics import replaced_by, where
+from .utils.error_texts import replaced_by, where
 
 __all__ = (
     "HOOKS",

@@ -47,33 +47,31 @@ from .loading import compose
 from .protocol.codec import decode_json, encode_json
 from .protocol.config import SessionConfig
 from .protocol.offer import Offers
-from .protocol.operator_fields import Keys, key_variable, read_service_options
-from .protocol.rate import AddressRates
-from .protocol.start import StartRequest, read_start, with_config
-from .registry.bot_modules import top
+from .protocol.rate_limit import AddressRates
+from .protocol.start_request import Keys, StartRequest, key_variable, read_service_options, read_start, with_config
 from .registry.grants import Grants
 from .registry.hooks import Hooks
-from .registry.installed import Installed
+from .registry.installed_plugins import Installed
 from .registry.key_store import KeyStore
+from .registry.modules import top
 from .registry.registry import Provider, Registry
 from .resuming import Saved, SessionStore
-from .runtime.clock import Clock, ManualClock, SystemClock
+from .runtime.actions import Threads
+from .runtime.bot_session import Shared
 from .runtime.connection import Connection, ConnectionStream
 from .runtime.key_checks import can_check
-from .runtime.lateness import Lateness
 from .runtime.lifespans import OpenLifespans
-from .runtime.live import LiveSession
-from .runtime.postponed import Postponed
 from .runtime.resume_tokens import read_token
 from .runtime.services import Opener
-from .runtime.shared import Shared
-from .runtime.threads import Threads
+from .runtime.session_life import LiveSession
+from .runtime.slow_imports import Postponed
+from .runtime.system_clock import Clock, ManualClock, SystemClock
 from .runtime.unclaimed_sessions import UnclaimedSessions
-from .runtime.watchdog import watching
+from .runtime.watchdog import Lateness, watching
 from .session import Secret
-from .utils.control_flow import reraise_control_flow
-from .utils.diagnostics import where
+from .utils.error_texts import where
 from .utils.json_values import is_nested_deeper, is_object
+from .utils.plugin_calls import reraise_control_flow
 from .utils.secrets import secrets_in_environment
 from .utils.waiting import cancellation_classes
 from .voice.recording import check_folder

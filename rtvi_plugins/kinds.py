@@ -21,7 +21,7 @@ from typing_extensions import get_protocol_members, is_protocol
 
 from .context import Function, Message, MessageWithThoughts
 from .errors import DeclarationError
-from .utils.diagnostics import authors_line, shorten
+from .utils.error_texts import authors_line, shorten
 from .utils.json_values import describe_json, is_object
 from .utils.names import is_valid_name
 

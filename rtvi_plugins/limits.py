@@ -7,7 +7,7 @@ from math import inf
 
 from attrs import asdict, frozen
 
-from .utils.diagnostics import nearest
+from .utils.names import nearest
 
 __all__ = ("Limits",)
 

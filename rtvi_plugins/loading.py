@@ -14,15 +14,14 @@ from attrs import evolve
 from .declare.specs import AnyFunction, BotSpec, Spec, specs_in, specs_of
 from .errors import BotError, PluginError
 from .protocol.describe import check_descriptions
-from .registry import standard
-from .registry.assemble import build, build_provider
-from .registry.bot_modules import load_file
+from .registry import standard_actions
+from .registry.assemble import build, build_provider, check_personas
 from .registry.hooks import Hooks
-from .registry.installed import EntryPoint, Installed
-from .registry.personas import check_personas
-from .registry.plugin_loading import (
+from .registry.installed_plugins import EntryPoint, Installed
+from .registry.modules import (
     Modules,
     find_providers,
+    load_file,
     load_plugin,
     local_services,
     services_in,
@@ -30,7 +29,8 @@ from .registry.plugin_loading import (
 )
 from .registry.registry import Provider, Registry
 from .utils.blocked_threads import SLOW_IMPORT_SECONDS, warn_when_slow
-from .utils.diagnostics import nearest, where
+from .utils.error_texts import where
+from .utils.names import nearest
 
 __all__ = ("bot_spec", "compose", "load_bot", "load_provider")
 
@@ -125,7 +125,7 @@ def compose(
     """
     spec = bot_spec(bot)
     modules = Modules(installed)
-    modules.by_name[standard.__name__] = standard
+    modules.by_name[standard_actions.__name__] = standard_actions
     own = dict.fromkeys((bot.__module__, getattr(bot, _NAMED_IN, bot.__module__)))
     for each in (*(sys.modules[name] for name in own), *extra):
         modules.add(each)
@@ -154,7 +154,7 @@ def compose(
 def load_provider(entry: EntryPoint, installed: Installed) -> Provider:
     """Return an installed provider without a bot, with the options and actions of its kind."""
     modules = Modules(installed)
-    modules.by_name[standard.__name__] = standard
+    modules.by_name[standard_actions.__name__] = standard_actions
     members = modules.add(load_plugin(installed, entry))
     spec = services_in(members)[entry.name]
     modules.add_kind(spec.protocol)

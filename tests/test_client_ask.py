@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from rtvi_plugins import LLM, Session, action, bot, converse
-from rtvi_plugins.client import AnswerInterrupted, BotAnswer, Client, NoAnswer, asking
+from rtvi_plugins.client import AnswerInterrupted, BotAnswer, Client, NoAnswer, answers
 from rtvi_plugins.errors import ContextFull, NoConversation, RequestError, SessionClosed
 from rtvi_plugins.hosting import Limits
 from rtvi_plugins.kinds import Text, ToolCall
@@ -62,7 +62,7 @@ async def test_the_answer_is_the_text_of_one_turn() -> None:
 @pytest.mark.parametrize("version", ["0.3.0", "2", "2.1.0-beta"])
 async def test_an_answer_ends_for_clients_of_all_versions(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The bot sends the end of its turn from 1.0 on. An unreadable version counts as 0.3."""
-    monkeypatch.setattr(asking, "QUIET", 0.02)
+    monkeypatch.setattr(answers, "QUIET", 0.02)
     async with connect(greeter, Fakes([Text("I am "), Text("Vera.")]), version=version) as client:
         assert await client.ask("Who are you?", timeout=2.0) == "I am Vera."
 
@@ -180,7 +180,7 @@ async def asked(client: Client, results: list[Any], text: str = "Hello", timeout
 
 async def test_without_the_end_of_the_turn_an_answer_ends_when_nothing_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of another server: not while a function runs, though the LLM is idle."""
-    monkeypatch.setattr(asking, "QUIET", 0.02)
+    monkeypatch.setattr(answers, "QUIET", 0.02)
     results: list[Any] = []
     async with meeting() as (client, peer), anyio.create_task_group() as tasks:
         tasks.start_soon(asked, client, results)

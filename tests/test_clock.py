@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtvi_plugins.clock import Deadline
-from rtvi_plugins.runtime.clock import ManualClock, SystemClock
+from rtvi_plugins.runtime.system_clock import ManualClock, SystemClock
 
 from .tools.loops import EVERY_LOOP
 from .tools.patience import PATIENCE

@@ -26,8 +26,9 @@ from rtvi_plugins.errors import (
     unknown,
 )
 from rtvi_plugins.runtime.client_errors import as_request_error
-from rtvi_plugins.utils.diagnostics import nearest, unwrap_group, where
+from rtvi_plugins.utils.error_texts import unwrap_group, where
 from rtvi_plugins.utils.json_values import MAX_PROBLEMS, is_object
+from rtvi_plugins.utils.names import nearest
 
 from .tools.every import check_each
 

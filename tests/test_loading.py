@@ -12,7 +12,7 @@ import pytest
 
 from rtvi_plugins.errors import AuthorError, BotError, PluginError
 from rtvi_plugins.loading import bot_spec, compose, load_bot
-from rtvi_plugins.registry.installed import EntryPoint, Installed
+from rtvi_plugins.registry.installed_plugins import EntryPoint, Installed
 
 HEAD = """
 from __future__ import annotations

@@ -17,7 +17,7 @@ from rtvi_plugins.hosting import Host, ManualClock
 from rtvi_plugins.security import helper_environment, http_url, quiet_http_clients
 from rtvi_plugins.utils.secrets import scrub
 
-from .protocol import test_start
+from .protocol import test_start_request
 
 KEY = "key-of-a-test-4711"
 
@@ -120,7 +120,12 @@ def test_http_clients_log_warnings_only_unless_a_level_was_chosen(monkeypatch: p
 def test_a_host_knows_the_keys_of_its_providers_and_of_its_environment() -> None:
     """From when it is made until it is gone, whether a session uses them or not."""
     environ = {"KEYED_API_KEY": "declared 4711", "OTHER_API_KEY": "another-4711", "HOME": "home-4711"}
-    host = Host(test_start.anyones, modules=[test_start], environ=environ, operator_secret=Secret("operator-4711"))
+    host = Host(
+        test_start_request.anyones,
+        modules=[test_start_request],
+        environ=environ,
+        operator_secret=Secret("operator-4711"),
+    )
     assert scrub("declared 4711, another-4711, operator-4711, home-4711") == "…, …, …, home-4711"
     gone = weakref.ref(host)
     del host
@@ -133,6 +138,8 @@ def test_a_host_knows_the_keys_of_its_providers_and_of_its_environment() -> None
 async def test_a_log_shows_no_token_that_opens_a_session() -> None:
     """Whoever reads it could take the session."""
     environ = {"KEYED_API_KEY": KEY}
-    async with Host(test_start.anyones, modules=[test_start], environ=environ, clock=ManualClock()) as host:
+    async with Host(
+        test_start_request.anyones, modules=[test_start_request], environ=environ, clock=ManualClock()
+    ) as host:
         started = await host.start({})
         assert scrub(f"GET /ws?token={started.token} failed") == "GET /ws?token=… failed"

@@ -25,13 +25,13 @@ def _by_metadata() -> int:
 
 
 def _by_us() -> int:
-    from rtvi_plugins.registry.installed import discover
+    from rtvi_plugins.registry.installed_plugins import discover
 
     return len(discover())
 
 
 def _load_one() -> int:
-    from rtvi_plugins.registry.installed import Installed
+    from rtvi_plugins.registry.installed_plugins import Installed
 
     installed = Installed()
     installed.load(installed.provider("llm", "made050"))

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ..errors import AuthorError, BotError, RequestError
 from ..security import JsonLogFormatter, LogFormatter, quiet_http_clients
-from ..utils.diagnostics import unwrap_group
+from ..utils.error_texts import unwrap_group
 from ..utils.log_text import LINES, clean, redacted_stderr, trace
 from ..utils.secrets import secrets_in_environment
 
@@ -339,7 +339,7 @@ def set_service_options(host: Host, words: Iterable[str]) -> None:
 
 def _service_option(host: Host, name: str) -> tuple[str, str, str]:
     """Return the `service.provider`, the name and the RTVI type of a service option."""
-    from ..protocol.operator_fields import key_variable
+    from ..protocol.start_request import key_variable
 
     service, *provider = name.split(".")
     option = provider.pop() if provider else ""

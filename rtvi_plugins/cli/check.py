@@ -13,7 +13,7 @@ from typing import Final
 from ..cli import FAILED, OK
 from ..testing import RULES, Level, PackageReport, Report, Result, check_package, load_checks
 from ..utils.secrets import scrub
-from .description import table_lines
+from .describe import table_lines
 
 __all__ = ("run",)
 

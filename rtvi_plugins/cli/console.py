@@ -34,9 +34,8 @@ from ..cli import (
 from ..client import Client, open_client
 from ..errors import RequestError, SessionClosed
 from ..hosting import Connection, ConnectionStream, Host, Limits
-from .completions import Completions
-from .description import actions_text
-from .line_editor import line_editor
+from .describe import actions_text
+from .line_editor import Completions, line_editor
 from .screen import Screen, has_colours, shown, typed_lines
 from .sound import SPEAKER_RATE, Speaker, load_sound, microphone_and_speaker
 

@@ -24,14 +24,13 @@ from ..cli import FAILED, OK, load
 from ..errors import PluginError
 from ..hosting import Host
 from ..loading import bot_spec
-from ..registry.installed import API, EntryPoint, Installed
-from ..registry.key_store import KeyStore
-from ..registry.metadata import stale_metadata
-from ..registry.system_keyring import NoKeyring
+from ..registry.distribution_metadata import stale_metadata
+from ..registry.installed_plugins import API, EntryPoint, Installed
+from ..registry.key_store import KeyStore, NoKeyring
 from ..utils.blocked_threads import SLOW_IMPORT_SECONDS
 from ..utils.install_hint import install_hint
 from ..utils.secrets import scrub
-from .description import table_lines
+from .describe import table_lines
 from .plugin_probe import Probed, probe
 
 __all__ = ("Finding", "run")

@@ -17,10 +17,9 @@ from attrs import asdict, frozen
 
 from ..declare.specs import ProviderSpec
 from ..errors import PluginError
-from ..protocol.operator_fields import key_variable
-from ..registry.apart import LONGEST_IMPORT, find_entry, run_apart
-from ..registry.installed import EntryPoint, Installed
-from ..registry.plugin_loading import family_of, lack, services_in
+from ..protocol.start_request import key_variable
+from ..registry.installed_plugins import LONGEST_IMPORT, EntryPoint, Installed, find_entry, run_apart
+from ..registry.modules import family_of, lack, services_in
 
 __all__ = ("Probed", "import_plugin", "main", "probe")
 

@@ -14,9 +14,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from attrs import asdict, frozen
 
 from ..cli import FAILED, OK
-from ..registry.installed import EntryPoint, Installed
+from ..registry.installed_plugins import EntryPoint, Installed
 from ..utils.install_hint import PLUGINS, available, install_command_of_plugin
-from .description import table_lines
+from .describe import table_lines
 
 __all__ = ("run",)
 

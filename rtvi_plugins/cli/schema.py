@@ -16,11 +16,11 @@ from ..cli import FAILED, OK, UsageError
 from ..declare.specs import ActionSpec, OptionsSpec, Parameter, specs_in
 from ..loading import load_provider
 from ..protocol.describe import describe_action, describe_parameter
-from ..registry.installed import EntryPoint, Installed
-from ..registry.plugin_loading import family_of
-from ..utils.diagnostics import nearest
+from ..registry.installed_plugins import EntryPoint, Installed
+from ..registry.modules import family_of
 from ..utils.json_values import is_object
-from .describe_plugin import declared, own_actions
+from ..utils.names import nearest
+from .describe import declared, own_actions
 from .schema_diff import Change, compare
 
 __all__ = ("plugin_api", "run")

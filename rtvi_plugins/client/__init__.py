@@ -33,8 +33,7 @@ from ..errors import NotReceived, RequestError, SessionClosed
 from ..protocol.codec import LABEL, decode, encode
 from ..utils.json_values import is_object
 from ..utils.waiting import Iteration
-from .answers import AnswerInterrupted, BotReady, ConfigState, EventMessage, InvalidAnswer, NoAnswer
-from .asking import BotAnswer
+from .answers import AnswerInterrupted, BotAnswer, BotReady, ConfigState, EventMessage, InvalidAnswer, NoAnswer
 from .functions import FunctionImplementation, Functions, OtherFunctions
 from .resuming import DELAY, Reconnect, Resumption
 

@@ -1,29 +1,66 @@
-"""The decorator `bot`, and the checks of its arguments."""
+"""The decorator `bot`, the checks of its arguments, and `Failover`."""
 
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeAlias, TypeGuard, TypeVar, cast, overload
+from typing import Any, ClassVar, Concatenate, ParamSpec, Protocol, TypeAlias, TypeGuard, TypeVar, cast, overload
 
 from typing_extensions import TypedDict, Unpack
 
 from ..errors import DeclarationError
 from ..kinds import Kind, kind_of
 from ..session import Session
+from ..utils.error_texts import authors_line
 from ..utils.json_values import is_array
-from .failover import Failover
 from .grant import Grant
-from .lifespan import lifespan_value
-from .shapes import summary
+from .injected import check_bot_annotation, lifespan_value, read_state
 from .signature import check_function, is_session, read_hints, reject_result, reject_unknown
 from .specs import AnyFunction, BotSpec, Choice, Given, Injected, mark
-from .state import check_bot_annotation, read_state
+from .types import summary
 
-__all__ = ("Providers", "bot")
+__all__ = ("Failover", "Providers", "bot", "failover_problem")
+
+
+class Failover:
+    """Providers of a service in the order in which they are used. When one fails, the next takes over.
+
+    It stands in `services=` of `@bot` where a provider does: `{"llm": Failover("openai", "groq")}`, or in a list, where
+    clients choose it by the name of its first provider. The options of clients are those of the first. Write options
+    of each under its own name: `config={"llm.groq": {…}}`.
+
+    `seconds` is how long a provider may send nothing before its first output, if there is another one to take over.
+    """
+
+    __slots__ = ("providers", "seconds")
+
+    #: The default of `seconds`.
+    SECONDS: ClassVar[float] = 10.0
+
+    def __init__(self, *providers: str, seconds: float = SECONDS) -> None:
+        if (problem := failover_problem(providers, seconds)) is not None:
+            raise DeclarationError(None, f"Failover(…) ({authors_line()}) {problem}")
+        self.providers = providers
+        self.seconds = float(seconds)
+
+    def __repr__(self) -> str:
+        return f"Failover({', '.join(map(repr, self.providers))}, seconds={self.seconds:g})"
+
+
+def failover_problem(providers: Sequence[Any], seconds: Any) -> str | None:
+    """Return why these are no arguments of `Failover`; None if they are."""
+    if len(providers) < 2 or not all(isinstance(each, str) and each.removesuffix("?") for each in providers):
+        return "takes two providers or more, each by its name, as in Failover('openai', 'groq')."
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
+        return f"takes seconds= as a number above 0, as in 10.0, not {seconds!r}."
+    return None
+
 
 P = ParamSpec("P")
+
 S = TypeVar("S")
+
 #: The end of the name of a provider that may be missing.
 _OPTIONAL = "?"
 
@@ -53,8 +90,12 @@ class _BotKeywords(TypedDict, total=False):
 
 @overload
 def bot(*, state: type[S], **keywords: Unpack[_BotKeywords]) -> _OfState[S]: ...
+
+
 @overload
 def bot(*, state: None = None, **keywords: Unpack[_BotKeywords]) -> Callable[[BotFunction], BotFunction]: ...
+
+
 def bot(
     *bare: Any,
     state: Any = None,

@@ -8,8 +8,8 @@ from typing import Any, cast
 from attrs.validators import and_
 
 from ..errors import DeclarationError
-from ..utils.diagnostics import authors_line
-from .shapes import Validator
+from ..utils.error_texts import authors_line
+from .types import Validator
 
 __all__ = ("Grant",)
 

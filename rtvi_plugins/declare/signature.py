@@ -16,13 +16,14 @@ from typing_extensions import Doc, deprecated
 
 from ..errors import DeclarationError, Problem
 from ..session import Secret, Session
-from ..utils.diagnostics import authors_line, nearest, replaced_by, where
+from ..utils.error_texts import authors_line, replaced_by, where
 from ..utils.json_values import json_problem
-from .containers import mutable_part
-from .shapes import Shape, UnsupportedType, Was, check, summary
+from ..utils.names import nearest
+from .annotations import read
+from .arrays_and_objects import mutable_part
 from .specs import REQUIRED, AnyFunction, Parameter, specs_of
 from .to_json import RepeatedTooOften, to_json
-from .types import read
+from .types import Shape, UnsupportedType, Was, check, summary
 
 __all__ = (
     "Signature",

@@ -13,7 +13,7 @@ from attrs import field, frozen
 
 from ..errors import DeclarationError
 from .grant import Grant
-from .shapes import Shape, Validator
+from .types import Shape, Validator
 
 __all__ = (
     "BOT",

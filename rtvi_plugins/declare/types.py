@@ -1,133 +1,359 @@
-"""Read an annotation into its `Shape`.
+"""The RTVI type of a Python type: its JSON Schema, and how a value of it is checked and loaded.
 
-One reading gives the RTVI type, the JSON Schema and the loader. A type that lacks any of the three is rejected.
+A loader never raises. It appends `Problem`s, so that every problem of a message is reported at once. Here are the
+simple types (`str`, `bool`, `int`, `float`, `None`, `Any`), choices (`Literal`, `Enum`) and unions (`int | str`).
 
-Checks are strict in both directions: `"false"` is not a bool, `true` is not a number, `3.5` is not an int (`3.0` is),
-and NaN is not a number.
+The module has more than 300 lines because a union is checked by the same rules as the types that it is made of.
 """
 
 from __future__ import annotations
 
-import types
-from collections.abc import Iterable, Sequence
-from enum import Enum
-from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin, get_type_hints
+import inspect
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from types import NoneType
+from typing import Any, TypeAlias
 
 import attrs
-from typing_extensions import Doc, deprecated, is_typeddict
+from attrs import frozen
 
-from ..utils.diagnostics import shorten
-from ..utils.json_values import json_problem
-from .constraints import narrow
-from .containers import CONTAINERS, attrs_shape, typeddict_shape
-from .shapes import ANY, NULL, PRIMITIVES, NoneRejected, Schema, Shape, UnsupportedType, Validator, Was, merged
-from .unions import choice_shape, literal_shape, union_shape
+from ..errors import DeclarationError, Problem, unknown
+from ..utils.error_texts import authors_line, shorten
+from ..utils.json_values import (
+    MAX_PROBLEMS,
+    expected,
+    is_array,
+    is_object,
+    json_problem,
+    member_path,
+    until_max_problems,
+)
 
-__all__ = ("read",)
+__all__ = (
+    "ANY",
+    "ANYTHING",
+    "INVALID",
+    "NULL",
+    "PRIMITIVES",
+    "TEXT",
+    "LoadedTypes",
+    "Loader",
+    "NoneRejected",
+    "Schema",
+    "Shape",
+    "UnsupportedType",
+    "Validator",
+    "Was",
+    "as_int",
+    "bad_names",
+    "check",
+    "choice_shape",
+    "literal_shape",
+    "merged",
+    "summary",
+    "union_shape",
+)
+
+# ---- shapes and simple types ---------------------------------------------------------------------------------------
+
+#: A validator as attrs calls it: with the instance, the attribute and the value. It raises `ValueError`.
+Validator: TypeAlias = Callable[[Any, Any, Any], Any]
+
+Schema: TypeAlias = dict[str, Any]
+
+Loader: TypeAlias = Callable[[Any, str, list[Problem]], Any]
 
 
-def read(annotation: Any, *, nested: bool = False, _inside: tuple[type, ...] = ()) -> Shape:
-    """Return the shape of an annotation. Raise `UnsupportedType` if it has none.
+#: A loader returns this with a problem. It never reaches a plugin's function.
+INVALID: Any = object()
 
-    `nested` is set for items and fields, whose schema has their documentation. `_inside` holds the classes around it.
+
+class UnsupportedType(Exception):
+    """An annotation or a validator that cannot be described. The text says what to write instead."""
+
+
+class NoneRejected(UnsupportedType):
+    """A constraint on an optional type that rejects its None."""
+
+    def __init__(self, constraint: str) -> None:
+        super().__init__(f"accepts None, but {constraint} does not. Write optional({constraint})")
+        self.constraint = constraint
+
+
+@frozen
+class Was:
+    """A former name of an argument or option. It is still accepted: `Annotated[str, Was("voice_id")]`."""
+
+    name: str
+
+    def __attrs_post_init__(self) -> None:
+        name: Any = self.name
+        if not isinstance(name, str) or not name:
+            raise DeclarationError(
+                None, f"Was({name!r}) ({authors_line()}) needs a former name, as in Was('voice_id')."
+            )
+
+
+@frozen
+class LoadedTypes:
+    """The Python classes of loaded values; for arrays also those of items, for objects those of field values."""
+
+    classes: tuple[type, ...]
+    items: LoadedTypes | None = None
+    values: LoadedTypes | None = None
+
+    def without_none(self) -> LoadedTypes:
+        return attrs.evolve(self, classes=tuple(each for each in self.classes if each is not NoneType))
+
+    def __or__(self, other: LoadedTypes) -> LoadedTypes:
+        classes = tuple(dict.fromkeys((*self.classes, *other.classes)))
+        return LoadedTypes(classes, _either(self.items, other.items), _either(self.values, other.values))
+
+
+def _either(one: LoadedTypes | None, other: LoadedTypes | None) -> LoadedTypes | None:
+    return one | other if one is not None and other is not None else one or other
+
+
+#: The values of `Any`.
+ANYTHING = LoadedTypes((object,))
+
+#: The names of an object's fields.
+TEXT = LoadedTypes((str,))
+
+
+@frozen
+class Shape:
+    """The form of a type on the wire.
+
+    `rtvi_type` and `schema` describe it. `load` checks a value and converts it. A value whose class is `exact` needs
+    neither. `expects` names the type in messages. `loaded` holds the Python classes of loaded values.
     """
 
-    def read_part(part: Any) -> Shape:
-        return read(part, nested=True, _inside=_inside)
-
-    origin, args = get_origin(annotation), get_args(annotation)
-    if origin is Annotated:
-        shape = _annotated(args[0], _validators(args[1:]), nested, _inside)
-        return _documented(shape, args[1:]) if nested else shape
-    if isinstance(annotation, type) and annotation in PRIMITIVES:  # another annotation may not be hashable
-        return PRIMITIVES[annotation]
-    if annotation is None or annotation is type(None):
-        return NULL
-    if annotation is Any or annotation is object:
-        return ANY
-    if origin is Literal:
-        return literal_shape(args)
-    if members := _members(annotation):
-        return union_shape([read(each, nested=nested, _inside=_inside) for each in members])
-    if (generic := origin or annotation) in CONTAINERS:
-        return CONTAINERS[generic](generic, args, read_part)
-    if isinstance(annotation, type):
-        return _read_class(cast("type[Any]", annotation), _inside)
-    raise UnsupportedType(_no_type(annotation))
+    rtvi_type: str
+    schema: Schema
+    load: Loader
+    exact: type | None = None
+    expects: str = "a value"
+    loaded: LoadedTypes = ANYTHING
 
 
-def _annotated(inner: Any, validators: Sequence[Validator], nested: bool, inside: tuple[type, ...]) -> Shape:
-    try:
-        return narrow(read(inner, nested=nested, _inside=inside), validators)
-    except NoneRejected as error:
-        left = " | ".join(_written(each) for each in _members(inner) if each is not type(None))
-        if not left:  # a nested type accepts None, not this one
-            raise
-        raise UnsupportedType(
-            f"accepts None, but {error.constraint} does not. Write Annotated[{left}, {error.constraint}] | None"
-        ) from None
+def check(shape: Shape, value: Any, path: str = "$") -> tuple[Any, list[Problem]]:
+    """Return the loaded value and every problem with it."""
+    problems: list[Problem] = []
+    return shape.load(value, path, problems), problems
 
 
-def _members(annotation: Any) -> Sequence[Any]:
-    return get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else ()
+def merged(schemas: Iterable[Schema]) -> Schema:
+    """Return one schema with the constraints of all. If two use the same keyword, both apply."""
+    schema: Schema = {}
+    for more in schemas:
+        if schema.keys() & more.keys() - {"description"}:
+            schema = {**schema, "allOf": [*schema.get("allOf", ()), more]}
+        else:
+            texts = [each["description"] for each in (schema, more) if "description" in each]
+            schema = {**schema, **more, **({"description": " ".join(texts)} if texts else {})}
+    return schema
 
 
-def _documented(shape: Shape, metadata: Iterable[Any]) -> Shape:
-    """Add `Doc` and `deprecated` of a nested type to its schema. Those of a whole type belong to its parameter."""
-    texts: Schema = {}
-    for each in metadata:
-        if isinstance(each, Was):
-            raise UnsupportedType(
-                f"has Was({each.name!r}) on a part of the type. Put it on the whole argument or option"
-            )
-        if isinstance(each, Doc):
-            texts["description"] = str(each.documentation)
-        elif isinstance(each, deprecated):
-            texts["deprecated"] = True
-    if (bad := json_problem(texts)) is not None:
-        raise UnsupportedType(f"has a Doc that cannot be sent as JSON: {bad[1]}")
-    return attrs.evolve(shape, schema=merged([shape.schema, texts]))
+def summary(doc: str | None) -> str:
+    """Return the first paragraph of a docstring as one line. Clients see it."""
+    return inspect.cleandoc(doc or "").split("\n\n")[0].replace("\n", " ")
 
 
-def _written(annotation: Any) -> str:
-    return annotation.__name__ if annotation.__class__ is type else str(annotation).replace("typing.", "")
+def _exactly(cls: type, word: str) -> Loader:
+    def load(value: Any, path: str, problems: list[Problem]) -> Any:
+        if value.__class__ is cls:
+            return value
+        problems.append(Problem(path, expected(word, value)))
+        return INVALID
+
+    return load
 
 
-def _no_type(annotation: Any) -> str:
-    name = getattr(annotation, "__name__", None) or str(annotation)
-    return f"is {name}, which has no RTVI type. Use str, bool, int, float, list, dict, Literal, or an attrs class"
+def _load_int(value: Any, path: str, problems: list[Problem]) -> Any:
+    whole = as_int(value)
+    if whole.__class__ is int:
+        return whole
+    is_large = value.__class__ is float and value.is_integer()
+    word = "a whole number of 64 bits, written without fraction and exponent" if is_large else "a whole number"
+    problems.append(Problem(path, expected(word, value)))
+    return INVALID
 
 
-def _read_class(cls: type[Any], inside: tuple[type, ...]) -> Shape:
-    if issubclass(cls, Enum):
-        return choice_shape([member.value for member in cls], cls)
-    if not (attrs.has(cls) or is_typeddict(cls)):
-        raise UnsupportedType(_no_type(cls))
-    if cls in inside:
-        raise UnsupportedType(f"is {cls.__name__}, which contains itself. Use dict[str, Any] where it repeats")
-    try:
-        hints = get_type_hints(cls, include_extras=True)
-    except NameError as error:
-        raise UnsupportedType(
-            f"is {cls.__name__}, whose annotation {error.name!r} cannot be resolved. Import it at module level, "
-            "not under TYPE_CHECKING"
-        ) from None
-    except Exception as error:  # a postponed annotation is code, which may raise anything
-        raise UnsupportedType(f"is {cls.__name__}, which has an annotation that is not a type: {error}") from None
+def as_int(value: Any) -> Any:
+    """Return the int for a float such as 2.0, which is an integer in JSON Schema; return any other value as it is.
 
-    def read_field(part: Any) -> Shape:
-        return read(part, nested=True, _inside=(*inside, cls))
-
-    return (attrs_shape if attrs.has(cls) else typeddict_shape)(cls, hints, read_field)
+    A float from 2**53 on stands for several whole numbers, so it is not converted.
+    """
+    return int(value) if value.__class__ is float and value.is_integer() and abs(value) < 2**53 else value
 
 
-def _validators(metadata: Iterable[Any]) -> list[Validator]:
-    """Return the attrs validators of an annotation's metadata. Anything else must be `Doc`, `deprecated` or `Was`."""
-    others = [each for each in metadata if not isinstance(each, Doc | deprecated | Was)]
-    for each in others:
-        if isinstance(each, type) or not callable(each):
-            name = getattr(each, "__name__", shorten(repr(each)))
-            raise UnsupportedType(
-                f"has {name} in Annotated, which is not a validator. Use a validator such as ge(0), Doc(…) or Was(…)"
-            )
-    return others
+def _load_float(value: Any, path: str, problems: list[Problem]) -> Any:
+    if value.__class__ is int or (value.__class__ is float and math.isfinite(value)):
+        with suppress(OverflowError):  # an author's default may be an int that no float holds
+            return float(value)
+    problems.append(Problem(path, expected("a number", value)))
+    return INVALID
+
+
+def _load_none(value: Any, path: str, problems: list[Problem]) -> Any:
+    if value is not None:
+        problems.append(Problem(path, expected("null", value)))
+        return INVALID
+    return None
+
+
+def _load_any(value: Any, path: str, problems: list[Problem]) -> Any:
+    if is_array(value):
+        for index, item in until_max_problems(enumerate(value), problems):
+            _load_any(item, f"{path}[{index}]", problems)
+    elif is_object(value):
+        if bad := bad_names(value):
+            problems.append(Problem(path, bad))
+        else:
+            for key, item in until_max_problems(value.items(), problems):
+                _load_any(item, member_path(path, key), problems)
+    elif not (value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))):
+        problems.append(Problem(path, expected("a JSON value", value)))
+    return value
+
+
+def bad_names(value: Mapping[Any, Any]) -> str | None:
+    """Return the problem of an object that has keys other than strings. One that was decoded from JSON has none."""
+    for key in value:
+        if not isinstance(key, str):
+            return f"expected names that are strings, got {shorten(repr(key))}"
+    return None
+
+
+ANY = Shape("object", {}, _load_any, expects="a JSON value")
+
+NULL = Shape("null", {"type": "null"}, _load_none, type(None), "null", LoadedTypes((type(None),)))
+
+PRIMITIVES: Mapping[Any, Shape] = {
+    str: Shape("string", {"type": "string"}, _exactly(str, "a string"), str, "a string", LoadedTypes((str,))),
+    bool: Shape(
+        "bool", {"type": "boolean"}, _exactly(bool, "true or false"), bool, "true or false", LoadedTypes((bool,))
+    ),
+    int: Shape("number", {"type": "integer"}, _load_int, int, "a whole number", LoadedTypes((int,))),
+    float: Shape("number", {"type": "number"}, _load_float, None, "a number", LoadedTypes((float,))),
+}
+
+
+# ---- choices and unions --------------------------------------------------------------------------------------------
+
+
+def literal_shape(values: Sequence[Any]) -> Shape:
+    """Return the shape of a `Literal`. `Literal["a", None]` is `Literal["a"] | None`."""
+    named = [each for each in values if each is not None]
+    return (
+        choice_shape(named)
+        if len(named) == len(values)
+        else union_shape([choice_shape(named), NULL])
+        if named
+        else NULL
+    )
+
+
+def choice_shape(values: Iterable[Any], make: Callable[[Any], Any] | None = None) -> Shape:
+    """Return the shape of a choice. `make` converts a chosen value. `True` is not `1`."""
+    allowed = list(values)
+    if not allowed:
+        raise UnsupportedType("has no choices. Name at least one")
+    for each in allowed:
+        if each.__class__ not in (str, int, bool):
+            raise UnsupportedType(f"has the choice {shorten(repr(each))}, which is not a string, whole number or bool")
+    if (bad := json_problem(allowed)) is not None:
+        raise UnsupportedType(f"has a choice that cannot be sent: {bad[1]}")
+    by_key = {(value.__class__, value): make(value) if make else value for value in allowed}
+
+    def load(value: Any, path: str, problems: list[Problem]) -> Any:
+        sent = as_int(value)
+        if isinstance(sent, str | int) and (sent.__class__, sent) in by_key:
+            return by_key[sent.__class__, sent]
+        problems.append(_not_a_choice(value, allowed, path))
+        return INVALID
+
+    word = PRIMITIVES[type(allowed[0])].rtvi_type
+    loaded = LoadedTypes(tuple(dict.fromkeys(each.__class__ for each in by_key.values())))
+    return Shape(word, {"enum": allowed}, load, expects=_one_of(allowed), loaded=loaded)
+
+
+def _one_of(allowed: Sequence[Any]) -> str:
+    return f"one of {shorten(', '.join(repr(item) for item in allowed), 300)}"
+
+
+def _not_a_choice(value: Any, allowed: Sequence[Any], path: str) -> Problem:
+    names = [item for item in allowed if isinstance(item, str)]
+    suggestion = unknown("value", value, names).suggestion if isinstance(value, str) else None
+    return Problem(path, expected(_one_of(allowed), value), suggestion)
+
+
+def union_shape(members: Sequence[Shape]) -> Shape:
+    """Return the shape of a union. Its members are tried in order. `X | None` has the RTVI type of X."""
+    named = [each for each in members if each.exact is not type(None)]
+    if not named:
+        return members[0]
+
+    def load(value: Any, path: str, problems: list[Problem]) -> Any:
+        tries: list[list[Problem]] = []
+        for each in members:
+            wrong: list[Problem] = []
+            loaded = each.load(value, path, wrong)
+            if not wrong:
+                return loaded
+            tries.append(wrong)
+        problems.extend(_nearest(members, tries, value, path))
+        return INVALID
+
+    loaded = members[0].loaded
+    for each in members[1:]:
+        loaded = loaded | each.loaded
+    schema: Schema = {"anyOf": [each.schema for each in members]}
+    return Shape(named[0].rtvi_type, schema, load, expects=_one_of_types(members), loaded=loaded)
+
+
+def _one_of_types(members: Iterable[Shape]) -> str:
+    return " or ".join(dict.fromkeys(each.expects for each in members))
+
+
+def _nearest(members: Sequence[Shape], tries: Sequence[list[Problem]], value: Any, path: str) -> list[Problem]:
+    """Return the problems of the member that the value is closest to: of its JSON type, with the fewest problems.
+
+    If there is no such member, return one problem that names all members.
+    """
+    alike = [index for index, each in enumerate(members) if _json_type(value) in _json_types(each.schema)]
+    inside = [index for index in alike if any(problem.path != path for problem in tries[index])]
+    if inside:
+        return tries[min(inside, key=lambda index: _distance(members[index], tries[index], path))]
+    if len(alike) == 1:
+        return tries[alike[0]]
+    suggestion = next((each.suggestion for found in tries for each in found if each.suggestion is not None), None)
+    return [
+        Problem(
+            path, expected(_one_of_types(members[index] for index in alike or range(len(members))), value), suggestion
+        )
+    ]
+
+
+def _distance(shape: Shape, problems: Iterable[Problem], path: str) -> int:
+    """Return how far a value is from an object's shape. A tag, a field with one choice, outweighs all others."""
+    fields: Mapping[str, Schema] = shape.schema.get("properties", {})
+    tags = {member_path(path, name) for name, each in fields.items() if len(each.get("enum", ())) == 1}
+    return sum(MAX_PROBLEMS if problem.path in tags else 1 for problem in problems)
+
+
+def _json_type(value: Any) -> str:
+    names: Mapping[type, str] = {bool: "boolean", int: "number", float: "number", str: "string", type(None): "null"}
+    return names.get(value.__class__, "array" if is_array(value) else "object")
+
+
+def _json_types(schema: Schema) -> Collection[str]:
+    """Return the JSON types that a schema may accept."""
+    if "anyOf" in schema and "type" not in schema:
+        return {name for each in schema["anyOf"] for name in _json_types(each)}
+    if "enum" in schema:
+        return {_json_type(each) for each in schema["enum"]}
+    names: Any = schema.get("type", ["boolean", "number", "string", "null", "array", "object"])
+    return {"number" if name == "integer" else name for name in ([names] if isinstance(names, str) else names)}

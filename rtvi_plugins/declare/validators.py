@@ -1,25 +1,182 @@
-"""Single validators as constraints: those that attrs brings, and those of an author's own."""
+"""Validators in `Annotated`: each becomes a check of loaded values and the JSON Schema that describes it.
+
+A validator that cannot be described is rejected when it is declared, so that no constraint is hidden from clients. The
+classes of attrs' validators are private; this module reads the fields that they show.
+
+The module has more than 300 lines because a validator is read, checked and described in one place: those that attrs
+brings, alone and within each other, those of an author's own, and bounds that no value passes.
+"""
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from functools import cache, partial
 from types import FunctionType, NoneType
 from typing import Any, cast
 
 import attrs
+from attrs import frozen
 from attrs import validators as v
 
 from ..errors import Problem, unknown
-from ..utils.control_flow import reraise_control_flow
-from ..utils.diagnostics import shorten
-from ..utils.json_values import expected, json_problem
-from .rules import Rule, Subject, class_names, describable, got, is_a, plain, rule_for
-from .shapes import NoneRejected, Schema, UnsupportedType
+from ..utils.error_texts import shorten
+from ..utils.json_values import (
+    MAX_PROBLEMS,
+    describe_json,
+    expected,
+    is_array,
+    is_object,
+    json_problem,
+    member_path,
+    until_max_problems,
+)
+from ..utils.plugin_calls import reraise_control_flow
+from .message_roles import roles
+from .types import ANYTHING, INVALID, TEXT, LoadedTypes, NoneRejected, Schema, Shape, UnsupportedType, Validator, merged
 
-__all__ = ("choice", "instance", "max_length", "min_length", "number", "own", "pattern_of", "refused")
+__all__ = (
+    "Rule",
+    "Subject",
+    "choice",
+    "class_names",
+    "describable",
+    "got",
+    "instance",
+    "is_a",
+    "is_unsatisfiable",
+    "max_length",
+    "min_length",
+    "narrow",
+    "number",
+    "own",
+    "parts_of",
+    "pattern_of",
+    "plain",
+    "refused",
+    "restricted_schema",
+    "restriction",
+    "rule_for",
+    "violations",
+)
+
+
+@frozen
+class Rule:
+    """A constraint. `check` appends the problems of a loaded value. `phrase` completes the sentence "must …"."""
+
+    check: Callable[[Any, str, list[Problem]], None]
+    schema: Schema
+    phrase: str
+
+
+@frozen
+class Subject:
+    """The values that validators check: those of a type, or of an attrs field.
+
+    On a strict subject, a validator must apply to every class of values. Otherwise its schema names those it is for.
+    """
+
+    loaded: LoadedTypes
+    strict: bool
+    attribute: attrs.Attribute[Any] | None = None
+
+    def guard(self, written: str, noun: str, classes: tuple[type, ...]) -> bool:
+        """Return whether the type has values of other classes too, so that the schema must name the classes."""
+        others = [each for each in self.loaded.classes if not is_a(each, classes)]
+        if len(others) == len(self.loaded.classes) and object not in others:
+            raise UnsupportedType(f"has {written}, which applies to {noun}, not to {class_names(others)}")
+        if others and self.strict:
+            if others == [NoneType]:
+                raise NoneRejected(written)
+            raise UnsupportedType(
+                f"has {written}, which does not apply to {class_names(others)}. Put it on the other types only"
+            )
+        return bool(others)
+
+
+def rule_for(classes: tuple[type, ...], passes: Callable[[Any], bool], schema: Schema, phrase: str) -> Rule:
+    """Return a rule for values of these classes. It rejects values of all others."""
+
+    def check(value: Any, path: str, problems: list[Problem]) -> None:
+        if not (is_a(value.__class__, classes) and passes(value)):
+            problems.append(Problem(path, f"must {phrase}, got {got(value)}"))
+
+    return Rule(check, schema, phrase)
+
+
+def is_a(cls: type, classes: tuple[type, ...]) -> bool:
+    """Return whether a class is one of these in JSON, where a bool is not a number."""
+    return issubclass(cls, classes) and (not issubclass(cls, bool) or bool in classes)
+
+
+def class_names(classes: Iterable[type]) -> str:
+    return " or ".join({NoneType: "None", object: "Any"}.get(each, each.__name__) for each in classes)
+
+
+def plain(value: Any) -> Any:
+    return value.value if isinstance(value, Enum) else value
+
+
+def got(value: Any) -> str:
+    shown = plain(value)
+    return shorten(repr(shown)) if is_a(shown.__class__, (int, float)) else describe_json(shown)
+
+
+def describable(written: str, value: Any) -> Any:
+    if (bad := json_problem(value)) is not None:
+        raise UnsupportedType(f"has {written}, which cannot be described: {bad[1]}")
+    return value
+
+
+_LENGTHS = ("Length", "Items", "Properties")
+
+
+def is_unsatisfiable(schema: Schema) -> bool:
+    """Return whether the schema's bounds leave no number or no length. Bounds in `anyOf` are not read."""
+    parts = list(_parts(schema))
+    if any(_highest(parts, f"min{each}") > _lowest(parts, f"max{each}") for each in _LENGTHS):
+        return True
+    low, high = _highest(parts, "minimum"), _lowest(parts, "maximum")
+    above, below = _highest(parts, "exclusiveMinimum"), _lowest(parts, "exclusiveMaximum")
+    if any(part.get("type") == "integer" for part in parts):
+        low, high = max(low, _next_integer(above)), min(high, -_next_integer(-below))
+        return _ceil(low) > -_ceil(-high)
+    return low > high or above >= min(high, below) or low >= below
+
+
+def _parts(schema: Schema) -> Iterator[Schema]:
+    """Yield a schema and those in its `allOf`. The author of a validator may have written anything there."""
+    yield schema
+    inner: Any = schema.get("allOf")
+    for each in inner if is_array(inner) else ():
+        if is_object(each):
+            yield from _parts(each)
+
+
+def _highest(parts: list[Schema], keyword: str) -> float:
+    return max(_bounds(parts, keyword), default=-math.inf)
+
+
+def _lowest(parts: list[Schema], keyword: str) -> float:
+    return min(_bounds(parts, keyword), default=math.inf)
+
+
+def _bounds(parts: list[Schema], keyword: str) -> Iterator[float]:
+    for part in parts:
+        if part.get(keyword).__class__ in (int, float):
+            yield part[keyword]
+
+
+def _ceil(bound: float) -> float:
+    return math.ceil(bound) if math.isfinite(bound) else bound
+
+
+def _next_integer(bound: float) -> float:
+    return math.floor(bound) + 1 if math.isfinite(bound) else bound
+
 
 #: The most choices of `in_` that are described one by one.
 _MOST_CHOICES = 1000
@@ -273,3 +430,209 @@ def _attribute(name: str) -> attrs.Attribute[Any]:
     """Return an attribute for validators that name it in their messages."""
     made = attrs.make_class("Value", {name: attrs.field()})
     return cast("attrs.Attribute[Any]", attrs.fields(made)[0])
+
+
+@frozen
+class _Reader(Subject):
+    """Reads the validators of one subject."""
+
+    def read(self, validator: Any) -> Rule:
+        for cls, read in _READERS.items():
+            if validator.__class__ is cls:
+                return read(self, validator)
+        return own(self, validator)
+
+
+def _read_validators(
+    validators: Iterable[Validator], loaded: LoadedTypes, *, strict: bool, attribute: attrs.Attribute[Any] | None = None
+) -> Rule:
+    """Return one rule for all validators. Raise `UnsupportedType` for one that cannot be described."""
+    reader = _Reader(loaded, strict, attribute)
+    return _all([reader.read(each) for each in validators])
+
+
+def parts_of(validator: Validator) -> Iterator[Validator]:
+    """Yield the validators that attrs' `and_` has joined, or the validator itself."""
+    for each in getattr(validator, "_validators", ()):
+        yield from parts_of(each)
+    if not hasattr(validator, "_validators"):
+        yield validator
+
+
+# ---- validators made of validators ---------------------------------------------------------------------------------
+
+
+def _all(rules: Sequence[Rule]) -> Rule:
+    if len(rules) == 1:
+        return rules[0]
+
+    def check(value: Any, path: str, problems: list[Problem]) -> None:
+        for each in rules:
+            each.check(value, path, problems)
+
+    return Rule(check, merged(each.schema for each in rules), " and ".join(each.phrase for each in rules))
+
+
+def _and(reader: _Reader, validator: Any) -> Rule:
+    return _all([reader.read(each) for each in validator._validators])
+
+
+def _optional(reader: _Reader, validator: Any) -> Rule:
+    inner = attrs.evolve(reader, loaded=reader.loaded.without_none()).read(validator.validator)
+
+    def check(value: Any, path: str, problems: list[Problem]) -> None:
+        if value is not None:
+            inner.check(value, path, problems)
+
+    nullable = NoneType in reader.loaded.classes or object in reader.loaded.classes
+    schema = {"anyOf": [inner.schema, {"type": "null"}]} if nullable and inner.schema else inner.schema
+    return Rule(check, schema, inner.phrase)
+
+
+def _or(reader: _Reader, validator: Any) -> Rule:
+    rules = [attrs.evolve(reader, strict=False).read(each) for each in validator.validators]
+    phrase = " or ".join(each.phrase for each in rules)
+
+    def check(value: Any, path: str, problems: list[Problem]) -> None:
+        if not any(_passes(each, value) for each in rules):
+            problems.append(Problem(path, f"must {phrase}, got {got(value)}"))
+
+    return Rule(check, {"anyOf": [each.schema for each in rules]}, phrase)
+
+
+def _not(reader: _Reader, validator: Any) -> Rule:
+    rule = attrs.evolve(reader, strict=False).read(validator.validator)
+
+    def check(value: Any, path: str, problems: list[Problem]) -> None:
+        if _passes(rule, value):
+            problems.append(Problem(path, f"must not {rule.phrase}, got {got(value)}"))
+
+    return Rule(check, {"not": rule.schema}, f"not {rule.phrase}")
+
+
+def _passes(rule: Rule, value: Any) -> bool:
+    problems: list[Problem] = []
+    rule.check(value, "", problems)
+    return not problems
+
+
+def _deep_iterable(reader: _Reader, validator: Any) -> Rule:
+    guard = {"type": "array"} if reader.guard("deep_iterable(…)", "arrays", (list, tuple)) else {}
+    member_rule = attrs.evolve(reader, loaded=reader.loaded.items or ANYTHING).read(validator.member_validator)
+
+    def check(value: Any, path: str, problems: list[Problem]) -> None:
+        if not is_array(value):
+            problems.append(Problem(path, expected("an array", plain(value))))
+            return
+        for index, each in enumerate(value):
+            if len(problems) >= MAX_PROBLEMS:
+                return
+            member_rule.check(each, f"{path}[{index}]", problems)
+
+    items = {"items": member_rule.schema} if member_rule.schema else {}
+    rule = Rule(check, {**guard, **items}, f"have only items that each must {member_rule.phrase}")
+    return _with_whole(reader, rule, validator.iterable_validator)
+
+
+def _deep_mapping(reader: _Reader, validator: Any) -> Rule:
+    guard = {"type": "object"} if reader.guard("deep_mapping(…)", "objects", (dict,)) else {}
+    keys = attrs.evolve(reader, loaded=TEXT).read(_or_nothing(validator.key_validator))
+    values = attrs.evolve(reader, loaded=reader.loaded.values or ANYTHING).read(_or_nothing(validator.value_validator))
+
+    def check(value: Any, path: str, problems: list[Problem]) -> None:
+        if not is_object(value):
+            problems.append(Problem(path, expected("an object", plain(value))))
+            return
+        for key, each in value.items():
+            if len(problems) >= MAX_PROBLEMS:
+                return
+            names: list[Problem] = []
+            keys.check(key, member_path(path, key), names)
+            problems.extend(attrs.evolve(one, message=f"its name {one.message}") for one in names)
+            values.check(each, member_path(path, key), problems)
+
+    schema: Schema = {**guard, **({"propertyNames": keys.schema} if keys.schema else {})}
+    schema |= {"additionalProperties": values.schema} if values.schema else {}
+    phrases = [f"names that each must {keys.phrase}", f"values that each must {values.phrase}"]
+    return _with_whole(reader, Rule(check, schema, f"have only {' and '.join(phrases)}"), validator.mapping_validator)
+
+
+def _roles(reader: _Reader, validator: roles) -> Rule:
+    """Read `roles` as a custom validator that reports the path of each problem."""
+    reader.guard(repr(validator), "arrays of messages", (list, tuple))
+    rule = own(reader, validator)
+
+    def check(value: Any, path: str, problems: list[Problem]) -> None:
+        if value is not None and not is_array(value):
+            problems.append(Problem(path, expected("an array of messages", plain(value))))
+            return
+        for inner, message in until_max_problems(validator.problems(value or ()), problems):
+            problems.append(Problem(f"{path}{inner}", message))
+
+    return attrs.evolve(rule, check=check)
+
+
+def _or_nothing(validator: Any) -> Any:
+    return cast("Any", v.and_()) if validator is None else validator
+
+
+def _with_whole(reader: _Reader, rule: Rule, whole: Any) -> Rule:
+    return rule if whole is None else _all([reader.read(whole), rule])
+
+
+_READERS: Mapping[type, Callable[[_Reader, Any], Rule]] = {
+    v.ge(0).__class__: number,
+    v.min_len(0).__class__: min_length,
+    v.max_len(0).__class__: max_length,
+    v.matches_re("").__class__: pattern_of,
+    v.in_(()).__class__: choice,
+    v.instance_of(str).__class__: instance,
+    v.and_().__class__: _and,
+    v.optional(v.ge(0)).__class__: _optional,
+    v.or_(v.ge(0), v.ge(0)).__class__: _or,
+    v.not_(v.ge(0)).__class__: _not,
+    v.deep_iterable(v.ge(0)).__class__: _deep_iterable,
+    v.deep_mapping(v.ge(0), v.ge(0)).__class__: _deep_mapping,
+    v.is_callable().__class__: refused,
+    roles: _roles,
+}
+
+
+# ---- shapes under constraints ---------------------------------------------------------------------------------------
+
+
+def narrow(shape: Shape, validators: Sequence[Validator], *, attribute: attrs.Attribute[Any] | None = None) -> Shape:
+    """Return the shape under validators. Raise `UnsupportedType` for one that does not apply to all of its values."""
+    if not validators:
+        return shape
+    rule = _read_validators(validators, shape.loaded, strict=True, attribute=attribute)
+
+    def load(value: Any, path: str, problems: list[Problem]) -> Any:
+        before = len(problems)
+        loaded = shape.load(value, path, problems)
+        if len(problems) == before:
+            rule.check(loaded, path, problems)
+        return loaded if len(problems) == before else INVALID
+
+    schema = merged([shape.schema, rule.schema])
+    if is_unsatisfiable(schema):
+        raise UnsupportedType(f"must {rule.phrase}, which no value can. Correct the bounds")
+    expects = f"{shape.expects} that must {rule.phrase}"
+    return Shape(shape.rtvi_type, schema, load, expects=expects, loaded=shape.loaded)
+
+
+def restriction(shape: Shape, validator: Validator) -> Rule:
+    """Return the rule of a grant's validator. It may exclude some of the shape's types, but not all."""
+    return _read_validators([validator], shape.loaded, strict=False)
+
+
+def restricted_schema(shape: Shape, validator: Validator) -> Schema:
+    """Return the schema of a shape under a grant's validator."""
+    return merged([shape.schema, restriction(shape, validator).schema])
+
+
+def violations(shape: Shape, validator: Validator, value: Any, path: str = "$") -> list[Problem]:
+    """Return the problems that a grant's validator has with a loaded value."""
+    problems: list[Problem] = []
+    restriction(shape, validator).check(value, path, problems)
+    return problems

@@ -8,11 +8,11 @@ from typing import Any
 import attrs
 from attrs import frozen
 
-from ..declare.constraints import restriction
-from ..declare.shapes import Validator, check
 from ..declare.specs import REQUIRED, Parameter
+from ..declare.types import Validator, check
+from ..declare.validators import restriction
 from ..errors import InvalidArguments, NotGranted, Problem, unknown
-from ..utils.diagnostics import shorten
+from ..utils.error_texts import shorten
 from ..utils.json_values import expected, is_array, is_object, member_path, until_max_problems
 
 __all__ = ("Binder", "NamedValue", "named_values")

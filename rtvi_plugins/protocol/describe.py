@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..context import Function
-from ..declare.constraints import restricted_schema
-from ..declare.shapes import Validator
 from ..declare.specs import ActionSpec, OptionsSpec, Parameter
+from ..declare.types import Validator
+from ..declare.validators import restricted_schema
 from ..errors import DeclarationError
 from ..registry.registry import Registry
 from .codec import encode_json

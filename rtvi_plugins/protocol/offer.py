@@ -12,9 +12,9 @@ import attrs
 from attrs import field, frozen
 
 from ..context import Function
-from ..declare.shapes import Validator
+from ..declare.annotations import read
 from ..declare.specs import BOT, ActionSpec, OptionsSpec, Parameter
-from ..declare.types import read
+from ..declare.types import Validator
 from ..errors import (
     InvalidArguments,
     NotGranted,
@@ -30,8 +30,9 @@ from ..registry.registry import PROVIDER, Provider, Registry
 from .arguments import Binder
 from .codec import encode_json
 from .describe import describe_action, describe_function, describe_option
+from .old_names import old_names_of_action
 
-__all__ = ("Offer", "OfferedAction", "OfferedOption", "Offers", "OptionGroup", "old_names")
+__all__ = ("Offer", "OfferedAction", "OfferedOption", "Offers", "OptionGroup")
 
 #: The action that cancels a background job of the same session. It is offered together with any long action.
 _JOB_CANCEL = "cancel_job"
@@ -89,7 +90,7 @@ class Offer:
                 grant = self.grants.get(f"{service}:{name}")
                 if grant is not None or (service == BOT and name == _JOB_CANCEL and self._has_jobs()):
                     restrictions: Mapping[str, Validator] = grant.arguments if grant is not None else {}
-                    old_names = dict(_old_names(f"{service}:{name}", spec))
+                    old_names = dict(old_names_of_action(f"{service}:{name}", spec))
                     yield OfferedAction(service, spec, Binder(spec.parameters, restrictions), restrictions, old_names)
 
     @cached_property
@@ -233,24 +234,6 @@ class Offer:
         choice = self.registry.services[service].chosen_from.get(self.providers[service])
         others = choice.labels[1:] if choice is not None else ()
         return {"failover": list(others)} if others else {}
-
-
-def _old_names(action: str, spec: ActionSpec) -> Iterable[tuple[str, str]]:
-    if spec.deprecated is not None:
-        yield "", _deprecated(f"the action {action!r}", spec.deprecated)
-    for parameter in spec.parameters.values():
-        yield from old_names(f"the argument {parameter.name!r} of {action!r}", parameter)
-
-
-def old_names(what: str, parameter: Parameter) -> Iterable[tuple[str, str]]:
-    """Yield the former names of an argument or option, and its name if it is deprecated, each with a description."""
-    if parameter.deprecated is not None:
-        yield parameter.name, _deprecated(what, parameter.deprecated)
-    yield from ((name, f"the former name {name!r} of {what}") for name in parameter.was)
-
-
-def _deprecated(what: str, instead: str) -> str:
-    return f"{what}, which is deprecated{f': {instead}' if instead else ''}".rstrip(".")
 
 
 class Offers:

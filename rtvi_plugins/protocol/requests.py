@@ -1,20 +1,33 @@
-"""The requests of one session that wait for their answer.
+"""The requests of one session: those that wait for their answer, and the operations that they ask for.
 
 A request is in `pending` until `settle` removes it. Only the caller that removed it may answer it, so every request is
-answered exactly once.
+answered exactly once. The runtime runs one operation for each message.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
-from attrs import define
+from attrs import define, frozen
 
 from ..errors import Busy
 from ..limits import Limits
+from ..session import ClientInfo, UserText
+from .offer import OfferedAction
 
-__all__ = ("Request", "Requests")
+__all__ = (
+    "CallAction",
+    "ClientReady",
+    "Disconnect",
+    "FunctionResult",
+    "Operation",
+    "Reply",
+    "Request",
+    "Requests",
+    "SubmitText",
+    "UpdateConfig",
+)
 
 
 @define(eq=False)
@@ -67,3 +80,68 @@ class Requests:
     def busy(self) -> Busy:
         """Return the error for a session with too many pending requests."""
         return Busy(f"{self._most} requests of this session are pending; send again later.")
+
+
+@frozen
+class Reply:
+    """Send this answer."""
+
+    text: str
+
+
+@frozen
+class ClientReady:
+    """Start the bot. `text` is the `bot-ready` message to send.
+
+    A client that has resumed its session also sends the ids of the requests that it waits for, and how many texts it
+    has received since the last `bot-ready`, this one included. Others send neither.
+    """
+
+    client: ClientInfo
+    text: str
+    waiting: tuple[str, ...] | None = None
+    received: int = 0
+
+
+@define(eq=False)
+class CallAction:
+    """Run an action with arguments that were checked."""
+
+    request: Request
+    action: OfferedAction
+    arguments: dict[str, Any]
+
+
+@frozen(eq=False)
+class UpdateConfig:
+    """Change the config. Earlier changes may still be in progress, so `sent` is checked when its turn comes."""
+
+    request: Request
+    sent: Any
+    interrupt: bool
+    path: str
+
+
+@frozen
+class SubmitText:
+    """Pass text that the user typed to the conversation."""
+
+    id: str
+    input: UserText
+
+
+@frozen
+class FunctionResult:
+    """Return the result of a function that the client was asked to run."""
+
+    id: str
+    call: str
+    result: Any
+
+
+@frozen
+class Disconnect:
+    """End the session: the client asked the bot to leave."""
+
+
+Operation: TypeAlias = "Reply | ClientReady | CallAction | UpdateConfig | SubmitText | FunctionResult | Disconnect"

@@ -13,14 +13,14 @@ from typing import Any
 from attrs import evolve, field, frozen
 from attrs.validators import and_, ge, gt, in_, le, lt, matches_re, max_len, min_len
 
-from ..declare.constraints import parts_of, restriction
+from ..declare.annotations import read
 from ..declare.grant import Grant
-from ..declare.shapes import Shape, UnsupportedType, Validator
 from ..declare.specs import ActionSpec
-from ..declare.types import read
+from ..declare.types import Shape, UnsupportedType, Validator
+from ..declare.validators import parts_of, restriction
 from ..errors import InvalidStart, Problem
-from ..utils.diagnostics import nearest
 from ..utils.json_values import is_array, is_object, json_type_name, member_path, until_max_problems
+from ..utils.names import nearest
 from .registry import PROVIDER, Registry
 
 __all__ = (

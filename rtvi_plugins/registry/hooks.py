@@ -11,9 +11,9 @@ import pluggy
 
 from .. import hookspecs
 from ..errors import PluginError, report
-from ..utils.control_flow import reraise_control_flow
-from ..utils.diagnostics import nearest, where
-from ..utils.task_context import call_plugin
+from ..utils.error_texts import where
+from ..utils.names import nearest
+from ..utils.plugin_calls import call_plugin, reraise_control_flow
 
 __all__ = ("Hooks",)
 

@@ -1,9 +1,12 @@
 """The key store of a user: API keys, which `rtvi keys` changes and every host reads.
 
 A key is stored under the name of its environment variable, such as `ACME_API_KEY`. The variable wins over the store.
-The file `rtvi/keys.json` lists the names. A key is in the system keyring, or in the file itself. The file is in the
-user's folder for settings: `$XDG_CONFIG_HOME`, or `~/.config`, or `%APPDATA%` on Windows. Only its owner may read it
-(mode 0600).
+The file `rtvi/keys.json` lists the names. A key is in the keyring of the operating system (Keychain, Credential
+Manager, Secret Service or KWallet), or in the file itself. The file is in the user's folder for settings:
+`$XDG_CONFIG_HOME`, or `~/.config`, or `%APPDATA%` on Windows. Only its owner may read it (mode 0600).
+
+The distribution `keyring` finds the keyring. It is optional (the extra `rtvi-plugins[keyring]`), and imported when it
+is needed.
 """
 
 from __future__ import annotations
@@ -13,16 +16,75 @@ import os
 import re
 import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
+
+from attrs import frozen
 
 from ..errors import PluginError
 from ..session import Secret
-from .system_keyring import NoKeyring, SystemKeyring, find_keyring
 
-__all__ = ("KeyStore", "is_variable")
+__all__ = ("KeyStore", "NoKeyring", "SystemKeyring", "find_keyring", "is_variable")
+
+#: Keys are stored for this application.
+_SERVICE: Final = "rtvi_plugins"
+
+T = TypeVar("T")
+
+
+class NoKeyring(PluginError):
+    """A key is in the system keyring, and there is none, or `keyring` is not installed."""
+
+
+@frozen
+class SystemKeyring:
+    """A keyring that can be used. Its methods raise `PluginError` if it refuses, for example because it is locked."""
+
+    _backend: Any
+
+    def __str__(self) -> str:
+        return f"the system keyring ({self._backend.name})"
+
+    def get(self, variable: str) -> Secret | None:
+        """Return the key of a variable, or None."""
+        value = self._use(lambda: self._backend.get_password(_SERVICE, variable))
+        return Secret(value) if value else None
+
+    def set(self, variable: str, key: Secret) -> None:
+        """Store a key, in place of the one that is there."""
+        self._use(lambda: self._backend.set_password(_SERVICE, variable, key.reveal()))
+
+    def remove(self, variable: str) -> None:
+        """Remove a key. One that was removed already is no error."""
+
+        def remove() -> None:
+            with suppress(import_module("keyring.errors").PasswordDeleteError):
+                self._backend.delete_password(_SERVICE, variable)
+
+        self._use(remove)
+
+    def _use(self, operation: Callable[[], T]) -> T:
+        try:
+            return operation()
+        except Exception as error:  # of the backend or of its libraries. Its text can hold a key.
+            raise PluginError(
+                f"{self} cannot be used: {type(error).__name__}. Unlock it, or store the key in the file: "
+                "rtvi keys set NAME --file"
+            ) from None
+
+
+def find_keyring() -> SystemKeyring | None:
+    """Return the keyring of this system, or None if there is none or `keyring` is not installed."""
+    try:
+        backend = import_module("keyring").get_keyring()
+    except ImportError:
+        return None
+    # The backends that stand for "none" have 0 or less.
+    return SystemKeyring(backend) if backend.priority > 0 else None
+
 
 _VARIABLE: Final = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
 

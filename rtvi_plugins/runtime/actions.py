@@ -2,44 +2,122 @@
 
 A `def` action runs in a thread. A long action is answered at once with the id of a background job, which sends messages
 about its progress and its end.
+
+The module has more than 300 lines because actions, their threads and their jobs end in the same ways.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from functools import partial
 from itertools import count
+from threading import Lock
 from typing import Any, TypeVar
 
 import anyio
+import anyio.lowlevel
+import anyio.to_thread
 from attrs import define, field
 
-from ..declare.shapes import check
 from ..declare.specs import ActionSpec, BotService, Given, Injected, LifespanValue
 from ..declare.to_json import RepeatedTooOften, to_checked_json, to_json
+from ..declare.types import check
 from ..errors import ActionFailed, Busy, Cancelled, InvalidResult, Problem, RequestError, report
 from ..limits import Limits
 from ..protocol.codec import encode_json
 from ..protocol.offer import OfferedAction
-from ..protocol.operations import CallAction
-from ..protocol.protocol import RTVIProtocol
+from ..protocol.requests import CallAction
+from ..protocol.state_machine import RTVIProtocol
 from ..registry.hooks import Hooks
 from ..session import Session
-from ..utils.control_flow import reraise_control_flow
-from ..utils.diagnostics import unwrap_group, where
+from ..utils.error_texts import unwrap_group, where
 from ..utils.json_values import json_problem
+from ..utils.plugin_calls import reraise_control_flow
 from .client_errors import as_request_error
 from .history import History
 from .lifespans import OpenLifespans
 from .outbox import Outbox
 from .saving import Saver
 from .services import Handle, OpenService
-from .threads import Threads
-from .workers import Work, Workers
+from .worker_tasks import Work, Workers
 
-__all__ = ("Actions",)
+__all__ = ("Actions", "Threads", "action_threads")
+
+# ---- threads -------------------------------------------------------------------------------------------------------
+
+_limiter: anyio.lowlevel.RunVar[anyio.CapacityLimiter] = anyio.lowlevel.RunVar("threads for actions")
+
+
+def action_threads() -> anyio.CapacityLimiter:
+    """Return the limiter of the event loop for these threads. It limits nothing; it counts those that are waited for.
+
+    The limit is that of `Threads`, which also counts threads that are no longer waited for.
+    """
+    limiter = _limiter.get(None)
+    if limiter is None:
+        limiter = anyio.CapacityLimiter(math.inf)
+        _limiter.set(limiter)
+    return limiter
+
+
+@define(eq=False)
+class Threads:
+    """A bounded number of threads. A thread whose action ran into its deadline cannot be stopped, and still counts."""
+
+    limit: int
+    running: int = 0
+    abandoned: int = 0
+    _lock: Lock = field(factory=Lock)
+
+    def take(self) -> bool:
+        """Reserve a thread. Return False when all are in use."""
+        with self._lock:
+            free = self.running < self.limit
+            self.running += free
+            return free
+
+    def give_back(self) -> None:
+        """Release a thread. The thread calls this, or the caller if the thread did not start."""
+        with self._lock:
+            self.running -= 1
+
+    async def run(self, function: Callable[[], Any]) -> Any:
+        """Call a function in a thread and return its result. On cancellation the thread is abandoned.
+
+        Raise `Busy` when all threads are in use.
+        """
+        if not self.take():
+            raise Busy(f"All {self.limit} threads for actions are in use; send again later.")
+
+        begun = Lock()  # acquired by the thread when it starts, or by a cancellation before that
+
+        def call() -> tuple[Any, BaseException | None]:
+            if not begun.acquire(blocking=False):
+                return None, None
+            try:
+                return function(), None
+            except BaseException as error:  # an event loop cannot take every class of exception from a thread
+                return None, error
+            finally:
+                self.give_back()
+
+        try:
+            result, raised = await anyio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=action_threads())
+        except BaseException as error:
+            if begun.acquire(blocking=False):  # the thread did not start
+                self.give_back()
+            elif isinstance(error, anyio.get_cancelled_exc_class()):
+                self.abandoned += 1
+            raise
+        if raised is not None:
+            raise raised
+        return result
+
+
+# ---- actions -------------------------------------------------------------------------------------------------------
 
 log = logging.getLogger("rtvi_plugins")
 

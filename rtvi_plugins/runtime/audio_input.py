@@ -11,7 +11,7 @@ from ..clock import Clock
 from ..errors import AuthorError, report
 from ..kinds import Audio
 from ..session import Listener
-from ..utils.control_flow import reraise_control_flow
+from ..utils.plugin_calls import reraise_control_flow
 from .playback import whole_samples
 
 if TYPE_CHECKING:

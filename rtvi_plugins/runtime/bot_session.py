@@ -9,16 +9,17 @@ import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from functools import partial
+from pathlib import Path
 from typing import Any, cast, final, overload
 
 import anyio
-from attrs import define, evolve, field
+from attrs import Factory, define, evolve, field, frozen
 
-from ..clock import Timer
+from ..clock import Clock, Timer
 from ..context import Context, Function, Message
-from ..declare.shapes import check
 from ..declare.specs import StateSpec
 from ..declare.to_json import to_checked_json
+from ..declare.types import check
 from ..errors import (
     AuthorError,
     BotError,
@@ -33,11 +34,14 @@ from ..errors import (
 )
 from ..events import Event, FunctionCallStarted, serialize
 from ..kinds import Audio
+from ..limits import Limits
 from ..protocol.config import SessionConfig
-from ..protocol.offer import Offer
-from ..protocol.protocol import RTVIProtocol
-from ..protocol.start import StartRequest
+from ..protocol.offer import Offer, Offers
+from ..protocol.old_names import OldNames
+from ..protocol.start_request import StartRequest
+from ..protocol.state_machine import RTVIProtocol
 from ..registry.hooks import Hooks
+from ..resuming import SessionStore
 from ..session import (
     Alternatives,
     ClientInfo,
@@ -51,25 +55,55 @@ from ..session import (
     Turn,
     VADParams,
 )
-from ..utils.control_flow import reraise_control_flow
-from ..utils.diagnostics import where
-from ..utils.json_copies import frozen_json, plain_json
+from ..utils.error_texts import where
+from ..utils.json_values import frozen_json, plain_json
+from ..utils.plugin_calls import reraise_control_flow
 from ..utils.waiting import Iteration, cancellation_classes, clear_stray_cancellation
 from ..voice.recording import Recorder
-from .actions import Actions
-from .alternatives import alternatives_of
+from .actions import Actions, Threads
 from .audio_input import AudioInput
 from .client_errors import as_request_error
+from .failover import alternatives_of
 from .function_calls import FunctionCalls
 from .history import History
+from .key_checks import KeyChecks
+from .lifespans import OpenLifespans
 from .outbox import Outbox
+from .provider_health import Health
 from .reconfigure import LiveServices
 from .services import Handle
 from .session_end import Ending
-from .shared import Shared
 from .turns import Turns
 
-__all__ = ("BotSession", "SessionParts")
+__all__ = ("BotSession", "SessionParts", "Shared")
+
+
+@frozen(eq=False)
+class Shared:
+    """The objects that all sessions of one host share."""
+
+    #: What the bot grants to clients.
+    offers: Offers
+    #: What the bot grants to its LLM.
+    functions: Offers
+    hooks: Hooks
+    limits: Limits
+    clock: Clock
+    threads: Threads
+    lifespans: OpenLifespans
+    #: The folder for recordings. None records nothing.
+    record: Path | None = None
+    #: The store in which sessions are saved, the address under which other processes know this one, and how long a
+    #: session waits for a client that has lost its connection. Without a store nothing is saved.
+    store: SessionStore | None = None
+    address: str = ""
+    resume_seconds: float = 60.0
+    #: How long the store keeps the history of a session that has ended. 0 keeps none.
+    history_seconds: float = 0.0
+    old_names: OldNames = field(factory=OldNames)
+    key_checks: KeyChecks = field(factory=KeyChecks)
+    health: Health = field(default=Factory(lambda self: Health(self.clock), takes_self=True))
+
 
 log = logging.getLogger("rtvi_plugins")
 

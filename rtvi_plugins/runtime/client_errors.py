@@ -10,7 +10,7 @@ from attrs import evolve
 
 from ..errors import ProviderError, ProviderFailed, RequestError
 from ..protocol.codec import encode_json
-from ..utils.diagnostics import shorten_middle
+from ..utils.error_texts import shorten_middle
 from ..utils.json_values import json_problem
 from ..utils.secrets import scrub
 

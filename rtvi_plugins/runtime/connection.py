@@ -16,13 +16,13 @@ from anyio.abc import ObjectStream
 from ..errors import InternalError, RateLimited, RequestError, UnusableAudio, report
 from ..kinds import Audio
 from ..session import Session
-from ..utils.control_flow import reraise_control_flow
 from ..utils.log_text import logged_session
+from ..utils.plugin_calls import reraise_control_flow
 from .audio_input import AudioInput
-from .live import LiveSession
 from .outbox import Outbox, texts_in
 from .playback import AudioOutput
 from .session_end import RESTART
+from .session_life import LiveSession
 
 __all__ = (
     "Connection",

@@ -23,9 +23,9 @@ from ..events import Event, FunctionCallEnded, FunctionCallStarted
 from ..limits import Limits
 from ..protocol.codec import encode_json
 from ..session import FunctionCall
-from ..utils.control_flow import reraise_control_flow
-from ..utils.diagnostics import shorten
+from ..utils.error_texts import shorten
 from ..utils.json_values import check_json
+from ..utils.plugin_calls import reraise_control_flow
 from ..utils.waiting import OneShotEvent, cancellation_classes, clear_stray_cancellation
 from .history import History
 from .saving import Saver

@@ -12,14 +12,14 @@ from typing import Any, Final, TypeAlias
 import anyio
 from attrs import define, field
 
-from ..declare.lifespan import yielded
+from ..declare.injected import yielded
 from ..declare.specs import AnyFunction, ProviderSpec
 from ..errors import ProviderError
 from ..kinds import ChecksKey
-from ..protocol.operator_fields import key_variable
+from ..protocol.start_request import key_variable
 from ..session import Secret
-from ..utils.control_flow import reraise_control_flow
-from ..utils.diagnostics import unwrap_group
+from ..utils.error_texts import unwrap_group
+from ..utils.plugin_calls import reraise_control_flow
 
 __all__ = ("KeyChecks", "can_check")
 

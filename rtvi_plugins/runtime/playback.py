@@ -18,7 +18,7 @@ from ..errors import report
 from ..events import BotStartedSpeaking, BotStoppedSpeaking, Event
 from ..kinds import Audio
 from ..session import Playback
-from ..utils.control_flow import reraise_control_flow
+from ..utils.plugin_calls import reraise_control_flow
 from ..utils.waiting import Condition
 
 if TYPE_CHECKING:

@@ -20,27 +20,25 @@ from attrs import define, field
 
 from ..errors import BotError, RequestError, StartFailed, report
 from ..limits import Limits
-from ..protocol.config import SessionConfig
-from ..protocol.config_change import ConfigChange, ConfigChanges, is_same
+from ..protocol.config import ConfigChange, ConfigChanges, SessionConfig, is_same
 from ..protocol.offer import Offer, Offers, OptionGroup
-from ..protocol.operations import UpdateConfig
-from ..protocol.protocol import RTVIProtocol
-from ..protocol.requests import Request
-from ..protocol.start import StartRequest
+from ..protocol.requests import Request, UpdateConfig
+from ..protocol.start_request import StartRequest
+from ..protocol.state_machine import RTVIProtocol
 from ..registry.hooks import Hooks
 from ..registry.registry import PROVIDER, Registry
 from ..session import Session
-from ..utils.diagnostics import where
-from .deferred import AppliedOptions, arguments_of, author_sentence, set_group_error
+from ..utils.error_texts import where
 from .failover import Failovers
-from .health import Health
 from .history import History
 from .key_checks import KeyChecks
 from .lifespans import OpenLifespans
+from .option_groups import AppliedOptions, arguments_of, author_sentence, set_group_error
 from .outbox import Outbox
+from .provider_health import Health
 from .services import Opener, OpenService
 from .turns import Turns
-from .workers import Workers
+from .worker_tasks import Workers
 
 __all__ = ("LiveServices",)
 

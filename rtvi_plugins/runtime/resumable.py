@@ -14,15 +14,14 @@ from attrs import define, field
 from ..clock import Clock
 from ..errors import NotReceived, RequestError
 from ..protocol.codec import encode, encode_json
-from ..protocol.operations import ClientReady
+from ..protocol.requests import ClientReady
 from ..resuming import OWNER, Saved
 from ..session import RunLLM
-from .bot_session import BotSession, SessionParts
+from .bot_session import BotSession, SessionParts, Shared
 from .history import History
 from .resume_tokens import ResumeTokens
 from .saving import Saver
-from .session_time import SessionTime
-from .shared import Shared
+from .session_deadlines import SessionTime
 from .snapshot import Snapshot
 
 __all__ = ("Resumable",)

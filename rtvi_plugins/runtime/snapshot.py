@@ -26,7 +26,7 @@ from ..protocol.codec import decode_json, encode, encode_json
 from ..session import ClientInfo, Input, Persona, RunLLM, Say, UserText
 from .bot_session import BotSession, SessionParts
 from .saving import Saver
-from .session_time import SessionTime
+from .session_deadlines import SessionTime
 
 __all__ = ("Snapshot",)
 

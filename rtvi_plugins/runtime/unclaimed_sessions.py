@@ -13,7 +13,7 @@ from ..clock import Clock, Timer
 from ..errors import ServerFull, UnknownSession
 from ..limits import Limits
 from ..session import Secret
-from .live import LiveSession
+from .session_life import LiveSession
 
 __all__ = ("UnclaimedSessions",)
 

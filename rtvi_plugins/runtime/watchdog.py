@@ -1,7 +1,7 @@
-"""Report code that blocks the event loop: while it does, no session is served.
+"""Watch the event loop: measure how late it is, and report code that blocks it. While it does, no session is served.
 
 A task on the event loop reports regularly that it runs. If it does not, a thread logs what the event loop is doing at
-that moment, and whose code that is.
+that moment, and whose code that is. A loop that is late without being blocked has more work than it can do in time.
 """
 
 from __future__ import annotations
@@ -18,13 +18,50 @@ import anyio
 
 from ..utils.blocked_threads import format_stack, innermost_owner, stack_of
 
-__all__ = ("Watchdog", "watching")
+__all__ = ("Lateness", "Watchdog", "watching")
+
+#: How often the delay is measured, in seconds.
+_EVERY: Final = 0.25
+
+#: How much of the greatest delay is left at the next measurement. After five seconds it is a hundredth.
+_DECAY: Final = 0.8
+
+
+class Lateness:
+    """The greatest delay of the event loop in the last seconds, in `seconds`. It decays: see `_DECAY`."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self.seconds = 0.0
+        self._now = now
+
+    def note(self, late: float) -> None:
+        """Note by how many seconds a task of the event loop was late."""
+        self.seconds = max(late, self.seconds * _DECAY, 0.0)
+
+    @asynccontextmanager
+    async def measuring(self) -> AsyncGenerator[None]:
+        """Measure in a task of its own during the block."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._measure)
+            try:
+                yield
+            finally:
+                tasks.cancel_scope.cancel()
+
+    async def _measure(self) -> None:
+        while True:
+            begun = self._now()
+            await anyio.sleep(_EVERY)
+            self.note(self._now() - begun - _EVERY)
+
 
 log = logging.getLogger("rtvi_plugins")
 
 #: How often the same place is logged, in seconds, and how many places are remembered.
 _AGAIN_SECONDS: Final = 60.0
+
 _PLACES: Final = 100
+
 #: In these modules an event loop waits for events, or for the processor. Nothing blocks it.
 _IDLE: Final = ("selectors", "asyncio.", "uvloop", "trio._core", "anyio.")
 

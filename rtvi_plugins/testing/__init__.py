@@ -8,17 +8,14 @@
 from __future__ import annotations
 
 from ..hosting import ConnectionStream
-from ..runtime.clock import ManualClock
-from .caller import Line, call, play, seconds_heard, settle, silence, speak, wait
+from ..runtime.system_clock import ManualClock
 from .conformance import ProviderCheck, check_providers, find_problems
 from .faults import SCRIPTS, FakeVendor, Vendor
-from .packages import PackageReport, check_package, load_checks
-from .pytest_rules import rule_tests
+from .package_check import PackageReport, check_package, load_checks, rule_tests
 from .results import Problem, Report, Result, State
 from .rules import RULES, Level, Rule
-from .scripted import ScriptedAnswer, ScriptedLLM, stand_in
-from .scripted_speech import ScriptedSpeech, ScriptedSpeechModel
-from .sessions import SessionClient, connect, host_for
+from .scripted_models import ScriptedAnswer, ScriptedLLM, ScriptedSpeech, ScriptedSpeechModel, stand_in
+from .sessions import Line, SessionClient, call, connect, host_for, play, seconds_heard, settle, silence, speak, wait
 from .stores import check_store
 
 __all__ = (

@@ -1,23 +1,317 @@
-"""Hold the providers of a module against the rules, on the event loop that runs."""
+"""Hold the providers of a module against the rules, each in sessions, on the event loop that runs.
+
+A provider is opened in a session, like in a bot, and its operation is called through the handle that a bot has. So its
+options have their defaults, and its errors are those that a user would get.
+
+The module has more than 300 lines because all that is checked of one provider is in the order of its session.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import inspect
+import re
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
-from attrs import field, frozen
+import anyio
+from attrs import define, field, frozen
 
+from ..client import Client, open_client
+from ..declare.bot import bot as declare_bot
 from ..declare.specs import ProviderSpec, specs_in
-from ..errors import AuthorError
-from ..utils.task_context import asyncio_task
+from ..errors import AuthorError, RequestError
+from ..hosting import ConnectionStream, Limits
+from ..runtime.services import live_service
+from ..runtime.watchdog import watching
+from ..session import Session
+from ..utils.error_texts import unwrap_group
+from ..utils.plugin_calls import asyncio_task, reraise_control_flow
 from .faults import Vendor
+from .import_probe import no_network
+from .interruptions import Interruptions, describe_failure, running_tasks
+from .key_leaks import KEY, Records, shows_key
 from .results import Findings, Problem
 from .rules import RULES
-from .service_check import ServiceCheck, Sessions
-from .visible import KEY
+from .sessions import SECRET, host_for
+from .stepping import unclosed_generators
+from .streams import StreamCheck
+from .vendor_failures import VendorCheck
 
-__all__ = ("ProviderCheck", "check_providers", "find_problems", "run_check")
+__all__ = (
+    "ProviderCheck",
+    "ServiceCheck",
+    "Sessions",
+    "check_providers",
+    "find_problems",
+    "other_values",
+    "problem_of_schema",
+    "run_check",
+)
+
+# ---- values of options ---------------------------------------------------------------------------------------------
+
+
+def other_values(
+    described: Mapping[str, Mapping[str, Any]], values: Mapping[str, Any]
+) -> Iterator[tuple[str, bool | float | str]]:
+    """Yield writable options with a valid value that they do not have now.
+
+    Options without a closed range, such as the name of a model, are left out: other values may need a download.
+    """
+    for name, option in described.items():
+        if not option.get("writable", True):
+            continue
+        for value in _valid(option.get("schema", option)):
+            if value != values.get(name):
+                yield name, value
+                break
+
+
+def _valid(schema: Mapping[str, Any]) -> Iterator[bool | float | str]:
+    if schema.get("type") == "boolean":
+        yield from (True, False)
+    elif schema.get("type") in ("number", "integer"):
+        for bound in ("minimum", "maximum"):
+            if bound in schema:
+                yield schema[bound]
+    elif "enum" in schema:
+        yield from (each for each in schema["enum"] if isinstance(each, str))
+
+
+def problem_of_schema(described: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with the JSON Schema of an option or argument, or with its default. It needs jsonschema."""
+    from jsonschema import Draft202012Validator, SchemaError, ValidationError
+
+    schema = described.get("schema", {})
+    try:
+        Draft202012Validator.check_schema(schema)
+        validator: Any = Draft202012Validator(schema)
+        if "default" in described:
+            validator.validate(described["default"])
+    except SchemaError as error:
+        return f"it is not valid: {error.message}"
+    except ValidationError as error:
+        return f"its default does not fit: {error.message}"
+    return None
+
+
+# ---- one provider --------------------------------------------------------------------------------------------------
+
+#: How long the event loop may be blocked, in seconds.
+_BLOCKED_SECONDS: Final = 0.4
+
+#: How long anything that should be quick may take, in seconds.
+_PATIENCE: Final = 10.0
+
+
+class Sessions:
+    """Sessions with one provider, on one host. Their bot does nothing, and hands out its service."""
+
+    def __init__(
+        self, spec: ProviderSpec, module: ModuleType, keys: Mapping[str, str], options: Mapping[str, Any]
+    ) -> None:
+        self._provider = spec.provider
+        self._keys, self._options = keys, options
+        self._ready: list[tuple[anyio.Event, list[Any]]] = []
+
+        async def bot_under_test(session: Session, /, service: Any) -> None:
+            if self._ready:
+                event, handles = self._ready.pop()
+                handles.append(service)
+                event.set()
+            await anyio.sleep_forever()
+
+        bot_under_test.__annotations__ = {"session": Session, "service": spec.protocol, "return": None}
+        bot = declare_bot(services={"service": spec.provider}, public=True)(bot_under_test)
+        self.make_host = partial(host_for, bot, module, dev=True, limits=Limits(close_seconds=1.0))
+        self.host = self.make_host()
+
+    def operator(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the start request of an operator, with more service options of this provider."""
+        return {
+            "api_keys": {self._provider: self._keys},
+            "service_options": {self._provider: {**self._options, **options}},
+        }
+
+    @asynccontextmanager
+    async def opened(self, options: Mapping[str, Any]) -> AsyncGenerator[tuple[Client, Any]]:
+        """Open it in a session. Yield a client, and the handle that a bot has."""
+        handles, ready = list[Any](), anyio.Event()
+        self._ready = [(ready, handles)]
+        started = await self.host.start(self.operator(options), secret=SECRET)
+        async with open_client(ConnectionStream(self.host.claim(started.token))) as client:
+            with anyio.fail_after(_PATIENCE):
+                await ready.wait()
+            yield client, handles[0]
+
+
+@define
+class ServiceCheck:
+    """The check of one provider, on the event loop that runs."""
+
+    spec: ProviderSpec
+    module: ModuleType
+    vendor: Vendor | None
+    sessions: Sessions
+    findings: Findings
+    records: Records = field(factory=Records)
+    vendor_tasks: frozenset[int] = frozenset()
+
+    async def run(self) -> None:
+        """Try everything that can be tried."""
+        folder = Path(inspect.unwrap(self.spec.function).__code__.co_filename).parent
+        self.findings.tried("P104", "P105", "P209", "P210", "P216")
+        with self.records.collecting(), no_network() as reached, unclosed_generators(folder) as unclosed:
+            async with self.sessions.host, watching(_BLOCKED_SECONDS, {}):
+                if self.vendor is None:
+                    await self._open({})
+                else:
+                    before = running_tasks()
+                    async with self.vendor() as fake:
+                        self.vendor_tasks = frozenset(running_tasks().keys() - before.keys())
+                        await self._open(fake.service_options)
+                    await VendorCheck(self.vendor, self.sessions.opened, self.findings, self.spec).run()
+            await self._end_unused()
+        if self.vendor is not None:
+            self.findings.tried("P231")
+            if reached:
+                self.findings.found("P231", f"it has tried to reach {reached[0]}")
+        if unclosed:
+            self.findings.found("P216", f"{unclosed[0]} is never closed")
+        for each in self.records.framework:
+            if " blocks the event loop" in each and _is_innermost(str(folder), each):
+                self.findings.found("P209", each.partition("blocks ")[2])
+        for each in self.records.others:
+            if shows_key(each):
+                self.findings.found("P210", "a log record at the level DEBUG or above shows the key")
+
+    async def _open(self, options: Mapping[str, Any]) -> None:
+        """Open the provider, and run everything that needs no failing vendor."""
+        try:
+            async with self.sessions.opened(options) as (client, handle):
+                async with self.sessions.opened(options):
+                    pass
+                await self._inspect(client, handle)
+                await self._use(handle)
+                logged = len(self.records.framework)
+        except BaseException as error:
+            reraise_control_flow(error, anyio.get_cancelled_exc_class())
+            self._not_opened(unwrap_group(error))
+            return
+        self._look_for_unclosed(logged)
+
+    def _not_opened(self, error: BaseException) -> None:
+        misfit = next((each for each in self.records.framework if ", which is no " in each), None)
+        if misfit is not None:
+            self.findings.found("P105", misfit)
+        else:
+            self.findings.found("P104", _text(error))
+
+    def _look_for_unclosed(self, logged: int) -> None:
+        """Report what the framework logged while the session ended."""
+        for each in self.records.framework[logged:]:
+            if each.startswith("the service 'service'"):
+                self.findings.found("P108", each.splitlines()[0])
+
+    async def _end_unused(self) -> None:
+        """End a host before a client comes, which cancels the service."""
+        if self.vendor is not None or self.findings.problems.keys() & {"P104", "P105"}:
+            return
+        logged, sessions = len(self.records.framework), self.sessions
+        with anyio.move_on_after(_PATIENCE) as patience:
+            async with sessions.make_host() as host:
+                await host.start(sessions.operator({}), secret=SECRET)
+        if patience.cancelled_caught:
+            self.findings.found("P108", f"it does not close within {_PATIENCE:g} s when the host does")
+        self._look_for_unclosed(logged)
+
+    async def _inspect(self, client: Client, handle: Any) -> None:
+        """Check the description, the options, and what the object shows."""
+        self.findings.tried("P107", "P108", "P303")
+        described = {each["name"]: each for service in await client.describe_config() for each in service["options"]}
+        values = (await client.get_config()).values["service"]
+        if set(values) != set(described):
+            self.findings.found("P106", f"described are {sorted(described)}, but the values are of {sorted(values)}")
+        self._check_schemas(described.items())
+        for each in await client.describe_actions():
+            self._check_schemas((argument["name"], argument) for argument in each["arguments"])
+        undocumented = {name for name, each in described.items() if not each.get("description")}
+        own = {
+            name
+            for spec in specs_in(self.module)
+            for name in getattr(spec, "parameters", {})
+            if not isinstance(spec, ProviderSpec)
+        }
+        lacking = sorted(undocumented & own)
+        if lacking or not self.spec.doc:
+            what = f"the options {', '.join(lacking)} have no text" if lacking else "the service has no docstring"
+            self.findings.found("P303", what)
+        live = live_service(handle)
+        if shows_key(f"{live!r} {live!s} {vars(live) if hasattr(live, '__dict__') else ''}"):
+            self.findings.found("P210", f"repr() of {type(live).__name__} or of one of its attributes shows the key")
+        await self._change_options(client, described, values)
+
+    def _check_schemas(self, described: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+        """Check the schemas of options or arguments, and that their defaults fit."""
+        if find_spec("jsonschema") is None:
+            self.findings.skipped["P106"] = "it needs jsonschema: pip install jsonschema"
+            return
+        self.findings.tried("P106")
+        for name, each in described:
+            if (problem := problem_of_schema(each)) is not None:
+                self.findings.found("P106", f"the schema of {name!r}: {problem}")
+
+    async def _change_options(
+        self, client: Client, described: Mapping[str, Mapping[str, Any]], values: Mapping[str, Any]
+    ) -> None:
+        try:
+            if (await client.update_config({"service": values})).values["service"] != values:
+                self.findings.found("P107", "values that are sent back as they were read change")
+            for name, value in other_values(described, values):
+                await self._change(client, name, value, values[name])
+        except RequestError as error:
+            self.findings.found("P107", f"values that are sent back as they were read are refused: {_text(error)}")
+
+    async def _change(self, client: Client, name: str, value: Any, before: Any) -> None:
+        try:
+            await client.update_config({"service": {name: value}})
+        except RequestError as error:
+            if error.status >= 500:  # a refusal is right: not every value is possible with every other
+                self.findings.found("P107", f"{name} = {value!r} fails: {_text(error)}")
+            return
+        restored = await client.update_config({"service": {name: before}})
+        if restored.values["service"][name] != before:
+            self.findings.found("P107", f"{name} is not set back from {value!r} to {before!r}")
+
+    async def _use(self, handle: Any) -> None:
+        """Call the operation, unless that would call a vendor."""
+        if self.vendor is None and self.spec.secrets:
+            return
+        try:
+            interruptions = Interruptions(handle, self.findings, self.vendor_tasks)
+            await StreamCheck(handle, self.spec, self.findings, interruptions).run()
+        except Exception as error:  # a request that is like one that had a result
+            self.findings.found("P202", describe_failure(error))
+
+
+def _text(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _is_innermost(folder: str, stack: str) -> bool:
+    """Return whether a logged stack has code of a folder nearer to its top than code of the framework."""
+    framework = str(Path(__file__).parents[1])
+    places = re.findall(r"\(([^()]+):\d+\)", stack)
+    ours = [each.startswith(framework) for each in places if each.startswith((framework, folder))]
+    return bool(ours) and not ours[0]
+
+
+# ---- a module ------------------------------------------------------------------------------------------------------
 
 
 @frozen

@@ -1,22 +1,68 @@
-"""Import a plugin in a process of its own, without a network, and see what it takes."""
+"""Import a plugin in a process of its own, and see what it takes.
+
+Connections to other machines are refused, and those that were tried are noted.
+"""
 
 from __future__ import annotations
 
 import json
+import socket
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import redirect_stdout
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
+from ipaddress import ip_address
 from time import process_time
 from typing import Any, Final
 
 from attrs import asdict, frozen
 
 from ..errors import PluginError
-from ..registry.apart import find_entry, run_apart
-from ..registry.installed import EntryPoint, Installed
-from .network import no_network
+from ..registry.installed_plugins import EntryPoint, Installed, find_entry, run_apart
 
-__all__ = ("Imported", "import_apart", "main")
+__all__ = ("Imported", "import_apart", "main", "no_network")
+
+
+@contextmanager
+def no_network() -> Generator[list[str]]:
+    """Let Python code of this process reach only this machine during the block. Yield the hosts that it tried.
+
+    A connection to another host raises `OSError`, and so does looking up its address.
+    """
+    tried: list[str] = []
+    look_up: Callable[..., Any] = socket.getaddrinfo
+    connect: Any = socket.socket.connect
+
+    def check(host: object) -> None:
+        if not _is_this_machine(host):
+            tried.append(str(host))
+            raise OSError(f"{host} is not this machine, and the check uses no network")
+
+    def checked_look_up(host: Any, *arguments: Any, **options: Any) -> Any:
+        check(host.decode("ascii", "replace") if isinstance(host, bytes) else host)
+        return look_up(host, *arguments, **options)
+
+    def checked_connect(self: socket.socket, address: Any, /) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6):
+            check(address[0])
+        connect(self, address)
+
+    patched: Any = socket
+    patched.getaddrinfo, patched.socket.connect = checked_look_up, checked_connect
+    try:
+        yield tried
+    finally:
+        patched.getaddrinfo = look_up
+        del patched.socket.connect  # it is inherited
+
+
+def _is_this_machine(host: object) -> bool:
+    if host is None or host in ("", "localhost"):
+        return True
+    try:
+        return ip_address(str(host)).is_loopback
+    except ValueError:  # a name
+        return False
+
 
 #: This module imports all of the core that a bot needs, so its time is that of the core.
 _START: Final = f"""

@@ -8,9 +8,9 @@ from typing import Any, Final
 import anyio
 from attrs import define
 
-from ..utils.control_flow import reraise_control_flow
-from ..utils.diagnostics import unwrap_group
-from .operation import Operation
+from ..utils.error_texts import unwrap_group
+from ..utils.plugin_calls import reraise_control_flow
+from .operations import Operation
 from .results import Findings
 from .stepping import cancel_at, close, count_awaits
 

@@ -1,28 +1,159 @@
-"""The requests that the conformance kit makes of each kind, and what it expects of the pieces."""
+"""The operations of each kind, as the conformance kit calls them, and what it expects of the pieces.
+
+`listen` of an STT gets two utterances, each followed by a pause that must be settled. `converse` of a speech-to-speech
+model gets two texts, each of which asks for an answer.
+"""
 
 from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, Final, get_args
+from typing import Any, Final, Literal, get_args
 
-from ..kinds import Audio, LLMPiece, LLMRequest, STTPiece, STTRequest, Text, ToolCall, TTSPiece, TTSRequest, Word
-from ..voice.streams import ReplayableStream
-from .conversing import CONVERSING
-from .operation import Operation
+import anyio
+from attrs import define, field, frozen
+
+from ..kinds import (
+    AnswerEnded,
+    Audio,
+    Heard,
+    ListenPiece,
+    ListenRequest,
+    LLMPiece,
+    LLMRequest,
+    Pause,
+    Settled,
+    SpeechInput,
+    SpeechPiece,
+    SpeechRequest,
+    STTPiece,
+    STTRequest,
+    Text,
+    ToolCall,
+    Transcript,
+    TTSPiece,
+    TTSRequest,
+    Typed,
+    Word,
+)
+from ..voice.provider_streams import ReplayableStream
+from .stepping import close
 
 __all__ = (
+    "CONVERSING",
+    "LISTENING",
     "OPERATIONS",
     "SENTENCES",
+    "Conversation",
     "Operation",
+    "Talk",
+    "answered",
     "frame",
+    "heard",
     "problems_of_audio",
     "problems_of_order",
     "speech",
     "text_of",
 )
+
+
+@frozen
+class Operation:
+    """The operation of a kind: the method, the classes of its pieces, those that a result needs, and a request."""
+
+    method: str
+    pieces: tuple[type, ...]
+    results: tuple[type, ...]
+    request: Callable[[], Any]
+
+    def start(self, live: Any, request: Any = None) -> Any:
+        """Call the method with a request, by default the plain one."""
+        return getattr(live, self.method)(self.request() if request is None else request)
+
+
+#: What the user writes.
+_TEXTS: Final = ("Hello. Who are you?", "Say it again, please.")
+
+#: How long the user waits after an answer, and how much of an answer they hear before they interrupt it, in seconds.
+_SILENCE_BETWEEN_TEXTS: Final = 0.02
+
+_HEARD: Final = 0.01
+
+
+@define(eq=False)
+class Talk(AsyncIterator[SpeechInput]):
+    """The user's side: a text, and the next one when the answer has ended. Then nothing comes.
+
+    With `interrupts`, the user interrupts the first answer at its first audio.
+    """
+
+    interrupts: bool = False
+    #: What is wrong with the answers so far, for the author.
+    problem: str | None = field(default=None, init=False)
+    #: How many answers have ended.
+    answers: int = field(default=0, init=False)
+    _asked: int = field(default=0, init=False)
+    _hears: bool = field(default=False, init=False)
+    _changed: anyio.Event = field(factory=anyio.Event, init=False)
+
+    @property
+    def is_over(self) -> bool:
+        """Return whether all answers have ended."""
+        return self.answers == len(_TEXTS)
+
+    async def __anext__(self) -> SpeechInput:
+        while True:
+            if self._asked == self.answers and not self.is_over:
+                if self._asked:
+                    await anyio.sleep(_SILENCE_BETWEEN_TEXTS)
+                self._asked += 1
+                return Typed(_TEXTS[self._asked - 1])
+            if self.interrupts and self._hears:
+                self.interrupts = False
+                return Heard(_HEARD, 0)
+            self._changed = anyio.Event()
+            await self._changed.wait()
+
+    def take(self, piece: object) -> None:
+        """Note what the provider has yielded."""
+        expected = self._asked > self.answers
+        if isinstance(piece, AnswerEnded) and expected:
+            self.answers += 1
+            self._changed.set()
+        elif isinstance(piece, AnswerEnded):
+            self.problem = self.problem or "it yields AnswerEnded() twice for an answer"
+        elif isinstance(piece, Audio | Text | Word | ToolCall) and not expected:
+            self.problem = self.problem or f"{type(piece).__name__} comes after the AnswerEnded() of its answer"
+        elif isinstance(piece, Audio):
+            self._hears = True
+            self._changed.set()
+
+
+async def answered(live: Any, talk: Talk) -> AsyncGenerator[Any]:
+    """Yield what `converse` yields, until the last answer has ended. Then close it."""
+    stream: AsyncIterator[Any] = live.converse(SpeechRequest(talk))
+    try:
+        async for piece in stream:
+            talk.take(piece)
+            yield piece
+            if talk.is_over:
+                return
+    finally:
+        await close(stream)
+
+
+@frozen
+class _Conversing(Operation):
+    """The operation `converse`, as a stream that ends."""
+
+    def start(self, live: Any, request: Any = None) -> AsyncGenerator[Any]:
+        return answered(live, request or Talk())
+
+
+CONVERSING: Final = _Conversing("converse", get_args(SpeechPiece), (Audio,), Talk)
+
 
 #: What a TTS is asked to say.
 SENTENCES: Final = ("One, two, three, four.", "This is another sentence.")
@@ -101,3 +232,76 @@ _COMPARED: Final = 2_000
 def _pcm(pieces: Sequence[Any]) -> bytes:
     """Return the audio without the silence at its beginning."""
     return b"".join(each.data for each in pieces if isinstance(each, Audio)).lstrip(b"\0")
+
+
+_UTTERANCES: Final = 2
+
+#: How long the user is silent after an utterance was settled, in seconds.
+_SILENCE: Final = 0.02
+
+
+@define(eq=False)
+class Conversation(AsyncIterator[Audio | Pause]):
+    """The user's audio: an utterance, and the next one when the provider has settled it. Then nothing comes."""
+
+    #: What is wrong with the answers so far, for the author.
+    problem: str | None = field(default=None, init=False)
+    settled: int = field(default=0, init=False)
+    _user: Literal["speaks", "waits", "was answered"] = field(default="speaks", init=False)
+    _audio: AsyncIterator[Audio] = field(factory=speech, init=False)
+    _answered: anyio.Event = field(factory=anyio.Event, init=False)
+
+    @property
+    def is_over(self) -> bool:
+        """Return whether all utterances were settled."""
+        return self.settled == _UTTERANCES
+
+    async def __anext__(self) -> Audio | Pause:
+        if self._user == "waits":
+            await self._answered.wait()
+        if self.is_over:
+            await anyio.sleep_forever()
+        if self._user == "was answered":
+            await anyio.sleep(_SILENCE)
+            self._user, self._audio, self._answered = "speaks", speech(), anyio.Event()
+        try:
+            return await anext(self._audio)
+        except StopAsyncIteration:
+            self._user = "waits"
+            return Pause()
+
+    def take(self, piece: object) -> None:
+        """Note what the provider has yielded."""
+        if isinstance(piece, Settled) and self._user == "waits":
+            self.settled += 1
+            self._user = "was answered"
+            self._answered.set()
+        elif isinstance(piece, Settled):
+            self.problem = self.problem or "it yields Settled() without a Pause before it"
+        elif isinstance(piece, Transcript) and self._user == "was answered":
+            self.problem = self.problem or "a transcript comes after the Settled() of its speech"
+
+
+async def heard(live: Any, conversation: Conversation) -> AsyncGenerator[Any]:
+    """Yield what `listen` yields, until the last utterance was settled. Then close it."""
+    stream: AsyncIterator[Any] = live.listen(ListenRequest(conversation))
+    try:
+        async for piece in stream:
+            conversation.take(piece)
+            yield piece
+            if conversation.is_over:
+                return
+    finally:
+        await close(stream)
+
+
+@frozen
+class _Listening(Operation):
+    """The operation `listen`, as a stream that ends."""
+
+    def start(self, live: Any, request: Any = None) -> AsyncGenerator[Any]:
+        return heard(live, request or Conversation())
+
+
+#: It is called if a live STT has it.
+LISTENING: Final = _Listening("listen", get_args(ListenPiece), (), Conversation)

@@ -13,15 +13,25 @@ from attrs import define
 
 from ..declare.specs import ProviderSpec
 from ..kinds import Audio, ListeningSTT, ListenRequest, SpeechRequest, TTSRequest
-from ..utils.control_flow import reraise_control_flow
-from .conversing import CONVERSING, Talk, answered
+from ..utils.plugin_calls import reraise_control_flow
 from .interruptions import PATIENCE, Interruptions, describe_failure
-from .listening import LISTENING, Conversation
-from .operation import Operation
-from .operations import OPERATIONS, SENTENCES, frame, problems_of_audio, problems_of_order, text_of
+from .key_leaks import error_shows_key, shows_key
+from .operations import (
+    CONVERSING,
+    LISTENING,
+    OPERATIONS,
+    SENTENCES,
+    Conversation,
+    Operation,
+    Talk,
+    answered,
+    frame,
+    problems_of_audio,
+    problems_of_order,
+    text_of,
+)
 from .results import Findings
 from .stepping import close
-from .visible import error_shows_key, shows_key
 
 __all__ = ("StreamCheck", "first_piece")
 

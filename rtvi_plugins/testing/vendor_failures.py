@@ -13,16 +13,14 @@ from ..client import Client
 from ..declare.specs import ProviderSpec
 from ..errors import ProviderCategory, ProviderError, RequestError
 from ..kinds import ListeningSTT
-from ..utils.control_flow import reraise_control_flow
-from ..utils.diagnostics import unwrap_group
+from ..utils.error_texts import unwrap_group
+from ..utils.plugin_calls import reraise_control_flow
 from .faults import FAULTS, UNFINISHED, FakeVendor, Vendor
 from .interruptions import describe_failure
-from .listening import LISTENING, Conversation, heard
-from .operation import Operation
-from .operations import OPERATIONS
+from .key_leaks import error_shows_key
+from .operations import LISTENING, OPERATIONS, Conversation, Operation, heard
 from .results import Findings
 from .streams import first_piece
-from .visible import error_shows_key
 
 __all__ = ("VendorCheck",)
 

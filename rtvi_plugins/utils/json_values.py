@@ -1,4 +1,4 @@
-"""Recognise JSON values, check them, name their types, and find values whose text would be far larger than they are."""
+"""JSON values: check and copy them, name their types, and find those whose text would be far larger than they are."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
-from typing import Any, Final, TypeAlias, TypeGuard, TypeVar
+from typing import Any, Final, NoReturn, TypeAlias, TypeGuard, TypeVar
 
-from .diagnostics import shorten
+from .error_texts import shorten
 
 __all__ = (
     "MAX_PROBLEMS",
@@ -17,12 +17,14 @@ __all__ = (
     "check_json",
     "describe_json",
     "expected",
+    "frozen_json",
     "is_array",
     "is_nested_deeper",
     "is_object",
     "json_problem",
     "json_type_name",
     "member_path",
+    "plain_json",
     "repeats_too_often",
     "replace_surrogates",
     "until_max_problems",
@@ -85,6 +87,7 @@ MAX_PROBLEMS = 25
 
 #: The deepest value that is sent. The codec can write 254 levels, and a message adds some of its own.
 _DEEPEST = 200
+
 _TOO_DEEP = f"it nests deeper than {_DEEPEST} levels, or contains itself"
 
 
@@ -241,3 +244,37 @@ def is_nested_deeper(value: object, depth: int) -> bool:
         # Each object once: one that contains itself twice would double the work at every level.
         level = list({id(each): each for each in inner if is_object(each) or is_array(each)}.values())
     return True
+
+
+def _refuse(*_: object, **__: object) -> NoReturn:
+    raise TypeError("The config is read-only. Change it with await session.configure('tts', voice='de').")
+
+
+def _frozen(base: type[Any], changes: str) -> type[Any]:
+    """Return a subclass, and not a view, so that its objects are JSON values wherever one is expected."""
+
+    def reduce(self: Any) -> Any:
+        return base, (base(self),)  # a copy is a plain one that can be changed
+
+    return type(f"frozen_{base.__name__}", (base,), {"__reduce__": reduce, **dict.fromkeys(changes.split(), _refuse)})
+
+
+_FrozenDict = _frozen(dict, "__setitem__ __delitem__ __ior__ clear pop popitem setdefault update")
+
+_FrozenList = _frozen(
+    list, "__setitem__ __delitem__ __iadd__ __imul__ append clear extend insert pop remove reverse sort"
+)
+
+
+def frozen_json(value: Any) -> Any:
+    """Return a copy of a JSON value that raises `TypeError` when it, or something in it, is changed."""
+    if is_object(value):
+        return _FrozenDict({name: frozen_json(each) for name, each in value.items()})
+    return _FrozenList(map(frozen_json, value)) if is_array(value) else value
+
+
+def plain_json(value: Any) -> Any:
+    """Return a copy of a JSON value that consists of dicts and lists of its own."""
+    if is_object(value):
+        return {name: plain_json(each) for name, each in value.items()}
+    return [plain_json(each) for each in value] if is_array(value) else value

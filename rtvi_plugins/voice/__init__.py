@@ -6,13 +6,10 @@ May import: the modules that a plugin may import, and `utils`. A bot can use a l
 
 from __future__ import annotations
 
-from .conversation import converse
+from .converse import converse
 from .filler import Filler
-from .pronunciation import TextFilter
-from .text_filter import Part, Spoken, without_markup
-from .texts import TextSource
-from .turn_taking import EndOfTurn, TurnTaking, UserTurn
-from .unfinished import UnfinishedSentence
+from .text_filter import Part, Spoken, TextFilter, without_markup
+from .turn_taking import EndOfTurn, TextSource, TurnTaking, UnfinishedSentence, UserTurn
 
 __all__ = (
     "EndOfTurn",

@@ -23,12 +23,20 @@ from ..events import BotLLMStarted, BotLLMStopped, BotLLMText
 from ..kinds import LLM, LLMPiece, LLMRequest, Text, Thought, ToolCall, Usage
 from ..session import Alternatives, Session, Turn
 from ..utils.json_values import replace_surrogates
-from .completion import Completion, as_sent
 from .filler import Filler, Filling
-from .output import SentenceOutput
+from .llm_completion import Completion, SentenceOutput, as_sent
+from .provider_streams import (
+    BATCH,
+    InvalidPiece,
+    Patience,
+    class_of_provider,
+    clean_usage,
+    closing,
+    idle_timeout,
+    retried,
+)
 from .sentences import Sentences
-from .speech import Speech, SpeechSynthesis
-from .streams import BATCH, InvalidPiece, Patience, class_of_provider, clean_usage, closing, idle_timeout, retried
+from .speech_synthesis import Speech, SpeechSynthesis
 from .tool_calls import LateResults, call_functions, clean_thought, moved_to_the_end
 
 __all__ = ("BotTurn",)

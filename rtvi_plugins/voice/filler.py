@@ -11,8 +11,7 @@ from ..clock import Clock, Timer
 from ..errors import AuthorError
 from ..kinds import Audio
 from ..session import Turn
-from .texts import TextSource, is_text_source, text_of
-from .turn_taking import at_least_0
+from .turn_taking import TextSource, at_least_0, is_text_source, text_of
 
 __all__ = ("Filler", "Filling")
 

@@ -21,17 +21,15 @@ from ..kinds import LLM, STT, TTS, VAD
 from ..session import Input, RunLLM, Say, Session, Turn, UserText
 from .bot_turn import BotTurn
 from .filler import Filler
-from .idle_timer import IdleTimer
-from .model_user import ModelUser
-from .recognition import Recogniser
-from .speech import SpeechSynthesis
+from .speech_model_user import ModelUser
+from .speech_recognition import Recogniser
+from .speech_synthesis import SpeechSynthesis
 from .text_filter import Spoken
-from .texts import TextSource, text_of
 from .tool_calls import LateResults
 from .turn_state import AudioState, BotState, Event, SpokenTurn, UserState
-from .turn_taking import TurnTaking
+from .turn_taking import TextSource, TurnTaking, text_of
 from .user_audio import UserAudio
-from .user_turn import UserTurns
+from .user_turn import IdleTimer, UserTurns
 
 __all__ = ("Conversation",)
 

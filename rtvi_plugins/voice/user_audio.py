@@ -21,9 +21,9 @@ from ..errors import ProviderError
 from ..events import UserStartedSpeaking, UserStoppedSpeaking
 from ..kinds import VAD, Audio
 from ..session import Listener, Session, VADParams
-from ..utils.control_flow import reraise_control_flow
-from .recognition import FRAME_SECONDS, Utterance
-from .streams import ReplayableStream, as_provider_error
+from ..utils.plugin_calls import reraise_control_flow
+from .provider_streams import ReplayableStream, as_provider_error
+from .speech_recognition import FRAME_SECONDS, Utterance
 from .turn_state import AudioState, Event, SpokenTurn
 from .turn_taking import TurnTaking
 

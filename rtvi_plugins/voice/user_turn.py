@@ -1,4 +1,7 @@
-"""The user's turn: one or more utterances, until the user has finished; then their text is submitted."""
+"""The user's turn: one or more utterances, until the user has finished; then their text is submitted.
+
+An `IdleTimer` asks silent users whether they are still there.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +12,65 @@ from typing import Any, Final
 from anyio.abc import TaskGroup
 from attrs import define, field
 
-from ..clock import Timer
+from ..clock import Clock, Timer
 from ..errors import AuthorError, ProviderError, RequestError, SessionClosed, report
 from ..kinds import Transcript
 from ..session import Session, UserText
-from ..utils.diagnostics import where
+from ..utils.error_texts import where
 from ..utils.waiting import Condition
-from .recognition import Recogniser, Utterance
-from .streams import idle_timeout, let_cancellation_through
+from .provider_streams import idle_timeout, let_cancellation_through
+from .speech_recognition import Recogniser, Utterance
 from .turn_state import Event, SpokenTurn, UserState
 from .turn_taking import EndOfTurn, UserTurn, is_seconds
 
-__all__ = ("UserTurns",)
+__all__ = ("IdleTimer", "UserTurns")
+
+
+@define(eq=False)
+class IdleTimer:
+    """Calls `ask` when the user has said nothing for `seconds`, once until `user_answered`; never if that is None."""
+
+    clock: Clock
+    seconds: float | None
+    ask: Callable[[], None]
+    is_user_active: Callable[[], bool]
+    #: When the user's silence began; None while the bot has its turn.
+    _since: float | None = None
+    _asked: bool = False
+    _timer: Timer | None = None
+
+    def start(self) -> None:
+        """Measure the user's silence from now on, because the bot has finished."""
+        self._since = self.clock.now()
+        self.resume()
+
+    def resume(self) -> None:
+        """Start the timer again after a noise. Noises without end delay the question by `seconds` at most."""
+        self.pause()
+        if self.seconds is None or self._since is None or self._asked or self.is_user_active():
+            return
+        due = min(self.clock.now(), self._since + self.seconds) + self.seconds
+        self._timer = self.clock.call_at(due, self._ask)
+
+    def pause(self) -> None:
+        """Pause the timer, because there is sound. It may be only noise."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def stop(self) -> None:
+        """Stop the timer, because the bot has something to do."""
+        self.pause()
+        self._since = None
+
+    def user_answered(self) -> None:
+        """Allow another question, because the user has answered."""
+        self._asked = False
+
+    def _ask(self) -> None:
+        self._asked = True
+        self.ask()
+
 
 #: How long `end_of_turn` may take, in seconds.
 _TIMEOUT: Final = 15.0

@@ -195,7 +195,7 @@ def test_help_imports_nothing_more_than_the_package(tmp_path: Path, distribution
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=env, check=True)
     imported = done.stdout.rpartition("imported ")[2].split()
     assert "rtvi_plugins.__main__" in imported
-    heavy = ("rtvi_plugins.hosting", "rtvi_plugins.runtime.live", "rtvi_plugins.loading", "rtvi_plugins.client")
+    heavy = ("rtvi_plugins.hosting", "rtvi_plugins.runtime.session_life", "rtvi_plugins.loading", "rtvi_plugins.client")
     assert [name for name in imported if name.partition(".")[0] in ("loud", "anyio", "asyncio")] == []
     assert [name for name in imported if name.startswith((*heavy, "rtvi_plugins.cli."))] == []
     assert "  x  " in done.stdout
@@ -530,7 +530,7 @@ def test_a_command_of_ours_that_is_not_installed_says_how_to_get_it(
     monkeypatch: pytest.MonkeyPatch, run: Run, word: str, brought: str
 ) -> None:
     """It names the distribution, which `--help` does too."""
-    monkeypatch.setattr("rtvi_plugins.registry.metadata.commands", dict[str, str])
+    monkeypatch.setattr("rtvi_plugins.registry.distribution_metadata.commands", dict[str, str])
     code, _, err = run(word, "bot.py")
     assert code == USAGE
     hint = f"in the checkout of rtvi-plugins, run: pip install ./plugins/{brought}"

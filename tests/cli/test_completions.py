@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rtvi_plugins.cli.completions import Completions
+from rtvi_plugins.cli.line_editor import Completions
 
 ACTIONS: list[dict[str, Any]] = [
     {

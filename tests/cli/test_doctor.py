@@ -12,7 +12,7 @@ import pytest
 from attrs import frozen
 
 from rtvi_plugins.cli.plugin_probe import probe
-from rtvi_plugins.registry.installed import EntryPoint, Installed, discover
+from rtvi_plugins.registry.installed_plugins import EntryPoint, Installed, discover
 
 Run: TypeAlias = Callable[..., tuple[int, str, str]]
 Doctor: TypeAlias = "Callable[[Broken], tuple[int, dict[str, Any], str]]"

@@ -21,8 +21,7 @@ from rtvi_plugins import LLM, Secret, Session, bot, service
 from rtvi_plugins.errors import PluginError
 from rtvi_plugins.hosting import Host
 from rtvi_plugins.kinds import LLMRequest, Text
-from rtvi_plugins.registry.key_store import KeyStore
-from rtvi_plugins.registry.system_keyring import NoKeyring
+from rtvi_plugins.registry.key_store import KeyStore, NoKeyring
 
 Run: TypeAlias = Callable[..., tuple[int, str, str]]
 

@@ -1310,7 +1310,7 @@ def test_a_mistake_in_the_whole_is_told_when_the_bot_is_composed(
 
 def installed_nothing() -> Any:
     """An environment without plugins."""
-    from rtvi_plugins.registry.installed import Installed
+    from rtvi_plugins.registry.installed_plugins import Installed
 
     return Installed(())
 

@@ -12,8 +12,8 @@ from attrs.validators import ge
 from typing_extensions import Doc, deprecated
 
 from rtvi_plugins import Secret, Session, Was
-from rtvi_plugins.declare.shapes import check
 from rtvi_plugins.declare.signature import Signature, read_signature
+from rtvi_plugins.declare.types import check
 from rtvi_plugins.errors import DeclarationError
 
 

@@ -12,10 +12,10 @@ import pytest
 from attrs.validators import ge, le
 
 from rtvi_plugins import Grant
-from rtvi_plugins.declare.constraints import narrow
-from rtvi_plugins.declare.shapes import check
+from rtvi_plugins.declare.annotations import read
 from rtvi_plugins.declare.specs import ActionSpec, Parameter, mark, specs_in, specs_of
-from rtvi_plugins.declare.types import read
+from rtvi_plugins.declare.types import check
+from rtvi_plugins.declare.validators import narrow
 from rtvi_plugins.errors import DeclarationError
 
 

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from typing_extensions import Doc, TypedDict
 
-from rtvi_plugins.declare.constraints import narrow, violations
-from rtvi_plugins.declare.shapes import UnsupportedType, check
+from rtvi_plugins.declare.annotations import read
 from rtvi_plugins.declare.to_json import to_json
-from rtvi_plugins.declare.types import read
+from rtvi_plugins.declare.types import UnsupportedType, check
+from rtvi_plugins.declare.validators import narrow, violations
 
 
 class Pace(StrEnum):

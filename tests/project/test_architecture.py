@@ -35,7 +35,7 @@ VOICE_SEES = ("utils", "words", "voice")
 #: What of `voice` a session needs, whatever loop its bot has.
 SESSION_SEES_OF_VOICE = ("voice.recording", "voice.resampling")
 #: The standard actions and options of `llm` and `tts` are declared as anyone's are, and wait as anyone's do.
-STANDARD = "registry.standard"
+STANDARD = "registry.standard_actions"
 SYNCHRONOUS = ("words", "declare", "registry", "protocol", "loading")
 #: Folders whose modules other distributions may not import.
 INTERNAL = ("utils", "declare", "registry", "protocol", "runtime")

@@ -14,9 +14,9 @@ import pytest
 
 import rtvi_plugins
 from rtvi_plugins import errors, events, hookspecs
-from rtvi_plugins.declare.types import read
+from rtvi_plugins.declare.annotations import read
 from rtvi_plugins.events import serialize
-from rtvi_plugins.protocol.protocol import _READERS  # pyright: ignore[reportPrivateUsage]
+from rtvi_plugins.protocol.state_machine import _READERS  # pyright: ignore[reportPrivateUsage]
 
 from ..tools.every import check_each
 from ..tools.pages import BLOCKS, COMMANDS, DOCS, PAGES, QUOTED, ROOT, RUN, Block

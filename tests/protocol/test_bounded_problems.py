@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from rtvi_plugins.declare.shapes import check
-from rtvi_plugins.declare.types import read
+from rtvi_plugins.declare.annotations import read
+from rtvi_plugins.declare.types import check
 from rtvi_plugins.errors import Problem, RequestError, unknown
-from rtvi_plugins.utils.diagnostics import nearest
 from rtvi_plugins.utils.json_values import MAX_PROBLEMS, is_nested_deeper
+from rtvi_plugins.utils.names import nearest
 
 from ..fakes.faulty import faulty
 from ..fakes.wire import OPERATOR, connected, host_of

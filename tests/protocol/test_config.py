@@ -13,7 +13,7 @@ from attrs.validators import ge, le
 
 from rtvi_plugins import LLM, TTS, Grant, Session, Was, action, bot, options, service
 from rtvi_plugins.errors import InvalidConfig, NotGranted, Problem, StartFailed, UnknownProvider, UnknownService
-from rtvi_plugins.protocol.config_change import ConfigChange, ConfigChanges
+from rtvi_plugins.protocol.config import ConfigChange, ConfigChanges
 from rtvi_plugins.session import RunLLM, UserText
 
 from ..fakes.faulty import FaultyLLM, QuietTTS, faulty

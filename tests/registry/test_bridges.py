@@ -13,7 +13,7 @@ from rtvi_plugins.bridges import BridgedProvider
 from rtvi_plugins.errors import PluginError
 from rtvi_plugins.hosting import Host
 from rtvi_plugins.loading import load_bot, load_provider
-from rtvi_plugins.registry.installed import Installed
+from rtvi_plugins.registry.installed_plugins import Installed
 
 Bridge: TypeAlias = Callable[..., Installed]
 

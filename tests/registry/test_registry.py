@@ -19,7 +19,7 @@ from rtvi_plugins.loading import bot_spec
 from rtvi_plugins.registry.assemble import build
 from rtvi_plugins.registry.grants import known_names
 from rtvi_plugins.registry.registry import Registry
-from rtvi_plugins.utils.diagnostics import where
+from rtvi_plugins.utils.error_texts import where
 
 
 @define

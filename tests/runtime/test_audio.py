@@ -18,8 +18,8 @@ from rtvi_plugins import Session, bot
 from rtvi_plugins.events import BotStartedSpeaking, BotStoppedSpeaking, Event
 from rtvi_plugins.kinds import Audio
 from rtvi_plugins.runtime.audio_input import INPUT_RATE, AudioInput
-from rtvi_plugins.runtime.clock import Clock, ManualClock
 from rtvi_plugins.runtime.playback import FRAME_SECONDS, LEAD_SECONDS, AudioOutput, LivePlayback
+from rtvi_plugins.runtime.system_clock import Clock, ManualClock
 from rtvi_plugins.session import Listener
 from rtvi_plugins.voice import resampling
 

@@ -11,7 +11,7 @@ from attrs.validators import ge, le
 from rtvi_plugins import Session, Was, action, bot, options
 from rtvi_plugins.errors import BotError
 from rtvi_plugins.loading import compose
-from rtvi_plugins.registry.installed import Installed
+from rtvi_plugins.registry.installed_plugins import Installed
 
 from ..fakes.wire import OPERATOR, connected, host_of
 

@@ -33,7 +33,7 @@ from rtvi_plugins.kinds import (
     TTSRequest,
 )
 from rtvi_plugins.session import Listener
-from rtvi_plugins.utils.control_flow import is_ctrl_c, reraise_control_flow
+from rtvi_plugins.utils.plugin_calls import is_ctrl_c, reraise_control_flow
 from rtvi_plugins.voice import TurnTaking, UserTurn
 
 from ..fakes.conversation import speak, wait

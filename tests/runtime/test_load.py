@@ -10,7 +10,7 @@ import pytest
 from rtvi_plugins import Session, bot
 from rtvi_plugins.errors import ServerFull, Unauthorized
 from rtvi_plugins.hosting import Host, Limits
-from rtvi_plugins.runtime.lateness import Lateness
+from rtvi_plugins.runtime.watchdog import Lateness
 from rtvi_plugins.session import Secret
 
 pytestmark = pytest.mark.anyio

@@ -12,7 +12,7 @@ from typing_extensions import deprecated
 
 from rtvi_plugins import LLM, Session, Was, action, bot, options, service
 from rtvi_plugins.hosting import Host, ManualClock
-from rtvi_plugins.runtime.old_names import OldNames
+from rtvi_plugins.protocol.old_names import OldNames
 from rtvi_plugins.session import ClientInfo
 
 from ..fakes.faulty import FaultyLLM

@@ -18,8 +18,8 @@ from rtvi_plugins import LLM, Session, action, bot, service
 from rtvi_plugins.errors import StartFailed
 from rtvi_plugins.hosting import Host, Limits, SystemClock
 from rtvi_plugins.loading import load_bot
-from rtvi_plugins.registry import bot_modules
-from rtvi_plugins.registry.installed import EntryPoint, Installed
+from rtvi_plugins.registry import modules
+from rtvi_plugins.registry.installed_plugins import EntryPoint, Installed
 from rtvi_plugins.runtime.watchdog import Watchdog
 from rtvi_plugins.utils.blocked_threads import format_stack, innermost_owner, stack_of, warn_when_slow
 
@@ -200,7 +200,7 @@ def test_an_import_that_hangs_is_reported_with_the_plugin_and_the_place(
     gate.gate = seen.gate  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "test_gate", gate)
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-    monkeypatch.setattr("rtvi_plugins.registry.installed.SLOW_IMPORT_SECONDS", 0.3)
+    monkeypatch.setattr("rtvi_plugins.registry.installed_plugins.SLOW_IMPORT_SECONDS", 0.3)
     entry = EntryPoint("llm.hangs", "rtvi_plugins_hangs", "rtvi-plugins-hangs", "1.0")
     Installed((entry,)).load(entry)
     (text,) = seen.texts
@@ -215,7 +215,7 @@ def test_a_bot_whose_import_hangs_is_reported(seen: Seen, tmp_path: Path, monkey
     gate.gate = seen.gate  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "test_gate", gate)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(bot_modules, "SLOW_IMPORT_SECONDS", 0.3)
+    monkeypatch.setattr(modules, "SLOW_IMPORT_SECONDS", 0.3)
     path = tmp_path / "slow_bot.py"
     path.write_text(
         "import test_gate\nfrom rtvi_plugins import bot, Session\ntest_gate.gate.wait(30)\n"

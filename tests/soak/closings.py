@@ -20,7 +20,7 @@ from attrs import define, field
 
 from rtvi_plugins.hosting import Host, Limits, ManualClock, Started
 from rtvi_plugins.kinds import Audio
-from rtvi_plugins.runtime.live import LiveSession
+from rtvi_plugins.runtime.session_life import LiveSession
 
 from ..fakes.counted import Counted, talker
 from ..fakes.providers import LINES, RATE, SERVICES, samples

@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from rtvi_plugins.testing import RULES
-from rtvi_plugins.testing.network import no_network
+from rtvi_plugins.testing.import_probe import no_network
 from rtvi_plugins.testing.results import Findings, Report, conclude
 
 

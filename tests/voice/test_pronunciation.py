@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rtvi_plugins import LLM, TTS, Session, bot, converse
 from rtvi_plugins.errors import AuthorError
 from rtvi_plugins.kinds import Text
-from rtvi_plugins.voice import TextFilter, pronunciation
+from rtvi_plugins.voice import TextFilter, text_filter
 
 from ..fakes.conversation import said, shown, spoken, wait, write
 from ..fakes.providers import Fakes
@@ -183,7 +183,7 @@ def test_a_mistake_is_reported_where_it_is_written(arguments: Any, message: str)
 @pytest.fixture
 def without_extra(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
     """An installation without the extra `numbers`."""
-    caches = (pronunciation._words_of, pronunciation._warn)  # pyright: ignore[reportPrivateUsage]
+    caches = (text_filter._words_of, text_filter._warn)  # pyright: ignore[reportPrivateUsage]
     for each in caches:
         each.cache_clear()
     monkeypatch.setitem(sys.modules, "unicode_rbnf", None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from rtvi_plugins.voice.streams import ReplayableStream
+from rtvi_plugins.voice.provider_streams import ReplayableStream
 
 from ..fakes.wire import settle
 

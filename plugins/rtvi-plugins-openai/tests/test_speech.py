@@ -36,7 +36,7 @@ from rtvi_plugins.kinds import (
 )
 from rtvi_plugins.session import Secret
 from rtvi_plugins.testing import connect
-from rtvi_plugins.voice.feed import Feed
+from rtvi_plugins.voice.provider_streams import Feed
 from rtvi_plugins_openai import speech as module
 from rtvi_plugins_openai.speech import hearing, openai_speech, speaking
 from rtvi_plugins_vendor.provider_tests import answer_of, feed_of, undocumented_options

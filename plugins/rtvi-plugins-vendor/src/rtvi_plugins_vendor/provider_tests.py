@@ -33,7 +33,7 @@ from rtvi_plugins.kinds import (
     STTRequest,
     Transcript,
 )
-from rtvi_plugins.voice.feed import Feed
+from rtvi_plugins.voice.provider_streams import Feed
 
 __all__ = (
     "SILENCE",

@@ -1,0 +1,423 @@
+"""Read a start request: what the client asks for, and what only the operator may say.
+
+The operator's fields are `api_keys`, `service_options` and `defaults`. Their problems never show a value, which may be
+a key or a URL with a password.
+
+The module has more than 300 lines because a start request is read in one pass, whoever sent which part of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import islice
+from typing import Any, TypeAlias
+
+from attrs import evolve, field, frozen
+
+from ..declare.annotations import read
+from ..declare.grant import Grant
+from ..declare.types import Shape, check
+from ..declare.validators import violations
+from ..errors import InvalidConfig, InvalidStart, OperatorOnly, Problem, UnknownProvider, UnknownService, unknown
+from ..registry.grants import Grants, grant_problem, read_grants, renamed
+from ..registry.registry import PROVIDER, Provider, Registry, twice
+from ..session import Secret
+from ..utils.error_texts import shorten
+from ..utils.json_values import (
+    MAX_PROBLEMS,
+    expected,
+    is_array,
+    is_object,
+    json_problem,
+    json_type_name,
+    member_path,
+    until_max_problems,
+)
+from ..utils.secrets import SecretForms, redact
+from .codec import encode_json
+from .config import ConfigChanges, Mistake, OptionDefaults, SentOption, Values, as_one_error, read_sent_options
+from .offer import Offers
+
+__all__ = (
+    "OPERATOR_FIELDS",
+    "Keys",
+    "StartRequest",
+    "choose_providers",
+    "hiding",
+    "is_name",
+    "key_variable",
+    "read_defaults",
+    "read_keys",
+    "read_service_options",
+    "read_start",
+    "refuse_operator_fields",
+    "safe_path",
+    "with_config",
+)
+
+#: Names of services, providers and options look like this. Any other text in the place of a name may be a key or a URL.
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(-[A-Za-z0-9_]+)?(\[\d+\])*")
+
+_LONGEST_NAME = 32
+
+#: One part of a JSON path: a plain name or a quoted one. An index shows nothing.
+_PART = re.compile(r'\.([^.\[]+)|\["((?:[^"\\]|\\.)*)"\]')
+
+#: A URL with a user name or a password. HTTP libraries log it; only a `Secret` is kept out of logs and errors.
+_WITH_USER = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]*:[/\\]{2}[^/?#\\]*@")
+
+#: Shorter strings are no secrets, and occur in many words.
+_SHORTEST_HIDDEN = 4
+
+
+def is_name(text: str) -> bool:
+    """Return whether every part of a dotted name is a plain word, so that it may be shown."""
+    return all(_NAME.fullmatch(part) and len(part) <= _LONGEST_NAME for part in re.split(r"[.:]", text))
+
+
+def safe_path(path: str) -> str:
+    """Return a JSON path without the parts that are not plain names."""
+
+    def safe(part: re.Match[str]) -> str:
+        if is_name(part[1] or part[2] or ""):
+            return part[0]
+        return ".…" if part[1] else '["…"]'
+
+    return _PART.sub(safe, path)
+
+
+def _unknown_name(what: str, name: str, known: Iterable[str], path: str) -> Problem:
+    """Return the problem of an unknown name. The name is shown if it is a plain word."""
+    if is_name(name):
+        return unknown(what, name, known, path=path)
+    return Problem(safe_path(path), f"unknown {what}; known: {', '.join(islice(known, 20))}.")
+
+
+def _misfits(found: Sequence[Problem], shape: Shape, value: Any, path: str) -> list[Problem]:
+    """Return the problems of a value, in terms of what its option accepts."""
+    described = str(shape.schema.get("description", ""))
+    whole = f"expected {shape.expects}, got {json_type_name(value)}. {described}".rstrip()
+    inner = f"does not fit the schema of the option: {shorten(encode_json(shape.schema), 300)}"
+    return [Problem(at, whole if at == path else inner) for at in dict.fromkeys(safe_path(each.path) for each in found)]
+
+
+def _has_user(value: Any) -> bool:
+    """Return whether a value is a URL that contains a user name or a password."""
+    return isinstance(value, str) and _WITH_USER.match(value) is not None
+
+
+def hiding(*values: Any) -> Callable[[str], str]:
+    """Return a function that removes all strings in these values from a text."""
+    words = dict.fromkeys(word for value in values for word in _strings(value))
+    hidden = [each for each in words if len(each) >= _SHORTEST_HIDDEN]
+    return lambda text: redact(text, [SecretForms(each) for each in hidden]) if hidden else text
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif is_object(value) or is_array(value):
+        for each in value.values() if is_object(value) else value:
+            yield from _strings(each)
+
+
+#: The fields of a start request that need the operator's secret.
+OPERATOR_FIELDS = ("api_keys", "service_options", "defaults", "grants")
+
+#: Finds a key by provider and parameter name.
+Keys: TypeAlias = "Callable[[str, str], Secret | None]"
+
+
+def key_variable(provider: str, name: str) -> str:
+    """Return the environment variable of a provider's key, such as `ACME_API_KEY`."""
+    return f"{provider}_{name}".upper().replace("-", "_")
+
+
+def refuse_operator_fields(body: Mapping[str, Any], registry: Registry) -> None:
+    """Raise `OperatorOnly` for a field that needs the operator's secret.
+
+    This includes a service option at the top, such as `base_url`: it would have no effect, unlike the sender expects.
+    """
+    options = (each for provider in registry.providers for each in provider.spec.parameters.values())
+    names = (*OPERATOR_FIELDS, *(name for each in options for name in (each.name, *each.was)))
+    problems = [
+        Problem(member_path("$", name), "only the operator may send this, with the operator's secret.")
+        for name in dict.fromkeys(names)
+        if name in body
+    ]
+    if problems:
+        raise OperatorOnly(problems)
+
+
+def _object(sent: Any, path: str, problems: list[Problem]) -> dict[str, Any]:
+    if sent is None:
+        return {}
+    if is_object(sent):
+        return sent
+    problems.append(Problem(path, "expected an object."))  # the value is not shown: it may be a key
+    return {}
+
+
+# ---- keys ----------------------------------------------------------------------------------------------------------
+
+
+def read_keys(sent: Any, find_key: Keys, problems: list[Problem]) -> Keys:
+    """Read keys from `{provider: key}`, or from `{provider: {name: key}}` for a provider with several keys.
+
+    The returned function finds these keys, and any other key with `find_key`.
+    """
+    keys: dict[tuple[str, str], Secret] = {}
+    for provider, value in until_max_problems(_object(sent, "$.api_keys", problems).items(), problems):
+        path = safe_path(member_path("$.api_keys", provider))
+        named: dict[str, Any] = value if is_object(value) else {"": value}
+        for name, key in named.items():
+            if isinstance(key, str):
+                keys[provider, name] = Secret(key)
+            else:
+                problems.append(Problem(path, "expected a string, or an object of strings."))
+
+    def find(provider: str, name: str) -> Secret | None:
+        return keys.get((provider, name)) or keys.get((provider, "")) or find_key(provider, name)
+
+    return find
+
+
+# ---- service options -----------------------------------------------------------------------------------------------
+
+
+def read_service_options(sent: Any, registry: Registry, problems: list[Problem]) -> Mapping[str, Mapping[str, Any]]:
+    """Return the checked service options by `service.provider`.
+
+    A key without a service, such as `"together"`, sets the options of that provider in every service.
+    """
+    providers = _by_label(registry)
+    read: dict[str, dict[str, Any]] = {}
+    for label, options in until_max_problems(_object(sent, "$.service_options", problems).items(), problems):
+        path = member_path("$.service_options", label)
+        if label not in providers:
+            problems.append(_unknown_name("provider", label, providers, path))
+            continue
+        for key, provider in providers[label].items():
+            values = _service_values(provider, _object(options, path, problems), path, problems)
+            read.setdefault(key, {}).update(values)
+    return read
+
+
+def _by_label(registry: Registry) -> Mapping[str, Mapping[str, Provider]]:
+    found: dict[str, dict[str, Provider]] = {}
+    for service in registry.services.values():
+        for label, provider in service.providers.items():
+            key = f"{service.name}.{label}"
+            found.setdefault(label, {})[key] = found.setdefault(key, {})[key] = provider
+    return found
+
+
+def _service_values(
+    provider: Provider, sent: Mapping[str, Any], path: str, problems: list[Problem]
+) -> Mapping[str, Any]:
+    known, read = provider.spec.parameters, dict[str, Any]()
+    present = {name: each for each in known.values() for name in (*each.was, each.name)}
+    for name, value in until_max_problems(sent.items(), problems):
+        at = member_path(path, name)
+        if name not in present:
+            problems.append(_unknown_name(f"service option of {provider.label}", name, known, at))
+        elif present[name].name in read:
+            problems.append(Problem(at, "was sent already, under another name."))
+        else:
+            option = present[name]
+            read[option.name], found = check(option.shape, value, at)
+            problems.extend(_misfits(found, option.shape, value, at))
+            if not found and _has_user(value):
+                text = "must not contain a user name or password; give the key in api_keys or in the environment."
+                problems.append(Problem(at, text))
+    return read
+
+
+# ---- defaults ------------------------------------------------------------------------------------------------------
+
+
+def read_defaults(sent: Any, registry: Registry, problems: list[Problem]) -> Mapping[str, Mapping[str, Any]]:
+    """Return the operator's defaults by service or `service.provider`. They need no grant, but have to be valid."""
+    defaults: dict[str, dict[str, Any]] = {}
+    if sent is None:
+        return defaults
+    providers = _providers(registry)
+    malformed: list[Problem] = []
+    options, unknown_services = read_sent_options(sent, "$.defaults", malformed, providers)
+    form = "expected the values of each service's options, each once, as in {service: {option: value}}."
+    problems.extend(Problem(safe_path(each.path), form) for each in malformed)
+    known = f"names no service of this bot; known: {', '.join(islice(providers, 20))}."
+    problems.extend(Problem(safe_path(each.path), known, each.suggestion) for each in unknown_services)
+    for option in until_max_problems(options, problems):
+        _check_default(option, providers[option.service], problems)
+        given = defaults.setdefault(option.service, {})
+        given[option.name] = option.value
+        if any(True for provider in providers[option.service] for _ in twice(provider, given)):
+            problems.append(Problem(option.name_path, "was sent already, under another name."))
+            del given[option.name]
+    return defaults
+
+
+def _providers(registry: Registry) -> Mapping[str, Sequence[Provider]]:
+    """Return the providers for each key that `defaults` may have: a service, or `service.provider`."""
+    of_service = {name: tuple(service.providers.values()) for name, service in registry.services.items()}
+    each = {f"{name}.{one.label}": (one,) for name, found in of_service.items() for one in found}
+    return {**of_service, **each}
+
+
+def _check_default(option: SentOption, providers: Sequence[Provider], problems: list[Problem]) -> None:
+    having = [(each, name) for each in providers if (name := each.present_name(option.name)) is not None]
+    if not having:
+        known = dict.fromkeys(name for each in providers for name in each.options)
+        problems.append(_unknown_name(f"{option.service} option", option.name, known, option.name_path))
+    for provider, name in having:
+        if found := provider.check_option(name, option.value, option.path)[1]:
+            problems.extend(_misfits(found, provider.options[name][0].shape, option.value, option.path))
+            return
+
+
+# ---- the whole request ---------------------------------------------------------------------------------------------
+
+
+@frozen(eq=False)
+class StartRequest:
+    """A valid start request. `start_data` holds the application's own fields."""
+
+    providers: Mapping[str, str]
+    #: The providers that this client may choose, by service. The first is the default.
+    choice: Mapping[str, Sequence[str]]
+    # Not in a repr, which a log or a crash report may show: these hold what the operator and the client sent.
+    values: Values = field(repr=False)
+    defaults: OptionDefaults = field(repr=False)
+    #: The grants of this session alone, or None if the operator did not narrow those of the bot.
+    grants: Grants | None = field(repr=False)
+    keys: Keys = field(repr=False)
+    service_options: Mapping[str, Mapping[str, Any]] = field(repr=False)
+    start_data: Mapping[str, Any] = field(repr=False)
+    #: Removes the operator's own strings from a text, such as a provider's error, before a client reads it.
+    hide: Callable[[str], str] = field(default=str, repr=False)
+    #: The former and deprecated names in the client's config, as the log describes them.
+    old_names: tuple[str, ...] = ()
+
+
+def read_start(
+    body: object,
+    offers: Offers,
+    find_key: Keys,
+    *,
+    trusted: bool,
+    service_options: Mapping[str, Mapping[str, Any]] = {},
+) -> StartRequest:
+    """Read the body of a start request. Raises a `RequestError` with every problem.
+
+    `service_options` are those of all sessions, by `service.provider`. The ones in the body replace them.
+    """
+    sent: object = {} if body is None else body
+    if not is_object(sent):
+        raise InvalidStart([Problem("$", "expected an object with services and config.")])  # the value may be a key
+    unsendable = [(f"$.{name}", sent.get(name)) for name in ("config", "defaults", "grants")]
+    if bad := [found for path, value in unsendable if (found := json_problem(value, path)) is not None]:
+        raise InvalidStart([Problem(path, "is a value that JSON cannot carry.") for path, _ in bad])
+    registry = offers.registry
+    if not trusted:
+        refuse_operator_fields(sent, registry)
+    problems: list[Problem] = []
+    keys = read_keys(sent.get("api_keys"), find_key, problems)
+    sent_options = read_service_options(sent.get("service_options"), registry, problems)
+    of_all = {name: {**options, **sent_options.get(name, {})} for name, options in service_options.items()}
+    operator_defaults = read_defaults(sent.get("defaults"), registry, problems)
+    if problems:
+        raise InvalidStart(problems)
+    operator_grants = _read_grants(sent, registry)
+    narrower = offers.grants.narrowed(operator_grants) if "grants" in sent else None
+    choice = _choice(registry, [*registry.bot.grants, *operator_grants])
+    providers = choose_providers(sent.get("services"), choice)
+    defaults = OptionDefaults(registry, operator_defaults)
+    values = defaults.of_all(providers)
+    old_names: tuple[str, ...] = ()
+    if sent.get("config") is not None:
+        changes = ConfigChanges(partial(offers.get, grants=narrower), defaults)
+        change = changes.prepare(sent["config"], values, offers.get(providers, narrower), "$.config")
+        values, providers, old_names = change.values, dict(change.offer.providers), change.old_names
+    known = (*OPERATOR_FIELDS, "services", "config")
+    data = {name: value for name, value in sent.items() if name not in known}
+    hide = hiding(*(sent.get(name) for name in ("api_keys", "service_options", "defaults")), service_options)
+    used = {**sent_options, **of_all}
+    return StartRequest(providers, choice, values, defaults, narrower, keys, used, data, hide, old_names)
+
+
+def with_config(
+    request: StartRequest,
+    registry: Registry,
+    providers: Mapping[str, str],
+    values: Mapping[str, Mapping[str, Any]],
+) -> StartRequest:
+    """Return a start request with the providers and values of a saved session.
+
+    After a new release, what the bot does not accept any more has its default again.
+    """
+    kept = {service: each for service, each in providers.items() if each in request.choice.get(service, ())}
+    chosen = {**request.providers, **kept}
+    merged = request.defaults.of_all(chosen)
+    for service, label in kept.items():
+        provider = registry.services[service].providers[label]
+        for written, value in values.get(service, {}).items():
+            name = provider.present_name(written)
+            if name is not None and not provider.check_option(name, value)[1]:
+                merged[service][name] = value
+    return evolve(request, providers=chosen, values=merged)
+
+
+def _read_grants(sent: Mapping[str, Any], registry: Registry) -> list[Grant]:
+    """Return the operator's narrower grants. Raises `InvalidStart` for a grant that would have no effect."""
+    try:
+        grants = read_grants(sent["grants"]) if "grants" in sent else []
+    except InvalidStart as error:
+        raise InvalidStart([evolve(each, path=safe_path(each.path)) for each in error.problems]) from None
+    problems = (
+        Problem(f"$.grants[{index}]", text if is_name(each.name) else "names no option or action of this bot.")
+        for index, each in enumerate(grants)
+        if (text := grant_problem(registry, each, is_operators=True)) is not None
+    )
+    found = list(islice(problems, MAX_PROBLEMS))
+    if found:
+        raise InvalidStart(found)
+    return [renamed(registry, each) for each in grants]
+
+
+def _choice(registry: Registry, grants: Sequence[Grant]) -> dict[str, list[str]]:
+    """Return the providers that may be chosen, by service: the bot's, narrowed by the grants of `service.provider`."""
+    narrowing = [(each.name, each.validator) for each in grants if each.validator is not None]
+    choice: dict[str, list[str]] = {}
+    for service, labels in registry.labels().items():
+        validators = [validator for name, validator in narrowing if name == f"{service}.{PROVIDER}"]
+        choice[service] = [each for each in labels if not any(violations(read(str), one, each) for one in validators)]
+        if not choice[service]:
+            raise InvalidStart([Problem("$.grants", f"leave no provider for the service {service!r}.")])
+    return choice
+
+
+def choose_providers(sent: Any, offered: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Return the provider of each service, from a start request's `services`; by default the first that is offered.
+
+    Raises one `RequestError` for all names that are not offered.
+    """
+    chosen = {service: labels[0] for service, labels in offered.items()}
+    if sent is None:
+        return chosen
+    if not is_object(sent):
+        raise InvalidConfig([Problem("$.services", expected("an object of providers by service", sent))])
+    mistakes: list[Mistake] = []
+    for service, label in until_max_problems(sent.items(), mistakes):
+        at = member_path("$.services", service)
+        if service not in offered:
+            mistakes.append((UnknownService, unknown("service", service, offered, path=at)))
+        elif label not in offered[service]:
+            mistakes.append((UnknownProvider, unknown(f"{service} provider", label, offered[service], path=at)))
+        else:
+            chosen[service] = label
+    if mistakes:
+        raise as_one_error(mistakes)
+    return chosen

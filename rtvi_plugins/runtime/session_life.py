@@ -1,0 +1,285 @@
+"""The life of one session: open its services, run the bot, keep its deadlines, and close everything at its end."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup, TaskStatus
+from anyio.lowlevel import checkpoint_if_cancelled
+
+from ..declare.specs import LifespanValue
+from ..errors import (
+    AuthorError,
+    BotFailed,
+    Problem,
+    RateLimited,
+    RequestError,
+    SessionClosed,
+    UnknownFunctionCall,
+    report,
+)
+from ..protocol.requests import (
+    CallAction,
+    ClientReady,
+    Disconnect,
+    FunctionResult,
+    Operation,
+    Reply,
+    SubmitText,
+    UpdateConfig,
+)
+from ..protocol.start_request import StartRequest
+from ..resuming import Saved
+from ..utils.error_texts import where
+from ..utils.log_text import logged_session
+from ..utils.plugin_calls import TaskContext, reraise_control_flow
+from ..utils.waiting import OneShotEvent, cancellation_classes
+from ..voice.recording import record
+from .audio_input import INPUT_RATE
+from .bot_session import BotSession, Shared
+from .resumable import Resumable
+from .session_deadlines import SessionTime
+from .worker_tasks import Workers
+
+__all__ = ("LiveSession",)
+
+log = logging.getLogger("rtvi_plugins")
+
+
+class LiveSession:
+    """One session from its start to its end."""
+
+    def __init__(
+        self,
+        id: str,
+        shared: Shared,
+        start: StartRequest,
+        body: Mapping[str, Any] = {},
+        saved: Saved | None = None,
+    ) -> None:
+        """`body` is what a saved session is started from again, and `saved` the record of a session to restore."""
+        self.id = id
+        self.session, self.parts = BotSession.create(id, shared, start, self._stop)
+        self.clock = shared.clock
+        #: Called once when the session ends, for a transport that may be stuck in sending.
+        self.on_end: Callable[[], None] | None = None
+        #: Held around calls from a transport, which may come from a plain callback of the event loop.
+        self.task_context: AbstractContextManager[None] = nullcontext()
+        self.time = SessionTime(shared.clock, shared.limits, self.parts)
+        self._shared = shared
+        self._began = OneShotEvent()
+        self._tasks: TaskGroup | None = None
+        self._opened = False
+        self._saved = saved
+        #: What lets a client come back; None if it cannot.
+        self.resumable = Resumable.create(
+            self.session, self.parts, shared, body, saved, self.time, self.parts.ending.move
+        )
+
+    def offer_again(self) -> None:
+        """Offer what the registry has now, with the same providers."""
+        self.parts.services.offer_again()
+
+    # ---- from the start to the end ---------------------------------------------------------------------------------
+
+    async def run(self, *, task_status: TaskStatus[RequestError | None]) -> None:
+        """Open the services, run the bot once the client is ready, and close everything.
+
+        `task_status` gets None when the client may connect, or the error why not. It does not wait for services to
+        close.
+        """
+        self.task_context = TaskContext()
+        logged_session.set(self.id)
+        async with anyio.create_task_group() as keepers:
+            try:
+                failed = await self.parts.services.open(keepers)
+                if failed is None and self.closed:
+                    failed = SessionClosed("The session was closed while its services were opening.")
+                if failed is None:
+                    self._restore()
+                    await self._serve(task_status)
+                else:
+                    task_status.started(failed)
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await self._shut()
+                keepers.cancel_scope.cancel()
+
+    def _restore(self) -> None:
+        if self._saved is not None and self.resumable is not None:
+            self.resumable.restore(self._saved.state)
+
+    async def _serve(self, task_status: TaskStatus[RequestError | None]) -> None:
+        """Let the client connect, and stay until the session ends, which cancels everything in here."""
+        parts = self.parts
+        async with anyio.create_task_group() as tasks:
+            self._tasks = parts.ending.tasks = parts.calls.tasks = tasks
+            workers = Workers(tasks)
+            parts.services.serve(tasks, workers)
+            parts.actions.serve(workers)
+            if self.session.resumed and self.resumable is not None:
+                self.resumable.begin(tasks)
+            self._opened = True
+            parts.hooks.notify("session_opened", session=self.session)
+            task_status.started(None)
+            await self._began.wait()
+            await checkpoint_if_cancelled()  # the client may have left already
+            async with self._recorded():
+                await self._run_bot()
+                parts.turns.inputs.close()
+                await anyio.sleep_forever()
+
+    @asynccontextmanager
+    async def _recorded(self) -> AsyncGenerator[None]:
+        """Record the session, if the operator has given a folder for it."""
+        folder, parts = self._shared.record, self.parts
+        if folder is None:
+            yield
+            return
+        async with AsyncExitStack() as recording:
+            try:
+                recorder = await recording.enter_async_context(record(folder, self.id, now=self.clock.now))
+                if parts.audio_input is not None and parts.turns.audio is not None:
+                    parts.turns.audio.record(recorder, INPUT_RATE)
+                    parts.audio_input.record(recorder)
+                parts.recorder = recorder
+            except AuthorError as error:  # the session goes on without a recording
+                log.error("session %s is not recorded: %s", self.id, error, extra={"session": self.id})
+            yield
+
+    async def _run_bot(self) -> None:
+        """Run the bot's function. If it returns, the session goes on; if it raises, the session ends."""
+        bot = self.parts.services.registry.bot
+        try:
+            lifespans = self._shared.lifespans
+            values = [lifespans.value(bot.function, each) for each in bot.given if isinstance(each, LifespanValue)]
+            await bot.function(self.session, *values, **self.parts.actions.handles)
+        except BaseException as error:
+            reraise_control_flow(error, *cancellation_classes())
+            report(where(bot.function), error)
+            self.parts.ending.fail(BotFailed("The bot failed, and the session is over."))
+
+    async def _shut(self) -> None:
+        self.parts.ending.end()
+        await self.parts.services.close()
+        if self.resumable is not None:
+            await self.resumable.close()
+        if self._opened:
+            self.parts.hooks.notify("session_closed", session=self.session, reason=self.parts.ending.code)
+
+    def _stop(self) -> None:
+        """Answer every pending request, and cancel everything that runs: the session ends."""
+        parts = self.parts
+        parts.turns.inputs.closing = True
+        parts.turns.inputs.close()
+        for timer in parts.timers:
+            timer.cancel()
+        if parts.audio_input is not None:
+            parts.audio_input.close()
+        for request in list(parts.protocol.requests.pending.values()):
+            if parts.ending.moved:  # the other process answers
+                parts.protocol.requests.settle(request)
+            else:
+                parts.outbox.fail(request, SessionClosed("The session has ended."))
+        if not parts.ending.moved:
+            parts.actions.end()
+        parts.outbox.close()
+        self.time.cancel()
+        if self._tasks is not None:
+            self._tasks.cancel_scope.cancel()
+        if self.on_end is not None:
+            self.on_end()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the session has ended."""
+        return self.parts.outbox.closed
+
+    @property
+    def unclosed(self) -> list[str]:
+        """The names of services that were cancelled because they did not close, and that have not ended."""
+        return self.parts.services.unclosed
+
+    @property
+    def flooded(self) -> bool:
+        """Whether the session has ended because the client sent far too much."""
+        return self.parts.ending.code == RateLimited.code
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request waits for its answer, a long action runs, or something is being said or waits to be."""
+        parts = self.parts
+        return bool(parts.actions.jobs) or bool(parts.protocol.requests.pending) or not parts.turns.is_idle
+
+    # ---- connections ------------------------------------------------------------------------------------------------
+
+    def connected(self, replace: Callable[[], None], proof: str | None) -> None:
+        """Start the session's time, or go on with it after a resume. See `Resumable.connected`."""
+        if self.resumable is not None:
+            self.resumable.connected(replace, proof)
+        if proof is None:
+            self.time.start()
+
+    def disconnected(self, *, left: bool) -> None:
+        """Wait for the client to come back, if it may. Otherwise, or if it has `left` on purpose, end the session."""
+        if self.resumable is not None and not left and self.resumable.can_detach:
+            self.resumable.disconnected()
+        else:
+            self.parts.ending.end("", "the client has left")
+            self.parts.outbox.drop()
+
+    def move(self) -> bool:
+        """End here if another process can go on with the session. Return whether it can."""
+        if self.resumable is None or not self.resumable.can_detach or self.closed:
+            return False
+        self.resumable.freeze()
+        self.parts.ending.move()
+        return True
+
+    # ---- carrying out operations -----------------------------------------------------------------------------------
+
+    def carry_out(self, operation: Operation) -> None:
+        """Do what a message of the client asks for."""
+        match operation:
+            case CallAction():
+                self.parts.actions.start(operation)
+            case Reply():
+                self.parts.outbox.put(operation.text)
+            case UpdateConfig():
+                self.parts.services.update(operation)
+            case ClientReady():
+                self._ready(operation)
+            case SubmitText():
+                self._feed(operation)
+            case FunctionResult():
+                self._take_result(operation)
+            case Disconnect():
+                self.parts.ending.end("", "the client asked the bot to leave")
+
+    def _ready(self, operation: ClientReady) -> None:
+        if self.resumable is None or self.session.single_turn:
+            self.parts.outbox.put(operation.text)
+        elif self._tasks is not None:
+            self.resumable.ready(operation, self._tasks)
+        self._began.set()
+        for each in self.parts.services.start.old_names:
+            self.parts.protocol.on_old_name(each)
+        self.parts.services.failovers.report_all()
+        for waited in self.parts.protocol.release():
+            self.carry_out(waited)
+        self.time.watch_all_requests()
+
+    def _take_result(self, operation: FunctionResult) -> None:
+        if not self.parts.calls.answered(operation.call, operation.result):
+            text = f"no function call {operation.call[:80]!r} is pending: it was answered, or given up."
+            self.parts.outbox.refuse(operation.id, UnknownFunctionCall([Problem("$.data.tool_call_id", text)]))
+
+    def _feed(self, operation: SubmitText) -> None:
+        try:
+            self.session.submit(operation.input)
+        except RequestError as error:
+            self.parts.outbox.refuse(operation.id, error)

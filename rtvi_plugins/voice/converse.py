@@ -1,0 +1,104 @@
+"""`converse`: a conversation by an STT, an LLM and a TTS, or by one speech-to-speech model in their place."""
+
+from __future__ import annotations
+
+from typing import Any, overload
+
+from ..errors import AuthorError
+from ..kinds import LLM, STT, TTS, VAD, SpeechModel
+from ..session import Say, Session
+from .filler import Filler
+from .speech_model_conversation import ModelConversation
+from .text_filter import Spoken, without_markup
+from .turn_loop import Conversation
+from .turn_taking import TextSource, TurnTaking
+
+__all__ = ("converse",)
+
+
+@overload
+async def converse(
+    session: Session,
+    /,
+    *,
+    llm: LLM,
+    stt: STT | None = None,
+    tts: TTS | None = None,
+    vad: VAD | None = None,
+    taking: TurnTaking = ...,
+    greeting: str | Say = "",
+    apology: TextSource = ...,
+    spoken: Spoken | None = ...,
+    filler: TextSource | Filler = "",
+) -> None: ...
+
+
+@overload
+async def converse(
+    session: Session,
+    /,
+    *,
+    speech: SpeechModel,
+    vad: VAD | None = None,
+    taking: TurnTaking = ...,
+    greeting: str | Say = "",
+    apology: TextSource = ...,
+    filler: Filler | str = "",
+) -> None: ...
+
+
+async def converse(
+    session: Session,
+    /,
+    *,
+    llm: LLM | None = None,
+    stt: STT | None = None,
+    tts: TTS | None = None,
+    vad: VAD | None = None,
+    speech: SpeechModel | None = None,
+    taking: TurnTaking = TurnTaking(),  # noqa: B008 - it is frozen
+    greeting: str | Say = "",
+    apology: TextSource = "I am sorry, something went wrong. Please try again.",
+    spoken: Spoken | None = without_markup,
+    filler: TextSource | Filler = "",
+) -> None:
+    """Hold a conversation until the session ends: answer what the user says or writes, and what actions ask for.
+
+    `tts` speaks the answers where the client's transport carries audio; elsewhere they are text. `stt` recognises the
+    user's speech: at any time with `vad` or if its vendor finds the utterances, otherwise while the microphone is on
+    (push-to-talk). `taking` is the turn-taking policy. The bot says `greeting` first, except in a session for
+    single-turn actions; nothing interrupts `Say(text, interruptible=False)`. When a provider fails, its turn ends, the
+    client gets an `error` that is not fatal, and the conversation goes on; in a spoken conversation the bot says
+    `apology`, and in a written one it shows it if the LLM gave no answer. `spoken` returns the text to speak for a
+    sentence that is shown: by default the words without markdown, with None the sentence as it is. `filler` is said, or
+    played, while functions of the LLM run, if they take longer than a second, or than its `after_seconds`. It does not
+    enter the context. `apology` and `filler` may be functions that return the text each time, such as in the user's
+    language.
+
+    `speech` takes the place of `stt`, `llm` and `tts`: a speech-to-speech model hears the user and answers. Its vendor
+    finds when the user speaks; with `vad`, the bot does. The model is asked to say `greeting` and `apology`. `filler`
+    can only be a sound, `spoken` and `taking.end_of_turn` are not used.
+    """
+    fill = filler if isinstance(filler, Filler) else Filler(filler) if filler else None
+    loop: Conversation
+    if speech is not None:
+        _check_alone(llm, stt, tts, fill)
+        model: Any = None
+        loop = ModelConversation(session, model, None, taking, apology, None, fill, model=speech)
+    elif llm is not None:
+        loop = Conversation(session, llm, tts, taking, apology, spoken, fill)
+    else:
+        raise AuthorError("converse(session, …) needs llm=, or speech= with a speech-to-speech model.")
+    await loop.run(greeting, stt, vad)
+
+
+def _check_alone(llm: LLM | None, stt: STT | None, tts: TTS | None, filler: Filler | None) -> None:
+    """Raise `AuthorError` for what a speech-to-speech model cannot be combined with."""
+    given = [name for name, each in (("llm", llm), ("stt", stt), ("tts", tts)) if each is not None]
+    if given:
+        raise AuthorError(f"converse(speech=…) takes the place of {given[0]}=. Give one of them.")
+    if filler is not None and filler.sound is None:
+        raise AuthorError(
+            "converse(speech=…, filler=…): a speech-to-speech model cannot say a sentence while it waits. "
+            "Write Filler(sound=…), or prompt the model to say that it looks."
+        )

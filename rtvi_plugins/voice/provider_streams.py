@@ -1,0 +1,339 @@
+"""Read the streams of providers: with a deadline, in batches, with a retry, and closed at the end.
+
+Closing a provider's stream is what makes it drop the connection to its vendor. A `ReplayableStream` can be read several
+times: each reader starts at the first item. A `Feed` is the live input of a provider's stream.
+
+The module has more than 300 lines because all streams of all kinds are read, fed and opened again by it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
+from types import CodeType
+from typing import Any, Final, Generic, TypeVar
+
+import anyio
+import anyio.lowlevel
+from attrs import define, evolve, field
+
+from ..clock import Clock, Timer
+from ..errors import ProviderError, report
+from ..kinds import Usage
+from ..session import Alternatives
+from ..utils.error_texts import unwrap_group
+from ..utils.json_values import replace_surrogates
+from ..utils.plugin_calls import reraise_control_flow
+
+__all__ = (
+    "BATCH",
+    "Feed",
+    "InvalidPiece",
+    "Patience",
+    "ReplayableStream",
+    "as_provider_error",
+    "class_of_provider",
+    "clean_usage",
+    "closing",
+    "idle_timeout",
+    "is_reported",
+    "let_cancellation_through",
+    "reopening_delay",
+    "retried",
+)
+
+# ---- feeding -------------------------------------------------------------------------------------------------------
+
+T = TypeVar("T")
+
+
+class Feed(AsyncIterator[T]):
+    """The input of one stream. At most `most` items wait: older ones are dropped. A cancelled `anext` loses nothing."""
+
+    def __init__(self, most: int | None = None) -> None:
+        self._items: deque[T] = deque(maxlen=most)
+        self._added = anyio.Event()
+
+    def add(self, *items: T) -> None:
+        """Add input for the provider."""
+        self._items.extend(items)
+        self._added.set()
+
+    def __len__(self) -> int:
+        """Return how many items the provider has not read."""
+        return len(self._items)
+
+    async def __anext__(self) -> T:
+        while not self._items:
+            self._added = anyio.Event()
+            await self._added.wait()
+        return self._items.popleft()
+
+
+# ---- opening again -------------------------------------------------------------------------------------------------
+
+#: How long to wait before a stream is opened again, in seconds: the more failures, the longer.
+_DELAYS: Final = (0.0, 0.5, 1.0, 2.0, 4.0, 30.0)
+
+#: A temporary failure to open a stream again is reported when it happens so often in a row.
+_REPORTED_AFTER: Final = 3
+
+
+def reopening_delay(failures: int, error: ProviderError | None) -> float:
+    """Return how many seconds to wait before a stream is opened again, after so many failures in a row."""
+    if error is not None and not error.retryable:
+        return _DELAYS[-1]
+    delay = _DELAYS[max(0, min(failures, len(_DELAYS)) - 1)]
+    return max(delay, (error and error.retry_after) or 0.0)
+
+
+def is_reported(failures: int, error: ProviderError) -> bool:
+    """Return whether the user should know that a stream cannot be opened, after so many failures in a row."""
+    return failures == _REPORTED_AFTER or not error.retryable
+
+
+# ---- reading -------------------------------------------------------------------------------------------------------
+
+#: How many pieces are taken from a stream before other tasks run, so that what they cause can be sent.
+BATCH: Final = 100
+
+#: How often a provider is asked, if its failure is temporary.
+_ATTEMPTS: Final = 2
+
+#: The largest count that is sent. The sum of two still has 64 bits.
+_LARGEST_COUNT: Final = 2**62
+
+#: How much of a model's name is sent, in characters.
+_LONGEST_NAME: Final = 256
+
+log = logging.getLogger("rtvi_plugins")
+
+
+class InvalidPiece(Exception):
+    """A provider's stream yields something that is not a piece, or is not a stream. The text is for its author."""
+
+    def __init__(self, found: object, operation: str, pieces: str) -> None:
+        super().__init__(f"{operation} gave {type(found).__name__}, which is no piece of its stream: yield {pieces}")
+
+    def located(self, stream: object, method: object) -> InvalidPiece:
+        """Return the same exception, with the file and line of the function that made the stream."""
+        function = getattr(method, "__func__", method)
+        code = getattr(stream, "ag_code", getattr(function, "__code__", None))
+        if isinstance(code, CodeType):
+            self.args = (f"{self} in {code.co_qualname}() ({code.co_filename}:{code.co_firstlineno})",)
+        return self
+
+
+@asynccontextmanager
+async def closing(pieces: Any, method: object, operation: str, kinds: str) -> AsyncGenerator[AsyncIterator[Any]]:
+    """Yield a provider's stream, which a method returned, and close it at the end if possible.
+
+    Raise `InvalidPiece` if it is not a stream.
+    """
+    stream: object = pieces
+    if not isinstance(pieces, AsyncIterator):
+        if inspect.iscoroutine(pieces):
+            pieces.close()
+        raise InvalidPiece(pieces, operation, kinds).located(pieces, method)
+    try:
+        yield pieces
+    except InvalidPiece as error:
+        raise error.located(stream, method) from None
+    finally:
+        if isinstance(pieces, AsyncGenerator):
+            try:
+                await pieces.aclose()
+            except BaseException as error:  # the pieces that it yielded remain valid
+                let_cancellation_through(error)
+                report(f"{operation}, while it was closed,", error)
+
+
+class Patience:
+    """How long somebody waits for a stream. Call it for each sign of life."""
+
+    __slots__ = ("_clock", "_last", "_longest", "_scope", "_seconds", "_timer")
+
+    def __init__(self, clock: Clock, scope: anyio.CancelScope, seconds: float, longest: float) -> None:
+        self._clock, self._scope, self._seconds, self._longest = clock, scope, seconds, longest
+        self._last = clock.now()
+        self._timer: Timer | None = clock.call_at(self._last + seconds, self._check)
+
+    def __call__(self) -> None:
+        self._last = self._clock.now()
+
+    def begun(self) -> None:
+        """Note the first output. From now on, the silence may be longer."""
+        self._seconds = self._longest
+
+    def end(self) -> None:
+        """Wait no longer."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _check(self) -> None:
+        # There is one timer for a stream of any length: it looks again when it is due.
+        if self._timer is None:
+            return
+        if self._clock.now() >= self._last + self._seconds:
+            self._scope.cancel()
+        else:
+            self._timer = self._clock.call_at(self._last + self._seconds, self._check)
+
+
+@contextmanager
+def idle_timeout(clock: Clock, seconds: float, service: str, first: float | None = None) -> Generator[Patience]:
+    """Cancel the block when what is yielded was not called for `seconds`; then raise `ProviderError`.
+
+    `first` holds instead until the first output, if there is another provider to take over.
+    """
+    scope = anyio.CancelScope()
+    patience = Patience(clock, scope, seconds if first is None else first, seconds)
+    try:
+        with scope:
+            yield patience
+    finally:
+        patience.end()
+    if scope.cancelled_caught:
+        raise ProviderError(service, "timeout")
+
+
+async def retried(
+    attempt: Callable[[], Awaitable[None]],
+    service: str,
+    doing: str,
+    alternatives: Alternatives,
+    *,
+    can_retry: Callable[[], bool] = lambda: True,
+    before_retry: Callable[[], None] = lambda: None,
+) -> None:
+    """Make an attempt, and one by each alternative that takes over. Raise `ProviderError` if it fails for good.
+
+    Without alternatives, there is a second attempt after a temporary failure. `can_retry` returns False if the user has
+    already received a part of the failed attempt.
+    """
+    await alternatives.choose()
+    left = 0 if alternatives.exist else _ATTEMPTS - 1
+    while True:
+        try:
+            return await attempt()
+        except BaseException as error:
+            let_cancellation_through(error)
+            found = as_provider_error(error, service, doing)
+            await anyio.lowlevel.checkpoint()  # a provider that fails because it is cancelled has not failed
+            if not await alternatives.failed(found, replace=can_retry()):
+                if not left or not found.retryable or not can_retry():
+                    raise found from None
+                left -= 1
+        before_retry()
+
+
+def let_cancellation_through(error: BaseException) -> None:
+    """Raise an exception again if it is a cancellation or a Ctrl-C. Any other is the provider's own failure."""
+    reraise_control_flow(error, anyio.get_cancelled_exc_class())
+
+
+def clean_usage(usage: Usage) -> Usage:
+    """Return the usage with counts and a name that JSON can carry, whatever the provider reports."""
+
+    def clean(count: int) -> int:
+        return min(max(count, 0), _LARGEST_COUNT)
+
+    return evolve(
+        usage,
+        prompt_tokens=clean(usage.prompt_tokens),
+        completion_tokens=clean(usage.completion_tokens),
+        characters=clean(usage.characters),
+        cached_tokens=clean(usage.cached_tokens),
+        reasoning_tokens=clean(usage.reasoning_tokens),
+        seconds=float(usage.seconds) if 0 <= usage.seconds <= _LARGEST_COUNT else 0.0,
+        model=None if usage.model is None else replace_surrogates(usage.model)[:_LONGEST_NAME],
+    )
+
+
+def class_of_provider(operation: object) -> str:
+    """Return the name of the class that a provider's operation belongs to, which is the same in all sessions."""
+    live: type[object] = getattr(operation, "__self__", operation).__class__
+    return f"{live.__module__}.{live.__qualname__}"
+
+
+def as_provider_error(error: BaseException, service: str, doing: str) -> ProviderError:
+    """Return a provider's failure as a `ProviderError`. Any other exception of the provider is logged."""
+    found = unwrap_group(error)
+    if isinstance(found, ProviderError):
+        return found
+    if isinstance(found, InvalidPiece):
+        log.error("%s", found)
+    report(f"{service}, while it {doing},", found)
+    return ProviderError(f"The {service.rpartition(' ')[2]}", "unavailable", retryable=False)
+
+
+@define(eq=False)
+class ReplayableStream(Generic[T]):
+    """The items so far, and whether more will come. Readers are independent of each other."""
+
+    items: list[T] = field(factory=list[T])
+    ended: bool = False
+    _changed: anyio.Event | None = None
+
+    def append(self, item: T) -> None:
+        """Add an item and wake the readers."""
+        self.items.append(item)
+        self._wake()
+
+    def end(self) -> None:
+        """Close the stream: no item follows."""
+        self.ended = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._changed is not None:
+            self._changed.set()
+            self._changed = None
+
+    async def wait_for_length(self, length: int) -> bool:
+        """Wait until there are `length` items. Return False if the stream ends before."""
+        while len(self.items) < length and not self.ended:
+            self._changed = self._changed or anyio.Event()
+            await self._changed.wait()
+        return len(self.items) >= length
+
+    async def wait_for_end(self) -> None:
+        """Wait until the stream has ended."""
+        while not self.ended:
+            await self.wait_for_length(len(self.items) + 1)
+
+    def read(
+        self, on_item: Callable[[T], None] | None = None, on_end: Callable[[], None] | None = None
+    ) -> AsyncIterator[T]:
+        """Return an iterator over all items from the first.
+
+        It calls `on_item` with each just before it returns it, and `on_end` when there are no more.
+        """
+        return _Reader(self, on_item, on_end)
+
+
+class _Reader(AsyncIterator[T]):
+    """Not an async generator: providers leave loops early, and trio complains about a generator that is not closed."""
+
+    def __init__(
+        self, stream: ReplayableStream[T], on_item: Callable[[T], None] | None, on_end: Callable[[], None] | None
+    ) -> None:
+        self._stream = stream
+        self._on_item = on_item
+        self._on_end = on_end
+        self._index = 0
+
+    async def __anext__(self) -> T:
+        if not await self._stream.wait_for_length(self._index + 1):
+            if self._on_end is not None:
+                self._on_end()
+            raise StopAsyncIteration
+        item = self._stream.items[self._index]
+        self._index += 1
+        if self._on_item is not None:
+            self._on_item(item)
+        return item

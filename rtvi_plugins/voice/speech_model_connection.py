@@ -1,0 +1,498 @@
+"""The connection to a speech-to-speech model: kept in step with the context, and opened again when it must be.
+
+The context belongs to the session. The model receives what others add to it. When they change or remove something, when
+the functions or the provider change, and when the stream fails, another stream is opened with the whole context.
+
+A stream is read all the time, so that speech of the user is noticed while an answer waits to be played. Its input is
+queued, and its pieces are sorted into answers.
+
+The module has more than 300 lines because a connection and its streams have one life.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final, Protocol
+
+import anyio
+import anyio.lowlevel
+from anyio.abc import TaskGroup
+from attrs import define, field
+
+from ..clock import Clock, Timer
+from ..context import Function, Message
+from ..errors import ProviderError
+from ..kinds import (
+    Added,
+    AnswerEnded,
+    Audio,
+    Heard,
+    Pause,
+    Respond,
+    SpeechBegan,
+    SpeechEnded,
+    SpeechInput,
+    SpeechModel,
+    SpeechRequest,
+    Text,
+    ToolCall,
+    Transcript,
+    Typed,
+    Usage,
+    Word,
+)
+from ..session import Alternatives, Session
+from .llm_completion import as_sent
+from .provider_streams import (
+    BATCH,
+    Feed,
+    InvalidPiece,
+    ReplayableStream,
+    as_provider_error,
+    class_of_provider,
+    closing,
+    is_reported,
+    let_cancellation_through,
+    reopening_delay,
+)
+
+__all__ = ("Answer", "ConnectionListener", "ModelConnection", "ModelStream", "StreamListener")
+
+# ---- one stream ----------------------------------------------------------------------------------------------------
+
+_PIECES: Final = (
+    "Audio(…), Text(…), Word(…), Transcript(…), SpeechBegan(), SpeechEnded(), ToolCall(…), AnswerEnded() or Usage(…)"
+)
+
+#: How long a model may take to end an answer that was stopped, in seconds.
+_STOP_SECONDS: Final = 5.0
+
+#: How much input a model may leave unread. It is as many pieces as a minute of audio has.
+_MOST_UNREAD: Final = 2000
+
+#: An answer without text for so many seconds of audio reports its usage, which shows that it goes on.
+_REPORT_SECONDS: Final = 5.0
+
+
+@define(eq=False)
+class Answer:
+    """An answer of the model, as far as it has come. One that is stopped gets no more pieces."""
+
+    stream: ModelStream
+    #: Its number in the stream.
+    number: int
+    #: It was asked for. Otherwise the model answers speech of its own accord.
+    requested: bool
+    #: Its text and calls, each with the seconds of audio that came before it.
+    texts: ReplayableStream[tuple[Text | ToolCall | Usage, float]] = field(
+        factory=ReplayableStream[tuple[Text | ToolCall | Usage, float]]
+    )
+    audio: ReplayableStream[Audio | Word] = field(factory=ReplayableStream[Audio | Word])
+    #: The length of its audio so far, in seconds.
+    seconds: float = 0.0
+    #: The ids of its calls, as the vendor has given them.
+    calls: list[str] = field(factory=list[str])
+    #: The model was sent their results.
+    has_results: bool = False
+    begun: bool = False
+    stopped: bool = False
+    error: ProviderError | None = None
+    _usage: Usage = field(factory=Usage)
+    _last_text: float = 0.0
+
+    def add(self, piece: Audio | Word | Text | ToolCall | Usage) -> None:
+        """Add a piece."""
+        match piece:
+            case Audio():
+                self.audio.append(piece)
+                self.seconds += piece.seconds if piece.rate > 0 and piece.channels > 0 else 0.0
+                if self.seconds > self._last_text + _REPORT_SECONDS:
+                    self._append(self._usage)
+            case Word():
+                self.audio.append(piece)
+            case _:
+                if isinstance(piece, ToolCall):
+                    self.calls.append(piece.id)
+                if isinstance(piece, Usage):
+                    self._usage = piece
+                self._append(piece)
+
+    def _append(self, piece: Text | ToolCall | Usage) -> None:
+        self._last_text = self.seconds
+        self.texts.append((piece, self.seconds))
+
+    def stop(self, heard: float) -> None:
+        """Stop it, because the user will hear no more of it than `heard` seconds. It may have ended."""
+        self.stream.stop(self, heard)
+
+    def end(self, error: ProviderError | None = None) -> None:
+        """End it: it is complete, was stopped, or the model has failed."""
+        if not self.texts.ended:
+            self.error = error
+            self.texts.end()
+
+
+class StreamListener(Protocol):
+    """Receives what a stream yields. Its methods must neither block nor raise."""
+
+    def piece_came(self) -> None:
+        """Note that the model works."""
+
+    def answer_began(self, answer: Answer, /) -> None:
+        """Note that an answer has its first piece."""
+
+    def user_spoke(self, piece: Transcript | SpeechBegan | SpeechEnded, /) -> None:
+        """Receive what the model has heard."""
+
+    def used(self, usage: Usage, /) -> None:
+        """Receive a usage that belongs to no answer."""
+
+    def stream_over(self, stream: ModelStream, error: ProviderError | None, /) -> None:
+        """Note that the stream has failed, or has ended without an error. It was not closed."""
+
+
+@define(eq=False)
+class ModelStream:
+    """A call of `converse`, which runs as a task until it ends, fails or is closed."""
+
+    model: SpeechModel
+    request: SpeechRequest
+    feed: Feed[SpeechInput]
+    clock: Clock
+    listener: StreamListener
+    #: It has ended, has failed, or was closed.
+    is_over: bool = field(default=False, init=False)
+    #: The answers that have not ended, in order. The first one is the one that the model gives.
+    _open: deque[Answer] = field(factory=deque[Answer], init=False)
+    #: How many answers have ended.
+    _ended: int = field(default=0, init=False)
+    _scope: anyio.CancelScope = field(factory=anyio.CancelScope, init=False)
+
+    def start(self, tasks: TaskGroup) -> None:
+        """Open the stream."""
+        tasks.start_soon(self._run)
+
+    def close(self) -> None:
+        """Close the stream. Nothing more comes of it."""
+        self._scope.cancel()
+        if not self.is_over:
+            self.is_over = True
+            self._end_all(ProviderError("The speech model", "unavailable", retryable=True))
+
+    def send(self, *items: SpeechInput) -> None:
+        """Send input to the model."""
+        self.feed.add(*items)
+        if len(self.feed) > _MOST_UNREAD:
+            self._fail(ProviderError("The speech model", "timeout"))
+
+    def expect(self) -> Answer:
+        """Return the answer that the model gives next, because it was asked for one."""
+        answer = Answer(self, self._ended + len(self._open), requested=True)
+        self._open.append(answer)
+        if self.is_over:
+            answer.end(ProviderError("The speech model", "unavailable", retryable=True))
+        return answer
+
+    def stop(self, answer: Answer, heard: float) -> None:
+        """Stop an answer, of which the user has heard so many seconds. It may have ended."""
+        if answer.stopped or self.is_over:
+            return
+        answer.stopped = True
+        answer.end()
+        self.send(Heard(heard, answer.number))
+        if answer in self._open:
+            self.clock.call_after(_STOP_SECONDS, lambda: self._check_stopped(answer))
+
+    def _check_stopped(self, answer: Answer) -> None:
+        if answer in self._open:
+            self._fail(ProviderError("The speech model", "timeout"))
+
+    # ---- the stream ------------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        error: ProviderError | None = None
+        try:
+            with self._scope:
+                stream = self.model.converse(self.request)
+                async with closing(stream, self.model.converse, "a speech model's converse()", _PIECES) as pieces:
+                    await self._deliver(pieces)
+        except BaseException as raised:
+            let_cancellation_through(raised)
+            if not self.is_over:
+                error = as_provider_error(raised, "a speech model", "conversed")
+        self._fail(error)
+
+    def _fail(self, error: ProviderError | None) -> None:
+        """End the stream, with all answers that are open."""
+        if self.is_over:
+            return
+        self.is_over = True
+        self._scope.cancel()
+        self._end_all(error or ProviderError("The speech model", "unavailable", retryable=True))
+        self.listener.stream_over(self, error)
+
+    def _end_all(self, error: ProviderError) -> None:
+        for answer in self._open:
+            answer.end(error)
+        self._open.clear()
+
+    async def _deliver(self, pieces: AsyncIterator[object]) -> None:
+        count = 0
+        async for piece in pieces:
+            if self.is_over:
+                return
+            self.listener.piece_came()
+            count += 1
+            if count % BATCH == 0:
+                await anyio.lowlevel.checkpoint()
+            match piece:
+                case Audio() | Text() | Word() | ToolCall():
+                    self._add(piece)
+                case Usage():
+                    self._note_usage(piece)
+                case AnswerEnded():
+                    self._end_answer()
+                case Transcript() | SpeechBegan() | SpeechEnded():
+                    self.listener.user_spoke(piece)
+                case other:
+                    raise InvalidPiece(other, "a speech model's converse()", _PIECES)
+
+    def _add(self, piece: Audio | Text | Word | ToolCall) -> None:
+        if not self._open:
+            self._open.append(Answer(self, self._ended, requested=False))
+        answer = self._open[0]
+        if answer.stopped:
+            return
+        answer.add(piece)
+        if not answer.begun:
+            answer.begun = True
+            self.listener.answer_began(answer)
+
+    def _note_usage(self, usage: Usage) -> None:
+        if self._open and not self._open[0].stopped:
+            self._open[0].add(usage)
+        else:
+            self.listener.used(usage)
+
+    def _end_answer(self) -> None:
+        self._ended += 1
+        if self._open:
+            self._open.popleft().end()
+
+
+# ---- the connection ------------------------------------------------------------------------------------------------
+
+#: How much audio from before the user's speech another stream hears, in pieces of 32 ms: about a second.
+_PRE_ROLL: Final = 32
+
+#: How much unanswered audio is kept for another stream, in pieces of 32 ms: about a minute.
+_MOST_KEPT: Final = 2000
+
+
+class ConnectionListener(StreamListener, Protocol):
+    """Receives what the streams yield, and notes when they change."""
+
+    def stream_opened(self, utterances: int, /) -> None:
+        """Note that another stream was opened, and hears so many utterances of a VAD again."""
+
+    def stream_lost(self, error: ProviderError | None, /) -> None:
+        """Note that the stream is over. `error` is set if the user should know of it."""
+
+
+@define(eq=False)
+class ModelConnection:
+    """The streams of one conversation, one after the other."""
+
+    session: Session
+    model: SpeechModel
+    tasks: TaskGroup
+    listener: ConnectionListener
+    #: Whether the vendor finds the utterances.
+    endpointing: bool
+    #: Whether the bot has a turn. Until it ends, the context lacks what the model has said.
+    in_turn: bool = False
+    #: Whether the user's audio so far belongs to speech that has no answer.
+    is_unanswered: bool = False
+    _stream: ModelStream | None = None
+    #: The messages that the stream knows, by their identity, each with its content.
+    _known: dict[int, tuple[Message, Any]] = field(factory=dict[int, tuple[Message, Any]])
+    _functions: tuple[Sequence[Function], str | None] = ((), None)
+    #: The user's audio that another stream would hear.
+    _audio: deque[Audio | Pause] = field(factory=deque[Audio | Pause])
+    _failures: int = 0
+    _timer: Timer | None = None
+    #: The providers that take over. It is set from a failure outside of turns until the next piece.
+    _alternatives: Alternatives | None = None
+    _is_replacing: bool = False
+
+    # ---- streams ---------------------------------------------------------------------------------------------------
+
+    @property
+    def stream(self) -> ModelStream | None:
+        """Return the stream, unless it is over, or is that of a provider which was replaced."""
+        stream = self._stream
+        if stream is None or stream.is_over:
+            return None
+        try:
+            return stream if stream.model is self._provider() else None
+        except ProviderError:
+            return None
+
+    @property
+    def _is_waiting(self) -> bool:
+        """Return whether another stream will be opened soon."""
+        return self._timer is not None or self._is_replacing
+
+    def _provider(self) -> Any:
+        """Return the provider that fills the service now, behind its handle. Raise `ProviderError` if it has died."""
+        return getattr(self.model.converse, "__self__", self.model)
+
+    @property
+    def name_of_provider(self) -> str:
+        """Return the name of the provider's class."""
+        return class_of_provider(self.model.converse)
+
+    def open(self, messages: Sequence[Message] | None = None) -> ModelStream:
+        """Open another stream with the context, or with these messages in its place."""
+        self.close()
+        provider, in_context = self._provider(), self.session.context.messages
+        self._known = {id(each): (each, each["content"]) for each in in_context}
+        self._functions = self._wanted_functions()
+        given = as_sent(in_context if messages is None else messages, self.name_of_provider)
+        feed = Feed[SpeechInput]()
+        feed.add(*self._audio)
+        functions, choice = self._functions
+        request = SpeechRequest(
+            feed, given, functions, choice, endpointing=self.endpointing, spoken=self.session.has_audio
+        )
+        self._stream = stream = ModelStream(provider, request, feed, self.session.clock, self.listener)
+        stream.start(self.tasks)
+        speaks = bool(self._audio) and isinstance(self._audio[-1], Audio)
+        pauses = sum(isinstance(each, Pause) for each in self._audio)
+        self.listener.stream_opened(0 if self.endpointing else pauses + speaks)
+        return stream
+
+    def close(self) -> None:
+        """Close the stream, if one is open."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._stream is not None:
+            self._stream.close()
+
+    def works(self) -> None:
+        """Note that the stream has yielded something."""
+        self._failures = 0
+        if self._alternatives is not None:
+            self._alternatives.answered()
+            self._alternatives = None
+
+    def failed(self, stream: ModelStream, error: ProviderError | None) -> None:
+        """Open another stream after a while. A turn that runs fails, and may ask for another stream at once."""
+        if stream is not self._stream or self._is_replacing:
+            return
+        self._failures += error is not None
+        is_news = error is not None and is_reported(self._failures, error) and not self.in_turn
+        others = self._alternatives or self.session.alternatives(self.model)
+        if error is not None and others.exist and not self.in_turn:  # else the turn asks the next provider
+            self._alternatives, self._is_replacing = others, True
+            self.listener.stream_lost(None)
+            self.tasks.start_soon(self._replace, error, is_news)
+            return
+        self.listener.stream_lost(error if is_news else None)
+        if self.stream is None:
+            self._open_later(error)
+
+    async def _replace(self, error: ProviderError, is_news: bool) -> None:
+        """Open a stream of the next provider, or later one of the same if none takes over."""
+        try:
+            replaced = self._alternatives is not None and await self._alternatives.failed(error)
+        finally:
+            self._is_replacing = False
+        if replaced:
+            self._open_again()
+            return
+        if is_news:
+            self.session.fail(error)
+        self._alternatives = None
+        if self.stream is None:
+            self._open_later(error)
+
+    def _open_later(self, error: ProviderError | None) -> None:
+        delay = reopening_delay(self._failures, error)
+        self._timer = self.session.clock.call_after(delay, self._open_again)
+
+    def _open_again(self) -> None:
+        self._timer = None
+        if not self.in_turn and self.stream is None:  # else it is opened at the end of the turn
+            self.open_if_possible()
+
+    def open_if_possible(self) -> None:
+        """Open a stream now, or later if the service has died."""
+        try:
+            self.open()
+        except ProviderError as error:
+            self._failures += 1
+            self._open_later(error)
+
+    # ---- the context -----------------------------------------------------------------------------------------------
+
+    def _wanted_functions(self) -> tuple[Sequence[Function], str | None]:
+        return list(self.session.functions), self.session.context.tool_choice
+
+    def note_known(self, *messages: Message) -> None:
+        """Note that the model knows these messages."""
+        self._known |= {id(each): (each, each["content"]) for each in messages}
+
+    def _additions(self) -> list[Message] | None:
+        """Return the messages that the model does not know; None if it knows something that is true no more."""
+        messages, known = self.session.context.messages, self._known
+        new = [each for each in messages if id(each) not in known]
+        old = [each for each in messages if id(each) in known]
+        if len(old) < len(known) or any(known[id(each)][1] != each["content"] for each in old):
+            return None
+        return new if self._functions == self._wanted_functions() else None
+
+    def sync(self) -> None:
+        """Tell the model what others have changed, unless the bot has a turn."""
+        if self.in_turn or self._is_waiting:
+            return
+        stream, new = self.stream, self._additions()
+        if stream is None or new is None:
+            self.open_if_possible()
+        else:
+            self.note_known(*new)
+            stream.send(*(Added(each) for each in as_sent(new, self.name_of_provider)))
+
+    def ask(self, messages: Sequence[Message], *, say: str | None, afresh: bool) -> Answer:
+        """Have the model answer, or say a text. `afresh` opens another stream with these messages."""
+        stream, new = self.stream, self._additions()
+        if stream is None or new is None or afresh:
+            stream, new = self.open(messages), []
+        self.note_known(*new)
+        added = as_sent(new, self.name_of_provider)
+        asked: SpeechInput = Respond(say)
+        if added and say is None and added[-1]["role"] == "user" and isinstance(text := added[-1]["content"], str):
+            added.pop()
+            asked = Typed(text)
+        stream.send(*(Added(each) for each in added), asked)
+        return stream.expect()
+
+    # ---- the user's audio ------------------------------------------------------------------------------------------
+
+    def hear(self, item: Audio | Pause) -> None:
+        """Send the user's audio, or a pause. Another stream gets it again, as long as it has no answer."""
+        self._audio.append(item)
+        most = _MOST_KEPT if self.is_unanswered else _PRE_ROLL
+        while len(self._audio) > most:
+            self._audio.popleft()
+        if (stream := self.stream) is not None:
+            stream.send(item)
+        elif not self.in_turn and not self._is_waiting:
+            self.open_if_possible()
+
+    def answered(self) -> None:
+        """Forget the user's audio so far, because it has an answer."""
+        self.is_unanswered = False
+        self._audio.clear()

@@ -1,0 +1,363 @@
+"""The turns and the words of the user, as a speech-to-speech model hears them. The words may come late.
+
+The model answers before the words of the user are known, and sometimes has finished before. The words still enter the
+context before the answer.
+
+A vendor that finds the utterances itself gets all of the user's audio, also silence.
+
+The module has more than 300 lines because the user's audio and words are two sides of one turn.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import anyio
+from anyio.abc import TaskGroup
+from attrs import define, field
+
+from ..clock import Timer
+from ..context import Message
+from ..events import UserLLMText, UserStartedSpeaking, UserStoppedSpeaking, UserTranscription
+from ..kinds import Audio, Pause, SpeechBegan, SpeechEnded, Transcript
+from ..session import Listener, Session, Turn
+from ..utils.json_values import replace_surrogates
+from ..utils.waiting import Condition
+from .speech_recognition import Utterance
+from .turn_state import AudioState, Event, SpokenTurn, UserState
+from .turn_taking import TurnTaking
+
+__all__ = ("ContinuousAudio", "ModelUser", "last_message", "messages_after")
+
+# ---- audio ---------------------------------------------------------------------------------------------------------
+
+#: After so many seconds without audio, the microphone is off. A shorter gap is the network's.
+_GAP_SECONDS: Final = 0.5
+
+
+class ContinuousAudio(Listener):
+    """Passes all audio of the microphone to `send`, and a `Pause` when the microphone is off."""
+
+    def __init__(
+        self,
+        session: Session,
+        taking: TurnTaking,
+        state: SpokenTurn,
+        send: Callable[[Audio | Pause], None],
+        on_close: Callable[[], None],
+    ) -> None:
+        self._session = session
+        self._taking = taking
+        self._state = state
+        self._send = send
+        self._on_close = on_close
+        self._last_audio = -math.inf
+        self._timer: Timer | None = None
+
+    def hear(self, audio: Audio) -> None:
+        if self._state.bot_has_turn and not self._taking.interruptible:
+            return
+        self._last_audio = self._session.clock.now()
+        if self._timer is None:
+            self._wait()
+        self._send(audio)
+
+    def microphone(self, enabled: bool) -> None:
+        if not enabled:
+            self._pause()
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._on_close()
+
+    def _wait(self) -> None:
+        self._timer = self._session.clock.call_at(self._last_audio + _GAP_SECONDS, self._check)
+
+    def _check(self) -> None:
+        self._timer = None
+        if self._session.clock.now() >= self._last_audio + _GAP_SECONDS - 1e-6:
+            self._pause()
+        else:
+            self._wait()
+
+    def _pause(self) -> None:
+        """Report that no audio follows, once until there is more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._last_audio > -math.inf:
+            self._last_audio = -math.inf
+            self._send(Pause())
+
+
+# ---- words ---------------------------------------------------------------------------------------------------------
+
+
+@define(eq=False)
+class _Words:
+    """The words of one utterance."""
+
+    #: Final transcripts that are not in the context.
+    waiting: list[str] = field(factory=list[str])
+    #: Final transcripts of a stream that has failed. The next one hears the same audio.
+    before: list[str] = field(factory=list[str])
+    interim: str = ""
+    answered: bool = False
+    #: The turn that answers it, while it runs.
+    turn: Turn | None = None
+    #: The last message before its answer.
+    previous: Message | None = None
+    #: How often the context had been replaced when its answer ended; None if it was replaced meanwhile.
+    replacements: int | None = None
+
+    def take(self) -> list[str]:
+        """Return the texts for the context, and forget them: also words that the next stream has not heard again."""
+        found = self.waiting if _repeats(self.before, self.waiting) else [*self.before, *self.waiting]
+        self.waiting, self.before = [], []
+        return found
+
+
+@define(eq=False)
+class ModelUser:
+    """The user's turns and words, as the model or a VAD finds them.
+
+    `on_message` is called with each message that is added to the context.
+    """
+
+    session: Session
+    state: SpokenTurn
+    send: Callable[[Audio | Pause], None]
+    tasks: TaskGroup
+    on_message: Callable[[Message], None]
+    #: Called when a VAD has found the end of an utterance.
+    on_utterance: Callable[[], None]
+    #: When the user last stopped speaking.
+    spoken_until: float = 0.0
+    language: str | None = None
+    #: Whether the present stream reports the end of speech. Not every vendor does.
+    _reports_end: bool = False
+    #: The utterances of the present stream, by their numbers, and those that have no answer.
+    _numbered: list[_Words] = field(factory=list[_Words])
+    _unanswered: list[_Words] = field(factory=list[_Words])
+    _seconds: float = 0.0
+    #: The last message in the context before the turn.
+    _previous: Message | None = None
+    _over: Condition = field(init=False)
+    _order: anyio.Lock = field(factory=anyio.Lock)
+
+    def __attrs_post_init__(self) -> None:
+        self._over = Condition(lambda: not self.is_open)
+
+    @property
+    def is_open(self) -> bool:
+        """Return whether the user speaks."""
+        return self.state.user is not UserState.IDLE
+
+    async def wait_until_over(self) -> bool:
+        """Wait until the user does not speak. Return True: what they said has an answer of its own."""
+        await self._over.wait()
+        return True
+
+    # ---- utterances that a VAD has found -----------------------------------------------------------------------------
+
+    @property
+    def seconds(self) -> float:
+        """Return how many seconds the user has spoken in this turn."""
+        return self._seconds
+
+    def add(self, utterance: Utterance) -> None:
+        """Send an utterance to the model as it comes."""
+        self._add_utterance()
+        self._seconds = 0.0
+        self.tasks.start_soon(self._forward, utterance)
+
+    async def _forward(self, utterance: Utterance) -> None:
+        async with self._order:
+            async for audio in utterance.audio.read():
+                self._seconds = utterance.seconds
+                self.send(audio)
+            self.send(Pause())
+            self.on_utterance()
+            self._finish()
+
+    def _finish(self) -> None:
+        """End the user's turn, unless they speak again."""
+        if self.state.user is UserState.RECOGNISING:
+            self.state.process(Event.RECOGNISED)
+            self.state.process(Event.TURN_FINISHED)
+            self._over.notify()
+
+    # ---- what the model hears --------------------------------------------------------------------------------------
+
+    def stream_opened(self, utterances: int) -> None:
+        """Note that another stream counts utterances from 0, and hears the last `utterances` of a VAD again."""
+        self._reports_end = False
+        for words in self._unanswered:
+            words.before = words.take()
+            self._retract(words)
+        self._numbered = self._unanswered[len(self._unanswered) - utterances :] if utterances else []
+
+    def _add_utterance(self) -> None:
+        """Begin an utterance. It may be one that another stream has heard before."""
+        earlier = [each for each in self._unanswered if each not in self._numbered]
+        words = _Words(before=[text for each in earlier for text in each.before])
+        self._unanswered = [*(each for each in self._unanswered if each in self._numbered), words]
+        self._numbered.append(words)
+
+    def heard(self, piece: Transcript | SpeechBegan | SpeechEnded, *, endpointing: bool) -> None:
+        """Take what the model has heard. With a VAD, the vendor's endpointing changes nothing."""
+        if isinstance(piece, Transcript):
+            self._transcribed(piece)
+        elif endpointing and isinstance(piece, SpeechBegan):
+            self._add_utterance()
+            self._begin()
+        elif endpointing:
+            self._reports_end = True
+            self.stop(self.session.clock.now())
+
+    def _begin(self) -> None:
+        if self.state.audio is not AudioState.LISTENING:
+            return
+        self.session.emit(UserStartedSpeaking())
+        if self.state.audio is AudioState.LISTENING:  # the message may have ended the session: see `Limits.outbox`
+            self.state.process(Event.SPEECH_STARTED)
+
+    @property
+    def is_in_speech(self) -> bool:
+        """Return whether the end of the user's speech is to come. An answer that begins now is to what was before."""
+        return self._reports_end and self.state.audio is AudioState.SPEECH
+
+    def stop(self, at: float) -> None:
+        """Note that the user has stopped speaking, as far as the model finds the utterances."""
+        if self.state.audio is not AudioState.SPEECH:
+            return
+        self.spoken_until = at
+        self.session.emit(UserStoppedSpeaking())
+        if self.state.audio is AudioState.SPEECH:
+            self.state.process(Event.SPEECH_STOPPED)
+            self._finish()
+
+    # ---- words -----------------------------------------------------------------------------------------------------
+
+    def _transcribed(self, transcript: Transcript) -> None:
+        words = self._words_of(transcript.utterance)
+        text = replace_surrogates(transcript.text.strip())
+        self.language = transcript.language or self.language
+        if not transcript.final:
+            if text:
+                words.interim = text
+                self.session.emit(UserTranscription(text, final=False))
+            else:
+                self._retract(words)
+        elif not text:
+            self._retract(words)
+        else:
+            words.interim = ""
+            if text not in words.before:  # else it was shown
+                self.session.emit(UserTranscription(text, final=True))
+            words.waiting.append(text)
+            if words.answered:
+                self._remember_late(words)
+
+    def _words_of(self, number: int | None) -> _Words:
+        if number is not None and 0 <= number < len(self._numbered):
+            return self._numbered[number]
+        if not self._numbered:
+            self._add_utterance()
+        return self._numbered[-1]
+
+    def _retract(self, words: _Words) -> None:
+        """Have the client remove the interim transcript."""
+        if words.interim:
+            words.interim = ""
+            self.session.emit(UserTranscription("", final=True))
+
+    def turn_began(self, turn: Turn) -> None:
+        """Add the user's words to the context before the answer. Those that come later follow when they come."""
+        self._previous = last_message(turn)
+        texts: list[str] = []
+        going_on = self._unanswered[-1:] if self.is_open else []
+        for words in self._unanswered:
+            if words not in going_on:
+                words.answered, words.turn = True, turn
+                texts += words.take()
+        self._unanswered = going_on
+        if texts:
+            self._previous = self._add(texts, turn.remember)
+
+    def turn_ended(self, turn: Turn) -> None:
+        """Keep the place of the answer, for words that come later."""
+        for words in self._numbered:
+            if words.turn is turn:
+                words.turn, words.previous = None, self._previous
+                words.replacements = None if turn.superseded else self.session.context.replacements
+
+    def _remember_late(self, words: _Words) -> None:
+        """Add words that came late, before the answer to them. After the context was replaced, they are dropped."""
+        texts, turn, context = words.take(), words.turn, self.session.context
+        if turn is None:
+            if words.replacements == context.replacements:
+                later = next(iter(_after(words.previous, context.messages)), None)
+                message = self._add(texts, lambda message: self.session.remember(message, before=later))
+                for each in self._numbered:
+                    if each.previous is words.previous and each is not words:
+                        each.previous = message
+                words.previous = message
+        elif not turn.superseded:
+            answer = next(iter(messages_after(self._previous, turn)), None)
+            if answer is None:
+                self._previous = self._add(texts, turn.remember)
+            else:
+                self._previous = self._add(texts, lambda message: self.session.remember(message, before=answer))
+
+    def flush(self) -> None:
+        """Add the words that have no answer to the context."""
+        texts = [text for words in self._unanswered for text in words.take()]
+        if texts:
+            self._add(texts, self.session.remember)
+
+    def _add(self, texts: list[str], remember: Callable[[Message], None]) -> Message:
+        message: Message = {"role": "user", "content": " ".join(texts)}
+        remember(message)
+        self.on_message(message)
+        self.session.emit(UserLLMText(" ".join(texts)))
+        return message
+
+    def close(self) -> None:
+        """Add the user's words so far to the context at the end of the session, as the client shows them."""
+        for words in {id(each): each for each in (*self._numbered, *self._unanswered)}.values():
+            if words.interim:
+                text, words.interim = words.interim, ""
+                self.session.emit(UserTranscription(text, final=True))
+                words.waiting.append(text)
+                if words.answered:
+                    self._remember_late(words)
+        self.flush()
+        self.state.process(Event.LISTENING_ENDED)
+
+
+def _repeats(before: list[str], again: list[str]) -> bool:
+    """Return whether the second texts repeat the first: they have at least half of their words."""
+    words, found = (set(" ".join(each).casefold().split()) for each in (before, again))
+    return len(words & found) * 2 >= len(words)
+
+
+def last_message(turn: Turn) -> Message | None:
+    """Return the last message so far."""
+    return turn.messages[-1] if turn.messages else None
+
+
+def messages_after(previous: Message | None, turn: Turn) -> list[Message]:
+    """Return the messages of a turn after `previous`, or all of them if it is None; none if the context was replaced.
+
+    Their number says nothing, because words that come late are added before earlier answers.
+    """
+    return [] if turn.superseded else _after(previous, turn.messages)
+
+
+def _after(previous: Message | None, messages: Sequence[Message]) -> list[Message]:
+    index = next((at for at, each in enumerate(messages) if each is previous), -1)
+    return list(messages[index + 1 :])

@@ -1,0 +1,401 @@
+"""Speech synthesis in one turn of the bot: text becomes speech as it comes, and the part that was heard is known.
+
+A `Timeline` finds which part of a text was heard after so many seconds of the audio that a TTS made of it.
+
+The module has more than 300 lines because what is played and what was heard of it are counted together.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Final, Literal
+
+import anyio
+from attrs import define, evolve, field
+
+from ..errors import ProviderError
+from ..events import BotOutput, BotTTSStarted, BotTTSStopped, BotTTSText, Metrics
+from ..kinds import TTS, Audio, TTSRequest, Usage, Word
+from ..session import Alternatives, Session, Turn
+from .provider_streams import InvalidPiece, ReplayableStream, clean_usage, closing, idle_timeout, retried
+from .text_filter import Spoken, SpokenSentence
+
+__all__ = ("Speech", "SpeechSynthesis", "Timeline")
+
+# ---- which part was heard ------------------------------------------------------------------------------------------
+
+#: How many characters are spoken in a second, as long as there is no audio to measure it.
+_CHARACTERS_A_SECOND = 15.0
+
+#: How far ahead a word from the TTS is searched for in the text, in characters.
+_NEAR = 60
+
+#: Scripts without spaces between words: Thai and Lao, Burmese, Khmer, Chinese and Japanese.
+_UNSPACED: Final = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef]"
+)
+
+
+@define
+class Timeline:
+    """The pieces of text of one speech, in order, and their places in its audio.
+
+    If the TTS sends the times of words, these are used. Otherwise a piece starts at the length of the audio that was
+    made when the TTS took it, and the text of a piece is spread evenly over its audio.
+    """
+
+    text: str = ""
+    #: The positions in the text at which each piece starts and ends.
+    pieces: list[tuple[int, int]] = field(factory=list[tuple[int, int]])
+    seconds: float = 0.0
+    finished: bool = False
+    #: Seconds of audio, and the characters of text spoken in them; both only rise.
+    _marks: list[tuple[float, int]] = field(factory=lambda: [(0.0, 0)])
+    #: For each word, the second at which it starts, and the position in the text at which it ends.
+    _words: list[tuple[float, int]] = field(factory=list[tuple[float, int]])
+
+    def take(self, piece: str, at: float | None = None) -> None:
+        """Note that the TTS takes another piece of text, which starts after `at` seconds of its audio; None is now."""
+        # Languages that write no spaces between words write none between sentences either.
+        space = " " if self.text and not (_UNSPACED.match(self.text[-1]) and _UNSPACED.match(piece)) else ""
+        start = len(self.text) + len(space)
+        self.text = f"{self.text}{space}{piece}"
+        seconds = self.seconds if at is None else at
+        if seconds > self._marks[-1][0]:
+            self._marks.append((seconds, start))
+        self.pieces.append((start, len(self.text)))
+
+    def made(self, seconds: float) -> None:
+        """Note that the TTS has made this many more seconds of audio."""
+        self.seconds += seconds
+
+    def word(self, text: str, start: float) -> bool:
+        """Note when a word starts. Return whether it is in the text: a number that is read out is not, for example."""
+        after, said = self._words[-1] if self._words else (0.0, 0)
+        end = self._end_of(text, said)
+        if end is not None:
+            self._words.append((max(start, after), end))
+        return end is not None
+
+    def _end_of(self, word: str, said: int) -> int | None:
+        """Return where the next occurrence of a word ends, unless it is far away or part of another word."""
+        at = self.text.find(word, said, said + _NEAR + len(word)) if word else -1
+        while at >= 0:
+            end = at + len(word)
+            if not (_joins(self.text[at - 1 : at], word[0]) or _joins(word[-1], self.text[end : end + 1])):
+                return end
+            at = self.text.find(word, at + 1, said + _NEAR + len(word))
+        return None
+
+    @property
+    def has_words(self) -> bool:
+        """Return whether the TTS sends the times of words."""
+        return bool(self._words)
+
+    def finish(self) -> None:
+        """Note that all audio of the speech is made."""
+        self.finished = True
+
+    def is_over(self, seconds: float) -> bool:
+        """Return whether all of it was heard after so many seconds of its audio."""
+        return self.finished and seconds >= self.seconds - 1e-6
+
+    def heard(self, seconds: float) -> int:
+        """Return how many characters of the text were heard after so many seconds of its audio."""
+        if seconds <= 0:
+            return 0
+        if self.is_over(seconds):
+            return len(self.text)
+        if self._words:
+            index = bisect_right(self._words, seconds, key=lambda word: word[0])
+            return self._words[index - 1][1] if index else 0
+        return self._whole_words(self._spread(seconds))
+
+    def heard_text(self, seconds: float) -> str:
+        """Return the text that was heard."""
+        return self.text[: self.heard(seconds)].rstrip()
+
+    def _spread(self, seconds: float) -> float:
+        index = bisect_right(self._marks, seconds, key=lambda mark: mark[0])
+        start, said = self._marks[index - 1]
+        if index < len(self._marks):
+            end, then = self._marks[index]
+        elif self.finished:
+            end, then = self.seconds, len(self.text)
+        else:
+            end, then = start + (len(self.text) - said) / _CHARACTERS_A_SECOND, len(self.text)
+        return said + (then - said) * min(1.0, (seconds - start) / (end - start)) if end > start else then
+
+    def _whole_words(self, characters: float) -> int:
+        """Return the end of the last whole word before the position."""
+        position = min(len(self.text), int(characters + 1e-6))
+        if position == len(self.text) or self.text[position].isspace():
+            return position
+        piece = max((start for start, _ in self.pieces if start <= position), default=0)
+        while position > piece and self._is_within_word(position):
+            position -= 1
+        return position - 1 if position > 0 and self.text[position - 1].isspace() else position
+
+    def _is_within_word(self, position: int) -> bool:
+        pair = self.text[position - 1 : position + 1]
+        return not any(each.isspace() or _UNSPACED.match(each) for each in pair)
+
+
+def _joins(before: str, after: str) -> bool:
+    """Return whether two characters side by side belong to one word."""
+    return before.isalnum() and after.isalnum() and not (_UNSPACED.match(before) or _UNSPACED.match(after))
+
+
+# ---- speaking ------------------------------------------------------------------------------------------------------
+
+_PIECES: Final = "Audio(…), Word(…) or Usage(…)"
+
+#: How often the client gets the progress of the speech, in seconds. Nobody notices less, and each check costs time.
+_STEP: Final = 0.060
+
+#: How long a TTS may send nothing, in seconds: longer than an LLM may, because it may be waiting for the LLM's text.
+_TIMEOUT: Final = 45.0
+
+
+@define(eq=False)
+class Speech:
+    """One completion as it is spoken. Sentences are added by `say`; `sentences.end()` follows the last one."""
+
+    next_segment: Callable[[], int]
+    session: Session
+    #: The text filter.
+    spoken: Spoken | None = None
+    #: Where it starts in the turn's audio, in seconds, once it has started.
+    start: float = 0.0
+    timeline: Timeline = field(factory=Timeline)
+    #: The TTS has failed; the text was shown.
+    failed: bool = False
+    sentences: ReplayableStream[str] = field(factory=ReplayableStream[str])
+    #: All sentences as they are shown, and the spoken ones among them with the numbers of their segments.
+    _shown: list[SpokenSentence] = field(factory=list[SpokenSentence])
+    _said: list[tuple[int, SpokenSentence]] = field(factory=list[tuple[int, SpokenSentence]])
+    #: How many of the spoken sentences the client knows to be in progress, and to be completed.
+    _begun: int = 0
+    _completed: int = 0
+    #: How many characters the client knows to be heard.
+    _reported: int = 0
+
+    def say(self, sentence: str) -> None:
+        """Show this sentence, and speak next what the text filter leaves of it."""
+        segment, found = self.next_segment(), SpokenSentence.of(sentence, self.spoken)
+        self._shown.append(found)
+        self.session.emit(BotOutput(sentence, segment, spoken=bool(found.text)))
+        if found.text:
+            self._said.append((segment, found))
+            self.sentences.append(found.text)
+
+    def pieces(self, on_taken: Callable[[], None]) -> AsyncIterator[str]:
+        """Return the text for the TTS. The timeline takes note of each piece when the TTS takes it.
+
+        `on_taken` is called then too, and at the end of the text.
+        """
+
+        def take(piece: str) -> None:
+            self.timeline.take(piece)
+            on_taken()
+
+        return self.sentences.read(take, on_taken)
+
+    def restart(self) -> None:
+        """Start again, after a TTS has failed that had made no audio."""
+        self.timeline = Timeline()
+
+    # ---- what was heard --------------------------------------------------------------------------------------------
+
+    def heard_text(self, heard: float, text: str) -> str | None:
+        """Return the part of `text`, the whole completion, that was heard after `heard` seconds; None if all was."""
+        if self.is_settled(heard):
+            return None
+        position, pieces = self.timeline.heard(heard - self.start), iter(self.timeline.pieces)
+        at = end = 0
+        for each in self._shown:
+            at = max(at, text.find(each.shown, at))
+            if each.text:
+                start, _ = next(pieces, (position, position))
+                if position <= start:
+                    break
+                end = at + each.shown_until(position - start)
+            at += len(each.shown)
+        return text[:end].strip()
+
+    def is_settled(self, heard: float) -> bool:
+        """Return whether all of it counts as heard after `heard` seconds of the turn."""
+        return self.failed or self._is_over(heard)
+
+    def _is_over(self, heard: float) -> bool:
+        return self.timeline.is_over(heard - self.start)
+
+    def progress(self, heard: float) -> None:
+        """Send the client the words and sentences that have been heard after `heard` seconds of the turn."""
+        if self._completed == len(self._said):
+            return
+        position = self.timeline.heard(heard - self.start)
+        while self._report_next(position, self._is_over(heard)):
+            pass
+        if self.timeline.has_words and position > self._reported:
+            self.session.emit(BotTTSText(self.timeline.text[self._reported : position].strip()))
+            self._reported = position
+
+    def _report_next(self, position: int, whole: bool) -> bool:
+        """Report the next start or end of a sentence. Return False if it has not been reached."""
+        pieces, begun = self.timeline.pieces, self._begun
+        if self._completed < begun:
+            if not (whole if begun == len(pieces) else position > pieces[self._completed][1]):
+                return False
+            self._report("completed", self._completed)
+            self._completed += 1
+            return True
+        if begun == len(pieces) or position <= pieces[begun][0]:
+            return False
+        self._report("in-progress", begun)
+        self._begun += 1
+        if not self.timeline.has_words:
+            self.session.emit(BotTTSText(self.sentences.items[begun]))
+            self._reported = pieces[begun][1]
+        return True
+
+    def _report(self, status: Literal["in-progress", "completed"], index: int) -> None:
+        segment, sentence = self._said[index]
+        self.session.emit(BotOutput(sentence.shown, segment, spoken=True, status=status))
+
+
+@define(eq=False)
+class SpeechSynthesis:
+    """Speaks the completions of one turn, one after the other."""
+
+    session: Session
+    turn: Turn
+    tts: TTS
+    next_segment: Callable[[], int]
+    #: When the user stopped speaking, if this turn answers speech.
+    spoken_until: float | None = None
+    #: The text filter.
+    spoken: Spoken | None = None
+    #: The language of the user's last speech, as far as it is known.
+    language: str | None = None
+    #: Called whenever more was heard.
+    on_heard: Callable[[], None] | None = field(default=None, init=False)
+    _speeches: list[Speech] = field(factory=list[Speech], init=False)
+    _failed: bool = field(default=False, init=False)
+    _next_report: float = field(default=0.0, init=False)
+    _alternatives: Alternatives = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._alternatives = self.session.alternatives(self.tts)
+        self.turn.on_heard(self._heard)
+
+    def add(self) -> Speech:
+        """Return the speech of the next completion, for `speak`."""
+        speech = Speech(self.next_segment, self.session, self.spoken)
+        self._speeches.append(speech)
+        return speech
+
+    async def speak(self, speech: Speech, after: anyio.Event | None) -> None:
+        """Make the audio of a completion once the one before is made. If the TTS fails, the text stays."""
+        has_text = await speech.sentences.wait_for_length(1)
+        if after is not None:
+            await after.wait()
+        speech.start = self.turn.given
+        if not has_text:
+            speech.timeline.finish()
+            return
+        if self._failed:
+            speech.failed = True
+            return
+        self.session.emit(BotTTSStarted())
+        try:
+            await retried(
+                lambda: self._synthesize(speech),
+                "a TTS",
+                "spoke",
+                self._alternatives,
+                can_retry=lambda: speech.timeline.seconds == 0,
+                before_retry=lambda: self._restart(speech),
+            )
+        except ProviderError as error:
+            speech.failed = True
+            # Where another provider can take over, it speaks what comes next.
+            self._failed = self._alternatives.seconds is None
+            self.session.fail(error)
+        finally:
+            self.session.emit(BotTTSStopped())
+
+    def _restart(self, speech: Speech) -> None:
+        speech.restart()
+        self.turn.flush()  # less than a frame, of the failed attempt
+
+    async def _synthesize(self, speech: Speech) -> None:
+        began, first, usage = self.session.clock.now(), None, Usage()
+        with idle_timeout(self.session.clock, _TIMEOUT, "The TTS", self._alternatives.seconds) as touch:
+            synthesize = self.tts.synthesize
+            stream = synthesize(TTSRequest(speech.pieces(touch), self.language))
+            async with closing(stream, synthesize, "a TTS's synthesize()", _PIECES) as pieces:
+                async for piece in pieces:
+                    touch()
+                    match piece:
+                        case Audio():
+                            if first is None:
+                                first = self.session.clock.now()
+                                touch.begun()
+                                self._alternatives.answered()
+                            await self._play(piece, speech, touch)
+                        case Word():
+                            speech.timeline.word(piece.text, piece.start)
+                        case Usage():
+                            usage = clean_usage(piece)
+                        case other:
+                            raise InvalidPiece(other, "a TTS's synthesize()", _PIECES)
+        speech.timeline.finish()
+        self.turn.flush()
+        self.session.emit(
+            Metrics(
+                "tts",
+                ttfb=first - began if first is not None else None,
+                processing=self.session.clock.now() - began,
+                characters=usage.characters or len(speech.timeline.text),
+                model=usage.model,
+                seconds=usage.seconds or None,
+            )
+        )
+
+    async def _play(self, audio: Audio, speech: Speech, touch: Callable[[], None]) -> None:
+        for second in _seconds(audio):  # a second at a time: waiting for space must not count as the TTS's silence
+            before = self.turn.given
+            self.turn.play(second)
+            speech.timeline.made(self.turn.given - before)
+            await self.turn.room()
+            touch()
+
+    def report_progress(self) -> None:
+        """Send the client the words and sentences that were heard."""
+        for speech in self._speeches:
+            speech.progress(self.turn.heard)
+
+    def _heard(self, seconds: float) -> None:
+        if self.spoken_until is not None:
+            delay, self.spoken_until = self.session.clock.now() - self.spoken_until, None
+            self.session.emit(Metrics("bot", voice_to_voice=delay))
+        if seconds < self._next_report and seconds < self.turn.given - 1e-6:
+            return
+        self._next_report = seconds + _STEP
+        for speech in self._speeches:
+            speech.progress(seconds)
+        if self.on_heard is not None:
+            self.on_heard()
+
+
+def _seconds(audio: Audio) -> Iterator[Audio]:
+    """Yield the audio in pieces of a second at most."""
+    size = 2 * audio.rate * audio.channels
+    if not 0 < size < len(audio.data):
+        yield audio
+        return
+    for at in range(0, len(audio.data), size):
+        yield evolve(audio, data=audio.data[at : at + size])
