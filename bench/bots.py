@@ -17,6 +17,7 @@ from messages import READY
 from rtvi_plugins import LLM, STT, TTS, Failover, ProviderError, Session, action, bot, converse, options, service
 from rtvi_plugins.hosting import Connection, Host, Limits
 from rtvi_plugins.kinds import LLMPiece, LLMRequest, STTPiece, STTRequest, Text, TTSPiece, TTSRequest
+from rtvi_plugins.resuming import SessionStore
 
 #: Nothing is refused for being too much, which is not what is measured.
 UNBOUNDED = Limits(
@@ -80,13 +81,19 @@ async def say(tts: Quiet, /, text: str, interrupt: bool) -> str:
     return text
 
 
+@action(quiet_tts, repeatable=True)
+async def repeat(tts: Quiet, /, text: str, interrupt: bool) -> str:
+    """The same text, without an effect that a store has to note."""
+    return text
+
+
 @action(quiet_tts)
 async def tune(tts: Quiet, /, text: str, volume: Annotated[float, ge(0), le(1)], fast: bool, times: int) -> bool:
     """Four arguments that can all be wrong at once."""
     return True
 
 
-@bot(services={"tts": ["quiet"]}, client=["tts:say", "tts:tune"], public=True)
+@bot(services={"tts": ["quiet"]}, client=["tts:say", "tts:repeat", "tts:tune"], public=True)
 async def speaker(session: Session, /, tts: TTS) -> None:
     """Has something to call."""
 
@@ -237,9 +244,11 @@ async def first_or_second(session: Session, /, llm: LLM) -> None:
 # ---- sessions ------------------------------------------------------------------------------------------------------
 
 
-def host_of(found: Callable[..., Any], *modules: ModuleType, limits: Limits = UNBOUNDED) -> Host:
+def host_of(
+    found: Callable[..., Any], *modules: ModuleType, limits: Limits = UNBOUNDED, store: SessionStore | None = None
+) -> Host:
     """A host that finds its bot's providers in this module."""
-    return Host(found, modules=[sys.modules[__name__], *modules], environ={}, limits=limits)
+    return Host(found, modules=[sys.modules[__name__], *modules], environ={}, limits=limits, store=store)
 
 
 async def start(host: Host) -> Connection:

@@ -1,7 +1,8 @@
-"""Send actions over one WebSocket, so many in flight, as fast as answers come.
+"""Send actions over WebSockets, so many in flight on each, as fast as answers come.
 
-`load.py PORT PATH IN_FLIGHT SECONDS WIRE`, where the wire is one of `WIRES`. It knows just as much of WebSockets as
-that takes, for a library would be slower than the server that it is to measure.
+`load.py PORT PATHS IN_FLIGHT SECONDS WIRE`, with commas between the paths, where the wire is one of `WIRES`. It stays
+on a core of its own, or with `free` as a further word on any. It knows just as much of WebSockets as that takes, for a
+library would be slower than the server that it is to measure.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from typing import cast
@@ -37,8 +39,8 @@ def frame(payload: bytes, kind: bytes = _TEXT) -> bytes:
     return kind + length + bytes(4) + payload
 
 
-def _action(id: str) -> bytes:
-    return frame(call("tts", "say", {"text": TEXT, "interrupt": False}, id).encode())
+def _action(id: str, name: str = "say") -> bytes:
+    return frame(call("tts", name, {"text": TEXT, "interrupt": False}, id).encode())
 
 
 def _protobuf(id: str) -> bytes:
@@ -53,8 +55,14 @@ def field(number: int, value: bytes) -> bytes:
     return bytes((number << 3 | 2,)) + length + value
 
 
-#: How an action is sent; `rtvi` says first that the client is ready, and waits for the bot to be.
-WIRES: dict[str, Callable[[str], bytes]] = {"rtvi": _action, "action": _action, "protobuf": _protobuf}
+#: How an action is sent. The wires of `GREETING` say first that the client is ready, and wait for the bot to be.
+WIRES: dict[str, Callable[[str], bytes]] = {
+    "rtvi": _action,
+    "repeatable": partial(_action, name="repeat"),
+    "action": _action,
+    "protobuf": _protobuf,
+}
+GREETING = ("rtvi", "repeatable")
 
 
 class Load(asyncio.Protocol):
@@ -65,7 +73,7 @@ class Load(asyncio.Protocol):
         self.answered = 0
         self.waited: list[float] = []
         self._in_flight = in_flight
-        self._greets = wire == "rtvi"
+        self._greets = wire in GREETING
         self._frames = [WIRES[wire](f"@{i:08}@") for i in range(_IDS)]
         self._sent = [0.0] * _IDS
         self._next = 0
@@ -139,33 +147,45 @@ class Load(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.ended.set_result(None)
 
+    def abort(self) -> None:
+        self._transport.abort()
 
-async def main(port: int, path: str, in_flight: int, seconds: float, wire: str) -> dict[str, float]:
-    loop = asyncio.get_running_loop()
-    transport, load = await loop.create_connection(lambda: Load(in_flight, wire), "127.0.0.1", port)
-    transport.write(REQUEST.format(path=path, port=port).encode())
-    await asyncio.wait([load.ended], timeout=_SETTLE_SECONDS + _WARM_SECONDS)
-    load.waited.clear()
-    before, began = load.answered, time.perf_counter()
-    await asyncio.wait([load.ended], timeout=seconds)
+
+async def main(port: int, paths: Sequence[str], in_flight: int, seconds: float, wire: str) -> dict[str, float]:
+    loads = [await _connect(port, path, in_flight, wire) for path in paths]
+    ended = [each.ended for each in loads]
+    await asyncio.wait(ended, timeout=_SETTLE_SECONDS + _WARM_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+    for each in loads:
+        each.waited.clear()
+    before, began = sum(each.answered for each in loads), time.perf_counter()
+    await asyncio.wait(ended, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     took = time.perf_counter() - began
-    if load.ended.done():
-        raise ConnectionError("the server has closed the connection")
-    waited = sorted(load.waited)
-    p99 = waited[len(waited) * 99 // 100]
-    transport.abort()
-    await load.ended
+    if any(each.done() for each in ended):
+        raise ConnectionError("the server has closed a connection")
+    answered, waited = sum(each.answered for each in loads), sorted(took for each in loads for took in each.waited)
+    for each in loads:
+        each.abort()
+    await asyncio.wait(ended)
     return {
-        "per_second": (load.answered - before) / took,
+        "per_second": (answered - before) / took,
         "p50_us": statistics.median(waited) * 1e6,
-        "p99_us": p99 * 1e6,
-        "answered": load.answered,
+        "p99_us": waited[len(waited) * 99 // 100] * 1e6,
+        "answered": answered,
         "load_cpu": time.process_time(),
     }
 
 
+async def _connect(port: int, path: str, in_flight: int, wire: str) -> Load:
+    make = partial(Load, in_flight, wire)
+    transport, load = await asyncio.get_running_loop().create_connection(make, "127.0.0.1", port)
+    transport.write(REQUEST.format(path=path, port=port).encode())
+    return load
+
+
 if __name__ == "__main__":
-    pin(LOADING)
+    _, port, paths, in_flight, seconds, wire, *free = sys.argv
+    if not free:
+        pin(LOADING)
     asyncio_or_uvloop = import_module("uvloop" if find_spec("uvloop") else "asyncio")
-    _, port, path, in_flight, seconds, wire = sys.argv
-    print(json.dumps(asyncio_or_uvloop.run(main(int(port), path, int(in_flight), float(seconds), wire))))
+    loading = main(int(port), paths.split(","), int(in_flight), float(seconds), wire)
+    print(json.dumps(asyncio_or_uvloop.run(loading)))

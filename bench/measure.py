@@ -23,6 +23,12 @@ def pin(core: int) -> None:
         os.sched_setaffinity(0, {core})
 
 
+def unpin() -> None:
+    """Use all cores again, and so do the processes that are started from now on."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, range(os.cpu_count() or 1))
+
+
 async def cpu_us(repeat: Repeat, *, seconds: float = 0.25, samples: int = 5) -> float:
     """Microseconds of CPU time for one of the operations of which `repeat(n)` does n: the median of the samples."""
     count = await _count(repeat, seconds)
@@ -44,10 +50,10 @@ async def _sample(repeat: Repeat, count: int) -> float:
     return (time.process_time() - began) / count
 
 
-def resident_kb() -> float:
-    """The memory that this process really holds, in kB; 0 where the system does not tell."""
+def resident_kb(pid: int | str = "self") -> float:
+    """The memory that a process really holds, in kB; 0 where the system does not tell."""
     try:
-        status = Path("/proc/self/status").read_text(encoding="ascii")
+        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
     except OSError:
         return 0.0
     return next((float(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:")), 0.0)
@@ -61,6 +67,26 @@ def cpu_seconds_of(pid: int) -> float:
 def waited_seconds_of(pid: int) -> float:
     """For how long another process had work and no core to do it on; 0 where the system does not tell."""
     return _scheduled(pid, 1)
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes that a process has started, and those that they have."""
+    parents: dict[int, int] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
+        except (OSError, IndexError):  # it has ended since it was listed
+            continue
+    family = [pid]
+    for each in family:
+        family += [child for child, parent in parents.items() if parent == each]
+    return family[1:]
+
+
+def proportional_kb(pid: int) -> float:
+    """The memory of another process, with its share of what it has in common with others, in kB."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
+    return next(float(line.split()[1]) for line in lines if line.startswith("Pss:"))
 
 
 def _scheduled(pid: int, column: int) -> float:

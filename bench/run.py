@@ -14,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import against
 from measure import MEASURED, pin
 from peers.environments import FOLDER, python_of
 from table import Row, render
@@ -31,6 +32,8 @@ SECTIONS = (
     "voice_to_voice",
     "interruption",
     "failover",
+    "stores",
+    "workers",
     "audio",
     "offline",
 )
@@ -46,9 +49,12 @@ def main() -> int:
     if arguments.case is not None:
         return _measure_here(*arguments.case)
     chosen = arguments.sections or SECTIONS
-    _say_of_peers()
-    measured = {section: list(_rounds(section, arguments.rounds)) for section in chosen}
-    rows = {section: _section(section).rows(measured[section]) for section in chosen}
+    if arguments.against is None:
+        _say_of_peers()
+        measured = {section: list(_rounds(section, arguments.rounds)) for section in chosen}
+        rows = {section: _section(section).rows(measured[section]) for section in chosen}
+    else:
+        measured, rows = _compare(chosen, arguments.rounds, arguments.against)
     print(render(rows))
     print(f"\nwritten to {_write(measured, rows)}")
     return 0 if all(row.verdict in ("met", "") for found in rows.values() for row in found) else 1
@@ -60,6 +66,7 @@ def _arguments() -> argparse.Namespace:
         "sections", nargs="*", metavar="section", help=f"of {', '.join(SECTIONS)}; all if none is named"
     )
     parser.add_argument("--rounds", type=int, default=5, help="how often each case takes its turn (%(default)s)")
+    parser.add_argument("--against", metavar="COMMIT", help="compare with an older commit, measured in the same run")
     parser.add_argument("--case", nargs=2, metavar=("SECTION", "CASE"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if unknown := set(arguments.sections) - set(SECTIONS):
@@ -112,15 +119,36 @@ def _pythons(section: str) -> Iterator[tuple[str, str]]:
             yield case, sys.executable
 
 
+def _compare(
+    sections: Sequence[str], count: int, commit: str
+) -> tuple[dict[str, list[dict[str, Mapping[str, float]]]], dict[str, list[Row]]]:
+    """What the sections measure of this checkout and of an older commit, and the rows that compare them."""
+    figures = {each: getattr(_section(each), "COMPARED", {}) for each in sections}
+    figures = {each: compared for each, compared in figures.items() if compared}
+    measured: dict[str, list[dict[str, Mapping[str, float]]]] = {each: [] for each in figures}
+    with against.sides(commit) as pair:
+        for number in range(count):
+            for section, compared in figures.items():
+                print(f"{section}: round {number + 1} of {count}, against {commit}", file=sys.stderr)
+
+                def measure(bench: Path, env: Mapping[str, str], case: str, section: str = section) -> dict[str, float]:
+                    return _measure(sys.executable, section, case, bench=bench, env=env)
+
+                measured[section].append(against.round_of(pair, compared, measure, number))
+    return measured, {each: against.rows(measured[each], figures[each], commit) for each in figures}
+
+
 def _say_of_peers() -> None:
     if FOLDER not in os.environ:
         print(f"{FOLDER} names no folder with environments of peers: measuring without them.", file=sys.stderr)
 
 
-def _measure(python: str, section: str, case: str) -> dict[str, float]:
-    command = [python, str(HERE / "run.py"), "--case", section, case]
+def _measure(
+    python: str, section: str, case: str, *, bench: Path = HERE, env: Mapping[str, str] | None = None
+) -> dict[str, float]:
+    command = [python, str(bench / "run.py"), "--case", section, case]
     try:
-        ran = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False, env=env)
     except subprocess.TimeoutExpired as error:
         raise RuntimeError(f"it takes longer than {_SECONDS} s") from error
     for line in ran.stdout.splitlines():

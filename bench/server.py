@@ -1,6 +1,7 @@
 """A bot behind our server plugin, with an echo beside it: `python bench/server.py`. It prints its port, then serves.
 
-`python bench/server.py plain` is an echo on uvicorn without our plugin.
+`python bench/server.py plain` is an echo on uvicorn without our plugin. `python bench/server.py STORE` saves sessions:
+`memory`, a file, a file with `+full` after its name, or a URL.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from echo import Echo, serve_plain
 from measure import MEASURED, pin
 from starlette.routing import WebSocketRoute
 
+from rtvi_plugins.resuming import MemoryStore, SessionStore
 from rtvi_plugins_server import create_app
 from rtvi_plugins_server._uvicorn.connections import ConnectionLimits
 from rtvi_plugins_server._uvicorn.server import serve
+from rtvi_plugins_server.stores import open_store
 
 #: All load comes from one address.
 LIMITS = ConnectionLimits(connections=10_000, connections_per_address=10_000)
@@ -26,12 +29,18 @@ def same(data: str | bytes) -> str | bytes:
     return data
 
 
+def _store(target: str = "") -> SessionStore | None:
+    if target == "memory":
+        return MemoryStore()
+    return open_store(target.removesuffix("+full"), full=target.endswith("+full")) if target else None
+
+
 def main() -> None:
     pin(MEASURED)
     if sys.argv[1:] == ["plain"]:
         serve_plain(socket.create_server(("127.0.0.1", 0)), {"/echo": same})
         return
-    host = host_of(speaker)
+    host = host_of(speaker, store=_store(*sys.argv[1:]))
     app = create_app(host)
     app.router.routes.insert(0, WebSocketRoute("/echo", Echo(same)))
     listener = socket.create_server(("127.0.0.1", 0))

@@ -39,7 +39,7 @@ async def _ours() -> dict[str, float]:
 
     async with connected(speaker) as connection:
 
-        async def answer(text: str) -> Sequence[str]:
+        async def answer(text: str) -> Sequence[Any]:
             connection.receive(text)
             return await connection.outgoing()
 
@@ -72,6 +72,8 @@ CASES: dict[str, Callable[[], dict[str, float]]] = {
     "ours, uvloop": _uvloop,
     **{name: _of_peer(environment) for name, environment in PEERS.items()},
 }
+#: What `--against` compares, by case.
+COMPARED = {"ours": ["us"], "ours, uvloop": ["us"]}
 
 
 def rows(rounds: Rounds) -> list[Row]:

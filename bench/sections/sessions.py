@@ -100,6 +100,8 @@ CASES: dict[str, Callable[[], dict[str, float]]] = {
     "ours": _case(_sessions),
     **{name: _of_peer(environment) for name, environment in PEERS.items()},
 }
+#: What `--against` compares, by case.
+COMPARED = {"ours": ["us", "kb"]}
 
 
 def rows(rounds: Rounds) -> list[Row]:

@@ -58,7 +58,7 @@ async def _ours() -> dict[str, float]:
 
         async def answer(text: str) -> str:
             connection.receive(text)
-            return (await connection.outgoing())[0]
+            return str((await connection.outgoing())[0])
 
         return await _measured(answer)
 
@@ -85,6 +85,8 @@ CASES: dict[str, Callable[[], dict[str, float]]] = {
     "ours": lambda: asyncio.run(_ours()),
     **{name: _of_peer(environment) for name, environment in PEERS.items()},
 }
+#: What `--against` compares, by case.
+COMPARED = {"ours": ["us"]}
 
 
 def rows(rounds: Rounds) -> list[Row]:

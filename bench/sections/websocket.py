@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from measure import cpu_seconds_of
 from peers.environments import named, python_of
@@ -41,17 +42,18 @@ def server(*command: str) -> Generator[tuple[list[int], int]]:
         process.wait()
 
 
-def _path(port: int) -> str:
+def path_of_session(port: int) -> str:
     """Where a new session waits."""
     request = urllib.request.Request(f"http://127.0.0.1:{port}/start", data=b"{}", method="POST")
     with urllib.request.urlopen(request, timeout=10) as answer:
-        return f"/ws?token={json.load(answer)['token']}"
+        started: dict[str, str] = json.load(answer)
+    return f"{urlsplit(started['wsUrl']).path}?token={started['token']}"
 
 
 def _ours(*, what: str, in_flight: int) -> dict[str, float]:
     plain = ("plain",) if what == "echo" else ()
     with server(sys.executable, str(_BENCH / "server.py"), *plain) as ((port,), pid):
-        return _loaded(port, pid, _path(port) if what == "actions" else "/echo", in_flight, "rtvi")
+        return _loaded(port, pid, path_of_session(port) if what == "actions" else "/echo", in_flight, "rtvi")
 
 
 def _peer(environment: str, in_flight: int) -> dict[str, float]:
@@ -89,6 +91,8 @@ CASES: dict[str, Callable[[], dict[str, float]]] = {
     },
     **{name: partial(_peer, environment, 64) for name, environment in STARTED.items()},
 }
+#: What `--against` compares, by case.
+COMPARED = {f"actions, {in_flight} in flight": ["cpu_us"] for in_flight in (1, 64)}
 
 
 def rows(rounds: Rounds) -> list[Row]:
