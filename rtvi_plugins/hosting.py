@@ -279,6 +279,21 @@ class Host:
         """Start no more sessions. Open sessions go on."""
         self.draining = True
 
+    def move_sessions(self) -> bool:
+        """Start no more sessions, and end those that another process can go on with, unless an action is under way.
+
+        Return whether all of them have ended. Call it again from time to time, and then `end_sessions`: then an action
+        that is still under way is answered with `outcome-unknown`.
+        """
+        self.draining = True
+        store = self._shared.store
+        if store is None or not store.durable:
+            return True
+        for session in list(self._sessions.values()):
+            if not session.runs_effects:
+                session.move()
+        return not any(session.can_move for session in self._sessions.values())
+
     def end_sessions(self) -> None:
         """Close all sessions now, and start no more. Every pending request is answered.
 

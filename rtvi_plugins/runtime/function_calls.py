@@ -223,6 +223,11 @@ class FunctionCalls:
         call.end(result)
         return True
 
+    @property
+    def carries_out(self) -> bool:
+        """Return whether the bot carries out a function."""
+        return any(isinstance(each, OwnCall) for each in self._running.values())
+
     def is_awaited(self, task: int) -> bool:
         """Return whether a turn waits for the function that runs in this task."""
         calls = (each for each in self._running.values() if isinstance(each, OwnCall))

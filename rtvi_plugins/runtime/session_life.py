@@ -232,9 +232,19 @@ class LiveSession:
             self.parts.ending.end("", "the client has left")
             self.parts.outbox.drop()
 
+    @property
+    def can_move(self) -> bool:
+        """Whether another process can go on with the session."""
+        return self.resumable is not None and self.resumable.can_detach and not self.closed
+
+    @property
+    def runs_effects(self) -> bool:
+        """Whether a request, or a function that the bot carries out for the LLM, is under way."""
+        return bool(self.parts.protocol.requests.pending) or self.parts.calls.carries_out
+
     def move(self) -> bool:
         """End here if another process can go on with the session. Return whether it can."""
-        if self.resumable is None or not self.resumable.can_detach or self.closed:
+        if self.resumable is None or not self.can_move:
             return False
         self.resumable.freeze()
         self.parts.ending.move()

@@ -497,6 +497,24 @@ async def test_a_release_shuts_down() -> None:
         assert await client.answer(slow) == "session-closed"
 
 
+async def test_a_planned_end_waits_for_running_actions() -> None:
+    """A session without one moves at once, and the other one when its action is done."""
+    store = Counting(durable=True)
+    async with host(store) as one, host(store) as other, visitor() as client, visitor() as resting:
+        await client.start(one)
+        await resting.start(one)
+        slow = client.call("bot:slow", name="a")
+        await settle()
+        assert not one.move_sessions()
+        assert (resting.connection.close_code, client.connection.closed) == (1012, False)
+        gates["a"].set()
+        assert await client.answer(slow) == "slow a"
+        assert one.move_sessions()
+        assert client.connection.close_code == 1012
+        await client.resume(other)
+        assert await client.result("bot:ordered") == []
+
+
 async def test_a_new_release_takes_what_it_knows() -> None:
     """An option, a provider or a state that it does not know any more has its default again."""
 

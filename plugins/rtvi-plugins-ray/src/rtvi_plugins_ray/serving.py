@@ -48,6 +48,8 @@ _FRONT_END: Final = "0.0.0.0"
 _PASSED: Final = ("content-type", "origin", SECRET_HEADER)
 #: How long the owner of a session may take to answer a front end, in seconds.
 _OWNER_SECONDS: Final = 2.0
+#: How long sessions wait for their running actions before they go on elsewhere, after `drain_seconds`.
+_MOVING_SECONDS: Final = 2.0
 #: How often a draining worker looks whether its sessions have ended, in seconds.
 _LOOK: Final = 0.2
 
@@ -127,6 +129,9 @@ class Worker:
         now = asyncio.get_running_loop().time
         until = now() + self._settings.drain_seconds
         while self.host.open_sessions and now() < until:  # noqa: ASYNC110  # nobody would set an event
+            await asyncio.sleep(_LOOK)
+        until = now() + _MOVING_SECONDS
+        while not self.host.move_sessions() and now() < until:  # noqa: ASYNC110
             await asyncio.sleep(_LOOK)
         await self._stack.aclose()  # what is left is closed with 1012, and resumes elsewhere
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from time import monotonic
 from types import FrameType
-from typing import Any
+from typing import Any, Final
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -34,6 +34,8 @@ log = logging.getLogger("rtvi_plugins.server")
 _LAST_SECONDS = 2
 # How long the services of sessions may take to close, and how often that is checked.
 _ENDING_SECONDS, _ENDING_TICK = 15.0, 1.0
+#: How long sessions that can go on in another process wait for their running actions, after `drain_seconds`.
+_MOVING_SECONDS: Final = 2.0
 # uvicorn ticks ten times a second.
 _TICKS = 10
 
@@ -175,8 +177,10 @@ class Server(uvicorn.Server):
             return True
         if self._deadline is None:
             return False
-        if self._host.open_sessions == 0 or monotonic() >= self._deadline:
+        if self._host.open_sessions == 0:
             return True
+        if (now := monotonic()) >= self._deadline:
+            return now >= self._deadline + _MOVING_SECONDS or self._host.move_sessions()
         if not self._host.draining:
             self._host.drain()
             sys.stderr.write(_waiting(self._host.open_sessions, self._drain_seconds))
