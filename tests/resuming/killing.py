@@ -50,6 +50,7 @@ class Servers:
     folder: Path
     #: A file or a URL; None is a file in the folder.
     store: str | None = None
+    bot: Path = BOT
     running: list[Server] = field(factory=list[Server])
 
     @property
@@ -59,7 +60,7 @@ class Servers:
 
     def start(self, *options: str) -> Server:
         """Start a process, and wait until it serves."""
-        command = [sys.executable, "-m", "rtvi_plugins", "run", BOT, "--port", "0", "--log-level", "error"]
+        command = [sys.executable, "-m", "rtvi_plugins", "run", self.bot, "--port", "0", "--log-level", "error"]
         command += ["--resume", self.store or self.folder / "sessions.db", "--drain-seconds", "0"]
         limits = ["rate=1000000", "burst=1000000", "unclaimed=500", "unclaimed_per_address=500"]
         command += [each for limit in limits for each in ("--limit", limit)]
@@ -87,9 +88,9 @@ class Servers:
 
     @classmethod
     @contextlib.contextmanager
-    def in_folder(cls, folder: Path, store: str | None = None) -> Generator[Servers]:
+    def in_folder(cls, folder: Path, store: str | None = None, bot: Path = BOT) -> Generator[Servers]:
         """Servers that end with the block."""
-        servers = cls(folder, store)
+        servers = cls(folder, store, bot)
         try:
             yield servers
         finally:
