@@ -15,10 +15,10 @@ from measure import MEASURED, pin
 from starlette.routing import WebSocketRoute
 
 from rtvi_plugins.resuming import MemoryStore, SessionStore
+from rtvi_plugins.stores import open_store
 from rtvi_plugins_server import create_app
 from rtvi_plugins_server._uvicorn.connections import ConnectionLimits
 from rtvi_plugins_server._uvicorn.server import serve
-from rtvi_plugins_server.stores import open_store
 
 #: All load comes from one address.
 LIMITS = ConnectionLimits(connections=10_000, connections_per_address=10_000)
