@@ -5,7 +5,7 @@ The record of a session has these keys. Those of the first two lines and `m/N`, 
     start                   the body of the start request without API keys, and whether it was trusted
     config client functions inputs persona state time
     m/N                     the message N of the context
-    answer/ID               the answer to a request
+    answer/ID               the answer to a request, after a number that gives the order of the answers
     begun/ID job/ID call/ID an action, a job or a function call that has begun; a call also with its result
     jobs                    how many jobs there were
     history/N ended         what happened in the session, if the operator wants it: see `history`
@@ -51,6 +51,8 @@ class Snapshot:
     _noted: dict[str, Any] = field(factory=dict[str, Any])
     #: How many messages the record has.
     _messages: int = 0
+    #: How many answers there were.
+    _answers: int = 0
     _state_failed: bool = False
 
     def note(self) -> None:
@@ -110,7 +112,8 @@ class Snapshot:
                 return  # the action may be repeated
             text = encode("error-response", id, OutcomeUnknown("The answer is not kept; it was too long.").to_json())
         answered[id] = text
-        self.saver.note_text(f"answer/{id}", text)
+        self._answers += 1
+        self.saver.note_text(f"answer/{id}", f"{self._answers} {text}")
         if len(answered) > _ANSWERS:
             oldest = next(iter(answered))
             del answered[oldest]
@@ -149,8 +152,11 @@ class Snapshot:
         self._end_jobs(record)
 
     def _restore_requests(self, record: Mapping[str, str]) -> None:
-        answered = self.parts.protocol.answered
-        answered.update(_of(record, "answer/"))
+        # A store keeps no order, and the oldest answer is the first to go.
+        numbered = {id: text.partition(" ") for id, text in _of(record, "answer/").items()}
+        for id in sorted(numbered, key=lambda id: int(numbered[id][0])):
+            number, _, self.parts.protocol.answered[id] = numbered[id]
+            self._answers = int(number)
         for id in _of(record, "begun/"):
             error = OutcomeUnknown("The process that ran the action has ended. The action may have taken effect.")
             self.saver.note_text(f"begun/{id}", None)
