@@ -500,6 +500,8 @@ class Host:
         while (restoring := self._restoring.get(id)) is not None:
             await restoring.wait()
         session = self._sessions.get(id)
+        if session is not None and session.closed:
+            await session.finished.wait()
         if session is None or session.closed:
             self._admit()
             done = self._restoring[id] = anyio.Event()

@@ -60,6 +60,7 @@ class Connection:
         self._replaced = True
         self._outbox = Outbox(self._protocol, self._time.limits, lambda: None)  # an empty one in place of the session's
         self._outbox.close()
+        self._outbox.finish()
         for callback in (self._on_sendable, self._on_end):
             if callback is not None:
                 callback()
@@ -230,7 +231,7 @@ class Connection:
     @property
     def closed(self) -> bool:
         """Return whether the session has ended, or the client has come back on another connection."""
-        return self._outbox.closed
+        return self._outbox.finished
 
     @property
     def closing(self) -> bool:

@@ -54,10 +54,6 @@ class SentTexts:
             del self._texts[:drop]
             self._first += drop
 
-    def covers(self, position: int) -> bool:
-        """Return whether all texts from a position on are kept."""
-        return self._first <= position <= self.end
-
     def cut(self, position: int) -> list[str]:
         """Remove the texts from a position on, and return those that are kept."""
         at = max(0, position - self._first)
@@ -79,6 +75,7 @@ class Outbox:
 
     __slots__ = (
         "_detached",
+        "_held",
         "_limits",
         "_overflow",
         "_overflowed",
@@ -105,7 +102,7 @@ class Outbox:
         overflow: Callable[[], None],
         reported: Callable[[RequestError], None] = lambda error: None,
     ) -> None:
-        self.closed = False
+        self.closed = self._held = False
         self._protocol = protocol
         self._limits = limits
         self._size = 0
@@ -130,7 +127,7 @@ class Outbox:
 
     def put(self, text: str) -> None:
         """Send a text after everything that was put before it."""
-        if self._saver is not None:
+        if self._saver is not None or self._held:
             return self._hold(text, len(text))
         self._waiting.append(text)
         return self._added(len(text))
@@ -213,11 +210,19 @@ class Outbox:
         return error_json(error, self._limits.outbox_size // 2)
 
     def close(self) -> None:
-        """Accept nothing more. What waits can still be taken."""
-        self.closed = True
-        self._saver = None
+        """Accept nothing more. What is not saved can be taken after `finish`."""
+        self.closed, self._held, self._saver = True, True, None
+
+    def finish(self) -> None:
+        """Let the last texts leave."""
+        self._held = False
         self._waiting += self._take_unsaved()
         self._wake()
+
+    @property
+    def finished(self) -> bool:
+        """Return whether nothing comes after what can be taken now."""
+        return self.closed and not self._held
 
     def drop(self) -> None:
         """Discard everything: nobody is left to send it to."""
@@ -249,7 +254,7 @@ class Outbox:
             return self.take_now()
         reader = self._reader
         while not self._waiting:
-            if self.closed:
+            if self.finished:
                 return ()
             self._sendable = OneShotEvent()
             await self._sendable.wait()
@@ -316,17 +321,17 @@ class Outbox:
         self.put(ready)
         return position
 
-    def attach(self, ready: str, position: int | None, answers: Callable[[bool], list[str]]) -> int:
+    def attach(self, ready: str, position: int | None, answers: Callable[[Sequence[str]], list[str]]) -> int:
         """Send a client that has come back `ready`, and what it has missed. Return the position of `ready`.
 
-        `position` is that of the first text that it has not received; None if it does not want them. `answers` returns
-        more texts. Its argument says whether all of the missed texts are kept.
+        `position` is that of the first text that it has not received; None if it does not want them. `answers` gets the
+        missed texts that are kept, and returns more texts.
         """
-        is_whole, unsaved = position is not None and self._sent.covers(position), self._take_unsaved()
+        unsaved = self._take_unsaved()
         missed = [] if position is None else [*self._sent.cut(position), *texts_in(unsaved)]
         missed = [each for each in missed if each != self._ready]
         self._detached, self._ready = False, ready
-        self._unsaved = [ready, *missed, *answers(is_whole)]
+        self._unsaved = [ready, *missed, *answers(missed)]
         self._size = _total(self._unsaved)
         if self._saver is not None:
             self._saver.wake()

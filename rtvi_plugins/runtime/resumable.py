@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, final
+from functools import partial
+from typing import Any, Final, final
 
+import anyio
 from anyio.abc import TaskGroup
 from attrs import define, field
 
 from ..clock import Clock
 from ..errors import NotReceived, RequestError
-from ..protocol.codec import encode, encode_json
+from ..protocol.codec import decode_json, encode, encode_json
 from ..protocol.requests import ClientReady
 from ..resuming import OWNER, Saved
 from ..session import RunLLM
@@ -25,6 +27,9 @@ from .session_deadlines import SessionTime
 from .snapshot import Snapshot
 
 __all__ = ("Resumable",)
+
+#: How long the history of a session waits for what was cancelled at its end, in seconds.
+_UNWIND_SECONDS: Final = 1.0
 
 
 @final
@@ -48,6 +53,8 @@ class Resumable:
     first: Mapping[str, str]
     #: What happened in the session, if the operator wants it.
     history: History | None
+    #: Set when everything that ran in the session has ended.
+    unwound: anyio.Event = field(factory=anyio.Event)
     _begun: bool = False
     #: Whether the next `bot-ready` is the first one of a process that has restored the session.
     _is_news: bool = False
@@ -121,11 +128,25 @@ class Resumable:
         """Stop here: the session goes on in another process."""
         self.saver.freeze()
 
-    async def close(self) -> None:
-        """End: forget the record but for the history, or write the last one after `freeze`."""
+    @property
+    def is_saved(self) -> bool:
+        """Whether there is a record."""
+        return self._begun
+
+    async def finish(self, then: Callable[[], None]) -> None:
+        """Forget the record but for the history, or write the last one after `freeze`.
+
+        Then call `then`, also after a cancellation.
+        """
         self.tokens.close()
-        if self._begun:
-            await self.saver.finish(None if self.history is None else self.history.ended(self.parts.ending.code))
+        with anyio.CancelScope(shield=True):
+            try:
+                if self.history is not None:  # what was cancelled may still have something to add
+                    with anyio.move_on_after(_UNWIND_SECONDS):
+                        await self.unwound.wait()
+                await self.saver.finish(None if self.history is None else self.history.ended(self.parts.ending.code))
+            finally:
+                then()
 
     # ---- connections -----------------------------------------------------------------------------------------------
 
@@ -182,24 +203,28 @@ class Resumable:
         self.time.last_received = self._last_received  # a resume is not the user's doing
         issued = self.tokens.position
         position = None if operation.waiting is None else 0 if issued is None else issued + operation.received
-        self.tokens.place(outbox.attach(operation.text, position, lambda whole: self._answers(operation, whole)))
+        self.tokens.place(outbox.attach(operation.text, position, partial(self._answers, operation)))
         self._microphone(True)
         if self._was_cut_short:
             self._was_cut_short = False
             self._answer_again()
 
-    def _answers(self, operation: ClientReady, is_whole: bool) -> list[str]:
-        """Return the answers that the client waits for, but not those that are still to come or that are kept as texts.
+    def _answers(self, operation: ClientReady, missed: Sequence[str]) -> list[str]:
+        """Return the answers that the client waits for, but not those that are still to come or are in `missed`.
 
         A request that never arrived is answered by `NotReceived`.
         """
-        protocol, texts = self.parts.protocol, list[str]()
-        for id in operation.waiting or ():
-            answer = protocol.answered.get(id)
-            if answer is None and id not in protocol.requests.pending:
-                texts.append(encode("error-response", id, NotReceived("Send this request again.").to_json()))
-            elif answer is not None and not (is_whole and self.tokens.position is not None):
-                texts.append(answer)
+        if not operation.waiting:
+            return []
+        protocol = self.parts.protocol
+        # Not all answers are in `answered`: a refusal is not, nor that to a question that may as well be asked again.
+        sent = {decode_json(text).get("id") for text in missed}
+        texts: list[str] = []
+        for id in operation.waiting:
+            if id in sent or id in protocol.requests.pending:
+                continue
+            not_received = NotReceived("Send this request again.").to_json
+            texts.append(protocol.answered.get(id) or encode("error-response", id, not_received()))
         return texts
 
     def _answer_again(self) -> None:

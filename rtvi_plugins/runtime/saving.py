@@ -216,7 +216,8 @@ class Saver:
             return
         if self._frozen:
             self._tasks = None
-            return await self._write(_END_SECONDS)
+            async with self._lock:  # a write that was cancelled has given back what it had to write
+                return await self._write(_END_SECONDS)
         try:
             with anyio.fail_after(_END_SECONDS):
                 if ended is None:

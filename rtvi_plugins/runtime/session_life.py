@@ -73,8 +73,10 @@ class LiveSession:
         self._shared = shared
         self._began = OneShotEvent()
         self._tasks: TaskGroup | None = None
-        self._opened = False
-        self._saved = saved
+        self._keepers: TaskGroup | None = None
+        #: Set when the session has ended and its record is finished.
+        self.finished = anyio.Event()
+        self._opened, self._saved = False, saved
         #: What lets a client come back; None if it cannot.
         self.resumable = Resumable.create(
             self.session, self.parts, shared, body, saved, self.time, self.parts.ending.move
@@ -95,6 +97,7 @@ class LiveSession:
         self.task_context = TaskContext()
         logged_session.set(self.id)
         async with anyio.create_task_group() as keepers:
+            self._keepers = keepers
             try:
                 failed = await self.parts.services.open(keepers)
                 if failed is None and self.closed:
@@ -165,9 +168,9 @@ class LiveSession:
 
     async def _shut(self) -> None:
         self.parts.ending.end()
-        await self.parts.services.close()
         if self.resumable is not None:
-            await self.resumable.close()
+            self.resumable.unwound.set()
+        await self.parts.services.close()
         if self._opened:
             self.parts.hooks.notify("session_closed", session=self.session, reason=self.parts.ending.code)
 
@@ -187,10 +190,20 @@ class LiveSession:
                 parts.outbox.fail(request, SessionClosed("The session has ended."))
         if not parts.ending.moved:
             parts.actions.end()
-        parts.outbox.close()
         self.time.cancel()
         if self._tasks is not None:
             self._tasks.cancel_scope.cancel()
+        parts.outbox.close()
+        if self._keepers is not None and self.resumable is not None and self.resumable.is_saved:
+            # Otherwise a client that learns of the end could still resume the session.
+            self._keepers.start_soon(self.resumable.finish, self._finish)
+        else:
+            self._finish()
+
+    def _finish(self) -> None:
+        """Let the client learn of the end."""
+        self.parts.outbox.finish()
+        self.finished.set()
         if self.on_end is not None:
             self.on_end()
 

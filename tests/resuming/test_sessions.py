@@ -9,13 +9,13 @@ from typing import Any
 
 import anyio
 import pytest
-from attrs import define, field
+from attrs import define, evolve, field
 
 from rtvi_plugins import LLM, Session, action, bot, converse
 from rtvi_plugins.errors import RequestError
 from rtvi_plugins.hosting import Host, Limits, ManualClock
 from rtvi_plugins.kinds import Text, ToolCall
-from rtvi_plugins.resuming import Changes, MemoryStore
+from rtvi_plugins.resuming import Changes, MemoryStore, Saved
 from rtvi_plugins.session import Secret
 
 from ..fakes.providers import WAIT, Fakes
@@ -135,6 +135,27 @@ class Counting(MemoryStore):
         return {id: each.state for id, each in self._records.items()}
 
 
+class Slow(Counting):
+    """Removes records only when the gate opens."""
+
+    gate: anyio.Event | None = None
+
+    async def forget(self, session: str, epoch: int | None = None) -> None:
+        """Wait, and remove it."""
+        if self.gate is not None:
+            await self.gate.wait()
+        await super().forget(session, epoch)
+
+
+class Sorted(MemoryStore):
+    """Keeps no order, as databases do."""
+
+    async def claim(self, session: str, owner: str, proof: str) -> Saved | None:
+        """Sort the texts by their keys."""
+        saved = await super().claim(session, owner, proof)
+        return saved and evolve(saved, state=dict(sorted(saved.state.items())))
+
+
 def host(
     store: MemoryStore | None,
     fakes: Fakes | None = None,
@@ -154,6 +175,11 @@ def host(
         address="here",
         limits=limits,
     )
+
+
+def book_data(name: str) -> dict[str, Any]:
+    """The data of a request that books a room."""
+    return {"service": "bot", "action": "book", "arguments": [{"name": "name", "value": name}]}
 
 
 # ---- a lost connection -----------------------------------------------------------------------------------------------
@@ -262,6 +288,20 @@ async def test_more_than_is_kept_is_lost_but_no_answer() -> None:
         assert client.events[-1]["data"] == {"number": 599}
 
 
+async def test_an_answer_that_was_missed_is_no_request_that_was_not_received() -> None:
+    """Refusals and descriptions are not kept for long, but they are among the texts that the client has missed."""
+    async with host(MemoryStore()) as one, visitor() as client:
+        await client.start(one)
+        for type, data in (("action", {"service": "bot", "action": "bok"}), ("describe-actions", {})):
+            id = client.send(type, data)
+            client.lose()
+            await settle()
+            await client.resume(one)
+            assert client.resent == []
+            assert id in client.answers
+        assert client.unexpected == []
+
+
 async def test_nobody_comes_back() -> None:
     """Then the session ends, and its record is forgotten."""
     store, clock = Counting(), ManualClock()
@@ -289,6 +329,35 @@ async def test_who_leaves_on_purpose_leaves_nothing() -> None:
         other.send("disconnect-bot", {})
         await settle()
         assert (one.open_sessions, store.records()) == (0, {})
+
+
+@pytest.mark.parametrize("same", [True, False])
+async def test_a_session_that_has_ended_cannot_be_resumed(same: bool) -> None:
+    """Its client learns of the end when the record is gone, also if the store is slow, and an action does not end."""
+    store = Slow()
+    async with host(store) as one, host(store) as other, visitor() as client:
+        await client.start(one)
+        slow = client.call("bot:slow", name="a")
+        await settle()
+        store.gate = anyio.Event()
+        client.send("disconnect-bot", {})
+        await settle()
+        assert (client.connection.closed, slow in client.answers) == (False, False)
+        codes: list[str] = []
+
+        async def resume() -> None:
+            codes.append(await refused(client, one if same else other, client.token))
+
+        async with anyio.create_task_group() as tasks:
+            if same:
+                tasks.start_soon(resume)
+                await settle()
+                assert codes == []
+            store.gate.set()
+            await settle()
+        assert (client.connection.closed, await client.answer(slow)) == (True, "session-closed")
+        await resume()
+        assert set(codes) == {"unknown-session"}
 
 
 async def test_without_a_store_nothing_is_offered() -> None:
@@ -346,6 +415,28 @@ async def test_another_process_goes_on_where_the_first_one_was() -> None:
         client.send("action", {"service": "bot", "action": "book", "arguments": []}, id=booked)
         assert await client.answer(booked) == "booked a"
         assert done == {"a": 1}
+
+
+async def test_the_oldest_answers_go_first_also_after_a_resume() -> None:
+    """However a store orders the keys: a request that is sent again is not executed again."""
+    store = Sorted()
+    async with host(store) as one, host(store) as other, visitor() as client:
+        await client.start(one)
+
+        async def book_all(prefix: str, count: int) -> None:
+            for number in range(count):
+                client.send("action", book_data(f"{prefix}{number}"), id=f"{prefix}{number}")
+                if number % 100 == 0:
+                    await settle()
+            await settle()
+
+        await book_all("z", 250)
+        await book_all("a", 50)
+        await client.resume(other)
+        await book_all("b", 20)
+        await book_all("a", 50)
+        assert len(done) == 320
+        assert set(done.values()) == {1}
 
 
 async def test_the_first_process_says_and_does_nothing_more() -> None:
