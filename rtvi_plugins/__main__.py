@@ -44,6 +44,7 @@ _EXAMPLES = {
         "rtvi check rtvi-plugins-acme",
         "rtvi check rtvi-plugins-acme --level gold --provider llm.acme",
         "rtvi check rtvi-plugins-acme --checks tests/conformance.py --json",
+        "rtvi check rtvi-plugins-acme --oldest --find-links dist",
     ],
     "keys": ["rtvi keys set OPENAI_API_KEY", "rtvi keys set OPENAI_API_KEY < key.txt", "rtvi keys list"],
     "schema": ["rtvi schema rtvi-plugins-acme > api.json", "rtvi schema diff api.json new.json"],
@@ -169,6 +170,16 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--checks", metavar="FILE", help="the fakes of the vendors (tests/conformance.py, if there is one)"
+    )
+    parser.add_argument(
+        "--oldest", action="store_true", help="check also with the oldest core that the package claims; needs pip"
+    )
+    parser.add_argument(
+        "--find-links",
+        metavar="DIR",
+        action="append",
+        default=[],
+        help="a folder of wheels for --oldest, such as those of older cores",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
 

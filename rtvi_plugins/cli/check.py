@@ -12,6 +12,7 @@ from typing import Final
 
 from ..cli import FAILED, OK
 from ..testing import RULES, Level, PackageReport, Report, Result, check_package, load_checks
+from ..testing.oldest import with_oldest
 from ..utils.secrets import scrub
 from .describe import table_lines
 
@@ -26,6 +27,9 @@ def run(chosen: Namespace) -> int:
     file = Path(chosen.checks) if chosen.checks else _CHECKS if _CHECKS.is_file() else None
     with redirect_stdout(sys.stderr):  # what a provider prints is not our output
         report = check_package(chosen.package, load_checks(file) if file else {}, provider=chosen.provider)
+        if chosen.oldest:
+            links: list[str] = chosen.find_links
+            report = with_oldest(report, checks=file, provider=chosen.provider, find_links=links)
     text = f"{json.dumps(report.to_json(), indent=2)}\n" if chosen.json else _text(report, chosen.level)
     sys.stdout.write(scrub(text))
     return OK if all(each.reaches(chosen.level) for each in report.reports) else FAILED

@@ -181,7 +181,7 @@ class _Made:
             "THE_CHECKS": "\n".join(
                 f'    "{kind}.{self.name}": ProviderCheck(vendor={kind}_vendor),' for kind in self.kinds
             ),
-            "THE_CHECK_STEP": f"      - run: rtvi check {self.folder} --level gold\n" if self.kinds else "",
+            "THE_CHECK_STEP": f"      - run: rtvi check {self.folder} --level gold --oldest\n" if self.kinds else "",
             "THE_KIND": next(iter(self.kinds), ""),
         }
 

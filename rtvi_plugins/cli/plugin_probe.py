@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
@@ -18,7 +17,7 @@ from attrs import asdict, frozen
 from ..declare.specs import ProviderSpec
 from ..errors import PluginError
 from ..protocol.start_request import key_variable
-from ..registry.installed_plugins import LONGEST_IMPORT, EntryPoint, Installed, find_entry, run_apart
+from ..registry.installed_plugins import LONGEST_IMPORT, EntryPoint, Installed, find_entry, missing_module, run_apart
 from ..registry.modules import family_of, lack, services_in
 
 __all__ = ("Probed", "import_plugin", "main", "probe")
@@ -70,7 +69,7 @@ def import_plugin(installed: Installed, entry: EntryPoint) -> Probed:
         with redirect_stdout(sys.stderr):  # what a plugin prints while it is imported is not our output
             module = installed.load(entry)
     except PluginError:
-        return Probed(reason := installed.broken[entry.module], missing=_missing_module(reason))
+        return Probed(reason := installed.broken[entry.module], missing=missing_module(reason))
     seconds = perf_counter() - begin
     modules = family_of(installed, module)
     if (lacking := lack(entry, modules)) is not None:
@@ -84,9 +83,3 @@ def import_plugin(installed: Installed, entry: EntryPoint) -> Probed:
 def _keys(spec: ProviderSpec | None) -> tuple[str, ...]:
     secrets = spec.secrets if spec is not None else ()
     return tuple(key_variable(spec.provider, each.name) for each in secrets if spec and not each.optional)
-
-
-def _missing_module(reason: str) -> str | None:
-    """Return the module that an import did not find."""
-    found = re.match(r"ModuleNotFoundError: No module named '([^']+)'", reason)
-    return found[1] if found else None

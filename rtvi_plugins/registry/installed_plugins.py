@@ -10,6 +10,7 @@ A plugin can also be imported in a process of its own. One that hangs, ends its 
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import traceback
@@ -30,7 +31,7 @@ from ..utils.names import nearest
 from ..utils.plugin_calls import reraise_control_flow
 from .distribution_metadata import API_GROUP, BRIDGES, GROUP, distributions
 
-__all__ = ("API", "LONGEST_IMPORT", "EntryPoint", "Installed", "discover", "find_entry", "run_apart")
+__all__ = ("API", "LONGEST_IMPORT", "EntryPoint", "Installed", "discover", "find_entry", "missing_module", "run_apart")
 
 #: The version of the plugin API. It changes when older plugins no longer work.
 API = "1"
@@ -232,3 +233,9 @@ def find_entry(installed: Installed, sent: Mapping[str, Any]) -> EntryPoint:
     return next(
         each for each in installed.entries if (each.name, each.distribution) == (sent["name"], sent["distribution"])
     )
+
+
+def missing_module(reason: str) -> str | None:
+    """Return the module that an import did not find, from the reason why it failed."""
+    found = re.match(r"ModuleNotFoundError: No module named '([^']+)'", reason)
+    return found[1] if found else None

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, partial
 from importlib.metadata import distribution
 from importlib.util import find_spec
@@ -21,7 +21,7 @@ from ..declare.specs import ProviderSpec
 from ..errors import AuthorError
 from ..loading import load_provider
 from ..protocol.start_request import key_variable
-from ..registry.installed_plugins import API, EntryPoint, Installed
+from ..registry.installed_plugins import API, EntryPoint, Installed, missing_module
 from ..registry.modules import family_of, lack, load_file, services_in
 from ..registry.registry import Provider
 from ..utils.json_values import is_object
@@ -31,7 +31,7 @@ from .import_probe import Imported, import_apart
 from .results import Findings, Problem, Report, conclude
 from .rules import RULES, Level
 
-__all__ = ("PackageReport", "check_package", "load_checks", "providers_of", "rule_tests")
+__all__ = ("PackageReport", "check_package", "load_checks", "oldest_core", "providers_of", "rule_tests")
 
 #: How long the import may take, as a multiple of the time that the import of the core takes.
 _LONGEST_IMPORT: Final = 2.0
@@ -112,8 +112,8 @@ def check_package(
         if entry.unfit is not None:
             findings.found("P101" if API in entry.api else "P102", entry.unfit)
         else:
-            _check_import(findings, probed(modules.setdefault(entry.module, entry)))
-            if "P101" not in findings.problems:
+            _check_import(findings, probed(modules.setdefault(entry.module, entry)), entry)
+            if not findings.problems.keys() & {"P101", "P109"}:
                 _check_module(findings, entry, installed)
         reports.append(_finish(findings, entry, installed, check, metadata))
     return PackageReport(entries[0].distribution, found.version, distribution(_CORE).version, tuple(reports))
@@ -123,7 +123,7 @@ def _finish(
     findings: Findings, entry: EntryPoint, installed: Installed, check: ProviderCheck, metadata: Metadata
 ) -> Report:
     """Check the provider itself, if it can be imported."""
-    if findings.problems.keys() & {"P101", "P102"}:
+    if findings.problems.keys() & {"P101", "P102", "P109"}:
         return conclude({"asyncio": findings}, keys=False, vendor=check.vendor is not None, waive=check.waive)
     provider = load_provider(entry, installed)
     spec = provider.spec
@@ -143,10 +143,12 @@ def _finish(
 # ---- the package itself --------------------------------------------------------------------------------------------
 
 
-def _check_import(findings: Findings, imported: Imported) -> None:
-    findings.tried("P101", "P102", "P103", "P214")
+def _check_import(findings: Findings, imported: Imported, entry: EntryPoint) -> None:
+    findings.tried("P101", "P102", "P103", "P109", "P214")
     if imported.broken is not None:
-        findings.found("P101", f"the import fails: {imported.broken}")
+        missing = missing_module(imported.broken)
+        is_own = missing is not None and f"{entry.module}.".startswith(f"{missing}.")
+        findings.found("P101" if is_own else "P109", imported.broken)
     if imported.reached:
         findings.found("P103", f"it tries to reach {imported.reached[0]}")
     if imported.seconds > _LONGEST_IMPORT * imported.core_seconds:
@@ -176,16 +178,26 @@ def _is_typed(module: ModuleType) -> bool:
     return any(Path(each, "py.typed").is_file() for each in folders or ())
 
 
-def _check_metadata(findings: Findings, metadata: Metadata, requires: list[str]) -> None:
+def _check_metadata(findings: Findings, metadata: Metadata, requires: Sequence[str]) -> None:
     findings.tried("P212", "P213")
     lacking = [] if metadata.get("requires_python") else ["it has no requires-python"]
-    own = [each for each in requires if re.match(rf"{_CORE}(?![-\w.])", re.sub(r"[-_.]+", "-", each.lower()))]
-    if not any(re.search(r"(>=|~=|==)\s*\d", each) for each in own):
+    if oldest_core(requires) is None:
+        own = _of_core(requires)
         lacking.append(f"it requires {own[0]}, without a lower bound" if own else f"it does not require {_CORE}")
     if lacking:
         findings.found("P212", " and ".join(lacking))
     if lacking := list(_lacking_texts(metadata)):
         findings.found("P213", f"it has no {' and no '.join(lacking)}")
+
+
+def oldest_core(requires: Sequence[str]) -> str | None:
+    """Return the oldest version of the core that requirements allow; None if they do not say."""
+    bounds = (re.search(r"(?:>=|~=|==)\s*(\d[\w.!+]*)", each) for each in _of_core(requires))
+    return next((each[1].rstrip(".") for each in bounds if each is not None), None)
+
+
+def _of_core(requires: Sequence[str]) -> list[str]:
+    return [each for each in requires if re.match(rf"{_CORE}(?![-\w.])", re.sub(r"[-_.]+", "-", each.lower()))]
 
 
 def _lacking_texts(metadata: Metadata) -> Iterator[str]:
@@ -212,7 +224,7 @@ def rule_tests(package: str, checks: Path | None = None, *, level: Level = "gold
     """Return a test function with a case for each provider of an installed distribution, and each rule of a level.
 
     `checks` is a file such as tests/conformance.py, which `rtvi check` reads too; `load_checks` says what it has. A
-    provider is checked once, at its first case.
+    provider is checked once, at its first case. What is only checked on request has no case.
     """
     import pytest
 
@@ -222,7 +234,7 @@ def rule_tests(package: str, checks: Path | None = None, *, level: Level = "gold
         pytest.param(provider, rule.id, id=f"{provider}-{rule.id}")
         for provider, kind in kinds.items()
         for rule in rules
-        if not rule.kinds or kind in rule.kinds
+        if not rule.on_request and (not rule.kinds or kind in rule.kinds)
     ]
 
     @cache

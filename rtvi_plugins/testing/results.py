@@ -16,7 +16,7 @@ State: TypeAlias = Literal["kept", "broken", "waived", "not checked", "not appli
 
 _LEVELS: Final = get_args(Level)
 #: After a problem with one of these rules, others are not tried.
-_ENDING: Final = frozenset({"P101", "P102", "P104", "P105", "P201", "P202", "P241", "P251"})
+_ENDING: Final = frozenset({"P101", "P102", "P104", "P105", "P109", "P201", "P202", "P241", "P251"})
 _GIVE_A_FAKE: Final = "the provider needs a key, and the check has no fake of its vendor"
 
 
@@ -104,6 +104,8 @@ def conclude(findings: Mapping[str, Findings], *, keys: bool, vendor: bool, waiv
             return Result(rule.id, "not checked", skipped[rule.id])
         if rule.id in tried:
             return Result(rule.id, "kept")
+        if rule.on_request:
+            return Result(rule.id, "not applicable")
         if rule.kinds and first.provider.partition(".")[0] not in rule.kinds:
             return Result(rule.id, "not applicable")
         if rule.of == "vendor" and not keys and not vendor:

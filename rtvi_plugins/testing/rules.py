@@ -21,7 +21,8 @@ class Rule:
     """One rule. `why` and `mend` are one sentence each. A rule that is not `waivable` has no exceptions.
 
     `of` is what is checked: the service, how it treats failures of its vendor, or the package that brings it. `kinds`
-    are the kinds of services that the rule is for; none means all.
+    are the kinds of services that the rule is for; none means all. What is checked `on_request` takes long, or needs a
+    network, and does not lower the level of a provider if nobody asks for it.
     """
 
     id: str
@@ -32,6 +33,7 @@ class Rule:
     of: Literal["service", "vendor", "package"] = "service"
     kinds: tuple[str, ...] = ()
     waivable: bool = True
+    on_request: bool = False
 
 
 _BRONZE: Final = (
@@ -93,6 +95,14 @@ _BRONZE: Final = (
         "The service closes.",
         "A session that does not close keeps its memory and its connections.",
         "End tasks, connections and processes after the yield of the service function, with `finally` or `async with`.",
+    ),
+    Rule(
+        "P109",
+        "bronze",
+        "The module can be imported.",
+        "A bot that names the provider does not start without it.",
+        "Mend the error that was found. If another package is missing, add it to `dependencies`.",
+        of="package",
     ),
 )
 
@@ -207,6 +217,15 @@ _SILVER: Final = (
         "A bot imports its providers when it starts, and commands import them to describe them.",
         "Import heavy libraries in the service function.",
         of="package",
+    ),
+    Rule(
+        "P215",
+        "silver",
+        "The package works with the oldest core that it claims (checked with `rtvi check --oldest`).",
+        "An installer may choose any version that the package allows, and a bot then fails.",
+        "Raise the lower bound of rtvi-plugins in `dependencies`, or do without what the older core does not have.",
+        of="package",
+        on_request=True,
     ),
     Rule(
         "P216",

@@ -85,7 +85,7 @@ def test_a_plugin_is_complete(run: Run, tmp_path: Path, template: str) -> None:
     assert (project["name"], project["authors"]) == (folder, [{"name": "Ada King"}])
     assert f"Copyright (c) {date.today().year} Ada King\n" in made["LICENSE"]
     assert all(ast.get_docstring(ast.parse(text)) for path, text in made.items() if path.endswith(".py"))
-    checked = f"- run: rtvi check {folder} --level gold\n" in made[".github/workflows/tests.yml"]
+    checked = f"- run: rtvi check {folder} --level gold --oldest\n" in made[".github/workflows/tests.yml"]
     assert checked is (words[0] == "provider")
     release = made[".github/workflows/release.yml"]
     assert "id-token: write" in release

@@ -120,7 +120,12 @@ PACKAGE_MUTANTS: Final[Mapping[str, tuple[str, str, Package]]] = {
         "No module named 'rtvi_plugins_mutant.tts'",
         _entry_points("mutant.llm", "mutant.tts"),
     ),
-    "one whose import fails": ("P101", "ZeroDivisionError", _module(_AT_IMPORT, f"{_AT_IMPORT}\n1 / 0\n")),
+    "one whose import fails": ("P109", "ZeroDivisionError", _module(_AT_IMPORT, f"{_AT_IMPORT}\n1 / 0\n")),
+    "one that lacks another package": (
+        "P109",
+        "No module named 'acme_sdk'",
+        _module(_AT_IMPORT, f"{_AT_IMPORT}\nimport acme_sdk\n"),
+    ),
     "one with a service that has no entry point": (
         "P101",
         "declares stt.mutant, and no entry point names it",

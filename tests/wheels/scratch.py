@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 from ..tools.patience import PATIENCE
 from ..tools.processes import Process, environment, running
 
-__all__ = ("BOTS", "Scratch", "make_scratch")
+__all__ = ("BOTS", "ROOT", "Scratch", "build", "closure", "make_scratch", "needs")
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -82,10 +82,10 @@ def make_scratch(folder: Path) -> Scratch:
     _run(sys.executable, "-m", "venv", folder)
     pip = (folder / "bin" / "python", "-m", "pip", "--disable-pip-version-check")
     install = (*pip, "install", "--no-index", "--no-deps")
-    _run(*install, *(_build(each, folder / "wheels" / each.name) for each in INSTALLED))
+    _run(*install, *(build(each, folder / "wheels" / each.name) for each in INSTALLED))
     _link_dependencies(next(folder.glob("lib/python*/site-packages")))
     _run(*pip, "check")
-    _run(*install, "--target", folder / "trouble", *(_build(each, folder / "wheels" / each.name) for each in TROUBLE))
+    _run(*install, "--target", folder / "trouble", *(build(each, folder / "wheels" / each.name) for each in TROUBLE))
     return scratch
 
 
@@ -102,7 +102,8 @@ def _run(*command: str | Path, cwd: Path | None = None) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def _build(source: Path, into: Path) -> Path:
+def build(source: Path, into: Path) -> Path:
+    """Build the wheel of a folder, and return it."""
     _run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", into, cwd=source)
     return next(into.glob("*.whl"))
 
@@ -112,24 +113,24 @@ def _build(source: Path, into: Path) -> Path:
 
 def _link_dependencies(site_packages: Path) -> None:
     """Link whatever the distributions in a folder need into it, as far as that is not of this repository."""
-    needs = [need for each in distributions(path=[str(site_packages)]) for need in _needs(each, set())]
+    wanted = [need for each in distributions(path=[str(site_packages)]) for need in needs(each, set())]
     # An extra of one of ours, as in rtvi-plugins[voice], stands for what it asks for.
-    needs += [more for need in needs if need.name == "rtvi-plugins" for more in _needs(CORE, need.extras)]
-    for each in _closure(need for need in needs if not need.name.startswith("rtvi-plugins")):
+    wanted += [more for need in wanted if need.name == "rtvi-plugins" for more in needs(CORE, need.extras)]
+    for each in closure(need for need in wanted if not need.name.startswith("rtvi-plugins")):
         _link(each, site_packages)
 
 
-def _needs(found: Distribution, extras: set[str]) -> list[Requirement]:
+def needs(found: Distribution, extras: set[str]) -> list[Requirement]:
     """The requirements of a distribution with these extras."""
-    needs = [Requirement(each) for each in found.requires or ()]
+    all_needs = [Requirement(each) for each in found.requires or ()]
     return [
         need
-        for need in needs
+        for need in all_needs
         if need.marker is None or any(need.marker.evaluate({"extra": extra}) for extra in ("", *extras))
     ]
 
 
-def _closure(requirements: Iterable[Requirement]) -> Iterable[Distribution]:
+def closure(requirements: Iterable[Requirement]) -> Iterable[Distribution]:
     """The installed distributions that requirements ask for, and that those ask for in turn."""
     found: dict[str, Distribution] = {}
     waiting, seen = list(requirements), set[str]()
@@ -138,7 +139,7 @@ def _closure(requirements: Iterable[Requirement]) -> Iterable[Distribution]:
         if str(need) not in seen:
             seen.add(str(need))
             found[need.name] = distribution(need.name)
-            waiting += _needs(found[need.name], need.extras)
+            waiting += needs(found[need.name], need.extras)
     return found.values()
 
 
