@@ -6,6 +6,7 @@ Modules are imported when they are needed: `--help` imports no plugin, and a typ
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -47,6 +48,12 @@ _EXAMPLES = {
         "rtvi check rtvi-plugins-acme --oldest --find-links dist",
     ],
     "keys": ["rtvi keys set OPENAI_API_KEY", "rtvi keys set OPENAI_API_KEY < key.txt", "rtvi keys list"],
+    "sessions": [
+        "rtvi sessions list",
+        "rtvi sessions show 5TqLx1bC0v3kY7aZ --store calls.db",
+        "rtvi sessions export --where user=ada > ada.jsonl",
+        "rtvi sessions delete --where user=ada --store redis://10.0.0.5/0",
+    ],
     "schema": ["rtvi schema rtvi-plugins-acme > api.json", "rtvi schema diff api.json new.json"],
     "completion": ['eval "$(rtvi completion bash)"', "rtvi completion fish > ~/.config/fish/completions/rtvi.fish"],
 }
@@ -190,6 +197,29 @@ def _add_keys(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--file", action="store_true", help="store the key in a file, not in the system keyring")
 
 
+def _add_sessions(parser: argparse.ArgumentParser) -> None:
+    whats = ("list", "show", "export", "delete")
+    parser.add_argument("what", metavar="WHAT", choices=whats, help="list, show, export (as JSON Lines) or delete")
+    parser.add_argument(
+        "ids", metavar="ID", nargs="*", help="the ids of sessions; without any, list and export take all"
+    )
+    parser.add_argument(
+        "--store",
+        metavar="FILE|URL",
+        default=os.environ.get("RTVI_STORE") or "sessions.db",
+        help="the store of `rtvi run --resume` (RTVI_STORE, or sessions.db)",
+    )
+    parser.add_argument(
+        "--where",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="only sessions whose start request has this field of the application, as in user=ada; may be repeated",
+    )
+    parser.add_argument("--live", action="store_true", help="delete live sessions too; they end")
+    parser.add_argument("--json", action="store_true", help="list as JSON")
+
+
 def _add_new(parser: argparse.ArgumentParser) -> None:
     form = "provider llm|tts|stt... NAME | actions NAME | bot NAME"
     parser.usage = f"rtvi new [-h] [--author NAME] {form}"
@@ -232,6 +262,11 @@ _OWN: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]] = {
     "doctor": (".cli.doctor", "find what is wrong with an installation or a bot, and how to mend it", _add_doctor),
     "check": (".cli.check", "check the providers of a package against the rules, without a key", _add_check),
     "keys": (".cli.keys", "store API keys, in the system keyring or in a file that only you can read", _add_keys),
+    "sessions": (
+        ".cli.sessions",
+        "show, export and delete what saved sessions have left in their store",
+        _add_sessions,
+    ),
     "new": (".cli.new", "make the folder of a provider, of actions or of a bot, with tests", _add_new),
     "schema": (".cli.schema", "write the API of a distribution as JSON, or compare two of them", _add_schema),
     "completion": (".cli.shell_completion", "print a script that completes commands in a shell", _add_completion),

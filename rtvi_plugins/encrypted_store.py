@@ -26,10 +26,10 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from .errors import AuthorError
-from .resuming import OWNER, Changes, Saved, SessionStore
+from .resuming import OWNER, Changes, Saved, SessionStore, Unreadable
 from .session import Secret
 
-__all__ = ("DecryptionFailed", "EncryptedStore")
+__all__ = ("EncryptedStore",)
 
 #: An encrypted text begins with this. The id of its key follows, and after a colon the nonce and the rest in base64.
 _PREFIX: Final = "aes1:"
@@ -40,10 +40,6 @@ _SESSIONS: Final = 4096
 _MAKE: Final = "Make one: openssl rand -base64 32"
 
 
-class DecryptionFailed(Exception):
-    """A text of a record was not encrypted, is encrypted with another key, or was changed."""
-
-
 class EncryptedStore:
     """Encrypts what it writes into another store.
 
@@ -51,7 +47,8 @@ class EncryptedStore:
     before, so a key can be replaced: put the new one in front, and remove the old one when no record is left that has
     it. Raise `AuthorError` for a key that is not valid.
 
-    `claim`, `owner` and `read` raise `DecryptionFailed`. A record that cannot be decrypted can still be removed.
+    `claim`, `owner` and `read` raise `Unreadable` for a text that is not encrypted, is encrypted with a key that is
+    missing, or was changed. Its record can still be removed.
     """
 
     def __init__(self, inner: SessionStore, keys: Sequence[Secret]) -> None:
@@ -113,10 +110,10 @@ class EncryptedStore:
     def _decrypt(self, session: str, key: str, text: str) -> str:
         id, separator, sealed = text.removeprefix(_PREFIX).partition(":")
         if not text.startswith(_PREFIX) or not separator:
-            raise DecryptionFailed(f"The record of session {session} is not encrypted: it was written without a key.")
+            raise Unreadable(f"The record of session {session} is not encrypted: it was written without a key.")
         if id not in self._keys:
             known = ", ".join(self._keys)
-            raise DecryptionFailed(
+            raise Unreadable(
                 f"The record of session {session} is encrypted with the key {id}, which is missing; the keys here are "
                 f"{known}. Add the old key after the new one."
             )
@@ -124,7 +121,7 @@ class EncryptedStore:
             whole = base64.b64decode(sealed, validate=True)
             opened = self._cipher(id, session).decrypt(whole[:_NONCE], whole[_NONCE:], _bytes(key))
         except (InvalidTag, ValueError):
-            raise DecryptionFailed(f"The record of session {session} was changed outside of this store.") from None
+            raise Unreadable(f"The record of session {session} was changed outside of this store.") from None
         return opened.decode("utf-8", "surrogatepass")
 
 

@@ -29,6 +29,7 @@ __all__ = (
     "MemoryStore",
     "Saved",
     "SessionStore",
+    "Unreadable",
 )
 
 #: What a write changes: a text under each key; None removes the key.
@@ -48,6 +49,10 @@ class Fenced(Exception):
     """The session has another epoch by now, or is not in the store. Nothing was written."""
 
 
+class Unreadable(Exception):
+    """A record is there and cannot be read. The text says why, as for one that is encrypted with another key."""
+
+
 @frozen
 class Saved:
     """The record of a session. `epoch` is that of its new owner."""
@@ -62,7 +67,8 @@ class SessionStore(Protocol):
     """Keeps the records of sessions. Several processes may share one.
 
     The host enters the store, and leaves it at its end. All methods may be called concurrently, for different sessions
-    and for the same one. A failure is any exception but `Fenced`; the host calls again later.
+    and for the same one. A failure is any exception but `Fenced`; the host calls again later. `claim`, `owner` and
+    `read` may raise `Unreadable`.
     """
 
     @property

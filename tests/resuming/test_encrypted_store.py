@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from rtvi_plugins.encrypted_store import DecryptionFailed, EncryptedStore
+from rtvi_plugins.encrypted_store import EncryptedStore
 from rtvi_plugins.errors import AuthorError
-from rtvi_plugins.resuming import OWNER, MemoryStore
+from rtvi_plugins.resuming import OWNER, MemoryStore, Unreadable
 from rtvi_plugins.session import Secret
 from rtvi_plugins.sqlite_store import SQLiteStore
 from rtvi_plugins.stores import open_store
@@ -71,7 +71,7 @@ async def test_a_key_can_be_replaced() -> None:
     saved = await both.claim("s", "there", "a")
     assert saved is not None
     assert saved.state == {OWNER: "there", "a": "old", "b": "new"}
-    with pytest.raises(DecryptionFailed, match=r"encrypted with the key [0-9a-f]{8}, which is missing; the keys here"):
+    with pytest.raises(Unreadable, match=r"encrypted with the key [0-9a-f]{8}, which is missing; the keys here"):
         await EncryptedStore(inner, [new]).read("s")
 
 
@@ -100,7 +100,7 @@ async def test_a_text_that_was_changed_is_found(tamper: Tamper, says: str) -> No
     assert own is not None
     assert other is not None
     await inner.write("s", 1, {"a": tamper(own, other)}, 60)
-    with pytest.raises(DecryptionFailed, match=f"session s {says}"):
+    with pytest.raises(Unreadable, match=f"session s {says}"):
         await store.read("s", ["a"])
     await store.forget("s")
     assert await store.sessions() == ["t"]

@@ -201,6 +201,22 @@ async def test_the_history_goes_on_in_another_process() -> None:
     assert OWNER not in await record(store)
 
 
+async def test_a_live_session_that_is_deleted_ends_and_leaves_nothing() -> None:
+    """At its next write, without an answer. Its client cannot resume it, and its end writes no history."""
+    store = MemoryStore()
+    async with host(store) as one, visitor() as client:
+        await client.start(one)
+        (session,) = await store.sessions()
+        await store.forget(session)
+        waits = client.call("bot:book", name="a")
+        await settle()
+        assert waits not in client.answers
+        assert (client.connection.closed, client.connection.close_code, one.open_sessions) == (True, 1012, 0)
+        with pytest.raises(RequestError, match="has ended"):
+            await client.resume(one)
+        assert await store.sessions() == []
+
+
 async def test_a_background_job_has_the_outcome_of_its_work() -> None:
     """And not that of the answer with its number."""
     store = MemoryStore()

@@ -132,3 +132,22 @@ async def test_a_wrong_token_waits_for_nobody_and_delays_nobody(tmp_path: Path) 
                 assert await store.claim("t", "two", "token/1") is None
             other.execute("ROLLBACK")
         assert await store.claim("s", "two", "token/1") is not None
+
+
+async def test_what_an_operator_deletes_leaves_the_files_at_once(tmp_path: Path) -> None:
+    """Also the write-ahead log, and also while other processes use the file. So does what was replaced before."""
+    path = tmp_path / "sessions.db"
+    async with SQLiteStore(path) as store, SQLiteStore(path) as other:
+        for number in range(100):
+            await store.write("a", 1, {OWNER: "one", f"m/{number}": f"marmalade {number}"}, 60)
+            await other.write("b", 1, {OWNER: "one", f"m/{number}": f"toast {number}"}, 60)
+        await store.write("a", 1, {f"m/{number}": "tea" for number in range(50)}, 60)
+        assert b"marmalade" in _contents(tmp_path)
+        await other.forget("a")
+        assert b"marmalade" not in _contents(tmp_path)
+        assert b"toast" in _contents(tmp_path)
+
+
+def _contents(folder: Path) -> bytes:
+    """What the files in a folder have."""
+    return b"".join(each.read_bytes() for each in folder.iterdir())

@@ -1,0 +1,195 @@
+"""`rtvi sessions`: list the sessions in a store, and show, export and delete what they have left there."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from math import inf
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import anyio
+from attrs import frozen
+
+from ..resuming import ENDED, HISTORY, SessionStore, Unreadable
+from ..stores import open_store
+from ..utils.log_text import clean
+from . import FAILED, OK, Failure, UsageError, read_arguments
+from .description import table_lines
+
+__all__ = ("run",)
+
+_UNREADABLE: Final = "The record of session {id} is no JSON. If the store is encrypted, set RTVI_STORE_KEY to its key."
+_NO_HISTORY: Final = "Nothing is kept of session {id}: its server runs without --keep-days."
+
+
+@frozen
+class Found:
+    """A session in the store. It is lost if its process has ended without it, and its client has not come back.
+
+    `start` has the application's own fields of its start request. `problem` is why the record cannot be read.
+    """
+
+    id: str
+    state: Literal["live", "ended", "lost", "unreadable"]
+    started: str = ""
+    ended: str = ""
+    start: Mapping[str, Any] = {}
+    problem: str = ""
+
+
+def run(chosen: Namespace) -> int:
+    """List, show, export or delete sessions."""
+    if chosen.what in ("show", "delete") and not chosen.ids and not chosen.where:
+        raise UsageError(f"Name the sessions: rtvi sessions {chosen.what} ID. `rtvi sessions list` lists the ids.")
+    if chosen.live and chosen.what != "delete":
+        raise UsageError("--live is for `rtvi sessions delete`.")
+    if chosen.json and chosen.what != "list":
+        raise UsageError("--json is for `rtvi sessions list`. What `rtvi sessions export` writes is JSON.")
+    if "://" not in chosen.store and not Path(chosen.store).exists():
+        raise UsageError(f"There is no file {chosen.store}. Name the store as for `rtvi run --resume`, with --store.")
+    return anyio.run(_run, chosen)
+
+
+async def _run(chosen: Namespace) -> int:
+    async with open_store(chosen.store) as store:
+        texts = {word.partition("=")[0]: "string" for word in chosen.where}
+        found = await _find(store, chosen.ids, read_arguments(chosen.where, texts))
+        match chosen.what:
+            case "list":
+                sys.stdout.write(_json(found) if chosen.json else _table(found))
+            case "delete":
+                await _delete(store, found, live=chosen.live)
+            case _:
+                write = _show if chosen.what == "show" else _export
+                for each in found:
+                    if not each.problem:
+                        await write(store, each)
+    if problems := [each.problem for each in found if each.problem and chosen.what != "delete"]:
+        sys.stderr.write("".join(f"rtvi: {each}\n" for each in problems))
+    return FAILED if problems else OK
+
+
+async def _find(store: SessionStore, ids: Sequence[str], where: Mapping[str, str]) -> list[Found]:
+    """Return the sessions with these ids, or all, oldest first. Raise `Failure` for an id that is not there."""
+    found: list[Found] = []
+    for id in dict.fromkeys(ids or await store.sessions()):
+        session = await _look(store, id)
+        if session is not None:
+            found.append(session)
+        elif ids:
+            raise Failure(f"No session {id} is in the store. What is there: rtvi sessions list")
+    matching = [each for each in found if all(_text(each.start.get(name)) == text for name, text in where.items())]
+    unreadable = [each for each in found if each.problem and where]
+    return sorted([*matching, *unreadable], key=lambda each: (each.started, each.id))
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+async def _look(store: SessionStore, id: str) -> Found | None:
+    try:
+        texts = await store.read(id, (f"{HISTORY}0", "time", ENDED))
+        if texts is None:
+            return None
+        first, times, last = (_read(id, texts.get(key, "{}")) for key in (f"{HISTORY}0", "time", ENDED))
+    except Unreadable as error:
+        return Found(id, "unreadable", problem=str(error))
+    is_lost = times.get("until", inf) < time.time()
+    state: Literal["live", "ended", "lost"] = "ended" if last else "lost" if is_lost else "live"
+    return Found(id, state, first.get("at", ""), last.get("at", ""), first.get("start") or {})
+
+
+def _read(id: str, text: str) -> Mapping[str, Any]:
+    try:
+        read: Mapping[str, Any] = json.loads(text)
+    except ValueError:
+        raise Unreadable(_UNREADABLE.format(id=id)) from None
+    return read
+
+
+async def _history(store: SessionStore, id: str) -> list[Mapping[str, Any]]:
+    """Return the entries of a session's history, in order."""
+    texts = await store.read(id) or {}
+    numbered = sorted((key for key in texts if key.startswith(HISTORY)), key=lambda key: int(key.removeprefix(HISTORY)))
+    return [_read(id, texts[key]) for key in (*numbered, ENDED) if key in texts]
+
+
+# ---- deleting ------------------------------------------------------------------------------------------------------
+
+
+async def _delete(store: SessionStore, found: Sequence[Found], *, live: bool) -> None:
+    """Delete sessions. Raise `Failure` for those that are live, unless they may be deleted too."""
+    kept = [each for each in found if each.state in ("live", "unreadable") and not live]
+    for each in found:
+        if each not in kept:
+            await store.forget(each.id)
+    sys.stdout.write(f"{len(found) - len(kept)} deleted.\n")
+    if kept:
+        listed = ", ".join(f"{each.id} ({each.state})" for each in kept)
+        raise Failure(f"Not deleted: {listed}. With --live they are deleted too, and a live session ends.")
+
+
+# ---- printing ------------------------------------------------------------------------------------------------------
+
+
+def _table(found: Sequence[Found]) -> str:
+    rows = [("SESSION", "STATE", "STARTED (UTC)", "ENDED (UTC)", "START REQUEST")]
+    rows += [(each.id, each.state, _time(each.started), _time(each.ended), _values(each.start)) for each in found]
+    return "".join(f"{clean(line)}\n" for line in table_lines(rows)) if found else "The store has no such sessions.\n"
+
+
+def _json(found: Sequence[Found]) -> str:
+    rows = [
+        {"session": each.id, "state": each.state, "started": each.started or None, "ended": each.ended or None}
+        | {"start": each.start}
+        for each in found
+    ]
+    return f"{json.dumps(rows, indent=2, ensure_ascii=False)}\n"
+
+
+async def _export(store: SessionStore, session: Found) -> None:
+    for entry in await _history(store, session.id):
+        sys.stdout.write(f"{json.dumps({'session': session.id, **entry}, ensure_ascii=False)}\n")
+
+
+async def _show(store: SessionStore, session: Found) -> None:
+    entries = await _history(store, session.id)
+    if not entries:
+        raise Failure(_NO_HISTORY.format(id=session.id))
+    sys.stdout.write(f"session {session.id} ({session.state}), times in UTC\n")
+    for each in entries:
+        sys.stdout.write(f"{_time(each['at'])}  {clean(_line(each))}\n")
+
+
+def _line(entry: Mapping[str, Any]) -> str:
+    """Return one entry of a history for people."""
+    match entry["type"]:
+        case "said":
+            return f"{entry['role']}{' (interrupted)' if entry['interrupted'] else ''}: {entry['text']}"
+        case "action" | "function":
+            name, outcome = entry.get("action") or entry["function"], entry.get("outcome", "outcome unknown")
+            return f"{entry['by']} calls {name} {_values(entry['arguments'])}: {outcome}"
+        case "config":
+            return f"{entry['by']} sets {_values(entry['changed'])}"
+        case "started":
+            return f"started {entry['bot']} with {_values(entry['providers'])} {_values(entry['start'])}".rstrip()
+        case "ended":
+            return f"ended {entry['code']}".rstrip()
+        case other:
+            return str(other)
+
+
+def _values(values: Mapping[str, Any] | None) -> str:
+    if values is None:
+        return "(too long to be kept)"
+    return " ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in values.items())
+
+
+def _time(at: str) -> str:
+    """Return an ISO 8601 time for people, to the second."""
+    return at[:19].replace("T", " ") or "-"
