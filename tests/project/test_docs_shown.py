@@ -162,7 +162,7 @@ def check_options(block: Block) -> None:
 
 def test_the_reference_names_every_option() -> None:
     """Of every command that we bring."""
-    check_each(["plugins", "describe", "console", "run", "call"], check_reference)
+    check_each(["plugins", "describe", "console", "run", "call", "sessions"], check_reference)
 
 
 def check_reference(command: str) -> None:
@@ -177,7 +177,7 @@ def test_the_commands_are_those_that_there_are() -> None:
     """A command that is added is documented."""
     done = subprocess.run([sys.executable, "-m", "rtvi_plugins", "--help"], capture_output=True, text=True, check=True)
     listed = re.findall(r"^ {2,4}([a-z]+) {2,}[a-z]", done.stdout, re.MULTILINE)
-    commands = ["call", "check", "console", "describe", "doctor", "keys", "new", "plugins", "run", "schema", "top"]
+    commands = "call check console describe doctor keys new plugins run schema sessions top".split()
     assert sorted(set(listed)) == commands
 
 

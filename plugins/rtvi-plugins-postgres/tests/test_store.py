@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import os
 import socket
+from pathlib import Path
 
 import anyio
 import psycopg
 import pytest
 
+from rtvi_plugins.encrypted_store import EncryptedStore
 from rtvi_plugins.resuming import OWNER, Fenced
+from rtvi_plugins.session import Secret
 from rtvi_plugins.testing import check_store
 from rtvi_plugins_postgres import PostgresStore
 
@@ -18,6 +23,34 @@ pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 async def test_it_keeps_its_promises(url: str) -> None:
     """Also for stores of several processes."""
     await check_store(lambda: PostgresStore(url))
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_an_encrypted_store_has_no_text(url: str) -> None:
+    """Nor has its write-ahead log. It keeps the promises of a store, and without a key the text is there."""
+    keys = [Secret(base64.b64encode(os.urandom(32)).decode())]
+    await check_store(lambda: EncryptedStore(PostgresStore(url), keys), expires=False)
+    async with EncryptedStore(PostgresStore(url), keys) as store:
+        await store.write("encrypted", 1, {OWNER: "here", "m/0": "marmalade"}, 60)
+        assert b"marmalade" not in contents(url)
+    async with PostgresStore(url) as store:
+        await store.write("plain", 1, {OWNER: "here", "m/0": "marmalade"}, 60)
+        assert b"marmalade" in contents(url)
+        await store.forget("encrypted")
+        await store.forget("plain")
+
+
+def contents(url: str) -> bytes:
+    """What the files of the server have: its tables and its log."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CHECKPOINT")
+        found = connection.execute("SHOW data_directory").fetchone()
+        assert found is not None
+        data = Path(found[0])
+        oid = connection.execute("SELECT oid FROM pg_database WHERE datname = current_database()").fetchone()
+        assert oid is not None
+        files = [*(data / "base" / str(oid[0])).iterdir(), *(data / "pg_wal").iterdir()]
+    return b"".join(each.read_bytes() for each in files if each.is_file())
 
 
 async def test_what_has_ended_is_removed(url: str) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import os
 from pathlib import Path
 
 import pytest
 import redis
 from redis_server import client_of, free_port, serving
 
+from rtvi_plugins.encrypted_store import EncryptedStore
 from rtvi_plugins.resuming import OWNER, Fenced
+from rtvi_plugins.session import Secret
 from rtvi_plugins.testing import check_store
 from rtvi_plugins_redis import RedisStore
 
@@ -18,6 +22,36 @@ pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 async def test_it_keeps_its_promises(url: str) -> None:
     """Also for stores of several processes."""
     await check_store(lambda: RedisStore(url))
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_an_encrypted_store_has_no_text(tmp_path: Path) -> None:
+    """Neither in the server nor in its file. It keeps the promises of a store, and without a key the text is there."""
+    keys = [Secret(base64.b64encode(os.urandom(32)).decode())]
+    with serving(tmp_path, free_port()) as url, client_of(url) as client:
+        await check_store(lambda: EncryptedStore(RedisStore(url), keys), expires=False)
+        async with EncryptedStore(RedisStore(url), keys) as store:
+            await store.write("s", 1, {OWNER: "here", "m/0": "marmalade"}, 60)
+            assert not any("marmalade" in str(client.hgetall(key)) for key in client.scan_iter())
+            assert "m/0" in str(client.hgetall("rtvi:session:s"))
+        assert b"marmalade" not in contents(tmp_path)
+        async with RedisStore(url) as store:
+            await store.write("t", 1, {OWNER: "here", "m/0": "marmalade"}, 60)
+            assert "marmalade" in str(client.hgetall("rtvi:session:t"))
+    assert b"marmalade" in contents(tmp_path)
+
+
+def contents(folder: Path) -> bytes:
+    """What the files of a server have."""
+    return b"".join(each.read_bytes() for each in folder.rglob("*") if each.is_file())
+
+
+async def test_sessions_are_listed_whatever_the_prefix_is(url: str) -> None:
+    """It is no pattern, and a part of no other one."""
+    async with RedisStore(url, prefix="a[*]?\\:") as store, RedisStore(url, prefix="a[*]?\\:b:") as other:
+        await store.write("s", 1, {OWNER: "one"}, 30)
+        assert await store.sessions() == ["s"]
+        assert await other.sessions() == []
 
 
 async def test_a_session_is_one_key_that_expires(url: str) -> None:
