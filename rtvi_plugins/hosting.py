@@ -455,7 +455,9 @@ class Host:
         self._unclaimed.check(address)
         await self._postponed.wait_for(body)
         request = self._read(body, trusted=trusted)
-        session = LiveSession(secrets.token_urlsafe(12), self._shared, request, _to_save(body, trusted=trusted))
+        # An id that begins with "-" would be an option on a command line.
+        id = secrets.token_urlsafe(12).replace("-", "_")
+        session = LiveSession(id, self._shared, request, _to_save(body, trusted=trusted))
         with self._unclaimed.opening(address):
             await self._open(session, address)
         return Started(self._unclaimed.add(session, address), session.id)

@@ -146,7 +146,7 @@ def test_a_session_whose_process_is_gone_is_lost(run: Run, monkeypatch: pytest.M
     later = time.time() + 123  # the record itself would be over after 60 seconds, in the store's own time
     monkeypatch.setattr("rtvi_plugins.cli.sessions.time", SimpleNamespace(time=lambda: later))
     assert json.loads(run("sessions", "list", "--json")[1])[0]["state"] == "lost"
-    assert run("sessions", "delete", id)[0] == 0
+    assert run("sessions", "delete", id) == (0, "1 deleted.\n", "")
 
 
 def test_a_session_without_a_history_is_named(run: Run) -> None:
