@@ -198,8 +198,8 @@ def _add_keys(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_sessions(parser: argparse.ArgumentParser) -> None:
-    whats = ("list", "show", "export", "delete")
-    parser.add_argument("what", metavar="WHAT", choices=whats, help="list, show, export (as JSON Lines) or delete")
+    commands = ("list", "show", "export", "delete")
+    parser.add_argument("what", metavar="WHAT", choices=commands, help="list, show, export (as JSON Lines) or delete")
     parser.add_argument(
         "ids", metavar="ID", nargs="*", help="the ids of sessions; without any, list and export take all"
     )
