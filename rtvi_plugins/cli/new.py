@@ -29,6 +29,23 @@ _ENDING: Final = ".template"
 #: What a provider of a kind brings. There is a template of each.
 _SUMMARIES: Final[Mapping[str, str]] = {"llm": "chat models", "tts": "voices", "stt": "speech recognition"}
 
+#: The fake of each kind: the names of its scripts in its module, and their paths.
+_FAKES: Final[Mapping[str, Mapping[str, str]]] = {
+    "llm": {"ANSWER": "/v1/chat", "MODELS": "/v1/models"},
+    "tts": {"speak": "/v1/speak"},
+    "stt": {"recognise": "/v1/listen"},
+}
+
+#: What the bot of a plugin grants to clients, if the plugin has this kind.
+_GRANTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "llm": ("llm.model", "llm:list_models"),
+    "tts": ("tts.voice",),
+    "stt": ("stt.language",),
+}
+
+#: What the bot of a plugin uses beside it. It works without a key.
+_BESIDES: Final[Mapping[str, str]] = {"llm": "rules", "vad": "silero"}
+
 #: What tests/conformance.py imports, besides the fakes.
 _CHECK: Final = "from rtvi_plugins.testing import ProviderCheck"
 
@@ -88,7 +105,7 @@ def _are_kinds(*words: str) -> bool:
 class _Made:
     """A folder to be made: its name, the module in it, its templates, and distributions of ours that it needs.
 
-    `kinds` are those of a plugin with providers.
+    `kinds` are those of a plugin with providers, and `bot` are those of its bot.py.
     """
 
     name: str
@@ -97,6 +114,7 @@ class _Made:
     templates: tuple[str, ...]
     needs: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
+    bot: tuple[str, ...] = ()
 
     @classmethod
     def plugin(cls, name: str, *kinds: str) -> _Made:
@@ -108,6 +126,7 @@ class _Made:
             templates=("every", "plugin", *(("provider", *kinds) if kinds else ("actions",))),
             needs=("rtvi-plugins-vendor",) if kinds else (),
             kinds=kinds,
+            bot=_kinds_of_bot(kinds),
         )
 
     def check(self) -> None:
@@ -183,6 +202,33 @@ class _Made:
             ),
             "THE_CHECK_STEP": f"      - run: rtvi check {self.folder} --level gold --oldest\n" if self.kinds else "",
             "THE_KIND": next(iter(self.kinds), ""),
+            **self._parts_of_bot(),
+            **self._parts_of_server(),
+        }
+
+    def _parts_of_bot(self) -> Mapping[str, str]:
+        """Return what bot.py needs."""
+        used = {kind: self.name if kind in self.kinds else _BESIDES[kind] for kind in self.bot}
+        names = [*sorted(map(str.upper, self.bot)), "Session", "bot", "converse"]
+        granted = [each for kind in self.bot if kind in self.kinds for each in _GRANTS[kind]]
+        return {
+            "THE_BOT_IMPORTS": ", ".join(names),
+            "THE_BOT_SERVICES": "\n".join(f'        "{kind}": "{name}",' for kind, name in used.items()),
+            "THE_BOT_GRANTS": ", ".join(f'"{each}"' for each in granted),
+            "THE_BOT_PARAMETERS": ", ".join(f"{kind}: {kind.upper()}" for kind in self.bot),
+            "THE_BOT_ARGUMENTS": ", ".join(f"{kind}={kind}" for kind in self.bot),
+        }
+
+    def _parts_of_server(self) -> Mapping[str, str]:
+        """Return what tests/fake_server.py needs."""
+        imports = [f"from {kind}_vendor import {', '.join(_FAKES[kind])}" for kind in self.kinds]
+        paths = {name: path for kind in self.kinds for name, path in _FAKES[kind].items()}
+        return {
+            "THE_SERVER_IMPORTS": "\n".join(sorted((*imports, "from rtvi_plugins_vendor.testing import fake_vendor"))),
+            "THE_SERVER_PATHS": "\n".join(f'        vendor.on("{path}", {name})' for name, path in paths.items()),
+            "THE_FAKE_OPTIONS": " \\\n  ".join(
+                f"--service-option {kind}.base_url=http://127.0.0.1:8123" for kind in self.kinds
+            ),
         }
 
     def next_steps(self) -> str:
@@ -198,8 +244,22 @@ class _Made:
             "  pip install --upgrade pip\n"
             "  pip install --editable . --group dev\n"
             "  python -m pytest\n"
-            f"  {tries}\n"
+            f"  {tries}\n" + self._ways_to_try()
         )
+
+    def _ways_to_try(self) -> str:
+        """Return how to use the bot of a plugin."""
+        if not self.bot:
+            return ""
+        more = [f"rtvi-plugins-{_BESIDES[kind]}" for kind in self.bot if kind not in self.kinds]
+        hints = "".join(f"  {install_hint(each)}\n" for each in (*more, "rtvi-plugins-server"))
+        return f"README.md says how to talk to bot.py, also without a key. Install what it needs:\n{hints}"
+
+
+def _kinds_of_bot(kinds: Sequence[str]) -> tuple[str, ...]:
+    """Return the services of the bot that tries a plugin. It needs a VAD if it hears the user."""
+    used = {"llm", *kinds, *(["vad"] if "stt" in kinds else [])}
+    return tuple(kind for kind in BUILTIN_KINDS if kind in used) if kinds else ()
 
 
 def _listed(words: Sequence[str]) -> str:

@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from rtvi_plugins.__main__ import main
+from rtvi_plugins.declare.specs import BotSpec, specs_of
 
 from ..tools.patience import PATIENCE
 from ..tools.processes import environment
@@ -74,6 +75,7 @@ def test_a_plugin_is_complete(run: Run, tmp_path: Path, template: str) -> None:
         f"src/{module}/__init__.py",
         f"src/{module}/py.typed",
         *(f"tests/{each}" for each in test_files),
+        *(("bot.py", "tests/fake_server.py") if words[0] == "provider" else ()),
     } <= {*made}
     assert [*leftovers(made)] == []
     toml: dict[str, Any] = tomllib.loads(made["pyproject.toml"])
@@ -94,12 +96,40 @@ def test_a_plugin_is_complete(run: Run, tmp_path: Path, template: str) -> None:
 
 
 def test_all_three_kinds_together_are_short(run: Run, tmp_path: Path) -> None:
-    """A package with an LLM, a TTS and an STT has fewer than 250 lines of source."""
+    """A package with an LLM, a TTS and an STT has fewer than 225 lines of source, so a real one fits in 250."""
     assert run("new", "provider", "llm", "tts", "stt", "trio_of_kinds")[0] == 0
     made = files(tmp_path / "rtvi-plugins-trio-of-kinds")
     source = [text for path, text in made.items() if path.startswith("src/")]
-    assert sum(len(each.splitlines()) for each in source) < 250
+    assert sum(len(each.splitlines()) for each in source) < 225
     assert "chat models, voices and speech recognition" in made["README.md"]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "services"),
+    [
+        (["llm"], {"llm": "my_own"}),
+        (["tts"], {"llm": "rules", "tts": "my_own"}),
+        (["stt"], {"llm": "rules", "stt": "my_own", "vad": "silero"}),
+        (["stt", "tts", "llm"], {"llm": "my_own", "stt": "my_own", "tts": "my_own", "vad": "silero"}),
+    ],
+)
+def test_a_plugin_has_a_bot_that_uses_it(run: Run, tmp_path: Path, kinds: list[str], services: dict[str, str]) -> None:
+    """What it needs besides works without a key. It grants the options of the plugin."""
+    code, out, _ = run("new", "provider", *kinds, "my_own")
+    assert code == 0
+    folder = tmp_path / "rtvi-plugins-my-own"
+    text = (folder / "bot.py").read_text("utf-8")
+    names: dict[str, Any] = {}
+    exec(compile(text, "bot.py", "exec"), names)
+    (spec,) = specs_of(names["assistant"])
+    assert isinstance(spec, BotSpec)
+    assert spec.services == {name: (provider,) for name, provider in services.items()}
+    assert {re.split("[.:]", each.name)[0] for each in spec.grants} == {*kinds}
+    needed = {f"rtvi-plugins-{each}" for each in services.values() if each != "my_own"}
+    assert all(each in out for each in [*needed, "rtvi-plugins-server"])
+    server = (folder / "tests" / "fake_server.py").read_text("utf-8")
+    assert all(f"from {kind}_vendor import" in server for kind in kinds)
+    assert all(f"--service-option {kind}.base_url=" in (folder / "README.md").read_text("utf-8") for kind in kinds)
 
 
 def test_a_bot_is_complete(run: Run, tmp_path: Path) -> None:

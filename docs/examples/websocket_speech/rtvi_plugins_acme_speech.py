@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
-from base64 import b64decode
 from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Annotated, Any
-from uuid import uuid4
 
 from attrs import define
-from attrs.validators import gt
 from rtvi_plugins import Doc, ProviderError, Secret, options, service
-from rtvi_plugins.errors import AuthorError
 from rtvi_plugins.kinds import (
-    Audio,
     ListenPiece,
     ListenRequest,
-    Settled,
+    SpeechBegan,
+    SpeechEnded,
     STTPiece,
     STTRequest,
     Transcript,
     TTSPiece,
     TTSRequest,
-    Word,
+    Usage,
 )
-from rtvi_plugins.security import http_url
-from rtvi_plugins_vendor import SharedWebSocket, VendorWebSockets, WebSocketStream, connect_websockets
-from rtvi_plugins_vendor.speech import Listening
+from rtvi_plugins_vendor import (
+    BaseURL,
+    Listening,
+    SharedWebSocket,
+    Speech,
+    Timeout,
+    VendorWebSockets,
+    connect_websockets,
+    one_utterance,
+    texts_to_speak,
+)
 
-URL = "https://api.acme.example/v1"
+URL = "https://api.acme.example"
 RATE = 24_000
 
 
@@ -39,64 +43,44 @@ RATE = 24_000
 class AcmeSTT:
     """Sends audio and receives transcripts at the same time."""
 
-    acme: VendorWebSockets
-    timeout: float
+    sockets: VendorWebSockets
     language: str = ""
 
     async def listen(self, request: ListenRequest, /) -> AsyncGenerator[ListenPiece]:
         """Recognise a whole session over one connection. At a pause, Acme finishes its text."""
-        if request.endpointing:
-            raise AuthorError("Acme does not find utterances by itself. Name a vad in the bot's services.")
-        language, listening = self.language, Listening("acme", self.timeout)
-        sent = listening.messages(request.audio, pause={"type": "pause"})
-        async with self._open(keep_alive={"type": "keep_alive"}) as stream, stream.sending(sent):
-            while self.language == language:  # after a change, the framework calls `listen` again
-                message = await listening.receive(stream)
-                transcript = Transcript("", True) if message is None else _transcript(message)
-                yield transcript
-                if transcript.final and listening.is_paused:
-                    yield listening.settle()
-                    yield Settled()
+        language = self.language
+        params = {"language": language, "rate": 16_000, "endpointing": request.endpointing}
+        async with (
+            self.sockets.open("v1/listen", params=params, keep_alive={"type": "keep_alive"}) as stream,
+            Listening(stream, request.audio, pause={"type": "pause"}) as listening,
+        ):
+            async for message in listening:
+                match message:
+                    case {"text": str(text), "final": bool(final)}:
+                        yield Transcript(text, final)
+                    case {"type": "speech_began"}:
+                        yield SpeechBegan()
+                    case {"type": "speech_ended"}:
+                        yield SpeechEnded()
+                    case {"type": "paused"} | None:
+                        for piece in listening.settle():
+                            yield piece
+                        if self.language != language:  # the framework calls `listen` again
+                            return
+                    case _:
+                        raise ProviderError("acme", "unavailable")
 
-    async def transcribe(self, request: STTRequest, /) -> AsyncGenerator[STTPiece]:
-        """Recognise one utterance over a connection of its own. Its last message says that Acme is done."""
-        async with self._open() as stream, stream.sending(_audio(request)):
-            async for message in stream:
-                if message == {"done": True}:
-                    return
-                yield _transcript(message)
-        raise ProviderError("acme", "unavailable")  # half an answer
-
-    def _open(self, keep_alive: Any = None) -> AbstractAsyncContextManager[WebSocketStream]:
-        params = {"language": self.language, "rate": 16_000}
-        return self.acme.open("listen", params=params, keep_alive=keep_alive)
-
-
-async def _audio(request: STTRequest) -> AsyncGenerator[bytes | dict[str, Any]]:
-    async for audio in request.audio:
-        yield audio.data
-    yield {"type": "end"}
-
-
-def _transcript(message: object) -> Transcript:
-    match message:
-        case {"text": str(text), "final": bool(final)}:
-            return Transcript(text, final)
-        case _:
-            raise ProviderError("acme", "unavailable")
-
-
-Timeout = Annotated[float, gt(0), Doc("How long Acme may be silent, in seconds.")]
+    def transcribe(self, request: STTRequest, /) -> AsyncGenerator[STTPiece]:
+        """Recognise one utterance over a connection of its own."""
+        return one_utterance(self.listen, request)
 
 
 @service("stt", "acme")
 @asynccontextmanager
-async def acme_stt(
-    api_key: Secret, /, base_url: Annotated[str, http_url] = URL, timeout: Timeout = 10.0
-) -> AsyncGenerator[AcmeSTT]:
+async def acme_stt(api_key: Secret, /, base_url: BaseURL = URL, timeout: Timeout = 10.0) -> AsyncGenerator[AcmeSTT]:
     """Acme's speech recognition."""
-    async with connect_websockets("acme", api_key, base_url=base_url, timeout=timeout) as acme:
-        yield AcmeSTT(acme, timeout)
+    async with connect_websockets("acme", api_key, base_url=base_url, timeout=timeout) as sockets:
+        yield AcmeSTT(sockets)
 
 
 @options(acme_stt)
@@ -112,45 +96,45 @@ def hearing(stt: AcmeSTT, /, language: Annotated[str, Doc("A language tag, such 
 class AcmeTTS:
     """Speaks sentences while the LLM writes the next ones."""
 
-    acme: SharedWebSocket
+    socket: SharedWebSocket
     voice: str = ""
 
     async def synthesize(self, request: TTSRequest, /) -> AsyncGenerator[TTSPiece]:
-        """Yield words and audio as they arrive."""
-        context = uuid4().hex
-        cancel = {"context": context, "type": "cancel"}
-        async with (
-            self.acme.open(context, goodbye=cancel) as stream,
-            stream.sending(self._sentences(request, context)),
-        ):
+        """Yield words and audio as they arrive. Acme counts the times from the start of the context."""
+        if (texts := await texts_to_speak(request.text)) is None:
+            return
+        speech = Speech("acme", RATE)
+        context = {"context": speech.context}
+
+        async def messages() -> AsyncGenerator[dict[str, Any]]:
+            async for text in texts:
+                yield {**context, "type": "speak", "voice": self.voice, "text": text}
+            yield {**context, "type": "end"}
+
+        cancel = {**context, "type": "cancel"}
+        async with self.socket.open(speech.context, goodbye=cancel) as stream, stream.sending(messages()):
             async for message in stream:
                 match message:
-                    case {"word": word, "start": start}:
-                        yield Word(word, start)
-                    case {"audio": audio}:
-                        yield Audio(b64decode(audio), RATE)
-                    case _:
+                    case {"words": [*words], "starts": [*starts]}:
+                        for word in speech.words(words, starts):
+                            yield word
+                    case {"audio": str(data)}:
+                        for audio in speech.audio(data):
+                            yield audio
+                    case {"characters": int(characters)}:  # the last message
                         stream.finish()
+                        yield Usage(characters=characters)
                         return
-
-    async def _sentences(self, request: TTSRequest, context: str) -> AsyncGenerator[dict[str, Any]]:
-        async for text in request.text:
-            yield {"context": context, "type": "speak", "voice": self.voice, "text": text}
-        yield {"context": context, "type": "end"}
-
-
-def _context(message: Any) -> object:
-    return message["context"]
+                    case _:
+                        raise ProviderError("acme", "unavailable")
 
 
 @service("tts", "acme")
 @asynccontextmanager
-async def acme_tts(
-    api_key: Secret, /, base_url: Annotated[str, http_url] = URL, timeout: Timeout = 10.0
-) -> AsyncGenerator[AcmeTTS]:
+async def acme_tts(api_key: Secret, /, base_url: BaseURL = URL, timeout: Timeout = 10.0) -> AsyncGenerator[AcmeTTS]:
     """Acme's voices."""
-    async with connect_websockets("acme", api_key, base_url=base_url, timeout=timeout) as acme:
-        yield AcmeTTS(acme.share("speak", route=_context, params={"rate": RATE}))
+    async with connect_websockets("acme", api_key, base_url=base_url, timeout=timeout) as sockets:
+        yield AcmeTTS(sockets.share("v1/speak", route="context", params={"rate": RATE}))
 
 
 @options(acme_tts)

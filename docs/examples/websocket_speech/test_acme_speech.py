@@ -9,8 +9,9 @@ from typing import TypeVar
 import anyio
 import pytest
 from rtvi_plugins import ProviderError, Secret
-from rtvi_plugins.kinds import Audio, ListenRequest, Pause, Settled, STTRequest, Transcript, TTSRequest, Word
+from rtvi_plugins.kinds import Audio, Settled, STTRequest, Transcript, TTSRequest, Word
 from rtvi_plugins.testing import check_providers
+from rtvi_plugins_vendor import provider_tests
 from rtvi_plugins_vendor.scripts import SocketVendor
 from rtvi_plugins_vendor.testing import Answer, FakeSocket, FakeVendor, fake_vendor
 
@@ -42,11 +43,8 @@ async def listen(socket: FakeSocket) -> None:
                 await socket.send({"text": words.strip(), "final": False})
             case {"type": "pause"}:
                 await socket.send({"text": words.strip(), "final": True})
+                await socket.send({"type": "paused"})
                 words = ""
-            case _:
-                await socket.send({"text": words.strip(), "final": True})
-                await socket.send({"done": True})
-                await socket.close()
 
 
 async def speak(socket: FakeSocket) -> None:
@@ -55,23 +53,23 @@ async def speak(socket: FakeSocket) -> None:
     async for message in socket:
         context, sound = {"context": message["context"]}, b64encode(bytes(480)).decode()
         for word in message.get("text", "").split():
-            await socket.send({**context, "word": word, "start": words / 100})
+            await socket.send({**context, "words": [word], "starts": [words / 100]})
             await socket.send({**context, "audio": sound})
             words += 1
         if message["type"] == "end":
-            await socket.send({**context, "done": True})
+            await socket.send({**context, "characters": words})
             words = 0
 
 
 def stt_of(vendor: FakeVendor) -> AbstractAsyncContextManager[AcmeSTT]:
     """Return the STT of this vendor."""
-    vendor.on("/listen", listen)
+    vendor.on("/v1/listen", listen)
     return acme_stt(KEY, base_url=vendor.url)
 
 
 def tts_of(vendor: FakeVendor) -> AbstractAsyncContextManager[AcmeTTS]:
     """Return the TTS of this vendor."""
-    vendor.on("/speak", speak)
+    vendor.on("/v1/speak", speak)
     return acme_tts(KEY, base_url=vendor.url)
 
 
@@ -80,33 +78,28 @@ async def test_transcripts_arrive_while_audio_is_sent() -> None:
     arrived = anyio.Event()
 
     async def audio() -> AsyncIterator[Audio]:
-        yield FRAME
+        for each in [FRAME] * 3:
+            yield each
         await arrived.wait()
         yield FRAME
 
-    pieces: list[object] = []
+    texts: list[tuple[str, bool]] = []
     async with fake_vendor() as vendor, stt_of(vendor) as stt:
         async for piece in stt.transcribe(STTRequest(audio())):
-            pieces.append(piece)
+            if isinstance(piece, Transcript):
+                texts.append((piece.text, piece.final))
             arrived.set()
-    assert pieces == [Transcript("word", False), Transcript("word word", False), Transcript("word word", True)]
-    assert vendor.requests[0].messages == [FRAME.data, FRAME.data, {"type": "end"}]
+    assert texts == [("word", False), ("word word", False), ("word word", True)]
+    assert vendor.requests[0].messages == [FRAME.data * 3, FRAME.data, {"type": "pause"}]
 
 
 async def test_a_session_has_one_connection() -> None:
     """Each pause is answered when Acme has finished the text. Three frames are one message."""
-    audio = [*[FRAME] * 4, Pause(), FRAME, Pause()]
-    pieces: list[object] = []
-    async with (
-        fake_vendor() as vendor,
-        stt_of(vendor) as stt,
-        aclosing(one_by_one(audio)) as utterances,
-        aclosing(stt.listen(ListenRequest(utterances))) as heard,
-    ):
-        while pieces.count(Settled()) < 2:
-            pieces.append(await anext(heard))
+    async with fake_vendor() as vendor, stt_of(vendor) as stt:
+        pieces = await provider_tests.listen(stt, [FRAME] * 4, [FRAME])
     texts = [(piece.text, piece.final) for piece in pieces if isinstance(piece, Transcript)]
     assert texts == [("word", False), ("word word", False), ("word word", True), ("word", False), ("word", True)]
+    assert pieces.count(Settled()) == 2
     assert len(vendor.requests) == 1
 
 
@@ -136,7 +129,7 @@ async def test_an_interruption_tells_the_vendor() -> None:
 async def test_a_refusal_has_a_category(status: int, category: str) -> None:
     """The category determines whether a retry makes sense."""
     async with fake_vendor() as vendor, stt_of(vendor) as stt:
-        vendor.on("/listen", Answer(status))
+        vendor.on("/v1/listen", Answer(status))
         with pytest.raises(ProviderError) as failed:
             await anext(stt.transcribe(STTRequest(one_by_one([FRAME]))))
     assert failed.value.category == category
@@ -150,7 +143,7 @@ async def test_a_cut_connection_is_a_failure() -> None:
         await socket.cut()
 
     async with fake_vendor() as vendor, tts_of(vendor) as tts:
-        vendor.on("/speak", cut)
+        vendor.on("/v1/speak", cut)
         with pytest.raises(ProviderError) as failed:
             await anext(tts.synthesize(TTSRequest(one_by_one(["Hello."]))))
     assert (failed.value.category, failed.value.retryable) == ("unavailable", True)
@@ -164,7 +157,7 @@ class AcmeVendor(SocketVendor):
         super().script(name)
         speaks = SocketVendor(
             self.vendor,
-            "/speak",
+            "/v1/speak",
             speak,
             is_piece=lambda message: "audio" in message,
             is_goodbye=lambda message: message["type"] == "cancel",
@@ -177,7 +170,7 @@ class AcmeVendor(SocketVendor):
 async def acme_vendor() -> AsyncGenerator[AcmeVendor]:
     """Yield the fake."""
     async with fake_vendor() as vendor:
-        yield AcmeVendor(vendor, "/listen", listen, is_piece=lambda message: "text" in message)
+        yield AcmeVendor(vendor, "/v1/listen", listen, is_piece=lambda message: "text" in message)
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import logging
+import traceback
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
@@ -29,6 +30,7 @@ pytestmark = pytest.mark.anyio
 KEY = Secret("key-of-a-test")
 AT_ONCE = Retry(times=2, first=0)
 SSE = {"content-type": "text/event-stream"}
+NO_JSON = b"data: secret\n\ndata: 3\n\n"
 EVENTS = b"data: one\n\ndata: two\n\ndata: three\n\n"
 
 
@@ -304,6 +306,29 @@ async def test_a_reader_may_be_cancelled() -> None:
         assert not body.closed
         tasks.cancel_scope.cancel()
     assert body.closed
+    gc.collect()
+
+
+async def read_json(*parts: bytes) -> list[object]:
+    """Return the names and values of the events of an answer."""
+    async with streaming(Body(parts)).connect() as http, http.stream("POST", "chat", json={}) as response:
+        return [each async for each in response.json_events()]
+
+
+async def test_events_with_json_are_read() -> None:
+    """With their names. The word that ends the stream of some vendors is no JSON."""
+    assert await read_json(b'event: text\ndata: {"a": 1}\n\n', b"data: []\n\ndata: [DONE]\n\ndata: {}\n\n") == [
+        ("text", {"a": 1}),
+        ("message", []),
+    ]
+
+
+async def test_an_event_without_json_is_a_failure_of_the_vendor() -> None:
+    """Nothing of its text is in the error, and the response is closed."""
+    with pytest.raises(ProviderError) as failed:
+        await read_json(b"data: 1\n\n", NO_JSON)
+    assert failed.value.category == "unavailable"
+    assert "secret" not in "".join(traceback.format_exception(failed.value))
     gc.collect()
 
 

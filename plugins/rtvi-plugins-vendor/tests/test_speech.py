@@ -10,9 +10,28 @@ import anyio
 import pytest
 
 from rtvi_plugins.errors import ProviderError
-from rtvi_plugins.kinds import Audio, Pause, Usage
+from rtvi_plugins.kinds import (
+    Audio,
+    ListenPiece,
+    ListenRequest,
+    Pause,
+    Settled,
+    SpeechBegan,
+    STTRequest,
+    Transcript,
+    Usage,
+    Word,
+)
 from rtvi_plugins.session import Secret
-from rtvi_plugins_vendor import Listening, Samples, audio_messages, connect_websockets, texts_to_speak
+from rtvi_plugins_vendor import (
+    Listening,
+    Samples,
+    Speech,
+    audio_messages,
+    connect_websockets,
+    one_utterance,
+    texts_to_speak,
+)
 from rtvi_plugins_vendor.testing import FakeSocket, fake_vendor
 
 pytestmark = pytest.mark.anyio
@@ -60,15 +79,52 @@ async def test_blank_texts_are_left_out() -> None:
     assert [each async for each in texts] == ["Hello", "there"]
 
 
+async def test_audio_may_be_base64() -> None:
+    """Half a sample is kept, and what is no base64 is a failure of the vendor."""
+    speech = Speech("acme", 24_000)
+    assert speech.audio("AQID") == [Audio(b"\1\2", 24_000)]
+    assert speech.audio(b"\4" + bytes(47_996)) == [Audio(b"\3\4" + bytes(47_996), 24_000)]
+    assert speech.seconds == 1.0
+    with pytest.raises(ProviderError, match="acme"):
+        speech.audio("AQI")
+
+
+async def test_words_have_their_times() -> None:
+    """They count from the last restart, in the vendor's unit."""
+    speech = Speech("acme", 24_000)
+    assert speech.words(["Hello", "there."], [0, 0.5]) == [Word("Hello", 0), Word("there.", 0.5)]
+    speech.audio(bytes(48_000))
+    speech.restart()
+    assert speech.words(["Bye!"], [250], [500], unit=0.001) == [Word("Bye!", 1.25, 1.5)]
+
+
+@pytest.mark.parametrize(("texts", "starts"), [(["Hello", "there."], [0]), ([3], [0]), (["Hello"], ["0"]), (None, [])])
+async def test_words_without_times_are_malformed(texts: Any, starts: Any) -> None:
+    """It is a failure of the vendor, and not a bug of the provider."""
+    with pytest.raises(ProviderError, match="acme"):
+        Speech("acme", 24_000).words(texts, starts)
+
+
+async def test_each_speech_has_a_name() -> None:
+    """A vendor tells requests apart by it."""
+    assert Speech("acme", 24_000).context != Speech("acme", 24_000).context
+
+
+# ---- continuous recognition ------------------------------------------------------------------------------------------
+
+
 @asynccontextmanager
-async def listening(talk: Any, audio: AsyncIterator[Any], **how: Any) -> AsyncGenerator[tuple[Listening, Any]]:
-    """A call of `listen` to a vendor that talks so, with the function that receives."""
-    async with fake_vendor() as vendor, connect_websockets("acme", KEY, base_url=vendor.url) as acme:
+async def listening(
+    talk: Any, audio: AsyncIterator[Any], timeout: float = 5.0, **how: Any
+) -> AsyncGenerator[Listening]:
+    """A call of `listen` to a vendor that talks so."""
+    async with (
+        fake_vendor() as vendor,
+        connect_websockets("acme", KEY, base_url=vendor.url, timeout=timeout) as acme,
+    ):
         vendor.on("/listen", talk)
-        settings: dict[str, Any] = {"timeout": 5.0, **how}
-        found = Listening("acme", **settings)
-        async with acme.open("listen") as stream, stream.sending(found.messages(audio, PAUSE)):
-            yield found, lambda: found.receive(stream)
+        async with acme.open("listen") as stream, Listening(stream, audio, pause=PAUSE, **how) as found:
+            yield found
 
 
 async def answer(socket: FakeSocket) -> None:
@@ -86,13 +142,14 @@ async def test_a_pause_waits_for_its_answer() -> None:
         yield Pause()
         await anyio.sleep_forever()
 
-    async with listening(answer, silence()) as (found, receive):
-        assert await receive() == {"got": 2048}
-        assert await receive() == {"got": PAUSE}
+    async with listening(answer, silence()) as found:
+        assert await anext(found) == {"got": 2048}
+        assert await anext(found) == {"got": PAUSE}
         paused = found.is_paused
-        assert found.settle() == Usage(seconds=0.064)
+        assert found.settle() == [Usage(seconds=0.064), Settled()]
         assert (paused, found.is_paused) == (True, False)
-        assert found.settle() == Usage()
+        assert found.settle() == []
+        assert found.usage() == Usage()
 
 
 async def test_a_vendor_that_was_heard_may_be_quiet_after_a_pause() -> None:
@@ -103,9 +160,9 @@ async def test_a_vendor_that_was_heard_may_be_quiet_after_a_pause() -> None:
         async for _ in socket:
             pass
 
-    async with listening(once, conversation(), quiet=0.01) as (_, receive):
-        assert await receive() == {"text": "Hello"}
-        assert await receive() is None
+    async with listening(once, conversation(), quiet=0.01) as found:
+        assert await anext(found) == {"text": "Hello"}
+        assert await anext(found) is None
 
 
 async def test_a_vendor_that_says_nothing_of_an_utterance_has_failed() -> None:
@@ -115,9 +172,9 @@ async def test_a_vendor_that_says_nothing_of_an_utterance_has_failed() -> None:
         async for _ in socket:
             pass
 
-    async with listening(silent, conversation(), timeout=0.01) as (_, receive):
+    async with listening(silent, conversation(), timeout=0.01) as found:
         with pytest.raises(ProviderError) as failed:
-            await receive()
+            await anext(found)
     assert failed.value.category == "timeout"
 
 
@@ -136,12 +193,12 @@ async def test_a_vendor_may_send_nothing_for_silence() -> None:
         await anyio.sleep_forever()
 
     settled = anyio.Event()
-    async with listening(greet, noises(), quiet=0.01, hears_silence=False) as (found, receive):
-        assert await receive() == {"type": "begin"}
-        assert await receive() is None
+    async with listening(greet, noises(), quiet=0.01, hears_silence=False) as found:
+        assert await anext(found) == {"type": "begin"}
+        assert await anext(found) is None
         found.settle()
         settled.set()
-        assert await receive() is None
+        assert await anext(found) is None
 
 
 async def test_a_vendor_that_ends_the_stream_has_failed() -> None:
@@ -150,9 +207,9 @@ async def test_a_vendor_that_ends_the_stream_has_failed() -> None:
     async def close(socket: FakeSocket) -> None:
         await anext(socket)
 
-    async with listening(close, conversation()) as (_, receive):
+    async with listening(close, conversation()) as found:
         with pytest.raises(ProviderError) as failed:
-            await receive()
+            await anext(found)
     assert failed.value.category == "unavailable"
 
 
@@ -161,3 +218,29 @@ async def conversation() -> AsyncIterator[Any]:
     yield FRAME
     yield Pause()
     await anyio.sleep_forever()
+
+
+async def test_listen_can_recognise_one_utterance() -> None:
+    """It receives a pause after the audio, and is closed when it has settled."""
+    heard: list[object] = []
+
+    async def listen(request: ListenRequest) -> AsyncGenerator[ListenPiece]:
+        heard.extend([each async for each in request.audio])
+        yield SpeechBegan()
+        yield Transcript("Hello", True)
+        yield Settled()
+        yield Transcript("late", True)
+
+    assert [each async for each in one_utterance(listen, STTRequest(items(FRAME)))] == [Transcript("Hello", True)]
+    assert heard == [FRAME, Pause()]
+
+
+async def test_a_listen_that_ends_before_it_has_settled_has_failed() -> None:
+    """The framework tries the utterance once more."""
+
+    async def listen(request: ListenRequest) -> AsyncGenerator[ListenPiece]:
+        yield Transcript("Hel", False)
+
+    with pytest.raises(ProviderError) as failed:
+        assert [each async for each in one_utterance(listen, STTRequest(items(FRAME)))] == []
+    assert (failed.value.category, failed.value.retryable) == ("unavailable", True)

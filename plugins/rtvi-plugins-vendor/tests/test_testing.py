@@ -207,3 +207,12 @@ async def test_a_scripted_vendor_notices_that_it_was_left() -> None:
             refused = await client.post(f"{base_url}/chat", headers={"authorization": "Bearer key"})
     assert refused.json() == {"status": 429, "key": "Bearer key"}
     assert refused.headers["retry-after"] == "7"
+
+
+async def test_a_vendor_may_have_a_port() -> None:
+    """So that another process finds it."""
+    async with fake_vendor() as vendor:
+        port = int(vendor.url.rpartition(":")[2])
+    async with fake_vendor(port) as again, connect_http("acme", None, base_url=again.url) as http:
+        again.on("/", Answer(json="here"))
+        assert (again.url, await http.get("/")) == (vendor.url, "here")

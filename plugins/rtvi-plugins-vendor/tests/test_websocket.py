@@ -465,6 +465,21 @@ async def test_contexts_share_a_connection() -> None:
     assert len(vendor.requests) == 1
 
 
+async def test_a_field_names_the_context() -> None:
+    """A message without the field goes to all streams, and so does one that is no object."""
+
+    async def talk(socket: FakeSocket) -> None:
+        for message in ({"id": "b", "n": 1}, {"id": "a", "n": 2}, {"n": 3}, "[4]"):
+            await socket.send(message)
+        async for _ in socket:
+            pass
+
+    async with serving(talk) as (_, acme):
+        shared = acme.share("ws", route="id")
+        async with shared.open("a") as stream:
+            assert [await anext(stream) for _ in range(3)] == [{"id": "a", "n": 2}, {"n": 3}, [4]]
+
+
 async def test_a_context_can_be_cancelled_alone() -> None:
     """The vendor is told, and the other contexts go on."""
     async with serving(contexts) as (vendor, acme):

@@ -13,7 +13,7 @@ from typing_extensions import Doc
 
 from rtvi_plugins import Secret, options, service
 from rtvi_plugins.errors import ProviderError
-from rtvi_plugins.kinds import ListenPiece, ListenRequest, Settled, SpeechEnded, STTPiece, STTRequest, Transcript, Usage
+from rtvi_plugins.kinds import ListenPiece, ListenRequest, SpeechEnded, STTPiece, STTRequest, Transcript, Usage
 from rtvi_plugins_vendor import (
     BaseURL,
     Extra,
@@ -46,7 +46,6 @@ class AssemblyAISTT:
     """AssemblyAI's streaming recognition. `fields` are the parameters of the next connection."""
 
     sockets: VendorWebSockets = field(repr=False)
-    timeout: float
     fields: Mapping[str, Any] = {}
     #: The confidence from which the user's turn is over. None: the confidence is not used.
     threshold: float | None = None
@@ -70,21 +69,22 @@ class AssemblyAISTT:
     async def listen(self, request: ListenRequest, /) -> AsyncGenerator[ListenPiece]:
         """Yield the transcripts of a session. It ends after an utterance if the options have changed."""
         fields, turns = self.fields, self._turns(endpointing=request.endpointing)
-        listening = Listening(PROVIDER, self.timeout, _QUIET, hears_silence=False)
-        messages = listening.messages(request.audio, _FORCE, least=_LEAST)
-        async with self._open(turns) as stream, stream.sending(messages):
+        async with (
+            self._open(turns) as stream,
+            Listening(stream, request.audio, pause=_FORCE, hears_silence=False, least=_LEAST) as listening,
+        ):
             is_over = False
             while not is_over or self.fields == fields:
-                listening.quiet, is_over = self.timeout if turns.is_open else _QUIET, False
-                for piece in turns.read(await listening.receive(stream)):
+                listening.quiet, is_over = stream.timeout if turns.is_open else _QUIET, False
+                for piece in turns.read(await anext(listening)):
                     if isinstance(piece, SpeechEnded):
                         is_over = True
                         yield listening.usage()
                     yield piece
                 if listening.is_paused and turns.has_ended:
                     is_over = True
-                    yield listening.settle()
-                    yield Settled()
+                    for settled in listening.settle():
+                        yield settled
 
     def _turns(self, *, endpointing: bool = False) -> Turns:
         return Turns(bool(self.fields.get("format_turns")), self.threshold, endpointing)
@@ -104,7 +104,7 @@ async def assemblyai_stt(
     async with connect_websockets(
         PROVIDER, api_key, base_url=base_url, key_scheme="", timeout=timeout, categorize=category_of
     ) as sockets:
-        yield AssemblyAISTT(sockets, timeout)
+        yield AssemblyAISTT(sockets)
 
 
 @options(assemblyai_stt)

@@ -57,7 +57,6 @@ class CartesiaSTT:
     """
 
     sockets: VendorWebSockets = field(repr=False)
-    timeout: float
     fields: Mapping[str, Any] = {}
     turn_fields: Mapping[str, Any] = {}
 
@@ -88,17 +87,18 @@ class CartesiaSTT:
                     yield piece
             return
         fields, reader = self.fields, _Reader()
-        listening = Listening(PROVIDER, self.timeout, quiet=self.timeout)
-        messages = listening.messages(request.audio, _FINALIZE)
-        async with self._open(fields) as stream, stream.sending(messages):
+        async with (
+            self._open(fields) as stream,
+            Listening(stream, request.audio, pause=_FINALIZE, quiet=stream.timeout) as listening,
+        ):
             while self.fields == fields:
                 is_settled = False
                 while not is_settled:
-                    for piece in reader.read(await listening.receive(stream)):
+                    for piece in reader.read(await anext(listening)):
                         yield piece
                     is_settled = listening.is_paused and reader.is_flushed
-                yield listening.settle()
-                yield Settled()
+                for settled in listening.settle():
+                    yield settled
 
     async def _find_turns(self, request: ListenRequest) -> AsyncGenerator[ListenPiece]:
         """Yield the turns that Cartesia finds, until the microphone is off or the options have changed."""
@@ -178,7 +178,7 @@ async def cartesia_stt(
 ) -> AsyncGenerator[CartesiaSTT]:
     """Cartesia's streaming speech recognition."""
     async with connect(api_key, base_url, timeout) as sockets:
-        yield CartesiaSTT(sockets, timeout)
+        yield CartesiaSTT(sockets)
 
 
 @options(cartesia_stt)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from base64 import b64decode
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, Literal
-from uuid import uuid4
 
 from attrs import define, field
 from attrs.validators import ge, le
@@ -17,8 +15,8 @@ from rtvi_plugins.kinds import Audio, TTSPiece, TTSRequest, Usage, Word
 from rtvi_plugins_vendor import (
     BaseURL,
     Extra,
-    Samples,
     SharedWebSocket,
+    Speech,
     Timeout,
     VendorWebSockets,
     WebSocketStream,
@@ -56,8 +54,8 @@ class CartesiaTTS:
         if (texts := await texts_to_speak(request.text)) is None:
             return
         language = {"language": request.language.partition("-")[0]} if request.language else {}
-        speech = _Speech(uuid4().hex, {**language, **self.fields})
-        async with self._shared.open(speech.name, goodbye=speech.cancel) as stream:
+        speech = _Speech({**language, **self.fields})
+        async with self._shared.open(speech.sound.context, goodbye=speech.cancel) as stream:
             async with stream.sending(speech.messages(texts, stream)):
                 while not speech.is_over:
                     for piece in speech.read(await anext(stream)):
@@ -76,8 +74,8 @@ def _request_of(message: Mapping[str, Any]) -> object:
 class _Speech:
     """One request. It has several contexts if the LLM pauses: one expires a second after its last audio."""
 
-    name: str
     fields: Mapping[str, Any]
+    sound: Speech = field(factory=lambda: Speech(PROVIDER, RATE))
     characters: int = 0
     is_over: bool = False
     #: What stops the current context. It is sent as it is then.
@@ -86,16 +84,14 @@ class _Speech:
     #: Whether the current context takes more text.
     _open: bool = False
     _all_sent: bool = False
-    _samples: Samples = field(factory=lambda: Samples(RATE))
-    #: When the current context began, in seconds of audio.
-    _began: float = 0.0
 
     async def messages(self, texts: AsyncIterator[str], stream: WebSocketStream) -> AsyncGenerator[dict[str, Any]]:
         """Yield each text, and what ends the last one."""
         async for text in texts:
             if not self._open:
-                self._contexts, self._open, self._began = self._contexts + 1, True, self._samples.seconds
-                self.cancel["context_id"] = f"{self.name}.{self._contexts}"
+                self._contexts, self._open = self._contexts + 1, True
+                self.sound.restart()
+                self.cancel["context_id"] = f"{self.sound.context}.{self._contexts}"
             self.characters += len(text)
             yield self._message(text if text[-1:].isspace() else f"{text} ", more=True)
         self._all_sent = True
@@ -111,11 +107,10 @@ class _Speech:
         with malformed_answers(PROVIDER):
             match message["type"]:
                 case "chunk":
-                    pieces += self._samples.take(b64decode(message["data"]))
+                    pieces += self.sound.audio(message["data"])
                 case "timestamps":
                     times = message["word_timestamps"]
-                    for word, start, end in zip(times["words"], times["start"], times["end"], strict=True):
-                        pieces.append(Word(word, self._began + start, self._began + end))
+                    pieces += self.sound.words(times["words"], times["start"], times["end"])
                 case "done":
                     self._open = False
                     self.is_over = self._all_sent

@@ -11,7 +11,7 @@ from attrs.validators import ge, le
 from typing_extensions import Doc
 
 from rtvi_plugins import Secret, options, service
-from rtvi_plugins.kinds import ListenPiece, ListenRequest, Settled, SpeechEnded, STTPiece, STTRequest, Transcript, Usage
+from rtvi_plugins.kinds import ListenPiece, ListenRequest, SpeechEnded, STTPiece, STTRequest, Transcript, Usage
 from rtvi_plugins_vendor import (
     BaseURL,
     CountedAudio,
@@ -26,7 +26,7 @@ from rtvi_plugins_vendor import (
 
 from ._flux import Flux
 from ._nova import Nova
-from ._service import KEY_PAGE, PATH_OF_KEY, PROVIDER, OptOut, connect
+from ._service import KEY_PAGE, PATH_OF_KEY, OptOut, connect
 
 __all__ = ("DeepgramSTT", "deepgram_stt", "recognition")
 
@@ -38,7 +38,6 @@ class DeepgramSTT:
     """Deepgram's streaming recognition. `fields` are the parameters of the next connection."""
 
     sockets: VendorWebSockets = field(repr=False)
-    timeout: float
     fields: Mapping[str, Any] = {}
 
     async def check_key(self) -> None:
@@ -59,20 +58,22 @@ class DeepgramSTT:
     async def listen(self, request: ListenRequest, /) -> AsyncGenerator[ListenPiece]:
         """Yield the transcripts of a session. It ends after an utterance if the options have changed."""
         reader = _reader(self.fields, endpointing=request.endpointing)
-        listening = Listening(PROVIDER, self.timeout, hears_silence=reader.hears_silence)
-        async with self._open(reader) as stream, stream.sending(listening.messages(request.audio, reader.pause)):
+        async with (
+            self._open(reader) as stream,
+            Listening(stream, request.audio, pause=reader.pause, hears_silence=reader.hears_silence) as listening,
+        ):
             is_over = False
             while not is_over or self.fields == reader.fields:
-                listening.quiet, is_over = reader.quiet(self.timeout), False
-                for piece in reader.read(await listening.receive(stream)):
+                listening.quiet, is_over = reader.quiet(stream.timeout), False
+                for piece in reader.read(await anext(listening)):
                     if isinstance(piece, SpeechEnded):
                         is_over = True
                         yield listening.usage()
                     yield piece
                 if listening.is_paused and reader.has_settled:
                     is_over = True
-                    yield listening.settle()
-                    yield Settled()
+                    for settled in listening.settle():
+                        yield settled
 
     def _open(self, reader: Nova | Flux) -> AbstractAsyncContextManager[WebSocketStream]:
         return self.sockets.open(reader.path, params=reader.params, goodbye=_CLOSE, keep_alive=reader.keep_alive)
@@ -93,7 +94,7 @@ async def deepgram_stt(
 ) -> AsyncGenerator[DeepgramSTT]:
     """Deepgram's streaming speech recognition."""
     async with connect(api_key, base_url, timeout) as sockets:
-        yield DeepgramSTT(sockets, timeout)
+        yield DeepgramSTT(sockets)
 
 
 @options(deepgram_stt)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from base64 import b64decode
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, Literal
@@ -123,7 +122,7 @@ class _Speech:
                 raise _failure(message)
             # The times of a message count from the start of its own audio.
             pieces += self._words.take(message.get("alignment") or {}, self._samples.seconds)
-            pieces += self._samples.take(b64decode(message.get("audio") or ""))
+            pieces += self._samples.take(message.get("audio") or "")
             if message.get("isFinal") or message.get("is_final"):
                 self.is_over = True
                 pieces += self._words.end()

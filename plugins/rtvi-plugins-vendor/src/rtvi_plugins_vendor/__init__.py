@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ._response import VendorResponse
 from .conversations import arguments_of, in_turns, text_of
 from .failures import (
     StatusError,
@@ -11,9 +12,10 @@ from .failures import (
     retry_after,
     transport_failures,
 )
-from .http import Retry, VendorHTTP, VendorResponse, connect_http
+from .http import Retry, VendorHTTP, connect_http
+from .listening import Listening, one_utterance
 from .options import BaseURL, Extra, Timeout, parameters
-from .speech import CountedAudio, Listening, Samples, audio_messages, texts_to_speak
+from .speech import CountedAudio, Samples, Speech, audio_messages, texts_to_speak
 from .websocket import ReusedWebSockets, SharedWebSocket, VendorWebSockets, WebSocketStream, connect_websockets
 
 __all__ = (
@@ -25,6 +27,7 @@ __all__ = (
     "ReusedWebSockets",
     "Samples",
     "SharedWebSocket",
+    "Speech",
     "StatusError",
     "Timeout",
     "VendorHTTP",
@@ -39,6 +42,7 @@ __all__ = (
     "connect_websockets",
     "in_turns",
     "malformed_answers",
+    "one_utterance",
     "parameters",
     "retry_after",
     "text_of",

@@ -28,7 +28,7 @@ from rtvi_plugins.errors import ProviderCategory, ProviderError
 from ._inbox import Failure, Inbox
 from .failures import StatusError, category_of_status, retry_after
 
-__all__ = ("CLOSING_SECONDS", "Address", "Connection", "Outgoing", "Settings")
+__all__ = ("CLOSING_SECONDS", "Address", "Connection", "Outgoing", "Settings", "by_field")
 
 log = logging.getLogger("rtvi_plugins_vendor.websocket")
 
@@ -241,3 +241,16 @@ def _first(error: Any) -> Any:
     while isinstance(error, BaseExceptionGroup):
         error = cast("BaseExceptionGroup[Any]", error).exceptions[0]
     return error
+
+
+def by_field(name: str) -> Callable[[Any], object]:
+    """Return a route by the field of this name. A message without it has no context."""
+
+    def route(message: Any) -> object:
+        match message:
+            case {**fields} if isinstance(fields.get(name), str | int):
+                return fields[name]
+            case _:
+                return None
+
+    return route

@@ -31,6 +31,16 @@ class WebSocketStream:
     _inbox: Inbox = field(repr=False)
     _tasks: TaskGroup = field(repr=False)
 
+    @property
+    def provider(self) -> str:
+        """The name in errors."""
+        return self._inbox.provider
+
+    @property
+    def timeout(self) -> float:
+        """How long the vendor may be silent, in seconds."""
+        return self._inbox.timeout
+
     async def send(self, message: Outgoing) -> None:
         """Send bytes, text, or a value as JSON. It returns once the message is written.
 

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any
 
 import anyio
 import httpx2
@@ -23,24 +23,18 @@ import orjson
 from attrs import define, field, frozen
 
 from rtvi_plugins.errors import ProviderCategory, ProviderError
-from rtvi_plugins.kinds import Audio
 from rtvi_plugins.security import http_url, quiet_http_clients
 from rtvi_plugins.session import Secret
 
+from ._response import VendorResponse
 from .failures import StatusError, category_of_status, retry_after, transport_failures
-from .speech import Samples
 
 __all__ = ("Retry", "VendorHTTP", "VendorResponse", "connect_http")
 
 log = logging.getLogger(__name__)
 
-#: How long to wait for the end of a response, after which its connection can be used again.
-_END_OF_RESPONSE_SECONDS = 0.5
 #: The most bytes that are read of a refusal.
 _LONGEST_ERROR = 65536
-_LONGEST_BODY = 4 * 1024 * 1024
-
-_T = TypeVar("_T")
 
 
 @frozen
@@ -64,87 +58,6 @@ class Retry:
         if attempt >= self.times or (asked or 0) > self.longest:
             return None
         return asked if asked is not None else min(self.longest, self.first * 2**attempt)
-
-
-@define(eq=False)
-class VendorResponse:
-    """A successful response, to be read once, with one of its methods. You may stop reading anywhere."""
-
-    provider: str
-    raw: httpx2.Response = field(repr=False)
-    _reader: AsyncIterator[Any] | None = None
-
-    @property
-    def is_json(self) -> bool:
-        """Whether the body is one JSON value. Some servers answer so although a stream was requested."""
-        return self.raw.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
-
-    def events(self) -> AsyncIterator[httpx2.ServerSentEvent]:
-        """Iterate over the server-sent events. Another type of content is a `ProviderError`."""
-        return self._read_by(aiter(httpx2.EventSource(self.raw)))
-
-    def lines(self) -> AsyncIterator[str]:
-        """Iterate over the lines, without their ends."""
-        return self._read_by(self.raw.aiter_lines())
-
-    def audio(self, rate: int, channels: int = 1) -> AsyncIterator[Audio]:
-        """Iterate over 16-bit PCM as it arrives, in whole frames of samples. Half a frame at the end is left out.
-
-        JSON and text instead of audio are a `ProviderError`.
-        """
-        if self.is_json or self.raw.headers.get("content-type", "").startswith("text/"):
-            raise ProviderError(self.provider, "unavailable")
-        return self._read_by(_audio(self.raw.aiter_bytes(), rate, channels))
-
-    async def read(self, longest: int = _LONGEST_BODY) -> bytes:
-        """Return the body, or its start if it is longer than `longest` bytes."""
-        body = bytearray()
-        async for part in self._read_by(self.raw.aiter_bytes()):
-            body += part
-            if len(body) >= longest:
-                break
-        return bytes(body[:longest])
-
-    async def json(self) -> Any:
-        """Return the body as JSON. Raise `ProviderError` if it is not valid, or longer than 4 MiB."""
-        try:
-            return orjson.loads(await self.read())
-        except orjson.JSONDecodeError:
-            raise ProviderError(self.provider, "unavailable") from None
-
-    async def finish(self) -> None:
-        """Read the rest for at most half a second, so that the next request can use the connection.
-
-        Call it once you have all that you need. Leaving without it closes the connection, so the vendor stops.
-        """
-        with anyio.move_on_after(_END_OF_RESPONSE_SECONDS), suppress(httpx2.HTTPError):
-            await self._drain()
-
-    async def aclose(self) -> None:
-        """Close the response. Its connection is closed too, unless all of it was read."""
-        try:
-            await self.raw.aclose()
-        finally:
-            # httpx2 leaves its inner iterators to the garbage collector, and trio warns about that. On a closed
-            # response they end, and one that would wait is cancelled.
-            with anyio.move_on_after(0), suppress(httpx2.HTTPError, httpx2.StreamError):
-                await self._drain()
-
-    def _read_by(self, reader: AsyncIterator[_T]) -> AsyncIterator[_T]:
-        self._reader = reader
-        return reader
-
-    async def _drain(self) -> None:
-        if self._reader is not None:
-            async for _ in self._reader:
-                pass
-
-
-async def _audio(parts: AsyncIterator[bytes], rate: int, channels: int) -> AsyncGenerator[Audio]:
-    samples = Samples(rate, channels)
-    async for part in parts:
-        for audio in samples.take(part):
-            yield audio
 
 
 def category_by_status(status: int, body: bytes) -> ProviderCategory:

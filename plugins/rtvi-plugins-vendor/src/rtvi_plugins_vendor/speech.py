@@ -1,31 +1,27 @@
-"""What speech vendors have in common: audio in batches, pauses that the vendor answers, and whole samples.
+"""What speech vendors have in common: audio in batches, whole samples, and the times of words.
 
 ::
 
-    listening = Listening("acme", timeout=10)
-    sent = listening.messages(request.audio, pause={"type": "Finalize"})
-    async with acme.open("listen") as stream, stream.sending(sent):
-        while True:
-            message = await listening.receive(stream)
-            ...
+    speech = Speech("acme", rate=24_000)
+    ...
+    for word in speech.words(["Hello", "there."], [0.0, 0.4]):
+        yield word
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from base64 import b64decode
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from uuid import uuid4
 
-import anyio
 from attrs import define, field
 
-from rtvi_plugins.errors import ProviderError
-from rtvi_plugins.kinds import Audio, Pause, Usage
+from rtvi_plugins.kinds import Audio, Pause, Word
 
 from ._connection import Outgoing
-from ._stream import WebSocketStream
+from .failures import malformed_answers
 
-__all__ = ("CountedAudio", "Listening", "Samples", "audio_messages", "texts_to_speak")
+__all__ = ("CountedAudio", "Samples", "Speech", "audio_messages", "texts_to_speak")
 
 #: How many frames of 32 ms are sent in one message. Fewer messages cost less, and 96 ms are soon enough.
 _FRAMES = 3
@@ -79,73 +75,6 @@ async def audio_messages(
         yield end
 
 
-@define(eq=False)
-class Listening:
-    """One call of `listen`: it sends utterances, and knows how long the vendor may take to answer a pause.
-
-    - `timeout`: how long the vendor may be silent after a pause, in seconds, if it has sent nothing for the utterance.
-    - `quiet`: how long it may be silent after a pause, in seconds, if it has. For vendors that do not answer each one.
-    - `hears_silence`: whether the vendor sends something for each utterance. If not, it is enough that it has sent
-      anything since the connection was opened.
-    """
-
-    provider: str
-    timeout: float
-    quiet: float = 1.0
-    hears_silence: bool = True
-    #: Whether a pause waits for its answer.
-    is_paused: bool = field(default=False, init=False)
-    _audio: CountedAudio | None = field(default=None, init=False)
-    _used: float = field(default=0.0, init=False)
-    _heard: bool = field(default=False, init=False)
-    _patience: anyio.CancelScope = field(factory=anyio.CancelScope, init=False)
-
-    async def messages(
-        self, audio: AsyncIterator[Audio | Pause], pause: Outgoing, *, least: int = 0
-    ) -> AsyncGenerator[Outgoing]:
-        """Yield what to send, as `audio_messages` does."""
-        self._audio = CountedAudio(audio)
-        async with aclosing(audio_messages(self._audio, pause=pause, least=least)) as messages:
-            async for message in messages:
-                if message is pause:
-                    self.is_paused = True
-                    self._patience.deadline = self._deadline()
-                yield message
-
-    async def receive(self, stream: WebSocketStream) -> object:
-        """Return the next message, or None if the vendor is quiet after a pause: it has nothing to add.
-
-        Raises `ProviderError` if the vendor has ended the stream, or says nothing at all.
-        """
-        with anyio.CancelScope(deadline=self._deadline()) as self._patience:
-            try:
-                message: object = await anext(stream)
-            except StopAsyncIteration:
-                raise ProviderError(self.provider, "unavailable") from None
-            self._heard = True
-            return message
-        if not self._heard:
-            raise ProviderError(self.provider, "timeout")
-        return None
-
-    def settle(self) -> Usage:
-        """Note that the pause was answered. Return the length of the audio since the last one."""
-        self.is_paused = False
-        self._heard = self._heard and not self.hears_silence
-        return self.usage()
-
-    def usage(self) -> Usage:
-        """Return the length of the audio since the last call, or since the last pause."""
-        seconds = self._audio.seconds if self._audio else 0.0
-        used, self._used = round(seconds - self._used, 6), seconds
-        return Usage(seconds=used)
-
-    def _deadline(self) -> float:
-        if not self.is_paused:
-            return math.inf
-        return anyio.current_time() + (self.quiet if self._heard else self.timeout)
-
-
 async def texts_to_speak(text: AsyncIterator[str]) -> AsyncIterator[str] | None:
     """Wait for the first text that is not blank. Return an iterator of all of them, or None if there is none.
 
@@ -181,9 +110,12 @@ class Samples:
     seconds: float = field(default=0.0, init=False)
     _rest: bytes = field(default=b"", init=False)
 
-    def take(self, data: bytes) -> list[Audio]:
-        """Return the audio of these bytes: one piece, or none. Half a frame is kept for the next call."""
-        data = self._rest + data
+    def take(self, data: bytes | str) -> list[Audio]:
+        """Return the audio of these bytes, or of a base64 text: one piece, or none. Half a frame is kept.
+
+        Raises `ValueError` if a text is not base64.
+        """
+        data = self._rest + (b64decode(data, validate=True) if isinstance(data, str) else data)
         whole = len(data) - len(data) % (2 * self.channels)
         self._rest = data[whole:]
         if not whole:
@@ -191,3 +123,51 @@ class Samples:
         audio = Audio(data[:whole], self.rate, self.channels)
         self.seconds += audio.seconds
         return [audio]
+
+
+@define(eq=False)
+class Speech:
+    """The audio and the words of one request of a TTS. What is malformed is a `ProviderError`."""
+
+    provider: str
+    rate: int
+    channels: int = 1
+    #: A new name for the request, for vendors that want one.
+    context: str = field(factory=lambda: uuid4().hex, init=False)
+    #: When the words begin whose times count from 0, in seconds of audio.
+    _began: float = field(default=0.0, init=False)
+    _samples: Samples = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Begin without audio."""
+        self._samples = Samples(self.rate, self.channels)
+
+    @property
+    def seconds(self) -> float:
+        """The length of all audio so far, in seconds."""
+        return self._samples.seconds
+
+    def audio(self, data: bytes | str) -> list[Audio]:
+        """Return the audio of these bytes, or of a base64 text: one piece, or none. Half a frame is kept."""
+        with malformed_answers(self.provider):
+            return self._samples.take(data)
+
+    def words(
+        self, texts: Sequence[str], starts: Sequence[float], ends: Sequence[float] | None = None, *, unit: float = 1.0
+    ) -> list[Word]:
+        """Return words with their times, which count from the start of the request or from the last `restart`.
+
+        `unit` is the length of a unit of the vendor's times, in seconds: 0.001 for milliseconds.
+        """
+        with malformed_answers(self.provider):
+            times = zip(texts, starts, starts if ends is None else ends, strict=True)
+            return [self._word(text, start * unit, None if ends is None else end * unit) for text, start, end in times]
+
+    def restart(self) -> None:
+        """Count the times of the next words from here, for vendors that count them from the start of a sentence."""
+        self._began = self.seconds
+
+    def _word(self, text: object, start: float, end: float | None) -> Word:
+        if not isinstance(text, str):
+            raise TypeError
+        return Word(text, self._began + start, None if end is None else self._began + end)

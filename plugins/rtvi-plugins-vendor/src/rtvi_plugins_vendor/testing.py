@@ -307,9 +307,9 @@ async def _watch(stream: SocketStream, http: h11.Connection, request: FakeReques
 
 
 @asynccontextmanager
-async def fake_vendor() -> AsyncGenerator[FakeVendor]:
-    """Run a vendor on a free port of 127.0.0.1. Leaving the block ends all connections."""
-    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+async def fake_vendor(port: int = 0) -> AsyncGenerator[FakeVendor]:
+    """Run a vendor on a port of 127.0.0.1; 0 picks a free one. Leaving the block ends all connections."""
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=port)
     vendor = FakeVendor(f"http://127.0.0.1:{listener.extra(SocketAttribute.local_port)}")
     async with listener, anyio.create_task_group() as tasks:
         tasks.start_soon(listener.serve, vendor.serve)

@@ -24,7 +24,7 @@ from attrs import define, evolve, field
 from rtvi_plugins.errors import ProviderCategory, ProviderError
 from rtvi_plugins.session import Secret
 
-from ._connection import CLOSING_SECONDS, Address, Connection, Outgoing, Settings
+from ._connection import CLOSING_SECONDS, Address, Connection, Outgoing, Settings, by_field
 from ._inbox import Inbox
 from ._reused import Pool
 from ._stream import WebSocketStream
@@ -219,15 +219,19 @@ class VendorWebSockets:
         self,
         path: str,
         *,
-        route: Callable[[Any], object],
+        route: str | Callable[[Any], object],
         params: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         keep_alive: Outgoing | None = None,
         keep_alive_every: float = 5.0,
     ) -> SharedWebSocket:
-        """Return a connection for many requests. `route` returns the context of a message, or None for all contexts."""
+        """Return a connection for many requests. The other parameters are those of `open`.
+
+        `route` is the name of the field that has the context of a message, or a function that returns it. A message
+        without a context (or with None) goes to all requests.
+        """
         address = Address(path, params or {}, headers or {}, keep_alive, keep_alive_every)
-        return SharedWebSocket(self._service, address, route)
+        return SharedWebSocket(self._service, address, by_field(route) if isinstance(route, str) else route)
 
     async def check_key(
         self,

@@ -1,0 +1,150 @@
+"""Continuous recognition over a WebSocket: utterances are sent, and the vendor answers each pause.
+
+::
+
+    pause = {"type": "Finalize"}
+    async with acme.open("listen") as stream, Listening(stream, request.audio, pause=pause) as listening:
+        async for message in listening:
+            ...
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, aclosing
+from types import TracebackType
+from typing import Any, Self
+
+import anyio
+from attrs import define, field
+
+from rtvi_plugins.errors import ProviderError
+from rtvi_plugins.kinds import (
+    Audio,
+    ListenPiece,
+    ListenRequest,
+    Pause,
+    Settled,
+    STTPiece,
+    STTRequest,
+    Transcript,
+    Usage,
+)
+
+from ._connection import Outgoing
+from ._stream import WebSocketStream
+from .speech import CountedAudio, audio_messages
+
+__all__ = ("Listening", "one_utterance")
+
+
+@define(eq=False)
+class Listening(AsyncIterator[Any]):
+    """One call of `listen`: it sends utterances beside its block, and iterates over the messages of the vendor.
+
+    A message of None means that the vendor is quiet after a pause: it has nothing to add. Iteration never ends. It
+    raises `ProviderError` if the vendor has ended the stream, or says nothing at all.
+
+    - `pause`: what is sent at each pause.
+    - `quiet`: how long the vendor may be silent after a pause, in seconds, if it has sent something for the utterance.
+      If it has sent nothing, the `timeout` of the service is the limit.
+    - `hears_silence`: whether the vendor sends something for each utterance. If not, it is enough that it has sent
+      anything since the connection was opened.
+    - `least`: the fewest bytes of a message with audio. See `audio_messages`.
+    """
+
+    stream: WebSocketStream
+    audio: CountedAudio = field(converter=CountedAudio)
+    pause: Outgoing = field(kw_only=True)
+    quiet: float = field(default=1.0, kw_only=True)
+    hears_silence: bool = field(default=True, kw_only=True)
+    least: int = field(default=0, kw_only=True)
+    #: Whether a pause waits for its answer.
+    is_paused: bool = field(default=False, init=False)
+    _used: float = field(default=0.0, init=False)
+    _heard: bool = field(default=False, init=False)
+    _patience: anyio.CancelScope = field(factory=anyio.CancelScope, init=False)
+    _sending: AbstractAsyncContextManager[None] = field(init=False)
+
+    async def __aenter__(self) -> Self:
+        self._sending = self.stream.sending(self._messages())
+        await self._sending.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        return await self._sending.__aexit__(type, error, traceback)
+
+    async def __anext__(self) -> Any:
+        with anyio.CancelScope(deadline=self._deadline()) as self._patience:
+            try:
+                message: object = await anext(self.stream)
+            except StopAsyncIteration:
+                raise ProviderError(self.stream.provider, "unavailable") from None
+            self._heard = True
+            return message
+        if not self._heard:
+            raise ProviderError(self.stream.provider, "timeout")
+        return None
+
+    def settle(self) -> list[Usage | Settled]:
+        """Return the pieces that answer a pause: the length of its audio, and `Settled`. Empty if no pause waits."""
+        if not self.is_paused:
+            return []
+        self.is_paused = False
+        self._heard = self._heard and not self.hears_silence
+        return [self.usage(), Settled()]
+
+    def usage(self) -> Usage:
+        """Return the length of the audio since the last call, or since the last pause."""
+        seconds = self.audio.seconds
+        used, self._used = round(seconds - self._used, 6), seconds
+        return Usage(seconds=used)
+
+    async def _messages(self) -> AsyncGenerator[Outgoing]:
+        async with aclosing(audio_messages(self.audio, pause=self.pause, least=self.least)) as messages:
+            async for message in messages:
+                if message is self.pause:
+                    self.is_paused = True
+                    self._patience.deadline = self._deadline()
+                yield message
+
+    def _deadline(self) -> float:
+        if not self.is_paused:
+            return math.inf
+        return anyio.current_time() + (self.quiet if self._heard else self.stream.timeout)
+
+
+async def one_utterance(
+    listen: Callable[[ListenRequest], AsyncGenerator[ListenPiece]], request: STTRequest
+) -> AsyncGenerator[STTPiece]:
+    """Yield the transcripts of one utterance with `listen`, which opens a connection for it.
+
+    So `transcribe` of a provider can be `return one_utterance(self.listen, request)`.
+    """
+    async with aclosing(listen(ListenRequest(_ThenPause(request.audio)))) as pieces:
+        async for piece in pieces:
+            if isinstance(piece, Settled):
+                return
+            if isinstance(piece, Transcript | Usage):
+                yield piece
+    raise ProviderError("The STT", "unavailable")
+
+
+@define(eq=False)
+class _ThenPause(AsyncIterator[Audio | Pause]):
+    """The audio of an utterance, and a pause after it."""
+
+    audio: AsyncIterator[Audio]
+    _over: bool = False
+
+    async def __anext__(self) -> Audio | Pause:
+        if self._over:
+            raise StopAsyncIteration
+        try:
+            return await anext(self.audio)
+        except StopAsyncIteration:
+            self._over = True
+            return Pause()
