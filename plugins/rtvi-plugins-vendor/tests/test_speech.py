@@ -239,7 +239,7 @@ async def test_a_listen_that_ends_before_it_has_settled_has_failed() -> None:
     """The framework tries the utterance once more."""
 
     async def listen(request: ListenRequest) -> AsyncGenerator[ListenPiece]:
-        yield Transcript("Hel", False)
+        yield Transcript("Hello", False)
 
     with pytest.raises(ProviderError) as failed:
         assert [each async for each in one_utterance(listen, STTRequest(items(FRAME)))] == []
