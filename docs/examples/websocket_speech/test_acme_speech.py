@@ -45,6 +45,8 @@ async def listen(socket: FakeSocket) -> None:
                 await socket.send({"text": words.strip(), "final": True})
                 await socket.send({"type": "paused"})
                 words = ""
+            case _:
+                pass  # it keeps the connection alive
 
 
 async def speak(socket: FakeSocket) -> None:
