@@ -13,7 +13,6 @@ import hmac
 import logging
 import os
 import secrets
-import time
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from functools import partial
@@ -55,13 +54,14 @@ from .registry.installed_plugins import Installed
 from .registry.key_store import KeyStore
 from .registry.modules import top
 from .registry.registry import Provider, Registry
-from .resuming import Saved, SessionStore
+from .resuming import SessionStore
 from .runtime.actions import Threads
 from .runtime.bot_session import Shared
 from .runtime.connection import Connection, ConnectionStream
 from .runtime.key_checks import can_check
 from .runtime.lifespans import OpenLifespans
 from .runtime.resume_tokens import read_token
+from .runtime.saved_sessions import SavedSessions, reading
 from .runtime.services import Opener
 from .runtime.session_life import LiveSession
 from .runtime.slow_imports import Postponed
@@ -80,8 +80,8 @@ __all__ = ("Clock", "Connection", "ConnectionStream", "Host", "Limits", "ManualC
 
 _log = logging.getLogger("rtvi_plugins")
 
-#: How many sessions are claimed at once, and how long a claim may take, in seconds.
-_CLAIMS, _CLAIM_SECONDS = 16, 5.0
+#: How often a resume begins again, because the owner of the session has changed it.
+_ATTEMPTS = 3
 #: A day, in seconds.
 _DAY = 86_400.0
 
@@ -169,8 +169,7 @@ class Host:
         )
         #: The sessions that are being restored.
         self._restoring: dict[str, anyio.Event] = {}
-        # After the end of a process, all its clients come back at once.
-        self._claims = anyio.CapacityLimiter(_CLAIMS)
+        self._saved = None if store is None else SavedSessions(store, address, self._clock)
         self._unclaimed = UnclaimedSessions(self.limits, self._clock)
         self._sessions: dict[str, LiveSession] = {}
         self._rates = AddressRates(self.limits)
@@ -482,21 +481,21 @@ class Host:
         Return None for any other body, for a session of this process, and if the owner is not known. The owner may have
         ended. If it lives, a start there keeps what is under way in the session; a start here moves the session.
         """
-        store, read = self._shared.store, read_token(body.get("resume")) if is_object(body) else None
-        if read is None or store is None or read[0] in self._sessions:
+        read = read_token(body.get("resume")) if is_object(body) else None
+        if read is None or self._saved is None:
+            return None
+        if (session := self._sessions.get(read[0])) is not None and not session.closed:
             return None
         try:
-            with anyio.fail_after(_CLAIM_SECONDS):
-                async with self._claims:
-                    owner = await store.owner(read[0])
-        except Exception:  # the claim will say so
+            owner = await self._saved.owner(read[0])
+        except StoreUnavailable:  # the start will say so
             return None
         return None if owner == self._shared.address else owner
 
     async def _resume(self, token: object) -> Started:
         """Find the session of a client that comes back: in this process, or in the store."""
         read = read_token(token)
-        if read is None or self._shared.store is None:
+        if read is None or self._saved is None:
             raise UnknownSession("This is no resume token of this server; start a new session.")
         id, proof = read
         while (restoring := self._restoring.get(id)) is not None:
@@ -508,7 +507,11 @@ class Host:
             self._admit()
             done = self._restoring[id] = anyio.Event()
             try:
-                session = await self._restore(self._shared.store, id, proof)
+                session = await self._restore(self._saved, id, proof)
+            except RequestError as error:
+                # Nothing has changed, so another process may succeed.
+                error.retryable = not isinstance(error, UnknownSession)
+                raise
             finally:
                 del self._restoring[id]
                 done.set()
@@ -516,25 +519,23 @@ class Host:
             raise UnknownSession("The resume token was used already, or was revoked; start a new session.")
         return Started(self._unclaimed.add(session, None, proof), id)
 
-    async def _restore(self, store: SessionStore, id: str, proof: str) -> LiveSession:
-        """Claim a session, open its services again, and restore it. Raise a `RequestError`."""
-        try:
-            with anyio.fail_after(_CLAIM_SECONDS):
-                async with self._claims:
-                    saved = await store.claim(id, self._shared.address, proof)
-        except Exception as error:
-            report("the store of sessions", error)
-            raise StoreUnavailable("The session cannot be resumed at present; try again later.") from None
-        if saved is None or _is_over(saved):
-            raise UnknownSession("The session has ended, or the resume token was revoked; start a new session.")
-        start = decode_json(saved.state["start"])
-        config = decode_json(saved.state["config"])
-        await self._postponed.wait_for([start, config])
-        request = self._read(start["body"], trusted=start["trusted"])
-        request = with_config(request, self.registry, config["providers"], config["values"])
-        session = LiveSession(id, self._shared, request, start, saved)
-        await self._open(session, None)
-        return session
+    async def _restore(self, sessions: SavedSessions, id: str, proof: str) -> LiveSession:
+        """Open the services of a saved session again, restore it, and claim it. Raise a `RequestError`."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            saved = await sessions.read(id, proof)
+            try:
+                with reading():
+                    start, config = decode_json(saved.state["start"]), decode_json(saved.state["config"])
+                    await self._postponed.wait_for([start, config])
+                    request = self._read(start["body"], trusted=start["trusted"])
+                    request = with_config(request, self.registry, config["providers"], config["values"])
+                    session = LiveSession(id, self._shared, request, start, saved)
+                await self._open(session, None)
+                return session
+            except RequestError:
+                if not saved.changed or attempt == _ATTEMPTS:
+                    raise
+        raise AssertionError
 
     async def _hold(
         self, session: LiveSession, address: str | None, *, task_status: TaskStatus[RequestError | None]
@@ -625,12 +626,6 @@ def _to_save(body: object, *, trusted: bool) -> Mapping[str, Any]:
     sent = body if is_object(body) else {}
     left_out = ("api_keys", "services", "config")
     return {"body": {name: value for name, value in sent.items() if name not in left_out}, "trusted": trusted}
-
-
-def _is_over(saved: Saved) -> bool:
-    """Return whether the time to resume a session is over. Its record may be kept for longer, for its history."""
-    until: float = decode_json(saved.state["time"]).get("until", inf)
-    return until < time.time()
 
 
 def _key_variables(registry: Registry) -> list[str]:

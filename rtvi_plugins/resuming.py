@@ -204,7 +204,9 @@ class BatchWriter(Generic[Item]):
     """Makes writes in batches, in order: what arrives while a batch is written is the next batch.
 
     A transaction, or a round trip to a server, costs nearly the same for many writes as for one. `write` takes a batch
-    and returns an exception for each item that failed, by its index. If it raises, the whole batch has failed.
+    and returns an exception for each item that failed, by its index. If it raises, an item may be the reason: the batch
+    is written again in parts, so that only that item fails. So `write` must accept an item that it has written before.
+    If nothing of several parts can be written, or that takes more than a second, the rest of the batch fails.
     """
 
     def __init__(self, write: Callable[[Sequence[Item]], Awaitable[Mapping[int, Exception]]], *, most: int) -> None:
@@ -247,13 +249,27 @@ class BatchWriter(Generic[Item]):
                     each.done.set()
 
     async def _write_batch(self, batch: Sequence[_Waiting[Item]]) -> None:
-        try:
-            failed = await self._write([each.item for each in batch])
-        except Exception as error:
-            failed = dict.fromkeys(range(len(batch)), error)
-        for index, each in failed.items():
-            batch[index].error = each
+        """Write a batch, in the order of its items, and in halves after a failure."""
+        until, refused = anyio.current_time() + _ISOLATE_SECONDS, 0
+        parts = [batch]
+        while parts:
+            part = parts.pop()
+            try:
+                failed = await self._write([each.item for each in part])
+            except Exception as error:
+                if len(part) > 1 and refused < _REFUSED and anyio.current_time() < until:
+                    middle = len(part) // 2
+                    parts += [part[middle:], part[:middle]]
+                    continue
+                failed, refused = dict.fromkeys(range(len(part)), error), refused + 1
+            else:
+                refused = 0
+            for index, each in failed.items():
+                part[index].error = each
 
 
+#: For how long the item of a batch is looked for that cannot be written, in seconds; and how many failures in a row
+#: mean that it is not an item.
+_ISOLATE_SECONDS, _REFUSED = 1.0, 3
 #: How long the last batches may take when a store is left, in seconds.
 _LAST_SECONDS: Final = 5.0

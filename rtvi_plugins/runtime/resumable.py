@@ -17,11 +17,12 @@ from ..clock import Clock
 from ..errors import NotReceived, RequestError
 from ..protocol.codec import decode_json, encode, encode_json
 from ..protocol.requests import ClientReady
-from ..resuming import OWNER, Saved
+from ..resuming import OWNER
 from ..session import RunLLM
 from .bot_session import BotSession, SessionParts, Shared
 from .history import History
 from .resume_tokens import ResumeTokens
+from .saved_sessions import SavedSession, reading
 from .saving import Saver
 from .session_deadlines import SessionTime
 from .snapshot import Snapshot
@@ -72,16 +73,15 @@ class Resumable:
         parts: SessionParts,
         shared: Shared,
         start: Mapping[str, Any],
-        saved: Saved | None,
+        saved: SavedSession | None,
         session_time: SessionTime,
         on_lost: Callable[[], None],
     ) -> Resumable | None:
         """Return what makes a session resumable; None if the host saves no sessions. `start` is saved with it."""
         if shared.store is None:
             return None
-        epoch = 1 if saved is None else saved.epoch
         keeping = shared.history_seconds
-        saver = Saver(session.id, epoch, shared.store, shared.clock, shared.resume_seconds, on_lost, keeping)
+        saver = Saver(session.id, 1, shared.store, shared.clock, shared.resume_seconds, on_lost, keeping)
         snapshot = Snapshot(session, parts, saver, session_time, time.time)
         saver.snapshot, saver.answered = snapshot.note, snapshot.answered
         tokens = ResumeTokens(session.id, shared.clock, saver.note_text)
@@ -102,8 +102,14 @@ class Resumable:
 
     # ---- the record ------------------------------------------------------------------------------------------------
 
-    def restore(self, record: Mapping[str, str]) -> None:
-        """Restore the session from its record, and wait for its client."""
+    async def restore(self, saved: SavedSession) -> None:
+        """Restore the session, claim it, and wait for its client. Raise a `RequestError`, and claim nothing."""
+        with reading():
+            self._read(saved.state)
+        self.saver.epoch = await saved.claim()
+        self._wait()
+
+    def _read(self, record: Mapping[str, str]) -> None:
         self.session.resumed = self._is_news = True
         self.parts.outbox.detach()
         if self.history is not None:
@@ -112,7 +118,6 @@ class Resumable:
         for key in record:
             self.tokens.restore(key)
         self.snapshot.restore(record)
-        self._wait()
 
     def begin(self, tasks: TaskGroup) -> None:
         """Save the session from now on."""

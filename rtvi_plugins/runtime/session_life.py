@@ -33,7 +33,6 @@ from ..protocol.requests import (
     UpdateConfig,
 )
 from ..protocol.start_request import StartRequest
-from ..resuming import Saved
 from ..utils.error_texts import where
 from ..utils.log_text import logged_session
 from ..utils.plugin_calls import TaskContext, reraise_control_flow
@@ -42,6 +41,7 @@ from ..voice.recording import record
 from .audio_input import INPUT_RATE
 from .bot_session import BotSession, Shared
 from .resumable import Resumable
+from .saved_sessions import SavedSession
 from .session_deadlines import SessionTime
 from .worker_tasks import Workers
 
@@ -59,9 +59,9 @@ class LiveSession:
         shared: Shared,
         start: StartRequest,
         body: Mapping[str, Any] = {},
-        saved: Saved | None = None,
+        saved: SavedSession | None = None,
     ) -> None:
-        """`body` is what a saved session is started from again, and `saved` the record of a session to restore."""
+        """`body` is what a saved session is started from again, and `saved` the session to restore."""
         self.id = id
         self.session, self.parts = BotSession.create(id, shared, start, self._stop)
         self.clock = shared.clock
@@ -99,11 +99,8 @@ class LiveSession:
         async with anyio.create_task_group() as keepers:
             self._keepers = keepers
             try:
-                failed = await self.parts.services.open(keepers)
-                if failed is None and self.closed:
-                    failed = SessionClosed("The session was closed while its services were opening.")
+                failed = await self.parts.services.open(keepers) or await self._restore()
                 if failed is None:
-                    self._restore()
                     await self._serve(task_status)
                 else:
                     task_status.started(failed)
@@ -112,9 +109,14 @@ class LiveSession:
                     await self._shut()
                 keepers.cancel_scope.cancel()
 
-    def _restore(self) -> None:
-        if self._saved is not None and self.resumable is not None:
-            self.resumable.restore(self._saved.state)
+    async def _restore(self) -> RequestError | None:
+        """Restore a saved session, and claim it, now that its services are open. Return the error if that fails."""
+        try:
+            if self._saved is not None and self.resumable is not None and not self.closed:
+                await self.resumable.restore(self._saved)
+        except RequestError as error:
+            return error
+        return SessionClosed("The session was closed while its services were opening.") if self.closed else None
 
     async def _serve(self, task_status: TaskStatus[RequestError | None]) -> None:
         """Let the client connect, and stay until the session ends, which cancels everything in here."""

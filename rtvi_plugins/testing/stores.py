@@ -158,6 +158,30 @@ async def _is_concurrent(case: _Case) -> None:
     assert owners == ["one"] * 50, "a write is lost among others that are fenced"
 
 
+async def _isolates(case: _Case) -> None:
+    """A text that a store may refuse, and others at the same time."""
+    others = [_Case(case.one, case.other) for _ in range(20)]
+    await case.create({"a": "1"})
+    refused: list[Exception] = []
+
+    async def write_half_a_character() -> None:
+        try:
+            await case.one.write(case.session, 1, {"a": "2", "b": "\ud800"}, _SECONDS)
+        except Exception as error:
+            refused.append(error)
+
+    async with anyio.create_task_group() as tasks:
+        for each in others[:10]:
+            tasks.start_soon(each.create)
+        tasks.start_soon(write_half_a_character)
+        for each in others[10:]:
+            tasks.start_soon(each.create)
+    owners = [await case.other.owner(each.session) for each in others]
+    assert owners == ["one"] * 20, "a write is lost because one of another session is refused"
+    expected = {"a": "1"} if refused else {"a": "2", "b": "\ud800"}
+    assert await case.state() == expected, "a write that is refused has changed something, or one that is not is lost"
+
+
 async def _forgets(case: _Case) -> None:
     await case.create({"a": "1"})
     await case.one.forget(case.session, 2)
@@ -203,6 +227,7 @@ _CHECKS: tuple[Callable[[_Case], Awaitable[None]], ...] = (
     _orders,
     _claims_once,
     _is_concurrent,
+    _isolates,
     _forgets,
     _reads,
 )

@@ -824,17 +824,6 @@ async def test_a_session_goes_on_without_its_store(caplog: pytest.LogCaptureFixt
         assert await client.result("bot:ordered") == ["a", "b"]
 
 
-async def test_a_store_that_fails_a_claim_is_reported() -> None:
-    """The client may try again."""
-
-    class Dead(MemoryStore):
-        async def claim(self, session: str, owner: str, proof: str) -> Any:
-            raise OSError("no route to the store")
-
-    async with host(Dead()) as one, visitor() as client:
-        assert await refused(client, one, "a.b") == "store-unavailable"
-
-
 # ---- what a client must not do ---------------------------------------------------------------------------------------
 
 

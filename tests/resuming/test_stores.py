@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import stat
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -84,16 +84,54 @@ async def test_a_new_file_may_be_prepared_by_several_processes(tmp_path: Path, m
         assert len(waits) == 1
 
 
-async def test_a_batch_that_fails_fails_for_each_of_its_writers() -> None:
-    """Each session then knows that it is not saved."""
+async def write_all(writer: BatchWriter[int], count: int) -> tuple[list[int], list[int]]:
+    """Write so many numbers at once. Return them in the order in which they were sent, and those that have failed."""
+    sent: list[int] = []
+    failed: list[int] = []
 
-    async def write(items: object) -> Mapping[int, Exception]:
+    async def write(item: int) -> None:
+        sent.append(item)
+        try:
+            await writer.write(item)
+        except OSError:
+            failed.append(item)
+
+    async with writer.running(), anyio.create_task_group() as tasks:
+        for item in range(count):
+            tasks.start_soon(write, item)
+    return sent, failed
+
+
+async def test_a_store_that_fails_fails_for_each_of_its_writers() -> None:
+    """Each session then knows that it is not saved, after a few attempts."""
+    batches: list[int] = []
+
+    async def write(items: Sequence[int]) -> Mapping[int, Exception]:
+        batches.append(len(items))
         raise OSError("the disk is full")
 
-    writer = BatchWriter[str](write, most=10)
-    async with writer.running():
-        with pytest.raises(OSError, match="the disk is full"):
-            await writer.write("a")
+    sent, failed = await write_all(BatchWriter[int](write, most=500), 500)
+    assert sorted(failed) == sorted(sent)
+    assert len(batches) < 20
+
+
+@pytest.mark.parametrize("bad", [{0}, {250}, {499}, {7, 8}, {3, 77, 400}])
+async def test_an_item_that_cannot_be_written_fails_alone(bad: set[int]) -> None:
+    """The others of its batch are written, in their order."""
+    batches: list[int] = []
+    written: list[int] = []
+
+    async def write(items: Sequence[int]) -> Mapping[int, Exception]:
+        batches.append(len(items))
+        if bad.intersection(items):
+            raise OSError("too large")
+        written.extend(items)
+        return {}
+
+    sent, failed = await write_all(BatchWriter[int](write, most=500), 500)
+    assert set(failed) == bad
+    assert written == [each for each in sent if each not in bad]
+    assert len(batches) < 70
 
 
 async def test_records_whose_time_is_over_leave_the_file(tmp_path: Path) -> None:

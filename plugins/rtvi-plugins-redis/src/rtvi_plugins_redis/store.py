@@ -153,8 +153,13 @@ class RedisStore:
         pipe = self._redis.pipeline(transaction=False)
         for each in batch:
             self._write_script(keys=[self._key(each.session)], args=_arguments(each), client=pipe)
-        done = pipe.execute()
-        return {index: Fenced(each.session) for index, each in enumerate(batch) if not done[index]}
+        # A write that the server refuses, such as one that is too large, says nothing about the others.
+        done: list[Any] = pipe.execute(raise_on_error=False)
+        return {
+            index: found if isinstance(found, Exception) else Fenced(batch[index].session)
+            for index, found in enumerate(done)
+            if isinstance(found, Exception) or not found
+        }
 
 
 def _texts(fields: Mapping[str, str | None]) -> dict[str, str]:

@@ -1,0 +1,128 @@
+"""Read the saved session of a client that comes back, and claim it when everything else has succeeded.
+
+A claim ends the session in the process that has it. So a process first reads the record, opens the services and
+restores the session; it claims the record last. If something fails before, nothing has changed: the owner goes on, and
+the client may try again, here or elsewhere, with the same token.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from contextlib import contextmanager
+from math import inf
+from typing import Final, TypeVar
+
+import anyio
+from attrs import define, field
+
+from ..clock import Clock
+from ..errors import RequestError, StartFailed, StoreUnavailable, UnknownSession, report
+from ..protocol.codec import decode_json
+from ..resuming import OWNER, SessionStore
+
+__all__ = ("SavedSession", "SavedSessions", "reading")
+
+T = TypeVar("T")
+
+#: How many sessions are read or claimed at once, and how long that may take, in seconds. After the end of a process,
+#: all its clients come back at once.
+_AT_ONCE, _SECONDS = 16, 5.0
+#: How often the log says that the store fails, in seconds. Anybody may send tokens.
+_REPORT_SECONDS: Final = 60.0
+
+
+@define(eq=False)
+class SavedSessions:
+    """The saved sessions, as a process finds them that does not have them."""
+
+    store: SessionStore
+    #: The address of this process.
+    address: str
+    clock: Clock
+    _limiter: anyio.CapacityLimiter = field(factory=lambda: anyio.CapacityLimiter(_AT_ONCE))
+    _next_report: float = -inf
+    _unreported: int = 0
+
+    async def owner(self, id: str) -> str | None:
+        """Return the address of the process that has a session. Raise `StoreUnavailable`."""
+        return await self._ask(lambda: self.store.owner(id))
+
+    async def read(self, id: str, proof: str) -> SavedSession:
+        """Return a session, if its record has the key `proof`. Raise `UnknownSession` or `StoreUnavailable`."""
+        state = await self._ask(lambda: self.store.read(id))
+        with reading():
+            if state is None or proof not in state or _is_over(state):
+                raise _unknown()
+        return SavedSession(id, proof, state, self)
+
+    async def claim(self, session: SavedSession) -> int:
+        """Become the owner, and return the new epoch. Raise `UnknownSession`, or `StoreUnavailable`.
+
+        The latter is raised too if the owner before has written to the record after it was read.
+        """
+        saved = await self._ask(lambda: self.store.claim(session.id, self.address, session.proof))
+        if saved is None:
+            raise _unknown()
+        if {**saved.state, OWNER: ""} != {**session.state, OWNER: ""}:
+            session.changed = True
+            raise StoreUnavailable("The session has changed while it was resumed; try again.")
+        return saved.epoch
+
+    async def _ask(self, ask: Callable[[], Awaitable[T]]) -> T:
+        try:
+            with anyio.fail_after(_SECONDS):
+                async with self._limiter:
+                    return await ask()
+        except Exception as error:
+            self._report(error)
+            raise StoreUnavailable("The session cannot be resumed at present; try again later.") from None
+
+    def _report(self, error: Exception) -> None:
+        """Log a failure, and count those of the next minute."""
+        now = self.clock.now()
+        if now < self._next_report:
+            self._unreported += 1
+            return
+        more = f" ({self._unreported} more times since the last such line)" if self._unreported else ""
+        self._next_report, self._unreported = now + _REPORT_SECONDS, 0
+        report(f"the store of sessions{more}", error)
+
+
+@define(eq=False)
+class SavedSession:
+    """A session as its record was read."""
+
+    id: str
+    #: The key of the record that proves the client's token.
+    proof: str
+    state: Mapping[str, str] = field(repr=False)
+    _sessions: SavedSessions
+    #: Whether it was claimed, and its record was another one by then. Nobody else changes the record from now on.
+    changed: bool = False
+
+    async def claim(self) -> int:
+        """Become the owner. See `SavedSessions.claim`."""
+        return await self._sessions.claim(self)
+
+
+@contextmanager
+def reading() -> Generator[None]:
+    """Turn every exception of the block but a `RequestError` into one: the record is not of a form that it knows."""
+    try:
+        yield
+    except RequestError:
+        raise
+    except Exception as error:
+        report("reading a saved session", error)
+        raise StartFailed("This server cannot read the saved session.", retryable=True) from None
+
+
+def _unknown() -> RequestError:
+    return UnknownSession("The session has ended, or the resume token was revoked; start a new session.")
+
+
+def _is_over(state: Mapping[str, str]) -> bool:
+    """Return whether the time to resume a session is over. Its record may be kept for longer, for its history."""
+    until: float = decode_json(state["time"]).get("until", inf)
+    return until < time.time()

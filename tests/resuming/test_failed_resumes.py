@@ -1,0 +1,260 @@
+"""A resume that fails changes nothing: the owner of the session goes on, and the client may try again."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Collection, Generator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+from attrs import define, field
+
+from rtvi_plugins import LLM, Session, action, bot, converse
+from rtvi_plugins.errors import RequestError
+from rtvi_plugins.hosting import Host, Limits, ManualClock
+from rtvi_plugins.resuming import MemoryStore, SessionStore
+from rtvi_plugins.session import Secret
+from rtvi_plugins.stores import open_store
+
+from ..fakes.providers import Fakes
+from ..fakes.visitor import Visitor, visitor
+from ..fakes.wire import OPERATOR, settle
+from ..tools.databases import store_in
+
+pytestmark = pytest.mark.anyio
+
+
+@define
+class Notes:
+    """What a client has noted."""
+
+    texts: list[str] = field(factory=list[str])
+
+
+@bot(services={"llm": "scripted"}, client=["bot:note"], state=Notes, public=True)
+async def noter(session: Session[Notes], /, llm: LLM) -> None:
+    """Keeps notes."""
+    await converse(session, llm=llm)
+
+
+@action(noter)
+async def note(session: Session[Notes], /, text: str) -> list[str]:
+    """Keep a note, and return all."""
+    session.state.texts.append(text)
+    return session.state.texts
+
+
+class Unreachable(Fakes):
+    """Providers that cannot be opened here."""
+
+    @asynccontextmanager
+    async def opening(self, name: str) -> AsyncGenerator[None]:
+        """Fail."""
+        await anyio.lowlevel.checkpoint()
+        raise ConnectionError(name)
+        yield
+
+
+def host(store: SessionStore, *, address: str, limits: Limits | None = None, reaches: bool = True) -> Host:
+    """A host, as one process has it."""
+    secret = Secret(OPERATOR)
+    return Host(
+        noter,
+        modules=[Fakes() if reaches else Unreachable()],
+        clock=ManualClock(),
+        environ={},
+        operator_secret=secret,
+        store=store,
+        address=address,
+        limits=limits,
+    )
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        "memory",
+        "sqlite",
+        pytest.param("redis", marks=pytest.mark.slow),
+        pytest.param("postgres", marks=pytest.mark.slow),
+    ],
+)
+def make_store(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Generator[Callable[[], SessionStore]]:
+    """Makes stores that share their records."""
+    if request.param == "memory":
+        store = MemoryStore()
+        yield lambda: store
+        return
+    with store_in(tmp_path_factory.mktemp("store"), request.param) as place:
+        yield lambda: open_store(place, environ={})
+
+
+async def refusal(client: Visitor, where: Host) -> RequestError:
+    """Return the error with which a resume is refused."""
+    with pytest.raises(RequestError) as raised:
+        await where.start({"resume": client.token}, secret=OPERATOR)
+    return raised.value
+
+
+async def test_a_service_that_does_not_open(make_store: Callable[[], SessionStore]) -> None:
+    """The owner, which only seemed to be lost, goes on; then a third process resumes it with the same token."""
+    async with (
+        host(make_store(), address="one") as one,
+        host(make_store(), address="two", reaches=False) as two,
+        host(make_store(), address="three") as three,
+        visitor() as client,
+    ):
+        await start(client, one)
+        assert await result(client, "a") == ["a"]
+        for _ in range(2):
+            error = await refusal(client, two)
+            assert (error.code, error.retryable) == ("start-failed", True)
+        assert await two.owner_of({"resume": client.token}) == "one"
+        assert await result(client, "b") == ["a", "b"]
+        assert two.open_sessions == 0
+        await resume(client, three)
+        assert await result(client, "c") == ["a", "b", "c"]
+
+
+async def test_a_record_that_cannot_be_read(make_store: Callable[[], SessionStore]) -> None:
+    """It may be that of another release. Nothing is claimed, and a process that can read it resumes it."""
+    store = make_store()
+    async with host(make_store(), address="one") as one, host(store, address="two") as two, visitor() as client:
+        await start(client, one)
+        id = client.token.partition(".")[0]
+        saved = await store.read(id, ["start", "inputs"])
+        assert saved is not None
+        for key in saved:
+            await store.write(id, 1, {key: "[from the future]"}, 60)
+            error = await refusal(client, two)
+            assert (error.code, error.retryable) == ("start-failed", True)
+            await store.write(id, 1, {key: saved[key]}, 60)
+        assert await result(client, "a") == ["a"]
+        await resume(client, two)
+        assert await result(client, "b") == ["a", "b"]
+
+
+@pytest.mark.parametrize("full", [True, False])
+async def test_a_process_that_admits_nobody(full: bool) -> None:
+    """It has as many sessions as it can, or it is ending."""
+    store = MemoryStore()
+    async with (
+        host(store, address="one") as one,
+        host(store, address="two", limits=Limits(sessions=1)) as two,
+        visitor() as client,
+        visitor() as other,
+    ):
+        await start(client, one)
+        await start(other, two)
+        if not full:
+            two.drain()
+        error = await refusal(client, two)
+        assert (error.code, error.retryable) == ("server-full" if full else "draining", True)
+        assert await result(client, "a") == ["a"]
+
+
+class Late(MemoryStore):
+    """Calls a function after a record was read, as a process does that writes to it meanwhile."""
+
+    then: Callable[[], Any] | None = None
+    reads = 0
+
+    async def read(self, session: str, keys: Collection[str] | None = None) -> Mapping[str, str] | None:
+        """Read, and let the other write."""
+        found = await super().read(session, keys)
+        self.reads += 1
+        if self.then is not None:
+            then, self.then = self.then, None
+            await then()
+        return found
+
+
+async def test_an_owner_that_writes_until_the_claim() -> None:
+    """Nothing of it is lost: the resume begins again with the record as it is then, which nobody else changes."""
+    store = Late()
+    async with host(store, address="one") as one, host(store, address="two") as two, visitor() as client:
+        await start(client, one)
+        store.then = lambda: result(client, "a")
+        await resume(client, two)
+        assert store.reads == 2
+        assert await result(client, "b") == ["a", "b"]
+
+
+class Down(MemoryStore):
+    """A store that does not answer, or does so for reading alone."""
+
+    reads = False
+
+    async def read(self, session: str, keys: Collection[str] | None = None) -> Mapping[str, str] | None:
+        """Fail."""
+        if self.reads:
+            return await super().read(session, keys)
+        raise OSError("no route to the store")
+
+    async def claim(self, session: str, owner: str, proof: str) -> Any:
+        """Fail."""
+        raise OSError("no route to the store")
+
+
+async def test_a_store_that_is_down_is_reported_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    """However many tokens are guessed meanwhile. Each client may try again."""
+    store, clock = Down(), ManualClock()
+    secret = Secret(OPERATOR)
+    one = Host(noter, modules=[Fakes()], clock=clock, operator_secret=secret, store=store)
+    async with one, visitor() as client:
+        client.token = "a.b"
+        for _ in range(2):
+            for _ in range(50):
+                assert (await refusal(client, one)).code == "store-unavailable"
+            clock.advance(61)
+    lines = [each.message for each in caplog.records]
+    assert lines == [
+        "the store of sessions raised OSError",
+        "the store of sessions (49 more times since the last such line) raised OSError",
+    ]
+
+
+async def test_a_claim_that_fails() -> None:
+    """The session is closed again here, and its owner goes on."""
+    store = Down()
+    store.reads = True
+    async with host(store, address="one") as one, host(store, address="two") as two, visitor() as client:
+        await start(client, one)
+        assert (await refusal(client, two)).code == "store-unavailable"
+        await settle()
+        assert two.open_sessions == 0
+        assert await result(client, "a") == ["a"]
+
+
+# ---- real stores work in threads, so what they do takes a while ------------------------------------------------------
+
+
+async def start(client: Visitor, where: Host) -> None:
+    """Start a session, and wait for `bot-ready`."""
+    await client.start(where)
+    await until(lambda: client.ready is not None)
+
+
+async def result(client: Visitor, text: str) -> Any:
+    """Note a text, and return the answer when it is there."""
+    id = client.call("bot:note", text=text)
+    await until(lambda: id in client.answers)
+    return await client.answer(id)
+
+
+async def resume(client: Visitor, where: Host) -> None:
+    """Come back, and wait for `bot-ready`."""
+    before = client.ready
+    await client.resume(where)
+    await until(lambda: client.ready is not before)
+
+
+async def until(is_true: Callable[[], bool]) -> None:
+    """Wait for a thread's work to be seen."""
+    with anyio.fail_after(20):
+        while not is_true():  # noqa: ASYNC110 - a thread sets no event
+            await anyio.sleep(0.002)
