@@ -53,7 +53,8 @@ class Unreachable(Fakes):
     async def opening(self, name: str) -> AsyncGenerator[None]:
         """Fail."""
         await anyio.lowlevel.checkpoint()
-        raise ConnectionError(name)
+        if name:
+            raise ConnectionError(name)
         yield
 
 

@@ -171,7 +171,7 @@ async def test_a_session_whose_process_was_lost_cannot_be_resumed_for_as_long_as
     async with host(store) as lost, host(store) as other, visitor() as client:
         await client.start(lost)
         later = time.time() + 2 * 60 + 3
-        monkeypatch.setattr("rtvi_plugins.hosting.time.time", lambda: later)
+        monkeypatch.setattr("rtvi_plugins.runtime.saved_sessions.time.time", lambda: later)
         with pytest.raises(RequestError, match="has ended"):
             await client.resume(other)
         assert [each["type"] for each in await history(store)] == ["started", "said"]
