@@ -1,4 +1,4 @@
-"""Measure an older commit beside the sources of this checkout, in turns: `run.py … --against COMMIT`.
+"""Measure an older commit beside this checkout, or another one, in turns: `run.py … --against COMMIT [--of COMMIT]`.
 
 Each side is measured by its own benches, so a case that has changed meanwhile compares different work.
 """
@@ -47,15 +47,24 @@ class Side:
 
 
 @contextmanager
-def sides(commit: str) -> Generator[tuple[Side, Side]]:
-    """The sources of a commit, and those of this checkout with its uncommitted changes."""
+def sides(before: str, now: str | None) -> Generator[tuple[Side, Side]]:
+    """The sources of two commits. None is this checkout with its uncommitted changes."""
+    with _side(before) as older, _side(now) as newer:
+        yield older, newer
+
+
+@contextmanager
+def _side(commit: str | None) -> Generator[Side]:
+    if commit is None:
+        yield Side(ROOT)
+        return
     packed = subprocess.run(["git", "archive", commit], cwd=ROOT, capture_output=True, check=False)
     if packed.returncode:
-        raise SystemExit(f"--against {commit}: {packed.stderr.decode().strip()}")
+        raise SystemExit(f"{commit}: {packed.stderr.decode().strip()}")
     with TemporaryDirectory(prefix="rtvi-bench-") as folder:
         with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as tar:
             tar.extractall(folder, filter="data")
-        yield Side(Path(folder)), Side(ROOT)
+        yield Side(Path(folder))
 
 
 def round_of(

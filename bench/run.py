@@ -54,7 +54,7 @@ def main() -> int:
         measured = {section: list(_rounds(section, arguments.rounds)) for section in chosen}
         rows = {section: _section(section).rows(measured[section]) for section in chosen}
     else:
-        measured, rows = _compare(chosen, arguments.rounds, arguments.against)
+        measured, rows = _compare(chosen, arguments.rounds, arguments.against, arguments.of)
     print(render(rows))
     print(f"\nwritten to {_write(measured, rows)}")
     return 0 if all(row.verdict in ("met", "") for found in rows.values() for row in found) else 1
@@ -67,11 +67,22 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--rounds", type=int, default=5, help="how often each case takes its turn (%(default)s)")
     parser.add_argument("--against", metavar="COMMIT", help="compare with an older commit, measured in the same run")
+    parser.add_argument("--of", metavar="COMMIT", help="the newer commit for --against, and not this checkout")
     parser.add_argument("--case", nargs=2, metavar=("SECTION", "CASE"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if unknown := set(arguments.sections) - set(SECTIONS):
         parser.error(f"there is no section {', '.join(sorted(unknown))}; there is {', '.join(SECTIONS)}")
+    if arguments.of is not None and arguments.against is None:
+        parser.error("--of needs --against, the older commit")
+    if arguments.against is not None and (others := set(arguments.sections) - _compared().keys()):
+        parser.error(f"--against does not compare {', '.join(sorted(others))}; it compares {', '.join(_compared())}")
     return arguments
+
+
+def _compared() -> dict[str, against.Figures]:
+    """The sections that `--against` compares, and their figures."""
+    found = {each: getattr(_section(each), "COMPARED", None) for each in SECTIONS}
+    return {section: figures for section, figures in found.items() if figures is not None}
 
 
 def _section(name: str) -> Any:
@@ -120,13 +131,12 @@ def _pythons(section: str) -> Iterator[tuple[str, str]]:
 
 
 def _compare(
-    sections: Sequence[str], count: int, commit: str
+    sections: Sequence[str], count: int, commit: str, newer: str | None
 ) -> tuple[dict[str, list[dict[str, Mapping[str, float]]]], dict[str, list[Row]]]:
-    """What the sections measure of this checkout and of an older commit, and the rows that compare them."""
-    figures = {each: getattr(_section(each), "COMPARED", {}) for each in sections}
-    figures = {each: compared for each, compared in figures.items() if compared}
+    """What the sections measure of an older commit and a newer one, and the rows that compare them."""
+    figures = {section: compared for section, compared in _compared().items() if section in sections}
     measured: dict[str, list[dict[str, Mapping[str, float]]]] = {each: [] for each in figures}
-    with against.sides(commit) as pair:
+    with against.sides(commit, newer) as pair:
         for number in range(count):
             for section, compared in figures.items():
                 print(f"{section}: round {number + 1} of {count}, against {commit}", file=sys.stderr)

@@ -269,7 +269,8 @@ class ConfigChanges:
             raise as_one_error(mistakes)
         order = [(service, name) for service, name, _ in checked]
         change = _change(values, _with(started, checked), offer, after, switched, order)
-        return evolve(change, old_names=tuple(_old_names(options, after, change.changed)))
+        old = tuple(_old_names(options, after, change.changed))
+        return evolve(change, old_names=old) if old else change
 
     def _with_providers(self, chosen: Mapping[str, str], offer: Offer) -> Offer:
         providers = {**offer.providers, **chosen}
@@ -415,10 +416,11 @@ def _old_names(options: Iterable[SentOption], offer: Offer, changed: Collection[
     for sent in options:
         provider = offer.provider(sent.service)
         name = provider.former_names.get(sent.name, sent.name)
-        if name in provider.options and (name != sent.name or (sent.service, name) in changed):
-            described = dict(old_names(f"the option '{sent.service}.{name}'", provider.options[name][0]))
-            if sent.name in described:
-                yield described[sent.name]
+        if name not in provider.options:
+            continue
+        parameter, _ = provider.options[name]
+        if name != sent.name or (parameter.deprecated is not None and (sent.service, name) in changed):
+            yield dict(old_names(f"the option '{sent.service}.{name}'", parameter))[sent.name]
 
 
 def _affected(

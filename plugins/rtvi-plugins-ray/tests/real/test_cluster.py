@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import psutil
 import pytest
 import ray
@@ -40,6 +41,9 @@ QUICK = {
     "health_check_failure_threshold": 3,
     "health_check_timeout_ms": 500,
 }
+#: How often a start and each action is measured.
+STARTS, ACTIONS = 60, 250
+
 _Ray: Any = ray
 _Serve: Any = serve
 
@@ -91,6 +95,36 @@ def kill(found: list[psutil.Process]) -> None:
             each.send_signal(signal.SIGKILL)
 
 
+async def measure(url: str) -> None:
+    """Log how long starts and actions take, with nobody else there. The actions of both nodes count."""
+    starts, ready, took = list[float](), list[float](), dict[str, list[float]]()
+
+    async def began(request: httpx2.Request) -> None:
+        request.extensions["began"] = time.perf_counter()
+
+    async def ended(response: httpx2.Response) -> None:
+        if response.request.url.path == "/start":
+            starts.append(time.perf_counter() - response.request.extensions["began"])
+
+    async with httpx2.AsyncClient(event_hooks={"request": [began], "response": [ended]}) as http:
+        for _ in range(STARTS):
+            began_at = time.perf_counter()
+            async with connect(url, http=http):
+                ready.append(time.perf_counter() - began_at)
+    async with connected(url, 4) as clients:
+        for name in ("process", "count"):
+            took[name] = found = list[float]()
+            for client in clients:
+                for _ in range(ACTIONS):
+                    began_at = time.perf_counter()
+                    await client.action(f"bot:{name}")
+                    found.append(time.perf_counter() - began_at)
+    for what, found in {"start": starts, "start to bot-ready": ready, **took}.items():
+        found.sort()
+        p50, p99 = (1e3 * found[int(part * len(found))] for part in (0.5, 0.99))
+        log.warning("%s: %d times, p50 %.2f ms, p99 %.2f ms", what, len(found), p50, p99)
+
+
 async def until(condition: Callable[[], bool]) -> None:
     """Wait until something is so."""
     async with asyncio.timeout(PATIENCE):
@@ -134,6 +168,7 @@ def test_sessions_outlive_a_node_and_a_front_end(cluster: tuple[Any, str], tmp_p
     _Serve.run(build(BOT, settings, per_node=1, cpus=0.5), name="bot", route_prefix="/")
 
     async def talk() -> None:
+        await measure(url)
         async with connected(url, 40) as clients:
             before = await processes(clients)
             counts = Counter(before)
