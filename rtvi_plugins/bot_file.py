@@ -1,6 +1,8 @@
 """Bot files: a bot without Python, as a TOML file.
 
 The file becomes a function under `@bot` that calls `converse`, so everything that is true of other bots is true of it.
+
+The module has more than 300 lines because the form of a file stands beside how each part of it is read.
 """
 
 from __future__ import annotations

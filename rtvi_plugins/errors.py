@@ -13,8 +13,8 @@
 The text of a `RequestError` is written here or by the author of an action who raises one on purpose. The text of
 any other exception never leaves the process.
 
-The module is longer than others because the catalogue is one list: authors and the generated reference find all codes
-in one place.
+The module has more than 300 lines because the catalogue is one list: authors and the generated reference find all
+codes in one place.
 """
 
 from __future__ import annotations

@@ -2,7 +2,9 @@
 
 Bots and conversation loops emit these records with `Session.emit`. `serialize` turns an event into the messages that
 the connected client understands, as the published clients expect them. A client whose protocol version has no message
-for an event is not sent it. The module has more than 300 lines because each event stands beside its messages.
+for an event is not sent it.
+
+The module has more than 300 lines because each event stands beside its messages.
 """
 
 from __future__ import annotations

@@ -11,6 +11,8 @@ connection.
 Answers are recognised by their ids, which begin with `request-` and a random text. A second answer, and an answer to a
 request that was cancelled, are dropped. If the bot refuses a message that has no answer, the refusal is an event. A
 text that is not an RTVI message is dropped, as in the published clients.
+
+The module has more than 300 lines because the client is one class: all its requests share their ids and the connection.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Each marks a function and returns the same function, so that it can be called, t
 Importing a module registers nothing: declarations are collected when a bot is composed. A mistake of the author is a
 `DeclarationError` with the author's file and line.
 
-The module is longer than others because type checkers need an overload for each kind, beside its function.
+The module has more than 300 lines because type checkers need an overload for each kind, beside its function.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""A declaration as frozen data, and the mark by which a function carries it."""
+"""A declaration as frozen data, and the mark by which a function carries it.
+
+The module has more than 300 lines because all declarations stand beside each other.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The grants of a bot, narrowed by the operator. A client may use only what is granted.
 
-This module is longer than 300 lines because grants have one home: what a bot writes, what an operator sends as JSON in
+The module has more than 300 lines because grants have one home: what a bot writes, what an operator sends as JSON in
 a start request, and how the second narrows the first.
 """
 

@@ -1,4 +1,7 @@
-"""The life of one session: open its services, run the bot, keep its deadlines, and close everything at its end."""
+"""The life of one session: open its services, run the bot, keep its deadlines, and close everything at its end.
+
+The module has more than 300 lines because it is one class, which closes what it has opened.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 `listen` of an STT gets two utterances, each followed by a pause that must be settled. `converse` of a speech-to-speech
 model gets two texts, each of which asks for an answer.
+
+The module has more than 300 lines because each operation stands beside what is expected of its pieces.
 """
 
 from __future__ import annotations

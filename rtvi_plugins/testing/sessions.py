@@ -1,6 +1,8 @@
 """Start a session with a bot in this process, and connect a client to it, or a user who speaks in tones.
 
 The user speaks on a clock that the test moves.
+
+The module has more than 300 lines because sessions with and without audio are connected in the same way.
 """
 
 from __future__ import annotations
