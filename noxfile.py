@@ -291,10 +291,11 @@ def hostile(session: nox.Session) -> None:
 def soak(session: nox.Session) -> None:
     """What CI does for short: 100,000 seeded requests, twenty minutes of talking, 500 sessions left, 100 kills.
 
-    Releases of new code under 50 calls. And conversations by speech-to-speech models and endpointing STTs, with 1,000
-    interruptions each.
+    Releases of new code under 50 calls, and spoken calls whose process is killed. And conversations by speech-to-speech
+    models and endpointing STTs, with 1,000 interruptions each.
     """
     install(session, "tests")
+    npm_install(session)
     much = {
         "SOAK_REQUESTS": "100000",
         "SOAK_MINUTES": "20",
@@ -302,8 +303,10 @@ def soak(session: nox.Session) -> None:
         "SOAK_KILLS": "100",
         "SOAK_CALLS": "50",
         "SOAK_INTERRUPTIONS": "1000",
+        "SOAK_SPOKEN_KILLS": "5",
     }
     env = {name: os.environ.get(name, value) for name, value in much.items()}
-    long = ("soak/test_requests", "soak/test_speech", "resuming/test_processes", "resuming/test_release")
+    tests = ("soak/test_requests", "soak/test_speech", "resuming/test_processes", "resuming/test_release")
+    long = (*tests, "browser/test_killed")
     talks = ("voice/test_speech_model_random", "voice/test_endpointing", "voice/test_listening")
     pytest(session, "--timeout=0", *(f"tests/{each}.py" for each in (*long, *talks)), **env)

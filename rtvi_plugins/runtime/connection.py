@@ -132,7 +132,9 @@ class Connection:
         interrupted, for a transport that holds frames back.
         """
         parts, outbox, live = self._parts, self._outbox, self._live
-        self._drops_audio = False
+        self._drops_audio = output_rate is None
+        if parts.turns.audio is not None and output_rate is not None:  # the client has come back
+            parts.turns.audio.use(output_rate, on_interrupt)
         if parts.audio_input is None:
             if output_rate is not None:
                 parts.turns.audio = AudioOutput(

@@ -55,23 +55,30 @@ class AudioOutput:
     discard_unsent: Callable[[], int]
     #: Has the transport drop the frames that it holds back itself.
     on_interrupt: Callable[[], None]
-    _recorder: Recorder | None = None
+    _recorder: tuple[Recorder, int] | None = None
     _resampler: Resampler | None = None
+
+    def use(self, rate: int, on_interrupt: Callable[[], None]) -> None:
+        """Go on over another connection. Nothing may be playing."""
+        self.rate, self.on_interrupt = rate, on_interrupt
+        if self._recorder is not None:
+            self.record(*self._recorder)
 
     def record(self, recorder: Recorder, rate: int) -> None:
         """Record the bot's audio at `rate` from now on. Raise `AuthorError` if it needs a missing resampler."""
+        self._resampler = None
         if self.rate != rate:
             from ..voice.resampling import Resampler
 
             self._resampler = Resampler(self.rate, rate)
-        self._recorder = recorder
+        self._recorder = recorder, rate
 
     def send(self, frame: bytes) -> None:
         """Send a frame to the client, and to the recorder."""
         self.put(Audio(frame, self.rate))
         if self._recorder is not None:
             data = frame if self._resampler is None else self._resampler.feed(frame)
-            self._recorder.bot(self.clock.now() + LEAD_SECONDS, data)
+            self._recorder[0].bot(self.clock.now() + LEAD_SECONDS, data)
 
 
 class NoPlayback(Playback):

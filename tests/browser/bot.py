@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from difflib import SequenceMatcher
@@ -108,7 +109,7 @@ SERVICES: Mapping[str, Any] = {
 @bot(services=SERVICES, client=GRANTED, plugins=["webrtc"], public=True)
 async def hotel(session: Session, /, stt: STT, llm: LLM, tts: TTS, vad: VAD) -> None:
     """The porter of a small hotel."""
-    await converse(session, stt=stt, llm=llm, tts=tts, vad=vad)
+    await converse(session, stt=stt, llm=llm, tts=tts, vad=vad, greeting=os.environ.get("GREETING", ""))
 
 
 @action(hotel)

@@ -78,6 +78,10 @@ class Call(Protocol):
         """Type something."""
         ...
 
+    def resumed(self, since: float) -> None:
+        """Wait until it has come back, after its connection was lost then."""
+        ...
+
 
 @frozen
 class PublishedCall:
@@ -98,6 +102,9 @@ class PublishedCall:
 
     def write(self, text: str) -> None:
         self.page.call("published.type", text)
+
+    def resumed(self, since: float) -> None:
+        self.until("bot-ready", since, seconds=45)
 
     def microphone(self, enabled: bool) -> None:
         """Switch the microphone on or off."""
@@ -141,6 +148,9 @@ class PageCall:
         self.page.element("#text", "fill", text)
         self.page.element("#send", "click")
 
+    def resumed(self, since: float) -> None:
+        self.page.element("#log li:has-text('bot-ready') >> nth=1", "waitFor", {"state": "attached"})
+
     def says(self, who: str, text: str) -> str:
         """Wait for an entry of the transcript with such a text; returns the whole entry."""
         entry = f"#transcript li[data-who={who}]:has-text({json.dumps(text)}) .words"
@@ -175,11 +185,13 @@ def listen(call: Call, question: str, since: float) -> Exchange:
 
 
 @contextmanager
-def calling(browser: Browser, server: str, transport: str) -> Generator[PublishedCall]:
-    """The published client, connected until the block ends."""
+def calling(
+    browser: Browser, server: str, transport: str, *, stay: bool = False, **start: Any
+) -> Generator[PublishedCall]:
+    """The published client, connected until the block ends. With `stay`, it comes back after a lost connection."""
     page = browser.open(browser.pages)
     try:
-        page.call("published.connect", transport, server, {})
+        page.call("published.stay" if stay else "published.connect", transport, server, start)
         yield PublishedCall(page)
         page.call("published.disconnect")
     finally:

@@ -95,9 +95,9 @@ class Page:
         """What the page has played since a time of its clock."""
         return Played([Tape.of(each) for each in self.call("ear.since", since)])
 
-    def until_heard(self, since: float, milliseconds: float = 0) -> float:
-        """Wait until something was heard since then, and so long ago. Return when. `RuntimeError` after 20 s."""
-        return float(self.call("ear.sound", since, milliseconds))
+    def until_heard(self, since: float, milliseconds: float = 0, *, seconds: float = 20) -> float:
+        """Wait until something was heard since then, and so long ago. Return when. `RuntimeError` after `seconds`."""
+        return float(self.call("ear.sound", since, milliseconds, seconds))
 
     def until_silent(self, milliseconds: float = 400) -> float:
         """Wait until nothing has been heard for so long."""

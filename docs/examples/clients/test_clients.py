@@ -65,3 +65,68 @@ def test_the_python_program_holds_a_conversation() -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=50)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["A-2", "That is 7."]
+
+
+RESUMING = """
+import { RTVIMessage, Transport } from "@pipecat-ai/client-js";
+import { stayConnected } from "./resuming.mjs";
+import { textSocket } from "./transport.mjs";
+
+const transports = [];
+const tokens = [];
+
+class TextTransport extends textSocket(Transport) {
+  _validateConnectionParams(params) {
+    return params;
+  }
+  _connect({ wsUrl, token }) {
+    transports.push(this);
+    return this.open(`${wsUrl}?token=${token}`);
+  }
+  _disconnect() {
+    return this.close();
+  }
+  sendReadyMessage() {
+    this.state = "ready";
+    this.sendMessage(RTVIMessage.clientReady());
+  }
+}
+
+let isBack, hears;
+const back = new Promise((resolve) => isBack = resolve);
+const over = new Promise((resolve) => globalThis.over = resolve);
+const call = await stayConnected({
+  endpoint: "SERVER/start",
+  requestData: { services: { llm: "rules" }, config: [{ service: "llm", options: [{ name: "name", value: "Ada" }] }] },
+  transport: () => new TextTransport(),
+  options: {
+    enableMic: false,
+    callbacks: {
+      onBotReady: ({ about }) => { tokens.push(about.resume.token); if (tokens.length === 2) isBack(); },
+      onBotOutput: ({ text }) => hears?.(text),
+      onDisconnected: globalThis.over,
+    },
+  },
+});
+transports[0].socket.close(4000); // as if it were lost
+await back;
+const answer = new Promise((resolve) => hears = resolve);
+await call.client.sendText("Who are you?");
+console.log(JSON.stringify({ answer: await answer, connections: transports.length, renewed: tokens[0] !== tokens[1] }));
+await call.disconnect();
+await over;
+process.exit(0);
+"""
+
+
+def test_the_program_that_resumes_goes_on_with_its_session(tmp_path: Path) -> None:
+    """After its socket was cut, the options of the start are still set. It says when the session is over."""
+    for each in ("transport.mjs", "resuming.mjs"):
+        shutil.copy(HERE / each, tmp_path)
+    with rtvi_run(HERE / "bot.py", "--resume", str(tmp_path / "sessions.db")) as server:
+        program = RESUMING.replace("SERVER", server)
+        names = "PipecatClient, RTVIMessage, Transport"
+        printed = node_program(tmp_path, program, "rtvi-client-1", "@pipecat-ai/client-js", names)
+    answer = json.loads(printed.splitlines()[-1])
+    assert "Ada" in answer["answer"]
+    assert (answer["connections"], answer["renewed"]) == (2, True)

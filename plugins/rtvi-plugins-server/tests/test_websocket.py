@@ -154,6 +154,17 @@ def test_a_session_is_carried_without_events(host: Host, loop: str, action: Call
         server.until(lambda: host.open_sessions == 0)
 
 
+def test_a_heartbeat_is_answered(host: Host, loop: str) -> None:
+    """An empty binary message by another one; it does not keep an idle session open."""
+    with live(host, loop=loop) as server, polite(server) as client:
+        [session] = host._sessions.values()  # pyright: ignore[reportPrivateUsage]
+        before = session.time.last_received
+        for _ in range(3):
+            client.send(b"")
+            assert client.recv(PATIENCE) == b""
+        assert session.time.last_received == before
+
+
 @pytest.mark.parametrize("opcode", [Opcode.TEXT, Opcode.BINARY])
 def test_what_is_said_before_the_first_frame_is_sent_after_it(
     make_host: Callable[..., Host], loop: str, opcode: Opcode

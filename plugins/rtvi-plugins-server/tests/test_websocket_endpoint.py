@@ -102,6 +102,16 @@ async def test_a_binary_client_is_answered_in_binary_frames(
         assert (answer["id"], answer["type"], answer["data"]) == ("1", "action-response", {"result": 3})
 
 
+async def test_a_heartbeat_is_answered(host: Host, serving: Serving) -> None:
+    """An empty binary message, once the client's first message has arrived, by another one."""
+    async with serving(host) as client, client.websocket(await start(client)) as socket:
+        await socket.send_bytes(b"")
+        await socket.send_bytes(encode(READY, 1))
+        assert (await read(socket))["type"] == "bot-ready"
+        await socket.send_bytes(b"")
+        assert await socket.receive_bytes() == b""
+
+
 async def test_audio_is_carried_both_ways(make_host: Callable[..., Host], serving: Serving) -> None:
     """What the client's microphone records at 16 kHz is heard, and what is played comes at 24 kHz, 20 ms a frame."""
     async with serving(make_host("parrot")) as client, client.websocket(await start(client)) as socket:

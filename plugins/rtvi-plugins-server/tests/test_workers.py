@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -21,6 +22,9 @@ import httpx2
 import pytest
 from attrs import define
 from live import PATIENCE, everything
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
@@ -33,6 +37,7 @@ from rtvi_plugins_server._workers import front
 from rtvi_plugins_server._workers.control import Report
 from rtvi_plugins_server._workers.front import Front
 from rtvi_plugins_server._workers.worker import WorkerApp
+from rtvi_plugins_server.starting import start_session
 
 BOT = """
 import os
@@ -335,7 +340,14 @@ def test_a_worker_that_is_stuck_gets_no_new_session(monkeypatch: pytest.MonkeyPa
 
     new = b"POST /start HTTP/1.1\r\n"
     assert [chosen(new, 8.0), chosen(new, 10.0), chosen(new, 99.0), chosen(b"GET /w0/ws ", 99.0)] == [0, 1, 0, 0]
+    resume = b"POST /w0/webrtc/start?sent=1 HTTP/1.1\r\n"
+    assert [chosen(resume, 8.0), chosen(resume, 10.0)] == [0, 1]
     serving.listener.close()
+
+
+async def start_over(host: Host, request: Request) -> Response:
+    """Start a session, as a plugin does for a transport of its own."""
+    return JSONResponse({"token": (await start_session(request, host)).token})
 
 
 @pytest.mark.parametrize(
@@ -343,6 +355,8 @@ def test_a_worker_that_is_stuck_gets_no_new_session(monkeypatch: pytest.MonkeyPa
     [
         ("http://bots.example/w1", "/start", "w1/start?sent=1"),
         ("http://bots.example/w1", "/w0/connect", "../w1/connect?sent=1"),
+        ("http://bots.example/w1", "/webrtc/start", "../w1/webrtc/start?sent=1"),
+        ("http://bots.example/w1", "/w0/webrtc/start", "../../w1/webrtc/start?sent=1"),
         ("http://evil.example/w1", "/start", None),
         ("http://bots.example/w1/elsewhere", "/start", None),
         ("http://bots.example/w0", "/start", None),
@@ -355,7 +369,9 @@ def test_a_resume_is_sent_to_a_worker_of_this_server_alone(owner: str, path: str
         store = MemoryStore()
         await store.write("s", 1, {OWNER: owner}, 60)
         host = Host(clerk, environ={}, store=store, address="http://bots.example/w0")
-        transport = httpx2.ASGITransport(WorkerApp(create_app(host), 0, None))
+        app = create_app(host)
+        app.router.routes.append(Route("/webrtc/start", partial(start_over, host), methods=["POST"]))
+        transport = httpx2.ASGITransport(WorkerApp(app, 0, None))
         async with host, httpx2.AsyncClient(transport=transport, base_url="http://other.example") as http:
             response = await http.post(path, json={"resume": "s.token"})
         assert response.status_code == (401 if expected is None else 307)

@@ -48,6 +48,15 @@ async def test_pings_are_taken_for_what_they_are(host: Host, calling: Calling) -
         assert [each["type"] for each in caller.received] == ["bot-ready"]
 
 
+async def test_a_client_may_ask_whether_it_is_connected(host: Host, calling: Calling) -> None:
+    """A ping in the form of signalling is answered by a pong."""
+    async with calling(host) as caller:
+        await caller.connect()
+        await caller.ready()
+        caller.say({"type": "signalling", "message": {"type": "ping"}})
+        await caller.find(lambda each: each == {"type": "signalling", "message": {"type": "pong"}})
+
+
 async def test_what_is_no_message_is_answered_as_anywhere(host: Host, calling: Calling) -> None:
     """Neither broken JSON nor a message that only looks like signalling is swallowed."""
     async with calling(host) as caller:

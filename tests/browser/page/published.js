@@ -5,6 +5,8 @@ import { LogLevel, PipecatClient } from "@pipecat-ai/client-js";
 import { SmallWebRTCTransport, WavMediaManager as WebRTCMedia } from "@pipecat-ai/small-webrtc-transport";
 import { WavMediaManager as SocketMedia, WebSocketTransport } from "@pipecat-ai/websocket-transport";
 
+import { stayConnected } from "../../../docs/examples/clients/resuming.mjs";
+
 // The media manager that both use unless told otherwise fetches a script from elsewhere and never settles offline. The
 // WebSocket transport labels what it records 16 kHz, so that is what must be recorded.
 const TRANSPORTS = {
@@ -41,7 +43,7 @@ const CALLBACKS = [
 
 const told = [];
 const waiting = new Set();
-let client;
+let call;
 
 function note(kind, type, data) {
   // Callbacks are given live objects, and what is noted must be what it was then.
@@ -65,28 +67,40 @@ function play(track, participant) {
   document.getElementById("bot").srcObject = new MediaStream([track]);
 }
 
+const options = () => ({
+  enableMic: true,
+  callbacks: {
+    ...Object.fromEntries(CALLBACKS.map((name) => [name, (data) => note("callback", name, data)])),
+    onTrackStarted: play,
+  },
+});
+
 const matches = (data, wanted) => Object.entries(wanted).every(([name, value]) => data?.[name] === value);
 
 window.published = {
   /** Start a session and connect to it. Resolves with the data of `bot-ready`. */
   connect(transport, server, requestData) {
-    client = new PipecatClient({
-      transport: overhear(TRANSPORTS[transport]()),
-      enableMic: true,
-      callbacks: {
-        ...Object.fromEntries(CALLBACKS.map((name) => [name, (data) => note("callback", name, data)])),
-        onTrackStarted: play,
-      },
-    });
+    const client = new PipecatClient({ ...options(), transport: overhear(TRANSPORTS[transport]()) });
     client.setLogLevel(LogLevel.WARN);
+    call = { client, disconnect: () => client.disconnect() };
     return client.startBotAndConnect({ endpoint: `${server}${STARTS[transport]}`, requestData });
   },
 
-  disconnect: () => client.disconnect(),
+  /** The same by the program of the documentation, which comes back after the connection was lost. */
+  async stay(transport, server, requestData) {
+    call = await stayConnected({
+      endpoint: `${server}${STARTS[transport]}`,
+      requestData,
+      transport: () => overhear(TRANSPORTS[transport]()),
+      options: options(),
+    });
+  },
 
-  request: (type, data) => client.sendClientRequest(type, data),
-  type: (text, options) => client.sendText(text, options),
-  microphone: (enabled) => client.enableMic(enabled),
+  disconnect: () => call.disconnect(),
+
+  request: (type, data) => call.client.sendClientRequest(type, data),
+  type: (text, options) => call.client.sendText(text, options),
+  microphone: (enabled) => call.client.enableMic(enabled),
   now: () => performance.now(),
   told: (since = 0) => told.filter(({ at }) => at >= since),
 

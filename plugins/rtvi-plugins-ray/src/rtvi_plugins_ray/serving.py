@@ -152,8 +152,8 @@ class FrontEnd:
         path = request.url.path.removeprefix(request.scope.get("root_path", ""))
         if path == "/health" and request.method == "GET":
             return JSONResponse({"status": "ok"}, headers=PRIVATE)
-        if path not in ("/start", "/connect", "/describe") or request.method != "POST":
-            sentence = "There is nothing at this path; use POST /start, /connect or /describe."
+        if path not in ("/start", "/connect", "/webrtc/start", "/describe") or request.method != "POST":
+            sentence = "There is nothing at this path; use POST /start, /connect, /webrtc/start or /describe."
             return _refused(sentence, "not-found", 404)
         try:
             body, headers = await read_body(request), _passed(request)

@@ -56,6 +56,15 @@ async def test_a_body_that_is_too_long_is_not_kept() -> None:
     assert workers.sizes == [BODY_BYTES]
 
 
+@pytest.mark.parametrize("path", ["/start", "/connect", "/webrtc/start", "/describe"])
+async def test_a_start_of_any_kind_goes_to_a_worker(path: str) -> None:
+    """Also that of WebRTC, whose answer has the address of the worker."""
+    workers = Workers()
+    async with client(workers) as http:
+        assert (await http.post(path, json={})).status_code == 200
+    assert len(workers.sizes) == 1
+
+
 async def test_without_its_store_a_resume_goes_to_any_worker() -> None:
     """That one says what is wrong."""
     workers = Workers()

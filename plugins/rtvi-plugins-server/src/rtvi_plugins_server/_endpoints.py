@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import re
-from http import HTTPStatus
-from typing import Any, Final
+from typing import Any
 
 from attrs import frozen
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from rtvi_plugins.hosting import Host, Started
+from rtvi_plugins.hosting import Host
 
 from ._error_responses import error_response
 from ._middleware import SECRET_HEADER
 from ._single_turn import run_actions
-from ._workers.control import NUMBER
-from .starting import PRIVATE, base_url, client_address, read_object, start_session
+from .starting import PRIVATE, base_url, read_object, start_session
 
 __all__ = ("Endpoints",)
-
-#: The address of a worker: that of all, and the beginning of its paths.
-_WORKER: Final = re.compile(r"(.*)(/w\d+)")
-#: In the query of a start that another worker has sent here. The worker with the session may have ended, so it is not
-#: sent on again.
-_SENT: Final = "sent"
 
 
 @frozen
@@ -49,17 +40,13 @@ class Endpoints:
 
     async def connect(self, request: Request) -> Response:
         """Start a session for a 0.x client, in the form that its WebSocket transport reads."""
-        started = await self._start(request)
-        if isinstance(started, Response):
-            return started
+        started = await start_session(request, self.host, body_bytes=self.body_bytes)
         # A token has only characters that need no quoting in a URL.
         return JSONResponse({"ws_url": f"{self._ws_url(request)}?token={started.token}"}, headers=PRIVATE)
 
     async def start(self, request: Request) -> Response:
         """Start a session for a 1.x client, whose WebSocket transport rejects any key besides these two."""
-        started = await self._start(request)
-        if isinstance(started, Response):
-            return started
+        started = await start_session(request, self.host, body_bytes=self.body_bytes)
         return JSONResponse({"wsUrl": self._ws_url(request), "token": started.token}, headers=PRIVATE)
 
     async def action(self, request: Request) -> Response:
@@ -87,21 +74,6 @@ class Endpoints:
             return error_response(refusal)
         body = {"status": "ready", "open_sessions": self.host.open_sessions, "load": round(self.host.load, 3)}
         return JSONResponse(body, headers=PRIVATE)
-
-    async def _start(self, request: Request) -> Started | Response:
-        """Start a session, or send a client that resumes one to the worker that has it."""
-        own = _WORKER.fullmatch(self.host.address)
-        if own is None or _SENT in request.query_params:
-            return await start_session(request, self.host, body_bytes=self.body_bytes)
-        body = await read_object(request, body_bytes=self.body_bytes, host=self.host)
-        owner = _WORKER.fullmatch(await self.host.owner_of(body) or "")
-        if owner is not None and owner[1] == own[1]:
-            # Relative to the client's address, so it is always this server. WorkerApp leaves `raw_path` as it was sent.
-            up = "../" if NUMBER.match(request.scope["raw_path"].decode("latin-1")) else ""
-            url = f"{up}{owner[2][1:]}/{request.url.path.rpartition('/')[2]}?{_SENT}=1"
-            return RedirectResponse(url, HTTPStatus.TEMPORARY_REDIRECT, headers=PRIVATE)
-        secret, address = request.headers.get(SECRET_HEADER), client_address(request)
-        return await self.host.start(body, secret=secret, address=address)
 
     def _ws_url(self, request: Request) -> str:
         return f"ws{base_url(request).removeprefix('http')}/ws"

@@ -21,7 +21,7 @@ from rtvi_plugins.errors import RequestError
 from rtvi_plugins.hosting import Host
 
 from ._error_responses import close_event, send_error
-from ._websocket_session import EXTENSION, LEFT, CloseFrame, FormChoice, WebSocketSession
+from ._websocket_session import EXTENSION, HEARTBEAT, LEFT, CloseFrame, FormChoice, WebSocketSession
 from .starting import client_address
 
 __all__ = ("WebSocketEndpoint",)
@@ -110,7 +110,11 @@ class _AsgiTransport:
             if self._session.charge(len(data)):
                 if close_frame := self._session.receive(data):
                     return close_frame
-                self._begun.set()
+                if self._session.begun:
+                    self._begun.set()
+                    if data == HEARTBEAT:
+                        with suppress(OSError):  # the client has disconnected, which is the next event
+                            await self._send(_event(HEARTBEAT))
         self.left = event.get("code") in LEFT
         return None
 

@@ -1,7 +1,8 @@
 """A session as the messages of a WebSocket, without I/O.
 
 The client's first message decides the form in which both sides send: that of a plugin, `_TextForm` or `_BinaryForm`.
-Nothing is sent before it arrives. The server of `rtvi run` calls this directly (`_uvicorn.websocket`); other servers do
+Nothing is sent before it arrives. An empty binary message is a heartbeat, which is answered by another one: a page
+cannot send WebSocket pings. The server of `rtvi run` calls this directly (`_uvicorn.websocket`); other servers do
 through ASGI events (`_websocket_endpoint`).
 """
 
@@ -19,12 +20,15 @@ from rtvi_plugins.kinds import Audio
 
 from ._protobuf import InvalidAudio, InvalidFrame, decode, encode
 
-__all__ = ("EXTENSION", "CloseFrame", "FormChoice", "WebSocketApp", "WebSocketForm", "WebSocketSession")
+__all__ = ("EXTENSION", "HEARTBEAT", "CloseFrame", "FormChoice", "WebSocketApp", "WebSocketForm", "WebSocketSession")
 
 log = logging.getLogger("rtvi_plugins.server")
 
 #: In `scope["extensions"]`: `{"attach": function}`. An endpoint calls it with a `WebSocketApp` instead of accepting.
 EXTENSION: Final = "rtvi_plugins.websocket_app"
+
+#: The heartbeat of a client, and its answer.
+HEARTBEAT: Final = b""
 
 #: The published transport plays all audio at this rate, whatever a frame says.
 OUTPUT_RATE: Final = 24_000
@@ -161,6 +165,7 @@ class WebSocketSession:
         self.on_drained: Callable[[], None] | None = None
         self._choices = (*forms, _published_form)
         self._form: WebSocketForm | None = None
+        self._is_asked = False
 
     @property
     def on_sendable(self) -> Callable[[], None] | None:
@@ -185,6 +190,11 @@ class WebSocketSession:
 
     def receive(self, data: str | bytes) -> CloseFrame | None:
         """Pass a client's message to the session. Return how to close if the message is not allowed."""
+        if data == HEARTBEAT:
+            self._is_asked = True
+            if self.on_sendable is not None:
+                self.on_sendable()
+            return None
         if self._form is None:
             chosen = (choose(self.connection, data) for choose in self._choices)
             self._form = next(form for form in chosen if form is not None)
@@ -197,7 +207,8 @@ class WebSocketSession:
         if self._form is None:
             return ()
         write = self._form.write
-        return [write(item) for item in self.connection.take()]
+        answer, self._is_asked = [HEARTBEAT] if self._is_asked else [], False
+        return answer + [write(item) for item in self.connection.take()]
 
     def write(self, item: str | Audio) -> str | bytes:
         """Return the message for an item that the session sends. Call it after the client's first message."""

@@ -9,11 +9,14 @@ The app answers the errors raised here, and any other `RequestError`, in the for
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from contextlib import aclosing
+from http import HTTPStatus
 from typing import Any, Final, cast
 
 import orjson
+from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 
 from rtvi_plugins.errors import InvalidStart, MessageTooLarge, Problem
@@ -21,6 +24,7 @@ from rtvi_plugins.hosting import Host, Started
 
 from ._addresses import client_group
 from ._middleware import SECRET_HEADER
+from ._workers.control import NUMBER
 
 __all__ = (
     "BODY_BYTES",
@@ -28,6 +32,7 @@ __all__ = (
     "SECRET_HEADER",
     "base_url",
     "client_address",
+    "has_own_url",
     "read_body",
     "read_object",
     "start_session",
@@ -38,6 +43,12 @@ BODY_BYTES: Final = 1_048_576
 #: Headers for a response that must not be cached, because it contains the token of a session.
 PRIVATE: Final[Mapping[str, str]] = {"cache-control": "no-store"}
 
+#: The address of a worker: that of all, and the beginning of its paths.
+_WORKER: Final = re.compile(r"(.*)(/w\d+)")
+#: In the query of a start that another worker has sent here. The worker with the session may have ended, so it is not
+#: sent on again.
+_SENT: Final = "sent"
+
 # A body that is too long is still read up to this multiple of the limit: a client that is cut off while it sends shows
 # a broken connection, not the reason.
 _READ_ON: Final = 16
@@ -47,10 +58,26 @@ async def start_session(request: Request, host: Host, *, body_bytes: int = BODY_
     """Start a session from the request's body and the operator's secret in its header.
 
     Raises `RequestError` if the start is refused: the body is longer than `body_bytes`, is not a JSON object, or asks
-    for something that the host does not offer or grant.
+    for something that the host does not offer or grant. A start that resumes a session of another worker raises
+    `HTTPException`, which the app answers with a redirect to that worker.
     """
     body = await read_object(request, body_bytes=body_bytes, host=host)
+    await _redirect_to_owner(request, host, body)
     return await host.start(body, secret=request.headers.get(SECRET_HEADER), address=client_address(request))
+
+
+async def _redirect_to_owner(request: Request, host: Host, body: Mapping[str, Any] | None) -> None:
+    """Send a client that resumes a session to the worker that has it."""
+    own = _WORKER.fullmatch(host.address)
+    if own is None or _SENT in request.query_params:
+        return
+    owner = _WORKER.fullmatch(await host.owner_of(body) or "")
+    if owner is None or owner[1] != own[1]:
+        return
+    # Relative to the client's address, so it is always this server. WorkerApp leaves `raw_path` as it was sent.
+    path = request.scope["raw_path"].decode("latin-1")
+    url = f"{'../' * (path.count('/') - 1)}{owner[2][1:]}{NUMBER.sub('', path, count=1)}?{_SENT}=1"
+    raise HTTPException(HTTPStatus.TEMPORARY_REDIRECT, headers={**PRIVATE, "location": url})
 
 
 def client_address(request: HTTPConnection) -> str | None:
@@ -62,6 +89,14 @@ def client_address(request: HTTPConnection) -> str | None:
     if request.client is None:
         return None
     return client_group(request.client.host, request.headers.getlist("x-forwarded-for"), request.app.state.proxies)
+
+
+def has_own_url(request: Request) -> bool:
+    """Return whether `base_url` is that of one of several processes, or was given by the operator.
+
+    Then a client must use it for what follows its start, instead of the URL to which it sent the start.
+    """
+    return request.app.state.public_url is not None or bool(request.scope.get("root_path"))
 
 
 def base_url(request: Request, public_url: str | None = None) -> str:

@@ -47,7 +47,7 @@ class WebSocket extends Closable {
   static OPEN = 1;
   static last = null;
   readyState = 0;
-  sent = 0;
+  sent = [];
 
   constructor() {
     super();
@@ -55,8 +55,8 @@ class WebSocket extends Closable {
     later().then(() => !this.closed && ((this.readyState = 1), this.onopen()));
   }
 
-  send() {
-    this.sent++;
+  send(bytes) {
+    this.sent.push(bytes);
   }
 
   close() {
@@ -144,7 +144,28 @@ const mediaDevices = { getUserMedia: () => later().then(() => new Microphone()) 
 
 // ---- time
 
-class Timer extends Closable {}
+class Timer extends Closable {
+  constructor(act, repeats) {
+    super();
+    this.act = act;
+    this.repeats = repeats;
+  }
+
+  go() {
+    if (this.closed) return;
+    if (!this.repeats) this.close();
+    this.act();
+  }
+}
+
+let now = 0;
+
+/** Let so many milliseconds pass, which is long enough for every timer. */
+export async function pass(milliseconds) {
+  now += milliseconds;
+  for (const each of [...opened]) if (each instanceof Timer) each.go();
+  await new Promise(setImmediate);
+}
 
 const clear = (timer) => timer?.close();
 
@@ -299,6 +320,7 @@ document.activeElement = document.body;
 Object.defineProperty(globalThis, "navigator", { value: { mediaDevices }, configurable: true });
 Object.assign(globalThis, { ResizeObserver, document, window: { isSecureContext: true }, fetch });
 Object.assign(globalThis, { AudioContext, AudioWorkletNode, WebSocket, RTCPeerConnection });
-Object.assign(globalThis, { setTimeout: () => new Timer(), setInterval: () => new Timer() });
+Object.assign(globalThis, { setTimeout: (act) => new Timer(act, false), setInterval: (act) => new Timer(act, true) });
+Object.defineProperty(globalThis, "performance", { value: { now: () => now }, configurable: true });
 Object.assign(globalThis, { clearTimeout: clear, clearInterval: clear });
 export { Microphone };

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { Microphone, fresh, settle, step, stillOpen } from "./browser.mjs";
+import { Microphone, fresh, pass, settle, step, stillOpen } from "./browser.mjs";
 
 const { Call } = await import("../../src/rtvi_plugins_server/page/call.js");
 
@@ -21,7 +21,7 @@ function calling(transport, answers = ANSWERS) {
   fresh(answers);
   const told = [];
   const tell = (name) => (value) => told.push([name, value]);
-  const on = { seen: (_, { type }) => told.push(["seen", type]), closed: tell("closed"), event() {} };
+  const on = { seen: (_, { type }) => told.push(["seen", type]), closed: tell("closed"), lost: tell("connection"), event() {} };
   const call = new Call(transport, { ...on, microphoneLost: tell("lost"), userLevel() {}, botLevel() {} });
   const opening = { outcome: "" };
   const open = () => call.open({}).then(String, String).then((outcome) => (opening.outcome = outcome));
@@ -110,3 +110,49 @@ test("a microphone that has gone is told of, closed, and may be asked for again"
     assert.deepEqual(stillOpen(), []);
   }
 });
+
+const HEARTBEATS = {
+  websocket: {
+    asked: () => WebSocket.last.sent.filter((bytes) => bytes.length === 0).length,
+    answer: () => WebSocket.last.onmessage({ data: new ArrayBuffer(0) }),
+  },
+  webrtc: {
+    asked: () => RTCPeerConnection.last.sent.filter((text) => text.includes('"ping"')).length,
+    answer: () => RTCPeerConnection.last.channel.onmessage({ data: '{"type":"signalling","message":{"type":"pong"}}' }),
+  },
+};
+
+for (const [transport, { asked, answer }] of Object.entries(HEARTBEATS)) {
+  async function connected(resume) {
+    const { call, open, told } = calling(transport);
+    const opening = open();
+    await settle();
+    call.session.receive(JSON.stringify({ label: "rtvi-ai", type: "bot-ready", data: { about: { resume } } }));
+    await opening;
+    return { call, losses: () => told.filter(([name]) => name === "connection").length };
+  }
+
+  for (const [name, resume] of [["saves", { token: "R", seconds: 60 }], ["does not save"]]) {
+    test(`a call by ${transport} whose server ${name} sessions and falls silent is ${resume ? "" : "not "}lost`, async () => {
+      const { call, losses } = await connected(resume);
+      await pass(1000);
+      assert.equal(asked(), 1);
+      await pass(1000);
+      assert.equal(losses(), 0);
+      await pass(1000);
+      assert.equal(losses(), resume ? 1 : 0);
+      call.close();
+      for (let each = 0; each < 3; each++) await settle(), await pass(1000); // the delay before it would come back
+      assert.deepEqual(stillOpen(), []);
+    });
+  }
+
+  test(`a call by ${transport} whose server answers heartbeats goes on`, async () => {
+    const { call, losses } = await connected({ token: "R", seconds: 60 });
+    for (let each = 0; each < 5; each++) await pass(1000), answer();
+    assert.equal(asked(), 5);
+    assert.equal(losses(), 0);
+    call.close();
+    assert.deepEqual(stillOpen(), []);
+  });
+}

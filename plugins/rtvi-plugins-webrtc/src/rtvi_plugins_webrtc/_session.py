@@ -7,13 +7,12 @@ import logging
 import secrets
 from collections import deque
 from contextlib import suppress
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import anyio
-import orjson
 from attrs import frozen
 
-from rtvi_plugins.errors import MessageTooLarge, report
+from rtvi_plugins.errors import report
 from rtvi_plugins.hosting import Connection
 from rtvi_plugins.kinds import Audio
 
@@ -21,6 +20,7 @@ from ._audio_track import RATE
 from ._bodies import Offer, Trickle
 from ._ice import IceServers
 from ._peer import Listener, Peer, TooLong
+from ._signalling import PONG, peer_left, read_signalling, too_long_response
 from .errors import NoSuchSession
 
 __all__ = ("Timeouts", "WebRTCSession")
@@ -28,10 +28,6 @@ __all__ = ("Timeouts", "WebRTCSession")
 log = logging.getLogger("rtvi_plugins.webrtc")
 
 _MICROPHONE: Final = 0
-_PEER_LEFT: Final = '{"type": "signalling", "message": {"type": "peerLeft"}}'
-# A signalling message has some hundred characters. RTVI messages are not read twice.
-_SIGNALLING: Final = '"signalling"'
-_LONGEST_SIGNALLING: Final = 1_000
 
 
 @frozen
@@ -147,12 +143,17 @@ class WebRTCSession:
             return
         if text.startswith("ping"):
             self._pinged = True
-        elif _SIGNALLING in text[:_LONGEST_SIGNALLING] and (message := _signalling(text)) is not None:
+        elif (message := read_signalling(text)) is not None:
             self._signalled(message)
         else:
             self._connection.receive(text)
 
     def _signalled(self, message: dict[str, Any]) -> None:
+        if message.get("type") == "ping":
+            self._pinged = True
+            if self._peer is not None and self._peer.has_room:  # otherwise enough else is under way
+                self._peer.send(PONG)
+            return
         if message.get("type") == "trackStatus" and message.get("receiver_index") == _MICROPHONE:
             self._connection.microphone(message.get("enabled") is True)
 
@@ -173,7 +174,7 @@ class WebRTCSession:
     async def _run(self) -> None:
         try:
             async with anyio.create_task_group() as group:
-                group.start_soon(self._end_when_gone)
+                group.start_soon(self._cancel_when_gone, group.cancel_scope)
                 await self._send_all()
                 group.cancel_scope.cancel()
         finally:
@@ -203,7 +204,7 @@ class WebRTCSession:
         self._changes.set()
         if self._peer is not None and self._peer.left and not self._connection.closed:
             log.info("a client has left")
-            self._connection.disconnected()
+            self._connection.disconnected(left=True)
         self._flush()
 
     def _flush(self) -> None:
@@ -221,7 +222,7 @@ class WebRTCSession:
             self._send_instead(peer, text)
 
     def _send_instead(self, peer: Peer, text: str) -> None:
-        instead = _too_long_response(text)
+        instead = too_long_response(text)
         try:
             if instead is not None:
                 peer.send(instead)
@@ -235,7 +236,7 @@ class WebRTCSession:
             while self._waiting:
                 self._send(peer)
             with suppress(TooLong):
-                peer.send(_PEER_LEFT)
+                peer.send(peer_left(self._connection.close_code))
             with anyio.move_on_after(self._timeouts.goodbye):
                 while peer.open:
                     self._changes.clear()
@@ -246,13 +247,13 @@ class WebRTCSession:
 
     # ---- whether the client is there -------------------------------------------------------------------------------
 
-    async def _end_when_gone(self) -> None:
-        """End the session when the client is gone."""
+    async def _cancel_when_gone(self, scope: anyio.CancelScope) -> None:
+        """End this when the client is gone. It may come back, in a `WebRTCSession` of its own."""
         while True:
             await anyio.sleep(self._timeouts.check)
             if self._gone(asyncio.get_running_loop().time()):
                 log.info("a client is gone: its peer connection was lost, and it did not restart")
-                return self._connection.disconnected()
+                return scope.cancel()
 
     def _gone(self, now: float) -> bool:
         if self._peer is not None and self._peer.connected and not self._is_quiet(now):
@@ -267,30 +268,3 @@ class WebRTCSession:
         # aiortc takes half a minute to notice a lost client. A client that sends pings is lost when it sends neither
         # pings nor audio.
         return self._pinged and now - self._heard_from >= self._timeouts.quiet
-
-
-def _signalling(text: str) -> dict[str, Any] | None:
-    """Return the content of a signalling message; None for any other message."""
-    if len(text) > _LONGEST_SIGNALLING:
-        return None
-    try:
-        found: Any = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return None
-    if not isinstance(found, dict):
-        return None
-    envelope = cast("dict[str, Any]", found)
-    if envelope.get("type") != "signalling" or "label" in envelope:
-        return None
-    message: Any = envelope.get("message")
-    return cast("dict[str, Any]", message) if isinstance(message, dict) else {}
-
-
-def _too_long_response(text: str) -> str | None:
-    """Return the error for an answer that is too long for the client; None if the message is no answer."""
-    message: dict[str, Any] = orjson.loads(text)
-    if not isinstance(id := message.get("id"), str):
-        return None
-    sentence = "The answer is longer than this client accepts over WebRTC; ask for less, or use the WebSocket."
-    data = MessageTooLarge(sentence).to_json()
-    return orjson.dumps({"label": "rtvi-ai", "type": "error-response", "id": id, "data": data}).decode()

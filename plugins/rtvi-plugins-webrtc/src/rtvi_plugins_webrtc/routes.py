@@ -17,7 +17,7 @@ import rtvi_plugins.voice.resampling  # noqa: F401  # pyright: ignore[reportUnus
 from rtvi_plugins.errors import InternalError, UnknownSession
 from rtvi_plugins.hookspecs import hookimpl
 from rtvi_plugins.hosting import Host
-from rtvi_plugins_server.starting import PRIVATE, read_body, start_session
+from rtvi_plugins_server.starting import PRIVATE, base_url, has_own_url, read_body, start_session
 
 from ._bodies import BODY_BYTES, read_offer, read_trickle
 from ._ice import VARIABLE, IceServers, has_network, read_ice_servers
@@ -73,12 +73,15 @@ class SmallWebRTC:
         ]
 
     async def start(self, request: Request) -> Response:
-        """Start a session. The client uses `sessionId` in the URL of its offer."""
+        """Start a session. The client makes the URL of its offer from `sessionId`, if the answer has none."""
         servers = self._ready()
         if not has_network():
             raise NoNetwork("This server has no network address that WebRTC may use; the WebSocket works without one.")
         started = await start_session(request, self._host)
         body: dict[str, Any] = {"sessionId": started.token}
+        if has_own_url(request):
+            endpoint = base_url(request) + _OFFER_PATH.format(id=started.token)
+            body["webrtcRequestParams"] = {"endpoint": endpoint}
         if servers.for_clients:
             body["iceConfig"] = {"iceServers": servers.for_clients}
         return JSONResponse(body, headers=PRIVATE)

@@ -31,6 +31,8 @@ log = logging.getLogger("rtvi_plugins.server")
 
 #: The path of a request for one worker.
 _FOR_ONE: Final = re.compile(rb"[A-Z]+ /w(\d{1,9})/")
+#: A resume that another worker has sent to the one with the session. Any other can go on with the session.
+_MOVABLE: Final = re.compile(rb"POST \S+\?sent=1 ")
 #: How much of a request is read to find its path, in bytes, and how long the client has for it, in seconds.
 _PEEKED, _PATIENCE = 256, 5.0
 #: How long to wait for the rest of a line, in seconds: a socket with a part of it is always readable.
@@ -68,9 +70,12 @@ class _Worker:
         return self.report is not None and not self.ended
 
     @property
+    def is_stuck(self) -> bool:
+        return time.monotonic() - self.heard > _SILENT
+
+    @property
     def accepts(self) -> bool:
-        is_stuck = time.monotonic() - self.heard > _SILENT
-        return self.report is not None and self.report.accepts and not self.retiring and not is_stuck
+        return self.report is not None and self.report.accepts and not self.retiring and not self.is_stuck
 
     @property
     def load(self) -> int:
@@ -243,7 +248,7 @@ class Front:
         """Return the worker for a request; None if there is none yet, or if all are about to end."""
         named = _FOR_ONE.match(line)
         worker = self._workers.get(int(named[1])) if named else None
-        if worker is not None and worker.takes:
+        if worker is not None and worker.takes and not (worker.is_stuck and _MOVABLE.match(line)):
             return worker
         able = [each for each in self._workers.values() if each.takes and not self._ending]
         accepting = [each for each in able if each.accepts]

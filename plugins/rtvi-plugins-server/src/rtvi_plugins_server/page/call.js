@@ -6,7 +6,9 @@ import { Session } from "./session.js";
 import { WebRTCTransport } from "./webrtc.js";
 import { WebSocketTransport } from "./websocket.js";
 
+const ATTEMPT_WITHIN = 10000; // ms; for each attempt to resume a session
 const LONGEST_DELAY = 2000; // ms; all clients of a server that has failed come back at once
+const LOST = "The connection was lost.";
 const ENDED = "The conversation has ended.";
 const TRANSPORTS = { websocket: WebSocketTransport, webrtc: WebRTCTransport };
 
@@ -25,6 +27,7 @@ export class Call {
   #over = false;
   #comingBack = false; // the connection was lost, and the session is not resumed yet
   #giveUp = () => {};
+  #abandon = () => {}; // the present attempt to resume
 
   constructor(transport, on) {
     this.#on = on;
@@ -33,6 +36,7 @@ export class Call {
       audio: (bytes) => this.#player?.play(bytes),
       stream: (stream) => this.#use(playStream(stream, { level: on.botLevel })),
       closed: (how) => this.#closed(how),
+      silent: () => this.session.resume && this.#closed({ clean: false, lost: true, reason: LOST }),
     });
     this.session = new Session((text) => this.#transport.send(text), {
       event: (type, data) => this.#event(type, data),
@@ -117,12 +121,14 @@ export class Call {
   }
 
   #use(player) {
-    if (this.#over) player?.close();
-    else this.#player = player;
+    if (this.#over) return player?.close();
+    if (this.#player !== player) this.#player?.close();
+    this.#player = player;
   }
 
   #closed(how) {
-    if (this.#over || this.#comingBack) return;
+    if (this.#over) return;
+    if (this.#comingBack) return this.#abandon(new Error(how.reason));
     if (this.#ready && how.lost && this.session.resume) this.#comeBack(how);
     else this.#finish(how);
   }
@@ -131,14 +137,14 @@ export class Call {
   async #comeBack(how) {
     const until = Date.now() + 1000 * this.session.resume.seconds;
     this.#comingBack = true;
+    this.#transport.drop();
     this.#player?.clear();
     this.#on.lost();
     while (!this.#over && Date.now() < until) {
       await new Promise((resolve) => setTimeout(resolve, Math.random() * LONGEST_DELAY));
       if (this.#over) return;
       try {
-        await this.#transport.open({ resume: this.session.resume.token });
-        await this.session.comeBack();
+        await this.#attempt();
         this.#comingBack = false;
         return;
       } catch (error) {
@@ -147,6 +153,25 @@ export class Call {
     }
     this.#comingBack = false;
     this.#finish(how);
+  }
+
+  async #attempt() {
+    let timer;
+    const failed = new Promise((_, reject) => {
+      this.#abandon = reject;
+      timer = setTimeout(() => reject(new Error(LOST)), ATTEMPT_WITHIN);
+    });
+    const opened = this.#transport.open({ resume: this.session.resume.token });
+    const resumed = opened.then(() => this.#over || this.session.comeBack());
+    resumed.catch(() => {}); // after the attempt was abandoned
+    try {
+      await Promise.race([resumed, failed]);
+    } catch (error) {
+      this.#transport.drop();
+      throw error;
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   #finish(how) {

@@ -43,6 +43,8 @@ export class Session {
 
   /** Go on over a new connection. The bot sends what was missed, and asks for the requests that never arrived. */
   comeBack() {
+    // An earlier attempt may have sent one that was never answered.
+    this.#waiting.delete(this.#firstWaiting("client-ready"));
     const waiting = [...this.#waiting.keys()];
     return this.#ask("client-ready", { ...INTRODUCTION, waiting, received: this.#received }, READY_WITHIN);
   }

@@ -1,12 +1,13 @@
 // The WebRTC transport: audio on the first media line, RTVI messages on the data channel "chat".
 
-import { postJson, sendJson } from "./http.js";
+import { Heartbeat } from "./heartbeat.js";
+import { postJson, postStart, sendJson } from "./http.js";
 
-const PING_EVERY = 1000; // ms
 const CANDIDATES_EVERY = 200; // ms
 const OPEN_WITHIN = 20000; // ms
+const RESTART = 1012; // as the close code of WebSocket: the session goes on in another process
 
-/** Carries a session over WebRTC. `on` holds the callbacks `text`, `stream` and `closed`. */
+/** Carries a session over WebRTC. `on` holds the callbacks `text`, `stream`, `closed` and `silent`. */
 export class WebRTCTransport {
   #on;
   #peer = null;
@@ -15,6 +16,7 @@ export class WebRTCTransport {
   #pc_id = null;
   #candidates = [];
   #timers = [];
+  #heartbeat = null;
   #track = null;
   #enabled = false;
   #over = false;
@@ -29,28 +31,29 @@ export class WebRTCTransport {
 
   /** Start a session and connect to it. Rejects with an Error whose message is a sentence. */
   async open(startBody) {
-    const { sessionId, iceConfig } = await postJson("webrtc/start", startBody);
+    this.drop();
+    const { sessionId, iceConfig, process } = await postStart("webrtc/start", startBody);
     if (this.#over) return;
-    this.#offers = `webrtc/sessions/${encodeURIComponent(sessionId)}/api/offer`;
+    this.#offers = `${process}webrtc/sessions/${encodeURIComponent(sessionId)}/api/offer`;
     const peer = new RTCPeerConnection(iceConfig ?? {});
     this.#peer = peer;
     // The order of these is the order of the media lines. The bot's audio arrives on the first.
     peer.addTransceiver("audio", { direction: "sendrecv" });
     peer.addTransceiver("video", { direction: "sendrecv" });
     await this.#useTrack();
-    if (this.#over) return;
+    if (this.#peer !== peer) return;
     this.#channel = peer.createDataChannel("chat", { ordered: true });
     peer.onicecandidate = ({ candidate }) => candidate?.candidate && this.#candidates.push(candidate);
     peer.ontrack = ({ track }) => track.kind === "audio" && this.#on.stream(new MediaStream([track]));
-    peer.onconnectionstatechange = () => peer.connectionState === "failed" && this.#lost();
+    peer.onconnectionstatechange = () => peer.connectionState === "failed" && this.#lost({ lost: true });
     const opened = this.#opened();
     await this.#negotiate(peer);
-    if (this.#over) return;
+    if (this.#peer !== peer) return;
     this.#timers.push(setInterval(() => this.#sendCandidates(), CANDIDATES_EVERY));
     await opened;
-    if (this.#over) return;
-    this.#channel.onclose = () => this.#lost("The bot has left.");
-    this.#timers.push(setInterval(() => this.send(`ping: ${Date.now()}`), PING_EVERY));
+    if (this.#peer !== peer) return;
+    this.#channel.onclose = () => this.#lost({ lost: true });
+    this.#heartbeat = new Heartbeat(() => this.#signal({ type: "ping" }), () => this.#on.silent());
     this.#sendTracks();
   }
 
@@ -75,12 +78,21 @@ export class WebRTCTransport {
     if (audio && audio.sender.track !== this.#track) await audio.sender.replaceTrack(this.#track);
   }
 
-  close() {
-    this.#over = true;
+  /** Give up the connection. The session may go on over another one. */
+  drop() {
     this.#timers.splice(0).forEach(clearInterval);
-    if (this.#channel) this.#channel.onclose = null;
+    this.#heartbeat?.stop();
+    if (this.#channel) this.#channel.onclose = this.#channel.onmessage = null;
+    this.#channel = null;
     this.#peer?.close();
     this.#peer = null;
+    this.#pc_id = null;
+    this.#candidates = [];
+  }
+
+  close() {
+    this.#over = true;
+    this.drop();
   }
 
   async #negotiate(peer) {
@@ -103,9 +115,12 @@ export class WebRTCTransport {
 
   #sendTracks() {
     [this.#enabled, false].forEach((enabled, receiver_index) => {
-      const message = { type: "trackStatus", receiver_index, enabled };
-      this.send(JSON.stringify({ type: "signalling", message }));
+      this.#signal({ type: "trackStatus", receiver_index, enabled });
     });
+  }
+
+  #signal(message) {
+    this.send(JSON.stringify({ type: "signalling", message }));
   }
 
   #opened() {
@@ -119,15 +134,18 @@ export class WebRTCTransport {
   }
 
   #receive(text) {
+    this.#heartbeat?.heard();
     const message = signalling(text);
     if (!message) this.#on.text(text);
-    else if (message.type === "peerLeft") this.#lost("The bot has left.", true);
+    else if (message.type !== "peerLeft") return;
+    else if (message.code === RESTART) this.#lost({ lost: true, reason: "The server is restarting." });
+    else this.#lost({ clean: true, reason: "The bot has left." });
   }
 
-  #lost(reason = "The connection was lost.", clean = false) {
+  #lost({ clean = false, lost = false, reason = "The connection was lost." }) {
     if (this.#over) return;
-    this.close();
-    this.#on.closed({ clean, reason });
+    this.drop();
+    this.#on.closed({ clean, lost, reason });
   }
 }
 
