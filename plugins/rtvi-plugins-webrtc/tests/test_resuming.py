@@ -11,7 +11,7 @@ from typing import TypeAlias
 import httpx2
 import pytest
 from rtc_bots import desk
-from rtc_caller import PEER_LEFT, Caller
+from rtc_caller import PEER_LEFT, Caller, Message
 
 from rtvi_plugins.hosting import Connection, Host
 from rtvi_plugins.resuming import MemoryStore
@@ -48,7 +48,7 @@ async def back(first: Caller, app: object | None = None) -> AsyncGenerator[Calle
 
 async def hums(caller: Caller) -> bool:
     """Whether the bot is heard to hum what it is sent."""
-    data = {"content": "440", "options": {}}
+    data: Message = {"content": "440", "options": {}}
     caller.say({"label": "rtvi-ai", "type": "send-text", "id": "typed", "data": data})
     await caller.until(lambda: len(caller.loud()) > 5_000)
     return True
