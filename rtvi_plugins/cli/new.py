@@ -29,13 +29,6 @@ _ENDING: Final = ".template"
 #: What a provider of a kind brings. There is a template of each.
 _SUMMARIES: Final[Mapping[str, str]] = {"llm": "chat models", "tts": "voices", "stt": "speech recognition"}
 
-#: The fake of each kind: the names of its scripts in its module, and their paths.
-_FAKES: Final[Mapping[str, Mapping[str, str]]] = {
-    "llm": {"ANSWER": "/v1/chat", "MODELS": "/v1/models"},
-    "tts": {"speak": "/v1/speak"},
-    "stt": {"recognise": "/v1/listen"},
-}
-
 #: What the bot of a plugin grants to clients, if the plugin has this kind.
 _GRANTS: Final[Mapping[str, tuple[str, ...]]] = {
     "llm": ("llm.model", "llm:list_models"),
@@ -221,11 +214,10 @@ class _Made:
 
     def _parts_of_server(self) -> Mapping[str, str]:
         """Return what tests/fake_server.py needs."""
-        imports = [f"from {kind}_vendor import {', '.join(_FAKES[kind])}" for kind in self.kinds]
-        paths = {name: path for kind in self.kinds for name, path in _FAKES[kind].items()}
+        imports = [f"from {kind}_vendor import ROUTES as {kind.upper()}" for kind in self.kinds]
         return {
             "THE_SERVER_IMPORTS": "\n".join(sorted((*imports, "from rtvi_plugins_vendor.testing import fake_vendor"))),
-            "THE_SERVER_PATHS": "\n".join(f'        vendor.on("{path}", {name})' for name, path in paths.items()),
+            "THE_ROUTES": ", ".join(f"**{kind.upper()}" for kind in self.kinds),
             "THE_FAKE_OPTIONS": " \\\n  ".join(
                 f"--service-option {kind}.base_url=http://127.0.0.1:8123" for kind in self.kinds
             ),

@@ -254,6 +254,30 @@ def install(python: Path, folders: Sequence[Path], wheels: Path) -> None:
     done(python, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", *found, cwd=wheels)
 
 
+def answered_by_the_fake(python: Path, folder: Path) -> str:
+    """Return what bot.py prints in the console. tests/fake_server.py takes the place of the vendor, at a free port."""
+    serve = "import anyio, fake_server; fake_server.PORT = 0; anyio.run(fake_server.main)"
+    with subprocess.Popen(
+        [python, "-uc", serve], cwd=folder / "tests", env=environment(), stdout=subprocess.PIPE, text=True
+    ) as server:
+        try:
+            assert server.stdout is not None
+            url = re.search(r"http://[\d.:]+\d", server.stdout.readline())
+            assert url is not None
+            return subprocess.run(
+                [python, "-m", "rtvi_plugins", "console", "bot.py", "--service-option", f"llm.base_url={url[0]}"],
+                cwd=folder,
+                env={**environment(), "MY_CHAT_API_KEY": "any"},
+                input="Hello?\n",
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=PATIENCE,
+            ).stdout
+        finally:
+            server.terminate()
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_new_package_installs_and_passes_its_own_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -280,5 +304,6 @@ def test_a_new_package_installs_and_passes_its_own_tests(tmp_path: Path, monkeyp
         assert "failed" not in output
         assert "skipped" not in output
     done(python, "-m", "rtvi_plugins", "check", "rtvi-plugins-my-chat", "--level", "gold", cwd=tmp_path / FOLDERS[0])
+    assert "Hello there." in answered_by_the_fake(python, tmp_path / FOLDERS[0])
     schema = json.loads(done(python, "-m", "rtvi_plugins", "schema", "rtvi-plugins-my-chat", cwd=tmp_path))
     assert [*schema["plugins"]["llm.my_chat"]["actions"]] == ["llm:list_models"]

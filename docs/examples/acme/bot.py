@@ -1,7 +1,16 @@
+"""A bot to try the package. It is not part of it."""
+
+from __future__ import annotations
+
 from rtvi_plugins import LLM, Session, bot, converse
 
 
-@bot(services={"llm": ["rules", "acme"]}, client=["llm.model", "llm:list_models"])
-async def pizzeria(session: Session, /, llm: LLM) -> None:
-    """Takes orders by text."""
+@bot(
+    services={
+        "llm": "acme",
+    },
+    client=["llm.model", "llm:list_models", "llm:show_credit"],
+)
+async def assistant(session: Session, /, llm: LLM) -> None:
+    """Answer the user."""
     await converse(session, llm=llm)

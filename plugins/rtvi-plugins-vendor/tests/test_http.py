@@ -140,7 +140,7 @@ async def test_other_content_is_no_audio(type: str) -> None:
 async def test_the_header_of_the_key_is_the_vendors() -> None:
     """Without a scheme the header is the key alone, and a local server may need no key."""
     vendor = Vendor([answering("ok")])
-    async with vendor.connect(key_header="X-API-Key", key_scheme="") as http:
+    async with vendor.connect(key_header="X-API-Key") as http:
         await http.get("models")
     async with vendor.connect(key=None) as http:
         await http.get("models")

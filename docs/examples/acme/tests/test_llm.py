@@ -1,36 +1,35 @@
-"""Test the provider with a fake of Acme."""
+"""Test the LLM with a fake of Acme: a real server on loopback."""
 
 from __future__ import annotations
 
 import gc
-import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import pytest
-from rtvi_plugins import ProviderError, RequestError, Secret
+from llm_vendor import ANSWER, CALL, CHAT, FAULT, HALF, ROUTES, UNKNOWN
+from rtvi_plugins import LLM, ProviderError, RequestError, Secret, Session, bot, converse
 from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text, ToolCall, Usage
 from rtvi_plugins.testing import connect
 from rtvi_plugins_vendor.testing import Answer, FakeVendor, fake_vendor
 
-import rtvi_plugins_acme.llm
-from bot import pizzeria
-from rtvi_plugins_acme.llm import AcmeLLM, acme_llm, configure, list_models
+import rtvi_plugins_acme.llm as provider
 
 pytestmark = pytest.mark.anyio
 
 REQUEST = LLMRequest([{"role": "user", "content": "Hello?"}])
-ANSWER = [{"text": "Hello "}, {"text": "there."}, {"tokens_in": 3, "tokens_out": 2}]
+NO_JSON = Answer(parts=[b"data: no JSON\n\n"], headers=ANSWER.headers)
 
 
 @asynccontextmanager
-async def acme(*answer: object, status: int = 200) -> AsyncGenerator[tuple[FakeVendor, AcmeLLM]]:
-    """Run a fake of Acme's server, and yield it with a connection to it."""
-    lines = [f"{json.dumps(each)}\n".encode() for each in answer]
-    async with fake_vendor() as vendor, acme_llm(Secret("key-of-a-test"), base_url=vendor.url) as llm:
-        vendor.on("/chat", Answer(status, parts=lines))
-        vendor.on("/models", Answer(status, json=["acme-small", "acme-large"]))
-        yield vendor, llm
+async def opened(answer: Answer) -> AsyncGenerator[tuple[provider.AcmeLLM, FakeVendor]]:
+    """Open the provider at a vendor that gives this answer. Its options have their defaults."""
+    async with fake_vendor() as vendor:
+        for path, script in {**ROUTES, CHAT: answer}.items():
+            vendor.on(path, script)
+        async with provider.acme_llm(Secret("key-of-a-test"), base_url=vendor.url) as llm:
+            provider.configure(llm)
+            yield llm, vendor
 
 
 async def pieces(stream: AsyncGenerator[LLMPiece]) -> list[LLMPiece]:
@@ -39,15 +38,14 @@ async def pieces(stream: AsyncGenerator[LLMPiece]) -> list[LLMPiece]:
 
 
 async def test_the_answer_streams() -> None:
-    """Each line becomes a piece."""
-    async with acme(*ANSWER) as (_, llm):
+    """Each event becomes a piece."""
+    async with opened(ANSWER) as (llm, _):
         assert await pieces(llm.respond(REQUEST)) == [Text("Hello "), Text("there."), Usage(3, 2)]
 
 
-async def test_an_answer_can_be_interrupted() -> None:
-    """Acme learns it at once. Nothing is left to the garbage collector: on trio, that would be a warning."""
-    async with acme(*ANSWER) as (vendor, llm):
-        vendor.on("/chat", Answer(parts=[b'{"text": "Hello "}\n'], end="hang"))
+async def test_an_interruption_closes_the_connection() -> None:
+    """So Acme stops too. Nothing is left to the garbage collector: on trio, that would be a warning."""
+    async with opened(Answer(parts=ANSWER.parts[:1], headers=ANSWER.headers, end="hang")) as (llm, vendor):
         stream = llm.respond(REQUEST)
         assert await anext(stream) == Text("Hello ")
         await stream.aclose()
@@ -57,47 +55,72 @@ async def test_an_answer_can_be_interrupted() -> None:
 
 async def test_a_function_call_is_a_piece() -> None:
     """It keeps the id of the vendor."""
-    call = {"call": {"id": "c1", "name": "order", "arguments": {"pizza": "funghi"}}}
-    async with acme(call, ANSWER[-1]) as (_, llm):
+    async with opened(CALL) as (llm, _):
         assert await pieces(llm.respond(REQUEST)) == [ToolCall("c1", "order", {"pizza": "funghi"}), Usage(3, 2)]
 
 
 async def test_the_vendor_receives_the_options() -> None:
-    """A decorated function is still a plain function."""
-    async with acme(*ANSWER) as (vendor, llm):
-        configure(llm, model="acme-large", temperature=0.2)
+    """A decorated function is still a plain function. An option without a value is not sent."""
+    async with opened(ANSWER) as (llm, vendor):
+        provider.configure(llm, model="storm", temperature=0.2)
         await pieces(llm.respond(REQUEST))
-    assert vendor.requests[0].headers["authorization"] == "Bearer key-of-a-test"
+    assert vendor.requests[0].headers["x-acme-key"] == "key-of-a-test"
     assert vendor.requests[0].json == {
-        "model": "acme-large",
+        "model": "storm",
         "temperature": 0.2,
-        "messages": [{"role": "user", "content": "Hello?"}],
-        "functions": [],
+        "turns": [{"role": "user", "content": "Hello?"}],
+        "tools": [],
     }
 
 
-@pytest.mark.parametrize(
-    ("status", "category", "retryable"), [(401, "auth", False), (429, "rate", True), (500, "unavailable", True)]
-)
-async def test_a_failure_has_a_category(status: int, category: str, retryable: bool) -> None:
-    """The category determines whether a retry makes sense."""
-    async with acme(status=status) as (_, llm):
+async def test_a_fault_within_an_answer_has_a_category() -> None:
+    """Acme reports it with the status 200."""
+    async with opened(FAULT) as (llm, _):
         with pytest.raises(ProviderError) as failed:
             await pieces(llm.respond(REQUEST))
-    assert (failed.value.category, failed.value.retryable) == (category, retryable)
+    assert failed.value.category == "quota"
+
+
+@pytest.mark.parametrize(("status", "category"), [(401, "auth"), (402, "quota"), (400, "bad-request")])
+async def test_a_refusal_has_a_category(status: int, category: str) -> None:
+    """The category determines whether a retry makes sense."""
+    async with opened(Answer(status)) as (llm, _):
+        with pytest.raises(ProviderError) as failed:
+            await pieces(llm.respond(REQUEST))
+    assert failed.value.category == category
+
+
+@pytest.mark.parametrize("answer", [UNKNOWN, NO_JSON, HALF])
+async def test_an_answer_that_is_not_understood_is_a_failure(answer: Answer) -> None:
+    """So is half an answer, which a proxy may end. It is the vendor's failure, and not a bug of the provider."""
+    async with opened(answer) as (llm, _):
+        with pytest.raises(ProviderError, match="acme"):
+            await pieces(llm.respond(REQUEST))
 
 
 async def test_it_lists_its_models() -> None:
     """An action is a plain function too."""
-    async with acme() as (_, llm):
-        assert await list_models(llm) == ["acme-small", "acme-large"]
+    async with opened(ANSWER) as (llm, _):
+        assert await provider.list_models(llm) == ["breeze", "storm"]
+
+
+async def test_it_shows_its_credit() -> None:
+    """In dollars."""
+    async with opened(ANSWER) as (llm, _):
+        assert await provider.show_credit(llm) == 4.5
+
+
+@bot(services={"llm": "acme"}, client=["llm.model"])
+async def assistant(session: Session, /, llm: LLM) -> None:
+    """Answer by text."""
+    await converse(session, llm=llm)
 
 
 async def test_a_client_configures_the_bot() -> None:
     """The bot checks and sets the client's values. It sends no request to Acme, so any key will do."""
     keys = {"acme": "key-of-a-test"}
-    async with connect(pizzeria, rtvi_plugins_acme.llm, services={"llm": "acme"}, api_keys=keys) as client:
-        config = await client.update_config({"llm": {"model": "acme-large"}})
-        assert config.values["llm"]["model"] == "acme-large"
+    async with connect(assistant, provider, api_keys=keys) as client:
+        config = await client.update_config({"llm": {"model": "large"}})
+        assert config.values["llm"]["model"] == "large"
         with pytest.raises(RequestError, match="temperature"):
             await client.update_config({"llm": {"temperature": 0.1}})

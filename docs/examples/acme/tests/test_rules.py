@@ -1,4 +1,4 @@
-"""What bots rely on: a test for each rule."""
+"""Check the providers against the rules that bots need, as `rtvi check rtvi-plugins-acme` does."""
 
 from __future__ import annotations
 

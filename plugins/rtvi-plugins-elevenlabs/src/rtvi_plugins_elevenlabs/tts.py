@@ -142,7 +142,7 @@ async def elevenlabs_tts(
 ) -> AsyncGenerator[ElevenLabsTTS]:
     """ElevenLabs' voices."""
     async with connect_websockets(
-        PROVIDER, api_key, base_url=base_url, key_header="xi-api-key", key_scheme="", timeout=timeout
+        PROVIDER, api_key, base_url=base_url, key_header="xi-api-key", timeout=timeout
     ) as sockets:
         yield ElevenLabsTTS(sockets)
 

@@ -94,7 +94,6 @@ async def connect(
         api_key,
         base_url=base_url,
         key_header="x-goog-api-key",
-        key_scheme="",
         timeout=timeout,
         categorize=_categorize,
         retry=_RETRY,

@@ -160,7 +160,7 @@ async def google_speech(
     """Google's speech-to-speech models."""
     async with (
         connect_websockets(
-            _PROVIDER, api_key, base_url=base_url, key_header="x-goog-api-key", key_scheme="", timeout=timeout
+            _PROVIDER, api_key, base_url=base_url, key_header="x-goog-api-key", timeout=timeout
         ) as sockets,
         connect(api_key, base_url=f"{base_url.rstrip('/')}/v1", timeout=timeout) as models,
     ):

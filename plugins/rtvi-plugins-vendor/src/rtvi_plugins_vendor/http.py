@@ -189,7 +189,7 @@ async def connect_http(
     *,
     base_url: str,
     key_header: str = "Authorization",
-    key_scheme: str = "Bearer",
+    key_scheme: str | None = None,
     timeout: float = 30.0,
     retry: Retry | None = None,
     categorize: Callable[[int, bytes], ProviderCategory] | None = None,
@@ -198,7 +198,8 @@ async def connect_http(
     """Yield an HTTP client for a service. Open it in the function that `@service` decorates.
 
     - `provider`: the name in errors.
-    - `api_key`: sent in `key_header`, after the word `key_scheme` if that is not empty. None sends none.
+    - `api_key`: sent in `key_header`, after the word `key_scheme`. None sends no key.
+    - `key_scheme`: by default, "Bearer" in the header Authorization, and no word in another header.
     - `timeout`: how long to wait for the connection, and for each read, in seconds.
     - `retry`: when to repeat a request. By default, `Retry()`.
     - `categorize`: returns the category of a refusal from its status and body, for a vendor whose status is not enough.
@@ -216,7 +217,7 @@ def open_client(
     api_key: Secret | None,
     base_url: str,
     key_header: str,
-    key_scheme: str,
+    key_scheme: str | None,
     timeout: float | None,
     transport: httpx2.AsyncBaseTransport | None = None,
 ) -> httpx2.AsyncClient:
@@ -228,7 +229,9 @@ def open_client(
     return httpx2.AsyncClient(base_url=base_url, auth=auth, timeout=timeout, transport=transport, verify=verify)
 
 
-def _auth(provider: str, api_key: Secret, header: str, scheme: str) -> _Key:
+def _auth(provider: str, api_key: Secret, header: str, scheme: str | None) -> _Key:
+    if scheme is None:
+        scheme = "Bearer" if header.lower() == "authorization" else ""
     key = api_key.reveal().strip()
     if not (key.isascii() and key.isprintable() and key) or " " in key:  # httpx2 would show it in its refusal
         raise ProviderError(provider, "auth")

@@ -274,7 +274,7 @@ async def connect_websockets(
     *,
     base_url: str,
     key_header: str = "Authorization",
-    key_scheme: str = "Bearer",
+    key_scheme: str | None = None,
     timeout: float = 10.0,
     ping_every: float = 20.0,
     retry: Retry | None = None,

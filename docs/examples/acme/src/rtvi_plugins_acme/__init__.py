@@ -1,1 +1,1 @@
-"""Acme's chat models for rtvi_plugins."""
+"""Acme's chat models for `rtvi_plugins`."""

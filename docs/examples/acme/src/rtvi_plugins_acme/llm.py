@@ -1,72 +1,77 @@
-"""The provider `acme` of kind `llm`."""
+"""The provider `acme` of the kind `llm`."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from attrs import define
-from attrs.validators import ge, le
+from attrs.validators import ge, gt, le
 from rtvi_plugins import Doc, ProviderError, Secret, action, options, service
+from rtvi_plugins.errors import ProviderCategory
 from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text, ToolCall, Usage
-from rtvi_plugins_vendor import Retry, VendorHTTP, connect_http
+from rtvi_plugins_vendor import BaseURL, Timeout, VendorHTTP, connect_http, parameters
+
+#: The faults that Acme reports within an answer.
+FAULTS: Mapping[str, ProviderCategory] = {"busy": "rate", "no_credit": "quota"}
 
 
 @define
 class AcmeLLM:
-    """A connection to Acme."""
+    """A connection to Acme. `fields` are the options that each request has."""
 
     http: VendorHTTP
-    model: str = ""
-    temperature: float = 0.0
+    fields: Mapping[str, Any] = {}
 
     async def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
-        """Stream Acme's answer. Each line is a JSON object. The last one has the usage."""
-        body = {
-            "model": self.model,
-            "temperature": self.temperature,
-            "messages": list(request.messages),
-            "functions": list(request.functions),
-        }
-        piece: LLMPiece | None = None
-        async with self.http.stream("POST", "chat", json=body) as response:
-            async for line in response.lines():
-                yield (piece := _piece(line))
-        if not isinstance(piece, Usage):  # half an answer
-            raise ProviderError("acme", "unavailable")
+        """Stream Acme's answer: text and function calls, and the usage at the end."""
+        body = {**self.fields, "turns": list(request.messages), "tools": list(request.functions)}
+        async with self.http.stream("POST", "v2/generate", json=body) as response:
+            async for event, data in response.json_events():
+                match event, data:
+                    case "delta", {"content": str(text)}:
+                        yield Text(text)
+                    case "tool", {"id": str(id), "name": str(name), "input": arguments}:
+                        yield ToolCall.parse(id, name, arguments)
+                    case "end", {"tokens": [int(tokens_in), int(tokens_out)]}:
+                        await response.finish()
+                        yield Usage(tokens_in, tokens_out)
+                        return
+                    case "fault", {"kind": str(kind)}:
+                        raise ProviderError("acme", FAULTS.get(kind, "unavailable"))
+                    case _:
+                        raise ProviderError("acme", "unavailable")
+        raise ProviderError("acme", "unavailable")  # half an answer
 
     async def models(self) -> list[str]:
         """Return the names of the models."""
-        return await self.http.get("models")
-
-
-def _piece(line: str) -> LLMPiece:
-    try:
-        match json.loads(line):
-            case {"text": str(text)}:
-                return Text(text)
-            case {"call": {"id": str(id), "name": str(name), "arguments": arguments}}:
-                return ToolCall.parse(id, name, arguments)
-            case {"tokens_in": int(tokens_in), "tokens_out": int(tokens_out)}:
-                return Usage(tokens_in, tokens_out)
+        match await self.http.get("v2/models"):
+            case {"models": [*names]}:
+                return [str(each) for each in names]
             case _:
                 raise ProviderError("acme", "unavailable")
-    except json.JSONDecodeError:
-        raise ProviderError("acme", "unavailable") from None
+
+    async def credit(self) -> float:
+        """Return the credit that is left, in dollars."""
+        match await self.http.get("v2/account"):
+            case {"credit": int(dollars) | float(dollars)}:
+                return dollars
+            case _:
+                raise ProviderError("acme", "unavailable")
+
+    async def check_key(self) -> None:
+        """Raise `ProviderError` if Acme does not know the key."""
+        await self.http.check_key("v2/models")
 
 
-@service("llm", "acme")
+@service("llm", "acme", key_page="https://acme.example/keys")
 @asynccontextmanager
 async def acme_llm(
-    api_key: Secret,
-    /,
-    base_url: Annotated[str, Doc("The address of the API.")] = "https://api.acme.example/v1",
-    timeout: Annotated[float, Doc("How long to wait for the next piece, in seconds.")] = 30.0,
+    api_key: Secret, /, base_url: BaseURL = "https://api.acme.example", timeout: Timeout = 30.0
 ) -> AsyncGenerator[AcmeLLM]:
     """Acme's chat models."""
-    async with connect_http("acme", api_key, base_url=base_url, timeout=timeout, retry=Retry(times=0)) as http:
+    async with connect_http("acme", api_key, base_url=base_url, timeout=timeout, key_header="X-Acme-Key") as http:
         yield AcmeLLM(http)
 
 
@@ -74,14 +79,21 @@ async def acme_llm(
 def configure(
     llm: AcmeLLM,
     /,
-    model: Annotated[Literal["acme-small", "acme-large"] | str, Doc("The name of the model.")] = "acme-small",
-    temperature: Annotated[float, ge(0), le(2), Doc("The randomness of the answers.")] = 0.7,
+    model: Annotated[Literal["breeze", "storm"] | str, Doc("The model that answers.")] = "breeze",
+    temperature: Annotated[float, ge(0), le(1), Doc("The randomness of the answers.")] = 0.5,
+    max_tokens: Annotated[Annotated[int, gt(0)] | None, Doc("The longest answer. By default, the model's.")] = None,
 ) -> None:
-    """Set the model and the temperature."""
-    llm.model, llm.temperature = model, temperature
+    """Set the model, the temperature and the longest answer."""
+    llm.fields = parameters({"model": model, "temperature": temperature, "max_tokens": max_tokens})
 
 
 @action(acme_llm)
 async def list_models(llm: AcmeLLM, /) -> list[str]:
     """List the models of this key."""
     return await llm.models()
+
+
+@action(acme_llm)
+async def show_credit(llm: AcmeLLM, /) -> float:
+    """Return the credit of this key, in dollars."""
+    return await llm.credit()
