@@ -17,7 +17,7 @@ from ..clock import Clock
 from ..errors import NotReceived, RequestError
 from ..protocol.codec import decode_json, encode, encode_json
 from ..protocol.requests import ClientReady
-from ..resuming import OWNER
+from ..resuming import HISTORY, OWNER
 from ..session import RunLLM
 from .bot_session import BotSession, SessionParts, Shared
 from .history import History
@@ -113,7 +113,7 @@ class Resumable:
         self.session.resumed = self._is_news = True
         self.parts.outbox.detach()
         if self.history is not None:
-            self.saver.keys.update(record)
+            self.saver.keys.update(key for key in record if not key.startswith(HISTORY))
             self.history.resumed(record)
         for key in record:
             self.tokens.restore(key)

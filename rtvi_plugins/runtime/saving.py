@@ -87,7 +87,7 @@ class Saver:
         if self.stopped:
             return
         self.notes[key] = text
-        if self.history_seconds:
+        if self.history_seconds and not key.startswith(HISTORY):
             (self.keys.add if text is not None else self.keys.discard)(key)
 
     # ---- the gates -------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from rtvi_plugins import LLM, Session, action, bot, converse
 from rtvi_plugins.errors import AuthorError, RequestError
 from rtvi_plugins.hosting import Host, ManualClock
 from rtvi_plugins.kinds import Text, ToolCall
-from rtvi_plugins.resuming import ENDED, HISTORY, OWNER, MemoryStore, SessionStore
+from rtvi_plugins.resuming import ENDED, HISTORY, OWNER, Changes, MemoryStore, SessionStore
 from rtvi_plugins.session import Secret
 
 from ..fakes.providers import WAIT, Fakes
@@ -263,6 +263,31 @@ async def test_arguments_that_are_too_long_are_left_out() -> None:
         await settle()
         entry = next(each for each in await history(store) if each["type"] == "function")
         assert (entry["arguments"], entry["outcome"]) == (None, "ok")
+
+
+class Timed(MemoryStore):
+    """Notes for how long each write keeps the record."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept = list[float]()
+
+    async def write(self, session: str, epoch: int, changes: Changes, seconds: float) -> None:
+        """Note the time."""
+        self.kept.append(seconds)
+        await super().write(session, epoch, changes, seconds)
+
+
+async def test_a_record_is_kept_for_as_long_as_the_operator_says() -> None:
+    """From its last write on, which is that of its end; also if its process is lost before. Then the store removes it."""
+    store = Timed()
+    async with host(store, keep_days=30) as one, visitor() as client:
+        await client.start(one)
+        before = len(store.kept)
+        client.send("disconnect-bot", {})
+        await settle()
+        assert len(store.kept) > before
+    assert set(store.kept) == {30 * 24 * 3600.0}
 
 
 @pytest.mark.parametrize(("days", "store"), [(-1.0, MemoryStore()), (float("inf"), MemoryStore()), (1.0, None)])

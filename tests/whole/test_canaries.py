@@ -284,7 +284,18 @@ class Operator:
     def run(self, form: str) -> Generator[Process]:
         """Run a process that logs in this form."""
         command = [sys.executable, "-m", "rtvi_plugins", "--traceback", "run", "bot.py", "--port", "0"]
-        command += ["--resume", "sessions.db", "--drain-seconds", "0", "--log-level", "debug", "--log-format", form]
+        command += [
+            "--resume",
+            "sessions.db",
+            "--keep-days",
+            "1",
+            "--drain-seconds",
+            "0",
+            "--log-level",
+            "debug",
+            "--log-format",
+            form,
+        ]
         command += ["--plugin", "monitor", "--plugin", "opentelemetry"]
         command += ["--service-option", f"llm.openai.base_url={self.vendor.url}/v1"]
         with running(command, r"(http://127\.0\.0\.1:\d+)", env=self.environ, cwd=self.folder) as process:
@@ -304,6 +315,14 @@ class Operator:
         """Keep the files of the store, and the spans."""
         files = [*self.folder.glob("sessions.db*"), self.folder / "spans"]
         self.places |= {f"{each.name} {when}": each.read_bytes() for each in files}
+
+    def export(self) -> None:
+        """Keep what is known of the sessions, as an operator exports it."""
+        command = [sys.executable, "-m", "rtvi_plugins", "sessions", "export"]
+        done = subprocess.run(
+            command, env=self.environ, cwd=self.folder, capture_output=True, text=True, timeout=PATIENCE, check=True
+        )
+        self.places["export"] = done.stdout
 
     def crash(self) -> None:
         """Run a bot that cannot be imported."""
@@ -343,6 +362,7 @@ def test_no_secret_is_where_it_does_not_belong(tmp_path: Path) -> None:
                 each.stumble()
             operator.look("after the resume", process.matched)
         operator.look_at_files("at the end")
+        operator.export()
         operator.crash()
     places = {**operator.places, **{f"messages to {each.name}": "\n".join(each.received) for each in tenants}}
     secrets = {**operator.secrets, **{each.name: each.key for each in tenants}}
@@ -381,6 +401,11 @@ def check_search(places: Mapping[str, str | bytes], tenants: list[Tenant], secre
     for each in tenants:
         assert each.word.encode() in stored
         assert f"heard: hello {each.word}" in str(places[f"messages to {each.name}"])
+    history = [json.loads(line) for line in str(places["export"]).splitlines()]
+    assert len({each["session"] for each in history}) == len(tenants)
+    outcomes = [each["outcome"] for each in history if each["type"] == "action"]
+    assert outcomes == ["action-failed"] * 2 * len(tenants)
+    assert all(f"heard: hello {each.word}" in str(places["export"]) for each in tenants)
     for name in ("text log", "json log", "crash"):
         assert "a note of the operator" in str(places[name])  # so the environment was written
     for id in sessions_in(places["/sessions after the resume"]):
