@@ -279,7 +279,7 @@ class Timed(MemoryStore):
 
 
 async def test_a_record_is_kept_for_as_long_as_the_operator_says() -> None:
-    """From its last write on, which is that of its end; also if its process is lost before. Then the store removes it."""
+    """From its last write on, which is that of its end, unless its process is lost before."""
     store = Timed()
     async with host(store, keep_days=30) as one, visitor() as client:
         await client.start(one)
