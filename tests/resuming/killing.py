@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
+import os
 import random
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,9 @@ class Servers:
     #: A file or a URL; None is a file in the folder.
     store: str | None = None
     bot: Path = BOT
+    #: More options and variables of the processes.
+    options: Sequence[str] = ()
+    environ: Mapping[str, str] = {}
     running: list[Server] = field(factory=list[Server])
 
     @property
@@ -64,8 +69,8 @@ class Servers:
         command += ["--resume", self.store or self.folder / "sessions.db", "--drain-seconds", "0"]
         limits = ["rate=1000000", "burst=1000000", "unclaimed=500", "unclaimed_per_address=500"]
         command += [each for limit in limits for each in ("--limit", limit)]
-        command += options
-        env = environment(LEDGER=str(self.ledger), PYTHONUNBUFFERED="1")
+        command += [*self.options, *options]
+        env = environment(LEDGER=str(self.ledger), PYTHONUNBUFFERED="1", **self.environ)
         process = subprocess.Popen(list(map(str, command)), env=env, stdout=subprocess.PIPE)
         assert process.stdout is not None
         line = process.stdout.readline().decode()
@@ -247,11 +252,20 @@ async def guests(door: Door, count: int, seed: int) -> AsyncGenerator[list[Guest
         yield found
 
 
+def _new_key() -> str:
+    return base64.b64encode(os.urandom(32)).decode()
+
+
 async def kill_and_resume(
-    folder: Path, kills: int, sessions: int, *, store: str | None = None, seed: int = 1
+    folder: Path, kills: int, sessions: int, *, store: str | None = None, seed: int = 1, encrypted: bool = False
 ) -> Outcome:
-    """Kill the process of all sessions so many times, and return what came of it."""
+    """Kill the process of all sessions so many times, and return what came of it.
+
+    With `encrypted`, the store is encrypted, and the history of the sessions is kept.
+    """
     with Servers.in_folder(folder, store) as servers:
+        if encrypted:
+            servers.options, servers.environ = ["--keep-days", "1"], {"RTVI_STORE_KEY": _new_key()}
         live, spare = servers.start(), servers.start()
         door, watcher, outcome, stop = Door(live.port), Watcher(), Outcome(), anyio.Event()
         with watcher.watching():

@@ -45,11 +45,16 @@ async def make_client() -> AsyncGenerator[Callable[[], Raw]]:
         await each.close()
 
 
-@pytest.mark.parametrize("store", ["sqlite", "redis", "postgres"])
+#: In CI the store is encrypted only in other tests.
+STORES = ["sqlite", "redis", "postgres", *(["encrypted sqlite"] if KILLS > 2 else [])]
+
+
+@pytest.mark.parametrize("store", STORES)
 async def test_killed_processes_lose_nothing_and_do_nothing_twice(tmp_path: Path, store: str) -> None:
     """Kill -9 under load: each effect at most once, each acknowledged one at least once, each request one answer."""
     with store_in(tmp_path, store) as place:
-        outcome = await kill_and_resume(tmp_path, KILLS, SESSIONS, store=place)
+        encrypted = store.startswith("encrypted")
+        outcome = await kill_and_resume(tmp_path, KILLS, SESSIONS, store=place, encrypted=encrypted)
     log.warning(
         "%s: %d kills x %d sessions, %d answers, %d unknown, %d sent again; kill to bot-ready p50 %.0f, p99 %.0f ms",
         *(store, KILLS, SESSIONS, outcome.answers, outcome.unknown, outcome.resent),
