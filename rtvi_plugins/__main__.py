@@ -6,7 +6,6 @@ Modules are imported when they are needed: `--help` imports no plugin, and a typ
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -14,7 +13,8 @@ from importlib import import_module
 from typing import Any
 
 from . import __version__
-from .cli import USAGE, UsageError, describe_error, examples, guarded, read_seconds, show_traces
+from .cli import USAGE, UsageError, describe_error, guarded, show_traces
+from .cli.parsers import OWN, make_parser, own_parsers
 from .errors import PluginError
 from .utils.install_hint import install_hint
 from .utils.names import nearest
@@ -27,45 +27,6 @@ _BROUGHT = {
     "call": ("rtvi-plugins-client", "call an action of a bot that is being served"),
 }
 
-#: Examples for the help of each command.
-_EXAMPLES = {
-    "": ["rtvi run bot.py --dev", "rtvi console bot.py", "rtvi describe bot.py", "rtvi plugins"],
-    "plugins": ["rtvi plugins", "rtvi plugins --load", "rtvi plugins --available"],
-    "new": ["rtvi new provider llm acme --author 'Ada King'", "rtvi new actions acme", "rtvi new bot pizzeria"],
-    "describe": ["rtvi describe bot.py", "rtvi describe bot.py --dev --json", "rtvi describe llm.openai"],
-    "console": [
-        "rtvi console bot.py",
-        "rtvi console bot.py --services llm=openai --config llm.temperature=0.2",
-        "rtvi console bot.py --service-option llm.openai.base_url=http://127.0.0.1:8000/v1",
-        "rtvi console bot.py --voice",
-        "echo 'Who are you?' | rtvi console bot.py",
-    ],
-    "doctor": ["rtvi doctor", "rtvi doctor bot.py", "rtvi doctor bot.py --json"],
-    "check": [
-        "rtvi check rtvi-plugins-acme",
-        "rtvi check rtvi-plugins-acme --level gold --provider llm.acme",
-        "rtvi check rtvi-plugins-acme --checks tests/conformance.py --json",
-        "rtvi check rtvi-plugins-acme --oldest --find-links dist",
-    ],
-    "keys": ["rtvi keys set OPENAI_API_KEY", "rtvi keys set OPENAI_API_KEY < key.txt", "rtvi keys list"],
-    "sessions": [
-        "rtvi sessions list",
-        "rtvi sessions show 5TqLx1bC0v3kY7aZ --store calls.db",
-        "rtvi sessions export --where user=ada > ada.jsonl",
-        "rtvi sessions delete --where user=ada --store redis://10.0.0.5/0",
-    ],
-    "schema": ["rtvi schema rtvi-plugins-acme > api.json", "rtvi schema diff api.json new.json"],
-    "completion": ['eval "$(rtvi completion bash)"', "rtvi completion fish > ~/.config/fish/completions/rtvi.fish"],
-}
-
-_EXIT_CODES = """\
-exit codes:
-  0    success
-  1    the request failed, or a plugin is broken
-  2    the command line, the bot or the installation has a mistake
-  130  stopped by Ctrl-C (`rtvi run` returns 0, because that is how it is stopped)
-"""
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line (by default the process's own) and return its exit code. Errors are written to stderr."""
@@ -75,202 +36,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(words: list[str], traceback: bool) -> int:
-    if words and not words[0].startswith("-") and words[0] not in _OWN:
+    if words and not words[0].startswith("-") and words[0] not in OWN:
         run_brought = _command(words[0])
         if traceback:
             show_traces()
         return run_brought(words[1:])
-    parser = _parser(listing=words[:1] in ([], ["-h"], ["--help"]))
+    parser = make_parser(__version__, _others() if words[:1] in ([], ["-h"], ["--help"]) else "")
     chosen = parser.parse_args(words)
     if chosen.command is None:
         parser.print_help(sys.stderr)
         return USAGE
     chosen.traceback, chosen.version = traceback, __version__
     if chosen.command == "completion":
-        chosen.commands = [*_own_parsers(), *_brought_parsers()]
-    run: Callable[[argparse.Namespace], int] = import_module(_OWN[chosen.command][0], __package__).run
+        chosen.commands = [*own_parsers(), *_brought_parsers()]
+    run: Callable[[argparse.Namespace], int] = import_module(f".{OWN[chosen.command][0]}", "rtvi_plugins.cli").run
     return run(chosen)
-
-
-# ---- our own commands ----------------------------------------------------------------------------------------------
-
-
-def _parser(*, listing: bool) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="rtvi",
-        description="Run and inspect bots that speak RTVI, and their plugins.",
-        epilog=f"{examples(*_EXAMPLES[''])}\n{_others() if listing else ''}{_EXIT_CODES}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action="version", version=f"rtvi_plugins {__version__}")
-    parser.add_argument("--traceback", action="store_true", help="show the whole traceback of an error")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-    for name, (_, sentence, add) in _OWN.items():
-        add(commands.add_parser(name, help=sentence, **_texts(name, sentence)))
-    return parser
-
-
-def _texts(name: str, sentence: str) -> dict[str, Any]:
-    return {
-        "description": f"{sentence[0].upper()}{sentence[1:]}.",
-        "epilog": examples(*_EXAMPLES[name]),
-        "formatter_class": argparse.RawDescriptionHelpFormatter,
-    }
-
-
-def _own_parsers() -> Iterator[tuple[str, str, argparse.ArgumentParser]]:
-    for name, (_, sentence, add) in _OWN.items():
-        parser = argparse.ArgumentParser(prog=f"rtvi {name}", **_texts(name, sentence))
-        add(parser)
-        yield name, sentence, parser
-
-
-def _add_plugins(parser: argparse.ArgumentParser) -> None:
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument("--load", action="store_true", help="import each plugin, and say which work")
-    which.add_argument(
-        "--available", action="store_true", help="list all available plugins, with the commands that install them"
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON")
-
-
-def _add_describe(parser: argparse.ArgumentParser) -> None:
-    _add_bot(parser, ", or the name of a plugin: llm.openai")
-    parser.add_argument("--dev", action="store_true", help="show what `rtvi run --dev` offers, not the bot's grants")
-    form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="print the descriptions that clients receive")
-    form.add_argument("--schema", action="store_true", help="print a JSON Schema, with $defs by action and by service")
-
-
-def _add_console(parser: argparse.ArgumentParser) -> None:
-    _add_bot(parser)
-    parser.add_argument("--voice", action="store_true", help="talk with the microphone and the speaker of this machine")
-    parser.add_argument(
-        "--config", metavar="SERVICE.OPTION=VALUE", action="append", default=[], help="set an option; may be repeated"
-    )
-    parser.add_argument(
-        "--service-option",
-        metavar="SERVICE.OPTION=VALUE",
-        action="append",
-        default=[],
-        help="set an option of the operator's, as in llm.base_url=http://127.0.0.1:8000/v1; may be repeated",
-    )
-    parser.add_argument(
-        "--timeout",
-        metavar="SECONDS",
-        type=read_seconds,
-        default=60.0,
-        help="how long the bot may be silent (%(default)g)",
-    )
-
-
-def _add_doctor(parser: argparse.ArgumentParser) -> None:
-    _add_bot(parser, services=False, nargs="?")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-
-
-def _add_check(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("package", metavar="PACKAGE", help="an installed distribution: rtvi-plugins-acme")
-    parser.add_argument("--provider", metavar="KIND.NAME", help="check this provider only: llm.acme")
-    parser.add_argument(
-        "--level", choices=("bronze", "silver", "gold"), default="silver", help="the level to reach (%(default)s)"
-    )
-    parser.add_argument(
-        "--checks", metavar="FILE", help="the fakes of the vendors (tests/conformance.py, if there is one)"
-    )
-    parser.add_argument(
-        "--oldest", action="store_true", help="check also with the oldest core that the package claims; needs pip"
-    )
-    parser.add_argument(
-        "--find-links",
-        metavar="DIR",
-        action="append",
-        default=[],
-        help="a folder of wheels for --oldest, such as those of older cores",
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON")
-
-
-def _add_keys(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", metavar="WHAT", choices=("set", "list", "remove"), help="set, list or remove")
-    parser.add_argument("variable", metavar="VARIABLE", nargs="?", help="the environment variable, as in ACME_API_KEY")
-    parser.add_argument("--file", action="store_true", help="store the key in a file, not in the system keyring")
-
-
-def _add_sessions(parser: argparse.ArgumentParser) -> None:
-    commands = ("list", "show", "export", "delete")
-    parser.add_argument("what", metavar="WHAT", choices=commands, help="list, show, export (as JSON Lines) or delete")
-    parser.add_argument(
-        "ids", metavar="ID", nargs="*", help="the ids of sessions; without any, list and export take all"
-    )
-    parser.add_argument(
-        "--store",
-        metavar="FILE|URL",
-        default=os.environ.get("RTVI_STORE") or "sessions.db",
-        help="the store of `rtvi run --resume` (RTVI_STORE, or sessions.db)",
-    )
-    parser.add_argument(
-        "--where",
-        metavar="NAME=VALUE",
-        action="append",
-        default=[],
-        help="only sessions whose start request has this field of the application, as in user=ada; may be repeated",
-    )
-    parser.add_argument("--live", action="store_true", help="delete live sessions too; they end")
-    parser.add_argument("--json", action="store_true", help="list as JSON")
-
-
-def _add_new(parser: argparse.ArgumentParser) -> None:
-    form = "provider llm|tts|stt... NAME | actions NAME | bot NAME"
-    parser.usage = f"rtvi new [-h] [--author NAME] {form}"
-    parser.add_argument("words", metavar="WHAT", nargs="*", help=form)
-    parser.add_argument("--author", metavar="NAME", help="the author, for the licence and pyproject.toml")
-
-
-def _add_schema(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "words", metavar="DISTRIBUTION | diff OLD NEW", nargs="+", help="an installed one, or two files"
-    )
-    parser.add_argument("--json", action="store_true", help="print the differences as JSON")
-
-
-def _add_completion(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("shell", metavar="SHELL", choices=("bash", "zsh", "fish"), help="bash, zsh or fish")
-
-
-def _add_bot(
-    parser: argparse.ArgumentParser, or_more: str = "", *, services: bool = True, nargs: str | None = None
-) -> None:
-    help = f"bot.py, bot.py:name, package.module:name or bot.toml{or_more}"
-    parser.add_argument("bot", metavar="BOT", nargs=nargs, help=help)
-    parser.add_argument("--env", metavar="NAME", help="the environment of a bot file (the variable RTVI_ENV)")
-    if not services:
-        return
-    parser.add_argument(
-        "--services",
-        metavar="SERVICE=PROVIDER",
-        action="append",
-        default=[],
-        help="use another provider that the bot names; may be repeated",
-    )
-
-
-_OWN: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]] = {
-    "plugins": (".cli.plugins", "list the installed plugins", _add_plugins),
-    "describe": (".cli.describe", "show what a bot or a plugin offers", _add_describe),
-    "console": (".cli.console", "hold a typed conversation with a bot", _add_console),
-    "doctor": (".cli.doctor", "find what is wrong with an installation or a bot, and how to mend it", _add_doctor),
-    "check": (".cli.check", "check the providers of a package against the rules, without a key", _add_check),
-    "keys": (".cli.keys", "store API keys, in the system keyring or in a file that only you can read", _add_keys),
-    "sessions": (
-        ".cli.sessions",
-        "show, export and delete what saved sessions have left in their store",
-        _add_sessions,
-    ),
-    "new": (".cli.new", "make the folder of a provider, of actions or of a bot, with tests", _add_new),
-    "schema": (".cli.schema", "write the API of a distribution as JSON, or compare two of them", _add_schema),
-    "completion": (".cli.shell_completion", "print a script that completes commands in a shell", _add_completion),
-}
 
 
 # ---- the commands of plugins ---------------------------------------------------------------------------------------
@@ -282,7 +62,7 @@ def _command(word: str) -> Callable[[list[str]], int]:
 
     found = commands()
     if word not in found:
-        raise UsageError(_missing(word, [*_OWN, *found]))
+        raise UsageError(_missing(word, [*OWN, *found]))
     module, _, function = found[word].partition(":")
     try:
         loaded: Any = getattr(import_module(module), function)

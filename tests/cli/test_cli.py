@@ -197,7 +197,7 @@ def test_help_imports_nothing_more_than_the_package(tmp_path: Path, distribution
     assert "rtvi_plugins.__main__" in imported
     heavy = ("rtvi_plugins.hosting", "rtvi_plugins.runtime.session_life", "rtvi_plugins.loading", "rtvi_plugins.client")
     assert [name for name in imported if name.partition(".")[0] in ("loud", "anyio", "asyncio")] == []
-    shared = {"rtvi_plugins.cli.command_line", "rtvi_plugins.cli.failures"}
+    shared = {f"rtvi_plugins.cli.{each}" for each in ("command_line", "failures", "parsers")}
     assert [name for name in imported if name.startswith((*heavy, "rtvi_plugins.cli.")) and name not in shared] == []
     assert "  x  " in done.stdout
 
