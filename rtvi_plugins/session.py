@@ -229,8 +229,13 @@ class Alternatives(ABC):
     """The providers of a service that take over when one fails, for one use of the service. See `Failover`.
 
     Call `choose` before you use the service, `answered` with its first output, and `failed` when it raises. The service
-    that the bot has received then leads to the provider that serves. Without a `Failover`, all of them do nothing.
+    that the bot has received then leads to the provider that serves. Without a `Failover`, they do nothing.
     """
+
+    @property
+    def provider(self) -> str | None:
+        """Return the name of the present provider. None if it is not known."""
+        return None
 
     @property
     @abstractmethod

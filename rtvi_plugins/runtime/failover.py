@@ -285,13 +285,21 @@ class Failovers:
 def alternatives_of(failovers: Failovers, service: str | None) -> Alternatives:
     """Return the alternatives of a service of a session, for one use of it."""
     if service is None or failovers.choice(service).seconds is None:
-        return _NO_ALTERNATIVES
+        return _NoAlternatives(failovers, service)
     return _SessionAlternatives(failovers, service)
 
 
 @final
+@define(eq=False)
 class _NoAlternatives(Alternatives):
-    """Those of a service with one provider."""
+    """Those of a service with one provider, or of an object that is no service."""
+
+    _all: Failovers
+    _service: str | None
+
+    @property
+    def provider(self) -> str | None:
+        return None if self._service is None else self._all.present(self._service).provider.label
 
     @property
     def exist(self) -> bool:
@@ -311,9 +319,6 @@ class _NoAlternatives(Alternatives):
         pass
 
 
-#: They have no state, so all uses of all services share them.
-_NO_ALTERNATIVES: Final = _NoAlternatives()
-
 #: Another vendor would not accept such a request either. And a client can make one at will.
 _OF_THE_REQUEST: Final = "bad-request"
 
@@ -331,6 +336,10 @@ class _SessionAlternatives(Alternatives):
     #: The providers that have failed in this use.
     _tried: set[str] = field(factory=set[str])
     _has_begun: bool = False
+
+    @property
+    def provider(self) -> str | None:
+        return self._label
 
     @property
     def exist(self) -> bool:

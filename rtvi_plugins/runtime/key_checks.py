@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 import anyio
@@ -14,7 +15,7 @@ from attrs import define, field
 
 from ..declare.injected import yielded
 from ..declare.specs import AnyFunction, ProviderSpec
-from ..errors import ProviderError
+from ..errors import ProviderError, report
 from ..kinds import ChecksKey
 from ..protocol.start_request import key_variable
 from ..session import Secret
@@ -51,7 +52,7 @@ class KeyChecks:
         async def ask() -> None:
             async with manager as live:
                 if isinstance(live, ChecksKey):
-                    await live.check_key()
+                    await _call(spec, live)
 
         used = _used(spec, keys)
         done = self._running[used] = anyio.Event()
@@ -69,7 +70,7 @@ class KeyChecks:
         if used in self._running:
             await self._running[used].wait()
             return _sentence(spec) if used in self._refused else None
-        return await self._ask(spec, used, live.check_key) if used in self._refused else None
+        return await self._ask(spec, used, partial(_call, spec, live)) if used in self._refused else None
 
     async def _ask(self, spec: ProviderSpec, used: _Used, ask: Callable[[], Awaitable[None]]) -> str | None:
         if await _is_refused(ask):
@@ -87,6 +88,17 @@ def _sentence(spec: ProviderSpec) -> str:
 
 def _used(spec: ProviderSpec, keys: Sequence[Secret | None]) -> _Used:
     return spec.function, hash(tuple(each and each.reveal() for each in keys))
+
+
+async def _call(spec: ProviderSpec, live: ChecksKey) -> None:
+    """Ask the vendor. An exception that is no `ProviderError` is a bug of the provider, and is logged."""
+    try:
+        await live.check_key()
+    except BaseException as error:
+        reraise_control_flow(error, anyio.get_cancelled_exc_class())
+        if not isinstance(found := unwrap_group(error), ProviderError):
+            report(f"check_key() of the provider {spec.provider!r}", found)
+        raise
 
 
 async def _is_refused(ask: Callable[[], Awaitable[None]]) -> bool:

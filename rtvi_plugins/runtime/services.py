@@ -21,6 +21,7 @@ from typing_extensions import get_protocol_members
 
 from ..declare.specs import LifespanValue, SecretSpec
 from ..errors import MissingKey, ProviderError, RequestError, StartFailed, report
+from ..kinds import ChecksKey, ListeningSTT
 from ..protocol.start_request import Keys, key_variable
 from ..registry.registry import Provider
 from ..session import Secret
@@ -216,7 +217,7 @@ class Opener:
             raise
         if opened.error is not None:
             raise self._failure(service, provider, opened.error)
-        if (problem := misfit(opened.live, provider.spec.protocol)) is not None:
+        if (problem := _misfit_of(opened.live, provider.spec.protocol)) is not None:
             found, kind = type(opened.live).__name__, provider.spec.protocol.__name__
             await opened.close()
             yields = f"{where(provider.spec.function)} yields {found}, which is no {kind}"
@@ -339,6 +340,15 @@ class Handle:
         if name.startswith("_"):
             raise AttributeError(name)
         return getattr(self._find().alive(), name)
+
+
+def _misfit_of(live: object, protocol: type) -> str | None:
+    """Return why a service does not follow the Protocol of its kind, or one that it need not have."""
+    problem = misfit(live, protocol)
+    for optional in (ListeningSTT, ChecksKey):
+        if problem is None and isinstance(live, optional):
+            problem = misfit(live, optional)
+    return problem
 
 
 def live_service(handle: object) -> Any:

@@ -24,8 +24,9 @@ from attrs import define, field, frozen
 from ..client import Client, open_client
 from ..declare.bot import bot as declare_bot
 from ..declare.specs import ProviderSpec, specs_in
-from ..errors import AuthorError, RequestError
+from ..errors import AuthorError, ProviderError, RequestError
 from ..hosting import ConnectionStream, Limits
+from ..kinds import ChecksKey
 from ..runtime.services import live_service
 from ..runtime.watchdog import watching
 from ..session import Session
@@ -197,6 +198,7 @@ class ServiceCheck:
                 async with self.sessions.opened(options):
                     pass
                 await self._inspect(client, handle)
+                await self._check_key(live_service(handle))
                 await self._use(handle)
                 logged = len(self.records.framework)
         except BaseException as error:
@@ -287,6 +289,22 @@ class ServiceCheck:
         restored = await client.update_config({"service": {name: before}})
         if restored.values["service"][name] != before:
             self.findings.found("P107", f"{name} is not set back from {value!r} to {before!r}")
+
+    async def _check_key(self, live: object) -> None:
+        """Call `check_key`, where there is one. What it says of the made-up key does not matter."""
+        if not isinstance(live, ChecksKey) or (self.vendor is None and self.spec.secrets):
+            return
+        try:
+            asked: object = live.check_key()
+            if not inspect.isawaitable(asked):
+                self.findings.found("P105", f"check_key() returns {type(asked).__name__}. Write async def")
+                return
+            with anyio.move_on_after(_PATIENCE):
+                await asked
+        except BaseException as error:
+            reraise_control_flow(error, anyio.get_cancelled_exc_class())
+            if not isinstance(unwrap_group(error), ProviderError):
+                self.findings.found("P105", f"check_key(): {describe_failure(error)}, which is no ProviderError")
 
     async def _use(self, handle: Any) -> None:
         """Call the operation, unless that would call a vendor."""

@@ -30,6 +30,7 @@ from .operations import (
     problems_of_order,
     text_of,
 )
+from .pieces import problem_of_pieces
 from .results import Findings
 from .stepping import close
 
@@ -98,10 +99,8 @@ class StreamCheck:
             self._note_key(error)
             self.findings.found("P202", describe_failure(error))
             return None
-        wrong = next((each for each in pieces if not isinstance(each, operation.pieces)), None)
-        if wrong is not None:
-            names = " or ".join(each.__name__ for each in operation.pieces)
-            self.findings.found("P201", f"{operation.method}() yields {type(wrong).__name__}. Yield {names}")
+        if (problem := problem_of_pieces(pieces, operation.pieces)) is not None:
+            self.findings.found("P201", f"{operation.method}() yields {problem}")
             return None
         if operation.results and not any(isinstance(each, operation.results) for each in pieces):
             self.findings.found("P202", f"{operation.method}() yields {len(pieces)} pieces, and no result among them")

@@ -33,6 +33,7 @@ from .provider_streams import (
     clean_usage,
     closing,
     idle_timeout,
+    named,
     retried,
 )
 from .sentences import Sentences
@@ -139,6 +140,9 @@ class BotTurn:
             raise
         await output.flush()
         if completion.is_empty and not self.session.closing:
+            log.warning(
+                "%s gave no text and no function call", named("the provider of an answer", self.alternatives.provider)
+            )
             raise ProviderError("The LLM", "no-answer")
 
     def _tool_choice(self, functions: Sequence[Function]) -> str | None:

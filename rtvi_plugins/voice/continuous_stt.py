@@ -9,6 +9,7 @@ The module has more than 300 lines because both forms of the stream are fed and 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
 
@@ -38,6 +39,7 @@ from .provider_streams import (
     InvalidPiece,
     ReplayableStream,
     as_provider_error,
+    class_of_provider,
     closing,
     is_reported,
     let_cancellation_through,
@@ -45,6 +47,8 @@ from .provider_streams import (
 )
 
 __all__ = ("EndpointingStream", "ListeningStream", "Streams")
+
+log = logging.getLogger("rtvi_plugins")
 
 # ---- without endpoints ---------------------------------------------------------------------------------------------
 
@@ -127,6 +131,7 @@ class ListeningStream:
                 stream = self.stt.listen(ListenRequest(self._feed))
                 async with closing(stream, self.stt.listen, "an STT's listen()", _PIECES_OF_LISTEN) as pieces:
                     await self._deliver(pieces)
+                log.warning("an STT (%s) ended its listen() by itself", class_of_provider(self.stt.listen))
         except BaseException as error:
             let_cancellation_through(error)
             self._error = error
@@ -239,6 +244,7 @@ class EndpointingStream:
                 stream = self.stt.listen(ListenRequest(self._feed, endpointing=True))
                 async with closing(stream, self.stt.listen, "an STT's listen()", _PIECES_WITH_ENDPOINTS) as pieces:
                     await self._deliver(pieces)
+                log.warning("an STT (%s) ended its listen() by itself", class_of_provider(self.stt.listen))
         except BaseException as error:
             let_cancellation_through(error)
             self.error = error
@@ -319,11 +325,14 @@ class Streams:
         if self._over is not stream:
             self._over = stream
             self._failures = 1 if stream.works else self._failures + 1
-            error = None if stream.error is None else as_provider_error(stream.error, "an STT", "listened")
+            error = None if stream.error is None else self._failure(stream.error)
             self._open_at = now + reopening_delay(self._failures, error)
             if error is not None and utterance is None:
                 self.tasks.start_soon(self._replace, error, is_reported(self._failures, error))
         return utterance is not None or now >= self._open_at
+
+    def _failure(self, error: BaseException) -> ProviderError:
+        return as_provider_error(error, "an STT", "listened", self.session.alternatives(self.stt).provider)
 
     async def _replace(self, error: ProviderError, is_news: bool) -> None:
         """Let the next provider listen, or report the failure if none takes over."""

@@ -22,7 +22,7 @@ from attrs import define, evolve, field
 
 from ..clock import Clock, Timer
 from ..errors import ProviderError, report
-from ..kinds import Usage
+from ..kinds import Audio, Usage
 from ..session import Alternatives
 from ..utils.error_texts import unwrap_group
 from ..utils.json_values import replace_surrogates
@@ -31,6 +31,7 @@ from ..utils.plugin_calls import reraise_control_flow
 __all__ = (
     "BATCH",
     "Feed",
+    "FormatCheck",
     "InvalidPiece",
     "Patience",
     "ReplayableStream",
@@ -41,6 +42,7 @@ __all__ = (
     "idle_timeout",
     "is_reported",
     "let_cancellation_through",
+    "named",
     "reopening_delay",
     "retried",
 )
@@ -222,7 +224,7 @@ async def retried(
             return await attempt()
         except BaseException as error:
             let_cancellation_through(error)
-            found = as_provider_error(error, service, doing)
+            found = as_provider_error(error, service, doing, alternatives.provider)
             await anyio.lowlevel.checkpoint()  # a provider that fails because it is cancelled has not failed
             if not await alternatives.failed(found, replace=can_retry()):
                 if not left or not found.retryable or not can_retry():
@@ -260,14 +262,32 @@ def class_of_provider(operation: object) -> str:
     return f"{live.__module__}.{live.__qualname__}"
 
 
-def as_provider_error(error: BaseException, service: str, doing: str) -> ProviderError:
-    """Return a provider's failure as a `ProviderError`. Any other exception of the provider is logged."""
+def named(service: str, provider: str | None) -> str:
+    """Return how a log names a service: with its provider, if that is known."""
+    return service if provider is None else f"{service} ({provider})"
+
+
+@define(eq=False)
+class FormatCheck:
+    """Warns once if a service gives audio with half a sample, after which all audio is noise."""
+
+    _has_warned: bool = False
+
+    def __call__(self, audio: Audio, service: str, provider: str | None) -> None:
+        if not self._has_warned and audio.channels > 0 and len(audio.data) % (2 * audio.channels):
+            self._has_warned = True
+            what = "%s gave a piece of %d bytes of audio, which are no whole 16-bit samples"
+            log.warning(what, named(service, provider), len(audio.data))
+
+
+def as_provider_error(error: BaseException, service: str, doing: str, provider: str | None) -> ProviderError:
+    """Return a provider's failure as a `ProviderError`. Any other exception is logged, with the provider's name."""
     found = unwrap_group(error)
     if isinstance(found, ProviderError):
         return found
     if isinstance(found, InvalidPiece):
-        log.error("%s", found)
-    report(f"{service}, while it {doing},", found)
+        log.error("%s: %s", named(service, provider), found)
+    report(f"{named(service, provider)}, while it {doing},", found)
     return ProviderError(f"The {service.rpartition(' ')[2]}", "unavailable", retryable=False)
 
 

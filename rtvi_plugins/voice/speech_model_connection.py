@@ -11,6 +11,7 @@ The module has more than 300 lines because a connection and its streams have one
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final, Protocol
@@ -47,6 +48,7 @@ from .llm_completion import as_sent
 from .provider_streams import (
     BATCH,
     Feed,
+    FormatCheck,
     InvalidPiece,
     ReplayableStream,
     as_provider_error,
@@ -54,10 +56,13 @@ from .provider_streams import (
     closing,
     is_reported,
     let_cancellation_through,
+    named,
     reopening_delay,
 )
 
 __all__ = ("Answer", "ConnectionListener", "ModelConnection", "ModelStream", "StreamListener")
+
+log = logging.getLogger("rtvi_plugins")
 
 # ---- one stream ----------------------------------------------------------------------------------------------------
 
@@ -161,6 +166,8 @@ class ModelStream:
     feed: Feed[SpeechInput]
     clock: Clock
     listener: StreamListener
+    #: The name of the provider, for the log.
+    provider: str | None = None
     #: It has ended, has failed, or was closed.
     is_over: bool = field(default=False, init=False)
     #: The answers that have not ended, in order. The first one is the one that the model gives.
@@ -168,6 +175,7 @@ class ModelStream:
     #: How many answers have ended.
     _ended: int = field(default=0, init=False)
     _scope: anyio.CancelScope = field(factory=anyio.CancelScope, init=False)
+    _check_format: FormatCheck = field(factory=FormatCheck, init=False)
 
     def start(self, tasks: TaskGroup) -> None:
         """Open the stream."""
@@ -217,10 +225,12 @@ class ModelStream:
                 stream = self.model.converse(self.request)
                 async with closing(stream, self.model.converse, "a speech model's converse()", _PIECES) as pieces:
                     await self._deliver(pieces)
+                if not self.is_over:
+                    log.warning("%s ended its converse() by itself", named("a speech model", self.provider))
         except BaseException as raised:
             let_cancellation_through(raised)
             if not self.is_over:
-                error = as_provider_error(raised, "a speech model", "conversed")
+                error = as_provider_error(raised, "a speech model", "conversed", self.provider)
         self._fail(error)
 
     def _fail(self, error: ProviderError | None) -> None:
@@ -247,7 +257,10 @@ class ModelStream:
             if count % BATCH == 0:
                 await anyio.lowlevel.checkpoint()
             match piece:
-                case Audio() | Text() | Word() | ToolCall():
+                case Audio():
+                    self._check_format(piece, "a speech model", self.provider)
+                    self._add(piece)
+                case Text() | Word() | ToolCall():
                     self._add(piece)
                 case Usage():
                     self._note_usage(piece)
@@ -366,7 +379,8 @@ class ModelConnection:
         request = SpeechRequest(
             feed, given, functions, choice, endpointing=self.endpointing, spoken=self.session.has_audio
         )
-        self._stream = stream = ModelStream(provider, request, feed, self.session.clock, self.listener)
+        name = self.session.alternatives(self.model).provider
+        self._stream = stream = ModelStream(provider, request, feed, self.session.clock, self.listener, name)
         stream.start(self.tasks)
         speaks = bool(self._audio) and isinstance(self._audio[-1], Audio)
         pauses = sum(isinstance(each, Pause) for each in self._audio)

@@ -7,6 +7,7 @@ The module has more than 300 lines because what is played and what was heard of 
 
 from __future__ import annotations
 
+import logging
 import re
 from bisect import bisect_right
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -19,7 +20,16 @@ from ..errors import ProviderError
 from ..events import BotOutput, BotTTSStarted, BotTTSStopped, BotTTSText, Metrics
 from ..kinds import TTS, Audio, TTSRequest, Usage, Word
 from ..session import Alternatives, Session, Turn
-from .provider_streams import InvalidPiece, ReplayableStream, clean_usage, closing, idle_timeout, retried
+from .provider_streams import (
+    FormatCheck,
+    InvalidPiece,
+    ReplayableStream,
+    clean_usage,
+    closing,
+    idle_timeout,
+    named,
+    retried,
+)
 from .text_filter import Spoken, SpokenSentence
 
 __all__ = ("Speech", "SpeechSynthesis", "Timeline")
@@ -28,6 +38,8 @@ __all__ = ("Speech", "SpeechSynthesis", "Timeline")
 
 #: How many characters are spoken in a second, as long as there is no audio to measure it.
 _CHARACTERS_A_SECOND = 15.0
+
+log = logging.getLogger("rtvi_plugins")
 
 #: How far ahead a word from the TTS is searched for in the text, in characters.
 _NEAR = 60
@@ -285,6 +297,7 @@ class SpeechSynthesis:
     _speeches: list[Speech] = field(factory=list[Speech], init=False)
     _failed: bool = field(default=False, init=False)
     _next_report: float = field(default=0.0, init=False)
+    _check_format: FormatCheck = field(factory=FormatCheck, init=False)
     _alternatives: Alternatives = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -345,6 +358,7 @@ class SpeechSynthesis:
                                 first = self.session.clock.now()
                                 touch.begun()
                                 self._alternatives.answered()
+                            self._check_format(piece, "a TTS", self._alternatives.provider)
                             await self._play(piece, speech, touch)
                         case Word():
                             speech.timeline.word(piece.text, piece.start)
@@ -352,6 +366,8 @@ class SpeechSynthesis:
                             usage = clean_usage(piece)
                         case other:
                             raise InvalidPiece(other, "a TTS's synthesize()", _PIECES)
+        if first is None and any(map(str.isalnum, "".join(speech.sentences.items))):
+            log.warning("%s made no audio of a text", named("a TTS", self._alternatives.provider))
         speech.timeline.finish()
         self.turn.flush()
         self.session.emit(

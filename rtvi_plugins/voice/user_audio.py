@@ -7,6 +7,7 @@ does. With any other STT, all audio is speech, and an utterance is what arrives 
 
 from __future__ import annotations
 
+import logging
 import math
 import sys
 from array import array
@@ -22,7 +23,7 @@ from ..events import UserStartedSpeaking, UserStoppedSpeaking
 from ..kinds import VAD, Audio
 from ..session import Listener, Session, VADParams
 from ..utils.plugin_calls import reraise_control_flow
-from .provider_streams import ReplayableStream, as_provider_error
+from .provider_streams import ReplayableStream, as_provider_error, named
 from .speech_recognition import FRAME_SECONDS, Utterance
 from .turn_state import AudioState, Event, SpokenTurn
 from .turn_taking import TurnTaking
@@ -32,6 +33,8 @@ __all__ = (
     "SpeechDetector",
     "UserAudio",
 )
+
+log = logging.getLogger("rtvi_plugins")
 
 #: A change that a frame makes.
 Change: TypeAlias = Literal["started", "stopped"]
@@ -117,6 +120,7 @@ class UserAudio(Listener):
     ) -> None:
         self._session = session
         self._vad = vad
+        self._has_warned = False
         self._is_speech_without_vad = is_speech
         self._taking = taking
         self._turns = turns
@@ -201,16 +205,29 @@ class UserAudio(Listener):
             return self._is_speech_without_vad(frame)
         params = self._session.vad_params
         try:
-            is_speech = self._vad.speech_probability(frame) >= params.confidence
+            probability = self._vad.speech_probability(frame)
+            if not 0 <= probability <= 1:
+                self._warn_of(probability)
+            is_speech = probability >= params.confidence
         except BaseException as error:
             reraise_control_flow(error)
             self._turn_off(error)
             return False
         return is_speech and (params.min_volume <= 0 or _volume(frame) >= params.min_volume)
 
+    @property
+    def _vad_name(self) -> str | None:
+        return self._session.alternatives(self._vad).provider
+
+    def _warn_of(self, probability: float) -> None:
+        if not self._has_warned:
+            self._has_warned = True
+            found = "speech_probability() returned %s, and not a number from 0 to 1"
+            log.warning(f"%s: {found}", named("a VAD", self._vad_name), probability)
+
     def _turn_off(self, error: BaseException) -> None:
         """Stop listening after a failure of the VAD, and report it once. The user can still type."""
-        self._on_failure(as_provider_error(error, "a VAD", "listened"))
+        self._on_failure(as_provider_error(error, "a VAD", "listened", self._vad_name))
         self._end_audio()
         if self._state.audio is not _OFF:
             self._state.process(Event.VAD_FAILED)

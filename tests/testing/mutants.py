@@ -34,6 +34,7 @@ from rtvi_plugins.kinds import (
     STTRequest,
     Text,
     Thought,
+    ToolCall,
     Transcript,
     TTSRequest,
     Typed,
@@ -322,6 +323,44 @@ async def yield_bytes(self: Any, request: TTSRequest, /) -> AsyncGenerator[Any]:
     """Yield another class."""
     async for text in request.text:
         yield tone(text).data
+
+
+@llm("P201", "one that yields nothing but None")
+async def yield_none(self: Any, request: LLMRequest, /) -> AsyncGenerator[Any]:
+    """Yield what a function has returned that returns nothing."""
+    yield None
+
+
+@llm("P201", "one whose text is no text")
+async def yield_no_text(self: Any, request: LLMRequest, /) -> AsyncGenerator[Any]:
+    """Yield a field of the vendor's answer that may be missing."""
+    text: Any = None
+    yield Text("Hello ")
+    yield Text(text)
+
+
+@llm("P201", "one whose function call has its arguments as text")
+async def call_with_text(self: Any, request: LLMRequest, /) -> AsyncGenerator[Any]:
+    """Forget to read the JSON."""
+    arguments: Any = '{"nights": 3}'
+    yield ToolCall("1", "book_room", arguments)
+
+
+@tts("P201", "one whose audio is an array")
+async def yield_array(self: Any, request: TTSRequest, /) -> AsyncGenerator[Any]:
+    """Yield samples, and no bytes."""
+    samples: Any = array("h", [1] * 2_000)
+    async for _ in request.text:
+        yield Audio(samples, 16_000)
+
+
+@stt("P201", "one that writes whether a transcript is final")
+async def write_final(self: Any, request: STTRequest, /) -> AsyncGenerator[Any]:
+    """Yield the vendor's "false", which is true."""
+    final: Any = "false"
+    async for _ in request.audio:
+        pass
+    yield Transcript("hello", final)
 
 
 @stt("P201", "one that yields texts")

@@ -139,7 +139,7 @@ async def test_a_provider_with_a_bug_is_replaced(vendors: Vendors, caplog: pytes
     vendors.before["llm.a"] = LookupError("a bug")
     async with connected(typist, vendors) as wire:
         assert await answer(wire) == "llm.b answers instead."
-    assert "an LLM, while it answered, raised LookupError" in caplog.text
+    assert "an LLM (a), while it answered, raised LookupError" in caplog.text
 
 
 async def test_a_silent_provider_is_replaced(vendors: Vendors) -> None:

@@ -1,0 +1,145 @@
+"""A provider's mistake is named in the log of a session, with the name of the provider."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import pytest
+
+from rtvi_plugins import LLM, STT, TTS, VAD, Session, bot, converse
+from rtvi_plugins.errors import StartFailed
+from rtvi_plugins.kinds import Audio, Text, Transcript
+from rtvi_plugins.testing import ManualClock, call, host_for, settle, silence, speak, stand_in, wait
+
+pytestmark = pytest.mark.anyio
+
+
+@bot(services={"llm": "acme", "stt": "acme", "tts": "acme", "vad": "acme"}, public=True)
+async def phone(session: Session, /, llm: LLM, stt: STT, tts: TTS, vad: VAD) -> None:
+    """Talk."""
+    await converse(session, llm=llm, stt=stt, tts=tts, vad=vad)
+
+
+async def respond(self: Any, request: Any, /) -> AsyncGenerator[Any]:
+    """Answer."""
+    yield Text("Hello.")
+
+
+async def synthesize(self: Any, request: Any, /) -> AsyncGenerator[Any]:
+    """Speak a tone for each sentence."""
+    async for _ in request.text:
+        yield Audio(array("h", [1000] * 2_000).tobytes(), 16_000)
+
+
+async def transcribe(self: Any, request: Any, /) -> AsyncGenerator[Any]:
+    """Hear the same in everything."""
+    async for _ in request.audio:
+        pass
+    yield Transcript("hello", final=True)
+
+
+def speech_probability(self: Any, frame: Audio, /) -> float:
+    """Take every sound for speech."""
+    return float(any(frame.data))
+
+
+GOOD: dict[str, dict[str, Any]] = {
+    "llm": {"respond": respond},
+    "stt": {"transcribe": transcribe},
+    "tts": {"synthesize": synthesize},
+    "vad": {"speech_probability": speech_probability},
+}
+
+
+async def yield_str(self: Any, request: Any, /) -> AsyncGenerator[Any]:
+    """Yield no piece."""
+    yield "Hello."
+
+
+async def yield_nothing(self: Any, request: Any, /) -> AsyncGenerator[Any]:
+    """End at once."""
+    for each in list[Any]():
+        yield each
+
+
+async def yield_half_a_sample(self: Any, request: Any, /) -> AsyncGenerator[Any]:
+    """Split a sample."""
+    async for _ in request.text:
+        yield Audio(bytes(3_999), 16_000)
+
+
+async def write_final(self: Any, request: Any, /) -> AsyncGenerator[Any]:
+    """Yield a text for a bool."""
+    final: Any = "false"
+    async for _ in request.audio:
+        pass
+    yield Transcript("hello", final)
+
+
+async def raise_key_error(self: Any, request: Any, /) -> AsyncGenerator[Any]:
+    """Have a bug."""
+    yield Audio(b"", 16_000) if hasattr(request, "text") else dict[str, Any]()["choices"]
+
+
+def not_a_number(self: Any, frame: Audio, /) -> float:
+    """Divide zero by zero."""
+    return float("nan")
+
+
+@pytest.mark.parametrize(
+    ("kind", "method", "mistake", "logged"),
+    [
+        ("llm", "respond", yield_str, "an LLM (acme): an LLM's respond() gave str, which is no piece of its stream"),
+        ("llm", "respond", yield_nothing, "(acme) gave no text and no function call"),
+        ("llm", "respond", raise_key_error, "an LLM (acme), while it answered, raised KeyError"),
+        ("tts", "synthesize", yield_str, "a TTS (acme): a TTS's synthesize() gave str, which is no piece"),
+        ("tts", "synthesize", yield_nothing, "a TTS (acme) made no audio of a text"),
+        ("tts", "synthesize", yield_half_a_sample, "a TTS (acme) gave a piece of 3999 bytes of audio"),
+        ("stt", "transcribe", yield_str, "an STT (acme): an STT's transcribe() gave str, which is no piece"),
+        ("stt", "transcribe", write_final, "an STT (acme): an STT gave Transcript, which is no piece"),
+        ("stt", "listen", yield_nothing, "ended its listen() by itself"),
+        ("vad", "speech_probability", not_a_number, "a VAD (acme): speech_probability() returned nan"),
+    ],
+)
+async def test_a_mistake_is_logged_with_the_provider(
+    kind: str, method: str, mistake: Any, logged: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also one that raises nothing, and that only the user would notice."""
+    clock, methods = ManualClock(), {**GOOD, kind: {**GOOD[kind], method: mistake}}
+    modules = [stand_in(f"{each}.acme", type("Acme", (), found)()) for each, found in methods.items()]
+    async with host_for(phone, *modules, clock=clock) as host, call(host) as line:
+        await settle()
+        await speak(line, clock, 0.6)
+        await silence(line, clock, 1.5)
+        await wait(clock, 0.5)
+    assert logged in caplog.text
+
+
+async def listen_in(self: Any, request: Any, language: str, /) -> AsyncGenerator[Any]:
+    """Take more than the framework passes."""
+    yield Transcript(language, final=True)
+
+
+def check_key(self: Any, path: str) -> None:
+    """Take more than the framework passes."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "method", "mistake", "logged"),
+    [
+        ("stt", "listen", listen_in, "its listen() takes request, language, but it is called as listen(request)"),
+        ("llm", "check_key", check_key, "its check_key() takes path, but it is called as check_key()"),
+    ],
+)
+async def test_a_method_that_is_optional_must_fit_too(
+    kind: str, method: str, mistake: Any, logged: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The start fails, and the log has the reason."""
+    methods = {**GOOD, kind: {**GOOD[kind], method: mistake}}
+    modules = [stand_in(f"{each}.acme", type("Acme", (), found)()) for each, found in methods.items()]
+    async with host_for(phone, *modules) as host:
+        with pytest.raises(StartFailed):
+            await host.start(None)
+    assert logged in caplog.text
