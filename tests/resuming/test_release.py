@@ -161,8 +161,8 @@ http {
     access_log off;
     map $http_upgrade $connection_header { default upgrade; "" ""; }
     upstream starts {
-        server 127.0.0.1:ONE fail_timeout=0;
-        server 127.0.0.1:OTHER fail_timeout=0;
+        server 127.0.0.1:ONE max_fails=0;
+        server 127.0.0.1:OTHER max_fails=0;
     }
     server {
         listen 127.0.0.1:PORT;
