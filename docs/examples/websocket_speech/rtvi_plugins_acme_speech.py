@@ -62,7 +62,7 @@ class AcmeSTT:
                         yield SpeechBegan()
                     case {"type": "speech_ended"}:
                         yield SpeechEnded()
-                    case {"type": "paused"} | None:
+                    case {"type": "paused"}:
                         for piece in listening.settle():
                             yield piece
                         if self.language != language:  # the framework calls `listen` again

@@ -178,6 +178,21 @@ async def test_a_vendor_that_says_nothing_of_an_utterance_has_failed() -> None:
     assert failed.value.category == "timeout"
 
 
+async def test_a_vendor_that_answers_each_pause_must_do_so() -> None:
+    """Its silence is a failure, although it was heard: the rest of the text would be lost."""
+
+    async def once(socket: FakeSocket) -> None:
+        await socket.send({"text": "Hello"})
+        async for _ in socket:
+            pass
+
+    async with listening(once, conversation(), timeout=0.05) as found:
+        assert await anext(found) == {"text": "Hello"}
+        with pytest.raises(ProviderError) as failed:
+            await anext(found)
+    assert failed.value.category == "timeout"
+
+
 async def test_a_vendor_may_send_nothing_for_silence() -> None:
     """It is enough that it has sent something before."""
 

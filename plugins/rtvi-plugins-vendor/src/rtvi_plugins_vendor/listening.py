@@ -43,12 +43,12 @@ __all__ = ("Listening", "one_utterance")
 class Listening(AsyncIterator[Any]):
     """One call of `listen`: it sends utterances beside its block, and iterates over the messages of the vendor.
 
-    A message of None means that the vendor is quiet after a pause: it has nothing to add. Iteration never ends. It
-    raises `ProviderError` if the vendor has ended the stream, or says nothing at all.
+    Iteration never ends. It raises `ProviderError` if the vendor has ended the stream, or is silent after a pause for
+    the `timeout` of the service.
 
     - `pause`: what is sent at each pause.
-    - `quiet`: how long the vendor may be silent after a pause, in seconds, if it has sent something for the utterance.
-      If it has sent nothing, the `timeout` of the service is the limit.
+    - `quiet`: for a vendor that does not answer each pause. If it has sent something for the utterance, and is silent
+      for this time in seconds, it has nothing to add. Then the message is None.
     - `hears_silence`: whether the vendor sends something for each utterance. If not, it is enough that it has sent
       anything since the connection was opened.
     - `least`: the fewest bytes of a message with audio. See `audio_messages`.
@@ -57,7 +57,7 @@ class Listening(AsyncIterator[Any]):
     stream: WebSocketStream
     audio: CountedAudio = field(converter=CountedAudio)
     pause: Outgoing = field(kw_only=True)
-    quiet: float = field(default=1.0, kw_only=True)
+    quiet: float | None = field(default=None, kw_only=True)
     hears_silence: bool = field(default=True, kw_only=True)
     least: int = field(default=0, kw_only=True)
     #: Whether a pause waits for its answer.
@@ -85,7 +85,7 @@ class Listening(AsyncIterator[Any]):
                 raise ProviderError(self.stream.provider, "unavailable") from None
             self._heard = True
             return message
-        if not self._heard:
+        if self.quiet is None or not self._heard:
             raise ProviderError(self.stream.provider, "timeout")
         return None
 
@@ -114,7 +114,8 @@ class Listening(AsyncIterator[Any]):
     def _deadline(self) -> float:
         if not self.is_paused:
             return math.inf
-        return anyio.current_time() + (self.quiet if self._heard else self.stream.timeout)
+        quiet = self.quiet if self._heard else None
+        return anyio.current_time() + (self.stream.timeout if quiet is None else quiet)
 
 
 async def one_utterance(
