@@ -196,7 +196,8 @@ class RTVIProtocol:
         received: Any = sent.get("received")
         if not isinstance(waiting, list):
             return ClientReady(self.client, text)
-        ids = (_usable_id(each) for each in cast("list[Any]", waiting)[: self._limits.in_flight])
+        # A client may wait for more than were pending: requests that were refused, or that have not arrived.
+        ids = (_usable_id(each) for each in cast("list[Any]", waiting)[: _WAITING * self._limits.in_flight])
         return ClientReady(self.client, text, tuple(filter(None, ids)), received if isinstance(received, int) else 0)
 
     def _bot_ready(self) -> dict[str, Any]:
@@ -318,6 +319,9 @@ _READERS: Mapping[str, Callable[[RTVIProtocol, Request, Any], Operation | None]]
 _INNER = {
     name: _READERS[name] for name in ("describe-actions", "describe-config", "get-config", "update-config", "action")
 }
+
+#: For how many requests a client may wait when it comes back, as a multiple of those that may be pending.
+_WAITING = 8
 
 #: The types that are answered.
 _REQUESTS = frozenset((*_INNER, "client-message"))

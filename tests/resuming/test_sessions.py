@@ -302,6 +302,21 @@ async def test_an_answer_that_was_missed_is_no_request_that_was_not_received() -
         assert client.unexpected == []
 
 
+async def test_a_client_may_wait_for_more_than_may_be_pending() -> None:
+    """Refusals that were lost with their process are no reason to leave a request without an answer."""
+    store, limits = MemoryStore(), Limits(in_flight=2)
+    async with host(store, limits=limits) as one, host(store, limits=limits) as other, visitor() as client:
+        await client.start(one)
+        ids = [client.call("bot:book", name=f"{number}") for number in range(6)]
+        client.lose()
+        await settle()
+        await client.resume(other)
+        await settle()
+        codes = [(await client.answer(id)).partition(" ")[0] for id in ids]
+        assert codes == ["booked", "booked", "booked", "booked", "busy", "busy"]
+        assert set(done.values()) == {1}
+
+
 async def test_nobody_comes_back() -> None:
     """Then the session ends, and its record is forgotten."""
     store, clock = Counting(), ManualClock()
