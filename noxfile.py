@@ -27,6 +27,7 @@ RAY = "plugins/rtvi-plugins-ray/tests/real"
 QUICK = ("utils", "declare", "registry", "protocol", "runtime", "voice", "whole")
 #: Tests of other processes, of speech in real time, of wheels and of the docs.
 ELSEWHERE = (
+    "faults",
     "lossy",
     "soak",
     "whole/test_seed.py",
@@ -291,8 +292,8 @@ def hostile(session: nox.Session) -> None:
 def soak(session: nox.Session) -> None:
     """What CI does for short: 100,000 seeded requests, twenty minutes of talking, 500 sessions left, 100 kills.
 
-    Releases of new code under 50 calls, and spoken calls whose process is killed. And conversations by speech-to-speech
-    models and endpointing STTs, with 1,000 interruptions each.
+    A million faults over real sockets, releases of new code under 50 calls, and spoken calls whose process is killed.
+    And conversations by speech-to-speech models and endpointing STTs, with 1,000 interruptions each.
     """
     install(session, "tests")
     npm_install(session)
@@ -301,12 +302,13 @@ def soak(session: nox.Session) -> None:
         "SOAK_MINUTES": "20",
         "SOAK_SESSIONS": "500",
         "SOAK_KILLS": "100",
+        "SOAK_FAULTS": "1000000",
         "SOAK_CALLS": "50",
         "SOAK_INTERRUPTIONS": "1000",
         "SOAK_SPOKEN_KILLS": "5",
     }
     env = {name: os.environ.get(name, value) for name, value in much.items()}
-    tests = ("soak/test_requests", "soak/test_speech", "resuming/test_processes", "resuming/test_release")
-    long = (*tests, "browser/test_killed")
+    long = ("soak/test_requests", "soak/test_speech", "faults/test_faults")
+    moves = ("resuming/test_processes", "resuming/test_release", "browser/test_killed")
     talks = ("voice/test_speech_model_random", "voice/test_endpointing", "voice/test_listening")
-    pytest(session, "--timeout=0", *(f"tests/{each}.py" for each in (*long, *talks)), **env)
+    pytest(session, "--timeout=0", *(f"tests/{each}.py" for each in (*long, *moves, *talks)), **env)
