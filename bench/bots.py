@@ -245,10 +245,15 @@ async def first_or_second(session: Session, /, llm: LLM) -> None:
 
 
 def host_of(
-    found: Callable[..., Any], *modules: ModuleType, limits: Limits = UNBOUNDED, store: SessionStore | None = None
+    found: Callable[..., Any],
+    *modules: ModuleType,
+    limits: Limits = UNBOUNDED,
+    store: SessionStore | None = None,
+    keep: bool = False,
 ) -> Host:
-    """A host that finds its bot's providers in this module."""
-    return Host(found, modules=[sys.modules[__name__], *modules], environ={}, limits=limits, store=store)
+    """A host that finds its bot's providers in this module. With `keep`, it keeps the history of sessions."""
+    kept: dict[str, Any] = {"keep_days": 1.0} if keep else {}  # an older commit does not know it
+    return Host(found, modules=[sys.modules[__name__], *modules], environ={}, limits=limits, store=store, **kept)
 
 
 async def start(host: Host) -> Connection:

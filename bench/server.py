@@ -1,11 +1,13 @@
 """A bot behind our server plugin, with an echo beside it: `python bench/server.py`. It prints its port, then serves.
 
 `python bench/server.py plain` is an echo on uvicorn without our plugin. `python bench/server.py STORE` saves sessions:
-`memory`, a file, a file with `+full` after its name, or a URL.
+`memory`, a file or a URL. `full` after it writes to the disk at once, `encrypted` encrypts, and `kept` keeps histories.
 """
 
 from __future__ import annotations
 
+import base64
+import os
 import socket
 import sys
 
@@ -29,10 +31,11 @@ def same(data: str | bytes) -> str | bytes:
     return data
 
 
-def _store(target: str = "") -> SessionStore | None:
+def _store(target: str = "", *how: str) -> SessionStore | None:
     if target == "memory":
         return MemoryStore()
-    return open_store(target.removesuffix("+full"), full=target.endswith("+full")) if target else None
+    environ = {"RTVI_STORE_KEY": base64.b64encode(os.urandom(32)).decode()} if "encrypted" in how else {}
+    return open_store(target, full="full" in how, environ=environ) if target else None
 
 
 def main() -> None:
@@ -40,7 +43,7 @@ def main() -> None:
     if sys.argv[1:] == ["plain"]:
         serve_plain(socket.create_server(("127.0.0.1", 0)), {"/echo": same})
         return
-    host = host_of(speaker, store=_store(*sys.argv[1:]))
+    host = host_of(speaker, store=_store(*sys.argv[1:]), keep="kept" in sys.argv)
     app = create_app(host)
     app.router.routes.insert(0, WebSocketRoute("/echo", Echo(same)))
     listener = socket.create_server(("127.0.0.1", 0))

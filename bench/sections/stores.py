@@ -17,7 +17,15 @@ from table import Rounds, Row, middle, of_rounds
 
 from sections.websocket import load, path_of_session, server
 
-STORES = ("none", "memory", "SQLite", "SQLite, full sync", "Redis", "PostgreSQL")
+#: Forms of SQLite, with what `server.py` is given for each. The others are servers of databases, and none.
+SQLITE = {
+    "SQLite": (),
+    "SQLite, full sync": ("full",),
+    "SQLite, encrypted": ("encrypted",),
+    "SQLite, histories kept": ("kept",),
+    "SQLite, encrypted, histories kept": ("encrypted", "kept"),
+}
+STORES = ("none", "memory", *SQLITE, "Redis", "PostgreSQL")
 #: How an action is sent, by what it is.
 KINDS = {"repeatable action": "repeatable", "action with an effect": "rtvi"}
 #: Sessions that ask at once, one action each.
@@ -34,10 +42,8 @@ def _target(store: str, folder: Path) -> Generator[list[str]]:
             yield []
         case "memory":
             yield ["memory"]
-        case "SQLite":
-            yield [str(folder / "sessions.db")]
-        case "SQLite, full sync":
-            yield [f"{folder / 'sessions.db'}+full"]
+        case _ if store in SQLITE:
+            yield [str(folder / "sessions.db"), *SQLITE[store]]
         case _:
             sys.path.append(str(_BENCH.parent))
             databases: Any = import_module("tests.tools.databases")

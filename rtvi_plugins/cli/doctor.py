@@ -40,6 +40,7 @@ _PARTS: Final = {
     "voice": ("numpy", "soxr"),
     "numbers": ("babel", "unicode_rbnf"),
     "microphone": ("numpy", "soxr", "sounddevice"),
+    "encryption": ("cryptography",),
 }
 
 
