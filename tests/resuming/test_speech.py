@@ -119,3 +119,22 @@ async def test_a_client_may_come_back_without_audio() -> None:
         await advance(clock, 2)
         assert client.text() == "One.Two."
         assert len(client.audio) == before
+
+
+async def test_a_client_may_come_back_with_audio_of_another_rate() -> None:
+    """As over another transport: the bot's audio has the rate of the present connection, and is whole."""
+    clock, fakes = ManualClock(), Fakes([Text("One.")], [Text("One.")])
+    async with host(MemoryStore(), fakes, clock) as one, visitor(rate=RATE) as client:
+        await client.start(one)
+        client.send("send-text", {"content": "a"})
+        await advance(clock, 2)
+        before = list(client.audio)
+        client.rate = 2 * RATE
+        client.lose()
+        await client.resume(one)
+        client.send("send-text", {"content": "b"})
+        await advance(clock, 2)
+        after = client.audio[len(before) :]
+        assert {each.rate for each in before} == {RATE}
+        assert {each.rate for each in after} == {2 * RATE}
+        assert sum(each.seconds for each in after) == pytest.approx(sum(each.seconds for each in before))
