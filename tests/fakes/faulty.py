@@ -1,4 +1,4 @@
-"""A bot that fails in every way there is, and a count of what it has opened and closed."""
+"""A bot that fails in every way there is, and notes what it has opened and closed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rtvi_plugins import LLM, TTS, ProviderError, RequestError, Secret, Session,
 from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text, TTSPiece, TTSRequest
 from rtvi_plugins.session import UserText
 
-__all__ = ("WORDS", "Ledger", "faulty", "ledger", "talker")
+__all__ = ("WORDS", "Ledger", "clinging_bot", "faulty", "ledger", "slow_bot", "talker")
 
 #: Stands in the text of every exception that is raised here; no client may ever read it.
 WORDS = "words-of-an-exception"
@@ -40,11 +40,8 @@ class Ledger:
         """What was opened and has not been closed."""
         return Counter(self.opened) - Counter(self.closed)
 
-    def reset(self) -> None:
-        """Begin a new count."""
-        self.__init__()  # type: ignore[misc]
 
-
+#: What is noted here. A test that reads it has a copy of this module: see `faults.py`.
 ledger = Ledger()
 
 NOTHING: tuple[TTSPiece, ...] = ()
@@ -137,6 +134,30 @@ async def quiet_tts() -> AsyncGenerator[QuietTTS]:
     """A voice that says nothing."""
     async with counted("tts.quiet"):
         yield QuietTTS()
+
+
+@service("llm", "slow")
+@asynccontextmanager
+async def slow_llm() -> AsyncGenerator[FaultyLLM]:
+    """One that does not come to open."""
+    ledger.opened.append("llm.slow")
+    try:
+        await anyio.sleep_forever()
+        yield FaultyLLM("slow")
+    finally:
+        ledger.closed.append("llm.slow")
+
+
+@service("llm", "clinging")
+@asynccontextmanager
+async def clinging_llm() -> AsyncGenerator[FaultyLLM]:
+    """One that does not want to be closed."""
+    ledger.opened.append("clinging")
+    try:
+        yield FaultyLLM("clinging")
+        await anyio.sleep_forever()
+    finally:
+        ledger.closed.append("clinging")
 
 
 # ---- options -------------------------------------------------------------------------------------------------------
@@ -434,3 +455,13 @@ async def talker(session: Session, /, llm: LLM) -> None:
     """Raises when its conversation begins."""
     async for _ in session.inputs():
         raise RuntimeError(WORDS)
+
+
+@bot(services={"llm": "slow"}, public=True)
+async def slow_bot(session: Session, /, llm: LLM) -> None:
+    """Never comes to run."""
+
+
+@bot(services={"llm": ["clinging", "first"]}, client=["llm.provider"], public=True)
+async def clinging_bot(session: Session, /, llm: LLM) -> None:
+    """Does nothing with it."""

@@ -25,7 +25,7 @@ from rtvi_plugins.session import Say, UserText
 from rtvi_plugins.utils.json_values import check_json, json_problem
 
 from ..fakes.conversation import speak
-from ..fakes.faulty import faulty, ledger
+from ..fakes.faulty import faulty
 from ..fakes.providers import RATE, Fakes, recognise
 from ..fakes.wire import OPERATOR, Wire, connected, host_of, settle
 
@@ -102,7 +102,6 @@ def bad(request: pytest.FixtureRequest) -> str:
     """The path of a bad value, which the functions below use."""
     make, path = BAD[request.param]
     notes.value, notes.errors = make(), []
-    ledger.reset()
     return path
 
 

@@ -18,7 +18,7 @@ from rtvi_plugins.hosting import Host
 from rtvi_plugins.registry.hooks import Hooks
 from rtvi_plugins.session import Secret, Session
 
-from ..fakes.faulty import faulty, ledger
+from ..fakes.faulty import faulty
 from ..fakes.wire import connected, settle
 
 
@@ -158,7 +158,6 @@ def witness(seen: list[Any]) -> ModuleType:
 @pytest.mark.anyio
 async def test_a_session_tells_what_happens_in_it() -> None:
     """And goes on, whatever the hooks do."""
-    ledger.reset()
     seen: list[Any] = []
     async with connected(faulty, witness(seen)) as wire:
         id = wire.connection.id

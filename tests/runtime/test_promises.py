@@ -17,19 +17,19 @@ from rtvi_plugins import LLM, Session, action, bot, service
 from rtvi_plugins.errors import ServerFull, StartFailed, UnknownSession
 from rtvi_plugins.hosting import Limits, ManualClock
 
-from ..fakes.faulty import WORDS, FaultyLLM, faulty, ledger, talker
+from ..fakes.faults import Faults, fresh_faults
+from ..fakes.faulty import WORDS, FaultyLLM
 from ..fakes.wire import OPERATOR, Wire, connected, connection_to, host_of, settle
 from ..tools.patience import PATIENCE
 
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture(autouse=True)
-def fresh() -> Iterator[None]:
-    """A new count for each test, and no thread that waits after it."""
-    ledger.reset()
-    yield
-    ledger.release.set()
+@pytest.fixture
+def faults() -> Iterator[Faults]:
+    """Bots that fail, with a ledger of this test."""
+    with fresh_faults() as fresh:
+        yield fresh
 
 
 async def refused_at_once(wire: Wire, action: str, code: str) -> None:
@@ -61,9 +61,9 @@ FAILURES = {
 
 
 @pytest.mark.parametrize("action", FAILURES)
-async def test_an_action_that_fails_is_answered(action: str) -> None:
+async def test_an_action_that_fails_is_answered(faults: Faults, action: str) -> None:
     """Whatever an action raises or returns, its request gets an error with a code."""
-    async with connected(faulty) as wire:
+    async with connected(faults.faulty) as wire:
         if action == "fail_in_thread":
             await threads_answer(wire, wire.call("bot:fail_in_thread"), "error-response")
         else:
@@ -79,17 +79,17 @@ async def threads_answer(wire: Wire, id: str, type: str) -> Any:
     return answer["data"]
 
 
-async def test_an_action_that_cancels_itself_is_answered() -> None:
+async def test_an_action_that_cancels_itself_is_answered(faults: Faults) -> None:
     """The exception of a cancellation is answered like any other, and the next action runs."""
-    async with connected(faulty) as wire:
+    async with connected(faults.faulty) as wire:
         error = await wire.error(wire.call("bot:cancel_itself"))
         assert error["code"] in ("cancelled", "action-failed")
         assert await wire.result(wire.call("bot:echo", text="on")) == "on"
 
 
-async def test_an_action_that_hangs_is_answered_at_its_deadline() -> None:
+async def test_an_action_that_hangs_is_answered_at_its_deadline(faults: Faults) -> None:
     """Below ten seconds, and without waiting for the action to unwind."""
-    async with connected(faulty) as wire:
+    async with connected(faults.faulty) as wire:
         hanging, clinging = wire.call("bot:hang"), wire.call("bot:cling")
         await settle()
         wire.clock.advance(8.9)
@@ -100,12 +100,12 @@ async def test_an_action_that_hangs_is_answered_at_its_deadline() -> None:
         assert hung["code"] == "action-timeout"
         assert "may or may not have taken effect" in hung["error"]
         assert (await wire.error(clinging))["code"] == "action-timeout"
-        assert ledger.blocked["hang"] == 0
+        assert faults.ledger.blocked["hang"] == 0
 
 
-async def test_an_action_may_have_a_shorter_deadline_of_its_own() -> None:
+async def test_an_action_may_have_a_shorter_deadline_of_its_own(faults: Faults) -> None:
     """Also when a request with a longer one came after it."""
-    async with connected(faulty) as wire:
+    async with connected(faults.faulty) as wire:
         short, long = wire.call("bot:hang_shortly"), wire.call("bot:hang")
         await settle()
         wire.clock.advance(2.0)
@@ -113,9 +113,9 @@ async def test_an_action_may_have_a_shorter_deadline_of_its_own() -> None:
         assert wire.answers(long) == []
 
 
-async def test_a_request_is_answered_within_its_time_also_when_the_client_is_ready_late() -> None:
+async def test_a_request_is_answered_within_its_time_also_when_the_client_is_ready_late(faults: Faults) -> None:
     """The time for an answer runs from when the request came, not from when the session was ready for it."""
-    async with connected(faulty, ready=False) as wire:
+    async with connected(faults.faulty, ready=False) as wire:
         hanging = wire.call("bot:hang")
         inside = wire.send("client-message", {"t": "hang"})
         wire.clock.advance(8.0)
@@ -126,9 +126,9 @@ async def test_a_request_is_answered_within_its_time_also_when_the_client_is_rea
         assert (await wire.error(inside))["code"] == "action-timeout"
 
 
-async def test_a_short_deadline_holds_also_for_a_request_that_waited() -> None:
+async def test_a_short_deadline_holds_also_for_a_request_that_waited(faults: Faults) -> None:
     """An action that came before the client was ready keeps its own deadline, whatever came with it."""
-    async with connected(faulty, ready=False) as wire:
+    async with connected(faults.faulty, ready=False) as wire:
         short = wire.call("bot:hang_shortly")
         wire.call("bot:hang")
         wire.send("client-ready", {"version": "2.1.0"})
@@ -137,9 +137,9 @@ async def test_a_short_deadline_holds_also_for_a_request_that_waited() -> None:
         assert (await wire.error(short))["code"] == "action-timeout"
 
 
-async def test_a_pending_id_that_comes_again_gets_no_second_answer() -> None:
+async def test_a_pending_id_that_comes_again_gets_no_second_answer(faults: Faults) -> None:
     """Neither at once nor when the first is answered, be the second well formed or not."""
-    async with connected(faulty) as wire:
+    async with connected(faults.faulty) as wire:
         wire.send("action", {"service": "bot", "action": "hang"}, id="same")
         wire.send("get-config", {}, id="same")
         wire.send("no-such-type", {}, id="same")
@@ -149,9 +149,9 @@ async def test_a_pending_id_that_comes_again_gets_no_second_answer() -> None:
         assert (await wire.error("same"))["code"] == "action-timeout"
 
 
-async def test_a_pending_id_that_comes_again_too_fast_gets_no_second_answer() -> None:
+async def test_a_pending_id_that_comes_again_too_fast_gets_no_second_answer(faults: Faults) -> None:
     """The refusal of a message that comes too fast does not count as the answer to the one that waits."""
-    async with connected(faulty, limits=Limits(rate=1.0, burst=3)) as wire:
+    async with connected(faults.faulty, limits=Limits(rate=1.0, burst=3)) as wire:
         wire.send("action", {"service": "bot", "action": "hang"}, id="same")
         for _ in range(5):
             wire.send("action", {"service": "bot", "action": "hang"}, id="same")
@@ -159,9 +159,9 @@ async def test_a_pending_id_that_comes_again_too_fast_gets_no_second_answer() ->
         assert (await wire.error("same"))["code"] == "action-timeout"
 
 
-async def test_client_ready_under_a_pending_id_gets_no_answer_of_its_own() -> None:
+async def test_client_ready_under_a_pending_id_gets_no_answer_of_its_own(faults: Faults) -> None:
     """The id belongs to the request that waits under it, before the client is ready and afterwards."""
-    async with connected(faulty, ready=False) as wire:
+    async with connected(faults.faulty, ready=False) as wire:
         wire.send("action", {"service": "bot", "action": "hang_shortly"}, id="x")
         wire.send("client-ready", {"version": "2.1.0"}, id="x")
         await settle()
@@ -179,10 +179,10 @@ async def test_client_ready_under_a_pending_id_gets_no_answer_of_its_own() -> No
 
 @pytest.mark.parametrize("first", ["append-to-context", "llm-function-call-result", "send-text", "get-config"])
 @pytest.mark.parametrize("second", ["get-config", "action", "describe-actions"])
-async def test_two_early_messages_under_one_id_get_one_answer(first: str, second: str) -> None:
+async def test_two_early_messages_under_one_id_get_one_answer(faults: Faults, first: str, second: str) -> None:
     """It is the request's; also where the first one waits for no answer unless it fails."""
     data = {"content": "hello", "role": "system", "tool_call_id": "1", "service": "bot", "action": "return_nothing"}
-    async with connected(faulty, ready=False) as wire:
+    async with connected(faults.faulty, ready=False) as wire:
         for type in (first, second):
             wire.send(type, data, id="x")
         wire.send("client-ready", {"version": "2.1.0"})
@@ -193,9 +193,9 @@ async def test_two_early_messages_under_one_id_get_one_answer(first: str, second
             assert answer == types[second]
 
 
-async def test_an_answered_id_may_be_used_again() -> None:
+async def test_an_answered_id_may_be_used_again(faults: Faults) -> None:
     """Ids need to be unique among those that wait, and no longer."""
-    async with connected(faulty) as wire:
+    async with connected(faults.faulty) as wire:
         for _ in range(2):
             wire.send("get-config", {}, id="same")
             await settle()
@@ -203,16 +203,16 @@ async def test_an_answered_id_may_be_used_again() -> None:
 
 
 @pytest.mark.parametrize("id", [None, 7, "", "x" * 257, ["a"], True, {}])
-async def test_a_message_without_a_usable_id_is_answered_under_none(id: Any) -> None:
+async def test_a_message_without_a_usable_id_is_answered_under_none(faults: Faults, id: Any) -> None:
     """An error with an empty id tells the client's author, and no promise of the client is touched."""
-    async with connected(faulty) as wire:
+    async with connected(faults.faulty) as wire:
         wire.connection.receive(json.dumps({"label": "rtvi-ai", "type": "get-config", "id": id, "data": {}}))
         assert (await wire.error(""))["code"] == "invalid-message"
 
 
-async def test_a_service_that_dies_fails_its_requests_and_no_others() -> None:
+async def test_a_service_that_dies_fails_its_requests_and_no_others(faults: Faults) -> None:
     """What needs the dead service is refused, what does not is carried out."""
-    async with connected(faulty) as wire:
+    async with connected(faults.faulty) as wire:
         assert await wire.result(wire.call("llm:die")) is True
         error = await wire.error(wire.call("llm:name"))
         assert error["code"] == "provider-failed"
@@ -259,9 +259,9 @@ async def quiet_end_bot(session: Session, /, llm: LLM) -> None:
     """Leaves the session to the client."""
 
 
-async def test_requests_that_wait_are_answered_when_the_session_ends() -> None:
+async def test_requests_that_wait_are_answered_when_the_session_ends(faults: Faults) -> None:
     """Nobody is left waiting by a goodbye."""
-    async with connected(faulty) as wire:
+    async with connected(faults.faulty) as wire:
         hanging, ending = wire.call("bot:hang"), wire.call("bot:end")
         assert (await wire.error(hanging))["code"] == "session-closed"
         assert (await wire.error(ending))["code"] == "session-closed"
@@ -269,11 +269,11 @@ async def test_requests_that_wait_are_answered_when_the_session_ends() -> None:
 
 
 @pytest.mark.parametrize("deadly", ["leave", "be_rude"])
-async def test_what_ends_no_process_ends_no_other_session(deadly: str) -> None:
+async def test_what_ends_no_process_ends_no_other_session(faults: Faults, deadly: str) -> None:
     """A plugin that raises what is no Exception takes neither the server nor anybody else's session with it."""
     clock = ManualClock()
     async with (
-        host_of(faulty, clock=clock) as host,
+        host_of(faults.faulty, clock=clock) as host,
         connection_to(host, clock) as one,
         connection_to(host, clock) as other,
     ):
@@ -286,9 +286,9 @@ async def test_what_ends_no_process_ends_no_other_session(deadly: str) -> None:
 # ---- 2: long actions -----------------------------------------------------------------------------------------------
 
 
-async def test_a_long_action_is_answered_at_once_and_tells_how_it_goes_on() -> None:
+async def test_a_long_action_is_answered_at_once_and_tells_how_it_goes_on(faults: Faults) -> None:
     """The answer is a job; progress and the one end follow, in order."""
-    async with connected(faulty) as wire:
+    async with connected(faults.faulty) as wire:
         job = (await wire.result(wire.call("bot:count", to=2)))["job"]
         messages = wire.data_of("server-message")
         assert [each["status"] for each in messages] == ["progress", "progress", "done"]
@@ -298,18 +298,18 @@ async def test_a_long_action_is_answered_at_once_and_tells_how_it_goes_on() -> N
 
 
 @pytest.mark.parametrize(("action", "code"), [("fail_long", "action-failed"), ("return_set_long", "invalid-result")])
-async def test_a_long_action_that_fails_ends_once_with_a_code(action: str, code: str) -> None:
+async def test_a_long_action_that_fails_ends_once_with_a_code(faults: Faults, action: str, code: str) -> None:
     """Its end is typed as an error of a short one would be."""
-    async with connected(faulty) as wire:
+    async with connected(faults.faulty) as wire:
         await wire.result(wire.call(f"bot:{action}"))
         (end,) = wire.data_of("server-message")
         assert (end["status"], end["code"]) == ("failed", code)
         assert WORDS not in json.dumps(wire.received)
 
 
-async def test_a_long_action_outlives_the_deadline_and_can_be_cancelled() -> None:
+async def test_a_long_action_outlives_the_deadline_and_can_be_cancelled(faults: Faults) -> None:
     """Cancelling ends it once; cancelling it again finds nothing."""
-    async with connected(faulty) as wire:
+    async with connected(faults.faulty) as wire:
         job = (await wire.result(wire.call("bot:wait_long")))["job"]
         wire.clock.advance(60.0)
         await settle()
@@ -320,9 +320,9 @@ async def test_a_long_action_outlives_the_deadline_and_can_be_cancelled() -> Non
         assert await wire.result(wire.call("bot:cancel_job", job=job)) is False
 
 
-async def test_a_long_action_can_be_cancelled_before_it_has_started() -> None:
+async def test_a_long_action_can_be_cancelled_before_it_has_started(faults: Faults) -> None:
     """It ends as any that is cancelled, and names its action."""
-    async with connected(faulty) as wire:
+    async with connected(faults.faulty) as wire:
         wire.call("bot:wait_long")
         wire.call("bot:cancel_job", job="job-1")
         await settle()
@@ -330,9 +330,9 @@ async def test_a_long_action_can_be_cancelled_before_it_has_started() -> None:
         assert [(each["action"], each["status"]) for each in messages] == [("bot:wait_long", "cancelled")]
 
 
-async def test_long_actions_are_bounded() -> None:
+async def test_long_actions_are_bounded(faults: Faults) -> None:
     """One too many is refused, and may be sent again."""
-    async with connected(faulty, limits=Limits(jobs=2)) as wire:
+    async with connected(faults.faulty, limits=Limits(jobs=2)) as wire:
         ids = [wire.call("bot:wait_long") for _ in range(3)]
         assert (await wire.error(ids[2]))["code"] == "busy"
         wire.call("bot:cancel_job", job=(await wire.result(ids[0]))["job"])
@@ -343,29 +343,29 @@ async def test_long_actions_are_bounded() -> None:
 # ---- 3: actions run concurrently -----------------------------------------------------------------------------------
 
 
-async def test_a_stuck_action_delays_nothing_else() -> None:
+async def test_a_stuck_action_delays_nothing_else(faults: Faults) -> None:
     """Twenty that hang, and the next is answered as if they were not there."""
-    async with connected(faulty) as wire:
+    async with connected(faults.faulty) as wire:
         for _ in range(20):
             wire.call("bot:hang")
         assert await wire.result(wire.call("bot:echo", text="on")) == "on"
-        assert ledger.blocked["hang"] == 20
+        assert faults.ledger.blocked["hang"] == 20
 
 
-async def test_actions_start_in_the_order_in_which_they_come() -> None:
+async def test_actions_start_in_the_order_in_which_they_come(faults: Faults) -> None:
     """Also among actions that wait."""
-    async with connected(faulty) as wire:
+    async with connected(faults.faulty) as wire:
         for number in range(50):
             wire.call("bot:echo", text=str(number))
             if number % 7 == 0:
                 wire.call("bot:hang")
         await settle()
-        assert ledger.seen == [str(number) for number in range(50)]
+        assert faults.ledger.seen == [str(number) for number in range(50)]
 
 
-async def test_an_interrupt_overtakes_what_is_being_said() -> None:
+async def test_an_interrupt_overtakes_what_is_being_said(faults: Faults) -> None:
     """The turn is cut short while an action still runs."""
-    async with connected(faulty) as wire:
+    async with connected(faults.faulty) as wire:
         wire.call("bot:hang")
         wire.send("send-text", {"content": "long", "options": {}})
         await settle()
@@ -374,26 +374,26 @@ async def test_an_interrupt_overtakes_what_is_being_said() -> None:
         assert len(wire.data_of("bot-interrupted")) == 1
 
 
-async def test_a_plain_function_runs_in_a_thread_and_holds_up_nobody() -> None:
+async def test_a_plain_function_runs_in_a_thread_and_holds_up_nobody(faults: Faults) -> None:
     """What blocks, blocks its own thread."""
-    async with connected(faulty) as wire:
+    async with connected(faults.faulty) as wire:
         blocking = wire.call("bot:block")
         assert await wire.result(wire.call("bot:echo", text="on")) == "on"
-        ledger.release.set()
+        faults.ledger.release.set()
         assert await threads_answer(wire, blocking, "action-response") == {"result": "free"}
 
 
-async def test_threads_are_bounded_and_those_given_up_count() -> None:
+async def test_threads_are_bounded_and_those_given_up_count(faults: Faults) -> None:
     """A thread that does not end keeps its place after its request was answered, until it ends."""
-    async with connected(faulty, limits=Limits(threads=1)) as wire:
+    async with connected(faults.faulty, limits=Limits(threads=1)) as wire:
         blocking = wire.call("bot:block")
-        while not ledger.blocked["threads"]:
+        while not faults.ledger.blocked["threads"]:
             await anyio.lowlevel.checkpoint()
         wire.clock.advance(9.0)
         assert (await wire.error(blocking))["code"] == "action-timeout"
         assert (await wire.error(wire.call("bot:think")))["code"] == "busy"
-        ledger.release.set()
-        ledger.left.acquire(timeout=PATIENCE)
+        faults.ledger.release.set()
+        faults.ledger.left.acquire(timeout=PATIENCE)
         await until_a_thread_is_free(wire)
 
 
@@ -408,10 +408,10 @@ async def until_a_thread_is_free(wire: Wire) -> None:
                 return
 
 
-async def test_a_thread_that_never_began_keeps_no_place() -> None:
+async def test_a_thread_that_never_began_keeps_no_place(faults: Faults) -> None:
     """A client that leaves right after its request takes no thread from those who come later."""
     clock = ManualClock()
-    async with host_of(faulty, limits=Limits(threads=2), clock=clock) as host:
+    async with host_of(faults.faulty, limits=Limits(threads=2), clock=clock) as host:
         for _ in range(4):
             async with connection_to(host, clock) as wire:
                 wire.send("client-ready", {"version": "2.1.0"})
@@ -422,9 +422,9 @@ async def test_a_thread_that_never_began_keeps_no_place() -> None:
             await until_a_thread_is_free(wire)
 
 
-async def test_requests_in_flight_are_bounded() -> None:
+async def test_requests_in_flight_are_bounded(faults: Faults) -> None:
     """One too many is refused with a code that says to try again, and the place of an answered one is free."""
-    async with connected(faulty, limits=Limits(in_flight=3)) as wire:
+    async with connected(faults.faulty, limits=Limits(in_flight=3)) as wire:
         ids = [wire.call("bot:hang") for _ in range(4)]
         error = await wire.error(ids[3])
         assert (error["code"], error["retryable"]) == ("busy", True)
@@ -437,39 +437,39 @@ async def test_requests_in_flight_are_bounded() -> None:
 # ---- 4: a config changes whole or not at all -----------------------------------------------------------------------
 
 
-async def test_an_update_with_one_mistake_changes_nothing() -> None:
+async def test_an_update_with_one_mistake_changes_nothing(faults: Faults) -> None:
     """Everything is checked before anything is applied, and before anybody is interrupted."""
-    async with connected(faulty) as wire:
+    async with connected(faults.faulty) as wire:
         wire.send("send-text", {"content": "long", "options": {}})
         await settle()
-        before, applied = await wire.config(), list(ledger.applied)
+        before, applied = await wire.config(), list(faults.ledger.applied)
         id = wire.update(interrupt=True, llm={"model": "large", "temperature": "hot"}, tts={"voice": "loud"})
         assert (await wire.error(id))["code"] == "invalid-config"
         assert await wire.config() == before
-        assert ledger.applied == applied
+        assert faults.ledger.applied == applied
         assert wire.data_of("bot-interrupted") == []
 
 
-async def test_an_update_is_answered_with_the_config_its_revision_and_when_it_applies() -> None:
+async def test_an_update_is_answered_with_the_config_its_revision_and_when_it_applies(faults: Faults) -> None:
     """The whole config, as 0.x clients replace theirs with it."""
-    async with connected(faulty) as wire:
+    async with connected(faults.faulty) as wire:
         data = (await wire.answer(wire.update(llm={"model": "large"})))["data"]
         assert (data["revision"], data["applies"]) == (2, "now")
         assert [each["service"] for each in data["config"]] == ["llm", "tts"]
 
 
-async def test_what_is_being_said_is_finished_with_the_old_values() -> None:
+async def test_what_is_being_said_is_finished_with_the_old_values(faults: Faults) -> None:
     """Without `interrupt` an update waits for the turn's edge; its answer does not."""
-    async with connected(faulty) as wire:
+    async with connected(faults.faulty) as wire:
         wire.send("send-text", {"content": "long", "options": {}})
         await settle()
-        applied = list(ledger.applied)
+        applied = list(faults.ledger.applied)
         data = (await wire.answer(wire.update(llm={"model": "large"})))["data"]
         assert data["applies"] == "next-turn"
-        assert ledger.applied == applied
+        assert faults.ledger.applied == applied
         wire.call("tts:interrupt")
         await settle()
-        assert ledger.applied == [*applied, "model=large temperature=0.7"]
+        assert faults.ledger.applied == [*applied, "model=large temperature=0.7"]
 
 
 @pytest.mark.parametrize(
@@ -481,9 +481,11 @@ async def test_what_is_being_said_is_finished_with_the_old_values() -> None:
         {"llm": {"model": "large"}, "tts": {"voice": "breaks"}},
     ],
 )
-async def test_a_config_that_cannot_be_applied_leaves_the_old_one_in_force(change: dict[str, Any]) -> None:
+async def test_a_config_that_cannot_be_applied_leaves_the_old_one_in_force(
+    faults: Faults, change: dict[str, Any]
+) -> None:
     """What had been set before the failure is set back."""
-    async with connected(faulty) as wire:
+    async with connected(faults.faulty) as wire:
         before = await wire.config()
         assert (await wire.error(wire.update(**change)))["code"] == "apply-failed"
         assert await wire.config() == before
@@ -491,9 +493,9 @@ async def test_a_config_that_cannot_be_applied_leaves_the_old_one_in_force(chang
         assert WORDS not in json.dumps(wire.received)
 
 
-async def test_a_config_that_cannot_be_applied_at_the_edge_is_taken_back_and_told() -> None:
+async def test_a_config_that_cannot_be_applied_at_the_edge_is_taken_back_and_told(faults: Faults) -> None:
     """The client had been told the new config, so it is told of the old one again, under a new revision."""
-    async with connected(faulty) as wire:
+    async with connected(faults.faulty) as wire:
         before = await wire.config()
         wire.send("send-text", {"content": "long", "options": {}})
         await settle()
@@ -509,40 +511,40 @@ async def test_a_config_that_cannot_be_applied_at_the_edge_is_taken_back_and_tol
 # ---- 5: services open before the start is answered -----------------------------------------------------------------
 
 
-async def test_services_are_open_when_the_start_is_answered() -> None:
+async def test_services_are_open_when_the_start_is_answered(faults: Faults) -> None:
     """A start that returns has everything it needs."""
-    async with host_of(faulty) as host:
+    async with host_of(faults.faulty) as host:
         await host.start({})
-        assert ledger.opened == ["llm.first", "tts.quiet"]
+        assert faults.ledger.opened == ["llm.first", "tts.quiet"]
 
 
-async def test_a_service_that_does_not_open_refuses_the_start() -> None:
+async def test_a_service_that_does_not_open_refuses_the_start(faults: Faults) -> None:
     """The only refusal that every client's `connect()` hears of; what was open already is closed."""
-    async with host_of(faulty) as host:
+    async with host_of(faults.faulty) as host:
         with pytest.raises(StartFailed) as raised:
             await host.start({"services": {"llm": "broken"}})
         assert WORDS not in json.dumps(raised.value.to_json())
         await settle()
-        assert (host.open_sessions, ledger.open.total()) == (0, 0)
+        assert (host.open_sessions, faults.ledger.open.total()) == (0, 0)
 
 
-async def test_an_unclaimed_session_closes_after_its_time() -> None:
+async def test_an_unclaimed_session_closes_after_its_time(faults: Faults) -> None:
     """Its token is worth nothing then."""
     clock = ManualClock()
-    async with host_of(faulty, clock=clock) as host:
+    async with host_of(faults.faulty, clock=clock) as host:
         started = await host.start({})
         clock.advance(29.9)
         assert host.open_sessions == 1
         clock.advance(0.2)
         await settle()
-        assert (host.open_sessions, ledger.open.total()) == (0, 0)
+        assert (host.open_sessions, faults.ledger.open.total()) == (0, 0)
         with pytest.raises(UnknownSession):
             host.claim(started.token)
 
 
-async def test_unclaimed_sessions_are_bounded() -> None:
+async def test_unclaimed_sessions_are_bounded(faults: Faults) -> None:
     """One too many is refused, until one of them was claimed."""
-    async with host_of(faulty, limits=Limits(unclaimed=2)) as host:
+    async with host_of(faults.faulty, limits=Limits(unclaimed=2)) as host:
         started = [await host.start({}) for _ in range(2)]
         with pytest.raises(ServerFull):
             await host.start({})
@@ -550,50 +552,33 @@ async def test_unclaimed_sessions_are_bounded() -> None:
         await host.start({})
 
 
-async def test_a_token_is_good_for_one_claim() -> None:
+async def test_a_token_is_good_for_one_claim(faults: Faults) -> None:
     """Whoever comes second is a stranger."""
-    async with host_of(faulty) as host:
+    async with host_of(faults.faulty) as host:
         started = await host.start({})
         host.claim(started.token)
         with pytest.raises(UnknownSession):
             host.claim(started.token)
 
 
-async def test_a_start_that_is_given_up_leaves_nothing_open() -> None:
+async def test_a_start_that_is_given_up_leaves_nothing_open(faults: Faults) -> None:
     """Cancelling a start closes what it has opened."""
-    async with host_of(slow_bot) as host:
+    async with host_of(faults.slow_bot) as host:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(host.start)
             await settle()
-            assert ledger.opened == ["llm.slow"]
+            assert faults.ledger.opened == ["llm.slow"]
             tasks.cancel_scope.cancel()
         await settle()
-        assert (host.open_sessions, ledger.open.total()) == (0, 0)
-
-
-@service("llm", "slow")
-@asynccontextmanager
-async def slow_llm() -> AsyncGenerator[FaultyLLM]:
-    """One that does not come to open."""
-    ledger.opened.append("llm.slow")
-    try:
-        await anyio.sleep_forever()
-        yield FaultyLLM("slow")
-    finally:
-        ledger.closed.append("llm.slow")
-
-
-@bot(services={"llm": "slow"}, public=True)
-async def slow_bot(session: Session, /, llm: LLM) -> None:
-    """Never comes to run."""
+        assert (host.open_sessions, faults.ledger.open.total()) == (0, 0)
 
 
 # ---- 6: messages that come before the session is ready -------------------------------------------------------------
 
 
-async def test_early_messages_are_answered_after_bot_ready_in_their_order() -> None:
+async def test_early_messages_are_answered_after_bot_ready_in_their_order(faults: Faults) -> None:
     """None is lost, and none overtakes another."""
-    async with connected(faulty, ready=False) as wire:
+    async with connected(faults.faulty, ready=False) as wire:
         update = wire.update(llm={"model": "large"})
         asked = wire.send("get-config", {})
         echoed = wire.call("bot:echo", text="early")
@@ -606,9 +591,9 @@ async def test_early_messages_are_answered_after_bot_ready_in_their_order() -> N
         assert ids == [update, asked, echoed]
 
 
-async def test_an_early_update_shows_in_an_early_question_after_it() -> None:
+async def test_an_early_update_shows_in_an_early_question_after_it(faults: Faults) -> None:
     """Early messages are carried out one by one."""
-    async with connected(faulty, ready=False) as wire:
+    async with connected(faults.faulty, ready=False) as wire:
         wire.update(llm={"model": "large"})
         asked = wire.send("get-config", {})
         wire.send("client-ready", {})
@@ -616,9 +601,9 @@ async def test_an_early_update_shows_in_an_early_question_after_it() -> None:
         assert {"name": "model", "value": "large"} in llm["options"]
 
 
-async def test_an_early_message_is_answered_also_if_the_client_never_becomes_ready() -> None:
+async def test_an_early_message_is_answered_also_if_the_client_never_becomes_ready(faults: Faults) -> None:
     """With an error that says what it waited for."""
-    async with connected(faulty, ready=False) as wire:
+    async with connected(faults.faulty, ready=False) as wire:
         early = wire.call("bot:echo", text="early")
         wire.clock.advance(9.0)
         error = await wire.error(early)
@@ -627,22 +612,22 @@ async def test_an_early_message_is_answered_also_if_the_client_never_becomes_rea
         wire.send("client-ready", {})
         await settle()
         assert len(wire.answers(early)) == 1
-        assert ledger.seen == []
+        assert faults.ledger.seen == []
 
 
-async def test_early_messages_are_all_answered_when_one_of_them_ends_the_session() -> None:
+async def test_early_messages_are_all_answered_when_one_of_them_ends_the_session(faults: Faults) -> None:
     """Also those that stand behind it."""
-    async with connected(faulty, ready=False) as wire:
+    async with connected(faults.faulty, ready=False) as wire:
         wire.send("disconnect-bot", {})
         later = wire.call("bot:echo", text="late")
         wire.send("client-ready", {})
         assert (await wire.error(later))["code"] == "session-closed"
-        assert ledger.seen == []
+        assert faults.ledger.seen == []
 
 
-async def test_updates_are_carried_out_in_the_order_in_which_they_come() -> None:
+async def test_updates_are_carried_out_in_the_order_in_which_they_come(faults: Faults) -> None:
     """One that has to open a provider first is not overtaken by the next."""
-    async with connected(faulty) as wire:
+    async with connected(faults.faulty) as wire:
         switch = wire.update(llm={"provider": "second", "model": "one"})
         after = wire.update(llm={"model": "two"})
         await settle()
@@ -654,9 +639,9 @@ async def test_updates_are_carried_out_in_the_order_in_which_they_come() -> None
 # ---- 7: errors are a code, one sentence, and details ---------------------------------------------------------------
 
 
-async def test_all_that_is_wrong_is_told_at_once_with_paths_and_the_nearest_name() -> None:
+async def test_all_that_is_wrong_is_told_at_once_with_paths_and_the_nearest_name(faults: Faults) -> None:
     """A developer mends a message once."""
-    async with connected(faulty) as wire:
+    async with connected(faults.faulty) as wire:
         error = await wire.error(wire.call("bot:echo", text=5, tims=2))
         assert error["code"] == "invalid-arguments"
         assert [each["path"] for each in error["details"]] == [
@@ -666,16 +651,18 @@ async def test_all_that_is_wrong_is_told_at_once_with_paths_and_the_nearest_name
         assert error["details"][1]["suggestion"] == "times"
 
 
-async def test_an_author_may_choose_the_words_of_a_refusal() -> None:
+async def test_an_author_may_choose_the_words_of_a_refusal(faults: Faults) -> None:
     """The text of a `RequestError` that an action raises on purpose is the client's."""
-    async with connected(faulty) as wire:
+    async with connected(faults.faulty) as wire:
         assert (await wire.error(wire.call("bot:refuse", reason="Closed on Mondays.")))["error"] == "Closed on Mondays."
 
 
-async def test_the_log_names_the_exception_but_does_not_quote_it(caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_log_names_the_exception_but_does_not_quote_it(
+    faults: Faults, caplog: pytest.LogCaptureFixture
+) -> None:
     """The text of an exception may hold anything, so it is for those who ask for details."""
     caplog.set_level(logging.INFO)
-    async with connected(faulty) as wire:
+    async with connected(faults.faulty) as wire:
         for action in ("bot:fail", "bot:fail_long", "llm:die"):
             await wire.answer(wire.call(action))
         for change in ({"model": "breaks"}, {"provider": "second", "depth": 13}, {"provider": "broken"}):
@@ -684,9 +671,9 @@ async def test_the_log_names_the_exception_but_does_not_quote_it(caplog: pytest.
     assert WORDS not in caplog.text
 
 
-async def test_a_bot_that_fails_ends_its_session_with_a_fatal_error() -> None:
+async def test_a_bot_that_fails_ends_its_session_with_a_fatal_error(faults: Faults) -> None:
     """The client is told that it is over, in words that are not the exception's."""
-    async with connected(talker) as wire:
+    async with connected(faults.talker) as wire:
         wire.send("send-text", {"content": "hello", "options": {}})
         await settle()
         (error,) = wire.data_of("error")
@@ -723,10 +710,10 @@ async def exiting_bot(session: Session, /) -> None:
 
 
 @pytest.mark.parametrize("way", ["client leaves", "bot is asked to leave", "action ends it", "host closes"])
-async def test_closing_closes_the_services_in_reverse_order(way: str) -> None:
+async def test_closing_closes_the_services_in_reverse_order(faults: Faults, way: str) -> None:
     """Whoever ends a session, in the middle of whatever."""
     clock = ManualClock()
-    async with host_of(faulty, clock=clock) as host, connection_to(host, clock) as wire:
+    async with host_of(faults.faulty, clock=clock) as host, connection_to(host, clock) as wire:
         wire.send("client-ready", {})
         wire.call("bot:hang")
         wire.send("send-text", {"content": "long", "options": {}})
@@ -739,65 +726,39 @@ async def test_closing_closes_the_services_in_reverse_order(way: str) -> None:
             wire.call("bot:end")
         if way != "host closes":
             await settle()
-            assert (host.open_sessions, ledger.blocked["hang"]) == (0, 0)
-    assert ledger.opened == ["llm.first", "tts.quiet"]
-    assert ledger.closed == ["tts.quiet", "llm.first"]
+            assert (host.open_sessions, faults.ledger.blocked["hang"]) == (0, 0)
+    assert faults.ledger.opened == ["llm.first", "tts.quiet"]
+    assert faults.ledger.closed == ["tts.quiet", "llm.first"]
 
 
-async def test_a_provider_that_was_replaced_is_closed_and_the_new_one_too() -> None:
+async def test_a_provider_that_was_replaced_is_closed_and_the_new_one_too(faults: Faults) -> None:
     """A switch leaves nothing open behind it, nor does the end."""
-    async with connected(faulty) as wire:
+    async with connected(faults.faulty) as wire:
         await wire.answer(wire.update(llm={"provider": "second"}))
-        assert ledger.open == {"tts.quiet": 1, "llm.second": 1}
-    assert ledger.open.total() == 0
+        assert faults.ledger.open == {"tts.quiet": 1, "llm.second": 1}
+    assert faults.ledger.open.total() == 0
 
 
-async def test_a_service_that_does_not_close_does_not_hold_the_session() -> None:
+async def test_a_service_that_does_not_close_does_not_hold_the_session(faults: Faults) -> None:
     """It is cancelled after its time, also when it was replaced before the session ended."""
     limits = Limits(close_seconds=0.01)
     with anyio.fail_after(PATIENCE):
-        async with connected(clinging_bot, limits=limits) as wire:
+        async with connected(faults.clinging_bot, limits=limits) as wire:
             await wire.answer(wire.update(llm={"provider": "first"}))
             wire.connection.disconnected()
-    assert ledger.open.total() == 0
+    assert faults.ledger.open.total() == 0
 
 
-async def test_the_end_of_a_session_does_not_wait_for_a_replaced_service_for_ever() -> None:
+async def test_the_end_of_a_session_does_not_wait_for_a_replaced_service_for_ever(faults: Faults) -> None:
     """The client leaves at the very moment in which the replaced service begins to close."""
     limits = Limits(close_seconds=0.01)
     with anyio.fail_after(PATIENCE):
-        async with connected(clinging_bot, limits=limits) as wire:
+        async with connected(faults.clinging_bot, limits=limits) as wire:
             wire.update(llm={"provider": "first"})
-            while "first" not in ledger.opened:
+            while "llm.first" not in faults.ledger.opened:
                 await anyio.lowlevel.checkpoint()
             wire.connection.disconnected()
-    assert ledger.open.total() == 0
-
-
-@service("llm", "clinging")
-@asynccontextmanager
-async def clinging_llm() -> AsyncGenerator[FaultyLLM]:
-    """One that does not want to be closed."""
-    ledger.opened.append("clinging")
-    try:
-        yield FaultyLLM("clinging")
-        await anyio.sleep_forever()
-    finally:
-        ledger.closed.append("clinging")
-
-
-@service("llm", "first")
-@asynccontextmanager
-async def plain_llm() -> AsyncGenerator[FaultyLLM]:
-    """One that opens and closes as it should."""
-    ledger.opened.append("first")
-    yield FaultyLLM("first")
-    ledger.closed.append("first")
-
-
-@bot(services={"llm": ["clinging", "first"]}, client=["llm.provider"], public=True)
-async def clinging_bot(session: Session, /, llm: LLM) -> None:
-    """Does nothing with it."""
+    assert faults.ledger.open.total() == 0
 
 
 # ---- 9: limits -----------------------------------------------------------------------------------------------------
@@ -821,9 +782,9 @@ EXCESSES = {
 
 
 @pytest.mark.parametrize("kind", EXCESSES)
-async def test_too_much_is_answered_with_a_code(kind: str) -> None:
+async def test_too_much_is_answered_with_a_code(faults: Faults, kind: str) -> None:
     """And the session goes on."""
-    async with connected(faulty) as wire:
+    async with connected(faults.faulty) as wire:
         wire.connection.receive(EXCESSES[kind].text)
         await settle()
         (error,) = wire.data_of("error-response")
@@ -832,16 +793,16 @@ async def test_too_much_is_answered_with_a_code(kind: str) -> None:
 
 
 @pytest.mark.parametrize("data", ["x" * 70_000, json.loads("[" * 100 + "]" * 100)], ids=["size", "nesting"])
-async def test_a_request_that_is_too_much_is_answered_by_its_id(data: Any) -> None:
+async def test_a_request_that_is_too_much_is_answered_by_its_id(faults: Faults, data: Any) -> None:
     """Whoever waits for it is told."""
-    async with connected(faulty) as wire:
+    async with connected(faults.faulty) as wire:
         answer = await wire.error(wire.send("get-config", data))
         assert answer["code"] in ("message-too-large", "message-too-deep")
 
 
-async def test_the_end_of_a_session_ends_its_jobs() -> None:
+async def test_the_end_of_a_session_ends_its_jobs(faults: Faults) -> None:
     """Each is told, for as long as there is somebody to tell."""
-    async with connected(faulty) as wire:
+    async with connected(faults.faulty) as wire:
         job = (await wire.result(wire.call("bot:wait_long")))["job"]
         wire.send("disconnect-bot", {})
         await settle()
@@ -849,9 +810,9 @@ async def test_the_end_of_a_session_ends_its_jobs() -> None:
         assert [each["status"] for each in ended] == ["cancelled"]
 
 
-async def test_messages_that_come_too_fast_are_each_answered() -> None:
+async def test_messages_that_come_too_fast_are_each_answered(faults: Faults) -> None:
     """None is dropped, and after a pause all is well."""
-    async with connected(faulty, limits=Limits(rate=10.0, burst=5)) as wire:
+    async with connected(faults.faulty, limits=Limits(rate=10.0, burst=5)) as wire:
         ids = [wire.send("get-config", {}) for _ in range(8)]
         await settle()
         types = [wire.answers(id)[0]["type"] for id in ids]
@@ -861,9 +822,9 @@ async def test_messages_that_come_too_fast_are_each_answered() -> None:
         assert (await wire.answer(wire.send("get-config", {})))["type"] == "config"
 
 
-async def test_a_session_ends_when_it_has_been_silent_for_too_long() -> None:
+async def test_a_session_ends_when_it_has_been_silent_for_too_long(faults: Faults) -> None:
     """With a fatal error, and the close code of a broken rule."""
-    async with connected(faulty, limits=Limits(idle_seconds=60.0)) as wire:
+    async with connected(faults.faulty, limits=Limits(idle_seconds=60.0)) as wire:
         wire.clock.advance(59.0)
         await wire.config()
         wire.clock.advance(59.0)
@@ -874,9 +835,9 @@ async def test_a_session_ends_when_it_has_been_silent_for_too_long() -> None:
         assert (wire.connection.closed, wire.connection.close_code) == (True, 1008)
 
 
-async def test_a_session_ends_at_its_greatest_length() -> None:
+async def test_a_session_ends_at_its_greatest_length(faults: Faults) -> None:
     """However busy it is; who waits is answered."""
-    async with connected(faulty, limits=Limits(session_seconds=60.0)) as wire:
+    async with connected(faults.faulty, limits=Limits(session_seconds=60.0)) as wire:
         for seconds in (50.0, 5.0):
             wire.clock.advance(seconds)
             waiting = wire.call("bot:hang")
@@ -889,10 +850,10 @@ async def test_a_session_ends_at_its_greatest_length() -> None:
         assert (wire.connection.closed, wire.connection.close_code) == (True, 1008)
 
 
-async def test_a_client_that_does_not_read_is_let_go() -> None:
+async def test_a_client_that_does_not_read_is_let_go(faults: Faults) -> None:
     """What waits to be sent is bounded."""
     clock = ManualClock()
-    async with host_of(faulty, limits=Limits(outbox=20), clock=clock) as host:
+    async with host_of(faults.faulty, limits=Limits(outbox=20), clock=clock) as host:
         started = await host.start({}, secret=OPERATOR)
         connection = host.claim(started.token)
         wire = Wire(host, connection, clock)

@@ -26,7 +26,8 @@ from attrs import define, field
 from rtvi_plugins import RequestError
 from rtvi_plugins.hosting import Host, Limits, ManualClock
 
-from ..fakes.faulty import WORDS, faulty, ledger
+from ..fakes.faults import fresh_faults
+from ..fakes.faulty import WORDS, Ledger
 from ..fakes.wire import OPERATOR, Wire, host_of, settle
 from ..tools.patience import PATIENCE
 
@@ -135,6 +136,7 @@ class Round:
     """One session, and what its client has coming. `due` counts the answers of each id, "" for unusable ones."""
 
     wire: Wire
+    ledger: Ledger
     random: random.Random
     due: Counter[str] = field(factory=Counter[str])
     quiet: set[str] = field(factory=set[str])
@@ -240,9 +242,9 @@ class Round:
 
     async def come_to_rest(self) -> None:
         """Let every thread go, and every deadline pass."""
-        ledger.release.set()
+        self.ledger.release.set()
         with anyio.fail_after(PATIENCE):
-            while ledger.blocked["threads"]:
+            while self.ledger.blocked["threads"]:
                 await anyio.lowlevel.checkpoint()
         self.wire.clock.advance(9.0)
         await settle()
@@ -298,16 +300,16 @@ def tasks_alive() -> int:
 async def soak(requests: int, seed: int) -> Outcome:
     """Send at least so many requests, session after session; raises at the first that is not as promised."""
     outcome, rng, clock = Outcome(), random.Random(seed), ManualClock()
-    ledger.reset()
     before = tasks_alive()
-    async with host_of(faulty, limits=LIMITS, clock=clock) as host:
-        while outcome.requests < requests:
-            await bad_starts(host, clock, rng, outcome)
-            await one_round(host, clock, rng, outcome)
-            await settle()
-            assert host.open_sessions == 0, "a session was left open"
-            assert not ledger.open, f"services were left open: {ledger.open}"
-            assert not +ledger.blocked, f"actions were left running: {ledger.blocked}"
+    with fresh_faults() as faults:
+        async with host_of(faults.faulty, limits=LIMITS, clock=clock) as host:
+            while outcome.requests < requests:
+                await bad_starts(host, clock, rng, outcome)
+                await one_round(host, faults.ledger, clock, rng, outcome)
+                await settle()
+                assert host.open_sessions == 0, "a session was left open"
+                assert not faults.ledger.open, f"services were left open: {faults.ledger.open}"
+                assert not +faults.ledger.blocked, f"actions were left running: {faults.ledger.blocked}"
     await settle()
     assert tasks_alive() == before, "tasks were left behind"
     return outcome
@@ -328,12 +330,12 @@ async def bad_starts(host: Host, clock: ManualClock, rng: random.Random, outcome
         clock.advance(LIMITS.unclaimed_seconds)
 
 
-async def one_round(host: Host, clock: ManualClock, rng: random.Random, outcome: Outcome) -> None:
+async def one_round(host: Host, ledger: Ledger, clock: ManualClock, rng: random.Random, outcome: Outcome) -> None:
     """One session from its start to its end."""
     ledger.release, ledger.opened, ledger.closed = threading.Event(), [], []
     started = await host.start({"services": {"llm": rng.choice(("first", "second"))}}, secret=OPERATOR)
     wire = Wire(host, host.claim(started.token), clock)
-    run = Round(wire, rng)
+    run = Round(wire, ledger, rng)
     reads = rng.random() < 0.95
     early = rng.randrange(20) if rng.random() < 0.3 else 0
     async with AsyncExitStack() as stack:
@@ -362,7 +364,7 @@ async def finish(run: Round, reads: bool, outcome: Outcome) -> None:
         await run.check_alive()
     if not run.wire.connection.closed:
         run.leave()
-        ledger.release.set()
+        run.ledger.release.set()
         await settle()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any, cast
 
 import anyio
@@ -17,7 +16,8 @@ from hypothesis import strategies as st
 from rtvi_plugins import RequestError
 from rtvi_plugins.hosting import Limits, ManualClock
 
-from ..fakes.faulty import faulty, ledger
+from ..fakes.faults import fresh_faults
+from ..fakes.faulty import faulty
 from ..fakes.wire import OPERATOR, Wire, host_of, settle
 
 #: The types whose sender waits for an answer; of others only a refusal is told.
@@ -84,14 +84,6 @@ texts = (
 )
 
 
-@pytest.fixture(autouse=True)
-def fresh() -> Iterator[None]:
-    """A new count for each test."""
-    ledger.reset()
-    yield
-    ledger.release.set()
-
-
 def identified(text: str) -> tuple[str | None, bool]:
     """The usable id of a text, if it has one, and whether its sender waits for an answer whatever comes of it."""
     try:
@@ -112,21 +104,23 @@ def identified(text: str) -> tuple[str | None, bool]:
 async def send_all(sent: list[str], *, ready: bool) -> None:
     """Send texts one after the other, and count what comes back."""
     clock = ManualClock()
-    async with host_of(faulty, clock=clock, limits=Limits(rate=1e9, burst=10**6)) as host:
-        started = await host.start({}, secret=OPERATOR)
-        wire = Wire(host, host.claim(started.token), clock)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(wire.listen)
-            if ready:
-                wire.send("client-ready", {}, id="the first")
-            due = await answers_due(wire, sent)
-            if not wire.connection.closed:
-                clock.advance(9.0)
-                await settle()
-            heard = Counter(each["id"] for each in wire.received if "id" in each and each["type"] != "bot-ready")
-            assert {id: heard[id] for id in due} == due
-            assert not [each for each in wire.data_of("error") if each["code"] == "internal-error"]
-            tasks.cancel_scope.cancel()
+    limits = Limits(rate=1e9, burst=10**6)
+    with fresh_faults() as faults:
+        async with host_of(faults.faulty, clock=clock, limits=limits) as host:
+            started = await host.start({}, secret=OPERATOR)
+            wire = Wire(host, host.claim(started.token), clock)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(wire.listen)
+                if ready:
+                    wire.send("client-ready", {}, id="the first")
+                due = await answers_due(wire, sent)
+                if not wire.connection.closed:
+                    clock.advance(9.0)
+                    await settle()
+                heard = Counter(each["id"] for each in wire.received if "id" in each and each["type"] != "bot-ready")
+                assert {id: heard[id] for id in due} == due
+                assert not [each for each in wire.data_of("error") if each["code"] == "internal-error"]
+                tasks.cancel_scope.cancel()
 
 
 async def answers_due(wire: Wire, sent: list[str]) -> dict[str, int]:
@@ -158,7 +152,6 @@ async def answers_due(wire: Wire, sent: list[str]) -> dict[str, int]:
 @given(sent=st.lists(texts, min_size=1, max_size=12))
 def test_any_text_is_taken_and_every_request_answered_once(backend: str, ready: bool, sent: list[str]) -> None:
     """Of messages well and ill formed, before and after the client is ready, in any order."""
-    ledger.reset()
     anyio.run(lambda: send_all(sent, ready=ready), backend=backend)
 
 
