@@ -84,6 +84,7 @@ class SessionStore(Protocol):
 
         A write of epoch 1 with a text under `OWNER` creates a record that does not exist. Raise `Fenced`, and write
         nothing, if the record has another epoch or does not exist. The record is kept for at least `seconds` from now.
+        A write that fails, as one may that is too large, has no effect on the writes of other sessions.
         """
         ...
 

@@ -53,6 +53,26 @@ def contents(url: str) -> bytes:
     return b"".join(each.read_bytes() for each in files if each.is_file())
 
 
+async def test_a_write_that_the_server_refuses_fails_alone(url: str) -> None:
+    """Those of the other sessions in its transaction are made."""
+    failed: list[str] = []
+    async with PostgresStore(url) as store:
+
+        async def write(session: str, seconds: float) -> None:
+            try:
+                await store.write(session, 1, {OWNER: "one"}, seconds)
+            except psycopg.DataError:
+                failed.append(session)
+
+        async with anyio.create_task_group() as tasks:
+            for session, seconds in (("r1", 60), ("r2", 60), ("bad", 1e300), ("r3", 60), ("r4", 60)):
+                tasks.start_soon(write, session, seconds)
+        assert failed == ["bad"]
+        for number in range(1, 5):
+            assert await store.owner(f"r{number}") == "one"
+            await store.forget(f"r{number}")
+
+
 async def test_what_has_ended_is_removed(url: str) -> None:
     """A store removes the old records of all stores when it is opened."""
     async with PostgresStore(url) as store:

@@ -6,6 +6,7 @@ import base64
 import os
 from pathlib import Path
 
+import anyio
 import pytest
 import redis
 from redis_server import client_of, free_port, serving
@@ -83,6 +84,26 @@ async def test_a_server_that_is_gone_is_a_failure_and_comes_back(tmp_path: Path)
                 assert (saved.epoch, saved.state) == (2, {OWNER: "two", "a": "1", "b": "3"})
                 with pytest.raises(Fenced):
                     await store.write("s", 1, {"a": "4"}, 30)
+
+
+async def test_a_write_that_the_server_refuses_fails_alone(url: str) -> None:
+    """Those of the other sessions in its batch are made."""
+    failed: list[str] = []
+    with client_of(url) as client:
+        client.set("refused:bad", "no hash")
+    async with RedisStore(url, prefix="refused:") as store:
+
+        async def write(session: str) -> None:
+            try:
+                await store.write(session, 1, {OWNER: "one"}, 30)
+            except redis.ResponseError:
+                failed.append(session)
+
+        async with anyio.create_task_group() as tasks:
+            for session in ("s1", "s2", "bad", "s3", "s4"):
+                tasks.start_soon(write, session)
+        assert failed == ["bad"]
+        assert [await store.owner(f"s{number}") for number in range(1, 5)] == ["one"] * 4
 
 
 async def test_an_address_without_a_server_is_reported_at_the_start() -> None:
