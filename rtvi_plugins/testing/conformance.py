@@ -34,8 +34,8 @@ from ..utils.error_texts import unwrap_group
 from ..utils.plugin_calls import asyncio_task, reraise_control_flow
 from .faults import Vendor
 from .import_probe import no_network
-from .interruptions import Interruptions, describe_failure, running_tasks
-from .key_leaks import KEY, Records, shows_key
+from .interruptions import Interruptions, describe_failure, running_tasks, tasks_are_left
+from .key_leaks import KEY, Records, object_shows_key, shows_key
 from .results import Findings, Problem
 from .rules import RULES
 from .sessions import SECRET, host_for
@@ -167,6 +167,7 @@ class ServiceCheck:
         """Try everything that can be tried."""
         folder = Path(inspect.unwrap(self.spec.function).__code__.co_filename).parent
         self.findings.tried("P104", "P105", "P209", "P210", "P216")
+        tasks = running_tasks().keys()
         with self.records.collecting(), no_network() as reached, unclosed_generators(folder) as unclosed:
             async with self.sessions.host, watching(_BLOCKED_SECONDS, {}):
                 if self.vendor is None:
@@ -178,6 +179,8 @@ class ServiceCheck:
                         await self._open(fake.service_options)
                     await VendorCheck(self.vendor, self.sessions.opened, self.findings, self.spec).run()
             await self._end_unused()
+            if await tasks_are_left(tasks):
+                self.findings.found("P108", "a task still runs after the session")
         if self.vendor is not None:
             self.findings.tried("P231")
             if reached:
@@ -190,6 +193,8 @@ class ServiceCheck:
         for each in self.records.others:
             if shows_key(each):
                 self.findings.found("P210", "a log record at the level DEBUG or above shows the key")
+        if shows_key(self.records.printed.getvalue()):
+            self.findings.found("P210", "it prints the key")
 
     async def _open(self, options: Mapping[str, Any]) -> None:
         """Open the provider, and run everything that needs no failing vendor."""
@@ -254,7 +259,7 @@ class ServiceCheck:
             what = f"the options {', '.join(lacking)} have no text" if lacking else "the service has no docstring"
             self.findings.found("P303", what)
         live = live_service(handle)
-        if shows_key(f"{live!r} {live!s} {vars(live) if hasattr(live, '__dict__') else ''}"):
+        if object_shows_key(live):
             self.findings.found("P210", f"repr() of {type(live).__name__} or of one of its attributes shows the key")
         await self._change_options(client, described, values)
 

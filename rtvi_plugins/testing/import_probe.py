@@ -30,6 +30,7 @@ def no_network() -> Generator[list[str]]:
     """
     tried: list[str] = []
     look_up: Callable[..., Any] = socket.getaddrinfo
+    look_up_by_name = socket.gethostbyname
     connect: Any = socket.socket.connect
 
     def check(host: object) -> None:
@@ -46,12 +47,17 @@ def no_network() -> Generator[list[str]]:
             check(address[0])
         connect(self, address)
 
+    def checked_look_up_by_name(host: str, /) -> Any:
+        check(host)
+        return look_up_by_name(host)
+
     patched: Any = socket
     patched.getaddrinfo, patched.socket.connect = checked_look_up, checked_connect
+    patched.gethostbyname = checked_look_up_by_name
     try:
         yield tried
     finally:
-        patched.getaddrinfo = look_up
+        patched.getaddrinfo, patched.gethostbyname = look_up, look_up_by_name
         del patched.socket.connect  # it is inherited
 
 

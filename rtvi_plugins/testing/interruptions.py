@@ -14,7 +14,7 @@ from .operations import Operation
 from .results import Findings
 from .stepping import cancel_at, close, count_awaits
 
-__all__ = ("PATIENCE", "Interruptions", "describe_failure", "running_tasks", "spread")
+__all__ = ("PATIENCE", "Interruptions", "describe_failure", "running_tasks", "spread", "tasks_are_left")
 
 #: How long to wait for what should come at once, in seconds.
 PATIENCE: Final = 5.0
@@ -25,7 +25,7 @@ _CANCELLED: Final = 24
 _BUDGET_SECONDS: Final = 3.0
 _MOST_AWAITS: Final = 2_000
 #: After how many pieces a stream is closed.
-_CLOSED_AFTER: Final = (0, 1, 2, 5)
+_CLOSED_AFTER: Final = (0, 1, 2, 3, 4, 5, 8)
 
 
 def describe_failure(error: BaseException) -> str:
@@ -69,7 +69,7 @@ class Interruptions:
             if patience.cancelled_caught:
                 self.findings.found("P206", f"closed after {number} pieces, it does not end within {PATIENCE:g} s")
                 return
-        if await self._left(tasks):
+        if await tasks_are_left(tasks, self.vendor_tasks):
             self.findings.found("P208", "a task still runs after the stream was closed")
 
     async def cancel(self, operation: Operation) -> None:
@@ -85,21 +85,9 @@ class Interruptions:
                 break
         else:
             number = 0
-        if await self._left(tasks):
+        if await tasks_are_left(tasks, self.vendor_tasks):
             self.findings.found("P208", "a task still runs after the stream was cancelled")
         await self._use_again(operation)
-
-    async def _left(self, before: Iterable[int]) -> bool:
-        """Return whether tasks run that did not run before. Ending ones get some time."""
-        for wait in (0, 0, 0.05, 0.2, 0.5):
-            if not self._new_tasks(before):
-                return False
-            await anyio.sleep(wait)
-        return self._new_tasks(before)
-
-    def _new_tasks(self, before: Iterable[int]) -> bool:
-        tasks = running_tasks()
-        return any(not self.vendor_tasks.intersection(_ancestry(each, tasks)) for each in tasks.keys() - set(before))
 
     async def _cancel_at(self, start: Callable[[], Any], number: int) -> bool:
         """Return whether all is well after a cancellation."""
@@ -126,6 +114,24 @@ class Interruptions:
             return
         if operation.results and not any(isinstance(each, operation.results) for each in pieces):
             self.findings.found("P207", "the request after a cancellation has no result")
+
+
+async def tasks_are_left(before: Iterable[int], but: frozenset[int] = frozenset()) -> bool:
+    """Return whether tasks run that did not run before, other than these and those that they start.
+
+    Tasks that are ending get some time.
+    """
+    known = set(before)
+    for wait in (0, 0, 0.05, 0.2, 0.5):
+        if not _new_tasks(known, but):
+            return False
+        await anyio.sleep(wait)
+    return _new_tasks(known, but)
+
+
+def _new_tasks(before: set[int], but: frozenset[int]) -> bool:
+    tasks = running_tasks()
+    return any(not but.intersection(_ancestry(each, tasks)) for each in tasks.keys() - before)
 
 
 def _ancestry(task: int, parents: Mapping[int, int | None]) -> Iterator[int]:

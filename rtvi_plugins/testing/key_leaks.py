@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+import sys
 import traceback
 from collections.abc import Generator
-from contextlib import contextmanager
-from typing import Final
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from io import StringIO
+from typing import Any, Final, TextIO
 
 from ..utils.secrets import SecretForms, redact
 
-__all__ = ("KEY", "Records", "error_shows_key", "shows_key")
+__all__ = ("KEY", "Records", "error_shows_key", "object_shows_key", "shows_key")
 
 
 class Records(logging.Handler):
@@ -20,6 +22,8 @@ class Records(logging.Handler):
         super().__init__(logging.DEBUG)
         self.framework: list[str] = []
         self.others: list[str] = []
+        #: What is printed, also on stderr. It is passed on.
+        self.printed = StringIO()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep the text of a record, with its traceback."""
@@ -33,11 +37,28 @@ class Records(logging.Handler):
         level = root.level
         root.addHandler(self)
         root.setLevel(logging.DEBUG)
+        out, error = _Copied(sys.stdout, self.printed), _Copied(sys.stderr, self.printed)
         try:
-            yield
+            with redirect_stdout(out), redirect_stderr(error):
+                yield
         finally:
             root.setLevel(level)
             root.removeHandler(self)
+
+
+class _Copied(StringIO):
+    """A text stream that writes to two others."""
+
+    def __init__(self, to: TextIO, copy: TextIO) -> None:
+        super().__init__()
+        self._to, self._copy = to, copy
+
+    def write(self, text: str, /) -> int:
+        self._copy.write(text)
+        return self._to.write(text)
+
+    def flush(self) -> None:
+        self._to.flush()
 
 
 #: It has characters that URLs, headers and JSON write in different ways.
@@ -50,6 +71,17 @@ def shows_key(text: str) -> bool:
     """Return whether a text has the key: plain, percent-encoded, in base64 or hexadecimal, escaped, or in part."""
     # What `redact` covers of a URL is there without the key too.
     return redact(text, [_FORMS]) != redact(text, [])
+
+
+def object_shows_key(live: object) -> bool:
+    """Return whether an object shows the key: its text, or an attribute, also one in a slot."""
+    names = [*getattr(live, "__dict__", ()), *_slots(type(live))]
+    return shows_key(f"{live!r} {live!s} {[getattr(live, each, None) for each in names]}")
+
+
+def _slots(cls: type[Any]) -> list[str]:
+    found = (vars(each).get("__slots__", ()) for each in cls.__mro__)
+    return [name for each in found for name in ((each,) if isinstance(each, str) else each)]
 
 
 def error_shows_key(error: BaseException) -> bool:

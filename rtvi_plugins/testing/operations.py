@@ -214,6 +214,9 @@ def problems_of_order(pieces: Sequence[Any], alone: Sequence[Sequence[Any]]) -> 
     for before, after in pairwise(words):
         if after.start < before.start:
             return f"the word {after.text!r} starts at {after.start:g} s, after {before.text!r} at {before.start:g} s"
+    for each in words:
+        if each.start < 0 or (each.end is not None and each.end < each.start):
+            return f"the word {each.text!r} starts at {each.start:g} s and ends at {each.end} s"
     text, at = " ".join(SENTENCES).lower(), 0
     for each in words:
         place = text.find(each.text.strip().lower(), at)

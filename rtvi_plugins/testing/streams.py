@@ -12,7 +12,7 @@ import anyio.lowlevel
 from attrs import define
 
 from ..declare.specs import ProviderSpec
-from ..kinds import Audio, ListeningSTT, ListenRequest, SpeechRequest, TTSRequest
+from ..kinds import Audio, ListeningSTT, ListenRequest, SpeechRequest, Text, TTSRequest
 from ..utils.plugin_calls import reraise_control_flow
 from .interruptions import PATIENCE, Interruptions, describe_failure
 from .key_leaks import error_shows_key, shows_key
@@ -102,7 +102,7 @@ class StreamCheck:
         if (problem := problem_of_pieces(pieces, operation.pieces)) is not None:
             self.findings.found("P201", f"{operation.method}() yields {problem}")
             return None
-        if operation.results and not any(isinstance(each, operation.results) for each in pieces):
+        if operation.results and not any(isinstance(each, operation.results) and _has_content(each) for each in pieces):
             self.findings.found("P202", f"{operation.method}() yields {len(pieces)} pieces, and no result among them")
             return None
         if any(shows_key(repr(each)) for each in pieces):
@@ -195,6 +195,11 @@ class StreamCheck:
             return
         await self.interruptions.close_early(LISTENING)
         await self.interruptions.cancel(LISTENING)
+
+
+def _has_content(piece: object) -> bool:
+    """Return whether a piece is more than an empty text, or audio without samples."""
+    return bool(piece.text.strip() if isinstance(piece, Text) else not isinstance(piece, Audio) or piece.data)
 
 
 def _problem_of_talk(talk: Talk) -> str | None:

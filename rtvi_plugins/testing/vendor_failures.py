@@ -27,6 +27,8 @@ __all__ = ("VendorCheck",)
 #: How long a provider may take to notice a failure, and to leave a vendor, in seconds.
 _NOTICE_SECONDS: Final = 5.0
 _LEAVE_SECONDS: Final = 2.0
+#: The longest time that a fake vendor asks to wait, in seconds.
+_LONGEST_WAIT: Final = 3600.0
 
 
 @define
@@ -46,6 +48,8 @@ class VendorCheck:
         for script, (rule, categories) in FAULTS.items():
             self.findings.tried(rule)
             await self._fail(operation, script, rule, categories)
+        if "P228" not in self.findings.problems:  # a vendor can also fall silent later
+            await self._fail(operation, "hang", *FAULTS["silent"])
         await self._end_early(operation)
         can_listen = await self._interrupt(operation)
         if can_listen and not self.findings.problems.keys() & {"P201", "P202", "P241"}:
@@ -96,6 +100,8 @@ class VendorCheck:
             self.findings.tried("P230")
             if error.retry_after is None:
                 self.findings.found("P230", "its retry_after is None, and the vendor has sent retry-after")
+            elif not 0 < error.retry_after <= _LONGEST_WAIT:
+                self.findings.found("P230", f"its retry_after is {error.retry_after:g}, which cannot be seconds")
         if category is None:
             self.findings.found(rule, f"{describe_failure(error)}, which is no ProviderError")
         elif category not in categories:

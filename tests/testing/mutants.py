@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import socket
 import time
 from array import array
 from base64 import b64encode
@@ -14,6 +16,7 @@ from urllib.parse import quote
 
 import anyio
 import anyio.lowlevel
+import trio
 from anyio.abc import ByteStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 from attrs import frozen
@@ -41,10 +44,11 @@ from rtvi_plugins.kinds import (
     Word,
 )
 from rtvi_plugins.testing import Vendor
+from rtvi_plugins.utils.plugin_calls import asyncio_task
 
 from .line_vendor import LineLLM, LineService, LineSTT, line_vendor
 
-__all__ = ("GOOD", "MUTANTS", "Case", "kept", "of")
+__all__ = ("GOOD", "MUTANTS", "Case", "kept", "kept_events", "of")
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -363,6 +367,31 @@ async def write_final(self: Any, request: STTRequest, /) -> AsyncGenerator[Any]:
     yield Transcript("hello", final)
 
 
+@llm("P202", "one whose text is empty")
+async def yield_empty_text(self: Any, request: LLMRequest, /) -> AsyncGenerator[Any]:
+    """Yield a piece, and say nothing."""
+    await anyio.lowlevel.checkpoint()
+    yield Text("")
+
+
+@tts("P202", "one whose audio is empty")
+async def yield_empty_audio(self: Any, request: TTSRequest, /) -> AsyncGenerator[Any]:
+    """Yield a piece without samples."""
+    async for _ in request.text:
+        yield Audio(b"", 16_000)
+
+
+@tts("P205", "one whose words end before they start")
+async def end_words_first(self: Any, request: TTSRequest, /) -> AsyncGenerator[Any]:
+    """Take the length of a word for its end."""
+    start = 1.0
+    async for text in request.text:
+        for word in text.split():
+            yield Word(word, start, 0.1)
+            yield tone(word)
+            start += 0.1
+
+
 @stt("P201", "one that yields texts")
 async def yield_texts(self: Any, request: STTRequest, /) -> AsyncGenerator[Any]:
     """Yield the piece of another kind."""
@@ -472,6 +501,20 @@ async def fail_in_finally(self: Any, request: LLMRequest, /) -> AsyncGenerator[A
         raise KeyError("response") from None
 
 
+@llm("P206", "one that fails when it is closed after its third piece")
+async def fail_after_three(self: Any, request: LLMRequest, /) -> AsyncGenerator[Any]:
+    """Close what is open only after the third piece."""
+    pieces = 0
+    try:
+        for word in ("One ", "two ", "three ", "four."):
+            pieces += 1
+            yield Text(word)
+    except GeneratorExit:
+        if pieces == 3:
+            raise KeyError("response") from None
+        raise
+
+
 @llm("P207", "one that swallows a cancellation")
 async def swallow(self: Any, request: LLMRequest, /) -> AsyncGenerator[Any]:
     """Go on with what is there."""
@@ -554,6 +597,50 @@ async def leave_generator(self: Any, request: LLMRequest, /) -> AsyncGenerator[A
     """Read a generator of its own without closing it."""
     async for word in _words():
         yield Text(word)
+
+
+@add_service("P108", "one that leaves a task after the session")
+async def leave_task_after_session() -> AsyncGenerator[Any]:
+    """Start a task that nobody ends."""
+    kept_events.append(ended := anyio.Event())
+    if asyncio_task() is None:
+        trio.lowlevel.spawn_system_task(ended.wait)
+    else:
+        running.add(asyncio.create_task(ended.wait()))
+    yield good_llm()
+
+
+class ListensIn:
+    """An STT whose `listen` has another signature."""
+
+    async def transcribe(self, request: STTRequest, /) -> AsyncGenerator[Any]:
+        async for _ in request.audio:
+            pass
+        yield Transcript("hello", final=True)
+
+    async def listen(self, request: ListenRequest, language: str, /) -> AsyncGenerator[Any]:
+        yield Transcript(language, final=True)
+
+
+class ChecksCarelessly:
+    """An LLM whose `check_key` is not awaited."""
+
+    respond = respond_well
+
+    def check_key(self) -> None:
+        """Check nothing."""
+
+
+class ChecksWithBug(ChecksCarelessly):
+    """An LLM whose `check_key` has a bug."""
+
+    async def check_key(self) -> None:  # type: ignore[override]
+        raise_(KeyError("models"))
+
+
+add("P105", "one whose listen has another signature", "stt", ListensIn)
+add("P105", "one whose check_key is no coroutine", "llm", ChecksCarelessly)
+add("P105", "one whose check_key has a bug", "llm", ChecksWithBug)
 
 
 @llm("P209", "one that blocks")
@@ -684,8 +771,10 @@ class KeepsConnection(LineLLM):
             yield Text(text)
 
 
-#: Connections that a mutant has left open; the test closes them.
+#: Connections that a mutant has left open, and the events that end the tasks that it has left; the test ends them.
 kept: list[ByteStream] = []
+kept_events: list[anyio.Event] = []
+running: set[Any] = set()
 
 
 @vended("P210", "one that shows the key in its repr")
@@ -737,6 +826,74 @@ class LogsKey(LineLLM):
         async with aclosing(super().respond(request)) as pieces:
             async for piece in pieces:
                 yield piece
+
+
+@vended("P210", "one that keeps the key as text in a slot")
+class KeepsTextInSlot(LineLLM):
+    """Stores the text of the key, and has no `__dict__` entry for it."""
+
+    __slots__ = ("header",)
+
+    def __init__(self, key: Secret, port: int, timeout: float) -> None:
+        super().__init__(key, port, timeout)
+        self.header = f"Bearer {key.reveal()}"
+
+
+@vended("P210", "one that notes the key")
+class NotesKey(LineLLM):
+    """Adds what was sent to its failure."""
+
+    def check(self, status: str, stream: ByteStream) -> None:
+        try:
+            super().check(status, stream)
+        except ProviderError as error:
+            error.add_note(f"sent {self.key.reveal()}")
+            raise
+
+
+@vended("P210", "one that prints the key")
+class PrintsKey(LineLLM):
+    """Prints what it sends."""
+
+    async def respond(self, request: LLMRequest, /) -> AsyncGenerator[Any]:
+        print("sending", self.key.reveal())  # noqa: T201
+        async with aclosing(super().respond(request)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+
+@vended("P231", "one that looks up a fixed address")
+class LooksUp(LineLLM):
+    """Finds the vendor's own server by its name."""
+
+    async def respond(self, request: LLMRequest, /) -> AsyncGenerator[Any]:
+        with suppress(OSError):
+            socket.gethostbyname("api.line.example")
+        async with aclosing(super().respond(request)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+
+@vended("P228", "one that waits for ever after the first piece")
+class WaitsInTheMiddle(LineLLM):
+    """Has a timeout for the first line alone."""
+
+    async def line(self, lines: BufferedByteReceiveStream) -> str:
+        line = await super().line(lines)
+        self.timeout = 1_000.0
+        return line
+
+
+@vended("P230", "one that takes seconds for milliseconds")
+class WaitsTooLong(LineLLM):
+    """Raises with a thousand times the seconds."""
+
+    def check(self, status: str, stream: ByteStream) -> None:
+        try:
+            super().check(status, stream)
+        except ProviderError as error:
+            wait = None if error.retry_after is None else error.retry_after * 1_000
+            raise ProviderError("line", error.category, retry_after=wait) from None
 
 
 @vended("P230", "one that drops retry-after")

@@ -146,6 +146,15 @@ PACKAGE_MUTANTS: Final[Mapping[str, tuple[str, str, Package]]] = {
             "except OSError:\n    pass\n",
         ),
     ),
+    "one that looks up an address at import": (
+        "P103",
+        "it tries to reach api.acme.example",
+        _module(
+            _AT_IMPORT,
+            f"{_AT_IMPORT}\nimport socket\ntry:\n    socket.gethostbyname('api.acme.example')\n"
+            "except OSError:\n    pass\n",
+        ),
+    ),
     "one that works on asyncio alone": (
         "P211",
         "on trio: it raises RuntimeError",

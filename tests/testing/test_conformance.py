@@ -18,7 +18,7 @@ from rtvi_plugins.errors import AuthorError
 from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text
 from rtvi_plugins.testing import check_providers, find_problems
 
-from .mutants import GOOD, MUTANTS, Case, kept, of
+from .mutants import GOOD, MUTANTS, Case, kept, kept_events, of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -29,6 +29,9 @@ async def rules_broken(case: Case) -> list[str]:
     for stream in kept:
         await stream.aclose()
     kept.clear()
+    for event in kept_events:
+        event.set()
+    kept_events.clear()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # some mutants leave generators behind
         gc.collect()

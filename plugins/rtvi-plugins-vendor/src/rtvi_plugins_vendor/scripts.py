@@ -156,7 +156,7 @@ class _Faulty(FakeSocket):
 
     async def send(self, message: bytes | str | Mapping[str, Any]) -> None:
         assert self.owner is not None
-        if self.fault == "silent":
+        if self.fault == "silent" or (self.fault == "hang" and self._pieces):
             return
         if not self.owner.is_piece(message):
             await super().send(message)
