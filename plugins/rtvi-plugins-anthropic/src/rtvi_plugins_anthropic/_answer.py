@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import orjson
 from attrs import define, field
 
 from rtvi_plugins.errors import ProviderCategory, ProviderError
@@ -44,9 +43,9 @@ class Answer:
     _usage: dict[str, Any] = field(factory=dict[str, Any])
     _model: str | None = None
 
-    def take(self, data: str) -> list[LLMPiece]:
+    def take(self, event: Mapping[str, Any]) -> list[LLMPiece]:
         """Return the pieces of an event. Raise `ProviderError` if it reports an error or a refusal."""
-        return [*self._take(orjson.loads(data))]
+        return [*self._take(event)]
 
     def _take(self, event: Mapping[str, Any]) -> Iterator[LLMPiece]:
         match event:

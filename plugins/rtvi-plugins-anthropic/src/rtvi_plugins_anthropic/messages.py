@@ -45,9 +45,9 @@ class AnthropicLLM:
         provider = self.http.provider
         answer, sent = Answer(provider), body(provider, request, self.model, self.fields)
         async with self.http.stream("POST", "messages", json=sent, headers=_STREAM) as response:
-            async for event in response.events():
+            async for _, event in response.json_events():
                 with malformed_answers(provider):
-                    pieces = answer.take(event.data)
+                    pieces = answer.take(event)
                 for piece in pieces:
                     yield piece
                 if answer.done:

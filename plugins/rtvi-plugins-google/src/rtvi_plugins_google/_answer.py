@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from uuid import uuid4
 
-import orjson
 from attrs import define, field
 
 from rtvi_plugins.errors import ProviderCategory, ProviderError
@@ -49,9 +48,9 @@ class Answer:
     _usage: Mapping[str, Any] = field(factory=dict[str, Any])
     _model: str | None = None
 
-    def take(self, data: str) -> list[LLMPiece]:
+    def take(self, chunk: Mapping[str, Any]) -> list[LLMPiece]:
         """Return the pieces of a chunk. Raise `ProviderError` if it reports an error, or that the answer is blocked."""
-        return [*self._take(orjson.loads(data))]
+        return [*self._take(chunk)]
 
     def end(self) -> Usage:
         """Return the usage. Raise `ProviderError` if the stream broke off."""

@@ -45,9 +45,9 @@ class GoogleLLM:
         answer, sent = Answer(provider), body(provider, request, self.generation, self.fields)
         path = f"models/{quote(self.model, safe='')}:streamGenerateContent?alt=sse"
         async with self.http.stream("POST", path, json=sent) as response:
-            async for event in response.events():
+            async for _, chunk in response.json_events():
                 with malformed_answers(provider):
-                    pieces = answer.take(event.data)
+                    pieces = answer.take(chunk)
                 for piece in pieces:
                     yield piece
             with malformed_answers(provider):

@@ -8,7 +8,6 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, Literal
 
-import orjson
 from attrs import define, field
 from attrs.validators import ge, le
 from typing_extensions import Doc
@@ -54,13 +53,12 @@ class OpenAISTT:
                 for piece in pieces:
                     yield piece
                 return
-            async for event in response.events():
-                if event.data.strip() == "[DONE]":
-                    continue
+            async for _, event in response.json_events():
                 with malformed_answers(self.http.provider):
-                    pieces = answer.take(orjson.loads(event.data))
+                    pieces = answer.take(event)
                 for piece in pieces:
                     yield piece
+            await response.finish()
         if not answer.done:
             raise ProviderError(self.http.provider, "unavailable")
 
