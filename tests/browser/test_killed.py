@@ -27,7 +27,7 @@ from attrs import frozen
 from ..tools.patience import PATIENCE
 from ..tools.processes import environment, running
 from .bot import ANSWERS
-from .calls import Call, ask, calling, visiting, write
+from .calls import Call, PageCall, ask, calling, visiting, write
 from .chromium import Browser
 from .speech import Listener, say, word_errors, words
 
@@ -128,11 +128,16 @@ def call(browser: Browser, workers: Workers, request: pytest.FixtureRequest) -> 
 
 @by("page-webrtc")
 def test_an_answer_that_a_kill_cuts_short_is_heard_to_its_end(call: Call, workers: Workers, listener: Listener) -> None:
-    """It starts over in the other process. The greeting, the question and the answer are there once."""
+    """It starts over in the other process. The greeting, the question and the answer are there once.
+
+    The page says that it connects again, and marks the answer that was cut.
+    """
     since = call.page.now()
     call.page.speak(say(FIRST))
     call.page.until_heard(since, ANSWERING_MS)
     workers.kill()
+    if isinstance(call, PageCall):
+        call.page.element("#note:has-text('Connecting again')", "waitFor")
     call.page.until_silent()
     again = call.page.until_heard(call.page.now(), seconds=45)
     call.page.until_silent(1000)
@@ -143,6 +148,8 @@ def test_an_answer_that_a_kill_cuts_short_is_heard_to_its_end(call: Call, worker
     assert greeting["content"] == GREETING
     assert is_heard(question, FIRST)
     assert answered["content"].strip() == ANSWERS[FIRST]
+    if isinstance(call, PageCall):
+        assert call.page.element("#transcript .cut", "count") == 1
 
 
 @by("client-websocket")

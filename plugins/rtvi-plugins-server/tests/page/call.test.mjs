@@ -6,6 +6,7 @@ import test from "node:test";
 import { Microphone, fresh, pass, settle, step, stillOpen } from "./browser.mjs";
 
 const { Call } = await import("../../src/rtvi_plugins_server/page/call.js");
+const { Session } = await import("../../src/rtvi_plugins_server/page/session.js");
 
 const ANSWERS = {
   "/webrtc/start": { sessionId: "S", iceConfig: {} },
@@ -156,3 +157,17 @@ for (const [transport, { asked, answer }] of Object.entries(HEARTBEATS)) {
     assert.deepEqual(stillOpen(), []);
   });
 }
+
+test("what is typed while the connection is lost is sent when it is back", async () => {
+  fresh({});
+  const posted = [];
+  const session = new Session((text) => posted.push(JSON.parse(text)), { event() {}, seen() {} });
+  session.lost();
+  session.sendText("Are you there?");
+  assert.deepEqual(posted, []);
+  const back = session.comeBack();
+  session.receive(JSON.stringify({ label: "rtvi-ai", type: "bot-ready", data: {} }));
+  await back;
+  session.sendText("Good.");
+  assert.deepEqual(posted.map(({ type, data }) => data.content ?? type), ["client-ready", "Are you there?", "Good."]);
+});

@@ -181,3 +181,16 @@ test("a written answer that was whole is not marked by what is interrupted after
   tell(["bot-llm-started"], ["bot-interrupted"], ["bot-llm-stopped"]);
   assert.deepEqual(marks(), [undefined]);
 });
+
+test("an answer that another process starts again is marked as cut short, and an answer that was heard is not", () => {
+  for (const restored of [true, false]) {
+    const { tell, words, marks } = telling();
+    tell(["bot-llm-started"], streamed("It is noon."), known("It is noon.", true, "a"), ["bot-llm-stopped"]);
+    tell(heard("It is noon.", "a", "completed"), ["bot-stopped-speaking"]);
+    tell(["bot-llm-started"], streamed("We open at ten."), known("We open at ten.", true, "b"));
+    tell(["resumed", { about: { resume: restored ? { restored } : {} } }]);
+    if (restored) tell(["bot-llm-started"], streamed("We open at ten."), known("We open at ten.", true, "c"));
+    assert.deepEqual(words(), ["It is noon.", "We open at ten.", ...(restored ? ["We open at ten."] : [])]);
+    assert.deepEqual(marks(), [undefined, restored ? "interrupted" : undefined, ...(restored ? [undefined] : [])]);
+  }
+});

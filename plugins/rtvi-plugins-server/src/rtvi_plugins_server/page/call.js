@@ -137,6 +137,7 @@ export class Call {
   async #comeBack(how) {
     const until = Date.now() + 1000 * this.session.resume.seconds;
     this.#comingBack = true;
+    this.session.lost();
     this.#transport.drop();
     this.#player?.clear();
     this.#on.lost();

@@ -29,6 +29,7 @@ export class Session {
   #count = 0;
   #prefix = `page-${Math.random().toString(36).slice(2, 10)}`; // nobody else's answers have it
   #received = 0; // messages since the last bot-ready, this one included
+  #held = null; // while the connection is lost: messages that nobody answers
   resume = null;
 
   constructor(post, on) {
@@ -41,12 +42,20 @@ export class Session {
     return this.#ask("client-ready", INTRODUCTION, READY_WITHIN);
   }
 
+  /** Keep what is sent until `comeBack`. Requests need no keeping: they are sent again. */
+  lost() {
+    this.#held ??= [];
+  }
+
   /** Go on over a new connection. The bot sends what was missed, and asks for the requests that never arrived. */
-  comeBack() {
+  async comeBack() {
     // An earlier attempt may have sent one that was never answered.
     this.#waiting.delete(this.#firstWaiting("client-ready"));
     const waiting = [...this.#waiting.keys()];
-    return this.#ask("client-ready", { ...INTRODUCTION, waiting, received: this.#received }, READY_WITHIN);
+    await this.#ask("client-ready", { ...INTRODUCTION, waiting, received: this.#received }, READY_WITHIN);
+    const held = this.#held ?? [];
+    this.#held = null;
+    for (const message of held) this.#send(message);
   }
 
   /** Ask for `t` with the data `d`, and return the answer's data. Throws `Refused`. */
@@ -66,7 +75,9 @@ export class Session {
   }
 
   send(type, data) {
-    return this.#send(this.#message(type, data));
+    const message = this.#message(type, data);
+    if (this.#held) this.#held.push(message);
+    else this.#send(message);
   }
 
   #message(type, data) {

@@ -78,6 +78,8 @@ export class Transcript {
     "bot-llm-stopped": () => this.#written(),
     "bot-stopped-speaking": () => this.#spoken(),
     "bot-interrupted": () => this.#interrupted(),
+    // Another process goes on, and starts an answer again that was not finished.
+    resumed: ({ about }) => about?.resume?.restored && this.#interrupted(),
   };
 
   #heard({ text, final }) {
