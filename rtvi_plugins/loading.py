@@ -14,7 +14,6 @@ from attrs import evolve
 from .declare.specs import AnyFunction, BotSpec, Spec, specs_in, specs_of
 from .errors import BotError, PluginError
 from .protocol.describe import check_descriptions
-from .registry import standard_actions
 from .registry.assemble import build, build_provider, check_personas
 from .registry.hooks import Hooks
 from .registry.installed_plugins import EntryPoint, Installed
@@ -125,7 +124,6 @@ def compose(
     """
     spec = bot_spec(bot)
     modules = Modules(installed)
-    modules.by_name[standard_actions.__name__] = standard_actions
     own = dict.fromkeys((bot.__module__, getattr(bot, _NAMED_IN, bot.__module__)))
     for each in (*(sys.modules[name] for name in own), *extra):
         modules.add(each)
@@ -154,7 +152,6 @@ def compose(
 def load_provider(entry: EntryPoint, installed: Installed) -> Provider:
     """Return an installed provider without a bot, with the options and actions of its kind."""
     modules = Modules(installed)
-    modules.by_name[standard_actions.__name__] = standard_actions
     members = modules.add(load_plugin(installed, entry))
     spec = services_in(members)[entry.name]
     modules.add_kind(spec.protocol)

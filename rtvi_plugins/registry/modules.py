@@ -29,6 +29,7 @@ from ..hookspecs import PROJECT
 from ..kinds import BUILTIN_KINDS, kind_of
 from ..utils.blocked_threads import SLOW_IMPORT_SECONDS, warn_when_slow
 from ..utils.error_texts import where
+from . import standard_actions
 from .installed_plugins import EntryPoint, Installed
 
 __all__ = (
@@ -155,10 +156,10 @@ _log = logging.getLogger("rtvi_plugins")
 
 @define
 class Modules:
-    """The modules with declarations for one bot."""
+    """The modules with declarations for one bot. The standard actions and options are there for every bot."""
 
     installed: Installed
-    by_name: dict[str, ModuleType] = field(factory=dict[str, ModuleType])
+    by_name: dict[str, ModuleType] = field(factory=lambda: {standard_actions.__name__: standard_actions})
     #: The names of modules that belong together: a module, and its own that it imports.
     families: list[frozenset[str]] = field(factory=list[frozenset[str]])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
@@ -40,6 +41,8 @@ SYNCHRONOUS = ("words", "declare", "registry", "protocol", "loading")
 #: Folders whose modules other distributions may not import.
 INTERNAL = ("utils", "declare", "registry", "protocol", "runtime")
 ORDER = [*LAYERS]
+#: The most lines of a module that needs no reason for its length.
+LONGEST = 300
 
 
 def name_of(path: Path) -> str:
@@ -146,6 +149,16 @@ def test_every_folder_says_what_it_is_for() -> None:
 def docstring(path: Path) -> list[str]:
     """The lines of a module's docstring."""
     return (ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "").splitlines()
+
+
+def test_a_long_module_says_why() -> None:
+    """A module of one idea is short, or says in its docstring why its lines belong together."""
+    says = re.compile(rf"^The module has more than {LONGEST} lines(:| because) ", re.MULTILINE)
+    lines = {module: path.read_text("utf-8").count("\n") for module, path in FILES.items()}
+    texts = {module: "\n".join(docstring(path)) for module, path in FILES.items()}
+    silent = [each for each in FILES if lines[each] > LONGEST and not says.search(texts[each])]
+    assert silent == [], f'write "The module has more than {LONGEST} lines because …" into the docstring'
+    assert [each for each in FILES if lines[each] <= LONGEST and says.search(texts[each])] == [], "it is short again"
 
 
 def test_plugins_import_only_public_modules() -> None:

@@ -340,6 +340,7 @@ BACKENDS = ["asyncio", "trio"]
         ("update", {"gear": {"pitch": REFUSED, "provider": "two"}}, False),
     ]
 )
+@pytest.mark.slow
 @given(interleavings())
 @SETTINGS
 def test_services_and_config_agree_after_any_interleaving(backend: str, happened: list[Step]) -> None:

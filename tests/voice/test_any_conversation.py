@@ -140,6 +140,7 @@ async def converse_at_random(seed: int) -> None:
         assert not wire.connection.closed
 
 
+@pytest.mark.slow
 async def test_any_conversation_goes_on(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """The state machine refuses no event, and each of the bot's transitions occurs in one of them."""
     occurred = set[tuple[BotState, Event]]()

@@ -250,6 +250,7 @@ async def test_silence_is_no_utterance() -> None:
         assert (types(wire), vendor.pauses) == ([], 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("late", [False, True], ids=["in time", "late"])
 async def test_nothing_is_lost_or_stale_after_random_interruptions_and_switches(late: bool) -> None:
     """Each line of the user is in the context once, and in order. The vendor's connections are closed, all but one."""

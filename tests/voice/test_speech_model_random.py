@@ -368,6 +368,7 @@ async def check_end(talk: Talk) -> None:
     assert not wire.connection.closed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("has_vad", [False, True], ids=["the vendor's endpointing", "a VAD of the bot"])
 async def test_nothing_stale_is_heard_or_remembered(has_vad: bool) -> None:
     """Whatever the user, the client and the vendors do, until there were enough interruptions."""

@@ -578,6 +578,7 @@ async def check_life(script_of: list[list[Any]], happens: list[str]) -> None:
         assert not wire.connection.closed, wire.data_of("error")
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow], database=None)
 @given(script_of=st.lists(answers, max_size=6), happens=happenings)
 def test_the_context_is_always_a_conversation(script_of: list[list[Any]], happens: list[str]) -> None:
