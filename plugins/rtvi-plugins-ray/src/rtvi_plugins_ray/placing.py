@@ -7,8 +7,10 @@ worker. And if calls stood for sessions, a front end that dies would take the co
 from __future__ import annotations
 
 import math
+import time
 from typing import Any, Final, cast
 
+from attrs import define
 from ray.serve import request_router
 
 __all__ = ("OPEN", "FewestSessions", "workers_for_sessions")
@@ -16,27 +18,42 @@ __all__ = ("OPEN", "FewestSessions", "workers_for_sessions")
 #: The name of the number that workers report.
 OPEN: Final = "open"
 
+#: A worker that has not reported for this long is dead or stuck. Ray notices it later. In seconds.
+_SILENT: Final = 1.5
+
 # Ray's types are partly unknown.
 _Router: Any = request_router.RequestRouter
 
 
+@define
+class _Seen:
+    """What is known of a worker: its last report, when that came, and the sessions placed on the worker since."""
+
+    number: int
+    heard: float
+    placed: int = 0
+
+
 class FewestSessions(_Router):  # type: ignore[misc]
-    """The worker with the fewest sessions: those of its last report, and those placed on it since."""
+    """The worker with the fewest sessions: those of its last report, and those placed on it since.
+
+    A worker that has stopped reporting comes last. Otherwise a dead one would get all the sessions that resume.
+    """
 
     async def choose_replicas(self, candidate_replicas: list[Any], pending_request: Any = None) -> list[list[Any]]:
         """Return the workers for a start, the best first."""
-        placed: dict[str, tuple[int, int]] = self.__dict__.setdefault("_placed", {})
-        load: dict[str, int] = {}
+        workers: dict[str, _Seen] = self.__dict__.setdefault("_seen", {})
+        rank: dict[str, tuple[bool, int]] = {}
+        now = time.monotonic()
         for each in candidate_replicas:
             key, report = each.replica_id.unique_id, each.routing_stats
             number = report.get("number", 0)
-            if placed.get(key, (-1, 0))[0] != number:
-                placed[key] = (number, 0)
-            load[key] = report.get(OPEN, 0) + placed[key][1]
-        ranked = sorted(candidate_replicas, key=lambda each: load[each.replica_id.unique_id])
+            if key not in workers or workers[key].number != number:
+                workers[key] = _Seen(number, now)
+            rank[key] = now - workers[key].heard > _SILENT, report.get(OPEN, 0) + workers[key].placed
+        ranked = sorted(candidate_replicas, key=lambda each: rank[each.replica_id.unique_id])
         if ranked:
-            first = ranked[0].replica_id.unique_id
-            placed[first] = (placed[first][0], placed[first][1] + 1)
+            workers[ranked[0].replica_id.unique_id].placed += 1
         return [[each] for each in ranked]
 
 

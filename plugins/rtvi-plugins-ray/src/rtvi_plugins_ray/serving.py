@@ -215,7 +215,7 @@ def build(
     """Return the application for a bot, as `rtvi run` names it.
 
     There are from `workers[0]` to `workers[1]` workers, so many that each holds about `sessions`. Each takes `cpus` of
-    its node, and at most `per_node` are on one node.
+    its node, and at most `per_node` are on one node. If the cluster has several nodes, no node gets all front ends.
     """
     chosen = settings or Settings()
     least, most = workers
@@ -246,4 +246,11 @@ def build(
     worker: Any = Worker
     front_end: Any = FrontEnd
     bound = worker.options(**options).bind(target, sent)
-    return front_end.options(num_replicas=front_ends, ray_actor_options={"num_cpus": 0}).bind(bound, sent)
+    doors: dict[str, Any] = {"num_replicas": front_ends, "ray_actor_options": {"num_cpus": 0}}
+    if front_ends > 1 and _has_several_nodes():
+        doors["max_replicas_per_node"] = front_ends - 1  # the end of one node must not be the end of all of them
+    return front_end.options(**doors).bind(bound, sent)
+
+
+def _has_several_nodes() -> bool:
+    return bool(_Ray.is_initialized()) and sum(bool(each["Alive"]) for each in _Ray.nodes()) > 1
