@@ -90,7 +90,7 @@ class RealtimeServer:
 
     async def _hear(self, socket: FakeSocket, audio: bytes) -> None:
         """Find speech: loud audio begins it, and 0.3 s of silence ends it."""
-        loud = is_loud(audio)
+        loud = is_loud(audio[-48:])  # the last half of a millisecond: a message may end in silence
         self._quiet = 0 if loud else self._quiet + len(audio)
         if loud and self._speaking is None:
             self._speaking = self._id("item")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from base64 import b64decode
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
@@ -39,13 +38,13 @@ from rtvi_plugins.testing import connect
 from rtvi_plugins.voice.provider_streams import Feed
 from rtvi_plugins_openai import speech as module
 from rtvi_plugins_openai.speech import hearing, openai_speech, speaking
-from rtvi_plugins_vendor.provider_tests import answer_of, feed_of, undocumented_options
+from rtvi_plugins_vendor.provider_tests import answer_of, feed_of, tone, undocumented_options
 from rtvi_plugins_vendor.testing import Answer
 
 pytestmark = pytest.mark.anyio
 
 KEY = Secret("key-of-a-test")
-LOUD, SILENT = Audio(array("h", [4000, -4000] * 256).tobytes(), 16_000), Audio(bytes(1024), 16_000)
+LOUD, SILENT = Audio(tone(0.032, 16_000), 16_000), Audio(bytes(1024), 16_000)
 SPOKEN = [Text("Good "), Audio(SOUND[0], 24_000), Text("day."), Audio(SOUND[1], 24_000)]
 SPENT = Usage(40, 20, model="gpt-realtime-2.1-mini", cached_tokens=8)
 HEARD = [Transcript("Three", final=False, utterance=0), Transcript("Three nights.", final=False, utterance=0)]

@@ -435,7 +435,7 @@ async def test_a_connection_that_cannot_be_written(monkeypatch: pytest.MonkeyPat
         raise WebSocketNetworkError
 
     async with serving(silent, timeout=0.3) as (_, acme), acme.open("ws") as stream:
-        monkeypatch.setattr("rtvi_plugins_vendor._connection._Session.send", broken)
+        monkeypatch.setattr("rtvi_plugins_vendor._connection.Session.send", broken)
         with pytest.raises(ProviderError):
             await stream.send(b"audio")
         assert await category_of(stream) in ("unavailable", "timeout")

@@ -13,19 +13,14 @@ import httpx2
 import orjson
 import wsproto.events
 from attrs import define, field, frozen
-from httpx2.websockets import (
-    AsyncWebSocketClient,
-    AsyncWebSocketSession,
-    HTTPXWSException,
-    WebSocketDisconnect,
-    WebSocketUpgradeError,
-)
+from httpx2.websockets import AsyncWebSocketClient, HTTPXWSException, WebSocketUpgradeError
 from wsproto.connection import ConnectionState
 from wsproto.utilities import ProtocolError
 
 from rtvi_plugins.errors import ProviderCategory, ProviderError
 
 from ._inbox import Failure, Inbox
+from ._session import CLOSING_SECONDS, Session
 from .failures import StatusError, category_of_status, retry_after
 
 __all__ = ("CLOSING_SECONDS", "Address", "Connection", "Outgoing", "Settings", "by_field")
@@ -35,8 +30,6 @@ log = logging.getLogger("rtvi_plugins_vendor.websocket")
 #: A message to a vendor: bytes, text, or a value that is sent as JSON text.
 Outgoing: TypeAlias = "bytes | str | Mapping[str, Any]"
 
-#: How long the last messages of a connection, and its close frame, may take, in seconds.
-CLOSING_SECONDS = 1.0
 _LONGEST_MESSAGE = 4 * 1024 * 1024
 
 
@@ -60,13 +53,6 @@ class Address:
     headers: Mapping[str, str]
     keep_alive: Outgoing | None
     keep_alive_every: float
-
-
-class _Session(AsyncWebSocketSession):
-    async def close(self, code: int = 1000, reason: str | None = None) -> None:
-        # It is called under a shield, and a vendor that no longer reads would block it.
-        with anyio.move_on_after(CLOSING_SECONDS):
-            await super().close(code, reason)
 
 
 class _Closed(Exception):
@@ -109,6 +95,7 @@ class Connection:
     _letters: deque[_Letter] = field(factory=deque[_Letter])
     _news: anyio.Event = field(factory=anyio.Event)
     _closing: bool = False
+    _last_written: float = -math.inf
 
     @property
     def usable(self) -> bool:
@@ -159,25 +146,28 @@ class Connection:
             max_message_size_bytes=_LONGEST_MESSAGE,
             keepalive_ping_interval_seconds=self.settings.ping_every,
             keepalive_ping_timeout_seconds=self.settings.timeout,
-            session_class=_Session,
+            session_class=Session,
         )
         async with client.connect(address.path, params=address.params, headers=address.headers) as session:
             self.settled.set()
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._read, session)
-                await self._write(session, address)
+                tasks.start_soon(self._watch)
+                if address.keep_alive is not None:
+                    tasks.start_soon(self._keep_alive, address.keep_alive, address.keep_alive_every)
+                await self._write(session)
                 tasks.cancel_scope.cancel()
 
-    async def _read(self, session: AsyncWebSocketSession) -> None:
+    async def _read(self, session: Session) -> None:
         while True:
-            event = await _receive(session)
-            if isinstance(event, WebSocketDisconnect):
+            message = await session.next_message()
+            if isinstance(message, wsproto.events.CloseConnection):
                 self._closing = True
                 # This side also ends a connection, after a malformed or too long message.
                 by_vendor = session.connection.state is ConnectionState.REMOTE_CLOSING
-                raise _Closed(self.settings.categorize(event.code, event.reason) if by_vendor else "unavailable")
-            data: Any = cast("wsproto.events.Message[Any]", event).data
-            self._deliver(orjson.loads(data) if isinstance(data, str) else bytes(data), len(data))
+                code, reason = message.code, message.reason or ""
+                raise _Closed(self.settings.categorize(code, reason) if by_vendor else "unavailable")
+            self._deliver(orjson.loads(message) if isinstance(message, str) else message, len(message))
 
     def _deliver(self, message: Any, size: int) -> None:
         context = None if self.route is None else self.route(message)
@@ -188,19 +178,36 @@ class Connection:
         for inbox in inboxes:
             inbox.put(message, size)
 
-    async def _write(self, session: AsyncWebSocketSession, address: Address) -> None:
+    async def _write(self, session: Session) -> None:
         while self._letters or not self._closing:
             if self._letters:
                 await self._write_one(session, self._letters.popleft())
-                continue
-            self._news = anyio.Event()
-            wait = math.inf if address.keep_alive is None else address.keep_alive_every
-            with anyio.move_on_after(wait) as idle:
+                self._last_written = anyio.current_time()
+            else:
+                self._news = anyio.Event()
                 await self._news.wait()
-            if idle.cancelled_caught and address.keep_alive is not None:
-                await self._write_one(session, _letter(address.keep_alive))
 
-    async def _write_one(self, session: AsyncWebSocketSession, letter: _Letter) -> None:
+    async def _watch(self) -> None:
+        """End the waits that take too long. One that begins now is over after `timeout` at the earliest."""
+        while True:
+            now = anyio.current_time()
+            deadlines = [now + self.settings.timeout]
+            for inbox in self.inboxes.values():
+                if inbox.deadline <= now:
+                    inbox.give_up()
+                else:
+                    deadlines.append(inbox.deadline)
+            await anyio.sleep_until(min(deadlines))
+
+    async def _keep_alive(self, message: Outgoing, every: float) -> None:
+        """Send a message whenever nothing else was sent for a while."""
+        self._last_written = anyio.current_time()
+        while True:
+            await anyio.sleep_until(self._last_written + every)
+            if anyio.current_time() >= self._last_written + every:
+                await self.post(message).done.wait()
+
+    async def _write_one(self, session: Session, letter: _Letter) -> None:
         try:
             await session.send(letter.event)
             letter.written = True
@@ -227,14 +234,6 @@ class Connection:
         self._letters.clear()
         for inbox in self.inboxes.values():
             inbox.end(self.failure)
-
-
-async def _receive(session: AsyncWebSocketSession) -> wsproto.events.Event | WebSocketDisconnect:
-    # Return it: raised, it would be the context of a later exception, whose traceback shows the vendor's reason.
-    try:
-        return await session.receive()
-    except WebSocketDisconnect as closed:
-        return closed
 
 
 def _first(error: Any) -> Any:

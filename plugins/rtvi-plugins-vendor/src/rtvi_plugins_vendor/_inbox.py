@@ -32,12 +32,15 @@ class Inbox:
     over: bool = False
     #: Whether the vendor has finished, so that no goodbye is needed.
     finished: bool = False
+    #: Nothing has come in time.
+    is_late: bool = False
+    #: When the reader began to wait.
+    waits_since: float | None = None
     _items: deque[tuple[Any, int]] = field(factory=deque[tuple[Any, int]])
     _size: int = 0
     _failure: Failure | None = None
     _senders: int = 0
     _news: anyio.Event = field(factory=anyio.Event)
-    _wait: anyio.CancelScope = field(factory=anyio.CancelScope)
 
     def put(self, message: Any, size: int) -> None:
         """Add a message, unless the reader is too far behind."""
@@ -61,11 +64,15 @@ class Inbox:
                 raise StopAsyncIteration
             if self.over:
                 raise self._failure() if self._failure else ProviderError(self.provider, "unavailable")
-            self._news = anyio.Event()
-            with anyio.CancelScope(deadline=self._deadline()) as self._wait:
-                await self._news.wait()
-            if self._wait.cancelled_caught:
+            if self.is_late:
                 raise ProviderError(self.provider, "timeout")
+            self._news = anyio.Event()
+            self.waits_since = anyio.current_time()
+            try:
+                await self._news.wait()
+            finally:
+                self.waits_since = None
+        self.is_late = False  # it came after all
         message, size = self._items.popleft()
         self._size -= size
         return message
@@ -73,7 +80,15 @@ class Inbox:
     def count_senders(self, change: int) -> None:
         """While anything is being sent, the vendor may be silent."""
         self._senders += change
-        self._wait.deadline = self._deadline()
+        if self.waits_since is not None:
+            self.waits_since = anyio.current_time()
 
-    def _deadline(self) -> float:
-        return math.inf if self._senders else anyio.current_time() + self.timeout
+    @property
+    def deadline(self) -> float:
+        """When the vendor must have sent something. The connection looks at it: a timer for each message costs more."""
+        return math.inf if self.waits_since is None or self._senders else self.waits_since + self.timeout
+
+    def give_up(self) -> None:
+        """Have the reader raise that nothing has come in time."""
+        self.is_late = True
+        self._news.set()

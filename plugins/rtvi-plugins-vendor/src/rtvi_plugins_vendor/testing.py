@@ -77,6 +77,8 @@ class FakeRequest:
     #: The close code that the client sent. None: the client sent none.
     close_code: int | None = None
     state: Outcome = "running"
+    #: When it ended, on the clock of `anyio.current_time`.
+    ended_at: float | None = None
     _ended: anyio.Event = field(factory=anyio.Event)
 
     @property
@@ -93,7 +95,7 @@ class FakeRequest:
     def end(self, state: Outcome) -> None:
         """Note the outcome. The first one stays."""
         if self.state == "running":
-            self.state = state
+            self.state, self.ended_at = state, anyio.current_time()
         self._ended.set()
 
 
