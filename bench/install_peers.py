@@ -1,4 +1,4 @@
-"""Make the environments of the peers: `python bench/install_peers.py FOLDER [environment …]`, 2.5 GB in all."""
+"""Make the environments of the peers: `python bench/install_peers.py FOLDER [environment …]`, 3.5 GB in all."""
 
 from __future__ import annotations
 

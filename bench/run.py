@@ -36,6 +36,7 @@ SECTIONS = (
     "workers",
     "audio",
     "offline",
+    "vendors",
 )
 HERE = Path(__file__).parent
 #: Stands before the result in what a case prints, for peers print a good deal themselves.

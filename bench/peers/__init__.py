@@ -9,6 +9,7 @@ A module here is named like its environment and is imported in there only. What 
 - `serve(ready)`: a server that calls `ready(port)` and goes on until its process is ended
 - `serve_audio(ready, sessions)`: the same with a bot for each session that speaks a frame whenever it hears one; it
   calls `ready` with one port, or one for each session
+- `vendors(vendor, kind, base)`: a context manager that opens a service, as `vendors/drive.py` asks for it
 - `speakers(sessions)`: so many bots in one loop that speak until they are interrupted, each a `Speaker`
 """
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FOLDER = "RTVI_BENCH_PEERS"
+_ROOT = Path(__file__).resolve().parents[2]
+#: The packages of vendors that are compared.
+_VENDORS = ("anthropic", "assemblyai", "cartesia", "deepgram", "elevenlabs", "google", "openai")
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,18 @@ class Peer:
 
 #: By the name of its environment, which is also the name of its module in this package.
 PEERS = {
+    # Our bridge runs on the same versions of LiveKit's plugins as they do alone, so it is installed beside them.
+    "livekit_vendors": Peer(
+        "LiveKit's plugins 1.8.9",
+        (
+            "livekit-agents==1.8.9",
+            *(f"livekit-plugins-{each}==1.8.9" for each in _VENDORS),
+            *(str(_ROOT / each) for each in (".", "plugins/rtvi-plugins-vendor", "plugins/rtvi-plugins-livekit")),
+            "packaging",
+            "uvloop==0.23.0",  # as our server has it
+        ),
+    ),
+    "pipecat_vendors": Peer("pipecat's services 1.14.0", (f"pipecat-ai[{','.join(_VENDORS)}]==1.14.0", "packaging")),
     "pipecat060": Peer("pipecat 0.0.60", ("pipecat-ai[websocket]==0.0.60",)),
     "pipecat0108": Peer("pipecat 0.0.108", ("pipecat-ai[websocket]==0.0.108",)),
     "pipecat_latest": Peer("pipecat 1.14.0", ("pipecat-ai[websocket]==1.14.0",)),

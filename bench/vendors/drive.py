@@ -1,0 +1,159 @@
+"""Ask one contestant for all services: `drive.py CONTESTANT BASE_URL [SERVICE …]`, in its environment.
+
+It prints the figures as JSON. Times are those of `time.monotonic`, which is the same in the server's process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import statistics
+import sys
+import time
+import urllib.request
+import warnings
+from contextlib import aclosing
+from importlib import import_module
+from typing import Any
+
+from measure import MEASURED, pin
+from vendors.workload import AUDIO_SECONDS, FRAME_GAP_SECONDS, FRAMES, PIECES, SERVICES
+
+#: The module and the function that open a service of each contestant. `asyncio` is ours on the loop of the peers.
+CONTESTANTS = {
+    "native": ("vendors.ours", "native"),
+    "asyncio": ("vendors.ours", "native"),
+    "bridge": ("vendors.ours", "bridged"),
+    "livekit": ("peers.livekit_vendors", "vendors"),
+    "pipecat": ("peers.pipecat_vendors", "vendors"),
+}
+#: How often each operation is repeated, after one that opens the connection, and how often it is interrupted.
+TIMES, CANCELLED = 5, 3
+#: After how many pieces it is interrupted, and how long to wait until the vendor is told.
+_EARLY, _PATIENCE = 5, 0.5
+
+
+async def ask(base: str, what: str) -> dict[str, Any]:
+    """Ask the server what it noted of an operation (`log`), or to forget that (`reset`)."""
+
+    def get() -> dict[str, Any]:
+        with urllib.request.urlopen(f"{base}/_{what}", timeout=5) as answer:
+            found: dict[str, Any] = json.load(answer)
+            return found
+
+    return await asyncio.to_thread(get)
+
+
+class Figures:
+    """What was measured of a service, in microseconds of CPU time or milliseconds."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, list[float]] = {}
+
+    def add(self, name: str, value: float) -> None:
+        """Note a figure."""
+        self.found.setdefault(name, []).append(value)
+
+    def medians(self) -> dict[str, float]:
+        """Return the median of each."""
+        return {name: statistics.median(values) for name, values in self.found.items()}
+
+
+async def measure_answers(driver: Any, base: str, figures: Figures) -> None:
+    """Measure an LLM or a TTS."""
+    for number in range(1 + TIMES):
+        await ask(base, "reset")
+        first, began = None, time.process_time()
+        async with aclosing(driver.pieces()) as pieces:
+            async for _ in pieces:
+                first = first or time.monotonic()
+        took, log = time.process_time() - began, await ask(base, "log")
+        if first is None or log["sent"] < PIECES // 4:
+            raise RuntimeError(f"there was no whole answer: {log}")
+        if number:
+            figures.add("us", took / log["sent"] * 1e6)
+            figures.add("first_ms", (first - log["first"]) * 1e3)
+    for _ in range(CANCELLED):
+        count, left = 0, 0.0
+        await ask(base, "reset")
+        async with aclosing(driver.pieces()) as pieces:
+            async for _ in pieces:
+                count += 1
+                if count == _EARLY:
+                    left = time.monotonic()
+                    break
+        told: list[float] = []
+        while not told and time.monotonic() < left + _PATIENCE:
+            await asyncio.sleep(0.02)
+            told = [each for each in (await ask(base, "log"))["told"] if each > left]
+        if told:
+            figures.add("told_ms", (told[0] - left) * 1e3)
+
+
+async def measure_hearing(driver: Any, base: str, figures: Figures) -> None:
+    """Measure an STT."""
+
+    async def feed() -> tuple[float, float]:
+        for frame in FRAMES:
+            await driver.hear(frame)
+            await asyncio.sleep(FRAME_GAP_SECONDS)
+        used, ended = time.process_time(), time.monotonic()
+        await driver.pause()
+        return used, ended
+
+    for number in range(1 + TIMES):
+        final, began = 0.0, time.process_time()
+        feeding = asyncio.create_task(feed())
+        async with aclosing(driver.texts()) as texts:
+            async for is_final in texts:
+                if is_final:
+                    final = time.monotonic()
+        over, spent = time.monotonic(), time.process_time()
+        used, ended = await feeding
+        if not final:
+            raise RuntimeError("there was no final text")
+        if number:
+            figures.add("us", (spent - began) / AUDIO_SECONDS * 1e6)
+            figures.add("after_us", (spent - used) * 1e6)
+            figures.add("final_ms", (final - ended) * 1e3)
+            figures.add("over_ms", (over - ended) * 1e3)
+
+
+async def main(contestant: str, base: str, *services: str) -> dict[str, dict[str, float]]:
+    """Measure the services one after the other."""
+    module, function = CONTESTANTS[contestant]
+    opens = getattr(import_module(module), function)
+    found: dict[str, dict[str, float]] = {}
+    for vendor, kind in SERVICES:
+        name = f"{vendor} {kind}"
+        if services and name not in services:
+            continue
+        figures = Figures()
+        try:
+            async with asyncio.timeout(30), opens(vendor, kind, base) as driver:
+                await (measure_hearing if kind == "stt" else measure_answers)(driver, base, figures)
+        except Exception as error:  # the others are still worth measuring
+            print(f"{contestant}: {name}: {type(error).__name__}: {error}", file=sys.stderr)
+        else:
+            found[name] = figures.medians()
+    return found
+
+
+def _loop(contestant: str) -> asyncio.AbstractEventLoop:
+    """Return the loop that its bots run on: uvloop with our server, and asyncio's own with LiveKit and pipecat."""
+    if contestant not in ("native", "bridge"):
+        return asyncio.new_event_loop()
+    uvloop: Any = import_module("uvloop")
+    made: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return made
+
+
+if __name__ == "__main__":
+    pin(MEASURED)
+    warnings.simplefilter("ignore")
+    logging.disable(logging.CRITICAL)
+    # It is never closed, because some peers never get done with that.
+    print(json.dumps(_loop(sys.argv[1]).run_until_complete(main(*sys.argv[1:]))), flush=True)
+    os._exit(0)
