@@ -60,7 +60,7 @@ from .runtime.bot_session import Shared
 from .runtime.connection import Connection, ConnectionStream
 from .runtime.key_checks import can_check
 from .runtime.lifespans import OpenLifespans
-from .runtime.resume_tokens import read_token
+from .runtime.resumable import read_token
 from .runtime.saved_sessions import SavedSessions, reading
 from .runtime.services import Opener
 from .runtime.session_life import LiveSession

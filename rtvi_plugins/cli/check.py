@@ -12,7 +12,7 @@ from typing import Final
 
 from ..cli import FAILED, OK
 from ..testing import RULES, Level, PackageReport, Report, Result, check_package, load_checks
-from ..testing.oldest import with_oldest
+from ..testing.oldest_core import with_oldest
 from ..utils.secrets import scrub
 from .describe import table_lines
 

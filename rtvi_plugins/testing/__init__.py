@@ -10,13 +10,13 @@ from __future__ import annotations
 from ..hosting import ConnectionStream
 from ..runtime.system_clock import ManualClock
 from .conformance import ProviderCheck, check_providers, find_problems
-from .faults import SCRIPTS, FakeVendor, Vendor
 from .package_check import PackageReport, check_package, load_checks, rule_tests
 from .results import Problem, Report, Result, State
 from .rules import RULES, Level, Rule
 from .scripted_models import ScriptedAnswer, ScriptedLLM, ScriptedSpeech, ScriptedSpeechModel, stand_in
 from .sessions import Line, SessionClient, call, connect, host_for, play, seconds_heard, settle, silence, speak, wait
 from .stores import check_store
+from .vendor_failures import SCRIPTS, FakeVendor, Vendor
 
 __all__ = (
     "RULES",

@@ -32,7 +32,6 @@ from ..runtime.watchdog import watching
 from ..session import Session
 from ..utils.error_texts import unwrap_group
 from ..utils.plugin_calls import asyncio_task, reraise_control_flow
-from .faults import Vendor
 from .import_probe import no_network
 from .interruptions import Interruptions, describe_failure, running_tasks, tasks_are_left
 from .key_leaks import KEY, Records, object_shows_key, shows_key
@@ -41,7 +40,7 @@ from .rules import RULES
 from .sessions import SECRET, host_for
 from .stepping import unclosed_generators
 from .streams import StreamCheck
-from .vendor_failures import VendorCheck
+from .vendor_failures import Vendor, VendorCheck
 
 __all__ = (
     "ProviderCheck",

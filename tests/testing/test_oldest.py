@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 
 from rtvi_plugins.__main__ import main
 from rtvi_plugins.testing import PackageReport, Report, Result
-from rtvi_plugins.testing.oldest import with_oldest
+from rtvi_plugins.testing.oldest_core import with_oldest
 from rtvi_plugins.testing.package_check import oldest_core
 
 from ..wheels.scratch import CORE, ROOT, build, closure, needs

@@ -27,8 +27,10 @@ from .results import Report, Result, State
 __all__ = ("with_oldest",)
 
 _RULE: Final = "P215"
+
 #: How long pip, or the check, may take, in seconds.
 _PATIENCE: Final = 900.0
+
 #: What some rules need, if the present environment has it.
 _TOOLS: Final = ("jsonschema", "trio")
 
