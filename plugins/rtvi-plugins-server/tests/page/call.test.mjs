@@ -22,8 +22,9 @@ function calling(transport, answers = ANSWERS) {
   fresh(answers);
   const told = [];
   const tell = (name) => (value) => told.push([name, value]);
-  const on = { seen: (_, { type }) => told.push(["seen", type]), closed: tell("closed"), lost: tell("connection"), event() {} };
-  const call = new Call(transport, { ...on, microphoneLost: tell("lost"), userLevel() {}, botLevel() {} });
+  const on = { seen: (_, { type }) => told.push(["seen", type]), closed: tell("closed"), event() {} };
+  const losses = { lost: tell("connection"), microphoneLost: tell("lost") };
+  const call = new Call(transport, { ...on, ...losses, userLevel() {}, botLevel() {} });
   const opening = { outcome: "" };
   const open = () => call.open({}).then(String, String).then((outcome) => (opening.outcome = outcome));
   return { call, open, opening, told, sent: () => told.filter(([name]) => name === "seen").map(([, type]) => type) };
@@ -134,7 +135,8 @@ for (const [transport, { asked, answer }] of Object.entries(HEARTBEATS)) {
   }
 
   for (const [name, resume] of [["saves", { token: "R", seconds: 60 }], ["does not save"]]) {
-    test(`a call by ${transport} whose server ${name} sessions and falls silent is ${resume ? "" : "not "}lost`, async () => {
+    const lost = resume ? "is lost" : "goes on";
+    test(`a call by ${transport} whose server ${name} sessions, and falls silent, ${lost}`, async () => {
       const { call, losses } = await connected(resume);
       await pass(1000);
       assert.equal(asked(), 1);
