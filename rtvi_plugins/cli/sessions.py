@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from math import inf
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -62,7 +62,9 @@ async def _run(chosen: Namespace) -> int:
             case "list":
                 sys.stdout.write(_json(found) if chosen.json else _table(found))
             case "delete":
-                await _delete(store, found, live=chosen.live)
+                # Whose a record is that cannot be read, nobody knows: it is deleted by its id alone.
+                states = {"ended", "lost"} | ({"live"} if chosen.live else set())
+                await _delete(store, found, states | ({"unreadable"} if chosen.live and not chosen.where else set()))
             case _:
                 write = _show if chosen.what == "show" else _export
                 for each in found:
@@ -122,16 +124,19 @@ async def _history(store: SessionStore, id: str) -> list[Mapping[str, Any]]:
 # ---- deleting ------------------------------------------------------------------------------------------------------
 
 
-async def _delete(store: SessionStore, found: Sequence[Found], *, live: bool) -> None:
-    """Delete sessions. Raise `Failure` for those that are live, unless they may be deleted too."""
-    kept = [each for each in found if each.state in ("live", "unreadable") and not live]
+async def _delete(store: SessionStore, found: Sequence[Found], states: Set[str]) -> None:
+    """Delete the sessions in one of these states. Raise `Failure` for the others."""
+    kept = [each for each in found if each.state not in states]
     for each in found:
         if each not in kept:
             await store.forget(each.id)
     sys.stdout.write(f"{len(found) - len(kept)} deleted.\n")
     if kept:
         listed = ", ".join(f"{each.id} ({each.state})" for each in kept)
-        raise Failure(f"Not deleted: {listed}. With --live they are deleted too, and a live session ends.")
+        raise Failure(
+            f"Not deleted: {listed}. With --live, a live session ends and is deleted. So is one that cannot be read, "
+            "if you name it by its id."
+        )
 
 
 # ---- printing ------------------------------------------------------------------------------------------------------

@@ -135,7 +135,7 @@ def test_a_live_session_is_deleted_only_on_demand(run: Run) -> None:
     ended, live = hold({}), hold({}, ends=False)
     code, out, err = run("sessions", "delete", ended, live)
     assert (code, out) == (1, "1 deleted.\n")
-    assert f"Not deleted: {live} (live). With --live they are deleted too" in err
+    assert f"Not deleted: {live} (live). With --live, a live session ends and is deleted" in err
     assert run("sessions", "delete", live, "--live") == (0, "1 deleted.\n", "")
     assert run("sessions", "list") == (0, "The store has no such sessions.\n", "")
 
@@ -172,6 +172,8 @@ def test_an_encrypted_store_is_read_with_its_key_only(run: Run, monkeypatch: pyt
     assert "assistant: Good day." in run("sessions", "show", id)[1]
     monkeypatch.setenv("RTVI_STORE_KEY", other)
     assert run("sessions", "delete", id)[0] == 1
+    assert run("sessions", "delete", "--where", "user=bob", "--live")[0] == 1  # it may be anybody's
+    assert "unreadable" in run("sessions", "list")[1]
     assert run("sessions", "delete", id, "--live") == (0, "1 deleted.\n", "")
 
 
