@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from math import inf
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -63,8 +63,8 @@ async def _run(chosen: Namespace) -> int:
                 sys.stdout.write(_json(found) if chosen.json else _table(found))
             case "delete":
                 # Whose a record is that cannot be read, nobody knows: it is deleted by its id alone.
-                states = {"ended", "lost"} | ({"live"} if chosen.live else set())
-                await _delete(store, found, states | ({"unreadable"} if chosen.live and not chosen.where else set()))
+                states = ["ended", "lost", *(["live"] if chosen.live else [])]
+                await _delete(store, found, [*states, *(["unreadable"] if chosen.live and not chosen.where else [])])
             case _:
                 write = _show if chosen.what == "show" else _export
                 for each in found:
@@ -124,7 +124,7 @@ async def _history(store: SessionStore, id: str) -> list[Mapping[str, Any]]:
 # ---- deleting ------------------------------------------------------------------------------------------------------
 
 
-async def _delete(store: SessionStore, found: Sequence[Found], states: Set[str]) -> None:
+async def _delete(store: SessionStore, found: Sequence[Found], states: Sequence[str]) -> None:
     """Delete the sessions in one of these states. Raise `Failure` for the others."""
     kept = [each for each in found if each.state not in states]
     for each in found:
