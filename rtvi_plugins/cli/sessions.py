@@ -103,7 +103,7 @@ async def _look(store: SessionStore, id: str) -> Found | None:
         return Found(id, "unreadable", problem=str(error))
     is_lost = times.get("until", inf) < time.time()
     state: Literal["live", "ended", "lost"] = "ended" if last else "lost" if is_lost else "live"
-    return Found(id, state, first.get("at", ""), last.get("at", ""), first.get("start") or {})
+    return Found(id, state, first.get("at", ""), last.get("at", ""), first.get("start", {}))
 
 
 def _read(id: str, text: str) -> Mapping[str, Any]:

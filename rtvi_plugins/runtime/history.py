@@ -36,7 +36,7 @@ class History:
 
     def started(self, bot: str, providers: Mapping[str, str], start_data: Mapping[str, Any]) -> None:
         """Add the beginning of the session. `start_data` has the application's own fields of the start request."""
-        self._add("started", bot=bot, providers=dict(providers), start=_kept(start_data))
+        self._add("started", bot=bot, providers=dict(providers), start=_kept(start_data) or {})
 
     def resumed(self, record: Iterable[str]) -> None:
         """Go on after the entries among the keys of a record."""

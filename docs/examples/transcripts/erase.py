@@ -12,7 +12,7 @@ async def erase(store: SessionStore, user: str) -> int:
     for session in await store.sessions():
         texts = await store.read(session, [f"{HISTORY}0"]) or {}
         for text in texts.values():
-            if (json.loads(text)["start"] or {}).get("user") == user:
+            if json.loads(text)["start"].get("user") == user:
                 await store.forget(session)
                 erased += 1
     return erased
