@@ -74,8 +74,12 @@ def shows_key(text: str) -> bool:
 
 
 def object_shows_key(live: object) -> bool:
-    """Return whether an object shows the key: its text, or an attribute, also one in a slot."""
-    names = [*getattr(live, "__dict__", ()), *_slots(type(live))]
+    """Return whether an object shows the key: its text, or an attribute, also one in a slot.
+
+    A field of an attrs class with `repr=False` counts as hidden.
+    """
+    hidden = {each.name for each in getattr(type(live), "__attrs_attrs__", ()) if not each.repr}
+    names = {*getattr(live, "__dict__", ()), *_slots(type(live))} - hidden
     return shows_key(f"{live!r} {live!s} {[getattr(live, each, None) for each in names]}")
 
 

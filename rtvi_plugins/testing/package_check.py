@@ -21,6 +21,7 @@ from ..declare.specs import ProviderSpec
 from ..errors import AuthorError
 from ..loading import load_provider
 from ..protocol.start_request import key_variable
+from ..registry.distribution_metadata import BRIDGES, distributions
 from ..registry.installed_plugins import API, EntryPoint, Installed, missing_module
 from ..registry.modules import family_of, lack, load_file, services_in
 from ..registry.registry import Provider
@@ -71,11 +72,15 @@ def load_checks(file: Path) -> Mapping[str, ProviderCheck]:
 def providers_of(package: str, *, provider: str | None = None) -> list[EntryPoint]:
     """Return the entry points of the providers of an installed distribution, or the one named as in "llm.acme".
 
-    Raise `AuthorError` if there is none.
+    The name of a provider stands for all kinds of it: of a bridge, such as "livekit-deepgram". Raise `AuthorError` if
+    there is none.
     """
     name = re.sub(r"[-_.]+", "-", package).lower()
     installed = Installed().entries
     offered = [each for each in installed if each.distribution == name and each.kind is not None]
+    offered = offered or [each for each in installed if each.bridged is not None and each.provider == package]
+    if not offered and any(each == name and BRIDGES in groups for each, _, groups in distributions(None)):
+        raise AuthorError(f"{name} is a bridge, and it finds nothing to bridge. Its readme says what to install.")
     if not offered:
         near = nearest(name, {each.distribution for each in installed if each.kind is not None})
         hint = f"Did you mean {near!r}?" if near else "In its folder: pip install --editable ."
@@ -83,7 +88,7 @@ def providers_of(package: str, *, provider: str | None = None) -> list[EntryPoin
     found = [each for each in offered if provider in (None, each.name)]
     if not found:
         names = ", ".join(each.name for each in offered)
-        raise AuthorError(f"The package {name} has no provider {provider!r}. It has {names}.")
+        raise AuthorError(f"{package} has no provider {provider!r}. It has {names}.")
     return found
 
 
@@ -96,7 +101,7 @@ def check_package(
     is no such distribution or provider.
     """
     entries = providers_of(package, provider=provider)
-    names = [each.name for each in providers_of(package)]
+    names = [each.name for each in providers_of(entries[0].distribution)]
     if unknown := sorted(set(checks or {}) - set(names)):
         raise AuthorError(f"PROVIDERS has {unknown[0]!r}, and {package} has {', '.join(names)}.")
     found = distribution(entries[0].distribution)
@@ -127,7 +132,8 @@ def _finish(
         return conclude({"asyncio": findings}, keys=False, vendor=check.vendor is not None, waive=check.waive)
     provider = load_provider(entry, installed)
     spec = provider.spec
-    _check_readme(findings, provider, metadata)
+    if entry.bridged is None:  # the options of others have their own documentation
+        _check_readme(findings, provider, metadata)
     module = installed.load(entry)
     by_loop = {"asyncio": anyio.run(partial(run_check, module, spec, check, findings))}
     if spec.asyncio_only:
@@ -144,14 +150,15 @@ def _finish(
 
 
 def _check_import(findings: Findings, imported: Imported, entry: EntryPoint) -> None:
-    findings.tried("P101", "P102", "P103", "P109", "P214")
+    slow = entry.bridged is not None and entry.bridged.slow  # a server imports it after the start
+    findings.tried("P101", "P102", "P103", "P109", *([] if slow else ["P214"]))
     if imported.broken is not None:
         missing = missing_module(imported.broken)
         is_own = missing is not None and f"{entry.module}.".startswith(f"{missing}.")
         findings.found("P101" if is_own else "P109", imported.broken)
     if imported.reached:
         findings.found("P103", f"it tries to reach {imported.reached[0]}")
-    if imported.seconds > _LONGEST_IMPORT * imported.core_seconds:
+    if not slow and imported.seconds > _LONGEST_IMPORT * imported.core_seconds:
         ratio = imported.seconds / imported.core_seconds
         what = f"it takes {ratio:.1f} times as long as that of the core, which takes {imported.core_seconds:.1f} s"
         findings.found("P214", what)

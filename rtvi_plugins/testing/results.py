@@ -110,7 +110,7 @@ def conclude(findings: Mapping[str, Findings], *, keys: bool, vendor: bool, waiv
             return Result(rule.id, "not applicable")
         if rule.of == "vendor" and not keys and not vendor:
             return Result(rule.id, "not applicable")
-        if keys and not vendor:
+        if keys and not vendor and rule.of != "package":
             return Result(rule.id, "not checked", _GIVE_A_FAKE)
         if (ended := sorted(_ENDING.intersection(problems))) and rule.of != "package":
             return Result(rule.id, "not checked", f"the check ended early, because of {' and '.join(ended)}")

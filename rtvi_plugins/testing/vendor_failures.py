@@ -109,7 +109,7 @@ class VendorCheck:
             self.findings.tried(rule)
             await self._fail(operation, script, rule, categories)
         if "P228" not in self.findings.problems:  # a vendor can also fall silent later
-            await self._fail(operation, "hang", *FAULTS["silent"])
+            await self._fail(operation, "hang", FAULTS["silent"][0], ("timeout", "unavailable"))
         await self._end_early(operation)
         can_listen = await self._interrupt(operation)
         if can_listen and not self.findings.problems.keys() & {"P201", "P202", "P241"}:

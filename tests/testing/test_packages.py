@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from rtvi_plugins.__main__ import main
 from rtvi_plugins.errors import AuthorError
 from rtvi_plugins.testing import RULES, ProviderCheck, check_package, load_checks, rule_tests
 
-from .package_mutants import GOOD_PACKAGE, PACKAGE_MUTANTS
+from .package_mutants import GOOD_PACKAGE, PACKAGE_MUTANTS, Package
 
 pytestmark = pytest.mark.slow
 
@@ -100,6 +101,41 @@ def test_the_command_says_what_it_does_not_find(site: Path, capsys: pytest.Captu
     }.items():
         assert main(["check", *words]) == 2
         assert said in capsys.readouterr().err
+
+
+LISTING = """
+from rtvi_plugins.bridges import BridgedProvider
+from rtvi_plugins_mutant import llm
+
+
+def providers():
+    yield from [BridgedProvider("llm.mutant", lambda: [llm.mutant, llm.configure], slow=True)][:COUNT]
+"""
+
+
+def bridge(count: int) -> Package:
+    """Return a package whose bridge lists so many providers."""
+    points = GOOD_PACKAGE.entry_points.replace("[rtvi_plugins]", "[rtvi_plugins.bridges]", 1)
+    points = points.replace("llm.mutant = rtvi_plugins_mutant.llm", "any = rtvi_plugins_mutant.listing:providers")
+    files = {"py.typed": "", "listing.py": LISTING.replace("COUNT", str(count))}
+    return evolve(GOOD_PACKAGE, entry_points=points, files=files, metadata=GOOD_PACKAGE.metadata.replace("`tone`", ""))
+
+
+def test_a_bridged_provider_is_checked_by_its_own_name(site: Path) -> None:
+    """Its options are those of what is bridged, so the readme need not name them. A slow import is no fault."""
+    bridge(1).install(site)
+    [report] = check_package("mutant").reports
+    assert (report.provider, report.level) == ("llm.mutant", "gold")
+    states = {each.rule: each.state for each in report.results}
+    assert states["P302"] == states["P214"] == "not applicable"
+    assert check_package(NAME).reports[0].provider == "llm.mutant"
+
+
+def test_a_bridge_without_providers_says_so(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And not that it is not installed."""
+    bridge(0).install(site)
+    assert main(["check", NAME]) == 2
+    assert "is a bridge, and it finds nothing to bridge" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

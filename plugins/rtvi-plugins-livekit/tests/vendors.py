@@ -86,14 +86,17 @@ CALL = [
 
 def openai_chat(answer: list[bytes] = TEXT) -> AbstractAsyncContextManager[ScriptedVendor]:
     """Run OpenAI's chat models."""
-    return scripted_vendor("/v1/chat/completions", answer, refuse=_refuse, base="/v1", timeout=0.4)
+    # LiveKit does not wait for `data: [DONE]`, as the readme says.
+    return scripted_vendor("/v1/chat/completions", answer, refuse=_refuse, base="/v1", timeout=0.4, end_event=False)
 
 
 def openai_speech() -> AbstractAsyncContextManager[ScriptedVendor]:
     """Run OpenAI's voices. The audio is a WAV file."""
     parts = [_WAV + tone(0.4), tone(0.4)]
     headers = {"content-type": "audio/wav"}
-    return scripted_vendor("/v1/audio/speech", parts, refuse=_refuse, headers=headers, base="/v1", timeout=0.4)
+    return scripted_vendor(
+        "/v1/audio/speech", parts, refuse=_refuse, headers=headers, base="/v1", timeout=0.4, end_event=False
+    )
 
 
 # ---- vendors with a WebSocket ----------------------------------------------------------------------------------------
@@ -110,6 +113,7 @@ class SocketVendor:
     _path: str
     _talk: Talk = field(repr=False)
     _sockets: list[FakeSocket] = field(factory=list[FakeSocket])
+    end_event: bool = True
 
     def script(self, name: str, /) -> None:
         """Follow one of the kit's scripts."""
@@ -177,6 +181,9 @@ async def _recognise(socket: FakeSocket, script: str) -> None:
                 if script == "cut":
                     await socket.cut()
                     return
+                if script == "unfinished":
+                    await socket.close()
+                    return
         elif message.get("type") == "Finalize" and script == "answer":
             await socket.send(_result("two nights please", final=True))
         elif message.get("type") == "CloseStream" and script == "answer":
@@ -210,6 +217,9 @@ async def _speak(socket: FakeSocket, script: str) -> None:
             at += 0.2 * len(words)
             if script == "cut":
                 await socket.cut()
+                return
+            if script == "unfinished":
+                await socket.close()
                 return
         if not message.get("continue") and script == "answer":
             at = 0.0

@@ -6,7 +6,7 @@ import gc
 from types import ModuleType
 
 import pytest
-from vendors import cartesia, deepgram, openai_chat, openai_speech
+from conformance import PROVIDERS
 
 from rtvi_plugins.testing import check_providers
 from rtvi_plugins_livekit.listing import providers
@@ -24,26 +24,8 @@ def bridged(name: str) -> ModuleType:
     return module
 
 
-#: LiveKit keeps the answer of the vendor to itself.
-RETRY_AFTER = {"P230": "LiveKit does not report the header retry-after of plugins with a client of their own"}
-
-
-async def test_a_chat_model_keeps_all_rules() -> None:
+@pytest.mark.parametrize("name", PROVIDERS)
+async def test_a_provider_keeps_all_rules_but_its_exception(name: str) -> None:
     """Also if its vendor fails, in every way."""
-    await check_providers(bridged("llm.livekit-openai"), vendor=openai_chat, waive=RETRY_AFTER)
-
-
-async def test_a_voice_over_http_keeps_all_rules() -> None:
-    """Sentence by sentence."""
-    await check_providers(bridged("tts.livekit-openai"), vendor=openai_speech, waive=RETRY_AFTER)
-
-
-async def test_a_voice_over_a_websocket_keeps_all_rules() -> None:
-    """With the times of its words."""
-    await check_providers(bridged("tts.livekit-cartesia"), vendor=cartesia)
-
-
-async def test_recognition_keeps_all_rules_but_one() -> None:
-    """LiveKit's plugin ignores a message that it cannot read."""
-    reason = "LiveKit ignores the message, so it looks as if the user had said no words"
-    await check_providers(bridged("stt.livekit-deepgram"), vendor=deepgram, waive={"P227": reason})
+    check = PROVIDERS[name]
+    await check_providers(bridged(name), vendor=check.vendor, waive=check.waive)
