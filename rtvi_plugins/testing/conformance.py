@@ -316,7 +316,7 @@ class ServiceCheck:
             return
         try:
             interruptions = Interruptions(handle, self.findings, self.vendor_tasks)
-            await StreamCheck(handle, self.spec, self.findings, interruptions).run()
+            await StreamCheck(handle, self.spec, self.findings, interruptions, self.vendor is not None).run()
         except Exception as error:  # a request that is like one that had a result
             self.findings.found("P202", describe_failure(error))
 

@@ -12,7 +12,7 @@ import anyio.lowlevel
 from attrs import define
 
 from ..declare.specs import ProviderSpec
-from ..kinds import Audio, ListeningSTT, ListenRequest, SpeechRequest, Text, TTSRequest
+from ..kinds import Audio, ListeningSTT, ListenRequest, SpeechRequest, Text, Transcript, TTSRequest
 from ..utils.plugin_calls import reraise_control_flow
 from .interruptions import PATIENCE, Interruptions, describe_failure
 from .key_leaks import error_shows_key, shows_key
@@ -45,6 +45,8 @@ class StreamCheck:
     spec: ProviderSpec
     findings: Findings
     interruptions: Interruptions
+    #: Whether a fake of the vendor answers, and so finds words in the sound.
+    has_vendor: bool = False
 
     async def run(self) -> None:
         """Call the operation in every way. A provider of a kind without a known operation is left alone."""
@@ -104,6 +106,9 @@ class StreamCheck:
             return None
         if operation.results and not any(isinstance(each, operation.results) and _has_content(each) for each in pieces):
             self.findings.found("P202", f"{operation.method}() yields {len(pieces)} pieces, and no result among them")
+            return None
+        if operation.method == "transcribe" and self.has_vendor and not any(map(_is_final, pieces)):
+            self.findings.found("P202", "the vendor has answered, and transcribe() yields no final transcript")
             return None
         if any(shows_key(repr(each)) for each in pieces):
             self.findings.found("P210", "a piece shows the key")
@@ -195,6 +200,10 @@ class StreamCheck:
             return
         await self.interruptions.close_early(LISTENING)
         await self.interruptions.cancel(LISTENING)
+
+
+def _is_final(piece: object) -> bool:
+    return isinstance(piece, Transcript) and piece.final and bool(piece.text.strip())
 
 
 def _has_content(piece: object) -> bool:

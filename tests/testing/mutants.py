@@ -19,7 +19,7 @@ import anyio.lowlevel
 import trio
 from anyio.abc import ByteStream
 from anyio.streams.buffered import BufferedByteReceiveStream
-from attrs import frozen
+from attrs import evolve, frozen
 from attrs.validators import ge, le
 
 from rtvi_plugins import LLM, STT, TTS, VAD, Doc, ProviderError, Secret, SpeechModel, options, service
@@ -34,6 +34,7 @@ from rtvi_plugins.kinds import (
     Pause,
     Settled,
     SpeechRequest,
+    STTPiece,
     STTRequest,
     Text,
     Thought,
@@ -924,6 +925,16 @@ class FailsToListen(LineSTT):
     async def settle(self, lines: BufferedByteReceiveStream) -> AsyncGenerator[ListenPiece]:
         raise_(KeyError("final"))
         yield Settled()
+
+
+@vended("P202", "one whose transcripts are never final")
+class NeverFinal(LineSTT):
+    """Leaves out what the vendor says of the end."""
+
+    async def transcribe(self, request: STTRequest, /) -> AsyncGenerator[STTPiece]:
+        async with aclosing(super().transcribe(request)) as pieces:
+            async for piece in pieces:
+                yield evolve(piece, final=False) if isinstance(piece, Transcript) else piece
 
 
 @vended("P241", "one that never settles")
