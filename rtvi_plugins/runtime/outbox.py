@@ -144,7 +144,9 @@ class Outbox:
     def _added(self, size: int) -> None:
         self._size += size
         self._wake()
-        self._check_limits(size)
+        # Looked at here first, because all messages come this way, and few are too much.
+        if len(self._waiting) > self._limits.outbox or self._size - size > self._limits.outbox_size:
+            self._check_limits(size)
 
     def _hold(self, item: str | Audio, size: int) -> None:
         """Keep an item until everything before it is saved."""
