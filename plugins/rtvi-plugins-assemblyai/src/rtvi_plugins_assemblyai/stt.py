@@ -115,6 +115,7 @@ def recognition(
         Literal[
             "universal-streaming-english",
             "universal-streaming-multilingual",
+            "universal-3-6-pro",
             "universal-3-5-pro",
             "u3-rt-pro",
             "whisper-rt",

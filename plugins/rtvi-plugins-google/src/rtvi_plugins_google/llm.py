@@ -44,12 +44,12 @@ def configure(
     llm: GoogleLLM,
     /,
     model: Annotated[
-        Literal["gemini-3.8-flash", "gemini-3.1-flash-lite", "gemini-2.5-flash", "gemini-2.5-flash-lite"] | str,
+        Literal["gemini-3.8-flash", "gemini-3.5-flash-lite", "gemini-3.5-flash"] | str,
         Doc("The model that answers. Models named flash begin to speak sooner."),
     ] = "gemini-3.8-flash",
     thinking_level: Annotated[
         Literal["minimal", "low", "medium", "high", "xhigh"] | None,
-        Doc("How much the model thinks before it answers. null leaves it to the model, as Gemini 2.5 needs."),
+        Doc("How much the model thinks before it answers. null leaves it to the model."),
     ] = "low",
     temperature: Annotated[
         Annotated[float, ge(0), le(2)] | None,
