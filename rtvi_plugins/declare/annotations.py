@@ -1,4 +1,4 @@
-"""Read an annotation into its `Shape`.
+"""Read the annotations of a function, each into its `Shape`.
 
 One reading gives the RTVI type, the JSON Schema and the loader. A type that lacks any of the three is rejected.
 
@@ -16,9 +16,11 @@ from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin, g
 import attrs
 from typing_extensions import Doc, deprecated, is_typeddict
 
+from ..errors import DeclarationError
 from ..utils.error_texts import shorten
 from ..utils.json_values import json_problem
 from .arrays_and_objects import CONTAINERS, attrs_shape, typeddict_shape
+from .specs import AnyFunction
 from .types import (
     ANY,
     NULL,
@@ -36,7 +38,21 @@ from .types import (
 )
 from .validators import narrow
 
-__all__ = ("read",)
+__all__ = ("read", "read_hints")
+
+
+def read_hints(function: AnyFunction) -> dict[str, Any]:
+    """Return a function's annotations, resolved. Raise `DeclarationError` for one that cannot be resolved."""
+    try:
+        return get_type_hints(function, include_extras=True)
+    except NameError as error:
+        raise DeclarationError(
+            function,
+            f"cannot resolve the annotation {error.name!r}. Import it at module level, not under TYPE_CHECKING, "
+            "and above this function.",
+        ) from None
+    except Exception as error:  # postponed annotations are code, which may raise anything
+        raise DeclarationError(function, f"has an annotation that is not a type: {str(error).rstrip('.')}.") from None
 
 
 def read(annotation: Any, *, nested: bool = False, _inside: tuple[type, ...] = ()) -> Shape:

@@ -14,9 +14,10 @@ from ..kinds import Kind, kind_of
 from ..session import Session
 from ..utils.error_texts import authors_line
 from ..utils.json_values import is_array
+from .annotations import read_hints
 from .grant import Grant
 from .injected import check_bot_annotation, lifespan_value, read_state
-from .signature import check_function, is_session, read_hints, reject_result, reject_unknown
+from .signature import check_function, is_session, reject_result, reject_unknown
 from .specs import AnyFunction, BotSpec, Choice, Given, Injected, mark
 from .types import summary
 

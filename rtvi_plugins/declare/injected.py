@@ -20,14 +20,13 @@ from ..kinds import BUILTIN_KINDS, Kind, kind_of
 from ..session import Secret, Session
 from ..utils.error_texts import authors_line, where
 from ..utils.names import is_valid_name, nearest
-from .annotations import read
+from .annotations import read, read_hints
 from .signature import (
     Signature,
     check_function,
     is_plain_function,
     is_session,
     problems_text,
-    read_hints,
     read_signature,
 )
 from .specs import (

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable, Mapping
 from types import NoneType
-from typing import Annotated, Any, Never, NoReturn, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Never, NoReturn, get_args, get_origin
 
 import attrs
 from attrs import frozen
@@ -19,7 +19,7 @@ from ..session import Secret, Session
 from ..utils.error_texts import authors_line, replaced_by, where
 from ..utils.json_values import json_problem
 from ..utils.names import nearest
-from .annotations import read
+from .annotations import read, read_hints
 from .arrays_and_objects import mutable_part
 from .specs import REQUIRED, AnyFunction, Parameter, specs_of
 from .to_json import RepeatedTooOften, to_json
@@ -33,7 +33,6 @@ __all__ = (
     "is_plain_function",
     "is_session",
     "problems_text",
-    "read_hints",
     "read_result",
     "read_signature",
     "reject_result",
@@ -68,20 +67,6 @@ def read_signature(function: AnyFunction, *, given: str, example: str, defaults:
     doc = summary(function.__doc__)
     _refuse_uncarried(function, "its", {"docstring": doc, "deprecation": getattr(function, "__deprecated__", None)})
     return Signature({each.name: _given(function, each, hints) for each in before}, sent, hints.get("return"), doc)
-
-
-def read_hints(function: AnyFunction) -> dict[str, Any]:
-    """Return a function's annotations, resolved. Raise `DeclarationError` for one that cannot be resolved."""
-    try:
-        return get_type_hints(function, include_extras=True)
-    except NameError as error:
-        raise DeclarationError(
-            function,
-            f"cannot resolve the annotation {error.name!r}. Import it at module level, not under TYPE_CHECKING, "
-            "and above this function.",
-        ) from None
-    except Exception as error:  # postponed annotations are code, which may raise anything
-        raise DeclarationError(function, f"has an annotation that is not a type: {str(error).rstrip('.')}.") from None
 
 
 def _given(function: AnyFunction, parameter: inspect.Parameter, hints: Mapping[str, Any]) -> Any:

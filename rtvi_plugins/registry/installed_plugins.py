@@ -26,8 +26,7 @@ from ..bridges import BridgedProvider
 from ..errors import PluginError
 from ..utils.blocked_threads import SLOW_IMPORT_SECONDS, warn_when_slow
 from ..utils.error_texts import shorten
-from ..utils.install_hint import install_hint_of_plugin, livekit_name
-from ..utils.names import nearest
+from ..utils.install_hint import hint_of_missing
 from ..utils.plugin_calls import reraise_control_flow
 from .distribution_metadata import API_GROUP, BRIDGES, GROUP, distributions
 
@@ -143,7 +142,8 @@ class Installed:
     def _one(self, what: str, name: str, offered: Sequence[EntryPoint], entry_name: str) -> EntryPoint:
         found = [entry for entry in offered if name in (entry.provider, entry.qualified)]
         if not found:
-            raise PluginError(f"No {what} {name!r} is installed. {_hint(name, offered, entry_name)}")
+            hint = hint_of_missing(name, (each.provider for each in offered), entry_name)
+            raise PluginError(f"No {what} {name!r} is installed. {hint}")
         if len(found) > 1:
             listed = " and ".join(repr(entry.qualified) for entry in found)
             raise PluginError(
@@ -174,22 +174,6 @@ class Installed:
         except BaseException as error:
             reraise_control_flow(error)
             self.broken[entry.module] = _reason(error)
-
-
-def _hint(name: str, offered: Iterable[EntryPoint], entry_name: str) -> str:
-    own = install_hint_of_plugin(entry_name)
-    if own is not None:
-        return own[0].upper() + own[1:]
-    names = [entry.provider for entry in offered]
-    bridged = livekit_name(name)
-    near = bridged if bridged in names else nearest(name.rpartition(":")[2], names)
-    if near is not None:
-        return f"Did you mean {near!r}?"
-    if (command := install_hint_of_plugin(f"{entry_name.partition('.')[0]}.{bridged}")) is not None:
-        return f"LiveKit has one: write {bridged!r}, and {command}"
-    listed = f"Installed: {', '.join(dict.fromkeys(names))}. " if names else ""
-    distribution, colon, _ = name.rpartition(":")
-    return f"{listed}Is there a package {distribution if colon else f'rtvi-plugins-{name}'}?"
 
 
 def _reason(error: BaseException) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
+
+from .names import nearest
 
 __all__ = (
     "LIVEKIT",
     "NEEDED",
     "PLUGINS",
     "available",
+    "hint_of_missing",
     "install_command",
     "install_command_of_plugin",
     "install_hint",
@@ -175,6 +178,26 @@ def install_hint_of_plugin(name: str) -> str | None:
     """Return how to install a plugin, such as `"llm.openai"`. None for one that is not `available`."""
     command = install_command_of_plugin(name)
     return None if command is None else _hint(command)
+
+
+def hint_of_missing(name: str, providers: Iterable[str], plugin: str) -> str:
+    """Return what to do about a provider that is not installed: its command, or a name that was perhaps meant.
+
+    `name` is as written by the user, `plugin` is like `"llm.openai"`. `providers` are the installed ones of its kind.
+    """
+    own = install_hint_of_plugin(plugin)
+    if own is not None:
+        return own[0].upper() + own[1:]
+    names = list(providers)
+    bridged = livekit_name(name)
+    near = bridged if bridged in names else nearest(name.rpartition(":")[2], names)
+    if near is not None:
+        return f"Did you mean {near!r}?"
+    if (command := install_hint_of_plugin(f"{plugin.partition('.')[0]}.{bridged}")) is not None:
+        return f"LiveKit has one: write {bridged!r}, and {command}"
+    listed = f"Installed: {', '.join(dict.fromkeys(names))}. " if names else ""
+    distribution, colon, _ = name.rpartition(":")
+    return f"{listed}Is there a package {distribution if colon else f'rtvi-plugins-{name}'}?"
 
 
 def _hint(command: str) -> str:
