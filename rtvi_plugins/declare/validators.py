@@ -108,7 +108,7 @@ def rule_for(classes: tuple[type, ...], passes: Callable[[Any], bool], schema: S
 
 
 def is_a(cls: type, classes: tuple[type, ...]) -> bool:
-    """Return whether a class is one of these in JSON, where a bool is not a number."""
+    """Return whether a class is one of `classes`, or a subclass. As in JSON, a bool is not a number."""
     return issubclass(cls, classes) and (not issubclass(cls, bool) or bool in classes)
 
 

@@ -52,7 +52,7 @@ class OldNames:
         self._logged: set[tuple[str, str]] = set()
 
     def used(self, client: ClientInfo, start_data: Mapping[str, Any], name: str) -> None:
-        """Log that a client uses a name, which is described as in `Offer`."""
+        """Log that a client uses a former or deprecated name. `name` is its description in the `Offer`."""
         use = (_version(client, start_data), name)
         if use not in self._logged and len(self._logged) < _MOST:
             self._logged.add(use)

@@ -217,7 +217,7 @@ def services_in(modules: Sequence[ModuleType]) -> dict[str, ProviderSpec]:
 
 
 def local_services(specs: Sequence[Spec]) -> dict[str, ProviderSpec]:
-    """Return providers by kind and name. The nearer module wins. Raise `DeclarationError` for two in one module."""
+    """Return providers by kind and name. The first of a name counts. Raise `DeclarationError` for two in one module."""
     found: dict[str, ProviderSpec] = {}
     for spec in dict.fromkeys(each for each in specs if isinstance(each, ProviderSpec)):
         name = f"{spec.kind}.{spec.provider}"

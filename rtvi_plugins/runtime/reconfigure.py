@@ -113,7 +113,7 @@ class LiveServices:
         return self.offers.registry
 
     def offer_again(self) -> None:
-        """Offer what the registry has now, with the same providers."""
+        """Make the offer again after the registry has changed. The providers stay the same."""
         self.protocol.offer = self.offers.get(self.offer.providers, self.start.grants)
 
     # ---- the beginning and the end ---------------------------------------------------------------------------------

@@ -247,7 +247,7 @@ class Opener:
         return [self._keys(provider.spec.provider, each.name) for each in provider.spec.secrets]
 
     def fingerprint(self, service: str, provider: Provider) -> tuple[int, bool]:
-        """Return a hash of the keys and service options of a provider, and whether the keys are the process's own."""
+        """Return a hash of a provider's keys and service options, and whether the process itself has these keys."""
         options = self._options.get(f"{service}.{provider.label}", {})
         keys = [each and each.reveal() for each in self.keys_of(provider)]
         found = (self._lifespans.find_key(provider.spec.provider, each.name) for each in provider.spec.secrets)

@@ -40,7 +40,7 @@ class Lateness:
 
     @asynccontextmanager
     async def measuring(self) -> AsyncGenerator[None]:
-        """Measure in a task of its own during the block."""
+        """Measure the lateness in a task of its own while the block runs."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._measure)
             try:

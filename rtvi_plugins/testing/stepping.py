@@ -21,9 +21,9 @@ __all__ = ("Cancelled", "Stepped", "cancel_at", "close", "count_awaits", "unclos
 
 @contextmanager
 def unclosed_generators(folder: Path) -> Generator[list[str]]:
-    """Yield the functions of a folder whose generators are begun in the block, and neither finished nor closed.
+    """Yield a list of the async generator functions in a folder that the block starts, and neither finishes nor closes.
 
-    It must be used where the event loop runs. A function is named with its file and line.
+    Use it while the event loop runs. The list names each function with its file and line.
     """
     found: list[str] = []
     before = sys.get_asyncgen_hooks()

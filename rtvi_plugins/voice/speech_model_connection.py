@@ -128,7 +128,7 @@ class Answer:
         self.texts.append((piece, self.seconds))
 
     def stop(self, heard: float) -> None:
-        """Stop it, because the user will hear no more of it than `heard` seconds. It may have ended."""
+        """Stop the answer: the user hears only its first `heard` seconds. It may already have ended."""
         self.stream.stop(self, heard)
 
     def end(self, error: ProviderError | None = None) -> None:
@@ -154,7 +154,7 @@ class StreamListener(Protocol):
         """Receive a usage that belongs to no answer."""
 
     def stream_over(self, stream: ModelStream, error: ProviderError | None, /) -> None:
-        """Note that the stream has failed, or has ended without an error. It was not closed."""
+        """Note that the stream has failed, or has ended without an error, before it was closed."""
 
 
 @define(eq=False)

@@ -1,4 +1,4 @@
-"""Speech recognition: one utterance of the user becomes text, which the client is shown as it changes."""
+"""Speech recognition: turn one utterance of the user into text, and send each change of it to the client."""
 
 from __future__ import annotations
 

@@ -238,7 +238,7 @@ class Speech:
         return text[:end].strip()
 
     def is_settled(self, heard: float) -> bool:
-        """Return whether all of it counts as heard after `heard` seconds of the turn."""
+        """Return whether all of this speech counts as heard after `heard` seconds of the turn."""
         return self.failed or self._is_over(heard)
 
     def _is_over(self, heard: float) -> bool:

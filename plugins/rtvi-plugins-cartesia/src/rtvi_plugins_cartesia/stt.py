@@ -53,7 +53,7 @@ _CLOSE_TURNS = {"type": "close"}
 class CartesiaSTT:
     """Cartesia's streaming recognition. `fields` are the parameters of the next connection.
 
-    `turn_fields` are those of a connection on which Cartesia finds the turns.
+    `turn_fields` are the parameters of a connection on which Cartesia detects the user's turns.
     """
 
     sockets: VendorWebSockets = field(repr=False)

@@ -188,7 +188,7 @@ def speech(
     ] = (),
     extra: Extra = None,
 ) -> None:
-    """Set how the bot speaks. It applies from the next request on, which may open another connection."""
+    """Set how the bot speaks. The values apply from the next request on. That request may open another connection."""
     tts.voice_id = voice_id
     tts.settings = parameters(
         {

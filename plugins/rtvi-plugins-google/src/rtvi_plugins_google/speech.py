@@ -192,7 +192,7 @@ def speaking(
         Doc("Let the vendor forget the oldest part of a long conversation, instead of ending it."),
     ] = True,
 ) -> None:
-    """Set the model and its voice. A conversation keeps them until its connection is opened again."""
+    """Set the model and its voice. A conversation uses the old values until its connection is opened again."""
     speech.model = model
     speech.generation = {
         "speechConfig": _present(

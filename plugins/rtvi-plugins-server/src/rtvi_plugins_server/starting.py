@@ -92,9 +92,9 @@ def client_address(request: HTTPConnection) -> str | None:
 
 
 def has_own_url(request: Request) -> bool:
-    """Return whether `base_url` is that of one of several processes, or was given by the operator.
+    """Return whether `base_url` belongs to one of several processes, or was set by the operator.
 
-    Then a client must use it for what follows its start, instead of the URL to which it sent the start.
+    If so, a client must send all requests after its start to it, and not to the URL to which it sent the start.
     """
     return request.app.state.public_url is not None or bool(request.scope.get("root_path"))
 

@@ -52,7 +52,7 @@ class Inbox:
             self._news.set()
 
     def end(self, failure: Failure | None) -> None:
-        """End after the messages that wait."""
+        """End the inbox. The reader still receives the messages that wait, and then the failure, if any."""
         if not self.over:
             self.over, self._failure = True, failure
             self._news.set()

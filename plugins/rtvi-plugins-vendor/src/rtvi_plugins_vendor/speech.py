@@ -1,4 +1,4 @@
-"""What speech vendors have in common: audio in batches, whole samples, and the times of words.
+"""Helpers for speech vendors: audio in batches, whole samples, and the times of words.
 
 ::
 
