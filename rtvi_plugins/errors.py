@@ -413,7 +413,7 @@ class SessionIdle(RequestError):
 
 
 class SessionTooLong(RequestError):
-    """The session was closed because it reached its maximum length."""
+    """The session was closed because it, or its history that is kept, reached its maximum length."""
 
     code = "session-too-long"
     status = 410

@@ -29,6 +29,8 @@ class Limits:
     in_flight: int = 128
     #: The size of a conversation, in characters of JSON, from which clients can add nothing more (`context-full`).
     context_size: int = 4 * 1024 * 1024
+    #: The size of a history that is kept, in characters of JSON, at which its session ends (`session-too-long`).
+    history_size: int = 16 * 1024 * 1024
     #: How many background jobs of one session may run (`busy`).
     jobs: int = 16
     #: How many units a session may send: a second in the long run, and at once (`rate-limited`). A frame costs one unit

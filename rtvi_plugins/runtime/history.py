@@ -6,7 +6,7 @@ action begins, and again when it has ended. Only the history is left of a record
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, Literal
@@ -31,26 +31,34 @@ class History:
     saver: Saver
     #: Returns the time of day.
     wall_clock: Callable[[], float]
-    #: How many entries there are.
+    #: The size that the entries may have, in characters of JSON.
+    most: int
+    #: Called once, when they have more.
+    on_full: Callable[[], object]
+    #: How many entries there are, and their size.
     _count: int = field(default=0, init=False)
+    _size: int = field(default=0, init=False)
+    _is_full: bool = field(default=False, init=False)
 
     def started(self, bot: str, providers: Mapping[str, str], start_data: Mapping[str, Any]) -> None:
         """Add the beginning of the session. `start_data` has the application's own fields of the start request."""
         self._add("started", bot=bot, providers=dict(providers), start=_kept(start_data) or {})
 
-    def resumed(self, record: Iterable[str]) -> None:
-        """Go on after the entries among the keys of a record."""
-        numbers = (int(key.removeprefix(HISTORY)) for key in record if key.startswith(HISTORY))
-        self._count = max(numbers, default=-1) + 1
+    def resumed(self, record: Mapping[str, str]) -> None:
+        """Go on after the entries of a record."""
+        sizes = {int(key.removeprefix(HISTORY)): len(text) for key, text in record.items() if key.startswith(HISTORY)}
+        self._count, self._size = max(sizes, default=-1) + 1, sum(sizes.values())
         self._add("resumed")
 
     def said(self, role: str, text: str, interrupted: bool) -> None:
         """Add what the user has said, or what the user has heard of the bot."""
         self._add("said", role=role, text=text, interrupted=interrupted)
+        self._check_size()
 
     def configured(self, by: Literal["client", "bot"], changed: Mapping[str, Any], revision: int) -> None:
         """Add a change of the config, with the new values by option."""
         self._add("config", by=by, changed={name: _kept(value) for name, value in changed.items()}, revision=revision)
+        self._check_size()
 
     def action(self, action: str, arguments: Mapping[str, Any]) -> Callable[[str], None]:
         """Add an action that the client calls. Return a function, to be called with "ok" or the code of its error."""
@@ -69,18 +77,28 @@ class History:
         return encode_json({"at": self._now(), "type": "ended", "code": code})
 
     def _begin(self, type: str, **fields: Any) -> Callable[[str], None]:
-        return partial(self._end, *self._add(type, **fields))
+        entry = self._add(type, **fields)
+        self._check_size()
+        return partial(self._end, *entry)
 
     def _end(self, key: str, entry: str, outcome: str) -> None:
         more = encode_json({"outcome": outcome, "ended": self._now()})
+        self._size += len(more)
         self.saver.note_text(key, f"{entry[:-1]},{more[1:]}")
 
     def _add(self, type: str, **fields: Any) -> tuple[str, str]:
         """Add an entry. Return its key and its text."""
         key, text = f"{HISTORY}{self._count}", encode_json({"at": self._now(), "type": type, **fields})
         self._count += 1
+        self._size += len(text)
         self.saver.note_text(key, text)
         return key, text
+
+    def _check_size(self) -> None:
+        # Without the entries that follow, a client could hide what it does. So the session ends.
+        if self._size > self.most and not self._is_full:
+            self._is_full = True
+            self.on_full()
 
     def _now(self) -> str:
         return datetime.fromtimestamp(self.wall_clock(), UTC).isoformat(timespec="milliseconds")

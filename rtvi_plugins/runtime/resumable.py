@@ -24,7 +24,7 @@ from anyio.abc import TaskGroup
 from attrs import define, field
 
 from ..clock import Clock, Timer
-from ..errors import NotReceived, RequestError
+from ..errors import NotReceived, RequestError, SessionTooLong
 from ..protocol.codec import decode_json, encode, encode_json
 from ..protocol.requests import ClientReady
 from ..resuming import HISTORY, OWNER
@@ -187,7 +187,10 @@ class Resumable:
         saver.snapshot, saver.answered = snapshot.note, snapshot.answered
         tokens = ResumeTokens(session.id, shared.clock, saver.note_text)
         first = {OWNER: shared.address, "start": encode_json(start)} if saved is None else {}
-        history = None if not keeping else History(saver, time.time)
+        most = shared.limits.history_size
+        full = SessionTooLong(f"The history of the session has reached its greatest size, {most} characters.")
+        end = partial(shared.clock.call_after, 0.0, partial(parts.ending.fail, full))  # the action begins before
+        history = None if not keeping else History(saver, time.time, most, end)
         seconds = shared.resume_seconds
         made = cls(session, parts, shared.clock, session_time, saver, snapshot, tokens, seconds, first, history)
         parts.protocol.resume = made._offer

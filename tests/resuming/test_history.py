@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import anyio
@@ -12,7 +13,7 @@ import pytest
 
 from rtvi_plugins import LLM, Session, action, bot, converse
 from rtvi_plugins.errors import AuthorError, RequestError
-from rtvi_plugins.hosting import Host, ManualClock
+from rtvi_plugins.hosting import Host, Limits, ManualClock
 from rtvi_plugins.kinds import Text, ToolCall
 from rtvi_plugins.resuming import ENDED, HISTORY, OWNER, Changes, MemoryStore, SessionStore
 from rtvi_plugins.session import Secret
@@ -67,16 +68,24 @@ async def turn_off(session: Session, /) -> None:
     await session.configure("llm", provider="scripted")
 
 
-def host(store: SessionStore | None, *, keep_days: float = 1.0, fakes: Fakes | None = None) -> Host:
+def host(
+    store: SessionStore | None,
+    *,
+    keep_days: float = 1.0,
+    fakes: Fakes | None = None,
+    limits: Limits | None = None,
+    clock: ManualClock | None = None,
+) -> Host:
     """A host, as one process has it."""
     return Host(
         clerk,
         modules=[fakes or Fakes()],
-        clock=ManualClock(),
+        clock=clock or ManualClock(),
         environ={},
         operator_secret=Secret(OPERATOR),
         store=store,
         keep_days=keep_days,
+        limits=limits or Limits(),
     )
 
 
@@ -263,6 +272,37 @@ async def test_arguments_that_are_too_long_are_left_out() -> None:
         await settle()
         entry = next(each for each in await history(store) if each["type"] == "function")
         assert (entry["arguments"], entry["outcome"]) == (None, "ok")
+
+
+async def test_a_session_whose_history_is_full_ends() -> None:
+    """A client cannot fill the store, in one process or by resuming in another. Its last action is in the history."""
+    store, clock = MemoryStore(), ManualClock()
+    make = partial(host, store, clock=clock, limits=Limits(history_size=5_000))
+    async with make() as one, make() as other, visitor() as client:
+        await client.start(one)
+        for _ in range(4):
+            assert await client.result("bot:book", name="x" * 800) == f"booked {'x' * 800}"
+        await client.resume(other)
+        last = client.call("bot:slow", name="x" * 1_000)
+        await settle()
+        clock.advance(0.0)
+        assert await client.answer(last) == "session-closed"
+        await settle()
+        assert other.open_sessions == 0
+        assert client.connection.close_code == 1008
+        with pytest.raises(RequestError, match="has ended"):
+            await client.resume(other)
+    assert (await history(store))[-2:] == [
+        called("bot:slow", "session-closed", name="x" * 1_000),
+        {"type": "ended", "code": "session-too-long"},
+    ]
+
+
+async def test_a_history_that_is_not_kept_ends_no_session() -> None:
+    """The limit is for what is kept."""
+    async with host(MemoryStore(), keep_days=0, limits=Limits(history_size=1)) as one, visitor() as client:
+        await client.start(one)
+        assert await client.result("bot:book", name="a") == "booked a"
 
 
 class Timed(MemoryStore):
