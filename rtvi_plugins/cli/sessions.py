@@ -84,13 +84,14 @@ async def _find(store: SessionStore, ids: Sequence[str], where: Mapping[str, str
             found.append(session)
         elif ids:
             raise Failure(f"No session {id} is in the store. What is there: rtvi sessions list")
-    matching = [each for each in found if all(_text(each.start.get(name)) == text for name, text in where.items())]
+    matching = [each for each in found if all(_has(each.start, name, text) for name, text in where.items())]
     unreadable = [each for each in found if each.problem and where]
     return sorted([*matching, *unreadable], key=lambda each: (each.started, each.id))
 
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+def _has(start: Mapping[str, Any], name: str, text: str) -> bool:
+    """Return whether a start request has a field with this value. One that is not there has no value, not even null."""
+    return name in start and text == (start[name] if isinstance(start[name], str) else json.dumps(start[name]))
 
 
 async def _look(store: SessionStore, id: str) -> Found | None:
@@ -154,12 +155,20 @@ def _json(found: Sequence[Found]) -> str:
         | {"start": each.start}
         for each in found
     ]
-    return f"{json.dumps(rows, indent=2, ensure_ascii=False)}\n"
+    return f"{_json_text(rows, indent=2)}\n"
+
+
+def _json_text(value: Any, *, indent: int | None = None) -> str:
+    r"""Return JSON that controls no terminal and fits into every file: what does not print is written as `\u202e`."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() or each == "\n" else json.dumps(each)[1:-1] for each in text)
 
 
 async def _export(store: SessionStore, session: Found) -> None:
     for entry in await _history(store, session.id):
-        sys.stdout.write(f"{json.dumps({'session': session.id, **entry}, ensure_ascii=False)}\n")
+        sys.stdout.write(f"{_json_text({'session': session.id, **entry})}\n")
 
 
 async def _show(store: SessionStore, session: Found) -> None:

@@ -32,7 +32,7 @@ FILE = "sessions.db"
 @bot(services={"llm": ["scripted", "other"]}, client=["bot:book", "llm.provider"], public=True)
 async def clerk(session: Session, /, llm: LLM) -> None:
     """Sells rooms."""
-    await converse(session, llm=llm, greeting="Good day.\x1b[31m")
+    await converse(session, llm=llm, greeting="Good day.\x1b[31m\x9b1m\u202eü")
 
 
 @action(clerk)
@@ -98,7 +98,7 @@ def test_a_transcript_is_shown(run: Run) -> None:
     assert (code, head) == (0, f"session {id} (ended), times in UTC")
     assert [line[21:] for line in lines] == [
         'started clerk with llm="scripted" user="ada"',
-        "assistant: Good day.\\x1b[31m",
+        "assistant: Good day.\\x1b[31m\\x9b1m\\u202eü",
         'client calls bot:book name="Ada": ok',
         'client sets llm.provider="other"',
         "ended",
@@ -113,6 +113,25 @@ def test_sessions_are_exported_as_json_lines(run: Run) -> None:
     assert [line["type"] for line in lines[:5]] == ["started", "said", "action", "config", "ended"]
     lines = [json.loads(line) for line in run("sessions", "export", "--where", "user=7")[1].splitlines()]
     assert {line["session"] for line in lines} == {one}
+
+
+def test_no_character_of_an_export_controls_the_terminal(run: Run) -> None:
+    """It is escaped as JSON, so that what reads the export has the text as it was said. Letters stay as they are."""
+    hold({"user": "\x9b1mü\u202e"})
+    out, listed = run("sessions", "export")[1], run("sessions", "list", "--json")[1]
+    assert all(line.isprintable() for line in (out + listed).splitlines())
+    assert r"Good day.\u001b[31m\u009b1m\u202eü" in out
+    assert json.loads(out.splitlines()[1])["text"] == "Good day.\x1b[31m\x9b1m\u202eü"
+    assert json.loads(listed)[0]["start"] == {"user": "\x9b1mü\u202e"}
+
+
+def test_no_value_chooses_a_session_whose_start_has_no_such_field(run: Run) -> None:
+    """Not even null: what belongs to nobody is not deleted with what belongs to a user."""
+    hold({"user": "ada"})
+    null = hold({"user": None})
+    hold({})
+    found = json.loads(run("sessions", "list", "--json", "--where", "user=null")[1])
+    assert [each["session"] for each in found] == [null]
 
 
 def test_deleted_sessions_leave_no_byte(run: Run, tmp_path: Path) -> None:
