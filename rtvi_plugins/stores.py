@@ -21,6 +21,10 @@ __all__ = ("open_store", "read_store_keys")
 
 #: The entry points of stores. Each has the scheme of a URL as its name, and names a function that takes the URL.
 _GROUP: Final = "rtvi_plugins.stores"
+#: Why a URL with a user name or a password cannot be used.
+_CREDENTIALS: Final = (
+    ". In a user name or a password, write @ as %40, : as %3A, / as %2F, # as %23, ? as %3F and % as %25."
+)
 #: The variables with the keys, and with the path of a file that has them.
 _KEYS, _FILE = "RTVI_STORE_KEY", "RTVI_STORE_KEY_FILE"
 
@@ -64,7 +68,9 @@ def _open(target: str, *, full: bool) -> SessionStore:
     try:
         return cast("Callable[[str], SessionStore]", make)(target)
     except ValueError as error:
-        raise AuthorError(f"The URL of the store cannot be used: {error}") from None
+        # The error may quote what it takes for a port or a host, and what is a part of a password.
+        reason = _CREDENTIALS if "@" in target else f": {error}"
+        raise AuthorError(f"The URL of the store cannot be used{reason}") from None
 
 
 def read_store_keys(environ: Mapping[str, str]) -> list[Secret]:

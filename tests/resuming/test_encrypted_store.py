@@ -6,6 +6,7 @@ import base64
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -143,3 +144,19 @@ def test_an_unknown_scheme_is_named() -> None:
         open_store("mysql://127.0.0.1/0", environ={})
     with pytest.raises(AuthorError, match="full= is for files"):
         open_store("redis://127.0.0.1/0", full=True, environ={})
+
+
+def test_an_error_of_a_url_shows_no_part_of_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library takes what follows a slash in a password for something else, and quotes the rest."""
+
+    def make(url: str) -> None:
+        raise ValueError(f"No port: {url.partition(':')[2].partition('/')[0]!r}, in {url}")
+
+    entry_point = SimpleNamespace(name="acme", load=lambda: make)
+    monkeypatch.setattr("rtvi_plugins.stores.entry_points", lambda group: [entry_point])
+    with pytest.raises(AuthorError, match="write @ as %40") as raised:
+        open_store("acme://ada:marmalade/jam@127.0.0.1/0", environ={})
+    assert "jam" not in str(raised.value)
+    assert "marmalade" not in str(raised.value)
+    with pytest.raises(AuthorError, match="No port"):
+        open_store("acme://127.0.0.1:/0", environ={})

@@ -12,8 +12,10 @@ import psycopg
 import pytest
 
 from rtvi_plugins.encrypted_store import EncryptedStore
+from rtvi_plugins.errors import AuthorError
 from rtvi_plugins.resuming import OWNER, Fenced
 from rtvi_plugins.session import Secret
+from rtvi_plugins.stores import open_store
 from rtvi_plugins.testing import check_store
 from rtvi_plugins_postgres import PostgresStore
 
@@ -129,3 +131,11 @@ async def test_an_address_without_a_server_is_reported_at_the_start() -> None:
     with pytest.raises(psycopg.OperationalError):
         async with PostgresStore(f"postgresql://bots@127.0.0.1:{port}/postgres"):
             pass
+
+
+@pytest.mark.parametrize("password", ["marma%lade", "marma lade"])
+async def test_a_password_that_is_not_encoded_is_not_shown(password: str) -> None:
+    """The error says how to write it."""
+    with pytest.raises(AuthorError, match="In a user name or a password") as raised:
+        open_store(f"postgresql://ada:{password}@127.0.0.1/bots", environ={})
+    assert "lade" not in str(raised.value)

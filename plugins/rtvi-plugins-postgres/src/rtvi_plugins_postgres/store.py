@@ -15,6 +15,7 @@ import anyio
 import anyio.to_thread
 import psycopg
 from attrs import frozen
+from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import ConnectionPool
 
 from rtvi_plugins.resuming import OWNER, BatchWriter, Changes, Fenced, Saved
@@ -50,14 +51,18 @@ class _Write:
 class PostgresStore:
     """Records in PostgreSQL, which several machines may share. `url` is as in `"postgresql://bots@10.0.0.5/bots"`.
 
-    The tables are in the schema `rtvi`, which is created if it does not exist. Entering the store raises `ValueError`
-    for the schema of a newer release. A write is durable when the transaction is: set `synchronous_commit` and
-    replication as for any other data.
+    Raise `ValueError` for a URL that is not valid. The tables are in the schema `rtvi`, which is created if it does not
+    exist. Entering the store raises `ValueError` for the schema of a newer release. A write is durable when the
+    transaction is: set `synchronous_commit` and replication as for any other data.
     """
 
     durable = True
 
     def __init__(self, url: str) -> None:
+        try:
+            conninfo_to_dict(url)
+        except psycopg.ProgrammingError as error:
+            raise ValueError(str(error).strip()) from None
         self._url = url
         #: One connection more than claims, for the writer.
         self._pool = ConnectionPool(url, min_size=1, max_size=_CLAIMS + 1, timeout=_TIMEOUT, open=False)
