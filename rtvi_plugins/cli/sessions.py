@@ -6,10 +6,10 @@ import json
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from math import inf
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 
 import anyio
 from attrs import frozen
@@ -23,6 +23,7 @@ from .describe import table_lines
 __all__ = ("run",)
 
 _UNREADABLE: Final = "The record of session {id} is no JSON. If the store is encrypted, set RTVI_STORE_KEY to its key."
+_MISSING: Final = "No session {id} is in the store. What is there: rtvi sessions list"
 _NO_HISTORY: Final = "Nothing is kept of session {id}: its server runs without --keep-days."
 
 
@@ -57,36 +58,38 @@ def run(chosen: Namespace) -> int:
 async def _run(chosen: Namespace) -> int:
     async with open_store(chosen.store) as store:
         texts = {word.partition("=")[0]: "string" for word in chosen.where}
-        found = await _find(store, chosen.ids, read_arguments(chosen.where, texts))
+        found, missing = await _find(store, chosen.ids, read_arguments(chosen.where, texts))
+        # Another operator may have deleted one of those that are named. The others are shown or deleted all the same.
+        problems = [_MISSING.format(id=id) for id in missing]
+        problems += [each.problem for each in found if each.problem and chosen.what != "delete"]
         match chosen.what:
             case "list":
                 sys.stdout.write(_json(found) if chosen.json else _table(found))
             case "delete":
                 # Whose a record is that cannot be read, nobody knows: it is deleted by its id alone.
                 states = ["ended", "lost", *(["live"] if chosen.live else [])]
-                await _delete(store, found, [*states, *(["unreadable"] if chosen.live and not chosen.where else [])])
+                states += ["unreadable"] if chosen.live and not chosen.where else []
+                problems += await _delete(store, found, states) if found or not missing else []
             case _:
                 write = _show if chosen.what == "show" else _export
-                for each in found:
-                    if not each.problem:
-                        await write(store, each)
-    if problems := [each.problem for each in found if each.problem and chosen.what != "delete"]:
-        sys.stderr.write("".join(f"rtvi: {each}\n" for each in problems))
+                problems += [await _write(write, store, each) for each in found if not each.problem]
+    problems = [each for each in problems if each]
+    sys.stderr.write("".join(f"rtvi: {clean(each)}\n" for each in problems))
     return FAILED if problems else OK
 
 
-async def _find(store: SessionStore, ids: Sequence[str], where: Mapping[str, str]) -> list[Found]:
-    """Return the sessions with these ids, or all, oldest first. Raise `Failure` for an id that is not there."""
-    found: list[Found] = []
+async def _find(store: SessionStore, ids: Sequence[str], where: Mapping[str, str]) -> tuple[list[Found], list[str]]:
+    """Return the sessions with these ids, or all, oldest first; and the ids that are not there."""
+    found, missing = list[Found](), list[str]()
     for id in dict.fromkeys(ids or await store.sessions()):
         session = await _look(store, id)
         if session is not None:
             found.append(session)
         elif ids:
-            raise Failure(f"No session {id} is in the store. What is there: rtvi sessions list")
+            missing.append(id)
     matching = [each for each in found if all(_has(each.start, name, text) for name, text in where.items())]
     unreadable = [each for each in found if each.problem and where]
-    return sorted([*matching, *unreadable], key=lambda each: (each.started, each.id))
+    return sorted([*matching, *unreadable], key=lambda each: (each.started, each.id)), missing
 
 
 def _has(start: Mapping[str, Any], name: str, text: str) -> bool:
@@ -117,7 +120,9 @@ def _read(id: str, text: str) -> Mapping[str, Any]:
 
 async def _history(store: SessionStore, id: str) -> list[Mapping[str, Any]]:
     """Return the entries of a session's history, in order."""
-    texts = await store.read(id) or {}
+    texts = await store.read(id)
+    if texts is None:  # it was deleted meanwhile, or its time is over
+        raise Failure(_MISSING.format(id=id))
     numbered = sorted((key for key in texts if key.startswith(HISTORY)), key=lambda key: int(key.removeprefix(HISTORY)))
     return [_read(id, texts[key]) for key in (*numbered, ENDED) if key in texts]
 
@@ -125,19 +130,18 @@ async def _history(store: SessionStore, id: str) -> list[Mapping[str, Any]]:
 # ---- deleting ------------------------------------------------------------------------------------------------------
 
 
-async def _delete(store: SessionStore, found: Sequence[Found], states: Sequence[str]) -> None:
-    """Delete the sessions in one of these states. Raise `Failure` for the others."""
+async def _delete(store: SessionStore, found: Sequence[Found], states: Sequence[str]) -> list[str]:
+    """Delete the sessions in one of these states. Return what to say of the others."""
     kept = [each for each in found if each.state not in states]
     for each in found:
         if each not in kept:
             await store.forget(each.id)
     sys.stdout.write(f"{len(found) - len(kept)} deleted.\n")
-    if kept:
-        listed = ", ".join(f"{each.id} ({each.state})" for each in kept)
-        raise Failure(
-            f"Not deleted: {listed}. With --live, a live session ends and is deleted. So is one that cannot be read, "
-            "if you name it by its id."
-        )
+    if not kept:
+        return []
+    listed = ", ".join(f"{each.id} ({each.state})" for each in kept)
+    hint = "With --live, a live session ends and is deleted. So is one that cannot be read, if you name it by its id."
+    return [f"Not deleted: {listed}. {hint}"]
 
 
 # ---- printing ------------------------------------------------------------------------------------------------------
@@ -164,6 +168,18 @@ def _json_text(value: Any, *, indent: int | None = None) -> str:
     if text.isprintable():
         return text
     return "".join(each if each.isprintable() or each == "\n" else json.dumps(each)[1:-1] for each in text)
+
+
+_Write: TypeAlias = Callable[[SessionStore, Found], Awaitable[None]]
+
+
+async def _write(write: _Write, store: SessionStore, session: Found) -> str:
+    """Show or export a session. Return what keeps it from that, or nothing."""
+    try:
+        await write(store, session)
+    except (Failure, Unreadable) as error:  # the others can be written
+        return str(error)
+    return ""
 
 
 async def _export(store: SessionStore, session: Found) -> None:

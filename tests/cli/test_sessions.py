@@ -226,3 +226,32 @@ def test_a_session_that_is_not_there_is_named(run: Run) -> None:
         "",
         "rtvi: No session nobody is in the store. What is there: rtvi sessions list\n",
     )
+
+
+def test_one_that_is_gone_keeps_nobody_from_deleting_the_others(run: Run) -> None:
+    """Another operator may delete at the same time."""
+    id = hold({})
+    code, out, err = run("sessions", "delete", "nobody", id)
+    assert (code, out) == (1, "1 deleted.\n")
+    assert "No session nobody is in the store." in err
+    assert run("sessions", "list") == (0, "The store has no such sessions.\n", "")
+
+
+def test_one_that_was_changed_outside_keeps_nobody_from_exporting_the_others(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reason is named, and the exit code says that something is missing."""
+    key = base64.b64encode(os.urandom(32)).decode()
+    changed, whole = hold({}, key=key), hold({}, key=key)
+    anyio.run(_change, changed)
+    monkeypatch.setenv("RTVI_STORE_KEY", key)
+    code, out, err = run("sessions", "export")
+    assert (code, {json.loads(line)["session"] for line in out.splitlines()}) == (1, {whole})
+    assert f"The record of session {changed} was changed outside of this store." in err
+
+
+async def _change(session: str) -> None:
+    async with open_store(FILE, environ={}) as store:
+        state = await store.read(session)
+        assert state is not None
+        await store.write(session, 1, {"history/1": state["history/2"]}, 60)
