@@ -152,8 +152,10 @@ def test_an_error_of_a_url_shows_no_part_of_a_password(monkeypatch: pytest.Monke
     def make(url: str) -> None:
         raise ValueError(f"No port: {url.partition(':')[2].partition('/')[0]!r}, in {url}")
 
-    entry_point = SimpleNamespace(name="acme", load=lambda: make)
-    monkeypatch.setattr("rtvi_plugins.stores.entry_points", lambda group: [entry_point])
+    def entry_points(group: str) -> list[SimpleNamespace]:
+        return [SimpleNamespace(name="acme", load=lambda: make)]
+
+    monkeypatch.setattr("rtvi_plugins.stores.entry_points", entry_points)
     with pytest.raises(AuthorError, match="write @ as %40") as raised:
         open_store("acme://ada:marmalade/jam@127.0.0.1/0", environ={})
     assert "jam" not in str(raised.value)
