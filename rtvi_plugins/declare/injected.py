@@ -114,7 +114,7 @@ def lifespan(function: Opens, /) -> Opens:
 
 
 def secret_of(name: str, annotation: Any) -> SecretSpec | None:
-    """Return the key that a parameter takes; None if it takes none."""
+    """Return the spec of the key that a parameter takes, or None if it takes no key."""
     if annotation is Secret:
         return SecretSpec(name, optional=False)
     optional = get_origin(annotation) in (Union, UnionType) and set(get_args(annotation)) == {Secret, NoneType}

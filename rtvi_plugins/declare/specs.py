@@ -81,7 +81,7 @@ Target: TypeAlias = "AnyFunction | str"
 
 
 class Given(Enum):
-    """What the framework passes for a parameter before the `/` of an action or an options function."""
+    """A kind of value that the framework passes for a parameter before the `/` of an action or an options function."""
 
     SERVICE = "the live service"
     SESSION = "the session"

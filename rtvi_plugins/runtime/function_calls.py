@@ -240,7 +240,7 @@ class FunctionCalls:
             self.saver.note(f"call/{call.id}", {**call.noted, "result": call.value})
 
     def take_noted(self, id: str) -> bool:
-        """Return whether a call has ended that was written down. From now on it is not."""
+        """Return whether a noted call has ended. If it has, forget the note."""
         if id not in self._noted or id in self._running:
             return False
         self._noted.remove(id)

@@ -63,7 +63,7 @@ class KeyChecks:
             done.set()
 
     async def check_again(self, spec: ProviderSpec, keys: Sequence[Secret | None], live: object) -> str | None:
-        """Ask the vendor again if it has refused the key before. Return the sentence if it still does."""
+        """Ask the vendor again if it has refused the key before. Return the error's text if it still refuses it."""
         if not (self._refused or self._running) or not isinstance(live, ChecksKey):
             return None
         used = _used(spec, keys)

@@ -212,7 +212,7 @@ class Outbox:
         return error_json(error, self._limits.outbox_size // 2)
 
     def close(self) -> None:
-        """Accept nothing more. What is not saved can be taken after `finish`."""
+        """Accept nothing more. Texts that are not saved can be taken after `finish`."""
         self.closed, self._held, self._saver = True, True, None
 
     def finish(self) -> None:

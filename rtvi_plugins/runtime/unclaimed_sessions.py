@@ -53,7 +53,7 @@ class UnclaimedSessions:
 
     @contextmanager
     def opening(self, address: str | None) -> Generator[None]:
-        """Count a session while its services open. If the block raises, it does not wait any longer."""
+        """Count a session while its services open. If the block raises, the session is not counted any longer."""
         self._opening += 1
         if address is not None:
             self._by_address[address] += 1

@@ -209,7 +209,7 @@ def problems_of_audio(pieces: Sequence[Any]) -> str | None:
 
 
 def problems_of_order(pieces: Sequence[Any], alone: Sequence[Sequence[Any]]) -> str | None:
-    """Return what is wrong with the order of speech. `alone` has the pieces of each sentence on its own."""
+    """Return the problem with the order of speech, if any. `alone` has the pieces of each sentence spoken alone."""
     words = [each for each in pieces if isinstance(each, Word)]
     for before, after in pairwise(words):
         if after.start < before.start:

@@ -103,7 +103,7 @@ class ListeningStream:
         tasks.start_soon(self._run)
 
     def close(self) -> None:
-        """Close the stream, which makes the provider drop what it still does."""
+        """Close the stream. The provider drops the work that it has not finished."""
         self.is_over = True
         self._scope.cancel()
 
@@ -196,7 +196,7 @@ class EndpointingStream:
         tasks.start_soon(self._run)
 
     def close(self) -> None:
-        """Close the stream, which makes the provider drop what it still does."""
+        """Close the stream. The provider drops the work that it has not finished."""
         self.is_over = True
         self._scope.cancel()
         self._changed.notify()
