@@ -7,30 +7,33 @@ import signal
 import sys
 import threading
 from types import FrameType
-from typing import Any
+from typing import Any, Final
 
 import ray
 from ray import serve
 
-from rtvi_plugins.cli import OK
+from rtvi_plugins.cli import OK, UsageError
 from rtvi_plugins.hosting import Limits
 
-from .serving import Settings, build
+from .serving import Settings, build, has_several_nodes
 
 __all__ = ("run",)
 
 _Ray: Any = ray
 _Serve: Any = serve
 
+_LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
+
 
 def run(chosen: argparse.Namespace) -> int:
     """Serve until a signal ends the bot, and let its sessions end. `chosen` are the options of `rtvi run`."""
+    listen, address = _places(chosen.host, chosen.public_url)
     settings = Settings(
         store=chosen.resume,
         resume_seconds=chosen.resume_seconds,
         keep_days=chosen.keep_days,
-        address=chosen.public_url or "http://{ip}:{port}",
-        listen=chosen.host if chosen.host == "127.0.0.1" else "{ip}",
+        address=address,
+        listen=listen,
         origins=tuple(chosen.origin),
         plugins=tuple(chosen.plugin),
         limits=Limits.parse(chosen.limit),
@@ -38,6 +41,11 @@ def run(chosen: argparse.Namespace) -> int:
     )
     _Ray.init(address="auto" if _has_cluster() else None, namespace="rtvi", logging_level="ERROR")
     try:
+        if chosen.host in _LOOPBACK and chosen.public_url is None and has_several_nodes():
+            raise UsageError(
+                f"--host {chosen.host} is reached from one machine only, and this Ray cluster has several; write "
+                "--host 0.0.0.0, or name proxies on the nodes with --public-url."
+            )
         _Serve.start(http_options={"host": chosen.host, "port": chosen.port})
         workers = (chosen.workers, chosen.workers)
         _Serve.run(build(chosen.bot, settings, workers=workers), name="bot", route_prefix="/")
@@ -48,6 +56,26 @@ def run(chosen: argparse.Namespace) -> int:
     finally:
         _Ray.shutdown()
     return OK
+
+
+def _places(host: str, public_url: str | None) -> tuple[str, str]:
+    """Return where each worker listens, and the address that it announces, as `Settings` has them.
+
+    A loopback address reaches the workers of one machine. Otherwise each worker is at the address of its node.
+    """
+    listen = host if host in _LOOPBACK else "{ip}"
+    if public_url is None:
+        return listen, f"http://{f'[{listen}]' if ':' in listen else listen}:{{port}}"
+    try:
+        has_port = public_url.format(ip="", port="") != public_url.format(ip="", port="1")
+    except (IndexError, KeyError, ValueError):
+        has_port = False
+    if not has_port:
+        raise UsageError(
+            f"--public-url {public_url} does not lead to one worker: each has a port of its own. Write {{port}} for "
+            "it, and {ip} for the node, as in https://{ip}.bots.example/{port}."
+        )
+    return listen, public_url
 
 
 def _has_cluster() -> bool:

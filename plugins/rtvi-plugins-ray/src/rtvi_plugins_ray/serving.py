@@ -35,7 +35,7 @@ from rtvi_plugins_server.starting import PRIVATE, SECRET_HEADER, read_body
 
 from .placing import OPEN
 
-__all__ = ("Settings", "build")
+__all__ = ("Settings", "build", "has_several_nodes")
 
 # Their types are partly unknown.
 _Serve: Any = serve
@@ -82,7 +82,9 @@ class Worker:
     async def __init__(self, target: str, settings: Mapping[str, Any]) -> None:  # type: ignore[misc]
         self._settings = chosen = _read(settings)
         ip = _Ray.util.get_node_ip_address()
-        listener = socket.create_server((chosen.listen.format(ip=ip), 0), backlog=2048)
+        listens = chosen.listen.format(ip=ip)
+        family = socket.AF_INET6 if ":" in listens else socket.AF_INET
+        listener = socket.create_server((listens, 0), family=family, backlog=2048)
         self.address = chosen.address.format(ip=ip, port=listener.getsockname()[1])
         secrets = (os.environ.get(each) for each in ("RTVI_OPERATOR_SECRET", "RTVI_OPERATOR_SECRET_PREVIOUS"))
         self.host = Host(
@@ -247,10 +249,11 @@ def build(
     front_end: Any = FrontEnd
     bound = worker.options(**options).bind(target, sent)
     doors: dict[str, Any] = {"num_replicas": front_ends, "ray_actor_options": {"num_cpus": 0}}
-    if front_ends > 1 and _has_several_nodes():
+    if front_ends > 1 and has_several_nodes():
         doors["max_replicas_per_node"] = front_ends - 1  # the end of one node must not be the end of all of them
     return front_end.options(**doors).bind(bound, sent)
 
 
-def _has_several_nodes() -> bool:
+def has_several_nodes() -> bool:
+    """Return whether Ray is connected to a cluster of more than one node."""
     return bool(_Ray.is_initialized()) and sum(bool(each["Alive"]) for each in _Ray.nodes()) > 1
