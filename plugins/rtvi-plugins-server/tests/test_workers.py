@@ -309,7 +309,7 @@ def test_nothing_is_handed_to_a_worker_that_has_ended() -> None:
             accepting.cancel()
             return data
 
-    assert asyncio.run(ask()) == b"+"
+    assert asyncio.run(ask()) == b"+1"
 
 
 def test_what_was_handed_over_since_a_report_counts() -> None:

@@ -86,7 +86,10 @@ def _lines(body: Mapping[str, Any]) -> Iterator[str]:
     """Yield the lines of a view: a summary, and a table."""
     sessions = body["sessions"]
     draining = ", shutting down" if body["draining"] else ""
-    yield f"{len(sessions)} sessions, load {body['load']:.2f}{draining}"
+    workers = f" in {body['workers']} workers" if "workers" in body else ""
+    yield f"{len(sessions)} sessions{workers}, load {body['load']:.2f}{draining}"
+    if silent := body.get("silent_workers"):
+        yield f"Not shown: worker {', '.join(map(str, silent))} does not answer."
     rows = [_COLUMNS, *(_row(each) for each in sessions)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:

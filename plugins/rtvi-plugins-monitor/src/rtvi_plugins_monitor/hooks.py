@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
+import orjson
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -18,6 +19,7 @@ from rtvi_plugins_server.starting import PRIVATE, SECRET_HEADER
 
 from . import metrics
 from .sessions import LiveSessions
+from .workers import ask_others, merge
 
 __all__ = (
     "action_finished",
@@ -111,14 +113,33 @@ def server_routes(host: Host) -> Sequence[BaseRoute]:
     async def exposition(request: Request) -> Response:
         host.check_operator(_secret(request))
         metrics.LOAD.set(host.load)
-        return Response(metrics.exposition(), media_type=CONTENT_TYPE_LATEST, headers=PRIVATE)
+        text = metrics.exposition()
+        if (others := await ask_others(request)) is not None:
+            own, answers = others
+            text = merge({**answers, own: text})
+        return Response(text, media_type=CONTENT_TYPE_LATEST, headers=PRIVATE)
 
     async def sessions(request: Request) -> Response:
         host.check_operator(_secret(request))
         body = {"draining": host.draining, "load": round(host.load, 3), "sessions": _live.to_json()}
+        if (others := await ask_others(request)) is not None:
+            body = _together(body, others[1])
         return JSONResponse(body, headers=PRIVATE)
 
     return [Route("/metrics", exposition, methods=["GET"]), Route("/sessions", sessions, methods=["GET"])]
+
+
+def _together(own: Mapping[str, Any], answers: Mapping[int, bytes | None]) -> dict[str, Any]:
+    """Return the views of all workers as one. Its load is the lowest: new sessions go to that worker."""
+    views: list[Any] = [own, *(orjson.loads(each) for each in answers.values() if each is not None)]
+    staying = [each for each in views if not each["draining"]]
+    return {
+        "draining": not staying,
+        "load": min(each["load"] for each in staying or views),
+        "sessions": [session for each in views for session in each["sessions"]],
+        "workers": len(views),
+        "silent_workers": sorted(key for key, each in answers.items() if each is None),
+    }
 
 
 def _secret(request: Request) -> str | None:

@@ -5,6 +5,7 @@ Public modules::
     app                    create_app: routes, middleware, and the settings of a server
     starting               start a session from an HTTP request; also for routes of plugins
     websocket              the WebSocket endpoint, for plugins with a form of messages of their own
+    workers                the workers of `rtvi run --workers`, for routes that answer for all of them
     embedding              serve within an event loop that already runs
     command                the command `rtvi run`
 

@@ -205,11 +205,13 @@ def _serve_as_worker(
 ) -> None:
     from ._workers.worker import HandedOver, WorkerApp
 
+    of_worker = WorkerApp(app, place.key, public_url)
+
     def begun(server: Server) -> None:
-        server.acceptor = partial(HandedOver, place, host, announcement, server.end)
+        server.acceptor = partial(HandedOver, place, host, announcement, of_worker, server.end)
 
     ready = partial(host.start_soon, _check_keys, host) if place.key == 0 else _do_nothing
-    serving(WorkerApp(app, place.key, public_url), listener=None, ready=ready, begun=begun)
+    serving(of_worker, listener=None, ready=ready, begun=begun)
 
 
 def _do_nothing() -> None:

@@ -1,7 +1,7 @@
 """What the front and a worker write to each other, over a socket of their own.
 
-The front sends one byte with each connection that it hands over. A worker reports how busy it is and whether it
-accepts more sessions, and once the line with which the server announces itself.
+The front sends the numbers of all workers with each connection that it hands over. A worker reports how busy it is and
+whether it accepts more sessions, and once the line with which the server announces itself.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import os
 import re
 import socket
 import struct
-from collections.abc import MutableMapping
+from collections.abc import Iterable, MutableMapping
 from typing import Final
 
 from attrs import frozen
 
-__all__ = ("LONGEST", "NUMBER", "VARIABLE", "Place", "Report", "prefix_of")
+__all__ = ("LONGEST", "NUMBER", "VARIABLE", "Place", "Report", "prefix_of", "read_keys", "write_keys")
 
 #: Set for a worker: its number, and the descriptor of the socket to the front.
 VARIABLE: Final = "RTVI_WORKER"
@@ -32,6 +32,16 @@ NUMBER: Final = re.compile(r"^/w\d+(?=/)")
 def prefix_of(key: int) -> str:
     """Return the beginning of the paths of a worker."""
     return f"/w{key}"
+
+
+def write_keys(keys: Iterable[int]) -> bytes:
+    """Return the numbers of workers as one message, which is never empty."""
+    return b"+" + b" ".join(b"%d" % key for key in keys)[: LONGEST - 1]
+
+
+def read_keys(data: bytes) -> tuple[int, ...]:
+    """Return the numbers of workers in a message."""
+    return tuple(map(int, data[1:].split()))
 
 
 @frozen

@@ -23,7 +23,7 @@ from rtvi_plugins.cli import OK
 from rtvi_plugins.errors import Draining, ServerFull
 
 from .._refusals import refusal
-from .control import LONGEST, VARIABLE, Report
+from .control import LONGEST, VARIABLE, Report, write_keys
 
 __all__ = ("Front",)
 
@@ -231,7 +231,8 @@ class Front:
                 return
             while line and (worker := self._choose(line)) is not None:
                 try:
-                    socket.send_fds(worker.control, [b"+"], [accepted.fileno()])
+                    keys = write_keys(each.key for each in self._workers.values() if each.takes)
+                    socket.send_fds(worker.control, [keys], [accepted.fileno()])
                 except BlockingIOError:  # it takes none at present; the client tries again
                     return
                 except OSError:  # it has just ended

@@ -15,7 +15,8 @@ from rtvi_plugins.hosting import Host
 
 from .._uvicorn.acceptor import MakeProtocol, admit
 from .._uvicorn.connections import ConnectionLimiter
-from .control import NUMBER, Place, Report, prefix_of
+from ..workers import PLACE, Workers
+from .control import LONGEST, NUMBER, Place, Report, prefix_of, read_keys
 
 __all__ = ("HandedOver", "WorkerApp")
 
@@ -33,7 +34,10 @@ class WorkerApp:
 
     def __init__(self, app: Starlette, key: int, public_url: str | None) -> None:
         self._app = app
+        self._key = key
         self._prefix = prefix_of(key)
+        #: The numbers of all workers, as the front has sent them last.
+        self.keys: tuple[int, ...] = (key,)
         if public_url is not None:
             app.state.public_url = public_url.rstrip("/") + self._prefix
 
@@ -42,8 +46,10 @@ class WorkerApp:
             await self._app(scope, receive, send)
             return
         # A path of another worker comes when that one has ended: its sessions are unknown here, as they should be.
+        named = NUMBER.match(scope["path"])
         path = self._prefix + NUMBER.sub("", scope["path"], count=1)
-        within = {**scope, "path": path, "root_path": self._prefix}
+        place = Workers(self._key, self.keys, None if named is None else int(named[0][2:]))
+        within = {**scope, "path": path, "root_path": self._prefix, PLACE: place}
         await self._app(within, receive, _closing(send) if scope["type"] == "http" else send)
 
 
@@ -64,6 +70,7 @@ class HandedOver:
         place: Place,
         host: Host,
         announcement: str,
+        app: WorkerApp,
         front_is_gone: Callable[[], None],
         limiter: ConnectionLimiter,
         make_protocol: MakeProtocol,
@@ -72,6 +79,7 @@ class HandedOver:
         self._control.setblocking(False)
         self._host = host
         self._announcement = announcement
+        self._app = app
         self._front_is_gone = front_is_gone
         self._limiter = limiter
         self._make_protocol = make_protocol
@@ -93,9 +101,11 @@ class HandedOver:
 
     def _take(self) -> None:
         try:
-            data, descriptors, _, _ = socket.recv_fds(self._control, _MOST, _MOST)
+            data, descriptors, _, _ = socket.recv_fds(self._control, LONGEST, _MOST)
         except OSError:
             data, descriptors = b"", []
+        if data:
+            self._app.keys = read_keys(data)
         for each in descriptors:
             accepted = socket.socket(fileno=each)
             accepted.setblocking(False)
