@@ -114,9 +114,11 @@ def _is_idle(frame: FrameType) -> bool:
 
 
 @asynccontextmanager
-async def watching(seconds: float, owners: Mapping[str, str]) -> AsyncGenerator[Watchdog]:
-    """Watch the running event loop during the block."""
-    watchdog, ended = Watchdog(seconds, owners), threading.Event()
+async def watching(
+    seconds: float, owners: Mapping[str, str], now: Callable[[], float] = time.monotonic
+) -> AsyncGenerator[Watchdog]:
+    """Watch the running event loop during the block. `now` is the clock, in seconds."""
+    watchdog, ended = Watchdog(seconds, owners, now), threading.Event()
 
     def check() -> None:
         while not ended.wait(seconds / 4):

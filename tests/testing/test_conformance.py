@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import anyio
 import anyio.lowlevel
@@ -17,6 +18,7 @@ from rtvi_plugins import LLM, service
 from rtvi_plugins.errors import AuthorError
 from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text
 from rtvi_plugins.testing import check_providers, find_problems
+from rtvi_plugins.testing.conformance import own_time
 
 from .mutants import GOOD, MUTANTS, Case, kept, kept_events, of
 
@@ -97,3 +99,17 @@ async def test_a_machine_that_is_busy_once_is_no_problem(times: int, found: list
         yield Busy()
 
     assert [each.rule for each in await find_problems(of("busy", busy))] == found
+
+
+@pytest.mark.parametrize(("statistics", "waited"), [("7 2500000000 3\n", 2.5), ("", 0.0)])
+async def test_time_that_other_processes_take_does_not_count(
+    monkeypatch: pytest.MonkeyPatch, statistics: str, waited: float
+) -> None:
+    """If the system tells how long the thread has waited for a processor."""
+
+    def read_text(path: Path) -> str:
+        return statistics
+
+    monkeypatch.setattr(Path, "read_text", read_text)
+    monkeypatch.setattr(time, "monotonic", lambda: 10.0)
+    assert own_time()() == 10.0 - waited

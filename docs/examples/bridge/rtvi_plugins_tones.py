@@ -27,8 +27,8 @@ class Tone:
     async def synthesize(self, request: TTSRequest, /) -> AsyncGenerator[Audio]:
         """Yield a tone as long as the text."""
         async for text in request.text:
-            count = int(16_000 * self.seconds * len(text))
-            yield Audio(array("h", (self._sample(n) for n in range(count))).tobytes(), 16_000)
+            letter = array("h", (self._sample(n) for n in range(int(16_000 * self.seconds))))
+            yield Audio(letter.tobytes() * len(text), 16_000)
 
     def _sample(self, n: int) -> int:
         return round(8000 * math.sin(math.tau * self.hertz * n / 16_000))
