@@ -17,9 +17,9 @@ import anyio
 from attrs import define, field
 
 from ..clock import Clock
-from ..errors import RequestError, StartFailed, StoreUnavailable, UnknownSession, report
+from ..errors import AuthorError, RequestError, StartFailed, StoreUnavailable, UnknownSession, report
 from ..protocol.codec import decode_json
-from ..resuming import OWNER, SessionStore
+from ..resuming import OWNER, SessionStore, Unreadable
 
 __all__ = ("SavedSession", "SavedSessions", "reading")
 
@@ -86,7 +86,9 @@ class SavedSessions:
             return
         more = f" ({self._unreported} more times since the last such line)" if self._unreported else ""
         self._next_report, self._unreported = now + _REPORT_SECONDS, 0
-        report(f"the store of sessions{more}", error)
+        # The store wrote this text for the operator, as of one whose key is missing.
+        reason = AuthorError(str(error)) if isinstance(error, Unreadable) else error
+        report(f"the store of sessions{more}", reason)
 
 
 @define(eq=False)

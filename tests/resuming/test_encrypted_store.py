@@ -11,8 +11,10 @@ from types import SimpleNamespace
 import pytest
 
 from rtvi_plugins.encrypted_store import EncryptedStore
-from rtvi_plugins.errors import AuthorError
+from rtvi_plugins.errors import AuthorError, StoreUnavailable
+from rtvi_plugins.hosting import ManualClock
 from rtvi_plugins.resuming import OWNER, MemoryStore, Unreadable
+from rtvi_plugins.runtime.saved_sessions import SavedSessions
 from rtvi_plugins.session import Secret
 from rtvi_plugins.sqlite_store import SQLiteStore
 from rtvi_plugins.stores import open_store
@@ -162,3 +164,15 @@ def test_an_error_of_a_url_shows_no_part_of_a_password(monkeypatch: pytest.Monke
     assert "marmalade" not in str(raised.value)
     with pytest.raises(AuthorError, match="No port"):
         open_store("acme://127.0.0.1:/0", environ={})
+
+
+async def test_the_log_says_why_a_session_cannot_be_resumed(caplog: pytest.LogCaptureFixture) -> None:
+    """The operator has switched encryption on, or has removed a key. The client learns only that it may try again."""
+    inner = MemoryStore()
+    await inner.write("s", 1, {OWNER: "here", "token/a": "1"}, 60)
+    sessions = SavedSessions(EncryptedStore(inner, [new_key()]), "there", ManualClock())
+    with pytest.raises(StoreUnavailable) as raised:
+        await sessions.read("s", "token/a")
+    assert "encrypted" not in raised.value.message
+    says = "The record of session s is not encrypted: it was written without a key."
+    assert [each.message for each in caplog.records] == [f"the store of sessions: {says}"]
