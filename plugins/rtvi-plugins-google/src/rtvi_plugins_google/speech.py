@@ -220,7 +220,7 @@ def hearing(
         tuple[str, ...], Doc("Languages that the user may speak, such as `en-US`, for the transcripts.")
     ] = (),
 ) -> None:
-    """Set how the user is heard. A conversation keeps it until its connection is opened again."""
+    """Set how the user is heard. A conversation uses the old values until its connection is opened again."""
     speech.detection = {
         "startOfSpeechSensitivity": start_sensitivity and f"START_SENSITIVITY_{start_sensitivity.upper()}",
         "endOfSpeechSensitivity": end_sensitivity and f"END_SENSITIVITY_{end_sensitivity.upper()}",

@@ -191,7 +191,7 @@ def speaking(
     ] = None,
     max_tokens: Annotated[Annotated[int, ge(1), le(4096)] | None, Doc("The longest answer, in tokens.")] = None,
 ) -> None:
-    """Set the model and its voice. A conversation keeps them until its connection is opened again."""
+    """Set the model and its voice. A conversation uses the old values until its connection is opened again."""
     speech.model = model
     speech.output = {"voice": voice, "speed": speed}
     speech.session = {"reasoning": effort and {"effort": effort}, "max_output_tokens": max_tokens}
@@ -224,7 +224,7 @@ def hearing(
     ] = "gpt-live-transcribe",
     language: Annotated[str | None, Doc("The language of the user, such as `en`, for the transcripts.")] = None,
 ) -> None:
-    """Set how the user is heard. A conversation keeps it until its connection is opened again."""
+    """Set how the user is heard. A conversation uses the old values until its connection is opened again."""
     is_server = turn_detection == "server_vad"
     speech.turn_detection = {
         "type": turn_detection,
