@@ -302,7 +302,7 @@ def test_nothing_is_handed_to_a_worker_that_has_ended() -> None:
             with socket.create_connection(listener.getsockname()) as client:
                 client.send(b"GET /w0/health HTTP/1.1\r\n\r\n")
                 controls[1].settimeout(PATIENCE)
-                data, descriptors, _, _ = await asyncio.to_thread(socket.recv_fds, controls[1], 1, 1)
+                data, descriptors, _, _ = await asyncio.to_thread(socket.recv_fds, controls[1], 16, 1)
                 for each in descriptors:
                     with socket.socket(fileno=each) as handed:
                         assert handed.recv(100).startswith(b"GET /w0/health")
