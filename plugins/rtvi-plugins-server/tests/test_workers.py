@@ -160,6 +160,8 @@ def test_sessions_are_spread_and_outlive_other_workers_and_a_release(start: Star
             pass  # the signal is on its way
         assert (response.status_code, response.json()["error"]) == (503, "draining")
         assert {process_of(each) for each in survivors} == {other}
+        health = httpx2.get(f"{running.url}/health", trust_env=False)
+        assert (health.status_code, health.json()["open_sessions"]) == (503, 4)
         running.process.terminate()
         assert running.process.wait(PATIENCE) == 0
 
@@ -242,6 +244,9 @@ def test_a_log_in_json_is_one_object_per_line(start: Start) -> None:
         os.kill(process, signal.SIGKILL)
         assert running.process.stderr is not None
         of_worker, of_front = (json.loads(running.process.stderr.readline()) for _ in range(2))
+        with running.talk():
+            running.process.terminate()
+            assert "Waiting for 1 session to end" in json.loads(running.process.stderr.readline())["message"]
     assert (of_worker["logger"], of_worker["message"]) == ("clerk", "asked")
     assert of_worker["session"]
     assert (of_front["level"], of_front["logger"]) == ("WARNING", "rtvi_plugins.server")

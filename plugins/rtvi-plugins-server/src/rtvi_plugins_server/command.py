@@ -103,11 +103,16 @@ def _run(
     has_secret = bool(environ.get(SECRET_VARIABLE) or environ.get(PREVIOUS_SECRET_VARIABLE))
     if place is None or place.key == 0:
         for hint in _hints(chosen, host, has_secret):
-            if chosen.log_format == "json":
-                logging.getLogger("rtvi_plugins.server").warning("%s", hint)
-            else:
-                sys.stderr.write(f"{hint}\n")
+            _tell(chosen.log_format, hint)
     return _serve(chosen, host, _how_to_start(host, has_secret), report, place)
+
+
+def _tell(form: str, sentence: str) -> None:
+    """Tell the operator something on standard error, also if less is logged."""
+    if form == "json":
+        logging.getLogger("rtvi_plugins.server").warning("%s", sentence)
+    else:
+        sys.stderr.write(f"{sentence}\n")
 
 
 def _hints(chosen: argparse.Namespace, host: Host, has_secret: bool) -> list[str]:
@@ -190,7 +195,8 @@ def _serve(
     except ValueError as error:
         raise UsageError(f"{error}.") from None
     announcement = f"RTVI bot {host.registry.bot.name} on {_ADDRESS}{how_to_start}"
-    serving = partial(serve, host=host, drain_seconds=chosen.drain_seconds, limits=limits)
+    tell = partial(_tell, chosen.log_format)
+    serving = partial(serve, host=host, drain_seconds=chosen.drain_seconds, limits=limits, tell=tell)
     if place is not None:
         _serve_as_worker(serving, app, host, chosen.public_url, place, announcement)
         return _exit(host)

@@ -49,12 +49,15 @@ def serve(
     ready: Callable[[], None],
     limits: ConnectionLimits | None = None,
     begun: Callable[[Server], None] | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> None:
     """Serve until a signal ends the server. `ready` is called once, when requests are accepted, `begun` before.
 
-    Without a `listener`, `begun` sets `Server.acceptor`.
+    `tell` gets a sentence for the operator when sessions go on after the first signal. Without a `listener`, `begun`
+    sets `Server.acceptor`.
     """
     server = make_server(app, host, drain_seconds=drain_seconds, ready=ready, limits=limits)
+    server.tell = tell or server.tell
     if begun is not None:
         begun(server)
     server.run([] if listener is None else [listener])
@@ -101,6 +104,8 @@ class Server(uvicorn.Server):
         self.limiter = limiter
         #: Makes what accepts connections in another way than from a listening socket.
         self.acceptor: Callable[[ConnectionLimiter, MakeProtocol], Any] | None = None
+        #: Gets sentences for the operator.
+        self.tell: Callable[[str], None] = _to_nobody
         self._drain_seconds = drain_seconds
         self._ready = ready
         self._deadline: float | None = None
@@ -183,7 +188,7 @@ class Server(uvicorn.Server):
             return now >= self._deadline + _MOVING_SECONDS or self._host.move_sessions()
         if not self._host.draining:
             self._host.drain()
-            sys.stderr.write(_waiting(self._host.open_sessions, self._drain_seconds))
+            self.tell(_waiting(self._host.open_sessions, self._drain_seconds))
         return False
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -213,6 +218,10 @@ class Server(uvicorn.Server):
         os._exit(0)
 
 
+def _to_nobody(sentence: str) -> None:
+    """Tell nobody."""
+
+
 def _waiting(sessions: int, seconds: float) -> str:
     what, them = ("1 session", "it") if sessions == 1 else (f"{sessions} sessions", "them")
-    return f"Waiting for {what} to end, at most {seconds:g} s; press Ctrl-C again to end {them} now.\n"
+    return f"Waiting for {what} to end, at most {seconds:g} s; press Ctrl-C again to end {them} now."

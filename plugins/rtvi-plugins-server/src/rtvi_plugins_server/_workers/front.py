@@ -246,12 +246,15 @@ class Front:
                     accepted.shutdown(socket.SHUT_WR)
 
     def _choose(self, line: bytes) -> _Worker | None:
-        """Return the worker for a request; None if there is none yet, or if all are about to end."""
+        """Return the worker for a request; None if there is none yet, or for a start if all are about to end."""
         named = _FOR_ONE.match(line)
         worker = self._workers.get(int(named[1])) if named else None
         if worker is not None and worker.takes and not (worker.is_stuck and _MOVABLE.match(line)):
             return worker
-        able = [each for each in self._workers.values() if each.takes and not self._ending]
+        able = [each for each in self._workers.values() if each.takes]
+        if self._ending:  # the one with most sessions goes on longest; none starts another
+            best = max(able, key=lambda each: (not each.is_stuck, each.load), default=None)
+            return best if line.startswith(b"GET ") else None
         accepting = [each for each in able if each.accepts]
         return min(accepting or able, key=lambda each: each.load, default=None)
 
