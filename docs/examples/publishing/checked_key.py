@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from attrs import define
 from rtvi_plugins import Secret, service
 from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text
-from rtvi_plugins_vendor import Retry, VendorHTTP, connect_http
+from rtvi_plugins_vendor import Retry, VendorHTTP, connect_http, key_check
 
 
 @define
@@ -17,9 +17,7 @@ class AcmeLLM:
 
     http: VendorHTTP
 
-    async def check_key(self) -> None:
-        """Raise `ProviderError` if Acme does not know the key."""
-        await self.http.check_key("models")
+    check_key = key_check("models")
 
     async def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
         """Stream the answer, line by line."""

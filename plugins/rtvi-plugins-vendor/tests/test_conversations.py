@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rtvi_plugins.context import Message
-from rtvi_plugins_vendor import arguments_of, in_turns, text_of
+from rtvi_plugins_vendor import arguments_of, in_text_turns, in_turns, text_of
 
 USER: Message = {"role": "user", "content": "a"}
 ASSISTANT: Message = {"role": "assistant", "content": "b"}
@@ -56,3 +56,30 @@ def test_the_arguments_of_a_call(arguments: object, expected: object) -> None:
     """Those that a model has spoilt are empty."""
     assert arguments_of({"id": "c", "function": {"name": "f", "arguments": arguments}}) == expected
     assert arguments_of({"id": "c"}) == {}
+
+
+def test_turns_of_text_calls_and_results() -> None:
+    """Images and blank text are left out, and arguments that a model has spoilt are empty."""
+    function, spoilt = {"name": "f", "arguments": '{"a": 1}'}, {"name": "g", "arguments": "no JSON"}
+    messages: list[Message] = [
+        SYSTEM,
+        {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "image_url"}]},
+        {"role": "assistant", "content": " ", "tool_calls": [{"id": "1", "function": function}]},
+        {"role": "tool", "tool_call_id": "1", "content": "done"},
+        {"role": "assistant", "content": "b", "tool_calls": [{"id": "2", "function": spoilt}]},
+    ]
+    assert in_text_turns(
+        messages,
+        text=lambda text: {"text": text},
+        call=lambda id, name, arguments: {"id": id, "name": name, "arguments": arguments},
+        result=lambda id, text: {"id": id, "result": text},
+    ) == (
+        "s",
+        [
+            ("user", [{"text": "a"}]),
+            ("assistant", [{"id": "1", "name": "f", "arguments": {"a": 1}}]),
+            ("user", [{"id": "1", "result": "done"}]),
+            ("assistant", [{"text": "b"}, {"id": "2", "name": "g", "arguments": {}}]),
+            ("user", [{"text": "(Please go on.)"}]),
+        ],
+    )

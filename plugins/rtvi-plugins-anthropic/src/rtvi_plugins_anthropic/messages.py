@@ -12,7 +12,7 @@ from attrs import define, field
 from rtvi_plugins.errors import ProviderCategory, ProviderError
 from rtvi_plugins.kinds import LLMPiece, LLMRequest
 from rtvi_plugins.session import Secret
-from rtvi_plugins_vendor import Retry, VendorHTTP, category_of_status, connect_http, malformed_answers
+from rtvi_plugins_vendor import Retry, VendorHTTP, category_of_status, connect_http, key_check, malformed_answers
 
 from ._answer import Answer, category_of
 from ._request import body
@@ -56,9 +56,7 @@ class AnthropicLLM:
                 raise ProviderError(provider, "unavailable")  # the connection was cut
             await response.finish()
 
-    async def check_key(self) -> None:
-        """Raise `ProviderError` if the vendor does not know the key."""
-        await self.http.check_key("models")
+    check_key = key_check("models")
 
     async def list_models(self) -> list[str]:
         """Return the names of the models that this key may use, sorted. Raise `ProviderError` if the vendor fails."""

@@ -23,6 +23,7 @@ from rtvi_plugins_vendor import (
     WebSocketStream,
     audio_messages,
     connect_websockets,
+    key_check,
     parameters,
 )
 
@@ -50,9 +51,7 @@ class AssemblyAISTT:
     #: The confidence from which the user's turn is over. None: the confidence is not used.
     threshold: float | None = None
 
-    async def check_key(self) -> None:
-        """Raise `ProviderError` if AssemblyAI does not know the key."""
-        await self.sockets.check_key("v3/token?expires_in_seconds=1")
+    check_key = key_check("v3/token?expires_in_seconds=1")
 
     async def transcribe(self, request: STTRequest, /) -> AsyncGenerator[STTPiece]:
         """Yield the transcripts of one utterance, over a connection of its own."""

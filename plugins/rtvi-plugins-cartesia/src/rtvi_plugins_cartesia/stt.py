@@ -33,6 +33,7 @@ from rtvi_plugins_vendor import (
     VendorWebSockets,
     WebSocketStream,
     audio_messages,
+    key_check,
     malformed_answers,
     parameters,
 )
@@ -60,9 +61,7 @@ class CartesiaSTT:
     fields: Mapping[str, Any] = {}
     turn_fields: Mapping[str, Any] = {}
 
-    async def check_key(self) -> None:
-        """Raise `ProviderError` if Cartesia does not know the key."""
-        await self.sockets.check_key(PATH_OF_KEY, headers=VERSION)
+    check_key = key_check(PATH_OF_KEY, headers=VERSION)
 
     async def transcribe(self, request: STTRequest, /) -> AsyncGenerator[STTPiece]:
         """Yield the transcripts of one utterance, over a connection of its own."""

@@ -20,6 +20,7 @@ from rtvi_plugins_vendor import (
     Timeout,
     VendorWebSockets,
     WebSocketStream,
+    key_check,
     malformed_answers,
     parameters,
     texts_to_speak,
@@ -45,9 +46,7 @@ class CartesiaTTS:
         """Share one connection."""
         self._shared = self.sockets.share("tts/websocket", route=_request_of, headers=VERSION)
 
-    async def check_key(self) -> None:
-        """Raise `ProviderError` if Cartesia does not know the key."""
-        await self.sockets.check_key(PATH_OF_KEY, headers=VERSION)
+    check_key = key_check(PATH_OF_KEY, headers=VERSION)
 
     async def synthesize(self, request: TTSRequest, /) -> AsyncGenerator[TTSPiece]:
         """Yield audio and words as they arrive."""

@@ -21,6 +21,7 @@ from rtvi_plugins_vendor import (
     VendorWebSockets,
     WebSocketStream,
     audio_messages,
+    key_check,
     parameters,
 )
 
@@ -40,9 +41,7 @@ class DeepgramSTT:
     sockets: VendorWebSockets = field(repr=False)
     fields: Mapping[str, Any] = {}
 
-    async def check_key(self) -> None:
-        """Raise `ProviderError` if Deepgram does not know the key."""
-        await self.sockets.check_key(PATH_OF_KEY)
+    check_key = key_check(PATH_OF_KEY)
 
     async def transcribe(self, request: STTRequest, /) -> AsyncGenerator[STTPiece]:
         """Yield the transcripts of one utterance, over a connection of its own."""

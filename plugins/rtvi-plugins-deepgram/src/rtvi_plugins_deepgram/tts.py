@@ -22,6 +22,7 @@ from rtvi_plugins_vendor import (
     Timeout,
     VendorWebSockets,
     WebSocketStream,
+    key_check,
     parameters,
     texts_to_speak,
 )
@@ -51,9 +52,7 @@ class DeepgramTTS:
         """Use connections again."""
         self._reused = self.sockets.reuse(is_settled=_is_cleared)
 
-    async def check_key(self) -> None:
-        """Raise `ProviderError` if Deepgram does not know the key."""
-        await self.sockets.check_key(PATH_OF_KEY)
+    check_key = key_check(PATH_OF_KEY)
 
     async def synthesize(self, request: TTSRequest, /) -> AsyncGenerator[TTSPiece]:
         """Yield audio as it arrives. Deepgram reports no times of words."""

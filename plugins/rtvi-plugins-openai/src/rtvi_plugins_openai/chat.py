@@ -13,7 +13,7 @@ from attrs import define, field
 from rtvi_plugins.errors import ProviderError
 from rtvi_plugins.kinds import LLMPiece, LLMRequest
 from rtvi_plugins.session import Secret
-from rtvi_plugins_vendor import Retry, VendorHTTP, connect_http
+from rtvi_plugins_vendor import Retry, VendorHTTP, connect_http, key_check
 
 from ._answer import Answer
 from ._failures import categorize
@@ -75,9 +75,7 @@ class OpenAILLM:
                 yield piece
             await response.finish()
 
-    async def check_key(self) -> None:
-        """Raise `ProviderError` if the vendor does not know the key."""
-        await self.http.check_key("models")
+    check_key = key_check("models")
 
     async def list_models(self) -> list[str]:
         """Return the names of the models that this key may use, sorted. Raise `ProviderError` if the vendor fails."""

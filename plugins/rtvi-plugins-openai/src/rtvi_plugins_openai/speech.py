@@ -18,7 +18,14 @@ from rtvi_plugins import Secret, options, service
 from rtvi_plugins.errors import ProviderError
 from rtvi_plugins.kinds import Audio, Pause, SpeechPiece, SpeechRequest
 from rtvi_plugins.voice.resampling import Resampler
-from rtvi_plugins_vendor import VendorWebSockets, WebSocketStream, connect_websockets, malformed_answers, text_of
+from rtvi_plugins_vendor import (
+    VendorWebSockets,
+    WebSocketStream,
+    connect_websockets,
+    key_check,
+    malformed_answers,
+    text_of,
+)
 
 from ._audio import KEY_PAGE
 from ._realtime import RATE, STOPPED, Realtime, items_of
@@ -48,9 +55,7 @@ class OpenAISpeech:
     output: Mapping[str, Any] = {}
     turn_detection: Mapping[str, Any] = {}
 
-    async def check_key(self) -> None:
-        """Raise `ProviderError` if the vendor does not know the key."""
-        await self.sockets.check_key("models")
+    check_key = key_check("models")
 
     async def converse(self, request: SpeechRequest, /) -> AsyncGenerator[SpeechPiece]:
         """Hold a conversation over one connection.

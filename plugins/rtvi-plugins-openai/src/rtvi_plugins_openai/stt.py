@@ -15,7 +15,7 @@ from typing_extensions import Doc
 from rtvi_plugins import Secret, options, service
 from rtvi_plugins.errors import ProviderError
 from rtvi_plugins.kinds import Audio, STTPiece, STTRequest, Transcript, Usage
-from rtvi_plugins_vendor import VendorHTTP, malformed_answers
+from rtvi_plugins_vendor import VendorHTTP, key_check, malformed_answers
 
 from ._audio import KEY_PAGE, connect_audio
 from ._failures import category_of
@@ -31,9 +31,7 @@ class OpenAISTT:
     http: VendorHTTP = field(repr=False)
     fields: Mapping[str, str | Sequence[str]] = {}
 
-    async def check_key(self) -> None:
-        """Raise `ProviderError` if the vendor does not know the key."""
-        await self.http.check_key("models")
+    check_key = key_check("models")
 
     async def transcribe(self, request: STTRequest, /) -> AsyncGenerator[STTPiece]:
         """Yield interim transcripts as the vendor writes them, then the final one and the usage.

@@ -13,7 +13,7 @@ from typing_extensions import Doc
 
 from rtvi_plugins import Secret, options, service
 from rtvi_plugins.kinds import TTSPiece, TTSRequest, Usage
-from rtvi_plugins_vendor import VendorHTTP
+from rtvi_plugins_vendor import VendorHTTP, key_check
 
 from ._audio import KEY_PAGE, connect_audio
 from .llm import BaseURL, Timeout
@@ -33,9 +33,7 @@ class OpenAITTS:
     http: VendorHTTP = field(repr=False)
     fields: Mapping[str, Any] = {}
 
-    async def check_key(self) -> None:
-        """Raise `ProviderError` if the vendor does not know the key."""
-        await self.http.check_key("models")
+    check_key = key_check("models")
 
     async def synthesize(self, request: TTSRequest, /) -> AsyncGenerator[TTSPiece]:
         """Yield audio as it arrives, then the usage. OpenAI reports no times of words.

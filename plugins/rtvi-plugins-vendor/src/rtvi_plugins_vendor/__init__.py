@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ._response import VendorResponse
-from .conversations import arguments_of, in_turns, text_of
+from .conversations import arguments_of, in_text_turns, in_turns, text_of
 from .failures import (
     StatusError,
     category_of_close,
@@ -13,6 +13,7 @@ from .failures import (
     transport_failures,
 )
 from .http import Retry, VendorHTTP, connect_http
+from .key_checks import key_check
 from .listening import Listening, one_utterance
 from .options import BaseURL, Extra, Timeout, parameters
 from .speech import CountedAudio, Samples, Speech, audio_messages, texts_to_speak
@@ -40,7 +41,9 @@ __all__ = (
     "category_of_status",
     "connect_http",
     "connect_websockets",
+    "in_text_turns",
     "in_turns",
+    "key_check",
     "malformed_answers",
     "one_utterance",
     "parameters",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 from rtvi_plugins.context import Message
 
-__all__ = ("Turn", "arguments_of", "in_turns", "text_of")
+__all__ = ("Turn", "arguments_of", "in_text_turns", "in_turns", "text_of")
 
 Part = TypeVar("Part")
 #: The speaker, and what was said in parts of the vendor's form.
@@ -26,6 +26,9 @@ def in_turns(
 
     `parts` returns the parts of a message, and `text` the part of a text. A message of the role "tool" is the user's,
     and so is a message of the system that is not at the beginning. A message without parts is left out.
+
+    If the assistant speaks first, the user's turn "(The conversation begins.)" comes before it. If the assistant speaks
+    last, the user's turn "(Please go on.)" comes after it.
     """
     start = next((at for at, each in enumerate(messages) if each["role"] not in ("system", "developer")), len(messages))
     system = "\n\n".join(filter(None, (text_of(each["content"]) for each in messages[:start])))
@@ -43,6 +46,32 @@ def in_turns(
     if turns[-1][0] == "assistant":
         turns.append(("user", [text(_GOES_ON)]))
     return system, turns
+
+
+def in_text_turns(
+    messages: Sequence[Message],
+    *,
+    text: Callable[[str], Mapping[str, Any]],
+    call: Callable[[str, str, dict[str, Any]], Mapping[str, Any]],
+    result: Callable[[str, str], Mapping[str, Any]],
+) -> tuple[str, list[Turn[Mapping[str, Any]]]]:
+    """Return what `in_turns` returns, for a vendor that takes only text: images are left out, and so is blank text.
+
+    `text` returns the part of a text, `call` that of a call from its id, name and arguments, and `result` that of a
+    result from the id of the call and the text.
+    """
+
+    def parts(message: Message) -> Iterator[Mapping[str, Any]]:
+        said = text_of(message.get("content"))
+        if message["role"] == "tool":
+            yield result(message.get("tool_call_id", ""), said)
+            return
+        if said.strip():
+            yield text(said)
+        for each in message.get("tool_calls", []):
+            yield call(each["id"], each["function"]["name"], arguments_of(each))
+
+    return in_turns(messages, lambda message: list(parts(message)), text)
 
 
 def text_of(content: str | Sequence[Mapping[str, Any]] | None) -> str:

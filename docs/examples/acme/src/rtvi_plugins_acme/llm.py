@@ -11,7 +11,7 @@ from attrs.validators import ge, gt, le
 from rtvi_plugins import Doc, ProviderError, Secret, action, options, service
 from rtvi_plugins.errors import ProviderCategory
 from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text, ToolCall, Usage
-from rtvi_plugins_vendor import BaseURL, Timeout, VendorHTTP, connect_http, parameters
+from rtvi_plugins_vendor import BaseURL, Timeout, VendorHTTP, connect_http, key_check, parameters
 
 #: The faults that Acme reports within an answer.
 FAULTS: Mapping[str, ProviderCategory] = {"busy": "rate", "no_credit": "quota"}
@@ -23,6 +23,8 @@ class AcmeLLM:
 
     http: VendorHTTP
     fields: Mapping[str, Any] = {}
+
+    check_key = key_check("v2/models")
 
     async def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
         """Stream Acme's answer: text and function calls, and the usage at the end."""
@@ -59,10 +61,6 @@ class AcmeLLM:
                 return dollars
             case _:
                 raise ProviderError("acme", "unavailable")
-
-    async def check_key(self) -> None:
-        """Raise `ProviderError` if Acme does not know the key."""
-        await self.http.check_key("v2/models")
 
 
 @service("llm", "acme", key_page="https://acme.example/keys")
