@@ -350,6 +350,22 @@ def test_a_worker_that_is_stuck_gets_no_new_session(monkeypatch: pytest.MonkeyPa
     serving.listener.close()
 
 
+def test_a_worker_that_is_stuck_does_not_outlive_a_second_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is killed, and the front ends."""
+    monkeypatch.setattr(front, "_ENDING_SECONDS", 0.0)
+    control, other = socket.socketpair()
+    line = [sys.executable, "-c", "import signal; signal.pause()"]
+    with other, socket.create_server(("127.0.0.1", 0)) as listener, subprocess.Popen(line) as process:
+        process.send_signal(signal.SIGSTOP)
+        stuck: Any = process
+        serving = Front([], 0, listener, lambda text: None)
+        serving._workers[0] = front._Worker(0, stuck, control, 0.0)  # pyright: ignore[reportPrivateUsage]
+        for _ in range(2):
+            serving._end()  # pyright: ignore[reportPrivateUsage]
+        assert serving.run() == 0
+        assert process.returncode == -signal.SIGKILL
+
+
 async def start_over(host: Host, request: Request) -> Response:
     """Start a session, as a plugin does for a transport of its own."""
     return JSONResponse({"token": (await start_session(request, host)).token})

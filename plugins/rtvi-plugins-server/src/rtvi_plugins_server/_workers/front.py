@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import re
 import signal
@@ -42,6 +43,8 @@ _MOST_WAITING: Final = 1_000
 #: The wait before a worker is started again: doubled each time that it ends before it has lived for this long.
 _FIRST_WAIT, _LONGEST_WAIT, _LIVES = 0.1, 30.0, 10.0
 _TICK: Final = 0.1
+#: How long workers may take to end after the second signal, in seconds. Their sessions need less to close.
+_ENDING_SECONDS: Final = 20.0
 #: A worker that has not reported for this long is stuck. It gets a new session only if all are. In seconds.
 _SILENT: Final = 2.0
 #: The responses with which the front itself refuses a request.
@@ -103,6 +106,8 @@ class Front:
     _missing: int = field(default=0, init=False)
     _not_before: float = field(default=0.0, init=False)
     _ending: bool = field(default=False, init=False)
+    #: When the workers that are left are killed.
+    _kill_at: float = field(default=math.inf, init=False)
     _code: int = field(default=OK, init=False)
 
     def run(self) -> int:
@@ -120,6 +125,8 @@ class Front:
         while self._workers or (self._missing and not self._ending):
             if self._missing and not self._ending and time.monotonic() >= self._not_before:
                 self._spawn()
+            if time.monotonic() >= self._kill_at:
+                self._kill()
             self._reap()
             await asyncio.sleep(_TICK)
         accepting.cancel()
@@ -196,11 +203,21 @@ class Front:
     def _end(self) -> None:
         """Ask all workers to end: at the first signal when their sessions have ended, at the second at once."""
         second, self._ending = self._ending, True
+        if second:
+            self._kill_at = min(self._kill_at, time.monotonic() + _ENDING_SECONDS)
         for each in self._workers.values():
             # One that retires has had its first signal. A second one would end its sessions.
             if each.process.poll() is None and (second or not each.retiring):
                 each.process.send_signal(signal.SIGTERM)
             each.retiring = True
+
+    def _kill(self) -> None:
+        """Kill the workers that are left: they are stuck, and do not handle signals."""
+        self._kill_at = math.inf
+        for each in self._workers.values():
+            if each.process.poll() is None:
+                log.error("Worker %s does not end. Killing it.", each.key)
+                each.process.kill()
 
     # ---- connections -----------------------------------------------------------------------------------------------
 
