@@ -90,6 +90,16 @@ def test_live_and_ended_sessions_are_listed(run: Run) -> None:
     assert run("sessions", "list", "--where", "user=eve") == (0, "The store has no such sessions.\n", "")
 
 
+def test_the_store_is_that_of_the_environment(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for `rtvi run --resume`, so that a password in its URL is not on a command line. `--store` names another."""
+    id = hold({"user": "ada"})
+    Path(FILE).rename("calls.db")
+    monkeypatch.setenv("RTVI_STORE", "calls.db")
+    assert id in run("sessions", "list")[1]
+    code, _, err = run("sessions", "list", "--store", FILE)
+    assert (code, f"There is no file {FILE}." in err) == (2, True)
+
+
 def test_a_transcript_is_shown(run: Run) -> None:
     """Who said what, what was called and how it ended. Nothing in it controls the terminal."""
     id = hold({"user": "ada"})
