@@ -41,8 +41,9 @@ CREATE TABLE state (
 _BUSY_SECONDS: Final = 10.0
 #: How often a process tries again to prepare a file that another one prepares, in seconds.
 _RETRY_SECONDS: Final = 0.01
-#: How often records whose time is over are removed, in seconds, and how many at once.
-_SWEEP_SECONDS, _SWEPT = 30.0, 500
+#: How often records whose time is over are removed, in seconds. How many at once, and how long others may write before
+#: the next ones: to remove a long history takes a sixth of a second, and nobody can write meanwhile.
+_SWEEP_SECONDS, _SWEPT, _PAUSE_SECONDS = 30.0, 10, 0.02
 #: How many writes share a transaction.
 _BATCH: Final = 500
 
@@ -234,12 +235,12 @@ class SQLiteStore:
     async def _sweep(self) -> None:
         """Remove records whose time is over."""
         while True:
+            removed = 0
             try:
-                while await self._in_thread(self._sweep_some) == _SWEPT:
-                    pass
+                removed = await self._in_thread(self._sweep_some)
             except sqlite3.Error as error:
                 _log.warning("old sessions could not be removed from %s: %s", self.path, error)
-            await anyio.sleep(_SWEEP_SECONDS)
+            await anyio.sleep(_PAUSE_SECONDS if removed == _SWEPT else _SWEEP_SECONDS)
 
     def _sweep_some(self) -> int:
         old = "SELECT id FROM session WHERE ends <= ? LIMIT ?"

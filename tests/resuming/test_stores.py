@@ -147,6 +147,20 @@ async def test_records_whose_time_is_over_leave_the_file(tmp_path: Path) -> None
     db.close()
 
 
+async def test_a_session_is_written_while_many_old_ones_are_removed(tmp_path: Path) -> None:
+    """A client may have filled the histories of hundreds, whose time is over at the same moment."""
+    path = tmp_path / "sessions.db"
+    async with SQLiteStore(path):
+        pass
+    with closing(sqlite3.connect(path)) as db, db:
+        db.executemany("INSERT INTO session VALUES (?, 1, 0.0)", [(f"old-{number}",) for number in range(400)])
+    async with SQLiteStore(path) as store:
+        await store.write("new", 1, {OWNER: "one"}, 60.0)
+        with closing(sqlite3.connect(path)) as db:
+            (left,) = db.execute("SELECT count(*) FROM session WHERE ends = 0.0").fetchone()
+    assert left > 0
+
+
 @pytest.mark.parametrize("written", [None, "no database, but a text that is long enough to be read as a header of one"])
 async def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, written: str | None) -> None:
     """Its folder does not exist, or it is something else."""
