@@ -22,11 +22,16 @@ __all__ = ("run",)
 _Ray: Any = ray
 _Serve: Any = serve
 
+#: Options of `rtvi run` that workers of Ray do not have.
+_UNKNOWN: Final = ("dev", "record", "env", "service_option", "proxy", "resume_sync")
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 
 
 def run(chosen: argparse.Namespace) -> int:
     """Serve until a signal ends the bot, and let its sessions end. `chosen` are the options of `rtvi run`."""
+    for name in _UNKNOWN:
+        if getattr(chosen, name, None):
+            raise UsageError(f"--{name.replace('_', '-')} does not work with --on ray; leave it out.")
     listen, address = _places(chosen.host, chosen.public_url)
     settings = Settings(
         store=chosen.resume,

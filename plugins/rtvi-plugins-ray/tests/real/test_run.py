@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+
 import pytest
 
 from rtvi_plugins.cli import UsageError
@@ -29,3 +31,10 @@ def test_an_address_of_several_workers_is_refused(public_url: str) -> None:
     """A client must reach the worker that has its session."""
     with pytest.raises(UsageError, match=r"does not lead to one worker.*Write \{port\}"):
         places("0.0.0.0", public_url)
+
+
+@pytest.mark.parametrize(("name", "value"), [("dev", True), ("record", "calls"), ("service_option", ["llm.key=1"])])
+def test_an_option_that_would_do_nothing_is_refused(name: str, value: object) -> None:
+    """Before anything starts."""
+    with pytest.raises(UsageError, match=f"--{name.replace('_', '-')} does not work with --on ray"):
+        command.run(argparse.Namespace(**{name: value}))
