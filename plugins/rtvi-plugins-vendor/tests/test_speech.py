@@ -31,6 +31,7 @@ from rtvi_plugins_vendor import (
     connect_websockets,
     one_utterance,
     texts_to_speak,
+    words_of,
 )
 from rtvi_plugins_vendor.testing import FakeSocket, fake_vendor
 
@@ -259,3 +260,28 @@ async def test_a_listen_that_ends_before_it_has_settled_has_failed() -> None:
     with pytest.raises(ProviderError) as failed:
         assert [each async for each in one_utterance(listen, STTRequest(items(FRAME)))] == []
     assert (failed.value.category, failed.value.retryable) == ("unavailable", True)
+
+
+OBJECTS = [{"w": "Hello", "at": 0, "to": 400}, {"w": "there.", "at": 500, "to": 900}]
+
+
+def test_words_of_objects() -> None:
+    """Those of a TTS count from the last `restart`."""
+    assert words_of("acme", OBJECTS, "w", "at", unit=0.001) == [Word("Hello", 0.0), Word("there.", 0.5)]
+    assert words_of("acme", OBJECTS, "w", "at", "to", unit=0.001)[1] == Word("there.", 0.5, 0.9)
+    speech = Speech("acme", 16_000)
+    speech.audio(bytes(32_000))
+    speech.restart()
+    assert speech.words_of(OBJECTS, "w", "at", "to", unit=0.001)[1] == Word("there.", 1.5, 1.9)
+
+
+@pytest.mark.parametrize(
+    "malformed", [None, [None], [{"w": "a"}], [{"at": 0}], [{"w": 5, "at": 0}], [{"w": "a", "at": "0"}]]
+)
+def test_malformed_objects_are_a_failure_of_the_vendor(malformed: Any) -> None:
+    """They are no mistake of the provider."""
+    with pytest.raises(ProviderError) as failed:
+        words_of("acme", malformed, "w", "at")
+    assert failed.value.category == "unavailable"
+    with pytest.raises(ProviderError):
+        Speech("acme", 16_000).words_of(malformed, "w", "at")

@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 from attrs import define, evolve
 
 from rtvi_plugins.errors import ProviderCategory, ProviderError
-from rtvi_plugins.kinds import SpeechBegan, SpeechEnded, Transcript, Usage, Word
-from rtvi_plugins_vendor import category_of_close, malformed_answers
+from rtvi_plugins.kinds import SpeechBegan, SpeechEnded, Transcript, Usage
+from rtvi_plugins_vendor import category_of_close, malformed_answers, words_of
 
 __all__ = ("PROVIDER", "Piece", "Turns", "category_of")
 
@@ -114,7 +114,7 @@ def _transcript(turn: Mapping[str, Any]) -> Transcript:
         text,
         False,
         language=turn.get("language_code"),
-        words=[Word(each["text"], each["start"] / 1000, each["end"] / 1000) for each in turn["words"]],
+        words=words_of(PROVIDER, turn["words"], "text", "start", "end", unit=0.001),
         speaker=turn.get("speaker_label"),
         confidence=round(sum(confidences) / len(confidences), 3) if confidences else None,
     )

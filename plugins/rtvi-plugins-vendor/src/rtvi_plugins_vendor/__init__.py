@@ -16,7 +16,7 @@ from .http import Retry, VendorHTTP, connect_http
 from .key_checks import key_check
 from .listening import Listening, one_utterance
 from .options import BaseURL, Extra, Timeout, parameters
-from .speech import CountedAudio, Samples, Speech, audio_messages, texts_to_speak
+from .speech import CountedAudio, Samples, Speech, audio_messages, texts_to_speak, words_of
 from .websocket import ReusedWebSockets, SharedWebSocket, VendorWebSockets, WebSocketStream, connect_websockets
 
 __all__ = (
@@ -51,4 +51,5 @@ __all__ = (
     "text_of",
     "texts_to_speak",
     "transport_failures",
+    "words_of",
 )

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from base64 import b64decode
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from typing import Any
 from uuid import uuid4
 
 from attrs import define, field
@@ -21,7 +22,7 @@ from rtvi_plugins.kinds import Audio, Pause, Word
 from ._connection import Outgoing
 from .failures import malformed_answers
 
-__all__ = ("CountedAudio", "Samples", "Speech", "audio_messages", "texts_to_speak")
+__all__ = ("CountedAudio", "Samples", "Speech", "audio_messages", "texts_to_speak", "words_of")
 
 #: How many frames of 32 ms are sent in one message. Fewer messages cost less, and 96 ms are soon enough.
 _FRAMES = 3
@@ -160,14 +161,46 @@ class Speech:
         `unit` is the length of a unit of the vendor's times, in seconds: 0.001 for milliseconds.
         """
         with malformed_answers(self.provider):
-            times = zip(texts, starts, starts if ends is None else ends, strict=True)
-            return [self._word(text, start * unit, None if ends is None else end * unit) for text, start, end in times]
+            return _words(texts, starts, ends, unit, self._began)
+
+    def words_of(
+        self, objects: Sequence[Any], text: str, start: str, end: str | None = None, *, unit: float = 1.0
+    ) -> list[Word]:
+        """Return what `words` returns, from one object for each word. `text`, `start` and `end` name its fields."""
+        with malformed_answers(self.provider):
+            return _words(*_columns(objects, text, start, end), unit, self._began)
 
     def restart(self) -> None:
         """Count the times of the next words from here, for vendors that count them from the start of a sentence."""
         self._began = self.seconds
 
-    def _word(self, text: object, start: float, end: float | None) -> Word:
-        if not isinstance(text, str):
-            raise TypeError
-        return Word(text, self._began + start, None if end is None else self._began + end)
+
+def words_of(
+    provider: str, objects: Sequence[Any], text: str, start: str, end: str | None = None, *, unit: float = 1.0
+) -> list[Word]:
+    """Return the words of a transcript, from one object for each word. `text`, `start` and `end` name its fields.
+
+    `unit` is the length of a unit of the vendor's times, in seconds: 0.001 for milliseconds. What is malformed is a
+    `ProviderError`. The words of a TTS come from `Speech`.
+    """
+    with malformed_answers(provider):
+        return _words(*_columns(objects, text, start, end), unit, 0.0)
+
+
+def _columns(
+    objects: Sequence[Any], text: str, start: str, end: str | None
+) -> tuple[list[Any], list[Any], list[Any] | None]:
+    ends = None if end is None else [each[end] for each in objects]
+    return [each[text] for each in objects], [each[start] for each in objects], ends
+
+
+def _words(
+    texts: Sequence[object], starts: Sequence[float], ends: Sequence[float] | None, unit: float, began: float
+) -> list[Word]:
+    if not all(isinstance(each, str) for each in texts):
+        raise TypeError
+    times = zip(texts, starts, starts if ends is None else ends, strict=True)
+    return [
+        Word(str(text), began + start * unit, None if ends is None else began + end * unit)
+        for text, start, end in times
+    ]
