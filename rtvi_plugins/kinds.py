@@ -10,17 +10,18 @@ The module has more than 300 lines because each kind stands beside its requests 
 from __future__ import annotations
 
 import json
+import math
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NoReturn, Protocol, TypeAlias, cast, runtime_checkable
 
-from attrs import field, frozen
+from attrs import Attribute, field, frozen
 from attrs.validators import instance_of, optional
 from typing_extensions import get_protocol_members, is_protocol
 
 from .context import Function, Message, MessageWithThoughts
-from .errors import DeclarationError
+from .errors import AuthorError, DeclarationError
 from .utils.error_texts import authors_line, shorten
 from .utils.json_values import describe_json, is_object
 from .utils.names import is_valid_name
@@ -100,6 +101,57 @@ class Kind:
         if not get_protocol_members(protocol):
             return f"needs {protocol.__name__} to declare at least one method."
         return None
+
+
+# ---- what a field of a piece may be ----------------------------------------------------------------------------------
+
+
+class _InvalidField(AuthorError, ValueError):
+    """A `ValueError`, as for other arguments, whose text is always logged."""
+
+
+def _must(accepts: Callable[[Any], bool], what: str, *, or_none: bool = False) -> Any:
+    """Return a validator of attrs. Its error names the piece, the author's line, and what the field must be."""
+
+    def validate(piece: object, attribute: Attribute[Any], value: Any) -> None:
+        if not (accepts(value) or (or_none and value is None)):
+            shown = repr(value) if _is_number(value) else f"<{type(value).__name__}>"  # a text may be of the user
+            wanted = f"{what} or None" if or_none else what
+            found = f"{type(piece).__name__}({attribute.name}={shown}) ({authors_line()})"
+            raise _InvalidField(f"{found}: {attribute.name} must be {wanted}.")
+
+    return validate
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_bool(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_seconds(value: Any) -> bool:
+    return _is_number(value) and 0 <= value < math.inf
+
+
+def _is_share(value: Any) -> bool:
+    return _is_number(value) and 0 <= value <= 1
+
+
+def _is_index(value: Any) -> bool:
+    return isinstance(value, int) and _is_number(value) and value >= 0
+
+
+def _are_words(value: object) -> bool:
+    return isinstance(value, Sequence) and all(isinstance(each, Word) for each in cast("Sequence[object]", value))
+
+
+_SECONDS = "a number of seconds from 0"
 
 
 @frozen
@@ -200,11 +252,13 @@ class Word:
     """A word of speech, with the times of its start and end in seconds from the start of the operation's audio.
 
     A TTS yields the words in order, each before its audio is played. That may be long after the audio was made.
+
+    A field of another type or a negative time raises `ValueError`.
     """
 
-    text: str
-    start: float
-    end: float | None = None
+    text: str = field(validator=_must(_is_text, "a str"))
+    start: float = field(validator=_must(_is_seconds, _SECONDS))
+    end: float | None = field(default=None, validator=_must(_is_seconds, _SECONDS, or_none=True))
 
 
 @frozen
@@ -217,16 +271,18 @@ class Transcript:
 
     `utterance` is only for vendors that find the utterances themselves: the number of the `SpeechBegan` that the
     transcript belongs to, from 0 in each stream. None is the last one. So a transcript may come late.
+
+    A field of another type or out of its range raises `ValueError`.
     """
 
-    text: str
-    final: bool
-    language: str | None = None
-    words: Sequence[Word] = ()
-    speaker: str | None = None
-    confidence: float | None = None
-    ends_turn: bool | None = None
-    utterance: int | None = None
+    text: str = field(validator=_must(_is_text, "a str"))
+    final: bool = field(validator=_must(_is_bool, "True or False"))
+    language: str | None = field(default=None, validator=_must(_is_text, "a str", or_none=True))
+    words: Sequence[Word] = field(default=(), validator=_must(_are_words, "a list or tuple of Word"))
+    speaker: str | None = field(default=None, validator=_must(_is_text, "a str", or_none=True))
+    confidence: float | None = field(default=None, validator=_must(_is_share, "a number from 0 to 1", or_none=True))
+    ends_turn: bool | None = field(default=None, validator=_must(_is_bool, "True, False", or_none=True))
+    utterance: int | None = field(default=None, validator=_must(_is_index, "a whole number from 0", or_none=True))
 
 
 @frozen

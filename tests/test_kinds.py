@@ -11,7 +11,7 @@ from attrs import define
 
 from rtvi_plugins import LLM, STT, TTS, VAD, Kind, Session, action, bot, options, service
 from rtvi_plugins.errors import StartFailed
-from rtvi_plugins.kinds import BUILTIN_KINDS, Audio, kind_of
+from rtvi_plugins.kinds import BUILTIN_KINDS, Audio, Transcript, Word, kind_of
 
 from .fakes.wire import connected, host_of, settle
 
@@ -138,3 +138,47 @@ async def test_a_session_cannot_be_switched_to_what_is_not_of_its_kind() -> None
         await settle()
         assert await wire.result(wire.call("bot:face_of")) == "cat"
         assert await wire.result(wire.call("face:look")) == "a calm grey cat"
+
+
+@pytest.mark.parametrize(
+    ("piece", "fields", "told"),
+    [
+        (Word, {"text": 5}, "text must be a str."),
+        (Word, {"text": None}, "text must be a str."),
+        (Word, {"start": -0.1}, "start must be a number of seconds from 0."),
+        (Word, {"start": "1"}, "start must be a number of seconds from 0."),
+        (Word, {"start": float("nan")}, "start must be a number of seconds from 0."),
+        (Word, {"end": float("inf")}, "end must be a number of seconds from 0 or None."),
+        (Transcript, {"text": None}, "text must be a str."),
+        (Transcript, {"final": "false"}, "final must be True or False."),
+        (Transcript, {"language": 7}, "language must be a str or None."),
+        (Transcript, {"words": ["one"]}, "words must be a list or tuple of Word."),
+        (Transcript, {"words": None}, "words must be a list or tuple of Word."),
+        (Transcript, {"speaker": 0}, "speaker must be a str or None."),
+        (Transcript, {"confidence": 7}, "confidence must be a number from 0 to 1 or None."),
+        (Transcript, {"confidence": True}, "confidence must be a number from 0 to 1 or None."),
+        (Transcript, {"ends_turn": 1}, "ends_turn must be True, False or None."),
+        (Transcript, {"utterance": -1}, "utterance must be a whole number from 0 or None."),
+    ],
+)
+def test_a_piece_of_speech_refuses_a_wrong_field(piece: Any, fields: dict[str, Any], told: str) -> None:
+    """The error names the piece, the field and the author's line."""
+    good = {"text": "one", "start": 0.0} if piece is Word else {"text": "one", "final": True}
+    with pytest.raises(ValueError, match=rf"^{piece.__name__}\({next(iter(fields))}=") as caught:
+        piece(**{**good, **fields})
+    assert str(caught.value).endswith(told)
+    assert f"({__file__}:" in str(caught.value)
+
+
+def test_the_text_of_a_refused_piece_is_not_shown() -> None:
+    """It may be what the user said."""
+    words: Any = "a secret"
+    with pytest.raises(ValueError, match=r"Transcript\(words=<str>\)") as caught:
+        Transcript("one", True, words=words)
+    assert "secret" not in str(caught.value)
+
+
+def test_pieces_of_speech_accept_the_ends_of_their_ranges() -> None:
+    """Whole numbers too."""
+    assert Word("one", 0, 0).end == 0
+    assert [Transcript("", False, confidence=each, utterance=0).confidence for each in (0, 1)] == [0, 1]

@@ -30,22 +30,27 @@ def run(chosen: Namespace) -> int:
         if chosen.oldest:
             links: list[str] = chosen.find_links
             report = with_oldest(report, checks=file, provider=chosen.provider, find_links=links)
-    text = f"{json.dumps(report.to_json(), indent=2)}\n" if chosen.json else _text(report, chosen.level)
+    text = f"{json.dumps(report.to_json(), indent=2)}\n" if chosen.json else _text(report, chosen.level, chosen.verbose)
     sys.stdout.write(scrub(text))
     return OK if all(each.reaches(chosen.level) for each in report.reports) else FAILED
 
 
-def _text(report: PackageReport, level: Level) -> str:
+def _text(report: PackageReport, level: Level, verbose: bool) -> str:
     lines = [f"{report.distribution} {report.version}, checked with rtvi_plugins {report.core}"]
     for each in report.reports:
-        lines += ["", f"{each.provider}: {each.level or 'below bronze'}", *_rules(each)]
+        lines += ["", f"{each.provider}: {each.level or 'below bronze'}", *_rules(each, verbose)]
     reaching = sum(each.reaches(level) for each in report.reports)
     lines += ["", f"{reaching} of {len(report.reports)} providers have the level {level} or a higher one."]
     return "\n".join([*lines, ""])
 
 
-def _rules(report: Report) -> Iterator[str]:
-    shown = [each for each in report.results if each.state != "not applicable"]
+def _rules(report: Report, verbose: bool) -> Iterator[str]:
+    """Yield the lines of the rules. Those that are kept are only counted, if the report is not verbose."""
+    kept = sum(each.state == "kept" for each in report.results)
+    if kept and not verbose:
+        yield f"  {kept} {'rule' if kept == 1 else 'rules'} kept"
+    hidden = ("not applicable",) if verbose else ("not applicable", "kept")
+    shown = [each for each in report.results if each.state not in hidden]
     rows = [(each.rule, RULES[each.rule].level, each.state, RULES[each.rule].what) for each in shown]
     for line, each in zip(table_lines(rows), shown, strict=True):
         yield f"  {line}"

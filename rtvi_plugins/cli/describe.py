@@ -234,7 +234,7 @@ def _bounds(schema: Described, choice: str = "one of") -> Iterator[str]:
         yield " ".join(bounds)
     choices = schema.get("enum", [schema["const"]] if "const" in schema else [])
     if choices:
-        choice = choice if len(choices) > 1 else "always"
+        choice = "always" if len(choices) == 1 and choice == "one of" else choice
         yield f"{choice} {' '.join(_shown(each) for each in choices)}"
         return  # a grant has narrowed the value to these, whatever the members suggest
     for member in schema.get("anyOf", ()):

@@ -196,14 +196,25 @@ def _of_bot(target: str, env: str | None, installed: Installed) -> Iterator[Find
         for line in str(error).splitlines():
             yield Finding("bot", spec.name, line, _mend_bot(line))
         return
+    yield from _missing_keys(host, spec.name)
+
+
+def _missing_keys(host: Host, bot: str) -> Iterator[Finding]:
+    """Yield each missing key once, with all providers that need it."""
+    needed: dict[str, list[tuple[str, str, int]]] = defaultdict(list)
     for service, providers in host.missing_keys().items():
         for place, (label, variables) in enumerate(providers.items()):
             for variable in variables:
-                what = f"The provider {label!r} of {service!r} needs the key {variable}, which is not set."
-                page = host.registry.services[service].providers[label].spec.key_page
-                made = f"Make a key at {page}, and store" if page else "Store"
-                mend = f"{made} it: rtvi keys set {variable} (or set the variable, or send it with each start request)"
-                yield Finding("missing-key", spec.name, what, mend, "warning" if place else "broken")
+                needed[variable].append((service, label, place))
+    for variable, found in needed.items():
+        who = " and the provider ".join(f"{label!r} of {service!r}" for service, label, _ in found)
+        what = f"The provider {who} {'needs' if len(found) == 1 else 'need'} the key {variable}, which is not set."
+        specs = [host.registry.services[service].providers[label].spec for service, label, _ in found]
+        page = next((each.key_page for each in specs if each.key_page), None)
+        made = f"Make a key at {page}, and store" if page else "Store"
+        mend = f"{made} it: rtvi keys set {variable} (or set the variable, or send it with each start request)"
+        is_needed_first = any(place == 0 for *_, place in found)  # the others are only asked if the first one fails
+        yield Finding("missing-key", bot, what, mend, "broken" if is_needed_first else "warning")
 
 
 def _mend_bot(line: str) -> str:

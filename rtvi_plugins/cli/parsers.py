@@ -129,6 +129,9 @@ def _add_doctor(parser: argparse.ArgumentParser) -> None:
 
 def _add_check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("package", metavar="PACKAGE", help="an installed distribution: rtvi-plugins-acme")
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="list also the rules that are kept, not only their number"
+    )
     parser.add_argument("--provider", metavar="KIND.NAME", help="check this provider only: llm.acme")
     parser.add_argument(
         "--level", choices=("bronze", "silver", "gold"), default="silver", help="the level to reach (%(default)s)"

@@ -12,7 +12,9 @@ import anyio.lowlevel
 from attrs import define
 
 from ..declare.specs import ProviderSpec
+from ..errors import AuthorError
 from ..kinds import Audio, ListeningSTT, ListenRequest, SpeechRequest, Text, Transcript, TTSRequest
+from ..utils.error_texts import unwrap_group
 from ..utils.plugin_calls import reraise_control_flow
 from .interruptions import PATIENCE, Interruptions, describe_failure
 from .key_leaks import error_shows_key, shows_key
@@ -99,7 +101,11 @@ class StreamCheck:
         except BaseException as error:
             reraise_control_flow(error, anyio.get_cancelled_exc_class())
             self._note_key(error)
-            self.findings.found("P202", describe_failure(error))
+            found = unwrap_group(error)
+            if isinstance(found, AuthorError):  # a field that its piece refuses
+                self.findings.found("P201", f"{operation.method}() yields {found}")
+            else:
+                self.findings.found("P202", describe_failure(error))
             return None
         if (problem := problem_of_pieces(pieces, operation.pieces)) is not None:
             self.findings.found("P201", f"{operation.method}() yields {problem}")

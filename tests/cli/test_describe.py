@@ -407,3 +407,13 @@ def test_a_narrowed_option_suggests_only_what_is_allowed() -> None:
     voice = {"name": "voice", "required": False, "schema": {**suggested, "allOf": [{"enum": ["en-gb", "en-us"]}]}}
     assert list(parameter_lines([voice])) == ['voice  string, one of "en-gb" "en-us"']
     assert list(parameter_lines([{**voice, "schema": suggested}])) == ['voice  string, such as "en-gb" "en-us" "de"']
+
+
+def test_one_suggestion_reads_as_several_do() -> None:
+    """Any other text is accepted too. A single choice is not a suggestion."""
+    ear = {"name": "model", "required": False}
+    suggested = {"anyOf": [{"enum": ["ear-1"]}, {"type": "string"}]}
+    assert list(parameter_lines([{**ear, "schema": suggested}])) == ['model  string, such as "ear-1"']
+    assert list(parameter_lines([{**ear, "schema": {"type": "string", "enum": ["ear-1"]}}])) == [
+        'model  string, always "ear-1"'
+    ]

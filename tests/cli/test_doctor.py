@@ -34,6 +34,16 @@ async def acme(api_key: Secret, /) -> AsyncGenerator[LLM]:
     yield
 '''
 
+SPOKEN = '''
+
+@service("stt", "acme")
+@asynccontextmanager
+async def acme_ear(api_key: Secret, /) -> AsyncGenerator[STT]:
+    """Acme."""
+    raise NotImplementedError
+    yield
+'''
+
 BOT = '''
 from rtvi_plugins import LLM, Session, bot
 
@@ -127,6 +137,7 @@ def doctor(run: Run, distribution: Callable[..., None], tmp_path: Path, monkeypa
     # Without the other plugins of the test environment, which take long to import.
     monkeypatch.setattr("rtvi_plugins.cli.doctor.Installed", lambda: Installed(discover([str(tmp_path)])))
     monkeypatch.delenv("ACME_API_KEY", raising=False)
+    monkeypatch.delitem(sys.modules, "acme", raising=False)  # that of another environment
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
 
     def make(case: Broken) -> tuple[int, dict[str, Any], str]:
@@ -171,6 +182,18 @@ def test_nothing_is_reported_about_a_sound_environment(doctor: Doctor, monkeypat
     assert plugin["import_seconds"] is not None
     assert "0 broken, 0 warnings" in text
     assert "not-a-real-key" not in text
+
+
+def test_a_key_that_several_providers_need_is_reported_once(doctor: Doctor) -> None:
+    """With the names of all of them."""
+    spoken = SERVICE.replace("import LLM,", "import LLM, STT,") + SPOKEN
+    bot = BOT.replace('"llm": "acme"', '"llm": "acme", "stt": "acme"').replace("LLM,", "LLM, STT,", 1)
+    bot = bot.replace("llm: LLM", "llm: LLM, stt: STT")
+    entries = {"llm.acme": "acme", "stt.acme": "acme"}
+    code, report, _ = doctor(Broken("", "", "", source=spoken, entries=entries, bot=bot))
+    (finding,) = report["findings"]
+    who = "The provider 'acme' of 'llm' and the provider 'acme' of 'stt' need the key ACME_API_KEY"
+    assert (code, finding["what"]) == (1, f"{who}, which is not set.")
 
 
 def test_a_key_that_a_plugin_quotes_is_not_printed(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -368,6 +368,31 @@ async def write_final(self: Any, request: STTRequest, /) -> AsyncGenerator[Any]:
     yield Transcript("hello", final)
 
 
+@stt("P201", "one whose word is a number")
+async def yield_number(self: Any, request: STTRequest, /) -> AsyncGenerator[Any]:
+    """Pass on what the vendor made of a spoken digit."""
+    word: Any = 5
+    async for _ in request.audio:
+        pass
+    yield Transcript("five", True, words=[Word(word, 0.0, 0.2)])
+
+
+@stt("P201", "one whose confidence is in percent")
+async def yield_percent(self: Any, request: STTRequest, /) -> AsyncGenerator[Any]:
+    """Pass on 70 for 0.7."""
+    async for _ in request.audio:
+        pass
+    yield Transcript("hello", True, confidence=70)
+
+
+@tts("P201", "one whose word begins before the audio")
+async def yield_early_word(self: Any, request: TTSRequest, /) -> AsyncGenerator[Any]:
+    """Count from the second word."""
+    async for text in request.text:
+        yield Word(text, -0.1)
+        yield tone(text)
+
+
 @llm("P202", "one whose text is empty")
 async def yield_empty_text(self: Any, request: LLMRequest, /) -> AsyncGenerator[Any]:
     """Yield a piece, and say nothing."""

@@ -95,7 +95,7 @@ def install(package: Package, site: Path, wheels: Path) -> None:
 def test_what_the_oldest_core_lacks_is_named(site: Path, wheels: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """With the version to declare. A provider that does without it keeps the rule."""
     install(PACKAGE, site, wheels)
-    assert main(["check", NAME, "--oldest", "--find-links", str(wheels)]) == 1
+    assert main(["check", NAME, "-v", "--oldest", "--find-links", str(wheels)]) == 1
     mutant, plain = capsys.readouterr().out.split("\nllm.plain:")
     assert "P215  silver  kept" in plain
     assert "P215  silver  broken" in mutant

@@ -81,6 +81,8 @@ def test_the_command_prints_what_is_wrong_and_how_to_mend_it(site: Path, capsys:
     assert main(["check", NAME]) == 0
     shown = capsys.readouterr().out
     assert "llm.mutant: silver" in shown
+    assert " rules kept\n" in shown
+    assert "P101" not in shown
     for line in (RULES["P301"].what, RULES["P301"].why, RULES["P301"].mend, "rtvi_plugins_mutant has no py.typed"):
         assert line in shown
     assert main(["check", NAME, "--level", "gold", "--json"]) == 1
@@ -89,6 +91,22 @@ def test_the_command_prints_what_is_wrong_and_how_to_mend_it(site: Path, capsys:
     assert list(rules) == list(RULES)
     assert (provider["provider"], provider["level"]) == ("llm.mutant", "silver")
     assert (rules["P301"]["result"], rules["P301"]["mend"]) == ("broken", RULES["P301"].mend)
+
+
+def test_the_rules_that_are_kept_are_listed_with_verbose(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without it they are only counted. Rules that are not checked are always listed, with the reason."""
+    PACKAGE_MUTANTS["one that is not typed"][2].install(site)
+    main(["check", NAME])
+    brief = capsys.readouterr().out
+    main(["check", NAME, "-v"])
+    whole = capsys.readouterr().out
+    states = [line.split()[2] for line in whole.splitlines() if line.startswith("  P")]
+    assert f"  {states.count('kept')} rules kept\n" in brief
+    listed = [line for line in whole.splitlines() if line.startswith("  P") and line.split()[2] != "kept"]
+    assert [line.split()[:3] for line in listed] == [
+        line.split()[:3] for line in brief.splitlines() if line.startswith("  P")
+    ]
+    assert RULES["P101"].what in whole
 
 
 def test_the_command_says_what_it_does_not_find(site: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from rtvi_plugins import LLM, STT, TTS, VAD, Session, bot, converse
 from rtvi_plugins.errors import StartFailed
-from rtvi_plugins.kinds import Audio, Text, Transcript
+from rtvi_plugins.kinds import Audio, Text, Transcript, Word
 from rtvi_plugins.testing import ManualClock, call, host_for, settle, silence, speak, stand_in, wait
 
 pytestmark = pytest.mark.anyio
@@ -78,6 +78,19 @@ async def write_final(self: Any, request: Any, /) -> AsyncGenerator[Any]:
     yield Transcript("hello", final)
 
 
+async def overrate(self: Any, request: Any, /) -> AsyncGenerator[Any]:
+    """Take a grade for a probability."""
+    async for _ in request.audio:
+        pass
+    yield Transcript("hello", True, confidence=7)
+
+
+async def speak_before(self: Any, request: Any, /) -> AsyncGenerator[Any]:
+    """Yield a word that begins before its audio."""
+    async for text in request.text:
+        yield Word(text, -0.5)
+
+
 async def raise_key_error(self: Any, request: Any, /) -> AsyncGenerator[Any]:
     """Have a bug."""
     yield Audio(b"", 16_000) if hasattr(request, "text") else dict[str, Any]()["choices"]
@@ -98,7 +111,9 @@ def not_a_number(self: Any, frame: Audio, /) -> float:
         ("tts", "synthesize", yield_nothing, "a TTS (acme) made no audio of a text"),
         ("tts", "synthesize", yield_half_a_sample, "a TTS (acme) gave a piece of 3999 bytes of audio"),
         ("stt", "transcribe", yield_str, "an STT (acme): an STT's transcribe() gave str, which is no piece"),
-        ("stt", "transcribe", write_final, "an STT (acme): an STT gave Transcript, which is no piece"),
+        ("stt", "transcribe", write_final, f"Transcript(final=<str>) ({__file__}:"),
+        ("stt", "transcribe", overrate, "an STT (acme), while it listened,: Transcript(confidence=7) ("),
+        ("tts", "synthesize", speak_before, "a TTS (acme), while it spoke,: Word(start=-0.5) ("),
         ("stt", "listen", yield_nothing, "ended its listen() by itself"),
         ("vad", "speech_probability", not_a_number, "a VAD (acme): speech_probability() returned nan"),
     ],
