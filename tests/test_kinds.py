@@ -163,7 +163,7 @@ async def test_a_session_cannot_be_switched_to_what_is_not_of_its_kind() -> None
 )
 def test_a_piece_of_speech_refuses_a_wrong_field(piece: Any, fields: dict[str, Any], told: str) -> None:
     """The error names the piece, the field and the author's line."""
-    good = {"text": "one", "start": 0.0} if piece is Word else {"text": "one", "final": True}
+    good: dict[str, Any] = {"text": "one", "start": 0.0} if piece.__name__ == "Word" else {"text": "one", "final": True}
     with pytest.raises(ValueError, match=rf"^{piece.__name__}\({next(iter(fields))}=") as caught:
         piece(**{**good, **fields})
     assert str(caught.value).endswith(told)
