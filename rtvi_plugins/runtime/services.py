@@ -12,7 +12,7 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from types import FunctionType, UnionType
-from typing import Any, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, Final, Union, cast, get_args, get_origin, get_type_hints
 from weakref import WeakKeyDictionary, WeakSet
 
 import anyio
@@ -342,11 +342,17 @@ class Handle:
         return getattr(self._find().alive(), name)
 
 
+#: What a service need not have, with the members by which it is recognised: `isinstance` would find them each time.
+_OPTIONAL: Final[Mapping[type, frozenset[str]]] = {
+    each: frozenset(get_protocol_members(each)) for each in (ListeningSTT, ChecksKey)
+}
+
+
 def _misfit_of(live: object, protocol: type) -> str | None:
     """Return why a service does not follow the Protocol of its kind, or one that it need not have."""
     problem = misfit(live, protocol)
-    for optional in (ListeningSTT, ChecksKey):
-        if problem is None and isinstance(live, optional):
+    for optional, members in _OPTIONAL.items():
+        if problem is None and all(hasattr(live, name) for name in members):
             problem = misfit(live, optional)
     return problem
 
