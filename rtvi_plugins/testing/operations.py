@@ -12,7 +12,7 @@ import math
 from array import array
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal, Protocol, get_args
 
 import anyio
 from attrs import define, field, frozen
@@ -51,9 +51,7 @@ __all__ = (
     "Conversation",
     "Operation",
     "Talk",
-    "answered",
     "frame",
-    "heard",
     "problems_of_audio",
     "problems_of_order",
     "speech",
@@ -73,6 +71,41 @@ class Operation:
     def start(self, live: Any, request: Any = None) -> Any:
         """Call the method with a request, by default the plain one."""
         return getattr(live, self.method)(self.request() if request is None else request)
+
+
+class Part(Protocol):
+    """The user's part in an operation that lasts for many turns: what the user sends, and what has to come back."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all that was asked for has come."""
+        ...
+
+    def take(self, piece: object, /) -> None:
+        """Note a piece that has come."""
+        ...
+
+
+@frozen
+class EndingOperation(Operation):
+    """An operation that lasts for many turns. Here its stream ends with the user's `Part`, which is its `request`."""
+
+    #: Makes the request of the operation from a part.
+    request_of: Callable[[Any], Any]
+
+    def start(self, live: Any, request: Part | None = None) -> AsyncGenerator[Any]:
+        return self._until_over(live, self.request() if request is None else request)
+
+    async def _until_over(self, live: Any, part: Part) -> AsyncGenerator[Any]:
+        stream: AsyncIterator[Any] = getattr(live, self.method)(self.request_of(part))
+        try:
+            async for piece in stream:
+                part.take(piece)
+                yield piece
+                if part.is_over:
+                    return
+        finally:
+            await close(stream)
 
 
 #: What the user writes.
@@ -133,28 +166,7 @@ class Talk(AsyncIterator[SpeechInput]):
             self._changed.set()
 
 
-async def answered(live: Any, talk: Talk) -> AsyncGenerator[Any]:
-    """Yield what `converse` yields, until the last answer has ended. Then close it."""
-    stream: AsyncIterator[Any] = live.converse(SpeechRequest(talk))
-    try:
-        async for piece in stream:
-            talk.take(piece)
-            yield piece
-            if talk.is_over:
-                return
-    finally:
-        await close(stream)
-
-
-@frozen
-class _Conversing(Operation):
-    """The operation `converse`, as a stream that ends."""
-
-    def start(self, live: Any, request: Any = None) -> AsyncGenerator[Any]:
-        return answered(live, request or Talk())
-
-
-CONVERSING: Final = _Conversing("converse", get_args(SpeechPiece), (Audio,), Talk)
+CONVERSING: Final = EndingOperation("converse", get_args(SpeechPiece), (Audio,), Talk, SpeechRequest)
 
 
 #: What a TTS is asked to say.
@@ -287,26 +299,5 @@ class Conversation(AsyncIterator[Audio | Pause]):
             self.problem = self.problem or "a transcript comes after the Settled() of its speech"
 
 
-async def heard(live: Any, conversation: Conversation) -> AsyncGenerator[Any]:
-    """Yield what `listen` yields, until the last utterance was settled. Then close it."""
-    stream: AsyncIterator[Any] = live.listen(ListenRequest(conversation))
-    try:
-        async for piece in stream:
-            conversation.take(piece)
-            yield piece
-            if conversation.is_over:
-                return
-    finally:
-        await close(stream)
-
-
-@frozen
-class _Listening(Operation):
-    """The operation `listen`, as a stream that ends."""
-
-    def start(self, live: Any, request: Any = None) -> AsyncGenerator[Any]:
-        return heard(live, request or Conversation())
-
-
 #: It is called if a live STT has it.
-LISTENING: Final = _Listening("listen", get_args(ListenPiece), (), Conversation)
+LISTENING: Final = EndingOperation("listen", get_args(ListenPiece), (), Conversation, ListenRequest)

@@ -26,7 +26,6 @@ from .operations import (
     Conversation,
     Operation,
     Talk,
-    answered,
     frame,
     problems_of_audio,
     problems_of_order,
@@ -180,7 +179,7 @@ class StreamCheck:
         talk = Talk(interrupts=True)
         try:
             with anyio.move_on_after(PATIENCE):
-                async for _ in answered(self.live, talk):
+                async for _ in CONVERSING.start(self.live, talk):
                     pass
         except BaseException as error:
             reraise_control_flow(error, anyio.get_cancelled_exc_class())

@@ -21,7 +21,7 @@ from ..utils.error_texts import unwrap_group
 from ..utils.plugin_calls import reraise_control_flow
 from .interruptions import describe_failure
 from .key_leaks import error_shows_key
-from .operations import LISTENING, OPERATIONS, Conversation, Operation, heard
+from .operations import LISTENING, OPERATIONS, Conversation, Operation
 from .results import Findings
 from .streams import first_piece
 
@@ -224,7 +224,7 @@ class VendorCheck:
         conversation = Conversation()
         try:
             with anyio.fail_after(_NOTICE_SECONDS):
-                async for _ in heard(live, conversation):
+                async for _ in LISTENING.start(live, conversation):
                     pass
         except BaseException as error:
             reraise_control_flow(error, anyio.get_cancelled_exc_class())
