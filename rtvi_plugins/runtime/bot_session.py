@@ -210,10 +210,8 @@ class BotSession(Session[Any]):
         self._parts.ending.fail(error)
 
     def _error_reported(self, error: RequestError) -> None:
-        failed = error if isinstance(error, ProviderFailed) else ProviderFailed("")
-        self._parts.hooks.notify(
-            "error_reported", session=self, code=error.code, provider=failed.provider, category=failed.category
-        )
+        provider, category = (error.provider, error.category) if isinstance(error, ProviderFailed) else (None, None)
+        self._parts.hooks.notify("error_reported", session=self, code=error.code, provider=provider, category=category)
 
     def _old_name_used(self, name: str) -> None:
         self._old_names.used(self.client, self.start_data, name)
