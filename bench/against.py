@@ -70,7 +70,7 @@ def _side(commit: str | None) -> Generator[Side]:
 def round_of(
     pair: tuple[Side, Side], figures: Figures, measure: Measure, number: int
 ) -> dict[str, Mapping[str, float]]:
-    """Measure each case on both sides. Who is first alternates from round to round."""
+    """Measure each case on both sides. In each round, the other side is first."""
     found: dict[str, Mapping[str, float]] = {}
     for case in figures:
         named = list(zip((_BEFORE, ""), pair, strict=True))

@@ -141,7 +141,7 @@ async def test_a_session_cannot_be_switched_to_what_is_not_of_its_kind() -> None
 
 
 @pytest.mark.parametrize(
-    ("piece", "fields", "told"),
+    ("piece", "fields", "sentence"),
     [
         (Word, {"text": 5}, "text must be a str."),
         (Word, {"text": None}, "text must be a str."),
@@ -161,12 +161,12 @@ async def test_a_session_cannot_be_switched_to_what_is_not_of_its_kind() -> None
         (Transcript, {"utterance": -1}, "utterance must be a whole number from 0 or None."),
     ],
 )
-def test_a_piece_of_speech_refuses_a_wrong_field(piece: Any, fields: dict[str, Any], told: str) -> None:
+def test_a_piece_of_speech_refuses_a_wrong_field(piece: Any, fields: dict[str, Any], sentence: str) -> None:
     """The error names the piece, the field and the author's line."""
     good: dict[str, Any] = {"text": "one", "start": 0.0} if piece.__name__ == "Word" else {"text": "one", "final": True}
     with pytest.raises(ValueError, match=rf"^{piece.__name__}\({next(iter(fields))}=") as caught:
         piece(**{**good, **fields})
-    assert str(caught.value).endswith(told)
+    assert str(caught.value).endswith(sentence)
     assert f"({__file__}:" in str(caught.value)
 
 

@@ -57,8 +57,8 @@ def weigh(code: str) -> tuple[float, float]:
         ],
     )
     os.close(writing)
-    with os.fdopen(reading) as told:
-        said = told.read().split()
+    with os.fdopen(reading) as pipe:
+        said = pipe.read().split()
     _, status, usage = os.wait4(pid, 0)
     if status or not said:
         raise RuntimeError(f"this failed: {code}")

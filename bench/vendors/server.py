@@ -31,7 +31,7 @@ _EVENTS = {"content-type": "text/event-stream"}
 
 @define
 class Log:
-    """The last request: the pieces that were sent, when the first one was, and when the vendor was told to stop.
+    """The last request: the pieces that were sent, when the first one was sent, and when the client asked to stop.
 
     Some clients say goodbye after each request, so several times are noted.
     """

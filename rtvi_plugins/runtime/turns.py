@@ -107,7 +107,7 @@ class InputQueue:
         return tuple(each for _, each in self._waiting)
 
     def is_done(self, number: int) -> bool:
-        """Return whether the inputs up to this number were processed or discarded, or nobody takes inputs any more."""
+        """Return whether each input up to this number was processed or discarded, or nobody takes inputs."""
         if not self.open:
             return True
         after = self._waiting[0][0] if self._waiting else self.added + 1

@@ -254,7 +254,7 @@ def _frozen(base: type[Any], changes: str) -> type[Any]:
     """Return a subclass, and not a view, so that its objects are JSON values wherever one is expected."""
 
     def reduce(self: Any) -> Any:
-        return base, (base(self),)  # a copy is a plain one that can be changed
+        return base, (base(self),)  # a copy is a plain list or dict, which can be changed
 
     return type(f"frozen_{base.__name__}", (base,), {"__reduce__": reduce, **dict.fromkeys(changes.split(), _refuse)})
 

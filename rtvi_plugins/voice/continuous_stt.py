@@ -147,7 +147,7 @@ class ListeningStream:
                 await anyio.lowlevel.checkpoint()
             match piece:
                 case Transcript() | Usage():
-                    if self._take is not None:  # else it is late, and nobody waits for it
+                    if self._take is not None:  # otherwise it has come too late
                         self._take(piece)
                 case Settled():
                     if self._feed.is_paused:

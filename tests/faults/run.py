@@ -168,7 +168,7 @@ class Servers:
         new.rename(self.folder / "ports")
 
     def failed(self) -> list[str]:
-        """Wait for those that were told to end, and return how any other process has ended."""
+        """Wait for the processes that got a signal to end. Return how each other process has ended."""
         for each in self.leaving:
             each.process.wait(PATIENCE)
         ends = [each.process.returncode for each in self.leaving]

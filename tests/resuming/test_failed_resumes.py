@@ -175,7 +175,7 @@ class Late(MemoryStore):
 
 
 async def test_an_owner_that_writes_until_the_claim() -> None:
-    """Nothing of it is lost: the resume begins again with the record as it is then, which nobody else changes."""
+    """None of its writes is lost: the resume begins again, and reads the record that the owner wrote last."""
     store = Late()
     async with host(store, address="one") as one, host(store, address="two") as two, visitor() as client:
         await start(client, one)

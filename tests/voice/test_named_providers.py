@@ -121,7 +121,7 @@ def not_a_number(self: Any, frame: Audio, /) -> float:
 async def test_a_mistake_is_logged_with_the_provider(
     kind: str, method: str, mistake: Any, logged: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Also one that raises nothing, and that only the user would notice."""
+    """Also a mistake that raises no error, which only the user would notice otherwise."""
     clock, methods = ManualClock(), {**GOOD, kind: {**GOOD[kind], method: mistake}}
     modules = [stand_in(f"{each}.acme", type("Acme", (), found)()) for each, found in methods.items()]
     async with host_for(phone, *modules, clock=clock) as host, call(host) as line:

@@ -1,4 +1,4 @@
-"""Answers for all workers of `rtvi run --workers`: the one that gets a request asks the others."""
+"""Answer for all workers of `rtvi run --workers`: the worker that gets a request asks the others."""
 
 from __future__ import annotations
 
