@@ -44,7 +44,6 @@ from .errors import (
 from .limits import Limits
 from .loading import compose
 from .protocol.codec import decode_json, encode_json
-from .protocol.config import SessionConfig
 from .protocol.offer import Offers
 from .protocol.rate_limit import AddressRates
 from .protocol.start_request import Keys, StartRequest, key_variable, read_service_options, read_start, with_config
@@ -355,7 +354,7 @@ class Host:
         """
         request = self._read(body, trusted=self._authorise(secret))
         offer = self._shared.offers.get(request.providers, request.grants)
-        config = {"config": SessionConfig(request.values).readable(offer)}
+        config = {"config": offer.readable_config(request.values)}
         fields = {
             "actions-available": offer.described_actions,
             "config-available": offer.described_config,

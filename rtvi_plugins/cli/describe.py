@@ -518,7 +518,7 @@ def _other_options(offer: Offer) -> Iterator[str]:
     from ..protocol.describe import describe_parameter
 
     for service in offer.registry.services.values():
-        chosen, offered = offer.provider(service.name), offer.options[service.name]
+        chosen, offered = offer.chosen[service.name], offer.options[service.name]
         #: By the name, and whether it is a service option.
         blocks: dict[str, dict[tuple[str, bool], Described]] = {service.name: {}}
         for label, provider in service.providers.items():

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from itertools import islice
 from typing import Any, TypeAlias
 
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, frozen
 
 from ..declare.types import INVALID
 from ..declare.validators import violations
@@ -26,9 +26,9 @@ from ..errors import (
     UnknownService,
     unknown,
 )
-from ..registry.registry import PROVIDER, Registry
+from ..registry.registry import PROVIDER, Provider, Registry
 from ..utils.error_texts import shorten
-from ..utils.json_values import is_object, member_path, until_max_problems
+from ..utils.json_values import is_object, until_max_problems
 from .arguments import named_values
 from .codec import encode_json
 from .offer import Offer, OfferedOption, OptionGroup
@@ -39,14 +39,12 @@ __all__ = (
     "ConfigChanges",
     "Mistake",
     "OptionDefaults",
-    "ProviderOptions",
     "SentOption",
     "SessionConfig",
     "Values",
     "as_one_error",
     "is_same",
     "read_sent_options",
-    "split",
 )
 
 # ---- values --------------------------------------------------------------------------------------------------------
@@ -79,20 +77,6 @@ class SessionConfig:
             values[service] = {**values[service], name: value}
         self.commit(values)
 
-    def readable(self, offer: Offer) -> list[dict[str, Any]]:
-        """Return the config in its JSON form: every service, with the options that this client may read."""
-        values = self.values
-        return [
-            {
-                "service": service,
-                "options": [
-                    {"name": name, "value": offer.providers[service] if name == PROVIDER else values[service][name]}
-                    for name in options
-                ],
-            }
-            for service, options in offer.options.items()
-        ]
-
 
 class OptionDefaults:
     """The values that a service starts from in one session. The operator's override the bot's."""
@@ -108,62 +92,6 @@ class OptionDefaults:
     def of_all(self, providers: Mapping[str, str]) -> Values:
         """Return the defaults of all services with these providers."""
         return {service: self.of(service, label) for service, label in providers.items()}
-
-
-# ---- options of one provider ---------------------------------------------------------------------------------------
-
-
-@define
-class ProviderOptions:
-    """The options of one provider. `service` and `label` name it."""
-
-    service: str
-    label: str
-    values: Any
-    path: str
-    mistakes: list[tuple[type[RequestError], Problem]] = field(factory=list[tuple[type[RequestError], Problem]])
-
-    def chosen(self, offer: Offer) -> Iterator[tuple[str, Any, str]]:
-        """Yield the present name, the value and the path of each option, if the provider is in use.
-
-        The options of another provider are only checked. What is wrong is added to `mistakes`.
-        """
-        service = offer.registry.services[self.service]
-        if self.label in offer.registry.left_out(self.service):
-            return
-        provider = service.providers.get(self.label)
-        if provider is None:
-            problem = unknown(f"{self.service} provider", self.label, service.providers, path=self.path)
-            self.mistakes.append((UnknownProvider, problem))
-            return
-        problems: list[Problem] = []
-        for each in named_values(self.values, self.path, problems):
-            own = provider.present_name(each.name)
-            if own is None:
-                what = f"{self.service}.{self.label} option"
-                self.mistakes.append((UnknownOption, unknown(what, each.name, provider.options, path=each.path)))
-            elif offer.providers[self.service] == self.label:
-                yield own, each.value, each.path
-            else:
-                label = f"{self.service}.{self.label}.{own}"
-                found = provider.check_option(own, each.value, each.path)[1]
-                problems.extend(Problem(one.path, f"{label}: {one.message}", one.suggestion) for one in found)
-        self.mistakes += [(InvalidConfig, each) for each in problems]
-
-
-def split(sent: Any, path: str, services: Collection[str]) -> tuple[Any, Sequence[ProviderOptions]]:
-    """Return the options by service, and apart from them those of single providers."""
-    if not is_object(sent):
-        return sent, ()
-    of_providers: list[ProviderOptions] = []
-    others: dict[str, Any] = {}
-    for key, values in sent.items():
-        service, dot, label = key.partition(".")
-        if dot and service in services:
-            of_providers.append(ProviderOptions(service, label, values, member_path(path, key)))
-        else:
-            others[key] = values
-    return others, of_providers
 
 
 # ---- changes -------------------------------------------------------------------------------------------------------
@@ -208,13 +136,13 @@ def read_sent_options(
     return options, unknown_services
 
 
-def _unknown_service(name: str, known: Collection[str], path: str) -> Problem:
-    """Return the problem of an unknown service; `service.provider`, as in `@bot(config=…)`, is not one here."""
-    service, dot, _ = name.partition(".")
-    if dot and service in known:
-        text = f"sets options of one provider, {shorten(repr(name))}; write {service!r}, which is the provider in use."
-        return Problem(path, text, service)
-    return unknown("service", name, known, path=path)
+def _unknown_service(service: str, known: Collection[str], path: str) -> Problem:
+    """Return the problem of an unknown service; a client sends no `service.provider`, as in `@bot(config=…)`."""
+    own, dot, _ = service.partition(".")
+    if dot and own in known:
+        text = f"sets options of one provider, {shorten(repr(service))}; write {own!r}, which is the provider in use."
+        return Problem(path, text, own)
+    return unknown("service", service, known, path=path)
 
 
 #: A problem, and the class of the error to raise if all problems are of this class.
@@ -255,49 +183,73 @@ class ConfigChanges:
         `RequestError` with all problems.
         """
         problems: list[Problem] = []
-        sent, of_providers = split(sent, path, offer.options) if by_bot else (sent, ())
-        options, unknown_services = read_sent_options(sent, path, problems, offer.options)
+        known = [*offer.options, *(_keys_of_providers(sent, offer) if by_bot else ())]
+        options, unknown_services = read_sent_options(sent, path, problems, known)
         mistakes: list[Mistake] = [(InvalidConfig, problem) for problem in problems]
         mistakes += [(UnknownService, problem) for problem in unknown_services]
-        after = self._with_providers(dict(_switches(options, offer.ungranted if by_bot else offer, mistakes)), offer)
-        for each in of_providers:
-            options = _with_own_options(options, each, after)
-            mistakes += each.mistakes
-        switched, started = self._switched(values, offer, after)
+        own = [each for each in options if each.service not in offer.options]
+        options = [each for each in options if each.service in offer.options]
+        providers = {**offer.providers, **dict(_switches(options, offer.ungranted if by_bot else offer, mistakes))}
+        after = offer if providers == offer.providers else self.offer_of(providers)
+        if own:
+            options = _with_own_options(options, own, after, mistakes)
+        switched = tuple(service for service, label in providers.items() if label != offer.providers[service])
+        started = {**values, **{service: self.started(values, offer, after, service) for service in switched}}
         checked = list(_checked(options, after.ungranted if by_bot else after, started, mistakes))
         if mistakes:
             raise as_one_error(mistakes)
-        order = [(service, name) for service, name, _ in checked]
-        change = _change(values, _with(started, checked), offer, after, switched, order)
-        old = tuple(_old_names(options, after, change.changed))
-        return evolve(change, old_names=old) if old else change
-
-    def _with_providers(self, chosen: Mapping[str, str], offer: Offer) -> Offer:
-        providers = {**offer.providers, **chosen}
-        return self.offer_of(providers) if providers != offer.providers else offer
-
-    def _switched(self, values: Values, before: Offer, after: Offer) -> tuple[tuple[str, ...], Values]:
-        if before is after:
-            return (), values
-        switched = tuple(name for name, label in after.providers.items() if label != before.providers[name])
-        return switched, {**values, **{name: self.started(values, before, after, name) for name in switched}}
+        changed_values = _with(started, checked)
+        changed = _differences(values, changed_values)
+        groups = _affected(
+            offer, after, frozenset(changed), [(service, name) for service, name, _ in checked], switched
+        )
+        old_names = tuple(_old_names(options, after, changed))
+        return ConfigChange(values, changed_values, after, switched, groups, changed, old_names)
 
     def started(self, values: Values, before: Offer, after: Offer, service: str) -> dict[str, Any]:
         """Return the values of a service after a switch: its kind's options stay, the others get their defaults."""
-        kept = before.provider(service).kind_options & after.provider(service).kind_options
+        kept = before.chosen[service].kind_options & after.chosen[service].kind_options
         defaults = self.defaults.of(service, after.providers[service])
         return {name: values[service][name] if name in kept else value for name, value in defaults.items()}
 
 
-def _with_own_options(options: list[SentOption], own: ProviderOptions, offer: Offer) -> list[SentOption]:
-    """Return the options with those of a provider in use, which override the options of its service."""
-    chosen = [SentOption(own.service, name, value, path, path) for name, value, path in own.chosen(offer)]
-    present = offer.provider(own.service).present_name
-    names = {each.name for each in chosen}
-    return [
-        *(each for each in options if each.service != own.service or present(each.name) not in names),
-        *chosen,
-    ]
+# ---- options of single providers -----------------------------------------------------------------------------------
+
+
+def _keys_of_providers(sent: Any, offer: Offer) -> Iterator[str]:
+    """Yield the keys `service.provider` of a config, as far as the service has one."""
+    for key in sent if is_object(sent) else ():
+        service, dot, _ = key.partition(".")
+        if dot and service in offer.options:
+            yield key
+
+
+def _with_own_options(
+    options: Iterable[SentOption], own: Iterable[SentOption], offer: Offer, mistakes: list[Mistake]
+) -> list[SentOption]:
+    """Return the options with those of the providers in use, which override the options of their services.
+
+    The options of other providers are only checked.
+    """
+    in_use: list[SentOption] = []
+    for sent in own:
+        service, _, label = sent.service.partition(".")
+        registered = offer.registry.services[service].providers
+        provider = registered.get(label)
+        if provider is None:
+            if label not in offer.registry.left_out(service):
+                mistakes.append((UnknownProvider, unknown(f"{service} provider", label, registered, path=sent.path)))
+        elif (option := provider.present_name(sent.name)) is None:
+            what = f"{sent.service} option"
+            mistakes.append((UnknownOption, unknown(what, sent.name, provider.options, path=sent.path)))
+        elif label == offer.providers[service]:
+            in_use.append(evolve(sent, service=service, name=option))
+        else:
+            _loaded(sent, option, provider, mistakes)
+    overridden = {(each.service, each.name) for each in in_use}
+    former_names = {service: provider.former_names for service, provider in offer.chosen.items()}
+    others = ((former_names[each.service].get(each.name, each.name), each) for each in options)
+    return [*(each for name, each in others if (each.service, name) not in overridden), *in_use]
 
 
 # ---- checking ------------------------------------------------------------------------------------------------------
@@ -318,45 +270,44 @@ def _switches(options: Iterable[SentOption], offer: Offer, mistakes: list[Mistak
 
 
 def _checked(
-    options: Sequence[SentOption], offer: Offer, values: Values, mistakes: list[Mistake]
+    options: Iterable[SentOption], offer: Offer, values: Values, mistakes: list[Mistake]
 ) -> Iterator[tuple[str, str, Any]]:
     """Yield the service, the present name and the value of each valid option."""
     seen: set[tuple[str, str]] = set()
     for sent in until_max_problems(options, mistakes):
-        name = offer.provider(sent.service).former_names.get(sent.name, sent.name)
+        provider, offered = offer.chosen[sent.service], offer.options[sent.service]
+        name = provider.former_names.get(sent.name, sent.name)
         if (sent.service, name) in seen:
             text = f"{sent.service}.{name}: was sent already; send each option once."
             mistakes.append((InvalidConfig, Problem(sent.name_path, text)))
-        elif name not in offer.options[sent.service]:
-            mistakes.append(_not_offered(sent, name, offer))
-        elif name != PROVIDER and _is_valid(sent, name, offer, values, mistakes):
-            yield sent.service, name, sent.value
+        elif name not in offered:
+            mistakes.append(_not_offered(sent, name, provider, offered))
+        elif name != PROVIDER and (loaded := _loaded(sent, name, provider, mistakes)) is not INVALID:
+            # The current value is always accepted: some clients send the whole config back.
+            is_current = is_same(sent.value, values[sent.service][name])
+            if not is_current and (ungranted := _ungranted(sent, offered[name], loaded)):
+                mistakes.extend((NotGranted, problem) for problem in ungranted)
+            else:
+                yield sent.service, name, sent.value
         seen.add((sent.service, name))
 
 
-def _not_offered(sent: SentOption, name: str, offer: Offer) -> Mistake:
-    if name in offer.provider(sent.service).options or name == PROVIDER:
+def _not_offered(sent: SentOption, name: str, provider: Provider, offered: Iterable[str]) -> Mistake:
+    if name in provider.options or name == PROVIDER:
         return NotGranted, Problem(sent.name_path, f"the bot does not grant '{sent.service}.{name}' to this client.")
-    if name in offer.provider(sent.service).spec.parameters:
+    if name in provider.spec.parameters:
         text = f"'{sent.service}.{name}' is a service option: only the operator sets it, before the service opens."
         return UnknownOption, Problem(sent.name_path, text)
-    names = offer.options[sent.service]
-    return UnknownOption, unknown(f"{sent.service} option", sent.name, names, path=sent.name_path)
+    return UnknownOption, unknown(f"{sent.service} option", sent.name, offered, path=sent.name_path)
 
 
-def _is_valid(sent: SentOption, name: str, offer: Offer, values: Values, mistakes: list[Mistake]) -> bool:
-    loaded, problems = offer.provider(sent.service).check_option(name, sent.value, sent.path)
-    if problems:
-        label = f"{sent.service}.{name}"
-        named = [Problem(each.path, f"{label}: {each.message}", each.suggestion) for each in problems]
-        mistakes.extend((InvalidConfig, problem) for problem in named)
-        return False
-    # The current value is always accepted: some clients send the whole config back.
-    option = offer.options[sent.service][name]
-    if not is_same(sent.value, values[sent.service][name]) and (found := _ungranted(sent, option, loaded)):
-        mistakes.extend((NotGranted, problem) for problem in found)
-        return False
-    return True
+def _loaded(sent: SentOption, name: str, provider: Provider, mistakes: list[Mistake]) -> Any:
+    """Return the value for the options function, or `INVALID`."""
+    loaded, problems = provider.check_option(name, sent.value, sent.path)
+    for each in problems:
+        message = f"{sent.service}.{name}: {each.message}"
+        mistakes.append((InvalidConfig, Problem(each.path, message, each.suggestion)))
+    return INVALID if problems else loaded
 
 
 def _ungranted(sent: SentOption, option: OfferedOption, loaded: Any) -> list[Problem]:
@@ -390,22 +341,15 @@ def _with(values: Values, options: Iterable[tuple[str, str, Any]]) -> Values:
     return {**values, **touched}
 
 
-def _change(
-    base: Values,
-    values: Values,
-    before: Offer,
-    after: Offer,
-    switched: tuple[str, ...],
-    sent: Sequence[tuple[str, str]],
-) -> ConfigChange:
-    changed = tuple(
+def _differences(base: Values, values: Values) -> tuple[tuple[str, str], ...]:
+    """Return the options whose values differ, each by service and name."""
+    return tuple(
         (service, name)
         for service, options in values.items()
-        if options is not (old := base.get(service, {}))
+        if options is not (old := base[service])
         for name, value in options.items()
         if not is_same(old.get(name, INVALID), value)
     )
-    return ConfigChange(base, values, after, switched, _affected(before, after, changed, sent, switched), changed)
 
 
 def _old_names(options: Iterable[SentOption], offer: Offer, changed: Collection[tuple[str, str]]) -> Iterator[str]:
@@ -414,7 +358,7 @@ def _old_names(options: Iterable[SentOption], offer: Offer, changed: Collection[
     Some clients send the whole config back, so a deprecated option that keeps its value is not used.
     """
     for sent in options:
-        provider = offer.provider(sent.service)
+        provider = offer.chosen[sent.service]
         name = provider.former_names.get(sent.name, sent.name)
         if name not in provider.options:
             continue
@@ -426,7 +370,7 @@ def _old_names(options: Iterable[SentOption], offer: Offer, changed: Collection[
 def _affected(
     before: Offer,
     after: Offer,
-    changed: Sequence[tuple[str, str]],
+    changed: Collection[tuple[str, str]],
     sent: Sequence[tuple[str, str]],
     switched: Sequence[str],
 ) -> tuple[OptionGroup, ...]:
@@ -435,16 +379,15 @@ def _affected(
     These are the groups with a changed option. A switch of the provider adds the groups that set something of the new
     service, and the groups that have other options than before because the providers override different ones.
     """
-    order = {key: index for index, key in enumerate(sent)}
-    known = frozenset(changed)
-    found: list[tuple[bool, int, OptionGroup]] = []
+    order = {option: index for index, option in enumerate(sent)}
+    affected: list[tuple[bool, int, OptionGroup]] = []
     for group in after.groups.values():
         service, names = group.service, group.options
-        fresh = service in switched and (group.sets_service or before.options_of(service, group.spec) != names)
-        if fresh or any((service, name) in known for name in names):
+        is_new = service in switched and (group.sets_service or before.options_of(service, group.spec) != names)
+        if is_new or any((service, name) in changed for name in names):
             position = min((order[service, name] for name in names if (service, name) in order), default=-1)
-            found.append((group.spec.last, position, group))
-    return tuple(group for *_, group in sorted(found, key=lambda each: each[:2]))
+            affected.append((group.spec.last, position, group))
+    return tuple(group for *_, group in sorted(affected, key=lambda each: each[:2]))
 
 
 def is_same(one: Any, other: Any) -> bool:

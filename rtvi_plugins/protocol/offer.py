@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import cached_property
+from typing import Any
 
 import attrs
 from attrs import field, frozen
@@ -118,7 +119,7 @@ class Offer:
         return any(spec.long and self.grants.get(name) is not None for name, spec in named)
 
     def _all_actions(self) -> Iterable[tuple[str, Mapping[str, ActionSpec]]]:
-        yield from ((name, self.provider(name).actions) for name in self.registry.services)
+        yield from ((name, provider.actions) for name, provider in self.chosen.items())
         yield from self.registry.actions.items()
 
     @cached_property
@@ -132,28 +133,42 @@ class Offer:
         return {name: dict(self._granted_options(name)) for name in self.registry.services}
 
     def _granted_options(self, service: str) -> Iterable[tuple[str, OfferedOption]]:
-        provider = [] if self.registry.services[service].is_own else [(PROVIDER, self._provider_option(service))]
-        for name, parameter in (*self._own_options(service), *provider):
-            grant = self.grants.get(*(f"{service}.{each}" for each in self.provider(service).names_of(name)))
+        provider = self.chosen[service]
+        options = {name: parameter for name, (parameter, _) in provider.options.items()}
+        if not self.registry.services[service].is_own:
+            options[PROVIDER] = self._provider_option(service)
+        for name, parameter in options.items():
+            grant = self.grants.get(*(f"{service}.{each}" for each in provider.names_of(name)))
             if grant is not None:
                 yield name, OfferedOption(parameter, grant.writable, grant.validator)
-
-    def _own_options(self, service: str) -> Iterable[tuple[str, Parameter]]:
-        return ((name, parameter) for name, (parameter, _) in self.provider(service).options.items())
 
     def _provider_option(self, service: str) -> Parameter:
         labels = tuple(self.registry.services[service].chosen_from)
         shape = attrs.evolve(read(str), schema={"enum": list(labels)})
         return Parameter(PROVIDER, shape, self.registry.services[service].default, "The provider of this service.")
 
-    def provider(self, service: str) -> Provider:
-        """Return the provider of a service."""
-        return self.registry.services[service].providers[self.providers[service]]
+    @cached_property
+    def chosen(self) -> Mapping[str, Provider]:
+        """Return the provider of each service."""
+        return {name: each.providers[self.providers[name]] for name, each in self.registry.services.items()}
 
     @cached_property
     def ungranted(self) -> Offer:
         """Return what the bot itself may set and call: the same providers, without grants and their limits."""
         return Offer(self.registry, self.providers, Grants(everything=True))
+
+    def readable_config(self, values: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Return the config in its JSON form: every service, with the options that this client may read."""
+        return [
+            {
+                "service": service,
+                "options": [
+                    {"name": name, "value": self.providers[service] if name == PROVIDER else values[service][name]}
+                    for name in options
+                ],
+            }
+            for service, options in self.options.items()
+        ]
 
     # ---- groups of options -----------------------------------------------------------------------------------------
 
@@ -165,8 +180,7 @@ class Offer:
         """
         found = [
             OptionGroup(service, spec, names, provider.sets(spec))
-            for service in self.registry.services
-            for provider in (self.provider(service),)
+            for service, provider in self.chosen.items()
             for spec in (*provider.groups, *provider.kind_groups)
             if (names := provider.effective(spec))
         ]

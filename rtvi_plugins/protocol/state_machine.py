@@ -177,7 +177,7 @@ class RTVIProtocol:
 
     def config(self, request: Request | None, **more: Any) -> str:
         """Encode the whole config: as the answer to a request, or as a message of its own without one."""
-        data = {"config": self._config.readable(self.offer), "revision": self._config.revision, **more}
+        data = {"config": self.offer.readable_config(self._config.values), "revision": self._config.revision, **more}
         if request is not None and request.t is not None:
             return self._fitting(encode("server-response", request.id, {"t": request.t, "d": data}))
         return self._fitting(encode("config", request.id if request is not None else None, data))
@@ -206,7 +206,7 @@ class RTVIProtocol:
         if self.resume is not None:
             about["resume"] = {**self.resume(), "revision": self._config.revision}
         if version < (1, 0, 0):
-            config = self._config.readable(self.offer)
+            config = self.offer.readable_config(self._config.values)
             return {"version": "0.3.0", "config": config, "revision": self._config.revision, "about": about}
         # A 1.x client interprets some events differently from a 2.x client, so the bot answers with its version.
         answered = version if version[0] == 1 else VERSION

@@ -154,7 +154,7 @@ class Failovers:
                 down = applied.live[service]
                 if down.is_up:
                     return
-                opened = await self.opener.open(service, self.protocol.offer.provider(service))
+                opened = await self.opener.open(service, self.protocol.offer.chosen[service])
                 applied.live = {**applied.live, service: opened}
                 try:
                     self.set_first(service)

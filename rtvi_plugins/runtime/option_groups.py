@@ -134,8 +134,8 @@ class AppliedOptions:
         Options of the session are not set by opening a service: those that exist with both providers keep their last
         values, and the others have those in `session_values`. Return the names of those that are kept.
         """
-        provider = self.protocol.offer.provider(service)
-        kept = before.provider(service).session_options & provider.session_options
+        provider = self.protocol.offer.chosen[service]
+        kept = before.chosen[service].session_options & provider.session_options
         last, values = self.values[service], dict(self.config.values[service])
         values |= {name: session_values[service][name] for name in provider.session_options}
         values |= {name: last[name] for name in kept}

@@ -294,7 +294,7 @@ class LiveServices:
     async def _open_switched(self, change: ConfigChange, new: _NewServices) -> None:
         """Open the new providers and set their options. Nothing of the session changes yet."""
         for service in change.switched:
-            new.opened[service] = await self._opener.open(service, change.offer.provider(service))
+            new.opened[service] = await self._opener.open(service, change.offer.chosen[service])
             self._set_new(change, new)
 
     def _set_new(self, change: ConfigChange, new: _NewServices) -> None:
@@ -362,7 +362,7 @@ class LiveServices:
             async with self._lock():
                 broken = self._broken[service]
                 if applied.live[service] is broken:
-                    opened = await self._opener.open(service, self.offer.provider(service))
+                    opened = await self._opener.open(service, self.offer.chosen[service])
                     applied.live = {**applied.live, service: opened}
                     self._retire(broken)
                     self._set_all_first(service)
