@@ -1,4 +1,4 @@
-"""Keep secrets out of logs, URLs and helper processes: for servers and for providers.
+"""Keep secrets out of logs, URLs and helper processes, and floods out of logs: for servers and for providers.
 
 ::
 
@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
-from typing import Any
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from .utils.log_text import JsonLogFormatter, LogFormatter
 
-__all__ = ("JsonLogFormatter", "LogFormatter", "helper_environment", "http_url", "quiet_http_clients")
+__all__ = ("JsonLogFormatter", "LogFormatter", "LogThrottle", "helper_environment", "http_url", "quiet_http_clients")
 
 
 # ---- helper processes ----------------------------------------------------------------------------------------------
@@ -97,3 +98,34 @@ def quiet_http_clients() -> None:
         logger = logging.getLogger(name)
         if logger.level == logging.NOTSET:
             logger.setLevel(logging.WARNING)
+
+
+#: How long a `LogThrottle` counts similar lines before it logs the next one, in seconds.
+_THROTTLE_SECONDS: Final = 60.0
+
+
+class LogThrottle:
+    """Logs the first of many similar lines, and counts those of the next minute. `now` returns the time in seconds.
+
+    For what anybody may cause thousands of times a second.
+    """
+
+    def __init__(self, log: logging.Logger, now: Callable[[], float] = time.monotonic) -> None:
+        self._log = log
+        self._now = now
+        self._next_line = float("-inf")
+        self._suppressed = 0
+
+    def next_line(self) -> str | None:
+        """Return what to add to a line that may be logged now: how many were not, or "". None counts the line."""
+        now = self._now()
+        if now < self._next_line:
+            self._suppressed += 1
+            return None
+        suppressed, self._next_line, self._suppressed = self._suppressed, now + _THROTTLE_SECONDS, 0
+        return f" ({suppressed} more like this since the last such line)" if suppressed else ""
+
+    def warn(self, text: str, *arguments: object) -> None:
+        """Log a warning, or count it."""
+        if (suppressed := self.next_line()) is not None:
+            self._log.warning(f"{text}%s", *arguments, suppressed)

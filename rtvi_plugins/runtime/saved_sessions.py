@@ -7,29 +7,31 @@ the client may try again, here or elsewhere, with the same token.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager
 from math import inf
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import anyio
-from attrs import define, field
+from attrs import Factory, define, field
 
 from ..clock import Clock
 from ..errors import AuthorError, RequestError, StartFailed, StoreUnavailable, UnknownSession, report
 from ..protocol.codec import decode_json
 from ..resuming import OWNER, SessionStore, Unreadable
+from ..security import LogThrottle
 
 __all__ = ("SavedSession", "SavedSessions", "reading")
+
+log = logging.getLogger("rtvi_plugins")
 
 T = TypeVar("T")
 
 #: How many sessions are read or claimed at once, and how long that may take, in seconds. After the end of a process,
 #: all its clients come back at once.
 _AT_ONCE, _SECONDS = 16, 5.0
-#: How often the log says that the store fails, in seconds. Anybody may send tokens.
-_REPORT_SECONDS: Final = 60.0
 
 
 @define(eq=False)
@@ -41,8 +43,8 @@ class SavedSessions:
     address: str
     clock: Clock
     _limiter: anyio.CapacityLimiter = field(factory=lambda: anyio.CapacityLimiter(_AT_ONCE))
-    _next_report: float = -inf
-    _unreported: int = 0
+    #: Anybody may send tokens, so the log does not get a line for each failure of the store.
+    _failures: LogThrottle = field(default=Factory(lambda self: LogThrottle(log, self.clock.now), takes_self=True))
 
     async def owner(self, id: str) -> str | None:
         """Return the address of the process that has a session. Raise `StoreUnavailable`."""
@@ -75,20 +77,12 @@ class SavedSessions:
                 async with self._limiter:
                     return await ask()
         except Exception as error:
-            self._report(error)
+            if (more := self._failures.next_line()) is not None:
+                # The store wrote this text for the operator, as of one whose key is missing.
+                report(
+                    f"the store of sessions{more}", AuthorError(str(error)) if isinstance(error, Unreadable) else error
+                )
             raise StoreUnavailable("The session cannot be resumed at present; try again later.") from None
-
-    def _report(self, error: Exception) -> None:
-        """Log a failure, and count those of the next minute."""
-        now = self.clock.now()
-        if now < self._next_report:
-            self._unreported += 1
-            return
-        more = f" ({self._unreported} more times since the last such line)" if self._unreported else ""
-        self._next_report, self._unreported = now + _REPORT_SECONDS, 0
-        # The store wrote this text for the operator, as of one whose key is missing.
-        reason = AuthorError(str(error)) if isinstance(error, Unreadable) else error
-        report(f"the store of sessions{more}", reason)
 
 
 @define(eq=False)

@@ -215,7 +215,7 @@ async def test_a_store_that_is_down_is_reported_once_a_minute(caplog: pytest.Log
     lines = [each.message for each in caplog.records]
     assert lines == [
         "the store of sessions raised OSError",
-        "the store of sessions (49 more times since the last such line) raised OSError",
+        "the store of sessions (49 more like this since the last such line) raised OSError",
     ]
 
 

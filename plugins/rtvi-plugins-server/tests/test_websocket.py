@@ -32,8 +32,8 @@ from rtvi_plugins.hookspecs import hookimpl
 from rtvi_plugins.hosting import Host, Limits
 from rtvi_plugins.kinds import Audio
 from rtvi_plugins.loading import load_bot
+from rtvi_plugins.security import LogThrottle
 from rtvi_plugins.session import Session
-from rtvi_plugins_server._log_throttle import LogThrottle
 from rtvi_plugins_server._protobuf import decode, encode
 from rtvi_plugins_server._uvicorn import keepalive, websocket
 from rtvi_plugins_server._uvicorn.connections import ConnectionLimiter, ConnectionLimits

@@ -21,7 +21,6 @@ The ASGI app, which runs on any server::
     _refusals              the body of a refusal, and the whole response where no app sends it
     _error_responses       the response to a request that failed
     _addresses             the address by which a client is counted
-    _log_throttle          log frequent warnings once a minute
 
 Under `rtvi run`::
 

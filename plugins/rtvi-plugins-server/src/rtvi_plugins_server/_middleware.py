@@ -11,9 +11,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rtvi_plugins.errors import HostRefused, InternalError, OriginRefused, RequestError, report
+from rtvi_plugins.security import LogThrottle
 
 from ._error_responses import close_event, send_error
-from ._log_throttle import LogThrottle
 from ._origins import HostList, OriginList
 
 __all__ = ("SECRET_HEADER", "RequestMiddleware")

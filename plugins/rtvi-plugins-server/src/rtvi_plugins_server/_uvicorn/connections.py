@@ -13,8 +13,9 @@ from collections.abc import Callable
 
 from attrs import field, frozen
 
+from rtvi_plugins.security import LogThrottle
+
 from .._addresses import Proxies, address_group
-from .._log_throttle import LogThrottle
 from .request_rate import RequestRate
 
 __all__ = ("ConnectionLimiter", "ConnectionLimits", "TrackedConnection")

@@ -15,8 +15,8 @@ from typing import Any, Final
 from uvicorn.protocols.http.flow_control import FlowControl
 
 from rtvi_plugins.errors import Draining, RateLimited
+from rtvi_plugins.security import LogThrottle
 
-from .._log_throttle import LogThrottle
 from .._refusals import refusal_with
 from ..starting import BODY_BYTES
 from .chunked_body import ChunkedBody

@@ -23,7 +23,8 @@ from websockets.http11 import Request, Response
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
-from .._log_throttle import LogThrottle
+from rtvi_plugins.security import LogThrottle
+
 from .._websocket_session import LEFT, CloseFrame, WebSocketApp
 from .connections import TrackedConnection
 from .frames import FrameReader, ReadEvent
