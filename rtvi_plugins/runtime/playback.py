@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final
 
 from attrs import define
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..voice.recording import Recorder
     from ..voice.resampling import Resampler
 
-__all__ = ("FRAME_SECONDS", "LEAD_SECONDS", "AudioOutput", "LivePlayback", "NoPlayback", "whole_samples")
+__all__ = ("FRAME_SECONDS", "LEAD_SECONDS", "AudioOutput", "LivePlayback", "whole_samples")
 
 #: The length of a frame of the bot's audio. WebRTC's codecs use the same.
 FRAME_SECONDS: Final = 0.020
@@ -81,49 +81,16 @@ class AudioOutput:
             self._recorder[0].bot(self.clock.now() + LEAD_SECONDS, data)
 
 
-class NoPlayback(Playback):
-    """The playback of a session without audio: nothing can be played, and nothing is heard."""
-
-    def play(self, audio: Audio) -> None:
-        self._refuse()
-
-    def flush(self) -> None:
-        self._refuse()
-
-    async def room(self) -> None:
-        self._refuse()
-
-    async def played(self) -> None:
-        pass
-
-    @property
-    def given(self) -> float:
-        return 0.0
-
-    @property
-    def heard(self) -> float:
-        return 0.0
-
-    def on_heard(self, callback: Callable[[float], None]) -> None:
-        self._refuse()
-
-    def close(self) -> None:
-        """Do nothing: nothing is being played."""
-
-    def _refuse(self) -> NoReturn:
-        raise RuntimeError("This session has no audio. Check session.has_audio before you play any.")
-
-
 class LivePlayback(Playback):
-    """The playback of one turn."""
+    """The playback of one turn. Without an output, as in a session without audio, nothing is played or heard."""
 
-    def __init__(self, output: AudioOutput) -> None:
+    def __init__(self, output: AudioOutput | None) -> None:
         self.began = False
-        self._output = output
+        self._optional_output = output
         self._frames: deque[bytes] = deque()
         #: Less than a frame, and less than a sample, that wait for more.
         self._rest = self._odd = b""
-        self._frame_size = 2 * round(output.rate * FRAME_SECONDS)
+        self._frame_size = 0 if output is None else 2 * round(output.rate * FRAME_SECONDS)
         self._resampler: tuple[int, Resampler] | None = None
         self._given = self._sent = self._heard_at_end = 0.0
         #: When the next frame is due, in frames of the clock; those before it were sent. All sessions send at the same
@@ -137,6 +104,12 @@ class LivePlayback(Playback):
         self._silent = Condition(lambda: not self._frames and self._timer is None)
         self._roomy = Condition(lambda: len(self._frames) * FRAME_SECONDS <= _AHEAD_SECONDS)
 
+    @property
+    def _output(self) -> AudioOutput:
+        if self._optional_output is None:
+            raise RuntimeError("This session has no audio. Check session.has_audio before you play any.")
+        return self._optional_output
+
     # ---- what is given ---------------------------------------------------------------------------------------------
 
     @property
@@ -144,6 +117,7 @@ class LivePlayback(Playback):
         return self._given
 
     def play(self, audio: Audio) -> None:
+        output_rate = self._output.rate
         if self._closed:
             return
         data = self._odd + audio.data
@@ -151,7 +125,7 @@ class LivePlayback(Playback):
         self._odd = data[size:]  # a vendor may cut its stream anywhere
         audio = Audio(data[:size], audio.rate, audio.channels)
         self._given += audio.seconds
-        self._cut(self._as_output(audio))
+        self._cut(self._as_output(audio, output_rate))
         self._run()
 
     def flush(self) -> None:
@@ -165,8 +139,8 @@ class LivePlayback(Playback):
             self._rest = b""
         self._run()
 
-    def _as_output(self, audio: Audio) -> bytes:
-        rate, before = self._output.rate, b""
+    def _as_output(self, audio: Audio, rate: int) -> bytes:
+        before = b""
         if self._resampler is not None and self._resampler[0] != audio.rate:
             before, self._resampler = self._resampler[1].feed(b"", last=True), None
         if audio.rate == rate and audio.channels == 1:
@@ -190,7 +164,8 @@ class LivePlayback(Playback):
 
     @property
     def heard(self) -> float:
-        return self._heard_at_end if self._closed else self._heard_by(self._output.clock.now())
+        is_silent = self._closed or self._optional_output is None
+        return self._heard_at_end if is_silent else self._heard_by(self._output.clock.now())
 
     def on_heard(self, callback: Callable[[float], None]) -> None:
         self._on_heard = callback
@@ -253,7 +228,7 @@ class LivePlayback(Playback):
 
     def close(self) -> None:
         """Play no more of this."""
-        if self._closed:
+        if self._closed or self._optional_output is None:
             return
         now, unsent = self._output.clock.now(), 0
         if self._frames or now < self._silent_from():
@@ -272,8 +247,9 @@ class LivePlayback(Playback):
     # ---- waiting ---------------------------------------------------------------------------------------------------
 
     async def played(self) -> None:
-        self.flush()
-        await self._silent.wait()
+        if self._optional_output is not None:
+            self.flush()
+            await self._silent.wait()
 
     async def room(self) -> None:
         await self._roomy.wait()

@@ -7,7 +7,6 @@ The module has more than 300 lines because what opens a turn and what ends it ar
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import cast, final
@@ -21,7 +20,7 @@ from ..events import BotTurnEnded, Event, Interrupted
 from ..session import Input, RunLLM, Say, Turn, UserText
 from ..utils.json_values import check_json
 from ..utils.waiting import Condition, OneShotEvent
-from .playback import AudioOutput, LivePlayback, NoPlayback
+from .playback import AudioOutput, LivePlayback
 from .services import OpenService
 
 __all__ = ("InputQueue", "LiveTurn", "Turns")
@@ -133,11 +132,13 @@ class InputQueue:
 # ---- turns ---------------------------------------------------------------------------------------------------------
 
 
-class LiveTurn(Turn):
+@final
+class LiveTurn(LivePlayback, Turn):
     """A turn as it runs."""
 
     def __init__(
         self,
+        output: AudioOutput | None,
         epoch: int,
         context: Context,
         live: Mapping[str, OpenService],
@@ -145,6 +146,7 @@ class LiveTurn(Turn):
         *,
         interruptible: bool,
     ) -> None:
+        super().__init__(output)
         self.epoch = epoch
         self.live = live
         self.interruptible = interruptible
@@ -175,31 +177,6 @@ class LiveTurn(Turn):
         self._interrupted = True
         self.scope.cancel()
         self.close()
-
-    @abstractmethod
-    def close(self) -> None:
-        """Play no more of this turn."""
-
-
-@final
-class _AudioTurn(LivePlayback, LiveTurn):
-    def __init__(
-        self,
-        output: AudioOutput,
-        epoch: int,
-        context: Context,
-        live: Mapping[str, OpenService],
-        on_message: Callable[[Sequence[Message]], None],
-        *,
-        interruptible: bool,
-    ) -> None:
-        LivePlayback.__init__(self, output)
-        LiveTurn.__init__(self, epoch, context, live, on_message, interruptible=interruptible)
-
-
-@final
-class _TextTurn(NoPlayback, LiveTurn):
-    pass
 
 
 @define(eq=False)
@@ -269,11 +246,8 @@ class Turns:
             raise RuntimeError("session.turn() is held already; a session holds one turn at a time.")
         boundary()
         self._epoch += 1
-        given = (self._epoch, self._context, live(), self._on_message)
-        turn = self.current = (
-            _TextTurn(*given, interruptible=interruptible)
-            if self.audio is None
-            else _AudioTurn(self.audio, *given, interruptible=interruptible)
+        turn = self.current = LiveTurn(
+            self.audio, self._epoch, self._context, live(), self._on_message, interruptible=interruptible
         )
         try:
             with turn.scope:
