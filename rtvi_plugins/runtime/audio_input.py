@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from ..clock import Clock
-from ..errors import AuthorError, report
+from ..errors import AuthorError, RateLimited, RequestError, UnusableAudio, report
 from ..kinds import Audio
 from ..session import Listener
 from ..utils.plugin_calls import reraise_control_flow
@@ -31,24 +31,15 @@ _MOST_RATES: Final = 4
 class AudioInput:
     """The microphone's side of a session.
 
-    `ahead` is how far ahead of real time audio may arrive, in seconds. Audio that arrives earlier is dropped, and
-    `on_too_fast` is called once with its rate. `on_unusable` is called with a sentence about audio that cannot be used,
-    once for each reason.
+    `ahead` is how far ahead of real time audio may arrive, in seconds. Audio that arrives earlier is dropped. `warn` is
+    called with the error about audio that is not used, once for each reason.
     """
 
-    def __init__(
-        self,
-        clock: Clock,
-        *,
-        ahead: float,
-        on_too_fast: Callable[[int], None] = lambda rate: None,
-        on_unusable: Callable[[str], None] = lambda sentence: None,
-    ) -> None:
+    def __init__(self, clock: Clock, ahead: float, warn: Callable[[RequestError], None] = lambda error: None) -> None:
         self._clock = clock
         self._ahead = ahead
-        self._on_too_fast: Callable[[int], None] | None = on_too_fast
-        self._on_unusable = on_unusable
-        self._reported: set[str] = set()
+        self._warn = warn
+        self._warned_of: set[str] = set()
         self._recorder: Recorder | None = None
         self._listener: Listener | None = None
         self._resamplers: dict[int, Resampler] = {}
@@ -115,15 +106,18 @@ class AudioInput:
             self._listener_failed(error)
 
     def _listener_failed(self, error: BaseException) -> None:
-        if "listener" not in self._reported:  # it fails for each of fifty frames a second
+        if "listener" not in self._warned_of:  # it fails for each of fifty frames a second
             report("the listener", error)
         self.reject("listener", "The bot failed to process the user's audio; its log has the reason.")
 
     def reject(self, reason: str, sentence: str) -> None:
-        """Report audio that is not used, once for each reason."""
-        if reason not in self._reported:
-            self._reported.add(reason)
-            self._on_unusable(sentence)
+        """Warn of audio that is not used, once for each reason."""
+        self._warn_once(reason, UnusableAudio(sentence))
+
+    def _warn_once(self, reason: str, error: RequestError) -> None:
+        if reason not in self._warned_of:
+            self._warned_of.add(reason)
+            self._warn(error)
 
     # ---- checking and converting -----------------------------------------------------------------------------------
 
@@ -141,16 +135,22 @@ class AudioInput:
         begun = self._received_until > -math.inf
         until = max(self._received_until, now - _STALL_SECONDS if begun else now) + audio.seconds
         if until - now > self._ahead:
-            report_once, self._on_too_fast = self._on_too_fast, None
-            if report_once is not None:
-                report_once(audio.rate)
+            # Usually the client labels it with a lower rate than it has.
+            self._warn_once(
+                "speed",
+                RateLimited(
+                    f"Audio that says it has {audio.rate} Hz comes faster than real time, so some of it is dropped. "
+                    "Send the rate at which it is recorded; with the published WebSocket transport, use "
+                    "new WavMediaManager(512, 16000)."
+                ),
+            )
             return False
         self._received_until = until
         return True
 
     def _converted(self, audio: Audio) -> Audio | None:
         """Return the audio at `INPUT_RATE`, mono. None if it cannot be converted, or is too short for one sample."""
-        if "resampler" in self._reported and (audio.rate != INPUT_RATE or audio.channels != 1):
+        if "resampler" in self._warned_of and (audio.rate != INPUT_RATE or audio.channels != 1):
             return None  # the resampler is not installed; trying the import for each frame would cost too much
         form = f"Audio of {audio.rate} Hz and {audio.channels} channel{'s' if audio.channels > 1 else ''}"
         try:
@@ -158,7 +158,7 @@ class AudioInput:
         except AuthorError as error:
             self.reject("resampler", f"{form} cannot be used by this server: {error}. Or send {INPUT_RATE} Hz, mono.")
         except Exception as error:
-            if "conversion" not in self._reported:
+            if "conversion" not in self._warned_of:
                 report("the resampler", error)
             self.reject("conversion", f"{form} cannot be converted. Send {INPUT_RATE} Hz, mono.")
         return None

@@ -64,12 +64,10 @@ def with_texts(error: RequestError, change: Callable[[str], str]) -> RequestErro
     problems = [evolve(each, message=change(each.message)) for each in error.problems]
     if message == error.message and problems == list(error.problems):
         return error
-    made = RequestError.__new__(type(error))
-    RequestError.__init__(made, message, problems=problems, retryable=error.retryable)
-    made.code = error.code
-    if isinstance(made, ProviderFailed) and isinstance(error, ProviderFailed):
-        made.provider, made.category = error.provider, error.category
-    return made
+    changed = RequestError.__new__(type(error))  # its own `__init__` may take anything
+    vars(changed).update(vars(error))
+    changed.args, changed.message, changed.problems = (message,), message, tuple(problems)
+    return changed
 
 
 def _safe(text: str, longest: int = _MAX_SENTENCE) -> str:

@@ -13,7 +13,7 @@ import anyio
 import anyio.lowlevel
 from anyio.abc import ObjectStream
 
-from ..errors import InternalError, RateLimited, RequestError, UnusableAudio, report
+from ..errors import InternalError, RateLimited, RequestError, report
 from ..kinds import Audio
 from ..session import Session
 from ..utils.log_text import logged_session
@@ -140,25 +140,7 @@ class Connection:
                 parts.turns.audio = AudioOutput(
                     output_rate, live.clock, self._session.emit, outbox.put_audio, outbox.discard_audio, on_interrupt
                 )
-            parts.audio_input = AudioInput(
-                live.clock,
-                ahead=self._time.limits.audio_seconds,
-                on_too_fast=self._audio_too_fast,
-                on_unusable=self._audio_unusable,
-            )
-
-    def _audio_unusable(self, sentence: str) -> None:
-        self._warn(UnusableAudio(sentence))
-
-    def _audio_too_fast(self, rate: int) -> None:
-        """Report audio that is dropped. Usually the client labels it with a lower rate than it has."""
-        self._warn(
-            RateLimited(
-                f"Audio that says it has {rate} Hz comes faster than real time, so some of it is dropped. Send the "
-                "rate at which it is recorded; with the published WebSocket transport, use "
-                "new WavMediaManager(512, 16000)."
-            )
-        )
+            parts.audio_input = AudioInput(live.clock, self._time.limits.audio_seconds, self._warn)
 
     def _warn(self, error: RequestError) -> None:
         log.warning("session %s: %s", self.id, error.message, extra={"session": self.id, "code": error.code})

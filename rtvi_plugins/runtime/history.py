@@ -53,12 +53,10 @@ class History:
     def said(self, role: str, text: str, interrupted: bool) -> None:
         """Add what the user has said, or what the user has heard of the bot."""
         self._add("said", role=role, text=text, interrupted=interrupted)
-        self._check_size()
 
     def configured(self, by: Literal["client", "bot"], changed: Mapping[str, Any], revision: int) -> None:
         """Add a change of the config, with the new values by option."""
         self._add("config", by=by, changed={name: _kept(value) for name, value in changed.items()}, revision=revision)
-        self._check_size()
 
     def action(self, action: str, arguments: Mapping[str, Any]) -> Callable[[str], None]:
         """Add an action that the client calls. Return a function, to be called with "ok" or the code of its error."""
@@ -77,9 +75,7 @@ class History:
         return encode_json({"at": self._now(), "type": "ended", "code": code})
 
     def _begin(self, type: str, **fields: Any) -> Callable[[str], None]:
-        entry = self._add(type, **fields)
-        self._check_size()
-        return partial(self._end, *entry)
+        return partial(self._end, *self._add(type, **fields))
 
     def _end(self, key: str, entry: str, outcome: str) -> None:
         more = encode_json({"outcome": outcome, "ended": self._now()})
@@ -92,13 +88,11 @@ class History:
         self._count += 1
         self._size += len(text)
         self.saver.note_text(key, text)
-        return key, text
-
-    def _check_size(self) -> None:
         # Without the entries that follow, a client could hide what it does. So the session ends.
         if self._size > self.most and not self._is_full:
             self._is_full = True
             self.on_full()
+        return key, text
 
     def _now(self) -> str:
         return datetime.fromtimestamp(self.wall_clock(), UTC).isoformat(timespec="milliseconds")
