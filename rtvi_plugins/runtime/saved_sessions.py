@@ -78,10 +78,9 @@ class SavedSessions:
                     return await ask()
         except Exception as error:
             if (more := self._failures.next_line()) is not None:
-                # The store wrote this text for the operator, as of one whose key is missing.
-                report(
-                    f"the store of sessions{more}", AuthorError(str(error)) if isinstance(error, Unreadable) else error
-                )
+                # The store wrote the text of an `Unreadable` for the operator, as of one whose key is missing.
+                reason = AuthorError(str(error)) if isinstance(error, Unreadable) else error
+                report(f"the store of sessions{more}", reason)
             raise StoreUnavailable("The session cannot be resumed at present; try again later.") from None
 
 
