@@ -1,7 +1,4 @@
-"""A session as its transport sees it: texts and audio in both directions, and the end.
-
-The module has more than 300 lines because it is one class, with what transports of all kinds call.
-"""
+"""A session as its transport sees it: texts and audio in both directions, and the end."""
 
 from __future__ import annotations
 
