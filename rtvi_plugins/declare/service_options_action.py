@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeAlias, TypeVar, overload
+from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeAlias, TypeVar, cast, overload
 
 from typing_extensions import TypedDict, Unpack
 
@@ -21,7 +21,7 @@ from ..errors import DeclarationError
 from ..kinds import BUILTIN_KINDS, LLM, STT, TTS, VAD, Kind, SpeechModel
 from ..session import Session
 from ..utils.json_values import json_problem
-from ..utils.names import is_valid_name, nearest
+from ..utils.names import is_valid_name
 from .injected import (
     check_context_manager,
     check_own_name,
@@ -33,7 +33,7 @@ from .injected import (
     reject_bare,
     secret_of,
 )
-from .signature import Signature, check_flag, check_function, read_result, read_signature, reject_result, reject_unknown
+from .signature import check_flag, check_function, read_result, read_signature, reject_result, reject_unknown
 from .specs import (
     BOT,
     ActionSpec,
@@ -50,7 +50,7 @@ from .specs import (
 from .types import UnsupportedType, Validator
 from .validators import restriction
 
-__all__ = ("PROTOCOL_TYPES", "action", "check_message", "options", "service")
+__all__ = ("PROTOCOL_TYPES", "action", "options", "service")
 
 #: The types of message that the protocol itself reads. No action can handle one of them.
 PROTOCOL_TYPES = (
@@ -66,24 +66,6 @@ PROTOCOL_TYPES = (
     "llm-function-call-result",
     "disconnect-bot",
 )
-
-
-def check_message(function: AnyFunction, message: Any, sent: Mapping[str, Parameter], of_bot: bool) -> None:
-    """Reject an invalid `message=` of an action, and one whose data has no single argument."""
-    if message is None:
-        return
-    if not isinstance(message, str) or not message or json_problem(message) is not None:
-        problem = f"has message={message!r}, which is no type of a message. Write a text, as in message='set-language'."
-    elif not of_bot:
-        problem = "has message=, which only an action of a bot has. Write @action(mybot, message=…), or remove it."
-    elif message in PROTOCOL_TYPES:
-        problem = f"has message={message!r}, which is a type of the protocol itself. Choose another."
-    elif len(sent) > 1:
-        problem = f"has message=, so it takes one argument, the data of the message, not {len(sent)}: {list(sent)}. "
-        problem += "Write one argument of an attrs class or a TypedDict."
-    else:
-        return
-    raise DeclarationError(function, problem)
 
 
 P = ParamSpec("P")
@@ -103,18 +85,6 @@ OpensVAD = TypeVar("OpensVAD", bound="Callable[..., AbstractAsyncContextManager[
 OpensSpeech = TypeVar("OpensSpeech", bound="Callable[..., AbstractAsyncContextManager[SpeechModel]]")
 
 Opens = TypeVar("Opens", bound="Callable[..., AbstractAsyncContextManager[Any]]")
-
-OnLLM = TypeVar("OnLLM", bound="Callable[Concatenate[LLM, ...], Any] | Callable[Concatenate[Session, ...], Any]")
-
-OnTTS = TypeVar("OnTTS", bound="Callable[Concatenate[TTS, ...], Any] | Callable[Concatenate[Session, ...], Any]")
-
-OnSTT = TypeVar("OnSTT", bound="Callable[Concatenate[STT, ...], Any] | Callable[Concatenate[Session, ...], Any]")
-
-OnVAD = TypeVar("OnVAD", bound="Callable[Concatenate[VAD, ...], Any] | Callable[Concatenate[Session, ...], Any]")
-
-OnSpeech = TypeVar(
-    "OnSpeech", bound="Callable[Concatenate[SpeechModel, ...], Any] | Callable[Concatenate[Session, ...], Any]"
-)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -215,12 +185,9 @@ def service(*given: Any, key_page: str = "", asyncio_only: bool = False, **unkno
 
     def declare(function: AnyFunction) -> AnyFunction:
         check_function("service", function)
-        for name in unknown:
-            if near := nearest(name, ["key_page", "asyncio_only"]):
-                raise DeclarationError(function, f"@service has no argument {name}=; did you mean {near}=?")
-            raise DeclarationError(function, f"@service has no argument {name}=. Write @service('llm', 'acme').")
         if len(given) != 2:
             raise DeclarationError(function, "@service takes a kind and a provider: write @service('llm', 'acme').")
+        reject_unknown(function, "service", unknown, ("key_page", "asyncio_only"))
         check_context_manager("service", function)
         kind, provider = given
         if not is_valid_name(provider):
@@ -229,63 +196,58 @@ def service(*given: Any, key_page: str = "", asyncio_only: bool = False, **unkno
         signature = read_signature(function, given="", example="", defaults=True)
         name = kind_name(function, kind)
         protocol = kind.protocol if isinstance(kind, Kind) else BUILTIN_KINDS[name].protocol
-        before = _before_slash(function, signature)
-        _check_key_page(function, key_page, before)
+        keys_and_values = tuple(_key_or_value(function, *each) for each in signature.given.items())
+        spec = ProviderSpec(
+            name, protocol, provider, function, keys_and_values, signature.sent, signature.doc, key_page, asyncio_only
+        )
+        _check_key_page(function, key_page, spec)
         check_flag(function, "asyncio_only", asyncio_only)
-        fixed = signature.sent
-        spec = ProviderSpec(name, protocol, provider, function, before, fixed, signature.doc, key_page, asyncio_only)
         return mark(function, spec)
 
     return declare
 
 
-def _before_slash(function: AnyFunction, signature: Signature) -> tuple[SecretSpec | LifespanValue, ...]:
-    return tuple(_key_or_value(function, name, annotation) for name, annotation in signature.given.items())
-
-
-def _check_key_page(function: AnyFunction, page: Any, before: Sequence[SecretSpec | LifespanValue]) -> None:
+def _check_key_page(function: AnyFunction, page: Any, spec: ProviderSpec) -> None:
     if page == "":
         return
     if not isinstance(page, str) or not page.startswith("https://") or not page.isprintable() or " " in page:
-        raise DeclarationError(
-            function, f"key_page= is the URL of a page, as in 'https://acme.example/keys', not {page!r}."
-        )
-    if not any(isinstance(each, SecretSpec) for each in before):
-        raise DeclarationError(
-            function, "has a key_page=, but takes no key. Remove it, or take a Secret before the '/'."
-        )
+        message = f"key_page= is the URL of a page, as in 'https://acme.example/keys', not {page!r}."
+        raise DeclarationError(function, message)
+    if not spec.secrets:
+        message = "has a key_page=, but takes no key. Remove it, or take a Secret before the '/'."
+        raise DeclarationError(function, message)
 
 
 def _key_or_value(function: AnyFunction, name: str, annotation: Any) -> SecretSpec | LifespanValue:
-    found = secret_of(name, annotation) or lifespan_value(name, annotation)
-    if found is None:
+    key_or_value = secret_of(name, annotation) or lifespan_value(name, annotation)
+    if key_or_value is None:
         message = f"{name!r} is before the '/', where a service takes keys and values of lifespans. Annotate it with "
         message += "Secret, or with the class that a @lifespan yields. A service option is after the '/'."
         raise DeclarationError(function, message)
-    return found
+    return key_or_value
 
 
 # ---- options -------------------------------------------------------------------------------------------------------
 
 
 @overload
-def options(target: Literal["llm"], /, **keywords: Unpack[_OptionsKeywords]) -> Callable[[OnLLM], OnLLM]: ...
+def options(target: Literal["llm"], /, **keywords: Unpack[_OptionsKeywords]) -> _OnService[LLM]: ...
 
 
 @overload
-def options(target: Literal["tts"], /, **keywords: Unpack[_OptionsKeywords]) -> Callable[[OnTTS], OnTTS]: ...
+def options(target: Literal["tts"], /, **keywords: Unpack[_OptionsKeywords]) -> _OnService[TTS]: ...
 
 
 @overload
-def options(target: Literal["stt"], /, **keywords: Unpack[_OptionsKeywords]) -> Callable[[OnSTT], OnSTT]: ...
+def options(target: Literal["stt"], /, **keywords: Unpack[_OptionsKeywords]) -> _OnService[STT]: ...
 
 
 @overload
-def options(target: Literal["vad"], /, **keywords: Unpack[_OptionsKeywords]) -> Callable[[OnVAD], OnVAD]: ...
+def options(target: Literal["vad"], /, **keywords: Unpack[_OptionsKeywords]) -> _OnService[VAD]: ...
 
 
 @overload
-def options(target: Literal["speech"], /, **keywords: Unpack[_OptionsKeywords]) -> Callable[[OnSpeech], OnSpeech]: ...
+def options(target: Literal["speech"], /, **keywords: Unpack[_OptionsKeywords]) -> _OnService[SpeechModel]: ...
 
 
 @overload
@@ -298,9 +260,7 @@ def options(target: Kind, /, **keywords: Unpack[_OptionsKeywords]) -> _OnBot: ..
 
 @overload
 def options(
-    target: Literal["bot"] | Callable[Concatenate[Session, ...], Any],
-    /,
-    **keywords: Unpack[_BotOptionsKeywords],
+    target: Literal["bot"] | Callable[Concatenate[Session, ...], Any], /, **keywords: Unpack[_BotOptionsKeywords]
 ) -> _OnBot: ...
 
 
@@ -338,7 +298,10 @@ def options(
     def declare(function: AnyFunction) -> AnyFunction:
         check_function("options", function)
         reject_unknown(function, "options", unknown, ("last", "narrowed", "service"))
-        _check_sets_values(function)
+        if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+            raise DeclarationError(function, "is async, but an options function is not awaited. Write def.")
+        if inspect.isgeneratorfunction(function):
+            raise DeclarationError(function, "is a generator, but an options function only sets values. Remove yield.")
         check_flag(function, "last", last)
         check_own_name(function, service, targets)
         example = "(llm: AcmeLLM, /, model: str = 'small')"
@@ -367,54 +330,27 @@ def options(
     return declare
 
 
-def _check_sets_values(function: AnyFunction) -> None:
-    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-        raise DeclarationError(function, "is async, but an options function is not awaited. Write def.")
-    if inspect.isgeneratorfunction(function):
-        raise DeclarationError(function, "is a generator, but an options function only sets values. Remove yield.")
-
-
 # ---- action --------------------------------------------------------------------------------------------------------
 
 
 @overload
-def action(
-    target: Literal["llm"],
-    /,
-    **keywords: Unpack[_ActionKeywords],
-) -> Callable[[OnLLM], OnLLM]: ...
+def action(target: Literal["llm"], /, **keywords: Unpack[_ActionKeywords]) -> _OnService[LLM]: ...
 
 
 @overload
-def action(
-    target: Literal["tts"],
-    /,
-    **keywords: Unpack[_ActionKeywords],
-) -> Callable[[OnTTS], OnTTS]: ...
+def action(target: Literal["tts"], /, **keywords: Unpack[_ActionKeywords]) -> _OnService[TTS]: ...
 
 
 @overload
-def action(
-    target: Literal["stt"],
-    /,
-    **keywords: Unpack[_ActionKeywords],
-) -> Callable[[OnSTT], OnSTT]: ...
+def action(target: Literal["stt"], /, **keywords: Unpack[_ActionKeywords]) -> _OnService[STT]: ...
 
 
 @overload
-def action(
-    target: Literal["vad"],
-    /,
-    **keywords: Unpack[_ActionKeywords],
-) -> Callable[[OnVAD], OnVAD]: ...
+def action(target: Literal["vad"], /, **keywords: Unpack[_ActionKeywords]) -> _OnService[VAD]: ...
 
 
 @overload
-def action(
-    target: Literal["speech"],
-    /,
-    **keywords: Unpack[_ActionKeywords],
-) -> Callable[[OnSpeech], OnSpeech]: ...
+def action(target: Literal["speech"], /, **keywords: Unpack[_ActionKeywords]) -> _OnService[SpeechModel]: ...
 
 
 @overload
@@ -427,9 +363,7 @@ def action(target: Kind, /, **keywords: Unpack[_ActionKeywords]) -> _OnBot: ...
 
 @overload
 def action(
-    target: Literal["bot"] | Callable[Concatenate[Session, ...], Any],
-    /,
-    **keywords: Unpack[_BotActionKeywords],
+    target: Literal["bot"] | Callable[Concatenate[Session, ...], Any], /, **keywords: Unpack[_BotActionKeywords]
 ) -> _OnBot: ...
 
 
@@ -475,11 +409,16 @@ def action(
         check_function("action", function)
         known = ("long", "deadline", "finish", "repeatable", "narrowed", "service", "message")
         reject_unknown(function, "action", unknown, known)
-        _check_action(function, long, deadline, finish)
-        check_flag(function, "repeatable", repeatable)
-        signature = _action_signature(function, is_for_bot(targets))
+        if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+            problem = "is a generator. An action returns one result: use return, or session.send."
+            raise DeclarationError(function, problem)
+        for flag, setting in (("long", long), ("finish", finish), ("repeatable", repeatable)):
+            check_flag(function, flag, setting)
+        _check_time(function, long, deadline, finish)
+        needs = "" if is_for_bot(targets) else "an action takes the service and, if it wants it, the session"
+        signature = read_signature(function, given=needs, example="(tts: TTS, session: Session, /, text: str)")
         check_own_name(function, service, targets)
-        check_message(function, message, signature.sent, is_for_bot(targets))
+        _check_message(function, message, signature.sent, is_for_bot(targets))
         given = injected(function, signature, targets)
         called = _undeprecated(function)
         is_async = inspect.iscoroutinefunction(called)
@@ -509,22 +448,35 @@ def action(
     return declare
 
 
-def _check_action(function: AnyFunction, long: bool, deadline: Any, finish: bool) -> None:
-    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
-        raise DeclarationError(function, "is a generator. An action returns one result: use return, or session.send.")
-    check_flag(function, "long", long)
-    check_flag(function, "finish", finish)
-    if long and not finish:
-        raise DeclarationError(function, "is long=True, so an LLM cannot call it. Remove finish=.")
-    if (problem := _deadline_problem(deadline, long)) is not None:
-        raise DeclarationError(function, problem)
+def _check_time(function: AnyFunction, long: bool, deadline: Any, finish: bool) -> None:
+    is_number = isinstance(deadline, int | float) and not isinstance(deadline, bool)
+    if deadline is not None and not (is_number and 0 < deadline < math.inf):
+        problem = f"deadline= is a number of seconds above 0, as in 2.5, not {deadline!r}."
+    elif long and deadline is not None:
+        problem = "is long=True, so it has no deadline. Remove deadline=."
+    elif long and not finish:
+        problem = "is long=True, so an LLM cannot call it. Remove finish=."
+    else:
+        return
+    raise DeclarationError(function, problem)
 
 
-def _action_signature(function: AnyFunction, of_bot: bool) -> Signature:
-    if of_bot:
-        return read_signature(function, given="", example="")
-    given = "an action takes the service and, if it wants it, the session"
-    return read_signature(function, given=given, example="(tts: TTS, session: Session, /, text: str)")
+def _check_message(function: AnyFunction, message: Any, sent: Mapping[str, Parameter], of_bot: bool) -> None:
+    """Reject an invalid `message=` of an action, and one whose data has no single argument."""
+    if message is None:
+        return
+    if not isinstance(message, str) or not message or json_problem(message) is not None:
+        problem = f"has message={message!r}, which is no type of a message. Write a text, as in message='set-language'."
+    elif not of_bot:
+        problem = "has message=, which only an action of a bot has. Write @action(mybot, message=…), or remove it."
+    elif message in PROTOCOL_TYPES:
+        problem = f"has message={message!r}, which is a type of the protocol itself. Choose another."
+    elif len(sent) > 1:
+        problem = f"has message=, so it takes one argument, the data of the message, not {len(sent)}: {list(sent)}. "
+        problem += "Write one argument of an attrs class or a TypedDict."
+    else:
+        return
+    raise DeclarationError(function, problem)
 
 
 def _undeprecated(function: AnyFunction) -> AnyFunction:
@@ -535,29 +487,16 @@ def _undeprecated(function: AnyFunction) -> AnyFunction:
 
 
 def _narrowed(
-    function: AnyFunction,
-    sent: Mapping[str, Parameter],
-    narrowed: Mapping[str, Validator] | None,
-    what: str = "arguments",
+    function: AnyFunction, sent: Mapping[str, Parameter], narrowed: Any, what: str = "arguments"
 ) -> Mapping[str, Validator]:
-    given: Any = narrowed
-    if not isinstance(given, Mapping | None):
+    if not isinstance(narrowed, Mapping | None):
         raise DeclarationError(function, "narrowed= is a mapping of validators, as in narrowed={'text': max_len(200)}.")
-    for name, validator in (narrowed or {}).items():
+    validators = dict(cast("Mapping[str, Validator]", narrowed or {}))
+    for name, validator in validators.items():
         if name not in sent:
             raise DeclarationError(function, f"narrowed= names {name!r}, which is not one of its {what}: {list(sent)}.")
         try:
             restriction(sent[name].shape, validator)
         except UnsupportedType as error:
             raise DeclarationError(function, f"narrowed= of {name!r} {error}.") from None
-    return dict(narrowed or {})
-
-
-def _deadline_problem(deadline: Any, long: bool) -> str | None:
-    if deadline is None:
-        return None
-    if isinstance(deadline, bool) or not isinstance(deadline, int | float) or not 0 < deadline < math.inf:
-        return f"deadline= is a number of seconds above 0, as in 2.5, not {deadline!r}."
-    if long:
-        return "is long=True, so it has no deadline. Remove deadline=."
-    return None
+    return validators

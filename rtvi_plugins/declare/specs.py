@@ -153,10 +153,6 @@ class OptionsSpec:
     #: The service under which clients see the options of a bot.
     service: str = BOT
 
-    @property
-    def wants_service(self) -> bool:
-        return Given.SERVICE in self.given
-
 
 @frozen(eq=False)
 class ActionSpec:
@@ -182,10 +178,6 @@ class ActionSpec:
     message: str | None = None
     #: It has no effect outside of the session, or one that may happen twice.
     repeatable: bool = False
-
-    @property
-    def wants_service(self) -> bool:
-        return Given.SERVICE in self.given
 
 
 @frozen(eq=False)

@@ -4,16 +4,15 @@ A validator that cannot be described is rejected when it is declared, so that no
 classes of attrs' validators are private; this module reads the fields that they show.
 
 The module has more than 300 lines because a validator is read, checked and described in one place: those that attrs
-brings, alone and within each other, those of an author's own, and bounds that no value passes.
+brings, alone and within each other, and those of an author's own.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
-from functools import cache, partial
+from functools import partial
 from types import FunctionType, NoneType
 from typing import Any, cast
 
@@ -24,7 +23,6 @@ from attrs import validators as v
 from ..errors import Problem, unknown
 from ..utils.error_texts import shorten
 from ..utils.json_values import (
-    MAX_PROBLEMS,
     describe_json,
     expected,
     is_array,
@@ -37,30 +35,7 @@ from ..utils.plugin_calls import reraise_control_flow
 from .message_roles import roles
 from .types import ANYTHING, INVALID, TEXT, LoadedTypes, NoneRejected, Schema, Shape, UnsupportedType, Validator, merged
 
-__all__ = (
-    "Rule",
-    "Subject",
-    "choice",
-    "class_names",
-    "describable",
-    "got",
-    "instance",
-    "is_a",
-    "is_unsatisfiable",
-    "max_length",
-    "min_length",
-    "narrow",
-    "number",
-    "own",
-    "parts_of",
-    "pattern_of",
-    "plain",
-    "refused",
-    "restricted_schema",
-    "restriction",
-    "rule_for",
-    "violations",
-)
+__all__ = ("Rule", "narrow", "parts_of", "restricted_schema", "restriction", "violations")
 
 
 @frozen
@@ -83,99 +58,59 @@ class Subject:
     strict: bool
     attribute: attrs.Attribute[Any] | None = None
 
+    def rule(self, validator: Any) -> Rule:
+        """Return the rule of a validator. Raise `UnsupportedType` for one that cannot be described."""
+        return _READERS.get(validator.__class__, _authors_rule)(self, validator)
+
+    def rules(self, validators: Iterable[Any]) -> Rule:
+        return _all_of([self.rule(each) for each in validators])
+
     def guard(self, written: str, noun: str, classes: tuple[type, ...]) -> bool:
         """Return whether the type has values of other classes too, so that the schema must name the classes."""
-        others = [each for each in self.loaded.classes if not is_a(each, classes)]
+        others = [each for each in self.loaded.classes if not _is_json_class(each, classes)]
         if len(others) == len(self.loaded.classes) and object not in others:
-            raise UnsupportedType(f"has {written}, which applies to {noun}, not to {class_names(others)}")
+            raise UnsupportedType(f"has {written}, which applies to {noun}, not to {_class_names(others)}")
         if others and self.strict:
             if others == [NoneType]:
                 raise NoneRejected(written)
             raise UnsupportedType(
-                f"has {written}, which does not apply to {class_names(others)}. Put it on the other types only"
+                f"has {written}, which does not apply to {_class_names(others)}. Put it on the other types only"
             )
         return bool(others)
 
 
-def rule_for(classes: tuple[type, ...], passes: Callable[[Any], bool], schema: Schema, phrase: str) -> Rule:
+def _rule_for_classes(classes: tuple[type, ...], passes: Callable[[Any], bool], schema: Schema, phrase: str) -> Rule:
     """Return a rule for values of these classes. It rejects values of all others."""
 
     def check(value: Any, path: str, problems: list[Problem]) -> None:
-        if not (is_a(value.__class__, classes) and passes(value)):
-            problems.append(Problem(path, f"must {phrase}, got {got(value)}"))
+        if not (_is_json_class(value.__class__, classes) and passes(value)):
+            problems.append(Problem(path, f"must {phrase}, got {_got(value)}"))
 
     return Rule(check, schema, phrase)
 
 
-def is_a(cls: type, classes: tuple[type, ...]) -> bool:
+def _is_json_class(cls: type, classes: tuple[type, ...]) -> bool:
     """Return whether a class is one of `classes`, or a subclass. As in JSON, a bool is not a number."""
     return issubclass(cls, classes) and (not issubclass(cls, bool) or bool in classes)
 
 
-def class_names(classes: Iterable[type]) -> str:
+def _class_names(classes: Iterable[type]) -> str:
     return " or ".join({NoneType: "None", object: "Any"}.get(each, each.__name__) for each in classes)
 
 
-def plain(value: Any) -> Any:
+def _plain(value: Any) -> Any:
     return value.value if isinstance(value, Enum) else value
 
 
-def got(value: Any) -> str:
-    shown = plain(value)
-    return shorten(repr(shown)) if is_a(shown.__class__, (int, float)) else describe_json(shown)
+def _got(value: Any) -> str:
+    shown = _plain(value)
+    return shorten(repr(shown)) if _is_json_class(shown.__class__, (int, float)) else describe_json(shown)
 
 
-def describable(written: str, value: Any) -> Any:
+def _describable(written: str, value: Any) -> Any:
     if (bad := json_problem(value)) is not None:
         raise UnsupportedType(f"has {written}, which cannot be described: {bad[1]}")
     return value
-
-
-_LENGTHS = ("Length", "Items", "Properties")
-
-
-def is_unsatisfiable(schema: Schema) -> bool:
-    """Return whether the schema's bounds leave no number or no length. Bounds in `anyOf` are not read."""
-    parts = list(_parts(schema))
-    if any(_highest(parts, f"min{each}") > _lowest(parts, f"max{each}") for each in _LENGTHS):
-        return True
-    low, high = _highest(parts, "minimum"), _lowest(parts, "maximum")
-    above, below = _highest(parts, "exclusiveMinimum"), _lowest(parts, "exclusiveMaximum")
-    if any(part.get("type") == "integer" for part in parts):
-        low, high = max(low, _next_integer(above)), min(high, -_next_integer(-below))
-        return _ceil(low) > -_ceil(-high)
-    return low > high or above >= min(high, below) or low >= below
-
-
-def _parts(schema: Schema) -> Iterator[Schema]:
-    """Yield a schema and those in its `allOf`. The author of a validator may have written anything there."""
-    yield schema
-    inner: Any = schema.get("allOf")
-    for each in inner if is_array(inner) else ():
-        if is_object(each):
-            yield from _parts(each)
-
-
-def _highest(parts: list[Schema], keyword: str) -> float:
-    return max(_bounds(parts, keyword), default=-math.inf)
-
-
-def _lowest(parts: list[Schema], keyword: str) -> float:
-    return min(_bounds(parts, keyword), default=math.inf)
-
-
-def _bounds(parts: list[Schema], keyword: str) -> Iterator[float]:
-    for part in parts:
-        if part.get(keyword).__class__ in (int, float):
-            yield part[keyword]
-
-
-def _ceil(bound: float) -> float:
-    return math.ceil(bound) if math.isfinite(bound) else bound
-
-
-def _next_integer(bound: float) -> float:
-    return math.floor(bound) + 1 if math.isfinite(bound) else bound
 
 
 #: The most choices of `in_` that are described one by one.
@@ -192,15 +127,15 @@ _OPERATORS: Mapping[str, tuple[str, str]] = {
 }
 
 
-def number(subject: Subject, validator: Any) -> Rule:
+def _number(subject: Subject, validator: Any) -> Rule:
     name, word = _OPERATORS[validator.compare_op]
     bound, written = validator.bound, f"{name}({validator.bound!r})"
-    if not is_a(bound.__class__, (int, float)):
+    if not _is_json_class(bound.__class__, (int, float)):
         raise UnsupportedType(f"has {written}, whose bound is not a number that JSON has. Use an int or a float")
-    describable(written, bound)
+    _describable(written, bound)
     guard = {"type": "number"} if subject.guard(written, "numbers", (int, float)) else {}
     compare = validator.compare_func
-    return rule_for(
+    return _rule_for_classes(
         (int, float),
         lambda value: bool(compare(value, bound)),
         {**guard, word: bound},
@@ -217,11 +152,11 @@ _COUNTED: Sequence[tuple[type, str, str, str]] = (
 )
 
 
-def min_length(subject: Subject, validator: Any) -> Rule:
+def _min_length(subject: Subject, validator: Any) -> Rule:
     return _length(subject, "min", "at least", validator.min_length, lambda size, bound: size >= bound)
 
 
-def max_length(subject: Subject, validator: Any) -> Rule:
+def _max_length(subject: Subject, validator: Any) -> Rule:
     return _length(subject, "max", "at most", validator.max_length, lambda size, bound: size <= bound)
 
 
@@ -229,7 +164,7 @@ def _length(subject: Subject, side: str, least: str, bound: Any, passes: Callabl
     written = f"{side}_len({bound!r})"
     if bound.__class__ is not int or bound < 0:
         raise UnsupportedType(f"has {written}, whose length is not a whole number from 0")
-    describable(written, bound)
+    _describable(written, bound)
     classes = tuple(cls for cls, *_ in _COUNTED)
     guarded = subject.guard(written, "strings, arrays and objects", classes)
     counted = [
@@ -244,7 +179,7 @@ def _length(subject: Subject, side: str, least: str, bound: Any, passes: Callabl
     def check(value: Any, path: str, problems: list[Problem]) -> None:
         noun = next((noun for cls, _, noun, _ in _COUNTED if isinstance(value, cls)), None)
         if noun is None:
-            problems.append(Problem(path, f"must {phrase}, got {got(value)}"))
+            problems.append(Problem(path, f"must {phrase}, got {_got(value)}"))
         elif not passes(len(value), bound):
             problems.append(Problem(path, f"must have {least} {bound} {_plural(noun, bound)}, got {len(value)}"))
 
@@ -262,7 +197,7 @@ _ANCHORED = {"fullmatch": "^(?:{})$", "match": "^(?:{})"}
 _PYTHON_ONLY = re.compile(r"(?<!\\)(?:\\\\)*(\(\?P|\(\?#|\(\?[aiLmsux-]+[:)]|\(\?\(|\(\?>|\\[AZ])")
 
 
-def pattern_of(subject: Subject, validator: Any) -> Rule:
+def _pattern(subject: Subject, validator: Any) -> Rule:
     compiled: re.Pattern[Any] = validator.pattern
     pattern = compiled.pattern
     written = f"matches_re({pattern!r})"
@@ -276,23 +211,23 @@ def pattern_of(subject: Subject, validator: Any) -> Rule:
         raise UnsupportedType(
             f"has {written} with {flags!r}, which JSON Schema does not have. Write [Aa] in the pattern"
         )
-    describable(written, pattern)
+    _describable(written, pattern)
     guard = {"type": "string"} if subject.guard(written, "strings", (str,)) else {}
     matches = validator.match_func
     schema = {**guard, "pattern": _ANCHORED.get(matches.__name__, "{}").format(pattern)}
-    return rule_for((str,), lambda value: bool(matches(value)), schema, f"match the pattern {pattern!r}")
+    return _rule_for_classes((str,), lambda value: bool(matches(value)), schema, f"match the pattern {pattern!r}")
 
 
 # ---- choices and classes -------------------------------------------------------------------------------------------
 
 
-def choice(subject: Subject, validator: Any) -> Rule:
+def _choice(subject: Subject, validator: Any) -> Rule:
     options: list[Any] = _listed(validator.options)
-    values = [describable("in_(…)", plain(each)) for each in options]
+    values = [_describable("in_(…)", _plain(each)) for each in options]
     strangers = [each for each in options if not any(_can_be(each, cls) for cls in subject.loaded.classes)]
     if strangers:
         raise UnsupportedType(
-            f"has in_(…) with {shorten(repr(strangers[0]))}, which is no {class_names(subject.loaded.classes)}"
+            f"has in_(…) with {shorten(repr(strangers[0]))}, which is no {_class_names(subject.loaded.classes)}"
         )
     if subject.strict and NoneType in subject.loaded.classes and None not in values:
         raise NoneRejected("in_(…)")
@@ -300,7 +235,7 @@ def choice(subject: Subject, validator: Any) -> Rule:
     listed = shorten(", ".join(repr(each) for each in values), 300)
 
     def check(value: Any, path: str, problems: list[Problem]) -> None:
-        sent = plain(value)
+        sent = _plain(value)
         if (sent is None or isinstance(sent, str | int | float)) and _key(sent) in allowed:
             return
         texts = [each for each in values if isinstance(each, str)]
@@ -318,7 +253,7 @@ def _listed(options: Any) -> list[Any]:
         listed.append(each)
         if len(listed) > _MOST_CHOICES:
             raise UnsupportedType(f"has in_(…) with more than {_MOST_CHOICES} choices. Use ge and le, or matches_re")
-        if not isinstance(plain(each), str | int | float | None):
+        if not isinstance(_plain(each), str | int | float | None):
             raise UnsupportedType(f"has in_(…) with {shorten(repr(each))}, which is no string, number, bool or None")
     if not listed:
         raise UnsupportedType("has in_(…) without a choice")
@@ -348,35 +283,35 @@ _JSON_TYPES: Mapping[type, str] = {
 }
 
 
-def instance(subject: Subject, validator: Any) -> Rule:
+def _instance(subject: Subject, validator: Any) -> Rule:
     wanted: Any = validator.type
     classes = cast("tuple[type, ...]", wanted if isinstance(wanted, tuple) else (wanted,))
-    written = f"instance_of({class_names(classes)})"
+    written = f"instance_of({_class_names(classes)})"
     right = [each for each in subject.loaded.classes if issubclass(each, classes)]
     wrong = [each for each in subject.loaded.classes if each not in right]
     if not right:
-        raise UnsupportedType(f"has {written}, which no {class_names(wrong)} is. Annotate it so")
+        raise UnsupportedType(f"has {written}, which no {_class_names(wrong)} is. Annotate it so")
     if wrong == [NoneType] and subject.strict:
         raise NoneRejected(written)
     types = {_JSON_TYPES.get(each, "") for each in right}
     if wrong and ("" in types or types & {_JSON_TYPES.get(each, "") for each in wrong}):
-        raise UnsupportedType(f"has {written}, which JSON cannot tell from {class_names(wrong)}. Annotate it so")
+        raise UnsupportedType(f"has {written}, which JSON cannot tell from {_class_names(wrong)}. Annotate it so")
 
     def check(value: Any, path: str, problems: list[Problem]) -> None:
         if not isinstance(value, classes):
-            problems.append(Problem(path, expected(class_names(classes), plain(value))))
+            problems.append(Problem(path, expected(_class_names(classes), _plain(value))))
 
-    return Rule(check, {"type": sorted(types)} if wrong else {}, f"be {class_names(classes)}")
+    return Rule(check, {"type": sorted(types)} if wrong else {}, f"be {_class_names(classes)}")
 
 
 # ---- validators of an author's own ---------------------------------------------------------------------------------
 
 
-def refused(subject: Subject, validator: Any) -> Rule:
+def _refused(subject: Subject, validator: Any) -> Rule:
     raise UnsupportedType(f"has {validator!r}, which no JSON value passes. Remove it")
 
 
-def own(subject: Subject, validator: Any) -> Rule:
+def _authors_rule(subject: Subject, validator: Any) -> Rule:
     """Read a validator that is not from attrs. Its `json_schema` or its docstring describes it."""
     name = getattr(validator, "__name__", validator.__class__.__name__)
     if isinstance(validator, FunctionType) and validator.__module__ == v.ge.__module__:
@@ -398,20 +333,18 @@ def own(subject: Subject, validator: Any) -> Rule:
             )
     if (bad := json_problem(described)) is not None:
         raise UnsupportedType(f"has the validator {name}, which cannot be described: {bad[1]}")
-    attribute = subject.attribute
+    attribute = subject.attribute or _VALUE
 
     def check(value: Any, path: str, problems: list[Problem]) -> None:
         try:
-            validator(None, attribute or _attribute("value"), value)
+            validator(None, attribute, value)
         except ValueError as error:
-            text = str(error.args[0] if error.args else error).removeprefix(
-                f"{(attribute or _attribute('value')).name!r} "
-            )
+            text = str(error.args[0] if error.args else error).removeprefix(f"{attribute.name!r} ")
             problems.append(Problem(path, shorten(text, 300)))
         except BaseException as error:
             reraise_control_flow(error)
             # A field's validator may want the instance, and its class runs it once more. Any other has the last word.
-            if attribute is None:
+            if subject.attribute is None:
                 problems.append(Problem(path, "is not acceptable"))
 
     return Rule(check, described, f"pass {name}")
@@ -425,30 +358,8 @@ def _doc(validator: Any) -> str:
     return " ".join(doc.strip().split("\n\n")[0].split()) if isinstance(doc, str) else ""
 
 
-@cache
-def _attribute(name: str) -> attrs.Attribute[Any]:
-    """Return an attribute for validators that name it in their messages."""
-    made = attrs.make_class("Value", {name: attrs.field()})
-    return cast("attrs.Attribute[Any]", attrs.fields(made)[0])
-
-
-@frozen
-class _Reader(Subject):
-    """Reads the validators of one subject."""
-
-    def read(self, validator: Any) -> Rule:
-        for cls, read in _READERS.items():
-            if validator.__class__ is cls:
-                return read(self, validator)
-        return own(self, validator)
-
-
-def _read_validators(
-    validators: Iterable[Validator], loaded: LoadedTypes, *, strict: bool, attribute: attrs.Attribute[Any] | None = None
-) -> Rule:
-    """Return one rule for all validators. Raise `UnsupportedType` for one that cannot be described."""
-    reader = _Reader(loaded, strict, attribute)
-    return _all([reader.read(each) for each in validators])
+#: An attribute for validators that name it in their messages.
+_VALUE: attrs.Attribute[Any] = attrs.fields(attrs.make_class("Value", ["value"]))[0]
 
 
 def parts_of(validator: Validator) -> Iterator[Validator]:
@@ -462,7 +373,7 @@ def parts_of(validator: Validator) -> Iterator[Validator]:
 # ---- validators made of validators ---------------------------------------------------------------------------------
 
 
-def _all(rules: Sequence[Rule]) -> Rule:
+def _all_of(rules: Sequence[Rule]) -> Rule:
     if len(rules) == 1:
         return rules[0]
 
@@ -473,39 +384,39 @@ def _all(rules: Sequence[Rule]) -> Rule:
     return Rule(check, merged(each.schema for each in rules), " and ".join(each.phrase for each in rules))
 
 
-def _and(reader: _Reader, validator: Any) -> Rule:
-    return _all([reader.read(each) for each in validator._validators])
+def _and(subject: Subject, validator: Any) -> Rule:
+    return subject.rules(validator._validators)
 
 
-def _optional(reader: _Reader, validator: Any) -> Rule:
-    inner = attrs.evolve(reader, loaded=reader.loaded.without_none()).read(validator.validator)
+def _optional(subject: Subject, validator: Any) -> Rule:
+    inner = attrs.evolve(subject, loaded=subject.loaded.without_none()).rule(validator.validator)
 
     def check(value: Any, path: str, problems: list[Problem]) -> None:
         if value is not None:
             inner.check(value, path, problems)
 
-    nullable = NoneType in reader.loaded.classes or object in reader.loaded.classes
+    nullable = NoneType in subject.loaded.classes or object in subject.loaded.classes
     schema = {"anyOf": [inner.schema, {"type": "null"}]} if nullable and inner.schema else inner.schema
     return Rule(check, schema, inner.phrase)
 
 
-def _or(reader: _Reader, validator: Any) -> Rule:
-    rules = [attrs.evolve(reader, strict=False).read(each) for each in validator.validators]
+def _or(subject: Subject, validator: Any) -> Rule:
+    rules = [attrs.evolve(subject, strict=False).rule(each) for each in validator.validators]
     phrase = " or ".join(each.phrase for each in rules)
 
     def check(value: Any, path: str, problems: list[Problem]) -> None:
         if not any(_passes(each, value) for each in rules):
-            problems.append(Problem(path, f"must {phrase}, got {got(value)}"))
+            problems.append(Problem(path, f"must {phrase}, got {_got(value)}"))
 
     return Rule(check, {"anyOf": [each.schema for each in rules]}, phrase)
 
 
-def _not(reader: _Reader, validator: Any) -> Rule:
-    rule = attrs.evolve(reader, strict=False).read(validator.validator)
+def _not(subject: Subject, validator: Any) -> Rule:
+    rule = attrs.evolve(subject, strict=False).rule(validator.validator)
 
     def check(value: Any, path: str, problems: list[Problem]) -> None:
         if _passes(rule, value):
-            problems.append(Problem(path, f"must not {rule.phrase}, got {got(value)}"))
+            problems.append(Problem(path, f"must not {rule.phrase}, got {_got(value)}"))
 
     return Rule(check, {"not": rule.schema}, f"not {rule.phrase}")
 
@@ -516,36 +427,32 @@ def _passes(rule: Rule, value: Any) -> bool:
     return not problems
 
 
-def _deep_iterable(reader: _Reader, validator: Any) -> Rule:
-    guard = {"type": "array"} if reader.guard("deep_iterable(…)", "arrays", (list, tuple)) else {}
-    member_rule = attrs.evolve(reader, loaded=reader.loaded.items or ANYTHING).read(validator.member_validator)
+def _deep_iterable(subject: Subject, validator: Any) -> Rule:
+    guard = {"type": "array"} if subject.guard("deep_iterable(…)", "arrays", (list, tuple)) else {}
+    member_rule = attrs.evolve(subject, loaded=subject.loaded.items or ANYTHING).rule(validator.member_validator)
 
     def check(value: Any, path: str, problems: list[Problem]) -> None:
         if not is_array(value):
-            problems.append(Problem(path, expected("an array", plain(value))))
+            problems.append(Problem(path, expected("an array", _plain(value))))
             return
-        for index, each in enumerate(value):
-            if len(problems) >= MAX_PROBLEMS:
-                return
+        for index, each in until_max_problems(enumerate(value), problems):
             member_rule.check(each, f"{path}[{index}]", problems)
 
     items = {"items": member_rule.schema} if member_rule.schema else {}
     rule = Rule(check, {**guard, **items}, f"have only items that each must {member_rule.phrase}")
-    return _with_whole(reader, rule, validator.iterable_validator)
+    return _with_whole(subject, rule, validator.iterable_validator)
 
 
-def _deep_mapping(reader: _Reader, validator: Any) -> Rule:
-    guard = {"type": "object"} if reader.guard("deep_mapping(…)", "objects", (dict,)) else {}
-    keys = attrs.evolve(reader, loaded=TEXT).read(_or_nothing(validator.key_validator))
-    values = attrs.evolve(reader, loaded=reader.loaded.values or ANYTHING).read(_or_nothing(validator.value_validator))
+def _deep_mapping(subject: Subject, validator: Any) -> Rule:
+    guard = {"type": "object"} if subject.guard("deep_mapping(…)", "objects", (dict,)) else {}
+    keys = attrs.evolve(subject, loaded=TEXT).rule(validator.key_validator)
+    values = attrs.evolve(subject, loaded=subject.loaded.values or ANYTHING).rule(validator.value_validator)
 
     def check(value: Any, path: str, problems: list[Problem]) -> None:
         if not is_object(value):
-            problems.append(Problem(path, expected("an object", plain(value))))
+            problems.append(Problem(path, expected("an object", _plain(value))))
             return
-        for key, each in value.items():
-            if len(problems) >= MAX_PROBLEMS:
-                return
+        for key, each in until_max_problems(value.items(), problems):
             names: list[Problem] = []
             keys.check(key, member_path(path, key), names)
             problems.extend(attrs.evolve(one, message=f"its name {one.message}") for one in names)
@@ -554,17 +461,17 @@ def _deep_mapping(reader: _Reader, validator: Any) -> Rule:
     schema: Schema = {**guard, **({"propertyNames": keys.schema} if keys.schema else {})}
     schema |= {"additionalProperties": values.schema} if values.schema else {}
     phrases = [f"names that each must {keys.phrase}", f"values that each must {values.phrase}"]
-    return _with_whole(reader, Rule(check, schema, f"have only {' and '.join(phrases)}"), validator.mapping_validator)
+    return _with_whole(subject, Rule(check, schema, f"have only {' and '.join(phrases)}"), validator.mapping_validator)
 
 
-def _roles(reader: _Reader, validator: roles) -> Rule:
+def _roles(subject: Subject, validator: roles) -> Rule:
     """Read `roles` as a custom validator that reports the path of each problem."""
-    reader.guard(repr(validator), "arrays of messages", (list, tuple))
-    rule = own(reader, validator)
+    subject.guard(repr(validator), "arrays of messages", (list, tuple))
+    rule = _authors_rule(subject, validator)
 
     def check(value: Any, path: str, problems: list[Problem]) -> None:
         if value is not None and not is_array(value):
-            problems.append(Problem(path, expected("an array of messages", plain(value))))
+            problems.append(Problem(path, expected("an array of messages", _plain(value))))
             return
         for inner, message in until_max_problems(validator.problems(value or ()), problems):
             problems.append(Problem(f"{path}{inner}", message))
@@ -572,28 +479,25 @@ def _roles(reader: _Reader, validator: roles) -> Rule:
     return attrs.evolve(rule, check=check)
 
 
-def _or_nothing(validator: Any) -> Any:
-    return cast("Any", v.and_()) if validator is None else validator
+def _with_whole(subject: Subject, rule: Rule, whole: Any) -> Rule:
+    return rule if whole is None else _all_of([subject.rule(whole), rule])
 
 
-def _with_whole(reader: _Reader, rule: Rule, whole: Any) -> Rule:
-    return rule if whole is None else _all([reader.read(whole), rule])
-
-
-_READERS: Mapping[type, Callable[[_Reader, Any], Rule]] = {
-    v.ge(0).__class__: number,
-    v.min_len(0).__class__: min_length,
-    v.max_len(0).__class__: max_length,
-    v.matches_re("").__class__: pattern_of,
-    v.in_(()).__class__: choice,
-    v.instance_of(str).__class__: instance,
+_READERS: Mapping[type, Callable[[Subject, Any], Rule]] = {
+    v.ge(0).__class__: _number,
+    v.min_len(0).__class__: _min_length,
+    v.max_len(0).__class__: _max_length,
+    v.matches_re("").__class__: _pattern,
+    v.in_(()).__class__: _choice,
+    v.instance_of(str).__class__: _instance,
     v.and_().__class__: _and,
     v.optional(v.ge(0)).__class__: _optional,
     v.or_(v.ge(0), v.ge(0)).__class__: _or,
     v.not_(v.ge(0)).__class__: _not,
     v.deep_iterable(v.ge(0)).__class__: _deep_iterable,
     v.deep_mapping(v.ge(0), v.ge(0)).__class__: _deep_mapping,
-    v.is_callable().__class__: refused,
+    v.is_callable().__class__: _refused,
+    NoneType: lambda subject, _: subject.rules(()),  # of keys or values that `deep_mapping` does not check
     roles: _roles,
 }
 
@@ -605,7 +509,7 @@ def narrow(shape: Shape, validators: Sequence[Validator], *, attribute: attrs.At
     """Return the shape under validators. Raise `UnsupportedType` for one that does not apply to all of its values."""
     if not validators:
         return shape
-    rule = _read_validators(validators, shape.loaded, strict=True, attribute=attribute)
+    rule = Subject(shape.loaded, strict=True, attribute=attribute).rules(validators)
 
     def load(value: Any, path: str, problems: list[Problem]) -> Any:
         before = len(problems)
@@ -615,15 +519,13 @@ def narrow(shape: Shape, validators: Sequence[Validator], *, attribute: attrs.At
         return loaded if len(problems) == before else INVALID
 
     schema = merged([shape.schema, rule.schema])
-    if is_unsatisfiable(schema):
-        raise UnsupportedType(f"must {rule.phrase}, which no value can. Correct the bounds")
     expects = f"{shape.expects} that must {rule.phrase}"
     return Shape(shape.rtvi_type, schema, load, expects=expects, loaded=shape.loaded)
 
 
 def restriction(shape: Shape, validator: Validator) -> Rule:
     """Return the rule of a grant's validator. It may exclude some of the shape's types, but not all."""
-    return _read_validators([validator], shape.loaded, strict=False)
+    return Subject(shape.loaded, strict=False).rule(validator)
 
 
 def restricted_schema(shape: Shape, validator: Validator) -> Schema:

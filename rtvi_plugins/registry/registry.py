@@ -16,6 +16,7 @@ from ..declare.specs import (
     AnyFunction,
     BotSpec,
     Choice,
+    Given,
     LifespanSpec,
     LifespanValue,
     OptionsSpec,
@@ -174,7 +175,7 @@ class Provider:
 
     def sets(self, group: OptionsSpec) -> bool:
         """Return whether a group changes the service. If so, a new service must receive its values."""
-        return group in self.groups or (group in self.kind_groups and group.wants_service)
+        return group in self.groups or (group in self.kind_groups and Given.SERVICE in group.given)
 
     def effective(self, group: OptionsSpec) -> tuple[str, ...]:
         """Return the options of a group that no other group overrides."""

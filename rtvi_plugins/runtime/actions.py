@@ -124,7 +124,7 @@ log = logging.getLogger("rtvi_plugins")
 T = TypeVar("T")
 
 #: An attribute of an enum is slow to read.
-_SESSION = Given.SESSION
+_SERVICE, _SESSION = Given.SERVICE, Given.SESSION
 
 #: The numbers of calls, for hooks.
 _calls = count(1)
@@ -186,7 +186,7 @@ class Actions:
 
     def _service(self, call: CallAction) -> OpenService | None:
         """Return the service of an action when the call arrives. It may be switched before the action starts."""
-        return self.find(call.action.service, call.action.spec) if call.action.spec.wants_service else None
+        return self.find(call.action.service, call.action.spec) if _SERVICE in call.action.spec.given else None
 
     async def _perform(self, call: CallAction, service: OpenService | None) -> None:
         request = call.request
@@ -260,7 +260,7 @@ class Actions:
     async def call(self, action: OfferedAction, sent: Mapping[str, Any]) -> Any:
         """Run an action that the bot's LLM calls. Return its result as JSON; raise `RequestError` if it fails."""
         arguments = action.binder.bind(dict(sent), "$.arguments")
-        service = self.find(action.service, action.spec) if action.spec.wants_service else None
+        service = self.find(action.service, action.spec) if _SERVICE in action.spec.given else None
         return await self._result(action, arguments, service, self._sendable)
 
     # ---- long actions ----------------------------------------------------------------------------------------------

@@ -642,7 +642,7 @@ async def other_llm() -> AsyncGenerator[Acme]:
 async def other_llm() -> AsyncGenerator[Acme]:
     yield Acme()
 """,
-        "@service has no argument kind=. Write @service('llm', 'acme').",
+        "@service takes a kind and a provider: write @service('llm', 'acme').",
     ),
     "service with a third name": (
         """
@@ -651,7 +651,7 @@ async def other_llm() -> AsyncGenerator[Acme]:
 async def other_llm() -> AsyncGenerator[Acme]:
     yield Acme()
 """,
-        "@service has no argument public=. Write @service('llm', 'acme').",
+        "@service has no argument public=; it has key_page=, asyncio_only=.",
     ),
     "bot that is given no session": (
         """
