@@ -11,7 +11,6 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 __all__ = ("API_GROUP", "BRIDGES", "COMMANDS", "GROUP", "commands", "distributions", "stale_metadata")
 
@@ -32,7 +31,7 @@ def commands(path: Sequence[str] | None = None) -> Mapping[str, str]:
 def stale_metadata(path: Sequence[str] | None = None) -> Iterator[tuple[Path, str]]:
     """Yield the metadata folders of plugins that nothing uses, each with the distribution that it belongs to.
 
-    They are what pip left behind when it was interrupted, and older versions beside the one that counts.
+    They are what pip left behind when it was interrupted, and other versions beside the one that counts.
     """
     for folder in dict.fromkeys(sys.path if path is None else path):
         by_name: dict[str, list[Path]] = {}
@@ -89,47 +88,16 @@ def _read_version(info: Path) -> str:
     return next((each.partition(":")[2].strip() for each in lines if each.startswith("Version:")), "")
 
 
-def _age(info: Path) -> tuple[Any, ...]:
+def _age(info: Path) -> tuple[bool, float, str]:
     """Return a sort key for several metadata folders of one distribution. The last one is the installed one.
 
-    A folder without metadata is left over and comes first. Then the newest version wins, and for equal versions the
-    folder that was written last.
+    A folder without metadata is left over and comes first. Of the others, the one that was written last is installed.
     """
     is_whole = info.is_file() or any((info / name).is_file() for name in ("METADATA", "PKG-INFO", "entry_points.txt"))
     try:
-        written = info.stat().st_mtime
+        return is_whole, info.stat().st_mtime, info.name
     except OSError:
-        written = 0.0
-    return is_whole, _version_key(_name_and_version(info)[1] or _read_version(info)), written, info.name
-
-
-#: The sort order of version suffixes. Negative ones come before the plain version.
-_MARKS = {
-    "dev": -4,
-    "a": -3,
-    "alpha": -3,
-    "b": -2,
-    "beta": -2,
-    "c": -1,
-    "rc": -1,
-    "pre": -1,
-    "post": 1,
-    "rev": 1,
-    "r": 1,
-}
-
-
-def _version_key(version: str) -> tuple[Any, ...]:
-    """Return a sort key for versions. It follows PEP 440 as far as metadata folders need it."""
-    epoch, mark, plain = version.lower().rpartition("!")
-    plain, _, local = plain.partition("+")
-    numbers = re.match(r"v?(\d+(?:[._]\d+)*)", plain)
-    release = [int(each) for each in re.split(r"[._]", numbers[1])] if numbers else []
-    while release and release[-1] == 0:
-        release.pop()
-    rest = plain[numbers.end() :] if numbers else plain
-    marks = [(_MARKS.get(name, 0), int(number or 0)) for name, number in re.findall(r"([a-z]+)[._-]?(\d*)", rest)]
-    return int(epoch) if mark and epoch.isdigit() else 0, release, [*marks, (0, 0)], local
+        return is_whole, 0.0, info.name
 
 
 def _read(file: Path) -> str:

@@ -48,11 +48,8 @@ class Grants:
 
         The limits of a declaration stay in force, unless the grant has a validator of the same class.
         """
-        arguments, options = _narrowed_arguments(registry), _narrowed_options(registry)
-        filled = [
-            _filled(each, arguments.get(each.name, {}), options.get(each.name))
-            for each in (renamed(registry, each) for each in (registry.bot.grants if granted is None else granted))
-        ]
+        given = registry.bot.grants if granted is None else granted
+        filled = [_with_declared_limits(registry, renamed(registry, each)) for each in given]
         return cls({grant.name: grant for grant in filled}, everything)
 
     def get(self, *names: str) -> Grant | None:
@@ -79,56 +76,34 @@ def _found(grants: Mapping[str, Grant], names: Iterable[str]) -> Grant | None:
     return reduce(_both, found) if found else None
 
 
-def _filled(grant: Grant, arguments: Mapping[str, Validator], option: Validator | None) -> Grant:
-    """Return the grant with the limits of its declaration added."""
-    kept = {name: _kept(each, grant.arguments.get(name)) for name, each in arguments.items()}
-    own = grant.validator if option is None else _kept(option, grant.validator)
-    validators = () if own is None else (own,)
-    return Grant(grant.name, *validators, arguments={**grant.arguments, **kept}, writable=grant.writable)
+def _with_declared_limits(registry: Registry, grant: Grant) -> Grant:
+    """Return the grant with the limits that its action or option declares, those of several providers joined."""
+    if ":" in grant.name:
+        narrowed = [each.narrowed for each in _having(registry, grant.name)]
+        arguments = dict(grant.arguments)
+        for argument in dict.fromkeys(argument for each in narrowed for argument in each):
+            declared = [each[argument] for each in narrowed if argument in each]
+            arguments[argument] = _limited(declared, arguments.get(argument))
+        return Grant(grant.name, arguments=arguments, writable=grant.writable)
+    service, _, option = grant.name.partition(".")
+    limits: list[Validator] = []
+    for provider in registry.services[service].providers.values():
+        present = provider.present_name(option)
+        if present is not None and (limit := provider.options[present][1].narrowed.get(present)) is not None:
+            limits.append(limit)
+    return Grant(grant.name, _limited(limits, grant.validator), writable=grant.writable) if limits else grant
 
 
-def _kept(default: Validator, given: Validator | None) -> Validator:
-    """Join both validators. A given part replaces a default part of the same class."""
-    if given is None:
-        return default
-    classes = {each.__class__ for each in parts_of(given)}
-    return and_(*(each for each in parts_of(default) if each.__class__ not in classes), given)
-
-
-def _narrowed_arguments(registry: Registry) -> Mapping[str, Mapping[str, Validator]]:
-    """Return the limits that actions declare for their arguments, by action. Limits of several providers are joined."""
-    found: dict[str, dict[str, Validator]] = {}
-    for service, name, spec in _actions(registry):
-        _join(found.setdefault(f"{service}:{name}", {}), spec.narrowed)
-    return found
-
-
-def _narrowed_options(registry: Registry) -> Mapping[str, Validator]:
-    """Return the limits that options declare, by option."""
-    found: dict[str, Validator] = {}
-    for service in registry.services.values():
-        for provider in service.providers.values():
-            for name, (_, group) in provider.options.items():
-                if name in group.narrowed:
-                    for each in provider.names_of(name):
-                        _join(found, {f"{service.name}.{each}": group.narrowed[name]})
-    return found
-
-
-def _join(found: dict[str, Validator], more: Mapping[str, Validator]) -> None:
-    for name, validator in more.items():
-        parts = [*parts_of(found[name])] if name in found else []
-        # Providers of one kind share its declarations, and each part is reported once.
-        parts.extend(each for each in parts_of(validator) if each not in parts)
-        found[name] = and_(*parts)
-
-
-def _actions(registry: Registry) -> Iterable[tuple[str, str, ActionSpec]]:
-    for own, specs in registry.actions.items():
-        yield from ((own, name, spec) for name, spec in specs.items())
-    for service in registry.services.values():
-        for provider in service.providers.values():
-            yield from ((service.name, name, spec) for name, spec in provider.actions.items())
+def _limited(limits: Iterable[Validator], granted: Validator | None) -> Validator:
+    """Join declared limits and the validator of a grant, whose parts replace those limits of the same class."""
+    granted_parts = [] if granted is None else [*parts_of(granted)]
+    replaced = {each.__class__ for each in granted_parts}
+    # Providers of one kind share its declarations, and each part is reported once.
+    kept: list[Validator] = []
+    for part in (part for limit in limits for part in parts_of(limit)):
+        if part.__class__ not in replaced and part not in kept:
+            kept.append(part)
+    return and_(*kept, *granted_parts)
 
 
 def _both(ours: Grant, theirs: Grant) -> Grant:
