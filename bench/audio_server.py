@@ -26,7 +26,7 @@ from rtvi_plugins.kinds import Audio, LLMPiece, LLMRequest, Text, TTSPiece, TTSR
 from rtvi_plugins_server import create_app
 from rtvi_plugins_server._protobuf import decode, encode
 from rtvi_plugins_server._uvicorn.connections import ConnectionLimits
-from rtvi_plugins_server._uvicorn.server import serve
+from rtvi_plugins_server._uvicorn.server import make_server
 
 #: What the bot says: more than anybody listens to here. Each sentence takes as long as a person needs for it.
 SENTENCES, SENTENCE_SECONDS = 60, 3.0
@@ -100,7 +100,8 @@ def main() -> None:
     app.router.routes[:0] = [WebSocketRoute("/echo", Echo(_bare)), WebSocketRoute("/codec", Echo(_coded))]
     listener = socket.create_server(("127.0.0.1", 0), backlog=512)
     port = listener.getsockname()[1]
-    serve(app, host, listener, drain_seconds=0, ready=lambda: print(port, flush=True), limits=LIMITS)
+    server = make_server(app, host, drain_seconds=0, ready=lambda: print(port, flush=True), limits=LIMITS)
+    server.run([listener])
 
 
 if __name__ == "__main__":

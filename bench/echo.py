@@ -20,12 +20,10 @@ Frame = str | bytes
 class EchoApp:
     """Answers each frame by another, at once."""
 
-    full = False
     close_frame: CloseFrame | None = None
 
     def __init__(self, answer: Callable[[Frame], Frame]) -> None:
         self.on_sendable: Callable[[], None] | None = None
-        self.on_drained: Callable[[], None] | None = None
         self._answer = answer
         self._answers: list[Frame] = []
 

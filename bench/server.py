@@ -20,7 +20,7 @@ from rtvi_plugins.resuming import MemoryStore, SessionStore
 from rtvi_plugins.stores import open_store
 from rtvi_plugins_server import create_app
 from rtvi_plugins_server._uvicorn.connections import ConnectionLimits
-from rtvi_plugins_server._uvicorn.server import serve
+from rtvi_plugins_server._uvicorn.server import make_server
 
 #: All load comes from one address.
 LIMITS = ConnectionLimits(connections=10_000, connections_per_address=10_000)
@@ -48,7 +48,8 @@ def main() -> None:
     app.router.routes.insert(0, WebSocketRoute("/echo", Echo(same)))
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
-    serve(app, host, listener, drain_seconds=0, ready=lambda: print(port, flush=True), limits=LIMITS)
+    server = make_server(app, host, drain_seconds=0, ready=lambda: print(port, flush=True), limits=LIMITS)
+    server.run([listener])
 
 
 if __name__ == "__main__":

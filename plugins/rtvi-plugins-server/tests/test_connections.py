@@ -24,7 +24,7 @@ from rtvi_plugins.errors import ServerFull
 from rtvi_plugins.hosting import Host, Limits
 from rtvi_plugins.loading import load_bot
 from rtvi_plugins_server._addresses import Proxies, client_group, trusted_proxies
-from rtvi_plugins_server._uvicorn import http_protocol
+from rtvi_plugins_server._uvicorn import http_guard
 from rtvi_plugins_server._uvicorn.acceptor import Acceptor
 from rtvi_plugins_server._uvicorn.chunked_body import ChunkedBody
 from rtvi_plugins_server._uvicorn.connections import ConnectionLimiter, ConnectionLimits, TrackedConnection
@@ -42,7 +42,7 @@ START = b"POST /start HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 def parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Serves with either parser of HTTP."""
     if request.param == "h11":
-        monkeypatch.setattr("rtvi_plugins_server._uvicorn.server.http_protocol", lambda: http_protocol.GuardedH11)
+        monkeypatch.setattr("rtvi_plugins_server._uvicorn.server.guarded_protocol", lambda: http_guard.GuardedH11)
     else:
         pytest.importorskip("httptools")
     return str(request.param)

@@ -35,9 +35,9 @@ from rtvi_plugins.loading import load_bot
 from rtvi_plugins.security import LogThrottle
 from rtvi_plugins.session import Session
 from rtvi_plugins_server._protobuf import decode, encode
-from rtvi_plugins_server._uvicorn import keepalive, websocket
+from rtvi_plugins_server._uvicorn import handshake, keepalive, websocket
 from rtvi_plugins_server._uvicorn.connections import ConnectionLimiter, ConnectionLimits
-from rtvi_plugins_server._uvicorn.websocket import WebSocket
+from rtvi_plugins_server._uvicorn.handshake import HandshakeProtocol
 from rtvi_plugins_server._websocket_session import EXTENSION, CloseFrame
 
 READY = '{"label": "rtvi-ai", "type": "client-ready", "id": "0", "data": {}}'
@@ -275,7 +275,7 @@ def test_a_refused_handshake_is_one_line(
     host: Host, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of our own: the app has answered, and nothing is wrong with it."""
-    monkeypatch.setattr(websocket, "_refusals", LogThrottle(logging.getLogger("rtvi_plugins.server")))
+    monkeypatch.setattr(handshake, "_refusals", LogThrottle(logging.getLogger("rtvi_plugins.server")))
     with live(host) as server:
         with pytest.raises(InvalidStatus) as refused, connect(f"ws://127.0.0.1:{server.address[1]}/ws", proxy=None):
             raise AssertionError("the handshake succeeded")
@@ -541,10 +541,10 @@ def test_an_app_may_refuse(host: Host, path: str, status: int) -> None:
         assert refused.value.response.status_code == status
 
 
-def test_an_app_that_reads_nothing_stops_its_client(host: Host, monkeypatch: pytest.MonkeyPatch, loop: str) -> None:
+def test_an_app_that_reads_nothing_stops_its_client(host: Host, loop: str) -> None:
     """What it does not take is not read from the socket; that the client is gone is found out all the same."""
-    monkeypatch.setattr(keepalive, "_PING_SECONDS", 0.5)
     with live(host, loop=loop, routes=[WebSocketRoute("/silent", silent)]) as server:
+        server.server.config.ws_ping_interval = 0.5
         with bare(server, "/silent") as client:
             client.socket.settimeout(0.5)
             sent = 0
@@ -554,6 +554,16 @@ def test_an_app_that_reads_nothing_stops_its_client(host: Host, monkeypatch: pyt
             except TimeoutError:
                 pass
             assert sent < 100_000_000
+        server.until(lambda: len(server.server.limiter) == 0)
+
+
+@pytest.mark.parametrize("rest", [frame(Opcode.CONT, fin=False) * 300, frame(Opcode.CONT, b" " * 300_000, fin=False)])
+def test_an_app_gets_no_message_without_end(host: Host, rest: bytes) -> None:
+    """Neither of very many fragments, nor of more bytes than an address may keep incomplete."""
+    limits = ConnectionLimits(buffered_bytes_per_address=200_000)
+    with live(host, limits, routes=[WebSocketRoute("/silent", silent)]) as server, bare(server, "/silent") as client:
+        client.socket.sendall(frame(Opcode.TEXT, b"x", fin=False) + rest)
+        assert list(client.frames()) == []
         server.until(lambda: len(server.server.limiter) == 0)
 
 
@@ -568,6 +578,9 @@ class FakeTransport:
         self.paused = self.closed = False
         #: Whether it was read, at first and after each change.
         self.reads = [True]
+
+    def set_protocol(self, protocol: asyncio.BufferedProtocol) -> None:
+        self.protocol = protocol
 
     def write(self, data: bytes) -> None:
         self.written.append(data)
@@ -619,11 +632,8 @@ class FakeTransport:
 class FakeApp:
     """Notes what is received, and says what it is made to."""
 
-    full = False
-
     def __init__(self) -> None:
         self.on_sendable: Callable[[], None] | None = None
-        self.on_drained: Callable[[], None] | None = None
         self.close_frame: CloseFrame | None = None
         self.received: list[str | bytes] = []
         self._said: list[str | bytes] = []
@@ -656,7 +666,7 @@ class Harness:
         self.transport = FakeTransport()
         self.app = FakeApp()
         self.limiter = ConnectionLimiter(ConnectionLimits())
-        self.socket: WebSocket
+        self.socket: Any
         #: What the server calls once a second.
         self.check: Callable[[float], None]
 
@@ -673,10 +683,11 @@ class Harness:
         connection = self.limiter.admit("127.0.0.1")
         assert connection is not None
         self.check = connection.check
-        self.socket = WebSocket(config=config, server_state=ServerState(), app_state={}, connection=connection)
-        self.socket.connection_made(self.transport)  # type: ignore[arg-type]
+        self.socket = HandshakeProtocol(config=config, server_state=ServerState(), app_state={}, connection=connection)
+        self.socket.connection_made(self.transport)
         self.socket.data_received(HANDSHAKE % b"/")
         await self.settle()
+        self.socket = self.transport.protocol
         assert self.transport.written[0].startswith(b"HTTP/1.1 101")
 
     async def settle(self) -> None:

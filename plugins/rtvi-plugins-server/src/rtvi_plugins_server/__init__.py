@@ -27,7 +27,6 @@ Under `rtvi run`::
     _options               the options of the command line
     _reload                one process that watches the bot's files, and a child that serves
     _workers/              several processes behind one address
-    _again                 the command line of a child
     _uvicorn/              the server: how connections are accepted, limited, read and written
 """
 

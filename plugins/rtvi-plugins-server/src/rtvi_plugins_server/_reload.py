@@ -12,12 +12,11 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Generator, Iterator, MutableMapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import FrameType
 from typing import Final
 
 from attrs import define, field
@@ -25,9 +24,7 @@ from watchfiles import Change, DefaultFilter, watch
 
 from rtvi_plugins.cli import OK
 
-from ._again import run_again
-
-__all__ = ("Report", "end_with_parent", "reporting", "supervise")
+__all__ = ("Report", "roots_of", "supervise")
 
 #: Set in the child: the file for its report.
 REPORT_VARIABLE: Final = "RTVI_RELOAD_REPORT"
@@ -35,6 +32,8 @@ REPORT_VARIABLE: Final = "RTVI_RELOAD_REPORT"
 _SUFFIXES: Final = (".py", ".toml")
 #: Milliseconds that editors get to write all their files.
 _SETTLE: Final = 200
+#: How often to look whether the child has ended, in milliseconds.
+_POLL: Final = 200
 
 
 # ---- the child -----------------------------------------------------------------------------------------------------
@@ -47,6 +46,12 @@ class Report:
     path: Path
     files: list[str] = field(factory=list[str])
     port: int | None = None
+
+    @classmethod
+    def take(cls, environ: MutableMapping[str, str]) -> Report | None:
+        """Return the report that this process must write; None if no other watches it. Its own children have none."""
+        path = environ.pop(REPORT_VARIABLE, None)
+        return cls(Path(path)) if path else None
 
     @classmethod
     def read(cls, path: Path) -> Report:
@@ -76,23 +81,16 @@ class Report:
         whole.write_text(json.dumps({"files": self.files, "port": self.port}), "utf-8")
         whole.replace(self.path)
 
+    def end_with_parent(self, end: Callable[[], None]) -> None:
+        """Call `end` in a thread when the watching process closes the standard input, or dies."""
 
-def reporting(environ: MutableMapping[str, str]) -> Report | None:
-    """Return the report that this process must write; None if no other watches it. Its own children have none."""
-    path = environ.pop(REPORT_VARIABLE, None)
-    return Report(Path(path)) if path else None
+        def wait() -> None:
+            with suppress(OSError):
+                while os.read(0, 1024):
+                    pass
+            end()
 
-
-def end_with_parent(end: Callable[[], None]) -> None:
-    """Call `end` in a thread when the watching process closes the standard input, or dies."""
-
-    def wait() -> None:
-        with suppress(OSError):
-            while os.read(0, 1024):
-                pass
-        end()
-
-    threading.Thread(target=wait, name="parent", daemon=True).start()
+        threading.Thread(target=wait, name="parent", daemon=True).start()
 
 
 # ---- the files of a bot --------------------------------------------------------------------------------------------
@@ -105,9 +103,9 @@ def _file_of(bot: str) -> Path | None:
 
 
 def roots_of(bot: str) -> list[Path]:
-    """Return the folders with the files of a bot: that of its file, or those of its package."""
+    """Return the folders with the files of a bot: that of its file, or those of its package. None if it is missing."""
     if (file := _file_of(bot)) is not None:
-        return [file.parent]
+        return [file.parent] if file.parent.is_dir() else []
     top = bot.partition(":")[0].partition(".")[0]
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
@@ -121,103 +119,78 @@ def roots_of(bot: str) -> list[Path]:
 # ---- the watching process ------------------------------------------------------------------------------------------
 
 
-def supervise(argv: Sequence[str], bot: str) -> int:
-    """Run `rtvi run` with these words in a child, again after each change, and return its exit code."""
-    command = run_again(argv)
+def supervise(command: Sequence[str], roots: Sequence[Path]) -> int:
+    """Run a command that serves in a child, again after each change below `roots`. Return its exit code."""
     with TemporaryDirectory(prefix="rtvi-") as folder:
-        return _Supervisor(command, bot, Path(folder, "report.json")).run()
+        return _Supervisor(command, Path(folder, "report.json")).run(roots)
 
 
 @define(eq=False)
 class _Supervisor:
     command: Sequence[str]
-    bot: str
     report: Path
-    _child: subprocess.Popen[bytes] | None = None
-    _changed: threading.Event = field(factory=threading.Event)
-    #: Whether this process has received a signal to end.
-    _ending: bool = False
+    _child: subprocess.Popen[bytes] = field(init=False)
+    _port: int | None = None
+    #: The signals to end that this process has received, and not passed on.
+    _signals: list[int] = field(factory=list[int])
 
-    def run(self) -> int:
+    def run(self, roots: Sequence[Path]) -> int:
         """Serve until a signal ends it."""
-        with self._signals(), self._watching():
-            code = self._serve()
-            while self._changed.is_set() and not self._ending:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda received, frame: self._signals.append(received))
+        self._start()
+        ending = restarted = is_waiting = False
+        for changes in watch(
+            *roots,
+            watch_filter=_Sources(ignore_paths=[]),
+            debounce=_SETTLE,
+            rust_timeout=_POLL,
+            yield_on_timeout=True,
+            raise_interrupt=False,
+        ):
+            ending = self._pass_on_signals() or ending
+            code = self._child.poll()
+            if ending:
+                if code is not None:
+                    break
+            elif self._concern(changes):
                 sys.stderr.write("The bot's files have changed. Restarting.\n")
-                self._changed.clear()
-                code = self._serve()
-                if code != OK and not self._changed.is_set() and not self._ending:
-                    sys.stderr.write("Waiting until the bot's files change.\n")
-                    self._changed.wait()
-            return OK if self._ending else code
+                self._stop()
+                self._start()
+                restarted, is_waiting = True, False
+            elif code is not None and not is_waiting:
+                if code == OK or not restarted:
+                    return code
+                sys.stderr.write("Waiting until the bot's files change.\n")
+                is_waiting = True
+        return OK
 
-    def _serve(self) -> int:
-        """Run one child until it ends, and return its exit code."""
-        port = Report.read(self.report).port
-        self.report.unlink(missing_ok=True)
-        options = [] if port is None else ["--port", str(port)]  # the last one counts
-        isolated = sys.platform != "win32"  # else Ctrl-C would reach the child twice
-        with subprocess.Popen(
+    def _start(self) -> None:
+        options = [] if self._port is None else ["--port", str(self._port)]  # the last one counts
+        self._child = subprocess.Popen(
             [*self.command, *options],
             stdin=subprocess.PIPE,
             env=os.environ | {REPORT_VARIABLE: str(self.report)},
-            start_new_session=isolated,
-        ) as self._child:
-            code = self._child.wait()
-        if port is not None and not self.report.exists():
-            Report(self.report).serving(port)  # the child could not be loaded; the next one has the port
-        return code
+            start_new_session=sys.platform != "win32",  # else Ctrl-C would reach the child twice
+        )
 
-    # ---- changes -------------------------------------------------------------------------------------------------
+    def _stop(self) -> None:
+        """Let the child end its sessions, and wait for it. The next one gets its port."""
+        self._child.communicate()
+        self._port = Report.read(self.report).port or self._port
+        self.report.unlink(missing_ok=True)
 
-    @contextmanager
-    def _watching(self) -> Generator[None]:
-        stop = threading.Event()
-        thread = threading.Thread(target=self._watch, args=(stop,), name="watch")
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            thread.join()
-
-    def _watch(self, stop: threading.Event) -> None:
-        roots = [root for root in roots_of(self.bot) if root.is_dir()]
-        if not roots:
-            return
-        files = _Sources(ignore_paths=[])
-        for changes in watch(*roots, watch_filter=files, stop_event=stop, debounce=_SETTLE, raise_interrupt=False):
-            if self._concern(path for _, path in changes):
-                self._restart()
-
-    def _concern(self, changed: Iterator[str]) -> bool:
+    def _concern(self, changes: Iterable[tuple[Change, str]]) -> bool:
         known = Report.read(self.report).files
-        return any(not known or str(Path(path).resolve()) in known for path in changed)
+        return any(not known or str(Path(path).resolve()) in known for _, path in changes)
 
-    def _restart(self) -> None:
-        """Let the child end its sessions. If it has ended because of a mistake, start another."""
-        self._changed.set()
-        child = self._child
-        if child is not None and child.stdin is not None:
-            with suppress(OSError):
-                child.stdin.close()
-
-    # ---- signals ---------------------------------------------------------------------------------------------------
-
-    @contextmanager
-    def _signals(self) -> Generator[None]:
-        before = {number: signal.signal(number, self._pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _pass_on(self, number: int, frame: FrameType | None) -> None:
-        self._ending = True
-        self._changed.set()  # for one that waits for a change
-        if self._child is not None and self._child.poll() is None and sys.platform != "win32":
-            self._child.send_signal(number)
+    def _pass_on_signals(self) -> bool:
+        """Pass on the signals to end to the child. Return whether there were any."""
+        signals, self._signals = self._signals, []
+        if sys.platform != "win32":
+            for number in signals:
+                self._child.send_signal(number)
+        return bool(signals)
 
 
 class _Sources(DefaultFilter):

@@ -53,13 +53,6 @@ class WebSocketApp(Protocol):
 
     #: Set by the server: called once after each `take`, when there is something to take or a close frame.
     on_sendable: Callable[[], None] | None
-    #: Set by the server: called when the app is no longer full.
-    on_drained: Callable[[], None] | None
-
-    @property
-    def full(self) -> bool:
-        """Return whether reading from the client must wait."""
-        ...
 
     @property
     def close_frame(self) -> CloseFrame | None:
@@ -157,12 +150,9 @@ def _published_form(connection: Connection, data: str | bytes) -> WebSocketForm:
 class WebSocketSession:
     """A session as a `WebSocketApp`."""
 
-    full = False
-
     def __init__(self, connection: Connection, forms: Iterable[FormChoice] = ()) -> None:
         self.connection = connection
         self.charge = connection.charge
-        self.on_drained: Callable[[], None] | None = None
         self._choices = (*forms, _published_form)
         self._form: WebSocketForm | None = None
         self._is_asked = False

@@ -11,40 +11,35 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.metadata import entry_points
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from rtvi_plugins.cli import OK, Failure, UsageError, load, log_to_stderr, set_service_options, show_traces
 
-from ._again import run_again
 from ._options import LOOPBACK, parser, read_options
 from ._workers.control import Place, prefix_of
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
-    from rtvi_plugins.hosting import Host, Limits
-    from rtvi_plugins.resuming import SessionStore
+    from rtvi_plugins.hosting import Host
 
     from ._reload import Report
     from ._uvicorn.server import Server
 
 __all__ = ("parser", "run")
 
-SECRET_VARIABLE: Final = "RTVI_OPERATOR_SECRET"
-#: The secret that this one replaces. It is valid too, until all proxies send the new one.
-PREVIOUS_SECRET_VARIABLE: Final = "RTVI_OPERATOR_SECRET_PREVIOUS"
+#: The secret of the operator, and the one that it replaces, which is valid until all proxies send the new one.
+SECRET_VARIABLES: Final = ("RTVI_OPERATOR_SECRET", "RTVI_OPERATOR_SECRET_PREVIOUS")
 #: Code that blocks the event loop for longer than this is logged.
 _BLOCKED_SECONDS: Final = 0.5
 #: How many connections may wait to be accepted.
 _BACKLOG: Final = 128
 
-#: Stands for the address in an announcement.
-_ADDRESS: Final = "\0"
-
 _DEV = "Development mode: every client is granted everything but service options, on this machine only."
 _NO_SECRET = (
-    f"No client can start this bot: it is not public, and {SECRET_VARIABLE} is not set. Set it and have a proxy send "
-    "it, or write public=True in @bot, or try the bot with --dev."
+    f"No client can start this bot: it is not public, and {SECRET_VARIABLES[0]} is not set. Set it and have a proxy "
+    "send it, or write public=True in @bot, or try the bot with --dev."
 )
 _NO_PROXY = (
     "--public-url without --proxy: all clients seem to have the proxy's address, so nothing is limited per client "
@@ -61,20 +56,29 @@ def run(argv: Sequence[str]) -> int:
     # At "info" it logs every URL with its token, and at "debug" every frame. Its warnings repeat our own.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     if (place := Place.take(os.environ)) is not None:
-        return _run(chosen, os.environ, None, place)
+        return _run(chosen, os.environ, place=place)
     if chosen.on is not None:
-        return _run_on(chosen)
+        return _run_on_engine(chosen)
     if chosen.workers > 1:
         return _run_workers(chosen, argv)
     if not chosen.dev or not chosen.reload or find_spec("watchfiles") is None:
-        return _run(chosen, os.environ, None)
-    from ._reload import reporting, supervise
+        return _run(chosen, os.environ)
+    from ._reload import Report, roots_of, supervise
 
-    report = reporting(os.environ)
-    return supervise(argv, chosen.bot) if report is None else _run(chosen, os.environ, report)
+    if (report := Report.take(os.environ)) is not None or not (roots := roots_of(chosen.bot)):
+        return _run(chosen, os.environ, report)
+    return supervise(_child_command(argv), roots)
 
 
-def _run_on(chosen: argparse.Namespace) -> int:
+def _child_command(argv: Sequence[str]) -> list[str]:
+    """Return the command of a child that runs `rtvi run` with these words."""
+    # As this process was started: `python -m` would put the working folder in front.
+    isolated = [] if sys.path[:1] in ([""], [str(Path.cwd())]) else ["-P"]
+    traceback = ["--traceback"] if "--traceback" in sys.argv else []
+    return [sys.executable, *isolated, "-m", "rtvi_plugins", *traceback, "run", *argv]
+
+
+def _run_on_engine(chosen: argparse.Namespace) -> int:
     """Serve on an engine that a plugin brings, such as a cluster."""
     engines = {each.name: each for each in entry_points(group="rtvi_plugins.engines")}
     if chosen.on not in engines:
@@ -88,27 +92,32 @@ def _run_workers(chosen: argparse.Namespace, argv: Sequence[str]) -> int:
     from ._workers.front import Front
 
     with _listen(chosen.host, chosen.port) as listener:
-        address = _address(chosen, listener)
-        return Front(
-            run_again(argv), chosen.workers, listener, lambda text: _print(text.replace(_ADDRESS, address))
-        ).run()
+        port = str(listener.getsockname()[1])
+        return Front(_child_command([*argv, "--port", port]), chosen.workers, listener, _print).run()
 
 
 def _run(
-    chosen: argparse.Namespace, environ: Mapping[str, str], report: Report | None, place: Place | None = None
+    chosen: argparse.Namespace, environ: Mapping[str, str], report: Report | None = None, place: Place | None = None
 ) -> int:
-    host = _host(chosen, _limits(chosen.limit), environ, place)
+    """Serve in this process, which is a worker if it has a `place`, and watched by another if it has a `report`."""
+    host = _host(chosen, environ, place)
     if report is not None:
         report.loaded(chosen.bot)
-    has_secret = bool(environ.get(SECRET_VARIABLE) or environ.get(PREVIOUS_SECRET_VARIABLE))
+    has_secret = any(environ.get(each) for each in SECRET_VARIABLES)
     if place is None or place.key == 0:
         for hint in _hints(chosen, host, has_secret):
-            _tell(chosen.log_format, hint)
-    return _serve(chosen, host, _how_to_start(host, has_secret), report, place)
+            _tell_operator(chosen.log_format, hint)
+    _serve(chosen, host, _how_to_start(host, has_secret), report, place)
+    if host.busy_threads:  # Python would wait for a thread that was abandoned at its action's deadline
+        logging.getLogger("rtvi_plugins.server").warning("%d actions were still running", host.busy_threads)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(OK)
+    return OK
 
 
-def _tell(form: str, sentence: str) -> None:
-    """Tell the operator something on standard error, also if less is logged."""
+def _tell_operator(form: str, sentence: str) -> None:
+    """Write to standard error, also if less is logged."""
     if form == "json":
         logging.getLogger("rtvi_plugins.server").warning("%s", sentence)
     else:
@@ -128,23 +137,23 @@ def _how_to_start(host: Host, has_secret: bool) -> str:
     return " (start a session with POST /start or /connect and the operator's secret)" if has_secret else ""
 
 
-def _limits(written: Sequence[str]) -> Limits:
-    from rtvi_plugins.limits import Limits  # imported here, as below, so that `rtvi run --help` is quick
-
-    try:
-        return Limits.parse(written)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-
-
-def _host(chosen: argparse.Namespace, limits: Limits, environ: Mapping[str, str], place: Place | None) -> Host:
-    from rtvi_plugins.hosting import Host
+def _host(chosen: argparse.Namespace, environ: Mapping[str, str], place: Place | None) -> Host:
+    from rtvi_plugins.hosting import Host  # imported here, so that `rtvi run --help` is quick
+    from rtvi_plugins.limits import Limits
     from rtvi_plugins.session import Secret
 
-    valid = (environ.get(each) for each in (SECRET_VARIABLE, PREVIOUS_SECRET_VARIABLE))
+    try:
+        limits = Limits.parse(chosen.limit)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    store = None
+    if chosen.resume is not None:
+        from rtvi_plugins.stores import open_store
+
+        store = open_store(chosen.resume, full=chosen.resume_sync)
     host = Host(
         load(chosen.bot, chosen.env),
-        operator_secret=[Secret(each) for each in valid if each],
+        operator_secret=[Secret(secret) for each in SECRET_VARIABLES if (secret := environ.get(each))],
         limits=limits,
         dev=chosen.dev,
         environ=environ,
@@ -152,8 +161,8 @@ def _host(chosen: argparse.Namespace, limits: Limits, environ: Mapping[str, str]
         record=chosen.record or None,
         watch=_BLOCKED_SECONDS,
         postpone=True,
-        store=_store(chosen),
-        address=(chosen.public_url or f"http://{chosen.host}:{chosen.port}") + (prefix_of(place.key) if place else ""),
+        store=store,
+        address=(chosen.public_url or _url(chosen.host, chosen.port)) + (prefix_of(place.key) if place else ""),
         resume_seconds=chosen.resume_seconds,
         keep_days=chosen.keep_days,
     )
@@ -161,21 +170,12 @@ def _host(chosen: argparse.Namespace, limits: Limits, environ: Mapping[str, str]
     return host
 
 
-def _store(chosen: argparse.Namespace) -> SessionStore | None:
-    """Return the store for sessions, if they are saved."""
-    if chosen.resume is None:
-        return None
-    from rtvi_plugins.stores import open_store
-
-    return open_store(chosen.resume, full=chosen.resume_sync)
-
-
 def _serve(
     chosen: argparse.Namespace, host: Host, how_to_start: str, report: Report | None, place: Place | None
-) -> int:
+) -> None:
     from ._addresses import trusted_proxies
     from ._uvicorn.connections import ConnectionLimits
-    from ._uvicorn.server import serve
+    from ._uvicorn.server import make_server
     from .app import create_app
 
     try:
@@ -194,50 +194,53 @@ def _serve(
         )
     except ValueError as error:
         raise UsageError(f"{error}.") from None
-    announcement = f"RTVI bot {host.registry.bot.name} on {_ADDRESS}{how_to_start}"
-    tell = partial(_tell, chosen.log_format)
-    serving = partial(serve, host=host, drain_seconds=chosen.drain_seconds, limits=limits, tell=tell)
+    make = partial(
+        make_server,
+        host=host,
+        drain_seconds=chosen.drain_seconds,
+        limits=limits,
+        tell=partial(_tell_operator, chosen.log_format),
+    )
+
+    def announcement(port: int) -> str:
+        return f"RTVI bot {host.registry.bot.name} on {_url(chosen.host, port)}{how_to_start}"
+
     if place is not None:
-        _serve_as_worker(serving, app, host, chosen.public_url, place, announcement)
-        return _exit(host)
+        _serve_as_worker(chosen, host, app, place, make, announcement(chosen.port))
+        return
     with _listen(chosen.host, chosen.port) as listener:
-        ready = partial(_announce, chosen, host, listener, announcement, report)
-        serving(app, listener=listener, ready=ready, begun=_end_with_parent if report is not None else None)
-    return _exit(host)
+        port = listener.getsockname()[1]
+
+        def ready() -> None:
+            if report is not None:
+                report.serving(port)
+                report.end_with_parent(server.end)
+            _print(announcement(port))
+            host.start_soon(_check_keys, host)  # clients need not wait for it
+
+        server = make(app, ready=ready)
+        server.run([listener])
 
 
 def _serve_as_worker(
-    serving: Callable[..., None], app: Starlette, host: Host, public_url: str | None, place: Place, announcement: str
+    chosen: argparse.Namespace,
+    host: Host,
+    app: Starlette,
+    place: Place,
+    make: Callable[..., Server],
+    announcement: str,
 ) -> None:
+    """Serve the connections that the front hands over. The front prints the announcement."""
     from ._workers.worker import HandedOver, WorkerApp
 
-    of_worker = WorkerApp(app, place.key, public_url)
+    def ready() -> None:
+        if place.key == 0:
+            host.start_soon(_check_keys, host)
 
-    def begun(server: Server) -> None:
-        server.acceptor = partial(HandedOver, place, host, announcement, of_worker, server.end)
-
-    ready = partial(host.start_soon, _check_keys, host) if place.key == 0 else _do_nothing
-    serving(of_worker, listener=None, ready=ready, begun=begun)
-
-
-def _do_nothing() -> None:
-    """Announce nothing: the front does."""
-
-
-def _end_with_parent(server: Server) -> None:
-    from ._reload import end_with_parent
-
-    end_with_parent(server.end)
-
-
-def _exit(host: Host) -> int:
-    """Return, or exit at once: Python would wait for a thread that was abandoned at its action's deadline."""
-    if host.busy_threads:
-        logging.getLogger("rtvi_plugins.server").warning("%d actions were still running", host.busy_threads)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(OK)
-    return OK
+    worker_app = WorkerApp(app, place.key, chosen.public_url)
+    server = make(worker_app, ready=ready)
+    server.acceptor = partial(HandedOver, place, host, announcement, worker_app, server.end)
+    server.run([])
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -258,18 +261,8 @@ def _cannot_listen(host: str, port: int, error: OSError) -> str:
     return f"This machine cannot listen on {host}, port {port}: {error.strerror or 'the address is not known'}."
 
 
-def _announce(
-    chosen: argparse.Namespace, host: Host, listener: socket.socket, announcement: str, report: Report | None
-) -> None:
-    if report is not None:
-        report.serving(listener.getsockname()[1])
-    _print(announcement.replace(_ADDRESS, _address(chosen, listener)))
-    host.start_soon(_check_keys, host)  # clients need not wait for it
-
-
-def _address(chosen: argparse.Namespace, listener: socket.socket) -> str:
-    shown = f"[{chosen.host}]" if ":" in chosen.host else chosen.host
-    return f"http://{shown}:{listener.getsockname()[1]}"
+def _url(host: str, port: int) -> str:
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def _print(line: str) -> None:

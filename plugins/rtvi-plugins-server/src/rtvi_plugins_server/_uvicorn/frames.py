@@ -1,4 +1,4 @@
-"""Read a client's WebSocket frames as messages, and write those of the server (RFC 6455, section 5).
+"""Read the WebSocket frames of a client as messages, and write those of the server (RFC 6455, section 5).
 
 Almost every frame of a client is a whole message that has arrived completely. Such frames are read here. The parser of
 `websockets`, which takes several times as long, reads all others: fragments, control frames, and anything invalid.
@@ -6,43 +6,46 @@ Almost every frame of a client is a whole message that has arrived completely. S
 
 from __future__ import annotations
 
+import asyncio
 import struct
 from collections.abc import Callable, Sequence
 from typing import Final, Literal, TypeAlias
 
 from websockets.frames import Frame, Opcode
-from websockets.http11 import Request
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from .._websocket_session import CloseFrame
+from .connections import TrackedConnection
 
 try:
     from websockets.speedups import apply_mask
 except ImportError:  # without its C extension
     from websockets.utils import apply_mask
 
-__all__ = ("FrameReader", "ReadEvent", "server_frame")
+__all__ = ("MOST_FRAGMENTS", "FrameReader", "FrameWriter", "ReadEvent")
 
 #: The most fragments of a message. Clients that split messages do so by kilobytes.
-_FRAGMENTS: Final = 128
+MOST_FRAGMENTS: Final = 128
 #: The first byte of a frame that is a whole message.
 _TEXT, _BINARY = 0x81, 0x82
 _MASKED: Final = 0x80
 #: Lengths of a payload that mean that the real length follows, in so many bytes.
 _TWO_BYTES, _EIGHT_BYTES = 126, 127
-_HEAD_END: Final = b"\r\n\r\n"
+_PING, _PONG = b"\x89\x00", b"\x8a"
+#: The most bytes of a close frame's reason.
+_REASON: Final = 123
 _INVALID_DATA, _POLICY = 1007, 1008
 
-#: What `FrameReader.next` returns: the request of the handshake, the client's close, or the size of a frame and the
-#: message that is complete with it. That is None if none is, and a `CloseFrame` if the message is not allowed.
-ReadEvent: TypeAlias = Request | Literal["closed"] | tuple[int, str | bytes | CloseFrame | None]
+#: What `FrameReader.next` returns: the client's close, or the size of a frame and the message that is complete with it.
+#: That is None if none is, and a `CloseFrame` if the message is not allowed.
+ReadEvent: TypeAlias = Literal["closed"] | tuple[int, str | bytes | CloseFrame | None]
 
 
 class FrameReader:
     """Reads the bytes from a client, one frame at a time.
 
-    `parser` reads the handshake and unusual frames. `answer` is called with what it answers by itself.
+    `parser` reads unusual frames. `answer` is called with what it answers by itself.
     """
 
     def __init__(self, parser: ServerProtocol, answer: Callable[[Sequence[bytes]], None]) -> None:
@@ -115,17 +118,12 @@ class FrameReader:
         events = self._parser.events_received()  # one at most
         self._answer(self._parser.data_to_send())
         for event in events:
-            if isinstance(event, Request):
-                return event
             if isinstance(event, Frame):
                 return "closed" if event.opcode is Opcode.CLOSE else (len(event.data), self._joined(event))
         return None
 
     def _size_to_parse(self) -> int:
         """Return how many bytes the parser may be given, so that it never reads into the next frame."""
-        if self._parser.state is State.CONNECTING:
-            found = self._data.find(_HEAD_END, self._at)
-            return self.unread if found < 0 else found + len(_HEAD_END) - self._at
         self._frame_left = self._frame_left or _frame_size(self._data, self._at)
         size = min(self.unread, self._frame_left)
         self._frame_left -= size
@@ -142,8 +140,8 @@ class FrameReader:
         if frame.fin:
             data, self._fragments, self._fragments_size = b"".join(self._fragments), [], 0
             return _text(data) if self._is_text else data
-        if len(self._fragments) > _FRAGMENTS:
-            return CloseFrame(_POLICY, f"A message has at most {_FRAGMENTS} fragments.")
+        if len(self._fragments) > MOST_FRAGMENTS:
+            return CloseFrame(_POLICY, f"A message has at most {MOST_FRAGMENTS} fragments.")
         return None
 
 
@@ -176,3 +174,58 @@ def server_frame(message: str | bytes) -> bytes:
     if size < 65_536:
         return struct.pack("!BBH", first, _TWO_BYTES, size) + payload
     return struct.pack("!BBQ", first, _EIGHT_BYTES, size) + payload
+
+
+class FrameWriter:
+    """Writes to the client of a WebSocket."""
+
+    def __init__(self, parser: ServerProtocol, transport: asyncio.Transport, connection: TrackedConnection) -> None:
+        #: Whether the client reads fast enough to be sent more.
+        self.writable = True
+        #: A close frame was sent. Nothing more is sent.
+        self.closed = False
+        self._parser = parser
+        self._transport = transport
+        self._connection = connection
+        #: The last pong, while it cannot be sent.
+        self._pong = b""
+
+    def resume(self) -> None:
+        """Go on writing: the client reads again."""
+        self.writable = True
+        self._send_pong()
+
+    def answer(self, writes: Sequence[bytes]) -> None:
+        """Send what the parser answers by itself: of pongs the last, and a close frame."""
+        for each in writes:
+            if each[:1] == _PONG:
+                self._pong = each
+            elif each and not self.closed:
+                self.closed = True
+                self._transport.write(each)
+        self._send_pong()
+
+    def _send_pong(self) -> None:
+        # asyncio logs each write to a lost client, and a client may have sent very many pings.
+        if self._pong and self.writable and not (self.closed or self._transport.is_closing()):
+            pong, self._pong = self._pong, b""
+            self._transport.write(pong)
+
+    def ping(self) -> None:
+        self._transport.write(_PING)
+
+    def send(self, messages: Sequence[str | bytes]) -> None:
+        if messages:
+            data = b"".join([server_frame(message) for message in messages])
+            self._connection.wrote(len(data))
+            self._transport.write(data)
+
+    @property
+    def can_close(self) -> bool:
+        """Return whether a close frame can be sent: neither side has closed."""
+        return not self.closed and self._parser.state is State.OPEN
+
+    def close(self, close_frame: CloseFrame) -> None:
+        self._parser.send_close(close_frame.code, close_frame.reason.encode()[:_REASON].decode(errors="ignore"))
+        self._transport.write(b"".join(self._parser.data_to_send()))
+        self.closed = True

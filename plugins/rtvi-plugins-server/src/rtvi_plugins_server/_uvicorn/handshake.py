@@ -1,7 +1,7 @@
-"""Have the ASGI app answer the handshake of a WebSocket.
+"""The handshake of a WebSocket, by uvicorn's own protocol.
 
-An app that serves a session attaches it through the ASGI extension `EXTENSION` and returns. Any other app, as plugins
-have, sends and receives ASGI events.
+An app that serves a session attaches it through the ASGI extension `EXTENSION`, and `WebSocket` goes on with it. Any
+other app, as plugins have, goes on with uvicorn's protocol, within the same limits.
 """
 
 from __future__ import annotations
@@ -9,146 +9,133 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import unquote
+from http import HTTPStatus
+from typing import Any, Final, cast
 
-from uvicorn.protocols.utils import ClientDisconnected, get_local_addr, get_remote_addr, is_ssl
-from websockets.http11 import Request, Response
+from uvicorn.protocols.utils import ClientDisconnected
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
 
-from .._websocket_session import EXTENSION, CloseFrame, WebSocketApp
-from .asgi_websocket import NORMAL, AsgiWebSocket
+from rtvi_plugins.security import LogThrottle
 
-if TYPE_CHECKING:
-    from .websocket import WebSocket
+from .._refusals import refusal_with
+from .._websocket_session import EXTENSION, WebSocketApp
+from .connections import TrackedConnection
+from .frames import MOST_FRAGMENTS
+from .small_reads import READ_BYTES, SmallReads
+from .websocket import WebSocket
 
-__all__ = ("Handshake",)
+__all__ = ("HandshakeProtocol",)
 
 log = logging.getLogger("rtvi_plugins.server")
+#: The logs of uvicorn and `websockets` about each connection do not help an operator, and may contain tokens.
+_silent = logging.getLogger("rtvi_plugins.server.websockets")
+_silent.setLevel(logging.CRITICAL)
+_refusals = LogThrottle(log)
 
-#: The close code of a connection that was lost.
-_LOST: Final = 1006
+#: How long an app may take to answer a handshake.
+_HANDSHAKE_SECONDS: Final = 30.0
 
 
-class Handshake:
-    """Runs the app for one handshake."""
+class HandshakeProtocol(WebSocketsSansIOProtocol):
+    """uvicorn's protocol of a WebSocket, until an app attaches itself."""
 
-    def __init__(self, socket: WebSocket, asgi_app: Any, root_path: str, app_state: dict[str, Any]) -> None:
-        self._socket = socket
-        self._asgi_app = asgi_app
-        self._root_path = root_path
-        self._app_state = app_state
-        self._response: Response
-        self._events: AsgiWebSocket | None = None
-        self._answered = False
-        #: The status, headers and body of a refusal that the app sends.
-        self._refusal: tuple[int, list[tuple[str, str]], list[bytes]] | None = None
-        self._disconnected: asyncio.Event | None = None
-        self._connected = False
+    def __init__(self, *, connection: TrackedConnection, **given: Any) -> None:
+        super().__init__(**given)
+        self.logger = self.conn.logger = _silent
+        self._connection = connection
+        self._deadline = self.loop.time() + _HANDSHAKE_SECONDS
+        self._attached = False
+        #: What the client has sent before its handshake was answered.
+        self._early = b""
 
-    def begin(
-        self, transport: asyncio.Transport, request: Request, response: Response, tasks: set[asyncio.Task[None]]
-    ) -> None:
-        """Run the app in a task. `response` is the response that accepts."""
-        self._response = response
-        self._disconnected = asyncio.Event()
-        task = asyncio.get_running_loop().create_task(self._run(self._scope(transport, request)))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._connection.attach(self.transport, self._check_deadline)
 
-    def disconnected(self) -> None:
-        """The client has disconnected."""
-        if self._disconnected is not None:
-            self._disconnected.set()
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._connection.closed()
 
-    def _scope(self, transport: asyncio.Transport, request: Request) -> dict[str, Any]:
-        path, _, query = request.path.partition("?")
-        root = self._root_path
-        return {
-            "type": "websocket",
-            "asgi": {"version": "3.0", "spec_version": "2.4"},
-            "http_version": "1.1",
-            "scheme": "wss" if is_ssl(transport) else "ws",
-            "server": get_local_addr(transport),
-            "client": get_remote_addr(transport),
-            "root_path": root,
-            "path": root + unquote(path),
-            "raw_path": (root + path).encode("latin-1", "replace"),
-            "query_string": query.encode("latin-1", "replace"),
-            "headers": [(name.lower().encode("latin-1"), _bytes(value)) for name, value in request.headers.raw_items()],
-            "subprotocols": [
-                each.strip() for value in request.headers.get_all("Sec-WebSocket-Protocol") for each in value.split(",")
-            ],
-            "state": self._app_state.copy(),
-            "extensions": {"websocket.http.response": {}, EXTENSION: {"attach": self._attach}},
-        }
+    def _check_deadline(self, now: float) -> None:
+        if not self.handshake_complete and now >= self._deadline:
+            self.transport.abort()
 
-    async def _run(self, scope: dict[str, Any]) -> None:
+    # ---- reading ---------------------------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        if self.handshake_initiated and not self.handshake_complete:
+            self._early += data
+            if len(self._early) > READ_BYTES:
+                self.transport.pause_reading()
+            return
+        super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:
+            _warn_of_refusal(HTTPStatus.BAD_REQUEST)
+            sentence = "This is no handshake of a WebSocket."
+            self.transport.write(refusal_with(400, sentence, "bad-request", retryable=False, retry_after=None))
+            self.transport.close()
+        buffered = len(self.conn.reader.buffer) + sum(map(len, self.frames))
+        if len(self.frames) > MOST_FRAGMENTS or not self._connection.may_buffer(buffered):
+            self.transport.abort()
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        if self.response.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
+            cast("Any", self.scope)["extensions"][EXTENSION] = {"attach": self._attach}
+        else:
+            _warn_of_refusal(self.response.status_code)
+
+    def handle_ping(self) -> None:
+        if self.writable.is_set():
+            super().handle_ping()
+        else:  # nothing is buffered for a client that does not read
+            self.conn.data_to_send()
+
+    # ---- the app's answer ------------------------------------------------------------------------------------------
+
+    def _attach(self, app: WebSocketApp) -> None:
+        self._attached = self.handshake_complete = True
+        if self.disconnected or self.transport.is_closing():
+            app.disconnected()
+            return
+        self.conn.send_response(self.response)
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.connections.discard(self)
+        websocket = WebSocket(self.conn, self.transport, self._connection, self.connections, app)
+        self.transport.set_protocol(SmallReads(websocket))
+        websocket.begin(self._early)
+
+    async def run_asgi(self) -> None:
+        app: Any = cast("Any", self.app)  # pyright: ignore[reportUnknownMemberType]
         try:
-            await self._asgi_app(scope, self._receive, self._send)
+            await app(self.scope, self.receive, self.send)
         except ClientDisconnected:
             pass
         except Exception as error:
             log.error("the app of a WebSocket raised %s", type(error).__name__)
-        finally:
-            if not self._answered:
-                self._reject(500, [], b"")
-            elif self._events is not None:
-                self._events.end(CloseFrame(NORMAL))
+        if self._attached:
+            return
+        if not self.handshake_complete:
+            _warn_of_refusal(HTTPStatus.INTERNAL_SERVER_ERROR)
+            self.send_500_response()
+            self.transport.close()
+        elif not self.close_sent:
+            with suppress(ClientDisconnected):
+                await self.send({"type": "websocket.close"})
 
-    def _attach(self, app: WebSocketApp) -> None:
-        self._answered = True
-        self._socket.accept(self._response, app)
-
-    def _reject(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
-        self._answered = True
-        self._socket.reject(status, headers, body)
-
-    async def _receive(self) -> dict[str, Any]:
-        if not self._connected:
-            self._connected = True
-            return {"type": "websocket.connect"}
-        if self._events is not None:
-            return await self._events.receive_event()
-        assert self._disconnected is not None
-        if not self._answered:
-            await self._disconnected.wait()
-        return {"type": "websocket.disconnect", "code": _LOST}
-
-    async def _send(self, event: dict[str, Any]) -> None:
-        if self._disconnected is not None and self._disconnected.is_set():
-            raise ClientDisconnected
-        match event["type"]:
-            case "websocket.accept" if not self._answered:
-                self._accept(event)
-            case "websocket.http.response.start" if not self._answered and self._refusal is None:
-                self._refusal = event["status"], _decoded(event.get("headers", ())), []
-            case "websocket.http.response.body" if not self._answered and self._refusal is not None:
-                status, headers, parts = self._refusal
-                parts.append(event.get("body", b""))
-                if not event.get("more_body", False):
-                    self._reject(status, headers, b"".join(parts))
-            case "websocket.close" if not self._answered:
-                self._reject(403, [], b"")
-            case "websocket.send" | "websocket.close" if self._events is not None:
-                await self._events.send(event)
-            case type:
-                raise RuntimeError(f"The ASGI event {type!r} is not expected here.")
-
-    def _accept(self, event: dict[str, Any]) -> None:
-        for name, value in _decoded(event.get("headers", ())):
-            self._response.headers[name] = value
-        if subprotocol := event.get("subprotocol"):
-            self._response.headers["Sec-WebSocket-Protocol"] = subprotocol
-        self._events = AsgiWebSocket()
-        self._attach(self._events)
+    async def send(self, message: Any) -> None:
+        if not self.handshake_complete:
+            if message["type"] == "websocket.close":
+                _warn_of_refusal(HTTPStatus.FORBIDDEN)
+            elif message["type"] == "websocket.http.response.start":
+                _warn_of_refusal(message["status"])
+        await super().send(message)
+        if self._early and self.handshake_complete:
+            early, self._early = self._early, b""
+            self.transport.resume_reading()
+            super().data_received(early)
 
 
-def _decoded(headers: Any) -> list[tuple[str, str]]:
-    return [(bytes(name).decode("latin-1"), bytes(value).decode("latin-1")) for name, value in headers]
-
-
-def _bytes(value: str) -> bytes:
-    # websockets decodes headers with ISO-8859-1; before 17.0, with surrogates for what is not ASCII.
-    with suppress(UnicodeEncodeError):
-        return value.encode("latin-1")
-    return value.encode("ascii", "surrogateescape")
+def _warn_of_refusal(status: int) -> None:
+    _refusals.warn("refused the handshake of a WebSocket: %d %s", status, HTTPStatus(status).phrase)

@@ -13,6 +13,7 @@ import re
 from typing import Any, Final
 
 from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from rtvi_plugins.errors import Draining, RateLimited
 from rtvi_plugins.security import LogThrottle
@@ -21,8 +22,10 @@ from .._refusals import refusal_with
 from ..starting import BODY_BYTES
 from .chunked_body import ChunkedBody
 from .connections import TrackedConnection
+from .handshake import HandshakeProtocol
+from .small_reads import SmallReads
 
-__all__ = ("HttpGuard",)
+__all__ = ("GuardedH11", "HttpGuard", "guarded_protocol")
 
 log = logging.getLogger("rtvi_plugins.server")
 _refusals = LogThrottle(log)
@@ -86,14 +89,13 @@ class HttpGuard(asyncio.Protocol):
         self._over = False
         #: uvicorn's cycle of the previous request, which was answered.
         self._before: Any = None
-        #: The WebSocket's protocol, which takes over after a handshake.
-        self._socket: Any = None
-        self._make_socket = self.ws_protocol_class
+        #: The protocol that takes over for the handshake of a WebSocket.
+        self._websocket: SmallReads | None = None
         self.ws_protocol_class = self._upgrade
 
-    def _upgrade(self, **given: Any) -> Any:
-        self._socket = self._make_socket(**given, connection=self._connection)
-        return self._socket
+    def _upgrade(self, **given: Any) -> SmallReads:
+        self._websocket = SmallReads(HandshakeProtocol(**given, connection=self._connection))
+        return self._websocket
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -109,7 +111,6 @@ class HttpGuard(asyncio.Protocol):
     # ---- reading ---------------------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
-        """Take some bytes from the client."""
         self._unparsed += data
         self._parse()
 
@@ -124,8 +125,8 @@ class HttpGuard(asyncio.Protocol):
     def _parse(self) -> None:
         """Pass on each head when it is complete, and its body as it arrives."""
         while self._unparsed and not (self._over or self._delayed or self.transport.is_closing()):
-            if self._socket is not None:
-                self._socket.data_received(self._take(len(self._unparsed)))
+            if self._websocket is not None:
+                self._websocket.data_received(self._take(len(self._unparsed)))
             elif (chunked := self._chunked) is not None:
                 self._parse_chunks(chunked)
                 if self._unparsed and not (chunked.ended or self._over):  # very many chunks: others have a turn first
@@ -214,6 +215,8 @@ class HttpGuard(asyncio.Protocol):
             self._refuse(431, f"The request has more than {self._limits.head_lines} headers.")
         elif max(map(len, (first, *lines))) > self._limits.line_bytes:
             self._refuse(431, f"A line of the request's head is longer than {self._limits.line_bytes} bytes.")
+        elif not first.isascii():
+            self._refuse(400, "The path of a request has only ASCII characters; write others as in %C3%A9.")
         elif b"\n" in first or b"\r" in first or not all(map(_HEADER.fullmatch, lines)):
             self._refuse(400, "Each header of a request is one line, with a colon after its name.")
         else:
@@ -269,3 +272,20 @@ class HttpGuard(asyncio.Protocol):
 def _response(status: int, sentence: str) -> bytes:
     retryable, retry_after = status in _RETRYABLE, _RETRY_AFTER.get(status)
     return refusal_with(status, sentence, _CODES[status], retryable=retryable, retry_after=retry_after)
+
+
+class GuardedH11(HttpGuard, H11Protocol):
+    pass
+
+
+def guarded_protocol() -> type[HttpGuard]:
+    """Return uvicorn's protocol with a guard: the one for httptools if it is installed, else the one for h11."""
+    try:
+        from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+    except ImportError:
+        return GuardedH11
+
+    class GuardedHttpTools(HttpGuard, HttpToolsProtocol):
+        pass
+
+    return GuardedHttpTools

@@ -22,11 +22,12 @@ from rtvi_plugins.hosting import Host
 
 from .acceptor import Acceptor, MakeProtocol
 from .connections import ConnectionLimiter, ConnectionLimits, TrackedConnection
-from .http_guard import HttpGuard
-from .http_protocol import GuardedProtocol, http_protocol
+from .handshake import HandshakeProtocol
+from .http_guard import HttpGuard, guarded_protocol
+from .small_reads import SmallReads
 from .websocket import WebSocket
 
-__all__ = ("Server", "make_server", "serve")
+__all__ = ("Server", "make_server")
 
 log = logging.getLogger("rtvi_plugins.server")
 
@@ -36,41 +37,31 @@ _LAST_SECONDS = 2
 _ENDING_SECONDS, _ENDING_TICK = 15.0, 1.0
 #: How long sessions that can go on in another process wait for their running actions, after `drain_seconds`.
 _MOVING_SECONDS: Final = 2.0
+#: The longest message of a WebSocket, in bytes. A session accepts less, and answers a message that is too long.
+MESSAGE_BYTES: Final = 1_048_576
 # uvicorn ticks ten times a second.
 _TICKS = 10
 
 
-def serve(
+def make_server(
     app: ASGIApp,
     host: Host,
-    listener: socket.socket | None,
     *,
     drain_seconds: float,
     ready: Callable[[], None],
     limits: ConnectionLimits | None = None,
-    begun: Callable[[Server], None] | None = None,
     tell: Callable[[str], None] | None = None,
-) -> None:
-    """Serve until a signal ends the server. `ready` is called once, when requests are accepted, `begun` before.
-
-    `tell` gets a sentence for the operator when sessions go on after the first signal. Without a `listener`, `begun`
-    sets `Server.acceptor`.
-    """
-    server = make_server(app, host, drain_seconds=drain_seconds, ready=ready, limits=limits)
-    server.tell = tell or server.tell
-    if begun is not None:
-        begun(server)
-    server.run([] if listener is None else [listener])
-
-
-def make_server(
-    app: ASGIApp, host: Host, *, drain_seconds: float, ready: Callable[[], None], limits: ConnectionLimits | None = None
 ) -> Server:
-    """Return the server that `serve` runs."""
+    """Return a server, whose `run` serves until a signal ends it. `ready` is called when requests are accepted.
+
+    `tell` gets a sentence for the operator when sessions go on after the first signal.
+    """
     config = uvicorn.Config(
         app,
-        http=http_protocol(),
-        ws=WebSocket,  # type: ignore[arg-type]  # a BufferedProtocol
+        http=guarded_protocol(),
+        ws=HandshakeProtocol,
+        ws_max_size=MESSAGE_BYTES,
+        ws_per_message_deflate=False,
         lifespan="off",  # uvicorn would log a traceback when the host does not open
         log_config=None,
         access_log=False,
@@ -78,9 +69,8 @@ def make_server(
         proxy_headers=False,  # operators give the public URL instead
         timeout_graceful_shutdown=_LAST_SECONDS,
     )
-    return Server(
-        config, host, ConnectionLimiter(limits or ConnectionLimits()), drain_seconds=drain_seconds, ready=ready
-    )
+    limiter = ConnectionLimiter(limits or ConnectionLimits())
+    return Server(config, host, limiter, drain_seconds=drain_seconds, ready=ready, tell=tell)
 
 
 class Server(uvicorn.Server):
@@ -98,14 +88,14 @@ class Server(uvicorn.Server):
         *,
         drain_seconds: float,
         ready: Callable[[], None],
+        tell: Callable[[str], None] | None,
     ) -> None:
         super().__init__(config)
         self._host = host
         self.limiter = limiter
         #: Makes what accepts connections in another way than from a listening socket.
         self.acceptor: Callable[[ConnectionLimiter, MakeProtocol], Any] | None = None
-        #: Gets sentences for the operator.
-        self.tell: Callable[[str], None] = _to_nobody
+        self._tell = tell
         self._drain_seconds = drain_seconds
         self._ready = ready
         self._deadline: float | None = None
@@ -157,7 +147,7 @@ class Server(uvicorn.Server):
         make: Any = self.config.http_protocol_class
         protocol: HttpGuard = make(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
         protocol.guard(connection)
-        return GuardedProtocol(protocol)
+        return SmallReads(protocol)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         # Called between any two instructions of the loop's thread, so it sets attributes or raises. It leaves uvicorn's
@@ -188,7 +178,8 @@ class Server(uvicorn.Server):
             return now >= self._deadline + _MOVING_SECONDS or self._host.move_sessions()
         if not self._host.draining:
             self._host.drain()
-            self.tell(_waiting(self._host.open_sessions, self._drain_seconds))
+            if self._tell is not None:
+                self._tell(_waiting(self._host.open_sessions, self._drain_seconds))
         return False
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -216,10 +207,6 @@ class Server(uvicorn.Server):
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)
-
-
-def _to_nobody(sentence: str) -> None:
-    """Tell nobody."""
 
 
 def _waiting(sessions: int, seconds: float) -> str:

@@ -15,19 +15,27 @@ _SHARED: Final[bytearray | None] = bytearray(READ_BYTES) if os.name == "posix" e
 
 
 class SmallReads(asyncio.BufferedProtocol):
-    """A protocol whose `data_received` gets little at once."""
+    """Passes what the loop calls to another protocol, which gets little at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, protocol: asyncio.Protocol) -> None:
         self._buffer = _SHARED if _SHARED is not None else bytearray(READ_BYTES)
+        self._protocol = protocol
+        self.data_received = protocol.data_received
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._protocol.connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._protocol.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        self._protocol.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._protocol.resume_writing()
 
     def get_buffer(self, sizehint: int) -> bytearray:
-        """Return the buffer for the next read."""
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Pass on what the loop has read."""
         self.data_received(bytes(memoryview(self._buffer)[:nbytes]))
-
-    def data_received(self, data: bytes) -> None:
-        """Take some bytes from the client."""
-        raise NotImplementedError
