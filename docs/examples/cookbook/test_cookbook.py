@@ -26,7 +26,6 @@ import remind
 import set_options
 import shared_model
 import telephone
-from rtvi_plugins.bot_file import load_bot_file
 from rtvi_plugins.client import Client, open_client
 from rtvi_plugins.hosting import Host
 from rtvi_plugins.testing import ConnectionStream, ManualClock, call, connect, host_for, settle, silence, speak, wait
@@ -61,13 +60,6 @@ async def test_greet() -> None:
     """The LLM speaks first."""
     async with connect(greet.receptionist) as client:
         assert await sentence(client) == "Good day!"
-
-
-@pytest.mark.parametrize(("env", "greeting"), [(None, "Hello!"), ("french", "Bonjour !")])
-async def test_greeter(env: str | None, greeting: str) -> None:
-    """An environment changes what the file says."""
-    async with connect(load_bot_file(Path(__file__).with_name("greeter.toml"), env)) as client:
-        assert await sentence(client) == greeting
 
 
 async def test_hang_up() -> None:
