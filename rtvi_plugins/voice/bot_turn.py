@@ -26,14 +26,12 @@ from ..utils.json_values import replace_surrogates
 from .filler import Filler, Filling
 from .llm_completion import Completion, SentenceOutput, as_sent
 from .provider_streams import (
-    BATCH,
-    InvalidPiece,
     Patience,
     class_of_provider,
     clean_usage,
-    closing,
     idle_timeout,
     named,
+    reading,
     retried,
 )
 from .sentences import Sentences
@@ -48,7 +46,6 @@ log = logging.getLogger("rtvi_plugins")
 _MOST_COMPLETIONS: Final = 8
 #: How long an LLM may send nothing, in seconds.
 _TIMEOUT: Final = 30.0
-_PIECES: Final = "Text(…), Thought(…), ToolCall(…) or Usage(…)"
 
 
 @define(eq=False)
@@ -131,8 +128,7 @@ class BotTurn:
         self.late.mark_read()
         try:
             with idle_timeout(self.session.clock, _TIMEOUT, "The LLM", self.alternatives.seconds) as touch:
-                respond = self.llm.respond
-                async with closing(respond(request), respond, "an LLM's respond()", _PIECES) as pieces:
+                async with reading(self.llm.respond, request, "an LLM's respond()", LLMPiece) as pieces:
                     await self._take(pieces, completion, output, touch)
         except BaseException:
             if not self.turn.interrupted:  # what it has said is heard to its end
@@ -163,12 +159,8 @@ class BotTurn:
     async def _take(
         self, pieces: AsyncIterator[LLMPiece], completion: Completion, output: SentenceOutput, touch: Patience
     ) -> None:
-        count = 0
         async for piece in pieces:
             touch()
-            count += 1
-            if count % BATCH == 0:
-                await anyio.lowlevel.checkpoint()
             if completion.first_at is None and not isinstance(piece, Thought | Usage):
                 completion.first_at = self.session.clock.now()
                 touch.begun()
@@ -185,8 +177,6 @@ class BotTurn:
                     completion.think(clean_thought(piece))
                 case Usage():
                     completion.usage = clean_usage(piece)
-                case other:  # pyright: ignore[reportUnnecessaryComparison]  # what a provider yields is not checked
-                    raise InvalidPiece(other, "an LLM's respond()", _PIECES)
 
     def _call_ids(self) -> set[str]:
         """Return the ids of all calls so far, in the context and in the completions that are not in it yet."""

@@ -13,20 +13,21 @@ import logging
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
-from types import CodeType
-from typing import Any, Final, Generic, TypeVar
+from types import CodeType, UnionType
+from typing import Any, Final, Generic, TypeVar, cast, get_args
 
 import anyio
 import anyio.lowlevel
-from attrs import define, evolve, field
+from attrs import define, evolve, field, fields
 
-from ..clock import Clock, Timer
+from ..clock import Clock, Deadline
 from ..errors import ProviderError, report
 from ..kinds import Audio, Usage
 from ..session import Alternatives
 from ..utils.error_texts import unwrap_group
 from ..utils.json_values import replace_surrogates
 from ..utils.plugin_calls import reraise_control_flow
+from ..utils.waiting import Iteration
 
 __all__ = (
     "BATCH",
@@ -38,11 +39,11 @@ __all__ = (
     "as_provider_error",
     "class_of_provider",
     "clean_usage",
-    "closing",
     "idle_timeout",
     "is_reported",
     "let_cancellation_through",
     "named",
+    "reading",
     "reopening_delay",
     "retried",
 )
@@ -129,25 +130,46 @@ class InvalidPiece(Exception):
         return self
 
 
-@asynccontextmanager
-async def closing(pieces: Any, method: object, operation: str, kinds: str) -> AsyncGenerator[AsyncIterator[Any]]:
-    """Yield a provider's stream, which a method returned, and close it at the end if possible.
+def _shown(piece: type) -> str:
+    return f"{piece.__name__}({'…' if fields(piece) else ''})"
 
-    Raise `InvalidPiece` if it is not a stream.
+
+@asynccontextmanager
+async def reading(
+    method: Callable[[Any], object], request: object, operation: str, pieces: UnionType
+) -> AsyncGenerator[AsyncIterator[Any]]:
+    """Call a provider's method, and yield an iterator over its stream, which is closed at the end if possible.
+
+    `operation` is its name in errors. Raise `InvalidPiece` if it returns no stream, or yields something that is not one
+    of `pieces`.
     """
-    stream: object = pieces
-    if not isinstance(pieces, AsyncIterator):
-        if inspect.iscoroutine(pieces):
-            pieces.close()
-        raise InvalidPiece(pieces, operation, kinds).located(pieces, method)
+    stream: Any = method(request)
+    classes, taken = get_args(pieces), 0
+    *others, last = map(_shown, classes)
+    wanted = f"{', '.join(others)} or {last}"
+    if not isinstance(cast(object, stream), AsyncIterator):
+        if inspect.iscoroutine(stream):
+            stream.close()
+        raise InvalidPiece(stream, operation, wanted).located(stream, method)
+
+    async def next_piece() -> object:
+        nonlocal taken
+        piece: object = await anext(stream)
+        taken += 1
+        if taken % BATCH == 0:
+            await anyio.lowlevel.checkpoint()
+        if not isinstance(piece, classes):
+            raise InvalidPiece(piece, operation, wanted)
+        return piece
+
     try:
-        yield pieces
+        yield Iteration(next_piece)
     except InvalidPiece as error:
         raise error.located(stream, method) from None
     finally:
-        if isinstance(pieces, AsyncGenerator):
+        if isinstance(cast(object, stream), AsyncGenerator):
             try:
-                await pieces.aclose()
+                await stream.aclose()
             except BaseException as error:  # the pieces that it yielded remain valid
                 let_cancellation_through(error)
                 report(f"{operation}, while it was closed,", error)
@@ -156,34 +178,24 @@ async def closing(pieces: Any, method: object, operation: str, kinds: str) -> As
 class Patience:
     """How long somebody waits for a stream. Call it for each sign of life."""
 
-    __slots__ = ("_clock", "_last", "_longest", "_scope", "_seconds", "_timer")
+    __slots__ = ("_clock", "_deadline", "_longest", "_seconds")
 
     def __init__(self, clock: Clock, scope: anyio.CancelScope, seconds: float, longest: float) -> None:
-        self._clock, self._scope, self._seconds, self._longest = clock, scope, seconds, longest
-        self._last = clock.now()
-        self._timer: Timer | None = clock.call_at(self._last + seconds, self._check)
+        self._clock, self._seconds, self._longest = clock, seconds, longest
+        self._deadline = Deadline(clock, scope.cancel)
+        self()
 
     def __call__(self) -> None:
-        self._last = self._clock.now()
+        self._deadline.move(self._clock.now() + self._seconds)
 
     def begun(self) -> None:
         """Note the first output. From now on, the silence may be longer."""
         self._seconds = self._longest
+        self()
 
     def end(self) -> None:
         """Wait no longer."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _check(self) -> None:
-        # There is one timer for a stream of any length: it looks again when it is due.
-        if self._timer is None:
-            return
-        if self._clock.now() >= self._last + self._seconds:
-            self._scope.cancel()
-        else:
-            self._timer = self._clock.call_at(self._last + self._seconds, self._check)
+        self._deadline.cancel()
 
 
 @contextmanager
@@ -333,27 +345,19 @@ class ReplayableStream(Generic[T]):
 
         It calls `on_item` with each just before it returns it, and `on_end` when there are no more.
         """
-        return _Reader(self, on_item, on_end)
+        index = 0
 
+        async def next_item() -> T:
+            nonlocal index
+            if not await self.wait_for_length(index + 1):
+                if on_end is not None:
+                    on_end()
+                raise StopAsyncIteration
+            item = self.items[index]
+            index += 1
+            if on_item is not None:
+                on_item(item)
+            return item
 
-class _Reader(AsyncIterator[T]):
-    """Not an async generator: providers leave loops early, and trio complains about a generator that is not closed."""
-
-    def __init__(
-        self, stream: ReplayableStream[T], on_item: Callable[[T], None] | None, on_end: Callable[[], None] | None
-    ) -> None:
-        self._stream = stream
-        self._on_item = on_item
-        self._on_end = on_end
-        self._index = 0
-
-    async def __anext__(self) -> T:
-        if not await self._stream.wait_for_length(self._index + 1):
-            if self._on_end is not None:
-                self._on_end()
-            raise StopAsyncIteration
-        item = self._stream.items[self._index]
-        self._index += 1
-        if self._on_item is not None:
-            self._on_item(item)
-        return item
+        # Not an async generator: providers leave loops early, and trio complains about a generator that is not closed.
+        return Iteration(next_item)

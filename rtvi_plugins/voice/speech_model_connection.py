@@ -13,11 +13,10 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
 import anyio
-import anyio.lowlevel
 from anyio.abc import TaskGroup
 from attrs import define, field
 
@@ -35,6 +34,7 @@ from ..kinds import (
     SpeechEnded,
     SpeechInput,
     SpeechModel,
+    SpeechPiece,
     SpeechRequest,
     Text,
     ToolCall,
@@ -46,29 +46,23 @@ from ..kinds import (
 from ..session import Alternatives, Session
 from .llm_completion import as_sent
 from .provider_streams import (
-    BATCH,
     Feed,
     FormatCheck,
-    InvalidPiece,
     ReplayableStream,
     as_provider_error,
     class_of_provider,
-    closing,
     is_reported,
     let_cancellation_through,
     named,
+    reading,
     reopening_delay,
 )
 
-__all__ = ("Answer", "ConnectionListener", "ModelConnection", "ModelStream", "StreamListener")
+__all__ = ("Answer", "ModelConnection", "ModelStream")
 
 log = logging.getLogger("rtvi_plugins")
 
 # ---- one stream ----------------------------------------------------------------------------------------------------
-
-_PIECES: Final = (
-    "Audio(…), Text(…), Word(…), Transcript(…), SpeechBegan(), SpeechEnded(), ToolCall(…), AnswerEnded() or Usage(…)"
-)
 
 #: How long a model may take to end an answer that was stopped, in seconds.
 _STOP_SECONDS: Final = 5.0
@@ -138,25 +132,6 @@ class Answer:
             self.texts.end()
 
 
-class StreamListener(Protocol):
-    """Receives what a stream yields. Its methods must neither block nor raise."""
-
-    def piece_came(self) -> None:
-        """Note that the model works."""
-
-    def answer_began(self, answer: Answer, /) -> None:
-        """Note that an answer has its first piece."""
-
-    def user_spoke(self, piece: Transcript | SpeechBegan | SpeechEnded, /) -> None:
-        """Receive what the model has heard."""
-
-    def used(self, usage: Usage, /) -> None:
-        """Receive a usage that belongs to no answer."""
-
-    def stream_over(self, stream: ModelStream, error: ProviderError | None, /) -> None:
-        """Note that the stream has failed, or has ended without an error, before it was closed."""
-
-
 @define(eq=False)
 class ModelStream:
     """A call of `converse`, which runs as a task until it ends, fails or is closed."""
@@ -165,7 +140,7 @@ class ModelStream:
     request: SpeechRequest
     feed: Feed[SpeechInput]
     clock: Clock
-    listener: StreamListener
+    connection: ModelConnection
     #: The name of the provider, for the log.
     provider: str | None = None
     #: It has ended, has failed, or was closed.
@@ -222,9 +197,12 @@ class ModelStream:
         error: ProviderError | None = None
         try:
             with self._scope:
-                stream = self.model.converse(self.request)
-                async with closing(stream, self.model.converse, "a speech model's converse()", _PIECES) as pieces:
-                    await self._deliver(pieces)
+                request, operation = self.request, "a speech model's converse()"
+                async with reading(self.model.converse, request, operation, SpeechPiece) as pieces:
+                    async for piece in pieces:
+                        if self.is_over:
+                            return
+                        self._receive(piece)
                 if not self.is_over:
                     log.warning("%s ended its converse() by itself", named("a speech model", self.provider))
         except BaseException as raised:
@@ -240,36 +218,26 @@ class ModelStream:
         self.is_over = True
         self._scope.cancel()
         self._end_all(error or ProviderError("The speech model", "unavailable", retryable=True))
-        self.listener.stream_over(self, error)
+        self.connection.failed(self, error)
 
     def _end_all(self, error: ProviderError) -> None:
         for answer in self._open:
             answer.end(error)
         self._open.clear()
 
-    async def _deliver(self, pieces: AsyncIterator[object]) -> None:
-        count = 0
-        async for piece in pieces:
-            if self.is_over:
-                return
-            self.listener.piece_came()
-            count += 1
-            if count % BATCH == 0:
-                await anyio.lowlevel.checkpoint()
-            match piece:
-                case Audio():
+    def _receive(self, piece: SpeechPiece) -> None:
+        self.connection.works()
+        match piece:
+            case Audio() | Text() | Word() | ToolCall():
+                if isinstance(piece, Audio):
                     self._check_format(piece, "a speech model", self.provider)
-                    self._add(piece)
-                case Text() | Word() | ToolCall():
-                    self._add(piece)
-                case Usage():
-                    self._note_usage(piece)
-                case AnswerEnded():
-                    self._end_answer()
-                case Transcript() | SpeechBegan() | SpeechEnded():
-                    self.listener.user_spoke(piece)
-                case other:
-                    raise InvalidPiece(other, "a speech model's converse()", _PIECES)
+                self._add(piece)
+            case Usage():
+                self._note_usage(piece)
+            case AnswerEnded():
+                self._end_answer()
+            case Transcript() | SpeechBegan() | SpeechEnded():
+                self.connection.listener.user_spoke(piece)
 
     def _add(self, piece: Audio | Text | Word | ToolCall) -> None:
         if not self._open:
@@ -280,13 +248,13 @@ class ModelStream:
         answer.add(piece)
         if not answer.begun:
             answer.begun = True
-            self.listener.answer_began(answer)
+            self.connection.listener.answer_began(answer)
 
     def _note_usage(self, usage: Usage) -> None:
         if self._open and not self._open[0].stopped:
             self._open[0].add(usage)
         else:
-            self.listener.used(usage)
+            self.connection.listener.used(usage)
 
     def _end_answer(self) -> None:
         self._ended += 1
@@ -303,14 +271,21 @@ _PRE_ROLL: Final = 32
 _MOST_KEPT: Final = 2000
 
 
-class ConnectionListener(StreamListener, Protocol):
-    """Receives what the streams yield, and notes when they change."""
+class ModelListener(Protocol):
+    """The conversation, which receives what the streams yield. Its methods must neither block nor raise."""
 
     def stream_opened(self, utterances: int, /) -> None:
         """Note that another stream was opened, and hears so many utterances of a VAD again."""
 
     def stream_lost(self, error: ProviderError | None, /) -> None:
         """Note that the stream is over. `error` is set if the user should know of it."""
+
+    def answer_began(self, answer: Answer, /) -> None: ...
+
+    def user_spoke(self, piece: Transcript | SpeechBegan | SpeechEnded, /) -> None: ...
+
+    def used(self, usage: Usage, /) -> None:
+        """Receive a usage that belongs to no answer."""
 
 
 @define(eq=False)
@@ -320,7 +295,7 @@ class ModelConnection:
     session: Session
     model: SpeechModel
     tasks: TaskGroup
-    listener: ConnectionListener
+    listener: ModelListener
     #: Whether the vendor finds the utterances.
     endpointing: bool
     #: Whether the bot has a turn. Until it ends, the context lacks what the model has said.
@@ -380,7 +355,7 @@ class ModelConnection:
             feed, given, functions, choice, endpointing=self.endpointing, spoken=self.session.has_audio
         )
         name = self.session.alternatives(self.model).provider
-        self._stream = stream = ModelStream(provider, request, feed, self.session.clock, self.listener, name)
+        self._stream = stream = ModelStream(provider, request, feed, self.session.clock, self, name)
         stream.start(self.tasks)
         speaks = bool(self._audio) and isinstance(self._audio[-1], Audio)
         pauses = sum(isinstance(each, Pause) for each in self._audio)

@@ -30,7 +30,7 @@ from ..session import Input, RunLLM, Say, Turn, UserText
 from .bot_turn import BotTurn
 from .provider_streams import clean_usage
 from .speech_model_answers import ModelAnswers, ModelSynthesis
-from .speech_model_connection import Answer, ModelConnection, ModelStream
+from .speech_model_connection import Answer, ModelConnection
 from .speech_model_user import ContinuousAudio, ModelUser
 from .turn_loop import Conversation
 from .turn_state import BotState, Event
@@ -137,17 +137,11 @@ class ModelConversation(Conversation):
 
     # ---- what the streams yield ------------------------------------------------------------------------------------
 
-    def piece_came(self) -> None:
-        self.connection.works()
-
     def stream_opened(self, utterances: int) -> None:
         self.user.stream_opened(utterances)
         self._awaited = None
         if utterances and not self.user.is_open:
             self._await_answer()
-
-    def stream_over(self, stream: ModelStream, error: ProviderError | None) -> None:
-        self.connection.failed(stream, error)
 
     def stream_lost(self, error: ProviderError | None) -> None:
         self._awaited = None

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import Final
 
 import anyio
-import anyio.lowlevel
 from anyio.abc import TaskGroup
 from attrs import define, field
 
@@ -17,16 +16,8 @@ from ..events import Metrics, UserTranscription
 from ..kinds import STT, Audio, STTPiece, STTRequest, Transcript, Usage
 from ..session import Alternatives, Session
 from ..utils.json_values import replace_surrogates
-from .continuous_stt import EndpointingStream, ListeningStream, Streams
-from .provider_streams import (
-    BATCH,
-    InvalidPiece,
-    ReplayableStream,
-    clean_usage,
-    closing,
-    let_cancellation_through,
-    retried,
-)
+from .continuous_stt import ListeningStream, Streams
+from .provider_streams import ReplayableStream, clean_usage, let_cancellation_through, reading, retried
 
 __all__ = ("FRAME_SECONDS", "Recogniser", "Utterance")
 
@@ -35,8 +26,6 @@ FRAME_SECONDS: Final = 0.032
 
 #: How long an STT may take after the end of an utterance, in seconds.
 _TIMEOUT: Final = 15.0
-
-_PIECES: Final = "Transcript(…) or Usage(…)"
 
 
 @define(eq=False)
@@ -155,7 +144,7 @@ class Recogniser:
     def is_speech(self, frame: Audio) -> bool:
         """Send a frame to an STT whose vendor finds the utterances. Return whether the user speaks; else True."""
         stream = self._stream_of(self._provider())
-        if not isinstance(stream, EndpointingStream):
+        if stream is None or not self.endpointing:
             return True
         stream.send([frame])
         return stream.is_speech()
@@ -231,18 +220,12 @@ class Recogniser:
             self.session.emit(Metrics("stt", ttfb=ttfb, model=usage.model, seconds=usage.seconds or None))
 
     async def _hear(self, utterance: Utterance, take: Callable[[STTPiece], None]) -> None:
-        count = 0
-        stream = self.stt.transcribe(STTRequest(utterance.audio.read()))
-        async with closing(stream, self.stt.transcribe, "an STT's transcribe()", _PIECES) as pieces:
+        request = STTRequest(utterance.audio.read())
+        async with reading(self.stt.transcribe, request, "an STT's transcribe()", STTPiece) as pieces:
             async for piece in pieces:
-                count += 1
-                if count % BATCH == 0:
-                    await anyio.lowlevel.checkpoint()
-                if not isinstance(piece, Transcript | Usage):
-                    raise InvalidPiece(piece, "an STT's transcribe()", _PIECES)
                 take(piece)
 
-    def _stream_of(self, provider: object) -> ListeningStream | EndpointingStream | None:
+    def _stream_of(self, provider: object) -> ListeningStream | None:
         return self._streams.of(provider, None if self._utterance is None else self._utterance.audio)
 
     # ---- what the client shows -----------------------------------------------------------------------------------

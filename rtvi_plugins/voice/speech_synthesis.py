@@ -18,16 +18,15 @@ from attrs import define, evolve, field
 
 from ..errors import ProviderError
 from ..events import BotOutput, BotTTSStarted, BotTTSStopped, BotTTSText, Metrics
-from ..kinds import TTS, Audio, TTSRequest, Usage, Word
+from ..kinds import TTS, Audio, TTSPiece, TTSRequest, Usage, Word
 from ..session import Alternatives, Session, Turn
 from .provider_streams import (
     FormatCheck,
-    InvalidPiece,
     ReplayableStream,
     clean_usage,
-    closing,
     idle_timeout,
     named,
+    reading,
     retried,
 )
 from .text_filter import Spoken, SpokenSentence
@@ -161,8 +160,6 @@ def _joins(before: str, after: str) -> bool:
 
 
 # ---- speaking ------------------------------------------------------------------------------------------------------
-
-_PIECES: Final = "Audio(…), Word(…) or Usage(…)"
 
 #: How often the client gets the progress of the speech, in seconds. Nobody notices less, and each check costs time.
 _STEP: Final = 0.060
@@ -347,9 +344,8 @@ class SpeechSynthesis:
     async def _synthesize(self, speech: Speech) -> None:
         began, first, usage = self.session.clock.now(), None, Usage()
         with idle_timeout(self.session.clock, _TIMEOUT, "The TTS", self._alternatives.seconds) as touch:
-            synthesize = self.tts.synthesize
-            stream = synthesize(TTSRequest(speech.pieces(touch), self.language))
-            async with closing(stream, synthesize, "a TTS's synthesize()", _PIECES) as pieces:
+            request = TTSRequest(speech.pieces(touch), self.language)
+            async with reading(self.tts.synthesize, request, "a TTS's synthesize()", TTSPiece) as pieces:
                 async for piece in pieces:
                     touch()
                     match piece:
@@ -362,10 +358,8 @@ class SpeechSynthesis:
                             await self._play(piece, speech, touch)
                         case Word():
                             speech.timeline.word(piece.text, piece.start)
-                        case Usage():
+                        case _:
                             usage = clean_usage(piece)
-                        case other:
-                            raise InvalidPiece(other, "a TTS's synthesize()", _PIECES)
         if first is None and any(map(str.isalnum, "".join(speech.sentences.items))):
             log.warning("%s made no audio of a text", named("a TTS", self._alternatives.provider))
         speech.timeline.finish()
