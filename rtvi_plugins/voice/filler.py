@@ -7,7 +7,7 @@ from typing import Final, cast
 
 from attrs import define, field, frozen
 
-from ..clock import Clock, Timer
+from ..clock import Clock, Deadline
 from ..errors import AuthorError
 from ..kinds import Audio
 from ..session import Turn
@@ -51,9 +51,12 @@ class Filling:
     say: Callable[[str], None]
     #: Whether the audio of everything before is made.
     is_made: Callable[[], bool]
-    _timer: Timer | None = None
     #: How much of the sound was played, in bytes.
     _played: int = 0
+    _next: Deadline = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._next = Deadline(self.clock, self._check)
 
     def start(self) -> None:
         """Begin to wait: the functions run."""
@@ -61,13 +64,12 @@ class Filling:
 
     def stop(self) -> None:
         """Say and play nothing more: the functions have ended. A sentence that has begun is said to its end."""
-        if self._timer is not None:
-            self._timer.cancel()
+        self._next.cancel()
         if self._played:
             self.turn.flush()
 
     def _call_after(self, seconds: float) -> None:
-        self._timer = self.clock.call_after(seconds, self._check)
+        self._next.move(self.clock.now() + seconds)
 
     def _check(self) -> None:
         unheard = self.turn.given - self.turn.heard

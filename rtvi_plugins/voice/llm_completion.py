@@ -13,6 +13,7 @@ from typing import Any, Final, cast
 import anyio.lowlevel
 from attrs import define, evolve, field
 
+from ..clock import Deadline
 from ..context import Message, MessageWithThoughts, without_vendor_data
 from ..events import BotOutput, Metrics
 from ..kinds import Thought, ToolCall, Usage
@@ -156,12 +157,16 @@ class SentenceOutput:
     completion: Completion
     next_segment: Callable[[], int]
     _sentences: Sentences = field(factory=Sentences)
+    _pause: Deadline = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._pause = Deadline(self.session.clock, self._settle_after_a_pause)
 
     async def feed(self, text: str) -> None:
         """Put out the sentences that this text completes. If the LLM then pauses, a finished one follows."""
         await self._put(self._sentences.feed(text))
         if self._sentences.waits:
-            self._settle_after_a_pause()
+            self._pause.move(self.session.clock.now() + _PAUSE)
 
     async def flush(self) -> None:
         """Put out the rest: the text has ended."""
@@ -173,13 +178,8 @@ class SentenceOutput:
             self._put_one(sentence)
 
     def _settle_after_a_pause(self) -> None:
-        length = len(self.completion.text)
-
-        def check() -> None:
-            if len(self.completion.text) == length and not self.completion.is_settled:
-                self.settle()
-
-        self.session.clock.call_after(_PAUSE, check)
+        if not self.completion.is_settled:
+            self.settle()
 
     async def _put(self, sentences: Sequence[str]) -> None:
         for number, sentence in enumerate(sentences, 1):

@@ -93,7 +93,7 @@ class ModelConversation(Conversation):
 
     def _listener(self, vad: VAD | None) -> UserAudio | ContinuousAudio:
         if vad is None:
-            return ContinuousAudio(self.session, self.taking, self.state, self._hear, self.user.close)
+            return ContinuousAudio(self.session.clock, self.taking, self.state, self._hear, self.user.close)
         return UserAudio(self.session, vad, self.taking, self.user, self.state, self._failed)
 
     def _hear(self, item: Audio | Pause) -> None:

@@ -10,7 +10,6 @@ The module has more than 300 lines because the user's audio and words are two si
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -18,7 +17,7 @@ import anyio
 from anyio.abc import TaskGroup
 from attrs import define, field
 
-from ..clock import Timer
+from ..clock import Clock, Deadline
 from ..context import Message
 from ..events import UserLLMText, UserStartedSpeaking, UserStoppedSpeaking, UserTranscription
 from ..kinds import Audio, Pause, SpeechBegan, SpeechEnded, Transcript
@@ -37,60 +36,43 @@ __all__ = ("ContinuousAudio", "ModelUser", "last_message", "messages_after")
 _GAP_SECONDS: Final = 0.5
 
 
+@define(eq=False)
 class ContinuousAudio(Listener):
     """Passes all audio of the microphone to `send`, and a `Pause` when the microphone is off."""
 
-    def __init__(
-        self,
-        session: Session,
-        taking: TurnTaking,
-        state: SpokenTurn,
-        send: Callable[[Audio | Pause], None],
-        on_close: Callable[[], None],
-    ) -> None:
-        self._session = session
-        self._taking = taking
-        self._state = state
-        self._send = send
-        self._on_close = on_close
-        self._last_audio = -math.inf
-        self._timer: Timer | None = None
+    clock: Clock
+    taking: TurnTaking
+    state: SpokenTurn
+    send: Callable[[Audio | Pause], None]
+    on_close: Callable[[], None]
+    _silence: Deadline = field(init=False)
+    #: No `Pause` has followed the last audio.
+    _is_on: bool = field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._silence = Deadline(self.clock, self._pause)
 
     def hear(self, audio: Audio) -> None:
-        if self._state.bot_has_turn and not self._taking.interruptible:
+        if self.state.bot_has_turn and not self.taking.interruptible:
             return
-        self._last_audio = self._session.clock.now()
-        if self._timer is None:
-            self._wait()
-        self._send(audio)
+        self._is_on = True
+        self._silence.move(self.clock.now() + _GAP_SECONDS)
+        self.send(audio)
 
     def microphone(self, enabled: bool) -> None:
         if not enabled:
             self._pause()
 
     def close(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._on_close()
-
-    def _wait(self) -> None:
-        self._timer = self._session.clock.call_at(self._last_audio + _GAP_SECONDS, self._check)
-
-    def _check(self) -> None:
-        self._timer = None
-        if self._session.clock.now() >= self._last_audio + _GAP_SECONDS - 1e-6:
-            self._pause()
-        else:
-            self._wait()
+        self._silence.cancel()
+        self.on_close()
 
     def _pause(self) -> None:
         """Report that no audio follows, once until there is more."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._last_audio > -math.inf:
-            self._last_audio = -math.inf
-            self._send(Pause())
+        self._silence.cancel()
+        if self._is_on:
+            self._is_on = False
+            self.send(Pause())
 
 
 # ---- words ---------------------------------------------------------------------------------------------------------
@@ -137,12 +119,13 @@ class ModelUser:
     #: When the user last stopped speaking.
     spoken_until: float = 0.0
     language: str | None = None
+    #: How many seconds the user has spoken before in this turn. Each utterance is a turn of its own.
+    seconds: float = field(default=0.0, init=False)
     #: Whether the present stream reports the end of speech. Not every vendor does.
     _reports_end: bool = False
     #: The utterances of the present stream, by their numbers, and those that have no answer.
     _numbered: list[_Words] = field(factory=list[_Words])
     _unanswered: list[_Words] = field(factory=list[_Words])
-    _seconds: float = 0.0
     #: The last message in the context before the turn.
     _previous: Message | None = None
     _over: Condition = field(init=False)
@@ -163,21 +146,14 @@ class ModelUser:
 
     # ---- utterances that a VAD has found -----------------------------------------------------------------------------
 
-    @property
-    def seconds(self) -> float:
-        """Return how many seconds the user has spoken in this turn."""
-        return self._seconds
-
     def add(self, utterance: Utterance) -> None:
         """Send an utterance to the model as it comes."""
         self._add_utterance()
-        self._seconds = 0.0
         self.tasks.start_soon(self._forward, utterance)
 
     async def _forward(self, utterance: Utterance) -> None:
         async with self._order:
             async for audio in utterance.audio.read():
-                self._seconds = utterance.seconds
                 self.send(audio)
             self.send(Pause())
             self.on_utterance()

@@ -13,20 +13,22 @@ import sys
 from array import array
 from collections import deque
 from collections.abc import Callable
-from typing import Final, Literal, Protocol, TypeAlias
+from typing import Final, Literal, TypeAlias
 
-from attrs import define
+from attrs import define, field
 
-from ..clock import Timer
+from ..clock import Deadline
 from ..errors import ProviderError
 from ..events import UserStartedSpeaking, UserStoppedSpeaking
 from ..kinds import VAD, Audio
 from ..session import Listener, Session, VADParams
 from ..utils.plugin_calls import reraise_control_flow
 from .provider_streams import ReplayableStream, as_provider_error, named
+from .speech_model_user import ModelUser
 from .speech_recognition import FRAME_SECONDS, Utterance
 from .turn_state import AudioState, Event, SpokenTurn
 from .turn_taking import TurnTaking
+from .user_turn import UserTurns
 
 __all__ = (
     "Change",
@@ -82,67 +84,44 @@ _WITHOUT_VAD: Final = VADParams(start_secs=0.0, stop_secs=0.0)
 _LISTENING, _SPEECH, _OVERLONG, _OFF = AudioState
 
 
-class Turns(Protocol):
-    """Collects the utterances of the user's turns."""
-
-    #: When the user last stopped speaking.
-    spoken_until: float
-
-    @property
-    def seconds(self) -> float:
-        """Return how many seconds the user has spoken in this turn."""
-        ...
-
-    def add(self, utterance: Utterance, /) -> None:
-        """Add an utterance, because the user starts or continues to speak."""
-        ...
-
-    def close(self) -> None:
-        """Finish, because the session ends."""
-        ...
-
-
+@define(eq=False)
 class UserAudio(Listener):
-    """Listens to one session and adds each utterance to the user's turn.
+    """Listens to one session and adds each utterance to the user's turn."""
 
-    Without a VAD, `is_speech` is called with each frame, and returns whether the user speaks.
-    """
+    session: Session
+    vad: VAD | None
+    taking: TurnTaking
+    turns: UserTurns | ModelUser
+    state: SpokenTurn
+    on_failure: Callable[[ProviderError], None]
+    #: Without a VAD, returns for each frame whether the user speaks.
+    is_speech_without_vad: Callable[[Audio], bool] = lambda frame: True
+    _has_warned: bool = field(default=False, init=False)
+    _detector: SpeechDetector = field(factory=SpeechDetector, init=False)
+    _utterance: Utterance | None = field(default=None, init=False)
+    #: How long the utterance may be, in seconds.
+    _longest: float = field(default=0.0, init=False)
+    #: Less than a frame, which waits for the rest of it.
+    _partial: bytes = field(default=b"", init=False)
+    _pre_roll: deque[Audio] = field(factory=lambda: deque[Audio](maxlen=_frames(_PRE_ROLL_SECONDS)), init=False)
+    _pre_roll_seconds: float = field(default=_PRE_ROLL_SECONDS, init=False)
+    _last_audio: float = field(default=-math.inf, init=False)
+    #: When the audio counts as ended unless more arrives, while the user speaks.
+    _gap: Deadline = field(init=False)
 
-    def __init__(
-        self,
-        session: Session,
-        vad: VAD | None,
-        taking: TurnTaking,
-        turns: Turns,
-        state: SpokenTurn,
-        on_failure: Callable[[ProviderError], None],
-        is_speech: Callable[[Audio], bool] = lambda frame: True,
-    ) -> None:
-        self._session = session
-        self._vad = vad
-        self._has_warned = False
-        self._is_speech_without_vad = is_speech
-        self._taking = taking
-        self._turns = turns
-        self._state = state
-        self._on_failure = on_failure
-        self._detector = SpeechDetector()
-        self._utterance: Utterance | None = None
-        #: Less than a frame, which waits for the rest of it.
-        self._partial = b""
-        self._pre_roll: deque[Audio] = deque(maxlen=_frames(_PRE_ROLL_SECONDS))
-        self._pre_roll_seconds = _PRE_ROLL_SECONDS
-        self._last_audio = -math.inf
-        self._gap: Timer | None = None
+    def __attrs_post_init__(self) -> None:
+        self._gap = Deadline(self.session.clock, self._end_audio)
 
     def hear(self, audio: Audio) -> None:
-        if self._state.audio is _OFF:
+        if self.state.audio is _OFF:
             return
-        now = self._session.clock.now()
-        if now > self._last_audio + _GAP_SECONDS and self._state.audio is _LISTENING:
+        now = self.session.clock.now()
+        if now > self._last_audio + _GAP_SECONDS and self.state.audio is _LISTENING:
             self._clear()  # audio from before the gap is not the beginning of what comes now
             self._detector.stop()
         self._last_audio = now
+        if self.state.audio in (_SPEECH, _OVERLONG):
+            self._watch_for_gap()
         data = self._partial + audio.data
         whole = len(data) - len(data) % _FRAME_BYTES
         self._partial = data[whole:]
@@ -154,22 +133,22 @@ class UserAudio(Listener):
             self._end_audio()
 
     def close(self) -> None:
-        self._turns.close()
+        self.turns.close()
 
     # ---- frames --------------------------------------------------------------------------------------------------
 
     def _process_frame(self, frame: Audio) -> None:
-        state, bot_has_turn = self._state.audio, self._state.bot_has_turn
-        if state is _OFF or (bot_has_turn and state is _LISTENING and not self._taking.interruptible):
+        state, bot_has_turn = self.state.audio, self.state.bot_has_turn
+        if state is _OFF or (bot_has_turn and state is _LISTENING and not self.taking.interruptible):
             return
         is_speech = self._is_speech(frame)
-        state = self._state.audio  # the VAD may have failed
+        state = self.state.audio  # the VAD may have failed
         if state is _LISTENING:
-            self._listen(frame, is_speech, self._taking.interrupt_seconds if bot_has_turn else 0.0)
+            self._listen(frame, is_speech, self.taking.interrupt_seconds if bot_has_turn else 0.0)
         elif state is _SPEECH:
             self._record(frame, is_speech)
         elif state is _OVERLONG and self._detector.feed(is_speech, FRAME_SECONDS, self._params) == "stopped":
-            self._state.process(Event.LONG_SPEECH_STOPPED)
+            self.state.process(Event.LONG_SPEECH_STOPPED)
 
     def _listen(self, frame: Audio, is_speech: bool, at_least: float) -> None:
         """Wait for `at_least` so many seconds of speech, and keep the frame for the pre-roll."""
@@ -189,8 +168,8 @@ class UserAudio(Listener):
         stopped = self._detector.feed(is_speech, FRAME_SECONDS, params) == "stopped"
         self._utterance.audio.append(frame)
         if stopped:
-            self._stop(Event.SPEECH_STOPPED, self._session.clock.now() - params.stop_secs)
-        elif self._turns.seconds >= self._taking.longest_turn_seconds:
+            self._stop(Event.SPEECH_STOPPED, self.session.clock.now() - params.stop_secs)
+        elif len(self._utterance.audio.items) * FRAME_SECONDS >= self._longest:
             self._clear()
             self._stop(Event.SPEECH_TOO_LONG, self._last_audio)
             self._detector = SpeechDetector(speaking=True)
@@ -198,14 +177,14 @@ class UserAudio(Listener):
 
     @property
     def _params(self) -> VADParams:
-        return self._session.vad_params if self._vad is not None else _WITHOUT_VAD
+        return self.session.vad_params if self.vad is not None else _WITHOUT_VAD
 
     def _is_speech(self, frame: Audio) -> bool:
-        if self._vad is None:
-            return self._is_speech_without_vad(frame)
-        params = self._session.vad_params
+        if self.vad is None:
+            return self.is_speech_without_vad(frame)
+        params = self.session.vad_params
         try:
-            probability = self._vad.speech_probability(frame)
+            probability = self.vad.speech_probability(frame)
             if not 0 <= probability <= 1:
                 self._warn_of(probability)
             is_speech = probability >= params.confidence
@@ -217,7 +196,7 @@ class UserAudio(Listener):
 
     @property
     def _vad_name(self) -> str | None:
-        return self._session.alternatives(self._vad).provider
+        return self.session.alternatives(self.vad).provider
 
     def _warn_of(self, probability: float) -> None:
         if not self._has_warned:
@@ -227,44 +206,44 @@ class UserAudio(Listener):
 
     def _turn_off(self, error: BaseException) -> None:
         """Stop listening after a failure of the VAD, and report it once. The user can still type."""
-        self._on_failure(as_provider_error(error, "a VAD", "listened", self._vad_name))
+        self.on_failure(as_provider_error(error, "a VAD", "listened", self._vad_name))
         self._end_audio()
-        if self._state.audio is not _OFF:
-            self._state.process(Event.VAD_FAILED)
+        if self.state.audio is not _OFF:
+            self.state.process(Event.VAD_FAILED)
 
     # ---- utterances ----------------------------------------------------------------------------------------------
     # A message to the client may end the session, and with it the listening: see `Limits.outbox`.
 
     def _start(self) -> None:
         self._utterance = Utterance(ReplayableStream(list(self._pre_roll)))
+        self._longest = self.taking.longest_turn_seconds - self.turns.seconds
         self._pre_roll.clear()
-        self._session.emit(UserStartedSpeaking())
-        if self._state.audio is _OFF:  # the client does not read, and this message was one too many
+        self.session.emit(UserStartedSpeaking())
+        if self.state.audio is _OFF:  # the client does not read, and this message was one too many
             return
-        self._state.process(Event.SPEECH_STARTED)
-        self._turns.add(self._utterance)
+        self.state.process(Event.SPEECH_STARTED)
+        self.turns.add(self._utterance)
         self._watch_for_gap()
 
     def _stop(self, event: Event, spoken_until: float) -> None:
         assert self._utterance is not None
-        if self._gap is not None:
-            self._gap.cancel()
+        self._gap.cancel()
         utterance, self._utterance = self._utterance, None
-        self._turns.spoken_until = spoken_until
-        self._session.emit(UserStoppedSpeaking())
-        if self._state.audio is not _OFF:
-            self._state.process(event)
-        utterance.end(self._session.clock)
+        self.turns.spoken_until = spoken_until
+        self.session.emit(UserStoppedSpeaking())
+        if self.state.audio is not _OFF:
+            self.state.process(event)
+        utterance.end(self.session.clock)
 
     def _end_audio(self) -> None:
         """No audio arrives any more, so speech has ended too."""
         self._clear()
         self._detector.stop()
-        match self._state.audio:
+        match self.state.audio:
             case AudioState.SPEECH:
                 self._stop(Event.SPEECH_STOPPED, self._last_audio)
             case AudioState.OVERLONG:
-                self._state.process(Event.LONG_SPEECH_STOPPED)
+                self.state.process(Event.LONG_SPEECH_STOPPED)
             case _:
                 pass
 
@@ -273,19 +252,7 @@ class UserAudio(Listener):
         self._pre_roll.clear()
 
     def _watch_for_gap(self) -> None:
-        """Check later whether audio still arrives, for as long as the user speaks."""
-        self._gap = self._session.clock.call_at(self._gap_due, self._check_for_gap)
-
-    @property
-    def _gap_due(self) -> float:
-        """When the audio counts as ended unless more arrives."""
-        return self._last_audio + max(self._session.vad_params.stop_secs, _GAP_SECONDS)
-
-    def _check_for_gap(self) -> None:
-        if self._session.clock.now() >= self._gap_due - 1e-6:
-            self._end_audio()
-        elif self._state.audio in (AudioState.SPEECH, AudioState.OVERLONG):
-            self._watch_for_gap()
+        self._gap.move(self._last_audio + max(self.session.vad_params.stop_secs, _GAP_SECONDS))
 
 
 def _frames(seconds: float) -> int:

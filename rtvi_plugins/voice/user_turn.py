@@ -12,7 +12,7 @@ from typing import Any, Final
 from anyio.abc import TaskGroup
 from attrs import define, field
 
-from ..clock import Clock, Timer
+from ..clock import Clock, Deadline
 from ..errors import AuthorError, ProviderError, RequestError, SessionClosed, report
 from ..kinds import Transcript
 from ..session import Session, UserText
@@ -37,7 +37,10 @@ class IdleTimer:
     #: When the user's silence began; None while the bot has its turn.
     _since: float | None = None
     _asked: bool = False
-    _timer: Timer | None = None
+    _question: Deadline = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._question = Deadline(self.clock, self._ask)
 
     def start(self) -> None:
         """Measure the user's silence from now on, because the bot has finished."""
@@ -50,13 +53,11 @@ class IdleTimer:
         if self.seconds is None or self._since is None or self._asked or self.is_user_active():
             return
         due = min(self.clock.now(), self._since + self.seconds) + self.seconds
-        self._timer = self.clock.call_at(due, self._ask)
+        self._question.move(due)
 
     def pause(self) -> None:
         """Pause the timer, because there is sound. It may be only noise."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._question.cancel()
 
     def stop(self) -> None:
         """Stop the timer, because the bot has something to do."""
@@ -94,10 +95,11 @@ class UserTurns:
     _count: int = 0
     _utterances: list[Utterance] = field(factory=list[Utterance])
     #: The further silence that `end_of_turn` asks for.
-    _silence: Timer | None = None
+    _silence: Deadline = field(init=False)
     _over: Condition = field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self._silence = Deadline(self.session.clock, self._finish)
         self._over = Condition(lambda: not self.is_open)
 
     @property
@@ -121,7 +123,7 @@ class UserTurns:
 
     def add(self, utterance: Utterance) -> None:
         """Add an utterance, because the user starts or continues to speak."""
-        self._cancel_silence()
+        self._silence.cancel()
         self._utterances.append(utterance)
         self.tasks.start_soon(self._recognise, utterance)
 
@@ -137,7 +139,7 @@ class UserTurns:
             self.recogniser.accept_interim(each)
         text = self._text
         self._utterances.clear()
-        self._cancel_silence()
+        self._silence.cancel()
         self.state.process(Event.LISTENING_ENDED)
         if text:
             self.session.remember({"role": "user", "content": text})
@@ -155,16 +157,17 @@ class UserTurns:
         if not text:
             self._utterances.clear()
             self.state.process(Event.NOTHING_SAID)
-            return self._over.notify()
+            self._over.notify()
+            return
         self.state.process(Event.RECOGNISED)
         seconds = await self._ask_policy(UserTurn(text, self.seconds, self._transcripts))
         if self.state.user is not UserState.DECIDING or text != self._text:
-            return None
-        self._cancel_silence()
-        if seconds <= 0:
-            return self._finish()
-        self._silence = self.session.clock.call_after(seconds, self._finish)
-        return None
+            return
+        self._silence.cancel()
+        if seconds > 0:
+            self._silence.move(self.session.clock.now() + seconds)
+        else:
+            self._finish()
 
     async def _ask_policy(self, turn: UserTurn) -> float:
         policy: Any = self.end_of_turn
@@ -185,7 +188,7 @@ class UserTurns:
 
     def _finish(self) -> None:
         """Submit the text for an answer, because the user has finished."""
-        text, self._silence = self._text, None
+        text = self._text
         self.language = next((each.language for each in reversed(self._transcripts) if each.language), self.language)
         self._utterances.clear()
         self._count += 1
@@ -197,8 +200,3 @@ class UserTurns:
         except RequestError as error:
             self.session.fail(error)
         self._over.notify()
-
-    def _cancel_silence(self) -> None:
-        if self._silence is not None:
-            self._silence.cancel()
-            self._silence = None
