@@ -34,8 +34,7 @@ from .provider_streams import (
     reading,
     retried,
 )
-from .sentences import Sentences
-from .speech_synthesis import Speech, SpeechSynthesis
+from .speech_synthesis import SpeechSynthesis
 from .tool_calls import LateResults, call_functions, clean_thought, moved_to_the_end
 
 __all__ = ("BotTurn",)
@@ -70,8 +69,6 @@ class BotTurn:
     remembered: bool = field(default=False, init=False)
     #: Completions that are not in the context, because their speech is still being heard.
     _pending: list[Completion] = field(factory=list[Completion], init=False)
-    #: Set when the audio of the last completion so far is made.
-    _synthesized: anyio.Event | None = field(default=None, init=False)
     #: Whether functions were called in this turn.
     _called: bool = field(default=False, init=False)
 
@@ -196,8 +193,10 @@ class BotTurn:
         results: dict[str, str] = {}
         self._called = True
         if completion.speech is not None:
-            completion.speech.sentences.end()  # the text before the calls is spoken while they run
-        filling = self._filling(tasks)
+            completion.speech.end()  # the text before the calls is spoken while they run
+        filling: Filling | None = None
+        if self.filler is not None and self.synthesis is not None:
+            filling = Filling(self.filler, self.session.clock, self.turn, self.synthesis, tasks)
         try:
             await call_functions(self.session, completion.calls, results, self._add_late_result)
         finally:
@@ -206,24 +205,6 @@ class BotTurn:
             if len(results) == len(completion.calls):
                 completion.results = results
             self._settle(completion)
-
-    def _filling(self, tasks: TaskGroup) -> Filling | None:
-        """Begin to wait for the moment of the filler, if there is one and the turn is spoken."""
-        if self.filler is None or self.synthesis is None:
-            return None
-
-        def say(text: str) -> None:
-            speech, sentences = self._add_speech(tasks), Sentences()
-            for sentence in (*sentences.feed(text), *sentences.flush()):
-                speech.say(sentence)
-            speech.sentences.end()
-
-        def is_made() -> bool:
-            return self._synthesized is None or self._synthesized.is_set()
-
-        filling = Filling(self.filler, self.session.clock, self.turn, say, is_made)
-        filling.start()
-        return filling
 
     def _add_late_result(self, call_id: str) -> None:
         self.late.add(call_id, speak=self.speak)
@@ -251,30 +232,16 @@ class BotTurn:
             raise failed
 
     def _begin(self, tasks: TaskGroup) -> Completion:
-        speech = self._add_speech(tasks) if self.synthesis is not None else None
+        speech = self.synthesis.add(tasks) if self.synthesis is not None else None
         completion = Completion(self.session.clock.now(), speech)
         self._pending.append(completion)
         return completion
-
-    def _add_speech(self, tasks: TaskGroup) -> Speech:
-        """Add a speech, which is heard after all others of the turn."""
-        assert self.synthesis is not None
-        speech, before, self._synthesized = self.synthesis.add(), self._synthesized, anyio.Event()
-        tasks.start_soon(self._speak, speech, before, self._synthesized)
-        return speech
-
-    async def _speak(self, speech: Speech, before: anyio.Event | None, done: anyio.Event) -> None:
-        assert self.synthesis is not None
-        try:
-            await self.synthesis.speak(speech, before)
-        finally:
-            done.set()
 
     def _settle(self, completion: Completion) -> None:
         """Handle the end of the completion, when all its calls have results."""
         completion.is_settled = True
         if completion.speech is not None:
-            completion.speech.sentences.end()
+            completion.speech.end()
         self._remember(at_end=False)
 
     def _remember(self, *, at_end: bool) -> None:

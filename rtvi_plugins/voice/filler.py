@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final, cast
 
+from anyio.abc import TaskGroup
 from attrs import define, field, frozen
 
 from ..clock import Clock, Deadline
 from ..errors import AuthorError
 from ..kinds import Audio
 from ..session import Turn
+from .sentences import Sentences
+from .speech_synthesis import SpeechSynthesis
 from .turn_taking import TextSource, at_least_0, is_text_source, text_of
 
 __all__ = ("Filler", "Filling")
@@ -48,18 +50,14 @@ class Filling:
     filler: Filler
     clock: Clock
     turn: Turn
-    say: Callable[[str], None]
-    #: Whether the audio of everything before is made.
-    is_made: Callable[[], bool]
+    synthesis: SpeechSynthesis
+    tasks: TaskGroup
     #: How much of the sound was played, in bytes.
     _played: int = 0
     _next: Deadline = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._next = Deadline(self.clock, self._check)
-
-    def start(self) -> None:
-        """Begin to wait: the functions run."""
         self._call_after(self.filler.after_seconds)
 
     def stop(self) -> None:
@@ -75,12 +73,18 @@ class Filling:
         unheard = self.turn.given - self.turn.heard
         if self._played:
             self._play()
-        elif not self.is_made() or unheard > 1e-6:
+        elif not self.synthesis.is_made or unheard > 1e-6:
             self._call_after(max(unheard, 0.02) + self.filler.after_seconds)
         elif self.filler.sound is not None:
             self._play()
         elif text := text_of(self.filler.text):
-            self.say(text)
+            self._say(text)
+
+    def _say(self, text: str) -> None:
+        speech, sentences = self.synthesis.add(self.tasks), Sentences()
+        for sentence in (*sentences.feed(text), *sentences.flush()):
+            speech.say(sentence)
+        speech.end()
 
     def _play(self) -> None:
         sound = cast(Audio, self.filler.sound)

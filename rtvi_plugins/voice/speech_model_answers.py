@@ -29,17 +29,6 @@ __all__ = ("ModelAnswers", "ModelSpeech", "ModelSynthesis")
 
 
 @define(eq=False)
-class _Sentences(ReplayableStream[str]):
-    """The sentences of an answer. With them ends its audio: the answer is complete."""
-
-    audio: ReplayableStream[Audio | Word] = field(factory=ReplayableStream[Audio | Word], kw_only=True)
-
-    def end(self) -> None:
-        self.audio.end()
-        super().end()
-
-
-@define(eq=False)
 class ModelSpeech(Speech):
     """An answer as it is heard. The model makes its text and its audio at once."""
 
@@ -53,9 +42,6 @@ class ModelSpeech(Speech):
     _in_sentences: int = field(default=0, init=False)
     #: The words whose sentence has not come yet.
     _words: list[Word] = field(factory=list[Word], init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.sentences = _Sentences(audio=self.audio)
 
     def attach(self, answer: Answer) -> None:
         """Play the audio of this answer: what has come so far, and what comes."""
@@ -74,6 +60,10 @@ class ModelSpeech(Speech):
         Speech.say(self, sentence)
         if text := sentence.strip():
             self._place(text)
+
+    def end(self) -> None:
+        self.audio.end()
+        Speech.end(self)
 
     def word(self, word: Word) -> None:
         """Take note of the time of a word. Its sentence may come later."""
@@ -108,10 +98,8 @@ class ModelSpeech(Speech):
 class ModelSynthesis(SpeechSynthesis):
     """Plays the answers of one turn, one after the other."""
 
-    def add(self) -> Speech:
-        speech = ModelSpeech(self.next_segment, self.session)
-        self._speeches.append(speech)
-        return speech
+    def _new_speech(self) -> ModelSpeech:
+        return ModelSpeech(self.next_segment, self.session)
 
     @property
     def last(self) -> ModelSpeech | None:
@@ -122,11 +110,11 @@ class ModelSynthesis(SpeechSynthesis):
     def speeches(self) -> list[ModelSpeech]:
         return [each for each in self._speeches if isinstance(each, ModelSpeech)]
 
-    async def speak(self, speech: Speech, after: anyio.Event | None) -> None:
+    async def _speak(self, speech: Speech, before: anyio.Event | None) -> None:
         """Play the audio of an answer as it comes, once that of the one before has come."""
         assert isinstance(speech, ModelSpeech)
-        if after is not None:
-            await after.wait()
+        if before is not None:
+            await before.wait()
         speech.start, began = self.turn.given, False
         try:
             async for piece in speech.audio.read():

@@ -132,6 +132,10 @@ class Answer:
             self.texts.end()
 
 
+def _lost() -> ProviderError:
+    return ProviderError("The speech model", "unavailable", retryable=True)
+
+
 @define(eq=False)
 class ModelStream:
     """A call of `converse`, which runs as a task until it ends, fails or is closed."""
@@ -156,12 +160,13 @@ class ModelStream:
         """Open the stream."""
         tasks.start_soon(self._run)
 
-    def close(self) -> None:
-        """Close the stream. Nothing more comes of it."""
+    def close(self, error: ProviderError | None = None) -> None:
+        """Close the stream, and end all answers that are open. Nothing more comes of it."""
         self._scope.cancel()
-        if not self.is_over:
-            self.is_over = True
-            self._end_all(ProviderError("The speech model", "unavailable", retryable=True))
+        self.is_over = True
+        for answer in self._open:
+            answer.end(error or _lost())
+        self._open.clear()
 
     def send(self, *items: SpeechInput) -> None:
         """Send input to the model."""
@@ -174,7 +179,7 @@ class ModelStream:
         answer = Answer(self, self._ended + len(self._open), requested=True)
         self._open.append(answer)
         if self.is_over:
-            answer.end(ProviderError("The speech model", "unavailable", retryable=True))
+            answer.end(_lost())
         return answer
 
     def stop(self, answer: Answer, heard: float) -> None:
@@ -212,18 +217,9 @@ class ModelStream:
         self._fail(error)
 
     def _fail(self, error: ProviderError | None) -> None:
-        """End the stream, with all answers that are open."""
-        if self.is_over:
-            return
-        self.is_over = True
-        self._scope.cancel()
-        self._end_all(error or ProviderError("The speech model", "unavailable", retryable=True))
-        self.connection.failed(self, error)
-
-    def _end_all(self, error: ProviderError) -> None:
-        for answer in self._open:
-            answer.end(error)
-        self._open.clear()
+        if not self.is_over:
+            self.close(error)
+            self.connection.failed(self, error)
 
     def _receive(self, piece: SpeechPiece) -> None:
         self.connection.works()

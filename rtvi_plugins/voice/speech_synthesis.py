@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Final, Literal
 
 import anyio
+from anyio.abc import TaskGroup
 from attrs import define, evolve, field
 
 from ..errors import ProviderError
@@ -170,7 +171,7 @@ _TIMEOUT: Final = 45.0
 
 @define(eq=False)
 class Speech:
-    """One completion as it is spoken. Sentences are added by `say`; `sentences.end()` follows the last one."""
+    """One completion as it is spoken. Sentences are added by `say`; `end` follows the last one."""
 
     next_segment: Callable[[], int]
     session: Session
@@ -199,6 +200,10 @@ class Speech:
         if found.text:
             self._said.append((segment, found))
             self.sentences.append(found.text)
+
+    def end(self) -> None:
+        """End the speech: it has all its sentences."""
+        self.sentences.end()
 
     def pieces(self, on_taken: Callable[[], None]) -> AsyncIterator[str]:
         """Return the text for the TTS. The timeline takes note of each piece when the TTS takes it.
@@ -292,6 +297,8 @@ class SpeechSynthesis:
     #: Called whenever more was heard.
     on_heard: Callable[[], None] | None = field(default=None, init=False)
     _speeches: list[Speech] = field(factory=list[Speech], init=False)
+    #: Set when the audio of the last speech so far is made.
+    _made: anyio.Event | None = field(default=None, init=False)
     _failed: bool = field(default=False, init=False)
     _next_report: float = field(default=0.0, init=False)
     _check_format: FormatCheck = field(factory=FormatCheck, init=False)
@@ -301,17 +308,34 @@ class SpeechSynthesis:
         self._alternatives = self.session.alternatives(self.tts)
         self.turn.on_heard(self._heard)
 
-    def add(self) -> Speech:
-        """Return the speech of the next completion, for `speak`."""
-        speech = Speech(self.next_segment, self.session, self.spoken)
+    @property
+    def is_made(self) -> bool:
+        """Return whether the audio of all speeches so far is made."""
+        return self._made is None or self._made.is_set()
+
+    def add(self, tasks: TaskGroup) -> Speech:
+        """Return a speech, which is heard after all others of the turn. Its audio is made in a task."""
+        speech, before, made = self._new_speech(), self._made, anyio.Event()
         self._speeches.append(speech)
+        self._made = made
+
+        async def speak() -> None:
+            try:
+                await self._speak(speech, before)
+            finally:
+                made.set()
+
+        tasks.start_soon(speak)
         return speech
 
-    async def speak(self, speech: Speech, after: anyio.Event | None) -> None:
-        """Make the audio of a completion once the one before is made. If the TTS fails, the text stays."""
+    def _new_speech(self) -> Speech:
+        return Speech(self.next_segment, self.session, self.spoken)
+
+    async def _speak(self, speech: Speech, before: anyio.Event | None) -> None:
+        """Make the audio of a speech once the one before is made. If the TTS fails, the text stays."""
         has_text = await speech.sentences.wait_for_length(1)
-        if after is not None:
-            await after.wait()
+        if before is not None:
+            await before.wait()
         speech.start = self.turn.given
         if not has_text:
             speech.timeline.finish()
