@@ -15,10 +15,11 @@ import anyio
 from attrs import define, field
 
 from rtvi_plugins.errors import ProviderCategory, ProviderError, RequestError
+from rtvi_plugins.kinds import Word
 
 from .traffic import Traffic, open_session
 
-__all__ = ("Bridged", "follow", "running", "shielded")
+__all__ = ("Bridged", "follow", "running", "shielded", "timed_word")
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -245,3 +246,8 @@ async def running(live: Bridged) -> AsyncGenerator[None]:
             yield
         finally:
             await live.aclose()
+
+
+def timed_word(text: str, start: float, end: float | None = None) -> Word:
+    """Return a word of speech. A vendor may report times from before the start of the audio; they become 0."""
+    return Word(text, max(0.0, start), None if end is None else max(0.0, end))

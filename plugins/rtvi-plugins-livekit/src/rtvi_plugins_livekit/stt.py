@@ -15,9 +15,9 @@ from typing import Any, Final
 from attrs import define
 
 from rtvi_plugins.errors import ProviderError
-from rtvi_plugins.kinds import Audio, STTPiece, STTRequest, Transcript, Usage, Word
+from rtvi_plugins.kinds import Audio, STTPiece, STTRequest, Transcript, Usage
 
-from .running import Bridged, follow, shielded
+from .running import Bridged, follow, shielded, timed_word
 
 __all__ = ("BridgedSTT",)
 
@@ -104,7 +104,7 @@ def _frame(audio: Audio) -> Any:
 
 def _transcript(found: Any, *, final: bool) -> Transcript:
     words = [
-        Word(str(each), float(each.start_time), float(each.end_time))
+        timed_word(str(each), float(each.start_time), float(each.end_time))
         for each in getattr(found, "words", None) or ()
         if isinstance(each.start_time, int | float) and isinstance(each.end_time, int | float)
     ]

@@ -11,9 +11,9 @@ from contextlib import aclosing
 from importlib import import_module
 from typing import Any
 
-from rtvi_plugins.kinds import Audio, TTSPiece, TTSRequest, Usage, Word
+from rtvi_plugins.kinds import Audio, TTSPiece, TTSRequest, Usage
 
-from .running import Bridged, shielded
+from .running import Bridged, shielded, timed_word
 
 __all__ = ("BridgedTTS",)
 
@@ -35,7 +35,7 @@ class BridgedTTS(Bridged):
                     async for frame in frames:
                         for word in frame.userdata.get(types.USERDATA_TIMED_TRANSCRIPT, ()):
                             if (text := str(word).strip()) and isinstance(word.start_time, int | float):
-                                yield Word(text, begin + word.start_time)
+                                yield timed_word(text, begin + word.start_time)
                         audio = Audio(bytes(frame.data), frame.sample_rate, frame.num_channels)
                         seconds += audio.seconds
                         yield audio
