@@ -110,48 +110,34 @@ class _InvalidField(AuthorError, ValueError):
     """A `ValueError`, as for other arguments, whose text is always logged."""
 
 
-def _must(accepts: Callable[[Any], bool], what: str, *, or_none: bool = False) -> Any:
-    """Return a validator of attrs. Its error names the piece, the author's line, and what the field must be."""
-
-    def validate(piece: object, attribute: Attribute[Any], value: Any) -> None:
-        if not (accepts(value) or (or_none and value is None)):
-            shown = repr(value) if _is_number(value) else f"<{type(value).__name__}>"  # a text may be of the user
-            wanted = f"{what} or None" if or_none else what
-            found = f"{type(piece).__name__}({attribute.name}={shown}) ({authors_line()})"
-            raise _InvalidField(f"{found}: {attribute.name} must be {wanted}.")
-
-    return validate
-
-
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
+#: What a field must be, in words, and as a test.
+_FIELDS: Mapping[str, Callable[[Any], bool]] = {
+    "a str": lambda value: isinstance(value, str),
+    "True or False": lambda value: isinstance(value, bool),
+    "a number of seconds from 0": lambda value: _is_number(value) and 0 <= value < math.inf,
+    "a number from 0 to 1": lambda value: _is_number(value) and 0 <= value <= 1,
+    "a whole number from 0": lambda value: _is_number(value) and isinstance(value, int) and value >= 0,
+    "a list or tuple of Word": lambda value: (
+        isinstance(value, Sequence) and all(isinstance(each, Word) for each in cast("Sequence[object]", value))
+    ),
+}
 
 
-def _is_bool(value: object) -> bool:
-    return isinstance(value, bool)
+def _must_be(what: str, *, or_none: bool = False) -> Any:
+    """Return a validator of attrs. Its error names the piece, the author's line, and what the field must be."""
+    wanted = f"{what.replace(' or ', ', ')} or None" if or_none else what
 
+    def validate(piece: object, attribute: Attribute[Any], value: Any) -> None:
+        if not (_FIELDS[what](value) or (or_none and value is None)):
+            shown = repr(value) if _is_number(value) else f"<{type(value).__name__}>"  # a text may be of the user
+            found = f"{type(piece).__name__}({attribute.name}={shown}) ({authors_line()})"
+            raise _InvalidField(f"{found}: {attribute.name} must be {wanted}.")
 
-def _is_seconds(value: Any) -> bool:
-    return _is_number(value) and 0 <= value < math.inf
-
-
-def _is_share(value: Any) -> bool:
-    return _is_number(value) and 0 <= value <= 1
-
-
-def _is_index(value: Any) -> bool:
-    return isinstance(value, int) and _is_number(value) and value >= 0
-
-
-def _are_words(value: object) -> bool:
-    return isinstance(value, Sequence) and all(isinstance(each, Word) for each in cast("Sequence[object]", value))
-
-
-_SECONDS = "a number of seconds from 0"
+    return validate
 
 
 @frozen
@@ -256,9 +242,9 @@ class Word:
     A field of another type or a negative time raises `ValueError`.
     """
 
-    text: str = field(validator=_must(_is_text, "a str"))
-    start: float = field(validator=_must(_is_seconds, _SECONDS))
-    end: float | None = field(default=None, validator=_must(_is_seconds, _SECONDS, or_none=True))
+    text: str = field(validator=_must_be("a str"))
+    start: float = field(validator=_must_be("a number of seconds from 0"))
+    end: float | None = field(default=None, validator=_must_be("a number of seconds from 0", or_none=True))
 
 
 @frozen
@@ -275,14 +261,14 @@ class Transcript:
     A field of another type or out of its range raises `ValueError`.
     """
 
-    text: str = field(validator=_must(_is_text, "a str"))
-    final: bool = field(validator=_must(_is_bool, "True or False"))
-    language: str | None = field(default=None, validator=_must(_is_text, "a str", or_none=True))
-    words: Sequence[Word] = field(default=(), validator=_must(_are_words, "a list or tuple of Word"))
-    speaker: str | None = field(default=None, validator=_must(_is_text, "a str", or_none=True))
-    confidence: float | None = field(default=None, validator=_must(_is_share, "a number from 0 to 1", or_none=True))
-    ends_turn: bool | None = field(default=None, validator=_must(_is_bool, "True, False", or_none=True))
-    utterance: int | None = field(default=None, validator=_must(_is_index, "a whole number from 0", or_none=True))
+    text: str = field(validator=_must_be("a str"))
+    final: bool = field(validator=_must_be("True or False"))
+    language: str | None = field(default=None, validator=_must_be("a str", or_none=True))
+    words: Sequence[Word] = field(default=(), validator=_must_be("a list or tuple of Word"))
+    speaker: str | None = field(default=None, validator=_must_be("a str", or_none=True))
+    confidence: float | None = field(default=None, validator=_must_be("a number from 0 to 1", or_none=True))
+    ends_turn: bool | None = field(default=None, validator=_must_be("True or False", or_none=True))
+    utterance: int | None = field(default=None, validator=_must_be("a whole number from 0", or_none=True))
 
 
 @frozen
