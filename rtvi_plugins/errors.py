@@ -123,7 +123,7 @@ def report(what: str, error: BaseException) -> None:
     """
     about = {"code": error.code} if isinstance(error, RequestError) else {}
     if isinstance(error, AuthorError):
-        _log.error("%s: %s", what, error)
+        _log.error("%s: %s", what.removesuffix(","), error)
     else:
         _log.error("%s raised %s", what, type(error).__name__, extra={"withheld": True, **about})
     if _log.isEnabledFor(logging.DEBUG):

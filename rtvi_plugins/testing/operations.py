@@ -44,11 +44,13 @@ from ..voice.provider_streams import ReplayableStream
 from .stepping import close
 
 __all__ = (
+    "ANSWER_SCHEMA",
     "CONVERSING",
     "LISTENING",
     "OPERATIONS",
     "SENTENCES",
     "Conversation",
+    "JSONRequest",
     "Operation",
     "Talk",
     "frame",
@@ -71,6 +73,27 @@ class Operation:
     def start(self, live: Any, request: Any = None) -> Any:
         """Call the method with a request, by default the plain one."""
         return getattr(live, self.method)(self.request() if request is None else request)
+
+
+#: What the text of an answer to a `JSONRequest` must be.
+ANSWER_SCHEMA: Final[Mapping[str, Any]] = {
+    "type": "object",
+    "properties": {"greeting": {"type": "string"}},
+    "required": ["greeting"],
+    "additionalProperties": False,
+}
+
+
+@frozen
+class JSONRequest(LLMRequest):
+    """A request for JSON. It notes whether its `answer_schema` was read."""
+
+    schema_reads: list[str] = field(factory=list[str])
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "answer_schema":
+            self.schema_reads.append(name)
+        return super().__getattribute__(name)
 
 
 class Part(Protocol):

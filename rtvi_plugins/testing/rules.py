@@ -235,6 +235,14 @@ _SILVER: Final = (
         "Read each generator of yours within `async with aclosing(generator) as pieces`.",
     ),
     Rule(
+        "P217",
+        "silver",
+        "A request with an `answer_schema` is answered with JSON that fits it, or refused as a bad-request.",
+        "The caller parses the answer, and would take any text for JSON.",
+        'Send the schema to the vendor. If the vendor has no such field, raise `ProviderError(…, "bad-request")`.',
+        kinds=("llm",),
+    ),
+    Rule(
         "P221",
         "silver",
         "The status 401 is a ProviderError of category auth.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from typing import Any, cast
@@ -12,18 +13,21 @@ import anyio.lowlevel
 from attrs import define
 
 from ..declare.specs import ProviderSpec
-from ..errors import AuthorError
+from ..errors import AuthorError, ProviderError
 from ..kinds import Audio, ListeningSTT, ListenRequest, SpeechRequest, Text, Transcript, TTSRequest
 from ..utils.error_texts import unwrap_group
+from ..utils.json_values import is_object
 from ..utils.plugin_calls import reraise_control_flow
 from .interruptions import PATIENCE, Interruptions, describe_failure
 from .key_leaks import error_shows_key, shows_key
 from .operations import (
+    ANSWER_SCHEMA,
     CONVERSING,
     LISTENING,
     OPERATIONS,
     SENTENCES,
     Conversation,
+    JSONRequest,
     Operation,
     Talk,
     frame,
@@ -33,6 +37,7 @@ from .operations import (
 )
 from .pieces import problem_of_pieces
 from .results import Findings
+from .rules import RULES
 from .stepping import close
 
 __all__ = ("StreamCheck", "first_piece")
@@ -66,6 +71,8 @@ class StreamCheck:
             await self._speak(operation, pieces)
         await self.interruptions.close_early(operation)
         await self.interruptions.cancel(operation)
+        if self.spec.kind == "llm":
+            await self._ask_for_json(operation)
         if isinstance(self.live, ListeningSTT):
             await self._listen()
 
@@ -136,6 +143,27 @@ class StreamCheck:
         if error_shows_key(error):
             self.findings.found("P210", f"{type(error).__name__} shows the key, in its text or its traceback")
 
+    async def _ask_for_json(self, operation: Operation) -> None:
+        """Ask for JSON. The text of a fake vendor says nothing, but then the schema must have been read."""
+        if broken := [rule for rule in self.findings.problems if RULES[rule].of == "service"]:
+            self.findings.skipped["P217"] = f"it is checked when {broken[0]} is kept"
+            return
+        self.findings.tried("P217")
+        request = JSONRequest([{"role": "user", "content": "Greet me, in JSON."}], answer_schema=ANSWER_SCHEMA)
+        try:
+            pieces = [piece async for piece in operation.start(self.live, request)]
+        except BaseException as error:
+            reraise_control_flow(error, anyio.get_cancelled_exc_class())
+            failure = unwrap_group(error)
+            if not isinstance(failure, ProviderError) or failure.category != "bad-request":
+                self.findings.found("P217", f"asked for JSON, {describe_failure(failure)}")
+            return
+        text = "".join(piece.text for piece in pieces if isinstance(piece, Text))
+        if not request.schema_reads:
+            self.findings.found("P217", "it does not read `answer_schema`")
+        elif not self.has_vendor and not _is_greeting(text):
+            self.findings.found("P217", "its answer does not fit the schema")
+
     # ---- speech ------------------------------------------------------------------------------------------------------
 
     async def _speak(self, operation: Operation, pieces: Sequence[Any]) -> None:
@@ -205,6 +233,15 @@ class StreamCheck:
             return
         await self.interruptions.close_early(LISTENING)
         await self.interruptions.cancel(LISTENING)
+
+
+def _is_greeting(text: str) -> bool:
+    """Return whether a text is JSON that fits `ANSWER_SCHEMA`."""
+    try:
+        answer: object = json.loads(text)
+    except ValueError:
+        return False
+    return is_object(answer) and answer.keys() == {"greeting"} and isinstance(answer["greeting"], str)
 
 
 def _is_final(piece: object) -> bool:

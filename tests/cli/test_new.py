@@ -96,11 +96,11 @@ def test_a_plugin_is_complete(run: Run, tmp_path: Path, template: str) -> None:
 
 
 def test_all_three_kinds_together_are_short(run: Run, tmp_path: Path) -> None:
-    """A package with an LLM, a TTS and an STT has fewer than 225 lines of source, so a real one fits in 250."""
+    """A package with an LLM, a TTS and an STT has fewer than 250 lines of source, so a real one fits in 275."""
     assert run("new", "provider", "llm", "tts", "stt", "trio_of_kinds")[0] == 0
     made = files(tmp_path / "rtvi-plugins-trio-of-kinds")
     source = [text for path, text in made.items() if path.startswith("src/")]
-    assert sum(len(each.splitlines()) for each in source) < 225
+    assert sum(len(each.splitlines()) for each in source) < 250
     assert "chat models, voices and speech recognition" in made["README.md"]
 
 

@@ -157,7 +157,9 @@ class LineLLM(LineService):
     """An LLM of this vendor."""
 
     async def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
-        """Yield the answer."""
+        """Yield the answer. The vendor cannot write JSON."""
+        if request.answer_schema is not None:
+            raise ProviderError("line", "bad-request")
         async with await anyio.connect_tcp("127.0.0.1", self.port) as stream:
             await stream.send(f"{self.key.reveal()}\n".encode())
             lines = BufferedByteReceiveStream(stream)

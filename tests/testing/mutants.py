@@ -151,9 +151,16 @@ def tone(text: str) -> Audio:
 # ---- providers that do what they should ------------------------------------------------------------------------------
 
 
+def refuse_json(request: LLMRequest) -> None:
+    """Refuse a request for JSON, as every LLM that cannot write it does."""
+    if request.answer_schema is not None:
+        raise ProviderError("mutant", "bad-request")
+
+
 @llm("", "a good llm")
 async def respond_well(self: Any, request: LLMRequest, /) -> AsyncGenerator[Any]:
     """Answer."""
+    refuse_json(request)
     for word in ("Hello ", "there."):
         await anyio.lowlevel.checkpoint()
         yield Text(word)
@@ -162,6 +169,7 @@ async def respond_well(self: Any, request: LLMRequest, /) -> AsyncGenerator[Any]
 @llm("", "a good llm that thinks")
 async def think_and_respond(self: Any, request: LLMRequest, /) -> AsyncGenerator[Any]:
     """Yield a thought before the answer."""
+    refuse_json(request)
     yield Thought("They greet me.")
     await anyio.lowlevel.checkpoint()
     yield Text("Hello.")
@@ -621,6 +629,7 @@ async def _words() -> AsyncGenerator[str]:
 @llm("P216", "one that leaves a generator open")
 async def leave_generator(self: Any, request: LLMRequest, /) -> AsyncGenerator[Any]:
     """Read a generator of its own without closing it."""
+    refuse_json(request)
     async for word in _words():
         yield Text(word)
 
@@ -669,9 +678,40 @@ add("P105", "one whose check_key is no coroutine", "llm", ChecksCarelessly)
 add("P105", "one whose check_key has a bug", "llm", ChecksWithBug)
 
 
+@llm("", "one that writes JSON")
+async def write_json(self: Any, request: LLMRequest, /) -> AsyncGenerator[Any]:
+    """Write a greeting, as JSON if it is asked for."""
+    await anyio.lowlevel.checkpoint()
+    yield Text("Hello." if request.answer_schema is None else '{"greeting": "Hello."}')
+
+
+@llm("P217", "one that knows no answer_schema")
+async def ignore_schema(self: Any, request: LLMRequest, /) -> AsyncGenerator[Any]:
+    """Write plain text."""
+    await anyio.lowlevel.checkpoint()
+    yield Text("Hello.")
+
+
+@llm("P217", "one that writes other JSON than it is asked for")
+async def write_other_json(self: Any, request: LLMRequest, /) -> AsyncGenerator[Any]:
+    """Write JSON that does not fit."""
+    await anyio.lowlevel.checkpoint()
+    yield Text("Hello." if request.answer_schema is None else '{"name": "Hello."}')
+
+
+@llm("P217", "one that refuses JSON with a bug")
+async def fail_to_refuse(self: Any, request: LLMRequest, /) -> AsyncGenerator[Any]:
+    """Raise an exception of Python."""
+    if request.answer_schema is not None:
+        raise NotImplementedError
+    await anyio.lowlevel.checkpoint()
+    yield Text("Hello.")
+
+
 @llm("P209", "one that blocks")
 async def block(self: Any, request: LLMRequest, /) -> AsyncGenerator[Any]:
     """Sleep like in a script, at the first request."""
+    refuse_json(request)
     if not hasattr(self, "slept"):
         self.slept = True
         time.sleep(0.9)  # noqa: ASYNC251
@@ -788,6 +828,7 @@ class KeepsConnection(LineLLM):
     """Leaves its connection open."""
 
     async def respond(self, request: LLMRequest, /) -> AsyncGenerator[Any]:
+        refuse_json(request)
         stream = await anyio.connect_tcp("127.0.0.1", self.port)
         kept.append(stream)
         await stream.send(f"{self.key.reveal()}\n".encode())

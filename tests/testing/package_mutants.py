@@ -21,7 +21,7 @@ from typing import Annotated
 
 import anyio.lowlevel
 
-from rtvi_plugins import LLM, STT, Doc, options, service
+from rtvi_plugins import LLM, STT, Doc, ProviderError, options, service
 from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text
 
 
@@ -29,6 +29,8 @@ class Mutant:
     """Answers."""
 
     async def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
+        if request.answer_schema is not None:
+            raise ProviderError("mutant", "bad-request")
         await wait()
         yield Text("Hello.")
 

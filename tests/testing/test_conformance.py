@@ -20,7 +20,7 @@ from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text
 from rtvi_plugins.testing import check_providers, find_problems
 from rtvi_plugins.testing.conformance import own_time
 
-from .mutants import GOOD, MUTANTS, Case, kept, kept_events, of
+from .mutants import GOOD, MUTANTS, Case, kept, kept_events, of, refuse_json
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -81,6 +81,7 @@ async def test_a_machine_that_is_busy_once_is_no_problem(times: int, found: list
 
     class Busy:
         async def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
+            refuse_json(request)
             if left[0]:
                 left[0] -= 1
                 self.block()

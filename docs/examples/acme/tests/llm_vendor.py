@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from rtvi_plugins_vendor.scripts import EVENT_STREAM, ScriptedVendor, scripted_vendor
 from rtvi_plugins_vendor.testing import Answer, FakeRequest, Script
 
-__all__ = ("ANSWER", "CALL", "CHAT", "FAULT", "HALF", "ROUTES", "UNKNOWN", "llm_vendor")
+__all__ = ("ANSWER", "CALL", "CHAT", "FAULT", "HALF", "MODELS", "ROUTES", "UNKNOWN", "llm_vendor")
 
 
 def events(*named: tuple[str, object]) -> Answer:
@@ -24,11 +24,11 @@ HALF = events(("delta", {"content": "Hello "}))
 UNKNOWN = events(("delta", {"unknown": 1}))
 FAULT = events(("fault", {"kind": "no_credit"}))
 
-CHAT = "/v2/generate"
+CHAT, MODELS = "/v2/generate", "/v2/models"
 #: What Acme answers at each path.
 ROUTES: dict[str, Script] = {
     CHAT: ANSWER,
-    "/v2/models": Answer(json={"models": ["breeze", "storm"]}),
+    MODELS: Answer(json={"models": ["breeze", "storm"]}),
     "/v2/account": Answer(json={"credit": 4.5}),
 }
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import pytest
-from llm_vendor import ANSWER, CALL, CHAT, FAULT, HALF, ROUTES, UNKNOWN
+from llm_vendor import ANSWER, CALL, CHAT, FAULT, HALF, MODELS, ROUTES, UNKNOWN
 from rtvi_plugins import LLM, ProviderError, RequestError, Secret, Session, bot, converse
 from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text, ToolCall, Usage
 from rtvi_plugins.testing import connect
@@ -108,6 +108,24 @@ async def test_it_shows_its_credit() -> None:
     """In dollars."""
     async with opened(ANSWER) as (llm, _):
         assert await provider.show_credit(llm) == 4.5
+
+
+async def test_a_wrong_key_is_refused() -> None:
+    """`rtvi run` checks the key at its start."""
+    async with opened(ANSWER) as (llm, vendor):
+        await llm.check_key()
+        vendor.on(MODELS, Answer(401))
+        with pytest.raises(ProviderError) as failed:
+            await llm.check_key()
+    assert failed.value.category == "auth"
+
+
+async def test_a_request_for_json_is_refused() -> None:
+    """The caller would take any text for JSON."""
+    async with opened(ANSWER) as (llm, vendor):
+        with pytest.raises(ProviderError) as failed:
+            await pieces(llm.respond(LLMRequest(REQUEST.messages, answer_schema={"type": "object"})))
+    assert (failed.value.category, vendor.requests) == ("bad-request", [])
 
 
 @bot(services={"llm": "acme"}, client=["llm.model"])

@@ -37,6 +37,8 @@ class EchoLLM:
         self.requests += 1
         if self.failure is not None:
             raise ProviderError("echo", self.failure)
+        if request.answer_schema is not None:  # what it repeats is no JSON
+            raise ProviderError("echo", "bad-request")
         words = re.findall(r"\S+\s*", self.echo(last_said(request.messages)))
         for word in words:
             yield Text(word)

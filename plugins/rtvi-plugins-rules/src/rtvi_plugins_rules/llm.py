@@ -14,7 +14,7 @@ from attrs import define, field
 from attrs.validators import ge, le, min_len
 from typing_extensions import Doc
 
-from rtvi_plugins import options, service
+from rtvi_plugins import ProviderError, options, service
 from rtvi_plugins.kinds import LLMPiece, LLMRequest, Text, ToolCall, Usage
 
 from .asking_back import with_choices
@@ -45,6 +45,8 @@ class Rules:
 
     async def respond(self, request: LLMRequest, /) -> AsyncGenerator[LLMPiece]:
         """Yield the answer, one piece for each word with the space after it, or one function call."""
+        if request.answer_schema is not None:  # it answers by rules, and not with JSON
+            raise ProviderError("rules", "bad-request")
         reply = answer(request, self.name, self.knowledge)
         if isinstance(reply, Call):
             yield ToolCall(f"call-{len(request.messages)}", reply.name, reply.arguments)
